@@ -1,0 +1,105 @@
+"""From a step to a form: lifting over time, forgetting, padding, cutting in chunks."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmem.typing import Form, Reset, State
+
+
+def state_dtype(dtype: jnp.dtype) -> jnp.dtype:
+  """The dtype of recurrent state under activations of `dtype`: float32, or float64."""
+  return jnp.promote_types(dtype, jnp.float32)
+
+
+def where_row(rows: Bool[Array, " B"], yes: State, no: State) -> State:
+  """For every row of the batch the state `yes` or the state `no`.
+
+  Args:
+    rows: which rows take `yes`.
+    yes: a state, [B, ...] in every leaf, or the number 0 for the empty memory.
+    no: a state.
+
+  Returns:
+    A state shaped and typed as `no`.
+  """
+
+  def pick(a, b):
+    mask = rows.reshape(rows.shape + (1,) * (b.ndim - 1))
+    return jnp.where(mask, jnp.asarray(a, b.dtype), b)
+
+  if isinstance(yes, int):
+    return jax.tree.map(lambda b: pick(yes, b), no)
+  return jax.tree.map(pick, yes, no)
+
+
+def forget(state: State, reset: Bool[Array, " B"]) -> State:
+  """The state with the rows where `reset` is True emptied: zeros are the empty memory."""
+  return where_row(reset, 0, state)
+
+
+def recurrent(step: Callable) -> Form:
+  """The form that every op has: `step` scanned over time, forgetting before each step.
+
+  Cost: T sequential steps; its gradient keeps every state.
+
+  Args:
+    step: `step(params, inputs_t, state, **options) -> (y_t, state)`.
+
+  Returns:
+    A form, `form(params, inputs, state, reset=None, **options) -> (y, state)`.
+  """
+
+  def form(params, inputs, state, reset: Reset | None = None, **options):
+    def body(state, xs):
+      inputs_t, reset_t = xs
+      if reset_t is not None:
+        state = forget(state, reset_t)
+      y_t, state = step(params, inputs_t, state, **options)
+      return state, y_t
+
+    swap = lambda a: a.swapaxes(0, 1)
+    xs = jax.tree.map(swap, (tuple(inputs), reset))
+    if xs[0][0].shape[0] == 1:  # one token: decoding needs no loop
+      state, y = body(state, jax.tree.map(lambda a: a[0], xs))
+      return y[:, None], state
+    state, y = jax.lax.scan(body, state, xs)
+    return swap(y), state
+
+  return form
+
+
+def documents(reset: Reset) -> Int[Array, "B T"]:
+  """The number of each token's document within the call; 0 continues what came before."""
+  return jnp.cumsum(reset.astype(jnp.int32), axis=1)
+
+
+def pad_time(x: Array, multiple: int, axis: int = 1) -> Array:
+  """`x` with zeros at the end of `axis`, to the next multiple."""
+  short = -x.shape[axis] % multiple
+  if not short:
+    return x
+  widths = [(0, 0)] * x.ndim
+  widths[axis] = (0, short)
+  return jnp.pad(x, widths)
+
+
+def to_chunks(x: Array, chunk_size: int) -> Array:
+  """[B, T, ...] -> [T/C, B, C, ...], zeros at the end where T is no multiple of C."""
+  x = pad_time(x, chunk_size)
+  x = x.reshape(x.shape[0], -1, chunk_size, *x.shape[2:])
+  return x.swapaxes(0, 1)
+
+
+def from_chunks(x: Float[Array, "..."], length: int) -> Array:
+  """[T/C, B, C, ...] -> [B, T, ...]: the inverse of `to_chunks`."""
+  x = x.swapaxes(0, 1)
+  return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :length]
+
+
+def check_chunk_size(chunk_size: int) -> None:
+  """Raises ValueError if there is no such chunk."""
+  if chunk_size < 1:
+    raise ValueError(f"chunk_size is {chunk_size}: it must be at least 1")

@@ -1,0 +1,102 @@
+"""A causal depthwise convolution of a few taps: the shortest memory there is.
+
+Mixers put it before a recurrence (H3, Mamba, Griffin, DeltaNet). It looks back over
+document borders like any memory does, and so obeys the same laws.
+
+Source: Dao et al. 2022, arXiv:2212.14052, section 3 (the shift state space model).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmem.ops import scan
+from jaxmem.typing import Reset
+
+TRANSITION = None
+REVERSE_ONLY = ()
+
+Params = tuple[Float[Array, "L D"]]
+
+
+class State(NamedTuple):
+  """past: [B, L - 1, D], the last inputs, oldest first, in the inputs' dtype."""
+
+  past: Array
+
+
+def init_state(batch_size: int, taps: int, dim: int, dtype=jnp.float32) -> State:
+  """The empty memory."""
+  return State(jnp.zeros((batch_size, taps - 1, dim), dtype))
+
+
+def step(
+  params: Params, inputs_t: tuple[Float[Array, "B D"]], state: State
+) -> tuple[Float[Array, "B D"], State]:
+  """One token.
+
+      y_t = sum_{l=0}^{L-1} w_l x_{t-l}
+
+  Cost: L D multiplies.
+
+  Args:
+    params: w, one filter a channel; tap 0 is the present.
+    inputs_t: x.
+    state: the inputs before.
+
+  Returns:
+    y_t in the dtype of x, and the state.
+  """
+  (w,), (x,) = params, inputs_t
+  seen = jnp.concatenate([state.past.astype(x.dtype), x[:, None]], axis=1)
+  y = jnp.einsum("bld,ld->bd", seen[:, ::-1], w.astype(x.dtype))
+  return y, State(seen[:, 1:])
+
+
+def parallel(
+  params: Params,
+  inputs: tuple[Float[Array, "B T D"]],
+  state: State,
+  reset: Reset | None = None,
+) -> tuple[Float[Array, "B T D"], State]:
+  """All tokens at once: L shifted products, cut where a document begins.
+
+  Equal to `step` scanned over time. Cost: L T D multiplies, no loop.
+  """
+  (w,), (x,) = params, inputs
+  (taps, _), length = w.shape, x.shape[1]
+  seen = jnp.concatenate([state.past.astype(x.dtype), x], axis=1)
+  at = lambda a, lag: a[:, taps - 1 - lag :][:, :length]
+  if reset is not None:
+    number = scan.documents(reset)
+    number = jnp.pad(number, ((0, 0), (taps - 1, 0)))  # the past is document 0
+    same = lambda lag: (at(number, lag) == at(number, 0))[..., None]
+    y = sum(
+      w[l].astype(x.dtype) * jnp.where(same(l), at(seen, l), 0) for l in range(taps)
+    )
+    kept = (number == number[:, -1:])[..., None]
+    seen = jnp.where(kept, seen, 0)
+  else:
+    y = sum(w[l].astype(x.dtype) * at(seen, l) for l in range(taps))
+  return y, State(seen[:, length:])
+
+
+FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+
+
+def example(key: Array, batch_size: int, length: int):
+  """A small random case with a non-empty state: (params, inputs, state)."""
+  taps, dim = 4, 3
+  w, x, past = jax.random.split(key, 3)
+  params = (jax.random.normal(w, (taps, dim)),)
+  inputs = (jax.random.normal(x, (batch_size, length, dim)),)
+  return params, inputs, State(jax.random.normal(past, (batch_size, taps - 1, dim)))
+
+
+def stress(key: Array, batch_size: int, length: int):
+  """Large inputs that cancel."""
+  params, (x,), state = example(key, batch_size, length)
+  sign = jnp.where(jnp.arange(length) % 2 == 0, 1.0, -1.0)
+  return params, (100 * sign[:, None] + x,), state
