@@ -1,0 +1,30 @@
+"""Text in, batches out: source -> documents -> tokens -> contiguous lanes.
+
+    corpus = data.prepare("stdlib")                                # ArrayRecord
+    stream = data.TokenStream.from_corpus(corpus, tokenizer, "train")
+    lanes = data.Lanes(stream, batch_size=8, segment_length=256, seed=0)
+    with data.batches(lanes, start_step=0) as batches:
+      batch = next(batches)  # tokens, targets, reset, weights, rows
+
+Importing this room costs numpy only: tensorflow-datasets and grain are imported by the
+calls that need them, and TensorFlow by none.
+"""
+
+from jaxmem.data import tokenizers
+from jaxmem.data.corpora import Corpus, Document, Documents, prepare
+from jaxmem.data.errors import DataError
+from jaxmem.data.lanes import Batches, Lanes, batches
+from jaxmem.data.stream import TokenStream
+
+__all__ = [
+  "Batches",
+  "Corpus",
+  "DataError",
+  "Document",
+  "Documents",
+  "Lanes",
+  "TokenStream",
+  "batches",
+  "prepare",
+  "tokenizers",
+]

@@ -1,0 +1,163 @@
+"""A corpus: documents on disk, parted into training and held-out."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from jaxmem.data import sources
+from jaxmem.data.errors import DataError, require
+
+# Part of every fingerprint: a new layout on disk must not meet old files.
+_FORMAT = "jaxmem documents 1"
+
+
+class Document(NamedTuple):
+  """One document.
+
+  Attributes:
+    name: path below the root of its source.
+    text: its bytes, any at all.
+  """
+
+  name: str
+  text: bytes
+
+
+class Documents(Sequence):
+  """Documents on disk, read one by one at any index."""
+
+  def __init__(self, records: Any):
+    self._records = records
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> Document:
+    record = self._records[range(len(self))[index]]
+    return Document(os.fsdecode(record["name"]), record["text"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+  """What `prepare` gives.
+
+  Attributes:
+    train: the training documents.
+    heldout: the held-out documents.
+    fingerprint: SHA-256 over split, names and contents, 64 hexadecimal digits.
+    directory: where the documents lie, and what is derived from them may lie too.
+  """
+
+  train: Documents
+  heldout: Documents
+  fingerprint: str
+  directory: Path
+
+
+def prepare(
+  source: str, heldout: str = "", data_dir: str | os.PathLike | None = None
+) -> Corpus:
+  """Brings a source to disk as ArrayRecord, or finds it there.
+
+  The directory is named by the fingerprint, so a changed source never meets old files.
+  It appears whole or not at all: a killed run leaves only a directory ending in `.tmp`,
+  which is never read, and of two processes that prepare the same, one gives way.
+
+  Args:
+    source: "stdlib" (the Python standard library), a file, a directory or a glob
+      pattern; see `jaxmem.data.sources` for what counts and what is held out.
+    heldout: a source of held-out documents, in place of a tenth of `source`.
+    data_dir: where corpora are kept; $JAXMEM_DATA_DIR or ~/.cache/jaxmem if not given.
+
+  Returns:
+    The corpus.
+
+  Raises:
+    DataError: if a source is missing, empty or unreadable, if `data_dir` cannot be
+      written, or if the `train` extra is not installed.
+  """
+  arrayrecord = _import_arrayrecord()
+  splits = sources.split(source, heldout)
+  digests = {
+    split: [hashlib.sha256(piece.read()).hexdigest() for piece in pieces]
+    for split, pieces in splits.items()
+  }
+  fingerprint = _fingerprint(splits, digests)
+  directory = _data_dir(data_dir) / fingerprint
+  if not directory.is_dir():
+    _write(
+      directory,
+      {split: _reader(splits[split], digests[split]) for split in splits},
+      arrayrecord,
+    )
+  return Corpus(
+    train=Documents(arrayrecord.read(directory, "train")),
+    heldout=Documents(arrayrecord.read(directory, "heldout")),
+    fingerprint=fingerprint,
+    directory=directory,
+  )
+
+
+def _import_arrayrecord() -> ModuleType:
+  # tensorflow-datasets needs the other two and imports them late.
+  require("tensorflow_datasets", "array_record", "importlib_resources")
+  from jaxmem.data import arrayrecord
+
+  return arrayrecord
+
+
+def _data_dir(data_dir: str | os.PathLike | None) -> Path:
+  directory = data_dir or os.environ.get("JAXMEM_DATA_DIR") or "~/.cache/jaxmem"
+  return Path(os.path.abspath(os.path.expanduser(directory)))
+
+
+def _fingerprint(
+  splits: Mapping[str, Sequence[sources.Piece]], digests: Mapping[str, Sequence[str]]
+) -> str:
+  total = hashlib.sha256(_FORMAT.encode())
+  for split, pieces in splits.items():
+    for piece, digest in zip(pieces, digests[split], strict=True):
+      total.update(json.dumps([split, piece.name, digest]).encode())
+  return total.hexdigest()
+
+
+def _reader(
+  pieces: Sequence[sources.Piece], digests: Sequence[str]
+) -> Callable[[], Iterator[Document]]:
+  def read() -> Iterator[Document]:
+    for piece, digest in zip(pieces, digests, strict=True):
+      text = piece.read()
+      # The fingerprint was taken on an earlier read.
+      if hashlib.sha256(text).hexdigest() != digest:
+        raise DataError(f"{piece.path} changed while it was being read: run again")
+      yield Document(piece.name, text)
+
+  return read
+
+
+def _write(
+  directory: Path,
+  splits: Mapping[str, Callable[[], Iterator[Document]]],
+  arrayrecord: ModuleType,
+) -> None:
+  temporary = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}.tmp")
+  try:
+    temporary.mkdir(parents=True)
+    arrayrecord.write(temporary, splits)
+    os.rename(temporary, directory)
+  except OSError as error:
+    # If the directory is there now, another process was first; its files are the same.
+    if not directory.is_dir():
+      raise DataError(
+        f"cannot write the corpus under {directory.parent}: {error}; free or mend it, "
+        "or set JAXMEM_DATA_DIR to another directory"
+      ) from error
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,232 @@
+"""Contiguous lanes: row b of a batch goes on exactly where row b of the last one ended.
+
+A memory carried from batch to batch needs that. An epoch is the documents in a new
+order, end to end, cut into `batch_size` equal shares; lane b walks share b, one segment
+a step. The batch of a step is a function of the step alone, so one integer resumes a
+run, at any number of processes.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from jaxmem.data.errors import DataError, require
+from jaxmem.data.stream import TokenStream
+
+# Part of every fingerprint: how a step becomes a batch, should it ever change.
+_FORMAT = "jaxmem lanes 1"
+
+Batch = dict[str, np.ndarray]
+
+
+class _Order(NamedTuple):
+  """An epoch: which document comes when, and where each then begins."""
+
+  documents: Int64[np.ndarray, " documents"]
+  begins: Int64[np.ndarray, " documents"]
+
+
+class Lanes:
+  """The batch of every step, as a random-access source (of grain, say).
+
+  `lanes[step]` is a dictionary for the rows of this process, b = batch_size /
+  process_count of them, T = segment_length:
+
+      tokens   int32   [b, T]
+      targets  int32   [b, T]  the token after each
+      reset    bool    [b, T]  True on the first token of a document, and on the first
+                               token of a lane's share: what came before is no context
+      weights  float32 [b, T]  1; 0 on the last token of a lane's share, whose target is
+                               no continuation of it
+      rows     int64   [b]     step * batch_size + lane, lane counted over all processes
+
+  The ids in `rows` of an epoch are a range without gaps or repeats, so a ledger can
+  check that every segment was read once. In an epoch every token of the order's first
+  `batch_size * steps_per_epoch * segment_length` is read once; the rest, less than one
+  batch, is left out, and is another rest in the next epoch. Reading is thread-safe.
+
+  Attributes:
+    steps_per_epoch: steps until the documents are put in a new order.
+    fingerprint: SHA-256 over all that decides which tokens a step reads: stream, batch
+      size, segment length and seed, but not the processes. A step saved under another
+      fingerprint means something else.
+  """
+
+  def __init__(
+    self,
+    stream: TokenStream,
+    batch_size: int,
+    segment_length: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+  ):
+    """Checks the sizes; reads nothing yet.
+
+    Args:
+      stream: the tokens and where documents start.
+      batch_size: rows of a batch over all processes.
+      segment_length: tokens of a row.
+      seed: >= 0, decides the order of documents in every epoch.
+      process_index: which part of the rows to read.
+      process_count: parts; the rows are shared out contiguously and evenly.
+
+    Raises:
+      DataError: if a number is out of range, or the stream too short for one batch.
+    """
+    self.stream = stream
+    self.batch_size = batch_size
+    self.segment_length = segment_length
+    self.seed = seed
+    self.process_index = process_index
+    self.process_count = process_count
+    self._check()
+    self.steps_per_epoch = len(stream.tokens) // (batch_size * segment_length)
+    # Two epochs, because threads that read ahead stand on both sides of a border.
+    self._order = functools.lru_cache(maxsize=2)(self._make_order)
+
+  def __len__(self) -> int:
+    return 2**40  # without end, for any run
+
+  def __repr__(self) -> str:
+    return (
+      f"Lanes(batch_size={self.batch_size}, segment_length={self.segment_length}, "
+      f"seed={self.seed}, process={self.process_index}/{self.process_count})"
+    )
+
+  def __getitem__(self, step: int) -> Batch:
+    if not 0 <= step < len(self):
+      raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
+    epoch, within = divmod(int(step), self.steps_per_epoch)
+    lanes = self._lanes()
+    share = self.steps_per_epoch * self.segment_length
+    begin = lanes * share + within * self.segment_length
+    tokens, first = self._read(epoch, begin)
+
+    reset = first[:, :-1]
+    weights = np.ones(reset.shape, np.float32)
+    if within == 0:
+      reset[:, 0] = True
+    if within == self.steps_per_epoch - 1:
+      weights[:, -1] = 0
+    return {
+      "tokens": tokens[:, :-1],
+      "targets": tokens[:, 1:],
+      "reset": reset,
+      "weights": weights,
+      "rows": int(step) * self.batch_size + lanes,
+    }
+
+  @property
+  def fingerprint(self) -> str:
+    sizes = (self.batch_size, self.segment_length, self.seed)
+    parts = (_FORMAT, self.stream.fingerprint, *sizes)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+  def _lanes(self) -> Int64[np.ndarray, " b"]:
+    rows = self.batch_size // self.process_count
+    return np.arange(rows, dtype=np.int64) + self.process_index * rows
+
+  def _read(
+    self, epoch: int, begin: Int64[np.ndarray, " b"]
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """T + 1 tokens of the epoch from each `begin`, and which open a document."""
+    order = self._order(epoch)
+    positions = begin[:, None] + np.arange(self.segment_length + 1)
+    # One past the last lane there may be nothing; that target has weight 0.
+    positions = np.minimum(positions, len(self.stream.tokens) - 1)
+    place = np.searchsorted(order.begins, positions, side="right") - 1
+    offset = positions - order.begins[place]
+    tokens = self.stream.tokens[self.stream.starts[order.documents[place]] + offset]
+    return tokens.astype(np.int32), offset == 0
+
+  def _make_order(self, epoch: int) -> _Order:
+    # Raw Philox words, sorted: numpy promises these never change, which it does not
+    # promise of Generator.permutation, and a resumed run may meet a newer numpy.
+    random = np.random.Philox(np.random.SeedSequence((self.seed, epoch)))
+    words = random.random_raw(self.stream.num_documents)
+    documents = np.argsort(words, kind="stable")
+    lengths = np.diff(self.stream.starts)[documents]
+    return _Order(documents, np.cumsum(lengths) - lengths)
+
+  def _check(self) -> None:
+    for name in ("batch_size", "segment_length", "process_count"):
+      if getattr(self, name) < 1:
+        raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")
+    if self.seed < 0:
+      raise DataError(f"seed is {self.seed}: it must not be negative")
+    if not 0 <= self.process_index < self.process_count:
+      raise DataError(
+        f"process_index is {self.process_index}: with process_count "
+        f"{self.process_count} it must lie in 0 .. {self.process_count - 1}"
+      )
+    if self.batch_size % self.process_count:
+      raise DataError(
+        f"batch_size {self.batch_size} cannot be shared evenly by {self.process_count} "
+        f"processes: make it a multiple of {self.process_count}"
+      )
+    needed = self.batch_size * (self.segment_length + 1)
+    if len(self.stream.tokens) < needed:
+      raise DataError(
+        f"the stream has {len(self.stream.tokens)} tokens, but batch_size "
+        f"{self.batch_size} x (segment_length {self.segment_length} + 1) needs "
+        f"{needed}: lower batch_size or segment_length, or give more text"
+      )
+
+
+class Batches(Iterator):
+  """The batches of consecutive steps, read ahead by threads; also a context manager."""
+
+  def __init__(self, iterator: Any):
+    self._iterator = iterator
+
+  def __next__(self) -> Batch:
+    return next(self._iterator)
+
+  @property
+  def step(self) -> int:
+    """The step of the next batch: the integer to save, and to resume from."""
+    return self._iterator.get_state()["next_index"]
+
+  def close(self) -> None:
+    """Ends the reading threads; what they had read ahead is dropped."""
+    self._iterator.close()
+
+  def __enter__(self) -> "Batches":
+    return self
+
+  def __exit__(self, *exception: object) -> None:
+    self.close()
+
+
+def batches(
+  lanes: Lanes, start_step: int = 0, num_threads: int = 2, prefetch: int = 8
+) -> Batches:
+  """Iterates over `lanes` from a step, through grain.
+
+  Args:
+    lanes: the source.
+    start_step: the first step to read, as saved from `Batches.step`.
+    num_threads: threads that read ahead; 0 reads in the caller's.
+    prefetch: batches that are read ahead at most.
+
+  Returns:
+    An endless iterator; close it, or use it in a `with` statement.
+
+  Raises:
+    DataError: if `start_step` is out of range or grain is not installed.
+  """
+  if not 0 <= start_step < len(lanes):
+    raise DataError(f"start_step is {start_step}: it must lie in 0 .. {len(lanes) - 1}")
+  require("grain")
+  import grain
+
+  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
+  iterator = iter(grain.MapDataset.source(lanes).to_iter_dataset(options))
+  iterator.set_state({"next_index": start_step})
+  return Batches(iterator)

@@ -1,0 +1,136 @@
+"""All documents of a split as one flat run of tokens on disk."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from jaxtyping import Int64, UInt
+
+from jaxmem.data.corpora import Corpus, Document
+from jaxmem.data.errors import DataError
+from jaxmem.data.tokenizers import Tokenizer
+
+# Part of every fingerprint: what a token stream holds, should it ever change.
+_FORMAT = "jaxmem tokens 1"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TokenStream:
+  """Documents end to end, each `[boundary] + ids`.
+
+  Attributes:
+    tokens: every token, uint16 where the vocabulary fits and else uint32; on disk.
+    starts: where each document begins (at its boundary), and last the number of tokens.
+    names: of the documents.
+    fingerprint: SHA-256 over corpus, split and tokenizer.
+  """
+
+  tokens: UInt[np.ndarray, " N"]
+  starts: Int64[np.ndarray, " starts"]
+  names: tuple[str, ...]
+  fingerprint: str
+
+  @property
+  def num_documents(self) -> int:
+    return len(self.names)
+
+  @classmethod
+  def from_corpus(
+    cls, corpus: Corpus, tokenizer: Tokenizer, split: str
+  ) -> "TokenStream":
+    """Tokenises a split once; later calls map the file that lies by the corpus.
+
+    Args:
+      corpus: from `prepare`.
+      tokenizer: any `Tokenizer`.
+      split: "train" or "heldout".
+
+    Returns:
+      The stream, its tokens mapped from disk and read as they are needed.
+
+    Raises:
+      DataError: if the split is unknown, or its files cannot be written or are damaged.
+    """
+    if split not in ("train", "heldout"):
+      raise DataError(f"no split {split!r}; known: train, heldout")
+    path = corpus.directory / f"tokens-{tokenizer.fingerprint}-{split}.npy"
+    if not path.exists():
+      _write(path, getattr(corpus, split), tokenizer)
+    tokens, index = _read(path)
+    parts = (_FORMAT, corpus.fingerprint, split, tokenizer.fingerprint)
+    return cls(
+      tokens=tokens,
+      starts=np.asarray(index["starts"], np.int64),
+      names=tuple(index["names"]),
+      fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+    )
+
+
+def _write(path: Path, documents: Iterable[Document], tokenizer: Tokenizer) -> None:
+  temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+  index_temporary = temporary.with_suffix(".json.tmp")
+  try:
+    with open(temporary, "wb") as file:
+      index = _tokenize(file, documents, tokenizer)
+    # The index first: where the tokens are, the index is. Two processes at once write
+    # the same bytes, so either may win.
+    index_temporary.write_text(json.dumps(index))
+    os.replace(index_temporary, path.with_suffix(".json"))
+    os.replace(temporary, path)
+  except OSError as error:
+    raise DataError(
+      f"cannot write the tokens {path}: {error}; free or mend the directory, or set "
+      "JAXMEM_DATA_DIR to another"
+    ) from error
+  finally:
+    temporary.unlink(missing_ok=True)
+    index_temporary.unlink(missing_ok=True)
+
+
+def _tokenize(
+  file: IO[bytes], documents: Iterable[Document], tokenizer: Tokenizer
+) -> dict[str, list]:
+  dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
+  # One document in memory at a time: numpy leaves room in the header for any length, so
+  # it is written again at the end, when the length is known.
+  _write_header(file, dtype, 0)
+  starts, names = [0], []
+  for document in documents:
+    ids = tokenizer.encode(document.text)
+    np.array([tokenizer.boundary], dtype).tofile(file)
+    ids.astype(dtype).tofile(file)
+    starts.append(starts[-1] + 1 + len(ids))
+    names.append(document.name)
+  file.seek(0)
+  _write_header(file, dtype, starts[-1])
+  return {"starts": starts, "names": names}
+
+
+def _write_header(file: IO[bytes], dtype: np.dtype, length: int) -> None:
+  descr = np.lib.format.dtype_to_descr(dtype)
+  header = {"descr": descr, "fortran_order": False, "shape": (length,)}
+  np.lib.format.write_array_header_1_0(file, header)
+
+
+def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+  try:
+    tokens = np.load(path, mmap_mode="r")
+    index = json.loads(path.with_suffix(".json").read_text())
+    whole = index["starts"][-1] == len(tokens)
+  except (OSError, EOFError, ValueError, LookupError) as error:
+    raise _damaged(path) from error
+  if not whole:
+    raise _damaged(path)
+  return tokens, index
+
+
+def _damaged(path: Path) -> DataError:
+  return DataError(
+    f"the tokens {path} are damaged: delete that file and they are made again"
+  )

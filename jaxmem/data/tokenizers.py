@@ -1,0 +1,85 @@
+"""Bytes to token ids and back, exactly."""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int32
+
+from jaxmem.registry import nearest
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+  """What the stream asks of a tokenizer; structural, nobody inherits from it.
+
+  Attributes:
+    vocab_size: ids are 0 .. vocab_size - 1.
+    boundary: the id before every document, hence also what the model predicts at a
+      document's end. `encode` never yields it.
+    fingerprint: equal only for tokenizers with equal ids; fit for a file name.
+  """
+
+  @property
+  def vocab_size(self) -> int: ...
+
+  @property
+  def boundary(self) -> int: ...
+
+  @property
+  def fingerprint(self) -> str: ...
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]: ...
+
+  def decode(self, ids: np.ndarray) -> bytes: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ByteTokenizer:
+  """One id a byte, and 256 for the boundary. Nothing to train, nothing to lose."""
+
+  vocab_size: int = dataclasses.field(default=257, init=False)
+  boundary: int = dataclasses.field(default=256, init=False)
+  fingerprint: str = dataclasses.field(default="byte-257", init=False)
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The bytes as ids; no boundary is added."""
+    return np.frombuffer(data, np.uint8).astype(np.int32)
+
+  def decode(self, ids: np.ndarray) -> bytes:
+    """The bytes of `ids`, boundaries left out.
+
+    Args:
+      ids: integers of any shape, 0 .. 256, read in row order.
+
+    Returns:
+      Exactly the bytes that were encoded.
+
+    Raises:
+      ValueError: if an id is outside the vocabulary.
+    """
+    ids = np.asarray(ids)
+    outside = ids[(ids < 0) | (ids >= self.vocab_size)]
+    if outside.size:
+      raise ValueError(f"id {outside.flat[0]} is outside 0 .. {self.vocab_size - 1}")
+    return ids[ids != self.boundary].astype(np.uint8).tobytes()
+
+
+_TOKENIZERS = {"byte": ByteTokenizer}
+
+
+def get(name: str) -> Tokenizer:
+  """The tokenizer called `name`.
+
+  Args:
+    name: "byte".
+
+  Returns:
+    A tokenizer.
+
+  Raises:
+    ValueError: if there is none of that name; names the nearest, else all.
+  """
+  if name in _TOKENIZERS:
+    return _TOKENIZERS[name]()
+  raise ValueError(f"no tokenizer {name!r}: {nearest(name, list(_TOKENIZERS))}")
