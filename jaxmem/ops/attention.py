@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxmem.ops import rotary, scan
 
-# Where nothing is visible yet: finite, so that differences of two of them are 0, not NaN.
+# Where nothing is visible yet: finite, so that the difference of two is 0, not NaN.
 NOTHING = -1e30
 
 
@@ -77,8 +77,8 @@ def interval_attention(
   k, v = (jnp.moveaxis(a, 3, 2) for a in (k, v))  # [S/C, B, H, C, K]
   # queries of padding see themselves, so that no block is empty
   first = scan.pad_time(first + lead, size)
-  place = keys - length + lead + jnp.arange(first.shape[1])
-  first = jnp.where(jnp.arange(first.shape[1]) < length, first, place)
+  place = keys - length + lead + scan.indices(first.shape[1])
+  first = jnp.where(scan.indices(first.shape[1]) < length, first, place)
   q = scan.to_chunks(q, size).reshape(
     -1, q.shape[0], size, key_heads, heads // key_heads, key_dim
   )
@@ -87,7 +87,7 @@ def interval_attention(
   scale = key_dim**-0.5 if scale is None else scale
   if rotary_base is not None:
     by = rotary.angles(
-      jnp.arange(size), key_dim, rotary_base, scan.state_dtype(q.dtype)
+      scan.indices(size), key_dim, rotary_base, scan.state_dtype(q.dtype)
     )
     q, k = rotary.rotate(q, by), rotary.rotate(k, by)
   plan = Plan(keys - length + lead, size, rotary_base, scale)
@@ -115,8 +115,8 @@ def _turn(plan, q, blocks):
 
 def _visible(plan, first, i, j):
   """[B, 1, 1, C, C]: which keys of block j the queries of block i see."""
-  place = plan.offset + i * plan.size + jnp.arange(plan.size)
-  key = j * plan.size + jnp.arange(plan.size)
+  place = plan.offset + i * plan.size + scan.indices(plan.size)
+  key = j * plan.size + scan.indices(plan.size)
   seen = (key >= first[:, :, None]) & (key <= place[:, None])
   return seen[:, None, None]
 
@@ -164,7 +164,7 @@ def _forward(plan, q, k, v, first):
     some = jnp.where(total > 0, total, 1)  # a query that sees nothing gets 0
     return None, ((y / some[..., None]).astype(v.dtype), top + jnp.log(some))
 
-  xs = (jnp.arange(q.shape[0]), q, first)
+  xs = (scan.indices(q.shape[0]), q, first)
   _, (y, lse) = jax.lax.scan(queries, None, xs)
   return (y, lse), (q, k, v, first, y, lse)
 
@@ -200,7 +200,7 @@ def _backward(plan, residuals, cotangents):
     return (dk, dv), dq.astype(q.dtype)
 
   zeros = (jnp.zeros(k.shape, dtype), jnp.zeros(v.shape, dtype))
-  xs = (jnp.arange(q.shape[0]), q, first, dy, lse, delta)
+  xs = (scan.indices(q.shape[0]), q, first, dy, lse, delta)
   (dk, dv), dq = jax.lax.scan(queries, zeros, xs)
   return dq, dk.astype(k.dtype), dv.astype(v.dtype), None
 

@@ -51,15 +51,15 @@ def step(
 ) -> tuple[Float[Array, "B H V"], State]:
   """One token.
 
-      S' = exp(g_t) S_{t-1},   S_t = S' + k_t beta_t (v_t - S'^T k_t)^T,   y_t = S_t^T q_t
+      S' = exp(g_t) S_{t-1},  S_t = S' + k_t beta_t (v_t - S'^T k_t)^T,  y_t = S_t^T q_t
 
   which is S_t = alpha_t (I - beta_t k_t k_t^T) S_{t-1} + beta_t k_t v_t^T.
   Cost: 3 K V multiplies a head.
 
   Args:
     params: none.
-    inputs_t: q (scale it by K^-0.5 before), k (of norm <= 1, or the memory can grow), v,
-      g = log alpha <= 0 (0 keeps all), and the write strength beta in [0, 2].
+    inputs_t: q (scale it by K^-0.5 before); k (of norm <= 1, or the memory can grow);
+      v; g = log alpha <= 0 (0 keeps all); and the write strength beta in [0, 2].
     state: what is remembered.
 
   Returns:
@@ -84,16 +84,17 @@ def chunk(
 ) -> tuple[Float[Array, "B T H V"], State]:
   """All tokens, chunk by chunk, by matrix products.
 
-  With G the sum of g within the chunk, and D_ij = exp(G_i - G_j) for j <= i in the same
-  document (else 0):
+  With G the sum of g over the chunk's tokens of the same document so far, and
+  D_ij = exp(G_i - G_j) for j <= i in one document (else 0):
 
-      X = (I + tril(beta_i (k_i . k_j) D_ij, -1))^{-1},  W = X beta exp(G) k,  U = X beta v
-      y = (q exp(G)) S + (q k^T * D) (U - W S),   S' = exp(G_C) S + (k D_C)^T (U - W S)
+      X = (I + tril(beta_i (k_i . k_j) D_ij, -1))^{-1}
+      E = X beta (v - exp(G) k S)
+      y = exp(G) q S + (q k^T * D) E,   S' = exp(G_C) S + (D_C k)^T E
 
-  Equal to `step` scanned over time. T/C sequential steps, each C^2 (2 K + V) + 3 C K V +
-  C^3/3 multiplies a head; the chunk is computed again in the reverse pass, which keeps
-  one state a chunk. Sums, decays and the solve are in the state's dtype; matrix products
-  take operands in the dtype of v.
+  Equal to `step` scanned over time. T/C sequential steps, each C^2 (2 K + 2 V) +
+  3 C K V + C^3/3 multiplies a head; the chunk is computed again in the reverse pass,
+  which keeps one state a chunk. Sums, decays and the solve are in the state's dtype;
+  matrix products take operands in the dtype of v.
 
   Args:
     params: none.
@@ -129,21 +130,21 @@ def _chunk_step(s, xs):
   mm = lambda spec, a, b: jnp.einsum(
     spec, a.astype(operand), b.astype(operand), preferred_element_type=dtype
   )
-  total = jnp.cumsum(g.astype(dtype), axis=-1)
   beta = beta.astype(dtype)[..., None]
   visible = jnp.tril(jnp.ones((size, size), bool))
-  old = last = jnp.ones((), dtype)  # tokens that see s; tokens of the last document
+  old = jnp.ones((), dtype)  # 1 for tokens of the document that s belongs to
   if reset is not None:
     number = scan.documents(reset)
     visible = visible & (number[:, None, :, None] == number[:, None, None, :])
     old = (number == 0)[:, None].astype(dtype)
-    last = (number == number[:, -1:])[:, None].astype(dtype)
+  # sums by document, not one cumulated sum: other documents get gradients of exactly 0
+  total = jnp.where(visible, g.astype(dtype)[..., None, :], 0).sum(-1)
   # masked before exp: what is not visible may be e^+1000
   decay = jnp.exp(
     jnp.where(visible, total[..., :, None] - total[..., None, :], -jnp.inf)
   )
   from_s = (jnp.exp(total) * old)[..., None]
-  to_end = (jnp.exp(total[..., -1:] - total) * last)[..., None]
+  to_end = decay[..., -1, :, None]
 
   a = beta * mm("bhik,bhjk->bhij", k, k) * jnp.tril(decay, -1)
   x = unit_lower_inverse(a)

@@ -11,7 +11,12 @@ from jaxmem.typing import Form, Reset, State
 
 def state_dtype(dtype: jnp.dtype) -> jnp.dtype:
   """The dtype of recurrent state under activations of `dtype`: float32, or float64."""
-  return jnp.promote_types(dtype, jnp.float32)
+  return jnp.dtype(jnp.float64 if jnp.finfo(dtype).bits == 64 else jnp.float32)
+
+
+def indices(length: int) -> Int[Array, " I"]:
+  """0 .. length - 1, int32 whatever the precision: positions and phases are int32."""
+  return jnp.arange(length, dtype=jnp.int32)
 
 
 def where_row(rows: Bool[Array, " B"], yes: State, no: State) -> State:
@@ -36,7 +41,7 @@ def where_row(rows: Bool[Array, " B"], yes: State, no: State) -> State:
 
 
 def forget(state: State, reset: Bool[Array, " B"]) -> State:
-  """The state with the rows where `reset` is True emptied: zeros are the empty memory."""
+  """The state, empty in the rows where `reset` is True: zeros are the empty memory."""
   return where_row(reset, 0, state)
 
 
@@ -72,7 +77,7 @@ def recurrent(step: Callable) -> Form:
 
 
 def documents(reset: Reset) -> Int[Array, "B T"]:
-  """The number of each token's document within the call; 0 continues what came before."""
+  """Each token's document, counted within the call; 0 continues what came before."""
   return jnp.cumsum(reset.astype(jnp.int32), axis=1)
 
 

@@ -52,7 +52,7 @@ def step(
   (w,), (x,) = params, inputs_t
   seen = jnp.concatenate([state.past.astype(x.dtype), x[:, None]], axis=1)
   y = jnp.einsum("bld,ld->bd", seen[:, ::-1], w.astype(x.dtype))
-  return y, State(seen[:, 1:])
+  return y, State(seen[:, 1:].astype(state.past.dtype))
 
 
 def parallel(
@@ -80,7 +80,7 @@ def parallel(
     seen = jnp.where(kept, seen, 0)
   else:
     y = sum(w[l].astype(x.dtype) * at(seen, l) for l in range(taps))
-  return y, State(seen[:, length:])
+  return y, State(seen[:, length:].astype(state.past.dtype))
 
 
 FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}

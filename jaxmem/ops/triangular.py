@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 
 Square = Float[Array, "*B C C"]
 
-# Blocks up to this size are inverted by their (nilpotent) power series; the series over
-# a whole chunk has terms that grow like binomials and cancel: with the same key repeated
+# Blocks up to this size are inverted by their (nilpotent) power series. Over a whole
+# chunk the series has terms that grow like binomials and cancel: with one key repeated
 # through a chunk of 64 its error is 1e10, with blocks of 4 it is 1e-6.
 BASE = 4
 

@@ -88,7 +88,7 @@ def step(
   q, k, v = inputs_t
   p = state.position
   window = state.k.shape[1] - num_sinks
-  rows = jnp.arange(p.shape[0])
+  rows = scan.indices(p.shape[0])
   ring = num_sinks + p % window
   # beyond the sinks the index lies outside the array and the write is dropped
   sink = jnp.where(p < num_sinks, p, num_sinks + window)
@@ -100,15 +100,15 @@ def step(
   )
   state = State(write(state.k, k), write(state.v, v), p + 1)
 
-  age = (p[:, None] - jnp.arange(window)) % window
-  past = p[:, None] - jnp.arange(num_sinks)
+  age = (p[:, None] - scan.indices(window)) % window
+  past = p[:, None] - scan.indices(num_sinks)
   distance = jnp.concatenate([jnp.full_like(past, window), age], axis=1)
   seen = jnp.concatenate([past >= window, age <= p[:, None]], axis=1)
 
   dtype = scan.state_dtype(q.dtype)
   keys = state.k.astype(dtype)
   if rotary_base is not None:
-    table = rotary.angles(jnp.arange(window + 1), q.shape[-1], rotary_base, dtype)
+    table = rotary.angles(scan.indices(window + 1), q.shape[-1], rotary_base, dtype)
     by = tuple(a[distance][:, :, None] for a in rotary.back(table))
     keys = rotary.rotate(keys, by)
   scores = jnp.einsum("bhnk,bwhk->bhnw", _grouped(q.astype(dtype), k.shape[1]), keys)
@@ -150,7 +150,7 @@ def parallel(
   q, k, v = inputs
   length = q.shape[1]
   window = state.k.shape[1] - num_sinks
-  t = jnp.arange(length)
+  t = scan.indices(length)
   # where, as an index into [ring | call], the document of each token began; a document
   # from before the call began at W - position, perhaps long before the ring
   begun = window - state.position[:, None] + jnp.zeros_like(t)
@@ -158,7 +158,7 @@ def parallel(
     newest = jax.lax.cummax(jnp.where(reset, window + t, -1), axis=1)
     begun = jnp.where(newest >= 0, newest, begun)
 
-  in_order = (state.position[:, None] + jnp.arange(window)) % window + num_sinks
+  in_order = (state.position[:, None] + scan.indices(window)) % window + num_sinks
   line = lambda cache, x: jnp.concatenate(
     [_take(cache, in_order).astype(x.dtype), x], 1
   )
@@ -192,14 +192,14 @@ def _sink_lines(sinks: _Sinks, begun: Int[Array, "B I"]) -> Int[Array, "B I M"]:
   The sinks in the state are those of the document that was under way before the call.
   """
   window = sinks.state.k.shape[1] - sinks.num_sinks
-  slot = jnp.arange(sinks.num_sinks)
+  slot = scan.indices(sinks.num_sinks)
   carried = begun[..., None] + slot < window
   line = sinks.num_sinks + begun[..., None] + slot
   return jnp.clip(jnp.where(carried, slot, line), 0, None)
 
 
 def _merge_sinks(q, y, lse, sinks: _Sinks, rotary_base):
-  """y with the document's first tokens added to the softmax where the window has left."""
+  """y with the document's first tokens in the softmax once out of the window."""
   num = sinks.num_sinks
   window = sinks.state.k.shape[1] - num
   dtype = lse.dtype
@@ -209,12 +209,14 @@ def _merge_sinks(q, y, lse, sinks: _Sinks, rotary_base):
   ).astype(dtype)
   k, v = gather(sinks.state.k, sinks.keys), gather(sinks.state.v, sinks.values)
   if rotary_base is not None:
-    by = rotary.angles(jnp.full((1,), -window), q.shape[-1], rotary_base, dtype)
+    by = rotary.angles(
+      jnp.full((1,), -window, jnp.int32), q.shape[-1], rotary_base, dtype
+    )
     k = rotary.rotate(k, by)
   queries = _grouped(q.astype(dtype), k.shape[3])
   scores = jnp.einsum("bthnk,btmhk->bthnm", queries, k) * q.shape[-1] ** -0.5
-  position = window + jnp.arange(q.shape[1]) - sinks.begun
-  seen = position[..., None] - jnp.arange(num) >= window
+  position = window + scan.indices(q.shape[1]) - sinks.begun
+  seen = position[..., None] - scan.indices(num) >= window
   scores = jnp.where(seen[:, :, None, None], scores, NOTHING)
   lse = lse.reshape(scores.shape[:-1])
   top = jnp.maximum(lse, scores.max(-1))
@@ -230,13 +232,13 @@ def _last_state(state, keys, values, begun, num_sinks) -> State:
   window = state.k.shape[1] - num_sinks
   end = keys.shape[1] - 1
   position = end - begun  # of the last token, in its document
-  age = (position[:, None] - jnp.arange(window)) % window
+  age = (position[:, None] - scan.indices(window)) % window
   line, some = end - age, age <= position[:, None]
   if num_sinks:
     sinks = _Sinks(state, keys, values, begun, num_sinks)
     at = _sink_lines(sinks, begun[:, None])[:, 0]
     line = jnp.concatenate([at, num_sinks + line], axis=1)
-    known = jnp.arange(num_sinks) <= position[:, None]
+    known = scan.indices(num_sinks) <= position[:, None]
     some = jnp.concatenate([known, some], axis=1)
 
   def gather(cache, x):
@@ -261,8 +263,8 @@ def example(key: Array, batch_size: int, length: int):
     jax.random.normal(v, (*shape, dim)),
   )
   state = init_state(batch_size, window, heads, dim, dim)
-  position = jnp.where(jnp.arange(batch_size) % 2 == 0, 7, 3).astype(jnp.int32)
-  held = (jnp.arange(window) < position[:, None])[..., None, None]
+  position = jnp.where(scan.indices(batch_size) % 2 == 0, 7, 3)
+  held = (scan.indices(window) < position[:, None])[..., None, None]
   return (
     (),
     inputs,

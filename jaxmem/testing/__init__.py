@@ -1,0 +1,5 @@
+"""The law suite, usable on anyone's memory."""
+
+from jaxmem.testing.laws import LawError, check_laws
+
+__all__ = ["LawError", "check_laws"]

@@ -1,0 +1,131 @@
+"""What the laws are checked on: an op, a mixer, a block, a model, in one shape."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem.typing import Form
+
+# The laws are checked on T = 24 with chunks and blocks of 8.
+LENGTH = 24
+SMALL = {"chunk_size": 8, "block_size": 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """Something with the contract `y, state = f(params, inputs, state, reset)`.
+
+  Attributes:
+    name: what it is called in messages.
+    forms: form name -> form, with small chunks; the first is the reference.
+    example: `(key, batch_size, length) -> (params, inputs, state)`, state not empty.
+    stress: the same with the hardest legal inputs, or None.
+    init_state: `batch_size -> state`, or None where only the example knows the sizes.
+    as_released: form name -> form with the chunks that users get.
+    reverse_only: forms that refuse forward mode.
+  """
+
+  name: str
+  forms: dict[str, Form]
+  example: Callable
+  stress: Callable | None
+  init_state: Callable[[int], Any] | None
+  as_released: dict[str, Form]
+  reverse_only: tuple[str, ...]
+
+
+def of_op(op: ModuleType) -> Case:
+  """The case of an op file: its FORMS on its own example and stress inputs."""
+
+  def small(form):
+    known = inspect.signature(form).parameters
+    return functools.partial(form, **{k: v for k, v in SMALL.items() if k in known})
+
+  forms = dict(sorted(op.FORMS.items(), key=lambda item: item[0] != "recurrent"))
+  return Case(
+    name=op.__name__,
+    forms={name: small(form) for name, form in forms.items()},
+    example=op.example,
+    stress=op.stress,
+    init_state=None,
+    as_released=forms,
+    reverse_only=tuple(op.REVERSE_ONLY),
+  )
+
+
+def of_module(module: Any, inputs: Callable | None = None) -> Case:
+  """The case of a Flax module: a mixer, a block, a stack, a model.
+
+  Args:
+    module: has `init_state(batch_size)` and is called as `(x, state, reset)`. Where it
+      has a field `form` the recurrent one is the reference.
+    inputs: `(key, batch_size, length) -> x`; None draws activations [B, T, d_model].
+  """
+  fields = {f.name for f in dataclasses.fields(module)}
+  own = module.clone(**{k: v for k, v in SMALL.items() if k in fields})
+  modules = {"call": own}
+  if "form" in fields:
+    modules = {"recurrent": own.clone(form="recurrent"), own.form: own}
+
+  def activations(key, batch_size, length):
+    return jax.random.normal(key, (batch_size, length, module.d_model))
+
+  draw = inputs or activations
+
+  def form(module):
+    return lambda params, inputs, state, reset=None: module.apply(
+      params, *inputs, state, reset
+    )
+
+  def example(key, batch_size, length):
+    first, later, init, noise = jax.random.split(key, 4)
+    x = draw(first, batch_size, length)
+    empty = own.init_state(batch_size)
+    params = _unboxed(jax.jit(own.init)(init, x, empty))
+    params = _noisy(noise, params)  # zeros at the start must not hide a leak
+    _, state = jax.jit(own.apply)(params, x, empty)
+    return params, (draw(later, batch_size, length),), state
+
+  return Case(
+    name=type(module).__name__,
+    forms={name: form(m) for name, m in modules.items()},
+    example=example,
+    stress=None,
+    init_state=module.init_state,
+    as_released={},
+    reverse_only=tuple(getattr(module, "reverse_only", ())),
+  )
+
+
+def _unboxed(params):
+  """Plain arrays, without the metadata that Flax keeps logical axis names in."""
+  from flax.core import meta
+
+  return meta.unbox(params)
+
+
+def _noisy(key, params):
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(key, len(leaves))
+  noisy = [
+    p + 0.1 * jax.random.normal(k, p.shape, p.dtype)
+    if jnp.issubdtype(p.dtype, jnp.floating)
+    else p
+    for k, p in zip(keys, leaves, strict=True)
+  ]
+  return jax.tree.unflatten(tree, noisy)
+
+
+def of(thing: Any, inputs: Callable | None = None) -> Case:
+  """The case of an op file or a module."""
+  if isinstance(thing, Case):
+    return thing
+  if isinstance(thing, ModuleType):
+    return of_op(thing)
+  return of_module(thing, inputs)

@@ -1,0 +1,404 @@
+"""The laws that every memory obeys, checked by values on a few compiled functions.
+
+`check_laws(thing)` raises `LawError`, which names the law, the form and the position.
+Laws 7 (shards) and 10 (checkpoints) need a mesh and a disk and have their own tests.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.testing import cases
+from jaxmem.testing.cases import LENGTH, Case
+from jaxmem.testing.tolerance import worst
+
+TITLES = {
+  1: "forms agree",
+  2: "gradients agree",
+  3: "split anywhere",
+  4: "packed = separate",
+  5: "causality",
+  6: "state is stable",
+  8: "transforms work",
+  9: "numbers hold",
+}
+
+# Document borders: inside a chunk, on a chunk's border, on the first token of a call.
+BORDERS = ((0, 5), (0, 16), (1, 0), (1, 13))
+CUTS = (1, 15, 8)
+
+
+class LawError(AssertionError):
+  """A law is broken; the message names law, form and position."""
+
+
+@dataclasses.dataclass
+class Suite:
+  """A case, and what has been computed on it so far."""
+
+  case: Case
+  key: jax.Array
+  rows: list = dataclasses.field(default_factory=list)
+
+  def __post_init__(self):
+    self.params, self.inputs, self.state = self.case.example(self.key, 2, LENGTH)
+    _, self.other, _ = self.case.example(jax.random.fold_in(self.key, 1), 2, LENGTH)
+    self.reset = jnp.zeros((2, LENGTH), bool)
+    for border in BORDERS:
+      self.reset = self.reset.at[border].set(True)
+    forms = self.case.forms
+    self.run = {name: jax.jit(_with_gradients(form)) for name, form in forms.items()}
+    self.forward = {name: jax.jit(form) for name, form in forms.items()}
+    y, state = jax.eval_shape(
+      self.case.forms[self.reference], self.params, self.inputs, self.state, self.reset
+    )
+    draw = lambda i, a: jax.random.normal(jax.random.fold_in(self.key, i), a.shape)
+    self.dy = draw(2, y).astype(y.dtype)
+    floats = [a for a in jax.tree.leaves(state) if _is_float(a)]
+    self.dstate = [draw(3 + i, a).astype(a.dtype) for i, a in enumerate(floats)]
+
+  @property
+  def reference(self) -> str:
+    return next(iter(self.case.forms))
+
+  @functools.cached_property
+  def whole(self) -> dict:
+    """Every form on the whole example: y, state and gradients."""
+    return {name: self(name) for name in self.run}
+
+  def __call__(self, form, inputs=None, state=None, reset=None, dy=None, dstate=None):
+    """One compiled function a form serves all laws, by changing values only."""
+    given = lambda new, old: old if new is None else new
+    return self.run[form](
+      self.params,
+      given(inputs, self.inputs),
+      given(state, self.state),
+      given(reset, self.reset),
+      given(dy, self.dy),
+      given(dstate, self.dstate),
+    )
+
+  def expect(self, law, form, what, got, want, dtype="float32", since=0):
+    """Raises unless two trees agree; the position of y is (row, token)."""
+    got_leaves = jax.tree_util.tree_leaves_with_path(got)
+    want_leaves = jax.tree.leaves(want)
+    for (path, g), w in zip(got_leaves, want_leaves, strict=True):
+      error, at = worst(g, w, dtype)
+      if error > 1:
+        name = what + jax.tree_util.keystr(path)
+        self.fail(law, form, _describe(name, g, w, at, since))
+      if np.isfinite(error):
+        self.rows.append((law, form, error))
+
+  def fail(self, law, form, message):
+    who = f"{self.case.name}, form {form!r}"
+    raise LawError(f"law {law} ({TITLES[law]}) is broken by {who}: {message}")
+
+
+def _describe(name, got, want, at, since) -> str:
+  if got.shape != want.shape:
+    return f"{name} has shape {got.shape} instead of {want.shape}"
+  place = f"at index {at}"
+  if name == "y" and len(at) > 1:
+    place = f"at row {at[0]}, token {at[1] + since}"
+  elif name.startswith("state"):
+    place = f"in row {at[0]}"
+  number = lambda a: float(np.asarray(a, np.float64)[at])
+  return f"{name} is {number(got):.6g} instead of {number(want):.6g} {place}"
+
+
+def _is_float(a) -> bool:
+  return jnp.issubdtype(a.dtype, jnp.floating)
+
+
+def _with_gradients(form) -> Callable:
+  """(y, state, gradients) of a form, for cotangents of y and of the float state."""
+
+  def run(params, inputs, state, reset, dy, dstate):
+    leaves, tree = jax.tree.flatten((params, inputs, state))
+    float_at = [i for i, a in enumerate(leaves) if _is_float(a)]
+
+    def of_floats(floats):
+      full = list(leaves)
+      for i, a in zip(float_at, floats, strict=True):
+        full[i] = a
+      y, new = form(*jax.tree.unflatten(tree, full), reset)
+      return (y, [a for a in jax.tree.leaves(new) if _is_float(a)]), new
+
+    (y, _), pull, new = jax.vjp(of_floats, [leaves[i] for i in float_at], has_aux=True)
+    (grads,) = pull((dy, dstate))
+    full = [None] * len(leaves)
+    for i, g in zip(float_at, grads, strict=True):
+      full[i] = g
+    return y, new, jax.tree.unflatten(tree, full)
+
+  return run
+
+
+def law_1_forms_agree(suite: Suite, form: str) -> None:
+  """Every form equals the recurrent one in output and final state."""
+  y, state, _ = suite.whole[form]
+  y0, state0, _ = suite.whole[suite.reference]
+  suite.expect(1, form, "y", y, y0)
+  suite.expect(1, form, "state", state, state0)
+  if form == "recurrent" and suite.case.stress:
+    y64, state64 = _in_float64(suite.case.forms[form], suite.case.example, suite, True)
+    suite.expect(1, form, "y", y, y64)
+    suite.expect(1, form, "state", state, state64)
+
+
+def law_2_gradients_agree(suite: Suite, form: str) -> None:
+  """With respect to every parameter, every input and the initial state."""
+  names = ("gradient of params", "gradient of inputs", "gradient of state")
+  for name, got, want in zip(
+    names, suite.whole[form][2], suite.whole[suite.reference][2], strict=True
+  ):
+    suite.expect(2, form, name, got, want)
+
+
+def law_3_split_anywhere(suite: Suite, form: str) -> None:
+  """f(x) = f(x2, f(x1)), in pieces of 1, 15 and 8 tokens; one token is decoding."""
+  y, state, _ = suite.whole[form]
+  now, begin = suite.state, 0
+  for length in CUTS:
+    piece = lambda a, b=begin, n=length: a[:, b : b + n]
+    inputs, reset = jax.tree.map(piece, (suite.inputs, suite.reset))
+    got, now = suite.forward[form](suite.params, inputs, now, reset)
+    suite.expect(3, form, "y", got, piece(y), since=begin)
+    begin += length
+  suite.expect(3, form, "state", now, state)
+
+
+def law_4_packed_is_separate(suite: Suite, form: str) -> None:
+  """Values and gradients of packed documents are those of separate ones."""
+  token = jnp.arange(LENGTH)
+  row, begin, end = 0, *[t for b, t in BORDERS if b == 0]
+  tail = jax.tree.map(lambda a: a[:, end:], suite.inputs)
+  empty = jax.tree.map(jnp.zeros_like, suite.state)
+
+  # nothing before a border reaches behind it: the rest may be anything
+  y, state, _ = suite.whole[form]
+  before = lambda a, b: jnp.where(
+    (token < end).reshape(1, -1, *[1] * (a.ndim - 2)), b, a
+  )
+  changed = jax.tree.map(before, suite.inputs, suite.other)
+  y2, state2, _ = suite(form, inputs=changed, state=empty)
+  after = lambda a: a[row, end:]
+  suite.expect(4, form, "y", y2.at[:, :end].set(y[:, :end])[:1], y[:1], "exact")
+  suite.expect(4, form, "state", _row(state2, row), _row(state, row), "exact")
+
+  # the last document alone, in an empty memory
+  y3, state3 = suite.forward[form](
+    suite.params, tail, empty, jnp.zeros((2, LENGTH - end), bool)
+  )
+  suite.expect(4, form, "y", after(y)[None], y3[row][None], since=end)
+  suite.expect(4, form, "state", _row(state, row), _row(state3, row))
+
+  # a document in the middle: the loss on it alone, against the same tokens put first
+  inside = ((token >= begin) & (token < end))[None] & (jnp.arange(2) == row)[:, None]
+  mask = lambda a: a * _fit(inside, a).astype(a.dtype)
+  none = [jnp.zeros_like(a) for a in suite.dstate]
+  packed = suite(form, dy=mask(suite.dy), dstate=none)
+  roll = lambda a: jnp.roll(a, -begin, axis=1)
+  alone = suite(
+    form,
+    inputs=jax.tree.map(roll, suite.inputs),
+    state=empty,
+    reset=jnp.zeros_like(suite.reset).at[:, end - begin].set(True),
+    dy=roll(mask(suite.dy)),
+    dstate=none,
+  )
+  shown = lambda run: mask(run)[:1]
+  suite.expect(4, form, "y", shown(packed[0]), shown(jnp.roll(alone[0], begin, 1)))
+  (dparams, dinputs, dstate), (dparams1, dinputs1, _) = packed[2], alone[2]
+  suite.expect(4, form, "gradient of params", dparams, dparams1)
+  back = jax.tree.map(lambda a: jnp.roll(a, begin, 1), dinputs1)
+  suite.expect(4, form, "gradient of inputs", dinputs, jax.tree.map(mask, back))
+  outside = jax.tree.map(lambda a: a - mask(a), dinputs)
+  for name, grads in (("inputs of other documents", outside), ("state", dstate)):
+    zeros = jax.tree.map(jnp.zeros_like, grads)
+    suite.expect(4, form, f"gradient of {name}", grads, zeros, "exact")
+
+
+def law_5_causality(suite: Suite, form: str) -> None:
+  """Changing token t changes nothing before t, and nothing in another row."""
+  y = suite.whole[form][0]
+  for t in (1, 8, 12, LENGTH - 1):
+    change = lambda a, b, t=t: a.at[0, t:].set(b[0, t:])
+    y2 = suite(form, inputs=jax.tree.map(change, suite.inputs, suite.other))[0]
+    suite.expect(5, form, "y", y2.at[0, t:].set(y[0, t:]), y, "exact")
+
+
+def law_6_state_is_stable(suite: Suite, form: str) -> None:
+  """The same tree after any call; zeros are the empty memory."""
+  for length in CUTS:
+    piece = jax.tree.map(lambda a, n=length: a[:, :n], (suite.inputs, suite.reset))
+    _, new = jax.eval_shape(
+      suite.case.forms[form], suite.params, piece[0], suite.state, piece[1]
+    )
+    shapes = [
+      jax.tree.map(lambda a: (a.shape, str(a.dtype)), s) for s in (new, suite.state)
+    ]
+    if jax.tree.structure(new) != jax.tree.structure(suite.state):
+      suite.fail(6, form, f"the state becomes {jax.tree.structure(new)}")
+    if shapes[0] != shapes[1]:
+      suite.fail(
+        6, form, f"after {length} tokens the state is {shapes[0]}, it was {shapes[1]}"
+      )
+  empty = jax.tree.map(jnp.zeros_like, suite.state)
+  if suite.case.init_state is not None:
+    start = suite.case.init_state(2)
+    suite.expect(6, form, "state", start, empty, "exact")
+  none = jnp.zeros_like(suite.reset)
+  y, state, _ = suite(form, state=empty, reset=none)
+  y2, state2, _ = suite(form, reset=none.at[:, 0].set(True))
+  suite.expect(6, form, "y", y2, y)
+  suite.expect(6, form, "state", state2, state)
+
+
+def law_8_transforms_work(suite: Suite, form: str) -> None:
+  """jit, vmap, grad and jax.checkpoint together give what grad under jit gives."""
+  run = _with_gradients(jax.checkpoint(suite.case.forms[form]))
+  two = lambda tree: jax.tree.map(lambda a, b: jnp.stack([a, b]), tree, tree)
+  args = (suite.inputs, suite.state, suite.reset, suite.dy, suite.dstate)
+  mapped = jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0, 0)))
+  got = mapped(suite.params, *map(two, args))
+  second = jax.tree.map(lambda a: a[1], got)
+  names = ("y", "state", "gradient")
+  for name, g, w in zip(names, second, suite.whole[form], strict=True):
+    suite.expect(8, form, name, g, w)
+
+
+def law_8_in_full(suite: Suite, form: str) -> None:
+  """jvp equals a difference quotient's limit, the vjp; grad of grad is finite."""
+  if form in suite.case.reverse_only:
+    return
+  f, reset = suite.case.forms[form], suite.reset
+  floats = lambda tree: [a for a in jax.tree.leaves(tree) if _is_float(a)]
+
+  def scalar(inputs):
+    y, _ = f(suite.params, inputs, suite.state, reset)
+    return jnp.vdot(y, suite.dy)
+
+  if not floats(suite.inputs):
+    return
+  along = jax.tree.map(jnp.ones_like, suite.inputs)
+  _, forward = jax.jit(lambda i: jax.jvp(scalar, (i,), (along,)))(suite.inputs)
+  grad = jax.jit(jax.grad(scalar))(suite.inputs)
+  suite.expect(8, form, "jvp", forward, sum(a.sum() for a in floats(grad)))
+  inner = lambda i: sum((a * a).sum() for a in floats(jax.grad(scalar)(i)))
+  second = jax.jit(jax.grad(inner))(suite.inputs)
+  # the directional derivative of |grad|^2, once by reverse and once by forward mode
+  _, want = jax.jit(lambda i: jax.jvp(inner, (i,), (along,)))(suite.inputs)
+  suite.expect(8, form, "grad of grad", sum(a.sum() for a in floats(second)), want)
+
+
+def law_9_numbers_hold(suite: Suite, form: str) -> None:
+  """On the stress inputs every form, with the chunks users get, agrees with float64."""
+  if suite.case.stress is None:
+    return
+  length = 80  # more than the largest default chunk
+  params, inputs, state = suite.case.stress(suite.key, 2, length)
+  got = jax.jit(suite.case.as_released[form])(params, inputs, state)
+  want = _stress_in_float64(suite, length)
+  for name, g, w in zip(("y", "state"), got, want, strict=True):
+    suite.expect(9, form, name, g, w)
+
+  params, inputs, state = suite.case.example(suite.key, 2, LENGTH)
+  low = lambda a: a.astype(jnp.bfloat16) if _is_float(a) else a
+  inputs = jax.tree.map(low, inputs)
+  y, state = suite.forward[form](params, inputs, state, suite.reset)
+  rounded = lambda *_: (params, inputs, suite.state)
+  y64, state64 = _in_float64(suite.case.forms[suite.reference], rounded, suite, True)
+  suite.expect(9, form, "y", y, y64, "bfloat16")
+  suite.expect(9, form, "state", state, state64, "bfloat16")
+
+
+def law_9_in_full(suite: Suite, form: str) -> None:
+  """131,072 steps of the recurrent form stay finite."""
+  if form != "recurrent" or suite.case.stress is None:
+    return
+  draw = suite.case.example
+  params, inputs, state = draw(suite.key, 2, 131_072)
+  y, state = suite.forward[form](params, inputs, state)
+  for name, tree in (("y", y), ("state", state)):
+    for a in jax.tree.leaves(tree):
+      if not bool(jnp.isfinite(a.astype(jnp.float32)).all()):
+        suite.fail(9, form, f"{name} is not finite after 131,072 steps")
+
+
+def _in_float64(form, draw, suite, packed):
+  """y and state of a form on the same numbers in float64."""
+  wide = lambda a: np.asarray(a, np.float64) if _is_float(a) else np.asarray(a)
+  case = jax.tree.map(wide, draw(suite.key, 2, LENGTH))
+  reset = np.asarray(suite.reset) if packed else None
+  with jax.enable_x64(True):
+    return jax.tree.map(np.asarray, jax.jit(form)(*case, reset))
+
+
+def _stress_in_float64(suite, length):
+  draw = lambda key, batch_size, _: suite.case.stress(key, batch_size, length)
+  return _in_float64(suite.case.forms[suite.reference], draw, suite, False)
+
+
+def _row(tree, row):
+  return jax.tree.map(lambda a: a[row : row + 1], tree)
+
+
+def _fit(mask, a):
+  return mask.reshape(mask.shape + (1,) * (a.ndim - 2))
+
+
+LAWS = (
+  law_6_state_is_stable,  # first: a state of another shape would break the others
+  law_1_forms_agree,
+  law_5_causality,
+  law_4_packed_is_separate,
+  law_2_gradients_agree,
+  law_3_split_anywhere,
+  law_8_transforms_work,
+  law_9_numbers_hold,
+)
+FULL = (law_8_in_full, law_9_in_full)
+
+
+def check_laws(
+  mixer_or_op: Any | ModuleType,
+  *,
+  inputs: Callable | None = None,
+  full: bool = False,
+  seed: int = 0,
+) -> list[tuple[int, str, float]]:
+  """Checks laws 1-6, 8 and 9 on an op, a mixer, a block, a model, or anyone's layer.
+
+      from jaxmem.testing import check_laws
+      check_laws(MyMixer(d_model=8))
+
+  Cost: two compilations of the gradient and four of the forward pass a form, about 4
+  CPU-seconds a form for a small memory.
+
+  Args:
+    mixer_or_op: an op file (a module with FORMS, example, stress), or a Flax module
+      with `init_state(batch_size)` that is called as `(x, state, reset)`.
+    inputs: `(key, batch_size, length) -> x` where x is not activations [B, T, d_model],
+      such as token ids.
+    full: also jvp, grad of grad, and 131,072 steps.
+    seed: of the random case.
+
+  Returns:
+    A row for each comparison: law, form, error as a multiple of what is allowed.
+
+  Raises:
+    LawError: if a law is broken; the message names law, form and position.
+  """
+  suite = Suite(cases.of(mixer_or_op, inputs), jax.random.key(seed))
+  for law in LAWS + (FULL if full else ()):
+    for form in suite.case.forms:
+      law(suite, form)
+  return suite.rows
