@@ -16,6 +16,7 @@ SHARPNESS = 8.0
 
 TRANSITION = "diagonal"
 REVERSE_ONLY = ("sequential",)
+FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere the first form
 
 Params = tuple[Float[Array, " D"]]
 Inputs = tuple[Float[Array, "*B D"], Float[Array, "*B D"], Float[Array, "*B D"]]

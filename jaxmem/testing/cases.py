@@ -99,7 +99,7 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
     stress=None,
     init_state=module.init_state,
     as_released={},
-    reverse_only=tuple(getattr(module, "reverse_only", ())),
+    reverse_only=tuple(name for name in modules if name != "recurrent"),
   )
 
 

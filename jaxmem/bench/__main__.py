@@ -1,0 +1,7 @@
+"""`python -m jaxmem.bench`."""
+
+import sys
+
+from jaxmem.bench import main
+
+sys.exit(main())

@@ -1,0 +1,169 @@
+"""What was measured, as JSON and as Markdown, held against what was promised."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+from jaxmem.bench import cases, peers, runner
+from jaxmem.bench.worker import DIRECTIONS
+
+VERSIONS = ("jax", "jaxlib", "flax", "numpy", *sorted(
+  {peer.distribution for peer in peers.PEERS.values()} - {"jax", "flax"}
+))  # fmt: skip
+PROTOCOL = (
+  "CPU time of one core and one thread, float32. Every contestant runs in a process of "
+  "its own and they take turns (A B C, C B A, ...); a sample is as many calls as fill "
+  "80 ms, after two that do not count; medians over the rounds, with minimum and "
+  "maximum. Forward+backward differentiates all inputs and weights. "
+  "Temporary buffers are XLA's own count."
+)
+
+
+def machine() -> dict:
+  """The processor, the system and the versions of everything that was measured."""
+  model = platform.processor() or platform.machine()
+  info = Path("/proc/cpuinfo")
+  if info.exists():
+    lines = [line.split(":", 1) for line in info.read_text().splitlines()]
+    fields = {name.strip(): rest[0].strip() for name, *rest in lines if rest}
+    model = fields.get("model name", model)
+    if {"cpu family", "model"} <= fields.keys():
+      model += f" (family {fields['cpu family']}, model {fields['model']})"
+  versions = {"python": platform.python_version()}
+  for name in VERSIONS:
+    try:
+      versions[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      continue
+  return {"cpu": model, "cores": os.cpu_count(), "versions": versions}
+
+
+def verdict(fraction: float, must: float, stretch: float) -> str:
+  """Whether a promise was kept, plainly."""
+  if fraction <= stretch:
+    return "stretch met"
+  return "met" if fraction <= must else "MISSED"
+
+
+def compare(results: list[dict], quick: bool = False) -> list[dict]:
+  """A row for each target of which both sides were measured, forward and backward."""
+  judge = (lambda *_: "tried only") if quick else verdict
+  found = {(r["case"], r["who"], r["direction"]): r for r in results}
+  rows = []
+  for target in cases.targets():
+    ours = found.get((target.ours, cases.OURS, DIRECTIONS[1]), {})
+    theirs = found.get((*target.theirs, DIRECTIONS[1]), {})
+    a, b = ours.get(target.measure), theirs.get(target.measure)
+    if a is None or not b:
+      continue
+    fraction = a / b
+    rows.append(
+      {
+        "row": target.row,
+        "against": _who(target.theirs[1]),
+        "measure": target.measure,
+        "ours": a,
+        "theirs": b,
+        "fraction": fraction,
+        "must": target.must,
+        "stretch": target.stretch,
+        "verdict": judge(fraction, target.must, target.stretch),
+      }
+    )
+  return rows
+
+
+def build(results: list[dict], rounds: int, quick: bool) -> dict:
+  """The whole report: machine, protocol, comparisons, results."""
+  return {
+    "machine": machine(),
+    "protocol": PROTOCOL,
+    "settings": runner.SETTINGS,
+    "rounds": rounds,
+    "quick": quick,
+    "comparisons": compare(results, quick),
+    "results": results,
+  }
+
+
+def _who(name: str) -> str:
+  return peers.PEERS[name].title if name in peers.PEERS else name
+
+
+UNITS = {
+  "seconds": lambda x: f"{x * 1e3:.1f} ms",
+  "ns_per_token": lambda x: f"{x:.0f} ns/token",
+  "temp_bytes": lambda x: f"{x / 1e6:.1f} MB",
+}
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+  line = lambda cells: "| " + " | ".join(cells) + " |"
+  return "\n".join(map(line, [head, ["---"] * len(head), *rows]))
+
+
+def _comparison(row: dict) -> list[str]:
+  unit = UNITS[row["measure"]]
+  against = "the shorter call" if row["against"] == cases.OURS else row["against"]
+  return [
+    row["row"],
+    against,
+    unit(row["ours"]),
+    unit(row["theirs"]),
+    f"{row['fraction']:.2f}",
+    f"{row['must']:g} / {row['stretch']:g}",
+    row["verdict"],
+  ]
+
+
+def _result(r: dict, quick: bool) -> list[str]:
+  title = cases.table(quick)[r["case"]].title
+  if "error" in r:
+    return [title, _who(r["who"]), r["direction"], f"failed: {r['error']}", "", "", ""]
+  temp = r["temp_bytes"]
+  return [
+    title,
+    _who(r["who"]),
+    r["direction"],
+    UNITS["seconds"](r["seconds"]),
+    f"{r['minimum'] * 1e3:.1f} .. {r['maximum'] * 1e3:.1f}",
+    f"{r['ns_per_token']:.0f}",
+    "" if temp is None else f"{temp / 1e6:.1f}",
+  ]
+
+
+def markdown(report: dict) -> str:
+  """The report for people."""
+  about = report["machine"]
+  versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
+  settings = " ".join(f"{k}={v}" for k, v in report["settings"].items())
+  quick = report["quick"]
+  parts = [
+    "# Benchmark on CPU",
+    "Tiny sizes: this tries the plumbing and measures nothing." if quick else "",
+    f"{about['cpu']}, {about['cores']} cores. {versions}.",
+    f"{PROTOCOL} Rounds: {report['rounds']}. Both sides ran under `{settings}`.",
+    "Written by `jaxmem bench`. A fraction below 1 is ours being less than theirs.",
+    "## Forward and backward, against what was promised",
+    _table(
+      ["what", "against", "ours", "theirs", "fraction", "must / stretch", "verdict"],
+      list(map(_comparison, report["comparisons"])),
+    ),
+    "## All measurements",
+    _table(
+      ["case", "who", "direction", "median", "min .. max, ms", "ns/token", "temp MB"],
+      [_result(r, quick) for r in report["results"]],
+    ),
+  ]
+  return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def write(report: dict, out: Path) -> tuple[Path, Path]:
+  """Writes bench_cpu.json and bench_cpu.md into `out`; returns their paths."""
+  out.mkdir(parents=True, exist_ok=True)
+  as_json, as_markdown = out / "bench_cpu.json", out / "bench_cpu.md"
+  as_json.write_text(json.dumps(report, indent=1) + "\n")
+  as_markdown.write_text(markdown(report))
+  return as_json, as_markdown

@@ -1,0 +1,147 @@
+"""The protocol: every contestant in its own process, on one core, taking turns.
+
+CPU time and not wall time, because a machine is rarely alone; turns A B C, C B A, ...
+because what disturbs (heat, neighbours on the memory bus) changes slowly.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxmem.bench.worker import DIRECTIONS
+
+# The same for all sides. glibc gives buffers back after every call, and without huge
+# pages both XLA and torch spend up to half of their time on faulting them in again.
+SETTINGS = {
+  "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+  "JAX_PLATFORMS": "cpu",
+  "NPROC": "1",
+  "OMP_NUM_THREADS": "1",
+  "MKL_NUM_THREADS": "1",
+}
+
+
+class Contestant(NamedTuple):
+  """A case and who runs it: `cases.OURS` or a key of `peers.PEERS`."""
+
+  case: str
+  who: str
+
+
+class WorkerError(RuntimeError):
+  """A contestant's process died; the message is the last it said."""
+
+
+class Worker:
+  """A contestant's process."""
+
+  def __init__(self, contestant: Contestant, quick: bool):
+    self.contestant = contestant
+    self._said = tempfile.TemporaryFile("w+", errors="replace")
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    self._process = subprocess.Popen(
+      [sys.executable, "-m", "jaxmem.bench.worker", *contestant] + ["--quick"] * quick,
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=self._said,
+      text=True,
+      env={**os.environ, **SETTINGS, "PYTHONPATH": path},
+    )
+
+  def ask(self, verb: str, direction: str) -> dict:
+    """The answer to a request.
+
+    Raises:
+      WorkerError: if there is none.
+    """
+    try:
+      print(verb, direction, file=self._process.stdin, flush=True)
+      line = self._process.stdout.readline()
+    except BrokenPipeError:
+      line = ""
+    if line:
+      return json.loads(line)
+    self._process.wait()
+    self._said.seek(0)
+    lines = self._said.read().strip().splitlines() or ["no word"]
+    raise WorkerError(lines[-1])
+
+  def close(self) -> None:
+    """Ends the process."""
+    try:
+      self._process.stdin.close()
+    except BrokenPipeError:
+      pass
+    self._process.wait()
+    self._process.stdout.close()
+    self._said.close()
+
+
+def measure(
+  contestants: Iterable[Contestant],
+  tokens: dict[str, int],
+  *,
+  rounds: int,
+  quick: bool = False,
+) -> list[dict]:
+  """Times contestants against each other, in both directions.
+
+  Args:
+    contestants: who takes turns.
+    tokens: case -> tokens of a call.
+    rounds: samples of each, >= 1.
+    quick: tiny sizes, samples of one call.
+
+  Returns:
+    For each contestant and direction a dict: case, who, direction, and either `error`
+    or the seconds of a call (median, minimum, maximum, samples), calls a sample, ns a
+    token, and the bytes of XLA's temporary buffers (None for torch).
+  """
+  workers = [Worker(c, quick) for c in contestants]
+  try:
+    results = []
+    for direction in DIRECTIONS:
+      results += _direction(workers, direction, tokens, rounds)
+    return results
+  finally:
+    for worker in workers:
+      worker.close()
+
+
+def _direction(workers, direction, tokens, rounds):
+  ready, rows, samples = [], {}, {}
+  for worker in workers:
+    c = worker.contestant
+    rows[c] = {**c._asdict(), "direction": direction}
+    try:
+      rows[c] |= worker.ask("prepare", direction)
+      ready.append(worker)
+      samples[c] = []
+    except WorkerError as error:
+      rows[c]["error"] = str(error)
+  for turn in range(rounds):
+    for worker in ready[:: 1 if turn % 2 == 0 else -1]:
+      answer = worker.ask("sample", direction)
+      samples[worker.contestant].append(answer["seconds"])
+  for c, seconds in samples.items():
+    rows[c] |= summary(seconds, tokens[c.case])
+  return list(rows.values())
+
+
+def summary(seconds: list[float], tokens: int) -> dict:
+  """Median, range and ns per token of samples."""
+  median = statistics.median(seconds)
+  return {
+    "seconds": median,
+    "minimum": min(seconds),
+    "maximum": max(seconds),
+    "samples": seconds,
+    "ns_per_token": median / tokens * 1e9,
+  }

@@ -1,0 +1,141 @@
+"""The language model: embedding, a stack of memories, a head."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxmem.modules.layers import named, rms_norm
+from jaxmem.modules.pattern import Pattern, entry
+from jaxmem.modules.stack import Stack
+from jaxmem.ops.cross_entropy import chunked_cross_entropy
+from jaxmem.typing import Activations, Reset, State, Tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class LMConfig:
+  """A language model as data; saved in every checkpoint.
+
+  Attributes:
+    vocab_size: ids are 0 .. vocab_size - 1.
+    d_model: features.
+    d_ff: width of the MLPs; 0 is 8/3 d_model, up to a multiple of 64.
+    pattern: the memories of a group.
+    num_groups: how often the pattern is repeated.
+    dropout: rate in the blocks, in [0, 1).
+    tied: the head is the embedding.
+    remat: compute groups again in the reverse pass instead of keeping activations.
+    loss_chunk: tokens of a row whose logits exist at once.
+    dtype: of the computation, "float32" or "bfloat16"; parameters and recurrent states
+      are float32 under either.
+  """
+
+  vocab_size: int
+  d_model: int = 128
+  d_ff: int = 0
+  pattern: Pattern = (entry("rglru"), entry("gated_delta"), entry("window"))
+  num_groups: int = 1
+  dropout: float = 0.0
+  tied: bool = True
+  remat: bool = False
+  loss_chunk: int = 512
+  dtype: str = "float32"
+
+
+class LM(nn.Module):
+  """`logits, state = f(tokens, state, reset)`, at any length, and its loss.
+
+      model = LM(LMConfig(vocab_size=257, d_model=64))
+      state = model.init_state(batch_size=2)
+      params = model.init(jax.random.key(0), tokens, state)
+
+  Attributes:
+    config: see `LMConfig`.
+  """
+
+  config: LMConfig
+
+  @property
+  def d_model(self) -> int:
+    return self.config.d_model
+
+  def setup(self):
+    c = self.config
+    normal = nn.initializers.normal(c.d_model**-0.5)
+    table = lambda name: self.param(
+      name, named(normal, ("vocab", "embed")), (c.vocab_size, c.d_model)
+    )
+    self.embedding = table("embedding")
+    self.head = self.embedding if c.tied else table("head")
+    self.stack = self._stack(name="stack")
+    self.norm = rms_norm("norm", c.dtype)
+
+  def _stack(self, **fields) -> Stack:
+    c = self.config
+    d_ff = c.d_ff or -(-c.d_model * 8 // 3 // 64) * 64
+    return Stack(
+      c.pattern,
+      c.d_model,
+      d_ff,
+      c.num_groups,
+      c.dropout,
+      c.remat,
+      c.dtype,
+      **fields,
+    )
+
+  def __call__(
+    self,
+    tokens: Tokens,
+    state: State,
+    reset: Reset | None = None,
+    deterministic: bool = True,
+  ) -> tuple[Float[Array, "B T V"], State]:
+    """Logits for the token after each, float32, and the memory after the last."""
+    x, state = self.features(tokens, state, reset, deterministic)
+    table = self.head.astype(x.dtype)
+    logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+    return logits, state
+
+  def losses(
+    self,
+    tokens: Tokens,
+    targets: Tokens,
+    state: State,
+    reset: Reset | None = None,
+    deterministic: bool = True,
+  ) -> tuple[Float[Array, "B T"], State]:
+    """Nats of each target, float32, without the logits of a whole segment."""
+    x, state = self.features(tokens, state, reset, deterministic)
+    chunk = self.config.loss_chunk
+    return chunked_cross_entropy(x, self.head, targets, chunk_size=chunk), state
+
+  def features(
+    self,
+    tokens: Tokens,
+    state: State,
+    reset: Reset | None = None,
+    deterministic: bool = True,
+  ) -> tuple[Activations, State]:
+    """What the head reads, and the memory after the last token."""
+    # the table's rows have norm 1, for the head; the stack reads features of size 1
+    x = self.embedding[tokens] * self.config.d_model**0.5
+    x, state = self.stack(
+      x.astype(jnp.dtype(self.config.dtype)), state, reset, deterministic
+    )
+    return self.norm(x), state
+
+  def init_state(self, batch_size: int) -> State:
+    """The empty memory of the whole model."""
+    return self._stack(parent=None).init_state(batch_size)
+
+  def state_axes(self) -> State:
+    """The logical axis names of the memory."""
+    return self._stack(parent=None).state_axes()
+
+
+def num_params(params: State) -> int:
+  """How many numbers a tree of parameters holds."""
+  return sum(a.size for a in jax.tree.leaves(params))

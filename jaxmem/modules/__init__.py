@@ -1,0 +1,15 @@
+"""Flax mixers: projections around one op. One mixer a file."""
+
+from types import ModuleType
+
+from jaxmem import registry
+
+
+def names() -> list[str]:
+  """The mixers, by file name."""
+  return list(registry.members("jaxmem.modules", "Mixer"))
+
+
+def get(name: str) -> ModuleType:
+  """The file `name`: its `Mixer` is the class."""
+  return registry.member("jaxmem.modules", "Mixer", name)

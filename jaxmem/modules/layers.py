@@ -1,0 +1,128 @@
+"""What mixers and blocks are made of, with the logical names of every axis."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxmem.ops import short_conv
+from jaxmem.parallel import context
+from jaxmem.typing import Activations, Reset
+
+Axes = tuple[str | None, ...]
+
+
+def named(init: nn.initializers.Initializer, axes: Axes) -> nn.initializers.Initializer:
+  """An initializer whose parameter carries logical axis names."""
+  return nn.with_logical_partitioning(init, axes)
+
+
+def dense(
+  features: int | Sequence[int],
+  axes: Axes,
+  name: str,
+  dtype: str,
+  axis: int | Sequence[int] = -1,
+  bias: bool = False,
+) -> nn.DenseGeneral:
+  """A linear map with float32 parameters, computed in `dtype`.
+
+  Args:
+    features: sizes of the new axes.
+    axes: logical names of the kernel's axes, inputs first.
+    name: of the submodule.
+    dtype: of operands and result.
+    axis: the axes that are summed over.
+    bias: adds one.
+  """
+  outputs = 1 if isinstance(features, int) else len(features)
+  return nn.DenseGeneral(
+    features,
+    axis=axis,
+    use_bias=bias,
+    dtype=jnp.dtype(dtype),
+    kernel_init=named(nn.initializers.lecun_normal(), axes),
+    bias_init=named(nn.initializers.zeros, axes[-outputs:]),
+    name=name,
+  )
+
+
+def rms_norm(name: str, dtype: str, axis_name: str = "embed") -> nn.RMSNorm:
+  """x / sqrt(mean x^2 + 1e-6) * scale; the mean in float32.
+
+  Source: Zhang and Sennrich 2019, arXiv:1910.07467.
+  """
+  return nn.RMSNorm(
+    dtype=jnp.dtype(dtype),
+    scale_init=named(nn.initializers.ones, (axis_name,)),
+    name=name,
+  )
+
+
+class GatedMLP(nn.Module):
+  """W_down (silu(W_gate x) * W_up x); 3 D F parameters.
+
+  Source: Shazeer 2020, arXiv:2002.05202 (SwiGLU).
+
+  Attributes:
+    d_model: D.
+    d_ff: F.
+    dtype: of the computation.
+  """
+
+  d_model: int
+  d_ff: int
+  dtype: str = "float32"
+
+  @nn.compact
+  def __call__(self, x: Activations) -> Activations:
+    gate = dense(self.d_ff, ("embed", "mlp"), "gate", self.dtype)(x)
+    up = dense(self.d_ff, ("embed", "mlp"), "up", self.dtype)(x)
+    return dense(self.d_model, ("mlp", "embed"), "down", self.dtype)(nn.silu(gate) * up)
+
+
+class ShortConv(nn.Module):
+  """The causal depthwise convolution before a recurrence; L D (+ D) parameters.
+
+  Attributes:
+    dim: D, channels.
+    taps: L, how many inputs an output sees, itself included.
+    bias: adds one.
+    dtype: of the computation, and of the inputs kept.
+  """
+
+  dim: int
+  taps: int = 4
+  bias: bool = False
+  dtype: str = "float32"
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Float[Array, "B T D"],
+    state: short_conv.State,
+    reset: Reset | None = None,
+  ) -> tuple[Float[Array, "B T D"], short_conv.State]:
+    init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=0)
+    w = self.param("taps", named(init, (None, "heads")), (self.taps, self.dim))
+    params = (w.astype(x.dtype),)
+    y, state = context.apply(short_conv, "auto", params, (x,), state, reset)
+    if self.bias:
+      zeros = named(nn.initializers.zeros, ("heads",))
+      y = y + self.param("bias", zeros, (self.dim,)).astype(y.dtype)
+    return y, state
+
+  def init_state(self, batch_size: int) -> short_conv.State:
+    return short_conv.init_state(batch_size, self.taps, self.dim, jnp.dtype(self.dtype))
+
+  def state_axes(self) -> short_conv.State:
+    return short_conv.State(("batch", None, "heads"))
+
+
+def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
+  """x / |x|, and 0 for 0; float32 inside, finite gradients everywhere."""
+  wide = x.astype(jnp.float32)
+  square = jnp.sum(wide * wide, axis=-1, keepdims=True)
+  return (wide * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)

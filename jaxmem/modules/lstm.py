@@ -1,0 +1,68 @@
+"""LSTM as a mixer. Source: see `jaxmem.ops.lstm`."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxmem.modules.layers import named
+from jaxmem.ops import lstm
+from jaxmem.parallel import context
+from jaxmem.typing import Activations, Reset
+
+
+class LSTM(nn.Module):
+  """One LSTM layer of D cells; 8 D^2 + 4 D parameters, 8 D bytes of state a row.
+
+      from jaxmem.modules.lstm import LSTM
+      mixer = LSTM(d_model=64)
+      state = mixer.init_state(batch_size=2)
+
+  Attributes:
+    d_model: D, features in and out, and cells.
+    forget_bias: the forget gate's bias at the start; positive remembers longer.
+    chunk_size: tokens whose input products are taken at once.
+    form: "auto", "recurrent" or "chunk".
+    dtype: of the matrix products and the output; the state is float32.
+  """
+
+  d_model: int
+  forget_bias: float = 1.0
+  chunk_size: int = 32
+  form: str = "auto"
+  dtype: str = "float32"
+
+  family: ClassVar[str] = "nonlinear"
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: lstm.State, reset: Reset | None = None
+  ) -> tuple[Activations, lstm.State]:
+    d = self.d_model
+    lecun, orthogonal = nn.initializers.lecun_normal(), nn.initializers.orthogonal()
+
+    def bias(key, shape, dtype=jnp.float32):
+      return jnp.zeros(shape, dtype).at[d : 2 * d].set(self.forget_bias)
+
+    w = self.param("input", named(lecun, ("embed", None)), (d, 4 * d))
+    r = self.param("recurrent", named(orthogonal, (None, None)), (d, 4 * d))
+    b = self.param("bias", named(bias, (None,)), (4 * d,))
+    dtype = jnp.dtype(self.dtype)
+    return context.apply(
+      lstm,
+      self.form,
+      (w.astype(dtype), r.astype(dtype), b),
+      (x.astype(dtype),),
+      state,
+      reset,
+      sizes={"chunk_size": self.chunk_size},
+    )
+
+  def init_state(self, batch_size: int) -> lstm.State:
+    return lstm.init_state(batch_size, self.d_model)
+
+  def state_axes(self) -> lstm.State:
+    return lstm.State(("batch", None), ("batch", None))
+
+
+Mixer = LSTM

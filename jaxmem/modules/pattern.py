@@ -1,0 +1,111 @@
+"""Models are described by data: a pattern is a tuple of entries, an entry a memory.
+
+pattern = (entry("rglru"), entry("window", window_size=1024))
+parse("rglru,window:window_size=1024") == pattern
+"""
+
+import ast
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+
+from jaxmem import modules
+from jaxmem.registry import nearest
+
+# What the model says for all its mixers, and Flax's own fields.
+_GIVEN = ("d_model", "dtype", "parent", "name")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """A memory by file name, and its options as sorted pairs: hashable, and JSON."""
+
+  name: str
+  options: tuple[tuple[str, Any], ...] = ()
+
+  def __str__(self) -> str:
+    return ":".join([self.name, *(f"{k}={v}" for k, v in self.options)])
+
+
+Pattern = tuple[Entry, ...]
+
+
+class PatternError(ValueError):
+  """A pattern names a memory or an option that is not there."""
+
+
+def options(name: str) -> list[str]:
+  """What an entry of the memory `name` can be given."""
+  fields = dataclasses.fields(modules.get(name).Mixer)
+  return [f.name for f in fields if f.name not in _GIVEN]
+
+
+def entry(name: str, **given: Any) -> Entry:
+  """The memory `name` with options.
+
+      entry("window", window_size=1024)
+
+  Args:
+    name: a file of `jaxmem.modules`; `jaxmem memories` lists them.
+    given: fields of its mixer, except d_model and dtype, which the model gives.
+
+  Raises:
+    PatternError: if there is no such memory or option; names the nearest.
+  """
+  if name not in modules.names():
+    raise PatternError(f"no memory {name!r}: {nearest(name, modules.names())}")
+  for key in given:
+    if key not in options(name):
+      raise PatternError(
+        f"memory {name!r} has no option {key!r}: {nearest(key, options(name))}"
+      )
+  return Entry(name, tuple(sorted(given.items())))
+
+
+def parse(text: str) -> Pattern:
+  """A pattern from the command line: `rglru,rglru,window:window_size=1024:num_sinks=4`.
+
+  Raises:
+    PatternError: if it cannot be read, or names what is not there.
+  """
+  return tuple(_parse_entry(part.strip()) for part in text.split(","))
+
+
+def _parse_entry(text: str) -> Entry:
+  name, *pairs = text.split(":")
+  given = {}
+  for pair in pairs:
+    key, equals, value = pair.partition("=")
+    if not equals:
+      raise PatternError(f"{pair!r} in {text!r} is not of the form option=value")
+    try:
+      given[key] = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+      given[key] = value  # a word, such as form=recurrent
+  return entry(name, **given)
+
+
+def show(pattern: Pattern) -> str:
+  """The text that `parse` reads."""
+  return ",".join(map(str, pattern))
+
+
+def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
+  """The mixer of an entry.
+
+  Args:
+    item: the entry.
+    d_model: features of the model.
+    dtype: of its computation.
+    fields: Flax's own, `name` or `parent`.
+  """
+  cls = modules.get(item.name).Mixer
+  return cls(d_model=d_model, dtype=dtype, **dict(item.options), **fields)
+
+
+def replace_recurrent(pattern: Pattern, name: str) -> Pattern:
+  """The pattern with every memory but the attention ones replaced by `name`."""
+  new = entry(name)
+  keep = lambda item: modules.get(item.name).Mixer.family == "attention"
+  return tuple(item if keep(item) else new for item in pattern)

@@ -1,0 +1,172 @@
+"""The benchmark's plumbing and arithmetic, on sizes that measure nothing."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmem import bench, ops
+from jaxmem.bench import cases, peers, report, runner
+
+BOTH = "forward+backward"
+
+
+def result(case, who, seconds=1.0, temp_bytes=None):
+  measured = runner.summary([seconds], tokens=1000)
+  row = {"case": case, "who": who, "direction": BOTH, "repeats": 1}
+  return row | measured | {"temp_bytes": temp_bytes}
+
+
+def row_of(rows, against):
+  (row,) = [row for row in rows if row["against"] == peers.PEERS[against].title]
+  return row
+
+
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory):
+  """One run of the command with the peers that come with the library."""
+  out = tmp_path_factory.mktemp("bench")
+  own = {name: p for name, p in peers.PEERS.items() if p.framework == "jax"}
+  argv = ["--ops", "attention,lstm", "--peers", "--quick", "--rounds", "2"]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(peers, "PEERS", own)
+    code = bench.main([*argv, "--out", str(out)])
+  return code, out
+
+
+def test_quick_run_measures_every_contestant_in_both_directions(quick_run):
+  code, out = quick_run
+
+  results = json.loads((out / "bench_cpu.json").read_text())["results"]
+
+  assert code == 0
+  assert {(r["case"], r["who"]) for r in results} == {
+    ("attention", "jaxmem"),
+    ("attention", "jax_nn_attention"),
+    ("lstm", "jaxmem"),
+    ("lstm", "flax_lstm"),
+    ("lstm_short", "jaxmem"),
+    ("lstm_long", "jaxmem"),
+  }
+  assert len(results) == 12
+  for r in results:
+    assert len(r["samples"]) == 2 and r["temp_bytes"] > 0
+    assert 0 < r["minimum"] <= r["seconds"] <= r["maximum"]
+
+
+def test_quick_run_reports_machine_and_comparisons_and_judges_nothing(quick_run):
+  _, out = quick_run
+
+  told = json.loads((out / "bench_cpu.json").read_text())
+  page = (out / "bench_cpu.md").read_text()
+
+  assert told["machine"]["cpu"] in page
+  assert f"jax {jax.__version__}" in page
+  assert [row["row"] for row in told["comparisons"]] == [
+    "causal attention, memory",
+    "LSTM",
+    "lstm: ns per token, 64k / 8k",
+  ]
+  assert {row["verdict"] for row in told["comparisons"]} == {"tried only"}
+
+
+def test_unknown_op_exits_2_and_names_the_nearest(capsys):
+  code = bench.main(["--ops", "lstn", "--quick"])
+
+  assert code == 2
+  assert "did you mean 'lstm'?" in capsys.readouterr().err
+
+
+def test_no_rounds_exits_2(capsys):
+  assert bench.main(["--rounds", "0", "--quick"]) == 2
+  assert "at least 1" in capsys.readouterr().err
+
+
+def test_dead_contestant_becomes_an_error_and_the_others_go_on():
+  who = [runner.Contestant("diagonal", w) for w in ("nobody", cases.OURS)]
+
+  results = runner.measure(who, {"diagonal": 128}, rounds=1, quick=True)
+
+  errors = [r for r in results if "error" in r]
+  assert [r["who"] for r in errors] == ["nobody", "nobody"]
+  assert "nobody" in errors[0]["error"]
+  assert [r["who"] for r in results if "seconds" in r] == [cases.OURS] * 2
+
+
+def test_summary_is_median_range_and_ns_per_token():
+  got = runner.summary([3e-6, 1e-6, 2e-6], tokens=4)
+
+  assert (got["seconds"], got["minimum"], got["maximum"]) == (2e-6, 1e-6, 3e-6)
+  assert got["ns_per_token"] == pytest.approx(500)
+
+
+@pytest.mark.parametrize(
+  "fraction, said",
+  [(0.2, "stretch met"), (0.25, "stretch met"), (0.4, "met"), (0.41, "MISSED")],
+)
+def test_verdict_is_plain(fraction, said):
+  assert report.verdict(fraction, 0.4, 0.25) == said
+
+
+def test_comparison_is_a_fraction_of_the_peers():
+  results = [
+    result("lstm", cases.OURS, seconds=0.3),
+    result("lstm", "torch_lstm", seconds=0.25),
+    result("attention", cases.OURS, temp_bytes=5),
+    result("attention", "jax_nn_attention", temp_bytes=100),
+    result("lstm_short", cases.OURS, seconds=1.0),
+    result("lstm_long", cases.OURS, seconds=1.5),
+  ]
+
+  rows = report.compare(results)
+
+  time, memory = row_of(rows, "torch_lstm"), row_of(rows, "jax_nn_attention")
+  assert time["fraction"] == pytest.approx(1.2) and time["verdict"] == "met"
+  assert memory["fraction"] == pytest.approx(0.05) and memory["verdict"] == "met"
+  (growth,) = [row for row in rows if row["against"] == cases.OURS]
+  assert growth["fraction"] == pytest.approx(1.5) and growth["verdict"] == "MISSED"
+
+
+def test_failed_side_is_shown_and_not_compared():
+  dead = {"case": "lstm", "who": "torch_lstm", "direction": BOTH, "error": "no memory"}
+
+  told = report.build([result("lstm", cases.OURS), dead], rounds=1, quick=False)
+
+  assert told["comparisons"] == []
+  assert "failed: no memory" in report.markdown(told)
+
+
+def test_every_op_has_a_standard_case_and_growth():
+  table = cases.table()
+
+  for name in ops.names():
+    assert {name, f"{name}_short", f"{name}_long"} <= table.keys()
+    assert table[f"{name}_long"].tokens == 8 * table[f"{name}_short"].tokens
+
+
+def test_op_without_a_row_is_measured_on_its_example(monkeypatch):
+  monkeypatch.delitem(cases.SIZES, "short_conv")
+
+  case = cases._op_case("short_conv", {}, quick=True)
+
+  assert case.ours(*case.draw()).shape[:2] == (1, 64)
+
+
+@pytest.mark.parametrize("name", list(peers.PEERS))
+def test_peer_computes_the_same(name):
+  peer = peers.PEERS[name]
+  pytest.importorskip(peer.framework)
+  pytest.importorskip(peer.module)
+  case = cases.table(True)[peer.case]
+
+  want = np.asarray(jax.jit(case.ours)(*case.draw()))
+  f, arrays = peer.build(case)
+  if peer.framework == "torch":
+    arrays = [sys.modules["torch"].tensor(a) for a in arrays]
+  got = np.asarray(f(*arrays))
+
+  if got.shape != want.shape:  # heads first, or time last
+    got = got.swapaxes(1, 2)
+  np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
