@@ -1,0 +1,283 @@
+"""Checkpoints that can be believed: Orbax, with fingerprints of what was saved.
+
+Orbax commits atomically but has no checksums: a flipped bit loads without a word. Every
+leaf is therefore fingerprinted on the device when saved and again when restored, and a
+checkpoint that does not match is set aside for the one before it.
+"""
+
+import dataclasses
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+# Raised when the layout of a checkpoint changes in a way that older code cannot read.
+FORMAT = 1
+
+
+class CheckpointError(RuntimeError):
+  """A checkpoint cannot be written or read; the message names step and reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+  """What came back.
+
+  Attributes:
+    step: of the checkpoint.
+    state: arrays, on the devices of the target.
+    data: the position in the data, as it was given.
+    set_aside: newer steps that were damaged, and why.
+  """
+
+  step: int
+  state: Any
+  data: dict[str, Any]
+  set_aside: dict[int, str]
+
+
+@jax.jit
+def _fingerprints(tree: Any) -> Any:
+  """Two odd-weighted sums of a leaf's 32-bit words, modulo 2^32.
+
+  Integer sums are exact in any order, so the value does not depend on the mesh; a
+  single changed word always changes it, since its weight is odd.
+  """
+
+  def one(x):
+    if x.dtype == jnp.bool_:
+      x = x.astype(jnp.uint8)
+    word = {1: jnp.uint8, 2: jnp.uint16}.get(x.dtype.itemsize, jnp.uint32)
+    u = jax.lax.bitcast_convert_type(x, word).astype(jnp.uint32).reshape(-1)
+    i = jax.lax.iota(jnp.uint32, u.size)
+    weights = (2 * i + 1, (i * jnp.uint32(2654435761)) | 1)
+    return jnp.stack([jnp.sum(u * w, dtype=jnp.uint32) for w in weights])
+
+  return jax.tree.map(one, tree)
+
+
+def fingerprints(tree: Any) -> dict[str, list[int]]:
+  """Path of a leaf -> its fingerprint, the same on any mesh."""
+  leaves = jax.tree_util.tree_leaves_with_path(_fingerprints(tree))
+  return {jax.tree_util.keystr(k): [int(n) for n in np.asarray(v)] for k, v in leaves}
+
+
+def _kinds(tree: Any) -> dict[str, str]:
+  """Path of a leaf -> its dtype and shape, such as "float32[2, 3]"."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  show = lambda a: f"{np.dtype(a.dtype)}{list(a.shape)}"
+  return {jax.tree_util.keystr(k): show(a) for k, a in leaves}
+
+
+class Checkpoints:
+  """The checkpoints of a run, in `directory`; a context manager.
+
+  Saving is asynchronous: `save` returns when the arrays are on the host, `wait` when
+  they are on disk.
+  """
+
+  def __init__(self, directory: Path, keep: int):
+    """Opens the directory, made if need be.
+
+    Args:
+      directory: absolute.
+      keep: how many of the latest are kept.
+
+    Raises:
+      CheckpointError: if it is no directory, or cannot be written to.
+    """
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    self.directory = directory
+    try:
+      directory.mkdir(parents=True, exist_ok=True)
+      probe = directory / f".probe-{jax.process_index()}"
+      probe.touch()
+      probe.unlink()
+    except OSError as error:
+      raise CheckpointError(
+        f"cannot write checkpoints to {directory}: {error}; choose another --workdir"
+      ) from error
+    policy = ocp.checkpoint_managers.LatestN(keep)
+    self._options = ocp.CheckpointManagerOptions(
+      preservation_policy=policy,
+      cleanup_tmp_directories=jax.process_index() == 0,
+      enable_async_checkpointing=True,
+    )
+    self._manager = ocp.CheckpointManager(directory, options=self._options)
+
+  def steps(self) -> list[int]:
+    """The steps that are there, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def save(self, step: int, state: Any, data: dict[str, Any], meta: dict[str, Any]):
+    """Starts writing a checkpoint.
+
+    Args:
+      step: of the run; later than all that are there.
+      state: a tree of arrays. They may be donated as soon as this returns.
+      data: the position in the data, JSON.
+      meta: what the run is, JSON.
+
+    Raises:
+      CheckpointError: if Orbax saves nothing, or an earlier write failed.
+    """
+    integrity = {
+      "format": FORMAT,
+      "kinds": _kinds(state),
+      "fingerprints": fingerprints(state),
+    }
+    args = ocp.args.Composite(
+      state=ocp.args.StandardSave(state),
+      data=ocp.args.JsonSave(data),
+      meta=ocp.args.JsonSave(meta),
+      integrity=ocp.args.JsonSave(integrity),
+    )
+    with self._errors(step):
+      self._manager.check_for_errors()
+      if not self._manager.save(step, args=args, force=True):
+        raise CheckpointError(
+          f"step {step} was not saved: Orbax declined, with no reason"
+        )
+
+  def check(self) -> None:
+    """Raises CheckpointError if a write in the background has failed."""
+    with self._errors(None):
+      self._manager.check_for_errors()
+
+  def wait(self) -> None:
+    """Returns when all that was saved is on disk.
+
+    Raises:
+      CheckpointError: if a write failed, such as on a full disk.
+    """
+    with self._errors(None):
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+
+  def restore(self, target: Any) -> Restored:
+    """The newest checkpoint that is whole.
+
+    A damaged one is named in the log and moved aside, and the one before is tried.
+
+    Args:
+      target: a tree of `jax.ShapeDtypeStruct` with shardings, built from the config.
+
+    Raises:
+      CheckpointError: if there is none, none is whole, or the newest whole one does not
+        fit the target.
+    """
+    set_aside = {}
+    for step in reversed(self.steps()):
+      try:
+        state, data = self._load(step, target)
+        return Restored(step, state, data, set_aside)
+      except _Damaged as error:
+        set_aside[step] = str(error)
+        self._move_aside(step)
+    tried = (
+      "; ".join(f"step {s}: {why}" for s, why in set_aside.items()) or "it is empty"
+    )
+    raise CheckpointError(f"no usable checkpoint in {self.directory}: {tried}")
+
+  def _load(self, step: int, target: Any) -> tuple[Any, dict[str, Any]]:
+    json_item = ocp.args.JsonRestore
+    head = self._restore(step, integrity=json_item(), data=json_item())
+    if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
+      raise _Damaged("its integrity record is incomplete")
+    if head.integrity["format"] > FORMAT:
+      raise CheckpointError(
+        f"step {step} has format {head.integrity['format']}, this jaxmem reads up to "
+        f"{FORMAT}: install a newer one"
+      )
+    _compare(step, head.integrity["kinds"], _kinds(target))
+    state = self._restore(step, state=ocp.args.StandardRestore(target)).state
+    want, got = head.integrity["fingerprints"], fingerprints(state)
+    bad = sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k))
+    if bad:
+      raise _Damaged(f"the content of {', '.join(bad[:3])} is not what was saved")
+    return state, head.data
+
+  def _restore(self, step: int, **items: Any) -> Any:
+    # Orbax, tensorstore and zarr each raise their own on a damaged file
+    try:
+      return self._manager.restore(step, args=ocp.args.Composite(**items))
+    except Exception as error:
+      raise _Damaged(f"{type(error).__name__}: {_first_line(error)}") from error
+
+  def _move_aside(self, step: int) -> None:
+    """Renames a damaged step, so that it is neither used nor lost, nor in the way."""
+    if jax.process_index() == 0:
+      old = self.directory / str(step)
+      old.rename(self.directory / f"{step}.damaged-{int(time.time())}")
+    self._manager.close()
+    self._manager = ocp.CheckpointManager(self.directory, options=self._options)
+
+  def _errors(self, step):
+    return _Errors(self.directory, step)
+
+  def close(self) -> None:
+    """Ends the background threads; what was saved is on disk."""
+    self._manager.close()
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, *exception: object) -> None:
+    self.close()
+
+
+class _Damaged(Exception):
+  """A checkpoint is not whole."""
+
+
+class _Errors:
+  """Turns what Orbax raises while writing into a CheckpointError."""
+
+  def __init__(self, directory, step):
+    self.where = f"step {step} to {directory}" if step is not None else str(directory)
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, trace):
+    if isinstance(error, Exception) and not isinstance(error, CheckpointError):
+      raise CheckpointError(
+        f"writing {self.where} failed: {_first_line(error)}; earlier checkpoints are "
+        "intact: free space or choose another --workdir, then run the same command"
+      ) from error
+
+
+def _first_line(error: BaseException) -> str:
+  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _compare(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
+  """Raises if shapes or dtypes differ: Orbax itself would cast without a word."""
+  for key in sorted(wanted.keys() | saved.keys()):
+    if wanted.get(key) != saved.get(key):
+      raise CheckpointError(
+        f"step {step} does not fit the config: {key} is "
+        f"{saved.get(key, 'nothing')} in the checkpoint and "
+        f"{wanted.get(key, 'nothing')} in the config"
+      )
+
+
+def read_meta(directory: Path) -> dict[str, Any]:
+  """What the run in `directory` is, from its newest readable checkpoint.
+
+  Raises:
+    CheckpointError: if there is none.
+  """
+  steps = [int(p.name) for p in directory.glob("*") if p.name.isdecimal()]
+  for step in sorted(steps, reverse=True):
+    try:
+      return json.loads((directory / str(step) / "meta" / "metadata").read_text())
+    except (OSError, ValueError):
+      continue
+  raise CheckpointError(f"no readable checkpoint in {directory}")

@@ -1,0 +1,227 @@
+"""An experiment as data: frozen dataclasses, saved as JSON, compared on resume."""
+
+import dataclasses
+import json
+import typing
+from typing import Any
+
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules import pattern
+from jaxmem.parallel.mesh import MeshConfig
+from jaxmem.registry import nearest
+
+
+class ConfigError(ValueError):
+  """A config that cannot be run; the message names the key, the value, the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """What is read.
+
+  Attributes:
+    source: "stdlib" (the Python standard library on this machine), a file, a directory
+      or a glob; files are documents.
+    heldout: where the held-out text is; empty holds out about a tenth of the source.
+    tokenizer: "byte".
+    segment_length: T, tokens of a row a step.
+    batch_size: rows of a step, over all processes; each is a contiguous lane.
+    data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
+  """
+
+  source: str = "stdlib"
+  heldout: str = ""
+  tokenizer: str = "byte"
+  segment_length: int = 256
+  batch_size: int = 16
+  data_dir: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+  """AdamW with a linear warm-up and a cosine to `final_fraction` of the rate.
+
+  Attributes:
+    learning_rate: the highest, > 0.
+    warmup_steps: steps of the warm-up, fewer than all.
+    final_fraction: of the learning rate at the last step, in [0, 1].
+    weight_decay: on matrices, not on norms, biases and decay rates.
+    beta1: of the first moment.
+    beta2: of the second moment.
+    clip_norm: gradients of a larger global norm are scaled down to it; > 0.
+    accumulate: parts of the batch that are computed one after the other, with the
+      same result as all at once; divides the batch size.
+  """
+
+  learning_rate: float = 3e-3
+  warmup_steps: int = 50
+  final_fraction: float = 0.1
+  weight_decay: float = 0.1
+  beta1: float = 0.9
+  beta2: float = 0.95
+  clip_norm: float = 1.0
+  accumulate: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """An experiment.
+
+  Attributes:
+    model: see `LMConfig`; vocab_size 0 is the tokenizer's, up to a multiple of 64;
+      dtype "auto" is float32 on CPU, bfloat16 elsewhere.
+    data: what is read.
+    optim: how parameters move.
+    mesh: where it runs.
+    steps: updates of the parameters.
+    carry_memory: a lane's memory goes on from step to step (truncated backpropagation
+      through time); else every segment starts empty.
+    seed: of parameters, document order and dropout.
+    log_every: steps between lines of the log.
+    save_every: steps between checkpoints; the last step is always saved.
+    keep: how many of the latest checkpoints are kept.
+    eval_bytes: held-out bytes that are scored at the end; 0 scores none.
+    sample_bytes: length of the sample at the end; 0 writes none.
+    stop_after_skips: steps with a loss or gradient that is not finite are skipped; this
+      many in a row stop the run.
+  """
+
+  model: LMConfig = LMConfig(vocab_size=0, dtype="auto")
+  data: DataConfig = DataConfig()
+  optim: OptimConfig = OptimConfig()
+  mesh: MeshConfig = MeshConfig()
+  steps: int = 500
+  carry_memory: bool = True
+  seed: int = 0
+  log_every: int = 10
+  save_every: int = 100
+  keep: int = 2
+  eval_bytes: int = 262_144
+  sample_bytes: int = 300
+  stop_after_skips: int = 10
+
+
+# What may differ when a run goes on: how long, how it is shown, where it runs.
+MAY_CHANGE = (
+  "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
+  "stop_after_skips", "mesh", "data.data_dir", "model.remat", "model.loss_chunk",
+)  # fmt: skip
+
+_AT_LEAST = {
+  "steps": 1, "log_every": 1, "save_every": 1, "keep": 1, "eval_bytes": 0,
+  "sample_bytes": 0, "stop_after_skips": 1, "seed": 0, "data.segment_length": 1,
+  "data.batch_size": 1, "optim.accumulate": 1, "optim.warmup_steps": 0,
+  "optim.weight_decay": 0, "model.d_model": 1, "model.d_ff": 0, "model.num_groups": 1,
+  "model.vocab_size": 0, "model.loss_chunk": 1,
+}  # fmt: skip
+_ABOVE_ZERO = ("optim.learning_rate", "optim.clip_norm")
+_BELOW_ONE = ("model.dropout", "optim.beta1", "optim.beta2")
+
+
+def check(config: Config) -> None:
+  """Raises ConfigError if a number is out of range; costs nothing."""
+  flat = flatten(config)
+  for key, low in _AT_LEAST.items():
+    if flat[key] < low:
+      raise ConfigError(f"{key} is {flat[key]}: it must be at least {low}")
+  for key in _ABOVE_ZERO:
+    if not flat[key] > 0:
+      raise ConfigError(f"{key} is {flat[key]}: it must be above 0")
+  for key in _BELOW_ONE:
+    if not 0 <= flat[key] < 1:
+      raise ConfigError(f"{key} is {flat[key]}: it must be in [0, 1)")
+  if not 0 <= config.optim.final_fraction <= 1:
+    raise ConfigError(
+      f"optim.final_fraction is {config.optim.final_fraction}: it must be in [0, 1]"
+    )
+  if config.optim.warmup_steps >= config.steps:
+    raise ConfigError(
+      f"optim.warmup_steps is {config.optim.warmup_steps} of steps {config.steps}: "
+      "lower it, or train longer"
+    )
+  if config.data.batch_size % config.optim.accumulate:
+    raise ConfigError(
+      f"data.batch_size {config.data.batch_size} does not divide into "
+      f"optim.accumulate {config.optim.accumulate} parts"
+    )
+  if config.model.dtype not in ("auto", "float32", "bfloat16"):
+    raise ConfigError(
+      f"model.dtype is {config.model.dtype!r}: auto, float32 or bfloat16"
+    )
+  if not config.model.pattern:
+    raise ConfigError("model.pattern is empty: name at least one memory")
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+  """Dotted key -> value."""
+  flat = {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      flat |= flatten(value, f"{prefix}{field.name}.")
+    else:
+      flat[prefix + field.name] = value
+  return flat
+
+
+def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+  """What differs and may not: key -> (old, new)."""
+  before, after = flatten(old), flatten(new)
+  free = lambda key: key in MAY_CHANGE or key.split(".")[0] in MAY_CHANGE
+  return {
+    key: (before[key], after[key])
+    for key in before
+    if before[key] != after[key] and not free(key)
+  }
+
+
+def to_json(config: Config) -> str:
+  """Readable JSON; `from_json(to_json(c)) == c`."""
+  return json.dumps(_plain(config), indent=2)
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, tuple):
+    return pattern.show(value)
+  if dataclasses.is_dataclass(value):
+    fields = dataclasses.fields(value)
+    return {field.name: _plain(getattr(value, field.name)) for field in fields}
+  return value
+
+
+def from_json(text: str) -> Config:
+  """The config of `to_json`.
+
+  Raises:
+    ConfigError: for an unknown key (names the nearest) or a value of another type.
+  """
+  try:
+    data = json.loads(text)
+  except json.JSONDecodeError as error:
+    raise ConfigError(f"the config is not JSON: {error}") from error
+  return _build(Config, data, "")
+
+
+def _build(cls: type, data: Any, prefix: str) -> Any:
+  if not isinstance(data, dict):
+    raise ConfigError(f"{prefix or 'the config'} is {data!r}: keys and values expected")
+  hints = typing.get_type_hints(cls)
+  given = {}
+  for key, value in data.items():
+    if key not in hints:
+      hint = nearest(key, list(hints))
+      raise ConfigError(f"no key {prefix + key!r} in the config: {hint}")
+    given[key] = _convert(hints[key], value, prefix + key)
+  return cls(**given)
+
+
+def _convert(kind: Any, value: Any, key: str) -> Any:
+  if dataclasses.is_dataclass(kind):
+    return _build(kind, value, key + ".")
+  if kind == pattern.Pattern:
+    return pattern.parse(value)
+  if kind is float and type(value) is int:
+    return float(value)
+  if type(value) is not kind:
+    raise ConfigError(f"{key} is {value!r}: a value of type {kind.__name__} expected")
+  return value

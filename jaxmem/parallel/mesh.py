@@ -1,0 +1,151 @@
+"""Devices in a mesh, logical names to mesh axes: the one place of NamedSharding."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxmem.registry import nearest
+
+AXES = ("data", "fsdp", "tensor")
+
+# Logical name -> mesh axis or axes. Time is not cut here: a recurrence over shards of
+# time is a computation of its own, not a sharding.
+RULES: dict[str, Any] = {
+  "batch": ("data", "fsdp"),
+  "time": None,
+  "layers": None,
+  "embed": "fsdp",
+  "heads": "tensor",
+  "head_dim": None,
+  "key": None,
+  "value": None,
+  "mlp": "tensor",
+  "vocab": "tensor",
+  "slots": None,
+  "window": None,
+}
+
+
+class MeshError(ValueError):
+  """The mesh does not fit the devices, or an array does not fit the mesh."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+  """How many devices along each axis; -1 on one axis takes those that are left.
+
+  Attributes:
+    data: copies of the parameters, each with its rows of the batch.
+    fsdp: parts of the parameters, gathered where used; also splits the batch.
+    tensor: parts of heads, MLPs and vocabulary.
+  """
+
+  data: int = -1
+  fsdp: int = 1
+  tensor: int = 1
+
+
+def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
+  """The mesh of a config, over all devices of all processes.
+
+  Raises:
+    MeshError: if the axes do not multiply to the number of devices.
+  """
+  devices = jax.devices() if devices is None else devices
+  sizes = {axis: getattr(config, axis) for axis in AXES}
+  free = [axis for axis, size in sizes.items() if size == -1]
+  fixed = math.prod(size for size in sizes.values() if size != -1)
+  if len(free) > 1 or any(size < 1 and size != -1 for size in sizes.values()):
+    raise MeshError(f"mesh {sizes}: sizes are >= 1, and one of them may be -1")
+  if free:
+    sizes[free[0]] = len(devices) // fixed
+  if math.prod(sizes.values()) != len(devices):
+    raise MeshError(
+      f"mesh {sizes} needs {math.prod(sizes.values()) or fixed} devices, there are "
+      f"{len(devices)}: change --mesh.data, --mesh.fsdp or --mesh.tensor"
+    )
+  # Auto: the compiler places; with the default (Explicit) every gather needs a sharding
+  return jax.make_mesh(
+    tuple(sizes.values()),
+    AXES,
+    axis_types=(AxisType.Auto,) * len(AXES),
+    devices=devices,
+  )
+
+
+def partition(
+  names: tuple[str | None, ...], rules: dict[str, Any] = RULES
+) -> PartitionSpec:
+  """Mesh axes for the logical names of an array's axes.
+
+  Raises:
+    MeshError: for a name without a rule, or two axes on one mesh axis.
+  """
+  axes = []
+  for name in names:
+    if name is not None and name not in rules:
+      raise MeshError(f"no rule for {name!r} in {names}: {nearest(name, list(rules))}")
+    axes.append(rules.get(name))
+  used = [
+    a for axis in axes for a in (axis if isinstance(axis, tuple) else (axis,)) if a
+  ]
+  if len(used) != len(set(used)):
+    raise MeshError(f"{names} puts two axes of one array on one mesh axis: {axes}")
+  return PartitionSpec(*axes)
+
+
+def is_names(tree: Any) -> bool:
+  """Whether this is the logical names of one array: a plain tuple of str and None."""
+  return type(tree) is tuple and all(isinstance(n, str | None) for n in tree)
+
+
+def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
+  """A NamedSharding for every array of a tree.
+
+  Args:
+    mesh: the devices.
+    names: a tree of logical names, see `is_names`.
+    shapes: the same tree of arrays or shapes.
+
+  Raises:
+    MeshError: if a mesh axis does not divide the array's; names both numbers.
+  """
+
+  def one(axes, array):
+    spec = partition(axes)
+    for size, axis, name in zip(array.shape, spec, axes, strict=False):
+      parts = axis if isinstance(axis, tuple) else (axis,)
+      ways = math.prod(mesh.shape[a] for a in parts if a)
+      if size % ways:
+        raise MeshError(
+          f"axis {name!r} of size {size} does not divide into {ways} parts on mesh "
+          f"axis {axis}: array {array.shape} named {axes}"
+        )
+    return NamedSharding(mesh, spec)
+
+  return jax.tree.map(one, names, shapes, is_leaf=is_names)
+
+
+def batch_sharding(mesh: Mesh, ndim: int = 2) -> NamedSharding:
+  """Rows over data and fsdp, nothing else cut."""
+  return NamedSharding(mesh, partition(("batch", *(None,) * (ndim - 1))))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """The same on every device."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def param_names(boxed: Any) -> Any:
+  """The logical names of parameters, from the boxes that Flax keeps them in."""
+
+  def names(box):
+    if isinstance(box, nn.Partitioned):
+      return tuple(box.names)
+    return (None,) * box.ndim
+
+  return jax.tree.map(names, boxed, is_leaf=lambda a: isinstance(a, nn.Partitioned))
