@@ -5,13 +5,14 @@ import json
 import typing
 from typing import Any
 
+from jaxmem.errors import UserError
 from jaxmem.models.lm import LMConfig
 from jaxmem.modules import pattern
 from jaxmem.parallel.mesh import MeshConfig
 from jaxmem.registry import nearest
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
   """A config that cannot be run; the message names the key, the value, the remedy."""
 
 

@@ -2,8 +2,10 @@
 
 import importlib
 
+from jaxmem.errors import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
   """A mistake that the user can mend; the message names the thing and the remedy."""
 
 

@@ -17,7 +17,7 @@ from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Tokenizer
 
 # Part of every fingerprint: what a token stream holds, should it ever change.
-_FORMAT = "jaxmem tokens 1"
+_FORMAT = "jaxmem tokens 2"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,12 +28,14 @@ class TokenStream:
     tokens: every token, uint16 where the vocabulary fits and else uint32; on disk.
     starts: where each document begins (at its boundary), and last the number of tokens.
     names: of the documents.
+    num_bytes: of all the text, before it became tokens.
     fingerprint: SHA-256 over corpus, split and tokenizer.
   """
 
   tokens: UInt[np.ndarray, " N"]
   starts: Int64[np.ndarray, " starts"]
   names: tuple[str, ...]
+  num_bytes: int
   fingerprint: str
 
   @property
@@ -68,6 +70,7 @@ class TokenStream:
       tokens=tokens,
       starts=np.asarray(index["starts"], np.int64),
       names=tuple(index["names"]),
+      num_bytes=index["bytes"],
       fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
     )
 
@@ -95,21 +98,22 @@ def _write(path: Path, documents: Iterable[Document], tokenizer: Tokenizer) -> N
 
 def _tokenize(
   file: IO[bytes], documents: Iterable[Document], tokenizer: Tokenizer
-) -> dict[str, list]:
+) -> dict[str, Any]:
   dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
   # One document in memory at a time: numpy leaves room in the header for any length, so
   # it is written again at the end, when the length is known.
   _write_header(file, dtype, 0)
-  starts, names = [0], []
+  starts, names, num_bytes = [0], [], 0
   for document in documents:
     ids = tokenizer.encode(document.text)
     np.array([tokenizer.boundary], dtype).tofile(file)
     ids.astype(dtype).tofile(file)
     starts.append(starts[-1] + 1 + len(ids))
     names.append(document.name)
+    num_bytes += len(document.text)
   file.seek(0)
   _write_header(file, dtype, starts[-1])
-  return {"starts": starts, "names": names}
+  return {"starts": starts, "names": names, "bytes": num_bytes}
 
 
 def _write_header(file: IO[bytes], dtype: np.dtype, length: int) -> None:

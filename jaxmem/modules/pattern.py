@@ -11,6 +11,7 @@ from typing import Any
 from flax import linen as nn
 
 from jaxmem import modules
+from jaxmem.errors import UserError
 from jaxmem.registry import nearest
 
 # What the model says for all its mixers, and Flax's own fields.
@@ -31,7 +32,7 @@ class Entry:
 Pattern = tuple[Entry, ...]
 
 
-class PatternError(ValueError):
+class PatternError(UserError):
   """A pattern names a memory or an option that is not there."""
 
 

@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxmem.errors import UserError
 from jaxmem.registry import nearest
 
 AXES = ("data", "fsdp", "tensor")
@@ -30,7 +31,7 @@ RULES: dict[str, Any] = {
 }
 
 
-class MeshError(ValueError):
+class MeshError(UserError):
   """The mesh does not fit the devices, or an array does not fit the mesh."""
 
 
@@ -149,3 +150,8 @@ def param_names(boxed: Any) -> Any:
     return (None,) * box.ndim
 
   return jax.tree.map(names, boxed, is_leaf=lambda a: isinstance(a, nn.Partitioned))
+
+
+def unboxed(boxed: Any) -> Any:
+  """The parameters themselves, without their names."""
+  return nn.meta.unbox(boxed)

@@ -15,6 +15,16 @@ from jaxmem.typing import Form
 # The laws are checked on T = 24 with chunks and blocks of 8.
 LENGTH = 24
 SMALL = {"chunk_size": 8, "block_size": 8}
+# Small sizes for the mixers that have such fields, with what is special about them.
+_FIELDS = {"num_heads": 2, "num_kv_heads": 1, "window_size": 6, "num_sinks": 2}
+
+
+def example_of(name: str) -> dict[str, int]:
+  """Options that make the mixer `name` a small case at d_model 8."""
+  from jaxmem.modules.pattern import options
+
+  known = {**_FIELDS, **SMALL}
+  return {key: known[key] for key in options(name) if key in known}
 
 
 @dataclasses.dataclass(frozen=True)

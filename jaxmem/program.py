@@ -1,0 +1,194 @@
+"""What a config means on a mesh: the model, the optimizer, and the compiled step."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmem import config as configs
+from jaxmem import data, optim
+from jaxmem.config import Config, ConfigError
+from jaxmem.models.lm import LM
+from jaxmem.modules import pattern
+from jaxmem.parallel import mesh as meshes
+
+
+class TrainState(NamedTuple):
+  """All that a step changes, and the key.
+
+  `rng` is the data of a key that stays as it is; a step folds its number into it.
+  """
+
+  step: jax.Array
+  params: Any
+  opt_state: Any
+  memory: Any
+  rng: jax.Array
+
+
+def resolve(config: Config) -> Config:
+  """The config with everything that was left to the machine filled in, and checked.
+
+  Raises:
+    ConfigError: if it cannot be run.
+  """
+  configs.check(config)
+  model = config.model
+  try:
+    tokens = data.tokenizers.get(config.data.tokenizer).vocab_size
+  except ValueError as error:
+    raise ConfigError(f"data.tokenizer: {error}") from error
+  if model.vocab_size and model.vocab_size < tokens:
+    raise ConfigError(
+      f"model.vocab_size is {model.vocab_size}, tokenizer {config.data.tokenizer!r} "
+      f"has {tokens} ids: raise it, or set 0 to take the tokenizer's"
+    )
+  vocab_size = model.vocab_size or -(-tokens // 64) * 64
+  low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+  dtype = low if model.dtype == "auto" else model.dtype
+  model = dataclasses.replace(model, vocab_size=vocab_size, dtype=dtype)
+  return dataclasses.replace(config, model=model)
+
+
+class Program:
+  """A config on a mesh: `init` makes the state, `step` moves it by one batch.
+
+  Attributes:
+    config: resolved.
+    mesh: the devices.
+    model: the language model.
+    shapes: of the state.
+    shardings: of the state.
+    step: `(state, batch) -> (state, metrics)`, compiled; the old state is donated.
+  """
+
+  def __init__(self, config: Config, mesh: jax.sharding.Mesh):
+    """Traces the model, and so finds what does not fit, before any device work.
+
+    Raises:
+      ConfigError: if the model cannot be built.
+      MeshError: if an array does not divide.
+    """
+    self.config, self.mesh, self.model = config, mesh, LM(config.model)
+    rows = config.data.batch_size
+    tokens = jax.ShapeDtypeStruct((rows, config.data.segment_length), jnp.int32)
+    try:
+      memory = jax.eval_shape(lambda: self.model.init_state(rows))
+      boxed = jax.eval_shape(self.model.init, jax.random.key(0), tokens, memory)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+      message = str(error).strip().splitlines()[0]
+      shown = pattern.show(config.model.pattern)
+      raise ConfigError(
+        f"model.pattern {shown!r} cannot be built: {message}"
+      ) from error
+    names = meshes.param_names(boxed["params"])
+    self.optimizer = optim.make(config.optim, config.steps, names)
+    self.shapes = jax.eval_shape(self._init, jax.random.key(0))
+    params = meshes.shardings(mesh, names, self.shapes.params)
+    one = meshes.replicated(mesh)
+    self.shardings = TrainState(
+      step=one,
+      params=params,
+      opt_state=optax.tree_utils.tree_map_params(
+        self.optimizer,
+        lambda _, sharding: sharding,
+        self.shapes.opt_state,
+        params,
+        transform_non_params=lambda _: one,
+      ),
+      memory=meshes.shardings(mesh, self.model.state_axes(), self.shapes.memory),
+      rng=one,
+    )
+    self.batch_sharding = meshes.batch_sharding(mesh)
+    meshes.shardings(mesh, ("batch", "time"), tokens)  # the rows divide, or say so
+    self.step = jax.jit(
+      self._step, donate_argnums=0, out_shardings=(self.shardings, one)
+    )
+
+  def init(self) -> TrainState:
+    """The state before the first step, made where it lives."""
+    key = jax.random.key(self.config.seed)
+    return jax.jit(self._init, out_shardings=self.shardings)(key)
+
+  def target(self) -> TrainState:
+    """Shapes, dtypes and shardings of the state: what a checkpoint is restored into."""
+    struct = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)
+    return jax.tree.map(struct, self.shapes, self.shardings)
+
+  def put(self, batch: data.lanes.Batch) -> dict[str, jax.Array]:
+    """This process's rows of a batch, as arrays over all devices."""
+    place = jax.make_array_from_process_local_data
+    keys = ("tokens", "targets", "reset", "weights")
+    return {key: place(self.batch_sharding, batch[key]) for key in keys}
+
+  def _init(self, key: jax.Array) -> TrainState:
+    rows = self.config.data.batch_size
+    memory = self.model.init_state(rows)
+    tokens = jnp.zeros((rows, self.config.data.segment_length), jnp.int32)
+    init, rng = jax.random.split(key)
+    params = meshes.unboxed(self.model.init(init, tokens, memory)["params"])
+    opt_state = self.optimizer.init(params)
+    rng = jax.random.key_data(rng)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, memory, rng)
+
+  def _step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+    """One update; a step whose loss or gradient is not finite changes nothing but the
+    count of steps."""
+    c = self.config
+    memory = state.memory
+    if not c.carry_memory:
+      memory = jax.tree.map(jnp.zeros_like, memory)
+    rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
+    grads, nats, memory = self._gradients(state.params, memory, batch, rng)
+    count = jnp.maximum(batch["weights"].sum(), 1)
+    grads = jax.tree.map(lambda g: g / count, grads)
+    norm = optax.global_norm(grads)
+    updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    good = jnp.isfinite(nats) & jnp.isfinite(norm)
+    new = (params, opt_state, jax.lax.stop_gradient(memory))
+    old = (state.params, state.opt_state, state.memory)
+    kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old)
+    metrics = {"loss": nats / count, "grad_norm": norm, "skipped": ~good}
+    return TrainState(state.step + 1, *kept, state.rng), metrics
+
+  def _gradients(self, params, memory, batch, rng):
+    """The gradient of the summed loss, in `accumulate` parts of the rows."""
+    parts = self.config.optim.accumulate
+    gradient = jax.value_and_grad(self._loss, has_aux=True)
+    if parts == 1:
+      (nats, memory), grads = gradient(params, memory, batch, rng)
+      return grads, nats, memory
+
+    def part(carry, xs):
+      memory, batch, i = xs
+      (nats, memory), grads = gradient(
+        params, memory, batch, jax.random.fold_in(rng, i)
+      )
+      return jax.tree.map(jnp.add, carry, (grads, nats)), memory
+
+    cut = lambda a: a.reshape(parts, a.shape[0] // parts, *a.shape[1:])
+    zeros = (jax.tree.map(jnp.zeros_like, params), jnp.zeros(()))
+    xs = (*jax.tree.map(cut, (memory, batch)), jnp.arange(parts))
+    (grads, nats), memory = jax.lax.scan(part, zeros, xs)
+    join = lambda a: a.reshape(-1, *a.shape[2:])
+    return grads, nats, jax.tree.map(join, memory)
+
+  def _loss(self, params, memory, batch, rng):
+    """Summed nats, and what mixers sow as losses: means, weighed by the tokens."""
+    (nats, memory), sown = self.model.apply(
+      {"params": params},
+      batch["tokens"],
+      batch["targets"],
+      memory,
+      batch["reset"],
+      self.config.model.dropout == 0,
+      method="losses",
+      rngs={"dropout": rng},
+      mutable=["losses"],
+    )
+    weights = batch["weights"]
+    extra = sum(jnp.mean(a) for a in jax.tree.leaves(sown))
+    return (nats * weights).sum() + extra * weights.sum(), memory

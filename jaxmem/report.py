@@ -1,0 +1,159 @@
+"""The end of a run: what was remembered, in numbers, pictures and a sample."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.config import Config
+from jaxmem.data import Corpus
+from jaxmem.data.tokenizers import Tokenizer
+from jaxmem.evals import bits_per_byte, plots
+from jaxmem.generate import sample
+from jaxmem.models.lm import LM
+
+_MEANING = (
+  "Carried against re-read is what memory beyond one segment is worth: both have read "
+  "what stands just before, only one has read what stands further back."
+)
+
+
+def write(
+  config: Config,
+  model: LM,
+  params: Any,
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  workdir: Path,
+) -> None:
+  """Scores held-out text, draws the pictures and a sample, prints and writes it all.
+
+  Writes `report.md`, `report.json`, `loss.png`, `gain_by_document.png`,
+  `gain_by_segment.png` and `sample.txt` to `workdir`.
+  """
+  lines, numbers, files = [], {}, ["config.json", "metrics.jsonl", "ledger.jsonl"]
+  heldout = None
+  if config.eval_bytes:
+    print(
+      f"scoring {config.eval_bytes:,} bytes of held-out text, three ways", flush=True
+    )
+    scores = _score(config, model, params, corpus, tokenizer)
+    bits, packed = scores.bits_per_byte(), bits_per_byte.compressors(scores.texts)
+    heldout = bits["carried"]
+    numbers = _numbers(scores, bits, packed, config.data.segment_length)
+    lines += _table(scores, bits, packed, config.data.segment_length)
+    files += _pictures(scores, config.data.segment_length, workdir)
+  files += [
+    plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", heldout).name
+  ]
+  if config.sample_bytes:
+    text = _sample(config, model, params, tokenizer)
+    (workdir / "sample.txt").write_bytes(text)
+    lines += ["A sample:", "", *_quoted(text), ""]
+    files += ["sample.txt"]
+  files += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
+  lines += [f"In {workdir}: " + ", ".join(files)]
+  print("\n".join(lines), flush=True)
+  (workdir / "report.md").write_text("\n".join(lines) + "\n")
+  (workdir / "report.json").write_text(json.dumps(numbers, indent=2) + "\n")
+
+
+def _score(config, model, params, corpus, tokenizer) -> bits_per_byte.Scores:
+  apply = jax.jit(
+    lambda params, *args: model.apply({"params": params}, *args, method="losses")
+  )
+  losses = lambda tokens, targets, state, reset: apply(
+    params, tokens, targets, state, reset
+  )
+  documents = bits_per_byte.choose(corpus.heldout, config.eval_bytes)
+  segment = config.data.segment_length
+  return bits_per_byte.score(losses, model.init_state, documents, tokenizer, segment)
+
+
+def _numbers(scores, bits, packed, segment) -> dict[str, Any]:
+  def curve(b):
+    mean = [None if math.isnan(m) else float(m) for m in b.mean]
+    return {"edges": b.edges.tolist(), "mean": mean, "count": b.count.tolist()}
+
+  return {
+    "heldout_bytes": scores.num_bytes,
+    "heldout_documents": len(scores.names),
+    "bits_per_byte": bits,
+    "compressors": packed,
+    "gain_by_document_position": curve(
+      bits_per_byte.by_document_position(scores, "re-read")
+    ),
+    "gain_by_segment_position": curve(
+      bits_per_byte.by_segment_position(scores, segment, "re-read")
+    ),
+  }
+
+
+def _table(scores, bits, packed, segment) -> list[str]:
+  what = {
+    "carried": "memory goes on through whole documents",
+    "re-read": f"emptied every {segment} tokens, after reading the segment before",
+    "reset": f"emptied every {segment} tokens",
+  }
+  gain = {way: bits[way] - bits["carried"] for way in ("re-read", "reset")}
+  rows = [f"| {way} | {bits[way]:.3f} | {what[way]} |" for way in what]
+  rows += [f"| {name} | {value:.3f} | |" for name, value in packed.items()]
+  return [
+    "",
+    f"Held out: {scores.num_bytes:,} bytes of {len(scores.names)} documents",
+    "",
+    "| read | bits per byte | |",
+    "|---|--:|---|",
+    *rows,
+    "",
+    f"Carrying saves {gain['re-read']:.3f} bits per byte over re-reading and "
+    f"{gain['reset']:.3f} over resetting. {_MEANING}",
+    "",
+  ]
+
+
+def _pictures(scores, segment, workdir) -> list[str]:
+  overs = ("re-read", "reset")
+  document = {o: bits_per_byte.by_document_position(scores, o) for o in overs}
+  within = {o: bits_per_byte.by_segment_position(scores, segment, o) for o in overs}
+  title = "What carrying saves"
+  made = [
+    plots.gain(
+      document,
+      workdir / "gain_by_document.png",
+      title,
+      "position in the document; bytes in the bucket",
+      counts=True,
+    ),
+    plots.gain(
+      within,
+      workdir / "gain_by_segment.png",
+      title,
+      f"position within a segment of {segment}",
+      counts=False,
+    ),
+  ]
+  return [path.name for path in made]
+
+
+def _sample(config, model, params, tokenizer) -> bytes:
+  tokens, _ = sample(
+    model,
+    {"params": params},
+    jnp.full((1, 1), tokenizer.boundary, jnp.int32),
+    model.init_state(1),
+    jax.random.key(config.seed),
+    max_tokens=config.sample_bytes,
+    vocab_size=tokenizer.vocab_size,
+    temperature=0.8,
+  )
+  return tokenizer.decode(np.asarray(tokens[0]))
+
+
+def _quoted(text: bytes) -> list[str]:
+  shown = text.decode("utf-8", errors="replace")
+  return [f"    {line}" for line in shown.splitlines()]

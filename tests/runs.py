@@ -1,0 +1,107 @@
+"""Tiny runs for the tests: a corpus, a config file, a child process, a hash."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxmem.checkpoint import Checkpoints
+from jaxmem.config import Config, DataConfig, MeshConfig, OptimConfig
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules.pattern import entry
+from jaxmem.parallel import mesh as meshes
+from jaxmem.program import Program, resolve
+
+PATTERN = (
+  entry("rglru", num_heads=2),
+  entry("gated_delta", num_heads=2, chunk_size=8),
+  entry("window", window_size=6, num_heads=2, block_size=8),
+  entry("lstm", chunk_size=8),
+)
+MODEL = LMConfig(vocab_size=0, d_model=16, d_ff=32, pattern=PATTERN, dtype="auto")
+
+
+def write_corpus(directory: Path, files: int = 24) -> Path:
+  """Files of words, of unlike lengths."""
+  directory.mkdir(parents=True, exist_ok=True)
+  draw = np.random.default_rng(0)
+  words = [b"memory", b"state", b"reset", b"lane", b"token", b"forget", b"\n"]
+  for i in range(files):
+    text = b" ".join(words[j] for j in draw.integers(0, len(words), 40 + 30 * (i % 5)))
+    (directory / f"file{i:02}.txt").write_bytes(text)
+  return directory
+
+
+def config(source: Path, **changes) -> Config:
+  """A run of some seconds."""
+  given = dict(
+    model=MODEL,
+    data=DataConfig(source=str(source), segment_length=16, batch_size=4),
+    optim=OptimConfig(warmup_steps=2),
+    mesh=MeshConfig(),
+    steps=12,
+    log_every=4,
+    save_every=4,
+    eval_bytes=512,
+    sample_bytes=20,
+  )
+  return Config(**given | changes)
+
+
+def write_config(path: Path, text: str) -> Path:
+  """A config file around `runs.config`."""
+  head = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+  path.write_text(head + "from runs import *\n" + text)
+  return path
+
+
+def environment(**changes: str) -> dict[str, str]:
+  """For a child process: this checkout, one CPU device, the tests' caches."""
+  root = str(Path(__file__).parents[1])
+  cache = str(jax.config.jax_compilation_cache_dir)
+  return os.environ | {
+    "PYTHONPATH": root,
+    "JAX_PLATFORMS": "cpu",
+    "JAX_COMPILATION_CACHE_DIR": cache,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=0",
+    **changes,
+  }
+
+
+def start(*arguments: str, **changes: str) -> subprocess.Popen:
+  """`jaxmem ARGUMENTS` as a child process."""
+  return subprocess.Popen(
+    [sys.executable, "-m", "jaxmem.cli", *map(str, arguments)],
+    env=environment(**changes),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def call(*arguments: str, **changes: str) -> subprocess.CompletedProcess:
+  """The same, to its end."""
+  child = start(*arguments, **changes)
+  out, err = child.communicate(timeout=300)
+  return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+
+def restored(config: Config, workdir: Path):
+  """The newest state of a run, on the first device."""
+  program = Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
+  with Checkpoints(workdir / "checkpoints", keep=config.keep) as checkpoints:
+    return checkpoints.restore(program.target())
+
+
+def digest(state) -> str:
+  """SHA-256 over every leaf and its path."""
+  sha = hashlib.sha256()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    sha.update(jax.tree_util.keystr(path).encode())
+    sha.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+  return sha.hexdigest()

@@ -1,0 +1,94 @@
+"""Mixers that are broken on purpose are caught, by law, form and position."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen as nn
+
+from jaxmem.ops import rglru, short_conv
+from jaxmem.testing import LawError, check_laws
+
+
+class Sound(nn.Module):
+  """A correct mixer, convolution and recurrence; the broken ones change one thing."""
+
+  d_model: int = 4
+
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    taps = self.param("taps", nn.initializers.normal(), (3, self.d_model))
+    conv, h = state
+    u, conv = self.conv((taps,), (x,), short_conv.State(conv), reset)
+    gates = (jax.nn.sigmoid(x), jnp.ones_like(x))
+    lam = jnp.full((self.d_model,), 3.0)
+    y, h = rglru.FORMS["parallel"]((lam,), (u, *gates), rglru.State(h), reset)
+    return y, (conv.past, h.h)
+
+  def conv(self, params, inputs, state, reset):
+    return short_conv.parallel(params, inputs, state, reset)
+
+  def init_state(self, batch_size):
+    past = jnp.zeros((batch_size, 2, self.d_model))
+    return past, jnp.zeros((batch_size, self.d_model))
+
+
+class LeaksThroughTheConv(Sound):
+  def conv(self, params, inputs, state, reset):
+    return short_conv.parallel(params, inputs, state, None)
+
+
+class LooksAhead(Sound):
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    y, state = super().__call__(x, state, reset)
+    return y + 1e-3 * jnp.roll(x, -1, axis=1), state
+
+
+class GrowsItsState(Sound):
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    y, (past, h) = super().__call__(x, (state[0][:, -2:], state[1]), reset)
+    return y, (jnp.concatenate([state[0], past], axis=1), h)
+
+
+class StartsAtMinusInfinity(nn.Module):
+  """A running maximum whose empty memory is -inf."""
+
+  d_model: int = 4
+
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    reset = jnp.zeros(x.shape[:2], bool) if reset is None else reset
+
+    def step(top, xs):
+      x, reset = xs
+      top = jnp.maximum(jnp.where(reset[:, None], -jnp.inf, top), x)
+      return top, top
+
+    top, y = jax.lax.scan(step, state, (x.swapaxes(0, 1), reset.T))
+    return y.swapaxes(0, 1), top
+
+  def init_state(self, batch_size):
+    return jnp.full((batch_size, self.d_model), -jnp.inf)
+
+
+def test_sound_mixer_passes():
+  assert check_laws(Sound())
+
+
+@pytest.mark.parametrize(
+  ("mixer", "message"),
+  [
+    (LeaksThroughTheConv(), r"law 4 \(packed = separate\).*form 'call': y.*token 16"),
+    (LooksAhead(), r"law 5 \(causality\).*form 'call': y.*row 0, token 0"),
+    (GrowsItsState(), r"law 6 \(state is stable\).*form 'call'.*after 1 tokens"),
+    (
+      StartsAtMinusInfinity(),
+      r"law 6 .*form 'call': state is -inf instead of 0.*row 0",
+    ),
+  ],
+  ids=lambda a: type(a).__name__ if isinstance(a, nn.Module) else "",
+)
+def test_broken_mixer_is_caught(mixer, message):
+  with pytest.raises(LawError, match=message):
+    check_laws(mixer)

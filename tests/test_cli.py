@@ -1,0 +1,146 @@
+"""The command: a mistake is one message and code 2, before any device work."""
+
+import json
+
+import pytest
+import runs
+
+from jaxmem import cli
+from jaxmem import config as configs
+from jaxmem.modules.pattern import entry
+
+
+@pytest.fixture
+def tiny(tmp_path):
+  corpus = runs.write_corpus(tmp_path / "corpus")
+  return runs.write_config(tmp_path / "tiny.py", f"config = config({str(corpus)!r})\n")
+
+
+def _fails(capsys, *argv):
+  try:
+    code = cli.run([str(a) for a in argv])
+  except SystemExit as stop:
+    code = stop.code
+  err = capsys.readouterr().err
+  assert code == 2
+  assert "Traceback" not in err
+  return err
+
+
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  [
+    (["--model.d-modle", "3"], ["--model.d-model"]),
+    (["--model.pattern", "rglru,windw"], ["windw", "'window'"]),
+    (["--model.pattern", "window:window_sise=3"], ["window_sise", "'window_size'"]),
+    (["--memory", "lstn"], ["lstn", "'lstm'"]),
+    (["--optim.learning-rate", "fast"], ["fast"]),
+    (["--optim.learning-rate", "-1"], ["optim.learning_rate is -1.0", "above 0"]),
+    (["--model.dropout", "1.5"], ["model.dropout is 1.5", "[0, 1)"]),
+    (["--optim.warmup-steps", "99"], ["warmup_steps is 99 of steps 12"]),
+    (["--optim.accumulate", "3"], ["batch_size 4", "accumulate 3"]),
+    (["--model.pattern", "window:num_heads=3"], ["16", "3 heads"]),
+    (["--model.vocab-size", "9"], ["vocab_size is 9", "257"]),
+    (["--data.source", "no-such-file"], ["no-such-file"]),
+    (["--data.segment-length", "99999"], ["batch_size", "segment_length 99999"]),
+    (["--data.tokenizer", "bite"], ["bite", "byte"]),
+    (["--mesh.tensor", "3"], ["3", "devices"]),
+  ],
+  ids=lambda a: " ".join(a) if isinstance(a, list) and a[0][:2] == "--" else "",
+)
+def test_mistake_exits_2_with_one_message(capsys, tiny, tmp_path, flags, words):
+  err = _fails(capsys, "train", tiny, "--workdir", tmp_path / "run", *flags)
+
+  for word in words:
+    assert word in err
+  assert not (tmp_path / "run").exists()
+
+
+def test_unknown_command_names_the_nearest(capsys):
+  assert "did you mean 'train'" in _fails(capsys, "trian")
+
+
+def test_missing_config_file_says_so(capsys):
+  assert "no config file nowhere.py" in _fails(capsys, "train", "nowhere.py")
+
+
+def test_file_without_a_config_says_so(capsys, tmp_path):
+  (tmp_path / "empty.py").write_text("")
+  assert "defines no `config`" in _fails(capsys, "train", tmp_path / "empty.py")
+
+
+def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, capsys):
+  flags = [
+    "--memory",
+    "lstm",
+    "--steps",
+    "4",
+    "--eval-bytes",
+    "0",
+    "--sample-bytes",
+    "0",
+  ]
+  code = cli.run(["train", str(tiny), "--workdir", str(tmp_path / "run"), *flags])
+
+  out = capsys.readouterr().out
+  assert code == 0
+  assert "lstm,lstm,window" in out and "parameters" in out
+
+
+def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path, capsys):
+  run = tmp_path / "run"
+  assert cli.run(["train", str(tiny), "--workdir", str(run)]) == 0
+  out = capsys.readouterr().out
+
+  for way in ("carried", "re-read", "reset", "gzip, whole", "xz, per file"):
+    assert f"| {way} |" in out
+  assert "what memory beyond one segment is worth" in out
+  numbers = json.loads((run / "report.json").read_text())
+  assert set(numbers["bits_per_byte"]) == {"carried", "reset", "re-read"}
+  for name in ("loss.png", "gain_by_document.png", "gain_by_segment.png"):
+    assert (run / name).read_bytes()[:4] == b"\x89PNG"
+  assert len((run / "sample.txt").read_bytes()) <= 20
+  assert any((run / "tensorboard").iterdir())
+  lines = [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
+  assert [line["step"] for line in lines] == [4, 8, 12]
+  assert cli.run(["train", str(tiny), "--workdir", str(run), "--steps", "14"]) == 0
+  assert "resumed from step 12" in capsys.readouterr().out
+
+  changed = ["--model.d-model", "8"]
+  err = _fails(capsys, "train", tiny, "--workdir", run, *changed)
+  assert "model.d_model: 16 -> 8" in err
+  assert cli.run(["train", str(tiny), "--workdir", str(run), "--resume", "never"]) == 1
+
+
+def test_memories_prints_every_memory(capsys):
+  assert cli.run(["memories"]) == 0
+  out = capsys.readouterr().out
+  for name, paper in (
+    ("lstm", "1997"),
+    ("rglru", "2402.19427"),
+    ("window", "2004.05150"),
+  ):
+    assert any(name in line and paper in line for line in out.splitlines())
+
+
+def test_config_survives_json():
+  pattern = (entry("window", window_size=3, rotary_base=None), entry("lstm"))
+  config = runs.config("x", steps=7, model=runs.LMConfig(300, pattern=pattern))
+
+  assert configs.from_json(configs.to_json(config)) == config
+  assert hash(configs.from_json(configs.to_json(config))) == hash(config)
+
+
+@pytest.mark.parametrize(
+  ("old", "new", "words"),
+  [
+    ('"steps"', '"stps"', "did you mean 'steps'"),
+    ('"steps": 12', '"steps": "12"', "steps is '12'"),
+    ('"d_model": 16', '"d_model": 16, "depth": 3', "'model.depth'"),
+  ],
+)
+def test_config_json_is_strict(old, new, words):
+  text = configs.to_json(runs.config("x"))
+  assert old in text
+  with pytest.raises(configs.ConfigError, match=words.replace(".", r"\.")):
+    configs.from_json(text.replace(old, new))

@@ -1,0 +1,169 @@
+"""Training: what a step does, and the promise that a kill changes nothing."""
+
+import dataclasses
+import json
+import random
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import runs
+
+from jaxmem import data
+from jaxmem.config import MeshConfig, OptimConfig
+from jaxmem.parallel import mesh as meshes
+from jaxmem.program import Program, resolve
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+  return runs.write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def _program(config, devices=1):
+  return Program(resolve(config), meshes.make(config.mesh, jax.devices()[:devices]))
+
+
+def _lanes(config):
+  corpus = data.prepare(config.data.source)
+  stream = data.TokenStream.from_corpus(
+    corpus, data.tokenizers.ByteTokenizer(), "train"
+  )
+  return data.Lanes(stream, config.data.batch_size, config.data.segment_length, 0)
+
+
+def _steps(config, count, devices=1):
+  program, lanes = _program(config, devices), _lanes(config)
+  state, losses = program.init(), []
+  for step in range(count):
+    state, metrics = program.step(state, program.put(lanes[step]))
+    losses.append(float(metrics["loss"]))
+  return state, losses
+
+
+def _close(a, b, rtol=2e-4, atol=2e-5):
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
+
+
+def test_loss_falls_and_memory_is_carried(corpus):
+  state, losses = _steps(runs.config(corpus, steps=60), 40)
+
+  assert np.mean(losses[-5:]) < losses[0] - 1.0
+  assert any(np.asarray(a).any() for a in jax.tree.leaves(state.memory))
+  assert int(state.step) == 40
+
+
+def test_accumulated_parts_equal_the_whole_batch(corpus):
+  whole = runs.config(corpus)
+  parts = dataclasses.replace(whole, optim=OptimConfig(warmup_steps=2, accumulate=2))
+
+  _close(_steps(whole, 3)[0], _steps(parts, 3)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_without_carrying_every_segment_starts_empty(corpus):
+  config = runs.config(corpus, carry_memory=False)
+  program, lanes = _program(config), _lanes(config)
+  full = jax.tree.map(jnp.ones_like, program.init().memory)
+
+  fresh, _ = program.step(program.init(), program.put(lanes[1]))
+  other, _ = program.step(program.init()._replace(memory=full), program.put(lanes[1]))
+
+  assert runs.digest(fresh) == runs.digest(other)
+
+
+def test_carried_memory_changes_the_step(corpus):
+  config = runs.config(corpus)
+  program, lanes = _program(config), _lanes(config)
+  full = jax.tree.map(jnp.ones_like, program.init().memory)
+  batch = lanes[1] | {"reset": np.zeros_like(lanes[1]["reset"])}
+
+  _, fresh = program.step(program.init(), program.put(batch))
+  _, other = program.step(program.init()._replace(memory=full), program.put(batch))
+
+  assert fresh["loss"] != other["loss"]
+
+
+def test_step_that_is_not_finite_changes_nothing(corpus):
+  config = runs.config(corpus)
+  program, lanes = _program(config), _lanes(config)
+  before = program.init()
+  kept = runs.digest(before._replace(step=0))
+  batch = lanes[0] | {"weights": np.full_like(lanes[0]["weights"], np.nan)}
+
+  after, metrics = program.step(before, program.put(batch))
+
+  assert bool(metrics["skipped"]) and int(after.step) == 1
+  assert runs.digest(after._replace(step=0)) == kept
+
+
+@pytest.mark.parametrize(
+  "mesh", [MeshConfig(2), MeshConfig(1, 2), MeshConfig(1, 1, 2)], ids=str
+)
+def test_mesh_changes_nothing_but_rounding(corpus, mesh):
+  config = runs.config(corpus)
+  state, losses = _steps(dataclasses.replace(config, mesh=mesh), 2, devices=2)
+  one, losses_one = _steps(config, 2)
+
+  np.testing.assert_allclose(losses, losses_one, rtol=1e-5)
+  _close(one.memory, state.memory, rtol=1e-3, atol=1e-4)
+
+
+def test_parameters_and_states_are_float32_under_bfloat16(corpus):
+  model = dataclasses.replace(runs.MODEL, dtype="bfloat16")
+  state, losses = _steps(runs.config(corpus, model=model), 2)
+
+  assert np.isfinite(losses).all()
+  assert all(a.dtype == jnp.float32 for a in jax.tree.leaves(state.params))
+  groups = state.memory  # rglru, gated_delta, window, lstm
+  for recurrent in (groups[0].rglru, groups[1].delta, groups[3]):
+    assert all(a.dtype == jnp.float32 for a in jax.tree.leaves(recurrent))
+  assert groups[2].k.dtype == jnp.bfloat16
+
+
+def _ledger(workdir):
+  path = workdir / "ledger.jsonl"
+  if not path.exists():
+    return []
+  lines = path.read_text().split("\n")[:-1]  # without a line cut off by the kill
+  return [json.loads(line) for line in lines]
+
+
+def test_kills_change_nothing(corpus, tmp_path):
+  """Bitwise the same state, and the same rows, after SIGKILL at seeded moments."""
+  text = (
+    f"model = dataclasses.replace(MODEL, dropout=0.1)\n"
+    f"config = config({str(corpus)!r}, model=model, steps=60, eval_bytes=0,"
+    " sample_bytes=0)\n"
+  )
+  path = runs.write_config(tmp_path / "tiny.py", "import dataclasses\n" + text)
+  whole, killed = tmp_path / "whole", tmp_path / "killed"
+  done = runs.call("train", path, "--workdir", whole)
+  assert done.returncode == 0, done.stderr
+
+  moments = random.Random(7)
+  for _ in range(3):
+    child = runs.start("train", path, "--workdir", killed)
+    # the next line of the ledger, or a few later, or while it starts, saves, restores
+    lines = len(_ledger(killed)) + moments.randrange(1, 18)
+    pause = moments.random() * 0.1
+    while child.poll() is None and len(_ledger(killed)) < lines:
+      time.sleep(0.002)
+    time.sleep(pause)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+  done = runs.call("train", path, "--workdir", killed)
+  assert done.returncode == 0, done.stderr
+
+  model = dataclasses.replace(runs.MODEL, dropout=0.1)
+  config = runs.config(corpus, model=model, steps=60)
+  a, b = (runs.restored(config, workdir) for workdir in (whole, killed))
+  assert a.step == b.step == 60
+  assert runs.digest(a.state) == runs.digest(b.state)
+  rows = {line["step"]: line["rows"] for line in _ledger(whole)}
+  again = _ledger(killed)
+  assert all(rows[line["step"]] == line["rows"] for line in again)
+  assert {line["step"] for line in again} == set(rows) == set(range(60))
