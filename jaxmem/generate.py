@@ -21,7 +21,7 @@ def sample(
   *,
   max_tokens: int,
   vocab_size: int,
-  temperature: float = 1.0,
+  temperature: float | Array = 1.0,
 ) -> tuple[Int[Array, "B N"], State]:
   """Draws tokens after a prompt, at constant memory however long.
 

@@ -74,6 +74,7 @@ class Program:
     self.config, self.mesh, self.model = config, mesh, LM(config.model)
     rows = config.data.batch_size
     tokens = jax.ShapeDtypeStruct((rows, config.data.segment_length), jnp.int32)
+    meshes.shardings(mesh, ("batch", "time"), tokens)  # the rows divide, or say so
     try:
       memory = jax.eval_shape(lambda: self.model.init_state(rows))
       boxed = jax.eval_shape(self.model.init, jax.random.key(0), tokens, memory)
@@ -102,7 +103,6 @@ class Program:
       rng=one,
     )
     self.batch_sharding = meshes.batch_sharding(mesh)
-    meshes.shardings(mesh, ("batch", "time"), tokens)  # the rows divide, or say so
     self.step = jax.jit(
       self._step, donate_argnums=0, out_shardings=(self.shardings, one)
     )
@@ -144,8 +144,9 @@ class Program:
     grads, nats, memory = self._gradients(state.params, memory, batch, rng)
     count = jnp.maximum(batch["weights"].sum(), 1)
     grads = jax.tree.map(lambda g: g / count, grads)
-    norm = optax.global_norm(grads)
-    updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
+    norm = optax.tree.norm(grads)
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts with floats
+      updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     good = jnp.isfinite(nats) & jnp.isfinite(norm)
     new = (params, opt_state, jax.lax.stop_gradient(memory))

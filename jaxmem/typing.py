@@ -3,7 +3,7 @@
     B  rows of a batch        T  tokens of a call        D  features of the model
     H  heads                  K  key features a head     V  value features a head
     C  tokens of a chunk      W  tokens of a window      M  slots of a memory
-    L  taps of a short convolution                       N  groups of query heads
+    L  taps of a short convolution                       A  query heads, N a key head
 
 One layout for ever: sequences are [B, T, ...], heads [B, T, H, K], matrix states
 [B, H, K, V]. States are [B, ...] and have no time axis.

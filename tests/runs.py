@@ -40,7 +40,7 @@ def config(source: Path, **changes) -> Config:
   """A run of some seconds."""
   given = dict(
     model=MODEL,
-    data=DataConfig(source=str(source), segment_length=16, batch_size=4),
+    data=DataConfig(source=str(source), segment_length=16, batch_size=8),
     optim=OptimConfig(warmup_steps=2),
     mesh=MeshConfig(),
     steps=12,

@@ -79,7 +79,10 @@ def test_sound_mixer_passes():
 @pytest.mark.parametrize(
   ("mixer", "message"),
   [
-    (LeaksThroughTheConv(), r"law 4 \(packed = separate\).*form 'call': y.*token 16"),
+    (
+      LeaksThroughTheConv(),
+      r"law 4 \(packed = separate\).*form 'call': y.*row 0, token 16",
+    ),
     (LooksAhead(), r"law 5 \(causality\).*form 'call': y.*row 0, token 0"),
     (GrowsItsState(), r"law 6 \(state is stable\).*form 'call'.*after 1 tokens"),
     (

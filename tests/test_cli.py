@@ -38,7 +38,7 @@ def _fails(capsys, *argv):
     (["--optim.learning-rate", "-1"], ["optim.learning_rate is -1.0", "above 0"]),
     (["--model.dropout", "1.5"], ["model.dropout is 1.5", "[0, 1)"]),
     (["--optim.warmup-steps", "99"], ["warmup_steps is 99 of steps 12"]),
-    (["--optim.accumulate", "3"], ["batch_size 4", "accumulate 3"]),
+    (["--optim.accumulate", "3"], ["batch_size 8", "accumulate 3"]),
     (["--model.pattern", "window:num_heads=3"], ["16", "3 heads"]),
     (["--model.vocab-size", "9"], ["vocab_size is 9", "257"]),
     (["--data.source", "no-such-file"], ["no-such-file"]),

@@ -20,6 +20,7 @@ def stream():
     tokens=np.arange(starts[-1], dtype=np.uint16),
     starts=starts.astype(np.int64),
     names=tuple(f"d{i}" for i in range(len(SIZES))),
+    num_bytes=int(starts[-1]) - len(SIZES),
     fingerprint="unique",
   )
 

@@ -88,7 +88,9 @@ def _transformers_gated_delta(case):
   package = "transformers.models.qwen3_next.modeling_qwen3_next"
   rule = importlib.import_module(package).torch_chunk_gated_delta_rule
   rule = inspect.unwrap(rule)  # what wraps it prefers kernels that need a GPU
-  return lambda q, k, v, g, beta: rule(q, k, v, g, beta)[0], case.draw()[1]
+  q, *rest = case.draw()[1]
+  q = q * q.shape[-1] ** 0.5  # it scales q itself
+  return lambda *inputs: rule(*inputs)[0], (q, *rest)
 
 
 def _accelerated_scan(case):

@@ -116,22 +116,27 @@ def measure(
 
 
 def _direction(workers, direction, tokens, rounds):
-  ready, rows, samples = [], {}, {}
+  rows, samples = {}, {}
+
+  def ask(worker, verb):
+    """The answer, or None from the dead, whose row then says what they died of."""
+    row = rows[worker.contestant]
+    try:
+      return None if "error" in row else worker.ask(verb, direction)
+    except WorkerError as error:
+      row["error"] = str(error)
+
   for worker in workers:
     c = worker.contestant
-    rows[c] = {**c._asdict(), "direction": direction}
-    try:
-      rows[c] |= worker.ask("prepare", direction)
-      ready.append(worker)
-      samples[c] = []
-    except WorkerError as error:
-      rows[c]["error"] = str(error)
+    rows[c], samples[c] = {**c._asdict(), "direction": direction}, []
+    rows[c] |= ask(worker, "prepare") or {}
   for turn in range(rounds):
-    for worker in ready[:: 1 if turn % 2 == 0 else -1]:
-      answer = worker.ask("sample", direction)
-      samples[worker.contestant].append(answer["seconds"])
-  for c, seconds in samples.items():
-    rows[c] |= summary(seconds, tokens[c.case])
+    for worker in workers[:: 1 if turn % 2 == 0 else -1]:
+      if answer := ask(worker, "sample"):
+        samples[worker.contestant].append(answer["seconds"])
+  for c, row in rows.items():
+    if "error" not in row:
+      row |= summary(samples[c], tokens[c.case])
   return list(rows.values())
 
 

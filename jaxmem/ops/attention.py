@@ -28,7 +28,7 @@ class Plan(NamedTuple):
 
 
 def interval_attention(
-  q: Float[Array, "B T N*H K"],
+  q: Float[Array, "B T A K"],
   k: Float[Array, "B S H K"],
   v: Float[Array, "B S H V"],
   first: Int[Array, "B T"],
@@ -36,7 +36,7 @@ def interval_attention(
   block_size: int = 128,
   rotary_base: float | None = None,
   scale: float | None = None,
-) -> tuple[Float[Array, "B T N*H V"], Float[Array, "B T N*H"]]:
+) -> tuple[Float[Array, "B T A V"], Float[Array, "B T A"]]:
   """Every query sees the keys from its `first` to its own place.
 
       y_t = sum_j p_tj v_j,   p_t = softmax_j(scale q_t . R(j - t) k_j),

@@ -17,7 +17,8 @@ from jaxmem.typing import Reset
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
 
-Params = tuple[Float[Array, "D 4*H"], Float[Array, "H 4*H"], Float[Array, " 4*H"]]
+# E = 4 H, the four gates
+Params = tuple[Float[Array, "D E"], Float[Array, "H E"], Float[Array, " E"]]
 
 
 class State(NamedTuple):

@@ -43,7 +43,8 @@ def _input_scale(log_a: Array) -> Array:
 def decay_and_input(params: Params, inputs: Inputs) -> tuple[Array, Array]:
   """a_t and sqrt(1 - a_t^2) (i_t * x_t), elementwise, in the state's dtype."""
   x, r, i = (a.astype(scan.state_dtype(a.dtype)) for a in inputs)
-  log_a = SHARPNESS * r * jax.nn.log_sigmoid(params[0].astype(r.dtype))
+  slowest = jax.nn.log_sigmoid(params[0].astype(r.dtype))
+  log_a = SHARPNESS * r * scan.per_channel(slowest, r)
   return jnp.exp(log_a), _input_scale(log_a) * (i * x)
 
 

@@ -68,19 +68,18 @@ def parallel(
   (w,), (x,) = params, inputs
   (taps, _), length = w.shape, x.shape[1]
   seen = jnp.concatenate([state.past.astype(x.dtype), x], axis=1)
-  at = lambda a, lag: a[:, taps - 1 - lag :][:, :length]
+  number = jnp.zeros((x.shape[0], length), jnp.int32)
   if reset is not None:
     number = scan.documents(reset)
-    number = jnp.pad(number, ((0, 0), (taps - 1, 0)))  # the past is document 0
-    same = lambda lag: (at(number, lag) == at(number, 0))[..., None]
-    y = sum(
-      w[l].astype(x.dtype) * jnp.where(same(l), at(seen, l), 0) for l in range(taps)
-    )
-    kept = (number == number[:, -1:])[..., None]
-    seen = jnp.where(kept, seen, 0)
-  else:
-    y = sum(w[l].astype(x.dtype) * at(seen, l) for l in range(taps))
-  return y, State(seen[:, length:].astype(state.past.dtype))
+  number = jnp.pad(number, ((0, 0), (taps - 1, 0)))  # the past is document 0
+  at = lambda a, lag: a[:, taps - 1 - lag :][:, :length]
+  y = scan.per_channel(w[0], x) * x
+  for lag in range(1, taps):
+    same = (at(number, lag) == at(number, 0))[..., None]
+    y = y + scan.per_channel(w[lag], x) * jnp.where(same, at(seen, lag), 0)
+  kept = (number == number[:, -1:])[..., None]
+  past = jnp.where(kept, seen, 0)[:, length:]
+  return y, State(past.astype(state.past.dtype))
 
 
 FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}

@@ -17,9 +17,9 @@ from jaxmem.typing import Reset
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)
 
-Inputs_t = tuple[Float[Array, "B N*H K"], Float[Array, "B H K"], Float[Array, "B H V"]]
+Inputs_t = tuple[Float[Array, "B A K"], Float[Array, "B H K"], Float[Array, "B H V"]]
 Inputs = tuple[
-  Float[Array, "B T N*H K"], Float[Array, "B T H K"], Float[Array, "B T H V"]
+  Float[Array, "B T A K"], Float[Array, "B T H K"], Float[Array, "B T H V"]
 ]
 
 
@@ -55,7 +55,7 @@ def init_state(
 
 
 def _grouped(q: Float[Array, "... H K"], key_heads: int) -> Array:
-  """[..., N*H, K] -> [..., H, N, K]: the queries beside the key head they read."""
+  """[..., A, K] -> [..., H, N, K]: the queries beside the key head they read."""
   return q.reshape(*q.shape[:-2], key_heads, -1, q.shape[-1])
 
 
@@ -66,7 +66,7 @@ def step(
   *,
   num_sinks: int = 0,
   rotary_base: float | None = 10_000.0,
-) -> tuple[Float[Array, "B N*H V"], State]:
+) -> tuple[Float[Array, "B A V"], State]:
   """One token, the p-th of its document.
 
       y_p = sum_j softmax_j(K^-0.5 q_p . R(-d_j) k_j) v_j,
@@ -126,7 +126,7 @@ def parallel(
   num_sinks: int = 0,
   rotary_base: float | None = 10_000.0,
   block_size: int = 128,
-) -> tuple[Float[Array, "B T N*H V"], State]:
+) -> tuple[Float[Array, "B T A V"], State]:
   """All tokens at once, in blocks of queries and keys.
 
   Equal to `step` scanned over time. Cost: 2 (K + V) T (W + C) multiplies a head; blocks

@@ -124,7 +124,7 @@ def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
       if size % ways:
         raise MeshError(
           f"axis {name!r} of size {size} does not divide into {ways} parts on mesh "
-          f"axis {axis}: array {array.shape} named {axes}"
+          f"axis {axis} (array {array.shape} named {axes}): change the size or --mesh"
         )
     return NamedSharding(mesh, spec)
 

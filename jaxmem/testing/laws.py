@@ -235,8 +235,8 @@ def law_5_causality(suite: Suite, form: str) -> None:
     suite.expect(5, form, "y", y2.at[0, t:].set(y[0, t:]), y, "exact")
 
 
-def law_6_state_is_stable(suite: Suite, form: str) -> None:
-  """The same tree after any call; zeros are the empty memory."""
+def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
+  """The same tree after any call, and zeros at the start."""
   for length in CUTS:
     piece = jax.tree.map(lambda a, n=length: a[:, :n], (suite.inputs, suite.reset))
     _, new = jax.eval_shape(
@@ -255,6 +255,11 @@ def law_6_state_is_stable(suite: Suite, form: str) -> None:
   if suite.case.init_state is not None:
     start = suite.case.init_state(2)
     suite.expect(6, form, "state", start, empty, "exact")
+
+
+def law_6_zeros_are_empty(suite: Suite, form: str) -> None:
+  """A reset on the first token is the same as the empty memory."""
+  empty = jax.tree.map(jnp.zeros_like, suite.state)
   none = jnp.zeros_like(suite.reset)
   y, state, _ = suite(form, state=empty, reset=none)
   y2, state2, _ = suite(form, reset=none.at[:, 0].set(True))
@@ -356,10 +361,11 @@ def _fit(mask, a):
 
 
 LAWS = (
-  law_6_state_is_stable,  # first: a state of another shape would break the others
+  law_6_state_keeps_its_shape,  # first: another shape would break the others
   law_1_forms_agree,
   law_5_causality,
   law_4_packed_is_separate,
+  law_6_zeros_are_empty,
   law_2_gradients_agree,
   law_3_split_anywhere,
   law_8_transforms_work,
