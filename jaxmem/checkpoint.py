@@ -17,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxmem.errors import RunError
+
 # Raised when the layout of a checkpoint changes in a way that older code cannot read.
 FORMAT = 1
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(RunError):
   """A checkpoint cannot be written or read; the message names step and reason."""
 
 

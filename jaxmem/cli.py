@@ -1,127 +1,33 @@
-"""The command `jaxmem`."""
+"""The command `jaxmem`: finds the command's file, and turns mistakes into messages."""
 
-import importlib.util
+import ast
+import importlib
 import os
+import pkgutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from jaxmem.errors import UserError
+from jaxmem import commands
+from jaxmem.errors import RunError, UserError
 from jaxmem.registry import nearest
 
-_USAGE = """usage: jaxmem COMMAND ...
 
-  train CONFIG.py [--workdir DIR] [--memory NAME] [--resume auto|must|never] [--KEY V]
-            trains the experiment of a file; --help lists every key
-  memories  prints the table of memories
-"""
-
-
-def train(argv: list[str]) -> int:
-  """`jaxmem train CONFIG.py ...`: the file's `config`, changed by flags."""
-  if not argv or argv[0].startswith("-"):
-    raise UserError("jaxmem train needs a config file, such as configs/quickstart.py")
-  path = Path(argv[0])
-  _require_extra("tyro")
-  import dataclasses
-  import typing
-
-  import tyro
-
-  from jaxmem.modules import pattern
-
-  base = _load(path)
-
-  @dataclasses.dataclass(frozen=True)
-  class Options(type(base)):
-    """The experiment of the file, changed by flags."""
-
-    workdir: str = f"runs/{path.stem}"
-    memory: str = ""
-    resume: typing.Literal["auto", "must", "never"] = "auto"
-
-  fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
-  with _patterns():
-    given = tyro.cli(
-      Options,
-      default=Options(**fields),
-      args=argv[1:],
-      prog=f"jaxmem train {path}",
-      description=base.__doc__,
-    )
-  config = type(base)(**{name: getattr(given, name) for name in fields})
-  if given.memory:
-    new = pattern.replace_recurrent(config.model.pattern, given.memory)
-    model = dataclasses.replace(config.model, pattern=new)
-    config = dataclasses.replace(config, model=model)
-
-  from jaxmem.train import train as run
-
-  return run(config, Path(given.workdir), given.resume)
+def known() -> dict[str, str]:
+  """Command -> its line of help, read without importing any."""
+  lines = {}
+  for info in pkgutil.iter_modules(commands.__path__):
+    text = (Path(commands.__path__[0]) / f"{info.name}.py").read_text()
+    lines[info.name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
+  return lines
 
 
-def memories(argv: list[str]) -> int:
-  """`jaxmem memories`: the table."""
-  from jaxmem import table
-
-  if argv:
-    raise UserError(f"jaxmem memories takes no arguments, got {argv}")
-  print(table.markdown())
-  return 0
+def usage() -> str:
+  """The help of the whole program."""
+  lines = [f"  {name:<10} {line}" for name, line in known().items()]
+  return "\n".join(["usage: jaxmem COMMAND ...", "", *lines])
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"train": train, "memories": memories}
-
-
-def _load(path: Path):
-  """The `config` of a Python file."""
-  from jaxmem.config import Config
-
-  if not path.is_file():
-    raise UserError(f"no config file {path}: give a Python file that defines `config`")
-  spec = importlib.util.spec_from_file_location("jaxmem_config", path)
-  if spec is None:
-    raise UserError(f"{path} is not a Python file: a config is one that ends in .py")
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = getattr(module, "config", None)
-  if not isinstance(config, Config):
-    raise UserError(
-      f"{path} defines no `config`, which should be a jaxmem.config.Config"
-    )
-  return config
-
-
-def _patterns():
-  """Lets tyro read a pattern as one word instead of a tuple of fixed length."""
-  import tyro
-  from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
-
-  from jaxmem.modules import pattern
-
-  registry = ConstructorRegistry()
-
-  @registry.primitive_rule
-  def _(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    if info.type != pattern.Pattern:
-      return None
-    return PrimitiveConstructorSpec(
-      nargs=1,
-      metavar="NAME[:OPTION=VALUE],...",
-      instance_from_str=lambda args: pattern.parse(args[0]),
-      is_instance=lambda value: isinstance(value, tuple),
-      str_from_instance=lambda value: [pattern.show(value)],
-    )
-
-  return registry
-
-
-def _require_extra(module: str) -> None:
-  if importlib.util.find_spec(module) is None:
-    raise UserError(f"this command needs {module}: pip install 'jaxmem[train]'")
-
-
-def _use_huge_pages() -> None:
+def use_huge_pages() -> None:
   """Starts again with huge pages for large buffers, which must be set before Python is.
 
   XLA on CPU gives its buffers back after every call and faults every page in again;
@@ -135,31 +41,30 @@ def _use_huge_pages() -> None:
 
 
 def run(argv: list[str]) -> int:
-  """Runs a command; a mistake of the user's is one message and code 2."""
+  """Runs a command and returns its exit code.
+
+  0 is success; 2 a mistake of the user's, one message and no traceback; 1 a run that
+  cannot go on; 75 a run that was stopped and that the same command resumes.
+  """
   if not argv or argv[0] in ("-h", "--help"):
-    print(_USAGE)
+    print(usage())
     return 0 if argv else 2
   name, *rest = argv
-  if name not in COMMANDS:
-    print(
-      f"jaxmem: no command {name!r}: {nearest(name, list(COMMANDS))}", file=sys.stderr
-    )
-    return 2
-  from jaxmem.checkpoint import CheckpointError
-
   try:
-    return COMMANDS[name](rest)
+    if name not in known():
+      raise UserError(f"no command {name!r}: {nearest(name, list(known()))}")
+    return importlib.import_module(f"jaxmem.commands.{name}").main(rest)
   except UserError as error:
     print(f"jaxmem: {error}", file=sys.stderr)
     return 2
-  except CheckpointError as error:
+  except RunError as error:
     print(f"jaxmem: {error}", file=sys.stderr)
     return 1
 
 
 def main() -> None:
   """The entry point of the command."""
-  _use_huge_pages()
+  use_huge_pages()
   sys.exit(run(sys.argv[1:]))
 
 

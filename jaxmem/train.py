@@ -17,6 +17,7 @@ from jaxmem import config as configs
 from jaxmem import data, report
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
+from jaxmem.errors import RunError
 from jaxmem.logs import Log, Progress
 from jaxmem.models.lm import num_params
 from jaxmem.modules import pattern
@@ -27,7 +28,7 @@ from jaxmem.program import Program, resolve
 EXIT_STOPPED = 75
 
 
-class TrainingError(RuntimeError):
+class TrainingError(RunError):
   """The run cannot go on; the last checkpoint is good."""
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 Square = Float[Array, "*B C C"]
 
 # Blocks of this size are inverted row by row, larger ones from their halves. No power
-# series anywhere: over a chunk of 64 with one key repeated its terms grow like binomials
-# and cancel, and the error is 1e10 where this one's is 1e-6.
+# series anywhere: over a chunk of 64 with one key repeated its terms grow like
+# binomials and cancel, and the error is 1e10 where this one's is 1e-6.
 BASE = 16
 
 
@@ -19,8 +19,8 @@ def unit_lower_inverse(a: Square) -> Square:
       [P 0; Q R]^{-1} = [P^{-1} 0; -R^{-1} Q P^{-1}  R^{-1}]
 
   Cost: BASE elementwise rows for all blocks at once, then log2(C/BASE) levels of
-  batched matrix products; C^3/3 multiplies. The derivative is -X dA X, a rule that works
-  in both modes and at any order, and keeps only X.
+  batched matrix products; C^3/3 multiplies. The derivative is -X dA X, a rule that
+  works in both modes and at any order, and keeps only X.
 
   Args:
     a: strictly lower triangular (what stands on and above the diagonal must be 0).

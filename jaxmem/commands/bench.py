@@ -1,0 +1,11 @@
+"""times every op beside its peers: jaxmem bench [--ops NAMES] [--peers] [--out DIR]"""
+
+from jaxmem.commands import require
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem bench`."""
+  require("tyro")
+  from jaxmem import bench
+
+  return bench.main(argv)

@@ -1,0 +1,89 @@
+"""trains the experiment of a config file: jaxmem train CONFIG.py [--KEY VALUE ...]"""
+
+import dataclasses
+import importlib.util
+import typing
+from pathlib import Path
+from typing import Any
+
+from jaxmem.commands import require
+from jaxmem.config import Config
+from jaxmem.errors import UserError
+from jaxmem.modules import pattern
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem train CONFIG.py ...`: the file's `config`, changed by flags."""
+  if not argv or argv[0].startswith("-"):
+    raise UserError("jaxmem train needs a config file, such as configs/quickstart.py")
+  path = Path(argv[0])
+  require("tyro")
+  import tyro
+
+  base = load_config(path)
+
+  @dataclasses.dataclass(frozen=True)
+  class Options(type(base)):
+    """The experiment of the file, changed by flags."""
+
+    workdir: str = f"runs/{path.stem}"
+    memory: str = ""
+    resume: typing.Literal["auto", "must", "never"] = "auto"
+
+  fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
+  with pattern_flags():
+    given = tyro.cli(
+      Options,
+      default=Options(**fields),
+      args=argv[1:],
+      prog=f"jaxmem train {path}",
+      description=base.__doc__,
+    )
+  config = type(base)(**{name: getattr(given, name) for name in fields})
+  if given.memory:
+    new = pattern.replace_recurrent(config.model.pattern, given.memory)
+    model = dataclasses.replace(config.model, pattern=new)
+    config = dataclasses.replace(config, model=model)
+
+  from jaxmem.train import train
+
+  return train(config, Path(given.workdir), given.resume)
+
+
+def load_config(path: Path) -> Config:
+  """The `config` of a Python file."""
+  if not path.is_file():
+    raise UserError(f"no config file {path}: give a Python file that defines `config`")
+  spec = importlib.util.spec_from_file_location("jaxmem_config", path)
+  if spec is None:
+    raise UserError(f"{path} is not a Python file: a config is one that ends in .py")
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = getattr(module, "config", None)
+  if not isinstance(config, Config):
+    raise UserError(
+      f"{path} defines no `config`, which should be a jaxmem.config.Config"
+    )
+  return config
+
+
+def pattern_flags() -> Any:
+  """Lets tyro read a pattern as one word instead of a tuple of fixed length."""
+  import tyro
+  from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
+
+  registry = ConstructorRegistry()
+
+  @registry.primitive_rule
+  def _(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    if info.type != pattern.Pattern:
+      return None
+    return PrimitiveConstructorSpec(
+      nargs=1,
+      metavar="NAME[:OPTION=VALUE],...",
+      instance_from_str=lambda args: pattern.parse(args[0]),
+      is_instance=lambda value: isinstance(value, tuple),
+      str_from_instance=lambda value: [pattern.show(value)],
+    )
+
+  return registry
