@@ -2,9 +2,28 @@
 
     jaxmem train configs/quickstart.py
 
-Two CPU cores, under 5 minutes, under 4 GiB. Expected: see the README.
+Griffin's recurrence, a gated delta rule and a window of 128 tokens; 0.7 M parameters,
+3 M bytes read once. Two quiet CPU cores: about 3.5 minutes, 1.4 GB, 2.11 held-out bits
+per byte (gzip on each file: 2.35). On an accelerator: configs/quickstart_accelerator.py.
 """
 
-from jaxmem.config import Config
+from jaxmem.config import Config, DataConfig
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules.pattern import entry
 
-config = Config()
+config = Config(
+  model=LMConfig(
+    vocab_size=0,
+    d_model=128,
+    pattern=(
+      entry("rglru", num_heads=4),
+      entry("gated_delta", num_heads=2),
+      entry("window", window_size=128, num_heads=4),
+    ),
+    dtype="auto",
+  ),
+  data=DataConfig(source="stdlib", segment_length=256, batch_size=8),
+  steps=1500,
+  log_every=25,
+  save_every=500,
+)

@@ -28,7 +28,7 @@ class LSTM(nn.Module):
 
   d_model: int
   forget_bias: float = 1.0
-  chunk_size: int = 32
+  chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"
 

@@ -1,0 +1,30 @@
+"""The quickstart, larger, for one TPU or GPU (a Colab TPU or T4 will do).
+
+    jaxmem train configs/quickstart_accelerator.py
+
+Three groups of the same pattern at d_model 384 in bfloat16, 33 M bytes read. Not yet run
+on an accelerator: no number stands here until one has been measured.
+"""
+
+from jaxmem.config import Config, DataConfig, OptimConfig
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=LMConfig(
+    vocab_size=0,
+    d_model=384,
+    pattern=(
+      entry("rglru", num_heads=6),
+      entry("gated_delta", num_heads=6),
+      entry("window", window_size=256, num_heads=6),
+    ),
+    num_groups=3,
+    dtype="auto",
+  ),
+  data=DataConfig(source="stdlib", segment_length=512, batch_size=32),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=100),
+  steps=2000,
+  log_every=50,
+  save_every=500,
+)

@@ -1,0 +1,31 @@
+"""Every file of configs/ runs, and says how."""
+
+import ast
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxmem import modules
+from jaxmem.commands.train import load_config
+from jaxmem.config import MeshConfig
+from jaxmem.parallel import mesh as meshes
+from jaxmem.program import Program, resolve
+
+FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_config_can_be_built_and_says_its_command(path):
+  config = resolve(load_config(path))
+  Program(config, meshes.make(MeshConfig(), jax.devices()[:1]))
+
+  docstring = ast.get_docstring(ast.parse(path.read_text()))
+  assert f"jaxmem train configs/{path.name}" in docstring
+
+
+@pytest.mark.parametrize("name", modules.names())
+def test_every_memory_has_a_config_of_its_name(name):
+  path = next(p for p in FILES if p.stem == name)
+  assert [item.name for item in load_config(path).model.pattern] == [name]
+  assert "bits per byte" in path.read_text()
