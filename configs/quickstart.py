@@ -4,7 +4,7 @@
 
 Griffin's recurrence, a gated delta rule and a window of 128 tokens; 0.7 M parameters,
 3 M bytes read once. Two quiet CPU cores: about 3.5 minutes, 1.4 GB, 2.11 held-out bits
-per byte (gzip on each file: 2.35). On an accelerator: configs/quickstart_accelerator.py.
+per byte (gzip on each file: 2.35). For a TPU or GPU: configs/quickstart_accelerator.py.
 """
 
 from jaxmem.config import Config, DataConfig

@@ -2,8 +2,8 @@
 
     jaxmem train configs/quickstart_accelerator.py
 
-Three groups of the same pattern at d_model 384 in bfloat16, 33 M bytes read. Not yet run
-on an accelerator: no number stands here until one has been measured.
+Three groups of the same pattern at d_model 384 in bfloat16, 33 M bytes read. Not yet
+run on an accelerator: no number stands here until one has been measured.
 """
 
 from jaxmem.config import Config, DataConfig, OptimConfig

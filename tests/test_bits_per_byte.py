@@ -7,7 +7,12 @@ import pytest
 from jaxmem.data.tokenizers import ByteTokenizer
 from jaxmem.evals import bits_per_byte as bpb
 
-DOCUMENTS = [("a", bytes(range(40))), ("b", b"xyz"), ("c", bytes(range(100)) * 2)]
+DOCUMENTS = [
+  ("a", bytes(range(40)), True),
+  ("b", b"xyz", True),
+  ("c", bytes(range(100)) * 2, True),
+  ("cut", b"no end", False),
+]
 
 
 def _counting_losses(tokens, targets, state, reset):
@@ -46,10 +51,10 @@ def test_re_read_reads_the_segment_before_too(scores):
   np.testing.assert_allclose(scores.bits["re-read"], want, rtol=1e-6)
 
 
-def test_every_byte_and_every_end_is_scored_once(scores):
-  assert len(scores.position) == sum(len(text) + 1 for _, text in DOCUMENTS)
-  assert scores.num_bytes == sum(len(text) for _, text in DOCUMENTS)
-  total = sum(n * (n + 1) / 2 for n in (41, 4, 201))
+def test_every_byte_and_every_real_end_is_scored_once(scores):
+  assert len(scores.position) == sum(len(text) + end for _, text, end in DOCUMENTS)
+  assert scores.num_bytes == sum(len(text) for _, text, _ in DOCUMENTS)
+  total = sum(n * (n + 1) / 2 for n in (41, 4, 201, 6))
   np.testing.assert_allclose(
     scores.bits_per_byte()["carried"], total / scores.num_bytes, rtol=1e-6
   )
@@ -77,7 +82,8 @@ def test_documents_are_chosen_by_name_alone():
   again = bpb.choose(documents[::-1], 450)
 
   assert first == again
-  assert [len(text) for _, text in first] == [100, 100, 100, 100, 50]
+  assert [len(text) for _, text, _ in first] == [100, 100, 100, 100, 50]
+  assert [whole for _, _, whole in first] == [True] * 4 + [False]
 
 
 def test_compressors_count_bits_of_whole_and_files():

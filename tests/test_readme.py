@@ -26,7 +26,7 @@ def test_readme_commands_are_run_by_ci():
   run += [path.read_text() for path in (ROOT / "tests").glob("test_*.py")]
   text = "\n".join(run).replace('", "', " ")
   commands = [c for b in _blocks("console") for c in b.splitlines() if c[:2] == "$ "]
-  assert len(commands) >= 4
+  assert len(commands) >= 3
   for command in commands:
     for part in command[2:].split(" && "):
       assert part in text or " ".join(part.split()[:2]) in text, command
@@ -37,7 +37,7 @@ def test_readme_table_of_memories_is_current():
 
 
 def test_readme_tree_names_every_file():
-  tree = _blocks("text")[0]
+  tree = next(block for block in _blocks("text") if "configs/" in block)
   for path in (ROOT / "jaxmem").rglob("*.py"):
     if path.name in ("__init__.py", "__main__.py"):
       continue

@@ -34,7 +34,7 @@ class Scores:
 
   Attributes:
     bits: way -> bits of each scored token, documents end to end; the tokens of a
-      document are its own and the boundary after it.
+      document are its own and, if it is whole, the boundary after it.
     position: of each scored token, in its document.
     num_bytes: of all documents, the boundaries not counted.
     names: of the documents.
@@ -64,7 +64,7 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Any]:
     num_bytes: how much; the last document is cut there, and all at `MAX_DOCUMENT`.
 
   Returns:
-    (name, text) pairs.
+    (name, text, whether it is the whole document).
   """
   names = [(d.name, i) for i, d in enumerate(documents)]
   names.sort(key=lambda pair: hashlib.sha256(pair[0].encode()).digest())
@@ -72,8 +72,9 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Any]:
   for name, i in names:
     if left <= 0:
       break
-    text = documents[i].text[: min(MAX_DOCUMENT, left)]
-    chosen.append((name, text))
+    whole = documents[i].text
+    text = whole[: min(MAX_DOCUMENT, left)]
+    chosen.append((name, text, len(text) == len(whole)))
     left -= len(text)
   return chosen
 
@@ -131,7 +132,7 @@ def lay_out(runs: list[tuple], rows: int, length: int) -> dict[str, np.ndarray]:
 def score(
   losses: Callable,
   init_state: Callable[[int], Any],
-  documents: list[tuple[str, bytes]],
+  documents: list[tuple[str, bytes, bool]],
   tokenizer: Any,
   segment: int,
   rows: int = 16,
@@ -142,7 +143,7 @@ def score(
   Args:
     losses: `(tokens, targets, state, reset) -> (nats [B, T], state)`, jitted.
     init_state: `batch_size -> state`.
-    documents: (name, text) pairs.
+    documents: see `choose`; only a whole one has an end to predict.
     tokenizer: text to ids.
     segment: tokens of a segment for the ways that forget.
     rows: of a batch.
@@ -151,9 +152,10 @@ def score(
   Returns:
     The scores, tokens in the order of the documents.
   """
+  boundary = tokenizer.boundary
   ids = [
-    np.r_[tokenizer.boundary, tokenizer.encode(text), tokenizer.boundary]
-    for _, text in documents
+    np.r_[boundary, tokenizer.encode(text), [boundary] * whole]
+    for _, text, whole in documents
   ]
   offsets = np.cumsum([0] + [len(d) - 1 for d in ids])
   bits = {}
@@ -167,7 +169,7 @@ def score(
       losses, init_state, lay_out(runs, rows, length), length, offsets[-1]
     )
   position = np.concatenate([np.arange(len(d) - 1) for d in ids])
-  names, texts = zip(*documents, strict=True)
+  names, texts, _ = zip(*documents, strict=True)
   return Scores(bits, position, sum(map(len, texts)), names, texts)
 
 

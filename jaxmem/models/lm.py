@@ -11,6 +11,7 @@ from jaxmem.modules.layers import named, rms_norm
 from jaxmem.modules.pattern import Pattern, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
+from jaxmem.ops.precision import einsum
 from jaxmem.typing import Activations, Reset, State, Tokens
 
 
@@ -96,7 +97,7 @@ class LM(nn.Module):
     """Logits for the token after each, float32, and the memory after the last."""
     x, state = self.features(tokens, state, reset, deterministic)
     table = self.head.astype(x.dtype)
-    logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+    logits = einsum("btd,vd->btv", x, table, jnp.float32)
     return logits, state
 
   def losses(

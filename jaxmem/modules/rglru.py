@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.modules.layers import ShortConv, dense, named
 from jaxmem.ops import rglru, short_conv
+from jaxmem.ops.precision import einsum
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
@@ -85,12 +86,7 @@ class RGLRU(nn.Module):
       f"{name}_bias", named(nn.initializers.zeros, ("heads",)), (self._width,)
     )
     heads = u.reshape(*u.shape[:-1], self.num_heads, size)
-    y = jnp.einsum(
-      "bthi,hij->bthj",
-      heads,
-      w.astype(heads.dtype),
-      preferred_element_type=jnp.float32,
-    )
+    y = einsum("bthi,hij->bthj", heads, w.astype(heads.dtype), jnp.float32)
     return y.reshape(u.shape) + b
 
   @property

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmem.ops import rotary, scan
+from jaxmem.ops.precision import einsum
 
 # Where nothing is visible yet: finite, so that the difference of two is 0, not NaN.
 NOTHING = -1e30
@@ -129,9 +130,7 @@ def _bounds(plan, first, i):
 
 def _scores(plan, q, k_j):
   """[B, H, N, C, C], float32 or wider."""
-  return plan.scale * jnp.einsum(
-    "bhnik,bhjk->bhnij", q, k_j, preferred_element_type=scan.state_dtype(q.dtype)
-  )
+  return plan.scale * einsum("bhnik,bhjk->bhnij", q, k_j, scan.state_dtype(q.dtype))
 
 
 def _forward(plan, q, k, v, first):
@@ -149,9 +148,7 @@ def _forward(plan, q, k, v, first):
       new = jnp.maximum(top, jnp.where(seen, s, NOTHING).max(-1))
       p = jnp.where(seen, jnp.exp(s - new[..., None]), 0)
       shrink = jnp.exp(top - new)
-      product = jnp.einsum(
-        "bhnij,bhjv->bhniv", p.astype(v.dtype), v[j], preferred_element_type=dtype
-      )
+      product = einsum("bhnij,bhjv->bhniv", p.astype(v.dtype), v[j], dtype)
       y = y * shrink[..., None] + product
       return new, total * shrink + p.sum(-1), y
 
@@ -186,7 +183,7 @@ def _backward(plan, residuals, cotangents):
       s = _scores(plan, turned, k[j])
       seen = _visible(plan, first_i, i, j)
       p = jnp.where(seen, jnp.exp(s - lse_i[..., None]), 0)
-      mm = functools.partial(jnp.einsum, preferred_element_type=dtype)
+      mm = functools.partial(einsum, dtype=dtype)
       dv = add(dv, j, mm("bhnij,bhniv->bhjv", p.astype(v.dtype), dy_i))
       dp = mm("bhniv,bhjv->bhnij", dy_i, v[j])
       ds = (plan.scale * p * (dp - delta_i[..., None])).astype(q.dtype)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmem.ops import scan
+from jaxmem.ops.precision import einsum
 
 
 def chunked_cross_entropy(
@@ -40,9 +41,7 @@ def chunked_cross_entropy(
 
   @jax.checkpoint
   def nats(x, targets):
-    logits = jnp.einsum(
-      "btd,vd->btv", x, table, preferred_element_type=scan.state_dtype(x.dtype)
-    )
+    logits = einsum("btd,vd->btv", x, table, scan.state_dtype(x.dtype))
     right = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     return jax.nn.logsumexp(logits, axis=-1) - right
 

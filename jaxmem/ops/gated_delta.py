@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmem.ops import scan
+from jaxmem.ops.precision import einsum
 from jaxmem.ops.triangular import unit_lower_inverse
 from jaxmem.typing import Reset
 
@@ -127,9 +128,7 @@ def _chunk_step(s, xs):
   (q, k, v, g, beta), reset = xs
   dtype, operand = s.dtype, v.dtype
   size = q.shape[2]
-  mm = lambda spec, a, b: jnp.einsum(
-    spec, a.astype(operand), b.astype(operand), preferred_element_type=dtype
-  )
+  mm = lambda spec, a, b: einsum(spec, a.astype(operand), b.astype(operand), dtype)
   beta = beta.astype(dtype)[..., None]
   visible = jnp.tril(jnp.ones((size, size), bool))
   old = jnp.ones((), dtype)  # 1 for tokens of the document that s belongs to

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmem.ops import scan
+from jaxmem.ops.precision import einsum
 from jaxmem.typing import Reset
 
 TRANSITION = None
@@ -43,7 +44,7 @@ def _cell(gates: list[Array], c: Array) -> tuple[Array, Array]:
 
 def _dot(x: Array, w: Array, dtype) -> Array:
   """x w with operands in the dtype of w and a sum in `dtype`."""
-  return jnp.dot(x.astype(w.dtype), w, preferred_element_type=dtype)
+  return einsum("...i,ij->...j", x.astype(w.dtype), w, dtype)
 
 
 def step(

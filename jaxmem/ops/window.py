@@ -173,8 +173,8 @@ def parallel(
   return y, _last_state(state, keys, values, begun[:, -1], num_sinks)
 
 
-def _take(x: Array, index: Int[Array, "B I"]) -> Array:
-  """x[b, index[b, i]] for x [B, S, ...]."""
+def _take(x: Array, index: Int[Array, "B ..."]) -> Array:
+  """x[b, index[b, ...]] for x [B, S, ...]."""
   return jax.vmap(lambda row, i: row[i])(x, index)
 
 
