@@ -9,6 +9,7 @@ import dataclasses
 import json
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,12 @@ class Checkpoints:
     for step in reversed(self.steps()):
       try:
         state, data = self._load(step, target)
-        return Restored(step, state, data, set_aside)
       except _Damaged as error:
         set_aside[step] = str(error)
-        self._move_aside(step)
+        continue
+      # only now: were none whole, the next attempt must find them all and say so again
+      self._move_aside(set_aside)
+      return Restored(step, state, data, set_aside)
     tried = (
       "; ".join(f"step {s}: {why}" for s, why in set_aside.items()) or "it is empty"
     )
@@ -212,11 +215,14 @@ class Checkpoints:
     except Exception as error:
       raise _Damaged(f"{type(error).__name__}: {_first_line(error)}") from error
 
-  def _move_aside(self, step: int) -> None:
-    """Renames a damaged step, so that it is neither used nor lost, nor in the way."""
+  def _move_aside(self, steps: Iterable[int]) -> None:
+    """Renames damaged steps, so that they are neither used nor lost, nor in the way."""
+    if not steps:
+      return
     if jax.process_index() == 0:
-      old = self.directory / str(step)
-      old.rename(self.directory / f"{step}.damaged-{int(time.time())}")
+      for step in steps:
+        old = self.directory / str(step)
+        old.rename(self.directory / f"{step}.damaged-{int(time.time())}")
     self._manager.close()
     self._manager = ocp.CheckpointManager(self.directory, options=self._options)
 

@@ -18,6 +18,7 @@ from jaxmem import data, report
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
+from jaxmem.lock import Lock
 from jaxmem.logs import Log, Progress
 from jaxmem.models.lm import num_params
 from jaxmem.modules import pattern
@@ -84,6 +85,8 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   primary = jax.process_index() == 0
   workdir = workdir.absolute()
   with contextlib.ExitStack() as stack:
+    if primary:
+      stack.enter_context(Lock(workdir))
     checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
     state, start = _first_state(program, checkpoints, lanes, resume)
     if primary:

@@ -91,11 +91,16 @@ def call(*arguments: str, **changes: str) -> subprocess.CompletedProcess:
   return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
 
-def restored(config: Config, workdir: Path):
+def program(config: Config) -> Program:
+  """The program of a config, on the first device."""
+  return Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
+
+
+def restored(config: Config, workdir: Path, program_: Program | None = None):
   """The newest state of a run, on the first device."""
-  program = Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
+  target = (program_ or program(config)).target()
   with Checkpoints(workdir / "checkpoints", keep=config.keep) as checkpoints:
-    return checkpoints.restore(program.target())
+    return checkpoints.restore(target)
 
 
 def digest(state) -> str:
