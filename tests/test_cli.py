@@ -1,6 +1,7 @@
 """The command: a mistake is one message and code 2, before any device work."""
 
 import json
+from pathlib import Path
 
 import pytest
 import runs
@@ -144,3 +145,19 @@ def test_config_json_is_strict(old, new, words):
   assert old in text
   with pytest.raises(configs.ConfigError, match=words.replace(".", r"\.")):
     configs.from_json(text.replace(old, new))
+
+
+def test_laws_prints_a_row_a_form_and_finds_a_mixer_by_path(capsys, monkeypatch):
+  monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+  assert cli.run(["laws", "--quick", "short_conv", "test_broken:Sound"]) == 0
+  out = capsys.readouterr().out
+  assert "| short_conv (op) | recurrent, parallel |" in out
+  assert "| test_broken:Sound | call |" in out
+  assert cli.run(["laws", "--quick", "test_broken:LooksAhead"]) == 1
+  assert "law 5 (causality) is broken by LooksAhead" in capsys.readouterr().out
+
+
+def test_laws_of_an_unknown_name_exit_2(capsys):
+  assert "did you mean 'window'" in _fails(capsys, "laws", "windw")
+  assert "cannot make nowhere:Mixer" in _fails(capsys, "laws", "nowhere:Mixer")
