@@ -18,7 +18,7 @@ AWKWARD = [
   "  two  spaces and a tab\t ",
   "\u2581 spaced \u2581\u2581",
   "<s></s><unk><0x41>\u2047\u2585",
-  "\u6625\u7720\u4e0d\u89c9\u6653 \u0633\u0644\u0627\u0645 \U0001f600\u200b \ufb01\u212b",
+  "\u6625\u7720\u4e0d\u89c9 \u0633\u0644\u0627\u0645 \U0001f600\u200b \ufb01\u212b",
 ]
 
 
@@ -74,7 +74,7 @@ def test_models_that_lose_text_or_are_damaged_are_refused(model, tmp_path):
 
   lossy = io.BytesIO()
   sentencepiece.SentencePieceTrainer.train(
-    sentence_iterator=iter([TEXT]), model_writer=lossy, vocab_size=60, minloglevel=4
+    sentence_iterator=iter([TEXT]), model_writer=lossy, vocab_size=36, minloglevel=4
   )
   for content, words in {
     lossy.getvalue(): "does not give back",
@@ -137,7 +137,7 @@ def test_command_trains_encodes_and_decodes(tmp_path, capsys):
   assert (tmp_path / "back").read_bytes() == (tmp_path / "t.txt").read_bytes()
   assert (tmp_path / "a.model").read_bytes() == (tmp_path / "b.model").read_bytes()
   capsys.readouterr()
-  (tmp_path / "latin").write_bytes(b"caf\xe9")
+  (tmp_path / "latin").write_bytes(b"caf\xe9 au lait, caf\xe9 noir")
   (tmp_path / "words").write_text("1 two")
   for argv, words in {
     ("train", source, "--out", "x"): "does not end in .model",

@@ -66,9 +66,7 @@ def _train(given: argparse.Namespace) -> int:
   from jaxmem.data import sentencepieces
 
   if not given.out.endswith(".model"):
-    raise DataError(
-      f"--out {given.out} does not end in .model, as the name of one does"
-    )
+    raise DataError(f"--out {given.out} does not end in .model: give a name that does")
   # Only the training side: held-out text must not shape the pieces.
   pieces = sources.split(given.source, given.heldout)["train"]
   chosen = _sample(pieces, given.max_bytes)

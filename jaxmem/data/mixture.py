@@ -164,7 +164,7 @@ class Schedule:
         return int(later[0])
     return (epoch + 1) * total
 
-  def _epochs(self, k: int, low: float, high: float) -> Iterator[int]:
+  def _epochs(self, k: int, low: float | int, high: float | int) -> Iterator[int]:
     # One more on both sides, for what rounding does at a border.
     rate = self._weights[k] / self._totals[k]
     return iter(range(max(int(low * rate) - 1, 0), int(high * rate) + 2))
