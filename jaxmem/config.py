@@ -22,9 +22,10 @@ class DataConfig:
 
   Attributes:
     source: "stdlib" (the Python standard library on this machine), a file, a directory
-      or a glob; files are documents.
+      or a glob (files are documents), FILE.jsonl#FIELD, tfds:NAME, or a mixture such as
+      mix:0.7*stdlib,0.3*path/to/dir; see `jaxmem.data.sources`.
     heldout: where the held-out text is; empty holds out about a tenth of the source.
-    tokenizer: "byte".
+    tokenizer: "byte", or the path of a SentencePiece `.model`.
     segment_length: T, tokens of a row a step.
     batch_size: rows of a step, over all processes; each is a contiguous lane.
     data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.

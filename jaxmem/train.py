@@ -114,7 +114,7 @@ def _loop(program, state, start, batches, log, save, stop, stream):
   config = program.config
   tokens = config.data.batch_size * config.data.segment_length
   progress = Progress(start, config.steps, tokens, jax.process_index() == 0)
-  bits = len(stream.tokens) / stream.num_bytes / np.log(2)
+  bits = 1 / stream.bytes_per_token / np.log(2)
   step, skipped = start, 0
   waiting: list[dict] = []
   while step < config.steps and not stop.requested:
@@ -184,8 +184,10 @@ def _first_state(program, checkpoints, lanes, resume):
   for step, why in restored.set_aside.items():
     print(f"checkpoint of step {step} is damaged and was set aside: {why}", flush=True)
   if restored.data["fingerprint"] != lanes.fingerprint:
+    other = restored.data["tokenizer"] != lanes.stream.tokenizer
+    what = f"tokenizer {program.config.data.tokenizer}" if other else "data"
     raise ConfigError(
-      f"the data is not what step {restored.step} was trained on (fingerprint "
+      f"the {what} is not what step {restored.step} was trained on (fingerprint "
       f"{lanes.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "
       "same files, or choose another --workdir"
     )
@@ -194,7 +196,8 @@ def _first_state(program, checkpoints, lanes, resume):
 
 
 def _save(checkpoints, config, lanes, step, state):
-  position = {"step": step, "fingerprint": lanes.fingerprint}
+  tokenizer = lanes.stream.tokenizer
+  position = {"step": step, "fingerprint": lanes.fingerprint, "tokenizer": tokenizer}
   meta = {"config": configs.to_json(config), "jax": jax.__version__}
   checkpoints.save(step, state, position, meta)
 

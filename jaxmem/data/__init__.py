@@ -6,6 +6,9 @@
     with data.batches(lanes, start_step=0) as batches:
       batch = next(batches)  # tokens, targets, reset, weights, rows
 
+`jaxmem.data.sources` says what can be a source: files, JSON Lines, TFDS datasets, and
+mixtures of these.
+
 Importing this room costs numpy only: tensorflow-datasets and grain are imported by the
 calls that need them, and TensorFlow by none.
 """

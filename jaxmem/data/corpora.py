@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from jaxmem.data import sources
 from jaxmem.data.errors import DataError, require
+from jaxmem.data.mixture import Share
+from jaxmem.data.piece import Piece
 
 # Part of every fingerprint: a new layout on disk must not meet old files.
 _FORMAT = "jaxmem documents 1"
@@ -51,14 +53,17 @@ class Corpus:
   Attributes:
     train: the training documents.
     heldout: the held-out documents.
-    fingerprint: SHA-256 over split, names and contents, 64 hexadecimal digits.
+    fingerprint: SHA-256 over split, names and contents, and over the weights of a
+      mixture; 64 hexadecimal digits.
     directory: where the documents lie, and what is derived from them may lie too.
+    shares: the components of a mixture, in the order of `train`; else empty.
   """
 
   train: Documents
   heldout: Documents
   fingerprint: str
   directory: Path
+  shares: tuple[Share, ...] = ()
 
 
 def prepare(
@@ -66,14 +71,16 @@ def prepare(
 ) -> Corpus:
   """Brings a source to disk as ArrayRecord, or finds it there.
 
-  The directory is named by the fingerprint, so a changed source never meets old files.
+  The directory is named by the documents, so a changed source never meets old files.
   It appears whole or not at all: a killed run leaves only a directory ending in `.tmp`,
   which is never read, and of two processes that prepare the same, one gives way.
 
   Args:
-    source: "stdlib" (the Python standard library), a file, a directory or a glob
-      pattern; see `jaxmem.data.sources` for what counts and what is held out.
-    heldout: a source of held-out documents, in place of a tenth of `source`.
+    source: "stdlib" (the Python standard library), a file, a directory, a glob
+      pattern, JSON Lines, a TFDS dataset or a mixture; see `jaxmem.data.sources` for
+      how they are written, what counts and what is held out.
+    heldout: a source of held-out documents, in place of a tenth of `source`; not a
+      mixture.
     data_dir: where corpora are kept; $JAXMEM_DATA_DIR or ~/.cache/jaxmem if not given.
 
   Returns:
@@ -84,13 +91,16 @@ def prepare(
       written, or if the `train` extra is not installed.
   """
   arrayrecord = _import_arrayrecord()
-  splits = sources.split(source, heldout)
+  splits, shares = sources.mixed(source, heldout)
   digests = {
     split: [hashlib.sha256(piece.read()).hexdigest() for piece in pieces]
     for split, pieces in splits.items()
   }
   fingerprint = _fingerprint(splits, digests)
   directory = _data_dir(data_dir) / fingerprint
+  if shares:  # other weights are another corpus, of the same documents
+    parts = [fingerprint, *shares]
+    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
   if not directory.is_dir():
     _write(
       directory,
@@ -102,6 +112,7 @@ def prepare(
     heldout=Documents(arrayrecord.read(directory, "heldout")),
     fingerprint=fingerprint,
     directory=directory,
+    shares=shares,
   )
 
 
@@ -119,7 +130,7 @@ def _data_dir(data_dir: str | os.PathLike | None) -> Path:
 
 
 def _fingerprint(
-  splits: Mapping[str, Sequence[sources.Piece]], digests: Mapping[str, Sequence[str]]
+  splits: Mapping[str, Sequence[Piece]], digests: Mapping[str, Sequence[str]]
 ) -> str:
   total = hashlib.sha256(_FORMAT.encode())
   for split, pieces in splits.items():
@@ -129,7 +140,7 @@ def _fingerprint(
 
 
 def _reader(
-  pieces: Sequence[sources.Piece], digests: Sequence[str]
+  pieces: Sequence[Piece], digests: Sequence[str]
 ) -> Callable[[], Iterator[Document]]:
   def read() -> Iterator[Document]:
     for piece, digest in zip(pieces, digests, strict=True):

@@ -1,4 +1,4 @@
-"""The one exception of the data room."""
+"""The exceptions of the data room."""
 
 import importlib
 
@@ -9,11 +9,25 @@ class DataError(UserError):
   """A mistake that the user can mend; the message names the thing and the remedy."""
 
 
-def require(*modules: str) -> None:
-  """Imports `modules`, which only the `train` extra brings.
+class NotUTF8(DataError):
+  """Bytes that a tokenizer of text cannot read.
+
+  Attributes:
+    offset: of the first bad byte. Who knows where the bytes came from catches this and
+      names the file too.
+  """
+
+  def __init__(self, offset: int):
+    self.offset = offset
+    super().__init__(f"not UTF-8 at byte {offset}: convert it, or use tokenizer 'byte'")
+
+
+def require(*modules: str, extra: str = "train") -> None:
+  """Imports `modules`, which only an extra brings.
 
   Args:
     modules: top-level module names.
+    extra: which.
 
   Raises:
     DataError: if one is not installed.
@@ -23,6 +37,6 @@ def require(*modules: str) -> None:
       importlib.import_module(module)
     except ImportError as error:
       raise DataError(
-        f"the data pipeline needs {module}, which cannot be imported ({error}): "
-        "pip install 'jaxmem[train]'"
+        f"this needs {module}, which cannot be imported ({error}): "
+        f"pip install 'jaxmem[{extra}]'"
       ) from error

@@ -10,25 +10,19 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
 from jaxmem.data.errors import DataError, require
+from jaxmem.data.mixture import Order, Schedule, shuffled
 from jaxmem.data.stream import TokenStream
 
 # Part of every fingerprint: how a step becomes a batch, should it ever change.
 _FORMAT = "jaxmem lanes 1"
 
 Batch = dict[str, np.ndarray]
-
-
-class _Order(NamedTuple):
-  """An epoch: which document comes when, and where each then begins."""
-
-  documents: Int64[np.ndarray, " documents"]
-  begins: Int64[np.ndarray, " documents"]
 
 
 class Lanes:
@@ -49,6 +43,10 @@ class Lanes:
   check that every segment was read once. In an epoch every token of the order's first
   `batch_size * steps_per_epoch * segment_length` is read once; the rest, less than one
   batch, is left out, and is another rest in the next epoch. Reading is thread-safe.
+
+  Of a mixture an epoch is as many steps, but a stretch of a token stream without end
+  (see `jaxmem.data.mixture`): nothing is left out, the next goes on where it ended, and
+  each component has epochs of its own.
 
   Attributes:
     steps_per_epoch: steps until the documents are put in a new order.
@@ -87,11 +85,14 @@ class Lanes:
     self.process_count = process_count
     self._check()
     self.steps_per_epoch = len(stream.tokens) // (batch_size * segment_length)
+    self._schedule = Schedule(stream.starts, stream.shares, seed)
     # Two epochs, because threads that read ahead stand on both sides of a border.
     self._order = functools.lru_cache(maxsize=2)(self._make_order)
 
   def __len__(self) -> int:
-    return 2**40  # without end, for any run
+    # Without end, for any run; of a mixture as far as its due dates are exact.
+    tokens = self.batch_size * self.segment_length
+    return min(2**40, 2**52 // tokens) if self.stream.shares else 2**40
 
   def __repr__(self) -> str:
     return (
@@ -139,20 +140,19 @@ class Lanes:
     order = self._order(epoch)
     positions = begin[:, None] + np.arange(self.segment_length + 1)
     # One past the last lane there may be nothing; that target has weight 0.
-    positions = np.minimum(positions, len(self.stream.tokens) - 1)
+    positions = np.minimum(positions, order.end - 1)
     place = np.searchsorted(order.begins, positions, side="right") - 1
     offset = positions - order.begins[place]
     tokens = self.stream.tokens[self.stream.starts[order.documents[place]] + offset]
     return tokens.astype(np.int32), offset == 0
 
-  def _make_order(self, epoch: int) -> _Order:
-    # Raw Philox words, sorted: numpy promises these never change, which it does not
-    # promise of Generator.permutation, and a resumed run may meet a newer numpy.
-    random = np.random.Philox(np.random.SeedSequence((self.seed, epoch)))
-    words = random.random_raw(self.stream.num_documents)
-    documents = np.argsort(words, kind="stable")
+  def _make_order(self, epoch: int) -> Order:
+    if self.stream.shares:
+      length = self.steps_per_epoch * self.batch_size * self.segment_length
+      return self._schedule.stretch(epoch * length, length + 1)
+    documents = shuffled(self.stream.num_documents, self.seed, epoch)
     lengths = np.diff(self.stream.starts)[documents]
-    return _Order(documents, np.cumsum(lengths) - lengths)
+    return Order(documents, np.cumsum(lengths) - lengths, len(self.stream.tokens))
 
   def _check(self) -> None:
     for name in ("batch_size", "segment_length", "process_count"):

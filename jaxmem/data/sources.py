@@ -1,9 +1,17 @@
 """From a source to documents, and the side of the split that each stands on.
 
-A source is "stdlib" (the Python standard library, the corpus that every machine has), a
-file, a directory, or a glob pattern; a file or directory that is really called stdlib
-is reached as ./stdlib. Every file that is not empty is a document, named by its path
-below the root and sorted by name.
+A source is
+
+- "stdlib", the Python standard library, the corpus that every machine has (a file or
+  directory that is really called so is reached as ./stdlib);
+- a file, a directory, or a glob pattern: every file that is not empty is a document,
+  named by its path below the root;
+- `FILE.jsonl` or `FILE.jsonl#FIELD`, perhaps a pattern: every line is a document, the
+  text of its field "text" or FIELD; see `jaxmem.data.jsonl`;
+- `tfds:NAME`: every record is a document; see `jaxmem.data.datasets`;
+- `mix:WEIGHT*SOURCE,...`: several of these; see `jaxmem.data.mixture`.
+
+Documents are sorted by name.
 
 About a tenth of the bytes is held out, by *group*: the first component of the name, a
 package or a directory. Near-copies such as encodings/cp1250.py and encodings/cp1251.py
@@ -14,11 +22,14 @@ import dataclasses
 import glob
 import hashlib
 import os
+import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from jaxmem.data import datasets, jsonl, mixture
 from jaxmem.data.errors import DataError
+from jaxmem.data.piece import Piece
 
 STDLIB = "stdlib"
 _STDLIB_SKIPS = {
@@ -31,35 +42,6 @@ _STDLIB_SKIPS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Piece:
-  """One document: the bytes `start` to `stop` of a file."""
-
-  name: str
-  path: Path
-  start: int
-  stop: int
-
-  @property
-  def size(self) -> int:
-    return self.stop - self.start
-
-  @property
-  def group(self) -> str:
-    return self.name.split("/")[0]
-
-  def read(self) -> bytes:
-    try:
-      with open(self.path, "rb") as file:
-        file.seek(self.start)
-        return file.read(self.size)
-    except OSError as error:
-      raise DataError(
-        f"cannot read {self.path}: {error.strerror}; mend the file or leave it out of "
-        "the source"
-      ) from error
-
-
 def split(source: str, heldout: str = "") -> dict[str, list[Piece]]:
   """The documents of a source, parted into training and held-out.
 
@@ -70,7 +52,7 @@ def split(source: str, heldout: str = "") -> dict[str, list[Piece]]:
   beginning in training and its end in held-out.
 
   Args:
-    source: "stdlib", a file, a directory or a glob pattern.
+    source: any but a mixture.
     heldout: a source whose documents are the held-out ones, all of `source` then being
       training; "" applies the rule above.
 
@@ -102,19 +84,90 @@ def split(source: str, heldout: str = "") -> dict[str, list[Piece]]:
   }
 
 
+def mixed(
+  source: str, heldout: str = ""
+) -> tuple[dict[str, list[Piece]], tuple[mixture.Share, ...]]:
+  """As `split`, of mixtures too.
+
+  Each component is parted by the rule of `split`, and its documents are named behind
+  its number. What is held out is not weighed.
+
+  Args:
+    source: any source.
+    heldout: as for `split`; not a mixture.
+
+  Returns:
+    The pieces of both sides, component by component, and the components' shares of
+    training, () for what is not a mixture.
+
+  Raises:
+    DataError: as `split`, or if a file is training in one component and held out in
+      another.
+  """
+  if not source.startswith(mixture.PREFIX):
+    return split(source, heldout), ()
+  sides: dict[str, list[Piece]] = {"train": [], "heldout": []}
+  shares, places = [], {"train": {}, "heldout": {}}
+  for i, (weight, component) in enumerate(mixture.parse(source)):
+    parts = split(component, heldout)
+    if heldout and i:
+      del parts["heldout"]  # the same for every component
+    size = sum(piece.size for piece in parts["train"])
+    shares.append(mixture.Share(weight, len(parts["train"]), size))
+    for side, pieces in parts.items():
+      sides[side] += [dataclasses.replace(p, name=f"{i}/{p.name}") for p in pieces]
+      for piece in pieces:
+        places[side].setdefault(_place(piece), set()).add(i)
+  if not heldout:
+    _refuse_leak(source, places["train"], places["heldout"])
+  return sides, tuple(shares)
+
+
+def _place(piece: Piece) -> str:
+  return os.path.realpath(piece.path)
+
+
+def _refuse_leak(source: str, train: dict, heldout: dict) -> None:
+  for place, components in heldout.items():
+    others = train.get(place, set())
+    if others and len(others | components) > 1:
+      raise DataError(
+        f"{place} is training in one component of source {source!r} and held out in "
+        "another: keep components apart, or name another source as heldout"
+      )
+
+
 def find(source: str) -> list[Piece]:
   """The documents of one source, sorted by name; see the module for what counts.
 
   Args:
-    source: "stdlib", a file, a directory or a glob pattern.
+    source: any but a mixture.
 
   Returns:
-    One piece for every file that is not empty; at least one.
+    One piece for every document that is not empty; at least one.
 
   Raises:
-    DataError: if the source does not exist, matches no file, or only empty ones.
+    DataError: if the source does not exist, matches no file, or only empty ones, or if
+      it cannot be read.
   """
-  root, paths = _locate(source)
+  if source.startswith(mixture.PREFIX):
+    raise DataError(f"source {source!r} is a mixture: only data.source can be one")
+  if source.startswith(datasets.PREFIX):
+    found, pieces = "records", list(datasets.find(source))
+  else:
+    found, pieces = _in_files(source)
+  pieces = [piece for piece in pieces if piece.size]
+  if not pieces:
+    raise DataError(
+      f"all {found} of source {source!r} are empty: give at least one with text"
+    )
+  return sorted(pieces, key=lambda piece: piece.name)
+
+
+def _in_files(source: str) -> tuple[str, list[Piece]]:
+  """How many files there are, in words, and their documents."""
+  lines = re.fullmatch(r"(.*\.jsonl)(?:#(.+))?", source)
+  root, paths = _locate(lines[1] if lines else source)
   files = [path for path in paths if path.is_file()]
   if not files:
     raise DataError(
@@ -122,17 +175,14 @@ def find(source: str) -> list[Piece]:
       "(hidden files do not count)"
     )
   root = root or Path(os.path.commonpath([path.parent for path in files]))
-  pieces = [
-    Piece(path.relative_to(root).as_posix(), path, 0, path.stat().st_size)
-    for path in files
-  ]
-  pieces = [piece for piece in pieces if piece.size]
-  if not pieces:
-    raise DataError(
-      f"all {len(files)} files of source {source!r} are empty: give at least one with "
-      "text"
-    )
-  return sorted(pieces, key=lambda piece: piece.name)
+  pieces: list[Piece] = []
+  for path in files:
+    name = path.relative_to(root).as_posix()
+    if lines:
+      pieces += jsonl.find(path, name, lines[2] or "text")
+    else:
+      pieces.append(Piece(name, path, 0, path.stat().st_size))
+  return f"{len(files)} files", pieces
 
 
 def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
@@ -188,6 +238,8 @@ def _cut(pieces: Sequence[Piece], at: int) -> dict[str, list[Piece]]:
   train, heldout, begin = [], [], 0
   for piece in pieces:
     here = min(max(piece.start, piece.start + at - begin), piece.stop)
+    if piece.start < here < piece.stop:
+      here = piece.border(here)
     if here > piece.start:
       train.append(dataclasses.replace(piece, stop=here))
     if here < piece.stop:
@@ -199,8 +251,8 @@ def _cut(pieces: Sequence[Piece], at: int) -> dict[str, list[Piece]]:
 def _refuse_overlap(
   pieces: Sequence[Piece], held: Sequence[Piece], source: str, heldout: str
 ) -> None:
-  real = {os.path.realpath(piece.path) for piece in pieces}
-  both = [piece.name for piece in held if os.path.realpath(piece.path) in real]
+  real = {_place(piece) for piece in pieces}
+  both = [piece.name for piece in held if _place(piece) in real]
   if both:
     raise DataError(
       f"{len(both)} files stand in both source {source!r} and heldout {heldout!r}, the "

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Int64, UInt
 
 from jaxmem.data.corpora import Corpus, Document
-from jaxmem.data.errors import DataError
+from jaxmem.data.errors import DataError, NotUTF8
+from jaxmem.data.mixture import Share
 from jaxmem.data.tokenizers import Tokenizer
 
 # Part of every fingerprint: what a token stream holds, should it ever change.
@@ -30,6 +31,8 @@ class TokenStream:
     names: of the documents.
     num_bytes: of all the text, before it became tokens.
     fingerprint: SHA-256 over corpus, split and tokenizer.
+    tokenizer: the tokenizer's fingerprint alone, to tell what another one is due to.
+    shares: the components of a mixture in the order of the documents; else empty.
   """
 
   tokens: UInt[np.ndarray, " N"]
@@ -37,10 +40,24 @@ class TokenStream:
   names: tuple[str, ...]
   num_bytes: int
   fingerprint: str
+  tokenizer: str = ""
+  shares: tuple[Share, ...] = ()
 
   @property
   def num_documents(self) -> int:
     return len(self.names)
+
+  @property
+  def bytes_per_token(self) -> float:
+    """Bytes of text for a token that is read, boundaries among the tokens."""
+    if not self.shares:
+      return self.num_bytes / len(self.tokens)
+    borders = self.starts[np.cumsum([0] + [share.documents for share in self.shares])]
+    rates = [
+      share.weight * share.num_bytes / size
+      for share, size in zip(self.shares, np.diff(borders), strict=True)
+    ]
+    return float(sum(rates))
 
   @classmethod
   def from_corpus(
@@ -57,7 +74,8 @@ class TokenStream:
       The stream, its tokens mapped from disk and read as they are needed.
 
     Raises:
-      DataError: if the split is unknown, or its files cannot be written or are damaged.
+      DataError: if the split is unknown, if the tokenizer cannot read a document or
+        gives ids outside its vocabulary, or if files cannot be written or are damaged.
     """
     if split not in ("train", "heldout"):
       raise DataError(f"no split {split!r}; known: train, heldout")
@@ -65,6 +83,9 @@ class TokenStream:
     if not path.exists():
       _write(path, getattr(corpus, split), tokenizer)
     tokens, index = _read(path)
+    # In JAX an id outside the table is clamped, wrapped or NaN, without a word.
+    if tokens.max() >= tokenizer.vocab_size:
+      raise _damaged(path)
     parts = (_FORMAT, corpus.fingerprint, split, tokenizer.fingerprint)
     return cls(
       tokens=tokens,
@@ -72,6 +93,8 @@ class TokenStream:
       names=tuple(index["names"]),
       num_bytes=index["bytes"],
       fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+      tokenizer=tokenizer.fingerprint,
+      shares=corpus.shares if split == "train" else (),
     )
 
 
@@ -105,7 +128,7 @@ def _tokenize(
   _write_header(file, dtype, 0)
   starts, names, num_bytes = [0], [], 0
   for document in documents:
-    ids = tokenizer.encode(document.text)
+    ids = _encode(document, tokenizer)
     np.array([tokenizer.boundary], dtype).tofile(file)
     ids.astype(dtype).tofile(file)
     starts.append(starts[-1] + 1 + len(ids))
@@ -114,6 +137,21 @@ def _tokenize(
   file.seek(0)
   _write_header(file, dtype, starts[-1])
   return {"starts": starts, "names": names, "bytes": num_bytes}
+
+
+def _encode(document: Document, tokenizer: Tokenizer) -> np.ndarray:
+  try:
+    ids = tokenizer.encode(document.text)
+  except NotUTF8 as error:
+    raise DataError(f"document {document.name} is {error}") from error
+  wrong = ids[(ids < 0) | (ids >= tokenizer.vocab_size) | (ids == tokenizer.boundary)]
+  if wrong.size:
+    raise DataError(
+      f"tokenizer {tokenizer.fingerprint} gave id {wrong[0]} for {document.name}: ids "
+      f"of text are 0 .. {tokenizer.vocab_size - 1} without the boundary "
+      f"{tokenizer.boundary}; mend the tokenizer"
+    )
+  return ids
 
 
 def _write_header(file: IO[bytes], dtype: np.dtype, length: int) -> None:

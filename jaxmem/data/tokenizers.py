@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int32
 
+from jaxmem.data.errors import require
 from jaxmem.registry import nearest
 
 
@@ -72,14 +73,22 @@ def get(name: str) -> Tokenizer:
   """The tokenizer called `name`.
 
   Args:
-    name: "byte".
+    name: "byte", or the path of a SentencePiece model, which ends in `.model`.
 
   Returns:
     A tokenizer.
 
   Raises:
     ValueError: if there is none of that name; names the nearest, else all.
+    DataError: if the model is missing, damaged or not exact, or sentencepiece is not
+      installed.
   """
   if name in _TOKENIZERS:
     return _TOKENIZERS[name]()
-  raise ValueError(f"no tokenizer {name!r}: {nearest(name, list(_TOKENIZERS))}")
+  if name.endswith(".model"):
+    require("sentencepiece", extra="text")
+    from jaxmem.data import sentencepieces
+
+    return sentencepieces.load(name)
+  hint = nearest(name, list(_TOKENIZERS))
+  raise ValueError(f"no tokenizer {name!r}: {hint}, or the path of a .model file")

@@ -23,6 +23,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmem.data import utf8
+
 WAYS = ("carried", "reset", "re-read")
 # Longer documents are cut here, so that lanes stay of even length.
 MAX_DOCUMENT = 32_768
@@ -61,7 +63,8 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Any]:
 
   Args:
     documents: with `name` and `text`.
-    num_bytes: how much; the last document is cut there, and all at `MAX_DOCUMENT`.
+    num_bytes: how much; the last document is cut there, and all at `MAX_DOCUMENT`, at
+      a character's border.
 
   Returns:
     (name, text, whether it is the whole document).
@@ -72,10 +75,12 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Any]:
   for name, i in names:
     if left <= 0:
       break
-    whole = documents[i].text
-    text = whole[: min(MAX_DOCUMENT, left)]
-    chosen.append((name, text, len(text) == len(whole)))
-    left -= len(text)
+    text = documents[i].text
+    cut = utf8.border(text, min(MAX_DOCUMENT, left, len(text)))
+    if not cut:  # no room for one character
+      break
+    chosen.append((name, text[:cut], cut == len(text)))
+    left -= cut
   return chosen
 
 

@@ -1,0 +1,125 @@
+"""makes and applies a tokenizer: jaxmem tokenizer train|encode|decode ..."""
+
+import argparse
+import hashlib
+import os
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from jaxmem.data import sources, tokenizers
+from jaxmem.data.errors import DataError, NotUTF8, require
+from jaxmem.data.piece import Piece
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem tokenizer`."""
+  given = _parser().parse_args(argv)
+  if given.action == "train":
+    return _train(given)
+  try:
+    tokenizer = tokenizers.get(given.model)
+  except DataError:
+    raise
+  except ValueError as error:
+    raise DataError(str(error)) from error
+  name = given.input or "standard input"
+  content = _read(given.input)
+  if given.action == "encode":
+    try:
+      ids = tokenizer.encode(content)
+    except NotUTF8 as error:
+      raise DataError(f"{name} is {error}") from error
+    _write(given.out, (" ".join(map(str, ids.tolist())) + "\n").encode())
+    return 0
+  try:
+    text = tokenizer.decode(np.array([int(word) for word in content.split()], np.int64))
+  except (ValueError, OverflowError) as error:
+    raise DataError(f"{name} does not hold ids of {given.model}: {error}") from error
+  _write(given.out, text)
+  return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(prog="jaxmem tokenizer")
+  actions = parser.add_subparsers(dest="action", required=True)
+  train = actions.add_parser("train", help="a byte-pair model of a source")
+  train.add_argument("source", help="as data.source of a config, but no mixture")
+  train.add_argument("--out", required=True, help="the .model file to write")
+  train.add_argument("--vocab-size", type=int, default=8192, help="pieces")
+  train.add_argument("--heldout", default="", help="as data.heldout; never read")
+  train.add_argument(
+    "--max-bytes", type=int, default=100_000_000, help="a sample of a larger source"
+  )
+  for action, text in (("encode", "text to ids"), ("decode", "ids to text")):
+    sub = actions.add_parser(action, help=text)
+    sub.add_argument("model", help="a .model file, or byte")
+    sub.add_argument("input", nargs="?", default="", help="else standard input")
+    sub.add_argument("--out", default="", help="else standard output")
+  return parser
+
+
+def _train(given: argparse.Namespace) -> int:
+  require("sentencepiece", extra="text")
+  from jaxmem.data import sentencepieces
+
+  if not given.out.endswith(".model"):
+    raise DataError(f"--out {given.out} does not end in .model: give a name that does")
+  # Only the training side: held-out text must not shape the pieces.
+  pieces = sources.split(given.source, given.heldout)["train"]
+  chosen = _sample(pieces, given.max_bytes)
+  model = sentencepieces.train((_text(piece) for piece in chosen), given.vocab_size)
+  tokenizer = sentencepieces.SentencePieceTokenizer(model, given.out)
+  _write(given.out, model)
+  size, total = (sum(p.size for p in part) for part in (chosen, pieces))
+  print(
+    f"{given.out}: {tokenizer.vocab_size:,} pieces from {size:,} of {total:,} bytes, "
+    f"fingerprint {tokenizer.fingerprint[:15]}"
+  )
+  return 0
+
+
+def _sample(pieces: list[Piece], max_bytes: int) -> list[Piece]:
+  """Whole documents, in the order of a hash of their names, up to `max_bytes`."""
+  if sum(piece.size for piece in pieces) <= max_bytes:
+    return pieces
+  chosen = []
+  for piece in sorted(
+    pieces, key=lambda p: hashlib.sha256(os.fsencode(p.name)).digest()
+  ):
+    if piece.size <= max_bytes:
+      max_bytes -= piece.size
+      chosen.append(piece)
+  return chosen
+
+
+def _text(piece: Piece) -> str:
+  try:
+    return piece.read().decode()
+  except UnicodeDecodeError as error:
+    at = NotUTF8(piece.start + error.start)
+    raise DataError(f"{piece.path} ({piece.name}) is {at}") from error
+
+
+def _read(path: str) -> bytes:
+  try:
+    return Path(path).read_bytes() if path else sys.stdin.buffer.read()
+  except OSError as error:
+    raise DataError(f"cannot read {path}: {error.strerror}; check the path") from error
+
+
+def _write(path: str, content: bytes) -> None:
+  if not path:
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+    return
+  temporary = Path(f"{path}.{uuid.uuid4().hex}.tmp")
+  try:
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+  except OSError as error:
+    raise DataError(f"cannot write {path}: {error.strerror}; check the path") from error
+  finally:
+    temporary.unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""TensorFlow Datasets as sources, without TensorFlow.
+
+`tfds:NAME[/CONFIG][:VERSION][[SPLIT]][@DATA_DIR][#FEATURE]`, such as `tfds:pg19`,
+`tfds:glue/cola:2.0.0[validation]@~/sets#sentence`. The split is "train" if not given,
+the directory $TFDS_DATA_DIR or TFDS's own, the feature the only one of text.
+
+A dataset that lies there prepared as ArrayRecord is read without a look at the network;
+another is downloaded and prepared first, by TFDS.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxmem.data.errors import DataError, require
+from jaxmem.data.piece import Piece
+
+PREFIX = "tfds:"
+_SYNTAX = re.compile(
+  r"(?P<name>[^\[\]@#]+)(\[(?P<split>[^@#]+)\])?(@(?P<directory>[^#]+))?(#(?P<feature>.+))?"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Record(Piece):
+  """The text of one record: its bytes `start` to `stop`.
+
+  Attributes:
+    records: all of the split, at random access.
+    index: of this one.
+    feature: of the record.
+  """
+
+  records: Any
+  index: int
+  feature: str
+
+  def read(self) -> bytes:
+    return _text(self)[self.start : self.stop]
+
+
+def find(source: str) -> Iterator[Record]:
+  """The documents of a dataset; empty texts are none.
+
+  Raises:
+    DataError: if the source is misspelt, unknown, cannot be prepared or read, or has
+      not exactly one text feature and names none.
+  """
+  match = _SYNTAX.fullmatch(source.removeprefix(PREFIX))
+  if not match:
+    raise DataError(
+      f"source {source!r} is not tfds:NAME[/CONFIG][:VERSION][[SPLIT]][@DATA_DIR]"
+      "[#FEATURE]"
+    )
+  require("tensorflow_datasets", "array_record", "importlib_resources")
+  directory = match["directory"] or os.environ.get("TFDS_DATA_DIR")
+  directory = os.path.expanduser(directory) if directory else None
+  builder = _builder(match["name"], directory)
+  feature = _feature(builder, match["feature"], source)
+  split = match["split"] or "train"
+  try:
+    records = builder.as_data_source(split)
+  except Exception as error:  # TFDS raises of every kind
+    raise DataError(
+      f"cannot read split {split!r} of {source!r}: {_first_line(error)}; it must be "
+      "there and prepared with file_format='array_record'"
+    ) from error
+  path = Path(builder.data_path, f"[{split}]")
+  for index in range(len(records)):
+    name = f"{split}:{index:09}"
+    piece = Record(name, path, 0, 0, records=records, index=index, feature=feature)
+    if size := len(_text(piece)):
+      yield dataclasses.replace(piece, stop=size)
+
+
+def _builder(name: str, directory: str | None) -> Any:
+  import tensorflow_datasets as tfds
+
+  options = dict(data_dir=directory, try_gcs=False)
+  try:
+    try:
+      builder = tfds.builder(name, **options)
+    except tfds.core.DatasetNotFoundError:
+      _import_old_layout(Path(tfds.__file__).parent, re.split("[/:]", name)[0])
+      builder = tfds.builder(name, **options)
+    if not builder.is_prepared():
+      builder = tfds.builder(name, file_format="array_record", **options)
+      _prepare(builder)
+  except Exception as error:
+    raise DataError(
+      f"cannot open dataset {name!r} in {directory or 'the default directory'}: "
+      f"{_first_line(error)}; check name, version and directory, or prepare it there "
+      "as array_record on a machine that can download it"
+    ) from error
+  return builder
+
+
+def _import_old_layout(root: Path, name: str) -> None:
+  """Registers a dataset that TFDS finds by itself only with TensorFlow."""
+  for path in sorted([*root.glob(f"*/{name}.py"), *root.glob(f"*/{name}/__init__.py")]):
+    module = path.parent if path.name == "__init__.py" else path.with_suffix("")
+    parts = module.relative_to(root).parts
+    importlib.import_module(".".join(("tensorflow_datasets", *parts)))
+
+
+def _prepare(builder: Any) -> None:
+  import tensorflow_datasets as tfds
+
+  tfds.disable_progress_bar()
+  with contextlib.redirect_stdout(io.StringIO()):
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+    )
+
+
+def _feature(builder: Any, given: str | None, source: str) -> str:
+  import tensorflow_datasets as tfds
+
+  features = builder.info.features
+  texts = sorted(
+    name for name in features if isinstance(features[name], tfds.features.Text)
+  )
+  if given is None and len(texts) == 1:
+    return texts[0]
+  if given in texts:
+    return given
+  asked = "names no feature" if given is None else f"has no text feature {given!r}"
+  raise DataError(
+    f"source {source!r} {asked}; its text features: {', '.join(texts) or 'none'}; name "
+    "one as tfds:NAME#FEATURE"
+  )
+
+
+def _text(piece: Record) -> bytes:
+  try:
+    return piece.records[piece.index][piece.feature]
+  except Exception as error:
+    raise DataError(
+      f"record {piece.index} of {piece.path} cannot be read: {_first_line(error)}; "
+      "prepare the dataset again"
+    ) from error
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).strip() or type(error).__name__).splitlines()[0]

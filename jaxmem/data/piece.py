@@ -1,0 +1,47 @@
+"""A document before it is in a corpus: where it is, and how it is read."""
+
+import dataclasses
+from pathlib import Path
+
+from jaxmem.data import utf8
+from jaxmem.data.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+  """One document: the bytes `start` to `stop` of a file, or of a record in one.
+
+  Attributes:
+    name: below the root of its source.
+    path: the file, or the directory that holds the record.
+  """
+
+  name: str
+  path: Path
+  start: int
+  stop: int
+
+  @property
+  def size(self) -> int:
+    return self.stop - self.start
+
+  @property
+  def group(self) -> str:
+    return self.name.split("/")[0]
+
+  def read(self) -> bytes:
+    try:
+      with open(self.path, "rb") as file:
+        file.seek(self.start)
+        return file.read(self.size)
+    except OSError as error:
+      raise DataError(
+        f"cannot read {self.path}: {error.strerror}; mend the file or leave it out of "
+        "the source"
+      ) from error
+
+  def border(self, at: int) -> int:
+    """The nearest place at or before `at` that is not inside a UTF-8 character."""
+    begin, end = max(at - 3, self.start), min(at + 3, self.stop)
+    around = dataclasses.replace(self, start=begin, stop=end).read()
+    return begin + utf8.border(around, at - begin)

@@ -1,0 +1,222 @@
+"""SentencePiece models as tokenizers: exact on all UTF-8 text, or refused.
+
+The only file that knows sentencepiece; imported by the calls that need it.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+from jaxtyping import Int32
+
+from jaxmem.data import utf8
+from jaxmem.data.errors import DataError, NotUTF8
+
+# SentencePiece writes a space as this character, and so cannot tell the two apart. We
+# spell the real one with its byte pieces.
+_SPACE = "\u2581"
+# Text is encoded in pieces of this many characters, cut after a newline where there is
+# one: the memory of one call grows with the text.
+_CHUNK = 1 << 18
+# SentencePiece leaves out longer lines without a word; we cut them.
+_LINE = 4096
+# What normalisation, a dummy prefix or missing byte pieces would change.
+_PROBE = (
+  "  Aa\u00c5\u212b  \ufb01\u2460\t\r\n\n\0\u200b\ufeff\u3000\u4e2d\U0001f600<s> "
+)
+
+_OPTIONS = dict(
+  model_type="bpe",
+  byte_fallback=True,
+  character_coverage=1.0,
+  normalization_rule_name="identity",
+  add_dummy_prefix=False,
+  remove_extra_whitespaces=False,
+  allow_whitespace_only_pieces=True,
+  user_defined_symbols=["\n"],
+  pad_id=0,
+  unk_id=1,
+  bos_id=2,
+  eos_id=3,
+  max_sentence_length=_LINE,
+  num_threads=1,
+  minloglevel=4,
+)
+
+
+class SentencePieceTokenizer:
+  """A `.model` file as a `Tokenizer`.
+
+  Attributes:
+    vocab_size: pieces of the model.
+    boundary: its beginning-of-sentence piece, which no text yields.
+    fingerprint: SHA-256 of the model's bytes, behind "sp-".
+  """
+
+  def __init__(self, model: bytes, name: str):
+    """Loads a model and tries it on awkward text.
+
+    Args:
+      model: content of a `.model` file.
+      name: of the file, for messages.
+
+    Raises:
+      DataError: if it is damaged, or would not give back the text it is given.
+    """
+    try:
+      if not model:
+        raise RuntimeError("it is empty")
+      self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+      raise DataError(
+        f"tokenizer {name} is damaged or no SentencePiece model ({error}): train it "
+        "again with jaxmem tokenizer train"
+      ) from error
+    self.vocab_size = self._processor.vocab_size()
+    self.boundary = self._processor.bos_id()
+    self.fingerprint = f"sp-{hashlib.sha256(model).hexdigest()}"
+    if self.boundary < 0:
+      raise DataError(
+        f"tokenizer {name} has no beginning-of-sentence piece, which we put before "
+        "every document: train it with bos_id >= 0"
+      )
+    self._bytes = [self._spell(i) for i in range(self.vocab_size)]
+    pieces = {self._processor.id_to_piece(i): i for i in range(self.vocab_size)}
+    self._space = [pieces.get(f"<0x{b:02X}>", -1) for b in _SPACE.encode()]
+    probe = (_PROBE + _SPACE).encode()
+    if -1 in self._space or self.decode(self.encode(probe)) != probe:
+      raise DataError(
+        f"tokenizer {name} does not give back the text it is given, so bits per byte "
+        "would mean nothing: train it with byte_fallback, normalization_rule_name "
+        "'identity', and without add_dummy_prefix and remove_extra_whitespaces, as "
+        "jaxmem tokenizer train does"
+      )
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The ids of UTF-8 text; no boundary is added.
+
+    Raises:
+      NotUTF8: with the offset of the first bad byte.
+    """
+    try:
+      text = data.decode()
+    except UnicodeDecodeError as error:
+      raise NotUTF8(error.start) from error
+    parts = [np.zeros(0, np.int32)]
+    for chunk in _chunks(text):
+      for i, piece in enumerate(chunk.split(_SPACE)):
+        ids = self._space if i else []
+        parts.append(np.array(ids + self._processor.encode(piece), np.int32))
+    return np.concatenate(parts)
+
+  def decode(self, ids: np.ndarray) -> bytes:
+    """The bytes of `ids`; boundaries and other control pieces are left out.
+
+    Args:
+      ids: integers of any shape, 0 .. vocab_size - 1, read in row order.
+
+    Returns:
+      Exactly the bytes that were encoded. Ids that a model drew may spell bytes that
+      are not UTF-8.
+
+    Raises:
+      ValueError: if an id is outside the vocabulary.
+    """
+    ids = np.asarray(ids).ravel()
+    outside = ids[(ids < 0) | (ids >= self.vocab_size)]
+    if outside.size:
+      raise ValueError(f"id {outside[0]} is outside 0 .. {self.vocab_size - 1}")
+    return b"".join([self._bytes[i] for i in ids.tolist()])
+
+  def _spell(self, i: int) -> bytes:
+    model = self._processor
+    if model.is_control(i) or model.is_unknown(i) or model.is_unused(i):
+      return b""
+    piece = model.id_to_piece(i)
+    if model.is_byte(i):
+      return bytes([int(piece[3:5], 16)])
+    return piece.replace(_SPACE, " ").encode()
+
+
+def load(path: str) -> SentencePieceTokenizer:
+  """The tokenizer of a `.model` file.
+
+  Raises:
+    DataError: if the file is missing, unreadable, damaged or not exact.
+  """
+  try:
+    model = Path(path).expanduser().read_bytes()
+  except OSError as error:
+    raise DataError(
+      f"cannot read tokenizer {path}: {error.strerror}; give the path of a .model "
+      "file, or make one with jaxmem tokenizer train"
+    ) from error
+  return SentencePieceTokenizer(model, path)
+
+
+def train(texts: Iterable[str], vocab_size: int) -> bytes:
+  """A byte-pair model of texts; equal texts give equal bytes.
+
+  Args:
+    texts: documents.
+    vocab_size: pieces, 256 bytes and four control pieces among them.
+
+  Returns:
+    The content of a `.model` file.
+
+  Raises:
+    DataError: if the vocabulary is too large or too small for the texts; names how
+      large it may be, or must be.
+  """
+  # The file format holds the name that is trained to. Training into memory has none.
+  model = io.BytesIO()
+  try:
+    sentencepiece.SentencePieceTrainer.train(
+      sentence_iterator=_lines(texts),
+      model_writer=model,
+      vocab_size=vocab_size,
+      **_OPTIONS,
+    )
+  except RuntimeError as error:
+    raise _explained(str(error), vocab_size) from error
+  return model.getvalue()
+
+
+def _explained(message: str, vocab_size: int) -> DataError:
+  if high := re.search(r"value <= (\d+)", message):
+    return DataError(
+      f"vocab_size {vocab_size} is more than the text has pieces for: at most "
+      f"{high[1]}, or give more text"
+    )
+  if low := re.search(r"\d+ vs (\d+)", message):
+    return DataError(
+      f"vocab_size {vocab_size} has no room for every byte and character of the text: "
+      f"at least {low[1]}"
+    )
+  if "sentences_.empty()" in message:
+    return DataError("there is no text to train a tokenizer on: give more")
+  return DataError(f"SentencePiece cannot train a tokenizer: {message}")
+
+
+def _chunks(text: str) -> Iterator[str]:
+  begin = 0
+  while begin < len(text):
+    end = begin + _CHUNK
+    if end < len(text):
+      end = text.rfind("\n", begin, end) + 1 or end
+    yield text[begin:end]
+    begin = end
+
+
+def _lines(texts: Iterable[str]) -> Iterator[str]:
+  for text in texts:
+    for line in text.replace(_SPACE, "\n").split("\n"):
+      rest = line.encode()
+      while rest:
+        cut = utf8.border(rest, min(_LINE - 1, len(rest)))
+        yield rest[:cut].decode()
+        rest = rest[cut:]

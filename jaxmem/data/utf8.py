@@ -1,0 +1,25 @@
+"""Where bytes may be cut without breaking a character."""
+
+
+def border(text: bytes, at: int) -> int:
+  """The nearest place at or before `at` that is not inside a UTF-8 character.
+
+  Args:
+    text: any bytes; what is not UTF-8 may be cut anywhere.
+    at: 0 .. len(text).
+
+  Returns:
+    A place from at - 3 to at.
+  """
+  for begin in range(at - 1, max(at - 4, -1), -1):
+    for size in range(at - begin + 1, min(4, len(text) - begin) + 1):
+      if _is_character(text[begin : begin + size]):
+        return begin
+  return at
+
+
+def _is_character(piece: bytes) -> bool:
+  try:
+    return len(piece.decode()) == 1
+  except UnicodeDecodeError:
+    return False

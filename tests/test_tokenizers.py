@@ -1,0 +1,151 @@
+"""SentencePiece tokenizers: exact, deterministic, and refused where they are not."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from jaxmem import cli, data
+from jaxmem.data import sentencepieces, tokenizers, utf8
+
+TEXT = "the quick brown fox jumps over the lazy dog\n\n  def f(x):\n\treturn x\r\n" * 40
+AWKWARD = [
+  "",
+  "\0a\0\0",
+  "\ufeffwith a mark",
+  "a\r\nb\rc\n\n\n",
+  "  two  spaces and a tab\t ",
+  "\u2581 spaced \u2581\u2581",
+  "<s></s><unk><0x41>\u2047\u2585",
+  "\u6625\u7720\u4e0d\u89c9 \u0633\u0644\u0627\u0645 \U0001f600\u200b \ufb01\u212b",
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+  return sentencepieces.train([TEXT], 320)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(model):
+  return sentencepieces.SentencePieceTokenizer(model, "x.model")
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_round_trip_is_exact(tokenizer, text):
+  ids = tokenizer.encode(text.encode())
+
+  assert isinstance(tokenizer, tokenizers.Tokenizer)
+  assert ids.dtype == np.int32 and tokenizer.boundary not in ids
+  assert tokenizer.decode(np.r_[2, ids, 2]) == text.encode()
+
+
+def test_round_trip_is_exact_on_random_characters_and_long_lines(tokenizer):
+  draw = np.random.default_rng(0)
+  points = draw.integers(0, 0x10FFFF, 20_000)
+  text = "".join(chr(p) for p in points if not 0xD800 <= p < 0xE000)
+  for each in (text, "the quick " * 60_000):  # the second longer than a chunk
+    assert tokenizer.decode(tokenizer.encode(each.encode())) == each.encode()
+
+
+def test_ids_outside_the_vocabulary_are_refused(tokenizer):
+  for bad in (-1, 320):
+    with pytest.raises(ValueError, match=f"id {bad} is outside 0 .. 319"):
+      tokenizer.decode(np.array([5, bad]))
+
+
+def test_what_is_not_utf8_is_refused_with_its_offset(tokenizer):
+  with pytest.raises(data.errors.NotUTF8, match="not UTF-8 at byte 5") as caught:
+    tokenizer.encode(b"fine \xff")
+  assert caught.value.offset == 5
+
+
+def test_fingerprint_is_of_the_content(model, tokenizer, tmp_path):
+  (tmp_path / "a.model").write_bytes(model)
+  again = tokenizers.get(str(tmp_path / "a.model"))
+  other = sentencepieces.SentencePieceTokenizer(sentencepieces.train([TEXT], 321), "y")
+
+  assert again.fingerprint == tokenizer.fingerprint != other.fingerprint
+
+
+def test_models_that_lose_text_or_are_damaged_are_refused(model, tmp_path):
+  import sentencepiece
+
+  lossy = io.BytesIO()
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=iter([TEXT]), model_writer=lossy, vocab_size=36, minloglevel=4
+  )
+  for content, words in {
+    lossy.getvalue(): "does not give back",
+    b"": "damaged",
+    b"no model": "damaged",
+    model[:-100]: "damaged",
+  }.items():
+    (tmp_path / "bad.model").write_bytes(content)
+    with pytest.raises(data.DataError, match=f"bad.model {words}|bad.model is {words}"):
+      tokenizers.get(str(tmp_path / "bad.model"))
+  with pytest.raises(data.DataError, match="cannot read tokenizer no.model"):
+    tokenizers.get("no.model")
+
+
+def test_missing_extra_is_named(monkeypatch):
+  monkeypatch.setitem(sys.modules, "sentencepiece", None)
+  with pytest.raises(data.DataError, match=r"jaxmem\[text\]"):
+    tokenizers.get("x.model")
+
+
+def test_training_names_the_vocabulary_that_is_possible():
+  with pytest.raises(data.DataError, match="vocab_size 90000 .* at most [0-9]+"):
+    sentencepieces.train([TEXT], 90_000)
+  with pytest.raises(data.DataError, match="vocab_size 100 .* at least [0-9]+"):
+    sentencepieces.train([TEXT], 100)
+  with pytest.raises(data.DataError, match="no text"):
+    sentencepieces.train([""], 300)
+
+
+def test_training_reads_long_lines_whole():
+  # Cut, not left out: the rare character at its end is a piece.
+  line = "long line " * 5_000 + "\u6625"
+  model = sentencepieces.train([TEXT, line], 320)
+  tokenizer = sentencepieces.SentencePieceTokenizer(model, "x")
+
+  assert len(tokenizer.encode("\u6625".encode())) == 1
+  cut = list(sentencepieces._lines([line]))
+  assert "".join(cut) == line and all(len(c.encode()) < 4096 for c in cut)
+
+
+def test_borders_are_between_characters():
+  text = "a\u00e9\u4e2d\U0001f600".encode()
+  assert [utf8.border(text, at) for at in range(11)] == [
+    0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10,
+  ]  # fmt: skip
+  assert utf8.border(b"\x80\x80\x80", 2) == 2
+
+
+def test_command_trains_encodes_and_decodes(tmp_path, capsys):
+  (tmp_path / "t.txt").write_text(TEXT + AWKWARD[-1], newline="")
+  path = {name: str(tmp_path / name) for name in ("a.model", "b.model", "ids", "back")}
+  source = str(tmp_path / "t.txt")
+  for name in ("a.model", "b.model"):
+    flags = ["--out", path[name], "--vocab-size", "300"]
+    assert cli.run(["tokenizer", "train", source, *flags]) == 0
+  encode = ["tokenizer", "encode", path["a.model"], source, "--out", path["ids"]]
+  decode = ["tokenizer", "decode", path["a.model"], path["ids"], "--out", path["back"]]
+
+  assert cli.run(encode) == cli.run(decode) == 0
+  assert (tmp_path / "back").read_bytes() == (tmp_path / "t.txt").read_bytes()
+  assert (tmp_path / "a.model").read_bytes() == (tmp_path / "b.model").read_bytes()
+  capsys.readouterr()
+  (tmp_path / "latin").write_bytes(b"caf\xe9 au lait, caf\xe9 noir")
+  (tmp_path / "words").write_text("1 two")
+  for argv, words in {
+    ("train", source, "--out", "x"): "does not end in .model",
+    ("train", source, "--out", path["ids"] + ".model", "--vocab-size", "9"): "at least",
+    ("train", str(tmp_path / "latin"), "--out", "x.model"): "latin",
+    ("encode", path["a.model"], str(tmp_path / "latin")): "not UTF-8 at byte 3",
+    ("decode", path["a.model"], str(tmp_path / "words")): "'two'",
+    ("decode", "bite", source): "did you mean 'byte'",
+  }.items():
+    assert cli.run(["tokenizer", *argv]) == 2
+    assert words in capsys.readouterr().err
