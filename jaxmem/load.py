@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxmem import config as configs
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
@@ -22,7 +23,7 @@ class Loaded(NamedTuple):
   Attributes:
     config: of the run, resolved.
     model: the language model.
-    params: its parameters, on one device.
+    params: its parameters, on the default device.
     tokenizer: text to ids and back.
     step: of the checkpoint.
   """
@@ -50,7 +51,7 @@ def load_config(workdir: Path) -> Config:
 
 
 def load_model(workdir: Path) -> Loaded:
-  """The newest checkpoint that is whole, its parameters verified and on one device.
+  """The newest checkpoint that is whole, its parameters verified.
 
   The directory is only read, so the run may be going on: nothing in it is made, moved
   or cleaned, and neither optimizer nor training memory is loaded.
@@ -68,5 +69,8 @@ def load_model(workdir: Path) -> Loaded:
   directory = workdir.absolute() / "checkpoints"
   with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
     restored = checkpoints.restore(program.target(), only="params")
+  # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
+  # jnp.zeros has another placement than what comes back, and is compiled for twice
+  params = jax.tree.map(jnp.asarray, jax.device_get(restored.state))
   tokenizer = tokenizers.get(config.data.tokenizer)
-  return Loaded(config, program.model, restored.state, tokenizer, restored.step)
+  return Loaded(config, program.model, params, tokenizer, restored.step)

@@ -11,9 +11,10 @@ from jaxmem.config import Config
 from jaxmem.data import Corpus
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.evals import bits_per_byte, plots
-from jaxmem.generate import Writer, first_session
+from jaxmem.generate import Writer
 from jaxmem.models.lm import LM
 from jaxmem.sampling import Sampling
+from jaxmem.session import first_session
 
 _MEANING = (
   "Carried against re-read is what memory beyond one segment is worth: both have read "

@@ -93,7 +93,7 @@ def restrict(logits: Float[Array, "B V"], how: Sampling) -> Float[Array, "B V"]:
     ordered = jnp.where(ordered >= kth, ordered, nothing)
     p = jax.nn.softmax(ordered)
     before = jnp.cumsum(p, axis=-1) - p
-    inside = (before < how.top_p) | (how.top_p >= 1)
+    inside = jnp.isfinite(ordered) & ((before < how.top_p) | (how.top_p >= 1))
     least = jnp.where(inside, ordered, jnp.inf).min(axis=-1, keepdims=True)
     return jnp.where(logits >= least, logits, nothing)
 

@@ -20,6 +20,7 @@ from jaxmem.checkpoint import fingerprints
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
 from jaxmem.models.lm import LM
+from jaxmem.modules import pattern
 from jaxmem.typing import State
 
 # Raised when the layout of the file changes in a way that older code cannot read.
@@ -158,9 +159,10 @@ def _belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
   """What a session is of: the model's config, its weights, the ids of the text."""
   # how the model is trained does not change what its memory means
   config = dataclasses.replace(model.config, remat=False, loss_chunk=1, dropout=0.0)
-  flat = json.loads(configs.to_json(config))
+  show = lambda value: pattern.show(value) if isinstance(value, tuple) else str(value)
   weights = json.dumps(fingerprints(params), sort_keys=True).encode()
-  return {f"model.{key}": str(value) for key, value in flat.items()} | {
+  model_keys = {f"model.{k}": show(v) for k, v in configs.flatten(config).items()}
+  return model_keys | {
     "weights": hashlib.sha256(weights).hexdigest()[:16],
     "tokenizer": tokenizer.fingerprint,
   }

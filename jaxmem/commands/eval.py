@@ -47,8 +47,6 @@ def main(argv: list[str]) -> int:
   from jaxmem.load import load_model
 
   loaded = load_model(Path(given.workdir))
-  # the logits of a whole call would be the largest thing in memory: see chunk_size of
-  # the loss, which the config keeps
   apply = jax.jit(
     lambda params, *args: loaded.model.apply(
       {"params": params}, *args, method="losses"
@@ -57,8 +55,7 @@ def main(argv: list[str]) -> int:
   )
   losses = lambda *args: apply(loaded.params, *args)
   init_state = loaded.model.init_state
-  size = sum(document.size for document in documents)
-  meter = Meter(size)
+  meter = Meter(sum(document.size for document in documents))
   results = stream.read(
     losses, init_state, documents, loaded.tokenizer, given.rows, given.length
   )
@@ -138,7 +135,7 @@ class Meter:
       self._bar.update(result.num_bytes - self._bar.n)
     elif now - self._said >= SECONDS:
       self._said = now
-      rate = result.num_bytes / (now - self._begin)
+      rate = max(result.num_bytes, 1) / (now - self._begin)
       left = (self._size - result.num_bytes) / rate
       print(
         f"{result.num_bytes:,} of {self._size:,} bytes  "

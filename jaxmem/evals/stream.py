@@ -31,7 +31,7 @@ class Result(NamedTuple):
     bits: of the tokens of each bucket of positions; a document's tokens are its own and
       the boundary after it.
     tokens: how many those are.
-    num_bytes: of the text that has been read.
+    num_bytes: of the text that those are.
     num_documents: that have been begun.
   """
 
@@ -68,7 +68,7 @@ class _Reader:
   """Documents one after the other, for whichever row asks next."""
 
   def __init__(self, documents: Sequence[Piece], tokenizer: Tokenizer):
-    self.num_bytes = self.num_documents = 0
+    self.num_bytes = self.num_tokens = self.num_documents = 0
     self._documents, self._tokenizer = iter(documents), tokenizer
 
   def row(self) -> Iterator[np.ndarray]:
@@ -76,10 +76,13 @@ class _Reader:
     boundary = np.array([self._tokenizer.boundary], np.int32)
     for document in self._documents:
       self.num_documents += 1
+      self.num_tokens += 1
       yield boundary
       for text in _pieces(document):
+        ids = np.asarray(self._tokenizer.encode(text), np.int32)
         self.num_bytes += len(text)
-        yield np.asarray(self._tokenizer.encode(text), np.int32)
+        self.num_tokens += len(ids)
+        yield ids
     yield boundary
 
 
@@ -185,7 +188,9 @@ def read(
     bucket = _bucket(position[scored])
     bits += np.bincount(bucket, weights=cost, minlength=NUM_BUCKETS)
     count += np.bincount(bucket, minlength=NUM_BUCKETS)
-    yield Result(bits.copy(), count.copy(), reader.num_bytes, reader.num_documents)
+    # what lies read but not scored is left out in proportion: nothing, at the end
+    num_bytes = reader.num_bytes * int(count.sum()) // reader.num_tokens
+    yield Result(bits.copy(), count.copy(), num_bytes, reader.num_documents)
 
 
 def _bucket(position: np.ndarray) -> np.ndarray:
