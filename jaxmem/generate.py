@@ -141,7 +141,7 @@ class Writer:
     logits = scan.where_row(jnp.asarray(lengths > 0), logits, old.logits)
     key = old.key if seed is None else keys_of(seed, texts)
     length = old.length + jnp.asarray(lengths, jnp.int32)
-    self.session = Session(state, logits, jnp.asarray(seen), key, length)
+    self.session = Session(state, logits, jnp.array(seen), key, length)
 
   def write(
     self,
@@ -227,11 +227,9 @@ def _read(model: LM, params: Any, tokens, state):
 
   def last_logits(model, tokens, state):
     x, state = model.features(tokens, state)
-    table = model.head.astype(x.dtype)
-    x = x[:, -1:]
-    return jnp.einsum(
-      "btd,vd->btv", x, table, preferred_element_type=jnp.float32
-    ), state
+    x, table = x[:, -1:], model.head.astype(x.dtype)
+    logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+    return logits, state
 
   return model.apply({"params": params}, tokens, state, method=last_logits)
 

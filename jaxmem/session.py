@@ -81,8 +81,8 @@ def save(
 ) -> None:
   """Writes a session to a file that `load` goes on from; whole, or not at all.
 
-  The file is an npz without pickle: one array a leaf, as bytes where numpy has no such
-  dtype, and a JSON header that says what it belongs to.
+  The file is an npz without pickle: the bytes of every leaf, and a JSON header that
+  says what dtype and shape they have and what model, weights and tokenizer they are of.
 
   Raises:
     SessionError: if the file cannot be written.
@@ -131,7 +131,7 @@ def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
       f"{path} has format {header.get('format')}, this jaxmem reads {FORMAT}: read the "
       "text again"
     )
-  _compare(path, header["belongs"], _belongs(model, params, tokenizer))
+  _compare(path, header.get("belongs", {}), _belongs(model, params, tokenizer))
   return _build(path, header["leaves"], data, model)
 
 
@@ -144,7 +144,7 @@ def _build(path: Path, kinds: list, data: list[bytes], model: LM) -> Session:
       f"{path} holds other arrays than this model's: read the text again"
     )
   leaves = [
-    jnp.asarray(np.frombuffer(raw, a.dtype).reshape(a.shape))
+    jnp.array(np.frombuffer(raw, a.dtype).reshape(a.shape))  # a copy, to be donated
     for raw, a in zip(data, jax.tree.leaves(shapes), strict=True)
   ]
   return jax.tree.unflatten(jax.tree.structure(shapes), leaves)

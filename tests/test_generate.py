@@ -93,10 +93,10 @@ def test_extend_has_few_shapes_and_at_most_twice_the_work():
       sizes.append(x.shape[1])
     return x, state + x.sum(1)
 
-  for longest in range(1, 40):
+  for longest in (1, 7, 8, 39):
     sizes.clear()
     lengths = [longest, longest // 2, longest // 3]
-    x = jnp.ones((3, longest), jnp.int32)
+    x = np.ones((3, longest), np.int32)
     _, state = extend(f, x, lengths, jnp.zeros((3,), jnp.int32), piece_size=8)
     assert state.tolist() == lengths
     assert sum(sizes) <= 2 * longest

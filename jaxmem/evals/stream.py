@@ -18,8 +18,8 @@ from jaxmem.errors import RunError
 
 # Bytes of a file that are in memory at once, a row.
 READ_BYTES = 1 << 16
-# The first bucket of positions ends here, and each of the others is twice as long as
-# all before it. 2^40 tokens of a document have a bucket.
+# The first bucket of positions ends here, and each of the others is as long as all
+# before it: 2^40 tokens.
 FIRST_BUCKET = 128
 NUM_BUCKETS = 34
 
@@ -44,7 +44,7 @@ class Result(NamedTuple):
     """All bits, the boundaries' too, over the number of bytes."""
     return float(self.bits.sum()) / self.num_bytes
 
-  def by_position(self) -> list[dict[str, float]]:
+  def by_position(self) -> list[dict[str, int | float]]:
     """Buckets of positions in the document, of those that hold any.
 
     Bits per token become bits per byte by the ratio of all tokens to all bytes, so that
@@ -106,6 +106,8 @@ def _pieces(document: Piece) -> Iterator[bytes]:
     raise DataError(
       f"cannot read {document.path}: {error.strerror}; mend the file or leave it out"
     ) from error
+  if left:
+    raise DataError(f"{document.path} shrank while it was being read: run again")
   if held:
     yield held
 
@@ -189,7 +191,7 @@ def read(
     bits += np.bincount(bucket, weights=cost, minlength=NUM_BUCKETS)
     count += np.bincount(bucket, minlength=NUM_BUCKETS)
     # what lies read but not scored is left out in proportion: nothing, at the end
-    num_bytes = reader.num_bytes * int(count.sum()) // reader.num_tokens
+    num_bytes = -(-reader.num_bytes * int(count.sum()) // reader.num_tokens)
     yield Result(bits.copy(), count.copy(), num_bytes, reader.num_documents)
 
 
