@@ -14,7 +14,7 @@ from jaxmem.generate import Writer, extend
 from jaxmem.load import load_model
 from jaxmem.models.lm import LM
 from jaxmem.program import resolve
-from jaxmem.sampling import Cutter, Sampling, SamplingError, penalize, restrict
+from jaxmem.sampling import Sampling
 from jaxmem.session import SessionError, first_session
 
 # with the boundary 8 + 4 and 4 + 1 tokens
@@ -204,47 +204,6 @@ def test_memory_and_shapes_do_not_grow(loaded):
   assert sum(a.nbytes for a in jax.tree.leaves(writer.session)) == size
 
 
-def _plainly(logits, how):
-  """Which tokens stay, one row at a time in numpy."""
-  stay = np.zeros(logits.shape, bool)
-  for row, keep in zip(logits.astype(np.float64), stay, strict=True):
-    order = np.argsort(-row, kind="stable")[: how.top_k or len(row)]
-    p = np.exp(row[order] - row.max())
-    p /= p.sum()
-    reach = np.concatenate([[0], np.cumsum(p)[:-1]]) < how.top_p
-    keep[order[reach & (p >= how.min_p * p[0])]] = True
-  return stay
-
-
-@pytest.mark.parametrize(
-  "how",
-  [
-    Sampling(),
-    Sampling(top_k=1),
-    Sampling(top_k=5),
-    Sampling(top_k=999),
-    Sampling(top_p=0.6),
-    Sampling(top_p=1e-6),
-    Sampling(min_p=0.1),
-    Sampling(min_p=1.0),
-    Sampling(top_k=9, top_p=0.7, min_p=0.05),
-  ],
-)
-def test_filters_equal_plain_numpy(how):
-  logits = np.random.default_rng(0).normal(size=(6, 31), scale=2).astype(np.float32)
-
-  kept = np.asarray(restrict(jnp.asarray(logits), how))
-
-  np.testing.assert_array_equal(np.isfinite(kept), _plainly(logits, how))
-  np.testing.assert_array_equal(kept[np.isfinite(kept)], logits[np.isfinite(kept)])
-
-
-def test_penalty_makes_seen_tokens_less_likely_whatever_their_sign():
-  logits = jnp.array([[2.0, -2.0, 2.0, -2.0]])
-  seen = jnp.array([[True, True, False, False]])
-  assert penalize(logits, seen, 2.0).tolist() == [[1.0, -4.0, 2.0, -2.0]]
-
-
 def test_draws_follow_the_temperature(loaded):
   """A temperature near 0 is the likeliest token; a high one is not."""
   greedy = _texts(_writer(loaded, PROMPTS), Sampling(temperature=0.0))
@@ -258,25 +217,6 @@ def test_padding_of_the_vocabulary_is_never_drawn(loaded):
   logits = writer.session.logits.at[:, loaded.tokenizer.vocab_size :].set(1e9)
   writer.session = writer.session._replace(logits=logits)
   _texts(writer, Sampling(temperature=3.0), max_tokens=1)  # decoding would raise
-
-
-@pytest.mark.parametrize("size", [1, 2, 5, 100])
-def test_cutter_cuts_bytes_however_they_come(size):
-  text = "a é ab abc → abd end".encode()
-  for stop in (b"abd", b"abc", "→".encode(), b"nothing", b"en\n"):
-    cutter, out, stopped = Cutter([stop]), b"", False
-    for at in range(0, len(text), size):
-      new, stopped = cutter.feed(text[at : at + size])
-      out += new
-      if stopped:
-        break
-    assert stopped == (stop in text)
-    assert out + cutter.rest() == text.split(stop)[0]
-
-
-def test_empty_stop_is_refused():
-  with pytest.raises(SamplingError, match="empty"):
-    Cutter([b"x", b""])
 
 
 def test_state_of_another_model_is_refused(loaded, tmp_path):

@@ -2,6 +2,13 @@
 
 Files are read in pieces and nothing grows with them: neither the memory of the model,
 which is what it is for, nor that of the process.
+
+    jaxmem eval --workdir runs/quickstart --text ten_megabytes.txt
+
+One document of 10,000,000 bytes (the standard library end to end), the default model
+(d_model 128, rglru,gated_delta,window, float32) of `configs/quickstart.py` after 20
+steps, one row of 4096 tokens a call: peak memory of the process 681 MiB; 51,000 bytes a
+CPU-second, and 29,300 bytes/s by the clock on two x86 cores that had other work.
 """
 
 import math
