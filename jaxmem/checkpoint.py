@@ -85,32 +85,27 @@ class Checkpoints:
   they are on disk.
   """
 
-  def __init__(self, directory: Path, keep: int):
+  def __init__(self, directory: Path, keep: int, read_only: bool = False):
     """Opens the directory, made if need be.
 
     Args:
       directory: absolute.
       keep: how many of the latest are kept.
+      read_only: makes, cleans and moves nothing; the run that writes may be going on.
 
     Raises:
       CheckpointError: if it is no directory, or cannot be written to.
     """
     logging.getLogger("absl").setLevel(logging.ERROR)
-    self.directory = directory
-    try:
-      directory.mkdir(parents=True, exist_ok=True)
-      probe = directory / f".probe-{jax.process_index()}"
-      probe.touch()
-      probe.unlink()
-    except OSError as error:
-      raise CheckpointError(
-        f"cannot write checkpoints to {directory}: {error}; choose another --workdir"
-      ) from error
+    self.directory, self._read_only = directory, read_only
+    if not read_only:
+      _make(directory)
     policy = ocp.checkpoint_managers.LatestN(keep)
     self._options = ocp.CheckpointManagerOptions(
       preservation_policy=policy,
-      cleanup_tmp_directories=jax.process_index() == 0,
+      cleanup_tmp_directories=jax.process_index() == 0 and not read_only,
       enable_async_checkpointing=True,
+      read_only=read_only,
     )
     self._manager = ocp.CheckpointManager(directory, options=self._options)
 
@@ -163,13 +158,15 @@ class Checkpoints:
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
 
-  def restore(self, target: Any) -> Restored:
+  def restore(self, target: Any, only: str = "") -> Restored:
     """The newest checkpoint that is whole.
 
     A damaged one is named in the log and moved aside, and the one before is tried.
 
     Args:
       target: a tree of `jax.ShapeDtypeStruct` with shardings, built from the config.
+      only: a field of the target, the rest of which is then not read: the state that
+        is returned is that field's.
 
     Raises:
       CheckpointError: if there is none, none is whole, or the newest whole one does not
@@ -178,7 +175,7 @@ class Checkpoints:
     set_aside = {}
     for step in reversed(self.steps()):
       try:
-        state, data = self._load(step, target)
+        state, data = self._load(step, target, only)
       except _Damaged as error:
         set_aside[step] = str(error)
         continue
@@ -190,7 +187,7 @@ class Checkpoints:
     )
     raise CheckpointError(f"no usable checkpoint in {self.directory}: {tried}")
 
-  def _load(self, step: int, target: Any) -> tuple[Any, dict[str, Any]]:
+  def _load(self, step: int, target: Any, only: str) -> tuple[Any, dict[str, Any]]:
     json_item = ocp.args.JsonRestore
     head = self._restore(step, integrity=json_item(), data=json_item())
     if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
@@ -201,8 +198,12 @@ class Checkpoints:
         f"{FORMAT}: install a newer one"
       )
     _compare(step, head.integrity["kinds"], _kinds(target))
-    state = self._restore(step, state=ocp.args.StandardRestore(target)).state
-    want, got = head.integrity["fingerprints"], fingerprints(state)
+    state = self._restore(step, state=_restore_args(target, only)).state
+    want = head.integrity["fingerprints"]
+    if only:
+      state, prefix = getattr(state, only), f".{only}"
+      want = {k[len(prefix) :]: v for k, v in want.items() if k.startswith(prefix)}
+    got = fingerprints(state)
     bad = sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k))
     if bad:
       raise _Damaged(f"the content of {', '.join(bad[:3])} is not what was saved")
@@ -217,7 +218,7 @@ class Checkpoints:
 
   def _move_aside(self, steps: Iterable[int]) -> None:
     """Renames damaged steps, so that they are neither used nor lost, nor in the way."""
-    if not steps:
+    if not steps or self._read_only:
       return
     if jax.process_index() == 0:
       for step in steps:
@@ -240,6 +241,19 @@ class Checkpoints:
     self.close()
 
 
+def _make(directory: Path) -> None:
+  """Makes the directory; raises CheckpointError if it cannot be written to."""
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    probe = directory / f".probe-{jax.process_index()}"
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise CheckpointError(
+      f"cannot write checkpoints to {directory}: {error}; choose another --workdir"
+    ) from error
+
+
 class _Damaged(Exception):
   """A checkpoint is not whole."""
 
@@ -259,6 +273,21 @@ class _Errors:
         f"writing {self.where} failed: {_first_line(error)}; earlier checkpoints are "
         "intact: free space or choose another --workdir, then run the same command"
       ) from error
+
+
+def _restore_args(target: Any, only: str) -> Any:
+  """What Orbax is asked for: all of the target, or one field of it."""
+  if not only:
+    return ocp.args.StandardRestore(target)
+  skip = lambda tree: jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
+  others = {n: skip(getattr(target, n)) for n in target._fields if n != only}
+  part = target._replace(**others)
+  place = lambda a: (
+    ocp.RestoreArgs()
+    if a is ocp.PLACEHOLDER
+    else ocp.ArrayRestoreArgs(sharding=a.sharding)
+  )
+  return ocp.args.PyTreeRestore(part, restore_args=jax.tree.map(place, part))
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from jaxmem.config import Config
 from jaxmem.data import Corpus
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.evals import bits_per_byte, plots
-from jaxmem.generate import sample
+from jaxmem.generate import Writer
 from jaxmem.models.lm import LM
+from jaxmem.sampling import Sampling
+from jaxmem.session import first_session
 
 _MEANING = (
   "Carried against re-read is what memory beyond one segment is worth: both have read "
@@ -141,17 +141,10 @@ def _pictures(scores, segment, workdir) -> list[str]:
 
 
 def _sample(config, model, params, tokenizer) -> bytes:
-  tokens, _ = sample(
-    model,
-    {"params": params},
-    jnp.full((1, 1), tokenizer.boundary, jnp.int32),
-    model.init_state(1),
-    jax.random.key(config.seed),
-    max_tokens=config.sample_bytes,
-    vocab_size=tokenizer.vocab_size,
-    temperature=0.8,
-  )
-  return tokenizer.decode(np.asarray(tokens[0]))
+  writer = Writer(model, params, tokenizer, first_session(model, 1))
+  writer.read([b""], seed=config.seed)
+  pieces = writer.write(Sampling(temperature=0.8), config.sample_bytes)
+  return b"".join(piece.text[0] for piece in pieces)
 
 
 def _quoted(text: bytes) -> list[str]:

@@ -96,7 +96,9 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     stop = stack.enter_context(Stop())
     batches = stack.enter_context(data.batches(lanes, start))
     save = functools.partial(_save, checkpoints, config, lanes)
-    state, step = _loop(program, state, start, batches, log, save, stop, stream)
+    state, step = _loop(
+      program, state, start, batches, log, checkpoints, save, stop, stream
+    )
     if step not in checkpoints.steps():
       save(step, state)
     checkpoints.wait()
@@ -109,7 +111,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   return 0
 
 
-def _loop(program, state, start, batches, log, save, stop, stream):
+def _loop(program, state, start, batches, log, checkpoints, save, stop, stream):
   """Steps until the end or a signal; returns the state and its number of steps."""
   config = program.config
   tokens = config.data.batch_size * config.data.segment_length
@@ -132,6 +134,7 @@ def _loop(program, state, start, batches, log, save, stop, stream):
       numbers["skipped"] = sum(int(m["skipped"]) for m in fetched)
       rate = progress.update(step, numbers["loss"], numbers["bits_per_byte"])
       log.scalars(step, numbers | {"tokens_per_second": rate})
+      checkpoints.check()  # a full disk is said now, not at the end
       waiting = []
     if step % config.save_every == 0 and not skipped:
       save(step, state)
@@ -217,9 +220,3 @@ def _introduction(config: Config, program: Program, stream, workdir: Path) -> st
     f"{config.data.segment_length} tokens, on {devices}\n"
     f"writing to {workdir}"
   )
-
-
-def load_config(workdir: Path) -> Config:
-  """The config of the run in `workdir`, from its checkpoint alone."""
-  meta = read_meta(workdir.absolute() / "checkpoints")
-  return configs.from_json(meta["config"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxmem import config as configs
 from jaxmem.checkpoint import Checkpoints
 from jaxmem.config import Config, DataConfig, MeshConfig, OptimConfig
 from jaxmem.models.lm import LMConfig
@@ -101,6 +102,17 @@ def restored(config: Config, workdir: Path, program_: Program | None = None):
   target = (program_ or program(config)).target()
   with Checkpoints(workdir / "checkpoints", keep=config.keep) as checkpoints:
     return checkpoints.restore(target)
+
+
+def first_checkpoint(directory: Path) -> Path:
+  """A run that has not trained: its first state as a checkpoint, and its corpus."""
+  given = resolve(config(write_corpus(directory / "corpus")))
+  program = Program(given, meshes.make(MeshConfig(), jax.devices()[:1]))
+  meta = {"config": configs.to_json(given), "jax": jax.__version__}
+  with Checkpoints(directory / "run" / "checkpoints", keep=1) as checkpoints:
+    checkpoints.save(1, program.init(), {"step": 1, "fingerprint": ""}, meta)
+    checkpoints.wait()
+  return directory / "run"
 
 
 def digest(state) -> str:

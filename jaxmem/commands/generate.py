@@ -1,0 +1,169 @@
+"""writes text: jaxmem generate --workdir DIR --prompt TEXT [--temperature 0.8 ...]"""
+
+import dataclasses
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from jaxmem.commands import require
+from jaxmem.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Goes on with prompts, from the newest checkpoint of a run, as a stream of text.
+
+  Several prompts are a batch, printed one after the other; each gives the text that it
+  gives alone.
+
+  Attributes:
+    workdir: of the run.
+    prompt: what is gone on with; may be given several times.
+    prompt_file: a file that is one more prompt.
+    temperature: of the draw, >= 0; 0 takes the likeliest token.
+    top_k: only the k likeliest tokens; 0 is all.
+    top_p: only the likeliest whose probability reaches this together, in (0, 1].
+    min_p: only those at least this fraction as likely as the likeliest, in [0, 1].
+    repetition_penalty: makes tokens seen before less likely; 1 is none.
+    max_tokens: of each text, >= 1.
+    seed: of the draw; default 0, and with --load-state that of the state.
+    stop: a text ends before this string; may be given several times.
+    save_state: a file for the memory after the text, to go on from later.
+    load_state: a file to go on from; each prompt then continues its row.
+  """
+
+  workdir: str = ""
+  prompt: tuple[str, ...] = ()
+  prompt_file: str = ""
+  temperature: float = 1.0
+  top_k: int = 0
+  top_p: float = 1.0
+  min_p: float = 0.0
+  repetition_penalty: float = 1.0
+  max_tokens: int = 256
+  seed: int | None = None
+  stop: tuple[str, ...] = ()
+  save_state: str = ""
+  load_state: str = ""
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem generate`."""
+  require("tyro")
+  import tyro
+
+  append = (tyro.conf.UseAppendAction,)
+  given = tyro.cli(Options, args=argv, prog="jaxmem generate", config=append)
+  sampling, prompts = _check(given)
+
+  from jaxmem import session
+  from jaxmem.load import load_model
+
+  loaded = load_model(Path(given.workdir))
+  writer = _begin(given, prompts, loaded)
+  begin = time.monotonic()
+  first = writer.session.length.sum()
+  stop = [os.fsencode(each) for each in given.stop]
+  show = Show([os.fsdecode(p) for p in prompts] if len(prompts) > 1 else [])
+  for piece in writer.write(sampling, given.max_tokens, stop):
+    show.update(piece)
+  drawn = int(writer.session.length.sum() - first)
+  rate = drawn / max(time.monotonic() - begin, 1e-9)
+  print(f"{drawn} tokens, {rate:,.0f} tokens/s", file=sys.stderr)
+  if given.save_state:
+    path = Path(given.save_state)
+    session.save(path, writer.session, loaded.model, loaded.params, loaded.tokenizer)
+  return 0
+
+
+def _check(given: Options) -> tuple[Any, list[bytes]]:
+  """What is asked for, read and in range; before any device work.
+
+  Raises:
+    UserError: for the first thing that is not.
+  """
+  from jaxmem.sampling import Cutter, Sampling
+
+  names = [field.name for field in dataclasses.fields(Sampling)]
+  sampling = Sampling(**{name: getattr(given, name) for name in names})
+  sampling.check()
+  Cutter([os.fsencode(each) for each in given.stop])
+  if given.max_tokens < 1:
+    raise UserError(f"max_tokens is {given.max_tokens}: it must be at least 1")
+  if given.seed is not None and not 0 <= given.seed < 2**32:
+    raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
+  if not given.workdir:
+    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
+  if given.save_state and not Path(given.save_state).absolute().parent.is_dir():
+    raise UserError(f"--save-state {given.save_state}: its directory does not exist")
+  prompts = [os.fsencode(prompt) for prompt in given.prompt]
+  if given.prompt_file:
+    try:
+      prompts.append(Path(given.prompt_file).read_bytes())
+    except OSError as error:
+      raise UserError(
+        f"cannot read --prompt-file {given.prompt_file}: {error.strerror}"
+      ) from error
+  if not prompts and not given.load_state:
+    raise UserError("no prompt: give --prompt TEXT, --prompt-file FILE or --load-state")
+  return sampling, prompts
+
+
+def _begin(given: Options, prompts: list[bytes], loaded: Any) -> Any:
+  """A writer that has read the prompts."""
+  from jaxmem import session
+  from jaxmem.generate import Writer
+
+  belongs = (loaded.model, loaded.params, loaded.tokenizer)
+  seed = given.seed
+  if given.load_state:
+    rows = session.load(Path(given.load_state), *belongs)
+    count = rows.length.shape[0]
+    if prompts and len(prompts) != count:
+      raise UserError(
+        f"{len(prompts)} prompts for the {count} texts of {given.load_state}: give "
+        f"{count}, or none to go on with all"
+      )
+    prompts += [b""] * (count - len(prompts))
+  else:
+    rows = session.first_session(loaded.model, len(prompts))
+    seed = seed or 0
+  writer = Writer(*belongs, rows)
+  writer.read(prompts, seed)
+  return writer
+
+
+class Show:
+  """Texts to standard output as they come, byte for byte, one text after the other."""
+
+  def __init__(self, titles: list[str]):
+    """Args: a title a text, for a line before it; none for a single text."""
+    self._titles, self._texts, self._row = titles, None, -1
+
+  def update(self, piece: Any) -> None:
+    """Prints what is new of the text whose turn it is, and of those after it."""
+    if self._texts is None:
+      self._texts = [b""] * len(piece.text)
+      self._next()
+    self._texts = [a + b for a, b in zip(self._texts, piece.text, strict=True)]
+    while self._row < len(self._texts):
+      new, self._texts[self._row] = self._texts[self._row], b""
+      self._put(new)
+      if not piece.done[self._row]:
+        break
+      if self._last != b"\n":
+        self._put(b"\n")
+      self._next()
+
+  def _next(self) -> None:
+    self._row, self._last = self._row + 1, b""
+    if self._row < len(self._titles):
+      title = " ".join(self._titles[self._row].split())[:60]
+      self._put(os.fsencode(f"==> {self._row + 1}: {title} <==\n"))
+
+  def _put(self, text: bytes) -> None:
+    self._last = text[-1:] or self._last
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,76 @@
+"""A trained model from its checkpoint alone."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem import config as configs
+from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
+from jaxmem.config import Config
+from jaxmem.data import tokenizers
+from jaxmem.data.tokenizers import Tokenizer
+from jaxmem.errors import UserError
+from jaxmem.models.lm import LM
+from jaxmem.parallel import mesh as meshes
+from jaxmem.program import Program, resolve
+
+
+class Loaded(NamedTuple):
+  """A run that can be asked.
+
+  Attributes:
+    config: of the run, resolved.
+    model: the language model.
+    params: its parameters, on the default device.
+    tokenizer: text to ids and back.
+    step: of the checkpoint.
+  """
+
+  config: Config
+  model: LM
+  params: Any
+  tokenizer: Tokenizer
+  step: int
+
+
+def load_config(workdir: Path) -> Config:
+  """The config of the run in `workdir`, from its newest checkpoint; no device work.
+
+  Raises:
+    UserError: if there is no checkpoint.
+  """
+  try:
+    meta = read_meta(workdir.absolute() / "checkpoints")
+  except CheckpointError as error:
+    raise UserError(
+      f"no checkpoint of a run in {workdir}: give the --workdir of `jaxmem train`"
+    ) from error
+  return resolve(configs.from_json(meta["config"]))
+
+
+def load_model(workdir: Path) -> Loaded:
+  """The newest checkpoint that is whole, its parameters verified.
+
+  The directory is only read, so the run may be going on: nothing in it is made, moved
+  or cleaned, and neither optimizer nor training memory is loaded.
+
+      loaded = load_model(Path("runs/quickstart"))
+      logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
+
+  Raises:
+    UserError: if there is no checkpoint.
+    CheckpointError: if none is whole.
+  """
+  config = load_config(workdir)
+  mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
+  program = Program(config, mesh)
+  directory = workdir.absolute() / "checkpoints"
+  with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
+    restored = checkpoints.restore(program.target(), only="params")
+  # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
+  # jnp.zeros has another placement than what comes back, and is compiled for twice
+  params = jax.tree.map(jnp.asarray, jax.device_get(restored.state))
+  tokenizer = tokenizers.get(config.data.tokenizer)
+  return Loaded(config, program.model, params, tokenizer, restored.step)
