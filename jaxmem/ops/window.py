@@ -173,7 +173,7 @@ def parallel(
   return y, _last_state(state, keys, values, begun[:, -1], num_sinks)
 
 
-def _take(x: Array, index: Int[Array, "B I"]) -> Array:
+def _take(x: Array, index: Int[Array, "*I M"]) -> Array:
   """x[b, index[b, i]] for x [B, S, ...]."""
   return jax.vmap(lambda row, i: row[i])(x, index)
 

@@ -53,7 +53,6 @@ class Suite:
   def __post_init__(self):
     shape = (self.batch_size, self.length)
     self.params, self.inputs, self.state = self.case.example(self.key, *shape)
-    _, self.other, _ = self.case.example(jax.random.fold_in(self.key, 1), *shape)
     self.reset = jnp.zeros(shape, bool)
     for border in self.borders:
       self.reset = self.reset.at[border].set(True)
@@ -71,6 +70,12 @@ class Suite:
   @property
   def reference(self) -> str:
     return next(iter(self.case.forms))
+
+  @functools.cached_property
+  def other(self) -> tuple:
+    """Inputs that differ from `inputs` everywhere."""
+    another = jax.random.fold_in(self.key, 1)
+    return self.case.example(another, self.batch_size, self.length)[1]
 
   @functools.cached_property
   def whole(self) -> dict:
