@@ -13,7 +13,7 @@ from jaxmem.checkpoint import Checkpoints
 from jaxmem.config import MeshConfig
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules.pattern import entry
-from jaxmem.ops import rglru
+from jaxmem.ops import rglru, short_conv
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.parallel import context, lifts
 from jaxmem.parallel import mesh as meshes
@@ -90,10 +90,10 @@ def test_check_shards_names_law_shards_and_position(monkeypatch):
   monkeypatch.setattr(lifts, "_composed", lambda kind, call, state, count: state)
 
   with pytest.raises(LawError) as error:
-    check_shards(rglru, (2,))
+    check_shards(short_conv, (2,))
 
   assert "law 7 (shards don't matter)" in str(error.value)
-  assert "jaxmem.ops.rglru on 2 shards" in str(error.value)
+  assert "jaxmem.ops.short_conv on 2 shards" in str(error.value)
   assert "at row " in str(error.value)
 
 
@@ -115,8 +115,10 @@ def corpus(tmp_path_factory):
   return runs.write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def _program(corpus, mesh):
-  config = resolve(runs.config(corpus, mesh=mesh))
+def _program(corpus, mesh, pattern=runs.PATTERN[1:3]):
+  """Two memories, or compiling takes minutes; all of them in the full run."""
+  model = dataclasses.replace(runs.MODEL, pattern=pattern)
+  config = resolve(runs.config(corpus, model=model, mesh=mesh))
   count = np.prod(dataclasses.astuple(mesh))
   return Program(config, meshes.make(mesh, jax.devices()[:count]))
 
@@ -146,14 +148,30 @@ def test_eight_devices_train_like_one(corpus, single, mesh, tmp_path):
   state, losses = _trained(program)
 
   np.testing.assert_allclose(losses, single[1], rtol=1e-4)
+  _is_where_it_belongs(state, program)
+  if mesh is MIXED:
+    _restores_anywhere(corpus, state, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mesh", [SEQ, MIXED], ids=str)
+def test_eight_devices_train_the_hybrid_model_like_one(corpus, mesh):
+  program = _program(corpus, mesh, runs.PATTERN)
+  state, losses = _trained(program)
+  _, want = _trained(_program(corpus, ONE, runs.PATTERN))
+
+  np.testing.assert_allclose(losses, want, rtol=1e-4)
+  _is_where_it_belongs(state, program)
+
+
+def _is_where_it_belongs(state, program):
+  """Every parameter, moment and memory is cut as the mesh's rules say."""
   for (path, got), want in zip(
     jax.tree_util.tree_leaves_with_path(state),
     jax.tree.leaves(program.shardings),
     strict=True,
   ):
     assert got.sharding.is_equivalent_to(want, got.ndim), path
-  if mesh is MIXED:
-    _restores_anywhere(corpus, state, tmp_path)
 
 
 def _restores_anywhere(corpus, state, workdir):
@@ -165,10 +183,7 @@ def _restores_anywhere(corpus, state, workdir):
       program = _program(corpus, mesh)
       restored = checkpoints.restore(program.target()).state
       assert runs.digest(restored) == runs.digest(state)
-      for got, want in zip(
-        jax.tree.leaves(restored), jax.tree.leaves(program.shardings), strict=True
-      ):
-        assert got.sharding.is_equivalent_to(want, got.ndim)
+      _is_where_it_belongs(restored, program)
 
 
 def test_shardings_cut_what_the_mesh_says(corpus):
@@ -176,11 +191,11 @@ def test_shardings_cut_what_the_mesh_says(corpus):
   program = _program(corpus, MIXED)
   state = program.init()
 
-  kernel = state.params["stack"]["groups"]["block_1"]["mixer"]["out"]["kernel"]
+  kernel = state.params["stack"]["groups"]["block_0"]["mixer"]["out"]["kernel"]
   assert {s.data.shape for s in kernel.addressable_shards} == {
     (*kernel.shape[:-1], kernel.shape[-1] // 2)
   }
-  assert {s.data.shape[0] for s in state.memory[1].delta.s.addressable_shards} == {2}
+  assert {s.data.shape[0] for s in state.memory[0].delta.s.addressable_shards} == {2}
   tokens = program.put(
     {
       key: np.zeros((8, 16), np.int32)
