@@ -61,7 +61,6 @@ class Program:
     model: the language model.
     shapes: of the state.
     shardings: of the state.
-    step: `(state, batch) -> (state, metrics)`, compiled; the old state is donated.
   """
 
   def __init__(self, config: Config, mesh: jax.sharding.Mesh):
@@ -77,7 +76,8 @@ class Program:
     meshes.shardings(mesh, ("batch", "time"), tokens)  # the rows divide, or say so
     try:
       memory = jax.eval_shape(lambda: self.model.init_state(rows))
-      boxed = jax.eval_shape(self.model.init, jax.random.key(0), tokens, memory)
+      with jax.set_mesh(mesh):
+        boxed = jax.eval_shape(self.model.init, jax.random.key(0), tokens, memory)
     except (ValueError, TypeError, ZeroDivisionError) as error:
       message = str(error).strip().splitlines()[0]
       shown = pattern.show(config.model.pattern)
@@ -103,9 +103,14 @@ class Program:
       rng=one,
     )
     self.batch_sharding = meshes.batch_sharding(mesh)
-    self.step = jax.jit(
+    self._compiled = jax.jit(
       self._step, donate_argnums=0, out_shardings=(self.shardings, one)
     )
+
+  def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+    """The state after a batch, and the metrics; the old state is donated."""
+    with jax.set_mesh(self.mesh):  # where the mesh cuts time, mixers see it
+      return self._compiled(state, batch)
 
   def init(self) -> TrainState:
     """The state before the first step, made where it lives."""

@@ -109,7 +109,7 @@ def test_equals_the_report_of_training(run, tmp_path, capsys):
   apply = jax.jit(
     lambda *args: loaded.model.apply({"params": loaded.params}, *args, method="losses")
   )
-  documents = [(piece.name, piece.read()) for piece in sources.find(str(corpus))]
+  documents = [(piece.name, piece.read(), True) for piece in sources.find(str(corpus))]
   scores = bits_per_byte.score(
     apply, loaded.model.init_state, documents, loaded.tokenizer, 99999, 4, 128
   )

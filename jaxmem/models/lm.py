@@ -12,6 +12,7 @@ from jaxmem.modules.pattern import Pattern, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
+from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset, State, Tokens
 
 
@@ -110,8 +111,10 @@ class LM(nn.Module):
   ) -> tuple[Float[Array, "B T"], State]:
     """Nats of each target, float32, without the logits of a whole segment."""
     x, state = self.features(tokens, state, reset, deterministic)
-    chunk = self.config.loss_chunk
-    return chunked_cross_entropy(x, self.head, targets, chunk_size=chunk), state
+    nats = lambda x, targets: chunked_cross_entropy(
+      x, self.head, targets, chunk_size=self.config.loss_chunk
+    )
+    return context.by_token(nats, x, targets), state
 
   def features(
     self,

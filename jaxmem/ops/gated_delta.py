@@ -16,6 +16,7 @@ from jaxmem.ops.triangular import unit_lower_inverse
 from jaxmem.typing import Reset
 
 TRANSITION = "matrix"
+VALUE = 2  # v
 REVERSE_ONLY = ()
 
 Inputs_t = tuple[

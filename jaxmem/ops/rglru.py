@@ -15,6 +15,7 @@ from jaxmem.ops import diagonal, scan
 SHARPNESS = 8.0
 
 TRANSITION = "diagonal"
+VALUE = 0  # x
 REVERSE_ONLY = ("sequential",)
 FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere the first form
 

@@ -85,6 +85,20 @@ def parallel(
 FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
 
 
+def join(before: State, after: State, length: int) -> State:
+  """The state after two stretches of one document.
+
+  Args:
+    before: what the first stretch left.
+    after: what the second one left in an empty memory.
+    length: tokens of the second.
+  """
+  size = after.past.shape[1]
+  new = min(length, size)
+  past = [before.past[:, new:], after.past[:, size - new :]]
+  return State(jnp.concatenate(past, axis=1))
+
+
 def example(key: Array, batch_size: int, length: int):
   """A small random case with a non-empty state: (params, inputs, state)."""
   taps, dim = 4, 3

@@ -252,6 +252,34 @@ def _last_state(state, keys, values, begun, num_sinks) -> State:
 FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
 
 
+def join(
+  before: State, after: State, length: int, *, num_sinks: int = 0, **options
+) -> State:
+  """The state after two stretches of one document.
+
+  Args:
+    before: what the first stretch left.
+    after: what the second one left in an empty memory.
+    length: tokens of the second.
+    num_sinks: see `step`; its other options do not matter here.
+  """
+  window = before.k.shape[1] - num_sinks
+  p = before.position[:, None]  # the document's token with which `after` begins
+  age = (p + length - 1 - scan.indices(window)) % window
+  place = num_sinks + (length - 1 - age) % window
+  new = age < length
+  if num_sinks:
+    sink = scan.indices(num_sinks)
+    place = jnp.concatenate([jnp.clip(sink - p, 0), place], axis=1)
+    new = jnp.concatenate([sink >= p, new], axis=1)
+
+  def pick(old, held):
+    return jnp.where(new[..., None, None], _take(held, place), old)
+
+  position = before.position + length
+  return State(pick(before.k, after.k), pick(before.v, after.v), position)
+
+
 def example(key: Array, batch_size: int, length: int):
   """A small random case, one row with a full ring: (params, inputs, state)."""
   window, heads, group, dim = 5, 2, 2, 4

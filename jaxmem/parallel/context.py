@@ -1,11 +1,14 @@
 """Where a mixer's op meets the devices."""
 
+import functools
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import jax
 from jaxtyping import Array
 
+from jaxmem.parallel import lifts
 from jaxmem.registry import nearest
 from jaxmem.typing import Reset, State
 
@@ -33,7 +36,10 @@ def apply(
   sizes: dict[str, int] | None = None,
   **options: Any,
 ) -> tuple[Array, State]:
-  """A form of an op, on the devices of the ambient mesh.
+  """A form of an op, on the devices of the ambient mesh (`jax.set_mesh`).
+
+  Where that mesh cuts time (axis "seq") the form runs over the shards, see `lifts`; one
+  token is always the plain form.
 
   Args:
     op: an op file.
@@ -49,8 +55,37 @@ def apply(
     y, and the memory after the last token.
 
   Raises:
-    ValueError: if there is no such form.
+    ValueError: if there is no such form, or T does not divide into the shards.
   """
-  form = choose(op, form, inputs[0].shape[1])
+  length = inputs[0].shape[1]
+  form = choose(op, form, length)
   sizes = {} if form == "recurrent" else sizes or {}
-  return op.FORMS[form](params, inputs, state, reset, **options, **sizes)
+  run = functools.partial(op.FORMS[form], **options, **sizes)
+  if length == 1 or lifts.shards() == 1:
+    return run(params, inputs, state, reset)
+  return lifts.over_time(op, run, params, inputs, state, reset, options)
+
+
+def by_token(f: Callable[..., Array], *sequences: Array) -> Array:
+  """`f(*sequences)` for an f that treats every token alone, shard by shard.
+
+  The shards of time become rows, so that chunks of time inside f lie within a shard:
+  cut across them, every device would be sent, and would compute, all of them.
+
+  Args:
+    f: [B, T, ...], ... -> [B, T, ...].
+    sequences: what f is given.
+
+  Raises:
+    ValueError: if T does not divide into the shards.
+  """
+  rows, length = sequences[0].shape[:2]
+  count = lifts.shards() if length > 1 else 1
+  if length % count:
+    raise ValueError(f"{length} tokens do not divide into {count} shards of time")
+  # shards first: then every device already holds the rows that become its own
+  fold = lambda a: a.reshape(rows, count, -1, *a.shape[2:]).swapaxes(0, 1)
+  flat = lambda a: a.reshape(count * rows, *a.shape[2:])
+  y = f(*(flat(fold(a)) for a in sequences))
+  y = y.reshape(count, rows, *y.shape[1:]).swapaxes(0, 1)
+  return y.reshape(rows, length, *y.shape[3:])

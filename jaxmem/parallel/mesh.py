@@ -6,18 +6,18 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxmem.errors import UserError
 from jaxmem.registry import nearest
 
-AXES = ("data", "fsdp", "tensor")
+AXES = ("data", "fsdp", "seq", "tensor")
 
-# Logical name -> mesh axis or axes. Time is not cut here: a recurrence over shards of
-# time is a computation of its own, not a sharding.
+# Logical name -> mesh axis or axes. Shards of time are neighbours in order: a layout
+# that deals time out (zig-zag) would be wrong for every recurrence and does not exist.
 RULES: dict[str, Any] = {
   "batch": ("data", "fsdp"),
-  "time": None,
+  "time": "seq",
   "layers": None,
   "embed": "fsdp",
   "heads": "tensor",
@@ -43,11 +43,13 @@ class MeshConfig:
     data: copies of the parameters, each with its rows of the batch.
     fsdp: parts of the parameters, gathered where used; also splits the batch.
     tensor: parts of heads, MLPs and vocabulary.
+    seq: parts of a segment's time; `parallel.context` makes them one memory.
   """
 
   data: int = -1
   fsdp: int = 1
   tensor: int = 1
+  seq: int = 1
 
 
 def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
@@ -67,7 +69,7 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
   if math.prod(sizes.values()) != len(devices):
     raise MeshError(
       f"mesh {sizes} needs {math.prod(sizes.values()) or fixed} devices, there are "
-      f"{len(devices)}: change --mesh.data, --mesh.fsdp or --mesh.tensor"
+      f"{len(devices)}: change --mesh.data, --mesh.fsdp, --mesh.seq or --mesh.tensor"
     )
   # Auto: the compiler places; with the default (Explicit) every gather needs a sharding
   return jax.make_mesh(
@@ -131,9 +133,22 @@ def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
   return jax.tree.map(one, names, shapes, is_leaf=is_names)
 
 
-def batch_sharding(mesh: Mesh, ndim: int = 2) -> NamedSharding:
-  """Rows over data and fsdp, nothing else cut."""
-  return NamedSharding(mesh, partition(("batch", *(None,) * (ndim - 1))))
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Of arrays [B, T]: rows over data and fsdp, time over seq."""
+  return NamedSharding(mesh, partition(("batch", "time")))
+
+
+def by_hand(mesh: Mesh | AbstractMesh, rows: int) -> PartitionSpec:
+  """How [B, T, ...] is cut inside a `shard_map`: time always, rows where they divide.
+
+  Args:
+    mesh: of any axes; those it does not have cut nothing.
+    rows: B.
+  """
+  batch = tuple(axis for axis in RULES["batch"] if axis in mesh.shape)
+  if rows % math.prod(mesh.shape[axis] for axis in batch):
+    batch = ()  # a single row on many devices, such as a document that is scored
+  return PartitionSpec(batch or None, RULES["time"])
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -2,5 +2,6 @@
 
 from jaxmem.testing.cases import example_of
 from jaxmem.testing.laws import LawError, check_laws
+from jaxmem.testing.shards import check_shards
 
-__all__ = ["LawError", "check_laws", "example_of"]
+__all__ = ["LawError", "check_laws", "check_shards", "example_of"]

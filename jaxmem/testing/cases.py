@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmem.typing import Form
 
@@ -120,14 +121,17 @@ def _unboxed(params):
   return meta.unbox(params)
 
 
+@jax.jit
 def _noisy(key, params):
+  """Every float with noise of 0.1; one draw, as every shape drawn is a compilation."""
   leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(key, len(leaves))
+  ends = np.cumsum([p.size for p in leaves])
+  noise = jnp.split(0.1 * jax.random.normal(key, (ends[-1],)), ends[:-1])
   noisy = [
-    p + 0.1 * jax.random.normal(k, p.shape, p.dtype)
+    p + n.reshape(p.shape).astype(p.dtype)
     if jnp.issubdtype(p.dtype, jnp.floating)
     else p
-    for k, p in zip(keys, leaves, strict=True)
+    for p, n in zip(leaves, noise, strict=True)
   ]
   return jax.tree.unflatten(tree, noisy)
 

@@ -1,7 +1,7 @@
 """The laws that every memory obeys, checked by values on a few compiled functions.
 
 `check_laws(thing)` raises `LawError`, which names the law, the form and the position.
-Laws 7 (shards) and 10 (checkpoints) need a mesh and a disk and have their own tests.
+Law 7 needs many devices: `check_shards`. Law 10 (checkpoints) needs a disk.
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ TITLES = {
   4: "packed = separate",
   5: "causality",
   6: "state is stable",
+  7: "shards don't matter",
   8: "transforms work",
   9: "numbers hold",
 }
@@ -44,13 +45,16 @@ class Suite:
 
   case: Case
   key: jax.Array
+  batch_size: int = 2
+  length: int = LENGTH
+  borders: tuple[tuple[int, int], ...] = BORDERS
   rows: list = dataclasses.field(default_factory=list)
 
   def __post_init__(self):
-    self.params, self.inputs, self.state = self.case.example(self.key, 2, LENGTH)
-    _, self.other, _ = self.case.example(jax.random.fold_in(self.key, 1), 2, LENGTH)
-    self.reset = jnp.zeros((2, LENGTH), bool)
-    for border in BORDERS:
+    shape = (self.batch_size, self.length)
+    self.params, self.inputs, self.state = self.case.example(self.key, *shape)
+    self.reset = jnp.zeros(shape, bool)
+    for border in self.borders:
       self.reset = self.reset.at[border].set(True)
     forms = self.case.forms
     self.run = {name: jax.jit(_with_gradients(form)) for name, form in forms.items()}
@@ -66,6 +70,12 @@ class Suite:
   @property
   def reference(self) -> str:
     return next(iter(self.case.forms))
+
+  @functools.cached_property
+  def other(self) -> tuple:
+    """Inputs that differ from `inputs` everywhere."""
+    another = jax.random.fold_in(self.key, 1)
+    return self.case.example(another, self.batch_size, self.length)[1]
 
   @functools.cached_property
   def whole(self) -> dict:
