@@ -80,7 +80,9 @@ def by_token(f: Callable[..., Array], *sequences: Array) -> Array:
     ValueError: if T does not divide into the shards.
   """
   rows, length = sequences[0].shape[:2]
-  count = lifts.shards() if length > 1 else 1
+  count = lifts.shards()
+  if length == 1 or count == 1:
+    return f(*sequences)
   if length % count:
     raise ValueError(f"{length} tokens do not divide into {count} shards of time")
   # shards first: then every device already holds the rows that become its own

@@ -125,6 +125,8 @@ def _unboxed(params):
 def _noisy(key, params):
   """Every float with noise of 0.1; one draw, as every shape drawn is a compilation."""
   leaves, tree = jax.tree.flatten(params)
+  if not leaves:
+    return params
   ends = np.cumsum([p.size for p in leaves])
   noise = jnp.split(0.1 * jax.random.normal(key, (ends[-1],)), ends[:-1])
   noisy = [
