@@ -1,6 +1,7 @@
 """The command: a mistake is one message and code 2, before any device work."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -70,32 +71,26 @@ def test_file_without_a_config_says_so(capsys, tmp_path):
   assert "defines no `config`" in _fails(capsys, "train", tmp_path / "empty.py")
 
 
-def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, capsys):
-  flags = [
-    "--memory",
-    "lstm",
-    "--steps",
-    "4",
-    "--eval-bytes",
-    "0",
-    "--sample-bytes",
-    "0",
-  ]
-  code = cli.run(["train", str(tiny), "--workdir", str(tmp_path / "run"), *flags])
+def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, monkeypatch):
+  seen = []
+  monkeypatch.setattr("jaxmem.train.train", lambda config, *_: seen.append(config) or 0)
 
-  out = capsys.readouterr().out
-  assert code == 0
-  assert "lstm,lstm,window" in out and "parameters" in out
+  flags = ["--workdir", str(tmp_path / "run"), "--memory", "lstm"]
+  assert cli.run(["train", str(tiny), *flags]) == 0
+
+  names = [item.name for item in seen[0].model.pattern]
+  assert names == ["lstm", "lstm", "window", "lstm"]
 
 
-def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path, capsys):
+def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path):
   run = tmp_path / "run"
-  assert cli.run(["train", str(tiny), "--workdir", str(run)]) == 0
-  out = capsys.readouterr().out
+  done = runs.call("train", tiny, "--workdir", run)
+  assert done.returncode == 0, done.stderr
 
+  assert re.search(r"17,2\d\d parameters, [\d,]+ bytes of memory a row", done.stdout)
   for way in ("carried", "re-read", "reset", "gzip, whole", "xz, per file"):
-    assert f"| {way} |" in out
-  assert "what memory beyond one segment is worth" in out
+    assert f"| {way} |" in done.stdout
+  assert "what memory beyond one segment is worth" in done.stdout
   numbers = json.loads((run / "report.json").read_text())
   assert set(numbers["bits_per_byte"]) == {"carried", "reset", "re-read"}
   for name in ("loss.png", "gain_by_document.png", "gain_by_segment.png"):
@@ -104,13 +99,15 @@ def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path, capsys)
   assert any((run / "tensorboard").iterdir())
   lines = [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
   assert [line["step"] for line in lines] == [4, 8, 12]
-  assert cli.run(["train", str(tiny), "--workdir", str(run), "--steps", "14"]) == 0
-  assert "resumed from step 12" in capsys.readouterr().out
 
-  changed = ["--model.d-model", "8"]
-  err = _fails(capsys, "train", tiny, "--workdir", run, *changed)
-  assert "model.d_model: 16 -> 8" in err
-  assert cli.run(["train", str(tiny), "--workdir", str(run), "--resume", "never"]) == 1
+  longer = ["--steps", "14", "--eval-bytes", "0", "--sample-bytes", "0"]
+  assert (
+    "resumed from step 12" in runs.call("train", tiny, "--workdir", run, *longer).stdout
+  )
+  other = runs.call("train", tiny, "--workdir", run, "--model.d-model", "8")
+  assert other.returncode == 2 and "model.d_model: 16 -> 8" in other.stderr
+  never = runs.call("train", tiny, "--workdir", run, "--resume", "never")
+  assert never.returncode == 1 and "has a checkpoint of step 14" in never.stderr
 
 
 def test_memories_prints_every_memory(capsys):

@@ -122,6 +122,7 @@ def test_equals_the_report_of_training(run, tmp_path, capsys):
   assert f"| all | {tokens:,} | {carried:.3f} |" in table
 
 
+@pytest.mark.full
 def test_peak_memory_does_not_grow_with_the_text(run, tmp_path):
   """Ten times the text, 2 MB, in the memory of 200 kB."""
   peak, children = {}, {}

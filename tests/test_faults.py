@@ -140,7 +140,10 @@ def test_other_dtype_or_shape_is_refused_by_name(finished):
       checkpoints.restore(target._replace(params=jax.tree.map(narrow, target.params)))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+  "number",
+  [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)],
+)
 def test_signal_saves_and_exits_with_its_code(finished, tmp_path, number):
   _, path, config, program, states = finished
   run = tmp_path / "run"

@@ -51,6 +51,7 @@ def _tokens(key, rows, length):
   return jax.random.randint(key, (rows, length), 0, 11)
 
 
+@pytest.mark.full
 def test_shards_do_not_matter_to_the_hybrid_model():
   model = dataclasses.replace(runs.MODEL, vocab_size=11, dtype="float32")
   check_shards(LM(model), inputs=_tokens)
@@ -142,7 +143,7 @@ def single(corpus):
   return _trained(_program(corpus, ONE))
 
 
-@pytest.mark.parametrize("mesh", [MeshConfig(8), SEQ, MIXED, TENSOR], ids=str)
+@pytest.mark.parametrize("mesh", [SEQ, MIXED, TENSOR], ids=str)
 def test_eight_devices_train_like_one(corpus, single, mesh, tmp_path):
   program = _program(corpus, mesh)
   state, losses = _trained(program)

@@ -13,7 +13,7 @@ import pytest
 import runs
 
 from jaxmem import data
-from jaxmem.config import MeshConfig, OptimConfig
+from jaxmem.config import OptimConfig
 from jaxmem.parallel import mesh as meshes
 from jaxmem.program import Program, resolve
 
@@ -98,18 +98,6 @@ def test_step_that_is_not_finite_changes_nothing(corpus):
 
   assert bool(metrics["skipped"]) and int(after.step) == 1
   assert runs.digest(after._replace(step=0)) == kept
-
-
-@pytest.mark.parametrize(
-  "mesh", [MeshConfig(2), MeshConfig(1, 2), MeshConfig(1, 1, 2)], ids=str
-)
-def test_mesh_changes_nothing_but_rounding(corpus, mesh):
-  config = runs.config(corpus)
-  state, losses = _steps(dataclasses.replace(config, mesh=mesh), 2, devices=2)
-  one, losses_one = _steps(config, 2)
-
-  np.testing.assert_allclose(losses, losses_one, rtol=1e-5)
-  _close(one.memory, state.memory, rtol=1e-3, atol=1e-4)
 
 
 def test_parameters_and_states_are_float32_under_bfloat16(corpus):
