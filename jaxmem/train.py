@@ -129,7 +129,8 @@ def _loop(program, state, start, batches, log, checkpoints, save, stop, stream):
       fetched = jax.device_get(waiting)  # the only wait for the device
       skipped = _count_skips(fetched, skipped, step, config)
       numbers = {key: float(fetched[-1][key]) for key in ("loss", "grad_norm")}
-      numbers["loss"] = float(np.mean([m["loss"] for m in fetched]))
+      good = [m["loss"] for m in fetched if not m["skipped"]]
+      numbers["loss"] = float(np.mean(good or [np.nan]))
       numbers["bits_per_byte"] = numbers["loss"] * bits
       numbers["skipped"] = sum(int(m["skipped"]) for m in fetched)
       rate = progress.update(step, numbers["loss"], numbers["bits_per_byte"])

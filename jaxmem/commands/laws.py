@@ -12,7 +12,7 @@ from jaxmem import modules, ops
 from jaxmem.errors import UserError
 from jaxmem.registry import nearest
 from jaxmem.testing import LawError, check_laws, example_of
-from jaxmem.testing.laws import TITLES
+from jaxmem.testing.suite import TITLES
 
 
 def main(argv: list[str]) -> int:

@@ -1,7 +1,8 @@
 """The law suite, usable on anyone's memory."""
 
 from jaxmem.testing.cases import example_of
-from jaxmem.testing.laws import LawError, check_laws
+from jaxmem.testing.laws import check_laws
 from jaxmem.testing.shards import check_shards
+from jaxmem.testing.suite import LawError
 
 __all__ = ["LawError", "check_laws", "check_shards", "example_of"]

@@ -12,7 +12,7 @@ import jax
 from jaxmem.parallel import context
 from jaxmem.parallel import mesh as meshes
 from jaxmem.testing import cases
-from jaxmem.testing.laws import Suite
+from jaxmem.testing.suite import Suite
 from jaxmem.typing import Form
 
 LENGTH = 32
