@@ -1,6 +1,9 @@
 """h_t = a_t h_{t-1} + b_t, element by element: what all diagonal memories share.
 
 A document's first token has a_t = 0, which forgets exactly, in values and gradients.
+
+Source: Blelloch 1990, CMU-CS-90-190, section 1.4 (first-order recurrences as scans);
+Martin and Cundy 2018, arXiv:1709.04057, section 2.2 (the reverse pass as a scan).
 """
 
 import functools

@@ -117,6 +117,7 @@ def _describe(name, got, want, at, since) -> str:
 
 
 def is_float(a) -> bool:
+  """Whether an array can be differentiated."""
   return jnp.issubdtype(a.dtype, jnp.floating)
 
 
