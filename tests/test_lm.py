@@ -1,0 +1,90 @@
+"""The language model beyond the laws."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.modules.pattern import entry
+
+CONFIG = LMConfig(
+  vocab_size=11,
+  d_model=8,
+  d_ff=16,
+  pattern=(entry("lstm"), entry("window", window_size=4, num_heads=2)),
+  num_groups=2,
+)
+TOKENS = jax.random.randint(jax.random.key(1), (2, 12), 0, 11)
+
+
+def _gradient(config, params, **flags):
+  model = LM(config)
+  losses = lambda p: model.apply(
+    p, TOKENS, TOKENS, model.init_state(2), method="losses", **flags
+  )[0].sum()
+  return jax.jit(jax.value_and_grad(losses))(params)
+
+
+@pytest.fixture(scope="module")
+def params():
+  model = LM(CONFIG)
+  return jax.jit(model.init)(jax.random.key(0), TOKENS, model.init_state(2))
+
+
+def test_remat_changes_nothing(params):
+  plain = _gradient(CONFIG, params)
+  remat = _gradient(dataclasses.replace(CONFIG, remat=True), params)
+
+  for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(remat), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_dropout_needs_a_key_and_changes_the_loss(params, remat):
+  config = dataclasses.replace(CONFIG, dropout=0.5, remat=remat)
+  sure, _ = _gradient(config, params, deterministic=True)
+  draw = lambda i: _gradient(
+    config, params, deterministic=False, rngs={"dropout": jax.random.key(i)}
+  )[0]
+
+  assert draw(0) == draw(0) != draw(1)
+  assert sure == _gradient(CONFIG, params)[0]
+
+
+def test_losses_are_those_of_the_logits_whatever_the_chunk(params):
+  model = LM(dataclasses.replace(CONFIG, loss_chunk=5))
+  state = model.init_state(2)
+  logits, _ = model.apply(params, TOKENS, state)
+  losses, _ = model.apply(params, TOKENS, TOKENS, state, method="losses")
+
+  want = -jnp.take_along_axis(jax.nn.log_softmax(logits), TOKENS[..., None], axis=-1)[
+    ..., 0
+  ]
+  np.testing.assert_allclose(losses, want, rtol=1e-5, atol=1e-5)
+
+
+def test_separate_head_has_a_table_of_its_own():
+  count = lambda config: sum(
+    a.size
+    for a in jax.tree.leaves(
+      jax.eval_shape(
+        LM(config).init, jax.random.key(0), TOKENS, LM(config).init_state(2)
+      )
+    )
+  )
+  untied = dataclasses.replace(CONFIG, tied=False)
+  assert count(untied) - count(CONFIG) == CONFIG.vocab_size * CONFIG.d_model
+
+
+def test_states_have_rows_first_and_axes_for_every_dimension():
+  model = LM(CONFIG)
+  state, axes = model.init_state(3), model.state_axes()
+  is_names = lambda a: type(a) is tuple and all(isinstance(n, str | None) for n in a)
+
+  names = jax.tree.leaves(axes, is_leaf=is_names)
+  for array, name in zip(jax.tree.leaves(state), names, strict=True):
+    assert array.shape[:2] == (3, CONFIG.num_groups)
+    assert len(name) == array.ndim and name[:2] == ("batch", "layers")
