@@ -6,8 +6,6 @@ Source: Blelloch 1990, CMU-CS-90-190, section 1.4 (first-order recurrences as sc
 Martin and Cundy 2018, arXiv:1709.04057, section 2.2 (the reverse pass as a scan).
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
@@ -103,7 +101,6 @@ def form(decay_and_input, scan: str):
     the dtype of the first input.
   """
 
-  @functools.wraps(decay_and_input)
   def lifted(params, inputs, state, reset: Reset | None = None):
     a, b = decay_and_input(params, inputs)
     h, last = SCANS[scan](decay_or_forget(a, reset), b, state.h.astype(b.dtype))

@@ -4,7 +4,6 @@ Source: Hochreiter and Schmidhuber 1997, Neural Computation 9(8); the forget gat
 Gers, Schmidhuber and Cummins 2000, Neural Computation 12(10).
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -112,16 +111,16 @@ def chunk(
   keep = jnp.ones(x.shape[:2], x.dtype) if reset is None else (~reset).astype(x.dtype)
   chunks = lambda a: scan.to_chunks(a, size).swapaxes(1, 2)  # [T/C, C, B, ...]
   state = State(*(s.astype(scan.state_dtype(x.dtype)) for s in state))
-  c, h = _unrolled(length, *params, chunks(x), chunks(keep), state)
+  c, h = _unrolled(*params, chunks(x), chunks(keep), state)
   flat = lambda a: a.reshape(-1, *a.shape[2:])[:length]  # [T, B, H]
   c, h = flat(c), flat(h)
   return h.swapaxes(0, 1).astype(x.dtype), State(c[-1], h[-1])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _unrolled(length, w, r, b, x, keep, state):
-  """c and h after every token, [T/C, C, B, H]; tokens from `length` on are padding."""
-  return _unrolled_forward(length, w, r, b, x, keep, state)[0]
+@jax.custom_vjp
+def _unrolled(w, r, b, x, keep, state):
+  """c and h after every token, [T/C, C, B, H]; tokens of padding come last."""
+  return _unrolled_forward(w, r, b, x, keep, state)[0]
 
 
 def _by_gate(w: Array) -> list[Array]:
@@ -129,7 +128,7 @@ def _by_gate(w: Array) -> list[Array]:
   return jnp.split(w, 4, axis=-1)
 
 
-def _unrolled_forward(length, w, r, b, x, keep, state):
+def _unrolled_forward(w, r, b, x, keep, state):
   dtype = state.c.dtype
   # cut once, outside the loop: inside, every step would copy them
   input_weights = list(zip(_by_gate(w), _by_gate(b.astype(dtype)), strict=True))
@@ -151,7 +150,7 @@ def _unrolled_forward(length, w, r, b, x, keep, state):
   return (c, h), (w, r, b, x, keep, state, c, h)
 
 
-def _unrolled_backward(length, residuals, cotangents):
+def _unrolled_backward(residuals, cotangents):
   w, r, b, x, keep, state, cs, hs = residuals
   dtype = cs.dtype
   size = x.shape[1]
