@@ -5,7 +5,7 @@ from types import ModuleType
 
 import jax
 
-from jaxmem import modules, ops
+from jaxmem import modules
 
 
 def _paper(*texts: str | None) -> str:
@@ -31,7 +31,7 @@ def rows(d_model: int = 1024) -> list[dict[str, str]]:
   """One row a memory: name, family, paper, forms, bytes of state a row of a batch."""
   out = []
   for name in modules.names():
-    module, op = modules.get(name), ops.get(name)
+    module, op = modules.get(name), modules.op(name)
     out.append(
       {
         "memory": name,

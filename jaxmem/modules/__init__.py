@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from jaxmem import registry
+from jaxmem import ops, registry
 
 
 def names() -> list[str]:
@@ -13,3 +13,8 @@ def names() -> list[str]:
 def get(name: str) -> ModuleType:
   """The file `name`: its `Mixer` is the class."""
   return registry.member("jaxmem.modules", "Mixer", name)
+
+
+def op(name: str) -> ModuleType:
+  """The op of the mixer `name`: its file's `OP`, else the op of the same name."""
+  return getattr(get(name), "OP", None) or ops.get(name)
