@@ -105,6 +105,12 @@ def save(
     temporary.unlink(missing_ok=True)
 
 
+# What NumPy raises, or what its answers do, where a file is not one of ours.
+_UNREADABLE = (
+  OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
 def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
   """The session that `save` wrote.
 
@@ -121,7 +127,7 @@ def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
     raise SessionError(
       f"no state file {path}: give one that --save-state wrote"
     ) from error
-  except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+  except _UNREADABLE as error:
     raise SessionError(
       f"{path} is no saved state, or damaged ({error}): give one that --save-state "
       "wrote"

@@ -55,9 +55,12 @@ def apply(
     y, and the memory after the last token.
 
   Raises:
-    ValueError: if there is no such form, or T does not divide into the shards.
+    ValueError: if there is no such form or no token, or T does not divide into the
+      shards.
   """
   length = inputs[0].shape[1]
+  if not length:
+    raise ValueError("a call with 0 tokens: give at least one")
   form = choose(op, form, length)
   sizes = {} if form == "recurrent" else sizes or {}
   run = functools.partial(op.FORMS[form], **options, **sizes)
