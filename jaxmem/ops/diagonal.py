@@ -14,8 +14,8 @@ from jaxtyping import Array, Inexact
 
 from jaxmem.typing import Reset
 
-Sequence = Inexact[Array, "B T D"]
-Row = Inexact[Array, "B D"]
+Sequence = Inexact[Array, "B T *D"]
+Row = Inexact[Array, "B *D"]
 
 
 def decay_or_forget(a: Sequence, reset: Reset | None) -> Sequence:
