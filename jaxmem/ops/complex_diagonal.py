@@ -101,6 +101,31 @@ def sequential(
   return _run(run, params, inputs[0], state)
 
 
+def zero_order_hold(rate: Complex[Array, "*N"], dt: Array) -> tuple[Array, Array]:
+  """lambda, and the factor of B, of h' = rate h + B x over a step dt with x held.
+
+      lambda = exp(rate dt),    (lambda - 1) / rate
+
+  Args:
+    rate: of real part < 0.
+    dt: > 0, broadcast against the rate.
+
+  Source: arXiv:2208.04933, eq. 6.
+  """
+  z = rate * dt.astype(rate.dtype)
+  return jnp.exp(z), jnp.expm1(z) / rate
+
+
+def bilinear(rate: Complex[Array, "*N"], dt: Array) -> tuple[Array, Array]:
+  """As `zero_order_hold`, by the trapezoid rule.
+
+  lambda = (1 + rate dt / 2) / (1 - rate dt / 2),    dt / (1 - rate dt / 2)
+  """
+  dt = dt.astype(rate.dtype)
+  half = rate * dt / 2
+  return (1 + half) / (1 - half), dt / (1 - half)
+
+
 FORMS = {
   "recurrent": scan.recurrent(step),
   "parallel": parallel,

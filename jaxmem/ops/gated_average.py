@@ -61,6 +61,11 @@ def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, Stat
   return h.astype(inputs_t[0].dtype), State(h)
 
 
+def positive(x: Array) -> Array:
+  """x + 1/2 from 0 on, sigmoid(x) below: the candidate's activation in log space."""
+  return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
+
+
 FORMS = {
   "recurrent": scan.recurrent(step),
   "parallel": diagonal.form(decay_and_input, "parallel"),
