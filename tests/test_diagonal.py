@@ -61,9 +61,10 @@ def test_discretisations_agree_with_the_solution_at_small_steps(rule):
 
   decay, factor = getattr(complex_diagonal, rule)(rate, dt)
 
-  z = np.complex128(rate[0]) * np.float64(dt[0])
+  dt = float(dt[0])
+  z = complex(rate[0]) * dt
   np.testing.assert_allclose(decay[0], np.exp(z), rtol=1e-6)
-  np.testing.assert_allclose(factor[0], dt[0] * np.expm1(z) / z, rtol=1e-6)
+  np.testing.assert_allclose(factor[0], dt * np.expm1(z) / z, rtol=1e-6)
 
 
 def test_gate_that_is_all_but_open_still_lets_in_its_part():

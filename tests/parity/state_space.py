@@ -9,14 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmem import modules
 from jaxmem.ops import complex_diagonal
 
-from .harness import LENGTH, RESET, ROWS, Case, by_document, shapes
+from .harness import RESET, ROWS, Case, by_document, shapes
 
-D, N, E, R = 6, 4, 12, 2  # features; complex numbers; Mamba's channels, rank of its step
+D, N = 6, 4  # features, complex numbers
+E, R = 12, 2  # Mamba's channels, and the rank of its step
 GLU = {"gate": (D, D), "value": (D, D)}
 
 
