@@ -5,28 +5,10 @@ import importlib
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import modules
-from jaxmem.ops import gated_average
-
 from .harness import RESET, Case, by_document, shapes
-from .state_space import memorax
+from .state_space import D, forms, memorax
 
-D = 6
 SQUARE, VECTOR = (D, D), (D,)
-
-
-def _forms(name, params_of):
-  def ours(form):
-    mixer = modules.get(name).Mixer(d_model=D, form=form)
-
-    def run(params, inputs, state):
-      tree = {"params": params_of(params)}
-      y, new = mixer.apply(tree, *inputs, gated_average.State(*state), RESET)
-      return y, tuple(new)
-
-    return run
-
-  return {form: ours(form) for form in gated_average.FORMS}
 
 
 def _memorax_mingru():
@@ -120,7 +102,7 @@ CASES = [
     "memorax MinGRUCell",
     "jax",
     shapes({"z": SQUARE, "h": SQUARE}, SEQUENCE, STATE),
-    _forms("mingru", _mingru_params),
+    forms("mingru", _mingru_params),
     _memorax_mingru,
     _positive_state,
     "jax",
@@ -134,7 +116,7 @@ CASES = [
       SEQUENCE,
       STATE,
     ),
-    _forms("minlstm", _biased(MINLSTM)),
+    forms("minlstm", _biased(MINLSTM)),
     _minlstm_loop,
   ),
   Case(
@@ -142,7 +124,7 @@ CASES = [
     "fla naive_recurrent_hgrn",
     "fla.ops.hgrn.naive",
     shapes(HGRN, SEQUENCE, STATE),
-    _forms("hgrn", _hgrn_params),
+    forms("hgrn", _hgrn_params),
     _fla_hgrn,
   ),
 ]

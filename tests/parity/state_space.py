@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem import modules
-from jaxmem.ops import complex_diagonal
 
 from .harness import RESET, ROWS, Case, by_document, shapes
 
@@ -20,21 +19,22 @@ E, R = 12, 2  # Mamba's channels, and the rank of its step
 GLU = {"gate": (D, D), "value": (D, D)}
 
 
-def _layer(name, form, params_of, state_of=complex_diagonal.State, **options):
-  """A mixer of ours as `f(params, inputs, state)`, its parameters from the peer's."""
-  mixer = modules.get(name).Mixer(form=form, **options)
+def forms(name, params_of, **options):
+  """A mixer of ours in every form, its parameters made of the peer's."""
+  op = modules.op(name)
 
-  def run(params, inputs, state):
-    tree = {"params": params_of(params)}
-    start = state_of(*state) if state else mixer.init_state(ROWS)
-    y, new = mixer.apply(tree, *inputs, start, RESET)
-    return y, tuple(jax.tree.leaves(new))
+  def ours(form):
+    mixer = modules.get(name).Mixer(d_model=D, form=form, **options)
 
-  return run
+    def run(params, inputs, state):
+      tree = {"params": params_of(params)}
+      start = op.State(*state) if state else mixer.init_state(ROWS)
+      y, new = mixer.apply(tree, *inputs, start, RESET)
+      return y, tuple(jax.tree.leaves(new))
 
+    return run
 
-def _forms(op, *args, **options):
-  return {form: _layer(args[0], form, *args[1:], **options) for form in op.FORMS}
+  return {form: ours(form) for form in op.FORMS}
 
 
 def memorax(name):
@@ -184,18 +184,6 @@ def _s4d_legal(params, inputs, state):
 
 # Mamba
 
-WEIGHTS = {
-  "in_proj.weight": (2 * E, D),
-  "conv1d.weight": (E, 1, 4),
-  "conv1d.bias": (E,),
-  "x_proj.weight": (R + 2 * N, E),
-  "dt_proj.weight": (E, R),
-  "dt_proj.bias": (E,),
-  "A_log": (E, N),
-  "D": (E,),
-  "out_proj.weight": (D, E),
-}
-
 
 def _mamba_params(p):
   """torch has outputs first, and the last tap is the present."""
@@ -264,17 +252,27 @@ S4D = {
   "skip": (D,),
   **GLU,
 }
+MAMBA = {
+  "in_proj.weight": (2 * E, D),
+  "conv1d.weight": (E, 1, 4),
+  "conv1d.bias": (E,),
+  "x_proj.weight": (R + 2 * N, E),
+  "dt_proj.weight": (E, R),
+  "dt_proj.bias": (E,),
+  "A_log": (E, N),
+  "D": (E,),
+  "out_proj.weight": (D, E),
+}
 SEQUENCE, STATE = ((D,),), ((2, N),)
 
 
 def _s5_case(rule):
-  options = dict(d_model=D, state_size=2 * N, discretisation=rule)
   return Case(
     "s5",
     f"memorax S5Cell, {rule}",
     "jax",
     shapes(S5, SEQUENCE, STATE),
-    _forms(complex_diagonal, "s5", _s5_params, **options),
+    forms("s5", _s5_params, state_size=2 * N, discretisation=rule),
     _memorax_s5(rule),
     _s5_legal,
     "jax",
@@ -287,7 +285,7 @@ CASES = [
     "memax LRU",
     "memax.linen.semigroups.lru",
     shapes(LRU, SEQUENCE, ((2, D),)),
-    _forms(complex_diagonal, "lru", _lru_params, d_model=D),
+    forms("lru", _lru_params),
     _memax_lru,
     _lru_legal,
     "jax",
@@ -299,14 +297,7 @@ CASES = [
     "S4D as a convolution, torch",
     "torch",
     shapes(S4D, SEQUENCE),
-    _forms(
-      complex_diagonal,
-      "s5",
-      lambda p: {**p, **_kernels(p)},
-      d_model=D,
-      state_size=2 * N,
-      mimo=False,
-    ),
+    forms("s5", lambda p: {**p, **_kernels(p)}, state_size=2 * N, mimo=False),
     _s4d_convolution,
     _s4d_legal,
   ),
@@ -314,10 +305,8 @@ CASES = [
     "mamba",
     "transformers MambaMixer",
     "transformers.models.mamba.modeling_mamba",
-    shapes(WEIGHTS, SEQUENCE),
-    _forms(
-      modules.op("mamba"), "mamba", _mamba_params, d_model=D, state_size=N, step_rank=R
-    ),
+    shapes(MAMBA, SEQUENCE),
+    forms("mamba", _mamba_params, expand=E // D, state_size=N, step_rank=R),
     _transformers_mamba,
     _mamba_legal,
   ),
