@@ -68,13 +68,6 @@ def step(
   return h.astype(inputs_t[0].dtype), State(h)
 
 
-def _run(f, params: Params, u: Array, state: State) -> tuple[Array, State]:
-  """`f(lambda, u, h0) -> (h, last)` on complex numbers, floats outside."""
-  dtype = scan.state_dtype(u.dtype)
-  h, last = f(*(to_complex(a.astype(dtype)) for a in (params[0], u, state.h)))
-  return from_complex(h).astype(u.dtype), State(from_complex(last))
-
-
 def parallel(
   params: Params,
   inputs: tuple[Float[Array, "B T 2 N"]],
@@ -82,12 +75,12 @@ def parallel(
   reset: Reset | None = None,
 ) -> tuple[Float[Array, "B T 2 N"], State]:
   """All tokens at once, by an associative scan; see `diagonal.associative`."""
-
-  def scanned(a, b, h0):
-    a = diagonal.decay_or_forget(jnp.broadcast_to(a, b.shape), reset)
-    return diagonal.associative(a, b, h0)
-
-  return _run(scanned, params, inputs[0], state)
+  (lam,), (u,) = params, inputs
+  dtype = scan.state_dtype(u.dtype)
+  lam, b, h0 = (to_complex(a.astype(dtype)) for a in (lam, u, state.h))
+  a = diagonal.decay_or_forget(jnp.broadcast_to(lam, b.shape), reset)
+  h, last = diagonal.associative(a, b, h0)
+  return from_complex(h).astype(u.dtype), State(from_complex(last))
 
 
 def sequential(
@@ -97,8 +90,13 @@ def sequential(
   reset: Reset | None = None,
 ) -> tuple[Float[Array, "B T 2 N"], State]:
   """All tokens, by a loop with its own reverse pass; see `diagonal.constant`."""
-  run = lambda a, b, h0: diagonal.constant(a, reset, b, h0)
-  return _run(run, params, inputs[0], state)
+  (lam,), (u,) = params, inputs
+  dtype = scan.state_dtype(u.dtype)
+  # turned round as floats: XLA on CPU does that and the packing in one pass
+  lam, b, h0 = (to_complex(a.astype(dtype)) for a in (lam, u.swapaxes(0, 1), state.h))
+  h = diagonal.constant(lam, None if reset is None else reset.T, b, h0)
+  h = from_complex(h)
+  return h.swapaxes(0, 1).astype(u.dtype), State(h[-1])
 
 
 def zero_order_hold(rate: Complex[Array, "*N"], dt: Array) -> tuple[Array, Array]:

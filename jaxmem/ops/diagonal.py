@@ -10,7 +10,7 @@ Martin and Cundy 2018, arXiv:1709.04057, section 2.2 (the reverse pass as a scan
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact
+from jaxtyping import Array, Bool, Inexact
 
 from jaxmem.typing import Reset
 
@@ -90,9 +90,12 @@ sequential.defvjp(_sequential_forward, _sequential_backward)
 
 @jax.custom_vjp
 def constant(
-  a: Inexact[Array, " D"], reset: Reset | None, b: Sequence, h0: Row
-) -> tuple[Sequence, Row]:
-  """All h_t, by a loop, where the decay is the same at every token.
+  a: Inexact[Array, " D"],
+  reset: Bool[Array, "T B"] | None,
+  b: Inexact[Array, "T B D"],
+  h0: Row,
+) -> Inexact[Array, "T B D"]:
+  """All h_t, by a loop, where the decay is the same at every token; time comes first.
 
       dh_t = dy_t + a dh_{t+1},    da = sum_t dh_t h_{t-1},    db_t = dh_t
 
@@ -106,45 +109,38 @@ def constant(
     h0: the state before the first token.
 
   Returns:
-    h for every token, and the last of them.
+    h for every token.
   """
   return _constant_forward(a, reset, b, h0)[0]
 
 
 def _old(reset: Array | None, h: Row) -> Row:
-  """h where the document goes on, else 0; reset is [B, 1]."""
-  return h if reset is None else jnp.where(reset, jnp.zeros((), h.dtype), h)
+  """h where the document goes on, else 0."""
+  return h if reset is None else jnp.where(reset[:, None], jnp.zeros((), h.dtype), h)
 
 
 def _constant_forward(a, reset, b, h0):
-  reset = None if reset is None else reset.T[..., None]
-
   def body(h, xs):
     reset, b = xs
     h = a * _old(reset, h) + b
     return h, h
 
-  last, h = jax.lax.scan(body, h0, (reset, b.swapaxes(0, 1)))
-  return (h.swapaxes(0, 1), last), (a, reset, h, h0)
+  _, h = jax.lax.scan(body, h0, (reset, b))
+  return h, (a, reset, h, h0)
 
 
-def _constant_backward(residuals, cotangents):
+def _constant_backward(residuals, dy):
   a, reset, h, h0 = residuals
-  dy, dlast = cotangents
-  before = jnp.concatenate([h0[None], h[:-1]])
 
   def body(carry, xs):
-    dh, da = carry
-    reset, before, dy = xs
-    dh = dy + dh
-    old = _old(reset, dh)
-    return (a * old, da + before * old), dh
+    old, da = carry  # what the token behind sends back, before its decay
+    reset, h, dy = xs
+    dh = dy + a * old
+    return (_old(reset, dh), da + h * old), dh
 
-  # the state's cotangent enters behind the last token, where the decay is 1
-  dy = dy.swapaxes(0, 1).at[-1].add(dlast)
   start = (jnp.zeros_like(h0), jnp.zeros_like(h0))
-  (dh0, da), db = jax.lax.scan(body, start, (reset, before, dy), reverse=True)
-  return da.sum(0), None, db.swapaxes(0, 1), dh0
+  (old, da), db = jax.lax.scan(body, start, (reset, h, dy), reverse=True)
+  return (da + h0 * old).sum(0), None, db, a * old
 
 
 constant.defvjp(_constant_forward, _constant_backward)
