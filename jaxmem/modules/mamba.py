@@ -30,7 +30,7 @@ def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
 
 
 class Mamba(nn.Module):
-  """A Mamba layer; 3 D E + E (2 R + 3 N + 8) parameters, E = 2 D and R = D/16.
+  """A Mamba layer; 3 D E + E (2 R + 3 N + 7) parameters, E = 2 D and R = D/16.
 
   State: 4 N E bytes of state space a row, and 3 E inputs of the convolution.
 

@@ -28,7 +28,8 @@ class S5(nn.Module):
 
   A is diagonal, one number of every complex pair is kept, and it starts as HiPPO-LegS.
   With `mimo=False` this is S4D: every feature has P/2 complex numbers and a step of its
-  own (4 P D bytes of state a row), and a linear map of y mixes the features.
+  own, and a linear map of y mixes the features. Its state is 4 P D bytes a row, and it
+  is run as a recurrence, which holds as much for every token of a training step.
 
       from jaxmem.modules.s5 import S5
       mixer = S5(d_model=64)
