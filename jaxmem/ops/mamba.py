@@ -156,8 +156,9 @@ def _chunks_backward(residuals, cotangents):
     def token(behind, xs):
       reset, dt, c, dy, before = xs
       dh = behind + c[..., None] * dy[:, None]
-      old = _old(reset, _decay(rate, dt) * dh)
-      return old, (dh, old * before)
+      old = _decay(rate, dt) * dh
+      q = _old(reset, old * before)  # masked last: another document's h may be inf
+      return _old(reset, old), (dh, q)
 
     _, h = jax.lax.scan(again, start, (reset, x, dt, b, c))
     before = jnp.concatenate([start[None], h[:-1]])
