@@ -27,7 +27,9 @@ MIXED = MeshConfig(data=2, fsdp=2, seq=2)
 TENSOR = MeshConfig(data=2, fsdp=2, tensor=2)
 
 
-@pytest.mark.parametrize("name", ["gated_delta", "rglru", "window", "short_conv"])
+@pytest.mark.parametrize(
+  "name", ["gated_delta", "rglru", "complex_diagonal", "window", "short_conv"]
+)
 def test_shards_do_not_matter(name):
   check_shards(ops.get(name))
 

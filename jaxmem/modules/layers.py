@@ -126,3 +126,10 @@ def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
   wide = x.astype(jnp.float32)
   square = jnp.sum(wide * wide, axis=-1, keepdims=True)
   return (wide * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
+
+
+def step_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+  """The softplus inverse of a time step log-uniform in 0.001..0.1, as in Mamba."""
+  low, high = jnp.log(0.001), jnp.log(0.1)
+  dt = jnp.exp(jax.random.uniform(key, shape, dtype, minval=low, maxval=high))
+  return dt + jnp.log(-jnp.expm1(-dt))

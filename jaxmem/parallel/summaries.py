@@ -54,16 +54,35 @@ def _empty(state: State) -> State:
   return jax.tree.map(jnp.zeros_like, state)
 
 
-def _diagonal_summary(call: Call, state: State) -> Affine:
-  """b from the empty memory, a from ones into which nothing is written."""
-  ones = jax.tree.map(jnp.ones_like, state)
-  silent = jnp.zeros_like(call.inputs[call.op.VALUE])
-  return Affine(call.last(ones, silent), call.last(_empty(state)))
+def _elementwise(one: Callable, times: Callable) -> Family:
+  """The family of memories that keep every number apart.
+
+  Args:
+    one: of a leaf of the state, what makes `times(a, one)` a.
+    times: the product of two leaves.
+  """
+
+  def summary(call: Call, state: State) -> Affine:
+    """b from the empty memory, a from ones into which nothing is written."""
+    silent = jnp.zeros_like(call.inputs[call.op.VALUE])
+    return Affine(call.last(jax.tree.map(one, state), silent), call.last(_empty(state)))
+
+  def compose(call: Call, first: Affine, then: Affine, length: int) -> Affine:
+    after = lambda x: jax.tree.map(times, then.a, x)
+    return Affine(after(first.a), jax.tree.map(jnp.add, after(first.b), then.b))
+
+  given = lambda state: Affine(_empty(state), state)
+  return Family(summary, given, compose, state=lambda affine: affine.b)
 
 
-def _diagonal_compose(call: Call, first: Affine, then: Affine, length: int) -> Affine:
-  times = lambda x: jax.tree.map(jnp.multiply, then.a, x)
-  return Affine(times(first.a), jax.tree.map(jnp.add, times(first.b), then.b))
+def _complex_one(h: Array) -> Array:
+  return jnp.ones_like(h).at[..., 1, :].set(0)
+
+
+def _complex_times(a: Array, b: Array) -> Array:
+  """The product of complex numbers [B, 2, N], real parts first."""
+  (ar, ai), (br, bi) = jnp.moveaxis(a, -2, 0), jnp.moveaxis(b, -2, 0)
+  return jnp.stack([ar * br - ai * bi, ar * bi + ai * br], axis=-2)
 
 
 def _matrix_summary(call: Call, state: State) -> Affine:
@@ -113,12 +132,8 @@ def _window_compose(call: Call, first: Joined, then: Joined, length: int) -> Joi
   return Joined(state, first.began | then.began)
 
 
-DIAGONAL = Family(
-  summary=_diagonal_summary,
-  given=lambda state: Affine(_empty(state), state),
-  compose=_diagonal_compose,
-  state=lambda affine: affine.b,
-)
+DIAGONAL = _elementwise(jnp.ones_like, jnp.multiply)
+COMPLEX = _elementwise(_complex_one, _complex_times)
 MATRIX = Family(
   summary=_matrix_summary,
   given=_matrix_given,
@@ -140,5 +155,6 @@ def family(op: ModuleType) -> Family | None:
   op that holds its last tokens says `join`.
   """
   if hasattr(op, "VALUE"):
-    return {"diagonal": DIAGONAL, "matrix": MATRIX}[op.TRANSITION]
+    families = {"diagonal": DIAGONAL, "complex": COMPLEX, "matrix": MATRIX}
+    return families[op.TRANSITION]
   return WINDOW if hasattr(op, "join") else None

@@ -1,0 +1,93 @@
+"""An average that a gate moves towards what comes: minGRU, minLSTM, HGRN.
+
+Source: Feng et al. 2024, arXiv:2410.01201, section 3 (minGRU, and minLSTM with gates
+that sum to 1); Qin, Yang and Zhong 2023, arXiv:2311.04823, section 3.2 (HGRU).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmem.ops import diagonal, scan
+
+TRANSITION = "diagonal"
+VALUE = 0  # x
+REVERSE_ONLY = ("sequential",)
+FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere the first form
+
+Inputs = tuple[Float[Array, "*B D"], Float[Array, "*B D"]]
+
+
+class State(NamedTuple):
+  """h: [B, D], float32 (float64 under float64 inputs)."""
+
+  h: Array
+
+
+def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
+  """The empty memory."""
+  return State(jnp.zeros((batch_size, dim), dtype))
+
+
+def decay_and_input(params: tuple[()], inputs: Inputs) -> tuple[Array, Array]:
+  """e^g_t and (1 - e^g_t) x_t, elementwise, in the state's dtype."""
+  x, g = (a.astype(scan.state_dtype(a.dtype)) for a in inputs)
+  return jnp.exp(g), -jnp.expm1(g) * x
+
+
+def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, State]:
+  """One token.
+
+      h_t = e^g_t h_{t-1} + (1 - e^g_t) x_t
+
+  The gate comes as its logarithm, so that both it and 1 less it are exact at both ends.
+  minGRU: g = log(1 - z). minLSTM: g = log(f / (f + i)). HGRN: g = log f.
+
+  Cost: two multiply-adds an element, and two exps.
+
+  Args:
+    params: none.
+    inputs_t: x, what the average moves towards; g, the log of the forget gate, in
+      [-inf, 0].
+    state: what is remembered.
+
+  Returns:
+    h_t in the dtype of x, and the state.
+  """
+  a, b = decay_and_input(params, inputs_t)
+  h = a * state.h + b
+  return h.astype(inputs_t[0].dtype), State(h)
+
+
+def positive(x: Array) -> Array:
+  """x + 1/2 from 0 on, sigmoid(x) below: the candidate's activation in log space."""
+  return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
+
+
+FORMS = {
+  "recurrent": scan.recurrent(step),
+  "parallel": diagonal.form(decay_and_input, "parallel"),
+  "sequential": diagonal.form(decay_and_input, "sequential"),
+}
+
+
+def example(key: Array, batch_size: int, length: int):
+  """A small random case with a non-empty state: (params, inputs, state)."""
+  dim = 4
+  x, g, h = jax.random.split(key, 3)
+  shape = (batch_size, length, dim)
+  inputs = (
+    jax.random.normal(x, shape),
+    jax.nn.log_sigmoid(2 * jax.random.normal(g, shape)),
+  )
+  return (), inputs, State(jax.random.normal(h, (batch_size, dim)))
+
+
+def stress(key: Array, batch_size: int, length: int):
+  """Forget gates of exactly 0, exactly 1, 1 - 1e-7 and e^-40, mixed over time."""
+  params, (x, g), state = example(key, batch_size, length)
+  ends = jnp.array([-jnp.inf, 0.0, -1e-7, -40.0], g.dtype)
+  which = jax.random.randint(key, g.shape, 0, 4).at[..., 0].set(1).at[..., 1].set(2)
+  return params, (x, ends[which]), state
