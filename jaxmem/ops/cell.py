@@ -1,11 +1,11 @@
 """Nonlinear cells over time: one loop and one reverse pass for all of them.
 
 A cell is three functions (`Cell`); its `step` and its form `chunk` are made of the same
-three. What costs is the order of work: matrix products take many tokens at once wherever
+three. What counts is the order of work: matrix products take many tokens at once where
 the recurrence does not stand in between.
 
-Source: Appleyard et al. 2016, arXiv:1604.01946, section 3 (hoisting, one weight gradient
-product for many steps).
+Source: Appleyard et al. 2016, arXiv:1604.01946, section 3 (hoisting, one product for
+the weight gradients of many steps).
 """
 
 import functools
@@ -216,9 +216,8 @@ def _unrolled_backward(cell, size, residuals, cotangents):
 
   zeros = lambda tree: jax.tree.map(lambda a: jnp.zeros(a.shape, dtype), tree)
   carry = ((dlast, zeros(vectors)), zeros((weights, matrices)))
-  first = jax.tree.map(  # the state before each chunk
-    lambda s0, s: jnp.concatenate([s0[None], s[:-1, -1]]), state, states
-  )
+  before = lambda s0, s: jnp.concatenate([s0[None], s[:-1, -1]])
+  first = jax.tree.map(before, state, states)  # what stood before each chunk
   xs = (_numbers(inputs, size), first, states, tape)
   ((dstate, dvectors), sums), dx = jax.lax.scan(block, carry, xs, reverse=True)
   like = lambda tree, params: jax.tree.map(lambda d, p: d.astype(p.dtype), tree, params)
@@ -234,7 +233,7 @@ def _numbers(inputs, size):
 
 
 def _chunk_of(tree, n, size):
-  """Chunk n, tokens first: [B, T, ...] -> [C, B, ...]; cut in the loop, no copy of all."""
+  """Chunk n of [B, T, ...] as [C, B, ...]; cut inside the loop, no whole copy."""
   cut = lambda a: jax.lax.dynamic_slice_in_dim(a, n * size, size, axis=1)
   return jax.tree.map(lambda a: cut(a).swapaxes(0, 1), tree)
 

@@ -19,23 +19,8 @@ TRANSITION = None
 REVERSE_ONLY = ("chunk",)
 
 
-class Options(NamedTuple):
-  """What a plain LSTM does without, each None where it is not wanted.
-
-  Attributes:
-    peepholes: [3, H], how i, f and o look at the cell.
-    gains: [9 H], of the layer norms of x W, of h R and of c.
-  """
-
-  peepholes: Float[Array, "3 H"] | None = None
-  gains: Float[Array, " G"] | None = None
-
-
-# E = 4 H, the four gates
-Params = (
-  tuple[Float[Array, "D E"], Float[Array, "H E"], Float[Array, " E"]]
-  | tuple[Float[Array, "D E"], Float[Array, "H E"], Float[Array, " E"], Options]
-)
+# W, R, b, then what the options ask for
+Params = tuple[Float[Array, "..."], ...]
 
 
 class State(NamedTuple):
@@ -60,47 +45,51 @@ def _normed(parts: tuple[Array, ...], gain: Array) -> tuple[Array, ...]:
   return cell.columns(y * scan.per_channel(gain, y), len(parts))
 
 
-def _split(params: Params):
-  w, r, b, *rest = params
-  options = rest[0] if rest else Options()
-  cut = functools.partial(cell.columns, count=4)
-  if options.gains is None:
-    return (cut(w), cut(b), None), (cut(r),), options
-  of_x, of_h, of_c = jnp.split(options.gains, [4 * r.shape[0], 8 * r.shape[0]])
-  weights = (cut(w), cut(b), of_x)
-  return weights, (None, cut(r)), options._replace(gains=(of_h, of_c))
-
-
-def _project(weights, inputs, dtype):
-  w, b, gain = weights
+def _gates_of(gates, gain, h: Array) -> tuple[Array, ...]:
+  """The pre-activations of i, f, g, o; with a gain, of normalised products."""
   if gain is None:
-    return (cell.affine(w, b, inputs[0], dtype),)
-  z = _normed(tuple(cell.dot(inputs[0], a, dtype) for a in w), gain)
-  return tuple(a + c.astype(dtype) for a, c in zip(z, b, strict=True)), (None,) * 4
+    return gates(0, h)
+  pairs = zip(gates(0), _normed(gates(1, h), gain), strict=True)
+  return tuple(a + b for a, b in pairs)
 
 
-def _update(gates, options: Options, state: State) -> State:
-  peepholes, gains = options
-  if gains is None:
-    i, f, g, o = gates(0, state.h)
-  else:
-    pairs = zip(gates(0), _normed(gates(1, state.h), gains[0]), strict=True)
-    i, f, g, o = (a + b for a, b in pairs)
-  peep = lambda gate, j, c: (
-    gate if peepholes is None else gate + scan.per_channel(peepholes[j], c) * c
-  )
-  forget, write = (peep(gate, j, state.c) for j, gate in ((1, f), (0, i)))
-  c = jax.nn.sigmoid(forget) * state.c + jax.nn.sigmoid(write) * jnp.tanh(g)
-  shown = c if gains is None else _normed((c,), gains[1])[0]
-  return State(c, jax.nn.sigmoid(peep(o, 2, c)) * jnp.tanh(shown))
+def _cell(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
+  cut = functools.partial(cell.columns, count=4)
 
+  def split(params: Params):
+    w, r, b, *rest = params
+    peep = rest.pop(0) if peepholes else None
+    if not layer_norm:
+      return (cut(w), cut(b), None), (cut(r),), (peep, None, None)
+    of_x, of_h, of_c = rest
+    return (cut(w), cut(b), of_x), (None, cut(r)), (peep, of_h, of_c)
 
-def _cell() -> cell.Cell:
-  return cell.Cell(_split, _project, _update)
+  def project(weights, inputs, dtype):
+    w, b, gain = weights
+    if gain is None:
+      return (cell.affine(w, b, inputs[0], dtype),)
+    z = _normed(tuple(cell.dot(inputs[0], a, dtype) for a in w), gain)
+    return tuple(a + c.astype(dtype) for a, c in zip(z, b, strict=True)), (None,) * 4
+
+  def update(gates, vectors, state: State) -> State:
+    peep, of_h, of_c = vectors
+    sees = lambda c, j: 0 if peep is None else scan.per_channel(peep[j], c) * c
+    i, f, g, o = _gates_of(gates, of_h, state.h)
+    write = jax.nn.sigmoid(i + sees(state.c, 0)) * jnp.tanh(g)
+    c = jax.nn.sigmoid(f + sees(state.c, 1)) * state.c + write
+    (shown,) = (c,) if of_c is None else _normed((c,), of_c)
+    return State(c, jax.nn.sigmoid(o + sees(c, 2)) * jnp.tanh(shown))
+
+  return cell.Cell(split, project, update)
 
 
 def step(
-  params: Params, inputs_t: tuple[Float[Array, "B D"]], state: State
+  params: Params,
+  inputs_t: tuple[Float[Array, "B D"]],
+  state: State,
+  *,
+  peepholes: bool = False,
+  layer_norm: bool = False,
 ) -> tuple[Float[Array, "B H"], State]:
   """One token.
 
@@ -113,15 +102,18 @@ def step(
   Cost: 4 H (D + H) multiplies.
 
   Args:
-    params: W, R, b, gates in the order i f g o, then `Options` if there are any. Their
-      dtype is that of the matrix products; a forget bias is part of b.
+    params: W [D, 4 H], R [H, 4 H], b [4 H], gates in the order i f g o; with peepholes
+      p [3, H] for i f o; with layer norm the gains of x W, h R [4 H] and c [H]. The
+      matrices' dtype is that of their products; a forget bias is part of b.
     inputs_t: x.
     state: what is remembered.
+    peepholes: the gates see the cell.
+    layer_norm: products and cell are normalised.
 
   Returns:
     h_t in the dtype of x, and the state.
   """
-  return cell.step(_cell(), params, inputs_t, state)
+  return cell.step(_cell(peepholes, layer_norm), params, inputs_t, state)
 
 
 FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(_cell)}

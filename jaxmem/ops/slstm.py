@@ -25,7 +25,7 @@ class State(NamedTuple):
   """c, n, m, h: [B, D], float32 (float64 under float64 inputs).
 
   Cell and normaliser, both divided by e^m, the stabiliser m, and the output. n >= 1
-  after any token, so n = 0 says, of each element of each row, that nothing is there yet.
+  after any token, so n = 0 says of each element of each row that it is empty.
   """
 
   c: Array
@@ -80,11 +80,11 @@ def step(
   Cost: 4 D^2/H multiplies.
 
   Args:
-    params: R, the four gates' matrices of each head; their dtype is that of the product.
+    params: R, a matrix a gate and head, in the dtype of the product.
     inputs_t: what the token says to i f z o, biases included.
     state: what is remembered.
-    forget: "sigmoid" or "exp". With "exp" m may grow by f a token, and float32 gates are
-      then as exact as float32 numbers of that size.
+    forget: "sigmoid" or "exp". With "exp" m may grow by f a token, and the gates are
+      as exact as float32 numbers of the size of m.
 
   Returns:
     h_t in the dtype of the inputs, and the state.
