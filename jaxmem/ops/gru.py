@@ -77,7 +77,7 @@ def _after() -> cell.Cell:
   return cell.Cell(split, project, update)
 
 
-def _cell(reset_after: bool = True) -> cell.Cell:
+def cell_of(reset_after: bool = True) -> cell.Cell:
   return _after() if reset_after else _before()
 
 
@@ -107,10 +107,10 @@ def step(
   Returns:
     h_t in the dtype of x, and the state.
   """
-  return cell.step(_cell(reset_after), params, inputs_t, state)
+  return cell.step(cell_of(reset_after), params, inputs_t, state)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(_cell)}
+FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 
 
 def example(key: Array, batch_size: int, length: int):

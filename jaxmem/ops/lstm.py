@@ -53,7 +53,7 @@ def _gates_of(gates, gain, h: Array) -> tuple[Array, ...]:
   return tuple(a + b for a, b in pairs)
 
 
-def _cell(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
+def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
   cut = functools.partial(cell.columns, count=4)
 
   def split(params: Params):
@@ -113,10 +113,10 @@ def step(
   Returns:
     h_t in the dtype of x, and the state.
   """
-  return cell.step(_cell(peepholes, layer_norm), params, inputs_t, state)
+  return cell.step(cell_of(peepholes, layer_norm), params, inputs_t, state)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(_cell)}
+FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 
 
 def example(key: Array, batch_size: int, length: int):

@@ -40,7 +40,7 @@ def _project(weights, inputs, dtype):
   return (cell.affine(*weights, inputs[0], dtype),)
 
 
-def _cell(activation: str = "tanh") -> cell.Cell:
+def cell_of(activation: str = "tanh") -> cell.Cell:
   def update(gates, vectors, state: State) -> State:
     (z,) = gates(0, state.h)
     return State(ACTIVATIONS[activation](z))
@@ -70,10 +70,10 @@ def step(
   Returns:
     h_t in the dtype of x, and the state.
   """
-  return cell.step(_cell(activation), params, inputs_t, state)
+  return cell.step(cell_of(activation), params, inputs_t, state)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(_cell)}
+FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 
 
 def example(key: Array, batch_size: int, length: int):

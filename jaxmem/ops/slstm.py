@@ -13,6 +13,7 @@ from jaxmem.ops import cell, scan
 
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
+STARTS = ("h",)  # what c and n hold before the first token counts for nothing
 
 # G = 4, the gates i f z o; P = D/H
 Params = tuple[Float[Array, "G H P P"]]
@@ -48,7 +49,7 @@ def _project(weights, inputs: Inputs, dtype):
   return (tuple(a.astype(dtype) for a in inputs),)
 
 
-def _cell(forget: str = "sigmoid") -> cell.Cell:
+def cell_of(forget: str = "sigmoid") -> cell.Cell:
   log_forget = {"sigmoid": jax.nn.log_sigmoid, "exp": lambda f: f}[forget]
 
   def update(gates, vectors, state: State) -> State:
@@ -89,10 +90,10 @@ def step(
   Returns:
     h_t in the dtype of the inputs, and the state.
   """
-  return cell.step(_cell(forget), params, inputs_t, state)
+  return cell.step(cell_of(forget), params, inputs_t, state)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(_cell)}
+FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 
 
 def example(key: Array, batch_size: int, length: int):
