@@ -10,10 +10,12 @@ from jaxmem.ops import slstm
 from jaxmem.testing import check_laws
 
 OPTIONS = [
-  ("rnn", {"activation": "relu"}),
   ("gru", {"reset_after": False}),
-  ("lstm", {"peepholes": True}),
   ("lstm", {"peepholes": True, "layer_norm": True}),
+]
+MORE_OPTIONS = [
+  ("rnn", {"activation": "relu"}),
+  ("lstm", {"peepholes": True}),
   ("slstm", {"forget": "exp", "num_heads": 2}),
 ]
 
@@ -21,6 +23,12 @@ OPTIONS = [
 @pytest.mark.parametrize("name, options", OPTIONS)
 def test_options_obey_the_laws(name, options):
   check_laws(modules.get(name).Mixer(d_model=8, **options))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name, options", OPTIONS + MORE_OPTIONS)
+def test_options_obey_the_full_laws(name, options):
+  check_laws(modules.get(name).Mixer(d_model=8, **options), full=True)
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "slstm"])
