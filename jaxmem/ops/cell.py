@@ -179,14 +179,13 @@ def _unrolled_backward(cell, size, residuals, cotangents):
     for group in matrices
   ]
 
+  def update(tape, vectors, before):
+    gates = lambda k, v=None: tape[k] if v is None else _known(v, tape[k], stacked[k])
+    return cell.update(gates, vectors, before)
+
   def token(carry, xs):
     dstate, dvectors = carry
     tape, before, reset, dh = xs
-
-    def update(tape, vectors, before):
-      gates = lambda k, v=None: tape[k] if v is None else _known(v, tape[k], stacked[k])
-      return cell.update(gates, vectors, before)
-
     _, pull = jax.vjp(update, tape, vectors, before)
     dtape, more, dstate = pull(dstate._replace(h=dstate.h + dh))
     return (_forget(dstate, reset), _add(dvectors, more)), dtape
@@ -195,9 +194,7 @@ def _unrolled_backward(cell, size, residuals, cotangents):
     carry, sums = carry
     n, first, states, tape = xs
     x, r, d = _chunk_of((inputs, reset, dh), n, size)
-    before = jax.tree.map(
-      lambda a, s: jnp.concatenate([a[None], s[:-1]]), first, states
-    )
+    before = jax.tree.map(_shifted, first, states)
     before = before if r is None else jax.vmap(scan.forget)(before, r)
     # for what each group has read; XLA leaves the rest of the update out
     gates, read = _taped(lambda k, v=None: tape[k], lambda v, result: v)
@@ -208,16 +205,15 @@ def _unrolled_backward(cell, size, residuals, cotangents):
       for k, group in enumerate(matrices)
     )
     z, pull = jax.vjp(lambda w, x: cell.project(w, x, dtype), weights, x)
-    of_z = lambda a, d: None if a is None else d
-    dweights, dx = pull(
-      tuple(tuple(map(of_z, group, dtape[k])) for k, group in enumerate(z))
-    )
+    said = lambda a, d: None if a is None else d
+    dz = tuple(tuple(map(said, group, dtape[k])) for k, group in enumerate(z))
+    dweights, dx = pull(dz)
     return (carry, _add(sums, (dweights, dmatrices))), dx
 
   zeros = lambda tree: jax.tree.map(lambda a: jnp.zeros(a.shape, dtype), tree)
   carry = ((dlast, zeros(vectors)), zeros((weights, matrices)))
-  before = lambda s0, s: jnp.concatenate([s0[None], s[:-1, -1]])
-  first = jax.tree.map(before, state, states)  # what stood before each chunk
+  ends = jax.tree.map(lambda s: s[:, -1], states)
+  first = jax.tree.map(_shifted, state, ends)  # what stood before each chunk
   xs = (_numbers(inputs, size), first, states, tape)
   ((dstate, dvectors), sums), dx = jax.lax.scan(block, carry, xs, reverse=True)
   like = lambda tree, params: jax.tree.map(lambda d, p: d.astype(p.dtype), tree, params)
@@ -236,6 +232,11 @@ def _chunk_of(tree, n, size):
   """Chunk n of [B, T, ...] as [C, B, ...]; cut inside the loop, no whole copy."""
   cut = lambda a: jax.lax.dynamic_slice_in_dim(a, n * size, size, axis=1)
   return jax.tree.map(lambda a: cut(a).swapaxes(0, 1), tree)
+
+
+def _shifted(first, rest):
+  """What stood before each of `rest`: `first`, and all but the last of them."""
+  return jnp.concatenate([first[None], rest[:-1]])
 
 
 def _rows_first(a):

@@ -16,7 +16,10 @@ from jaxmem.typing import Form, Reset, State
 
 
 def fields(op: ModuleType) -> tuple[str, ...]:
-  """The fields of an op's state that can start from a parameter.
+  """The fields of an op's state that start from a parameter.
+
+  All of them, or those in the op's `STARTS`: a normaliser, a stabiliser and a position
+  have no other start than zero.
 
   Raises:
     ValueError: if there are none. A window or a convolution keeps inputs, which nobody
@@ -41,11 +44,11 @@ def learned(op: ModuleType) -> ModuleType:
   falls back to `recurrent` where one begins later.
 
   Args:
-    op: an op file; its `STARTS`, or else all fields of its state, start from
-      parameters without the batch axis.
+    op: an op file.
 
   Returns:
-    An op like `op`, whose params are (*start, *params).
+    An op like `op`, whose params are (*start, *params); a start, one for each of
+    `fields(op)`, has no batch axis.
   """
   names = fields(op)
 
