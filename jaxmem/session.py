@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 from jaxmem import config as configs
-from jaxmem.checkpoint import fingerprints
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
+from jaxmem.fingerprints import fingerprints
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
 from jaxmem.typing import State
@@ -105,6 +105,12 @@ def save(
     temporary.unlink(missing_ok=True)
 
 
+# What NumPy raises, or what its answers do, where a file is not one of ours.
+_UNREADABLE = (
+  OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
 def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
   """The session that `save` wrote.
 
@@ -121,7 +127,7 @@ def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
     raise SessionError(
       f"no state file {path}: give one that --save-state wrote"
     ) from error
-  except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+  except _UNREADABLE as error:
     raise SessionError(
       f"{path} is no saved state, or damaged ({error}): give one that --save-state "
       "wrote"

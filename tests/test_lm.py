@@ -88,3 +88,23 @@ def test_states_have_rows_first_and_axes_for_every_dimension():
   for array, name in zip(jax.tree.leaves(state), names, strict=True):
     assert array.shape[:2] == (3, CONFIG.num_groups)
     assert len(name) == array.ndim and name[:2] == ("batch", "layers")
+
+
+def test_packed_documents_give_the_logits_of_each_alone(params):
+  """Row 0 is documents of 5, 1 and 6 tokens; the carried memory is full of another."""
+  model = LM(CONFIG)
+  run = jax.jit(model.apply)
+  _, full = run(params, TOKENS, model.init_state(2))
+  reset = jnp.zeros(TOKENS.shape, bool).at[:, jnp.array([0, 5, 6])].set(True)
+
+  packed, _ = run(params, TOKENS, full, reset)
+
+  for begin, end in ((0, 5), (5, 6), (6, 12)):
+    alone, _ = model.apply(params, TOKENS[:, begin:end], model.init_state(2))
+    np.testing.assert_allclose(packed[:, begin:end], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_no_token_at_all_is_refused(params):
+  model = LM(CONFIG)
+  with pytest.raises(ValueError, match="0 tokens: give at least one"):
+    model.apply(params, TOKENS[:, :0], model.init_state(2))

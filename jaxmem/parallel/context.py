@@ -75,12 +75,15 @@ def apply(
     y, and the memory after the last token.
 
   Raises:
-    ValueError: if there is no such form, or T does not divide into the shards.
+    ValueError: if there is no such form or no token, or T does not divide into the
+      shards.
   """
   of, start = _START.get() or (None, ())
   if of is op:
     op, params = starts.learned(op), (*start, *params)
   length = inputs[0].shape[1]
+  if not length:
+    raise ValueError("a call with 0 tokens: give at least one")
   form = choose(op, form, length)
   sizes = {} if form == "recurrent" else sizes or {}
   run = functools.partial(op.FORMS[form], **options, **sizes)
