@@ -62,10 +62,9 @@ def columns(w: Float[Array, "... E"], count: int) -> tuple[Array, ...]:
   return tuple(jnp.split(w, count, axis=-1))
 
 
-def affine(weights: tuple, biases: tuple, x: Array, dtype) -> tuple[Array, ...]:
-  """x W_j + b_j of every gate: what most cells project."""
-  pairs = zip(weights, biases, strict=True)
-  return tuple(dot(x, w, dtype) + b.astype(dtype) for w, b in pairs)
+def affine(w: Array, b: Array, x: Array, count: int, dtype) -> tuple[Array, ...]:
+  """x W + b of `count` gates side by side: what most cells project."""
+  return columns(dot(x, w, dtype) + b.astype(dtype), count)
 
 
 def step(cell: Cell, params: Any, inputs_t: tuple[Array, ...], state: State):

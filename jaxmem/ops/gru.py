@@ -4,7 +4,6 @@ Source: Cho et al. 2014, arXiv:1406.1078, section 2.3, equations 5-8 (before); a
 cuDNN's and torch's, which makes all recurrent products one.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -32,7 +31,7 @@ def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
 
 
 def _project(weights, inputs, dtype):
-  r, z, n = cell.affine(*weights, inputs[0], dtype)
+  r, z, n = cell.affine(*weights, inputs[0], 3, dtype)
   return (r, z), (n,)
 
 
@@ -42,12 +41,10 @@ def _mix(z: Array, n: Array, h: Array) -> State:
 
 
 def _before() -> cell.Cell:
-  cut = functools.partial(cell.columns, count=3)
-
   def split(params):
     w, u, b = params
-    ur, uz, un = cut(u)
-    return (cut(w), cut(b)), ((ur, uz), (un,)), ()
+    ur, uz, un = cell.columns(u, 3)
+    return (w, b), ((ur, uz), (un,)), ()
 
   def update(gates, vectors, state: State) -> State:
     r, z = gates(0, state.h)
@@ -58,11 +55,9 @@ def _before() -> cell.Cell:
 
 
 def _after() -> cell.Cell:
-  cut = functools.partial(cell.columns, count=3)
-
   def split(params):
     w, u, b, b_n = params
-    return (cut(w), cut(b)), (cut(u), None), b_n
+    return (w, b), (cell.columns(u, 3), None), b_n
 
   def project(weights, inputs, dtype):
     (r, z), n = _project(weights, inputs, dtype)

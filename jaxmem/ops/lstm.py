@@ -60,16 +60,16 @@ def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
     w, r, b, *rest = params
     peep = rest.pop(0) if peepholes else None
     if not layer_norm:
-      return (cut(w), cut(b), None), (cut(r),), (peep, None, None)
+      return (w, b, None), (cut(r),), (peep, None, None)
     of_x, of_h, of_c = rest
-    return (cut(w), cut(b), of_x), (None, cut(r)), (peep, of_h, of_c)
+    return (w, b, of_x), (None, cut(r)), (peep, of_h, of_c)
 
   def project(weights, inputs, dtype):
     w, b, gain = weights
     if gain is None:
-      return (cell.affine(w, b, inputs[0], dtype),)
-    z = _normed(tuple(cell.dot(inputs[0], a, dtype) for a in w), gain)
-    return tuple(a + c.astype(dtype) for a, c in zip(z, b, strict=True)), (None,) * 4
+      return (cell.affine(w, b, inputs[0], 4, dtype),)
+    (z,) = _normed((cell.dot(inputs[0], w, dtype),), gain)
+    return cut(z + b.astype(dtype)), (None,) * 4
 
   def update(gates, vectors, state: State) -> State:
     peep, of_h, of_c = vectors

@@ -33,11 +33,11 @@ def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
 
 def _split(params: Params):
   w, r, b = params
-  return ((w,), (b,)), ((r,),), ()
+  return (w, b), ((r,),), ()
 
 
 def _project(weights, inputs, dtype):
-  return (cell.affine(*weights, inputs[0], dtype),)
+  return (cell.affine(*weights, inputs[0], 1, dtype),)
 
 
 def cell_of(activation: str = "tanh") -> cell.Cell:
