@@ -1,4 +1,4 @@
-"""LSTM as a mixer. Source: see `jaxmem.ops.lstm`."""
+"""LSTM as a mixer, with peepholes and layer norm. Source: see `jaxmem.ops.lstm`."""
 
 from typing import ClassVar
 
@@ -21,6 +21,8 @@ class LSTM(nn.Module):
   Attributes:
     d_model: D, features in and out, and cells.
     forget_bias: the forget gate's bias at the start; positive remembers longer.
+    peepholes: the gates see the cell; 3 D parameters more.
+    layer_norm: normalises the products and the cell; 9 D parameters more.
     chunk_size: tokens whose input products are taken at once.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; the state is float32.
@@ -28,7 +30,9 @@ class LSTM(nn.Module):
 
   d_model: int
   forget_bias: float = 1.0
-  chunk_size: int = 64
+  peepholes: bool = False
+  layer_norm: bool = False
+  chunk_size: int = 32
   form: str = "auto"
   dtype: str = "float32"
 
@@ -38,24 +42,31 @@ class LSTM(nn.Module):
   def __call__(
     self, x: Activations, state: lstm.State, reset: Reset | None = None
   ) -> tuple[Activations, lstm.State]:
-    d = self.d_model
-    lecun, orthogonal = nn.initializers.lecun_normal(), nn.initializers.orthogonal()
+    d, init = self.d_model, nn.initializers
 
     def bias(key, shape, dtype=jnp.float32):
       return jnp.zeros(shape, dtype).at[d : 2 * d].set(self.forget_bias)
 
-    w = self.param("input", named(lecun, ("embed", None)), (d, 4 * d))
-    r = self.param("recurrent", named(orthogonal, (None, None)), (d, 4 * d))
+    w = self.param("input", named(init.lecun_normal(), ("embed", None)), (d, 4 * d))
+    r = self.param("recurrent", named(init.orthogonal(), (None, None)), (d, 4 * d))
     b = self.param("bias", named(bias, (None,)), (4 * d,))
     dtype = jnp.dtype(self.dtype)
+    params = [a.astype(dtype) for a in (w, r, b)]
+    if self.peepholes:
+      params.append(self.param("peepholes", named(init.zeros, (None, None)), (3, d)))
+    if self.layer_norm:
+      for name, size in (("input", 4 * d), ("recurrent", 4 * d), ("cell", d)):
+        params.append(self.param(f"{name}_gain", named(init.ones, (None,)), (size,)))
     return context.apply(
       lstm,
       self.form,
-      (w.astype(dtype), r.astype(dtype), b),
+      tuple(params),
       (x.astype(dtype),),
       state,
       reset,
       sizes={"chunk_size": self.chunk_size},
+      peepholes=self.peepholes,
+      layer_norm=self.layer_norm,
     )
 
   def init_state(self, batch_size: int) -> lstm.State:

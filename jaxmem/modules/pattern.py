@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from jaxmem import modules
 from jaxmem.errors import UserError
+from jaxmem.modules.learned_start import LearnedStart
 from jaxmem.registry import nearest
 
 # What the model says for all its mixers, and Flax's own fields.
@@ -39,7 +40,7 @@ class PatternError(UserError):
 def options(name: str) -> list[str]:
   """What an entry of the memory `name` can be given."""
   fields = dataclasses.fields(modules.get(name).Mixer)
-  return [f.name for f in fields if f.name not in _GIVEN]
+  return [f.name for f in fields if f.name not in _GIVEN] + ["learned_start"]
 
 
 def entry(name: str, **given: Any) -> Entry:
@@ -49,7 +50,8 @@ def entry(name: str, **given: Any) -> Entry:
 
   Args:
     name: a file of `jaxmem.modules`; `jaxmem memories` lists them.
-    given: fields of its mixer, except d_model and dtype, which the model gives.
+    given: fields of its mixer, except d_model and dtype, which the model gives; and
+      learned_start, True for a memory that begins from parameters.
 
   Raises:
     PatternError: if there is no such memory or option; names the nearest.
@@ -101,8 +103,12 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
     dtype: of its computation.
     fields: Flax's own, `name` or `parent`.
   """
+  given = {"d_model": d_model, "dtype": dtype} | dict(item.options)
+  learned = given.pop("learned_start", False)
   cls = modules.get(item.name).Mixer
-  return cls(d_model=d_model, dtype=dtype, **dict(item.options), **fields)
+  if learned:
+    return LearnedStart(cls(**given, parent=None), **fields)
+  return cls(**given, **fields)
 
 
 def replace_recurrent(pattern: Pattern, name: str) -> Pattern:

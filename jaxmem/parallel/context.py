@@ -1,16 +1,36 @@
 """Where a mixer's op meets the devices."""
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import jax
 from jaxtyping import Array
 
+from jaxmem.ops import start as starts
 from jaxmem.parallel import lifts
 from jaxmem.registry import nearest
 from jaxmem.typing import Reset, State
+
+_START = contextvars.ContextVar("start", default=None)
+
+
+@contextlib.contextmanager
+def starting_from(op: ModuleType, start: tuple[Array, ...]) -> Iterator[None]:
+  """Within it, `apply` of the op begins every document from `start`, not from zeros.
+
+  Args:
+    op: an op file.
+    start: a parameter for each of `ops.start.fields(op)`.
+  """
+  token = _START.set((op, start))
+  try:
+    yield
+  finally:
+    _START.reset(token)
 
 
 def choose(op: ModuleType, form: str, length: int) -> str:
@@ -18,7 +38,7 @@ def choose(op: ModuleType, form: str, length: int) -> str:
   if length == 1:
     return "recurrent"
   if form == "auto":
-    fallback = [name for name in op.FORMS if name != "recurrent"][0]
+    fallback = next((name for name in op.FORMS if name != "recurrent"), "recurrent")
     return getattr(op, "FASTEST", {}).get(jax.default_backend(), fallback)
   if form not in op.FORMS:
     known = ["auto", *op.FORMS]
@@ -58,6 +78,9 @@ def apply(
     ValueError: if there is no such form or no token, or T does not divide into the
       shards.
   """
+  of, start = _START.get() or (None, ())
+  if of is op:
+    op, params = starts.learned(op), (*start, *params)
   length = inputs[0].shape[1]
   if not length:
     raise ValueError("a call with 0 tokens: give at least one")

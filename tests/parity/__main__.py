@@ -12,7 +12,7 @@ from .harness import KINDS, ask, measure
 
 PACKAGES = (
   "jax", "torch", "transformers", "flash-linear-attention", "accelerated-scan",
-  "recurrentgemma", "memax", "memorax",
+  "recurrentgemma", "memax", "memorax", "keras", "xlstm",
 )  # fmt: skip
 
 
