@@ -126,3 +126,31 @@ def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
   wide = x.astype(jnp.float32)
   square = jnp.sum(wide * wide, axis=-1, keepdims=True)
   return (wide * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
+
+
+def head_norm(
+  name: str, dtype: str, epsilon: float = 1e-5, affine: bool = True
+) -> nn.LayerNorm:
+  """A layer norm a head ("group norm"): x [B, T, H, V], a scale and a bias a channel.
+
+  Source: Wu and He 2018, arXiv:1803.08494.
+  """
+  return nn.LayerNorm(
+    epsilon=epsilon,
+    dtype=jnp.dtype(dtype),
+    use_scale=affine,
+    use_bias=affine,
+    scale_init=named(nn.initializers.ones, ("heads", None)),
+    bias_init=named(nn.initializers.zeros, ("heads", None)),
+    reduction_axes=-1,
+    feature_axes=(-2, -1),
+    name=name,
+  )
+
+
+def token_shift(
+  x: Activations, state: short_conv.State, reset: Reset | None = None
+) -> tuple[Activations, short_conv.State]:
+  """The token before each one, 0 at a document's first; the state has 2 taps."""
+  taps = jnp.zeros((2, x.shape[-1]), x.dtype).at[1].set(1.0)
+  return context.apply(short_conv, "auto", (taps,), (x,), state, reset)

@@ -46,7 +46,7 @@ def within(g: Float[Array, "B *H C E"], reset: Reset | None) -> Decay:
     document = scan.documents(reset)
   document = document.reshape(rows, *[1] * (g.ndim - 3), size)
   # sums by document, not one cumulated sum: other documents get gradients of exactly 0
-  mask = _seen(document, strict=False).astype(g.dtype)
+  mask = seen(document).astype(g.dtype)
   total = jnp.einsum("...ij,...je->...ie", mask, g, precision=jax.lax.Precision.HIGHEST)
   return Decay(total, total, document, strict=False)
 
@@ -82,7 +82,14 @@ def whole(d: Decay) -> Float[Array, "B *H E 1"]:
 def between(d: Decay) -> Float[Array, "B *H C C"]:
   """What is left of token j where query i reads, one decay a head; 0 where unseen."""
   read, write = d.read, d.write.swapaxes(-1, -2)
-  return _exp(_seen(d.document, d.strict), read - write)
+  return _exp(seen(d.document, d.strict), read - write)
+
+
+def seen(document: Int[Array, "*B C"], strict: bool = False) -> Bool[Array, "*B C C"]:
+  """Whether token i sees token j: an earlier one of its document, or its own."""
+  size = document.shape[-1]
+  past = jnp.tril(jnp.ones((size, size), bool), -1 if strict else 0)
+  return past & (document[..., :, None] == document[..., None, :])
 
 
 def scores(
@@ -125,13 +132,6 @@ def scores(
 def _exp(mask: Bool[Array, "..."], log: Float[Array, "..."]) -> Array:
   """exp where the mask is True, else 0; masked before: the rest may be e^+1000."""
   return jnp.exp(jnp.where(mask, log, -jnp.inf))
-
-
-def _seen(document: Int[Array, "*B C"], strict: bool) -> Bool[Array, "*B C C"]:
-  """Whether token i sees token j: an earlier one of its document, or its own."""
-  size = document.shape[-1]
-  past = jnp.tril(jnp.ones((size, size), bool), -1 if strict else 0)
-  return past & (document[..., :, None] == document[..., None, :])
 
 
 def _blocks(a: Array, size: int, axis: int) -> Array:
