@@ -129,7 +129,7 @@ def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
 
 
 def head_norm(
-  name: str, dtype: str, epsilon: float = 1e-5, affine: bool = True
+  name: str, dtype: str, epsilon: float = 1e-5, scale: bool = True, bias: bool = True
 ) -> nn.LayerNorm:
   """A layer norm a head ("group norm"): x [B, T, H, V], a scale and a bias a channel.
 
@@ -138,8 +138,8 @@ def head_norm(
   return nn.LayerNorm(
     epsilon=epsilon,
     dtype=jnp.dtype(dtype),
-    use_scale=affine,
-    use_bias=affine,
+    use_scale=scale,
+    use_bias=bias,
     scale_init=named(nn.initializers.ones, ("heads", None)),
     bias_init=named(nn.initializers.zeros, ("heads", None)),
     reduction_axes=-1,

@@ -26,7 +26,7 @@ def _forget_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array
 
 
 class MLSTM(nn.Module):
-  """An mLSTM layer; D H (2 K + 3 V) + 2 D H + 2 H (V + 1) parameters.
+  """An mLSTM layer; D H (2 K + 3 V) + 2 D H + H (V + 2) parameters.
 
   State: 4 H (K V + K + 1) bytes a row.
 
@@ -78,7 +78,7 @@ class MLSTM(nn.Module):
       sizes={"chunk_size": self.chunk_size},
     )
     gate = nn.sigmoid(project(value, "gate"))
-    y = head_norm("norm", self.dtype, 1e-6)(y) * gate
+    y = head_norm("norm", self.dtype, 1e-6, bias=False)(y) * gate
     out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
     return out(y), state
 

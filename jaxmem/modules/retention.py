@@ -73,7 +73,7 @@ class Retention(nn.Module):
       sizes={"chunk_size": self.chunk_size},
     )
     gate = nn.silu(project(value, "gate"))
-    y = head_norm("norm", self.dtype, affine=False)(y) * gate
+    y = head_norm("norm", self.dtype, scale=False, bias=False)(y) * gate
     out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
     return out(y), gated_linear.State(self._turned_back(state.s, length))
 
