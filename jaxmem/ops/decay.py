@@ -112,7 +112,8 @@ def scores(
     product: `(spec, a, b) -> einsum` in the state's dtype.
   """
   if d.write.shape[-1] == 1:
-    return product("...ik,...jk->...ij", q, k) * between(d)
+    left = between(d)
+    return _repeated(product("...ik,...jk->...ij", q, k), left.shape) * left
   size, padded = q.shape[-2], 1
   while padded < size:
     padded *= 2
@@ -132,6 +133,14 @@ def scores(
 def _exp(mask: Bool[Array, "..."], log: Float[Array, "..."]) -> Array:
   """exp where the mask is True, else 0; masked before: the rest may be e^+1000."""
   return jnp.exp(jnp.where(mask, log, -jnp.inf))
+
+
+def _repeated(x: Array, shape: tuple[int, ...]) -> Array:
+  """`x` in `shape`; copied, as XLA on CPU sums a broadcast's gradient slowly."""
+  for axis, (have, want) in enumerate(zip(x.shape, shape, strict=True)):
+    if have != want:
+      x = jnp.concatenate([x] * want, axis)
+  return x
 
 
 def _blocks(a: Array, size: int, axis: int) -> Array:
