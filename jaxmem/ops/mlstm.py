@@ -4,6 +4,7 @@ Source: Beck et al. 2024, arXiv:2405.04517, eq. 19 to 27 and appendix A.3; the c
 form from Beck et al. 2025, arXiv:2503.14376, section 3.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -181,6 +182,47 @@ def _chunk_step(state, xs):
 
 
 FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+
+
+class Stretch(NamedTuple):
+  """What a stretch of tokens does: S -> e^f S + state, with f [B, H] as a log."""
+
+  state: State
+  f: Array
+
+
+def given(state: State) -> Stretch:
+  """A stretch that ends in `state` whatever came before it."""
+  return Stretch(state, jnp.full_like(state.m, NOTHING))
+
+
+def summary(last: Callable, inputs: Inputs, state: State, reset: Reset | None):
+  """The stretch of `inputs`, by one run of a form.
+
+  Args:
+    last: memory before the first token -> memory after the last.
+    inputs: see `step`.
+    state: any memory of these sizes.
+    reset: True on the first token of a document.
+  """
+  f = inputs[4].astype(state.m.dtype).sum(1)
+  if reset is not None:
+    f = jnp.where(reset.any(1, keepdims=True), NOTHING, f)
+  zeros = jnp.zeros_like
+  # no maximum yet, which is less than the empty memory's 0
+  nothing = State(zeros(state.c), zeros(state.n), jnp.full_like(state.m, NOTHING))
+  return Stretch(last(nothing), f)
+
+
+def compose(first: Stretch, then: Stretch) -> Stretch:
+  """Two stretches, one after the other."""
+  before, after = first.state, then.state
+  m = jnp.maximum(then.f + before.m, after.m)
+  keep, add = jnp.exp(then.f + before.m - m), jnp.exp(after.m - m)
+  n = keep[..., None] * before.n + add[..., None] * after.n
+  keep, add = keep[..., None, None], add[..., None, None]
+  state = State(keep * before.c + add * after.c, n, m)
+  return Stretch(state, jnp.maximum(first.f + then.f, NOTHING))
 
 
 def example(key: Array, batch_size: int, length: int):
