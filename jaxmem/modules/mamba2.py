@@ -25,7 +25,7 @@ class State(NamedTuple):
 
 
 class Mamba2(nn.Module):
-  """A Mamba-2 layer of width R = E D; D (3 R + 2 G K + H) + 5 (R + 2 G K) parameters.
+  """A Mamba-2 layer of width R = E D; D (3 R + 2 G K + H) + 6 R + 10 G K + 3 H numbers.
 
       S_t = exp(-dt_t A) S_{t-1} + b_t (dt_t x_t)^T,    y_t = S_t^T c_t + D x_t
 

@@ -130,7 +130,7 @@ class RWKV6(nn.Module):
     return State(shift, gated_linear.init_state(batch_size, self.num_heads, size, size))
 
   def state_axes(self) -> State:
-    shift = short_conv.State(("batch", None, "embed"))
+    shift = short_conv.State(("batch", None, None))
     return State(shift, gated_linear.State(("batch", "heads", "key", "value")))
 
 
