@@ -133,3 +133,31 @@ def step_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   low, high = jnp.log(0.001), jnp.log(0.1)
   dt = jnp.exp(jax.random.uniform(key, shape, dtype, minval=low, maxval=high))
   return dt + jnp.log(-jnp.expm1(-dt))
+
+
+def head_norm(
+  name: str, dtype: str, epsilon: float = 1e-5, scale: bool = True, bias: bool = True
+) -> nn.LayerNorm:
+  """A layer norm a head ("group norm"): x [B, T, H, V], a scale and a bias a channel.
+
+  Source: Wu and He 2018, arXiv:1803.08494.
+  """
+  return nn.LayerNorm(
+    epsilon=epsilon,
+    dtype=jnp.dtype(dtype),
+    use_scale=scale,
+    use_bias=bias,
+    scale_init=named(nn.initializers.ones, ("heads", None)),
+    bias_init=named(nn.initializers.zeros, ("heads", None)),
+    reduction_axes=-1,
+    feature_axes=(-2, -1),
+    name=name,
+  )
+
+
+def token_shift(
+  x: Activations, state: short_conv.State, reset: Reset | None = None
+) -> tuple[Activations, short_conv.State]:
+  """The token before each one, 0 at a document's first; the state has 2 taps."""
+  taps = jnp.zeros((2, x.shape[-1]), x.dtype).at[1].set(1.0)
+  return context.apply(short_conv, "auto", (taps,), (x,), state, reset)

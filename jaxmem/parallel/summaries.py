@@ -148,13 +148,26 @@ WINDOW = Family(
 )
 
 
+def _own(op: ModuleType) -> Family:
+  """The family of an op that makes and composes summaries in its own way."""
+  return Family(
+    summary=lambda call, state: op.summary(call.last, call.inputs, state, call.reset),
+    given=op.given,
+    compose=lambda call, first, then, length: op.compose(first, then),
+    state=lambda summary: summary.state,
+  )
+
+
 def family(op: ModuleType) -> Family | None:
   """The family of an op, from what its file declares; None where there is no summary.
 
   A linear op says TRANSITION, and VALUE, the input without which nothing is written; an
-  op that holds its last tokens says `join`.
+  op that holds its last tokens says `join`; any other may bring its own `summary`,
+  `given` and `compose`.
   """
   if hasattr(op, "VALUE"):
     families = {"diagonal": DIAGONAL, "complex": COMPLEX, "matrix": MATRIX}
     return families[op.TRANSITION]
+  if hasattr(op, "compose"):
+    return _own(op)
   return WINDOW if hasattr(op, "join") else None

@@ -1,0 +1,218 @@
+"""Linear attention with a gate: a matrix that decays and adds, never corrects.
+
+One equation for many memories: no decay (linear attention), a fixed one (RetNet), one a
+head (Mamba-2), one a channel (GLA, HGRN2, RWKV-6 with its bonus).
+
+Source: Yang et al. 2023, arXiv:2312.06635, eq. 3 and section 4; Dao and Gu 2024,
+arXiv:2405.21060, section 6 (the chunk form); Peng et al. 2024, arXiv:2404.05892, eq. 18
+(the bonus).
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmem.ops import decay, scan
+from jaxmem.ops.precision import einsum
+from jaxmem.typing import Reset
+
+TRANSITION = "diagonal"  # every row of S decays by itself
+VALUE = 2  # v
+REVERSE_ONLY = ()
+
+Params = tuple[()] | tuple[Float[Array, "H K"]]
+Inputs_t = tuple[
+  Float[Array, "B G K"],
+  Float[Array, "B G K"],
+  Float[Array, "B H V"],
+  Float[Array, "B H *E"],
+]
+Inputs = tuple[
+  Float[Array, "B T G K"],
+  Float[Array, "B T G K"],
+  Float[Array, "B T H V"],
+  Float[Array, "B T H *E"],
+]
+
+
+class State(NamedTuple):
+  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+
+  s: Array
+
+
+def init_state(
+  batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
+) -> State:
+  """The empty memory."""
+  return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
+
+
+def step(
+  params: Params, inputs_t: Inputs_t, state: State
+) -> tuple[Float[Array, "B H V"], State]:
+  """One token.
+
+      S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,    y_t = S_t^T q_t
+
+  With a bonus u the query reads before the decay, and its own token apart:
+
+      y_t = (S_{t-1} + diag(u) k_t v_t^T)^T q_t
+
+  Cost: 3 K V multiplies a head.
+
+  Args:
+    params: none, or the bonus u.
+    inputs_t: q and k, for H/G heads in turn; v; and g = log decay <= 0, one a head or
+      one a channel (0 keeps all).
+    state: what is remembered.
+
+  Returns:
+    y_t in the dtype of v, and the state.
+  """
+  dtype = state.s.dtype
+  q, k, v, g = (a.astype(dtype) for a in inputs_t)
+  q, k = _to_heads(q, k, heads=v.shape[1], axis=1)
+  g = g.reshape(*v.shape[:2], -1, 1)
+  write = k[..., None] * v[..., None, :]
+  s = jnp.exp(g) * state.s + write
+  read = state.s + params[0].astype(dtype)[..., None] * write if params else s
+  y = jnp.einsum("bhk,bhkv->bhv", q, read)
+  return y.astype(inputs_t[2].dtype), State(s)
+
+
+def _to_heads(*groups: Array, heads: int, axis: int) -> list[Array]:
+  """Every group repeated for its heads."""
+  return [jnp.repeat(a, heads // a.shape[axis], axis=axis) for a in groups]
+
+
+def chunk(
+  params: Params,
+  inputs: Inputs,
+  state: State,
+  reset: Reset | None = None,
+  *,
+  chunk_size: int = 64,
+) -> tuple[Float[Array, "B T H V"], State]:
+  """All tokens, chunk by chunk, by matrix products.
+
+  With G the sum of g over the chunk's tokens of the same document so far, and
+  P_ij = sum_k q_ik k_jk exp(G_ik - G_jk) for j <= i in one document (else 0):
+
+      y = (q exp(G)) S + P v,    S' = exp(G_C) S + (k exp(G_C - G))^T v
+
+  Equal to `step` scanned over time. T/C sequential steps, each C^2 (K + V) + 2 C K V
+  multiplies a head (C^2 K only a group where decays are one a head); the chunk is
+  computed again in the reverse pass, which keeps one state a chunk. Sums and decays are
+  in the state's dtype; matrix products take operands in the dtype of v.
+
+  Args:
+    params: none, or the bonus u.
+    inputs: q, k, v, g as in `step`.
+    state: memory before the first token.
+    reset: True on the first token of a document.
+    chunk_size: tokens per chunk, C >= 1; T need not be a multiple.
+
+  Returns:
+    y in the dtype of v, and the memory after the last token.
+
+  Raises:
+    ValueError: if chunk_size < 1.
+  """
+  scan.check_chunk_size(chunk_size)
+  q, k, v, g = inputs
+  batch_size, length, heads, _ = v.shape
+  dtype = scan.state_dtype(v.dtype)
+  if g.ndim == 4:
+    q, k = _to_heads(q, k, heads=heads, axis=2)
+  groups, size = q.shape[2], min(chunk_size, length)
+  # [T/C, B, G, C, K]; with N heads a group [T/C, B, G, C, N, V], [T/C, B, G, N, C, E]
+  cut = lambda a: scan.to_chunks(a, size)  # padding writes nothing: k = 0, g = 0
+  by_group = lambda a: a.reshape(*a.shape[:2], groups, -1, *a.shape[3:])
+  q, k = (jnp.moveaxis(cut(a), 3, 2) for a in (q, k))
+  v = jnp.moveaxis(cut(by_group(v)), 3, 2)
+  g = cut(by_group(g.astype(dtype).reshape(batch_size, length, heads, -1)))
+  g = jnp.moveaxis(g, 2, 4)
+  if reset is not None:
+    reset = cut(reset)
+  u = params[0].astype(dtype).reshape(groups, -1, q.shape[-1]) if params else None
+  body = jax.checkpoint(functools.partial(_chunk_step, u), prevent_cse=False)
+  s = state.s.astype(dtype)
+  s = jnp.moveaxis(s.reshape(batch_size, groups, -1, *s.shape[2:]), 2, 3)
+  s, y = jax.lax.scan(body, s, ((q, k, v, g), reset))
+  y = scan.from_chunks(jnp.moveaxis(y, 2, 3), length)
+  s = jnp.moveaxis(s, 3, 2).reshape(state.s.shape)
+  return y.reshape(batch_size, length, heads, -1), State(s)
+
+
+def _chunk_step(u, s, xs):
+  """One chunk: s [B, G, K, N, V], u [G, N, K] or None."""
+  (q, k, v, g), reset = xs
+  dtype, operand = s.dtype, v.dtype
+  product = lambda spec, a, b: einsum(spec, a.astype(operand), b.astype(operand), dtype)
+  d = decay.within(g, reset)
+  read = d if u is None else decay.before(d)
+  weights = decay.scores(read, q[:, :, None], k[:, :, None], product)
+  y = product("bgnij,bgjnv->bginv", weights, v)
+  if u is not None:
+    own = jnp.einsum("bgik,gnk->bgin", q.astype(dtype) * k.astype(dtype), u)
+    y = y + own[..., None] * v.astype(dtype)
+  # to [B, G, C, N, 1] or [B, G, C, 1, K]
+  start, end = (
+    jnp.moveaxis(a, 2, 3) for a in (decay.from_start(read), decay.to_end(d))
+  )
+  if g.shape[-1] == 1:  # a decay a head: it need not touch what heads share
+    y = y + start * product("bgik,bgknv->bginv", q, s)
+    added = product("bgik,bginv->bgknv", k, end * v.astype(dtype))
+  else:
+    y = y + product("bgik,bgknv->bginv", start[:, :, :, 0] * q.astype(dtype), s)
+    added = product("bgik,bginv->bgknv", end[:, :, :, 0] * k.astype(dtype), v)
+  s = jnp.moveaxis(decay.whole(d), 2, 3) * s + added
+  return s, y.astype(operand)
+
+
+FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+
+
+def example(
+  key: Array,
+  batch_size: int,
+  length: int,
+  *,
+  groups: int = 2,
+  per_channel: bool = True,
+  bonus: bool = False,
+):
+  """A small random case with a non-empty state: (params, inputs, state)."""
+  heads, key_dim, value_dim = 2, 4, 3
+  q, k, v, g, u, s = jax.random.split(key, 6)
+  shape = (batch_size, length)
+  rates = (heads, key_dim) if per_channel else (heads,)
+  inputs = (
+    jax.random.normal(q, (*shape, groups, key_dim)) * key_dim**-0.5,
+    jax.random.normal(k, (*shape, groups, key_dim)),
+    jax.random.normal(v, (*shape, heads, value_dim)),
+    -jax.nn.softplus(jax.random.normal(g, (*shape, *rates))),
+  )
+  params = (jax.random.normal(u, (heads, key_dim)),) if bonus else ()
+  state = State(jax.random.normal(s, (batch_size, heads, key_dim, value_dim)))
+  return params, inputs, state
+
+
+def stress(key: Array, batch_size: int, length: int, **options):
+  """One key repeated at norm 100, keys of norm 0, no decay, a decay of e^-1000.
+
+  For two thirds of the tokens head 0 keeps all and head 1 forgets all now and then; the
+  last third decays by e^-1000 a chunk.
+  """
+  params, (q, k, v, g), state = example(key, batch_size, length, **options)
+  same = jnp.broadcast_to(k[:, :1], k.shape)
+  k = 100 * same / jnp.linalg.norm(same, axis=-1, keepdims=True)
+  third = length // 3
+  k = k.at[0, third : 2 * third].set(0.0)
+  g = g.at[:, :, 0].set(0.0).at[:, ::7, 1].set(-100.0)
+  g = g.at[:, 2 * third :].set(-1000.0 / max(third, 1))
+  return params, (q, k, v, g), state

@@ -1,0 +1,257 @@
+"""mLSTM: a matrix with exponential input gates, kept in range by a running maximum.
+
+Source: Beck et al. 2024, arXiv:2405.04517, eq. 19 to 27 and appendix A.3; the chunk
+form from Beck et al. 2025, arXiv:2503.14376, section 3.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmem.ops import decay, scan
+from jaxmem.ops.precision import einsum
+from jaxmem.typing import Reset
+
+TRANSITION = "matrix"
+REVERSE_ONLY = ()
+
+NOTHING = -1e30  # the log of an input gate that is shut
+
+Inputs_t = tuple[
+  Float[Array, "B H K"],
+  Float[Array, "B H K"],
+  Float[Array, "B H V"],
+  Float[Array, "B H"],
+  Float[Array, "B H"],
+]
+Inputs = tuple[
+  Float[Array, "B T H K"],
+  Float[Array, "B T H K"],
+  Float[Array, "B T H V"],
+  Float[Array, "B T H"],
+  Float[Array, "B T H"],
+]
+
+
+class State(NamedTuple):
+  """c: [B, H, K, V], n: [B, H, K], m: [B, H], float32; what is meant is e^m c, e^m n.
+
+  Nothing read depends on m, so that the empty memory may have m = 0.
+  """
+
+  c: Array
+  n: Array
+  m: Array
+
+
+def init_state(
+  batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
+) -> State:
+  """The empty memory."""
+  shape = (batch_size, num_heads)
+  return State(
+    jnp.zeros((*shape, key_dim, value_dim), dtype),
+    jnp.zeros((*shape, key_dim), dtype),
+    jnp.zeros(shape, dtype),
+  )
+
+
+def step(
+  params: tuple[()], inputs_t: Inputs_t, state: State
+) -> tuple[Float[Array, "B H V"], State]:
+  """One token.
+
+      m_t = max(f_t + m_{t-1}, i_t)
+      c_t = e^{f_t + m_{t-1} - m_t} c_{t-1} + e^{i_t - m_t} k_t v_t^T,  n_t: v = 1
+      y_t = c_t^T q_t / max(|n_t^T q_t|, e^{-m_t})
+
+  Cost: 3 K V multiplies a head.
+
+  Args:
+    params: none.
+    inputs_t: q (scale it by K^-0.5 before); k; v; i, the log of the input gate, any
+      number; and f, the log of the forget gate, <= 0.
+    state: what is remembered.
+
+  Returns:
+    y_t in the dtype of v, and the state.
+  """
+  q, k, v, i, f = (a.astype(state.c.dtype) for a in inputs_t)
+  m = jnp.maximum(f + state.m, i)
+  keep, write = jnp.exp(f + state.m - m)[..., None], jnp.exp(i - m)[..., None]
+  c = keep[..., None] * state.c + (write * k)[..., None] * v[..., None, :]
+  n = keep * state.n + write * k
+  read, weight = jnp.einsum("bhk,bhkv->bhv", q, c), jnp.einsum("bhk,bhk->bh", q, n)
+  return _normalized(read, weight, m).astype(inputs_t[2].dtype), State(c, n, m)
+
+
+def _normalized(
+  read: Float[Array, "*B V"], weight: Float[Array, "*B"], m: Float[Array, "*B"]
+) -> Array:
+  """read / max(|weight|, e^-m), scaled so that no exponential overflows."""
+  scale = jnp.exp(jnp.minimum(m, 0))
+  least = jnp.exp(-jnp.clip(m, 0, 80))  # not 0: a key of norm 0 has weight 0
+  return read * (scale / jnp.maximum(jnp.abs(weight) * scale, least))[..., None]
+
+
+def chunk(
+  params: tuple[()],
+  inputs: Inputs,
+  state: State,
+  reset: Reset | None = None,
+  *,
+  chunk_size: int = 64,
+) -> tuple[Float[Array, "B T H V"], State]:
+  """All tokens, chunk by chunk, by matrix products.
+
+  With F the sum of f over the chunk's tokens of the same document so far, m' the m of
+  the chunk's state (0 for later documents) and j <= t in one document:
+
+      m_t = max(F_t + m', max_j (F_t - F_j + i_j))
+      P_tj = e^{F_t - F_j + i_j - m_t} (q_t . k_j),    r_t = e^{F_t + m' - m_t}
+      y_t = (r_t c^T q_t + sum_j P_tj v_j) / max(|r_t n^T q_t + sum_j P_tj|, e^{-m_t})
+
+  Equal to `step` scanned over time, m too: a running maximum of sums may be taken in
+  any order. T/C sequential steps, each C^2 (K + V) + 2 C K V multiplies a head; the
+  chunk is computed again in the reverse pass, which keeps one state a chunk. Sums and
+  gates are in the state's dtype; matrix products take operands in the dtype of v.
+
+  Args:
+    params: none.
+    inputs: q, k, v, i, f as in `step`.
+    state: memory before the first token.
+    reset: True on the first token of a document.
+    chunk_size: tokens per chunk, C >= 1; T need not be a multiple.
+
+  Returns:
+    y in the dtype of v, and the memory after the last token.
+
+  Raises:
+    ValueError: if chunk_size < 1.
+  """
+  scan.check_chunk_size(chunk_size)
+  length = inputs[2].shape[1]
+  size = min(chunk_size, length)
+  dtype = scan.state_dtype(inputs[2].dtype)
+  q, k, v, i, f = inputs
+  # padding writes nothing and keeps all, m too: it must not write e^0
+  i = jnp.pad(i, ((0, 0), (0, -length % size), (0, 0)), constant_values=NOTHING)
+  heads_first = lambda a: jnp.moveaxis(scan.to_chunks(a, size), 3, 2)  # [T/C, B, H, C]
+  xs = tuple(heads_first(a) for a in (q, k, v, i, f))
+  if reset is not None:
+    reset = scan.to_chunks(reset, size)
+  body = jax.checkpoint(_chunk_step, prevent_cse=False)
+  start = jax.tree.map(lambda a: a.astype(dtype), state)
+  state, y = jax.lax.scan(body, start, (xs, reset))
+  return scan.from_chunks(jnp.moveaxis(y, 2, 3), length), state
+
+
+def _chunk_step(state, xs):
+  """One chunk: inputs [B, H, C, ...], reset [B, C]."""
+  (q, k, v, i, f), reset = xs
+  dtype, operand = state.c.dtype, v.dtype
+  product = lambda spec, a, b: einsum(spec, a.astype(operand), b.astype(operand), dtype)
+  d = decay.within(f.astype(dtype)[..., None], reset)
+  total, old = d.write[..., 0], d.document == 0
+  # what each token's write and the chunk's state weigh where a token reads, as logs
+  log = total[..., :, None] - total[..., None, :] + i.astype(dtype)[..., None, :]
+  log = jnp.where(decay.seen(d.document), log, -jnp.inf)
+  before = total + jnp.where(old, state.m[..., None], 0)
+  m = jnp.maximum(before, log.max(-1))
+
+  # no y depends on m, so no gradient need go through the maximum
+  fixed = jax.lax.stop_gradient(m)
+  weights = product("bhik,bhjk->bhij", q, k) * jnp.exp(log - fixed[..., None])
+  left = jnp.exp(jnp.where(old, before - fixed, -jnp.inf))
+  read = product("bhij,bhjv->bhiv", weights, v)
+  read = read + left[..., None] * product("bhik,bhkv->bhiv", q, state.c)
+  weight = weights.sum(-1) + left * jnp.einsum(
+    "bhik,bhk->bhi", q.astype(dtype), state.n
+  )
+  y = _normalized(read, weight, fixed)
+
+  last = m[..., -1]
+  kept = jnp.exp(jnp.where(old[..., -1], before[..., -1] - last, -jnp.inf))
+  k = k.astype(dtype) * jnp.exp(log[..., -1, :] - last[..., None])[..., None]
+  c = kept[..., None, None] * state.c + product("bhik,bhiv->bhkv", k, v)
+  n = kept[..., None] * state.n + k.sum(-2)
+  return State(c, n, last), y.astype(operand)
+
+
+FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+
+
+class Stretch(NamedTuple):
+  """What a stretch of tokens does: S -> e^f S + state, with f [B, H] as a log."""
+
+  state: State
+  f: Array
+
+
+def given(state: State) -> Stretch:
+  """A stretch that ends in `state` whatever came before it."""
+  return Stretch(state, jnp.full_like(state.m, NOTHING))
+
+
+def summary(last: Callable, inputs: Inputs, state: State, reset: Reset | None):
+  """The stretch of `inputs`, by one run of a form.
+
+  Args:
+    last: memory before the first token -> memory after the last.
+    inputs: see `step`.
+    state: any memory of these sizes.
+    reset: True on the first token of a document.
+  """
+  f = inputs[4].astype(state.m.dtype).sum(1)
+  if reset is not None:
+    f = jnp.where(reset.any(1, keepdims=True), NOTHING, f)
+  zeros = jnp.zeros_like
+  # no maximum yet, which is less than the empty memory's 0
+  nothing = State(zeros(state.c), zeros(state.n), jnp.full_like(state.m, NOTHING))
+  return Stretch(last(nothing), f)
+
+
+def compose(first: Stretch, then: Stretch) -> Stretch:
+  """Two stretches, one after the other."""
+  before, after = first.state, then.state
+  m = jnp.maximum(then.f + before.m, after.m)
+  keep, add = jnp.exp(then.f + before.m - m), jnp.exp(after.m - m)
+  n = keep[..., None] * before.n + add[..., None] * after.n
+  keep, add = keep[..., None, None], add[..., None, None]
+  state = State(keep * before.c + add * after.c, n, m)
+  return Stretch(state, jnp.maximum(first.f + then.f, NOTHING))
+
+
+def example(key: Array, batch_size: int, length: int):
+  """A small random case with a non-empty state: (params, inputs, state)."""
+  heads, key_dim, value_dim = 2, 4, 3
+  q, k, v, i, f, *s = jax.random.split(key, 8)
+  shape = (batch_size, length, heads)
+  inputs = (
+    jax.random.normal(q, (*shape, key_dim)) * key_dim**-0.5,
+    jax.random.normal(k, (*shape, key_dim)),
+    jax.random.normal(v, (*shape, value_dim)),
+    2 * jax.random.normal(i, shape),
+    -jax.nn.softplus(jax.random.normal(f, shape)),
+  )
+  empty = init_state(batch_size, heads, key_dim, value_dim)
+  draw = lambda key, a: jax.random.normal(key, a.shape)
+  return (), inputs, State(*map(draw, s, empty))
+
+
+def stress(key: Array, batch_size: int, length: int):
+  """Input gates of e^50 and e^-50, repeated keys, keys of norm 0, a decay of e^-1000.
+
+  One key is repeated; head 0 keeps all for two thirds of the tokens and the last third
+  decays by e^-1000 a chunk. In row 0 the input gates are e^-50 but for a token of e^50,
+  and a third of the keys has norm 0.
+  """
+  _, (q, k, v, i, f), state = example(key, batch_size, length)
+  third = length // 3
+  k = jnp.broadcast_to(k[:, :1], k.shape).at[0, third : 2 * third].set(0.0)
+  i = i.at[0].set(-50.0).at[0, third + 1].set(50.0)
+  f = f.at[:, :, 0].set(0.0).at[:, 2 * third :].set(-1000.0 / max(third, 1))
+  return (), (q, k, v, i, f), state
