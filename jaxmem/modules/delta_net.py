@@ -15,7 +15,7 @@ from jaxmem.typing import Activations, Reset
 
 
 class DeltaNet(DeltaRule):
-  """A DeltaNet layer; D (2 H K + 2 H V + H) + 4 H (2 K + V) + V parameters.
+  """A DeltaNet layer; D (2 H K + 2 H V + H) + H (8 K + 4 V) + V parameters.
 
       from jaxmem.modules.delta_net import DeltaNet
       mixer = DeltaNet(d_model=64, num_heads=2)

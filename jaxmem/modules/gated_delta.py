@@ -11,7 +11,7 @@ from jaxmem.typing import Activations, Reset
 
 
 class GatedDelta(DeltaRule):
-  """A Gated DeltaNet layer; D (2 H K + 3 H V + 2 H) + 4 H (2 K + V) + V parameters.
+  """A Gated DeltaNet layer; D (2 H K + 3 H V + 2 H) + H (8 K + 4 V + 2) + V parameters.
 
       from jaxmem.modules.gated_delta import GatedDelta
       mixer = GatedDelta(d_model=64, num_heads=2)

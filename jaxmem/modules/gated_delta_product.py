@@ -13,7 +13,7 @@ from jaxmem.typing import Activations, Reset
 class GatedDeltaProduct(DeltaRule):
   """A Gated DeltaProduct layer; N times the k, v and beta of Gated DeltaNet.
 
-  D ((N + 1) H K + (N + 2) H V + (N + 1) H) + 4 (H K + N H (K + V)) + V parameters.
+  D H ((N + 1) K + (N + 2) V + N + 1) + 4 H (K + N (K + V)) + 2 H + V parameters.
 
       from jaxmem.modules.gated_delta_product import GatedDeltaProduct
       mixer = GatedDeltaProduct(d_model=64, num_heads=2, num_writes=3)
