@@ -1,0 +1,18 @@
+"""Every op against a peer that nobody here wrote, with all gradients, in float32.
+
+A family of memories a file; each file's `CASES` is found by name.
+"""
+
+import importlib
+import pkgutil
+
+from .harness import Case
+
+
+def cases() -> list[Case]:
+  """The cases of all files, in the order of their names."""
+  found = []
+  for info in pkgutil.iter_modules(__path__):
+    if info.name not in ("harness", "__main__"):
+      found += importlib.import_module(f"{__name__}.{info.name}").CASES
+  return found

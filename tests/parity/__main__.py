@@ -1,0 +1,48 @@
+"""Asks the installed peers anew: python -m tests.parity [OP ...] > results/parity.md
+
+Writes `golden/` for every peer that is installed, and prints the errors of all.
+"""
+
+import importlib
+import importlib.metadata
+import sys
+
+from . import cases
+from .harness import KINDS, ask, measure
+
+PACKAGES = (
+  "jax", "torch", "transformers", "flash-linear-attention", "accelerated-scan",
+  "recurrentgemma",
+)  # fmt: skip
+
+
+def _row(cells) -> str:
+  return "| " + " | ".join(cells) + " |"
+
+
+def main(names: list[str]) -> None:
+  """Prints the worst relative error of every op, form and quantity."""
+  installed = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
+  known = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES if p in installed]
+  print("# Parity with other people's code\n")
+  print("Worst |ours - theirs| over the largest |theirs|, float32, CPU. Written by")
+  print("`python -m tests.parity`. Peers: " + ", ".join(known) + ".")
+  print("For attention the final state is the log of the softmax's denominator.\n")
+  print(_row(["op", "form", "peer", *KINDS]))
+  print(_row(["---"] * (3 + len(KINDS))))
+  for case in cases():
+    if names and case.op not in names:
+      continue
+    try:
+      importlib.import_module(case.module)
+      ask(case)
+    except ImportError as error:
+      print(f"{case.op}: kept the old answers of {case.peer}: {error}", file=sys.stderr)
+    for form in case.forms:
+      errors = measure(case, form)
+      cells = [f"{errors[kind][0]:.1e}" if kind in errors else "" for kind in KINDS]
+      print(_row([case.op, form, case.peer, *cells]), flush=True)
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])
