@@ -1,6 +1,6 @@
 """A matrix whose transition is diagonal plus low rank: RWKV-7's memory.
 
-The gated delta rule is the setting a_t = k_t, b_t = -beta_t exp(g_t) k_t with writes
+The gated delta rule is the setting a_t = exp(g_t) k_t, b_t = -beta_t k_t with writes
 beta_t k_t v_t^T. It keeps its own op: there both low-rank terms have the left factor
 k_t, which halves the products of tokens with tokens and leaves one write, not two.
 
