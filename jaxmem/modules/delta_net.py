@@ -1,9 +1,8 @@
 """DeltaNet: short convolutions, the delta rule without decay, a norm.
 
-The gated delta rule at g = 0: it shares that op.
-
 Source: Yang et al. 2024, arXiv:2406.06484, section 3.3 and figure 2; the rule from
-Schlag, Irie and Schmidhuber 2021, arXiv:2102.11174.
+Schlag, Irie and Schmidhuber 2021, arXiv:2102.11174. It is the gated delta rule at g = 0
+and shares that op.
 """
 
 import jax.numpy as jnp

@@ -1,9 +1,8 @@
 """RWKV-7's time mixing: token shift, a diagonal plus low rank transition, a bonus.
 
-The value residual, which mixes the values of later layers with those of the first, ties
-layers together; one mixer cannot, so every layer here is what the first is there.
-
-Source: Peng et al. 2025, arXiv:2503.14456, section 4 and figure 1.
+Source: Peng et al. 2025, arXiv:2503.14456, section 4 and figure 1. Its value residual is
+left out: it mixes the values of later layers with those of the first, which one mixer
+cannot; every layer here is what the first is there.
 """
 
 import math
@@ -177,7 +176,7 @@ class RWKV7(nn.Module):
     return State(shift, dplr.init_state(batch_size, self.num_heads, size, size))
 
   def state_axes(self) -> State:
-    shift = short_conv.State(("batch", None, "embed"))
+    shift = short_conv.State(("batch", None, "heads"))
     return State(shift, dplr.State(("batch", "heads", "key", "value")))
 
 
