@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxmem.errors import RunError
+from jaxmem.fingerprints import fingerprints, kinds
 
 # Raised when the layout of a checkpoint changes in a way that older code cannot read.
 FORMAT = 1
@@ -43,39 +42,6 @@ class Restored:
   state: Any
   data: dict[str, Any]
   set_aside: dict[int, str]
-
-
-@jax.jit
-def _fingerprints(tree: Any) -> Any:
-  """Two odd-weighted sums of a leaf's 32-bit words, modulo 2^32.
-
-  Integer sums are exact in any order, so the value does not depend on the mesh; a
-  single changed word always changes it, since its weight is odd.
-  """
-
-  def one(x):
-    if x.dtype == jnp.bool_:
-      x = x.astype(jnp.uint8)
-    word = {1: jnp.uint8, 2: jnp.uint16}.get(x.dtype.itemsize, jnp.uint32)
-    u = jax.lax.bitcast_convert_type(x, word).astype(jnp.uint32).reshape(-1)
-    i = jax.lax.iota(jnp.uint32, u.size)
-    weights = (2 * i + 1, (i * jnp.uint32(2654435761)) | 1)
-    return jnp.stack([jnp.sum(u * w, dtype=jnp.uint32) for w in weights])
-
-  return jax.tree.map(one, tree)
-
-
-def fingerprints(tree: Any) -> dict[str, list[int]]:
-  """Path of a leaf -> its fingerprint, the same on any mesh."""
-  leaves = jax.tree_util.tree_leaves_with_path(_fingerprints(tree))
-  return {jax.tree_util.keystr(k): [int(n) for n in np.asarray(v)] for k, v in leaves}
-
-
-def _kinds(tree: Any) -> dict[str, str]:
-  """Path of a leaf -> its dtype and shape, such as "float32[2, 3]"."""
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  show = lambda a: f"{np.dtype(a.dtype)}{list(a.shape)}"
-  return {jax.tree_util.keystr(k): show(a) for k, a in leaves}
 
 
 class Checkpoints:
@@ -127,11 +93,11 @@ class Checkpoints:
     """
     integrity = {
       "format": FORMAT,
-      "kinds": _kinds(state),
+      "kinds": kinds(state),
       "fingerprints": fingerprints(state),
     }
     args = ocp.args.Composite(
-      state=ocp.args.StandardSave(state),
+      state=ocp.args.StandardSave(_present(state)),
       data=ocp.args.JsonSave(data),
       meta=ocp.args.JsonSave(meta),
       integrity=ocp.args.JsonSave(integrity),
@@ -197,12 +163,14 @@ class Checkpoints:
         f"step {step} has format {head.integrity['format']}, this jaxmem reads up to "
         f"{FORMAT}: install a newer one"
       )
-    _compare(step, head.integrity["kinds"], _kinds(target))
-    state = self._restore(step, state=_restore_args(target, only)).state
+    _compare(step, head.integrity["kinds"], kinds(target))
+    state = self._restore(step, state=_restore_args(_present(target), only)).state
     want = head.integrity["fingerprints"]
     if only:
-      state, prefix = getattr(state, only), f".{only}"
+      state, prefix = state[only], f".{only}"
       want = {k[len(prefix) :]: v for k, v in want.items() if k.startswith(prefix)}
+    elif isinstance(state, dict):
+      state = target._replace(**state)
     got = fingerprints(state)
     bad = sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k))
     if bad:
@@ -275,13 +243,22 @@ class _Errors:
       ) from error
 
 
+def _present(tree: Any) -> Any:
+  """A NamedTuple as a dict of the fields that hold something; another tree as it is.
+
+  Orbax compares empty fields too, and a field that was added later would be one.
+  """
+  if not hasattr(tree, "_asdict"):
+    return tree
+  return {name: a for name, a in tree._asdict().items() if jax.tree.leaves(a)}
+
+
 def _restore_args(target: Any, only: str) -> Any:
   """What Orbax is asked for: all of the target, or one field of it."""
   if not only:
     return ocp.args.StandardRestore(target)
   skip = lambda tree: jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
-  others = {n: skip(getattr(target, n)) for n in target._fields if n != only}
-  part = target._replace(**others)
+  part = {name: a if name == only else skip(a) for name, a in target.items()}
   place = lambda a: (
     ocp.RestoreArgs()
     if a is ocp.PLACEHOLDER
@@ -296,13 +273,19 @@ def _first_line(error: BaseException) -> str:
 
 def _compare(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
   """Raises if shapes or dtypes differ: Orbax itself would cast without a word."""
-  for key in sorted(wanted.keys() | saved.keys()):
-    if wanted.get(key) != saved.get(key):
-      raise CheckpointError(
-        f"step {step} does not fit the config: {key} is "
-        f"{saved.get(key, 'nothing')} in the checkpoint and "
-        f"{wanted.get(key, 'nothing')} in the config"
-      )
+  bad = [
+    k for k in sorted(wanted.keys() | saved.keys()) if wanted.get(k) != saved.get(k)
+  ]
+  if bad:
+    lines = [
+      f"{key} is {saved.get(key, 'nothing')} in the checkpoint and "
+      f"{wanted.get(key, 'nothing')} in the config"
+      for key in bad
+    ]
+    rest = f"; and {len(bad) - 20} more" if len(bad) > 20 else ""
+    raise CheckpointError(
+      f"step {step} does not fit the config: {'; '.join(lines[:20])}{rest}"
+    )
 
 
 def read_meta(directory: Path) -> dict[str, Any]:

@@ -53,6 +53,9 @@ class OptimConfig:
     clip_norm: gradients of a larger global norm are scaled down to it; > 0.
     accumulate: parts of the batch that are computed one after the other, with the
       same result as all at once; divides the batch size.
+    ema: decay of a moving average of the parameters, in [0, 1); 0 keeps none. It begins
+      as (1 + step) / (10 + step). Where there is one, it is what is scored and what
+      `generate` and `eval` use.
   """
 
   learning_rate: float = 3e-3
@@ -63,6 +66,23 @@ class OptimConfig:
   beta2: float = 0.95
   clip_norm: float = 1.0
   accumulate: int = 1
+  ema: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationConfig:
+  """Held-out scores while the run goes.
+
+  Attributes:
+    every: steps between scores; 0 scores only at the end. The state with the best score
+      is kept in `best/`, beside the latest in `checkpoints/`.
+    num_bytes: of held-out text, read with the memory carried.
+    patience: so many scores in a row without a better one end the run; 0 never does.
+  """
+
+  every: int = 0
+  num_bytes: int = 65_536
+  patience: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +94,7 @@ class Config:
       dtype "auto" is float32 on CPU, bfloat16 elsewhere.
     data: what is read.
     optim: how parameters move.
+    validation: when held-out text is scored, and what follows.
     mesh: where it runs.
     steps: updates of the parameters.
     carry_memory: a lane's memory goes on from step to step (truncated backpropagation
@@ -91,6 +112,7 @@ class Config:
   model: LMConfig = LMConfig(vocab_size=0, dtype="auto")
   data: DataConfig = DataConfig()
   optim: OptimConfig = OptimConfig()
+  validation: ValidationConfig = ValidationConfig()
   mesh: MeshConfig = MeshConfig()
   steps: int = 500
   carry_memory: bool = True
@@ -106,7 +128,8 @@ class Config:
 # What may differ when a run goes on: how long, how it is shown, where it runs.
 MAY_CHANGE = (
   "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
-  "stop_after_skips", "mesh", "data.data_dir", "model.remat", "model.loss_chunk",
+  "stop_after_skips", "mesh", "validation.patience", "data.data_dir", "model.remat",
+  "model.loss_chunk",
 )  # fmt: skip
 
 _AT_LEAST = {
@@ -114,10 +137,11 @@ _AT_LEAST = {
   "sample_bytes": 0, "stop_after_skips": 1, "seed": 0, "data.segment_length": 1,
   "data.batch_size": 1, "optim.accumulate": 1, "optim.warmup_steps": 0,
   "optim.weight_decay": 0, "model.d_model": 1, "model.d_ff": 0, "model.num_groups": 1,
-  "model.vocab_size": 0, "model.loss_chunk": 1,
+  "model.vocab_size": 0, "model.loss_chunk": 1, "validation.every": 0,
+  "validation.num_bytes": 1, "validation.patience": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("optim.learning_rate", "optim.clip_norm")
-_BELOW_ONE = ("model.dropout", "optim.beta1", "optim.beta2")
+_BELOW_ONE = ("model.dropout", "optim.beta1", "optim.beta2", "optim.ema")
 
 
 def check(config: Config) -> None:
@@ -145,6 +169,11 @@ def check(config: Config) -> None:
     raise ConfigError(
       f"data.batch_size {config.data.batch_size} does not divide into "
       f"optim.accumulate {config.optim.accumulate} parts"
+    )
+  if config.validation.patience and not config.validation.every:
+    raise ConfigError(
+      f"validation.patience is {config.validation.patience} and validation.every is 0: "
+      "set how many steps lie between scores"
     )
   if config.model.dtype not in ("auto", "float32", "bfloat16"):
     raise ConfigError(

@@ -1,7 +1,7 @@
 """A trained model from its checkpoint alone."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,10 @@ from jaxmem.models.lm import LM
 from jaxmem.parallel import mesh as meshes
 from jaxmem.program import Program, resolve
 
+# The latest checkpoint, or the one with the best held-out score: --checkpoint.
+Which = Literal["last", "best"]
+_DIRECTORY = {"last": "checkpoints", "best": "best"}
+
 
 class Loaded(NamedTuple):
   """A run that can be asked.
@@ -23,7 +27,8 @@ class Loaded(NamedTuple):
   Attributes:
     config: of the run, resolved.
     model: the language model.
-    params: its parameters, on the default device.
+    params: its parameters, or their moving average where the run keeps one, on the
+      default device.
     tokenizer: text to ids and back.
     step: of the checkpoint.
   """
@@ -35,22 +40,23 @@ class Loaded(NamedTuple):
   step: int
 
 
-def load_config(workdir: Path) -> Config:
-  """The config of the run in `workdir`, from its newest checkpoint; no device work.
+def load_config(workdir: Path, which: Which = "last") -> Config:
+  """The config of the run in `workdir`, from its checkpoint; no device work.
 
   Raises:
     UserError: if there is no checkpoint.
   """
   try:
-    meta = read_meta(workdir.absolute() / "checkpoints")
+    meta = read_meta(workdir.absolute() / _DIRECTORY[which])
   except CheckpointError as error:
     raise UserError(
-      f"no checkpoint of a run in {workdir}: give the --workdir of `jaxmem train`"
+      f"no checkpoint of a run in {workdir / _DIRECTORY[which]}: give the --workdir of "
+      "`jaxmem train`; only a run with --validation.every has a best one"
     ) from error
   return resolve(configs.from_json(meta["config"]))
 
 
-def load_model(workdir: Path) -> Loaded:
+def load_model(workdir: Path, which: Which = "last") -> Loaded:
   """The newest checkpoint that is whole, its parameters verified.
 
   The directory is only read, so the run may be going on: nothing in it is made, moved
@@ -59,16 +65,20 @@ def load_model(workdir: Path) -> Loaded:
       loaded = load_model(Path("runs/quickstart"))
       logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
 
+  Args:
+    workdir: of the run.
+    which: "last", or "best" on held-out text.
+
   Raises:
     UserError: if there is no checkpoint.
     CheckpointError: if none is whole.
   """
-  config = load_config(workdir)
+  config = load_config(workdir, which)
   mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
   program = Program(config, mesh)
-  directory = workdir.absolute() / "checkpoints"
+  directory = workdir.absolute() / _DIRECTORY[which]
   with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
-    restored = checkpoints.restore(program.target(), only="params")
+    restored = checkpoints.restore(program.target(), only=program.weights)
   # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
   # jnp.zeros has another placement than what comes back, and is compiled for twice
   params = jax.tree.map(jnp.asarray, jax.device_get(restored.state))

@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from jaxmem.errors import RunError
+
 
 class Log:
   """Scalars of a run to `metrics.jsonl` and TensorBoard, row ids to `ledger.jsonl`.
@@ -35,7 +37,7 @@ class Log:
     """One line of numbers of a step."""
     if not self._primary:
       return
-    self._metrics.write(json.dumps({"step": step, **values}) + "\n")
+    _write(self._metrics, {"step": step, **values})
     if self._board is None:
       return
     try:
@@ -49,7 +51,7 @@ class Log:
     """The ids of the rows that a step read."""
     if self._primary:
       first, last = int(rows[0]), int(rows[-1])
-      self._ledger.write(json.dumps({"step": step, "rows": [first, last]}) + "\n")
+      _write(self._ledger, {"step": step, "rows": [first, last]})
 
   def close(self) -> None:
     """Closes the files."""
@@ -58,6 +60,16 @@ class Log:
       self._ledger.close()
     if self._board is not None:
       self._board.close()
+
+
+def _write(file: Any, line: dict[str, Any]) -> None:
+  try:
+    file.write(json.dumps(line) + "\n")
+  except OSError as error:
+    raise RunError(
+      f"cannot write {file.name}: {error.strerror}; checkpoints are intact: free "
+      "space, then run the same command"
+    ) from error
 
 
 class Progress:

@@ -13,12 +13,15 @@ from jaxmem.config import Config, ConfigError
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
 from jaxmem.parallel import mesh as meshes
+from jaxmem.validation import none_yet
 
 
 class TrainState(NamedTuple):
   """All that a step changes, and the key.
 
-  `rng` is the data of a key that stays as it is; a step folds its number into it.
+  `rng` is the data of a key that stays as it is; a step folds its number into it. `ema`
+  is the moving average of the parameters and `best` the best held-out score, each ()
+  where the config has none.
   """
 
   step: jax.Array
@@ -26,6 +29,8 @@ class TrainState(NamedTuple):
   opt_state: Any
   memory: Any
   rng: jax.Array
+  ema: Any = ()
+  best: Any = ()
 
 
 def resolve(config: Config) -> Config:
@@ -101,6 +106,8 @@ class Program:
       ),
       memory=meshes.shardings(mesh, self.model.state_axes(), self.shapes.memory),
       rng=one,
+      ema=params if config.optim.ema else (),
+      best=jax.tree.map(lambda _: one, self.shapes.best),
     )
     self.batch_sharding = meshes.batch_sharding(mesh)
     self._compiled = jax.jit(
@@ -122,6 +129,11 @@ class Program:
     struct = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)
     return jax.tree.map(struct, self.shapes, self.shardings)
 
+  @property
+  def weights(self) -> str:
+    """The field of the state that is scored and used: "params" or "ema"."""
+    return "ema" if self.config.optim.ema else "params"
+
   def put(self, batch: data.lanes.Batch) -> dict[str, jax.Array]:
     """This process's rows of a batch, as arrays over all devices."""
     place = jax.make_array_from_process_local_data
@@ -135,8 +147,15 @@ class Program:
     init, rng = jax.random.split(key)
     params = meshes.unboxed(self.model.init(init, tokens, memory)["params"])
     opt_state = self.optimizer.init(params)
-    rng = jax.random.key_data(rng)
-    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, memory, rng)
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      opt_state=opt_state,
+      memory=memory,
+      rng=jax.random.key_data(rng),
+      ema=params if self.config.optim.ema else (),
+      best=none_yet() if self.config.validation.every else (),
+    )
 
   def _step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
     """One update; a step whose loss or gradient is not finite changes nothing but the
@@ -154,11 +173,23 @@ class Program:
       updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     good = jnp.isfinite(nats) & jnp.isfinite(norm)
-    new = (params, opt_state, jax.lax.stop_gradient(memory))
-    old = (state.params, state.opt_state, state.memory)
-    kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old)
+    new = state._replace(
+      params=params,
+      opt_state=opt_state,
+      memory=jax.lax.stop_gradient(memory),
+      ema=self._average(state, params),
+    )
+    kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
     metrics = {"loss": nats / count, "grad_norm": norm, "skipped": ~good}
-    return TrainState(state.step + 1, *kept, state.rng), metrics
+    return kept._replace(step=state.step + 1), metrics
+
+  def _average(self, state: TrainState, params: Any) -> Any:
+    """The moving average of the parameters; early on it forgets sooner."""
+    if not self.config.optim.ema:
+      return ()
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(self.config.optim.ema, (1 + step) / (10 + step))
+    return optax.incremental_update(params, state.ema, 1 - decay)
 
   def _gradients(self, params, memory, batch, rng):
     """The gradient of the summed loss, in `accumulate` parts of the rows."""

@@ -5,12 +5,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jaxmem.config import Config
-from jaxmem.data import Corpus
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.evals import bits_per_byte, plots
+from jaxmem.evals.heldout import HeldOut
 from jaxmem.generate import Writer
 from jaxmem.models.lm import LM
 from jaxmem.sampling import Sampling
@@ -26,7 +24,7 @@ def write(
   config: Config,
   model: LM,
   params: Any,
-  corpus: Corpus,
+  heldout: HeldOut,
   tokenizer: Tokenizer,
   workdir: Path,
 ) -> None:
@@ -36,19 +34,19 @@ def write(
   `gain_by_segment.png` and `sample.txt` to `workdir`.
   """
   lines, numbers, files = [], {}, ["config.json", "metrics.jsonl", "ledger.jsonl"]
-  heldout = None
+  carried = None
   if config.eval_bytes:
     print(
       f"scoring {config.eval_bytes:,} bytes of held-out text, three ways", flush=True
     )
-    scores = _score(config, model, params, corpus, tokenizer)
+    scores = heldout.score(params, config.eval_bytes)
     bits, packed = scores.bits_per_byte(), bits_per_byte.compressors(scores.texts)
-    heldout = bits["carried"]
+    carried = bits["carried"]
     numbers = _numbers(scores, bits, packed, config.data.segment_length)
     lines += _table(scores, bits, packed, config.data.segment_length)
     files += _pictures(scores, config.data.segment_length, workdir)
   files += [
-    plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", heldout).name
+    plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried).name
   ]
   if config.sample_bytes:
     text = _sample(config, model, params, tokenizer)
@@ -60,18 +58,6 @@ def write(
   print("\n".join(lines), flush=True)
   (workdir / "report.md").write_text("\n".join(lines) + "\n")
   (workdir / "report.json").write_text(json.dumps(numbers, indent=2) + "\n")
-
-
-def _score(config, model, params, corpus, tokenizer) -> bits_per_byte.Scores:
-  apply = jax.jit(
-    lambda params, *args: model.apply({"params": params}, *args, method="losses")
-  )
-  losses = lambda tokens, targets, state, reset: apply(
-    params, tokens, targets, state, reset
-  )
-  documents = bits_per_byte.choose(corpus.heldout, config.eval_bytes)
-  segment = config.data.segment_length
-  return bits_per_byte.score(losses, model.init_state, documents, tokenizer, segment)
 
 
 def _numbers(scores, bits, packed, segment) -> dict[str, Any]:

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 from jaxmem import config as configs
-from jaxmem.checkpoint import fingerprints
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
+from jaxmem.fingerprints import fingerprints
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
 from jaxmem.typing import State

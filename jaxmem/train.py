@@ -6,9 +6,9 @@ moment and any number of times, has bitwise the state of one that was not.
 """
 
 import contextlib
-import functools
-import signal
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,12 +18,17 @@ from jaxmem import data, report
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
+from jaxmem.evals.heldout import HeldOut
 from jaxmem.lock import Lock
 from jaxmem.logs import Log, Progress
 from jaxmem.models.lm import num_params
 from jaxmem.modules import pattern
+from jaxmem.parallel import distributed
 from jaxmem.parallel import mesh as meshes
-from jaxmem.program import Program, resolve
+from jaxmem.parallel.distributed import say
+from jaxmem.program import Program, TrainState, resolve
+from jaxmem.stop import Stop
+from jaxmem.validation import Validation
 
 # Exit code of a run that was asked to stop and can go on: the same command resumes it.
 EXIT_STOPPED = 75
@@ -31,28 +36,6 @@ EXIT_STOPPED = 75
 
 class TrainingError(RunError):
   """The run cannot go on; the last checkpoint is good."""
-
-
-class Stop:
-  """SIGTERM and Ctrl-C ask the loop to stop after the step; a second one kills."""
-
-  def __init__(self):
-    self.requested = None
-
-  def __enter__(self) -> "Stop":
-    self._old = {
-      s: signal.signal(s, self._ask) for s in (signal.SIGTERM, signal.SIGINT)
-    }
-    return self
-
-  def _ask(self, number, frame):
-    self.requested = signal.Signals(number).name
-    for each, old in self._old.items():
-      signal.signal(each, old)
-
-  def __exit__(self, *exception: object) -> None:
-    for each, old in self._old.items():
-      signal.signal(each, old)
 
 
 def train(config: Config, workdir: Path, resume: str = "auto") -> int:
@@ -81,66 +64,133 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   stream = data.TokenStream.from_corpus(corpus, tokenizer, "train")
   processes = (jax.process_index(), jax.process_count())
   lanes = data.Lanes(stream, c.batch_size, c.segment_length, config.seed, *processes)
+  heldout = HeldOut(program.model, corpus.heldout, tokenizer, c.segment_length)
 
-  primary = jax.process_index() == 0
   workdir = workdir.absolute()
   with contextlib.ExitStack() as stack:
-    if primary:
+    if distributed.primary():
       stack.enter_context(Lock(workdir))
-    checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
-    state, start = _first_state(program, checkpoints, lanes, resume)
-    if primary:
+    latest = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
+    best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
+    state, start = _first_state(program, latest, lanes, resume)
+    if distributed.primary():
       (workdir / "config.json").write_text(configs.to_json(config))
-      print(_introduction(config, program, stream, workdir), flush=True)
-    log = stack.enter_context(contextlib.closing(Log(workdir, primary)))
-    stop = stack.enter_context(Stop())
-    batches = stack.enter_context(data.batches(lanes, start))
-    save = functools.partial(_save, checkpoints, config, lanes)
-    state, step = _loop(
-      program, state, start, batches, log, checkpoints, save, stop, stream
+    say(_introduction(config, program, stream, workdir))
+    run = Run(
+      program=program,
+      lanes=lanes,
+      log=stack.enter_context(contextlib.closing(Log(workdir, distributed.primary()))),
+      latest=latest,
+      validation=Validation(config.validation, heldout, best),
+      stop=stack.enter_context(Stop()),
     )
-    if step not in checkpoints.steps():
-      save(step, state)
-    checkpoints.wait()
-    if step < config.steps:
-      if primary:
-        print(f"stopped by {stop.requested} at step {step}; the same command goes on")
+    state, step, ended = run.loop(state, start)
+    if step not in latest.steps():
+      run.save(latest, step, state)
+    latest.wait()
+    if not ended:
+      say(f"stopped by {run.stop.requested} at step {step}; the same command goes on")
       return EXIT_STOPPED
-  if primary:
-    report.write(config, program.model, state.params, corpus, tokenizer, workdir)
+    weights = getattr(state, program.weights)
+    if config.validation.every:
+      found = best.restore(program.target())
+      say(f"the best held-out score was at step {found.step}: that is reported")
+      weights = getattr(found.state, program.weights)
+    weights = distributed.local(weights)
+  if distributed.primary():
+    report.write(config, program.model, weights, heldout, tokenizer, workdir)
   return 0
 
 
-def _loop(program, state, start, batches, log, checkpoints, save, stop, stream):
-  """Steps until the end or a signal; returns the state and its number of steps."""
-  config = program.config
-  tokens = config.data.batch_size * config.data.segment_length
-  progress = Progress(start, config.steps, tokens, jax.process_index() == 0)
-  bits = 1 / stream.bytes_per_token / np.log(2)
-  step, skipped = start, 0
-  waiting: list[dict] = []
-  while step < config.steps and not stop.requested:
-    batch = next(batches)
-    log.rows(step, batch["rows"])
-    state, metrics = program.step(state, program.put(batch))
-    waiting.append(metrics)
-    step += 1
-    if step % config.log_every == 0 or step == config.steps:
-      fetched = jax.device_get(waiting)  # the only wait for the device
-      skipped = _count_skips(fetched, skipped, step, config)
-      numbers = {key: float(fetched[-1][key]) for key in ("loss", "grad_norm")}
-      good = [m["loss"] for m in fetched if not m["skipped"]]
-      numbers["loss"] = float(np.mean(good or [np.nan]))
-      numbers["bits_per_byte"] = numbers["loss"] * bits
-      numbers["skipped"] = sum(int(m["skipped"]) for m in fetched)
-      rate = progress.update(step, numbers["loss"], numbers["bits_per_byte"])
-      log.scalars(step, numbers | {"tokens_per_second": rate})
-      checkpoints.check()  # a full disk is said now, not at the end
-      waiting = []
-    if step % config.save_every == 0 and not skipped:
-      save(step, state)
-  progress.close()
-  return state, step
+@dataclasses.dataclass
+class Run:
+  """A run on its way: what the loop needs besides the state.
+
+  Attributes:
+    program: the compiled step.
+    lanes: the batches.
+    log: where numbers go.
+    latest: the checkpoints that the run goes on from.
+    validation: held-out scores, and the best checkpoint.
+    stop: whether somebody asked the run to stop.
+  """
+
+  program: Program
+  lanes: data.Lanes
+  log: Log
+  latest: Checkpoints
+  validation: Validation
+  stop: Stop
+
+  def loop(self, state: TrainState, start: int) -> tuple[TrainState, int, bool]:
+    """Steps until the end or a signal: the state, its step, whether it is the end."""
+    config, validation = self.program.config, self.validation
+    tokens = config.data.batch_size * config.data.segment_length
+    progress = Progress(start, config.steps, tokens, distributed.primary())
+    step, skipped, waiting = start, 0, []
+    enough = config.validation.every and validation.exhausted(state.best)
+    with contextlib.closing(data.batches(self.lanes, start)) as batches:
+      while step < config.steps and not enough:
+        batch = next(batches)
+        self.log.rows(step, batch["rows"])
+        state, metrics = self.program.step(state, self.program.put(batch))
+        waiting.append(metrics)
+        step += 1
+        if step % config.log_every == 0 or step == config.steps:
+          fetched = jax.device_get(waiting)  # the only wait for the device
+          skipped = _count_skips(fetched, skipped, step, config)
+          self._report(step, fetched, progress)
+          waiting = []
+        if validation.due(step):
+          state = self._validate(step, state)
+          enough = validation.exhausted(state.best)
+        if step % config.save_every == 0 and not skipped:
+          self.save(self.latest, step, state)
+        if self.stop.after(step):
+          break
+    progress.close()
+    if enough:
+      say(
+        f"stopped early at step {step}: the last {config.validation.patience} scores "
+        "of held-out text were not better than one before"
+      )
+    return state, step, bool(enough) or step >= config.steps
+
+  def _report(self, step: int, fetched: list[dict], progress: Progress) -> None:
+    """The means of an interval, to the log and the terminal."""
+    good = [m["loss"] for m in fetched if not m["skipped"]]
+    loss = float(np.mean(good or [np.nan]))
+    bits = loss / self.lanes.stream.bytes_per_token / np.log(2)
+    rate = progress.update(step, loss, bits)
+    numbers = {
+      "loss": loss,
+      "grad_norm": float(fetched[-1]["grad_norm"]),
+      "bits_per_byte": bits,
+      "skipped": sum(int(m["skipped"]) for m in fetched),
+      "tokens_per_second": rate,
+    }
+    self.log.scalars(step, numbers)
+    self.latest.check()  # a full disk is said now, not at the end
+
+  def _validate(self, step: int, state: TrainState) -> TrainState:
+    """Scores held-out text; the state knows the result and is otherwise the same."""
+    bits = self.validation.score(getattr(state, self.program.weights))
+    best, better = self.validation.compare(bits, step, state.best)
+    best = jax.device_put(best, self.program.shardings.best)
+    state = state._replace(best=best)
+    if better:
+      self.validation.keep(step, lambda into: self.save(into, step, state))
+    self.log.scalars(step, {"heldout_bits_per_byte": float(bits)})
+    known = "the best so far" if better else f"best {float(best.bits_per_byte):.3f}"
+    say(f"step {step:>6}  held out {bits:.3f} bits/byte, {known}")
+    return state
+
+  def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
+    """Starts writing the state, the position in the data and the config."""
+    tokenizer, fingerprint = self.lanes.stream.tokenizer, self.lanes.fingerprint
+    position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
+    meta = {"config": configs.to_json(self.program.config), "jax": jax.__version__}
+    checkpoints.save(step, state, position, meta)
 
 
 def _count_skips(fetched: list[dict], before: int, step: int, config: Config) -> int:
@@ -154,7 +204,7 @@ def _count_skips(fetched: list[dict], before: int, step: int, config: Config) ->
     run = run + 1 if metrics["skipped"] else 0
     if metrics["skipped"]:
       at = step - len(fetched) + i
-      print(f"step {at}: loss or gradient not finite, skipped; rows in ledger.jsonl")
+      say(f"step {at}: loss or gradient not finite, skipped; rows in ledger.jsonl")
     if run >= config.stop_after_skips:
       raise TrainingError(
         f"{run} steps in a row had a loss or gradient that is not finite, the last one "
@@ -186,7 +236,7 @@ def _first_state(program, checkpoints, lanes, resume):
     )
   restored = checkpoints.restore(program.target())
   for step, why in restored.set_aside.items():
-    print(f"checkpoint of step {step} is damaged and was set aside: {why}", flush=True)
+    say(f"checkpoint of step {step} is damaged and was set aside: {why}")
   if restored.data["fingerprint"] != lanes.fingerprint:
     other = restored.data["tokenizer"] != lanes.stream.tokenizer
     what = f"tokenizer {program.config.data.tokenizer}" if other else "data"
@@ -195,15 +245,8 @@ def _first_state(program, checkpoints, lanes, resume):
       f"{lanes.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "
       "same files, or choose another --workdir"
     )
-  print(f"resumed from step {restored.step}", flush=True)
+  say(f"resumed from step {restored.step}")
   return restored.state, restored.step
-
-
-def _save(checkpoints, config, lanes, step, state):
-  tokenizer = lanes.stream.tokenizer
-  position = {"step": step, "fingerprint": lanes.fingerprint, "tokenizer": tokenizer}
-  meta = {"config": configs.to_json(config), "jax": jax.__version__}
-  checkpoints.save(step, state, position, meta)
 
 
 def _introduction(config: Config, program: Program, stream, workdir: Path) -> str:

@@ -1,6 +1,7 @@
 """Tiny runs for the tests: a corpus, a config file, a child process, a hash."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxmem import config as configs
+from jaxmem import data
 from jaxmem.checkpoint import Checkpoints
 from jaxmem.config import Config, DataConfig, MeshConfig, OptimConfig
 from jaxmem.models.lm import LMConfig
@@ -74,14 +76,15 @@ def environment(**changes: str) -> dict[str, str]:
   }
 
 
-def start(*arguments: str, **changes: str) -> subprocess.Popen:
-  """`jaxmem ARGUMENTS` as a child process."""
+def start(*arguments: str, before=None, **changes: str) -> subprocess.Popen:
+  """`jaxmem ARGUMENTS` as a child process, which calls `before` first."""
   return subprocess.Popen(
     [sys.executable, "-m", "jaxmem.cli", *map(str, arguments)],
     env=environment(**changes),
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
+    preexec_fn=before,
   )
 
 
@@ -97,11 +100,32 @@ def program(config: Config) -> Program:
   return Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
 
 
-def restored(config: Config, workdir: Path, program_: Program | None = None):
+def lanes(config: Config) -> data.Lanes:
+  """The batches of a run."""
+  corpus = data.prepare(config.data.source)
+  stream = data.TokenStream.from_corpus(
+    corpus, data.tokenizers.ByteTokenizer(), "train"
+  )
+  return data.Lanes(stream, config.data.batch_size, config.data.segment_length, 0)
+
+
+def restored(
+  config: Config,
+  workdir: Path,
+  program_: Program | None = None,
+  which: str = "checkpoints",
+):
   """The newest state of a run, on the first device."""
   target = (program_ or program(config)).target()
-  with Checkpoints(workdir / "checkpoints", keep=config.keep) as checkpoints:
+  with Checkpoints(workdir / which, keep=config.keep) as checkpoints:
     return checkpoints.restore(target)
+
+
+def scores(workdir: Path) -> dict[int, float]:
+  """Step -> held-out bits per byte, from the log of a run."""
+  lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+  key = "heldout_bits_per_byte"
+  return {line["step"]: line[key] for line in lines if key in line}
 
 
 def first_checkpoint(directory: Path) -> Path:

@@ -111,7 +111,13 @@ def test_equals_the_report_of_training(run, tmp_path, capsys):
   )
   documents = [(piece.name, piece.read(), True) for piece in sources.find(str(corpus))]
   scores = bits_per_byte.score(
-    apply, loaded.model.init_state, documents, loaded.tokenizer, 99999, 4, 128
+    apply,
+    loaded.model.init_state,
+    documents,
+    loaded.tokenizer,
+    99999,
+    rows=4,
+    length=128,
   )
   carried = scores.bits_per_byte()["carried"]
   assert numbers["bits_per_byte"] == pytest.approx(carried, rel=1e-4)

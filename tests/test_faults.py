@@ -140,11 +140,7 @@ def test_other_dtype_or_shape_is_refused_by_name(finished):
       checkpoints.restore(target._replace(params=jax.tree.map(narrow, target.params)))
 
 
-@pytest.mark.parametrize(
-  "number",
-  [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)],
-)
-def test_signal_saves_and_exits_with_its_code(finished, tmp_path, number):
+def test_signal_saves_and_exits_with_its_code(finished, tmp_path):
   _, path, config, program, states = finished
   run = tmp_path / "run"
   flags = ("--steps", "100000", "--save-every", "100000", "--log-every", "100000")
@@ -155,11 +151,11 @@ def test_signal_saves_and_exits_with_its_code(finished, tmp_path, number):
     assert child.poll() is None, child.communicate()
     time.sleep(0.01)
 
-  child.send_signal(number)
+  child.send_signal(signal.SIGTERM)
   out, err = child.communicate(timeout=120)
 
   assert child.returncode == train.EXIT_STOPPED, err
-  assert f"stopped by {number.name}" in out
+  assert "stopped by SIGTERM" in out
   saved = [int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdecimal()]
   lines = (run / "ledger.jsonl").read_text().splitlines()
   assert saved == [len(lines)]

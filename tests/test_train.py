@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import runs
 
-from jaxmem import data
-from jaxmem.config import OptimConfig
+from jaxmem.config import OptimConfig, ValidationConfig, to_json
 from jaxmem.parallel import mesh as meshes
 from jaxmem.program import Program, resolve
 
@@ -27,16 +26,8 @@ def _program(config, devices=1):
   return Program(resolve(config), meshes.make(config.mesh, jax.devices()[:devices]))
 
 
-def _lanes(config):
-  corpus = data.prepare(config.data.source)
-  stream = data.TokenStream.from_corpus(
-    corpus, data.tokenizers.ByteTokenizer(), "train"
-  )
-  return data.Lanes(stream, config.data.batch_size, config.data.segment_length, 0)
-
-
 def _steps(config, count, devices=1):
-  program, lanes = _program(config, devices), _lanes(config)
+  program, lanes = _program(config, devices), runs.lanes(config)
   state, losses = program.init(), []
   for step in range(count):
     state, metrics = program.step(state, program.put(lanes[step]))
@@ -66,7 +57,7 @@ def test_accumulated_parts_equal_the_whole_batch(corpus):
 
 def test_without_carrying_every_segment_starts_empty(corpus):
   config = runs.config(corpus, carry_memory=False)
-  program, lanes = _program(config), _lanes(config)
+  program, lanes = _program(config), runs.lanes(config)
   full = jax.tree.map(jnp.ones_like, program.init().memory)
 
   fresh, _ = program.step(program.init(), program.put(lanes[1]))
@@ -77,7 +68,7 @@ def test_without_carrying_every_segment_starts_empty(corpus):
 
 def test_carried_memory_changes_the_step(corpus):
   config = runs.config(corpus)
-  program, lanes = _program(config), _lanes(config)
+  program, lanes = _program(config), runs.lanes(config)
   full = jax.tree.map(jnp.ones_like, program.init().memory)
   batch = lanes[1] | {"reset": np.zeros_like(lanes[1]["reset"])}
 
@@ -89,7 +80,7 @@ def test_carried_memory_changes_the_step(corpus):
 
 def test_step_that_is_not_finite_changes_nothing(corpus):
   config = runs.config(corpus)
-  program, lanes = _program(config), _lanes(config)
+  program, lanes = _program(config), runs.lanes(config)
   before = program.init()
   kept = runs.digest(before._replace(step=0))
   batch = lanes[0] | {"weights": np.full_like(lanes[0]["weights"], np.nan)}
@@ -122,13 +113,23 @@ def _ledger(workdir):
 
 
 def test_kills_change_nothing(corpus, tmp_path):
-  """Bitwise the same state, and the same rows, after SIGKILL at seeded moments."""
-  text = (
-    f"model = dataclasses.replace(MODEL, dropout=0.1)\n"
-    f"config = config({str(corpus)!r}, model=model, steps=60, eval_bytes=0,"
-    " sample_bytes=0)\n"
+  """Bitwise the same latest and best state, rows and scores after seeded SIGKILLs.
+
+  With dropout, averaged weights and held-out scores on the way.
+  """
+  more = dict(
+    model=dataclasses.replace(runs.MODEL, dropout=0.1),
+    optim=OptimConfig(warmup_steps=2, ema=0.9),
+    validation=ValidationConfig(every=10, num_bytes=600, patience=9),
+    steps=60,
+    eval_bytes=0,
+    sample_bytes=0,
   )
-  path = runs.write_config(tmp_path / "tiny.py", "import dataclasses\n" + text)
+  config = runs.config(corpus, **more)
+  text = (
+    f"from jaxmem.config import from_json\nconfig = from_json({to_json(config)!r})\n"
+  )
+  path = runs.write_config(tmp_path / "tiny.py", text)
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   done = runs.call("train", path, "--workdir", whole)
   assert done.returncode == 0, done.stderr
@@ -147,11 +148,14 @@ def test_kills_change_nothing(corpus, tmp_path):
   done = runs.call("train", path, "--workdir", killed)
   assert done.returncode == 0, done.stderr
 
-  model = dataclasses.replace(runs.MODEL, dropout=0.1)
-  config = runs.config(corpus, model=model, steps=60)
-  a, b = (runs.restored(config, workdir) for workdir in (whole, killed))
-  assert a.step == b.step == 60
-  assert runs.digest(a.state) == runs.digest(b.state)
+  program = runs.program(config)
+  for which in ("checkpoints", "best"):
+    a, b = (runs.restored(config, w, program, which) for w in (whole, killed))
+    assert a.step == b.step
+    assert runs.digest(a.state) == runs.digest(b.state)
+  scores = runs.scores(whole)
+  assert scores == runs.scores(killed) and len(scores) == 6
+  assert a.step == min(scores, key=scores.get)
   rows = {line["step"]: line["rows"] for line in _ledger(whole)}
   again = _ledger(killed)
   assert all(rows[line["step"]] == line["rows"] for line in again)

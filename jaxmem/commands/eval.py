@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxmem.commands import require
 from jaxmem.errors import UserError
@@ -20,6 +20,7 @@ class Options:
 
   Attributes:
     workdir: of the run.
+    checkpoint: the last one, or the best on held-out text.
     text: a file, a directory, a glob, or stdlib; files are documents.
     rows: documents that are read at once.
     length: tokens of a call; changes the speed and the memory used, not the numbers.
@@ -27,6 +28,7 @@ class Options:
   """
 
   workdir: str = ""
+  checkpoint: Literal["last", "best"] = "last"
   text: str = ""
   rows: int = 1
   length: int = 4096
@@ -46,7 +48,7 @@ def main(argv: list[str]) -> int:
   from jaxmem.evals import stream
   from jaxmem.load import load_model
 
-  loaded = load_model(Path(given.workdir))
+  loaded = load_model(Path(given.workdir), given.checkpoint)
   apply = jax.jit(
     lambda params, *args: loaded.model.apply(
       {"params": params}, *args, method="losses"

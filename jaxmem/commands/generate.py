@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxmem.commands import require
 from jaxmem.errors import UserError
@@ -13,13 +13,14 @@ from jaxmem.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Goes on with prompts, from the newest checkpoint of a run, as a stream of text.
+  """Goes on with prompts, from the checkpoint of a run, as a stream of text.
 
   Several prompts are a batch, printed one after the other; each gives the text that it
   gives alone.
 
   Attributes:
     workdir: of the run.
+    checkpoint: the last one, or the best on held-out text.
     prompt: what is gone on with; may be given several times.
     prompt_file: a file that is one more prompt.
     temperature: of the draw, >= 0; 0 takes the likeliest token.
@@ -35,6 +36,7 @@ class Options:
   """
 
   workdir: str = ""
+  checkpoint: Literal["last", "best"] = "last"
   prompt: tuple[str, ...] = ()
   prompt_file: str = ""
   temperature: float = 1.0
@@ -61,7 +63,7 @@ def main(argv: list[str]) -> int:
   from jaxmem import session
   from jaxmem.load import load_model
 
-  loaded = load_model(Path(given.workdir))
+  loaded = load_model(Path(given.workdir), given.checkpoint)
   writer = _begin(given, prompts, loaded)
   begin = time.monotonic()
   first = writer.session.length.sum()

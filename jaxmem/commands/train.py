@@ -24,11 +24,19 @@ def main(argv: list[str]) -> int:
 
   @dataclasses.dataclass(frozen=True)
   class Options(type(base)):
-    """The experiment of the file, changed by flags."""
+    """The experiment of the file, changed by flags.
+
+    Attributes:
+      workdir: where the run is kept.
+      memory: replaces the recurrent memories of the pattern.
+      resume: goes on if there is a checkpoint, must go on, or must not.
+      distributed: one of several processes, see `jaxmem.parallel.distributed`.
+    """
 
     workdir: str = f"runs/{path.stem}"
     memory: str = ""
     resume: typing.Literal["auto", "must", "never"] = "auto"
+    distributed: bool = False
 
   fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
   with pattern_flags():
@@ -45,6 +53,10 @@ def main(argv: list[str]) -> int:
     model = dataclasses.replace(config.model, pattern=new)
     config = dataclasses.replace(config, model=model)
 
+  if given.distributed:
+    from jaxmem.parallel import distributed
+
+    distributed.initialize()
   from jaxmem.train import train
 
   return train(config, Path(given.workdir), given.resume)

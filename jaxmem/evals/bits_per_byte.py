@@ -140,10 +140,11 @@ def score(
   documents: list[tuple[str, bytes, bool]],
   tokenizer: Any,
   segment: int,
+  ways: tuple[str, ...] = WAYS,
   rows: int = 16,
   length: int = 512,
 ) -> Scores:
-  """Reads documents in all three ways.
+  """Reads documents in several ways.
 
   Args:
     losses: `(tokens, targets, state, reset) -> (nats [B, T], state)`, jitted.
@@ -151,6 +152,7 @@ def score(
     documents: see `choose`; only a whole one has an end to predict.
     tokenizer: text to ids.
     segment: tokens of a segment for the ways that forget.
+    ways: of `WAYS`.
     rows: of a batch.
     length: tokens of a call; the carried memory makes it free to choose.
 
@@ -164,7 +166,7 @@ def score(
   ]
   offsets = np.cumsum([0] + [len(d) - 1 for d in ids])
   bits = {}
-  for way in WAYS:
+  for way in ways:
     runs = []
     for tokens, offset in zip(ids, offsets[:-1], strict=True):
       for at, scored in pieces(tokens, segment, way):

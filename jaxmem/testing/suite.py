@@ -21,6 +21,7 @@ TITLES = {
   7: "shards don't matter",
   8: "transforms work",
   9: "numbers hold",
+  10: "saved = kept",
 }
 
 # Document borders: inside a chunk, on a chunk's border, on the first token of a call.

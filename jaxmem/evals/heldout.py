@@ -1,0 +1,38 @@
+"""The held-out text of a run, scored by its model: while it trains, and at the end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from jaxmem.evals import bits_per_byte
+from jaxmem.evals.bits_per_byte import WAYS, Scores
+
+
+class HeldOut:
+  """Held-out documents and the compiled model that scores them.
+
+  Scoring draws no random number and has a memory of its own: nothing of a training run
+  moves by it.
+  """
+
+  def __init__(
+    self, model: Any, documents: Sequence[Any], tokenizer: Any, segment: int
+  ):
+    """Args: the language model, documents with name and text, and T of a segment."""
+    self._model, self._documents = model, documents
+    self._tokenizer, self._segment = tokenizer, segment
+    self._losses = jax.jit(
+      lambda params, *args: model.apply({"params": params}, *args, method="losses")
+    )
+
+  def score(self, params: Any, num_bytes: int, ways: tuple[str, ...] = WAYS) -> Scores:
+    """The cost of a fixed choice of `num_bytes`, see `bits_per_byte.score`."""
+    return bits_per_byte.score(
+      lambda *args: self._losses(params, *args),
+      self._model.init_state,
+      bits_per_byte.choose(self._documents, num_bytes),
+      self._tokenizer,
+      self._segment,
+      ways,
+    )

@@ -1,0 +1,46 @@
+"""Asking a run to stop: by signal, and in agreement with all processes."""
+
+import os
+import signal
+
+from jaxmem.parallel import distributed
+
+
+class Stop:
+  """SIGTERM and Ctrl-C ask the loop to stop after its step; a second one kills.
+
+  With several processes JAX passes a SIGTERM to any one of them on to all, and they
+  agree on the step; Ctrl-C counts as one.
+  """
+
+  def __init__(self):
+    self.requested = None
+
+  def __enter__(self) -> "Stop":
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    if distributed.several():
+      numbers = (signal.SIGINT,)  # JAX itself listens to the other
+    self._old = {number: signal.signal(number, self._ask) for number in numbers}
+    return self
+
+  def _ask(self, number, frame):
+    self.requested = signal.Signals(number).name
+    self._restore()
+    if distributed.several():
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  def after(self, step: int) -> bool:
+    """Whether the run ends behind this step; every process calls it at every step."""
+    if not distributed.several():
+      return self.requested is not None
+    if distributed.reached_preemption(step):
+      self.requested = "SIGTERM"
+      return True
+    return False
+
+  def _restore(self):
+    for number, old in self._old.items():
+      signal.signal(number, old)
+
+  def __exit__(self, *exception: object) -> None:
+    self._restore()

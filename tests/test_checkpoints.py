@@ -1,0 +1,58 @@
+"""Law 10, old checkpoints, and what is never read from one."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import runs
+
+from jaxmem import modules
+from jaxmem.checkpoint import CheckpointError
+from jaxmem.load import load_model
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules.pattern import entry
+from jaxmem.testing import check_saved, example_of
+
+GOLDEN = Path(__file__).parent / "golden" / "run_of_format_1.tar.gz"
+DIGEST = "4e4b0ea493b7ae0a705a4f3219142034406da7a284ebaf71d1ffcd1b517480fe"
+
+
+@pytest.mark.parametrize("name", modules.names())
+def test_saved_is_kept(name, tmp_path):
+  """Law 10: the state of every memory, through a checkpoint."""
+  check_saved(modules.get(name).Mixer(d_model=8, **example_of(name)), tmp_path)
+
+
+@pytest.fixture
+def old_run(tmp_path):
+  with tarfile.open(GOLDEN) as archive:
+    archive.extractall(tmp_path / "run", filter="data")
+  return tmp_path / "run"
+
+
+def _old_config(root):
+  model = LMConfig(
+    vocab_size=0,
+    d_model=8,
+    d_ff=16,
+    pattern=(entry("rglru", num_heads=2),),
+    dtype="auto",
+  )
+  corpus = runs.write_corpus(root / "corpus")
+  return runs.config(corpus, model=model, steps=4, eval_bytes=0, sample_bytes=0)
+
+
+def test_checkpoint_of_the_first_format_is_restored_bit_for_bit(old_run, tmp_path):
+  restored = runs.restored(_old_config(tmp_path), old_run)
+
+  assert restored.step == 4 and not restored.set_aside
+  assert runs.digest(restored.state) == DIGEST
+  assert load_model(old_run).step == 4
+
+
+def test_checkpoint_of_a_later_format_is_refused(old_run, tmp_path):
+  path = old_run / "checkpoints" / "4" / "integrity" / "metadata"
+  path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+
+  with pytest.raises(CheckpointError, match="format 99.*reads up to.*install a newer"):
+    runs.restored(_old_config(tmp_path), old_run)
