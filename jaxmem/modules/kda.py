@@ -1,7 +1,7 @@
 """Kimi Delta Attention: the gated delta rule with one decay a channel.
 
-Source: Kimi Team 2025, arXiv:2510.26692, section 4 and eq. 10-11. It shares the op of
-Gated DeltaNet.
+Source: Kimi Team 2025, arXiv:2510.26692, section 4. It shares the op of Gated
+DeltaNet.
 """
 
 import jax

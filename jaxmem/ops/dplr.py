@@ -4,7 +4,7 @@ The gated delta rule is the setting a_t = exp(g_t) k_t, b_t = -beta_t k_t with w
 beta_t k_t v_t^T. It keeps its own op: there both low-rank terms have the left factor
 k_t, which halves the products of tokens with tokens and leaves one write, not two.
 
-Source: Peng et al. 2025, arXiv:2503.14456, eq. 17 (there in rows: S is our S^T); the
+Source: Peng et al. 2025, arXiv:2503.14456, section 4 (there in rows: S is our S^T); the
 chunk form after Yang et al. 2024, arXiv:2406.06484, section 3 (WY representation).
 """
 

@@ -1,6 +1,6 @@
 """The gated delta rule with several writes a token: a product of Householder steps.
 
-Source: Siems et al. 2025, arXiv:2502.10297, eq. 3-5.
+Source: Siems et al. 2025, arXiv:2502.10297, section 3.
 """
 
 import jax.numpy as jnp
