@@ -1,8 +1,8 @@
 """RWKV-7's time mixing: token shift, a diagonal plus low rank transition, a bonus.
 
-Source: Peng et al. 2025, arXiv:2503.14456, section 4. The value residual is left out: it
-mixes the values of later layers with those of the first, which one mixer cannot; every
-layer here is what the first is there.
+Source: Peng et al. 2025, arXiv:2503.14456, section 4. The value residual is left out:
+it mixes the values of later layers with those of the first, which one mixer cannot;
+every layer here is what the first is there.
 """
 
 import math

@@ -4,8 +4,8 @@ The gate is one number a head (Gated DeltaNet; 0 is DeltaNet) or one a key chann
 Delta Attention).
 
 Source: Yang, Kautz and Hatamizadeh 2024, arXiv:2412.06464, eq. 10; by channel Kimi Team
-2025, arXiv:2510.26692, section 3; the chunk form from Yang et al. 2024, arXiv:2406.06484,
-section 3 (WY representation).
+2025, arXiv:2510.26692, section 3; the chunk form from Yang et al. 2024,
+arXiv:2406.06484, section 3 (WY representation).
 """
 
 from typing import NamedTuple
