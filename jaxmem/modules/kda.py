@@ -27,6 +27,8 @@ class KDA(DeltaRule):
   Attributes: those of `DeltaRule`.
   """
 
+  chunk_size: int = 32  # a decay a channel makes products of tokens dearer
+
   @nn.compact
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
