@@ -17,7 +17,8 @@ def _by_channel(draw):
   def by_channel(key, batch_size, length):
     params, (q, k, v, g, beta), state = draw(key, batch_size, length)
     share = jax.random.uniform(key, (k.shape[-1],)).round(1).at[0].set(0.0)
-    return params, (q, k, v, g[..., None] * share, beta), state
+    g = jnp.where(share > 0, g[..., None] * share, 0)
+    return params, (q, k, v, g, beta), state
 
   return by_channel
 

@@ -180,7 +180,8 @@ def stress(key: Array, batch_size: int, length: int):
 
   Head 0 repeats one key exactly, head 1 with 10 % noise, b = -2 a (a reflection) and no
   decay; a third of row 0 has keys of norm 0, of row 1 keys a of norm 100 (b of norm
-  0.02); the last third of every row a decay of e^-1000 a chunk in half of the channels.
+  0.02); the last third of every row a decay of e^-1000 a chunk in half of the channels,
+  and of 0 at its first token.
   """
   _, (q, k, v, a, _, g), state = example(key, batch_size, length)
   same = jnp.broadcast_to(a[:, :1], a.shape)
@@ -193,5 +194,6 @@ def stress(key: Array, batch_size: int, length: int):
   a = a.at[1:, third : 2 * third].multiply(100.0)
   fast = jnp.where(jnp.arange(g.shape[-1]) % 2 == 0, -1000.0 / max(third, 1), 0.0)
   g = jnp.zeros_like(g).at[:, 2 * third :].set(fast)
-  b = b.at[:, 2 * third :].multiply(jnp.exp(fast))
+  g = g.at[:, 2 * third].set(-jnp.inf)
+  b = b * jnp.exp(g)
   return (), (q, k, v, a, b, g), state

@@ -174,7 +174,7 @@ def stress(key: Array, batch_size: int, length: int):
 
   Head 0 repeats one key exactly, head 1 with 10 % noise, beta |k|^2 = 2 and no decay;
   in the middle third keys have norm 0 in row 0 and 100 in the others; in the last third
-  of every row the decay is e^-1000 a chunk.
+  of every row the decay is e^-1000 a chunk, and 0 at its first token.
   """
   _, (q, k, v, _, _), state = example(key, batch_size, length)
   same = jnp.broadcast_to(k[:, :1], k.shape)
@@ -185,5 +185,6 @@ def stress(key: Array, batch_size: int, length: int):
   middle = slice(third, 2 * third)
   k = k.at[0, middle].set(0.0).at[1:, middle].multiply(100.0)
   g = jnp.zeros(k.shape[:3], k.dtype).at[:, 2 * third :].set(-1000.0 / max(third, 1))
+  g = g.at[:, 2 * third].set(-jnp.inf)
   beta = jnp.full_like(g, 2.0).at[1:, middle].divide(100.0**2)
   return (), (q, k, v, g, beta), state
