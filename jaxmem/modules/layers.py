@@ -128,6 +128,11 @@ def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
   return (wide * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
 
 
+def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+  """log A for A uniform in 1..16, as in Mamba-2."""
+  return jnp.log(jax.random.uniform(key, shape, dtype, minval=1.0, maxval=16.0))
+
+
 def step_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   """The softplus inverse of a time step log-uniform in 0.001..0.1, as in Mamba."""
   low, high = jnp.log(0.001), jnp.log(0.1)

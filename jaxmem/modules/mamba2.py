@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.modules.gated_delta import rate_init, step_init
-from jaxmem.modules.layers import ShortConv, dense, named
+from jaxmem.modules.layers import ShortConv, dense, named, rate_init, step_init
 from jaxmem.ops import gated_linear, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset

@@ -7,6 +7,7 @@ Source: Yang et al. 2023, arXiv:2312.06635, section 4.3 (secondary chunking), he
 halves; Dao and Gu 2024, arXiv:2405.21060, section 6 (one decay a head).
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ def within(g: Float[Array, "B *H C E"], reset: Reset | None) -> Decay:
   """The decays of a chunk whose queries read after their own token's write.
 
   Args:
-    g: log decay <= 0, finite, in the state's dtype; E is K, or 1 for one a head.
+    g: log decay <= 0, in the state's dtype; E is K, or 1 for one a head.
     reset: [B, C], True on the first token of a document.
   """
   rows, size = g.shape[0], g.shape[-2]
@@ -45,6 +46,8 @@ def within(g: Float[Array, "B *H C E"], reset: Reset | None) -> Decay:
   if reset is not None:
     document = scan.documents(reset)
   document = document.reshape(rows, *[1] * (g.ndim - 3), size)
+  # exp of less is 0 anyway, and larger sums would round what other tokens add to them
+  g = jnp.maximum(g, math.log(jnp.finfo(g.dtype).tiny) - 1)
   # sums by document, not one cumulated sum: other documents get gradients of exactly 0
   mask = seen(document).astype(g.dtype)
   total = jnp.einsum("...ij,...je->...ie", mask, g, precision=jax.lax.Precision.HIGHEST)

@@ -1,7 +1,11 @@
 """The gated delta rule: a matrix that forgets by a gate and corrects what it holds.
 
-Source: Yang, Kautz and Hatamizadeh 2024, arXiv:2412.06464, eq. 10; the chunk form from
-Yang et al. 2024, arXiv:2406.06484, section 3 (WY representation).
+The gate is one number a head (Gated DeltaNet; 0 is DeltaNet) or one a key channel (Kimi
+Delta Attention).
+
+Source: Yang, Kautz and Hatamizadeh 2024, arXiv:2412.06464, eq. 10; by channel Kimi Team
+2025, arXiv:2510.26692, section 3; the chunk form from Yang et al. 2024,
+arXiv:2406.06484, section 3 (WY representation).
 """
 
 from typing import NamedTuple
@@ -10,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import scan
+from jaxmem.ops import decay, scan
 from jaxmem.ops.precision import einsum
 from jaxmem.ops.triangular import unit_lower_inverse
 from jaxmem.typing import Reset
@@ -23,14 +27,14 @@ Inputs_t = tuple[
   Float[Array, "B H K"],
   Float[Array, "B H K"],
   Float[Array, "B H V"],
-  Float[Array, "B H"],
+  Float[Array, "B H *E"],
   Float[Array, "B H"],
 ]
 Inputs = tuple[
   Float[Array, "B T H K"],
   Float[Array, "B T H K"],
   Float[Array, "B T H V"],
-  Float[Array, "B T H"],
+  Float[Array, "B T H *E"],
   Float[Array, "B T H"],
 ]
 
@@ -55,13 +59,14 @@ def step(
 
       S' = exp(g_t) S_{t-1},  S_t = S' + k_t beta_t (v_t - S'^T k_t)^T,  y_t = S_t^T q_t
 
-  which is S_t = alpha_t (I - beta_t k_t k_t^T) S_{t-1} + beta_t k_t v_t^T.
+  which is S_t = (I - beta_t k_t k_t^T) Diag(alpha_t) S_{t-1} + beta_t k_t v_t^T.
   Cost: 3 K V multiplies a head.
 
   Args:
     params: none.
     inputs_t: q (scale it by K^-0.5 before); k (of norm <= 1, or the memory can grow);
-      v; g = log alpha <= 0 (0 keeps all); and the write strength beta in [0, 2].
+      v; g = log alpha <= 0 (0 keeps all), [B, H] or, a key channel, [B, H, K]; and the
+      write strength beta in [0, 2].
     state: what is remembered.
 
   Returns:
@@ -69,7 +74,8 @@ def step(
   """
   dtype = state.s.dtype
   q, k, v, g, beta = (a.astype(dtype) for a in inputs_t)
-  s = jnp.exp(g)[..., None, None] * state.s
+  # one decay a head, or one a channel: both stand over [B, H, K, V]
+  s = jnp.exp(g).reshape(*k.shape[:2], -1, 1) * state.s
   error = v - jnp.einsum("bhk,bhkv->bhv", k, s)
   s = s + k[..., None] * (beta[..., None] * error)[..., None, :]
   y = jnp.einsum("bhk,bhkv->bhv", q, s)
@@ -87,16 +93,17 @@ def chunk(
   """All tokens, chunk by chunk, by matrix products.
 
   With G the sum of g over the chunk's tokens of the same document so far, and
-  D_ij = exp(G_i - G_j) for j <= i in one document (else 0):
+  (q, k)_ij = sum_c q_ic exp(G_ic - G_jc) k_jc for j <= i in one document (else 0):
 
-      X = (I + tril(beta_i (k_i . k_j) D_ij, -1))^{-1}
-      E = X beta (v - exp(G) k S)
-      y = exp(G) q S + (q k^T * D) E,   S' = exp(G_C) S + (D_C k)^T E
+      X = (I + tril(beta (k, k), -1))^{-1}
+      E = X beta (v - (exp(G) k) S)
+      y = (exp(G) q) S + (q, k) E,   S' = exp(G_C) S + (exp(G_C - G) k)^T E
 
   Equal to `step` scanned over time. T/C sequential steps, each C^2 (2 K + 2 V) +
-  3 C K V + C^3/3 multiplies a head; the chunk is computed again in the reverse pass,
-  which keeps one state a chunk. Sums, decays and the solve are in the state's dtype;
-  matrix products take operands in the dtype of v.
+  3 C K V + C^3/3 multiplies a head, and C K log2 C exponentials where the gate is one a
+  channel; the chunk is computed again in the reverse pass, which keeps one state a
+  chunk. Sums, decays and the solve are in the state's dtype; matrix products take
+  operands in the dtype of v.
 
   Args:
     params: none.
@@ -128,32 +135,18 @@ def _chunk_step(s, xs):
   """One chunk: s [B, H, K, V], inputs [B, H, C, ...], reset [B, C]."""
   (q, k, v, g, beta), reset = xs
   dtype, operand = s.dtype, v.dtype
-  size = q.shape[2]
   mm = lambda spec, a, b: einsum(spec, a.astype(operand), b.astype(operand), dtype)
+  left = lambda a, left: a.astype(dtype) * left
+  recall = lambda a: mm("bhik,bhkv->bhiv", left(a, from_s), s)
   beta = beta.astype(dtype)[..., None]
-  visible = jnp.tril(jnp.ones((size, size), bool))
-  old = jnp.ones((), dtype)  # 1 for tokens of the document that s belongs to
-  if reset is not None:
-    number = scan.documents(reset)
-    visible = visible & (number[:, None, :, None] == number[:, None, None, :])
-    old = (number == 0)[:, None].astype(dtype)
-  # sums by document, not one cumulated sum: other documents get gradients of exactly 0
-  total = jnp.where(visible, g.astype(dtype)[..., None, :], 0).sum(-1)
-  # masked before exp: what is not visible may be e^+1000
-  decay = jnp.exp(
-    jnp.where(visible, total[..., :, None] - total[..., None, :], -jnp.inf)
-  )
-  from_s = (jnp.exp(total) * old)[..., None]
-  to_end = decay[..., -1, :, None]
+  d = decay.within(g.astype(dtype).reshape(*beta.shape[:-1], -1), reset)
+  from_s = decay.from_start(d)
 
-  a = beta * mm("bhik,bhjk->bhij", k, k) * jnp.tril(decay, -1)
-  x = unit_lower_inverse(a)
-  held = mm("bhik,bhkv->bhiv", k, s) * from_s
-  error = mm("bhij,bhjv->bhiv", x, beta * (v.astype(dtype) - held))
-  scores = mm("bhik,bhjk->bhij", q, k) * decay
-  y = mm("bhik,bhkv->bhiv", q, s) * from_s + mm("bhij,bhjv->bhiv", scores, error)
-  s = s * from_s[..., -1:, :] + mm("bhik,bhiv->bhkv", k.astype(dtype) * to_end, error)
-  return s, y.astype(operand)
+  x = unit_lower_inverse(beta * jnp.tril(decay.scores(d, k, k, mm), -1))
+  error = mm("bhij,bhjv->bhiv", x, beta * (v.astype(dtype) - recall(k)))
+  y = recall(q) + mm("bhij,bhjv->bhiv", decay.scores(d, q, k, mm), error)
+  written = mm("bhik,bhiv->bhkv", left(k, decay.to_end(d)), error)
+  return decay.whole(d) * s + written, y.astype(operand)
 
 
 FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
@@ -177,10 +170,11 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Repeated keys at the largest write strength, keys of norm 0, decay of e^-1000.
+  """Repeated keys at the largest write strength, of norm 0 and 100, decay of e^-1000.
 
-  Head 0 repeats one key exactly, head 1 with 10 % noise, beta = 2 and no decay; a third
-  of row 0 has keys of norm 0, the last third of every row a decay of e^-1000 a chunk.
+  Head 0 repeats one key exactly, head 1 with 10 % noise, beta |k|^2 = 2 and no decay;
+  in the middle third keys have norm 0 in row 0 and 100 in the others; in the last third
+  of every row the decay is e^-1000 a chunk, and 0 at its first token.
   """
   _, (q, k, v, _, _), state = example(key, batch_size, length)
   same = jnp.broadcast_to(k[:, :1], k.shape)
@@ -188,6 +182,9 @@ def stress(key: Array, batch_size: int, length: int):
   noisy = noisy / jnp.linalg.norm(noisy, axis=-1, keepdims=True)
   k = jnp.stack([same[:, :, 0], noisy[:, :, 1]], axis=2)
   third = length // 3
-  k = k.at[0, third : 2 * third].set(0.0)
+  middle = slice(third, 2 * third)
+  k = k.at[0, middle].set(0.0).at[1:, middle].multiply(100.0)
   g = jnp.zeros(k.shape[:3], k.dtype).at[:, 2 * third :].set(-1000.0 / max(third, 1))
-  return (), (q, k, v, g, jnp.full_like(g, 2.0)), state
+  g = g.at[:, 2 * third].set(-jnp.inf)
+  beta = jnp.full_like(g, 2.0).at[1:, middle].divide(100.0**2)
+  return (), (q, k, v, g, beta), state

@@ -1,0 +1,199 @@
+"""A matrix whose transition is diagonal plus low rank: RWKV-7's memory.
+
+The gated delta rule is the setting a_t = exp(g_t) k_t, b_t = -beta_t k_t with writes
+beta_t k_t v_t^T. It keeps its own op: there both low-rank terms have the left factor
+k_t, which halves the products of tokens with tokens and leaves one write, not two.
+
+Source: Peng et al. 2025, arXiv:2503.14456, section 4 (there in rows: S is our S^T); the
+chunk form after Yang et al. 2024, arXiv:2406.06484, section 3 (WY representation).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmem.ops import decay, scan
+from jaxmem.ops.precision import einsum
+from jaxmem.ops.triangular import unit_lower_inverse
+from jaxmem.typing import Reset
+
+TRANSITION = "matrix"
+VALUE = 2  # v
+REVERSE_ONLY = ()
+
+Inputs_t = tuple[
+  Float[Array, "B H K"],
+  Float[Array, "B H K"],
+  Float[Array, "B H V"],
+  Float[Array, "B H K"],
+  Float[Array, "B H K"],
+  Float[Array, "B H K"],
+]
+Inputs = tuple[
+  Float[Array, "B T H K"],
+  Float[Array, "B T H K"],
+  Float[Array, "B T H V"],
+  Float[Array, "B T H K"],
+  Float[Array, "B T H K"],
+  Float[Array, "B T H K"],
+]
+
+
+class State(NamedTuple):
+  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+
+  s: Array
+
+
+def init_state(
+  batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
+) -> State:
+  """The empty memory."""
+  return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
+
+
+def step(
+  params: tuple[()], inputs_t: Inputs_t, state: State
+) -> tuple[Float[Array, "B H V"], State]:
+  """One token.
+
+      S_t = (Diag(exp(g_t)) + b_t a_t^T) S_{t-1} + k_t v_t^T,   y_t = S_t^T q_t
+
+  Cost: 4 K V multiplies a head.
+
+  Args:
+    params: none.
+    inputs_t: q; k; v; a, which reads the memory before it decays, and b, where that is
+      written back (RWKV-7: a = -kappa and b = kappa * rate for kappa of norm 1); and
+      g <= 0, the log decay of every key channel.
+    state: what is remembered.
+
+  Returns:
+    y_t in the dtype of v, and the state.
+  """
+  dtype = state.s.dtype
+  q, k, v, a, b, g = (x.astype(dtype) for x in inputs_t)
+  read = jnp.einsum("bhk,bhkv->bhv", a, state.s)
+  outer = lambda x, y: x[..., :, None] * y[..., None, :]
+  s = jnp.exp(g)[..., None] * state.s + outer(b, read) + outer(k, v)
+  y = jnp.einsum("bhk,bhkv->bhv", q, s)
+  return y.astype(inputs_t[2].dtype), State(s)
+
+
+def chunk(
+  params: tuple[()],
+  inputs: Inputs,
+  state: State,
+  reset: Reset | None = None,
+  *,
+  chunk_size: int = 32,
+) -> tuple[Float[Array, "B T H V"], State]:
+  """All tokens, chunk by chunk, by matrix products.
+
+  With G the sum of g over the chunk's tokens of the same document so far, G' the same
+  before the token, and (q, k)_ij = sum_c q_ic exp(G_ic - G_jc) k_jc for j <= i in one
+  document, (a, k)'_ij that with G' for j < i (else 0):
+
+      U = (I - (a, b)')^{-1} ((a, k)' V + (exp(G') a) S)
+      y = (exp(G) q) S + (q, k) V + (q, b) U
+      S' = exp(G_C) S + (exp(G_C - G) k)^T V + (exp(G_C - G) b)^T U
+
+  Equal to `step` scanned over time. T/C sequential steps, each C^2 (4 K + 4 V) +
+  4 C K V + C^3/3 multiplies a head; the chunk is computed again in the reverse pass,
+  which keeps one state a chunk. Sums, decays and the solve are in the state's dtype;
+  matrix products take operands in the dtype of v.
+
+  Args:
+    params: none.
+    inputs: q, k, v, a, b, g as in `step`.
+    state: memory before the first token.
+    reset: True on the first token of a document.
+    chunk_size: tokens per chunk, C >= 1; T need not be a multiple.
+
+  Returns:
+    y in the dtype of v, and the memory after the last token.
+
+  Raises:
+    ValueError: if chunk_size < 1.
+  """
+  scan.check_chunk_size(chunk_size)
+  length = inputs[2].shape[1]
+  size = min(chunk_size, length)
+  dtype = scan.state_dtype(inputs[2].dtype)
+  heads_first = lambda a: jnp.moveaxis(scan.to_chunks(a, size), 3, 2)  # [T/C, B, H, C]
+  xs = tuple(heads_first(a) for a in inputs)  # padding changes nothing: all of it is 0
+  if reset is not None:
+    reset = scan.to_chunks(reset, size)
+  body = jax.checkpoint(_chunk_step, prevent_cse=False)
+  s, y = jax.lax.scan(body, state.s.astype(dtype), (xs, reset))
+  return scan.from_chunks(jnp.moveaxis(y, 2, 3), length), State(s)
+
+
+def _chunk_step(s, xs):
+  """One chunk: s [B, H, K, V], inputs [B, H, C, ...], reset [B, C]."""
+  (q, k, v, a, b, g), reset = xs
+  dtype, operand = s.dtype, v.dtype
+  mm = lambda spec, x, y: einsum(spec, x.astype(operand), y.astype(operand), dtype)
+  after = decay.within(g.astype(dtype), reset)
+  before = decay.before(after)
+  left = lambda x, left: x.astype(dtype) * left
+  add = lambda x, y: mm("bhij,bhjv->bhiv", x, y)
+  recall = lambda x: mm("bhik,bhkv->bhiv", x, s)
+  write = lambda x, y: mm("bhik,bhiv->bhkv", left(x, decay.to_end(after)), y)
+
+  x = unit_lower_inverse(-decay.scores(before, a, b, mm))
+  u = add(decay.scores(before, a, k, mm), v) + recall(left(a, decay.from_start(before)))
+  u = add(x, u)
+  y = recall(left(q, decay.from_start(after))) + add(decay.scores(after, q, k, mm), v)
+  y = y + add(decay.scores(after, q, b, mm), u)
+  s = decay.whole(after) * s + write(k, v) + write(b, u)
+  return s, y.astype(operand)
+
+
+FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+
+
+def example(key: Array, batch_size: int, length: int):
+  """A small random case with a non-empty state: (params, inputs, state)."""
+  heads, key_dim, value_dim = 2, 4, 3
+  q, k, v, a, b, g, s = jax.random.split(key, 7)
+  shape = (batch_size, length, heads)
+  normal = lambda key, dim: jax.random.normal(key, (*shape, dim))
+  a = normal(a, key_dim)
+  a = -a / jnp.linalg.norm(a, axis=-1, keepdims=True)
+  inputs = (
+    normal(q, key_dim),
+    normal(k, key_dim) * key_dim**-0.5,
+    normal(v, value_dim),
+    a,
+    -a * jax.nn.sigmoid(normal(b, key_dim)),
+    -jnp.exp(-0.5) * jax.nn.sigmoid(normal(g, key_dim)),
+  )
+  state = State(jax.random.normal(s, (batch_size, heads, key_dim, value_dim)))
+  return (), inputs, state
+
+
+def stress(key: Array, batch_size: int, length: int):
+  """Repeated keys at the largest write strength, of norm 0 and 100, decay of e^-1000.
+
+  Head 0 repeats one key exactly, head 1 with 10 % noise, b = -2 a (a reflection) and no
+  decay; a third of row 0 has keys of norm 0, of row 1 keys a of norm 100 (b of norm
+  0.02); the last third of every row a decay of e^-1000 a chunk in half of the channels,
+  and of 0 at its first token.
+  """
+  _, (q, k, v, a, _, g), state = example(key, batch_size, length)
+  same = jnp.broadcast_to(a[:, :1], a.shape)
+  noisy = same + 0.1 * a
+  noisy = noisy / jnp.linalg.norm(noisy, axis=-1, keepdims=True)
+  a = jnp.stack([same[:, :, 0], noisy[:, :, 1]], axis=2)
+  third = length // 3
+  a = a.at[0, third : 2 * third].set(0.0)
+  b = (-2 * a).at[1:, third : 2 * third].divide(100.0)
+  a = a.at[1:, third : 2 * third].multiply(100.0)
+  fast = jnp.where(jnp.arange(g.shape[-1]) % 2 == 0, -1000.0 / max(third, 1), 0.0)
+  g = jnp.zeros_like(g).at[:, 2 * third :].set(fast)
+  g = g.at[:, 2 * third].set(-jnp.inf)
+  b = b * jnp.exp(g)
+  return (), (q, k, v, a, b, g), state
