@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from jaxmem import registry
-from jaxmem.bench import cases, peers, report, runner
+from jaxmem.bench import cases, peers, report, runner, targets
+from jaxmem.bench.case import OURS
 
 __all__ = ["Options", "groups", "main", "run"]
 
@@ -15,7 +16,8 @@ class Options:
   """Measures time, memory and growth with the sequence of our ops.
 
   Attributes:
-    ops: all, or names with commas between them.
+    ops: all, or names with commas between them; memories that are settings of another's
+      op (kda, retention) and decode have names of their own.
     peers: measure also what other libraries offer, as far as they are installed.
     rounds: samples of every contestant.
     out: where bench_cpu.json and bench_cpu.md are written.
@@ -35,7 +37,7 @@ def chosen(names: str) -> list[str]:
   Raises:
     KeyError: if there is no such op; the message names the nearest.
   """
-  known = sorted({case.op for case in cases.table().values()})
+  known = sorted(n for n in cases.table() if not n.endswith(("_short", "_long")))
   if names == "all":
     return known
   picked = [name.strip() for name in names.split(",") if name.strip()]
@@ -45,13 +47,15 @@ def chosen(names: str) -> list[str]:
   return picked
 
 
-def groups(op: str, with_peers: bool) -> list[list[runner.Contestant]]:
-  """Who takes turns with whom: an op with its peers, short calls with long ones."""
-  named = lambda *names: [runner.Contestant(name, cases.OURS) for name in names]
-  against = peers.installed(op) if with_peers else []
-  first = named(op) + [runner.Contestant(op, who) for who in against]
-  growth = [n for n in (f"{op}_short", f"{op}_long") if n in cases.table()]
-  return [first] + ([named(*growth)] if growth else [])
+def groups(name: str, with_peers: bool) -> list[list[runner.Contestant]]:
+  """Who takes turns with whom: a case with its peers, short calls with long ones."""
+  own = lambda *names: [runner.Contestant(each, OURS) for each in names]
+  against = peers.installed(name) if with_peers else []
+  compared = [t.theirs for t in targets.targets() if t.ours == name]
+  first = own(name, *(c for c, who in compared if who == OURS and c != name))
+  first += [runner.Contestant(name, who) for who in against]
+  growth = [n for n in (f"{name}_short", f"{name}_long") if n in cases.table()]
+  return [first] + ([own(*growth)] if growth else [])
 
 
 def run(options: Options) -> dict:
@@ -66,12 +70,18 @@ def run(options: Options) -> dict:
   table = cases.table(options.quick)
   tokens = {name: case.tokens for name, case in table.items()}
   results = []
-  for op in chosen(options.ops):
-    for group in groups(op, options.peers):
+  for name in chosen(options.ops):
+    for group in groups(name, options.peers):
       print(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}", flush=True)
-      results += runner.measure(
-        group, tokens, rounds=options.rounds, quick=options.quick
+      measured = runner.measure(
+        group,
+        tokens,
+        rounds=options.rounds,
+        quick=options.quick,
+        directions=table[name].directions,
       )
+      # what is compared was measured in one group, taking turns
+      results += [{"group": group[0].case, **row} for row in measured]
   return report.build(results, options.rounds, options.quick)
 
 

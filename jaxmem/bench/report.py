@@ -6,8 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-from jaxmem.bench import cases, peers, runner
-from jaxmem.bench.worker import DIRECTIONS
+from jaxmem.bench import cases, peers, runner, targets
+from jaxmem.bench.case import OURS, Target
 
 VERSIONS = ("jax", "jaxlib", "flax", "numpy", *sorted(
   {peer.distribution for peer in peers.PEERS.values()} - {"jax", "flax"}
@@ -48,31 +48,42 @@ def verdict(fraction: float, must: float, stretch: float) -> str:
 
 
 def compare(results: list[dict], quick: bool = False) -> list[dict]:
-  """A row for each target of which both sides were measured, forward and backward."""
+  """A row for each target of which both sides were measured, taking turns."""
   judge = (lambda *_: "tried only") if quick else verdict
-  found = {(r["case"], r["who"], r["direction"]): r for r in results}
+  found = {(r.get("group"), r["case"], r["who"], r["direction"]): r for r in results}
   rows = []
-  for target in cases.targets():
-    ours = found.get((target.ours, cases.OURS, DIRECTIONS[1]), {})
-    theirs = found.get((*target.theirs, DIRECTIONS[1]), {})
-    a, b = ours.get(target.measure), theirs.get(target.measure)
-    if a is None or not b:
-      continue
-    fraction = a / b
-    rows.append(
-      {
-        "row": target.row,
-        "against": _who(target.theirs[1]),
-        "measure": target.measure,
-        "ours": a,
-        "theirs": b,
-        "fraction": fraction,
-        "must": target.must,
-        "stretch": target.stretch,
-        "verdict": judge(fraction, target.must, target.stretch),
-      }
-    )
+  for target in targets.targets():
+    for group in dict.fromkeys(key[0] for key in found):
+      ours = found.get((group, target.ours, OURS, target.direction), {})
+      theirs = found.get((group, *target.theirs, target.direction), {})
+      a, b = ours.get(target.measure), theirs.get(target.of or target.measure)
+      if a is None or not b:
+        continue
+      rows.append(
+        {
+          "row": target.row,
+          "against": _against(target),
+          "measure": target.measure,
+          "ours": a,
+          "theirs": b,
+          "fraction": a / b,
+          "must": target.must,
+          "stretch": target.stretch,
+          "verdict": judge(a / b, target.must, target.stretch),
+        }
+      )
+      break
   return rows
+
+
+def _against(target: Target) -> str:
+  """The other side, in words."""
+  case, who = target.theirs
+  if who != OURS:
+    return _who(who)
+  if target.of:
+    return "inputs and outputs"
+  return "the shorter call" if case.endswith("_short") else f"our {case}"
 
 
 def build(results: list[dict], rounds: int, quick: bool) -> dict:
@@ -106,10 +117,9 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _comparison(row: dict) -> list[str]:
   unit = UNITS[row["measure"]]
-  against = "the shorter call" if row["against"] == cases.OURS else row["against"]
   return [
     row["row"],
-    against,
+    row["against"],
     unit(row["ours"]),
     unit(row["theirs"]),
     f"{row['fraction']:.2f}",
@@ -146,7 +156,7 @@ def markdown(report: dict) -> str:
     f"{about['cpu']}, {about['cores']} cores. {versions}.",
     f"{PROTOCOL} Rounds: {report['rounds']}. Both sides ran under `{settings}`.",
     "Written by `jaxmem bench`. A fraction below 1 is ours being less than theirs.",
-    "## Forward and backward, against what was promised",
+    "## Against what was promised: forward and backward, models that write forward",
     _table(
       ["what", "against", "ours", "theirs", "fraction", "must / stretch", "verdict"],
       list(map(_comparison, report["comparisons"])),

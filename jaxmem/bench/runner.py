@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmem.bench.worker import DIRECTIONS
+from jaxmem.bench.case import DIRECTIONS
 
 # The same for all sides. glibc gives buffers back after every call, and without huge
 # pages both XLA and torch spend up to half of their time on faulting them in again.
@@ -90,24 +90,27 @@ def measure(
   *,
   rounds: int,
   quick: bool = False,
+  directions: tuple[str, ...] = DIRECTIONS,
 ) -> list[dict]:
-  """Times contestants against each other, in both directions.
+  """Times contestants against each other, in every direction.
 
   Args:
     contestants: who takes turns.
     tokens: case -> tokens of a call.
     rounds: samples of each, >= 1.
     quick: tiny sizes, samples of one call.
+    directions: of `DIRECTIONS`.
 
   Returns:
     For each contestant and direction a dict: case, who, direction, and either `error`
     or the seconds of a call (median, minimum, maximum, samples), calls a sample, ns a
-    token, and the bytes of XLA's temporary buffers (None for torch).
+    token, the bytes of XLA's temporary buffers (None for torch), and those of the
+    differentiated inputs and of y.
   """
   workers = [Worker(c, quick) for c in contestants]
   try:
     results = []
-    for direction in DIRECTIONS:
+    for direction in directions:
       results += _direction(workers, direction, tokens, rounds)
     return results
   finally:

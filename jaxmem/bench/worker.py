@@ -10,12 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 
-DIRECTIONS = ("forward", "forward+backward")
 SHORTEST_SAMPLE = 0.08  # seconds; below it the clock's grain shows
 
 
 def _jax_side(f: Callable, arrays: tuple, direction: str):
-  """(call, bytes of temporary buffers) of a function compiled by XLA."""
+  """(call, bytes of temporary buffers, of inputs and y) of what XLA compiles."""
   import jax
   import jax.numpy as jnp
 
@@ -33,17 +32,17 @@ def _jax_side(f: Callable, arrays: tuple, direction: str):
     y, pull = jax.vjp(forward, floats)
     return y, pull(dy)
 
-  args = (floats,)
+  args, y = (floats,), jax.eval_shape(forward, floats)
   if direction != "forward":
-    y = jax.eval_shape(forward, floats)
     args = (floats, jax.random.normal(jax.random.key(1), y.shape, y.dtype))
   compiled = jax.jit(forward if direction == "forward" else both).lower(*args).compile()
   temp = compiled.memory_analysis().temp_size_in_bytes
-  return lambda: jax.block_until_ready(compiled(*args)), int(temp)
+  ends = sum(a.size * a.dtype.itemsize for a in (*floats, y))
+  return lambda: jax.block_until_ready(compiled(*args)), int(temp), ends
 
 
 def _torch_side(f: Callable, arrays: tuple, direction: str):
-  """(call, None) of a function of torch tensors."""
+  """(call, None, None) of a function of torch tensors."""
   import torch
 
   torch.set_num_threads(1)
@@ -54,17 +53,18 @@ def _torch_side(f: Callable, arrays: tuple, direction: str):
       with torch.no_grad():
         return f(*tensors)
 
-    return forward, None
+    return forward, None, None
   dy = torch.randn_like(f(*tensors))
-  return lambda: torch.autograd.grad(f(*tensors), tensors, dy), None
+  return lambda: torch.autograd.grad(f(*tensors), tensors, dy), None, None
 
 
 def contestant(case_name: str, who: str, quick: bool) -> Callable:
-  """`direction -> (call, bytes)` of our side of a case, or of a peer of it."""
+  """`direction -> (call, bytes, bytes)` of our side of a case, or of a peer of it."""
   from jaxmem.bench import cases, peers
+  from jaxmem.bench.case import OURS
 
   case = cases.table(quick)[case_name]
-  if who != cases.OURS:
+  if who != OURS:
     peer = peers.PEERS[who]
     f, arrays = peer.build(case)
     side = _torch_side if peer.framework == "torch" else _jax_side
@@ -86,7 +86,7 @@ def serve(case_name: str, who: str, quick: bool, requests, answer: Callable) -> 
 
   Args:
     case_name: a key of `cases.table`.
-    who: `cases.OURS` or a key of `peers.PEERS`.
+    who: `OURS` or a key of `peers.PEERS`.
     quick: tiny sizes and samples of one call.
     requests: lines.
     answer: called with a dict for each.
@@ -96,12 +96,12 @@ def serve(case_name: str, who: str, quick: bool, requests, answer: Callable) -> 
   for line in requests:
     verb, direction = line.split()
     if verb == "prepare":
-      call, temp = build(direction)
+      call, temp, ends = build(direction)
       call()
       once = max(_seconds(call, 1), 1e-6)  # the second call: nothing is compiled now
       repeats = 1 if quick else max(1, round(SHORTEST_SAMPLE / once + 0.5))
       ready[direction] = call, repeats
-      answer({"repeats": repeats, "temp_bytes": temp})
+      answer({"repeats": repeats, "temp_bytes": temp, "io_bytes": ends})
     else:
       answer({"seconds": _seconds(*ready[direction])})
 

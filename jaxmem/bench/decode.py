@@ -1,0 +1,77 @@
+"""Whole models that write: a step with a context behind it, and a prompt with what
+follows. Greedy, one row, all in one compiled call."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem.bench.case import FORWARD, Case
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.modules import pattern
+from jaxmem.parallel.mesh import unboxed
+
+# 11 M parameters, as the peers' models of the same names.
+VOCAB, WIDTH, CONTEXT, NEW = 4096, 320, 1024, 64
+HYBRID = "rglru:num_heads=5,rglru:num_heads=5,rglru:num_heads=5,window:num_heads=5"
+MAMBA2 = "mamba2:num_heads=10"
+
+
+def _model(names: str, d_ff: int, layers: int, quick: bool) -> LM:
+  parsed = pattern.parse(names)
+  size = dict(d_model=40, d_ff=32) if quick else dict(d_model=WIDTH, d_ff=d_ff)
+  groups = 1 if quick else layers // len(parsed)
+  return LM(LMConfig(VOCAB, pattern=parsed, num_groups=groups, **size))
+
+
+def _write(model: LM, params, token, state) -> jax.Array:
+  """The NEW likeliest tokens, one after the other."""
+
+  def step(carry, _):
+    token, state = carry
+    logits, state = model.apply(params, token, state)
+    token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    return (token, state), token
+
+  return jax.lax.scan(step, (token, state), length=NEW)[1]
+
+
+def _draw(model: LM, quick: bool) -> Callable[[], tuple]:
+  def draw():
+    prompt = jax.random.randint(
+      jax.random.key(1), (1, 64 if quick else CONTEXT), 0, VOCAB
+    )
+    empty = model.init_state(1)
+    params = unboxed(jax.jit(model.init)(jax.random.key(0), prompt, empty))
+    _, state = jax.jit(model.apply)(params, prompt, empty)
+    return params, (prompt,), state
+
+  return draw
+
+
+def table(quick: bool) -> dict[str, Case]:
+  """The cases by name."""
+  hybrid, mamba2 = _model(HYBRID, 864, 8, quick), _model(MAMBA2, 576, 8, quick)
+
+  def after_context(params, inputs, state):
+    return _write(hybrid, params, inputs[0][:, -1:], state)
+
+  def with_prompt(params, inputs, state):
+    logits, state = mamba2.apply(params, inputs[0], mamba2.init_state(1))
+    token = jnp.argmax(logits[:, -1:], axis=-1).astype(jnp.int32)
+    return _write(mamba2, params, token, state)
+
+  case = lambda title, model, ours: Case(
+    op="decode",
+    title=title,
+    tokens=NEW,
+    draw=_draw(model, quick),
+    ours=ours,
+    directions=(FORWARD,),
+  )
+  return {
+    "decode": case(f"decoding, {NEW} tokens behind {CONTEXT}", hybrid, after_context),
+    "decode_mamba2": case(
+      f"Mamba-2, a prompt of {CONTEXT} and {NEW} tokens", mamba2, with_prompt
+    ),
+  }

@@ -1,0 +1,62 @@
+"""Diagonal recurrences: accelerated-scan's and recurrentgemma's."""
+
+import importlib
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem.bench.case import Peer
+from jaxmem.ops import rglru
+
+
+def _accelerated_scan(case):
+  scan = importlib.import_module("accelerated_scan.ref").scan
+  time_last = lambda a: np.ascontiguousarray(a.swapaxes(1, 2))
+  return scan, tuple(map(time_last, case.draw()[1]))
+
+
+def _native_scan():
+  module = importlib.import_module("recurrentgemma.jax.scan")
+  return module.linear_scan, importlib.import_module("recurrentgemma.common").ScanType
+
+
+def _recurrentgemma(case):
+  scan, kinds = _native_scan()
+  params, inputs, _ = case.draw()
+
+  def run(params, inputs):  # the gates as ours, the recurrence theirs
+    a, b = rglru.decay_and_input(params, inputs)
+    return scan(b, a, scan_type=kinds.LINEAR_NATIVE)[0]
+
+  return run, (params, inputs)
+
+
+def _recurrentgemma_complex(case):
+  scan, kinds = _native_scan()
+  lib = importlib.import_module("recurrentgemma.jax.complex_lib")
+  (lam,), (u,), _ = case.draw()
+
+  def run(lam, u):
+    a = jnp.broadcast_to(lam, u.shape)
+    pair = lambda x: lib.Complex(x[..., 0, :], x[..., 1, :])
+    y = scan(pair(u), pair(a), scan_type=kinds.LINEAR_NATIVE)[0]
+    return jnp.stack([lib.real(y), lib.imag(y)], axis=-2)
+
+  return run, (lam, u)
+
+
+PEERS = {
+  "accelerated_scan": Peer(
+    "accelerated_scan.ref", "accelerated-scan", "diagonal", "torch", _accelerated_scan
+  ),
+  "recurrentgemma": Peer(
+    "recurrentgemma native scan", "recurrentgemma", "rglru", "jax", _recurrentgemma
+  ),
+  "recurrentgemma_complex": Peer(
+    "recurrentgemma native scan",
+    "recurrentgemma",
+    "complex_diagonal",
+    "jax",
+    _recurrentgemma_complex,
+  ),
+}
