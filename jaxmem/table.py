@@ -5,13 +5,13 @@ from types import ModuleType
 
 import jax
 
-from jaxmem import modules
+from jaxmem import measured, modules
 
 
 def _paper(*texts: str | None) -> str:
-  """The first arXiv number, or the author and year, after "Source:" in docstrings."""
+  """The first source after "Source:": its arXiv number, else its author and year."""
   for text in texts:
-    source = (text or "").partition("Source:")[2]
+    source = (text or "").partition("Source:")[2].split(";")[0]
     for found in (
       re.search(r"arXiv:(\d{4}\.\d{4,5})", source),
       re.search(r"(\w+ (?:et al\. |and \w+ )?\d{4})", source),
@@ -27,8 +27,27 @@ def _state_bytes(module: ModuleType, d_model: int) -> int:
   return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
 
 
+def _cost(op: ModuleType) -> str:
+  """The first sentence after "Cost:" of the op's step."""
+  text = " ".join((op.step.__doc__ or "").partition("Cost:")[2].split())
+  return re.split(r"[.;] ", text + " ")[0].rstrip(". ")
+
+
+def _shown(kind: str, name: str, op: ModuleType) -> str:
+  """A measured number of the memory, or of its op."""
+  numbers = measured.read().get(kind, {})
+  for known in (name, op.__name__.rpartition(".")[2]):
+    if known in numbers:
+      return f"{numbers[known]:.1e}" if kind == "parity" else f"{numbers[known]:.2f}"
+  return "-"
+
+
 def rows(d_model: int = 1024) -> list[dict[str, str]]:
-  """One row a memory: name, family, paper, forms, bytes of state a row of a batch."""
+  """One row a memory: what it is, what it costs, how exactly it agrees with peers.
+
+  "parity" is the worst error against peers, relative to the largest number; "laws" the
+  worst error of any law as a part of what is allowed.
+  """
   out = []
   for name in modules.names():
     module, op = modules.get(name), modules.op(name)
@@ -42,6 +61,9 @@ def rows(d_model: int = 1024) -> list[dict[str, str]]:
         "family": module.Mixer.family,
         "paper": _paper(module.__doc__, op.__doc__),
         "forms": ", ".join(op.FORMS),
+        "cost a token": _cost(op),
+        "parity": _shown("parity", name, op),
+        "laws": _shown("laws", name, op),
         f"state at d_model {d_model}": f"{_state_bytes(module, d_model):,} B",
       }
     )

@@ -1,7 +1,9 @@
 """What two layers of each memory learn: python -m tests.learning [NAME ...]
 
-One setting for all, nothing tuned: d_model 64, two blocks, 800 steps of 32 examples of
-64 tokens, vocabulary 64, 8 pairs or symbols. The accuracy is that of 512 new examples.
+One setting for all, nothing tuned: d_model 64, two blocks, 600 steps of 32 examples of
+64 tokens, vocabulary 64. What keeps pairs (matrix memories, attention) is asked for 8
+values by their keys, the others to copy 8 symbols from among filler. The accuracy is
+that of 512 new examples; guessing gets 0.03 and 0.02.
 """
 
 import functools
@@ -21,19 +23,27 @@ from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules.pattern import entry
 from jaxmem.parallel.mesh import unboxed
 
-STEPS, ROWS, VOCAB, WIDTH = 800, 32, 64, 64
+STEPS, ROWS, VOCAB, WIDTH = 600, 32, 64, 64
+TASK = {
+  "matrix": "associative_recall",
+  "attention": "associative_recall",
+  "diagonal": "selective_copy",
+  "nonlinear": "selective_copy",
+}
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-def promised(name: str) -> dict[str, float]:
-  """Task -> accuracy, as the docstring of a memory's config says it."""
+def promised(name: str) -> float:
+  """The accuracy that the docstring of a memory's config says it reaches."""
   text = " ".join((CONFIGS / f"{name}.py").read_text().split())
-  found = re.findall(r"(\d\.\d\d) of (associative_recall|selective_copy)", text)
-  return {task: float(accuracy) for accuracy, task in found}
+  return float(
+    re.search(r"(\d\.\d\d) of (?:associative recall|selective copy)", text)[1]
+  )
 
 
-def learn(name: str, task: str, seed: int = 0) -> float:
-  """The accuracy of a memory on a task, after training."""
+def learn(name: str, seed: int = 0) -> float:
+  """The accuracy of a memory on the task of its family, after training."""
+  task = TASK[modules.get(name).Mixer.family]
   model = LM(LMConfig(VOCAB, WIDTH, 2 * WIDTH, (entry(name),), num_groups=2))
   draw = functools.partial(tasks.get(task).draw, np.random.default_rng(seed))
   warmup = optax.warmup_cosine_decay_schedule(0, 3e-3, 50, STEPS, 3e-5)
@@ -71,14 +81,14 @@ def main(names: list[str]) -> None:
   """Prints the table."""
   print("# What two layers learn\n")
   print(__doc__.partition("\n\n")[2].strip() + "\n")
-  known = tasks.names()
-  print("| memory | " + " | ".join(known) + " | seconds |")
-  print("|---" * (len(known) + 2) + "|")
+  print("| memory | task | accuracy | seconds |")
+  print("| --- | --- | --- | --- |")
   for name in names or modules.names():
     begin = time.monotonic()
-    scores = [f"{learn(name, task):.2f}" for task in known]
+    accuracy = learn(name)
+    task = TASK[modules.get(name).Mixer.family].replace("_", " ")
     seconds = f"{time.monotonic() - begin:.0f}"
-    print("| " + " | ".join([name, *scores, seconds]) + " |", flush=True)
+    print(f"| {name} | {task} | {accuracy:.2f} | {seconds} |", flush=True)
 
 
 if __name__ == "__main__":

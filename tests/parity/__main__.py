@@ -1,11 +1,14 @@
 """Asks the installed peers anew: python -m tests.parity [OP ...] > results/parity.md
 
-Writes `golden/` for every peer that is installed, and prints the errors of all.
+Writes `golden/` for every peer that is installed, prints the errors of all, and keeps
+the worst of each memory for `jaxmem memories`.
 """
 
 import importlib
 import importlib.metadata
 import sys
+
+from jaxmem import measured
 
 from . import cases
 from .harness import KINDS, ask, measure
@@ -30,6 +33,7 @@ def main(names: list[str]) -> None:
   print("For attention the final state is the log of the softmax's denominator.\n")
   print(_row(["op", "form", "peer", *KINDS]))
   print(_row(["---"] * (3 + len(KINDS))))
+  found: dict[str, float] = {}
   for case in cases():
     if names and case.op not in names:
       continue
@@ -42,6 +46,10 @@ def main(names: list[str]) -> None:
       errors = measure(case, form)
       cells = [f"{errors[kind][0]:.1e}" if kind in errors else "" for kind in KINDS]
       print(_row([case.op, form, case.peer, *cells]), flush=True)
+      worst = max(relative for relative, _ in errors.values())
+      name = case.op.removesuffix(" layer")
+      found[name] = max(worst, found.get(name, 0.0))
+  measured.keep("parity", found)
 
 
 if __name__ == "__main__":
