@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmem.ops import decay, scan
-from jaxmem.ops.precision import einsum
+from jaxmem.ops.precision import products
 from jaxmem.ops.triangular import unit_lower_inverse
 from jaxmem.typing import Reset
 
@@ -118,24 +118,15 @@ def chunk(
   Raises:
     ValueError: if chunk_size < 1.
   """
-  scan.check_chunk_size(chunk_size)
-  length = inputs[2].shape[1]
-  size = min(chunk_size, length)
-  dtype = scan.state_dtype(inputs[2].dtype)
-  heads_first = lambda a: jnp.moveaxis(scan.to_chunks(a, size), 3, 2)  # [T/C, B, H, C]
-  xs = tuple(heads_first(a) for a in inputs)  # padding changes nothing: all of it is 0
-  if reset is not None:
-    reset = scan.to_chunks(reset, size)
-  body = jax.checkpoint(_chunk_step, prevent_cse=False)
-  s, y = jax.lax.scan(body, state.s.astype(dtype), (xs, reset))
-  return scan.from_chunks(jnp.moveaxis(y, 2, 3), length), State(s)
+  # padding changes nothing: all of it is 0
+  return scan.by_chunks(_chunk_step, inputs, state, reset, chunk_size)
 
 
-def _chunk_step(s, xs):
-  """One chunk: s [B, H, K, V], inputs [B, H, C, ...], reset [B, C]."""
+def _chunk_step(state, xs):
+  """One chunk: inputs [B, H, C, ...], reset [B, C]."""
   (q, k, v, a, b, g), reset = xs
-  dtype, operand = s.dtype, v.dtype
-  mm = lambda spec, x, y: einsum(spec, x.astype(operand), y.astype(operand), dtype)
+  s, dtype = state.s, state.s.dtype
+  mm = products(v.dtype, dtype)
   after = decay.within(g.astype(dtype), reset)
   before = decay.before(after)
   left = lambda x, left: x.astype(dtype) * left
@@ -149,7 +140,7 @@ def _chunk_step(s, xs):
   y = recall(left(q, decay.from_start(after))) + add(decay.scores(after, q, k, mm), v)
   y = y + add(decay.scores(after, q, b, mm), u)
   s = decay.whole(after) * s + write(k, v) + write(b, u)
-  return s, y.astype(operand)
+  return State(s), y.astype(v.dtype)
 
 
 FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmem.ops import decay, scan
-from jaxmem.ops.precision import einsum
+from jaxmem.ops.precision import products
 from jaxmem.typing import Reset
 
 TRANSITION = "diagonal"  # every row of S decays by itself
@@ -122,43 +122,40 @@ def chunk(
   Raises:
     ValueError: if chunk_size < 1.
   """
-  scan.check_chunk_size(chunk_size)
   q, k, v, g = inputs
   batch_size, length, heads, _ = v.shape
-  dtype = scan.state_dtype(v.dtype)
   if g.ndim == 4:
     q, k = _to_heads(q, k, heads=heads, axis=2)
-  groups, size = q.shape[2], min(chunk_size, length)
-  # [T/C, B, G, C, K]; with N heads a group [T/C, B, G, C, N, V], [T/C, B, G, N, C, E]
-  cut = lambda a: scan.to_chunks(a, size)  # padding writes nothing: k = 0, g = 0
+  groups = q.shape[2]
+  # N heads a group: v [B, T, G, N, V], g [B, T, G, N, E], s [B, G, K, N, V]
   by_group = lambda a: a.reshape(*a.shape[:2], groups, -1, *a.shape[3:])
-  q, k = (jnp.moveaxis(cut(a), 3, 2) for a in (q, k))
-  v = jnp.moveaxis(cut(by_group(v)), 3, 2)
-  g = cut(by_group(g.astype(dtype).reshape(batch_size, length, heads, -1)))
-  g = jnp.moveaxis(g, 2, 4)
-  if reset is not None:
-    reset = cut(reset)
-  u = params[0].astype(dtype).reshape(groups, -1, q.shape[-1]) if params else None
-  body = jax.checkpoint(functools.partial(_chunk_step, u), prevent_cse=False)
-  s = state.s.astype(dtype)
-  s = jnp.moveaxis(s.reshape(batch_size, groups, -1, *s.shape[2:]), 2, 3)
-  s, y = jax.lax.scan(body, s, ((q, k, v, g), reset))
-  y = scan.from_chunks(jnp.moveaxis(y, 2, 3), length)
-  s = jnp.moveaxis(s, 3, 2).reshape(state.s.shape)
+  g = by_group(g.astype(scan.state_dtype(v.dtype)).reshape(*v.shape[:3], -1))
+  u = params[0].reshape(groups, -1, q.shape[-1]) if params else None
+  s = state.s.reshape(batch_size, groups, -1, *state.s.shape[2:])
+  # padding writes nothing: k = 0, g = 0
+  y, new = scan.by_chunks(
+    functools.partial(_chunk_step, u),
+    (q, k, by_group(v), g),
+    State(jnp.moveaxis(s, 2, 3)),
+    reset,
+    chunk_size,
+  )
+  s = jnp.moveaxis(new.s, 3, 2).reshape(state.s.shape)
   return y.reshape(batch_size, length, heads, -1), State(s)
 
 
-def _chunk_step(u, s, xs):
-  """One chunk: s [B, G, K, N, V], u [G, N, K] or None."""
+def _chunk_step(u, state, xs):
+  """One chunk: s [B, G, K, N, V], u [G, N, K] or None, v [B, G, C, N, V]."""
   (q, k, v, g), reset = xs
-  dtype, operand = s.dtype, v.dtype
-  product = lambda spec, a, b: einsum(spec, a.astype(operand), b.astype(operand), dtype)
-  d = decay.within(g, reset)
+  s, dtype = state.s, state.s.dtype
+  product = products(v.dtype, dtype)
+  d = decay.within(jnp.moveaxis(g, 2, 3), reset)
   read = d if u is None else decay.before(d)
   weights = decay.scores(read, q[:, :, None], k[:, :, None], product)
   y = product("bgnij,bgjnv->bginv", weights, v)
   if u is not None:
-    own = jnp.einsum("bgik,gnk->bgin", q.astype(dtype) * k.astype(dtype), u)
+    own = q.astype(dtype) * k.astype(dtype)
+    own = jnp.einsum("bgik,gnk->bgin", own, u.astype(dtype))
     y = y + own[..., None] * v.astype(dtype)
   # to [B, G, C, N, 1] or [B, G, C, 1, K]
   start, end = (
@@ -171,7 +168,7 @@ def _chunk_step(u, s, xs):
     y = y + product("bgik,bgknv->bginv", start[:, :, :, 0] * q.astype(dtype), s)
     added = product("bgik,bginv->bgknv", end[:, :, :, 0] * k.astype(dtype), v)
   s = jnp.moveaxis(decay.whole(d), 2, 3) * s + added
-  return s, y.astype(operand)
+  return State(s), y.astype(v.dtype)
 
 
 FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmem.ops import decay, scan
-from jaxmem.ops.precision import einsum
+from jaxmem.ops.precision import products
 from jaxmem.typing import Reset
 
 TRANSITION = "matrix"
@@ -133,27 +133,18 @@ def chunk(
     ValueError: if chunk_size < 1.
   """
   scan.check_chunk_size(chunk_size)
-  length = inputs[2].shape[1]
-  size = min(chunk_size, length)
-  dtype = scan.state_dtype(inputs[2].dtype)
   q, k, v, i, f = inputs
   # padding writes nothing and keeps all, m too: it must not write e^0
-  i = jnp.pad(i, ((0, 0), (0, -length % size), (0, 0)), constant_values=NOTHING)
-  heads_first = lambda a: jnp.moveaxis(scan.to_chunks(a, size), 3, 2)  # [T/C, B, H, C]
-  xs = tuple(heads_first(a) for a in (q, k, v, i, f))
-  if reset is not None:
-    reset = scan.to_chunks(reset, size)
-  body = jax.checkpoint(_chunk_step, prevent_cse=False)
-  start = jax.tree.map(lambda a: a.astype(dtype), state)
-  state, y = jax.lax.scan(body, start, (xs, reset))
-  return scan.from_chunks(jnp.moveaxis(y, 2, 3), length), state
+  behind = -q.shape[1] % min(chunk_size, q.shape[1])
+  i = jnp.pad(i, ((0, 0), (0, behind), (0, 0)), constant_values=NOTHING)
+  return scan.by_chunks(_chunk_step, (q, k, v, i, f), state, reset, chunk_size)
 
 
 def _chunk_step(state, xs):
   """One chunk: inputs [B, H, C, ...], reset [B, C]."""
   (q, k, v, i, f), reset = xs
-  dtype, operand = state.c.dtype, v.dtype
-  product = lambda spec, a, b: einsum(spec, a.astype(operand), b.astype(operand), dtype)
+  dtype = state.c.dtype
+  product = products(v.dtype, dtype)
   d = decay.within(f.astype(dtype)[..., None], reset)
   total, old = d.write[..., 0], d.document == 0
   # what each token's write and the chunk's state weigh where a token reads, as logs
@@ -178,7 +169,7 @@ def _chunk_step(state, xs):
   k = k.astype(dtype) * jnp.exp(log[..., -1, :] - last[..., None])[..., None]
   c = kept[..., None, None] * state.c + product("bhik,bhiv->bhkv", k, v)
   n = kept[..., None] * state.n + k.sum(-2)
-  return State(c, n, last), y.astype(operand)
+  return State(c, n, last), y.astype(v.dtype)
 
 
 FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}

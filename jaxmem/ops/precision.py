@@ -1,5 +1,7 @@
 """Products of narrow numbers with wide sums."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,3 +24,8 @@ def einsum(spec: str, a: Float[Array, "..."], b: Float[Array, "..."], dtype) -> 
   narrow = lambda a, b: jnp.einsum(spec, a, b, preferred_element_type=dtype)
   wide = lambda a, b: jnp.einsum(spec, a.astype(dtype), b.astype(dtype))
   return jax.lax.platform_dependent(a, b, cpu=wide, default=narrow)
+
+
+def products(operand: jnp.dtype, dtype: jnp.dtype) -> Callable:
+  """`einsum` of operands taken to one dtype, with sums in another."""
+  return lambda spec, a, b: einsum(spec, a.astype(operand), b.astype(operand), dtype)

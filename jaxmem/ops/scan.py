@@ -113,6 +113,44 @@ def from_chunks(x: Float[Array, "..."], length: int) -> Array:
   return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :length]
 
 
+def by_chunks(
+  chunk_step: Callable,
+  inputs: tuple[Array, ...],
+  state: State,
+  reset: Reset | None,
+  chunk_size: int,
+) -> tuple[Array, State]:
+  """Walks over time chunk by chunk, heads before time inside a chunk.
+
+  Cost: T/C sequential steps; the reverse pass computes a chunk again and keeps one
+  state a chunk.
+
+  Args:
+    chunk_step: `(state, (inputs [B, H, C, ...], reset [B, C])) -> (state, y)`.
+    inputs: [B, T, H, ...] each; zeros are put behind the last token.
+    state: before the first token; taken to its dtype under the first of the inputs.
+    reset: True on the first token of a document.
+    chunk_size: C >= 1.
+
+  Returns:
+    y [B, T, H, ...], and the state after the last token.
+
+  Raises:
+    ValueError: if chunk_size < 1.
+  """
+  check_chunk_size(chunk_size)
+  length, dtype = inputs[0].shape[1], state_dtype(inputs[0].dtype)
+  size = min(chunk_size, length)
+  heads_first = lambda a: jnp.moveaxis(to_chunks(a, size), 3, 2)  # [T/C, B, H, C]
+  xs = tuple(heads_first(a) for a in inputs)
+  if reset is not None:
+    reset = to_chunks(reset, size)
+  body = jax.checkpoint(chunk_step, prevent_cse=False)
+  state = jax.tree.map(lambda a: a.astype(dtype), state)
+  state, y = jax.lax.scan(body, state, (xs, reset))
+  return from_chunks(jnp.moveaxis(y, 2, 3), length), state
+
+
 def check_chunk_size(chunk_size: int) -> None:
   """Raises ValueError if there is no such chunk."""
   if chunk_size < 1:
