@@ -54,8 +54,8 @@ SIZES: dict[str, tuple[str, Callable, dict[str, int]]] = {
     {"batch": 1, "length": 8192, "heads": 4, "dim": 64, "window_size": 512},
   ),
 }
-# The peers of the window know no rotation.
-OPTIONS = {"window": {"rotary_base": None}}
+# The peers of the window know no rotation; KDA as its mixer runs it.
+OPTIONS = {"window": {"rotary_base": None}, "kda": {"chunk_size": 32}}
 # Growth is measured on one row and one head, or a call of 64k tokens takes minutes.
 SMALLER = {"batch": 1, "heads": 1}
 GROWTH = {"short": 8192, "long": 65536}

@@ -40,7 +40,7 @@ def _recurrentgemma_complex(case):
     a = jnp.broadcast_to(lam, u.shape)
     pair = lambda x: lib.Complex(x[..., 0, :], x[..., 1, :])
     y = scan(pair(u), pair(a), scan_type=kinds.LINEAR_NATIVE)[0]
-    return jnp.stack([lib.real(y), lib.imag(y)], axis=-2)
+    return jnp.stack([y.real, y.imag], axis=-2)
 
   return run, (lam, u)
 
