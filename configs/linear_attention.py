@@ -2,7 +2,7 @@
 
     jaxmem train configs/linear_attention.py
 
-0.6 M bytes read, about a minute on two CPU cores: 0.00 held-out bits per byte, carried
+0.6 M bytes read, about a minute on two CPU cores: 4.08 held-out bits per byte, carried
 (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
 """
 

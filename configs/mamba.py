@@ -2,7 +2,7 @@
 
     jaxmem train configs/mamba.py
 
-0.6 M bytes read, about a minute on two CPU cores: 0.00 held-out bits per byte, carried
+0.6 M bytes read, about a minute on two CPU cores: 3.26 held-out bits per byte, carried
 (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
 """
 
