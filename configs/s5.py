@@ -4,6 +4,9 @@
 
 0.6 M bytes read, about a minute on two CPU cores: 3.75 held-out bits per byte, carried
 (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
+
+Two layers of it reach 0.05 of selective copy in 600 steps
+(`python -m tests.learning s5`).
 """
 
 from jaxmem.config import Config, DataConfig

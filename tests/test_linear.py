@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from jaxmem import modules
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.modules.pattern import entry
 from jaxmem.ops import decay, features, gated_linear, mlstm
 from jaxmem.testing import cases, check_laws, check_shards
 
@@ -129,3 +131,13 @@ def test_unknown_feature_map_names_the_nearest():
   mixer = modules.get("linear_attention").Mixer(8, feature_map="tailor")
   with pytest.raises(ValueError, match="did you mean 'taylor'"):
     mixer.init_state(1)
+
+
+def test_empty_memory_may_be_made_inside_jit():
+  """XLA on CPU gave NaN here: the state was a constant, and so its products were."""
+  model = LM(LMConfig(64, 64, 128, (entry("mamba2"),), num_groups=2))
+  tokens = jax.random.randint(jax.random.key(1), (256, 64), 0, 64)
+  params = jax.jit(model.init)(jax.random.key(0), tokens[:2], model.init_state(2))
+  inside = jax.jit(lambda p, t: model.apply(p, t, model.init_state(len(t)))[0])
+
+  assert jnp.isfinite(inside(params, tokens)).all()

@@ -14,7 +14,7 @@ from jaxmem.parallel.mesh import unboxed
 # 11 M parameters, as the peers' models of the same names.
 VOCAB, WIDTH, CONTEXT, NEW = 4096, 320, 1024, 64
 HYBRID = "rglru:num_heads=5,rglru:num_heads=5,rglru:num_heads=5,window:num_heads=5"
-MAMBA2 = "mamba2:num_heads=10"
+MAMBA2 = "mamba2:num_heads=10:state_dim=64"
 
 
 def _model(names: str, d_ff: int, layers: int, quick: bool) -> LM:

@@ -146,6 +146,9 @@ def by_chunks(
   if reset is not None:
     reset = to_chunks(reset, size)
   body = jax.checkpoint(chunk_step, prevent_cse=False)
+  # an empty memory made inside jit is a constant, and XLA on CPU (jax 0.10 to 0.12) may
+  # read a product with a constant from memory that nobody wrote: NaN
+  state = jax.lax.optimization_barrier(state)
   state = jax.tree.map(lambda a: a.astype(dtype), state)
   state, y = jax.lax.scan(body, state, (xs, reset))
   return from_chunks(jnp.moveaxis(y, 2, 3), length), state

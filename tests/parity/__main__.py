@@ -40,7 +40,7 @@ def main(names: list[str]) -> None:
     try:
       importlib.import_module(case.module)
       ask(case)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:  # absent, or of another version
       print(f"{case.op}: kept the old answers of {case.peer}: {error}", file=sys.stderr)
     for form in case.forms:
       errors = measure(case, form)

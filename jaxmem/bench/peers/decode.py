@@ -55,7 +55,7 @@ def _torch_decode(case):
 
 
 def _transformers_generate(case):
-  """Mamba-2 of 15 layers without MLPs, as many parameters as ours of 8 with them."""
+  """Mamba-2 of 15 layers without MLPs, 11.3 M; ours has 8 with them, 11.0 M."""
   from transformers import Mamba2Config, Mamba2ForCausalLM
 
   prompt = np.asarray(case.draw()[1][0])
@@ -68,6 +68,7 @@ def _transformers_generate(case):
     n_groups=1,
     chunk_size=256,
     eos_token_id=None,
+    tie_word_embeddings=True,
     **size,
   )
   model = Mamba2ForCausalLM(config).eval()
