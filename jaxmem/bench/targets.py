@@ -21,7 +21,10 @@ def targets() -> list[Target]:
     Target(
       "diagonal recurrence", "diagonal", ("diagonal", "accelerated_scan"), 0.45, 0.30
     ),
-    Target("RG-LRU", "rglru", ("rglru", "recurrentgemma"), 0.75, 0.5),
+    Target(
+      "diagonal recurrence", "diagonal", ("diagonal", "recurrentgemma_scan"), 0.75, 0.5
+    ),
+    Target("RG-LRU with its gates", "rglru", ("rglru", "recurrentgemma"), 0.75, 0.5),
     Target(
       "LRU",
       "complex_diagonal",

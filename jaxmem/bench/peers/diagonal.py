@@ -31,6 +31,12 @@ def _recurrentgemma(case):
   return run, (params, inputs)
 
 
+def _recurrentgemma_scan(case):
+  scan, kinds = _native_scan()
+  run = lambda a, b: scan(b, a, scan_type=kinds.LINEAR_NATIVE)[0]
+  return run, case.draw()[1]
+
+
 def _recurrentgemma_complex(case):
   scan, kinds = _native_scan()
   lib = importlib.import_module("recurrentgemma.jax.complex_lib")
@@ -49,8 +55,19 @@ PEERS = {
   "accelerated_scan": Peer(
     "accelerated_scan.ref", "accelerated-scan", "diagonal", "torch", _accelerated_scan
   ),
+  "recurrentgemma_scan": Peer(
+    "recurrentgemma native scan",
+    "recurrentgemma",
+    "diagonal",
+    "jax",
+    _recurrentgemma_scan,
+  ),
   "recurrentgemma": Peer(
-    "recurrentgemma native scan", "recurrentgemma", "rglru", "jax", _recurrentgemma
+    "recurrentgemma native scan, our gates",
+    "recurrentgemma",
+    "rglru",
+    "jax",
+    _recurrentgemma,
   ),
   "recurrentgemma_complex": Peer(
     "recurrentgemma native scan",
