@@ -5,7 +5,7 @@
 0.6 M bytes read, about a minute on two CPU cores: 3.22 held-out bits per byte, carried
 (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
 
-Two layers of it reach 0.00 of associative recall in 600 steps
+Two layers of it reach 0.79 of associative recall in 600 steps
 (`python -m tests.learning mamba2`).
 """
 
