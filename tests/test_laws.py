@@ -14,7 +14,7 @@ from jaxmem.modules.stack import Block
 from jaxmem.testing import check_laws, example_of
 
 # One pattern with a memory of every family, each small.
-FAMILIES = {modules.get(name).Mixer.family: name for name in reversed(modules.names())}
+FAMILIES = {modules.get(name).Mixer.family: name for name in modules.names()}
 HYBRID = tuple(entry(name, **example_of(name)) for name in FAMILIES.values())
 
 

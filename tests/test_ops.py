@@ -103,18 +103,21 @@ def test_window_never_makes_a_square_of_the_length():
   assert temporary(32_768) < 100 * temporary(512)
 
 
-def test_lstm_chunk_keeps_two_states_a_token_and_no_gates():
-  """What is kept for the reverse pass is x, c and h, not four gates."""
+def test_cell_keeps_its_pre_activations_and_two_states_a_token_once():
+  """Four gates, c, h and x: what torch keeps too; a scan's own reverse keeps more."""
   batch, length, dim = 2, 64, 16
   p, _, _ = lstm.example(jax.random.key(0), 1, 1)
   shapes = [(dim, 4 * dim), (dim, 4 * dim), (4 * dim,)]
   params = tuple(jnp.ones(s, a.dtype) for s, a in zip(shapes, p, strict=True))
   x, state = jnp.ones((batch, length, dim)), lstm.init_state(batch, dim)
 
-  _, kept = jax.vjp(lambda x: lstm.chunk(params, (x,), state)[0], x)
+  def kept(form):
+    _, pull = jax.vjp(lambda x: lstm.FORMS[form](params, (x,), state)[0], x)
+    return sum(a.size for a in jax.tree.leaves(pull) if hasattr(a, "size"))
 
-  sizes = [a.size for a in jax.tree.leaves(kept) if hasattr(a, "size")]
-  assert sum(sizes) < 3.5 * x.size + sum(a.size for a in params) + 10 * batch * length
+  weights = sum(a.size for a in params)
+  assert kept("chunk") < 7.5 * x.size + 2 * weights + 10 * batch * length
+  assert kept("chunk") < kept("recurrent")
 
 
 def test_sequential_scan_refuses_forward_mode_and_says_so_by_reverse_only():
