@@ -73,6 +73,7 @@ def _after() -> cell.Cell:
 
 
 def cell_of(reset_after: bool = True) -> cell.Cell:
+  """What `cell` needs to know of it; options as in `step`."""
   return _after() if reset_after else _before()
 
 

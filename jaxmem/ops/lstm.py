@@ -54,6 +54,7 @@ def _gates_of(gates, gain, h: Array) -> tuple[Array, ...]:
 
 
 def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
+  """What `cell` needs to know of it; options as in `step`."""
   cut = functools.partial(cell.columns, count=4)
 
   def split(params: Params):

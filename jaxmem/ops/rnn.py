@@ -41,6 +41,8 @@ def _project(weights, inputs, dtype):
 
 
 def cell_of(activation: str = "tanh") -> cell.Cell:
+  """What `cell` needs to know of it; options as in `step`."""
+
   def update(gates, vectors, state: State) -> State:
     (z,) = gates(0, state.h)
     return State(ACTIVATIONS[activation](z))

@@ -50,6 +50,7 @@ def _project(weights, inputs: Inputs, dtype):
 
 
 def cell_of(forget: str = "sigmoid") -> cell.Cell:
+  """What `cell` needs to know of it; options as in `step`."""
   log_forget = {"sigmoid": jax.nn.log_sigmoid, "exp": lambda f: f}[forget]
 
   def update(gates, vectors, state: State) -> State:
