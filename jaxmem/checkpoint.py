@@ -20,7 +20,7 @@ from jaxmem.errors import RunError
 from jaxmem.fingerprints import fingerprints, kinds
 
 # Raised when the layout of a checkpoint changes in a way that older code cannot read.
-FORMAT = 1
+FORMAT = 2  # 1 kept a window's keys before their rotation
 
 
 class CheckpointError(RunError):
@@ -162,6 +162,12 @@ class Checkpoints:
       raise CheckpointError(
         f"step {step} has format {head.integrity['format']}, this jaxmem reads up to "
         f"{FORMAT}: install a newer one"
+      )
+    turned = any(k.endswith(".position") for k in head.integrity["kinds"])
+    if head.integrity["format"] < 2 and turned and not only:
+      raise CheckpointError(
+        f"step {step} has format {head.integrity['format']}, whose windows hold other "
+        "keys: go on with the version that wrote it, or begin anew with --resume never"
       )
     _compare(step, head.integrity["kinds"], kinds(target))
     state = self._restore(step, state=_restore_args(_present(target), only)).state

@@ -25,9 +25,12 @@ class DataConfig:
       or a glob (files are documents), FILE.jsonl#FIELD, tfds:NAME, or a mixture such as
       mix:0.7*stdlib,0.3*path/to/dir; see `jaxmem.data.sources`.
     heldout: where the held-out text is; empty holds out about a tenth of the source.
-    tokenizer: "byte", or the path of a SentencePiece `.model`.
+    tokenizer: "byte", or the path of a SentencePiece `.model` or of a `.gguf`.
     segment_length: T, tokens of a row a step.
     batch_size: rows of a step, over all processes; each is a contiguous lane.
+    document_length: documents are cut, by resets, into documents of at most so many
+      tokens, held-out ones too; 0 leaves them as they are. For memories of declared
+      capacity.
     data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
   """
 
@@ -36,6 +39,7 @@ class DataConfig:
   tokenizer: str = "byte"
   segment_length: int = 256
   batch_size: int = 16
+  document_length: int = 0
   data_dir: str = ""
 
 
@@ -135,10 +139,11 @@ MAY_CHANGE = (
 _AT_LEAST = {
   "steps": 1, "log_every": 1, "save_every": 1, "keep": 1, "eval_bytes": 0,
   "sample_bytes": 0, "stop_after_skips": 1, "seed": 0, "data.segment_length": 1,
-  "data.batch_size": 1, "optim.accumulate": 1, "optim.warmup_steps": 0,
-  "optim.weight_decay": 0, "model.d_model": 1, "model.d_ff": 0, "model.num_groups": 1,
-  "model.vocab_size": 0, "model.loss_chunk": 1, "validation.every": 0,
-  "validation.num_bytes": 1, "validation.patience": 0,
+  "data.batch_size": 1, "data.document_length": 0, "optim.accumulate": 1,
+  "optim.warmup_steps": 0, "optim.weight_decay": 0, "model.d_model": 1,
+  "model.d_ff": 0, "model.num_groups": 1, "model.vocab_size": 0,
+  "model.loss_chunk": 1, "validation.every": 0, "validation.num_bytes": 1,
+  "validation.patience": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("optim.learning_rate", "optim.clip_norm")
 _BELOW_ONE = ("model.dropout", "optim.beta1", "optim.beta2", "optim.ema")

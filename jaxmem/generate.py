@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from jaxmem import capacity
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.models.lm import LM
 from jaxmem.ops import scan
@@ -111,6 +112,7 @@ class Writer:
     """Args: the model and its parameters, the tokenizer, and where to begin."""
     self.session = session
     self._model, self._params, self._tokenizer = model, params, tokenizer
+    self._limit = capacity.limit(model.config.pattern)
 
   def read(self, texts: Sequence[bytes], seed: int | None = None) -> None:
     """Reads a text a row; a row that has not begun reads the boundary first.
@@ -121,6 +123,7 @@ class Writer:
 
     Raises:
       ValueError: if there is not one text a row.
+      CapacityError: if a text is longer than a memory holds; nothing is read then.
     """
     old = self.session
     rows = old.length.shape[0]
@@ -131,6 +134,7 @@ class Writer:
     heads = [[] if b else [self._tokenizer.boundary] for b in begun]
     whole = [np.r_[h, i].astype(np.int32) for h, i in zip(heads, ids, strict=True)]
     lengths = np.array([len(w) for w in whole])
+    self._check(lengths, "shorter texts")
     tokens = np.zeros((rows, lengths.max()), np.int32)
     seen = np.array(old.seen)
     for row, w in enumerate(whole):
@@ -167,13 +171,21 @@ class Writer:
 
     Raises:
       SamplingError: if a number is out of range or a stop string empty.
+      CapacityError: if a memory does not hold the text and so many tokens more.
     """
     how.check()
     if max_tokens < 1:
       raise SamplingError(f"max_tokens is {max_tokens}: it must be at least 1")
+    self._check(max_tokens, "fewer tokens")
     rows = self.session.length.shape[0]
     cutters = [Cutter(stop) for _ in range(rows)]
     return self._write(how, np.full(rows, max_tokens), cutters, bool(stop), piece_size)
+
+  def _check(self, more: int | np.ndarray, remedy: str) -> None:
+    """Raises CapacityError if a row cannot go on by `more` tokens."""
+    if self._limit:
+      longest = (np.asarray(self.session.length) + more).max()
+      self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")
 
   def _write(self, how, left, cutters, may_stop, piece_size) -> Iterator[Piece]:
     while left.any():

@@ -81,7 +81,7 @@ class Program:
     meshes.shardings(mesh, ("batch", "time"), tokens)  # the rows divide, or say so
     try:
       memory = jax.eval_shape(lambda: self.model.init_state(rows))
-      with jax.set_mesh(mesh):
+      with meshes.use(mesh, config.mesh):
         boxed = jax.eval_shape(self.model.init, jax.random.key(0), tokens, memory)
     except (ValueError, TypeError, ZeroDivisionError) as error:
       message = str(error).strip().splitlines()[0]
@@ -116,7 +116,8 @@ class Program:
 
   def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
     """The state after a batch, and the metrics; the old state is donated."""
-    with jax.set_mesh(self.mesh):  # where the mesh cuts time, mixers see it
+    # where the mesh cuts time, mixers see it
+    with meshes.use(self.mesh, self.config.mesh):
       return self._compiled(state, batch)
 
   def init(self) -> TrainState:

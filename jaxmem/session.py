@@ -24,7 +24,7 @@ from jaxmem.modules import pattern
 from jaxmem.typing import State
 
 # Raised when the layout of the file changes in a way that older code cannot read.
-FORMAT = 1
+FORMAT = 2
 
 
 class SessionError(UserError):

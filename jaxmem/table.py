@@ -28,8 +28,9 @@ def _state_bytes(module: ModuleType, d_model: int) -> int:
 
 
 def _cost(op: ModuleType) -> str:
-  """The first sentence after "Cost:" of the op's step."""
-  text = " ".join((op.step.__doc__ or "").partition("Cost:")[2].split())
+  """The first sentence after "Cost:" of the op's step, or of its first form."""
+  definition = getattr(op, "step", next(iter(op.FORMS.values())))
+  text = " ".join((definition.__doc__ or "").partition("Cost:")[2].split())
   return re.split(r"[.;] ", text + " ")[0].rstrip(". ")
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmem import capacity, data, report
 from jaxmem import config as configs
-from jaxmem import data, report
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
@@ -51,7 +51,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     0, or EXIT_STOPPED if a signal stopped the run before its end.
 
   Raises:
-    ConfigError, DataError, MeshError: before any device work.
+    ConfigError, DataError, MeshError, CapacityError: before any device work.
     CheckpointError: if no checkpoint can be written or read.
     TrainingError: if the loss stays without a finite value.
   """
@@ -63,8 +63,10 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
   stream = data.TokenStream.from_corpus(corpus, tokenizer, "train")
   processes = (jax.process_index(), jax.process_count())
-  lanes = data.Lanes(stream, c.batch_size, c.segment_length, config.seed, *processes)
-  heldout = HeldOut(program.model, corpus.heldout, tokenizer, c.segment_length)
+  cuts = c.segment_length, c.document_length
+  lanes = data.Lanes(stream, c.batch_size, cuts[0], config.seed, *processes, cuts[1])
+  heldout = HeldOut(program.model, corpus.heldout, tokenizer, *cuts)
+  _check_capacity(config, lanes, heldout)
 
   workdir = workdir.absolute()
   with contextlib.ExitStack() as stack:
@@ -191,6 +193,25 @@ class Run:
     position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
     meta = {"config": configs.to_json(self.program.config), "jax": jax.__version__}
     checkpoints.save(step, state, position, meta)
+
+
+def _check_capacity(config: Config, lanes: data.Lanes, heldout: HeldOut) -> None:
+  """Raises CapacityError if the run would read more than a memory holds."""
+  limit = capacity.limit(config.model.pattern)
+  if limit is None:
+    return
+  c = config.data
+  cut = f"cut documents with --data.document-length {limit.tokens}"
+  length = lanes.longest_document
+  if not config.carry_memory:
+    length = min(length, c.segment_length)
+  limit.check(length, f"a document of {c.source!r}", cut)
+  scored = config.validation.num_bytes if config.validation.every else 0
+  if scored := max(scored, config.eval_bytes):
+    limit.check(heldout.longest(scored), "a document of the held-out text", cut)
+  if config.sample_bytes:
+    lower = f"give --sample-bytes {limit.tokens - 1}"
+    limit.check(config.sample_bytes + 1, "the sample at the end", lower)
 
 
 def _count_skips(fetched: list[dict], before: int, step: int, config: Config) -> int:

@@ -32,6 +32,9 @@ class SequenceMixer(Protocol):
 
   `state` holds all that the mixer remembers; zeros are the empty memory. `reset[b, t]`
   True means: forget before reading token t of row b.
+
+  A mixer that reads both ways says `causal = False`: its state is (), a call holds
+  whole documents, and no language model takes it.
   """
 
   d_model: int

@@ -83,7 +83,7 @@ def main(names: list[str]) -> None:
   print(__doc__.partition("\n\n")[2].strip() + "\n")
   print("| memory | task | accuracy | seconds |")
   print("| --- | --- | --- | --- |")
-  for name in names or modules.names():
+  for name in names or modules.carrying():
     begin = time.monotonic()
     accuracy = learn(name)
     task = TASK[modules.get(name).Mixer.family].replace("_", " ")

@@ -11,7 +11,7 @@ from flax.core import meta
 from jaxmem import modules
 from jaxmem.modules.bidirectional import Bidirectional
 from jaxmem.modules.learned_start import LearnedStart
-from jaxmem.testing import check_shards, example_of
+from jaxmem.testing import check_laws, check_shards, example_of
 from jaxmem.testing.suite import BORDERS
 from jaxmem.testing.tolerance import worst
 
@@ -54,6 +54,10 @@ def _same(got, want, dtype="float32"):
   for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
     error, at = worst(g, w, dtype)
     assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
+
+
+def test_the_suite_knows_what_reads_both_ways():
+  check_laws(_layer("rglru"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import pytest
 from flax import linen as nn
 
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.modules.pattern import entry
 from jaxmem.ops import rglru, short_conv
 from jaxmem.testing import LawError, check_laws
 
@@ -95,3 +97,31 @@ def test_sound_mixer_passes():
 def test_broken_mixer_is_caught(mixer, message):
   with pytest.raises(LawError, match=message):
     check_laws(mixer)
+
+
+def _forgets_the_past(params, inputs, state, reset=None, **options):
+  y, new = short_conv.parallel(params, inputs, state, reset, **options)
+  empty = jax.tree.map(jnp.zeros_like, state)
+  alone, _ = short_conv.parallel(params, inputs, empty, reset, **options)
+  return y + 1e-2 * (alone - y), new
+
+
+def _leaks_a_little(params, inputs, state, reset=None, **options):
+  y, new = short_conv.parallel(params, inputs, state, reset, **options)
+  leak, _ = short_conv.parallel(params, inputs, state, None, **options)
+  return y + 1e-2 * (leak - y), new
+
+
+@pytest.mark.parametrize(
+  ("conv", "message"),
+  [(_forgets_the_past, "law 3 "), (_leaks_a_little, "law 4 ")],
+  ids=["law 3", "law 4"],
+)
+def test_a_fault_of_a_hundredth_is_caught_in_a_deep_model(monkeypatch, conv, message):
+  """What rounding moves in an ill-conditioned model is far less than what is broken."""
+  monkeypatch.setitem(short_conv.FORMS, "parallel", conv)
+  pattern = (entry("hgrn"), entry("delta_net", num_heads=2, chunk_size=8))
+  config = LMConfig(11, d_model=16, d_ff=32, pattern=pattern, num_groups=2)
+  draw = lambda key, rows, length: jax.random.randint(key, (rows, length), 0, 11)
+  with pytest.raises(LawError, match=message):
+    check_laws(LM(config), inputs=draw, deep=True)

@@ -50,6 +50,15 @@ def test_checkpoint_of_the_first_format_is_restored_bit_for_bit(old_run, tmp_pat
   assert load_model(old_run).step == 4
 
 
+def test_first_format_is_refused_where_it_means_other_keys(old_run, tmp_path):
+  """A window kept its keys before their rotation: going on would be silently wrong."""
+  path = old_run / "checkpoints" / "4" / "integrity" / "metadata"
+  path.write_text(path.read_text().replace(".h", ".position"))
+
+  with pytest.raises(CheckpointError, match="format 1, whose windows hold other keys"):
+    runs.restored(_old_config(tmp_path), old_run)
+
+
 def test_checkpoint_of_a_later_format_is_refused(old_run, tmp_path):
   path = old_run / "checkpoints" / "4" / "integrity" / "metadata"
   path.write_text(path.read_text().replace('"format": 1', '"format": 99'))

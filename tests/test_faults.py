@@ -16,6 +16,13 @@ from jaxmem import cli, train
 from jaxmem.checkpoint import CheckpointError, Checkpoints
 from jaxmem.lock import Lock, LockError
 
+# Orbax leaves the reads behind that it had begun when another one met the damage.
+IGNORED = "ignore:(?s)Exception ignored in. {}:pytest.PytestUnraisableExceptionWarning"
+pytestmark = [
+  pytest.mark.filterwarnings(IGNORED.format(what))
+  for what in ("<coroutine object _read_array", "None.*Event loop is closed")
+]
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

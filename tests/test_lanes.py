@@ -129,6 +129,33 @@ def test_lanes_depend_on_seed_and_nothing_else(stream):
   assert lanes.fingerprint != data.Lanes(stream, 4, 16, seed=5).fingerprint
 
 
+@pytest.mark.parametrize("size", [1, 7, 120, 121, 999])
+def test_document_length_cuts_at_the_same_places_everywhere(stream, size):
+  """Every `size` tokens of a document, whoever reads it and wherever a share begins."""
+  whole = data.Lanes(stream, 4, 9, seed=0)
+  steps = range(2 * whole.steps_per_epoch)
+  offset = stream.tokens - np.repeat(stream.starts[:-1], np.diff(stream.starts))
+
+  for count in (1, 2):
+    parts = [data.Lanes(stream, 4, 9, 0, i, count, size) for i in range(count)]
+    for step in steps:
+      batch, old = parts[0][step], whole[step]
+      if count > 1:
+        rest = parts[1][step]
+        batch = {key: np.concatenate([batch[key], rest[key]]) for key in batch}
+      expected = old["reset"] | (offset[batch["tokens"]] % size == 0)
+      assert_equal_batches(batch, old | {"reset": expected})
+  assert parts[0].longest_document == min(size, 121) and whole.longest_document == 121
+
+
+def test_document_length_is_in_the_fingerprint_and_old_runs_keep_theirs(stream):
+  make = lambda *size: data.Lanes(stream, 2, 16, 5, 0, 1, *size).fingerprint
+
+  assert len({make(), make(8), make(9)}) == 3
+  assert make() == make(0)
+  assert make().startswith("0a4d777559f0bbf2")
+
+
 def test_order_of_documents_is_pinned(stream):
   """Should this fail, resumed runs would read other data: raise the format number."""
   lanes = data.Lanes(stream, 1, 379, seed=0)
@@ -196,6 +223,7 @@ def test_lanes_name_mistakes_with_their_remedy(stream):
     (4, 8, -1): "seed is -1: it must not be negative",
     (4, 8, 0, 0, 0): "process_count is 0",
     (4, 8, 0, 2, 2): "process_index is 2: with process_count 2 it must lie in 0 .. 1",
+    (4, 8, 0, 0, 1, -1): "document_length is -1: it must be at least 1, or 0",
     (4, 8, 0, 0, 3): "batch_size 4 cannot be shared evenly by 3 processes",
   }
 

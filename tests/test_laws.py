@@ -13,9 +13,15 @@ from jaxmem.modules.pattern import entry
 from jaxmem.modules.stack import Block
 from jaxmem.testing import check_laws, example_of
 
-# One pattern with a memory of every family, each small.
-FAMILIES = {modules.get(name).Mixer.family: name for name in modules.names()}
-HYBRID = tuple(entry(name, **example_of(name)) for name in FAMILIES.values())
+
+def _hybrid(names):
+  """One pattern with a memory of every family, each small: the last of `names`."""
+  families = {modules.get(name).Mixer.family: name for name in names}
+  return tuple(entry(name, **example_of(name)) for name in families.values())
+
+
+CARRYING = modules.carrying()
+HYBRIDS = {"last": _hybrid(CARRYING), "first": _hybrid(CARRYING[::-1])}
 
 
 @pytest.mark.parametrize("name", ops.names())
@@ -32,10 +38,11 @@ def test_block_obeys_the_laws():
   check_laws(Block(entry("rglru", num_heads=2), d_model=8, d_ff=16))
 
 
-def test_hybrid_model_obeys_the_laws():
-  config = LMConfig(11, d_model=16, d_ff=32, pattern=HYBRID, num_groups=2, tied=False)
+@pytest.mark.parametrize("pattern", HYBRIDS.values(), ids=HYBRIDS)
+def test_hybrid_model_obeys_the_laws(pattern):
+  config = LMConfig(11, d_model=16, d_ff=32, pattern=pattern, num_groups=2, tied=False)
   draw = lambda key, rows, length: jax.random.randint(key, (rows, length), 0, 11)
-  check_laws(LM(config), inputs=draw)
+  check_laws(LM(config), inputs=draw, deep=True)
 
 
 @pytest.mark.full

@@ -52,6 +52,6 @@ def test_what_does_not_fit_is_refused_with_numbers(name, change, words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", modules.names())
+@pytest.mark.parametrize("name", modules.carrying())
 def test_memory_learns_what_its_config_says(name):
   assert learning.learn(name) >= learning.promised(name) - 0.1

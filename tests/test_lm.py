@@ -1,12 +1,15 @@
 """The language model beyond the laws."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem import modules
+from jaxmem.errors import UserError
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules.pattern import entry
 
@@ -20,12 +23,16 @@ CONFIG = LMConfig(
 TOKENS = jax.random.randint(jax.random.key(1), (2, 12), 0, 11)
 
 
-def _gradient(config, params, **flags):
+@functools.cache
+def _gradient(config, deterministic=True):
+  """(loss, gradient) of parameters and the key of dropout."""
   model = LM(config)
-  losses = lambda p: model.apply(
-    p, TOKENS, TOKENS, model.init_state(2), method="losses", **flags
-  )[0].sum()
-  return jax.jit(jax.value_and_grad(losses))(params)
+
+  def losses(params, key):
+    args = TOKENS, TOKENS, model.init_state(2), None, deterministic
+    return model.apply(params, *args, method="losses", rngs={"dropout": key})[0].sum()
+
+  return jax.jit(jax.value_and_grad(losses))
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +42,9 @@ def params():
 
 
 def test_remat_changes_nothing(params):
-  plain = _gradient(CONFIG, params)
-  remat = _gradient(dataclasses.replace(CONFIG, remat=True), params)
+  key = jax.random.key(0)
+  plain = _gradient(CONFIG)(params, key)
+  remat = _gradient(dataclasses.replace(CONFIG, remat=True))(params, key)
 
   for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(remat), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -45,13 +53,11 @@ def test_remat_changes_nothing(params):
 @pytest.mark.parametrize("remat", [False, True])
 def test_dropout_needs_a_key_and_changes_the_loss(params, remat):
   config = dataclasses.replace(CONFIG, dropout=0.5, remat=remat)
-  sure, _ = _gradient(config, params, deterministic=True)
-  draw = lambda i: _gradient(
-    config, params, deterministic=False, rngs={"dropout": jax.random.key(i)}
-  )[0]
+  draw = lambda i: _gradient(config, False)(params, jax.random.key(i))[0]
+  sure = lambda config: _gradient(config)(params, jax.random.key(0))[0]
 
   assert draw(0) == draw(0) != draw(1)
-  assert sure == _gradient(CONFIG, params)[0]
+  assert sure(config) == sure(CONFIG)
 
 
 def test_losses_are_those_of_the_logits_whatever_the_chunk(params):
@@ -100,7 +106,7 @@ def test_packed_documents_give_the_logits_of_each_alone(params):
   packed, _ = run(params, TOKENS, full, reset)
 
   for begin, end in ((0, 5), (5, 6), (6, 12)):
-    alone, _ = model.apply(params, TOKENS[:, begin:end], model.init_state(2))
+    alone, _ = run(params, TOKENS[:, begin:end], model.init_state(2))
     np.testing.assert_allclose(packed[:, begin:end], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -108,3 +114,10 @@ def test_no_token_at_all_is_refused(params):
   model = LM(CONFIG)
   with pytest.raises(ValueError, match="0 tokens: give at least one"):
     model.apply(params, TOKENS[:, :0], model.init_state(2))
+
+
+@pytest.mark.parametrize("name", sorted({*modules.names()} - {*modules.carrying()}))
+def test_memory_that_sees_the_future_or_needs_an_encoder_is_refused_by_name(name):
+  model = LM(LMConfig(11, 16, pattern=(entry("lstm"), entry(name))))
+  with pytest.raises(UserError, match=f"{name!r} reads"):
+    model.init_state(2)

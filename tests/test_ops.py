@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from jaxmem import ops
-from jaxmem.ops import attention, diagonal, gated_delta, lstm, rotary, scan, window
+from jaxmem.ops import (
+  blockwise,
+  diagonal,
+  gated_delta,
+  lstm,
+  masks,
+  rotary,
+  scan,
+  window,
+)
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
+from jaxmem.ops.tokens import Tokens
 from jaxmem.ops.triangular import unit_lower_inverse
 from jaxmem.parallel import context
 
@@ -72,16 +82,33 @@ def test_cross_entropy_equals_that_of_whole_logits():
 
 def test_rotation_depends_on_the_distance_alone():
   q, k = jax.random.normal(jax.random.key(0), (2, 8))
-  at = lambda x, p: rotary.rotate(x, rotary.angles(jnp.array(p), 8, 1e4, jnp.float32))
+  rope = rotary.Rotary(1e4)
+  at = lambda x, p: rotary.rotate(x, rotary.angles(jnp.array(p), 8, rope, q.dtype))
 
   np.testing.assert_allclose(at(q, 7) @ at(k, 4), at(q, 103) @ at(k, 100), rtol=1e-4)
 
 
+@pytest.mark.parametrize("scaling", rotary.SCALINGS)
+def test_rotation_is_exact_at_any_length(scaling):
+  """A float32 product of position and frequency would be off by radians."""
+  rope = rotary.Rotary(5e5, scaling, 4.0, 4096)
+  places = np.array([0, 1, -5, 10**6, 2**30 - 1, -(2**30), 2**31 - 1])
+
+  got = rotary.angles(jnp.asarray(places, jnp.int32), 64, rope, jnp.dtype("float32"))
+
+  turn = 2 * np.longdouble("3.14159265358979323846264338327950288")
+  angle = np.fmod(places[:, None] * rope.frequencies(64).astype(np.longdouble), turn)
+  for have, want in zip(got, (np.cos(angle), np.sin(angle)), strict=True):
+    np.testing.assert_allclose(have, want.astype(float), atol=1e-6)
+
+
 def test_attention_that_sees_nothing_is_zero_with_finite_gradients():
   q, k, v = jax.random.normal(jax.random.key(0), (3, 1, 6, 2, 4))
-  first = jnp.full((1, 6), 6, jnp.int32)  # beyond every place
+  place = scan.indices(6)[None]
+  tokens = Tokens(place, jnp.zeros_like(place))
+  mask = masks.Beyond(6)
 
-  f = lambda q, k, v: attention.interval_attention(q, k, v, first, block_size=4)[0]
+  f = lambda *qkv: blockwise.attend(*qkv, tokens, tokens, mask, block_size=4)[0]
   y, pull = jax.vjp(f, q, k, v)
 
   assert not y.any()

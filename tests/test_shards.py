@@ -77,14 +77,14 @@ def test_mixer_obeys_law_7_in_full(name):
 @pytest.mark.parametrize("num_sinks", [0, 5])
 def test_window_of_any_size_obeys_law_7(window_size, num_sinks):
   mixer = modules.get("window").Mixer(
-    8, window_size, num_heads=2, num_sinks=num_sinks, block_size=8
+    8, window_size=window_size, num_heads=2, num_sinks=num_sinks, block_size=8
   )
   check_shards(mixer, (2, 4, 8))
 
 
 @pytest.mark.full
 def test_hybrid_of_every_family_obeys_law_7():
-  names = {modules.get(name).Mixer.family: name for name in modules.names()}
+  names = {modules.get(name).Mixer.family: name for name in modules.carrying()}
   pattern = tuple(entry(name, **example_of(name)) for name in names.values())
   model = LMConfig(11, 16, 32, pattern, num_groups=2, remat=True, tied=False)
   check_shards(LM(model), (2, 4, 8), inputs=_tokens)
@@ -123,7 +123,7 @@ def _program(corpus, mesh, pattern=runs.PATTERN[1:3]):
   """Two memories, or compiling takes minutes; all of them in the full run."""
   model = dataclasses.replace(runs.MODEL, pattern=pattern)
   config = resolve(runs.config(corpus, model=model, mesh=mesh))
-  count = np.prod(dataclasses.astuple(mesh))
+  count = mesh.data * mesh.fsdp * mesh.tensor * mesh.seq
   return Program(config, meshes.make(mesh, jax.devices()[:count]))
 
 

@@ -24,6 +24,8 @@ class Options:
     text: a file, a directory, a glob, or stdlib; files are documents.
     rows: documents that are read at once.
     length: tokens of a call; changes the speed and the memory used, not the numbers.
+    document_length: tokens after which the memory is emptied and a document goes on as
+      another one; 0 is never.
     out: a file for the numbers, as JSON.
   """
 
@@ -32,6 +34,7 @@ class Options:
   text: str = ""
   rows: int = 1
   length: int = 4096
+  document_length: int = 0
   out: str = ""
 
 
@@ -42,6 +45,7 @@ def main(argv: list[str]) -> int:
 
   given = tyro.cli(Options, args=argv, prog="jaxmem eval")
   documents = _check(given)
+  _check_capacity(given, documents)
 
   import jax
 
@@ -58,9 +62,8 @@ def main(argv: list[str]) -> int:
   losses = lambda *args: apply(loaded.params, *args)
   init_state = loaded.model.init_state
   meter = Meter(sum(document.size for document in documents))
-  results = stream.read(
-    losses, init_state, documents, loaded.tokenizer, given.rows, given.length
-  )
+  how = given.rows, given.length, given.document_length
+  results = stream.read(losses, init_state, documents, loaded.tokenizer, *how)
   for result in results:
     meter.update(result)
   seconds = meter.close()
@@ -90,6 +93,8 @@ def _check(given: Options) -> list:
   for name in ("rows", "length"):
     if getattr(given, name) < 1:
       raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
+  if given.document_length < 0:
+    raise UserError(f"document_length is {given.document_length}: at least 1, or 0")
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if not given.text:
@@ -97,6 +102,25 @@ def _check(given: Options) -> list:
   if given.out and not Path(given.out).absolute().parent.is_dir():
     raise UserError(f"--out {given.out}: its directory does not exist")
   return sources.find(given.text)
+
+
+def _check_capacity(given: Options, documents: list) -> None:
+  """Raises CapacityError if a document is longer than a memory of the model holds."""
+  from jaxmem import capacity
+  from jaxmem.data import tokenizers
+  from jaxmem.load import load_config
+
+  config = load_config(Path(given.workdir), given.checkpoint)
+  limit = capacity.limit(config.model.pattern)
+  if limit is None:
+    return
+  length = given.document_length
+  if not 0 < length <= limit.tokens:
+    tokenizer = tokenizers.get(config.data.tokenizer)
+    longest = capacity.longest(documents, tokenizer, limit)
+    length = min(longest, length or longest)
+  remedy = f"cut documents with --document-length {limit.tokens}"
+  limit.check(length, f"a document of {given.text}", remedy)
 
 
 def _table(numbers: dict[str, Any]) -> list[str]:

@@ -63,6 +63,8 @@ def main(argv: list[str]) -> int:
   from jaxmem import session
   from jaxmem.load import load_model
 
+  if not given.load_state:
+    _check_capacity(given, prompts)
   loaded = load_model(Path(given.workdir), given.checkpoint)
   writer = _begin(given, prompts, loaded)
   begin = time.monotonic()
@@ -111,6 +113,24 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
   if not prompts and not given.load_state:
     raise UserError("no prompt: give --prompt TEXT, --prompt-file FILE or --load-state")
   return sampling, prompts
+
+
+def _check_capacity(given: Options, prompts: list[bytes]) -> None:
+  """Raises CapacityError if a text would be longer than a memory of the model holds."""
+  from jaxmem import capacity
+  from jaxmem.data import tokenizers
+  from jaxmem.load import load_config
+
+  config = load_config(Path(given.workdir), given.checkpoint)
+  limit = capacity.limit(config.model.pattern)
+  if limit is None:
+    return
+  tokenizer = tokenizers.get(config.data.tokenizer)
+  length = 1 + max(len(tokenizer.encode(prompt)) for prompt in prompts)
+  room = limit.tokens - length
+  remedy = f"give --max-tokens {room}" if room > 0 else "give a shorter prompt"
+  what = f"a prompt with --max-tokens {given.max_tokens}"
+  limit.check(length + given.max_tokens, what, remedy)
 
 
 def _begin(given: Options, prompts: list[bytes], loaded: Any) -> Any:

@@ -33,8 +33,9 @@ class Lanes:
 
       tokens   int32   [b, T]
       targets  int32   [b, T]  the token after each
-      reset    bool    [b, T]  True on the first token of a document, and on the first
-                               token of a lane's share: what came before is no context
+      reset    bool    [b, T]  True on the first token of a document, on every
+                               document_length-th after it, and on the first token of a
+                               lane's share: what came before is no context
       weights  float32 [b, T]  1; 0 on the last token of a lane's share, whose target is
                                no continuation of it
       rows     int64   [b]     step * batch_size + lane, lane counted over all processes
@@ -51,8 +52,8 @@ class Lanes:
   Attributes:
     steps_per_epoch: steps until the documents are put in a new order.
     fingerprint: SHA-256 over all that decides which tokens a step reads: stream, batch
-      size, segment length and seed, but not the processes. A step saved under another
-      fingerprint means something else.
+      size, segment length, seed and document length, but not the processes. A step
+      saved under another fingerprint means something else.
   """
 
   def __init__(
@@ -63,6 +64,7 @@ class Lanes:
     seed: int,
     process_index: int = 0,
     process_count: int = 1,
+    document_length: int = 0,
   ):
     """Checks the sizes; reads nothing yet.
 
@@ -73,6 +75,8 @@ class Lanes:
       seed: >= 0, decides the order of documents in every epoch.
       process_index: which part of the rows to read.
       process_count: parts; the rows are shared out contiguously and evenly.
+      document_length: tokens after which a document is cut by a reset, always at the
+        same places; 0 cuts none.
 
     Raises:
       DataError: if a number is out of range, or the stream too short for one batch.
@@ -83,6 +87,7 @@ class Lanes:
     self.seed = seed
     self.process_index = process_index
     self.process_count = process_count
+    self.document_length = document_length
     self._check()
     self.steps_per_epoch = len(stream.tokens) // (batch_size * segment_length)
     self._schedule = Schedule(stream.starts, stream.shares, seed)
@@ -126,8 +131,16 @@ class Lanes:
   @property
   def fingerprint(self) -> str:
     sizes = (self.batch_size, self.segment_length, self.seed)
+    if self.document_length:  # a run that is older than this has none
+      sizes += (self.document_length,)
     parts = (_FORMAT, self.stream.fingerprint, *sizes)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+  @property
+  def longest_document(self) -> int:
+    """Tokens that are read at most without a reset, its boundary included."""
+    longest = int(np.diff(self.stream.starts).max())
+    return min(longest, self.document_length or longest)
 
   def _lanes(self) -> Int64[np.ndarray, " b"]:
     rows = self.batch_size // self.process_count
@@ -144,6 +157,8 @@ class Lanes:
     place = np.searchsorted(order.begins, positions, side="right") - 1
     offset = positions - order.begins[place]
     tokens = self.stream.tokens[self.stream.starts[order.documents[place]] + offset]
+    if self.document_length:
+      offset = offset % self.document_length
     return tokens.astype(np.int32), offset == 0
 
   def _make_order(self, epoch: int) -> Order:
@@ -158,6 +173,10 @@ class Lanes:
     for name in ("batch_size", "segment_length", "process_count"):
       if getattr(self, name) < 1:
         raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")
+    if self.document_length < 0:
+      raise DataError(
+        f"document_length is {self.document_length}: it must be at least 1, or 0"
+      )
     if self.seed < 0:
       raise DataError(f"seed is {self.seed}: it must not be negative")
     if not 0 <= self.process_index < self.process_count:

@@ -143,6 +143,7 @@ def score(
   ways: tuple[str, ...] = WAYS,
   rows: int = 16,
   length: int = 512,
+  document_length: int = 0,
 ) -> Scores:
   """Reads documents in several ways.
 
@@ -155,6 +156,8 @@ def score(
     ways: of `WAYS`.
     rows: of a batch.
     length: tokens of a call; the carried memory makes it free to choose.
+    document_length: tokens of a document at most; longer ones are cut into several. 0
+      cuts none.
 
   Returns:
     The scores, tokens in the order of the documents.
@@ -164,6 +167,7 @@ def score(
     np.r_[boundary, tokenizer.encode(text), [boundary] * whole]
     for _, text, whole in documents
   ]
+  ids = [part for d in ids for part in _cut(d, document_length)]
   offsets = np.cumsum([0] + [len(d) - 1 for d in ids])
   bits = {}
   for way in ways:
@@ -178,6 +182,12 @@ def score(
   position = np.concatenate([np.arange(len(d) - 1) for d in ids])
   names, texts, _ = zip(*documents, strict=True)
   return Scores(bits, position, sum(map(len, texts)), names, texts)
+
+
+def _cut(tokens: np.ndarray, size: int) -> list[np.ndarray]:
+  """Stretches of `size` tokens and the target behind them; all of it if size is 0."""
+  begins = range(0, len(tokens) - 1, size) if size else [0]
+  return [tokens[begin : begin + (size or len(tokens)) + 1] for begin in begins]
 
 
 def _run(losses, init_state, lanes, length, total) -> np.ndarray:

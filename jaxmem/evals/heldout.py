@@ -17,11 +17,18 @@ class HeldOut:
   """
 
   def __init__(
-    self, model: Any, documents: Sequence[Any], tokenizer: Any, segment: int
+    self,
+    model: Any,
+    documents: Sequence[Any],
+    tokenizer: Any,
+    segment: int,
+    document_length: int = 0,
   ):
-    """Args: the language model, documents with name and text, and T of a segment."""
+    """Args: the language model; documents with name and text; the tokenizer; T of a
+    segment; tokens after which a document is cut, 0 for none."""
     self._model, self._documents = model, documents
     self._tokenizer, self._segment = tokenizer, segment
+    self._document_length = document_length
     self._losses = jax.jit(
       lambda params, *args: model.apply({"params": params}, *args, method="losses")
     )
@@ -35,4 +42,12 @@ class HeldOut:
       self._tokenizer,
       self._segment,
       ways,
+      document_length=self._document_length,
     )
+
+  def longest(self, num_bytes: int) -> int:
+    """Tokens of the longest document that `score` reads."""
+    chosen = bits_per_byte.choose(self._documents, num_bytes)
+    lengths = [len(self._tokenizer.encode(text)) + whole for _, text, whole in chosen]
+    longest = max(lengths, default=0)
+    return min(longest, self._document_length or longest)

@@ -122,8 +122,8 @@ def _pieces(document: Piece) -> Iterator[bytes]:
 class _Row:
   """A lane: `fill` takes its next tokens, and goes on where it was."""
 
-  def __init__(self, source: Iterator[np.ndarray], boundary: int):
-    self._source, self._boundary = source, boundary
+  def __init__(self, source: Iterator[np.ndarray], boundary: int, cut: int):
+    self._source, self._boundary, self._cut = source, boundary, cut
     self._tokens = np.zeros(0, np.int32)
     self._position = 0
 
@@ -143,6 +143,9 @@ class _Row:
     at = np.arange(length)
     begun = np.maximum.accumulate(np.where(reset, at, -1))
     position = np.where(begun >= 0, at - begun, self._position + at)
+    if self._cut:
+      position %= self._cut
+      reset |= position == 0
     if count:
       self._position = int(position[count - 1]) + 1
     return tokens, targets, reset, np.where(at < count, position, -1)
@@ -155,6 +158,7 @@ def read(
   tokenizer: Tokenizer,
   rows: int = 1,
   length: int = 4096,
+  document_length: int = 0,
 ) -> Iterator[Result]:
   """Reads documents to their end; the memory goes on from call to call.
 
@@ -169,6 +173,8 @@ def read(
     tokenizer: text to ids.
     rows: B, documents that are read at once.
     length: T, tokens of a call; the carried memory makes it free to choose.
+    document_length: a document is cut, by resets, into documents of at most so many
+      tokens; 0 cuts none.
 
   Yields:
     All that has been read so far, after every call; the last is the whole.
@@ -178,7 +184,8 @@ def read(
     RunError: if a token's cost is not finite.
   """
   reader = _Reader(documents, tokenizer)
-  lanes = [_Row(reader.row(), tokenizer.boundary) for _ in range(rows)]
+  row = lambda: _Row(reader.row(), tokenizer.boundary, document_length)
+  lanes = [row() for _ in range(rows)]
   state = init_state(rows)
   bits, count = np.zeros(NUM_BUCKETS), np.zeros(NUM_BUCKETS, np.int64)
   while True:

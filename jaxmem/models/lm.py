@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules.layers import named, rms_norm
-from jaxmem.modules.pattern import Pattern, entry
+from jaxmem.modules.pattern import Pattern, check_language, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
@@ -63,6 +63,11 @@ class LM(nn.Module):
   def d_model(self) -> int:
     return self.config.d_model
 
+  @property
+  def d_ff(self) -> int:
+    """Width of the MLPs."""
+    return self.config.d_ff or -(-self.d_model * 8 // 3 // 64) * 64
+
   def setup(self):
     c = self.config
     normal = nn.initializers.normal(c.d_model**-0.5)
@@ -76,11 +81,11 @@ class LM(nn.Module):
 
   def _stack(self, **fields) -> Stack:
     c = self.config
-    d_ff = c.d_ff or -(-c.d_model * 8 // 3 // 64) * 64
+    check_language(c.pattern)
     return Stack(
       c.pattern,
       c.d_model,
-      d_ff,
+      self.d_ff,
       c.num_groups,
       c.dropout,
       c.remat,

@@ -27,6 +27,8 @@ class Bidirectional(nn.Module):
 
   mixer: nn.Module
 
+  causal = False
+
   @nn.compact
   def __call__(
     self, x: Activations, state: tuple[()] = (), reset: Reset | None = None

@@ -12,6 +12,8 @@ from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 Axes = tuple[str | None, ...]
+# Under the root of every RMS norm.
+EPSILON = 1e-6
 
 
 def named(init: nn.initializers.Initializer, axes: Axes) -> nn.initializers.Initializer:
@@ -49,12 +51,13 @@ def dense(
   )
 
 
-def rms_norm(name: str, dtype: str, axis_name: str = "embed") -> nn.RMSNorm:
+def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNorm:
   """x / sqrt(mean x^2 + 1e-6) * scale; the mean in float32.
 
   Source: Zhang and Sennrich 2019, arXiv:1910.07467.
   """
   return nn.RMSNorm(
+    epsilon=EPSILON,
     dtype=jnp.dtype(dtype),
     scale_init=named(nn.initializers.ones, (axis_name,)),
     name=name,

@@ -6,6 +6,7 @@ parse("rglru,window:window_size=1024") == pattern
 
 import ast
 import dataclasses
+import re
 from typing import Any
 
 from flax import linen as nn
@@ -72,7 +73,8 @@ def parse(text: str) -> Pattern:
   Raises:
     PatternError: if it cannot be read, or names what is not there.
   """
-  return tuple(_parse_entry(part.strip()) for part in text.split(","))
+  parts = re.split(r",(?![^(]*\))", text)  # a comma in brackets is of a value
+  return tuple(_parse_entry(part.strip()) for part in parts)
 
 
 def _parse_entry(text: str) -> Entry:
@@ -109,6 +111,22 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
   if learned:
     return LearnedStart(cls(**given, parent=None), **fields)
   return cls(**given, **fields)
+
+
+def check_language(pattern: Pattern) -> None:
+  """Raises PatternError unless a language model can be made of the memories."""
+  for item in pattern:
+    cls = modules.get(item.name).Mixer
+    if not dict(item.options).get("causal", getattr(cls, "causal", True)):
+      raise PatternError(
+        f"{str(item)!r} reads both ways: a language model must not see what it is to "
+        "predict; take a causal memory, or an encoder"
+      )
+    if modules.is_given(cls):
+      raise PatternError(
+        f"{str(item)!r} reads what an encoder remembers, and a language model has no "
+        "encoder: it would read nothing"
+      )
 
 
 def replace_recurrent(pattern: Pattern, name: str) -> Pattern:

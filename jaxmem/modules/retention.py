@@ -78,7 +78,9 @@ class Retention(nn.Module):
     return out(y), gated_linear.State(self._turned_back(state.s, length))
 
   def _angles(self, distance: Array) -> rotary.Angles:
-    return rotary.angles(distance, self._dims[1], self.rotary_base, jnp.float32)
+    return rotary.angles(
+      distance, self._dims[1], rotary.Rotary(self.rotary_base), jnp.dtype(jnp.float32)
+    )
 
   def _turned_back(self, s: Float[Array, "B H K V"], length: int) -> Array:
     """Keys turned by their distance to the call's last token, not to its first."""

@@ -1,22 +1,98 @@
-"""Rotary position embedding, as rotations by a distance.
+"""Rotary position embedding, exact at any length.
 
 Source: Su et al. 2021, arXiv:2104.09864, eq. 34, with the two halves of a head as the
-real and imaginary parts (the layout of GPT-NeoX and Llama).
+real and imaginary parts (the layout of GPT-NeoX and Llama); Peng et al. 2023,
+arXiv:2309.00071 (YaRN: definition 3, eq. 22 to 25; the NTK-aware base: eq. 15).
 """
 
+import dataclasses
+import math
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 Angles = tuple[Float[Array, "..."], Float[Array, "..."]]
+SCALINGS = ("none", "linear", "ntk", "yarn")
 
 
-def angles(distance: Int[Array, "..."], key_dim: int, base: float, dtype) -> Angles:
-  """cos and sin of distance * base^(-2i/K): two arrays [..., K/2].
+@dataclasses.dataclass(frozen=True)
+class Rotary:
+  """How fast the pairs of a head turn.
 
-  Keep distances below a million in float32: the error of the angle is 6e-8 of it.
+  Attributes:
+    base: theta; pair i of K/2 turns by base^(-2i/K) a token.
+    scaling: "none"; "linear" (positions divided by the factor), "ntk" (a larger base,
+      so that the slowest pair turns as if divided), "yarn" (slow pairs divided, fast
+      ones kept, scores a little sharper).
+    factor: how many times longer than it was trained the model reads, >= 1.
+    trained_length: the length it was trained at; "yarn" alone asks.
+    fast: pairs that turn more often than this in `trained_length` are kept (YaRN).
+    slow: pairs that turn less often are divided.
   """
-  i = jnp.arange(0, key_dim, 2, dtype=dtype)
-  angle = distance[..., None].astype(dtype) * base ** (-i / key_dim)
+
+  base: float = 10_000.0
+  scaling: str = "none"
+  factor: float = 1.0
+  trained_length: int = 0
+  fast: float = 32.0
+  slow: float = 1.0
+
+  def __post_init__(self):
+    if self.scaling not in SCALINGS:
+      raise ValueError(
+        f"rotary scaling {self.scaling!r}: it is one of {', '.join(SCALINGS)}"
+      )
+    if self.factor < 1:
+      raise ValueError(f"rotary factor {self.factor}: it must be at least 1")
+    if self.scaling == "yarn" and self.trained_length < 1:
+      raise ValueError("rotary scaling 'yarn' needs the trained length, at least 1")
+
+  def frequencies(self, key_dim: int) -> np.ndarray:
+    """Radians a token, float64 [K/2]."""
+    i = np.arange(0, key_dim, 2, dtype=np.float64) / key_dim
+    base = self.base
+    if self.scaling == "ntk":
+      base = base * self.factor ** (key_dim / (key_dim - 2))
+    fast = base**-i
+    if self.scaling == "linear":
+      return fast / self.factor
+    if self.scaling != "yarn":
+      return fast
+    # the pair that turns a given number of times in the trained length
+    pair = lambda turns: (
+      key_dim
+      * math.log(self.trained_length / (turns * 2 * math.pi))
+      / (2 * math.log(base))
+    )
+    low, high = math.floor(pair(self.fast)), math.ceil(pair(self.slow))
+    low, high = max(low, 0), min(high, key_dim - 1)
+    ramp = np.clip((np.arange(key_dim // 2) - low) / max(high - low, 1e-3), 0, 1)
+    return fast / self.factor * ramp + fast * (1 - ramp)
+
+  @property
+  def sharpness(self) -> float:
+    """What scores are multiplied by."""
+    if self.scaling != "yarn":
+      return 1.0
+    return (0.1 * math.log(self.factor) + 1.0) ** 2
+
+
+def angles(
+  distance: Int[Array, "..."], key_dim: int, rotary: Rotary, dtype: jnp.dtype
+) -> Angles:
+  """cos and sin of distance times frequency: two arrays [..., K/2].
+
+  The product is taken modulo a turn in fixed point, 2^32 to the turn, with what this
+  leaves of the frequency beside it: no distance is too long for float32.
+  """
+  turns = rotary.frequencies(key_dim) / (2 * np.pi) * 2.0**32
+  whole = np.floor(turns)
+  rest = jnp.asarray((turns - whole) * 2.0**-32, dtype)
+  phase = distance[..., None].astype(jnp.uint32) * jnp.asarray(whole.astype(np.uint32))
+  phase = jax.lax.bitcast_convert_type(phase, jnp.int32).astype(dtype) * 2.0**-32
+  angle = 2 * np.pi * (phase + distance[..., None].astype(dtype) * rest)
   return jnp.cos(angle), jnp.sin(angle)
 
 
@@ -30,3 +106,14 @@ def rotate(x: Float[Array, "... K"], by: Angles) -> Float[Array, "... K"]:
 def back(by: Angles) -> Angles:
   """The opposite rotation."""
   return by[0], -by[1]
+
+
+def at(
+  x: Float[Array, "B T H K"], place: Int[Array, "B T"], rotary: Rotary | None
+) -> Float[Array, "B T H K"]:
+  """Every token's heads rotated by its place; as they are where `rotary` is None."""
+  if rotary is None:
+    return x
+  dtype = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
+  cos, sin = angles(place, x.shape[-1], rotary, jnp.dtype(dtype))
+  return rotate(x, (cos[..., None, :], sin[..., None, :]))

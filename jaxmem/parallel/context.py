@@ -34,11 +34,16 @@ def starting_from(op: ModuleType, start: tuple[Array, ...]) -> Iterator[None]:
 
 
 def choose(op: ModuleType, form: str, length: int) -> str:
-  """The form that runs: "auto" is the fastest here, and one token is always a step."""
+  """The form that runs: "auto" is the fastest here, one token is always the reference.
+
+  The reference is the first of an op's forms: `recurrent`, or `dense` of an op that
+  reads both ways and so has no step.
+  """
+  reference, *others = op.FORMS
   if length == 1:
-    return "recurrent"
+    return reference
   if form == "auto":
-    fallback = next((name for name in op.FORMS if name != "recurrent"), "recurrent")
+    fallback = others[0] if others else reference
     return getattr(op, "FASTEST", {}).get(jax.default_backend(), fallback)
   if form not in op.FORMS:
     known = ["auto", *op.FORMS]
@@ -53,7 +58,7 @@ def apply(
   inputs: tuple[Array, ...],
   state: State,
   reset: Reset | None = None,
-  sizes: dict[str, int] | None = None,
+  sizes: dict[str, Any] | None = None,
   **options: Any,
 ) -> tuple[Array, State]:
   """A form of an op, on the devices of the ambient mesh (`jax.set_mesh`).
@@ -85,7 +90,7 @@ def apply(
   if not length:
     raise ValueError("a call with 0 tokens: give at least one")
   form = choose(op, form, length)
-  sizes = {} if form == "recurrent" else sizes or {}
+  sizes = {} if form == next(iter(op.FORMS)) else sizes or {}
   run = functools.partial(op.FORMS[form], **options, **sizes)
   if length == 1 or lifts.shards() == 1:
     return run(params, inputs, state, reset)

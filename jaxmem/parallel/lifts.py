@@ -3,11 +3,12 @@
     start_i = (f_{i-1} o ... o f_0)(state),    y_i, _ = form(inputs_i, start_i)
 
 Where what a shard does to a state has a summary (`summaries.py`), the starts come from
-log2 N exchanges of summaries. A nonlinear memory has none: it swaps time for rows, or
-waits its turn.
+log2 N exchanges of summaries. Attention reads across shards instead (`cut.py`). A
+nonlinear memory has neither: it swaps time for rows, or waits its turn.
 """
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from types import ModuleType
@@ -18,7 +19,9 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
+from jaxmem.ops import scan
 from jaxmem.parallel import mesh as meshes
+from jaxmem.parallel.cut import Cut
 from jaxmem.parallel.summaries import Call, Family, family
 from jaxmem.typing import Reset, State
 
@@ -41,9 +44,10 @@ def over_time(
 ) -> tuple[Array, State]:
   """`run(params, inputs, state, reset)` with time cut over the ambient mesh.
 
-  Cost: a linear op or a window runs its form twice a shard (a matrix the first time
-  with V + K columns) and exchanges log2 N summaries; see `_swapped` and `_passed` for
-  the others. Rows stay cut over data and fsdp; other axes compute the same.
+  Cost: a linear op runs its form twice a shard (a matrix the first time with V + K
+  columns) and exchanges log2 N summaries; see `Cut` for forms that take a `timeline`,
+  `_swapped` and `_passed` for the others. Rows stay cut over data and fsdp; other axes
+  compute the same.
 
   Args:
     op: an op file.
@@ -66,13 +70,17 @@ def over_time(
     raise ValueError(
       f"{length} tokens do not divide into {count} shards on mesh axis {AXIS!r}"
     )
-  cut = meshes.by_hand(mesh, rows)
-  whole = PartitionSpec(cut[0])
+  spec = meshes.by_hand(mesh, rows)
+  whole = PartitionSpec(spec[0])
+  cut = Cut(AXIS, meshes.attention.value)
 
   def local(params, inputs, state, reset):
+    if "timeline" in inspect.signature(run).parameters:
+      return run(params, inputs, state, reset, timeline=cut)
     call = Call(op, run, options, params, inputs, reset)
     kind = family(op)
-    if kind is None and inputs[0].shape[0] % count == 0:
+    both_ways = not hasattr(op, "step")
+    if both_ways or (kind is None and inputs[0].shape[0] % count == 0):
       return _swapped(call, state, count)
     start = _passed if kind is None else functools.partial(_composed, kind)
     y, end = run(params, inputs, start(call, state, count), reset)
@@ -81,8 +89,8 @@ def over_time(
   # unchecked: carries that start as constants are not yet marked as varying by shard
   return jax.shard_map(
     local,
-    in_specs=(PartitionSpec(), cut, whole, cut),
-    out_specs=(cut, whole),
+    in_specs=(PartitionSpec(), spec, whole, spec),
+    out_specs=(spec, whole),
     check_vma=False,
   )(params, inputs, state, reset)
 
@@ -123,16 +131,20 @@ def _composed(kind: Family, call: Call, state: State, count: int) -> State:
 
 
 def _swapped(call: Call, state: State, count: int) -> tuple[Array, State]:
-  """Whole rows instead of shards of time, there and back by one all-to-all each."""
+  """Whole rows instead of shards of time, there and back by one all-to-all each.
+
+  Rows that the shards do not divide are filled up, which needs an empty state.
+  """
   _say(call.op.__name__, f"swaps time for rows over {count} shards")
   swap = functools.partial(jax.lax.all_to_all, axis_name=AXIS, tiled=True)
-  there = functools.partial(swap, split_axis=0, concat_axis=1)
+  given = call.inputs[0].shape[0]
+  there = lambda a: swap(scan.pad_time(a, count, axis=0), split_axis=0, concat_axis=1)
   inputs, reset = jax.tree.map(there, (call.inputs, call.reset))
   rows, shard = inputs[0].shape[0], jax.lax.axis_index(AXIS)
   own = lambda a: jax.lax.dynamic_slice_in_dim(a, shard * rows, rows)
   y, end = call.run(call.params, inputs, jax.tree.map(own, state), reset)
   gather = lambda a: jax.lax.all_gather(a, AXIS, tiled=True)
-  return swap(y, split_axis=1, concat_axis=0), jax.tree.map(gather, end)
+  return swap(y, split_axis=1, concat_axis=0)[:given], jax.tree.map(gather, end)
 
 
 def _passed(call: Call, state: State, count: int) -> State:

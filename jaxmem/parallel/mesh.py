@@ -1,7 +1,9 @@
 """Devices in a mesh, logical names to mesh axes: the one place of NamedSharding."""
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,6 +14,12 @@ from jaxmem.errors import UserError
 from jaxmem.registry import nearest
 
 AXES = ("data", "fsdp", "seq", "tensor")
+
+# How attention crosses the shards of time; see `parallel.cut.Cut`.
+LAYOUTS = ("auto", "ring", "ulysses")
+
+# The layout that is in force, as a context; compiled functions are told apart by it.
+attention = jax.make_user_context("auto")
 
 # Logical name -> mesh axis or axes. Shards of time are neighbours in order: a layout
 # that deals time out (zig-zag) would be wrong for every recurrence and does not exist.
@@ -44,20 +52,29 @@ class MeshConfig:
     fsdp: parts of the parameters, gathered where used; also splits the batch.
     tensor: parts of heads, MLPs and vocabulary.
     seq: parts of a segment's time; `parallel.context` makes them one memory.
+    attention: how attention that reaches far crosses those parts: "ring", "ulysses" or
+      "auto", see `parallel.cut.Cut`. Outside of it time always lies in order.
   """
 
   data: int = -1
   fsdp: int = 1
   tensor: int = 1
   seq: int = 1
+  attention: str = "auto"
 
 
 def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
   """The mesh of a config, over all devices of all processes.
 
   Raises:
-    MeshError: if the axes do not multiply to the number of devices.
+    MeshError: if the axes do not multiply to the number of devices, or there is no such
+      layout of attention.
   """
+  if config.attention not in LAYOUTS:
+    raise MeshError(
+      f"mesh.attention {config.attention!r}: it is one of {', '.join(LAYOUTS)}; any "
+      "other order of time would be wrong for a recurrence"
+    )
   devices = jax.devices() if devices is None else devices
   sizes = {axis: getattr(config, axis) for axis in AXES}
   free = [axis for axis, size in sizes.items() if size == -1]
@@ -78,6 +95,13 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
     axis_types=(AxisType.Auto,) * len(AXES),
     devices=devices,
   )
+
+
+@contextlib.contextmanager
+def use(mesh: Mesh, config: MeshConfig) -> Iterator[None]:
+  """Within it, what is compiled runs on the mesh as the config says."""
+  with jax.set_mesh(mesh), attention(config.attention):
+    yield
 
 
 def partition(

@@ -17,10 +17,22 @@ from jaxmem.typing import Form
 LENGTH = 24
 SMALL = {"chunk_size": 8, "block_size": 8}
 # Small sizes for the mixers that have such fields, with what is special about them.
-_FIELDS = {"num_heads": 2, "num_kv_heads": 1, "window_size": 6, "num_sinks": 2}
+_FIELDS = {
+  "num_heads": 2,
+  "num_kv_heads": 1,
+  "window_size": 6,
+  "num_sinks": 2,
+  "capacity": 64,
+  "segment_length": 4,
+  "num_global": 2,
+  "dilation": (1, 2),
+  "sparse_block": 2,
+  "num_random": 1,
+  "memory_size": 5,
+}
 
 
-def example_of(name: str) -> dict[str, int]:
+def example_of(name: str) -> dict[str, Any]:
   """Options that make the mixer `name` a small case at d_model 8."""
   from jaxmem.modules.pattern import options
 
@@ -40,6 +52,9 @@ class Case:
     init_state: `batch_size -> state`, or None where only the example knows the sizes.
     as_released: form name -> form with the chunks that users get.
     reverse_only: forms that refuse forward mode.
+    longest: tokens of a document at most, where the state holds whole ones; else 0.
+    causal: whether a token is read by later ones alone; what reads both ways carries
+      nothing, so nothing of it can be split or saved.
   """
 
   name: str
@@ -49,6 +64,8 @@ class Case:
   init_state: Callable[[int], Any] | None
   as_released: dict[str, Form]
   reverse_only: tuple[str, ...]
+  longest: int = 0
+  causal: bool = True
 
 
 def of_op(op: ModuleType) -> Case:
@@ -58,15 +75,16 @@ def of_op(op: ModuleType) -> Case:
     known = inspect.signature(form).parameters
     return functools.partial(form, **{k: v for k, v in SMALL.items() if k in known})
 
-  forms = dict(sorted(op.FORMS.items(), key=lambda item: item[0] != "recurrent"))
   return Case(
     name=op.__name__,
-    forms={name: small(form) for name, form in forms.items()},
+    forms={name: small(form) for name, form in op.FORMS.items()},
     example=op.example,
     stress=op.stress,
     init_state=None,
-    as_released=forms,
+    as_released=op.FORMS,
     reverse_only=tuple(op.REVERSE_ONLY),
+    longest=getattr(op, "LONGEST", 0),
+    causal=hasattr(op, "step"),
   )
 
 
@@ -75,14 +93,17 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
 
   Args:
     module: has `init_state(batch_size)` and is called as `(x, state, reset)`. Where it
-      has a field `form` the recurrent one is the reference.
+      has a field `form` the recurrent one is the reference, or the dense one where it
+      says `causal = False`.
     inputs: `(key, batch_size, length) -> x`; None draws activations [B, T, d_model].
   """
   fields = {f.name for f in dataclasses.fields(module)}
   own = module.clone(**{k: v for k, v in SMALL.items() if k in fields})
+  causal = getattr(module, "causal", True)
+  reference = "recurrent" if causal else "dense"
   modules = {"call": own}
   if "form" in fields:
-    modules = {"recurrent": own.clone(form="recurrent"), own.form: own}
+    modules = {reference: own.clone(form=reference), own.form: own}
 
   def activations(key, batch_size, length):
     return jax.random.normal(key, (batch_size, length, module.d_model))
@@ -101,6 +122,8 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
     params = _unboxed(jax.jit(own.init)(init, x, empty))
     params = _noisy(noise, params)  # zeros at the start must not hide a leak
     _, state = jax.jit(own.apply)(params, x, empty)
+    if hasattr(own, "remember"):  # a memory that is given, not written
+      state = _given(own, params, x)
     return params, (draw(later, batch_size, length),), state
 
   return Case(
@@ -110,8 +133,17 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
     stress=None,
     init_state=module.init_state,
     as_released={},
-    reverse_only=tuple(name for name in modules if name != "recurrent"),
+    reverse_only=tuple(name for name in modules if name != reference),
+    causal=causal,
   )
+
+
+def _given(module, params, x):
+  """What a module remembers of an encoder's outputs, fewer in every other row."""
+  shape = x.shape[0], module.memory_size, module.d_encoded or module.d_model
+  encoded = jax.random.normal(jax.random.key(0), shape)
+  valid = module.memory_size - jnp.arange(len(x), dtype=jnp.int32) % 2
+  return module.apply(params, encoded, valid, method="remember")
 
 
 def _unboxed(params):

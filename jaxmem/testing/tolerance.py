@@ -11,13 +11,14 @@ TOLERANCE = {
 }
 
 
-def worst(got, want, dtype: str) -> tuple[float, tuple[int, ...]]:
+def worst(got, want, dtype: str, moves: float = 0.0) -> tuple[float, tuple[int, ...]]:
   """The worst error as a multiple of what is allowed, and where it stands.
 
   Args:
     got: an array.
     want: the array it should equal.
     dtype: a key of `TOLERANCE`, or "exact" for equality to the last bit.
+    moves: added to what is allowed, in units of `want`: see `Suite.moves`.
 
   Returns:
     The multiple (above 1 is too much, inf for NaN where there should be a number), and
@@ -40,7 +41,8 @@ def worst(got, want, dtype: str) -> tuple[float, tuple[int, ...]]:
       error = np.where(error == 0, 0.0, np.inf)
     else:
       relative, absolute = TOLERANCE[dtype]
-      error = error / (relative * np.abs(want) + absolute * max(1, np.abs(want).max()))
+      size = max(1, np.abs(want).max())
+      error = error / (relative * np.abs(want) + absolute * size + moves)
   error = np.where(np.isnan(error), np.inf, error)
   at = np.unravel_index(int(error.argmax()), error.shape)
   return float(error[at]), tuple(int(i) for i in at)

@@ -5,7 +5,10 @@ import importlib
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.ops import attention, short_conv, window
+from jaxmem.ops import blockwise, masks, short_conv, window
+from jaxmem.ops.rotary import Rotary
+from jaxmem.ops.scores import Scores
+from jaxmem.ops.tokens import Tokens
 
 from .harness import BORDERS, LENGTH, RESET, ROWS, Case, by_document, ours, shapes
 
@@ -87,13 +90,21 @@ def _llama_rotary(q, k, place):
   return turn(q, LENGTH), turn(k, place.shape[1])
 
 
-def _window_ours(form, carried, **options):
+def _window_ours(form, carried, score, **options):
   starts = jnp.asarray(STARTS if carried else 0 * STARTS, jnp.int32)
 
+  def turn(k, position, sign):
+    """The ring's keys, which ours keeps turned by their places in the document."""
+    if score.rotary is None:
+      return k
+    newest = position[:, None] - 1
+    return score.turn(k, sign * (newest - (newest - jnp.arange(WINDOW)) % WINDOW))
+
   def run(params, inputs, state):
-    state = window.State(*state, starts)
-    y, new = window.FORMS[form](params, inputs, state, RESET, **options)
-    return y, (new.k, new.v)
+    k, v = state
+    state = window.State(turn(k, starts, 1), v, starts)
+    y, new = window.FORMS[form](params, inputs, state, RESET, score=score, **options)
+    return y, (turn(new.k, new.position, -1), new.v)
 
   return run
 
@@ -115,15 +126,18 @@ def _sdpa_causal():
 
 def _attention_ours(block_size):
   def run(params, inputs, state):
-    first = jnp.zeros((ROWS, LENGTH), jnp.int32)
-    y, lse = attention.interval_attention(*inputs, first, block_size=block_size)
+    place = jnp.broadcast_to(jnp.arange(LENGTH, dtype=jnp.int32), (ROWS, LENGTH))
+    tokens = Tokens(place, jnp.zeros_like(place))
+    y, lse = blockwise.attend(
+      *inputs, tokens, tokens, masks.Causal(), block_size=block_size
+    )
     return y, (lse,)
 
   return run
 
 
 def _window_case(peer, module, carried, sinks, rotary):
-  options = {"num_sinks": sinks, "rotary_base": 10_000.0 if rotary else None}
+  options = {"num_sinks": sinks, "score": Scores(Rotary() if rotary else None)}
   heads = ((HEADS, DIM), (KEY_HEADS, DIM), (KEY_HEADS, DIM))
   ring = (WINDOW + sinks, KEY_HEADS, DIM)
   forms = {

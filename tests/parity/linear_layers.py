@@ -407,7 +407,9 @@ def _retention_case():
 
   def turned(s, distance):
     """The peer turns keys by their place, ours by the distance to the last token."""
-    by = rotary.angles(jnp.array(distance), key, 10_000.0, jnp.float32)
+    by = rotary.angles(
+      jnp.array(distance), key, rotary.Rotary(), jnp.dtype(jnp.float32)
+    )
     return rotary.rotate(s.swapaxes(-1, -2), by).swapaxes(-1, -2)
 
   memory = (
