@@ -73,14 +73,15 @@ def get(name: str) -> Tokenizer:
   """The tokenizer called `name`.
 
   Args:
-    name: "byte", or the path of a SentencePiece model, which ends in `.model`.
+    name: "byte", the path of a SentencePiece model, which ends in `.model`, or that of
+      a model with its tokenizer in one file, which ends in `.gguf`.
 
   Returns:
     A tokenizer.
 
   Raises:
     ValueError: if there is none of that name; names the nearest, else all.
-    DataError: if the model is missing, damaged or not exact, or sentencepiece is not
+    DataError: if the file is missing, damaged or not exact, or what reads it is not
       installed.
   """
   if name in _TOKENIZERS:
@@ -90,5 +91,12 @@ def get(name: str) -> Tokenizer:
     from jaxmem.data import sentencepieces
 
     return sentencepieces.load(name)
+  if name.endswith(".gguf"):
+    require("gguf", "tokenizers", extra="interop")
+    from jaxmem.data import gguf_file
+
+    return gguf_file.tokenizer(gguf_file.read(name).metadata, name)
   hint = nearest(name, list(_TOKENIZERS))
-  raise ValueError(f"no tokenizer {name!r}: {hint}, or the path of a .model file")
+  raise ValueError(
+    f"no tokenizer {name!r}: {hint}, or the path of a .model or .gguf file"
+  )

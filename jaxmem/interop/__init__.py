@@ -1,0 +1,1 @@
+"""Models that others have trained, as models of this library; a family a file."""
