@@ -74,3 +74,59 @@ def gain(
     axes.legend(frameon=False)
 
   return _figure(path, title, x, "bits saved per byte", draw)
+
+
+def sight(
+  path: Path,
+  title: str,
+  pairs: np.ndarray,
+  blocks: np.ndarray | None,
+  reach: np.ndarray,
+) -> Path:
+  """Who can see what, queries downwards and keys to the right.
+
+  Args:
+    path: of the PNG.
+    title: above the pictures.
+    pairs: [T, T], whether a query sees a key, or how far the key moves it.
+    blocks: the blocks that are computed; None leaves that picture out.
+    reach: [T, T], layers that a key needs to reach a query, 0 for never.
+  """
+  import matplotlib
+
+  matplotlib.use("Agg")
+  import matplotlib.pyplot as plt
+
+  panels = [("one layer", _shade(pairs), "Blues")]
+  if blocks is not None:
+    panels.append((f"blocks computed: {blocks.sum()} of {blocks.size}", blocks, "Reds"))
+  panels.append((f"through {reach.max()} layers", _layers(reach), "viridis_r"))
+  figure, axes = plt.subplots(
+    1, len(panels), figsize=(2.9 * len(panels), 3.3), dpi=120, layout="constrained"
+  )
+  figure.suptitle(title, fontsize=9)
+  extent = (0, len(pairs), len(pairs), 0)
+  for axis, (name, picture, colours) in zip(axes, panels, strict=True):
+    image = axis.imshow(picture, cmap=colours, extent=extent, interpolation="nearest")
+    axis.set_title(name, fontsize=8)
+    axis.set_xlabel("key", fontsize=7)
+    axis.tick_params(labelsize=6)
+  axes[0].set_ylabel("query", fontsize=7)
+  bar = figure.colorbar(image, ax=axes[-1], shrink=0.7, ticks=range(1, reach.max() + 1))
+  bar.ax.tick_params(labelsize=6)
+  bar.set_label("layers", fontsize=7)
+  figure.savefig(path)
+  plt.close(figure)
+  return path
+
+
+def _shade(pairs: np.ndarray) -> np.ndarray:
+  """Truth as it is; influence by its logarithm, white where there is none."""
+  if pairs.dtype == bool:
+    return pairs
+  level = np.log10(np.maximum(pairs / pairs.max(), 1e-8))
+  return np.where(pairs > 0, level, np.nan)
+
+
+def _layers(reach: np.ndarray) -> np.ndarray:
+  return np.where(reach > 0, reach.astype(float), np.nan)

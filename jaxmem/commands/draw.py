@@ -1,0 +1,79 @@
+"""draws who can see what: jaxmem draw MASK|MEMORY"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from jaxmem import modules
+from jaxmem.commands import require
+from jaxmem.errors import UserError
+from jaxmem.modules import pattern
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem draw`: writes a PNG and says what is on it."""
+  require("matplotlib")
+  from jaxmem.evals import plots, sight
+
+  given = _parser(", ".join(map(sight.fields, sight.MASKS))).parse_args(argv)
+  lengths = [given.length]
+  if given.documents:
+    lengths = [int(n) for n in given.documents.split(",")]
+  if min(lengths) < 1 or given.block_size < 1 or given.layers < 1:
+    raise UserError("lengths, block size and layers must be at least 1")
+  reset = sight.documents(lengths)
+
+  if given.what.partition(":")[0] in modules.names():
+    (entry,) = pattern.parse(given.what)
+    mixer = pattern.mixer(entry, given.d_model, "float32", parent=None)
+    pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
+    sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
+  else:
+    mask = sight.parse(given.what)
+    pairs = sees = sight.seen(mask, reset)
+
+  tiles = None if mask is None else sight.blocks(mask, reset, given.block_size)
+  reach = sight.layers_needed(sees, given.layers)
+  path = Path(given.out or _file_name(given.what))
+  plots.sight(path, given.what, pairs, tiles, reach)
+
+  count = int(np.count_nonzero(sees))
+  print(f"{given.what}: {count} of {sees.size} pairs seen")
+  if tiles is not None:
+    size = given.block_size
+    print(f"{tiles.sum()} of {tiles.size} blocks of {size} x {size} computed")
+  far = _farthest(reach > 0)
+  print(f"one layer reaches {_farthest(sees)} tokens back, {given.layers} reach {far}")
+  print(path)
+  return 0
+
+
+def _parser(known: str) -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    "jaxmem draw",
+    description="Who can see what: the pairs, the blocks that are computed, and what "
+    "several layers reach. A memory is asked by changing its inputs.",
+    epilog=f"Masks, joined by & and |: {known}. Memories: see `jaxmem memories`; "
+    "options as in a pattern, such as window:window_size=16.",
+  )
+  parser.add_argument("what", metavar="MASK|MEMORY")
+  parser.add_argument("--length", type=int, default=64, help="tokens (default 64)")
+  parser.add_argument(
+    "--documents", default="", help="their lengths instead, such as 40,24"
+  )
+  parser.add_argument("--layers", type=int, default=3, help="default 3")
+  parser.add_argument("--block-size", type=int, default=8, help="default 8")
+  parser.add_argument("--d-model", type=int, default=32, help="of the memory asked")
+  parser.add_argument("--out", default="", help="the PNG; default: from the name")
+  return parser
+
+
+def _file_name(what: str) -> str:
+  return "".join(c if c.isalnum() else "-" for c in what).strip("-") + ".png"
+
+
+def _farthest(sees: np.ndarray) -> int:
+  """The greatest distance of a pair that is seen."""
+  query, key = np.nonzero(sees)
+  return int((query - key).max(initial=0))
