@@ -12,7 +12,11 @@ import numpy as np
 from jaxmem import ops
 from jaxmem.bench import decode, draws
 from jaxmem.bench.case import Case
-from jaxmem.ops import attention, diagonal
+from jaxmem.modules.longformer import Longformer
+from jaxmem.ops import blockwise, diagonal, masks, scan
+from jaxmem.ops.scores import Scores
+from jaxmem.ops.tokens import Tokens
+from jaxmem.parallel.mesh import unboxed
 
 _CELL = {"batch": 8, "length": 1024, "dim": 256}
 _MATRIX = {"batch": 1, "length": 4096, "heads": 4, "dim": 128}
@@ -21,6 +25,11 @@ _CHANNELS = {"batch": 2, "length": 4096, "dim": 1024}
 # case -> op, draw, standard size. An op without a row is measured on its own example; a
 # memory that is a setting of another's op has a row with a name of its own.
 SIZES: dict[str, tuple[str, Callable, dict[str, int]]] = {
+  "attention": (
+    "attention",
+    draws.attention,
+    {"batch": 1, "length": 4096, "heads": 4, "dim": 64},
+  ),
   "complex_diagonal": (
     "complex_diagonal",
     draws.complex_diagonal,
@@ -54,8 +63,12 @@ SIZES: dict[str, tuple[str, Callable, dict[str, int]]] = {
     {"batch": 1, "length": 8192, "heads": 4, "dim": 64, "window_size": 512},
   ),
 }
-# The peers of the window know no rotation; KDA as its mixer runs it.
-OPTIONS = {"window": {"rotary_base": None}, "kda": {"chunk_size": 32}}
+# The peers of attention know no rotation; KDA as its mixer runs it.
+OPTIONS = {
+  "attention": {"score": Scores(rotary=None)},
+  "window": {"score": Scores(rotary=None)},
+  "kda": {"chunk_size": 32},
+}
 # Growth is measured on one row and one head, or a call of 64k tokens takes minutes.
 SMALLER = {"batch": 1, "heads": 1}
 GROWTH = {"short": 8192, "long": 65536}
@@ -89,23 +102,6 @@ def _op_case(name: str, changes: dict[str, int], quick: bool) -> Case:
   )
 
 
-def _attention_case(quick: bool) -> Case:
-  length = 64 if quick else 4096
-  shape = (1, length, 2, 8) if quick else (1, length, 4, 64)
-
-  def ours(params, inputs, state):
-    first = jnp.zeros(shape[:2], jnp.int32)
-    return attention.interval_attention(*inputs, first)[0]
-
-  return Case(
-    op="attention",
-    title=f"causal attention batch=1 length={length} heads={shape[2]} dim={shape[3]}",
-    tokens=length,
-    draw=lambda: ((), draws.normal(*[shape] * 3), ()),
-    ours=ours,
-  )
-
-
 def _diagonal_case(quick: bool) -> Case:
   shape = (2, 64, 8) if quick else (2, 4096, 1024)
 
@@ -122,6 +118,54 @@ def _diagonal_case(quick: bool) -> Case:
   )
 
 
+def _blocks_case(share: float, quick: bool) -> Case:
+  """Attention under a table of blocks, of which a share is set; time goes by block."""
+  size, count = (8, 8) if quick else (128, 32)
+  table = np.random.RandomState(0).uniform(size=(count, count)) < share
+  shape = (1, size * count, 4, 64)
+  mask = masks.BlockTable(size, tuple(map(tuple, table.tolist())))
+
+  def ours(params, inputs, state):
+    place = scan.indices(shape[1])[None]
+    tokens = Tokens(place, jnp.zeros_like(place))
+    return blockwise.attend(*inputs, tokens, tokens, mask, block_size=size)[0]
+
+  return Case(
+    op="attention",
+    title=f"attention, {table.sum()} of {table.size} blocks of {size} x {size}",
+    tokens=int(table.sum()),
+    draw=lambda: ((), draws.normal(*[shape] * 3), ()),
+    ours=ours,
+  )
+
+
+def _longformer_case(quick: bool) -> Case:
+  """The layer with its projections, as an encoder runs it."""
+  length, window, count = (64, 16, 2) if quick else (16_384, 512, 16)
+  mixer = Longformer(256, 4, window_size=window, num_global=count, causal=False)
+
+  def draw():
+    x = draws.normal((1, length, mixer.d_model))
+    params = jax.jit(mixer.init)(jax.random.key(0), *x, ())
+    return unboxed(params), x, ()
+
+  return Case(
+    op="longformer",
+    title=f"Longformer layer, window {window} and {count} global, length={length}",
+    tokens=length,
+    draw=draw,
+    ours=lambda params, inputs, state: mixer.apply(params, *inputs, state)[0],
+  )
+
+
+def growing() -> list[str]:
+  """The cases whose cost is to grow with T alone: not those that see all of T."""
+  of = lambda name: ops.get(SIZES[name][0] if name in SIZES else name)
+  names = sorted({*ops.names(), *SIZES})
+  sees_all = lambda op: hasattr(op, "LONGEST") or not hasattr(op, "step")
+  return [name for name in names if not sees_all(of(name))]
+
+
 @functools.cache
 def table(quick: bool = False) -> dict[str, Case]:
   """Every case by name: shared kernels, ops found by file name, models that write.
@@ -129,10 +173,19 @@ def table(quick: bool = False) -> dict[str, Case]:
   Args:
     quick: tiny sizes, which try the plumbing and measure nothing.
   """
-  cases = {"attention": _attention_case(quick), "diagonal": _diagonal_case(quick)}
+  cases = {"diagonal": _diagonal_case(quick)}
   lengths = QUICK_GROWTH if quick else GROWTH
   for name in sorted({*ops.names(), *SIZES}):
     cases[name] = _op_case(name, {}, quick)
+  for name in growing():
     for which, length in lengths.items():
       cases[f"{name}_{which}"] = _op_case(name, SMALLER | {"length": length}, quick)
+  far = QUICK_GROWTH["long"] if quick else 131_072
+  cases["attention_16k"] = _op_case(
+    "attention", {"length": far if quick else 16_384}, quick
+  )
+  cases["window_128k"] = _op_case("window", SMALLER | {"length": far}, quick)
+  cases["blocks_all"] = _blocks_case(1.1, quick)
+  cases["blocks_tenth"] = _blocks_case(0.1, quick)
+  cases["longformer_layer"] = _longformer_case(quick)
   return cases | decode.table(quick)

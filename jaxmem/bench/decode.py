@@ -1,20 +1,24 @@
 """Whole models that write: a step with a context behind it, and a prompt with what
-follows. Greedy, one row, all in one compiled call."""
+follows, greedy; and a long cache alone. One row, all in one compiled call."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from jaxmem.bench import draws
 from jaxmem.bench.case import FORWARD, Case
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules import pattern
+from jaxmem.ops import attention, scan
 from jaxmem.parallel.mesh import unboxed
 
 # 11 M parameters, as the peers' models of the same names.
 VOCAB, WIDTH, CONTEXT, NEW = 4096, 320, 1024, 64
 HYBRID = "rglru:num_heads=5,rglru:num_heads=5,rglru:num_heads=5,window:num_heads=5"
 MAMBA2 = "mamba2:num_heads=10:state_dim=64"
+# Tokens, key heads and their size of the cache that is read for every token.
+CACHE = {"length": 65_536, "heads": 4, "dim": 64}
 
 
 def _model(names: str, d_ff: int, layers: int, quick: bool) -> LM:
@@ -49,6 +53,28 @@ def _draw(model: LM, quick: bool) -> Callable[[], tuple]:
   return draw
 
 
+def _cache_case(quick: bool) -> Case:
+  size = CACHE | ({"length": 256} if quick else {})
+  length, heads, dim = size.values()
+
+  def draw():
+    params, inputs, state = draws.attention(1, length, heads, dim)
+    new = tuple(a[:, :NEW] for a in inputs)
+    kept = (
+      a * (scan.indices(length) < length - NEW)[:, None, None] for a in inputs[1:]
+    )
+    return params, new, attention.State(*kept, state.position + length - NEW)
+
+  return Case(
+    op="decode",
+    title=f"full attention, {NEW} steps on a cache of {length}",
+    tokens=NEW,
+    draw=draw,
+    ours=lambda *args: attention.FORMS["recurrent"](*args)[0],
+    directions=(FORWARD,),
+  )
+
+
 def table(quick: bool) -> dict[str, Case]:
   """The cases by name."""
   hybrid, mamba2 = _model(HYBRID, 864, 8, quick), _model(MAMBA2, 576, 8, quick)
@@ -70,6 +96,7 @@ def table(quick: bool) -> dict[str, Case]:
     directions=(FORWARD,),
   )
   return {
+    "decode_cache": _cache_case(quick),
     "decode": case(f"decoding, {NEW} tokens behind {CONTEXT}", hybrid, after_context),
     "decode_mamba2": case(
       f"Mamba-2, a prompt of {CONTEXT} and {NEW} tokens", mamba2, with_prompt

@@ -126,6 +126,12 @@ def mlstm(batch: int, length: int, heads: int, dim: int):
   return (), (q * dim**-0.5, k, v, i, np.log(sigmoid(f + 4))), state
 
 
+def attention(batch: int, length: int, heads: int, dim: int):
+  """An empty cache that holds the whole call."""
+  state = ops.get("attention").init_state(batch, length, heads, dim, dim)
+  return (), normal(*[(batch, length, heads, dim)] * 3), state
+
+
 def window(batch: int, length: int, heads: int, dim: int, window_size: int):
   """A ring that nothing has been put into."""
   state = ops.get("window").init_state(batch, window_size, heads, dim, dim)

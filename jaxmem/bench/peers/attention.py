@@ -1,6 +1,7 @@
 """Attention: torch's and JAX's own."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,44 @@ def _torch_window(case):
   return attend, _heads_first(case)
 
 
+def _transformers_longformer(case):
+  """Its layer of the same size; the first tokens are global by the mask."""
+  import torch
+  from transformers import LongformerConfig
+  from transformers.models.longformer import modeling_longformer
+
+  (x,) = case.draw()[1]
+  size, window, count = x.shape[-1], *map(int, re.findall(r"\d+", case.title)[:2])
+  config = LongformerConfig(
+    hidden_size=size,
+    num_attention_heads=4,
+    attention_window=[window],
+    attention_probs_dropout_prob=0.0,
+  )
+  layer = modeling_longformer.LongformerSelfAttention(config, layer_id=0)
+  mask = torch.zeros(x.shape[:2])
+  mask[:, :count] = 10_000.0  # above 0 is global, below 0 is padding
+  known = dict(
+    attention_mask=mask,
+    is_index_masked=mask < 0,
+    is_index_global_attn=mask > 0,
+    is_global_attn=True,
+  )
+  return lambda x: layer(x, **known)[0], (x,)
+
+
+def _dense(case):
+  """Every pair of as many tokens, both ways, without projections."""
+  import torch
+
+  (x,) = case.draw()[1]
+  qkv = np.broadcast_to(
+    x.reshape(1, -1, 4, 64).swapaxes(1, 2), (3, 1, 4, x.shape[1], 64)
+  )
+  attend = torch.nn.functional.scaled_dot_product_attention
+  return attend, tuple(map(np.ascontiguousarray, qkv))
+
+
 def _jax_nn_attention(case):
   attend = functools.partial(jax.nn.dot_product_attention, is_causal=True)
   return attend, tuple(map(jnp.asarray, case.draw()[1]))
@@ -55,6 +94,18 @@ def _jax_nn_attention(case):
 
 PEERS = {
   "torch_sdpa": Peer("torch SDPA", "torch", "attention", "torch", _torch_sdpa),
+  "transformers_longformer": Peer(
+    "transformers LongformerSelfAttention",
+    "transformers",
+    "longformer_layer",
+    "torch",
+    _transformers_longformer,
+    same=False,
+  ),
+  "torch_dense": Peer(
+    "torch SDPA, dense", "torch", "longformer_layer", "torch", _dense, same=False
+  ),
+  "torch_sdpa_16k": Peer("torch SDPA", "torch", "attention_16k", "torch", _torch_sdpa),
   "jax_nn_attention": Peer(
     "jax.nn.dot_product_attention", "jax", "attention", "jax", _jax_nn_attention
   ),

@@ -80,7 +80,31 @@ def _transformers_generate(case):
   return run, (prompt.astype(np.float32),)
 
 
+def _torch_copy(case):
+  """The bytes of the cache, copied once a token."""
+  import torch
+
+  kept = [np.asarray(a) for a in case.draw()[2][:2]]
+  to = [torch.empty(a.shape) for a in kept]
+
+  def run(k, v):
+    for _ in range(NEW):
+      to[0].copy_(k)
+      to[1].copy_(v)
+    return to[0][0, 0]
+
+  return run, tuple(kept)
+
+
 PEERS = {
+  "torch_copy": Peer(
+    "torch copy_ of the cache",
+    "torch",
+    "decode_cache",
+    "torch",
+    _torch_copy,
+    same=False,
+  ),
   "torch_decode": Peer(
     "torch eager, KV cache", "torch", "decode", "torch", _torch_decode, same=False
   ),
