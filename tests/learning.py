@@ -24,12 +24,8 @@ from jaxmem.modules.pattern import entry
 from jaxmem.parallel.mesh import unboxed
 
 STEPS, ROWS, VOCAB, WIDTH = 600, 32, 64, 64
-TASK = {
-  "matrix": "associative_recall",
-  "attention": "associative_recall",
-  "diagonal": "selective_copy",
-  "nonlinear": "selective_copy",
-}
+RECALL, COPY = ("mqar", "associative recall"), ("selective_copy", "selective copy")
+TASK = {"matrix": RECALL, "attention": RECALL, "diagonal": COPY, "nonlinear": COPY}
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -43,7 +39,7 @@ def promised(name: str) -> float:
 
 def learn(name: str, seed: int = 0) -> float:
   """The accuracy of a memory on the task of its family, after training."""
-  task = TASK[modules.get(name).Mixer.family]
+  task, _ = TASK[modules.get(name).Mixer.family]
   model = LM(LMConfig(VOCAB, WIDTH, 2 * WIDTH, (entry(name),), num_groups=2))
   draw = functools.partial(tasks.get(task).draw, np.random.default_rng(seed))
   warmup = optax.warmup_cosine_decay_schedule(0, 3e-3, 50, STEPS, 3e-5)
@@ -86,7 +82,7 @@ def main(names: list[str]) -> None:
   for name in names or modules.carrying():
     begin = time.monotonic()
     accuracy = learn(name)
-    task = TASK[modules.get(name).Mixer.family].replace("_", " ")
+    _, task = TASK[modules.get(name).Mixer.family]
     seconds = f"{time.monotonic() - begin:.0f}"
     print(f"| {name} | {task} | {accuracy:.2f} | {seconds} |", flush=True)
 

@@ -5,7 +5,13 @@ Source: Gu and Dao 2023, arXiv:2312.00752, section 4.1.1 (selective copying).
 
 import numpy as np
 
-from jaxmem.evals.tasks import Examples
+from jaxmem.errors import UserError
+from jaxmem.evals.tasks import Examples, parts
+
+SIZES = {
+  "cpu": dict(length=64, vocab_size=64, symbols=8),
+  "paper": dict(length=4096, vocab_size=16, symbols=16),
+}
 
 
 def draw(
@@ -24,25 +30,21 @@ def draw(
     rows: B.
     length: T, at least 2 `symbols`.
     vocab_size: 0 is filler, 1 asks, the others are symbols.
-    symbols: of an example.
+    symbols: of an example, as many at any length, as in the paper.
 
   Returns:
     Examples; only the tokens that ask count.
 
   Raises:
-    ValueError: if the length is too small for the symbols.
+    UserError: if the length is too small for the symbols.
   """
-  if length < 2 * symbols or vocab_size < 3:
-    raise ValueError(
+  if symbols < 1 or length < 2 * symbols or vocab_size < 3:
+    raise UserError(
       f"{symbols} symbols need a length of {2 * symbols} and a vocabulary of 3, not "
-      f"{length} and {vocab_size}"
+      f"{length} and {vocab_size}: ask for fewer, at least 1, or give them more room"
     )
   content = rng.integers(2, vocab_size, (rows, symbols))
-  places = rng.permuted(np.tile(np.arange(length - symbols), (rows, 1)), axis=1)
-  places = np.sort(places[:, :symbols], axis=1)
-  tokens = np.zeros((rows, length), np.int32)
-  np.put_along_axis(tokens, places, content, axis=1)
-  tokens[:, -symbols:] = 1
-  targets, weights = np.zeros_like(tokens), np.zeros(tokens.shape, np.float32)
-  targets[:, -symbols:], weights[:, -symbols:] = content, 1
-  return Examples(tokens, targets, weights)
+  places = np.sort(parts.distinct(rng, rows, length - symbols, symbols), axis=1)
+  scattered = np.zeros((rows, length - symbols), np.int32)
+  np.put_along_axis(scattered, places, content, axis=1)
+  return parts.written(scattered, content, length)
