@@ -62,12 +62,12 @@ def draw(
   tokens = np.zeros((rows, length), np.int32)
   answers = np.zeros((rows, 1), np.int32)
   rooms = rng.integers(shortest, length + 1, rows).tolist()
-  # A digit takes one number and an operator three; at least 2 digits come with each.
-  chances = rng.random((rows, 2 * length + 4))
+  chances = rng.random((rows, length + 2))  # three an operator, which adds three tokens
+  digits = rng.integers(0, 10, (rows, length))
   for row, room in enumerate(rooms):
-    chance = iter(chances[row].tolist())
+    tree = _grown(room, depth, arguments, iter(chances[row].tolist()))
     out: list[int] = []
-    answers[row] = 1 + _write(_grown(room, depth, arguments, chance), chance, out)
+    answers[row] = 1 + _write(tree, iter(digits[row].tolist()), out)
     tokens[row, length - len(out) :] = out
   return parts.at_the_end(tokens, answers)
 
@@ -92,15 +92,17 @@ def _grown(room, depth, arguments, chance):
   return root[0]
 
 
-def _write(tree, chance, out):
-  """Appends the tokens of a tree to `out`, drawing its digits; its value."""
-  if tree is None:
-    digit = int(next(chance) * 10)
-    out.append(1 + digit)
-    return digit
+def _write(tree, digits, out):
+  """Appends the tokens of a tree to `out`, with new digits; its value."""
   operator, children = tree
   out.append(FIRST + operator)
-  values = [_write(child, chance, out) for child in children]
+  values = []
+  for child in children:
+    if child:
+      values.append(_write(child, digits, out))
+    else:
+      values.append(next(digits))
+      out.append(1 + values[-1])
   out.append(CLOSE)
   return _value(operator, values)
 
