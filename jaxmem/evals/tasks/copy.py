@@ -3,7 +3,7 @@
 The answer is written into tokens that only ask, as in `selective_copy`; nothing of it
 is fed back (the paper feeds each right letter before the next).
 
-Source: Jelassi et al. 2024, arXiv:2402.01032 (26 letters, strings of up to 300).
+Source: Jelassi et al. 2024, arXiv:2402.01032 (strings of random letters).
 """
 
 import numpy as np
