@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem import config as configs
+from jaxmem import jobs
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config
 from jaxmem.data import tokenizers
@@ -53,7 +54,13 @@ def load_config(workdir: Path, which: Which = "last") -> Config:
       f"no checkpoint of a run in {workdir / _DIRECTORY[which]}: give the --workdir of "
       "`jaxmem train`; only a run with --validation.every has a best one"
     ) from error
-  return resolve(configs.from_json(meta["config"]))
+  config = configs.from_json(meta["config"])
+  if config.data.source.startswith(jobs.TASK):
+    raise UserError(
+      f"the run in {workdir} learned {config.data.source}, and reads no text: give the "
+      "--workdir of a language model"
+    )
+  return resolve(config)
 
 
 def load_model(workdir: Path, which: Which = "last") -> Loaded:

@@ -75,8 +75,12 @@ def _write(file: Any, line: dict[str, Any]) -> None:
 class Progress:
   """A tqdm bar on a terminal, plain lines otherwise; times by the monotonic clock."""
 
-  def __init__(self, first_step: int, steps: int, tokens_per_step: int, show: bool):
-    """Starts at `first_step` of `steps`; `show` is False on all but one process."""
+  def __init__(
+    self, first_step: int, steps: int, tokens_per_step: int, unit: str, show: bool
+  ):
+    """Starts at `first_step` of `steps`; bits are counted by `unit`; `show` is False on
+    all but one process."""
+    self._unit = f"bits/{unit}"
     self._first = self._last_step = first_step
     self._steps, self._tokens, self._show = steps, tokens_per_step, show
     self._last_time = time.monotonic()
@@ -86,7 +90,7 @@ class Progress:
 
       self._bar = tqdm.tqdm(total=steps, initial=first_step, unit="step")
 
-  def update(self, step: int, loss: float, bits_per_byte: float) -> float:
+  def update(self, step: int, loss: float, bits: float) -> float:
     """Shows where the run is; called when numbers come from the device anyway.
 
     Returns:
@@ -98,12 +102,12 @@ class Progress:
     left = (self._steps - step) * seconds / max(step - self._last_step, 1)
     if self._bar is not None:
       self._bar.set_postfix_str(
-        f"loss {loss:.3f}, {bits_per_byte:.3f} bits/byte, {rate:,.0f} tokens/s"
+        f"loss {loss:.3f}, {bits:.3f} {self._unit}, {rate:,.0f} tokens/s"
       )
       self._bar.update(step - self._last_step)
     elif self._show:
       print(
-        f"step {step:>6}/{self._steps}  loss {loss:.3f}  {bits_per_byte:.3f} bits/byte"
+        f"step {step:>6}/{self._steps}  loss {loss:.3f}  {bits:.3f} {self._unit}"
         f"  {rate:,.0f} tokens/s  {left / 60:.1f} min left",
         flush=True,
       )

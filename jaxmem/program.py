@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmem import config as configs
-from jaxmem import data, optim
+from jaxmem import data, jobs, optim
 from jaxmem.config import Config, ConfigError
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
@@ -42,13 +42,13 @@ def resolve(config: Config) -> Config:
   configs.check(config)
   model = config.model
   try:
-    tokens = data.tokenizers.get(config.data.tokenizer).vocab_size
+    tokens = jobs.vocab_size(config.data)
   except ValueError as error:
     raise ConfigError(f"data.tokenizer: {error}") from error
   if model.vocab_size and model.vocab_size < tokens:
     raise ConfigError(
-      f"model.vocab_size is {model.vocab_size}, tokenizer {config.data.tokenizer!r} "
-      f"has {tokens} ids: raise it, or set 0 to take the tokenizer's"
+      f"model.vocab_size is {model.vocab_size}, {jobs.vocabulary(config.data)} has "
+      f"{tokens} ids: raise it, or set 0 to take as many"
     )
   vocab_size = model.vocab_size or -(-tokens // 64) * 64
   low = "float32" if jax.default_backend() == "cpu" else "bfloat16"

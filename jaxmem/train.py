@@ -13,12 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem import capacity, data, report
 from jaxmem import config as configs
+from jaxmem import data, jobs
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
-from jaxmem.evals.heldout import HeldOut
+from jaxmem.jobs import Job
 from jaxmem.lock import Lock
 from jaxmem.logs import Log, Progress
 from jaxmem.models.lm import num_params
@@ -58,15 +58,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   config = resolve(config)
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
-  tokenizer = data.tokenizers.get(config.data.tokenizer)
-  c = config.data
-  corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
-  stream = data.TokenStream.from_corpus(corpus, tokenizer, "train")
-  processes = (jax.process_index(), jax.process_count())
-  cuts = c.segment_length, c.document_length
-  lanes = data.Lanes(stream, c.batch_size, cuts[0], config.seed, *processes, cuts[1])
-  heldout = HeldOut(program.model, corpus.heldout, tokenizer, *cuts)
-  _check_capacity(config, lanes, heldout)
+  job = jobs.make(config, program.model)
 
   workdir = workdir.absolute()
   with contextlib.ExitStack() as stack:
@@ -74,16 +66,16 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
       stack.enter_context(Lock(workdir))
     latest = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
     best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
-    state, start = _first_state(program, latest, lanes, resume)
+    state, start = _first_state(program, latest, job.rows, resume)
     if distributed.primary():
       (workdir / "config.json").write_text(configs.to_json(config))
-    say(_introduction(config, program, stream, workdir))
+    say(_introduction(program, job, workdir))
     run = Run(
       program=program,
-      lanes=lanes,
+      job=job,
       log=stack.enter_context(contextlib.closing(Log(workdir, distributed.primary()))),
       latest=latest,
-      validation=Validation(config.validation, heldout, best),
+      validation=Validation(config.validation, job, best),
       stop=stack.enter_context(Stop()),
     )
     state, step, ended = run.loop(state, start)
@@ -100,7 +92,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
       weights = getattr(found.state, program.weights)
     weights = distributed.local(weights)
   if distributed.primary():
-    report.write(config, program.model, weights, heldout, tokenizer, workdir)
+    job.report(weights, workdir)
   return 0
 
 
@@ -110,7 +102,7 @@ class Run:
 
   Attributes:
     program: the compiled step.
-    lanes: the batches.
+    job: its batches and its score.
     log: where numbers go.
     latest: the checkpoints that the run goes on from.
     validation: held-out scores, and the best checkpoint.
@@ -118,7 +110,7 @@ class Run:
   """
 
   program: Program
-  lanes: data.Lanes
+  job: Job
   log: Log
   latest: Checkpoints
   validation: Validation
@@ -128,10 +120,11 @@ class Run:
     """Steps until the end or a signal: the state, its step, whether it is the end."""
     config, validation = self.program.config, self.validation
     tokens = config.data.batch_size * config.data.segment_length
-    progress = Progress(start, config.steps, tokens, distributed.primary())
+    show = distributed.primary()
+    progress = Progress(start, config.steps, tokens, self.job.unit, show)
     step, skipped, waiting = start, 0, []
     enough = config.validation.every and validation.exhausted(state.best)
-    with contextlib.closing(data.batches(self.lanes, start)) as batches:
+    with contextlib.closing(data.batches(self.job.rows, start)) as batches:
       while step < config.steps and not enough:
         batch = next(batches)
         self.log.rows(step, batch["rows"])
@@ -162,12 +155,12 @@ class Run:
     """The means of an interval, to the log and the terminal."""
     good = [m["loss"] for m in fetched if not m["skipped"]]
     loss = float(np.mean(good or [np.nan]))
-    bits = loss / self.lanes.stream.bytes_per_token / np.log(2)
+    bits = self.job.bits(loss)
     rate = progress.update(step, loss, bits)
     numbers = {
       "loss": loss,
       "grad_norm": float(fetched[-1]["grad_norm"]),
-      "bits_per_byte": bits,
+      f"bits_per_{self.job.unit}": bits,
       "skipped": sum(int(m["skipped"]) for m in fetched),
       "tokens_per_second": rate,
     }
@@ -182,36 +175,17 @@ class Run:
     state = state._replace(best=best)
     if better:
       self.validation.keep(step, lambda into: self.save(into, step, state))
-    self.log.scalars(step, {"heldout_bits_per_byte": float(bits)})
+    self.log.scalars(step, {f"heldout_bits_per_{self.job.unit}": float(bits)})
     known = "the best so far" if better else f"best {float(best.bits_per_byte):.3f}"
-    say(f"step {step:>6}  held out {bits:.3f} bits/byte, {known}")
+    say(f"step {step:>6}  held out {bits:.3f} bits/{self.job.unit}, {known}")
     return state
 
   def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
     """Starts writing the state, the position in the data and the config."""
-    tokenizer, fingerprint = self.lanes.stream.tokenizer, self.lanes.fingerprint
+    tokenizer, fingerprint = self.job.rows.tokenizer, self.job.rows.fingerprint
     position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
     meta = {"config": configs.to_json(self.program.config), "jax": jax.__version__}
     checkpoints.save(step, state, position, meta)
-
-
-def _check_capacity(config: Config, lanes: data.Lanes, heldout: HeldOut) -> None:
-  """Raises CapacityError if the run would read more than a memory holds."""
-  limit = capacity.limit(config.model.pattern)
-  if limit is None:
-    return
-  c = config.data
-  cut = f"cut documents with --data.document-length {limit.tokens}"
-  length = lanes.longest_document
-  if not config.carry_memory:
-    length = min(length, c.segment_length)
-  limit.check(length, f"a document of {c.source!r}", cut)
-  scored = config.validation.num_bytes if config.validation.every else 0
-  if scored := max(scored, config.eval_bytes):
-    limit.check(heldout.longest(scored), "a document of the held-out text", cut)
-  if config.sample_bytes:
-    lower = f"give --sample-bytes {limit.tokens - 1}"
-    limit.check(config.sample_bytes + 1, "the sample at the end", lower)
 
 
 def _count_skips(fetched: list[dict], before: int, step: int, config: Config) -> int:
@@ -235,7 +209,7 @@ def _count_skips(fetched: list[dict], before: int, step: int, config: Config) ->
   return run
 
 
-def _first_state(program, checkpoints, lanes, resume):
+def _first_state(program, checkpoints, rows, resume):
   """The state to start from and its step: a checkpoint's, or a fresh one."""
   found = checkpoints.steps()
   if resume == "must" and not found:
@@ -258,19 +232,20 @@ def _first_state(program, checkpoints, lanes, resume):
   restored = checkpoints.restore(program.target())
   for step, why in restored.set_aside.items():
     say(f"checkpoint of step {step} is damaged and was set aside: {why}")
-  if restored.data["fingerprint"] != lanes.fingerprint:
-    other = restored.data["tokenizer"] != lanes.stream.tokenizer
+  if restored.data["fingerprint"] != rows.fingerprint:
+    other = restored.data["tokenizer"] != rows.tokenizer
     what = f"tokenizer {program.config.data.tokenizer}" if other else "data"
     raise ConfigError(
       f"the {what} is not what step {restored.step} was trained on (fingerprint "
-      f"{lanes.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "
+      f"{rows.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "
       "same files, or choose another --workdir"
     )
   say(f"resumed from step {restored.step}")
   return restored.state, restored.step
 
 
-def _introduction(config: Config, program: Program, stream, workdir: Path) -> str:
+def _introduction(program: Program, job: Job, workdir: Path) -> str:
+  config = program.config
   memory = sum(
     a.size * a.dtype.itemsize for a in jax.tree.leaves(program.shapes.memory)
   )
@@ -280,8 +255,7 @@ def _introduction(config: Config, program: Program, stream, workdir: Path) -> st
     f"{num_params(program.shapes.params):,} parameters, "
     f"{memory // config.data.batch_size:,} bytes of memory a row, "
     f"{config.model.dtype}\n"
-    f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes from "
-    f"{config.data.source!r}, {config.data.batch_size} lanes x "
+    f"{job.introduction()}, {config.data.batch_size} lanes x "
     f"{config.data.segment_length} tokens, on {devices}\n"
     f"writing to {workdir}"
   )

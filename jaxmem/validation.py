@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxmem.checkpoint import Checkpoints
 from jaxmem.config import ValidationConfig
-from jaxmem.evals.heldout import HeldOut
+from jaxmem.jobs import Job
 from jaxmem.parallel import distributed
 
 
@@ -16,7 +16,7 @@ class Best(NamedTuple):
   """The best held-out score so far; part of the state, so a resumed run knows it.
 
   Attributes:
-    bits_per_byte: float32; 0 before the first.
+    bits_per_byte: float32, or by answer of a task; 0 before the first.
     step: int32, where it was; 0 before the first.
     waited: int32, scores since then that were not better.
   """
@@ -38,8 +38,8 @@ class Validation:
   checkpoint believes to be the best can be read.
   """
 
-  def __init__(self, config: ValidationConfig, heldout: HeldOut, best: Checkpoints):
-    self._config, self._heldout, self._checkpoints = config, heldout, best
+  def __init__(self, config: ValidationConfig, job: Job, best: Checkpoints):
+    self._config, self._job, self._checkpoints = config, job, best
 
   def due(self, step: int) -> bool:
     """Whether this step is scored."""
@@ -50,11 +50,10 @@ class Validation:
     return bool(self._config.patience) and int(best.waited) >= self._config.patience
 
   def score(self, weights) -> np.float32:
-    """Held-out bits per byte, carried; every process gets the same number."""
+    """Held-out bits a unit of the job; every process gets the same number."""
     weights, bits = distributed.local(weights), 0.0
     if distributed.primary():
-      scores = self._heldout.score(weights, self._config.num_bytes, ("carried",))
-      bits = scores.bits_per_byte()["carried"]
+      bits = self._job.score(weights)
     return np.float32(distributed.said_by_first(bits))
 
   def compare(self, bits: np.float32, step: int, best: Best) -> tuple[Best, bool]:

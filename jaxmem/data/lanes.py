@@ -137,6 +137,11 @@ class Lanes:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
   @property
+  def tokenizer(self) -> str:
+    """The fingerprint of the stream's tokenizer."""
+    return self.stream.tokenizer
+
+  @property
   def longest_document(self) -> int:
     """Tokens that are read at most without a reset, its boundary included."""
     longest = int(np.diff(self.stream.starts).max())
@@ -224,12 +229,12 @@ class Batches(Iterator):
 
 
 def batches(
-  lanes: Lanes, start_step: int = 0, num_threads: int = 2, prefetch: int = 8
+  source: Any, start_step: int = 0, num_threads: int = 2, prefetch: int = 8
 ) -> Batches:
-  """Iterates over `lanes` from a step, through grain.
+  """Iterates over the batches of a source from a step, through grain.
 
   Args:
-    lanes: the source.
+    source: `Lanes`, or what else has a length and a batch for every step.
     start_step: the first step to read, as saved from `Batches.step`.
     num_threads: threads that read ahead; 0 reads in the caller's.
     prefetch: batches that are read ahead at most.
@@ -240,12 +245,13 @@ def batches(
   Raises:
     DataError: if `start_step` is out of range or grain is not installed.
   """
-  if not 0 <= start_step < len(lanes):
-    raise DataError(f"start_step is {start_step}: it must lie in 0 .. {len(lanes) - 1}")
+  if not 0 <= start_step < len(source):
+    last = len(source) - 1
+    raise DataError(f"start_step is {start_step}: it must lie in 0 .. {last}")
   require("grain")
   import grain
 
   options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
-  iterator = iter(grain.MapDataset.source(lanes).to_iter_dataset(options))
+  iterator = iter(grain.MapDataset.source(source).to_iter_dataset(options))
   iterator.set_state({"next_index": start_step})
   return Batches(iterator)

@@ -25,25 +25,29 @@ def _figure(path: Path, title: str, x: str, y: str, draw) -> Path:
   return path
 
 
-def loss_curve(metrics: Path, path: Path, heldout: float | None = None) -> Path:
-  """Training bits per byte over steps, from a `metrics.jsonl`.
+def loss_curve(
+  metrics: Path, path: Path, heldout: float | None = None, per: str = "byte"
+) -> Path:
+  """Training bits a byte or answer over steps, from a `metrics.jsonl`.
 
   Args:
     metrics: the log; where steps were done twice the last attempt counts.
     path: of the PNG.
-    heldout: held-out bits per byte, drawn as a line.
+    heldout: held-out bits, drawn as a line.
+    per: what bits are counted by.
   """
   lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-  by_step = {m["step"]: m["bits_per_byte"] for m in lines if "bits_per_byte" in m}
+  key = f"bits_per_{per}"
+  by_step = {m["step"]: m[key] for m in lines if key in m}
 
   def draw(axes):
     steps = sorted(by_step)
     axes.plot(steps, [by_step[s] for s in steps], color="#333333", label="training")
     if heldout is not None:
-      axes.axhline(heldout, color="#1f5fa8", ls="--", label="held out, carried")
+      axes.axhline(heldout, color="#1f5fa8", ls="--", label="held out")
     axes.legend(frameon=False)
 
-  return _figure(path, "Loss", "step", "bits per byte", draw)
+  return _figure(path, "Loss", "step", f"bits per {per}", draw)
 
 
 def gain(

@@ -1,0 +1,116 @@
+"""A question to a memory: examples of a task, scored in bits an answer and accuracy."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxmem import capacity
+from jaxmem.config import Config, DataConfig
+from jaxmem.errors import UserError
+from jaxmem.evals import episodes, plots
+from jaxmem.evals.accuracy import Accuracy, Examiner
+from jaxmem.evals.episodes import Episodes, Task, TaskRows
+from jaxmem.jobs import TASK
+
+# Multiples of the trained length that a run is asked at when it ends.
+MULTIPLES = (1, 2, 4, 8, 16)
+# Examples of a length at least.
+LEAST = 64
+
+
+def of(config: DataConfig) -> Task:
+  """The task of a source `task:NAME:OPTION=VALUE`.
+
+  Raises:
+    UserError: if there is none; names the nearest.
+  """
+  return episodes.parse(config.source.removeprefix(TASK))
+
+
+class TaskJob:
+  """Examples of a task of `segment_length` tokens; see `jobs.Job`.
+
+  What the config calls held-out bytes are tokens of the test split.
+  """
+
+  unit = "answer"
+
+  def __init__(self, config: Config, model: Any):
+    """Draws the first examples, and so finds what cannot be drawn.
+
+    Raises:
+      UserError, CapacityError: before any device work.
+    """
+    self._config, self._task = config, of(config.data)
+    length = config.data.segment_length
+    train = self._episodes("train", length)
+    processes = (jax.process_index(), jax.process_count())
+    self.rows = TaskRows(train, config.data.batch_size, *processes)
+    self._test = self._episodes("test", length)
+    self._examiner = Examiner(model)
+    self._limit = capacity.limit(config.model.pattern)
+    if self._limit:
+      self._limit.check(length, f"an example of {self._task}", "lower segment_length")
+
+  def _episodes(self, split: str, length: int) -> Episodes:
+    return Episodes(self._task, length, self._config.seed, split)
+
+  def introduction(self) -> str:
+    asked = self._test[[0]].weights.sum()
+    return f"task {self._task}, about {asked:.0f} answers an example"
+
+  def bits(self, loss: float) -> float:
+    return loss / math.log(2)
+
+  def score(self, params: Any) -> float:
+    tokens = self._config.validation.num_bytes
+    return self._accuracy(params, self._test, tokens).bits
+
+  def report(self, params: Any, workdir: Path) -> None:
+    """`report.json`, `report.md`, `loss.png`: accuracy at `MULTIPLES` of the length."""
+    found, left_out = self._by_length(params)
+    lines = [
+      f"Test split of {self._task}",
+      "",
+      "| length | examples | answers right | examples right | bits an answer |",
+      "|--:|--:|--:|--:|--:|",
+      *map(_row, found),
+      *(f"\nLength {length} is left out: {why}" for length, why in left_out.items()),
+    ]
+    bits = found[0].bits if found else None
+    plots.loss_curve(
+      workdir / "metrics.jsonl", workdir / "loss.png", bits, per=self.unit
+    )
+    print("\n".join(lines), flush=True)
+    (workdir / "report.md").write_text("\n".join(lines) + "\n")
+    numbers = {"task": str(self._task), "accuracy": [a.plain() for a in found]}
+    (workdir / "report.json").write_text(json.dumps(numbers, indent=2) + "\n")
+
+  def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
+    """What was answered at each length, and why others are left out."""
+    found, left_out = [], {}
+    if not self._config.eval_bytes:
+      return found, left_out
+    for times in MULTIPLES:
+      length = times * self._config.data.segment_length
+      try:
+        if self._limit:
+          what = f"an example of length {length}"
+          self._limit.check(length, what, "ask for less")
+        test = self._episodes("test", length)
+      except UserError as error:
+        left_out[length] = str(error)
+        continue
+      found.append(self._accuracy(params, test, self._config.eval_bytes))
+    return found, left_out
+
+  def _accuracy(self, params: Any, test: Episodes, tokens: int) -> Accuracy:
+    return self._examiner.accuracy(params, test, max(tokens // test.length, LEAST))
+
+
+def _row(a: Accuracy) -> str:
+  numbers = f"{a.answers:.3f} | {a.whole:.3f} | {a.bits:.3f}"
+  return f"| {a.length} | {a.examples} | {numbers} |"

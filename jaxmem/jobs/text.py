@@ -1,0 +1,74 @@
+"""Language modelling: text in contiguous lanes, scored in bits a byte."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxmem import capacity, data, report
+from jaxmem.config import Config
+from jaxmem.evals.heldout import HeldOut
+
+
+class TextJob:
+  """Text of the config's source; see `jobs.Job`."""
+
+  unit = "byte"
+
+  def __init__(self, config: Config, model: Any):
+    """Prepares the text: files to documents to tokens to lanes.
+
+    Raises:
+      DataError, CapacityError: before any device work.
+    """
+    c = config.data
+    self._config, self._model = config, model
+    self._tokenizer = data.tokenizers.get(c.tokenizer)
+    corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
+    processes = (jax.process_index(), jax.process_count())
+    cuts = c.segment_length, c.document_length
+    self.rows = data.Lanes(
+      self._stream, c.batch_size, cuts[0], config.seed, *processes, cuts[1]
+    )
+    self._heldout = HeldOut(model, corpus.heldout, self._tokenizer, *cuts)
+    self._check_capacity()
+
+  def introduction(self) -> str:
+    stream, source = self._stream, self._config.data.source
+    read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
+    return f"{read} from {source!r}"
+
+  def bits(self, loss: float) -> float:
+    return loss / self._stream.bytes_per_token / math.log(2)
+
+  def score(self, params: Any) -> float:
+    num_bytes = self._config.validation.num_bytes
+    scores = self._heldout.score(params, num_bytes, ("carried",))
+    return scores.bits_per_byte()["carried"]
+
+  def report(self, params: Any, workdir: Path) -> None:
+    report.write(
+      self._config, self._model, params, self._heldout, self._tokenizer, workdir
+    )
+
+  def _check_capacity(self) -> None:
+    """Raises CapacityError if the run would read more than a memory holds."""
+    config = self._config
+    limit = capacity.limit(config.model.pattern)
+    if limit is None:
+      return
+    c = config.data
+    cut = f"cut documents with --data.document-length {limit.tokens}"
+    length = self.rows.longest_document
+    if not config.carry_memory:
+      length = min(length, c.segment_length)
+    limit.check(length, f"a document of {c.source!r}", cut)
+    scored = config.validation.num_bytes if config.validation.every else 0
+    if scored := max(scored, config.eval_bytes):
+      longest = self._heldout.longest(scored)
+      limit.check(longest, "a document of the held-out text", cut)
+    if config.sample_bytes:
+      lower = f"give --sample-bytes {limit.tokens - 1}"
+      limit.check(config.sample_bytes + 1, "the sample at the end", lower)
