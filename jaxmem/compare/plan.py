@@ -1,0 +1,226 @@
+"""What a comparison runs: models of one size, one a memory, length and seed."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem import modules
+from jaxmem.config import Config, ConfigError, DataConfig, OptimConfig
+from jaxmem.errors import UserError
+from jaxmem.evals import episodes
+from jaxmem.jobs import TASK
+from jaxmem.jobs.task import MULTIPLES
+from jaxmem.models.lm import LM, LMConfig, num_params
+from jaxmem.modules import pattern
+from jaxmem.modules.pattern import Entry
+
+# Widths of MLPs are multiples of this; the size of a model is even to within it.
+WIDTH = 8
+# A run of fewer is no run.
+LEAST_STEPS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """A comparison as data.
+
+  Attributes:
+    task: a task and its options, such as mqar or mqar:pairs=4.
+    memories: as in a pattern, such as attention,gated_delta:num_heads=2.
+    lengths: T of the examples; a model is trained at each.
+    seeds: models of each memory and length, that differ in parameters and examples.
+    minutes: of training, a run; compiling and asking are not counted.
+    steps: of training instead; 0 is as many as the minutes allow.
+    d_model: features.
+    layers: blocks.
+    params: numbers of a model; 0 is what the largest of the memories has with MLPs of
+      d_model. The width of the MLPs makes up for what a memory needs.
+    batch_size: examples of a step.
+    learning_rate: the highest.
+    ask: tokens of test examples at each length.
+  """
+
+  task: str = "mqar"
+  memories: str = "attention,window,gated_delta,retention,mamba2,lstm"
+  lengths: tuple[int, ...] = (64, 256)
+  seeds: int = 3
+  minutes: float = 2.0
+  steps: int = 0
+  d_model: int = 64
+  layers: int = 2
+  params: int = 0
+  batch_size: int = 32
+  learning_rate: float = 3e-3
+  ask: int = 32_768
+
+  def check(self) -> None:
+    """Raises UserError for what cannot be run; no device work."""
+    for name in ("seeds", "d_model", "layers", "batch_size", "ask"):
+      if getattr(self, name) < 1:
+        raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
+    if 0 < self.steps < LEAST_STEPS or self.steps < 0:
+      raise UserError(f"steps is {self.steps}: 0, or at least {LEAST_STEPS}")
+    for name in ("minutes", "learning_rate"):
+      if not getattr(self, name) > 0:
+        raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
+    if not self.lengths or min(self.lengths) < 1:
+      raise UserError(f"lengths are {self.lengths}: at least one, each at least 1")
+    task = episodes.parse(self.task)
+    for length in self.lengths:
+      episodes.Episodes(task, length, 0, "train")
+    for item in pattern.parse(self.memories):
+      pattern.check_language((item,))
+
+  def base(self, item: Entry) -> LMConfig:
+    """A model of one memory, with MLPs of d_model."""
+    task = episodes.parse(self.task)
+    return LMConfig(
+      vocab_size=-(-task.vocab_size // 64) * 64,
+      d_model=self.d_model,
+      d_ff=self.d_model,
+      pattern=(item,),
+      num_groups=self.layers,
+    )
+
+  def largest(self) -> int:
+    """Parameters of the largest of these."""
+    return max(count(self.base(item)) for item in pattern.parse(self.memories))
+
+  def runs(self) -> list["Run"]:
+    """Every run, the seeds outermost: a comparison cut short has all memories."""
+    return [
+      Run(self, item, length, seed)
+      for seed in range(self.seeds)
+      for length in self.lengths
+      for item in pattern.parse(self.memories)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One model of a plan."""
+
+  plan: Plan
+  memory: Entry
+  length: int
+  seed: int
+
+  @property
+  def pair(self) -> str:
+    """A folder's name for the memory and the length."""
+    name = "".join(c if c.isalnum() else "-" for c in str(self.memory))
+    return f"{name}-{self.length}"
+
+  def model(self) -> LMConfig:
+    """Of the plan's size."""
+    plan = self.plan
+    item = held(self.memory, self.length * max(MULTIPLES))
+    return sized(plan.base(item), plan.params or plan.largest())
+
+  def config(self, steps: int) -> Config:
+    """For the trainer."""
+    plan = self.plan
+    return Config(
+      model=self.model(),
+      data=DataConfig(
+        source=TASK + plan.task,
+        segment_length=self.length,
+        batch_size=plan.batch_size,
+      ),
+      optim=OptimConfig(
+        learning_rate=plan.learning_rate, warmup_steps=min(50, steps // 10)
+      ),
+      steps=steps,
+      seed=self.seed,
+      log_every=max(steps // 50, 1),
+      save_every=max(steps // 4, 1),
+      eval_bytes=plan.ask,
+      sample_bytes=0,
+    )
+
+  def state_bytes(self) -> int:
+    """Of a layer and row, as far as `length` tokens need it."""
+    item = held(self.memory, self.length)
+    mixer = pattern.mixer(item, self.plan.d_model, "float32", parent=None)
+    state = jax.eval_shape(lambda: mixer.init_state(1))
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
+
+
+def held(item: Entry, tokens: int) -> Entry:
+  """The memory with room for so many tokens, if it is one of declared capacity."""
+  names = [f.name for f in dataclasses.fields(modules.get(item.name).Mixer)]
+  given = dict(item.options)
+  if "capacity" in names:
+    given.setdefault("capacity", tokens)
+  return pattern.entry(item.name, **given)
+
+
+def shapes(model: LMConfig) -> Any:
+  """Of the parameters of a model; nothing is computed."""
+  lm, tokens = LM(model), jax.ShapeDtypeStruct((1, 16), jnp.int32)
+  state = jax.eval_shape(lambda: lm.init_state(1))
+  try:
+    return jax.eval_shape(lm.init, jax.random.key(0), tokens, state)
+  except (ValueError, TypeError, ZeroDivisionError) as error:
+    shown, why = pattern.show(model.pattern), str(error).strip().splitlines()[0]
+    raise ConfigError(
+      f"{shown!r} cannot be built at d_model {model.d_model}: {why}"
+    ) from error
+
+
+def count(model: LMConfig) -> int:
+  """Parameters of a model."""
+  return num_params(shapes(model))
+
+
+def sized(model: LMConfig, params: int) -> LMConfig:
+  """The model with MLPs so wide that it has about `params` parameters.
+
+  Raises:
+    UserError: if it has more with the narrowest ones.
+  """
+  least, more = (
+    count(dataclasses.replace(model, d_ff=width)) for width in (WIDTH, 2 * WIDTH)
+  )
+  if least > params:
+    raise UserError(
+      f"a model of {pattern.show(model.pattern)} has at least {least:,} parameters, "
+      f"the comparison is of {params:,}: give --params {least} or more"
+    )
+  width = WIDTH * (1 + round((params - least) / (more - least)))
+  return dataclasses.replace(model, d_ff=width)
+
+
+def keep(plan: Plan, directory: Path) -> None:
+  """Writes the plan, or finds that the directory has the same one.
+
+  Raises:
+    UserError: if it has another.
+  """
+  path = directory / "plan.json"
+  if not path.exists():
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dataclasses.asdict(plan), indent=2) + "\n")
+    return
+  old = read(directory)
+  changed = {
+    f.name: (getattr(old, f.name), getattr(plan, f.name))
+    for f in dataclasses.fields(Plan)
+    if getattr(old, f.name) != getattr(plan, f.name)
+  }
+  if changed:
+    lines = [f"{name}: {a!r} -> {b!r}" for name, (a, b) in changed.items()]
+    raise UserError(
+      f"{directory} holds a comparison with another plan ({'; '.join(lines)}): restore "
+      "these, or choose another --out"
+    )
+
+
+def read(directory: Path) -> Plan:
+  """The plan of a directory."""
+  data: dict[str, Any] = json.loads((directory / "plan.json").read_text())
+  return Plan(**data | {"lengths": tuple(data["lengths"])})
