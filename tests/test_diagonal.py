@@ -7,7 +7,7 @@ import pytest
 
 from jaxmem.modules.hgrn import HGRN
 from jaxmem.modules.s5 import S5
-from jaxmem.ops import complex_diagonal, gated_average, hippo, mamba
+from jaxmem.ops import complex_diagonal, diagonal, gated_average, hippo, mamba
 from jaxmem.testing import check_laws, check_shards
 
 
@@ -93,3 +93,22 @@ def test_mamba_keeps_one_state_a_chunk():
   memory = compiled.memory_analysis()
   given = memory.argument_size_in_bytes + memory.output_size_in_bytes
   assert given + memory.temp_size_in_bytes < 4 * given
+
+
+def test_derivatives_of_the_loop_are_those_of_the_scan_at_first_and_second_order():
+  a, b, w = np.random.default_rng(0).standard_normal((3, 2, 5, 3)).astype(np.float32)
+  args = (jax.nn.sigmoid(a), jnp.asarray(b), jnp.asarray(w[:, 0]))
+
+  def slope(scan, *args):
+    def bent(*args):
+      h, last = scan(*args)
+      return jnp.sin(h * w).sum() + (last**2).sum()
+
+    return sum(jnp.sin(d).sum() for d in jax.grad(bent, (0, 1, 2))(*args))
+
+  def both(scan):
+    f = jax.value_and_grad(lambda *args: slope(scan, *args), (0, 1, 2))
+    return jax.tree.leaves(jax.jit(f)(*args))
+
+  for x, y in zip(both(diagonal.sequential), both(diagonal.associative), strict=True):
+    np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)

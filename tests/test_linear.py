@@ -82,6 +82,33 @@ def test_decays_a_channel_are_those_of_the_definition(key, size, strict):
   np.testing.assert_allclose(got[:, 0], want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_second_derivatives_of_decays_a_channel_are_those_of_the_definition(strict):
+  """Derivatives go past the exponentials that the values come from."""
+  rng = np.random.default_rng(0)
+  with jax.enable_x64(True):
+    q, k, g = (jnp.asarray(rng.standard_normal((1, 1, 5, 2))) for _ in range(3))
+    reset = jnp.asarray([[False, False, False, True, False]])
+
+    def summed(scores, q, k, g):
+      d = decay.within(-jnp.exp(g), reset)
+      d = decay.before(d) if strict else d
+      return jnp.sin(scores(d, q, k, jnp.einsum)).sum()
+
+    def defined(d, q, k, product):
+      log = d.read[..., :, None, :] - d.write[..., None, :, :]
+      seen = decay.seen(d.document, d.strict)[..., None]
+      left = jnp.where(seen, jnp.exp(log), 0)
+      return product("...ik,...jk,...ijk->...ij", q, k, left)
+
+    def curvature(scores):
+      f = functools.partial(summed, scores)
+      return jax.tree.leaves(jax.jit(jax.hessian(f, (0, 1, 2)))(q, k, g))
+
+    for got, want in zip(curvature(decay.scores), curvature(defined), strict=True):
+      np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12)
+
+
 def test_taylor_features_are_exp_to_second_order(key):
   q, k = jax.random.normal(key, (2, 7, 5))
   s = (q * k).sum(-1) * 5**-0.5

@@ -50,6 +50,8 @@ def within(g: Float[Array, "B *H C E"], reset: Reset | None) -> Decay:
   g = jnp.maximum(g, math.log(jnp.finfo(g.dtype).tiny) - 1)
   # sums by document, not one cumulated sum: other documents get gradients of exactly 0
   mask = seen(document).astype(g.dtype)
+  # one mask a head: shared, XLA on CPU would turn the sums round, element by element
+  mask = jnp.broadcast_to(mask, (*g.shape[:-1], size))
   total = jnp.einsum("...ij,...je->...ie", mask, g, precision=jax.lax.Precision.HIGHEST)
   return Decay(total, total, document, strict=False)
 
@@ -117,14 +119,19 @@ def scores(
   if d.write.shape[-1] == 1:
     left = between(d)
     return _repeated(product("...ik,...jk->...ij", q, k), left.shape) * left
+  q, k = q.astype(d.read.dtype), k.astype(d.read.dtype)
   size, padded = q.shape[-2], 1
   while padded < size:
     padded *= 2
-  rows = (q.astype(d.write.dtype), k.astype(d.write.dtype), d.read, d.write)
-  rows = tuple(scan.pad_time(a, padded, a.ndim - 2) for a in rows)
+  pad = lambda *of: tuple(scan.pad_time(a, padded, a.ndim - 2) for a in of)
+  (own,) = pad(q * k)  # what a token reads of itself has not decayed
+  own = own.sum(-1)[..., None, None]
+  # whatever a product is anchored at, what is left of j at i depends on its ends alone:
+  # their derivatives go past all the exponentials
+  log = (jax.lax.stop_gradient(a) for a in (d.read, d.write))
+  rows = pad(q * _one(d.read), k * _one(-d.write), *log)
   # padding is nobody's document
   document = scan.pad_time(d.document + 1, padded, d.document.ndim - 1)
-  own = (rows[0] * rows[1]).sum(-1)[..., None, None]
   x, side = jnp.zeros_like(own) if d.strict else own, 1
   while side < padded:
     side *= 2
@@ -136,6 +143,18 @@ def scores(
 def _exp(mask: Bool[Array, "..."], log: Float[Array, "..."]) -> Array:
   """exp where the mask is True, else 0; masked before: the rest may be e^+1000."""
   return jnp.exp(jnp.where(mask, log, -jnp.inf))
+
+
+@jax.custom_jvp
+def _one(log: Float[Array, "..."]) -> Array:
+  """exp(log - c) where c has the value of `log` but does not vary: 1, and varies."""
+  return jnp.ones_like(log)
+
+
+@_one.defjvp
+def _one_varies(primals, tangents):
+  one = _one(*primals)
+  return one, one * tangents[0]
 
 
 def _repeated(x: Array, shape: tuple[int, ...]) -> Array:

@@ -49,43 +49,77 @@ def associative(a: Sequence, b: Sequence, h0: Row) -> tuple[Sequence, Row]:
 
 @jax.custom_vjp
 def sequential(a: Sequence, b: Sequence, h0: Row) -> tuple[Sequence, Row]:
-  """All h_t, by a loop over time-major arrays with its own reverse pass.
+  """All h_t, by a loop that reads and writes arrays where they lie, with its own pull.
 
       dh_t = dy_t + a_{t+1} dh_{t+1},    da_t = dh_t h_{t-1},    db_t = dh_t
 
-  Cost: T steps of one multiply-add an element; the reverse pass is the same loop
-  backwards and keeps only a and h. Equal to `associative`; refuses forward mode.
+  Cost: T steps of one multiply-add an element and no array beside h; the reverse pass
+  is the same loop backwards and keeps only a and h. Equal to `associative`; refuses
+  forward mode.
   """
-  return _sequential_forward(a, b, h0)[0]
+
+  def body(t, carry):
+    h, out = carry
+    h = _at(a, t) * h + _at(b, t)
+    return h, _put(out, h, t)
+
+  last, h = jax.lax.fori_loop(0, a.shape[1], body, (h0, jnp.zeros_like(b)))
+  return h, last
 
 
-def _walk(a, b, h0, reverse=False):
-  def body(h, ab):
-    h = ab[0] * h + ab[1]
-    return h, h
+@jax.custom_vjp
+def _backward(a: Sequence, dy: Sequence, dlast: Row) -> tuple[Sequence, Row]:
+  """All dh_t of `sequential`, and what goes to h0; its own pull is `sequential`."""
+  length = a.shape[1]
 
-  return jax.lax.scan(body, h0, (a, b), reverse=reverse)[1]
+  def body(n, carry):
+    from_behind, out = carry
+    t = length - 1 - n
+    dh = _at(dy, t) + from_behind
+    return _at(a, t) * dh, _put(out, dh, t)
+
+  # the state's cotangent enters behind the last token, where nothing decays
+  dh0, dh = jax.lax.fori_loop(0, length, body, (dlast, jnp.zeros_like(dy)))
+  return dh, dh0
 
 
-def _sequential_forward(a, b, h0):
-  a = a.swapaxes(0, 1)
-  h = _walk(a, b.swapaxes(0, 1), h0)
-  return (h.swapaxes(0, 1), h[-1]), (a, h, h0)
+def _at(x: Sequence, t: Array) -> Row:
+  return jax.lax.dynamic_index_in_dim(x, t, 1, keepdims=False)
 
 
-def _sequential_backward(residuals, cotangents):
+def _put(x: Sequence, row: Row, t: Array) -> Sequence:
+  return jax.lax.dynamic_update_index_in_dim(x, row, t, 1)
+
+
+def _behind(x: Sequence, first: Row) -> Sequence:
+  """The rows of the tokens before, `first` before the first token."""
+  return jnp.concatenate([first[:, None], x[:, :-1]], axis=1)
+
+
+def _sequential_run(a, b, h0):
+  h, last = sequential(a, b, h0)
+  return (h, last), (a, h, h0)
+
+
+def _sequential_pull(residuals, cotangents):
   a, h, h0 = residuals
-  dy, dlast = cotangents
-  dy = dy.swapaxes(0, 1)
-  # the state's cotangent enters behind the last token, where the decay is 1
-  after = jnp.concatenate([a[1:], jnp.ones_like(a[:1])])
-  dh = _walk(after, dy, dlast, reverse=True)
-  before = jnp.concatenate([h0[None], h[:-1]])
-  da = dh * before
-  return da.swapaxes(0, 1), dh.swapaxes(0, 1), a[0] * dh[0]
+  dh, dh0 = _backward(a, *cotangents)
+  return dh * _behind(h, h0), dh, dh0
 
 
-sequential.defvjp(_sequential_forward, _sequential_backward)
+def _backward_run(a, dy, dlast):
+  dh, dh0 = _backward(a, dy, dlast)
+  return (dh, dh0), (a, dh)
+
+
+def _backward_pull(residuals, cotangents):
+  (a, dh), (u, u0) = residuals, cotangents
+  h, last = sequential(a, u, u0)
+  return dh * _behind(h, u0), h, last
+
+
+sequential.defvjp(_sequential_run, _sequential_pull)
+_backward.defvjp(_backward_run, _backward_pull)
 
 
 @jax.custom_vjp
