@@ -308,7 +308,7 @@ def looked(tmp_path_factory):
 def test_inspect_says_in_one_line_what_it_wrote(looked):
   out, said, _ = looked
   names = {path.name for path in out.iterdir()}
-  pictures = {"span", "decays", "write_strength", "memory", "attention"}
+  pictures = {"span", "decays", "write_strength", "memory"}
   pictures |= {"attention_2", "attention_4"}
 
   assert names == {f"{p}.png" for p in pictures} | {"index.html", "numbers.json"}
@@ -420,7 +420,7 @@ def test_page_shows_its_words_tables_and_pictures_in_a_browser(looked, tmp_path)
     "What it holds", "Where it looks",
   ]  # fmt: skip
   sizes = list(map(int, re.search(r'data-sizes="([\d ]*)"', dom)[1].split()))
-  assert len(sizes) == 7 and min(sizes) > 100_000
+  assert len(sizes) == 6 and min(sizes) > 100_000
   assert dom.count("<table>") == 6 and "<td>4 window, head 2</td>" in dom
   assert "memory &lt;b&gt;forgets&lt;/b&gt; &amp; remembers." in dom
   pixels = matplotlib.image.imread(shot)[..., :3]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ MOST_BYTES = 64
 @dataclasses.dataclass(frozen=True)
 class Options:
   """Pictures of gates, memory span, attention and states on a text, and a page of them.
+
+  Most of the time goes into the span: positions x directions reverse passes over the
+  text, of the model and of every mixer.
 
   Attributes:
     workdir: of the run.
@@ -55,6 +59,8 @@ def main(argv: list[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(f"cannot make --out {out}: {error.strerror}") from error
+  if not os.access(out, os.W_OK):
+    raise UserError(f"cannot write into --out {out}: give another directory")
 
   from jaxmem.evals import page
   from jaxmem.load import load_model
@@ -62,7 +68,7 @@ def main(argv: list[str]) -> int:
   loaded = load_model(Path(given.workdir), given.checkpoint)
   sections, span = _look(given, loaded, tokens, out)
   text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
-  title = f"Inside {Path(given.workdir).absolute().name}"
+  title = f"Inside {Path(given.workdir).absolute().name} at step {loaded.step}"
   index = out / "index.html"
   index.write_text(page.render(title, _facts(given, loaded, tokens), text, sections))
   numbers = {s.title: s.table._asdict() for s in sections if s.table}
@@ -104,7 +110,6 @@ def _facts(given: Options, loaded: Any, tokens: np.ndarray):
   model = loaded.config.model
   rows = [
     ("run", given.workdir),
-    ("step", loaded.step),
     ("trained on", loaded.config.data.source),
     ("pattern", show(model.pattern)),
     ("groups", model.num_groups),

@@ -82,10 +82,10 @@ def spans(
     "change there still moves it. Its norm, averaged over outputs in the last quarter "
     "of the text, is the influence at that distance. A layer is its mixer alone, at "
     "what the model gives it; the whole model goes from the embedding to what the head "
-    "reads, so most of its influence is that of the newest token.",
+    "reads, through all layers and around them.",
     f"The table: how many tokens, the newest included, hold so much of the influence. "
-    f"Asked: {asked} outputs, {how} of each, up to {len(model.profile):,} tokens back; "
-    "a farthest of as many may go on beyond.",
+    f"Asked: {asked} outputs, {how} of each, up to {len(model.profile):,} tokens back. "
+    "Shares are of the influence within these; a farthest of as many may go on beyond.",
   )
   shares = [f"{share:.0%}" for share in SHARES]
   header = ("tokens that hold", "the newest alone", *shares, "farthest")
@@ -99,15 +99,13 @@ def attention(seen: Seen, length: int, out: Path) -> list[Section]:
     return []
   size = len(next(iter(seen.maps.values()))[0])
   first = length - size
-  panels = {f"{layer}, mean of heads": m.mean(0) for layer, m in seen.maps.items()}
-  paths = [pictures.maps(out / "attention.png", panels, first)]
-  rows = []
+  paths, rows = [], []
   for layer, weights in seen.maps.items():
-    heads = {f"{layer}, head {i + 1}": m for i, m in enumerate(weights)}
-    name = f"attention_{layer.number}.png"
-    paths.append(pictures.maps(out / name, heads, first))
-    for head, m in heads.items():
-      rows.append((head, *looks(m)))
+    heads = {f"head {i + 1}": m for i, m in enumerate(weights)}
+    panels = {f"{layer}, mean of heads": weights.mean(0)} | heads
+    path = out / f"attention_{layer.number}.png"
+    paths.append(pictures.maps(path, panels, first))
+    rows += [(f"{layer}, {head}", *looks(m)) for head, m in heads.items()]
   words = (
     f"The weights that the last {size} tokens give each other. Each row is a token, "
     "each column what it looks at; a row's weights sum to 1 with what went to tokens "

@@ -16,7 +16,7 @@ img { max-width: 100%; display: block; margin: 0.8rem 0; }
 table { border-collapse: collapse; font-size: 0.87rem; margin: 0.8rem 0; }
 th, td { padding: 0.18rem 0.8rem 0.18rem 0; border-bottom: 1px solid #eee;
   text-align: right; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .facts td { text-align: left; }
 pre { background: #f6f6f4; padding: 0.7rem; max-height: 15rem; overflow: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.8rem; }
 """
@@ -65,7 +65,7 @@ def render(title: str, facts: Table, text: str, sections: Sequence[Section]) -> 
 </head>
 <body>
 <h1>{html.escape(title)}</h1>
-{_table(facts)}
+<div class="facts">{_table(facts)}</div>
 <h2>The text</h2>
 <pre>{html.escape(text)}</pre>
 {body}

@@ -125,7 +125,7 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
     panels: title -> [R, R].
     first: which token of the text is the first of the map.
   """
-  columns = min(len(panels), 4)
+  columns = min(len(panels), 3 if len(panels) < 7 else 4)
   rows = -(-len(panels) // columns)
 
   def draw(figure, axes):
@@ -143,14 +143,15 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
         interpolation="nearest",
       )
       axis.set_title(title)
-      axis.set_xlabel("key")
     for axis in axes[:, 0]:
       axis.set_ylabel("query")
+    for axis in axes[-1, : len(panels) - columns * (rows - 1)]:
+      axis.set_xlabel("key")
     ticks = [-3, -2, -1, 0]
     bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=ticks, label="weight")
     bar.ax.set_yticklabels(["0.001", "0.01", "0.1", "1"])
 
-  return _grid(path, rows, columns, 0.5 + 6.6 / max(columns, 2), draw)
+  return _grid(path, rows, columns, 0.4 + 6.6 / columns, draw)
 
 
 def memories(path: Path, ends: np.ndarray, memories: dict[Layer, Memory]) -> Path:
