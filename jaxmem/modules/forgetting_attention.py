@@ -40,10 +40,12 @@ class ForgettingAttention(Heads):
   ) -> tuple[Activations, forgetting_attention.State]:
     # a sum over thousands of tokens: in float32
     gates = dense(self.num_heads, ("embed", "heads"), "forget", "float32", bias=True)
+    g = nn.log_sigmoid(gates(x.astype(jnp.float32)))
+    self.sow("intermediates", "log_decay", g)
     y, state = self._attend(
       forgetting_attention,
       (),
-      (*self._qkv(x), nn.log_sigmoid(gates(x.astype(jnp.float32)))),
+      (*self._qkv(x), g),
       state,
       reset,
     )

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxmem.modules.layers import named
+from jaxmem.modules.layers import named, sow_gates
 from jaxmem.ops import gru
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -47,16 +47,11 @@ class GRU(nn.Module):
     if self.reset_after:
       params.append(self.param("read_bias", zeros, (d,)))
     dtype = jnp.dtype(self.dtype)
-    return context.apply(
-      gru,
-      self.form,
-      tuple(a.astype(dtype) for a in params),
-      (x.astype(dtype),),
-      state,
-      reset,
-      sizes={"chunk_size": self.chunk_size},
-      reset_after=self.reset_after,
-    )
+    given = tuple(a.astype(dtype) for a in params), (x.astype(dtype),), state, reset
+    options = dict(reset_after=self.reset_after)
+    sow_gates(self, gru, *given, **options)
+    sizes = {"chunk_size": self.chunk_size}
+    return context.apply(gru, self.form, *given, sizes=sizes, **options)
 
   def init_state(self, batch_size: int) -> gru.State:
     return gru.init_state(batch_size, self.d_model)

@@ -1,6 +1,8 @@
 """What mixers and blocks are made of, with the logical names of every axis."""
 
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.ops import short_conv
 from jaxmem.parallel import context
-from jaxmem.typing import Activations, Reset
+from jaxmem.typing import Activations, Reset, State
 
 Axes = tuple[str | None, ...]
 # Under the root of every RMS norm.
@@ -122,6 +124,25 @@ class ShortConv(nn.Module):
 
   def state_axes(self) -> short_conv.State:
     return short_conv.State(("batch", None, "heads"))
+
+
+def sow_gates(
+  module: nn.Module,
+  op: ModuleType,
+  params: tuple[Array, ...],
+  inputs: tuple[Array, ...],
+  state: State,
+  reset: Reset | None,
+  **options: Any,
+) -> None:
+  """Sows the gates of a nonlinear cell, if anyone asks: they cost its reference form.
+
+  Args: those of `context.gates`, behind the module.
+  """
+  if module.is_mutable_collection("intermediates"):
+    shown = context.gates(op, params, inputs, state, reset, **options)
+    for name, gate in shown.items():
+      module.sow("intermediates", name, gate)
 
 
 def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:

@@ -51,7 +51,10 @@ class LRU(nn.Module):
     self, x: Activations, state: complex_diagonal.State, reset: Reset | None = None
   ) -> tuple[Activations, complex_diagonal.State]:
     x = x.astype(jnp.dtype(self.dtype))
-    y, state = state_space.run(self.form, self._system(), x, state, reset)
+    system = self._system()
+    if self.is_mutable_collection("intermediates"):
+      self.sow("intermediates", "log_decay", state_space.log_decay(system))
+    y, state = state_space.run(self.form, system, x, state, reset)
     normal = named(nn.initializers.normal(1.0), ("embed",))
     skip = self.param("skip", normal, (self.d_model,))
     y = nn.gelu(y + scan.per_channel(skip, x) * x)

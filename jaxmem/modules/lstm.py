@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxmem.modules.layers import named
+from jaxmem.modules.layers import named, sow_gates
 from jaxmem.ops import lstm
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -57,17 +57,11 @@ class LSTM(nn.Module):
     if self.layer_norm:
       for name, size in (("input", 4 * d), ("recurrent", 4 * d), ("cell", d)):
         params.append(self.param(f"{name}_gain", named(init.ones, (None,)), (size,)))
-    return context.apply(
-      lstm,
-      self.form,
-      tuple(params),
-      (x.astype(dtype),),
-      state,
-      reset,
-      sizes={"chunk_size": self.chunk_size},
-      peepholes=self.peepholes,
-      layer_norm=self.layer_norm,
-    )
+    given = tuple(params), (x.astype(dtype),), state, reset
+    options = dict(peepholes=self.peepholes, layer_norm=self.layer_norm)
+    sow_gates(self, lstm, *given, **options)
+    sizes = {"chunk_size": self.chunk_size}
+    return context.apply(lstm, self.form, *given, sizes=sizes, **options)
 
   def init_state(self, batch_size: int) -> lstm.State:
     return lstm.init_state(batch_size, self.d_model)

@@ -75,6 +75,8 @@ class Mamba(nn.Module):
     dt = jax.nn.softplus(self._step(low.astype(jnp.float32)))
     self.sow("intermediates", "step", dt)
     rate = self.param("rate", named(rate_init, ("key", "heads")), (size, width))
+    if self.is_mutable_collection("intermediates"):
+      self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(rate))
     y, ssm = context.apply(
       mamba,
       self.form,

@@ -63,6 +63,7 @@ class Retention(nn.Module):
     k = rotary.rotate(project(key, "k"), turn)
     gamma = np.log1p(-(2.0 ** (-5 - np.arange(heads))))
     g = jnp.broadcast_to(jnp.asarray(gamma, jnp.float32), (rows, length, heads))
+    self.sow("intermediates", "log_decay", g)
     y, state = context.apply(
       gated_linear,
       self.form,

@@ -70,6 +70,9 @@ class RGLRU(nn.Module):
     i = nn.sigmoid(self._block_diagonal("input_gate", u))
     lam = self.param("decay", named(decay_init, ("heads",)), (width,))
     self.sow("intermediates", "recurrence_gate", r)
+    self.sow("intermediates", "input_gate", i)
+    if self.is_mutable_collection("intermediates"):
+      self.sow("intermediates", "log_decay", rglru.log_decay(lam, r))
     inputs = (u.astype(jnp.float32), r, i)
     h, memory = context.apply(rglru, self.form, (lam,), inputs, state.rglru, reset)
     y = h.astype(gate.dtype) * gate

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.modules.layers import ShortConv, named
+from jaxmem.modules.layers import ShortConv, named, sow_gates
 from jaxmem.ops import short_conv, slstm
 from jaxmem.ops.precision import einsum
 from jaxmem.parallel import context
@@ -73,16 +73,10 @@ class SLSTM(nn.Module):
     init = nn.initializers.lecun_normal(in_axis=2, out_axis=3, batch_axis=(0, 1))
     axes = (None, "heads", None, None)
     r = self.param("recurrent", named(init, axes), (4, *self._matrices))
-    h, memory = context.apply(
-      slstm,
-      self.form,
-      (r.astype(x.dtype),),
-      tuple(gates),
-      state.slstm,
-      reset,
-      sizes={"chunk_size": self.chunk_size},
-      forget=self.forget,
-    )
+    given = (r.astype(x.dtype),), tuple(gates), state.slstm, reset
+    sow_gates(self, slstm, *given, forget=self.forget)
+    sizes = {"chunk_size": self.chunk_size}
+    h, memory = context.apply(slstm, self.form, *given, sizes=sizes, forget=self.forget)
     return self._normed(h).astype(x.dtype), State(conv, memory)
 
   @property

@@ -46,6 +46,12 @@ def run(
   return y.astype(x.dtype), state
 
 
+def log_decay(system: System) -> Float[Array, "1 1 N"]:
+  """log |lambda|, the same of every row and token."""
+  square = jnp.square(system.decay).sum(0).reshape(1, 1, -1)
+  return jnp.log(square) / 2
+
+
 def log_uniform(low: float, high: float) -> jax.nn.initializers.Initializer:
   """An initializer: the log of what is log-uniform in low..high."""
 

@@ -35,11 +35,13 @@ class Cell(NamedTuple):
       inputs say nothing. Knows no time: it is given one token or a chunk of them.
     update: `(gates, vectors, state) -> state`, elementwise over rows; `gates(k, v)` are
       the pre-activations of group k, `gates(k)` those of a group that reads no vector.
+    shown: `(gates, vectors, state) -> {name: gate}`, for who looks; see `gates`.
   """
 
   split: Callable[[Any], tuple[Any, tuple, Any]]
   project: Callable[[Any, tuple[Array, ...], Any], tuple[tuple, ...]]
   update: Callable[[Callable, Any, State], State]
+  shown: Callable[[Callable, Any, State], dict[str, Array]] = lambda *_: {}
 
 
 def dot(x: Float[Array, "... D"], w: Array, dtype) -> Float[Array, "... E"]:
@@ -74,6 +76,21 @@ def step(cell: Cell, params: Any, inputs_t: tuple[Array, ...], state: State):
   gates = _gates(cell.project(weights, inputs_t, dtype), matrices, dtype)
   state = cell.update(gates, vectors, state)
   return state.h.astype(inputs_t[0].dtype), state
+
+
+def gates(cell: Cell, params: Any, inputs: tuple, state: State, reset: Reset | None):
+  """What the gates of a cell let through: {name: [B, T, H]}; costs the reference form.
+
+  Args: as those of a form.
+  """
+  weights, matrices, vectors = cell.split(params)
+
+  def look(params, inputs_t, state):
+    z = cell.project(weights, inputs_t, state.h.dtype)
+    shown = cell.shown(_gates(z, matrices, state.h.dtype), vectors, state)
+    return shown, step(cell, params, inputs_t, state)[1]
+
+  return scan.recurrent(look)(params, inputs, state, reset)[0]
 
 
 def chunk(cell_of: Callable[..., Cell]) -> Form:

@@ -40,6 +40,11 @@ def _mix(z: Array, n: Array, h: Array) -> State:
   return State((1 - z) * n + z * h)
 
 
+def _shown(gates, vectors, state: State) -> dict[str, Array]:
+  r, z, *_ = gates(0, state.h)
+  return {"reset_gate": jax.nn.sigmoid(r), "log_decay": jax.nn.log_sigmoid(z)}
+
+
 def _before() -> cell.Cell:
   def split(params):
     w, u, b = params
@@ -51,7 +56,7 @@ def _before() -> cell.Cell:
     (n,) = gates(1, jax.nn.sigmoid(r) * state.h)
     return _mix(z, jnp.tanh(n), state.h)
 
-  return cell.Cell(split, _project, update)
+  return cell.Cell(split, _project, update, _shown)
 
 
 def _after() -> cell.Cell:
@@ -69,7 +74,7 @@ def _after() -> cell.Cell:
     read = read + scan.per_channel(b_n, read)
     return _mix(z, jnp.tanh(n + jax.nn.sigmoid(r) * read), state.h)
 
-  return cell.Cell(split, project, update)
+  return cell.Cell(split, project, update, _shown)
 
 
 def cell_of(reset_after: bool = True) -> cell.Cell:

@@ -72,16 +72,32 @@ def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
     (z,) = _normed((cell.dot(inputs[0], w, dtype),), gain)
     return cut(z + b.astype(dtype)), (None,) * 4
 
-  def update(gates, vectors, state: State) -> State:
-    peep, of_h, of_c = vectors
-    sees = lambda c, j: 0 if peep is None else scan.per_channel(peep[j], c) * c
+  def opened(gates, vectors, state: State) -> tuple[Array, ...]:
+    """The pre-activations of i, f, g, o, but for what o sees of the new cell."""
+    peep, of_h, _ = vectors
     i, f, g, o = _gates_of(gates, of_h, state.h)
-    write = jax.nn.sigmoid(i + sees(state.c, 0)) * jnp.tanh(g)
-    c = jax.nn.sigmoid(f + sees(state.c, 1)) * state.c + write
-    (shown,) = (c,) if of_c is None else _normed((c,), of_c)
-    return State(c, jax.nn.sigmoid(o + sees(c, 2)) * jnp.tanh(shown))
+    if peep is not None:
+      i, f = i + _seen(peep, 0, state.c), f + _seen(peep, 1, state.c)
+    return i, f, g, o
 
-  return cell.Cell(split, project, update)
+  def update(gates, vectors, state: State) -> State:
+    peep, _, of_c = vectors
+    i, f, g, o = opened(gates, vectors, state)
+    c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    (out,) = (c,) if of_c is None else _normed((c,), of_c)
+    o = o if peep is None else o + _seen(peep, 2, c)
+    return State(c, jax.nn.sigmoid(o) * jnp.tanh(out))
+
+  def shown(gates, vectors, state: State) -> dict[str, Array]:
+    i, f, _, _ = opened(gates, vectors, state)
+    return {"input_gate": jax.nn.sigmoid(i), "log_decay": jax.nn.log_sigmoid(f)}
+
+  return cell.Cell(split, project, update, shown)
+
+
+def _seen(peepholes: Float[Array, "3 H"], j: int, c: Array) -> Array:
+  """What gate j sees of the cell."""
+  return scan.per_channel(peepholes[j], c) * c
 
 
 def step(

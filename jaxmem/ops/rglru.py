@@ -41,11 +41,15 @@ def _input_scale(log_a: Array) -> Array:
   return jnp.where(some, jnp.sqrt(jnp.where(some, rest, 1)), 0)
 
 
+def log_decay(lam: Float[Array, " D"], r: Array) -> Array:
+  """log a_t of the recurrence gates r."""
+  return SHARPNESS * r * scan.per_channel(jax.nn.log_sigmoid(lam.astype(r.dtype)), r)
+
+
 def decay_and_input(params: Params, inputs: Inputs) -> tuple[Array, Array]:
   """a_t and sqrt(1 - a_t^2) (i_t * x_t), elementwise, in the state's dtype."""
   x, r, i = (a.astype(scan.state_dtype(a.dtype)) for a in inputs)
-  slowest = jax.nn.log_sigmoid(params[0].astype(r.dtype))
-  log_a = SHARPNESS * r * scan.per_channel(slowest, r)
+  log_a = log_decay(params[0], r)
   return jnp.exp(log_a), _input_scale(log_a) * (i * x)
 
 

@@ -69,9 +69,9 @@ def recurrent(step: Callable) -> Form:
     xs = jax.tree.map(swap, (tuple(inputs), reset))
     if xs[0][0].shape[0] == 1:  # one token: decoding needs no loop
       state, y = body(state, jax.tree.map(lambda a: a[0], xs))
-      return y[:, None], state
+      return jax.tree.map(lambda a: a[:, None], y), state
     state, y = jax.lax.scan(body, state, xs)
-    return swap(y), state
+    return jax.tree.map(swap, y), state
 
   return form
 

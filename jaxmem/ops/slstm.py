@@ -62,7 +62,11 @@ def cell_of(forget: str = "sigmoid") -> cell.Cell:
     c, n = f * state.c + i * jnp.tanh(z), f * state.n + i
     return State(c, n, m, jax.nn.sigmoid(o) * c / n)
 
-  return cell.Cell(_split, _project, update)
+  def shown(gates, vectors, state: State) -> dict[str, Array]:
+    i, f, _, _ = gates(0, state.h)
+    return {"log_input": i, "log_decay": log_forget(f)}
+
+  return cell.Cell(_split, _project, update, shown)
 
 
 def step(

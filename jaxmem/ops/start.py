@@ -63,11 +63,13 @@ def learned(op: ModuleType) -> ModuleType:
   recurrent = scan.recurrent(step)
   known = frozenset(inspect.signature(op.step).parameters)
 
+  cell_of = _cell_of(op, part) if hasattr(op, "cell_of") else None
+
   def lift(form):
     if form is op.FORMS["recurrent"]:
       return recurrent
-    is_cell = hasattr(op, "cell_of")
-    new = _of_cell(op, part) if is_cell else _aligned(form, recurrent, part, known)
+    is_cell = cell_of is not None
+    new = _of_cell(cell_of, part) if is_cell else _aligned(form, recurrent, part, known)
     return functools.wraps(form)(new)  # it takes the same keywords
 
   lifted = ModuleType(f"{op.__name__} from a learned start")
@@ -81,6 +83,8 @@ def learned(op: ModuleType) -> ModuleType:
     example=_with_start(op.example, names),
     stress=_with_start(op.stress, names),
   )
+  if cell_of is not None:
+    lifted.cell_of = cell_of
   return lifted
 
 
@@ -90,8 +94,8 @@ def _add(state: State, start: dict, sign: int = 1) -> State:
   return state._replace(**{k: shift(getattr(state, k), b) for k, b in start.items()})
 
 
-def _of_cell(op: ModuleType, part: Callable) -> Form:
-  """The fast form of a cell: the same loop around the shifted cell."""
+def _cell_of(op: ModuleType, part: Callable) -> Callable[..., cell.Cell]:
+  """A cell's `cell_of`, whose state is the difference from the start."""
 
   def cell_of(**options):
     inner = op.cell_of(**options)
@@ -105,8 +109,17 @@ def _of_cell(op: ModuleType, part: Callable) -> Form:
       start, vectors = vectors
       return _add(inner.update(gates, vectors, _add(state, start)), start, -1)
 
-    return cell.Cell(split, inner.project, update)
+    def shown(gates, vectors, state):
+      start, vectors = vectors
+      return inner.shown(gates, vectors, _add(state, start))
 
+    return cell.Cell(split, inner.project, update, shown)
+
+  return cell_of
+
+
+def _of_cell(cell_of: Callable, part: Callable) -> Form:
+  """The fast form of a cell: the same loop around the shifted cell."""
   shifted = cell.chunk(cell_of)
 
   def form(params, inputs, state, reset: Reset | None = None, **options):

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
+from jaxmem.ops import cell
 from jaxmem.ops import start as starts
 from jaxmem.parallel import lifts
 from jaxmem.registry import nearest
@@ -83,9 +84,7 @@ def apply(
     ValueError: if there is no such form or no token, or T does not divide into the
       shards.
   """
-  of, start = _START.get() or (None, ())
-  if of is op:
-    op, params = starts.learned(op), (*start, *params)
+  op, params = _started(op, params)
   length = inputs[0].shape[1]
   if not length:
     raise ValueError("a call with 0 tokens: give at least one")
@@ -95,6 +94,25 @@ def apply(
   if length == 1 or lifts.shards() == 1:
     return run(params, inputs, state, reset)
   return lifts.over_time(op, run, params, inputs, state, reset, options)
+
+
+def gates(
+  op: ModuleType,
+  params: tuple[Array, ...],
+  inputs: tuple[Array, ...],
+  state: State,
+  reset: Reset | None = None,
+  **options: Any,
+) -> dict[str, Array]:
+  """See `ops.cell.gates`, for an op that is a cell; arguments as in `apply`."""
+  op, params = _started(op, params)
+  return cell.gates(op.cell_of(**options), params, inputs, state, reset)
+
+
+def _started(op: ModuleType, params: tuple) -> tuple[ModuleType, tuple]:
+  """The op and its params, from the start that `starting_from` has given it."""
+  of, start = _START.get() or (None, ())
+  return (starts.learned(op), (*start, *params)) if of is op else (op, params)
 
 
 def by_token(f: Callable[..., Array], *sequences: Array) -> Array:

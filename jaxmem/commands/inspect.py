@@ -1,0 +1,165 @@
+"""looks inside a trained model: jaxmem inspect --workdir DIR --text FILE"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxmem.commands import require
+from jaxmem.errors import UserError
+
+# Fewer tokens than this have no past to speak of.
+FEWEST = 16
+# Bytes of a token; what lies behind so many is not even read from the file.
+MOST_BYTES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Pictures of gates, memory span, attention and states on a text, and a page of them.
+
+  Most of the time goes into the span: positions x directions reverse passes over the
+  text, of the model and of every mixer.
+
+  Attributes:
+    workdir: of the run.
+    checkpoint: the last one, or the best on held-out text.
+    text: a file, read from its beginning.
+    tokens: how many are read, the boundary before the text included.
+    recent: the last tokens whose attention is drawn.
+    samples: how often the memory is looked at.
+    positions: outputs whose influences are measured.
+    directions: of each such output; 0 is all of them, exact and slow.
+    out: directory of the pictures and the page; the default is WORKDIR/inspect.
+  """
+
+  workdir: str = ""
+  checkpoint: Literal["last", "best"] = "last"
+  text: str = ""
+  tokens: int = 512
+  recent: int = 128
+  samples: int = 64
+  positions: int = 16
+  directions: int = 8
+  out: str = ""
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem inspect`: writes the pictures and `index.html`."""
+  require("tyro", "matplotlib")
+  import tyro
+
+  given = tyro.cli(Options, args=argv, prog="jaxmem inspect")
+  tokens = _check(given)
+  out = Path(given.out or Path(given.workdir) / "inspect")
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"cannot make --out {out}: {error.strerror}") from error
+  if not os.access(out, os.W_OK):
+    raise UserError(f"cannot write into --out {out}: give another directory")
+
+  from jaxmem.evals import page
+  from jaxmem.load import load_model
+
+  loaded = load_model(Path(given.workdir), given.checkpoint)
+  sections, span = _look(given, loaded, tokens, out)
+  text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
+  title = f"Inside {Path(given.workdir).absolute().name} at step {loaded.step}"
+  index = out / "index.html"
+  index.write_text(page.render(title, _facts(given, loaded, tokens), text, sections))
+  numbers = {s.title: s.table._asdict() for s in sections if s.table}
+  (out / "numbers.json").write_text(json.dumps(numbers, indent=2) + "\n")
+  pictures = [path for section in sections for path in section.pictures]
+  print(
+    f"{len(tokens):,} tokens of {given.text}, step {loaded.step}: the last "
+    f"{span.tokens(0.9):,} tokens hold 90% of the influence; wrote {index}, "
+    f"numbers.json and {len(pictures)} pictures: "
+    f"{' '.join(path.name for path in pictures)}"
+  )
+  return 0
+
+
+def _look(given: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple:
+  """The sections, and the span of the model."""
+  from jaxmem.evals import findings, inside, span
+
+  model, params = inside.plain(loaded.model), loaded.params
+  seen = inside.read(model, params, tokens, given.recent)
+  ends, memories = inside.states(model, params, tokens, given.samples)
+  at = span.sampled(len(tokens), given.positions)
+  layers = span.of_layers(model, params, seen.inputs, at, given.directions)
+  whole = span.of_model(model, params, tokens, at, given.directions)
+  return [
+    *findings.spans(whole, layers, given.directions, len(at), out),
+    *findings.decays(seen, out),
+    *findings.gates(seen, out),
+    *findings.memories(ends, memories, out),
+    *findings.attention(seen, len(tokens), out),
+  ], whole
+
+
+def _facts(given: Options, loaded: Any, tokens: np.ndarray):
+  from jaxmem.evals.page import Table
+  from jaxmem.models.lm import num_params
+  from jaxmem.modules.pattern import show
+
+  model = loaded.config.model
+  rows = [
+    ("run", given.workdir),
+    ("trained on", loaded.config.data.source),
+    ("pattern", show(model.pattern)),
+    ("groups", model.num_groups),
+    ("d_model", model.d_model),
+    ("parameters", num_params(loaded.params)),
+    ("tokenizer", loaded.config.data.tokenizer),
+    ("text", given.text),
+    ("tokens read", len(tokens)),
+  ]
+  return Table(("", ""), rows)
+
+
+def _check(given: Options) -> np.ndarray:
+  """The ids that are read; before any device work.
+
+  Raises:
+    UserError: for the first thing that is missing or out of range.
+  """
+  from jaxmem import capacity
+  from jaxmem.data import sources, tokenizers
+  from jaxmem.load import load_config
+
+  least = {"tokens": FEWEST, "recent": 2, "samples": 1, "positions": 1, "directions": 0}
+  for name, fewest in least.items():
+    if getattr(given, name) < fewest:
+      raise UserError(f"--{name} {getattr(given, name)}: at least {fewest}")
+  if not given.workdir:
+    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
+  if not given.text:
+    raise UserError("--text is missing: give a file")
+  config = load_config(Path(given.workdir), given.checkpoint)
+  pieces = sources.find(given.text)
+  if len(pieces) > 1:
+    raise UserError(f"--text {given.text} is {len(pieces)} documents: give one file")
+  tokenizer = tokenizers.get(config.data.tokenizer)
+  ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * given.tokens))
+  tokens = np.r_[tokenizer.boundary, ids][: given.tokens].astype(np.int32)
+  if len(tokens) < FEWEST:
+    raise UserError(
+      f"{given.text} has {len(ids)} tokens: give a text of at least {FEWEST - 1}"
+    )
+  limit = capacity.limit(config.model.pattern)
+  if limit is not None:
+    remedy = f"read fewer with --tokens {limit.tokens}"
+    limit.check(len(tokens), f"the beginning of {given.text}", remedy)
+  return tokens
+
+
+def _beginning(piece: Any, size: int) -> bytes:
+  """At most `size` bytes of a document, cut at a character's border."""
+  if piece.size > size:
+    piece = dataclasses.replace(piece, stop=piece.border(piece.start + size))
+  return piece.read()
