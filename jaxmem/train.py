@@ -203,7 +203,12 @@ def _check_capacity(config: Config, lanes: data.Lanes, heldout: HeldOut) -> None
   c = config.data
   cut = f"cut documents with --data.document-length {limit.tokens}"
   length = lanes.longest_document
-  if not config.carry_memory:
+  if config.segment_start == "passed":
+    raise ConfigError(
+      f"segment_start is 'passed' and memory {limit.memory!r} has a capacity: passed "
+      "from row to row it would fill without end; take another start or memory"
+    )
+  if config.segment_start != "carried":
     length = min(length, c.segment_length)
   limit.check(length, f"a document of {c.source!r}", cut)
   scored = config.validation.num_bytes if config.validation.every else 0
