@@ -146,7 +146,7 @@ def test_cut_documents_are_read_from_their_cut_on(tmp_path, cut):
   for i, size in enumerate(sizes):
     (tmp_path / f"{i}").write_bytes(b"x" * size)
   given = sources.find(str(tmp_path)), ByteTokenizer(), 2, 7, cut
-  *_, last = stream.read(losses, lambda rows: np.zeros(rows, np.int64), *given)
+  *_, last = stream.Reading(losses, lambda rows: np.zeros(rows, np.int64), *given)
 
   position = np.concatenate([np.arange(size + 1) % cut for size in sizes])
   assert last.bits.sum() == pytest.approx(position.sum(), rel=1e-5)
