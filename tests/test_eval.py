@@ -84,7 +84,10 @@ def test_files_are_read_in_pieces(tmp_path, monkeypatch):
   source = reader.Reader(sources.find(str(tmp_path)), ByteTokenizer())
   row = reader.Row(source, 0)
 
-  _, *ids, end = iter(row._next, None)
+  ids = []
+  while (part := row._next()) is not None:
+    ids.append(part)
+  _, *ids, end = ids
 
   parts = [bytes(part.astype(np.uint8)) for part in ids]
   assert b"".join(parts) == text and end.tolist() == [256]

@@ -22,8 +22,8 @@ from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules.pattern import Entry, Pattern, entry
 
 # Tokens that stand before a timed call, in calls.
-CONTEXTS = (0, 4, 8, 16)
-REPEATS = 3
+CONTEXTS = (0, 1, 2, 4)
+REPEATS = 2
 
 
 class Twin(NamedTuple):
