@@ -67,39 +67,22 @@ def main(argv: list[str]) -> int:
 
   given = tyro.cli(Options, args=argv, prog="jaxmem eval")
   documents = _check(given)
-  config = _config(given)
-  given = dataclasses.replace(
-    given, segment=given.segment or config.data.segment_length
-  )
+  from jaxmem.load import load_config, load_model
+
+  config = load_config(Path(given.workdir), given.checkpoint)
+  segment = given.segment or config.data.segment_length
+  given = dataclasses.replace(given, segment=segment)
   _check_capacity(given, config, documents)
 
-  import jax
-
-  from jaxmem.evals import stream
-  from jaxmem.load import load_model
+  from jaxmem.evals import long_text
   from jaxmem.stop import Stop
+  from jaxmem.train import EXIT_STOPPED
 
   with contextlib.ExitStack() as stack:
     progress = _progress(given, documents, stack)
     stop = stack.enter_context(Stop()) if progress else None
     loaded = load_model(Path(given.workdir), given.checkpoint)
-    apply = jax.jit(
-      lambda params, *args: loaded.model.apply(
-        {"params": params}, *args, method="losses"
-      ),
-      donate_argnums=3,
-    )
-    reading = stream.Reading(
-      lambda *args: apply(loaded.params, *args),
-      loaded.model.init_state,
-      documents,
-      loaded.tokenizer,
-      given.rows,
-      given.length,
-      given.document_length,
-      _WAYS[given.carry],
-      given.segment,
-    )
+    reading = _reading(given, loaded, documents)
     if progress:
       from jaxmem import session
 
@@ -107,16 +90,10 @@ def main(argv: list[str]) -> int:
       progress.restore(reading, belongs)
     seconds = _read(reading, progress, stop, sum(d.size for d in documents))
     if stop and stop.requested:
-      done = reading.result().num_bytes
-      print(
-        f"stopped by {stop.requested} after {done:,} bytes; the same command goes on"
-      )
-      from jaxmem.train import EXIT_STOPPED
-
+      done = f"{reading.result().num_bytes:,} bytes"
+      print(f"stopped by {stop.requested} after {done}; the same command goes on")
       return EXIT_STOPPED
     peak = _peak(progress)
-
-  from jaxmem.evals import long_text
 
   found = {"text": given.text, "step": loaded.step, "carry": given.carry}
   found |= {"segment": given.segment} if given.carry != "on" else {}
@@ -129,6 +106,31 @@ def main(argv: list[str]) -> int:
     title = f"{Path(given.text).name}, step {loaded.step}"
     long_text.draw(found, Path(given.out).with_suffix(".png"), title)
   return 0
+
+
+def _reading(given: Options, loaded: Any, documents: list) -> Any:
+  """The documents and the compiled model, nothing read yet."""
+  import jax
+
+  from jaxmem.evals import stream
+
+  apply = jax.jit(
+    lambda params, *args: loaded.model.apply(
+      {"params": params}, *args, method="losses"
+    ),
+    donate_argnums=3,
+  )
+  return stream.Reading(
+    lambda *args: apply(loaded.params, *args),
+    loaded.model.init_state,
+    documents,
+    loaded.tokenizer,
+    given.rows,
+    given.length,
+    given.document_length,
+    _WAYS[given.carry],
+    given.segment,
+  )
 
 
 def _twin(config: Any, length: int, found: dict[str, Any]) -> dict[str, Any]:
@@ -189,12 +191,6 @@ def _check(given: Options) -> list:
       "all"
     )
   return sources.find(given.text)
-
-
-def _config(given: Options) -> Any:
-  from jaxmem.load import load_config
-
-  return load_config(Path(given.workdir), given.checkpoint)
 
 
 def _check_capacity(given: Options, config: Any, documents: list) -> None:
