@@ -12,7 +12,7 @@ import runs
 from jaxmem import cli
 from jaxmem.data import sources
 from jaxmem.data.tokenizers import ByteTokenizer
-from jaxmem.evals import bits_per_byte, progress, reader, twin
+from jaxmem.evals import bits_per_byte, long_text, progress, reader, twin
 from jaxmem.evals.progress import Progress, ProgressError
 from jaxmem.evals.stream import Reading
 from jaxmem.models.lm import LMConfig
@@ -204,3 +204,8 @@ def test_twin_is_timed_and_its_cache_counted(monkeypatch):
   line = [made.base + made.slope * n for n in made.contexts]
   np.testing.assert_allclose(line, made.seconds, rtol=1e-6)
   assert made.cache_bytes == 2 * 8 * 4  # a key and a value of d_model float32
+  numbers = long_text.of_twin(made._replace(base=1e-3, slope=1e-6), 1000, 0.5)
+  assert numbers["seconds"] == pytest.approx(1.5)
+  first, second = long_text.twin_lines(numbers)
+  assert "fitted 1,000.0 + 1.00000 n" in first and " behind 80" in first
+  assert "3.0 times as long as this reading" in second

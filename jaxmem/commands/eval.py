@@ -98,9 +98,10 @@ def main(argv: list[str]) -> int:
   found = {"text": given.text, "step": loaded.step, "carry": given.carry}
   found |= {"segment": given.segment} if given.carry != "on" else {}
   found |= long_text.numbers(reading.result(), seconds, peak)
+  print("\n".join(long_text.table(found)), flush=True)
   if given.twin:
     found["twin"] = _twin(loaded.model.config, given.length, found)
-  print("\n".join(long_text.table(found)))
+    print("\n".join(long_text.twin_lines(found["twin"])))
   if given.out:
     Path(given.out).write_text(json.dumps(found, indent=2) + "\n")
     title = f"{Path(given.text).name}, step {loaded.step}"
@@ -137,7 +138,7 @@ def _twin(config: Any, length: int, found: dict[str, Any]) -> dict[str, Any]:
   """Times the twin; the text counts as one document, read once."""
   from jaxmem.evals import long_text, twin
 
-  print("timing the full-attention twin", flush=True)
+  print("\ntiming the full-attention twin", flush=True)
   return long_text.of_twin(
     twin.measure(config, length), found["tokens"], found["seconds"]
   )

@@ -59,7 +59,7 @@ def table(found: dict[str, Any]) -> list[str]:
   """What `jaxmem eval` prints.
 
   Args:
-    found: `numbers`, and "text", "step", perhaps "segment" and "twin".
+    found: `numbers`, and "text", "step" and perhaps "segment".
   """
   ways, overs = list(found["bits_per_byte"]), list(found["gain"])
   of = lambda what, way: what if len(ways) == 1 else f"{what}, {way}"
@@ -91,7 +91,6 @@ def table(found: dict[str, Any]) -> list[str]:
     f"{found['tokens_per_second']:,.0f} tokens/s, peak memory of the process "
     f"{found['peak_mib']:,.0f} MiB",
     *([f"memory is emptied every {forget:,} tokens"] if forget else []),
-    *_twin_lines(found),
     "",
     "| " + " | ".join(head) + " |",
     "|---|" + "--:|" * (len(head) - 1),
@@ -99,10 +98,8 @@ def table(found: dict[str, Any]) -> list[str]:
   ]
 
 
-def _twin_lines(found: dict[str, Any]) -> list[str]:
-  twin = found.get("twin")
-  if not twin:
-    return []
+def twin_lines(twin: dict[str, Any]) -> list[str]:
+  """What `jaxmem eval --twin` prints of `of_twin`."""
   pairs = zip(twin["contexts"], twin["microseconds_per_token"], strict=True)
   points = ", ".join(f"{micro:,.0f} behind {n:,}" for n, micro in pairs)
   return [
