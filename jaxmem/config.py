@@ -10,6 +10,7 @@ from jaxmem.models.lm import LMConfig
 from jaxmem.modules import pattern
 from jaxmem.parallel.mesh import MeshConfig
 from jaxmem.registry import nearest
+from jaxmem.starts import OF_ROWS, STARTS, Start
 
 
 class ConfigError(UserError):
@@ -101,8 +102,10 @@ class Config:
     validation: when held-out text is scored, and what follows.
     mesh: where it runs.
     steps: updates of the parameters.
-    carry_memory: a lane's memory goes on from step to step (truncated backpropagation
-      through time); else every segment starts empty.
+    segment_start: what memory a segment starts from: "carried" is the lane's own
+      (truncated backpropagation through time), "empty" none, "passed" another row's,
+      "noise" and "fitted" random numbers; see `jaxmem.starts`.
+    noise_scale: standard deviation of the numbers of segment_start "noise", > 0.
     seed: of parameters, document order and dropout.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints; the last step is always saved.
@@ -119,7 +122,8 @@ class Config:
   validation: ValidationConfig = ValidationConfig()
   mesh: MeshConfig = MeshConfig()
   steps: int = 500
-  carry_memory: bool = True
+  segment_start: Start = "carried"
+  noise_scale: float = 1.0
   seed: int = 0
   log_every: int = 10
   save_every: int = 100
@@ -145,7 +149,7 @@ _AT_LEAST = {
   "model.loss_chunk": 1, "validation.every": 0, "validation.num_bytes": 1,
   "validation.patience": 0,
 }  # fmt: skip
-_ABOVE_ZERO = ("optim.learning_rate", "optim.clip_norm")
+_ABOVE_ZERO = ("optim.learning_rate", "optim.clip_norm", "noise_scale")
 _BELOW_ONE = ("model.dropout", "optim.beta1", "optim.beta2", "optim.ema")
 
 
@@ -179,6 +183,20 @@ def check(config: Config) -> None:
     raise ConfigError(
       f"validation.patience is {config.validation.patience} and validation.every is 0: "
       "set how many steps lie between scores"
+    )
+  if config.segment_start not in STARTS:
+    raise ConfigError(
+      f"segment_start is {config.segment_start!r}: one of {', '.join(STARTS)}"
+    )
+  if config.segment_start in OF_ROWS and config.data.batch_size < 2:
+    raise ConfigError(
+      f"segment_start is {config.segment_start!r} and data.batch_size is "
+      f"{config.data.batch_size}: it needs at least 2 rows"
+    )
+  if config.noise_scale != 1 and config.segment_start != "noise":
+    raise ConfigError(
+      f"noise_scale is {config.noise_scale} and segment_start "
+      f"{config.segment_start!r}: only 'noise' has a scale"
     )
   if config.model.dtype not in ("auto", "float32", "bfloat16"):
     raise ConfigError(
@@ -235,7 +253,27 @@ def from_json(text: str) -> Config:
     data = json.loads(text)
   except json.JSONDecodeError as error:
     raise ConfigError(f"the config is not JSON: {error}") from error
-  return _build(Config, data, "")
+  return _build(Config, _migrated(data), "")
+
+
+# Key that is no more -> what to write instead.
+RETIRED = {
+  "carry_memory": "segment_start: 'carried' for True, 'empty' for False",
+}
+
+
+def _migrated(data: Any) -> Any:
+  """What older versions saved, in today's keys."""
+  if isinstance(data, dict) and "carry_memory" in data:
+    data = dict(data)
+    carried = data.pop("carry_memory")
+    if type(carried) is not bool:
+      raise ConfigError(
+        f"carry_memory is {carried!r}: True or False expected, or better "
+        f"{RETIRED['carry_memory']}"
+      )
+    return {"segment_start": "carried" if carried else "empty"} | data
+  return data
 
 
 def _build(cls: type, data: Any, prefix: str) -> Any:
@@ -256,6 +294,11 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
     return _build(kind, value, key + ".")
   if kind == pattern.Pattern:
     return pattern.parse(value)
+  if typing.get_origin(kind) is typing.Literal:
+    if value not in typing.get_args(kind):
+      choices = ", ".join(typing.get_args(kind))
+      raise ConfigError(f"{key} is {value!r}: one of {choices}")
+    return value
   if kind is float and type(value) is int:
     return float(value)
   if type(value) is not kind:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmem import config as configs
-from jaxmem import data, jobs, optim
+from jaxmem import data, jobs, optim, starts
 from jaxmem.config import Config, ConfigError
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
@@ -162,10 +162,10 @@ class Program:
     """One update; a step whose loss or gradient is not finite changes nothing but the
     count of steps."""
     c = self.config
-    memory = state.memory
-    if not c.carry_memory:
-      memory = jax.tree.map(jnp.zeros_like, memory)
     rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
+    memory = starts.begin(
+      c.segment_start, c.model.pattern, state.memory, rng, c.noise_scale
+    )
     grads, nats, memory = self._gradients(state.params, memory, batch, rng)
     count = jnp.maximum(batch["weights"].sum(), 1)
     grads = jax.tree.map(lambda g: g / count, grads)

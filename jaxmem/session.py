@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
-import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
+from jaxmem import array_file
 from jaxmem import config as configs
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
@@ -81,34 +80,19 @@ def save(
 ) -> None:
   """Writes a session to a file that `load` goes on from; whole, or not at all.
 
-  The file is an npz without pickle: the bytes of every leaf, and a JSON header that
-  says what dtype and shape they have and what model, weights and tokenizer they are of.
+  The file is an `array_file`, whose header says what model, weights and tokenizer the
+  session is of.
 
   Raises:
     SessionError: if the file cannot be written.
   """
-  leaves = [np.asarray(a) for a in jax.tree.leaves(session)]
-  belongs = _belongs(model, params, tokenizer)
-  header = {"format": FORMAT, "belongs": belongs, "leaves": _kinds(session)}
-  arrays = {str(i): np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(leaves)}
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+  header = {"format": FORMAT, "belongs": belongs(model, params, tokenizer)}
   try:
-    with open(temporary, "wb") as file:
-      text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-      np.savez(file, header=text, **arrays)
-    os.replace(temporary, path)
+    array_file.write(path, header, session)
   except OSError as error:
     raise SessionError(
       f"cannot write the state to {path}: {error.strerror}; name another file"
     ) from error
-  finally:
-    temporary.unlink(missing_ok=True)
-
-
-# What NumPy raises, or what its answers do, where a file is not one of ours.
-_UNREADABLE = (
-  OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
@@ -119,15 +103,12 @@ def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
       are not those it was saved with; the message names what differs.
   """
   try:
-    with np.load(path, allow_pickle=False) as file:
-      header = json.loads(file["header"].tobytes())
-      count = len(header["leaves"])
-      data = [file[str(i)].tobytes() for i in range(count)]
+    header, data = array_file.read(path)
   except FileNotFoundError as error:
     raise SessionError(
       f"no state file {path}: give one that --save-state wrote"
     ) from error
-  except _UNREADABLE as error:
+  except array_file.Unreadable as error:
     raise SessionError(
       f"{path} is no saved state, or damaged ({error}): give one that --save-state "
       "wrote"
@@ -137,7 +118,7 @@ def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
       f"{path} has format {header.get('format')}, this jaxmem reads {FORMAT}: read the "
       "text again"
     )
-  _compare(path, header.get("belongs", {}), _belongs(model, params, tokenizer))
+  _compare(path, header.get("belongs", {}), belongs(model, params, tokenizer))
   return _build(path, header["leaves"], data, model)
 
 
@@ -145,24 +126,15 @@ def _build(path: Path, kinds: list, data: list[bytes], model: LM) -> Session:
   """The leaves in their tree, for as many rows as were saved."""
   rows = kinds[-1][1][0]  # the last leaf is `length`, [B]
   shapes = jax.eval_shape(lambda: first_session(model, rows))
-  if kinds != _kinds(shapes):
+  if kinds != array_file.kinds(shapes):
     raise SessionError(
       f"{path} holds other arrays than this model's: read the text again"
     )
-  leaves = [
-    jnp.array(np.frombuffer(raw, a.dtype).reshape(a.shape))  # a copy, to be donated
-    for raw, a in zip(data, jax.tree.leaves(shapes), strict=True)
-  ]
-  return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+  return jax.tree.map(jnp.array, array_file.build(shapes, data))  # to be donated
 
 
-def _kinds(tree: Any) -> list:
-  """Dtype and shape of every leaf, as JSON gives them back."""
-  return [[str(np.dtype(a.dtype)), list(a.shape)] for a in jax.tree.leaves(tree)]
-
-
-def _belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
-  """What a session is of: the model's config, its weights, the ids of the text."""
+def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
+  """What a saved memory is of: the model's config, its weights, the ids of the text."""
   # how the model is trained does not change what its memory means
   config = dataclasses.replace(model.config, remat=False, loss_chunk=1, dropout=0.0)
   show = lambda value: pattern.show(value) if isinstance(value, tuple) else str(value)

@@ -47,7 +47,8 @@ def test_checkpoint_of_the_first_format_is_restored_bit_for_bit(old_run, tmp_pat
 
   assert restored.step == 4 and not restored.set_aside
   assert runs.digest(restored.state) == DIGEST
-  assert load_model(old_run).step == 4
+  loaded = load_model(old_run)
+  assert loaded.step == 4 and loaded.config.segment_start == "carried"
 
 
 def test_first_format_is_refused_where_it_means_other_keys(old_run, tmp_path):

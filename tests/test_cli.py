@@ -47,6 +47,15 @@ def _fails(capsys, *argv):
     (["--data.segment-length", "99999"], ["batch_size", "segment_length 99999"]),
     (["--data.tokenizer", "bite"], ["bite", "byte"]),
     (["--mesh.tensor", "3"], ["3", "devices"]),
+    (["--segment-start", "pased"], ["pased", "passed"]),
+    (["--no-carry-memory"], ["--no-carry-memory", "segment_start", "'empty'"]),
+    (["--carry_memory=False"], ["segment_start: 'carried' for True"]),
+    (["--noise-scale", "2"], ["noise_scale is 2.0", "only 'noise'"]),
+    (["--data.batch-size", "1", "--segment-start", "passed"], ["at least 2 rows"]),
+    (
+      ["--segment-start", "passed", "--model.pattern", "attention:num_heads=2"],
+      ["'attention' has a capacity"],
+    ),
   ],
   ids=lambda a: " ".join(a) if isinstance(a, list) and a[0][:2] == "--" else "",
 )
@@ -69,6 +78,12 @@ def test_missing_config_file_says_so(capsys):
 def test_file_without_a_config_says_so(capsys, tmp_path):
   (tmp_path / "empty.py").write_text("")
   assert "defines no `config`" in _fails(capsys, "train", tmp_path / "empty.py")
+
+
+def test_config_file_with_a_retired_key_says_what_replaced_it(capsys, tmp_path):
+  path = runs.write_config(tmp_path / "old.py", "config = Config(carry_memory=False)\n")
+  err = _fails(capsys, "train", path)
+  assert "old.py gives carry_memory, which is now segment_start: 'carried'" in err
 
 
 def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from jaxmem import cli
 from jaxmem.data import sources
 from jaxmem.data.tokenizers import ByteTokenizer
 from jaxmem.errors import RunError
-from jaxmem.evals import bits_per_byte, stream
+from jaxmem.evals import bits_per_byte, reader, stream
 from jaxmem.load import load_model
 
 MEMORY = """
@@ -46,7 +46,7 @@ def _count(init=lambda rows: np.zeros((rows,), np.int64)):
 
 
 def _last(*args, **options):
-  *_, last = stream.read(*args, **options)
+  *_, last = stream.Reading(*args, **options)
   return last
 
 
@@ -68,26 +68,32 @@ def test_every_token_is_read_once_from_its_documents_beginning(tmp_path, rows, l
 
   assert result.num_bytes == sum(sizes) and result.num_documents == len(sizes)
   position = np.concatenate([np.arange(size + 1) for size in sizes])
-  assert result.bits.sum() == pytest.approx(position.sum(), rel=1e-5)
+  assert result.bits["carried"].sum() == pytest.approx(position.sum(), rel=1e-5)
   for bucket in result.by_position():
     inside = (position >= bucket["from"]) & (position < bucket["to"])
     assert bucket["tokens"] == inside.sum()
     mean = position[inside].mean() * len(position) / sum(sizes)
-    assert bucket["bits_per_byte"] == pytest.approx(mean, rel=1e-5)
+    assert bucket["bits_per_byte"]["carried"] == pytest.approx(mean, rel=1e-5)
   assert [b["to"] for b in result.by_position()] == [128, 256, 512, 1024]
 
 
 def test_files_are_read_in_pieces(tmp_path, monkeypatch):
   text = b"a line\n" * 30 + b"x" * 100 + b"\nend"
   (tmp_path / "file").write_bytes(text)
-  [piece] = sources.find(str(tmp_path))
-  monkeypatch.setattr(stream, "READ_BYTES", 32)
+  monkeypatch.setattr(reader, "READ_BYTES", 32)
+  source = reader.Reader(sources.find(str(tmp_path)), ByteTokenizer())
+  row = reader.Row(source, 0)
 
-  parts = list(stream._pieces(piece))
+  ids = []
+  while (part := row._next()) is not None:
+    ids.append(part)
+  _, *ids, end = ids
 
-  assert b"".join(parts) == text
+  parts = [bytes(part.astype(np.uint8)) for part in ids]
+  assert b"".join(parts) == text and end.tolist() == [256]
   assert max(map(len, parts)) <= 64
   assert all(part.endswith(b"\n") for part in parts[:6])
+  assert source.counts == {"bytes": 314, "words": 62, "tokens": 315, "documents": 1}
 
 
 def test_cost_that_is_not_finite_stops_the_run(tmp_path):
@@ -98,9 +104,9 @@ def test_cost_that_is_not_finite_stops_the_run(tmp_path):
 
 
 def test_equals_the_report_of_training(run, tmp_path, capsys):
-  """Bits per byte of the carried way of `evals.bits_per_byte`, from any rows."""
+  """Bits per byte of every way of `evals.bits_per_byte`, from any rows."""
   corpus, out = run.parent / "corpus", tmp_path / "out.json"
-  flags = ["--rows", "4", "--length", "128", "--out", str(out)]
+  flags = ["--rows", "4", "--length", "128", "--out", str(out), "--carry", "all"]
   assert cli.run(["eval", "--workdir", str(run), "--text", str(corpus), *flags]) == 0
   table = capsys.readouterr().out
   numbers = json.loads(out.read_text())
@@ -115,17 +121,43 @@ def test_equals_the_report_of_training(run, tmp_path, capsys):
     loaded.model.init_state,
     documents,
     loaded.tokenizer,
-    99999,
+    16,  # the run's segment length
     rows=4,
     length=128,
   )
-  carried = scores.bits_per_byte()["carried"]
-  assert numbers["bits_per_byte"] == pytest.approx(carried, rel=1e-4)
+  words = sum(len(text.split()) for text in scores.texts)
   assert numbers["bytes"] == scores.num_bytes and numbers["step"] == 1
-  total = sum(b["tokens"] * b["bits_per_byte"] for b in numbers["by_position"])
+  assert numbers["words"] == words and numbers["segment"] == 16
   tokens = sum(b["tokens"] for b in numbers["by_position"])
-  assert total / tokens == pytest.approx(carried, rel=1e-4)
-  assert f"| all | {tokens:,} | {carried:.3f} |" in table
+  for way, bits in scores.bits_per_byte().items():
+    assert numbers["bits_per_byte"][way] == pytest.approx(bits, rel=1e-4)
+    per_word = bits * scores.num_bytes / words
+    assert numbers["bits_per_word"][way] == pytest.approx(per_word, rel=1e-4)
+    for key in ("bits_per_byte", "bits_per_word"):
+      total = sum(b["tokens"] * b[key][way] for b in numbers["by_position"])
+      assert total / tokens == pytest.approx(numbers[key][way], rel=1e-6)
+  for over, gain in numbers["gain"].items():
+    paired = scores.gain(over)
+    error = paired.std() / len(paired) ** 0.5 * len(paired) / scores.num_bytes
+    assert gain["error"] == pytest.approx(error, rel=1e-3)
+  three = [f"{numbers['bits_per_byte'][way]:.3f}" for way in bits_per_byte.WAYS]
+  assert f"| all | {tokens:,} | {' | '.join(three)} |" in table
+  assert out.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_ways_alone_and_together_have_the_same_bits(run, tmp_path):
+  """Carried costs the same, to the bit, whatever else is read beside it."""
+  text = tmp_path / "text"
+  text.write_bytes(b"memory state reset lane token forget\n" * 9)
+  found = {}
+  for carry in ("on", "off", "reread", "all"):
+    out = tmp_path / f"{carry}.json"
+    flags = ["--length", "128", "--out", str(out), "--carry", carry]
+    assert cli.run(["eval", "--workdir", str(run), "--text", str(text), *flags]) == 0
+    found[carry] = json.loads(out.read_text())["bits_per_byte"]
+
+  alone = found["on"] | found["off"] | found["reread"]
+  assert found["all"] == alone and len(set(alone.values())) == 3
 
 
 @pytest.mark.full
@@ -160,6 +192,11 @@ def test_peak_memory_does_not_grow_with_the_text(run, tmp_path):
     (["--text", "nowhere"], "source 'nowhere' does not exist"),
     (["--rows", "0"], "rows is 0: it must be at least 1"),
     (["--length", "0"], "length is 0"),
+    (["--segment", "-1", "--carry", "off"], "segment is -1"),
+    (["--segment", "8"], "--segment 8 is for ways that forget"),
+    (["--carry", "of"], "of"),
+    (["--save-every", "0"], "save_every is 0.0"),
+    (["--out", "numbers.png"], "a name for JSON"),
     (["--out", "no/where.json"], "its directory does not exist"),
     (["--lenght", "3"], "--length"),
     ([], "no checkpoint of a run in"),

@@ -56,7 +56,7 @@ def test_accumulated_parts_equal_the_whole_batch(corpus):
 
 
 def test_without_carrying_every_segment_starts_empty(corpus):
-  config = runs.config(corpus, carry_memory=False)
+  config = runs.config(corpus, segment_start="empty")
   program, lanes = _program(config), runs.lanes(config)
   full = jax.tree.map(jnp.ones_like, program.init().memory)
 

@@ -1,5 +1,6 @@
 """scores text of any length: jaxmem eval --workdir DIR --text FILE|DIR|GLOB|stdlib"""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -13,29 +14,50 @@ from jaxmem.errors import UserError
 # Seconds between plain lines of progress.
 SECONDS = 5
 
+# What --carry says -> the ways of reading, of `evals.bits_per_byte`.
+_WAYS = {
+  "on": ("carried",),
+  "off": ("reset",),
+  "reread": ("re-read",),
+  "all": ("carried", "reset", "re-read"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Bits per byte of text, streamed through the memory of the newest checkpoint.
+  """Bits per byte and per word of text, streamed through the newest checkpoint.
 
   Attributes:
     workdir: of the run.
     checkpoint: the last one, or the best on held-out text.
     text: a file, a directory, a glob, or stdlib; files are documents.
+    carry: on carries the memory through each document; off empties it at every segment;
+      reread too, after reading the segment before; all does all three, of every token.
+    segment: tokens after which off and reread forget; 0 is the run's segment length.
     rows: documents that are read at once.
     length: tokens of a call; changes the speed and the memory used, not the numbers.
     document_length: tokens after which the memory is emptied and a document goes on as
       another one; 0 is never.
-    out: a file for the numbers, as JSON.
+    out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it.
+    progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
+      75) the same command goes on.
+    save_every: seconds between saves there.
+    twin: also times the same model with full attention for all its memories, and
+      projects what this text would cost it.
   """
 
   workdir: str = ""
   checkpoint: Literal["last", "best"] = "last"
   text: str = ""
+  carry: Literal["on", "off", "reread", "all"] = "on"
+  segment: int = 0
   rows: int = 1
   length: int = 4096
   document_length: int = 0
   out: str = ""
+  progress: str = ""
+  save_every: float = 60.0
+  twin: bool = False
 
 
 def main(argv: list[str]) -> int:
@@ -45,41 +67,99 @@ def main(argv: list[str]) -> int:
 
   given = tyro.cli(Options, args=argv, prog="jaxmem eval")
   documents = _check(given)
-  _check_capacity(given, documents)
+  from jaxmem.load import load_config, load_model
 
+  config = load_config(Path(given.workdir), given.checkpoint)
+  segment = given.segment or config.data.segment_length
+  given = dataclasses.replace(given, segment=segment)
+  _check_capacity(given, config, documents)
+
+  from jaxmem.evals import long_text
+  from jaxmem.stop import Stop
+  from jaxmem.train import EXIT_STOPPED
+
+  with contextlib.ExitStack() as stack:
+    progress = _progress(given, documents, stack)
+    stop = stack.enter_context(Stop()) if progress else None
+    loaded = load_model(Path(given.workdir), given.checkpoint)
+    reading = _reading(given, loaded, documents)
+    if progress:
+      from jaxmem import session
+
+      belongs = session.belongs(loaded.model, loaded.params, loaded.tokenizer)
+      progress.restore(reading, belongs)
+    seconds = _read(reading, progress, stop, sum(d.size for d in documents))
+    if stop and stop.requested:
+      done = f"{reading.result().num_bytes:,} bytes"
+      print(f"stopped by {stop.requested} after {done}; the same command goes on")
+      return EXIT_STOPPED
+    peak = _peak(progress)
+
+  found = {"text": given.text, "step": loaded.step, "carry": given.carry}
+  found |= {"segment": given.segment} if given.carry != "on" else {}
+  found |= long_text.numbers(reading.result(), seconds, peak)
+  print("\n".join(long_text.table(found)), flush=True)
+  if given.twin:
+    found["twin"] = _twin(loaded.model.config, given.length, found)
+    print("\n".join(long_text.twin_lines(found["twin"])))
+  if given.out:
+    Path(given.out).write_text(json.dumps(found, indent=2) + "\n")
+    title = f"{Path(given.text).name}, step {loaded.step}"
+    long_text.draw(found, Path(given.out).with_suffix(".png"), title)
+  return 0
+
+
+def _reading(given: Options, loaded: Any, documents: list) -> Any:
+  """The documents and the compiled model, nothing read yet."""
   import jax
 
   from jaxmem.evals import stream
-  from jaxmem.load import load_model
 
-  loaded = load_model(Path(given.workdir), given.checkpoint)
   apply = jax.jit(
     lambda params, *args: loaded.model.apply(
       {"params": params}, *args, method="losses"
     ),
     donate_argnums=3,
   )
-  losses = lambda *args: apply(loaded.params, *args)
-  init_state = loaded.model.init_state
-  meter = Meter(sum(document.size for document in documents))
-  how = given.rows, given.length, given.document_length
-  results = stream.read(losses, init_state, documents, loaded.tokenizer, *how)
-  for result in results:
+  return stream.Reading(
+    lambda *args: apply(loaded.params, *args),
+    loaded.model.init_state,
+    documents,
+    loaded.tokenizer,
+    given.rows,
+    given.length,
+    given.document_length,
+    _WAYS[given.carry],
+    given.segment,
+  )
+
+
+def _twin(config: Any, length: int, found: dict[str, Any]) -> dict[str, Any]:
+  """Times the twin; the text counts as one document, read once."""
+  from jaxmem.evals import long_text, twin
+
+  print("\ntiming the full-attention twin", flush=True)
+  return long_text.of_twin(
+    twin.measure(config, length), found["tokens"], found["seconds"]
+  )
+
+
+def _read(reading: Any, progress: Any, stop: Any, size: int) -> float:
+  """Reads to the end, or to a signal; returns the seconds it took, in all its parts."""
+  before = progress.seconds if progress else 0.0
+  meter = Meter(size, reading.result().num_bytes)
+  if progress and progress.begun:
+    print(f"goes on after {reading.result().num_bytes:,} bytes", flush=True)
+  for result in reading:
     meter.update(result)
-  seconds = meter.close()
-  numbers = {
-    "text": given.text,
-    "step": loaded.step,
-    "documents": result.num_documents,
-    "bytes": result.num_bytes,
-    "bits_per_byte": result.bits_per_byte(),
-    "by_position": result.by_position(),
-    "seconds": seconds,
-  }
-  print("\n".join(_table(numbers)))
-  if given.out:
-    Path(given.out).write_text(json.dumps(numbers, indent=2) + "\n")
-  return 0
+    if stop and stop.requested:
+      break
+    if progress and progress.due():
+      progress.save(reading, before + meter.seconds, _peak(progress))
+  seconds = before + meter.close()
+  if progress:
+    progress.save(reading, seconds, _peak(progress))
+  return seconds
 
 
 def _check(given: Options) -> list:
@@ -93,28 +173,38 @@ def _check(given: Options) -> list:
   for name in ("rows", "length"):
     if getattr(given, name) < 1:
       raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
-  if given.document_length < 0:
-    raise UserError(f"document_length is {given.document_length}: at least 1, or 0")
+  for name in ("document_length", "segment"):
+    if getattr(given, name) < 0:
+      raise UserError(f"{name} is {getattr(given, name)}: at least 1, or 0")
+  if not given.save_every > 0:
+    raise UserError(f"save_every is {given.save_every}: it must be above 0 seconds")
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if not given.text:
     raise UserError("--text is missing: a file, a directory, a glob, or stdlib")
   if given.out and not Path(given.out).absolute().parent.is_dir():
     raise UserError(f"--out {given.out}: its directory does not exist")
+  if given.out.endswith(".png"):
+    raise UserError(f"--out {given.out}: a name for JSON; the picture stands beside it")
+  if given.segment and given.carry == "on":
+    raise UserError(
+      f"--segment {given.segment} is for ways that forget: give --carry off, reread or "
+      "all"
+    )
   return sources.find(given.text)
 
 
-def _check_capacity(given: Options, documents: list) -> None:
+def _check_capacity(given: Options, config: Any, documents: list) -> None:
   """Raises CapacityError if a document is longer than a memory of the model holds."""
   from jaxmem import capacity
   from jaxmem.data import tokenizers
-  from jaxmem.load import load_config
 
-  config = load_config(Path(given.workdir), given.checkpoint)
   limit = capacity.limit(config.model.pattern)
   if limit is None:
     return
-  length = given.document_length
+  # what is read without forgetting: two segments, where one is read again
+  reach = {"off": given.segment, "reread": 2 * given.segment}.get(given.carry, 0)
+  length = min(filter(None, (given.document_length, reach)), default=0)
   if not 0 < length <= limit.tokens:
     tokenizer = tokenizers.get(config.data.tokenizer)
     longest = capacity.longest(documents, tokenizer, limit)
@@ -123,50 +213,60 @@ def _check_capacity(given: Options, documents: list) -> None:
   limit.check(length, f"a document of {given.text}", remedy)
 
 
-def _table(numbers: dict[str, Any]) -> list[str]:
-  rate = numbers["bytes"] / max(numbers["seconds"], 1e-9)
-  rows = [
-    f"| {b['from']:,} to {b['to'] - 1:,} | {b['tokens']:,} | {b['bits_per_byte']:.3f} |"
-    for b in numbers["by_position"]
-  ]
-  return [
-    f"{numbers['text']}: {numbers['bytes']:,} bytes of {numbers['documents']:,} "
-    f"documents, {rate:,.0f} bytes/s, step {numbers['step']}",
-    "",
-    "| position in the document | tokens | bits per byte |",
-    "|---|--:|--:|",
-    *rows,
-    f"| all | {sum(b['tokens'] for b in numbers['by_position']):,} | "
-    f"{numbers['bits_per_byte']:.3f} |",
-  ]
+def _progress(given: Options, documents: list, stack: contextlib.ExitStack) -> Any:
+  """Where the reading is kept, if it is; another process cannot have it."""
+  if not given.progress:
+    return None
+  from jaxmem.evals import progress
+  from jaxmem.lock import Lock
+
+  stack.enter_context(Lock(Path(given.progress).absolute(), "--progress"))
+  decide = ("carry", "segment", "rows", "length", "document_length")
+  belongs = {f"--{k.replace('_', '-')}": getattr(given, k) for k in decide}
+  belongs["text"] = progress.digest(documents)
+  return progress.Progress(Path(given.progress), belongs, given.save_every)
+
+
+def _peak(progress: Any) -> float:
+  """The most memory that this process has held, or one before it, in MiB."""
+  import resource  # not on Windows
+
+  unit = 1024**2 if sys.platform == "darwin" else 1024
+  own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+  return max(own, progress.peak if progress else 0.0)
 
 
 class Meter:
   """How far it is: a tqdm bar on a terminal, a line every few seconds otherwise."""
 
-  def __init__(self, size: int):
-    """Args: the bytes of all the text."""
-    self._size, self._begin = size, time.monotonic()
+  def __init__(self, size: int, begun: int = 0):
+    """Args: the bytes of all the text; those that were read before."""
+    self._size, self._begun, self._begin = size, begun, time.monotonic()
     self._said, self._bar = self._begin, None
     if sys.stderr.isatty():
       import tqdm
 
-      self._bar = tqdm.tqdm(total=size, unit="B", unit_scale=True)
+      self._bar = tqdm.tqdm(total=size, initial=begun, unit="B", unit_scale=True)
+
+  @property
+  def seconds(self) -> float:
+    """Since the beginning."""
+    return time.monotonic() - self._begin
 
   def update(self, result: Any) -> None:
     """Shows a result on the way."""
     now = time.monotonic()
+    bits = next(iter(result.bits_per_byte().values()))
     if self._bar is not None:
-      self._bar.set_postfix_str(f"{result.bits_per_byte():.3f} bits/byte")
+      self._bar.set_postfix_str(f"{bits:.3f} bits/byte")
       self._bar.update(result.num_bytes - self._bar.n)
     elif now - self._said >= SECONDS:
       self._said = now
-      rate = max(result.num_bytes, 1) / (now - self._begin)
+      rate = max(result.num_bytes - self._begun, 1) / (now - self._begin)
       left = (self._size - result.num_bytes) / rate
       print(
         f"{result.num_bytes:,} of {self._size:,} bytes  "
-        f"{result.bits_per_byte():.3f} bits/byte  {rate:,.0f} bytes/s  "
-        f"{left / 60:.1f} min left",
+        f"{bits:.3f} bits/byte  {rate:,.0f} bytes/s  {left / 60:.1f} min left",
         flush=True,
       )
 
@@ -174,4 +274,4 @@ class Meter:
     """Leaves the bar as it stands; returns the seconds since the beginning."""
     if self._bar is not None:
       self._bar.close()
-    return time.monotonic() - self._begin
+    return self.seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmem.commands import require
-from jaxmem.config import Config
+from jaxmem.config import RETIRED, Config
 from jaxmem.errors import UserError
 from jaxmem.modules import pattern
 
@@ -21,6 +21,7 @@ def main(argv: list[str]) -> int:
   import tyro
 
   base = load_config(path)
+  _refuse_retired(argv[1:])
 
   @dataclasses.dataclass(frozen=True)
   class Options(type(base)):
@@ -62,6 +63,15 @@ def main(argv: list[str]) -> int:
   return train(config, Path(given.workdir), given.resume)
 
 
+def _refuse_retired(argv: list[str]) -> None:
+  """Raises UserError for a flag that another one has replaced."""
+  for key, instead in RETIRED.items():
+    for word in argv:
+      name = word.split("=")[0].replace("-", "_")
+      if name in (f"__{key}", f"__no_{key}"):
+        raise UserError(f"{word} is now {instead}")
+
+
 def load_config(path: Path) -> Config:
   """The `config` of a Python file."""
   if not path.is_file():
@@ -70,7 +80,13 @@ def load_config(path: Path) -> Config:
   if spec is None:
     raise UserError(f"{path} is not a Python file: a config is one that ends in .py")
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
+  try:
+    spec.loader.exec_module(module)
+  except TypeError as error:  # of a dataclass that no longer has the field
+    for key, instead in RETIRED.items():
+      if f"unexpected keyword argument '{key}'" in str(error):
+        raise UserError(f"{path} gives {key}, which is now {instead}") from error
+    raise
   config = getattr(module, "config", None)
   if not isinstance(config, Config):
     raise UserError(

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxmem.evals.bits_per_byte import Buckets
 
-_COLOURS = {"re-read": "#1f5fa8", "reset": "#c8741a"}
+_COLOURS = {"re-read": "#1f5fa8", "reset": "#c8741a", "carried": "#333333"}
 
 
 def _figure(path: Path, title: str, x: str, y: str, draw) -> Path:
@@ -78,6 +78,39 @@ def gain(
     axes.legend(frameon=False)
 
   return _figure(path, title, x, "bits saved per byte", draw)
+
+
+def by_position(
+  edges: list[int], curves: dict[str, list[float]], path: Path, title: str
+) -> Path:
+  """Bits per byte by position in the document, in doubling buckets.
+
+  Args:
+    edges: of the buckets, one more than there are.
+    curves: name -> bits per byte in each; ways of reading keep their colours.
+    path: of the PNG.
+    title: above the picture.
+  """
+
+  def draw(axes):
+    at = np.arange(len(edges) - 1)
+    for name, values in curves.items():
+      colour = _COLOURS.get(name)
+      axes.plot(at, values, marker="o", ms=3.5, lw=1.4, color=colour, label=name)
+    pairs = zip(edges[:-1], edges[1:], strict=True)
+    labels = [f"{_short(lo)}-{_short(hi)}" for lo, hi in pairs]
+    axes.set_xticks(at, labels, fontsize=6, rotation=45)
+    axes.legend(frameon=False)
+
+  return _figure(path, title, "position in the document", "bits per byte", draw)
+
+
+def _short(count: int) -> str:
+  """A number of tokens in few letters: 96, 16k, 2M."""
+  for unit, letter in ((1 << 20, "M"), (1 << 10, "k")):
+    if count >= unit and count % unit == 0:
+      return f"{count // unit}{letter}"
+  return str(count)
 
 
 def sight(

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxmem import capacity, data, report
-from jaxmem.config import Config
+from jaxmem.config import Config, ConfigError
 from jaxmem.evals.heldout import HeldOut
 
 
@@ -20,7 +20,7 @@ class TextJob:
     """Prepares the text: files to documents to tokens to lanes.
 
     Raises:
-      DataError, CapacityError: before any device work.
+      ConfigError, DataError, CapacityError: before any device work.
     """
     c = config.data
     self._config, self._model = config, model
@@ -62,7 +62,12 @@ class TextJob:
     c = config.data
     cut = f"cut documents with --data.document-length {limit.tokens}"
     length = self.rows.longest_document
-    if not config.carry_memory:
+    if config.segment_start == "passed":
+      raise ConfigError(
+        f"segment_start is 'passed' and memory {limit.memory!r} has a capacity: passed "
+        "from row to row it would fill without end; take another start or memory"
+      )
+    if config.segment_start != "carried":
       length = min(length, c.segment_length)
     limit.check(length, f"a document of {c.source!r}", cut)
     scored = config.validation.num_bytes if config.validation.every else 0
