@@ -20,19 +20,23 @@ class Lock:
   taken over; one of another host is respected, since it cannot be asked.
   """
 
-  def __init__(self, workdir: Path):
+  def __init__(self, workdir: Path, flag: str = "--workdir"):
     """Makes the directory.
+
+    Args:
+      workdir: the directory.
+      flag: that names it on the command line, for messages.
 
     Raises:
       LockError: if it is a file, or cannot be made or written to.
     """
-    self.path = workdir / "lock.json"
+    self.path, self._flag = workdir / "lock.json", flag
     try:
       workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
       raise LockError(
         f"cannot use {workdir} as the work directory: {error.strerror or error}; "
-        "choose another --workdir"
+        f"choose another {flag}"
       ) from error
 
   def __enter__(self) -> "Lock":
@@ -45,7 +49,7 @@ class Lock:
     except OSError as error:
       raise LockError(
         f"cannot write to {self.path.parent}: {error.strerror or error}; free or mend "
-        "it, or choose another --workdir"
+        f"it, or choose another {self._flag}"
       ) from error
     return self
 
@@ -65,8 +69,8 @@ class Lock:
       return
     raise LockError(
       f"{self.path.parent} is in use by process {pid} on {owner['host']} since "
-      f"{owner.get('start')}: wait for it, choose another --workdir, or delete "
-      f"{self.path} if that process is gone"
+      f"{owner.get('start')}: wait for it, choose another {self._flag}, or "
+      f"delete {self.path} if that process is gone"
     )
 
   def __exit__(self, *exception: object) -> None:
