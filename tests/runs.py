@@ -128,9 +128,9 @@ def scores(workdir: Path) -> dict[int, float]:
   return {line["step"]: line[key] for line in lines if key in line}
 
 
-def first_checkpoint(directory: Path) -> Path:
+def first_checkpoint(directory: Path, **changes) -> Path:
   """A run that has not trained: its first state as a checkpoint, and its corpus."""
-  given = resolve(config(write_corpus(directory / "corpus")))
+  given = resolve(config(write_corpus(directory / "corpus"), **changes))
   program = Program(given, meshes.make(MeshConfig(), jax.devices()[:1]))
   meta = {"config": configs.to_json(given), "jax": jax.__version__}
   with Checkpoints(directory / "run" / "checkpoints", keep=1) as checkpoints:

@@ -58,12 +58,15 @@ class Haystack:
       UserError: if all the source has fewer; names both numbers.
     """
     step = min(max(8 * tokens, 512), _READ_BYTES)
+    size = lambda part: len(self._tokenizer.encode(part.encode()))
     count, parts = 0, []
     for part in self._from(int(rng.integers(self._ends[-1])), step):
       parts.append(part)
-      count += len(self._tokenizer.encode(part.encode()))
+      count += size(part)
       if count >= tokens:
         return split("".join(parts))
+    whole = (p for piece in self.pieces for p in _decoded(piece, 0, piece.size, step))
+    count = sum(map(size, whole))
     raise UserError(
       f"haystack {self.source!r} has {count:,} tokens, and a context with room for "
       f"{tokens:,} is to be filled: give a longer --haystack or shorter --lengths; "
