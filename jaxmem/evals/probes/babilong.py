@@ -147,7 +147,10 @@ def _busy(rng: np.random.Generator) -> tuple[World, str]:
     act = world.pick((world.take, world.take, world.give, world.leave, world.move))
     if act() is False:
       world.move()
-  return world, world.pick(list(world.place))
+  carriers = sorted(set(world.holder.values()))
+  # of two in three it is known that they carry something
+  some = carriers if carriers and rng.integers(3) else list(world.place)
+  return world, world.pick(some)
 
 
 def how_many(rng: np.random.Generator) -> Story:
@@ -169,11 +172,11 @@ def is_somebody_not_there(rng: np.random.Generator) -> Story:
   world, told = World(rng), {}
   for _ in range(int(rng.integers(3, 8))):
     who, where = world.pick(PEOPLE), world.pick(PLACES)
-    told[who] = where, bool(rng.integers(2))
+    told[who] = where, bool(rng.integers(3))
     world.facts.append(f"{who} is {'' if told[who][1] else 'not '}in the {where}.")
   who = world.pick(list(told))
   where, there = told[who]
-  if there and rng.integers(2):
+  if there and not rng.integers(4):  # so that half of the answers are no
     where, there = world.pick([p for p in PLACES if p != where]), False
   return Story(world.facts, f"Is {who} in the {where}?", _yes(there))
 

@@ -63,10 +63,18 @@ class World:
     """What a person carries, in the order of taking."""
     return [thing for thing, who in self.holder.items() if who == person]
 
-  def move(self, person: str | None = None) -> None:
+  def move(self) -> None:
     """Somebody goes to a place where they are not."""
-    person = person or self.pick(PEOPLE)
-    to = self.pick([p for p in PLACES if p != self.place.get(person)])
+    person = self.pick(PEOPLE)
+    self._go(person, self.pick([p for p in PLACES if p != self.place.get(person)]))
+
+  def gather(self, count: int) -> None:
+    """`count` people go to one place."""
+    where = self.pick(PLACES)
+    for person in self._rng.permutation(PEOPLE)[:count].tolist():
+      self._go(person, where)
+
+  def _go(self, person: str, to: str) -> None:
     self.place[person] = to
     for thing in self.held(person):
       self.visits[thing].append(to)
@@ -114,13 +122,3 @@ class World:
     verb = self.pick(_GIVE)
     self.facts.append(f"{gift.giver} {verb} the {gift.thing} to {gift.taker}.")
     return True
-
-  def gather(self, count: int) -> None:
-    """All who are not there go to one place, and take things there."""
-    where = self.pick(PLACES)
-    for person in self._rng.permutation(PEOPLE)[:count].tolist():
-      if self.place.get(person) != where:
-        self.place[person] = where
-        for thing in self.held(person):
-          self.visits[thing].append(where)
-        self.facts.append(f"{person} {self.pick(_GO)} the {where}.")
