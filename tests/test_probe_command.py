@@ -103,6 +103,10 @@ def test_answers_are_kept_and_only_the_others_are_asked(material, tmp_path):
   assert len(again.done) == 24
   with pytest.raises(UserError, match="holds answers with seed 0, and 1 is asked for"):
     Ledger(tmp_path / "whole", {"seed": 1})
+  for name in (runner.ANSWERS, runner.CONFIG):
+    (tmp_path / "whole" / name).write_text("no JSON\n")
+    with pytest.raises(UserError, match=rf"{name} is damaged"):
+      Ledger(tmp_path / "whole", {"seed": 0})
 
 
 def test_stop_keeps_what_is_finished(material, tmp_path):

@@ -174,7 +174,10 @@ class Ledger:
       UserError: if something else was kept before.
     """
     path = self._directory / CONFIG
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    try:
+      kept = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+      raise UserError(f"{path} is damaged ({error}): give another --out") from error
     wanted = json.loads(json.dumps(config))
     for key, value in wanted.items():
       if kept.get(key, value) != value:
