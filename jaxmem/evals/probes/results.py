@@ -13,9 +13,6 @@ from jaxmem.evals.probes import metrics, needle
 from jaxmem.evals.probes.runner import Plan
 from jaxmem.models.lm import LM
 
-# RULER's threshold: Llama-2-7B at 4K.
-THRESHOLD = 85.6
-
 Scores = dict[str, dict[int, float]]
 
 
