@@ -132,6 +132,7 @@ def _ask(batch: list[Sample], answer: Answer, material: Material) -> list[dict]:
         "answers": one.draft.answers,
         "output": output,
         "read": one.tokens,
+        # of the text; control pieces, which spell nothing, are not counted
         "written": len(material.tokenizer.encode(text)) if text else 0,
         "seconds": round(seconds, 4),
       }
