@@ -21,7 +21,11 @@ class Lock:
   """
 
   def __init__(self, workdir: Path, flag: str = "--workdir"):
-    """Makes the directory; `flag` is what the user named it with.
+    """Makes the directory.
+
+    Args:
+      workdir: the directory.
+      flag: that names it on the command line, for messages.
 
     Raises:
       LockError: if it is a file, or cannot be made or written to.
@@ -65,8 +69,8 @@ class Lock:
       return
     raise LockError(
       f"{self.path.parent} is in use by process {pid} on {owner['host']} since "
-      f"{owner.get('start')}: wait for it, choose another {self._flag}, or delete "
-      f"{self.path} if that process is gone"
+      f"{owner.get('start')}: wait for it, choose another {self._flag}, or "
+      f"delete {self.path} if that process is gone"
     )
 
   def __exit__(self, *exception: object) -> None:

@@ -167,3 +167,36 @@ def _shade(pairs: np.ndarray) -> np.ndarray:
 
 def _layers(reach: np.ndarray) -> np.ndarray:
   return np.where(reach > 0, reach.astype(float), np.nan)
+
+
+def depths(
+  path: Path, grid: np.ndarray, depths: list[float], lengths: list[int]
+) -> Path:
+  """How often a needle was found, by its depth and the length of the text.
+
+  Args:
+    path: of the PNG.
+    grid: [depth, length], 0 .. 100; NaN is left white.
+    depths: 0 .. 1, the first at the top.
+    lengths: in tokens.
+  """
+  import matplotlib
+
+  matplotlib.use("Agg")
+  import matplotlib.pyplot as plt
+
+  width = 2.4 + 0.7 * len(lengths)
+  figure, axes = plt.subplots(figsize=(width, 3.6), dpi=120, layout="constrained")
+  image = axes.imshow(grid, cmap="RdYlGn", vmin=0, vmax=100, aspect="auto")
+  for (i, j), value in np.ndenumerate(grid):
+    if not np.isnan(value):
+      axes.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=7)
+  axes.set(title="Needle", xlabel="tokens", ylabel="depth, %")
+  axes.set_xticks(range(len(lengths)), [f"{n:,}" for n in lengths], fontsize=7)
+  axes.set_yticks(range(len(depths)), [f"{100 * d:.0f}" for d in depths], fontsize=7)
+  bar = figure.colorbar(image, ax=axes)
+  bar.ax.tick_params(labelsize=7)
+  bar.set_label("found, %", fontsize=7)
+  figure.savefig(path)
+  plt.close(figure)
+  return path

