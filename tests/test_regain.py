@@ -1,5 +1,7 @@
 """A memory grafted on a frozen model: what it starts as, what moves, what it learns."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from flax import traverse_util
 
 from jaxmem.config import Config
 from jaxmem.data import tokenizers
-from jaxmem.errors import RunError, UserError
+from jaxmem.errors import RunError
 from jaxmem.interop import graft, regain, rows, smollm, tune
 from jaxmem.interop.smollm import Sizes, from_llama, places
 from jaxmem.load import Loaded
@@ -224,6 +226,9 @@ def test_rows_of_other_settings_are_not_mixed(arguments, capsys):
     ("--memories=lora --rank=0", "--memories has 'lora' and --rank is 0"),
     ("--sinks=4", "fewer sinks than the window's 4 tokens"),
     ("--start=warm", "it is attention or random"),
+    ("--layers=3", "a memory every 3 layers: it must be a divisor of the 2 layers"),
+    ("--memories=mamba2:num_groups=3", "'mamba2:num_groups=3' cannot be built: 32 ch"),
+    ("--memories=attention:capacity=9", "holds 9 tokens of a document, and a window"),
     ("--steps=0", "--steps is 0: it must be at least 1"),
     ("--tokens=65", "--tokens 65 must be a multiple of --length 16"),
     ("--tokens=640", "--text has 80 tokens, fewer than --tokens 640"),
@@ -241,9 +246,9 @@ def test_text_that_scores_is_no_text_to_train_on(arguments, capsys):
   assert "--train has text that --text scores" in _fails(capsys, arguments)
 
 
-def test_layers_must_divide(arguments):
-  with pytest.raises(UserError, match="a memory every 3 layers.*of the 2 layers"):
-    graft.graft(CONFIG, PARAMS, DELTA, every=3)
+def test_missing_package_names_the_extra(arguments, capsys, monkeypatch):
+  monkeypatch.setitem(sys.modules, "qwix", None)
+  assert "pip install 'jaxmem[lora]'" in _fails(capsys, arguments)
 
 
 def _out(arguments):

@@ -23,7 +23,7 @@ from jaxtyping import Array
 from jaxmem.data.errors import require
 from jaxmem.errors import UserError
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.modules.pattern import Entry, entry, options
+from jaxmem.modules.pattern import Entry, entry, mixer, options
 from jaxmem.parallel import mesh as meshes
 
 # The kernels of a Llama that are given an update, by the path of their module.
@@ -49,15 +49,12 @@ def graft(
     The model, and the parameters as far as it had them.
 
   Raises:
-    UserError: if `every` does not divide the layers, or qwix is not installed.
+    UserError: see `check`.
   """
+  check(config, memory, every, rank)
   (item,), count = config.pattern, config.num_groups
   if memory is None:
     every = 1
-  if every < 1 or count % every:
-    raise UserError(
-      f"a memory every {every} layers: it must be a divisor of the {count} layers"
-    )
   block = params["stack"]["groups"]["block_0"]
   part = lambda i: jax.tree.map(lambda a: a[i::every], block)
   blocks = {f"block_{i}": part(i) for i in range(every)}
@@ -74,6 +71,29 @@ def graft(
   return _updated(LM(config), rank), frozen
 
 
+def check(config: LMConfig, memory: Entry | None, every: int, rank: int) -> None:
+  """Raises UserError if `graft` cannot be done, before any device work.
+
+  Args: those of `graft`.
+  """
+  if rank:
+    require("qwix", extra="lora")
+  if memory is None:
+    return
+  (item,), count = config.pattern, config.num_groups
+  if every < 1 or count % every:
+    raise UserError(
+      f"a memory every {every} layers: it must be a divisor of the {count} layers"
+    )
+  x = jax.ShapeDtypeStruct((1, 2, config.d_model), jnp.dtype(config.dtype))
+  try:
+    layer = mixer(sized(memory, item), config.d_model, config.dtype, parent=None)
+    jax.eval_shape(lambda x: layer.init(jax.random.key(0), x, layer.init_state(1)), x)
+  except (ValueError, TypeError, ZeroDivisionError) as error:
+    message = str(error).strip().splitlines()[0]
+    raise UserError(f"memory {str(memory)!r} cannot be built: {message}") from error
+
+
 def sized(memory: Entry, item: Entry) -> Entry:
   """The memory with heads as those of an entry of attention, where it can have them."""
   own = dict(item.options)
@@ -88,7 +108,6 @@ def _updated(model: LM, rank: int) -> nn.Module:
   """The model with low-rank updates of kernels, not scaled: alpha is the rank."""
   if not rank:
     return model
-  require("qwix", extra="lora")
   import qwix
 
   provider = qwix.LoraProvider(module_path=UPDATED, rank=rank, alpha=float(rank))

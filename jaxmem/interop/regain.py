@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxmem import capacity
 from jaxmem.commands import require
 from jaxmem.errors import RunError, UserError
-from jaxmem.interop import smollm
+from jaxmem.interop import graft, smollm
 from jaxmem.interop.rows import ALONE, Options, Row, Rows, write
 from jaxmem.load import Loaded
 from jaxmem.modules import pattern
@@ -118,6 +119,12 @@ def run(
       f"--train has {len(lessons)} tokens, no window of --train-length "
       f"{given.train_length} and the token after it"
     )
+  longest = max(given.length, given.train_length)
+  for memory in memories.values():
+    graft.check(whole.config.model, memory, given.layers, given.rank)
+    limit = capacity.limit((memory,) if memory else ())
+    if limit:
+      limit.check(longest, "a window of text", "shorten it")
   work = Rows(given, whole, ids, lessons)
   yield from _head(given, lessons)
   limits = [work.base(name) for name in ("whole", "window")]
