@@ -42,7 +42,8 @@ def _llama(memory="window", **options):
     for i in range(LAYERS)
     for name, place in places(SIZES).items()
   }
-  tensors["output_norm.weight"] = np.ones(SIZES.d_model, np.float32)
+  # a head that can be sure of a token
+  tensors["output_norm.weight"] = np.full(SIZES.d_model, 4, np.float32)
   tensors["token_embd.weight"] = normal(WORDS, SIZES.d_model)
   return from_llama(METADATA, tensors, memory, **options)
 
@@ -116,34 +117,27 @@ def test_memory_begins_with_the_matrices_of_the_attention(name):
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-  """(grafted, what it was, what it is, losses) with a memory, and without."""
-
-  def learn(memory, steps=150):
-    model, frozen, first = _grafted(memory)
-    before = jax.device_get((frozen, first[0]))
-    path, nats = tmp_path_factory.mktemp("tuned"), []
-    say = lambda step, loss: nats.append(loss)
-    after = tune.tune(model, frozen, first, _answers, steps, 1e-2, path, 1000, say)
-    return model, before, (frozen, after), nats
-
-  return {"memory": learn(entry("retention")), "lora": learn(None)}
+  """What was frozen and what was fresh, before and after, and the losses."""
+  model, frozen, first = _grafted(entry("retention"))
+  before, nats = jax.device_get((frozen, first[0])), []
+  say = lambda step, loss: nats.append(loss)
+  path = tmp_path_factory.mktemp("tuned")
+  after = tune.tune(model, frozen, first, _answers, 150, 1e-2, path, 1000, say)
+  return before, jax.device_get((frozen, after)), nats
 
 
 def test_frozen_parameters_do_not_move_and_the_others_do(learned):
-  for _, (frozen, first), (frozen_after, after), _ in learned.values():
-    jax.tree.map(np.testing.assert_array_equal, frozen, jax.device_get(frozen_after))
-    moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 0, first, after)
-    still = [k for k, v in traverse_util.flatten_dict(moved, sep="/").items() if not v]
-    assert not still
+  (frozen, first), (frozen_after, after), _ = learned
+  jax.tree.map(np.testing.assert_array_equal, frozen, frozen_after)
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 0, first, after)
+  still = [k for k, v in traverse_util.flatten_dict(moved, sep="/").items() if not v]
+  assert not still
 
 
 def test_memory_learns_what_lies_beyond_the_window(learned):
-  """Everything but the answer, of two, can be known without a memory.
-
-  The frozen embedding, of few features, leaves every token some doubt, with or without.
-  """
-  mean = {name: np.mean(nats[-20:]) for name, (*_, nats) in learned.items()}
-  assert mean["lora"] - mean["memory"] > 0.8 * np.log(2) / LENGTH
+  """Two windows of 3 reach 4 tokens back, and the answer is one of two, 12 back."""
+  *_, nats = learned
+  assert np.mean(nats[-20:]) < 0.3 * np.log(2) / LENGTH
 
 
 def test_training_goes_on_where_it_was_cut_off(tmp_path):
@@ -225,6 +219,7 @@ def test_rows_of_other_settings_are_not_mixed(arguments, capsys):
     ("--memories=encoder_attention", "reads both ways"),
     ("--memories=lora --rank=0", "--memories has 'lora' and --rank is 0"),
     ("--sinks=4", "fewer sinks than the window's 4 tokens"),
+    ("--rate=0", "--rate is 0.0: it must be greater than 0"),
     ("--start=warm", "it is attention or random"),
     ("--layers=3", "a memory every 3 layers: it must be a divisor of the 2 layers"),
     ("--memories=mamba2:num_groups=3", "'mamba2:num_groups=3' cannot be built: 32 ch"),

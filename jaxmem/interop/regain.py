@@ -30,7 +30,7 @@ from jaxmem.modules import pattern
 from jaxmem.modules.pattern import Entry
 
 # What rows are made with stands in a file; these change none.
-_FREE = ("out", "memories", "rows", "text", "train", "path", "sinks")
+_FREE = ("out", "memories", "rows", "text", "train", "sinks")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -68,6 +68,8 @@ def check(given: Options) -> dict[str, Entry | None]:
   for name in ("window", "layers", "steps", "batch", "train_length", "rows"):
     if getattr(given, name) < 1:
       raise UserError(f"--{name} is {getattr(given, name)}: it must be at least 1")
+  if not given.rate > 0:
+    raise UserError(f"--rate is {given.rate}: it must be greater than 0")
   if given.start not in ("attention", "random"):
     raise UserError(f"--start is {given.start!r}: it is attention or random")
   if min(given.rank, given.sinks) < 0 or given.sinks >= given.window:
@@ -134,9 +136,8 @@ def run(
     row = work.base(f"{given.sinks} sinks")
     yield _line(row, row, *limits)
   for name, memory in memories.items():
-    before = limits[
-      ALONE.get(name) != "whole"
-    ]  # nothing that is grafted speaks at first
+    # what is grafted is silent at first
+    before = limits[0] if ALONE.get(name) == "whole" else limits[1]
     yield _line(work.trained(name, memory), before, *limits)
 
 
