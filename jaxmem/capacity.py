@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jaxmem import modules
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
-from jaxmem.modules.pattern import Pattern
+from jaxmem.modules.pattern import Pattern, terms
 
 
 class CapacityError(UserError):
@@ -45,7 +45,7 @@ def limit(pattern: Pattern) -> Limit | None:
   Every mixer with a field `capacity` counts.
   """
   found = []
-  for item in pattern:
+  for item in terms(pattern):
     fields = dataclasses.fields(modules.get(item.name).Mixer)
     given = {f.name: f.default for f in fields} | dict(item.options)
     if "capacity" in given:

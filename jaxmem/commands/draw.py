@@ -1,6 +1,7 @@
 """draws who can see what: jaxmem draw MASK|MEMORY"""
 
 import argparse
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> int:
     raise UserError("lengths, block size and layers must be at least 1")
   reset = sight.documents(lengths)
 
-  if given.what.partition(":")[0] in modules.names():
+  if re.split("[:+]", given.what)[0] in modules.names():
     (entry,) = pattern.parse(given.what)
     mixer = pattern.mixer(entry, given.d_model, "float32", parent=None)
     pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)

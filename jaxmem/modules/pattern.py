@@ -2,6 +2,8 @@
 
 pattern = (entry("rglru"), entry("window", window_size=1024))
 parse("rglru,window:window_size=1024") == pattern
+
+A memory beside another, `window:window_size=64+gated_delta`, is an option of the first.
 """
 
 import ast
@@ -13,6 +15,7 @@ from flax import linen as nn
 
 from jaxmem import modules
 from jaxmem.errors import UserError
+from jaxmem.modules.beside import Beside
 from jaxmem.modules.learned_start import LearnedStart
 from jaxmem.registry import nearest
 
@@ -28,7 +31,10 @@ class Entry:
   options: tuple[tuple[str, Any], ...] = ()
 
   def __str__(self) -> str:
-    return ":".join([self.name, *(f"{k}={v}" for k, v in self.options)])
+    given = dict(self.options)
+    more = [given.pop("beside")] if "beside" in given else []
+    own = ":".join([self.name, *(f"{k}={v}" for k, v in given.items())])
+    return "+".join([own, *more])
 
 
 Pattern = tuple[Entry, ...]
@@ -41,7 +47,8 @@ class PatternError(UserError):
 def options(name: str) -> list[str]:
   """What an entry of the memory `name` can be given."""
   fields = dataclasses.fields(modules.get(name).Mixer)
-  return [f.name for f in fields if f.name not in _GIVEN] + ["learned_start"]
+  own = [f.name for f in fields if f.name not in _GIVEN]
+  return [*own, "learned_start", "beside"]
 
 
 def entry(name: str, **given: Any) -> Entry:
@@ -51,8 +58,9 @@ def entry(name: str, **given: Any) -> Entry:
 
   Args:
     name: a file of `jaxmem.modules`; `jaxmem memories` lists them.
-    given: fields of its mixer, except d_model and dtype, which the model gives; and
-      learned_start, True for a memory that begins from parameters.
+    given: fields of its mixer, except d_model and dtype, which the model gives;
+      learned_start, True for a memory that begins from parameters; and beside, another
+      entry or its text, a memory whose output is added, see `modules.beside`.
 
   Raises:
     PatternError: if there is no such memory or option; names the nearest.
@@ -64,22 +72,40 @@ def entry(name: str, **given: Any) -> Entry:
       raise PatternError(
         f"memory {name!r} has no option {key!r}: {nearest(key, options(name))}"
       )
+  if "beside" in given:  # as text: an entry is hashable, and JSON
+    given["beside"] = str(_parse_entry(str(given["beside"])))
   return Entry(name, tuple(sorted(given.items())))
 
 
+def terms(pattern: Pattern) -> Pattern:
+  """The entries of a pattern, each sum taken apart."""
+  found = []
+  for item in pattern:
+    given = dict(item.options)
+    more = given.pop("beside", None)
+    found.append(Entry(item.name, tuple(given.items())))
+    found += terms((_parse_entry(more),)) if more else ()
+  return tuple(found)
+
+
 def parse(text: str) -> Pattern:
-  """A pattern from the command line: `rglru,rglru,window:window_size=1024:num_sinks=4`.
+  """A pattern from the command line: `rglru,rglru,window:window_size=1024+gru`.
 
   Raises:
     PatternError: if it cannot be read, or names what is not there.
   """
-  parts = re.split(r",(?![^(]*\))", text)  # a comma in brackets is of a value
-  return tuple(_parse_entry(part.strip()) for part in parts)
+  return tuple(map(_parse_entry, split(text)))
+
+
+def split(text: str) -> list[str]:
+  """The texts of the entries; a comma in brackets is of a value."""
+  return [part.strip() for part in re.split(r",(?![^(]*\))", text)]
 
 
 def _parse_entry(text: str) -> Entry:
-  name, *pairs = text.split(":")
-  given = {}
+  own, *more = re.split(r"\+(?=\s*[a-z_])", text, maxsplit=1)  # not that of 1e+5
+  name, *pairs = own.strip().split(":")
+  given = {"beside": more[0].strip()} if more else {}
   for pair in pairs:
     key, equals, value = pair.partition("=")
     if not equals:
@@ -106,6 +132,10 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
     fields: Flax's own, `name` or `parent`.
   """
   given = {"d_model": d_model, "dtype": dtype} | dict(item.options)
+  if "beside" in given:
+    parts = _parse_entry(given["beside"]), *terms((item,))[:1]
+    memory, base = (mixer(part, d_model, dtype, parent=None) for part in parts)
+    return Beside(base, memory, **fields)
   learned = given.pop("learned_start", False)
   cls = modules.get(item.name).Mixer
   if learned:
@@ -115,7 +145,7 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
 
 def check_language(pattern: Pattern) -> None:
   """Raises PatternError unless a language model can be made of the memories."""
-  for item in pattern:
+  for item in terms(pattern):
     cls = modules.get(item.name).Mixer
     if not dict(item.options).get("causal", getattr(cls, "causal", True)):
       raise PatternError(
