@@ -32,7 +32,7 @@ def test_models_are_of_one_size():
 
 
 def test_attention_counts_the_state_that_the_length_needs():
-  plan = Plan(memories="attention,gru", lengths=(64, 256))
+  plan = Plan(memories="attention,gru", lengths="64,256")
   found = {(str(r.memory), r.length): r.state_bytes() for r in plan.runs()}
   assert found["gru", 64] == found["gru", 256] == 4 * 64
   assert found["attention", 256] == pytest.approx(4 * found["attention", 64], rel=0.01)
@@ -44,10 +44,11 @@ def test_attention_counts_the_state_that_the_length_needs():
     (dict(task="mqr"), "did you mean 'mqar'"),
     (dict(memories="grru"), "did you mean 'gru'"),
     (dict(memories="encoder_attention"), "reads both ways"),
-    (dict(lengths=(2,)), "pairs|length"),
+    (dict(lengths="2"), "pairs|length"),
+    (dict(lengths="64,x"), "numbers from 1"),
     (dict(seeds=0), "seeds is 0"),
     (dict(steps=3), "at least 20"),
-    (dict(minutes=0.0), "minutes is 0.0"),
+    (dict(minutes_per_run=0.0), "minutes_per_run is 0.0"),
   ],
 )
 def test_a_plan_that_cannot_be_run_says_why(changes, says):

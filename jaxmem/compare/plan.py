@@ -29,12 +29,13 @@ class Plan:
   """A comparison as data.
 
   Attributes:
-    task: a task and its options, such as mqar or mqar:pairs=4.
-    memories: as in a pattern, such as attention,gated_delta:num_heads=2.
-    lengths: T of the examples; a model is trained at each.
-    seeds: models of each memory and length, that differ in parameters and examples.
-    minutes: of training, a run; compiling and asking are not counted.
+    task: a file of `jaxmem.evals.tasks` with options: mqar, parity, mqar:size=paper.
+    memories: as in a pattern: attention,window:window_size=32,gated_delta.
+    lengths: of the examples, such as 64,256; a model is trained at each, and asked at
+      1, 2, 4, 8 and 16 times its own.
+    minutes_per_run: of training; compiling and asking are not counted.
     steps: of training instead; 0 is as many as the minutes allow.
+    seeds: models of each memory and length, that differ in parameters and examples.
     d_model: features.
     layers: blocks.
     params: numbers of a model; 0 is what the largest of the memories has with MLPs of
@@ -46,10 +47,10 @@ class Plan:
 
   task: str = "mqar"
   memories: str = "attention,window,gated_delta,retention,mamba2,lstm"
-  lengths: tuple[int, ...] = (64, 256)
-  seeds: int = 3
-  minutes: float = 2.0
+  lengths: str = "64,256"
+  minutes_per_run: float = 2.0
   steps: int = 0
+  seeds: int = 3
   d_model: int = 64
   layers: int = 2
   params: int = 0
@@ -64,16 +65,25 @@ class Plan:
         raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
     if 0 < self.steps < LEAST_STEPS or self.steps < 0:
       raise UserError(f"steps is {self.steps}: 0, or at least {LEAST_STEPS}")
-    for name in ("minutes", "learning_rate"):
+    for name in ("minutes_per_run", "learning_rate"):
       if not getattr(self, name) > 0:
         raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
-    if not self.lengths or min(self.lengths) < 1:
-      raise UserError(f"lengths are {self.lengths}: at least one, each at least 1")
     task = episodes.parse(self.task)
-    for length in self.lengths:
+    for length in self.trained():
       episodes.Episodes(task, length, 0, "train")
     for item in pattern.parse(self.memories):
       pattern.check_language((item,))
+
+  def trained(self) -> tuple[int, ...]:
+    """The lengths as numbers.
+
+    Raises:
+      UserError: if they are none.
+    """
+    words = self.lengths.split(",")
+    if not all(word.strip().isdigit() and int(word) for word in words):
+      raise UserError(f"--lengths {self.lengths}: numbers from 1, such as 64,256")
+    return tuple(map(int, words))
 
   def base(self, item: Entry) -> LMConfig:
     """A model of one memory, with MLPs of d_model."""
@@ -95,7 +105,7 @@ class Plan:
     return [
       Run(self, item, length, seed)
       for seed in range(self.seeds)
-      for length in self.lengths
+      for length in self.trained()
       for item in pattern.parse(self.memories)
     ]
 
@@ -222,5 +232,4 @@ def keep(plan: Plan, directory: Path) -> None:
 
 def read(directory: Path) -> Plan:
   """The plan of a directory."""
-  data: dict[str, Any] = json.loads((directory / "plan.json").read_text())
-  return Plan(**data | {"lengths": tuple(data["lengths"])})
+  return Plan(**json.loads((directory / "plan.json").read_text()))

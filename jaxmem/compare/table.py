@@ -90,7 +90,7 @@ def markdown(plan: Plan, summary: list[dict[str, Any]]) -> str:
 
 
 def _budget(plan: Plan) -> str:
-  return f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes:g} minutes"
+  return f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes_per_run:g} minutes"
 
 
 def _cells(row: dict[str, Any], asked: list[int]) -> list[str]:

@@ -47,7 +47,7 @@ def steps_within(run: Run) -> int:
     jax.block_until_ready(metrics)
     count += 1
   seconds = (time.monotonic() - begin) / count
-  return max(int(60 * run.plan.minutes / seconds), plans.LEAST_STEPS)
+  return max(int(60 * run.plan.minutes_per_run / seconds), plans.LEAST_STEPS)
 
 
 def result(run: Run, directory: Path, steps: int) -> dict[str, Any]:

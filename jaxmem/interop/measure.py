@@ -1,4 +1,4 @@
-"""What a model that others trained must do here too: python -m jaxmem.interop.smollm"""
+"""What a model of others must do here too: python -m jaxmem.interop.measure"""
 
 import dataclasses
 import math
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
   require("tyro")
   import tyro
 
-  given = tyro.cli(Options, args=argv, prog="python -m jaxmem.interop.smollm")
+  given = tyro.cli(Options, args=argv, prog="python -m jaxmem.interop.measure")
   try:
     for line in _report(given):
       print(line, flush=True)
@@ -107,7 +107,7 @@ def _report(given: Options) -> Iterator[str]:
   clock = _Clock()
   whole = load(capacity=given.length)
   yield f"# {Path(whole.config.data.tokenizer).name}\n"
-  yield f"Printed by `python -m jaxmem.interop.smollm`, float32, {_device()}.\n"
+  yield f"Printed by `python -m jaxmem.interop.measure`, float32, {_device()}.\n"
   yield "| what | found | seconds |"
   yield "|---|--:|--:|"
   ids = whole.tokenizer.encode(text)[: given.tokens]
@@ -153,3 +153,7 @@ def _of(a: np.ndarray) -> str:
 
 def _device() -> str:
   return f"{jax.device_count()} {jax.devices()[0].device_kind}"
+
+
+if __name__ == "__main__":
+  main()

