@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem import modules
-from jaxmem.modules.pattern import Pattern
+from jaxmem.modules.pattern import Pattern, terms
 from jaxmem.ops import start
 from jaxmem.typing import State
 
@@ -72,7 +72,7 @@ def begin(
     return a.mean(0) + noise * a.std(0)
 
   return tuple(
-    _redrawn(modules.op(item.name), memory, draw, jax.random.fold_in(key, i))
+    _sum_redrawn(terms((item,)), memory, draw, jax.random.fold_in(key, i))
     for i, (item, memory) in enumerate(zip(pattern, last, strict=True))
   )
 
@@ -81,6 +81,16 @@ def _others(key: jax.Array, rows: int) -> jax.Array:
   """For each row another one, each given once: all rows in one random cycle."""
   order = jax.random.permutation(key, rows)
   return jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
+
+
+def _sum_redrawn(items: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
+  """The memory of an entry; of a sum, that of its first and that of the others."""
+  first, *others = items
+  own = memory[0] if others else memory
+  own = _redrawn(modules.op(first.name), own, draw, key)
+  if not others:
+    return own
+  return own, _sum_redrawn(tuple(others), memory[1], draw, jax.random.fold_in(key, 1))
 
 
 def _redrawn(op: Any, memory: State, draw: Any, key: jax.Array) -> State:

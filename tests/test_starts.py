@@ -157,3 +157,18 @@ def test_word_that_is_no_start_is_refused():
     configs.from_json('{"segment_start": "pased"}')
   with pytest.raises(ConfigError, match="carry_memory is 1: True or False"):
     configs.from_json('{"carry_memory": 1}')
+
+
+def test_noise_reaches_the_memory_beside_a_window():
+  """In a sum the window starts empty and what stands beside it does not."""
+  pattern = (entry("window", window_size=6, num_heads=2, beside="gru+minlstm"),)
+  config = dataclasses.replace(MODEL, vocab_size=64, pattern=pattern, dtype="float32")
+  model = LM(config)
+  last = model.init_state(3)
+  begun = starts.begin("noise", pattern, last, jax.random.key(0))
+  assert jax.tree.structure(begun) == jax.tree.structure(last)
+  window, others = begun[0]
+  assert all(not a.any() for a in jax.tree.leaves(window))
+  gru, minlstm = (jax.tree.leaves(state) for state in others)
+  assert gru[0].std() > 0.5 and minlstm[0].std() > 0.5
+  assert not np.allclose(gru[0], minlstm[0])

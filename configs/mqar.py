@@ -1,0 +1,32 @@
+"""Multi-query associative recall: which value stood beside this key?
+
+    jaxmem train configs/mqar.py
+    jaxmem train configs/mqar.py --data.source task:mqar:size=paper \
+      --data.segment-length 512 --data.batch-size 64 --steps 20000
+
+The first is the CPU's size (vocabulary 64, 8 pairs in 64 tokens), the second that of the
+paper (vocabulary 8,192, 64 pairs in 512; Arora et al. 2023, arXiv:2312.04927).
+
+DeltaNet, two minutes on two busy CPU cores: 0.98 of the answers are right at 64 tokens,
+and 0.84 at 128 with 16 pairs; guessing gets 0.03.
+"""
+
+from jaxmem.config import Config, DataConfig
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=LMConfig(
+    vocab_size=0,
+    d_model=64,
+    d_ff=128,
+    pattern=(entry("delta_net"),),
+    num_groups=2,
+    dtype="auto",
+  ),
+  data=DataConfig(source="task:mqar", segment_length=64, batch_size=32),
+  steps=600,
+  log_every=50,
+  eval_bytes=32_768,
+  sample_bytes=0,
+)
