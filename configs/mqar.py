@@ -4,7 +4,7 @@
     jaxmem train configs/mqar.py --data.source task:mqar:size=paper \
       --data.segment-length 512 --data.batch-size 64 --steps 20000
 
-The first is the CPU's size (vocabulary 64, 8 pairs in 64 tokens), the second that of the
+The first is a CPU's size (vocabulary 64, 8 pairs in 64 tokens), the second that of the
 paper (vocabulary 8,192, 64 pairs in 512; Arora et al. 2023, arXiv:2312.04927).
 
 DeltaNet, two minutes on two busy CPU cores: 0.98 of the answers are right at 64 tokens,
