@@ -72,7 +72,7 @@ def _mean_depths(depths: list[list[float | None]]) -> list[float | None]:
 def markdown(plan: Plan, summary: list[dict[str, Any]]) -> str:
   """The table as it is read."""
   asked = sorted({length for row in summary for length in row.get("at", {})})
-  head = ["memory", "trained at", "parameters", "state bytes a layer", "steps"]
+  head = ["memory", "trained at", "seeds", "parameters", "state bytes a layer", "steps"]
   head += [f"at {length}" for length in asked] + ["tokens/s", "peak MiB"]
   lines = [
     f"Task {plan.task}, {plan.layers} layers of {plan.d_model}, "
@@ -97,6 +97,7 @@ def _cells(row: dict[str, Any], asked: list[int]) -> list[str]:
   cells = [row["memory"], str(row["length"])]
   if not row["seeds"]:
     return cells + ["no run has ended"]
+  cells.append(str(row["seeds"]))
   cells += [f"{row[k]:,}" for k in ("params", "state_bytes_per_layer", "steps")]
   cells += [_range(row["at"].get(length)) for length in asked]
   cells.append(f"{row['tokens_per_second']:,.0f}")
