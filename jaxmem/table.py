@@ -3,9 +3,8 @@
 import re
 from types import ModuleType
 
-import jax
-
 from jaxmem import measured, modules
+from jaxmem.modules import pattern
 
 
 def _paper(*texts: str | None) -> str:
@@ -22,9 +21,7 @@ def _paper(*texts: str | None) -> str:
 
 
 def _state_bytes(module: ModuleType, d_model: int) -> int:
-  mixer = module.Mixer(d_model=d_model)
-  state = jax.eval_shape(lambda: mixer.init_state(1))
-  return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
+  return pattern.state_bytes(module.Mixer(d_model=d_model))
 
 
 def _cost(op: ModuleType) -> str:

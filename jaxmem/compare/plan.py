@@ -156,8 +156,7 @@ class Run:
     """Of a layer and row, as far as `length` tokens need it."""
     item = held(self.memory, self.length)
     mixer = pattern.mixer(item, self.plan.d_model, "float32", parent=None)
-    state = jax.eval_shape(lambda: mixer.init_state(1))
-    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
+    return pattern.state_bytes(mixer)
 
 
 def held(item: Entry, tokens: int) -> Entry:

@@ -201,8 +201,7 @@ def _read_as(config: LMConfig, memory: str, **options: Any) -> LMConfig:
 def _state_bytes(item: Entry, config: LMConfig) -> int:
   """Of a row, in a layer that has the memory."""
   mixer = pattern.mixer(item, config.d_model, config.dtype, parent=None)
-  state = jax.eval_shape(lambda: mixer.init_state(1))
-  return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
+  return pattern.state_bytes(mixer)
 
 
 def _slug(name: str) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 import re
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 from jaxmem import modules
@@ -164,3 +165,9 @@ def replace_recurrent(pattern: Pattern, name: str) -> Pattern:
   new = entry(name)
   keep = lambda item: modules.get(item.name).Mixer.family == "attention"
   return tuple(item if keep(item) else new for item in pattern)
+
+
+def state_bytes(mixer: nn.Module) -> int:
+  """Bytes that a mixer keeps of a row; nothing is computed."""
+  state = jax.eval_shape(lambda: mixer.init_state(1))
+  return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
