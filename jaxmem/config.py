@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import typing
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from jaxmem import models
 from jaxmem.errors import UserError
+from jaxmem.models import ModelConfig
 from jaxmem.models.lm import LMConfig
 from jaxmem.modules import pattern
 from jaxmem.parallel.mesh import MeshConfig
@@ -17,9 +19,30 @@ class ConfigError(UserError):
   """A config that cannot be run; the message names the key, the value, the remedy."""
 
 
+@runtime_checkable
+class Reading(Protocol):
+  """What every kind of data has, whatever else it has; its type decides the job.
+
+  Attributes:
+    source: where it is.
+    heldout: where what is held out is; empty holds out a part of the source.
+    tokenizer: see `jaxmem.data.tokenizers`.
+    segment_length: tokens, or steps, of a row.
+    batch_size: rows of a step, over all processes.
+    data_dir: where prepared data is kept.
+  """
+
+  source: str
+  heldout: str
+  tokenizer: str
+  segment_length: int
+  batch_size: int
+  data_dir: str
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-  """What is read.
+  """What a language model reads.
 
   Attributes:
     source: "stdlib" (the Python standard library on this machine), a file, a directory
@@ -95,13 +118,17 @@ class Config:
   """An experiment.
 
   Attributes:
-    model: see `LMConfig`; vocab_size 0 is the tokenizer's, up to a multiple of 64;
-      dtype "auto" is float32 on CPU, bfloat16 elsewhere.
-    data: what is read.
+    model: `LMConfig`, or the config of another file of `jaxmem.models`; vocab_size 0 is
+      the tokenizer's, up to a multiple of 64; dtype "auto" is float32 on CPU, bfloat16
+      elsewhere.
+    data: what is read: `DataConfig` of text, or the config of another file of
+      `jaxmem.jobs`, which decides what is learned.
     optim: how parameters move.
     validation: when held-out text is scored, and what follows.
     mesh: where it runs.
     steps: updates of the parameters.
+    start_from: whose parameters to begin with where name and shape agree: a work
+      directory, or a name that `jaxmem.pretrained` knows; empty is none.
     segment_start: what memory a segment starts from: "carried" is the lane's own
       (truncated backpropagation through time), "empty" none, "passed" another row's,
       "noise" and "fitted" random numbers; see `jaxmem.starts`.
@@ -116,12 +143,13 @@ class Config:
       many in a row stop the run.
   """
 
-  model: LMConfig = LMConfig(vocab_size=0, dtype="auto")
-  data: DataConfig = DataConfig()
+  model: ModelConfig = LMConfig(vocab_size=0, dtype="auto")
+  data: Reading = DataConfig()
   optim: OptimConfig = OptimConfig()
   validation: ValidationConfig = ValidationConfig()
   mesh: MeshConfig = MeshConfig()
   steps: int = 500
+  start_from: str = ""
   segment_start: Start = "carried"
   noise_scale: float = 1.0
   seed: int = 0
@@ -157,7 +185,7 @@ def check(config: Config) -> None:
   """Raises ConfigError if a number is out of range; costs nothing."""
   flat = flatten(config)
   for key, low in _AT_LEAST.items():
-    if flat[key] < low:
+    if key in flat and flat[key] < low:
       raise ConfigError(f"{key} is {flat[key]}: it must be at least {low}")
   for key in _ABOVE_ZERO:
     if not flat[key] > 0:
@@ -239,8 +267,21 @@ def _plain(value: Any) -> Any:
     return pattern.show(value)
   if dataclasses.is_dataclass(value):
     fields = dataclasses.fields(value)
-    return {field.name: _plain(getattr(value, field.name)) for field in fields}
+    plain = {field.name: _plain(getattr(value, field.name)) for field in fields}
+    return plain | _kind(value)
   return value
+
+
+def _kind(value: Any) -> dict[str, str]:
+  """Says of which file a config is, unless it is a language model's or its text's."""
+  from jaxmem import jobs
+
+  if isinstance(value, LMConfig | DataConfig):
+    return {}
+  for package, rooms in (("jaxmem.models.", models), ("jaxmem.jobs.", jobs)):
+    if type(value).__module__.startswith(package):
+      return {"kind": rooms.kind(value)}
+  return {}
 
 
 def from_json(text: str) -> Config:
@@ -282,11 +323,28 @@ def _build(cls: type, data: Any, prefix: str) -> Any:
   hints = typing.get_type_hints(cls)
   given = {}
   for key, value in data.items():
+    if key == "kind" and "kind" not in hints:
+      continue  # `_type` has read it
     if key not in hints:
       hint = nearest(key, list(hints))
       raise ConfigError(f"no key {prefix + key!r} in the config: {hint}")
-    given[key] = _convert(hints[key], value, prefix + key)
+    given[key] = _convert(_type(hints[key], value), value, prefix + key)
   return cls(**given)
+
+
+def _type(hint: Any, value: Any) -> Any:
+  """The dataclass of a model or of data, by the kind that is saved with it."""
+  from jaxmem import jobs
+
+  rooms = {ModelConfig: (models, LMConfig), Reading: (jobs, DataConfig)}
+  if hint not in rooms:
+    return hint
+  room, default = rooms[hint]
+  kind = value.get("kind") if isinstance(value, dict) else None
+  try:
+    return room.get(kind).Config if kind else default
+  except KeyError as error:
+    raise ConfigError(f"the config is of another jaxmem: {error.args[0]}") from error
 
 
 def _convert(kind: Any, value: Any, key: str) -> Any:

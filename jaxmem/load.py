@@ -22,14 +22,30 @@ Which = Literal["last", "best"]
 _DIRECTORY = {"last": "checkpoints", "best": "best"}
 
 
+class Run(NamedTuple):
+  """A run of any kind, from its checkpoint.
+
+  Attributes:
+    config: of the run, resolved.
+    model: see `models.TrainableModel`.
+    params: its parameters, or their moving average where the run keeps one, on the
+      default device.
+    step: of the checkpoint.
+  """
+
+  config: Config
+  model: Any
+  params: Any
+  step: int
+
+
 class Loaded(NamedTuple):
-  """A run that can be asked.
+  """A language model that can be asked.
 
   Attributes:
     config: of the run, resolved.
     model: the language model.
-    params: its parameters, or their moving average where the run keeps one, on the
-      default device.
+    params: see `Run`.
     tokenizer: text to ids and back.
     step: of the checkpoint.
   """
@@ -41,7 +57,7 @@ class Loaded(NamedTuple):
   step: int
 
 
-def load_config(workdir: Path, which: Which = "last") -> Config:
+def run_config(workdir: Path, which: Which = "last") -> Config:
   """The config of the run in `workdir`, from its checkpoint; no device work.
 
   Raises:
@@ -54,33 +70,39 @@ def load_config(workdir: Path, which: Which = "last") -> Config:
       f"no checkpoint of a run in {workdir / _DIRECTORY[which]}: give the --workdir of "
       "`jaxmem train`; only a run with --validation.every has a best one"
     ) from error
-  config = configs.from_json(meta["config"])
-  if config.data.source.startswith(jobs.TASK):
+  return resolve(configs.from_json(meta["config"]))
+
+
+def load_config(workdir: Path, which: Which = "last") -> Config:
+  """The config of the language model in `workdir`; no device work.
+
+  Raises:
+    UserError: if there is no checkpoint, or it is of another kind of run.
+  """
+  config = run_config(workdir, which)
+  if jobs.kind(config.data) != "text":
     raise UserError(
       f"the run in {workdir} learned {config.data.source}, and reads no text: give the "
       "--workdir of a language model"
     )
-  return resolve(config)
+  return config
 
 
-def load_model(workdir: Path, which: Which = "last") -> Loaded:
+def load_run(workdir: Path, which: Which = "last") -> Run:
   """The newest checkpoint that is whole, its parameters verified.
 
   The directory is only read, so the run may be going on: nothing in it is made, moved
   or cleaned, and neither optimizer nor training memory is loaded.
 
-      loaded = load_model(Path("runs/quickstart"))
-      logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
-
   Args:
     workdir: of the run.
-    which: "last", or "best" on held-out text.
+    which: "last", or "best" on what is held out.
 
   Raises:
     UserError: if there is no checkpoint.
     CheckpointError: if none is whole.
   """
-  config = load_config(workdir, which)
+  config = run_config(workdir, which)
   mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
   program = Program(config, mesh)
   directory = workdir.absolute() / _DIRECTORY[which]
@@ -89,5 +111,20 @@ def load_model(workdir: Path, which: Which = "last") -> Loaded:
   # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
   # jnp.zeros has another placement than what comes back, and is compiled for twice
   params = jax.tree.map(jnp.asarray, jax.device_get(restored.state))
+  return Run(config, program.model, params, restored.step)
+
+
+def load_model(workdir: Path, which: Which = "last") -> Loaded:
+  """The language model of a run, see `load_run`.
+
+      loaded = load_model(Path("runs/quickstart"))
+      logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
+
+  Raises:
+    UserError: if there is no checkpoint, or it is of another kind of run.
+    CheckpointError: if none is whole.
+  """
+  config = load_config(workdir, which)
+  run = load_run(workdir, which)
   tokenizer = tokenizers.get(config.data.tokenizer)
-  return Loaded(config, program.model, params, tokenizer, restored.step)
+  return Loaded(run.config, run.model, run.params, tokenizer, run.step)

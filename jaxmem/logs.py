@@ -72,15 +72,20 @@ def _write(file: Any, line: dict[str, Any]) -> None:
     ) from error
 
 
+def key_of(measure: str) -> str:
+  """The name of a measure in a log: "bits_per_byte" of "bits/byte"."""
+  return measure.replace("/", "_per_").replace(" ", "_")
+
+
 class Progress:
   """A tqdm bar on a terminal, plain lines otherwise; times by the monotonic clock."""
 
   def __init__(
-    self, first_step: int, steps: int, tokens_per_step: int, unit: str, show: bool
+    self, first_step: int, steps: int, tokens_per_step: int, measure: str, show: bool
   ):
-    """Starts at `first_step` of `steps`; bits are counted by `unit`; `show` is False on
-    all but one process."""
-    self._unit = f"bits/{unit}"
+    """Starts at `first_step` of `steps`; `measure` is what is shown beside the loss;
+    `show` is False on all but one process."""
+    self._measure = measure
     self._first = self._last_step = first_step
     self._steps, self._tokens, self._show = steps, tokens_per_step, show
     self._last_time = time.monotonic()
@@ -90,7 +95,7 @@ class Progress:
 
       self._bar = tqdm.tqdm(total=steps, initial=first_step, unit="step")
 
-  def update(self, step: int, loss: float, bits: float) -> float:
+  def update(self, step: int, loss: float, value: float) -> float:
     """Shows where the run is; called when numbers come from the device anyway.
 
     Returns:
@@ -102,12 +107,12 @@ class Progress:
     left = (self._steps - step) * seconds / max(step - self._last_step, 1)
     if self._bar is not None:
       self._bar.set_postfix_str(
-        f"loss {loss:.3f}, {bits:.3f} {self._unit}, {rate:,.0f} tokens/s"
+        f"loss {loss:.3f}, {value:.3f} {self._measure}, {rate:,.0f} tokens/s"
       )
       self._bar.update(step - self._last_step)
     elif self._show:
       print(
-        f"step {step:>6}/{self._steps}  loss {loss:.3f}  {bits:.3f} {self._unit}"
+        f"step {step:>6}/{self._steps}  loss {loss:.3f}  {value:.3f} {self._measure}"
         f"  {rate:,.0f} tokens/s  {left / 60:.1f} min left",
         flush=True,
       )

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxmem import config as configs
-from jaxmem import data, jobs, optim, starts
+from jaxmem import data, jobs, models, optim, starts
 from jaxmem.config import Config, ConfigError
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
 from jaxmem.parallel import mesh as meshes
+from jaxmem.parallel.mesh import MeshError
 from jaxmem.validation import none_yet
 
 
@@ -40,21 +41,10 @@ def resolve(config: Config) -> Config:
     ConfigError: if it cannot be run.
   """
   configs.check(config)
-  model = config.model
-  try:
-    tokens = jobs.vocab_size(config.data)
-  except ValueError as error:
-    raise ConfigError(f"data.tokenizer: {error}") from error
-  if model.vocab_size and model.vocab_size < tokens:
-    raise ConfigError(
-      f"model.vocab_size is {model.vocab_size}, {jobs.vocabulary(config.data)} has "
-      f"{tokens} ids: raise it, or set 0 to take as many"
-    )
-  vocab_size = model.vocab_size or -(-tokens // 64) * 64
+  model = jobs.get(jobs.kind(config.data)).fit(config.model, config.data)
   low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
   dtype = low if model.dtype == "auto" else model.dtype
-  model = dataclasses.replace(model, vocab_size=vocab_size, dtype=dtype)
-  return dataclasses.replace(config, model=model)
+  return dataclasses.replace(config, model=dataclasses.replace(model, dtype=dtype))
 
 
 class Program:
@@ -63,7 +53,7 @@ class Program:
   Attributes:
     config: resolved.
     mesh: the devices.
-    model: the language model.
+    model: see `models.TrainableModel`.
     shapes: of the state.
     shardings: of the state.
   """
@@ -75,21 +65,29 @@ class Program:
       ConfigError: if the model cannot be built.
       MeshError: if an array does not divide.
     """
-    self.config, self.mesh, self.model = config, mesh, LM(config.model)
+    self.config, self.mesh, self.model = config, mesh, models.make(config.model)
     rows = config.data.batch_size
-    tokens = jax.ShapeDtypeStruct((rows, config.data.segment_length), jnp.int32)
-    meshes.shardings(mesh, ("batch", "time"), tokens)  # the rows divide, or say so
+    example = jax.eval_shape(self._example)
+    if mesh.shape["seq"] > 1 and not isinstance(self.model, LM):
+      raise MeshError(
+        f"mesh.seq is {mesh.shape['seq']} and the model is an "
+        f"{models.kind(config.model)}: only a language model cuts time over devices; "
+        "use --mesh.data or --mesh.fsdp"
+      )
+    for array in example.values():  # the rows divide, or say so
+      meshes.shardings(mesh, meshes.batch_names(array.ndim), array)
     try:
       memory = jax.eval_shape(lambda: self.model.init_state(rows))
       with meshes.use(mesh, config.mesh):
-        boxed = jax.eval_shape(self.model.init, jax.random.key(0), tokens, memory)
+        key = jax.random.key(0)
+        boxed = jax.eval_shape(self._parameters, key, example, memory)
     except (ValueError, TypeError, ZeroDivisionError) as error:
       message = str(error).strip().splitlines()[0]
       shown = pattern.show(config.model.pattern)
       raise ConfigError(
         f"model.pattern {shown!r} cannot be built: {message}"
       ) from error
-    names = meshes.param_names(boxed["params"])
+    names = meshes.param_names(boxed)
     self.optimizer = optim.make(config.optim, config.steps, names)
     self.shapes = jax.eval_shape(self._init, jax.random.key(0))
     params = meshes.shardings(mesh, names, self.shapes.params)
@@ -109,7 +107,6 @@ class Program:
       ema=params if config.optim.ema else (),
       best=jax.tree.map(lambda _: one, self.shapes.best),
     )
-    self.batch_sharding = meshes.batch_sharding(mesh)
     self._compiled = jax.jit(
       self._step, donate_argnums=0, out_shardings=(self.shardings, one)
     )
@@ -138,15 +135,22 @@ class Program:
   def put(self, batch: data.lanes.Batch) -> dict[str, jax.Array]:
     """This process's rows of a batch, as arrays over all devices."""
     place = jax.make_array_from_process_local_data
-    keys = ("tokens", "targets", "reset", "weights")
-    return {key: place(self.batch_sharding, batch[key]) for key in keys}
+    where = lambda array: meshes.batch_sharding(self.mesh, array.ndim)
+    return {k: place(where(a), a) for k, a in batch.items() if k != "rows"}
+
+  def _example(self) -> dict[str, jax.Array]:
+    c = self.config.data
+    return self.model.example(c.batch_size, c.segment_length)
+
+  def _parameters(self, key: jax.Array, batch: dict, memory: Any) -> Any:
+    """Fresh parameters, in the boxes that Flax keeps their names in."""
+    return self.model.init(key, batch, memory, method="objective")["params"]
 
   def _init(self, key: jax.Array) -> TrainState:
     rows = self.config.data.batch_size
     memory = self.model.init_state(rows)
-    tokens = jnp.zeros((rows, self.config.data.segment_length), jnp.int32)
     init, rng = jax.random.split(key)
-    params = meshes.unboxed(self.model.init(init, tokens, memory)["params"])
+    params = meshes.unboxed(self._parameters(init, self._example(), memory))
     opt_state = self.optimizer.init(params)
     return TrainState(
       step=jnp.zeros((), jnp.int32),
@@ -218,12 +222,10 @@ class Program:
     """Summed nats, and what mixers sow as losses: means, weighed by the tokens."""
     (nats, memory), sown = self.model.apply(
       {"params": params},
-      batch["tokens"],
-      batch["targets"],
+      batch,
       memory,
-      batch["reset"],
-      self.config.model.dropout == 0,
-      method="losses",
+      False,
+      method="objective",
       rngs={"dropout": rng},
       mutable=["losses"],
     )

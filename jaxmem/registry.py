@@ -43,5 +43,5 @@ def member(package: str, marker: str, name: str) -> ModuleType:
   """
   found = members(package, marker)
   if name not in found:
-    raise KeyError(f"no memory {name!r} in {package}: {nearest(name, list(found))}")
+    raise KeyError(f"no {name!r} in {package}: {nearest(name, list(found))}")
   return found[name]

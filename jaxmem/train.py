@@ -14,13 +14,13 @@ import jax
 import numpy as np
 
 from jaxmem import config as configs
-from jaxmem import data, jobs
+from jaxmem import data, jobs, pretrained
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
 from jaxmem.jobs import Job
 from jaxmem.lock import Lock
-from jaxmem.logs import Log, Progress
+from jaxmem.logs import Log, Progress, key_of
 from jaxmem.models.lm import num_params
 from jaxmem.modules import pattern
 from jaxmem.parallel import distributed
@@ -69,6 +69,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     state, start = _first_state(program, latest, job.rows, resume)
     if distributed.primary():
       (workdir / "config.json").write_text(configs.to_json(config))
+      job.keep(workdir)
     say(_introduction(program, job, workdir))
     run = Run(
       program=program,
@@ -121,7 +122,7 @@ class Run:
     config, validation = self.program.config, self.validation
     tokens = config.data.batch_size * config.data.segment_length
     show = distributed.primary()
-    progress = Progress(start, config.steps, tokens, self.job.unit, show)
+    progress = Progress(start, config.steps, tokens, self.job.measure, show)
     step, skipped, waiting = start, 0, []
     enough = config.validation.every and validation.exhausted(state.best)
     with contextlib.closing(data.batches(self.job.rows, start)) as batches:
@@ -155,12 +156,12 @@ class Run:
     """The means of an interval, to the log and the terminal."""
     good = [m["loss"] for m in fetched if not m["skipped"]]
     loss = float(np.mean(good or [np.nan]))
-    bits = self.job.bits(loss)
-    rate = progress.update(step, loss, bits)
+    value = self.job.value(loss)
+    rate = progress.update(step, loss, value)
     numbers = {
       "loss": loss,
       "grad_norm": float(fetched[-1]["grad_norm"]),
-      f"bits_per_{self.job.unit}": bits,
+      key_of(self.job.measure): value,
       "skipped": sum(int(m["skipped"]) for m in fetched),
       "tokens_per_second": rate,
     }
@@ -169,15 +170,16 @@ class Run:
 
   def _validate(self, step: int, state: TrainState) -> TrainState:
     """Scores held-out text; the state knows the result and is otherwise the same."""
-    bits = self.validation.score(getattr(state, self.program.weights))
-    best, better = self.validation.compare(bits, step, state.best)
+    score = self.validation.score(getattr(state, self.program.weights))
+    best, better = self.validation.compare(score, step, state.best)
     best = jax.device_put(best, self.program.shardings.best)
     state = state._replace(best=best)
     if better:
       self.validation.keep(step, lambda into: self.save(into, step, state))
-    self.log.scalars(step, {f"heldout_bits_per_{self.job.unit}": float(bits)})
-    known = "the best so far" if better else f"best {float(best.bits_per_byte):.3f}"
-    say(f"step {step:>6}  held out {bits:.3f} bits/{self.job.unit}, {known}")
+    measure = self.job.measure
+    self.log.scalars(step, {f"heldout_{key_of(measure)}": float(score)})
+    known = "the best so far" if better else f"best {float(best.score):.3f}"
+    say(f"step {step:>6}  held out {score:.3f} {measure}, {known}")
     return state
 
   def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
@@ -220,7 +222,10 @@ def _first_state(program, checkpoints, rows, resume):
       "choose another --workdir"
     )
   if not found:
-    return program.init(), 0
+    state = program.init()
+    if program.config.start_from:
+      state = pretrained.begin(program, state)
+    return state, 0
   meta = read_meta(checkpoints.directory)
   changed = configs.changes(configs.from_json(meta["config"]), program.config)
   if changed:

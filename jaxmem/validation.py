@@ -16,12 +16,12 @@ class Best(NamedTuple):
   """The best held-out score so far; part of the state, so a resumed run knows it.
 
   Attributes:
-    bits_per_byte: float32, or by answer of a task; 0 before the first.
+    score: float32, see `jobs.Job.score`; 0 before the first.
     step: int32, where it was; 0 before the first.
     waited: int32, scores since then that were not better.
   """
 
-  bits_per_byte: jax.Array
+  score: jax.Array
   step: jax.Array
   waited: jax.Array
 
@@ -50,18 +50,18 @@ class Validation:
     return bool(self._config.patience) and int(best.waited) >= self._config.patience
 
   def score(self, weights) -> np.float32:
-    """Held-out bits a unit of the job; every process gets the same number."""
-    weights, bits = distributed.local(weights), 0.0
+    """The job's held-out score; every process gets the same number."""
+    weights, score = distributed.local(weights), 0.0
     if distributed.primary():
-      bits = self._job.score(weights)
-    return np.float32(distributed.said_by_first(bits))
+      score = self._job.score(weights)
+    return np.float32(distributed.said_by_first(score))
 
-  def compare(self, bits: np.float32, step: int, best: Best) -> tuple[Best, bool]:
+  def compare(self, score: np.float32, step: int, best: Best) -> tuple[Best, bool]:
     """The best after this score, and whether it is this one."""
-    if int(best.step) and not bits < float(best.bits_per_byte):
+    if int(best.step) and not score < float(best.score):
       waited = np.int32(int(best.waited) + 1)
-      return Best(np.float32(best.bits_per_byte), np.int32(best.step), waited), False
-    return Best(bits, np.int32(step), np.int32(0)), True
+      return Best(np.float32(best.score), np.int32(best.step), waited), False
+    return Best(score, np.int32(step), np.int32(0)), True
 
   def keep(self, step: int, save) -> None:
     """Writes the best state, and waits until it is on disk.

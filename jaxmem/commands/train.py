@@ -34,6 +34,9 @@ def main(argv: list[str]) -> int:
       distributed: one of several processes, see `jaxmem.parallel.distributed`.
     """
 
+    # of the file's own kinds, so that their fields are the flags
+    model: type(base.model) = base.model
+    data: type(base.data) = base.data
     workdir: str = f"runs/{path.stem}"
     memory: str = ""
     resume: typing.Literal["auto", "must", "never"] = "auto"

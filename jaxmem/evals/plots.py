@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmem.evals.bits_per_byte import Buckets
+from jaxmem.logs import key_of
 
 _COLOURS = {"re-read": "#1f5fa8", "reset": "#c8741a", "carried": "#333333"}
 
@@ -26,18 +27,18 @@ def _figure(path: Path, title: str, x: str, y: str, draw) -> Path:
 
 
 def loss_curve(
-  metrics: Path, path: Path, heldout: float | None = None, per: str = "byte"
+  metrics: Path, path: Path, heldout: float | None = None, measure: str = "bits/byte"
 ) -> Path:
-  """Training bits a byte or answer over steps, from a `metrics.jsonl`.
+  """A measure of training over steps, from a `metrics.jsonl`.
 
   Args:
     metrics: the log; where steps were done twice the last attempt counts.
     path: of the PNG.
-    heldout: held-out bits, drawn as a line.
-    per: what bits are counted by.
+    heldout: its value on what is held out, drawn as a line.
+    measure: see `jobs.Job`.
   """
   lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-  key = f"bits_per_{per}"
+  key = key_of(measure)
   by_step = {m["step"]: m[key] for m in lines if key in m}
 
   def draw(axes):
@@ -47,7 +48,7 @@ def loss_curve(
       axes.axhline(heldout, color="#1f5fa8", ls="--", label="held out")
     axes.legend(frameon=False)
 
-  return _figure(path, "Loss", "step", f"bits per {per}", draw)
+  return _figure(path, "Loss", "step", measure, draw)
 
 
 def gain(

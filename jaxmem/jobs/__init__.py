@@ -1,14 +1,23 @@
 """What a run learns: its batches, its score, its end. A kind of job is one file.
 
 `text` is language modelling: the source of the config is text. `task` is a question to
-a memory: the source is `task:NAME:OPTION=VALUE`, a file of `jaxmem.evals.tasks`. The
-trainer knows only what stands here.
+a memory: the source is `task:NAME:OPTION=VALUE`, a file of `jaxmem.evals.tasks`. Any
+other kind is named by the type of the config's `data`. The trainer knows only what
+stands here.
+
+A file's `Config` is the type of `Config.data`, `fit(model, data)` fills in what the
+data decide of a model's config and costs nothing, and `Job` is the job. A file that can
+be asked for predictions has a `Predictor` too.
 """
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxmem.config import Config, DataConfig
+from jaxmem import registry
+from jaxmem.config import Config, ConfigError, DataConfig, Reading
 
 TASK = "task:"
 
@@ -17,8 +26,11 @@ TASK = "task:"
 class Rows(Protocol):
   """The batches of a job, by step: see `data.Lanes`.
 
+  A batch is a dictionary of arrays whose first axis is the row. "weights" says how much
+  each loss counts, and "rows" has int64 ids, which the ledger keeps.
+
   Attributes:
-    fingerprint: of all that decides which tokens a step reads.
+    fingerprint: of all that decides what a step reads.
     tokenizer: of what gives tokens their meaning.
   """
 
@@ -35,22 +47,26 @@ class Job(Protocol):
 
   Attributes:
     rows: the batches.
-    unit: what bits are counted by, "byte" or "answer".
+    measure: what `value` and `score` are, such as "bits/byte"; lower is better.
   """
 
   rows: Rows
-  unit: str
+  measure: str
 
   def introduction(self) -> str:
     """A line on what is read."""
     ...
 
-  def bits(self, loss: float) -> float:
-    """Bits a unit, from the nats a counted token."""
+  def value(self, loss: float) -> float:
+    """The measure, from the nats a counted weight."""
     ...
 
   def score(self, params: Any) -> float:
-    """Bits a unit of what is held out; lower is better. Moves nothing of the run."""
+    """The measure on what is held out. Moves nothing of the run."""
+    ...
+
+  def keep(self, workdir: Path) -> None:
+    """Writes what predictions need beside the checkpoint."""
     ...
 
   def report(self, params: Any, workdir: Path) -> None:
@@ -58,26 +74,83 @@ class Job(Protocol):
     ...
 
 
-def vocabulary(config: DataConfig) -> str:
-  """What gives the tokens of a source their meaning, in words."""
-  if config.source.startswith(TASK):
-    return config.source
-  return f"tokenizer {config.tokenizer!r}"
+class Findings(NamedTuple):
+  """How good a model is on a split.
+
+  Attributes:
+    numbers: for JSON.
+    lines: for people, in Markdown.
+    pictures: file name -> what draws it to a path.
+  """
+
+  numbers: dict[str, Any]
+  lines: list[str]
+  pictures: dict[str, Callable[[Path], Any]]
 
 
-def vocab_size(config: DataConfig) -> int:
-  """The ids of a source; costs nothing.
+@runtime_checkable
+class Application(Job, Protocol):
+  """A job whose metric is its field's own: `jaxmem eval --split`."""
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """The metric on "train", "heldout" or "test".
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+  """What answers records, for `jaxmem predict`; made of a run alone, without its data.
+
+  It is built by `Predictor(config, model, params, workdir)`.
+  """
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError if a record cannot be answered."""
+    ...
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The answers to records that were checked, in their order."""
+    ...
+
+
+def get(kind: str) -> ModuleType:
+  """The file of a kind of job.
 
   Raises:
-    UserError: if there is no such task or tokenizer.
+    KeyError: if there is none; names the nearest.
   """
-  if config.source.startswith(TASK):
-    from jaxmem.jobs import task
+  return registry.member("jaxmem.jobs", "Job", kind)
 
-    return task.of(config).vocab_size
-  from jaxmem.data import tokenizers
 
-  return tokenizers.get(config.tokenizer).vocab_size
+def kind(config: Reading) -> str:
+  """The name of the file that a data config is of."""
+  if isinstance(config, DataConfig):
+    return "task" if config.source.startswith(TASK) else "text"
+  return type(config).__module__.rpartition(".")[2]
+
+
+def with_vocab(model: Any, tokens: int, source: str) -> Any:
+  """The model's config with a vocabulary for `tokens` ids, up to a multiple of 64.
+
+  Args:
+    model: its config; a `vocab_size` other than 0 is kept.
+    tokens: ids of the data.
+    source: what gives them their meaning, in words.
+
+  Raises:
+    ConfigError: if the model's own has fewer.
+  """
+  if model.vocab_size and model.vocab_size < tokens:
+    raise ConfigError(
+      f"model.vocab_size is {model.vocab_size}, {source} has {tokens} ids: raise it, "
+      "or set 0 to take as many"
+    )
+  vocab_size = model.vocab_size or -(-tokens // 64) * 64
+  return dataclasses.replace(model, vocab_size=vocab_size)
 
 
 def make(config: Config, model: Any) -> Job:
@@ -86,10 +159,4 @@ def make(config: Config, model: Any) -> Job:
   Raises:
     ConfigError, DataError, CapacityError: before any device work.
   """
-  if config.data.source.startswith(TASK):
-    from jaxmem.jobs.task import TaskJob
-
-    return TaskJob(config, model)
-  from jaxmem.jobs.text import TextJob
-
-  return TextJob(config, model)
+  return get(kind(config.data)).Job(config, model)

@@ -8,12 +8,14 @@ from typing import Any
 import jax
 
 from jaxmem import capacity
-from jaxmem.config import Config, DataConfig
+from jaxmem import config as configs
+from jaxmem.config import DataConfig
 from jaxmem.errors import UserError
 from jaxmem.evals import episodes, plots
 from jaxmem.evals.accuracy import Accuracy, Examiner
 from jaxmem.evals.episodes import Episodes, Task, TaskRows
-from jaxmem.jobs import TASK
+from jaxmem.jobs import TASK, with_vocab
+from jaxmem.models.lm import LMConfig
 
 # Multiples of the trained length that a run is asked at when it ends.
 MULTIPLES = (1, 2, 4, 8, 16)
@@ -30,15 +32,24 @@ def of(config: DataConfig) -> Task:
   return episodes.parse(config.source.removeprefix(TASK))
 
 
+def fit(model: LMConfig, config: DataConfig) -> LMConfig:
+  """The model's config with the task's vocabulary.
+
+  Raises:
+    UserError: if there is no such task, or the vocabulary is smaller.
+  """
+  return with_vocab(model, of(config).vocab_size, config.source)
+
+
 class TaskJob:
   """Examples of a task of `segment_length` tokens; see `jobs.Job`.
 
   What the config calls held-out bytes are tokens of the test split.
   """
 
-  unit = "answer"
+  measure = "bits/answer"
 
-  def __init__(self, config: Config, model: Any):
+  def __init__(self, config: configs.Config, model: Any):
     """Draws the first examples, and so finds what cannot be drawn.
 
     Raises:
@@ -62,8 +73,11 @@ class TaskJob:
     asked = self._test[[0]].weights.sum()
     return f"task {self._task}, about {asked:.0f} answers an example"
 
-  def bits(self, loss: float) -> float:
+  def value(self, loss: float) -> float:
     return loss / math.log(2)
+
+  def keep(self, workdir: Path) -> None:
+    """Nothing: a task is its config."""
 
   def score(self, params: Any) -> float:
     tokens = self._config.validation.num_bytes
@@ -82,7 +96,7 @@ class TaskJob:
     ]
     bits = found[0].bits if found else None
     plots.loss_curve(
-      workdir / "metrics.jsonl", workdir / "loss.png", bits, per=self.unit
+      workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.measure
     )
     print("\n".join(lines), flush=True)
     (workdir / "report.md").write_text("\n".join(lines) + "\n")
@@ -114,3 +128,7 @@ class TaskJob:
 def _row(a: Accuracy) -> str:
   numbers = f"{a.answers:.3f} | {a.whole:.3f} | {a.bits:.3f}"
   return f"| {a.length} | {a.examples} | {numbers} |"
+
+
+Config = DataConfig
+Job = TaskJob

@@ -7,16 +7,32 @@ from typing import Any
 import jax
 
 from jaxmem import capacity, data, report
-from jaxmem.config import Config, ConfigError
+from jaxmem import config as configs
+from jaxmem.config import ConfigError, DataConfig
 from jaxmem.evals.heldout import HeldOut
+from jaxmem.jobs import with_vocab
+from jaxmem.models.lm import LMConfig
+
+
+def fit(model: LMConfig, config: DataConfig) -> LMConfig:
+  """The model's config with the tokenizer's vocabulary.
+
+  Raises:
+    ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
+  """
+  try:
+    tokens = data.tokenizers.get(config.tokenizer).vocab_size
+  except ValueError as error:
+    raise ConfigError(f"data.tokenizer: {error}") from error
+  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
 class TextJob:
   """Text of the config's source; see `jobs.Job`."""
 
-  unit = "byte"
+  measure = "bits/byte"
 
-  def __init__(self, config: Config, model: Any):
+  def __init__(self, config: configs.Config, model: Any):
     """Prepares the text: files to documents to tokens to lanes.
 
     Raises:
@@ -40,8 +56,11 @@ class TextJob:
     read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
     return f"{read} from {source!r}"
 
-  def bits(self, loss: float) -> float:
+  def value(self, loss: float) -> float:
     return loss / self._stream.bytes_per_token / math.log(2)
+
+  def keep(self, workdir: Path) -> None:
+    """Nothing: the config names the tokenizer."""
 
   def score(self, params: Any) -> float:
     num_bytes = self._config.validation.num_bytes
@@ -77,3 +96,7 @@ class TextJob:
     if config.sample_bytes:
       lower = f"give --sample-bytes {limit.tokens - 1}"
       limit.check(config.sample_bytes + 1, "the sample at the end", lower)
+
+
+Config = DataConfig
+Job = TextJob

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.models import Batch
 from jaxmem.modules.layers import named, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, entry
 from jaxmem.modules.stack import Stack
@@ -121,6 +122,19 @@ class LM(nn.Module):
     )
     return context.by_token(nats, x, targets), state
 
+  def objective(
+    self, batch: Batch, memory: State, deterministic: bool = True
+  ) -> tuple[Float[Array, "B T"], State]:
+    """Nats of the targets of a batch: `losses` as the trainer asks for it."""
+    given = batch["tokens"], batch["targets"], memory, batch["reset"]
+    return self.losses(*given, deterministic)
+
+  def example(self, batch_size: int, length: int) -> Batch:
+    """A batch of zeros."""
+    tokens = jnp.zeros((batch_size, length), jnp.int32)
+    reset, weights = tokens.astype(bool), tokens.astype(jnp.float32)
+    return {"tokens": tokens, "targets": tokens, "reset": reset, "weights": weights}
+
   def features(
     self,
     tokens: Tokens,
@@ -148,3 +162,7 @@ class LM(nn.Module):
 def num_params(params: State) -> int:
   """How many numbers a tree of parameters holds."""
   return sum(a.size for a in jax.tree.leaves(params))
+
+
+Config = LMConfig
+Model = LM

@@ -157,9 +157,14 @@ def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
   return jax.tree.map(one, names, shapes, is_leaf=is_names)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Of arrays [B, T]: rows over data and fsdp, time over seq."""
-  return NamedSharding(mesh, partition(("batch", "time")))
+def batch_names(ndim: int) -> tuple[str, ...]:
+  """The logical names of an array of a batch: rows first, then time if it has one."""
+  return ("batch", "time")[:ndim]
+
+
+def batch_sharding(mesh: Mesh, ndim: int = 2) -> NamedSharding:
+  """Of arrays [B, T, ...] or [B]: rows over data and fsdp, time over seq."""
+  return NamedSharding(mesh, partition(batch_names(ndim)))
 
 
 def by_hand(mesh: Mesh | AbstractMesh, rows: int) -> PartitionSpec:
