@@ -178,7 +178,7 @@ class Run:
       self.validation.keep(step, lambda into: self.save(into, step, state))
     measure = self.job.measure
     self.log.scalars(step, {f"heldout_{key_of(measure)}": float(score)})
-    known = "the best so far" if better else f"best {float(best.score):.3f}"
+    known = "the best so far" if better else f"best {float(best.bits_per_byte):.3f}"
     say(f"step {step:>6}  held out {score:.3f} {measure}, {known}")
     return state
 

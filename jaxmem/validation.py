@@ -16,12 +16,13 @@ class Best(NamedTuple):
   """The best held-out score so far; part of the state, so a resumed run knows it.
 
   Attributes:
-    score: float32, see `jobs.Job.score`; 0 before the first.
+    bits_per_byte: float32, see `jobs.Job.score`, whatever its measure: checkpoints keep
+      the name. 0 before the first.
     step: int32, where it was; 0 before the first.
     waited: int32, scores since then that were not better.
   """
 
-  score: jax.Array
+  bits_per_byte: jax.Array
   step: jax.Array
   waited: jax.Array
 
@@ -58,9 +59,9 @@ class Validation:
 
   def compare(self, score: np.float32, step: int, best: Best) -> tuple[Best, bool]:
     """The best after this score, and whether it is this one."""
-    if int(best.step) and not score < float(best.score):
+    if int(best.step) and not score < float(best.bits_per_byte):
       waited = np.int32(int(best.waited) + 1)
-      return Best(np.float32(best.score), np.int32(best.step), waited), False
+      return Best(np.float32(best.bits_per_byte), np.int32(best.step), waited), False
     return Best(score, np.int32(step), np.int32(0)), True
 
   def keep(self, step: int, save) -> None:
