@@ -29,7 +29,6 @@ class Reading(Protocol):
     tokenizer: see `jaxmem.data.tokenizers`.
     segment_length: tokens, or steps, of a row.
     batch_size: rows of a step, over all processes.
-    data_dir: where prepared data is kept.
   """
 
   source: str
@@ -37,7 +36,6 @@ class Reading(Protocol):
   tokenizer: str
   segment_length: int
   batch_size: int
-  data_dir: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The file name is the registry: what a package holds is what its files define."""
 
+import ast
 import difflib
 import functools
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Any
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
@@ -13,6 +15,27 @@ def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
   if close:
     return f"did you mean {close[0]!r}?"
   return f"known: {', '.join(sorted(known))}"
+
+
+def options(text: str) -> tuple[str, dict[str, Any]]:
+  """A name and its options, from `name:option=value:...`.
+
+  A value is a literal of Python's, else a word.
+
+  Raises:
+    ValueError: if a part has no equals sign.
+  """
+  name, *pairs = text.strip().split(":")
+  given = {}
+  for pair in pairs:
+    key, equals, value = pair.partition("=")
+    if not equals:
+      raise ValueError(f"{pair!r} in {text!r} is not of the form option=value")
+    try:
+      given[key] = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+      given[key] = value  # a word, such as form=recurrent
+  return name, given
 
 
 @functools.cache

@@ -37,7 +37,8 @@ class Lanes:
                                document_length-th after it, and on the first token of a
                                lane's share: what came before is no context
       weights  float32 [b, T]  1; 0 on the last token of a lane's share, whose target is
-                               no continuation of it
+                               no continuation of it, and where the stream does not
+                               count the target
       rows     int64   [b]     step * batch_size + lane, lane counted over all processes
 
   The ids in `rows` of an epoch are a range without gaps or repeats, so a ledger can
@@ -112,10 +113,10 @@ class Lanes:
     lanes = self._lanes()
     share = self.steps_per_epoch * self.segment_length
     begin = lanes * share + within * self.segment_length
-    tokens, first = self._read(epoch, begin)
+    tokens, first, counted = self._read(epoch, begin)
 
     reset = first[:, :-1]
-    weights = np.ones(reset.shape, np.float32)
+    weights = counted[:, 1:].astype(np.float32)
     if within == 0:
       reset[:, 0] = True
     if within == self.steps_per_epoch - 1:
@@ -153,18 +154,20 @@ class Lanes:
 
   def _read(
     self, epoch: int, begin: Int64[np.ndarray, " b"]
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """T + 1 tokens of the epoch from each `begin`, and which open a document."""
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """T + 1 tokens of the epoch from each `begin`; which open a document, and count."""
     order = self._order(epoch)
     positions = begin[:, None] + np.arange(self.segment_length + 1)
     # One past the last lane there may be nothing; that target has weight 0.
     positions = np.minimum(positions, order.end - 1)
     place = np.searchsorted(order.begins, positions, side="right") - 1
     offset = positions - order.begins[place]
-    tokens = self.stream.tokens[self.stream.starts[order.documents[place]] + offset]
+    at = self.stream.starts[order.documents[place]] + offset
+    tokens, counted = self.stream.tokens[at], self.stream.counted
     if self.document_length:
       offset = offset % self.document_length
-    return tokens.astype(np.int32), offset == 0
+    counts = np.ones(at.shape, bool) if counted is None else counted[at]
+    return tokens.astype(np.int32), offset == 0, counts
 
   def _make_order(self, epoch: int) -> Order:
     if self.stream.shares:

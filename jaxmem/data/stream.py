@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Int64, UInt
+from jaxtyping import Bool, Int64, UInt
 
 from jaxmem.data.corpora import Corpus, Document
 from jaxmem.data.errors import DataError, NotUTF8
@@ -33,6 +33,7 @@ class TokenStream:
     fingerprint: SHA-256 over corpus, split and tokenizer.
     tokenizer: the tokenizer's fingerprint alone, to tell what another one is due to.
     shares: the components of a mixture in the order of the documents; else empty.
+    counted: which tokens are to be predicted; None is all of them.
   """
 
   tokens: UInt[np.ndarray, " N"]
@@ -42,6 +43,7 @@ class TokenStream:
   fingerprint: str
   tokenizer: str = ""
   shares: tuple[Share, ...] = ()
+  counted: Bool[np.ndarray, " N"] | None = None
 
   @property
   def num_documents(self) -> int:

@@ -8,7 +8,6 @@ An example belongs to the split that its own tokens say (a checksum of them), wh
 seed or number drew it; so no example of one split is one of another.
 """
 
-import ast
 import dataclasses
 import functools
 import hashlib
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem import registry
 from jaxmem.errors import UserError
 from jaxmem.evals import tasks
 from jaxmem.evals.tasks import Examples
@@ -78,23 +78,18 @@ def parse(text: str) -> Task:
   Raises:
     UserError: if there is no such task, size or option; names the nearest.
   """
-  name, *pairs = text.split(":")
+  try:
+    name, given = registry.options(text)
+  except ValueError as error:
+    raise UserError(f"task: {error}") from error
   if name not in tasks.names():
     raise UserError(f"no task {name!r}: {nearest(name, tasks.names())}")
   module = tasks.get(name)
-  known = ["size", *list(inspect.signature(module.draw).parameters)[2:]]
-  given = {}
-  for pair in pairs:
-    key, equals, value = pair.partition("=")
-    if not equals:
-      raise UserError(f"{pair!r} in the task {text!r} is not of the form option=value")
-    if key not in known or key == "length":
-      own = [k for k in known if k != "length"]
+  own = ["size", *list(inspect.signature(module.draw).parameters)[2:]]
+  own.remove("length")
+  for key in given:
+    if key not in own:
       raise UserError(f"task {name!r} has no option {key!r}: {nearest(key, own)}")
-    try:
-      given[key] = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-      given[key] = value  # a word, such as size=paper
   if given.get("size", "cpu") not in module.SIZES:
     raise UserError(f"task {name!r} has the sizes {', '.join(module.SIZES)}")
   return Task(name, tuple(sorted(given.items())))

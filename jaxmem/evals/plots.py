@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmem.evals.bits_per_byte import Buckets
+from jaxmem.evals.turns import Turns
 from jaxmem.logs import key_of
 
 _COLOURS = {"re-read": "#1f5fa8", "reset": "#c8741a", "carried": "#333333"}
@@ -104,6 +105,27 @@ def by_position(
     axes.legend(frameon=False)
 
   return _figure(path, title, "position in the document", "bits per byte", draw)
+
+
+def turns(found: Turns, path: Path, title: str) -> Path:
+  """Exact answers by turn, for each way of reading.
+
+  Args:
+    found: see `evals.turns`.
+    path: of the PNG.
+    title: above the picture.
+  """
+
+  def draw(axes):
+    for way, by_turn in found.items():
+      exact = [turn.exact / turn.answers for turn in by_turn.values()]
+      axes.plot(
+        list(by_turn), exact, marker="o", ms=3.5, lw=1.4, color=_COLOURS[way], label=way
+      )
+    axes.set_ylim(-0.03, 1.03)
+    axes.legend(frameon=False)
+
+  return _figure(path, title, "turn", "exact answers", draw)
 
 
 def _short(count: int) -> str:

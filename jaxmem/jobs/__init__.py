@@ -11,6 +11,7 @@ be asked for predictions has a `Predictor` too.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -151,6 +152,40 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
     )
   vocab_size = model.vocab_size or -(-tokens // 64) * 64
   return dataclasses.replace(model, vocab_size=vocab_size)
+
+
+def with_tokenizer(model: Any, name: str) -> Any:
+  """The model's config with the vocabulary of a tokenizer; see `with_vocab`.
+
+  Raises:
+    ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
+  """
+  from jaxmem.data import tokenizers
+
+  try:
+    tokens = tokenizers.get(name).vocab_size
+  except ValueError as error:
+    raise ConfigError(f"data.tokenizer: {error}") from error
+  return with_vocab(model, tokens, f"tokenizer {name!r}")
+
+
+def write_report(job: Application, params: Any, workdir: Path, split: str) -> None:
+  """The end of a run of an application: `report.json`, `report.md` and pictures."""
+  findings = job.evaluate(params, split)
+  write(findings, workdir, "report")
+  from jaxmem.evals import plots
+
+  plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", measure=job.measure)
+
+
+def write(findings: Findings, directory: Path, name: str) -> None:
+  """Prints findings, and writes NAME.json, NAME.md and the pictures to a directory."""
+  print("\n".join(findings.lines), flush=True)
+  (directory / f"{name}.md").write_text("\n".join(findings.lines) + "\n")
+  numbers = json.dumps(findings.numbers, indent=2)
+  (directory / f"{name}.json").write_text(numbers + "\n")
+  for file, draw in findings.pictures.items():
+    draw(directory / file)
 
 
 def make(config: Config, model: Any) -> Job:

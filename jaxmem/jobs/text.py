@@ -10,7 +10,7 @@ from jaxmem import capacity, data, report
 from jaxmem import config as configs
 from jaxmem.config import ConfigError, DataConfig
 from jaxmem.evals.heldout import HeldOut
-from jaxmem.jobs import with_vocab
+from jaxmem.jobs import with_tokenizer
 from jaxmem.models.lm import LMConfig
 
 
@@ -20,11 +20,7 @@ def fit(model: LMConfig, config: DataConfig) -> LMConfig:
   Raises:
     ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
   """
-  try:
-    tokens = data.tokenizers.get(config.tokenizer).vocab_size
-  except ValueError as error:
-    raise ConfigError(f"data.tokenizer: {error}") from error
-  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+  return with_tokenizer(model, config.tokenizer)
 
 
 class TextJob:

@@ -6,7 +6,6 @@ parse("rglru,window:window_size=1024") == pattern
 A memory beside another, `window:window_size=64+gated_delta`, is an option of the first.
 """
 
-import ast
 import dataclasses
 import re
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxmem import modules
+from jaxmem import modules, registry
 from jaxmem.errors import UserError
 from jaxmem.modules.beside import Beside
 from jaxmem.modules.learned_start import LearnedStart
@@ -105,17 +104,12 @@ def split(text: str) -> list[str]:
 
 def _parse_entry(text: str) -> Entry:
   own, *more = re.split(r"\+(?=\s*[a-z_])", text, maxsplit=1)  # not that of 1e+5
-  name, *pairs = own.strip().split(":")
-  given = {"beside": more[0].strip()} if more else {}
-  for pair in pairs:
-    key, equals, value = pair.partition("=")
-    if not equals:
-      raise PatternError(f"{pair!r} in {text!r} is not of the form option=value")
-    try:
-      given[key] = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-      given[key] = value  # a word, such as form=recurrent
-  return entry(name, **given)
+  try:
+    name, given = registry.options(own)
+  except ValueError as error:
+    raise PatternError(str(error)) from error
+  beside = {"beside": more[0].strip()} if more else {}
+  return entry(name, **beside | given)
 
 
 def show(pattern: Pattern) -> str:

@@ -1,0 +1,33 @@
+"""Dialogue: is what was said turns ago still known?
+
+    jaxmem train configs/dialogue.py
+    jaxmem eval --workdir runs/dialogue --split heldout
+    jaxmem train configs/dialogue.py --data.source FILE.jsonl
+
+Generated dialogues of two speakers: up to four things are told, each is asked for
+later, among other talk (`evals.recall_dialogue`); or any JSONL file of chat form
+(`data.chat`), read as bytes.
+"""
+
+from jaxmem.config import Config, OptimConfig
+from jaxmem.jobs.dialogue import DialogueConfig
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=LMConfig(
+    vocab_size=0,
+    d_model=64,
+    d_ff=128,
+    pattern=(entry("gated_delta"), entry("window", window_size=32)),
+    num_groups=1,
+    dtype="auto",
+  ),
+  data=DialogueConfig(source="recall:facts=4:count=16384"),
+  optim=OptimConfig(learning_rate=3e-3, warmup_steps=50),
+  steps=2000,
+  log_every=50,
+  save_every=500,
+  eval_bytes=8192,
+  sample_bytes=0,
+)

@@ -1,0 +1,97 @@
+"""Two speakers: one tells what things are called, and asks later, among other talk.
+
+    user: my cat is called Momo.
+    assistant: ok.
+    user: it rained all night.
+    assistant: ok.
+    user: what is my cat called?
+    assistant: Momo
+
+Every answer stands in an earlier turn and nowhere else, so a model that forgets between
+turns can but guess one of `NAMES`.
+"""
+
+import zlib
+
+import numpy as np
+
+from jaxmem.data.chat import ASSISTANT, Dialogue, Message
+
+THINGS = (
+  "cat", "dog", "boat", "car", "house", "sister", "horse", "band", "school", "street",
+  "parrot", "robot",
+)  # fmt: skip
+NAMES = (
+  "Momo", "Luna", "Felix", "Nora", "Otto", "Ida", "Bruno", "Pia", "Sam", "Vera", "Kai",
+  "Tess", "Hugo", "Zoe", "Rolf", "Ella",
+)  # fmt: skip
+TALK = (
+  "it rained all night.", "i had soup for lunch.", "the train was late again.",
+  "i slept badly.", "work was long today.", "the garden is green.",
+  "i read a good book.", "my neighbour sings at night.",
+)  # fmt: skip
+# One dialogue in so many is of the test split.
+TEST_SHARE = 4
+SPLITS = ("train", "heldout")
+
+
+def draw(rng: np.random.Generator, facts: int = 4) -> Dialogue:
+  """A dialogue with at most `facts` facts and as many questions.
+
+  Each thing is told once and asked once, somewhere behind; a fifth of the turns are
+  talk. Few facts and many come alike often, so that a model can begin with the easy.
+
+  Args:
+    rng: what to draw with.
+    facts: things that are told at most, 1 to the number of `THINGS`.
+  """
+  count = int(rng.integers(1, facts + 1))
+  things = rng.choice(len(THINGS), count, replace=False)
+  names = rng.integers(0, len(NAMES), count)
+  # each fact before its question, else in any order
+  order = rng.permutation(np.repeat(np.arange(count), 2))
+  told: set[int] = set()
+  messages: list[Message] = []
+  for i in order.tolist():
+    if rng.random() < 0.2:
+      messages += _exchange(TALK[rng.integers(len(TALK))], "ok.", False)
+    thing, name = THINGS[things[i]], NAMES[names[i]]
+    if i in told:
+      messages += _exchange(f"what is my {thing} called?", name, True)
+    else:
+      messages += _exchange(f"my {thing} is called {name}.", "ok.", False)
+      told.add(i)
+  return tuple(messages)
+
+
+def dialogues(
+  split: str, seed: int = 0, facts: int = 4, count: int = 4096
+) -> list[Dialogue]:
+  """Different dialogues of a split; train and held out never share one.
+
+  Args:
+    split: one of `SPLITS`.
+    seed: >= 0.
+    facts: see `draw`.
+    count: how many are drawn; those of the other split and repeats are left out.
+
+  Raises:
+    ValueError: if a number is out of range.
+  """
+  if not 1 <= facts <= len(THINGS):
+    raise ValueError(f"facts is {facts}: 1 to {len(THINGS)}")
+  if count < 1:
+    raise ValueError(f"count is {count}: it must be at least 1")
+  rng = np.random.default_rng([seed, facts])
+  drawn = dict.fromkeys(draw(rng, facts) for _ in range(count))
+  return [one for one in drawn if _split_of(one) == split]
+
+
+def _split_of(one: Dialogue) -> str:
+  """The split that the dialogue's own words decide, whichever seed drew it."""
+  said = "\n".join(message.content for message in one)
+  return SPLITS[zlib.crc32(said.encode()) % TEST_SHARE == 0]
+
+
+def _exchange(said: str, answer: str, counts: bool) -> list[Message]:
+  return [Message("user", said, False), Message(ASSISTANT, answer, counts)]

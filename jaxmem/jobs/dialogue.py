@@ -1,0 +1,189 @@
+"""Dialogue: a language model that learns what one of the speakers says.
+
+The memory is carried from segment to segment within a dialogue, so what was said turns
+ago is known only if it is remembered. Held-out dialogues are answered twice, with the
+memory carried and with it emptied before each turn.
+"""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmem import capacity, data, jobs, registry
+from jaxmem import config as configs
+from jaxmem.config import ConfigError
+from jaxmem.data import DataError, chat
+from jaxmem.errors import UserError
+from jaxmem.evals import plots, recall_dialogue, turns
+from jaxmem.generate import Writer
+from jaxmem.jobs import Findings, with_tokenizer
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.sampling import Sampling
+from jaxmem.session import first_session
+
+RECALL = "recall"
+# Tokens that a reply has at most.
+LONGEST = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class DialogueConfig:
+  """Dialogues of two speakers.
+
+  Attributes:
+    source: a JSONL file of chat form, see `data.chat`, or "recall:facts=4", generated
+      dialogues whose answers stand in earlier turns, see `evals.recall_dialogue`.
+    heldout: a file that is held out; empty holds out a tenth of the source's dialogues,
+      and is the rule for generated ones, which share none.
+    tokenizer: see `DataConfig`.
+    segment_length: T, tokens of a row a step; a dialogue may be longer.
+    batch_size: rows of a step; each is a contiguous lane of dialogues.
+  """
+
+  source: str = "recall:facts=4"
+  heldout: str = ""
+  tokenizer: str = "byte"
+  segment_length: int = 128
+  batch_size: int = 32
+
+
+def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
+  """The model's config with the tokenizer's vocabulary.
+
+  Raises:
+    ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
+  """
+  return with_tokenizer(model, config.tokenizer)
+
+
+class DialogueJob:
+  """Dialogues of the config's source; see `jobs.Application`."""
+
+  measure = "bits/byte"
+
+  def __init__(self, config: configs.Config, model: LM):
+    """Reads or draws the dialogues.
+
+    Raises:
+      DataError, ConfigError, CapacityError: before any device work.
+    """
+    c = config.data
+    self._config, self._model = config, model
+    self._tokenizer = data.tokenizers.get(c.tokenizer)
+    self._train, self._heldout = _dialogues(c, config.seed)
+    self._stream = chat.stream(self._train, self._tokenizer)
+    processes = (jax.process_index(), jax.process_count())
+    self.rows = data.Lanes(
+      self._stream, c.batch_size, c.segment_length, config.seed, *processes
+    )
+    counted = int(self._stream.counted.sum())
+    self._bytes_per_token = self._stream.num_bytes / counted
+    self._listener = turns.Listener(model, c.segment_length)
+    if limit := capacity.limit(config.model.pattern):
+      remedy = "take a memory without capacity, or leave the longest out"
+      longest = max(self._stream.starts[1:] - self._stream.starts[:-1])
+      limit.check(int(longest), "the longest dialogue", remedy)
+
+  def introduction(self) -> str:
+    return (
+      f"{len(self._train):,} dialogues to train on, {len(self._heldout):,} held out, "
+      f"from {self._config.data.source!r}"
+    )
+
+  def value(self, loss: float) -> float:
+    return loss / self._bytes_per_token / math.log(2)
+
+  def keep(self, workdir: Path) -> None:
+    """Nothing: the config names the tokenizer."""
+
+  def score(self, params: Any) -> float:
+    """Bits a byte of held-out answers, the memory carried."""
+    found = self._listen(params, self._config.validation.num_bytes)
+    all_turns = turns.total(found["carried"])
+    return all_turns.bits / all_turns.num_bytes
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """Exact answers and bits per byte of held-out dialogues, by turn and way.
+
+    Raises:
+      UserError: for another split.
+    """
+    if split not in ("heldout", "test"):
+      raise UserError(f"no split {split!r} of dialogues: heldout")
+    found = self._listen(params, self._config.eval_bytes)
+    title = f"Held-out dialogues of {self._config.data.source}"
+    draw = lambda path: plots.turns(found, path, title)
+    lines = [title, "", *turns.table(found)]
+    return Findings(turns.numbers(found), lines, {"turns.png": draw})
+
+  def report(self, params: Any, workdir: Path) -> None:
+    jobs.write_report(self, params, workdir, "heldout")
+
+  def _listen(self, params: Any, num_bytes: int) -> turns.Turns:
+    """To the first held-out dialogues with so many bytes of answers, one at least."""
+    sizes = [sum(len(m.content) + 1 for m in d if m.counts) for d in self._heldout]
+    count = int(np.searchsorted(np.cumsum(sizes), num_bytes)) + 1
+    return self._listener.listen(params, self._heldout[:count], self._tokenizer)
+
+
+class DialoguePredictor:
+  """Replies: `{"messages": [...]}` to `{"reply": "..."}`; see `jobs.Predictor`."""
+
+  def __init__(self, config: configs.Config, model: LM, params: Any, workdir: Path):
+    self._tokenizer = data.tokenizers.get(config.data.tokenizer)
+    self._model, self._params = model, params
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError if a record is no dialogue that waits for a reply."""
+    if chat.dialogue(record)[-1].role == chat.ASSISTANT:
+      raise UserError("the last message is the assistant's: nothing is to be answered")
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    texts = [chat.text(chat.dialogue(record)) for record in records]
+    session = first_session(self._model, len(texts))
+    writer = Writer(self._model, self._params, self._tokenizer, session)
+    writer.read(texts, seed=0)
+    replies = [b""] * len(texts)
+    for piece in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
+      replies = [a + b for a, b in zip(replies, piece.text, strict=True)]
+    return [{"reply": reply.decode(errors="replace")} for reply in replies]
+
+
+def _dialogues(config: DialogueConfig, seed: int) -> tuple[list, list]:
+  """To train on, and held out."""
+  name, given = registry.options(config.source)
+  if name == RECALL:
+    if config.heldout:
+      raise ConfigError(f"data.heldout {config.heldout!r}: generated dialogues have it")
+    return tuple(_drawn(split, seed, given) for split in recall_dialogue.SPLITS)
+  every = chat.read(Path(config.source))
+  if config.heldout:
+    return every, chat.read(Path(config.heldout))
+  if len(every) < 2:
+    raise DataError(f"{config.source} has one dialogue: give data.heldout, or more")
+  cut = max(len(every) // 10, 1)
+  return every[:-cut], every[-cut:]
+
+
+def _drawn(split: str, seed: int, given: dict[str, Any]) -> list:
+  known = [*inspect.signature(recall_dialogue.dialogues).parameters][2:]
+  for key in given:
+    if key not in known:
+      raise ConfigError(
+        f"{RECALL} has no option {key!r}: {registry.nearest(key, known)}"
+      )
+  try:
+    return recall_dialogue.dialogues(split, seed, **given)
+  except (ValueError, TypeError) as error:
+    raise ConfigError(f"data.source {RECALL}: {error}") from error
+
+
+Config = DialogueConfig
+Job = DialogueJob
+Predictor = DialoguePredictor

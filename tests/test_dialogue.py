@@ -1,0 +1,199 @@
+"""Dialogues: who counts, what a turn is, and that a forgotten turn costs its answer."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import runs
+
+from jaxmem import data, jobs
+from jaxmem.config import Config, OptimConfig
+from jaxmem.data import chat
+from jaxmem.data.tokenizers import ByteTokenizer
+from jaxmem.errors import UserError
+from jaxmem.evals import recall_dialogue, turns
+from jaxmem.jobs.dialogue import DialogueConfig, DialoguePredictor
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.modules.pattern import entry
+from jaxmem.program import resolve
+
+BYTES = ByteTokenizer()
+RECORD = {
+  "messages": [
+    {"role": "user", "content": "hi"},
+    {"role": "assistant", "content": "ok", "weight": 0},
+    {"role": "user", "content": "who?"},
+    {"role": "assistant", "content": "Momo"},
+  ]
+}
+CONFIG = Config(
+  model=LMConfig(0, 16, 32, (entry("gru"),)),
+  data=DialogueConfig(
+    source="recall:facts=2:count=64", segment_length=16, batch_size=8
+  ),
+  optim=OptimConfig(warmup_steps=1),
+  steps=2,
+  eval_bytes=64,
+)
+
+
+def test_only_what_the_assistant_has_to_say_counts():
+  stream = chat.stream([chat.dialogue(RECORD)] * 2, BYTES)
+  assert BYTES.decode(stream.tokens[stream.counted]) == b"Momo\nMomo\n"
+  whole = b"user: hi\nassistant: ok\nuser: who?\nassistant: Momo\n"
+  assert BYTES.decode(stream.tokens[: stream.starts[1]]) == whole
+  assert stream.num_bytes == 10 and stream.starts.tolist() == [0, 51, 102]
+
+
+def test_a_batch_weighs_the_targets_that_count():
+  stream = chat.stream([chat.dialogue(RECORD)] * 8, BYTES)
+  lanes = data.Lanes(stream, batch_size=2, segment_length=51, seed=0)
+  batch = lanes[0]
+  said = batch["targets"][batch["weights"] > 0]
+  assert BYTES.decode(said) == b"Momo\n" * 2
+  assert batch["reset"].sum() == 2 and batch["weights"].sum() == 10
+
+
+@pytest.mark.parametrize(
+  "record, says",
+  [
+    ({}, "no list"),
+    ({"messages": []}, "no list"),
+    ({"messages": [{"role": "user"}]}, "message 0 has no texts"),
+    ({"messages": [{"role": "user", "content": ""}]}, "empty"),
+    ({"messages": [{"role": "user", "content": "a\nb"}]}, "line break"),
+    ({"messages": [{"role": "user", "content": "a", "weight": 2}]}, "weight 2"),
+  ],
+)
+def test_what_is_no_dialogue_is_said_with_its_line(record, says, tmp_path):
+  path = tmp_path / "chat.jsonl"
+  path.write_text(json.dumps(RECORD) + "\n" + json.dumps(record) + "\n")
+  with pytest.raises(data.DataError, match=f"line 2 is bad.*{says}"):
+    chat.read(path)
+
+
+def test_bytes_that_are_no_text_are_said_with_their_line(tmp_path):
+  path = tmp_path / "chat.jsonl"
+  path.write_bytes(b'{"messages": "\xff"}\n')
+  with pytest.raises(data.DataError, match="line 1 is bad: not UTF-8 at its byte 14"):
+    chat.read(path)
+
+
+def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
+  path = tmp_path / "chat.jsonl"
+  path.write_text(json.dumps({"messages": RECORD["messages"][:2]}) + "\n")
+  with pytest.raises(data.DataError, match="no message of the assistant"):
+    chat.read(path)
+  with pytest.raises(data.DataError, match="cannot read"):
+    chat.read(tmp_path / "none.jsonl")
+
+
+def test_every_question_is_answered_by_an_earlier_turn():
+  for one in recall_dialogue.dialogues("train", facts=4, count=200):
+    for i, message in enumerate(one):
+      if message.counts:
+        thing = one[i - 1].content.removeprefix("what is my ").split()[0]
+        told = [m.content for m in one[: i - 1] if f"my {thing} is called" in m.content]
+        assert told == [f"my {thing} is called {message.content}."]
+
+
+def test_train_and_held_out_share_no_dialogue_whatever_the_seed():
+  drawn = [
+    recall_dialogue.dialogues(split, seed, facts=1, count=500)
+    for split in recall_dialogue.SPLITS
+    for seed in (0, 1)
+  ]
+  train, heldout = set(drawn[0] + drawn[1]), set(drawn[2] + drawn[3])
+  assert train and heldout and not train & heldout
+
+
+class Parrot:
+  """A model that knows the last name it read since the last reset, and no other."""
+
+  def init_state(self, rows):
+    return np.zeros((rows, 257), np.float32)
+
+  def apply(self, params, tokens, state, reset):
+    """Logits for a token seen before, the last one most: enough to tell ways apart."""
+    seen = jax.nn.one_hot(tokens, 257)
+
+    def step(state, now):
+      token, forget = now
+      state = jax.numpy.where(forget[:, None], 0, state) * 0.5 + token
+      return state, state
+
+    swap = lambda a: jax.numpy.swapaxes(a, 0, 1)
+    state, logits = jax.lax.scan(step, state, (swap(seen), swap(reset)))
+    return 50 * swap(logits), state
+
+
+def test_ways_differ_by_what_is_read_between_turns():
+  """The first byte of the answer is the last one before it; its newline is not."""
+  record = {
+    "messages": [
+      {"role": "user", "content": "x"},
+      {"role": "assistant", "content": " "},
+      {"role": "user", "content": "y"},
+      {"role": "assistant", "content": " "},
+    ]
+  }
+  listener = turns.Listener(Parrot(), length=8, rows=2)
+  found = listener.listen({}, [chat.dialogue(record)], BYTES)
+  carried, reset = found["carried"], found["reset"]
+  assert list(carried) == list(reset) == [1, 2]
+  assert carried[1] == reset[1]  # nothing stands before the first turn
+  assert carried[2].bits != reset[2].bits
+  assert carried[1].num_bytes == 2 and turns.total(carried).answers == 2
+
+
+def test_cuts_do_not_change_what_is_found():
+  model = resolve(CONFIG)
+  program = runs.program(CONFIG)
+  params = program.init().params
+  some = recall_dialogue.dialogues("heldout", facts=2, count=40)[:5]
+  found = [
+    turns.Listener(program.model, length, rows=4).listen(params, some, BYTES)
+    for length in (16, 64)
+  ]
+  one, other = (
+    [t for way in f.values() for turn in way.values() for t in turn] for f in found
+  )
+  np.testing.assert_allclose(one, other, rtol=1e-4)
+  assert model.model.vocab_size == 320
+
+
+def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
+  from jaxmem.load import load_run
+  from jaxmem.train import train
+
+  assert train(CONFIG, tmp_path / "run") == 0
+  report = json.loads((tmp_path / "run" / "report.json").read_text())
+  assert set(report) == {"carried", "reset"}
+  assert report["carried"]["by_turn"] and "| turn |" in capsys.readouterr().out
+  assert (tmp_path / "run" / "turns.png").stat().st_size > 1000
+  run = load_run(tmp_path / "run")
+  predict = DialoguePredictor(run.config, run.model, run.params, tmp_path / "run")
+  record = {"messages": RECORD["messages"][:3]}
+  predict.check(record)
+  both = predict([record, record])
+  assert isinstance(both[0]["reply"], str) and len(both) == 2
+  with pytest.raises(UserError, match="nothing is to be answered"):
+    predict.check(RECORD)
+
+
+@pytest.mark.parametrize(
+  "source, heldout, says",
+  [
+    ("recall:fact=2", "", "did you mean 'facts'"),
+    ("recall:facts=0", "", "facts is 0"),
+    ("recall", "x.jsonl", "generated dialogues have it"),
+    ("nowhere.jsonl", "", "cannot read nowhere.jsonl"),
+  ],
+)
+def test_what_cannot_be_read_is_said_before_device_work(source, heldout, says):
+  data_ = dataclasses.replace(CONFIG.data, source=source, heldout=heldout)
+  with pytest.raises(UserError, match=says):
+    config = resolve(dataclasses.replace(CONFIG, data=data_))
+    jobs.make(config, LM(config.model))
