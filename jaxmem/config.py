@@ -25,15 +25,11 @@ class Reading(Protocol):
 
   Attributes:
     source: where it is.
-    heldout: where what is held out is; empty holds out a part of the source.
-    tokenizer: see `jaxmem.data.tokenizers`.
     segment_length: tokens, or steps, of a row.
     batch_size: rows of a step, over all processes.
   """
 
   source: str
-  heldout: str
-  tokenizer: str
   segment_length: int
   batch_size: int
 

@@ -239,7 +239,7 @@ def _first_state(program, checkpoints, rows, resume):
     say(f"checkpoint of step {step} is damaged and was set aside: {why}")
   if restored.data["fingerprint"] != rows.fingerprint:
     other = restored.data["tokenizer"] != rows.tokenizer
-    what = f"tokenizer {program.config.data.tokenizer}" if other else "data"
+    what = "tokenizer" if other else "data"
     raise ConfigError(
       f"the {what} is not what step {restored.step} was trained on (fingerprint "
       f"{rows.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "

@@ -1,4 +1,4 @@
-"""scores text of any length: jaxmem eval --workdir DIR --text FILE|DIR|GLOB|stdlib"""
+"""scores text, or a split: jaxmem eval --workdir DIR --text FILE | --split test"""
 
 import contextlib
 import dataclasses
@@ -31,6 +31,8 @@ class Options:
     workdir: of the run.
     checkpoint: the last one, or the best on held-out text.
     text: a file, a directory, a glob, or stdlib; files are documents.
+    split: instead of text, for what is no language model of text: the run's own metric
+      on train, heldout or test, with tables and pictures beside `out`, or in `workdir`.
     carry: on carries the memory through each document; off empties it at every segment;
       reread too, after reading the segment before; all does all three, of every token.
     segment: tokens after which off and reread forget; 0 is the run's segment length.
@@ -49,6 +51,7 @@ class Options:
   workdir: str = ""
   checkpoint: Literal["last", "best"] = "last"
   text: str = ""
+  split: str = ""
   carry: Literal["on", "off", "reread", "all"] = "on"
   segment: int = 0
   rows: int = 1
@@ -66,6 +69,8 @@ def main(argv: list[str]) -> int:
   import tyro
 
   given = tyro.cli(Options, args=argv, prog="jaxmem eval")
+  if given.split:
+    return _split(given)
   documents = _check(given)
   from jaxmem.load import load_config, load_model
 
@@ -106,6 +111,23 @@ def main(argv: list[str]) -> int:
     Path(given.out).write_text(json.dumps(found, indent=2) + "\n")
     title = f"{Path(given.text).name}, step {loaded.step}"
     long_text.draw(found, Path(given.out).with_suffix(".png"), title)
+  return 0
+
+
+def _split(given: Options) -> int:
+  """The metric of the run's own field."""
+  if not given.workdir:
+    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
+  if given.text:
+    raise UserError(f"--split {given.split} and --text {given.text}: give one of them")
+  from jaxmem import jobs
+  from jaxmem.jobs import asking
+
+  out = Path(given.out) if given.out else Path(given.workdir, f"{given.split}.json")
+  if not out.absolute().parent.is_dir():
+    raise UserError(f"--out {out}: its directory does not exist")
+  found = asking.evaluate(Path(given.workdir), given.checkpoint, given.split)
+  jobs.write(found, out.parent, out.stem)
   return 0
 
 

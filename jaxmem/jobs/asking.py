@@ -1,0 +1,84 @@
+"""A run that has ended is asked: how good it is on a split, and for answers."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from jaxmem import jobs, models
+from jaxmem.errors import UserError
+from jaxmem.jobs import Application, Findings, Predictor
+from jaxmem.load import Which, load_run, run_config
+
+
+def evaluate(workdir: Path, which: Which, split: str) -> Findings:
+  """The metric of a run's field on a split of its data.
+
+  Raises:
+    UserError: if it has none, or no such split; before any device work.
+  """
+  config = run_config(workdir, which)
+  job = jobs.make(config, models.make(config.model))
+  if not isinstance(job, Application):
+    raise UserError(
+      f"the run in {workdir} learned {config.data.source!r}, which has no splits to be "
+      "asked: score text with --text FILE"
+    )
+  return job.evaluate(load_run(workdir, which).params, split)
+
+
+def predictor(workdir: Path, which: Which) -> Predictor:
+  """What answers records as a run has learned to.
+
+  Raises:
+    UserError: if its kind of run answers none.
+  """
+  config = run_config(workdir, which)
+  kind = jobs.kind(config.data)
+  make = getattr(jobs.get(kind), "Predictor", None)
+  if make is None:
+    raise UserError(
+      f"the run in {workdir} is a {kind} run, which answers no records: write text "
+      "with `jaxmem generate`"
+    )
+  run = load_run(workdir, which)
+  return make(run.config, run.model, run.params, workdir)
+
+
+def answers(
+  lines: Iterable[bytes], predict: Predictor, rows: int
+) -> Iterator[dict[str, Any]]:
+  """An answer to each line of JSONL, in order; blank lines have none.
+
+  Args:
+    lines: of the input.
+    predict: what answers.
+    rows: lines that are answered at once.
+
+  Yields:
+    The answer, or {"line": number from 1, "error": why} to a line that is bad.
+  """
+  numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
+  while some := list(islice(numbered, rows)):
+    read = [_record(line, predict) for _, line in some]
+    good = [record for record, why in read if not why]
+    found = iter(predict(good) if good else ())
+    for (number, _), (_, why) in zip(some, read, strict=True):
+      yield {"line": number, "error": why} if why else next(found)
+
+
+def _record(line: bytes, predict: Predictor) -> tuple[dict[str, Any], str]:
+  """The record of a line, and why it cannot be answered, else nothing."""
+  try:
+    record = json.loads(line.decode("utf-8-sig"))
+    if not isinstance(record, dict):
+      raise ValueError("it is no JSON object")
+    predict.check(record)
+  except UnicodeDecodeError as error:
+    return {}, f"it is not UTF-8 at its byte {error.start}"
+  except RecursionError:
+    return {}, "it is nested too deeply"
+  except ValueError as error:  # JSON's own errors and UserError are such
+    return {}, str(error)
+  return record, ""
