@@ -239,7 +239,8 @@ def _first_state(program, checkpoints, rows, resume):
     say(f"checkpoint of step {step} is damaged and was set aside: {why}")
   if restored.data["fingerprint"] != rows.fingerprint:
     other = restored.data["tokenizer"] != rows.tokenizer
-    what = "tokenizer" if other else "data"
+    named = getattr(program.config.data, "tokenizer", "")
+    what = f"tokenizer {named}" if other else "data"
     raise ConfigError(
       f"the {what} is not what step {restored.step} was trained on (fingerprint "
       f"{rows.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "

@@ -128,6 +128,29 @@ def turns(found: Turns, path: Path, title: str) -> Path:
   return _figure(path, title, "turn", "exact answers", draw)
 
 
+def forecast(
+  history: np.ndarray, future: np.ndarray, guess: np.ndarray, path: Path, title: str
+) -> Path:
+  """A series, what came after it, and what was forecast.
+
+  Args:
+    history: [T].
+    future: [H].
+    guess: [H].
+    path: of the PNG.
+    title: above the picture.
+  """
+
+  def draw(axes):
+    after = len(history) + np.arange(len(future))
+    axes.plot(history, color="#999999", lw=1.0)
+    axes.plot(after, future, color="#333333", lw=1.0, label="what came")
+    axes.plot(after, guess, color="#1f5fa8", lw=1.4, label="forecast")
+    axes.legend(frameon=False)
+
+  return _figure(path, title, "step", "standardised value", draw)
+
+
 def _short(count: int) -> str:
   """A number of tokens in few letters: 96, 16k, 2M."""
   for unit, letter in ((1 << 20, "M"), (1 << 10, "k")):

@@ -143,6 +143,8 @@ def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
   """
 
   def one(axes, array):
+    if isinstance(array, tuple):  # (), the memory of a model that carries none
+      return array
     spec = partition(axes)
     for size, axis, name in zip(array.shape, spec, axes, strict=False):
       parts = axis if isinstance(axis, tuple) else (axis,)

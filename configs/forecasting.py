@@ -1,0 +1,35 @@
+"""Forecasting: the next days of seven series of a power transformer.
+
+    jaxmem train configs/forecasting.py --data.source ETTh1.csv.gz
+    jaxmem train configs/forecasting.py --data.source ETTh1.csv.gz \
+      --model.backbone dlinear --workdir runs/dlinear
+    jaxmem eval --workdir runs/forecasting --split test
+    jaxmem predict --workdir runs/forecasting --input FILE.jsonl
+
+ETTh1 is at https://github.com/zhouhaoyi/ETDataset (ETT-small, CC BY-ND 4.0): hourly, 12
+months to train on, 4 held out, 4 to test. Any CSV file with a header will do, with
+--data.rows for its parts.
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.series import SeriesConfig
+from jaxmem.models.forecaster import ForecasterConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=ForecasterConfig(
+    horizon=720,
+    patch=24,
+    d_model=32,
+    pattern=(entry("gru"),),
+    num_groups=1,
+    dropout=0.2,
+    dtype="auto",
+  ),
+  data=SeriesConfig(),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=50),
+  validation=ValidationConfig(every=100, patience=5),
+  steps=1500,
+  log_every=50,
+  save_every=100,
+)

@@ -1,0 +1,192 @@
+"""Series: cells that are no numbers, parts that do not mix, errors over all windows."""
+
+import dataclasses
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from jaxmem import cli, jobs
+from jaxmem.config import Config, OptimConfig, ValidationConfig, from_json, to_json
+from jaxmem.data import DataError, series
+from jaxmem.data.windows import Windows
+from jaxmem.errors import UserError
+from jaxmem.jobs.series import SeriesConfig, SeriesPredictor, interval
+from jaxmem.load import load_run
+from jaxmem.models.forecaster import Forecaster, ForecasterConfig
+from jaxmem.modules.pattern import entry
+from jaxmem.program import resolve
+from jaxmem.train import train
+
+T, H = 8, 4
+RNG = np.random.default_rng(0)
+TABLE = np.stack([np.sin(np.arange(120) / 3), RNG.normal(size=120)], 1) * [3, 9] + 40
+
+
+def written(path, values=TABLE, header="date,a,b"):
+  rows = [f"day {i}," + ",".join(map(str, row)) for i, row in enumerate(values)]
+  path.write_text("\n".join([header, *rows]) + "\n")
+  return path
+
+
+def config(path, **changes):
+  data = SeriesConfig(
+    source=str(path), rows="60,30,30", segment_length=T, batch_size=8, season=3
+  )
+  model = ForecasterConfig(horizon=H, patch=4, d_model=8, pattern=(entry("gru"),))
+  return Config(
+    model=dataclasses.replace(model, **changes.pop("model", {})),
+    data=dataclasses.replace(data, **changes.pop("data", {})),
+    optim=OptimConfig(warmup_steps=1),
+    validation=ValidationConfig(every=2),
+    steps=4,
+    save_every=2,
+  )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  place = tmp_path_factory.mktemp("series")
+  path = written(place / "table.csv")
+  assert train(config(path), place / "run") == 0
+  return place / "run"
+
+
+def test_a_table_is_read_plain_or_gzipped(tmp_path):
+  path = written(tmp_path / "t.csv")
+  packed = tmp_path / "t.csv.gz"
+  packed.write_bytes(gzip.compress(path.read_bytes()))
+  for found in (series.read(path), series.read(packed)):
+    np.testing.assert_allclose(found.values, TABLE)
+    assert found.names == ("a", "b")
+  assert series.read(path, "b").names == ("b",)
+
+
+@pytest.mark.parametrize(
+  "text, says",
+  [
+    ("date,a\n1 May,nan\n", "row 2, column 'a' is 'nan': a finite number"),
+    ("date,a\n1 May,\n", "row 2, column 'a' is ''"),
+    ("date,a\n1 May,2,3\n", "row 2 has 3 cells of 2"),
+    ("date,a\n", "no rows"),
+    ("", "is empty"),
+  ],
+)
+def test_a_cell_that_is_no_number_is_said_with_its_place(text, says, tmp_path):
+  (tmp_path / "t.csv").write_text(text)
+  with pytest.raises(DataError, match=says):
+    series.read(tmp_path / "t.csv")
+
+
+def test_what_is_no_table_is_refused(tmp_path):
+  (tmp_path / "t.csv").write_bytes(b"a,b\n\xff,1\n")
+  with pytest.raises(DataError, match="no CSV file in UTF-8"):
+    series.read(tmp_path / "t.csv")
+  with pytest.raises(DataError, match="no file .*ETDataset"):
+    series.read(tmp_path / "none.csv")
+  with pytest.raises(DataError, match="no column 'c', only date, a, b"):
+    series.read(written(tmp_path / "u.csv"), "c")
+
+
+def test_an_epoch_reads_every_window_once():
+  windows = Windows(TABLE, (T, H), batch_size=7, seed=0)
+  assert windows.count == 120 - T - H + 1
+  steps = windows.count  # of 7 rows: seven epochs, whose borders lie inside steps
+  starts = [one for step in range(steps) for one in windows[step]["history"][:, 0, 1]]
+  known = sorted(TABLE[: windows.count, 1].astype(np.float32).tolist() * 7)
+  assert sorted(float(s) for s in starts) == known
+  batch = windows[3]
+  np.testing.assert_array_equal(batch["history"], windows[3]["history"])
+  parts = [Windows(TABLE, (T, H), 8, 0, i, 2)[5]["rows"] for i in range(2)]
+  whole = Windows(TABLE, (T, H), 8, 0)[5]["rows"]
+  np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_the_errors_are_those_of_every_window_counted_by_hand(run):
+  """The last windows fill no batch, and count as any other."""
+  report = json.loads((run / "report.json").read_text())
+  values = (TABLE - TABLE[:60].mean(0)) / TABLE[:60].std(0)
+  starts = range(90, 120 - H + 1)
+  assert report["windows"] == len(starts)
+  naive = [values[s : s + H] - values[s - 1] for s in starts]
+  season = [values[s : s + H] - values[s - 3 + np.arange(H) % 3] for s in starts]
+  for name, miss in (("naive", naive), ("seasonal naive", season)):
+    found = report["errors"][name][str(H)]
+    assert found["mse"] == pytest.approx(np.mean(np.square(miss)), rel=1e-5)
+    assert found["mae"] == pytest.approx(np.mean(np.abs(miss)), rel=1e-5)
+
+
+def test_the_held_out_score_is_the_loss_over_all_its_windows(run):
+  loaded = load_run(run)
+  job = jobs.make(loaded.config, loaded.model)
+  model = job.evaluate(loaded.params, "heldout").numbers["errors"]["model"][str(H)]
+  assert job.score(loaded.params) == pytest.approx(model["mse"], rel=1e-5)
+
+
+def test_a_run_is_scored_and_asked_from_its_checkpoint(run, tmp_path, capsys):
+  assert cli.run(["eval", "--workdir", str(run), "--split", "test"]) == 0
+  assert "| seasonal naive |" in capsys.readouterr().out
+  assert (run / "forecast.png").stat().st_size > 1000
+  good = {"series": TABLE[:20].tolist()}
+  bad = [{"series": TABLE[:5].tolist()}, {"series": [[1.0, float("nan")]] * 8}, {}]
+  lines = "\n".join(json.dumps(one) for one in [*bad, good])
+  (tmp_path / "in.jsonl").write_text(lines)
+  arguments = ["--input", str(tmp_path / "in.jsonl"), "--rows", "4"]
+  assert cli.run(["predict", "--workdir", str(run), *arguments]) == 2
+  out, err = capsys.readouterr()
+  assert "5 rows, 8 are needed" in err and "row 0, b: no finite number" in err
+  forecast = np.array(json.loads(out.splitlines()[-1])["forecast"])
+  assert forecast.shape == (H, 2) and 20 < forecast.mean() < 60
+
+
+def test_a_distribution_is_answered_with_its_interval(tmp_path):
+  path = written(tmp_path / "t.csv")
+  given = resolve(config(path, model={"head": "student"}))
+  model = Forecaster(given.model)
+  job = jobs.make(given, model)
+  job.keep(tmp_path)
+  import jax
+
+  example = model.example(1, T)
+  params = model.init(jax.random.key(0), example, (), method="objective")["params"]
+  (found,) = SeriesPredictor(given, model, params, tmp_path)(
+    [{"series": TABLE[:T].tolist()}]
+  )
+  low, middle, high = (np.array(found[k]) for k in ("low", "forecast", "high"))
+  assert (low < middle).all() and (middle < high).all()
+  gaussian = ForecasterConfig(head="gaussian")
+  low, high = interval(gaussian, np.zeros((1, 1, 1, 2)))
+  np.testing.assert_allclose([low.item(), high.item()], [-1.28155, 1.28155], rtol=1e-4)
+
+
+def test_the_config_is_saved_with_its_kinds(tmp_path):
+  given = config(tmp_path / "t.csv")
+  assert from_json(to_json(given)) == given
+  assert json.loads(to_json(given))["model"]["kind"] == "forecaster"
+
+
+@pytest.mark.parametrize(
+  "changes, says",
+  [
+    ({"data": {"rows": "60,30"}}, "three numbers"),
+    ({"data": {"rows": "60,30,300"}}, "has 120 rows and data.rows names 390"),
+    ({"data": {"segment_length": 10}}, "does not divide into patches"),
+    ({"data": {"rows": "60,2,30"}}, "the heldout part has 10 rows"),
+    ({"data": {"season": 0}}, "season is 0"),
+    ({"model": {"head": "quantile", "quantiles": "2"}}, "quantiles '2'"),
+    ({"model": {"horizon": 0}}, "at least 1"),
+  ],
+)
+def test_what_cannot_be_forecast_is_said_before_device_work(changes, says, tmp_path):
+  path = written(tmp_path / "t.csv")
+  with pytest.raises(UserError, match=says):
+    given = resolve(config(path, **changes))
+    jobs.make(given, Forecaster(given.model))
+
+
+def test_a_column_that_never_changes_is_refused(tmp_path):
+  path = written(tmp_path / "t.csv", TABLE * [1, 0])
+  given = resolve(config(path))
+  with pytest.raises(DataError, match="column 'b' .* never changes"):
+    jobs.make(given, Forecaster(given.model))
