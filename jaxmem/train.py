@@ -87,7 +87,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
       say(f"stopped by {run.stop.requested} at step {step}; the same command goes on")
       return EXIT_STOPPED
     weights = getattr(state, program.weights)
-    if config.validation.every:
+    if best.steps():  # none where the run is shorter than the way to a score
       found = best.restore(program.target())
       say(f"the best held-out score was at step {found.step}: that is reported")
       weights = getattr(found.state, program.weights)

@@ -124,6 +124,15 @@ def test_the_held_out_score_is_the_loss_over_all_its_windows(run):
   assert job.score(loaded.params) == pytest.approx(model["mse"], rel=1e-5)
 
 
+def test_a_run_that_ends_before_its_first_score_reports_its_last_state(
+  tmp_path, capsys
+):
+  given = config(written(tmp_path / "t.csv"))
+  given = dataclasses.replace(given, validation=ValidationConfig(every=100), steps=2)
+  assert train(given, tmp_path / "run") == 0
+  assert "| seasonal naive |" in capsys.readouterr().out
+
+
 def test_a_run_is_scored_and_asked_from_its_checkpoint(run, tmp_path, capsys):
   assert cli.run(["eval", "--workdir", str(run), "--split", "test"]) == 0
   assert "| seasonal naive |" in capsys.readouterr().out
