@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from jaxmem.commands import require
 from jaxmem.errors import UserError
+from jaxmem.peak import peak_memory
 
 # Seconds between plain lines of progress.
 SECONDS = 5
@@ -251,10 +252,7 @@ def _progress(given: Options, documents: list, stack: contextlib.ExitStack) -> A
 
 def _peak(progress: Any) -> float:
   """The most memory that this process has held, or one before it, in MiB."""
-  import resource  # not on Windows
-
-  unit = 1024**2 if sys.platform == "darwin" else 1024
-  own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+  own = peak_memory() / 2**20
   return max(own, progress.peak if progress else 0.0)
 
 

@@ -7,7 +7,6 @@ steps fit the budget; the other seeds take as many.
 """
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -21,6 +20,7 @@ from jaxmem.compare import plan as plans
 from jaxmem.compare.plan import Run
 from jaxmem.errors import RunError, UserError
 from jaxmem.parallel import mesh as meshes
+from jaxmem.peak import peak_memory
 from jaxmem.program import Program, resolve
 from jaxmem.train import train
 
@@ -55,13 +55,12 @@ def result(run: Run, directory: Path, steps: int) -> dict[str, Any]:
   report = json.loads((directory / "report.json").read_text())
   lines = (directory / "metrics.jsonl").read_text().splitlines()
   rates = [json.loads(line).get("tokens_per_second") for line in lines]
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   return {
     "steps": steps,
     "params": plans.count(run.model()),
     "state_bytes_per_layer": run.state_bytes(),
     "tokens_per_second": statistics.median(rate for rate in rates if rate),
-    "peak_memory_bytes": peak,
+    "peak_memory_bytes": peak_memory(),
     "accuracy": report["accuracy"],
   }
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from jaxmem.errors import UserError
 from jaxmem.generate import Writer
 from jaxmem.interop import smollm
 from jaxmem.load import Loaded
+from jaxmem.peak import peak_memory
 from jaxmem.sampling import Sampling
 from jaxmem.session import first_session
 
@@ -132,8 +132,7 @@ def _report(given: Options) -> Iterator[str]:
   for size in given.windows:
     found = score(load(memory="window", window_size=size))
     yield clock.row(f"{rows}, the last {size} tokens, itself included", found)
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-  yield f"\nPeak memory of the process: {peak:,.0f} MiB."
+  yield f"\nPeak memory of the process: {peak_memory() / 2**20:,.0f} MiB."
 
 
 class _Clock:

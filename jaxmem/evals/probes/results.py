@@ -1,7 +1,5 @@
 """Scores of tasks by length, as numbers, a table and a picture."""
 
-import resource
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +10,7 @@ from jaxmem.evals import probes
 from jaxmem.evals.probes import metrics, needle
 from jaxmem.evals.probes.runner import Plan
 from jaxmem.models.lm import LM
+from jaxmem.peak import peak_memory
 
 Scores = dict[str, dict[int, float]]
 
@@ -130,9 +129,3 @@ def state_bytes(model: LM) -> dict[str, int]:
     item.name if plain(item) else str(item): size
     for item, size in zip(model.config.pattern, sizes, strict=True)
   }
-
-
-def peak_memory() -> int:
-  """Of this process so far, in bytes."""
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak if sys.platform == "darwin" else peak * 1024
