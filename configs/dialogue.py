@@ -8,8 +8,9 @@ Generated dialogues of two speakers: up to four things are told, each is asked f
 later, among other talk (`evals.recall_dialogue`); or any JSONL file of chat form
 (`data.chat`), read as bytes.
 
-8.6 minutes of CPU time: 0.727 of the held-out answers are exact with the memory carried,
-0.060 with it emptied between turns, where guessing gets 0.0625 (results/dialogue.md).
+8.6 minutes of CPU time: 0.727 of the held-out answers are exact with the memory
+carried, 0.060 with it emptied between turns, where guessing gets 0.0625
+(results/dialogue.md).
 """
 
 from jaxmem.config import Config, OptimConfig
