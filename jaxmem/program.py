@@ -87,6 +87,11 @@ class Program:
       raise ConfigError(
         f"model.pattern {shown!r} cannot be built: {message}"
       ) from error
+    if config.segment_start != "carried" and not jax.tree.leaves(memory):
+      raise ConfigError(
+        f"segment_start is {config.segment_start!r}, and a model of kind "
+        f"{models.kind(config.model)!r} carries no memory to start from: leave it out"
+      )
     names = meshes.param_names(boxed)
     self.optimizer = optim.make(config.optim, config.steps, names)
     self.shapes = jax.eval_shape(self._init, jax.random.key(0))

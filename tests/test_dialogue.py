@@ -65,6 +65,7 @@ def test_a_batch_weighs_the_targets_that_count():
     ({"messages": [{"role": "user", "content": ""}]}, "empty"),
     ({"messages": [{"role": "user", "content": "a\nb"}]}, "line break"),
     ({"messages": [{"role": "user", "content": "a", "weight": 2}]}, "weight 2"),
+    ({"messages": [{"role": "user", "content": "\ud800"}]}, "surrogate"),
   ],
 )
 def test_what_is_no_dialogue_is_said_with_its_line(record, says, tmp_path):
@@ -77,15 +78,20 @@ def test_what_is_no_dialogue_is_said_with_its_line(record, says, tmp_path):
 def test_bytes_that_are_no_text_are_said_with_their_line(tmp_path):
   path = tmp_path / "chat.jsonl"
   path.write_bytes(b'{"messages": "\xff"}\n')
-  with pytest.raises(data.DataError, match="line 1 is bad: not UTF-8 at its byte 14"):
+  with pytest.raises(
+    data.DataError, match="line 1 is bad: it is not UTF-8 at byte 14 of the line"
+  ):
     chat.read(path)
 
 
 def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
   path = tmp_path / "chat.jsonl"
   path.write_text(json.dumps({"messages": RECORD["messages"][:2]}) + "\n")
-  with pytest.raises(data.DataError, match="no message of the assistant"):
-    chat.read(path)
+  for source, heldout in ((path, ""), (path, path)):
+    changed = DialogueConfig(str(source), str(heldout), segment_length=16)
+    config = resolve(dataclasses.replace(CONFIG, data=changed))
+    with pytest.raises(data.DataError, match="one dialogue|no answer of the assistant"):
+      jobs.make(config, LM(config.model))
   with pytest.raises(data.DataError, match="cannot read"):
     chat.read(tmp_path / "none.jsonl")
 
@@ -183,11 +189,22 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
     predict.check(RECORD)
 
 
+def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):
+  model = dataclasses.replace(CONFIG.model, pattern=(entry("attention", capacity=300),))
+  config = resolve(dataclasses.replace(CONFIG, model=model))
+  predict = DialoguePredictor(config, LM(config.model), {}, tmp_path)
+  asked = lambda words: {"messages": [{"role": "user", "content": words}]}
+  predict.check(asked("who?"))
+  with pytest.raises(UserError, match="holds 300 tokens"):
+    predict.check(asked("who? " * 20))
+
+
 @pytest.mark.parametrize(
   "source, heldout, says",
   [
     ("recall:fact=2", "", "did you mean 'facts'"),
     ("recall:facts=0", "", "facts is 0"),
+    ("recall:count=1", "", "no answer of the assistant"),
     ("recall", "x.jsonl", "generated dialogues have it"),
     ("nowhere.jsonl", "", "cannot read nowhere.jsonl"),
   ],

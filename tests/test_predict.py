@@ -49,7 +49,7 @@ def test_a_bad_line_is_said_with_its_number_and_stops_no_other(run, tmp_path, ca
   assert [one["line"] for one in found if "line" in one] == [3, 4, 5, 7]
   said = capsys.readouterr().err
   assert "line 4: the last message is the assistant's" in said
-  assert "line 7: it is not UTF-8 at its byte 0" in said
+  assert "line 7: it is not UTF-8 at byte 0 of the line" in said
 
 
 def test_answers_do_not_depend_on_how_many_are_answered_at_once(run):

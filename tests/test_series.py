@@ -4,11 +4,20 @@ import dataclasses
 import gzip
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from jaxmem import cli, jobs
-from jaxmem.config import Config, OptimConfig, ValidationConfig, from_json, to_json
+from jaxmem.config import (
+  Config,
+  ConfigError,
+  MeshConfig,
+  OptimConfig,
+  ValidationConfig,
+  from_json,
+  to_json,
+)
 from jaxmem.data import DataError, series
 from jaxmem.data.windows import Windows
 from jaxmem.errors import UserError
@@ -16,7 +25,9 @@ from jaxmem.jobs.series import SeriesConfig, SeriesPredictor, interval
 from jaxmem.load import load_run
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.modules.pattern import entry
-from jaxmem.program import resolve
+from jaxmem.parallel import mesh as meshes
+from jaxmem.parallel.mesh import MeshError
+from jaxmem.program import Program, resolve
 from jaxmem.train import train
 
 T, H = 8, 4
@@ -155,8 +166,6 @@ def test_a_distribution_is_answered_with_its_interval(tmp_path):
   model = Forecaster(given.model)
   job = jobs.make(given, model)
   job.keep(tmp_path)
-  import jax
-
   example = model.example(1, T)
   params = model.init(jax.random.key(0), example, (), method="objective")["params"]
   (found,) = SeriesPredictor(given, model, params, tmp_path)(
@@ -192,6 +201,25 @@ def test_what_cannot_be_forecast_is_said_before_device_work(changes, says, tmp_p
   with pytest.raises(UserError, match=says):
     given = resolve(config(path, **changes))
     jobs.make(given, Forecaster(given.model))
+
+
+def test_what_a_model_without_memory_cannot_be_given_is_refused(tmp_path):
+  given = resolve(config(written(tmp_path / "t.csv")))
+  passed = dataclasses.replace(given, segment_start="passed")
+  with pytest.raises(ConfigError, match="carries no memory"):
+    Program(passed, meshes.make(MeshConfig(), jax.devices()[:1]))
+  with pytest.raises(MeshError, match="only a language model cuts time"):
+    Program(given, meshes.make(MeshConfig(seq=2), jax.devices()[:2]))
+
+
+def test_a_run_without_scores_still_ends(tmp_path):
+  given = config(written(tmp_path / "t.csv"))
+  given = dataclasses.replace(
+    given, validation=ValidationConfig(), steps=2, eval_bytes=0
+  )
+  assert train(given, tmp_path / "run") == 0
+  assert (tmp_path / "run" / "loss.png").exists()
+  assert not (tmp_path / "run" / "report.json").exists()
 
 
 def test_a_column_that_never_changes_is_refused(tmp_path):

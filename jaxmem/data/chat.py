@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmem.data import jsonl
 from jaxmem.data.errors import DataError, NotUTF8
 from jaxmem.data.stream import TokenStream
 from jaxmem.data.tokenizers import Tokenizer
@@ -83,6 +84,10 @@ def _message(message: Any, i: int) -> Message:
     raise DataError(f"message {i} has an empty role or content: leave it out")
   if "\n" in role or "\n" in content:
     raise DataError(f"message {i} has a line break, which ends a message: remove it")
+  try:
+    f"{role}{content}".encode()
+  except UnicodeEncodeError as error:
+    raise DataError(f"message {i} holds half of a surrogate pair: no text") from error
   weight = message.get("weight", 1)
   if weight not in (0, 1):
     raise DataError(f"message {i} has weight {weight!r}: 0 or 1")
@@ -106,21 +111,14 @@ def read(path: Path) -> list[Dialogue]:
       f"cannot read {path}: {error.strerror}; give a JSONL file with a list "
       '"messages" in every line'
     ) from error
-  if not any(m.counts for d in found for m in d):
-    raise DataError(f"{path} has no message of the assistant that counts")
   return found
 
 
 def _of_line(line: bytes, path: Path, number: int) -> Dialogue:
   try:
-    return dialogue(json.loads(line.decode("utf-8-sig")))
-  except UnicodeDecodeError as error:
-    why = f"not UTF-8 at its byte {error.start}"
-  except RecursionError:
-    why = "nested too deeply"
-  except ValueError as error:
-    why = str(error)
-  raise DataError(f"{path} line {number} is bad: {why}")
+    return dialogue(jsonl.parse(line))
+  except DataError as error:
+    raise DataError(f"{path} line {number} is bad: {error}") from error
 
 
 def prompt(role: str) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from jaxmem.data.errors import DataError
 from jaxmem.data.piece import Piece
@@ -66,6 +66,30 @@ def find(path: Path, name: str, field: str) -> Iterator[Line]:
       offset += len(line)
 
 
+def parse(line: bytes, offset: int | None = None) -> Any:
+  """What a line of JSON holds.
+
+  Args:
+    line: its bytes; a byte order mark is skipped where a file may begin.
+    offset: of the line in its file, by which a bad byte is named; None names it by its
+      place in the line.
+
+  Raises:
+    DataError: with the reason alone; who knows the line names it.
+  """
+  skip = len(_BOM) if not offset and line.startswith(_BOM) else 0
+  try:
+    return json.loads(line[skip:].decode())
+  except UnicodeDecodeError as error:
+    at, of = skip + error.start, "line" if offset is None else "file"
+    why = f"it is not UTF-8 at byte {(offset or 0) + at} of the {of}"
+  except RecursionError:
+    why = "it is nested too deeply"
+  except ValueError as error:
+    why = str(error)
+  raise DataError(why)
+
+
 def _open(path: Path) -> IO[bytes]:
   try:
     return open(path, "rb")
@@ -75,9 +99,8 @@ def _open(path: Path) -> IO[bytes]:
 
 def _text(line: bytes, piece: Line) -> bytes:
   """The field's text; DataError if the line is bad."""
-  skip = len(_BOM) if piece.offset == 0 and line.startswith(_BOM) else 0
   try:
-    value = json.loads(line[skip:].decode())
+    value = parse(line, piece.offset)
     if not isinstance(value, dict):
       raise ValueError("it is no object")
     if piece.field not in value:
@@ -88,13 +111,8 @@ def _text(line: bytes, piece: Line) -> bytes:
     if not isinstance(value[piece.field], str):
       raise ValueError(f"its field {piece.field!r} is no string")
     return value[piece.field].encode()
-  except UnicodeDecodeError as error:
-    at = piece.offset + skip + error.start
-    why = f"it is not UTF-8 at byte {at} of the file"
   except UnicodeEncodeError:
     why = f"its field {piece.field!r} holds half of a surrogate pair, which is no text"
-  except RecursionError:
-    why = "it is nested too deeply"
   except ValueError as error:
     why = str(error)
   raise DataError(f"{piece.path} line {piece.number} is bad: {why}")

@@ -169,10 +169,12 @@ def with_tokenizer(model: Any, name: str) -> Any:
   return with_vocab(model, tokens, f"tokenizer {name!r}")
 
 
-def write_report(job: Application, params: Any, workdir: Path, split: str) -> None:
+def write_report(
+  job: Application, config: Config, params: Any, workdir: Path, split: str
+) -> None:
   """The end of a run of an application: `report.json`, `report.md` and pictures."""
-  findings = job.evaluate(params, split)
-  write(findings, workdir, "report")
+  if config.eval_bytes:
+    write(job.evaluate(params, split), workdir, "report")
   from jaxmem.evals import plots
 
   plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", measure=job.measure)

@@ -1,12 +1,12 @@
 """A run that has ended is asked: how good it is on a split, and for answers."""
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from jaxmem import jobs, models
+from jaxmem.data import jsonl
 from jaxmem.errors import UserError
 from jaxmem.jobs import Application, Findings, Predictor
 from jaxmem.load import Which, load_run, run_config
@@ -71,14 +71,10 @@ def answers(
 def _record(line: bytes, predict: Predictor) -> tuple[dict[str, Any], str]:
   """The record of a line, and why it cannot be answered, else nothing."""
   try:
-    record = json.loads(line.decode("utf-8-sig"))
+    record = jsonl.parse(line)
     if not isinstance(record, dict):
-      raise ValueError("it is no JSON object")
+      raise UserError("it is no JSON object")
     predict.check(record)
-  except UnicodeDecodeError as error:
-    return {}, f"it is not UTF-8 at its byte {error.start}"
-  except RecursionError:
-    return {}, "it is nested too deeply"
-  except ValueError as error:  # JSON's own errors and UserError are such
+  except UserError as error:
     return {}, str(error)
   return record, ""

@@ -77,7 +77,10 @@ class DialogueJob:
     self._config, self._model = config, model
     self._tokenizer = data.tokenizers.get(c.tokenizer)
     self._train, self._heldout = _dialogues(c, config.seed)
-    self._stream = chat.stream(self._train, self._tokenizer)
+    self._stream, heldout = (
+      chat.stream(_answering(part, where, c), self._tokenizer)
+      for part, where in ((self._train, "train on"), (self._heldout, "hold out"))
+    )
     processes = (jax.process_index(), jax.process_count())
     self.rows = data.Lanes(
       self._stream, c.batch_size, c.segment_length, config.seed, *processes
@@ -87,8 +90,8 @@ class DialogueJob:
     self._listener = turns.Listener(model, c.segment_length)
     if limit := capacity.limit(config.model.pattern):
       remedy = "take a memory without capacity, or leave the longest out"
-      longest = max(self._stream.starts[1:] - self._stream.starts[:-1])
-      limit.check(int(longest), "the longest dialogue", remedy)
+      longest = max(int(np.diff(s.starts).max()) for s in (self._stream, heldout))
+      limit.check(longest, "the longest dialogue", remedy)
 
   def introduction(self) -> str:
     return (
@@ -123,7 +126,7 @@ class DialogueJob:
     return Findings(turns.numbers(found), lines, {"turns.png": draw})
 
   def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, params, workdir, "heldout")
+    jobs.write_report(self, self._config, params, workdir, "heldout")
 
   def _listen(self, params: Any, num_bytes: int) -> turns.Turns:
     """To the first held-out dialogues with so many bytes of answers, one at least."""
@@ -138,11 +141,16 @@ class DialoguePredictor:
   def __init__(self, config: configs.Config, model: LM, params: Any, workdir: Path):
     self._tokenizer = data.tokenizers.get(config.data.tokenizer)
     self._model, self._params = model, params
+    self._limit = capacity.limit(config.model.pattern)
 
   def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError if a record is no dialogue that waits for a reply."""
-    if chat.dialogue(record)[-1].role == chat.ASSISTANT:
+    """Raises UserError unless a record is a dialogue, not too long, that waits."""
+    dialogue = chat.dialogue(record)
+    if dialogue[-1].role == chat.ASSISTANT:
       raise UserError("the last message is the assistant's: nothing is to be answered")
+    if self._limit:
+      length = 1 + len(self._tokenizer.encode(chat.text(dialogue))) + LONGEST
+      self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     texts = [chat.text(chat.dialogue(record)) for record in records]
@@ -169,6 +177,16 @@ def _dialogues(config: DialogueConfig, seed: int) -> tuple[list, list]:
     raise DataError(f"{config.source} has one dialogue: give data.heldout, or more")
   cut = max(len(every) // 10, 1)
   return every[:-cut], every[-cut:]
+
+
+def _answering(dialogues: list, what: str, config: DialogueConfig) -> list:
+  """The dialogues, some of which the assistant must have to answer."""
+  if not any(message.counts for one in dialogues for message in one):
+    raise DataError(
+      f"{config.heldout or config.source} has no answer of the assistant to {what}, in "
+      f"{len(dialogues)} dialogues: give more"
+    )
+  return dialogues
 
 
 def _drawn(split: str, seed: int, given: dict[str, Any]) -> list:

@@ -75,8 +75,10 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   Raises:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
-  if model.horizon < 1 or model.patch < 1:
-    raise ConfigError("model.horizon and model.patch must be at least 1")
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
   if config.season < 1:
     raise ConfigError(f"data.season is {config.season}: it must be at least 1")
   if config.segment_length % model.patch:
@@ -84,10 +86,6 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
       f"data.segment_length {config.segment_length} does not divide into patches of "
       f"model.patch {model.patch} steps"
     )
-  try:
-    assert model.width
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
   return model
 
 
@@ -203,7 +201,7 @@ class SeriesJob:
     return Findings(numbers, [title, "", *_table(found)], {"forecast.png": draw})
 
   def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, params, workdir, "test")
+    jobs.write_report(self, self._config, params, workdir, "test")
 
   def _windows(self, split: str):
     """All windows in batches of one size, and how many of each batch are real."""
@@ -271,7 +269,7 @@ class SeriesPredictor:
     """Raises UserError unless there are enough rows of finite numbers."""
     try:
       values = np.array(record.get("series"), np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
       raise UserError(f'"series" is no table of numbers: {error}') from error
     if values.ndim != 2 or values.shape[1] != len(self._names):
       names = ", ".join(self._names)

@@ -77,6 +77,14 @@ class ForecasterConfig:
       raise ValueError(f"quantiles {self.quantiles!r}: rising numbers in (0, 1)")
     return levels
 
+  def check(self) -> None:
+    """Raises ValueError if a number is out of range."""
+    for name in ("horizon", "patch"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+    if self.width < 1:  # or the quantiles say why themselves
+      raise ValueError(f"quantiles is {self.quantiles!r}: at least one")
+
   @property
   def width(self) -> int:
     """Numbers of a forecast a step."""
