@@ -1,0 +1,312 @@
+"""Compression: short texts through a latent vector, and back.
+
+The texts are the lines of documents. The latent is of the line that is written, or of
+the line before it. Held-out lines are scored by the bound on their bits and its parts,
+which a decoder without a latent (`--model.d-latent 0`) is measured beside.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from jaxmem import capacity, data, jobs
+from jaxmem import config as configs
+from jaxmem.config import ConfigError
+from jaxmem.data import DataError, segments
+from jaxmem.errors import UserError
+from jaxmem.evals import bits_per_byte, latents
+from jaxmem.evals.latent_text import ROWS, LatentWriter
+from jaxmem.jobs import Findings, with_tokenizer
+from jaxmem.models.vae import VAE, VAEConfig
+from jaxmem.sampling import Sampling
+
+SPLITS = ("train", "heldout", "test")
+# Draws of the latent that a held-out text is scored with at the end.
+DRAWS = 16
+# Texts on the way from one to another, both included.
+STEPS = 5
+# Lines that a report shows.
+SHOWN = 5
+# Samples that one record may ask for.
+MOST = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressionConfig:
+  """Lines of text.
+
+  Attributes:
+    source: see `DataConfig`, but no mixture.
+    heldout: where the held-out text is; empty holds out about a tenth of the source.
+    tokenizer: see `DataConfig`.
+    segment_length: T, tokens of a line and of the boundary at its end; a longer line is
+      cut into several texts.
+    batch_size: texts of a step.
+    latent_of: "same", the text that is written, or "previous", the one before it in its
+      document: the latent is then a compressed memory.
+    kl_weight: of the KL at the end of its annealing, >= 0; 1 is the ELBO.
+    kl_steps: steps on which it rises in a line from 0; 0 does not anneal.
+    data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
+  """
+
+  source: str = "stdlib"
+  heldout: str = ""
+  tokenizer: str = "byte"
+  segment_length: int = 64
+  batch_size: int = 32
+  latent_of: Literal["same", "previous"] = "same"
+  kl_weight: float = 1.0
+  kl_steps: int = 0
+  data_dir: str = ""
+
+
+def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
+  """The model's config with the tokenizer's vocabulary, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
+  if config.segment_length < 2:
+    raise ConfigError(
+      f"data.segment_length is {config.segment_length}: it must be at least 2, a token "
+      "and the boundary at the end"
+    )
+  if config.latent_of not in ("same", "previous"):
+    raise ConfigError(f"data.latent_of is {config.latent_of!r}: same or previous")
+  for name in ("kl_weight", "kl_steps"):
+    value = getattr(config, name)
+    if not 0 <= value < math.inf:
+      raise ConfigError(f"data.{name} is {value}: it must be at least 0, and finite")
+  for side in (model.pattern, model.encoder):
+    if limit := capacity.limit(side):
+      lower = "lower data.segment_length"
+      limit.check(config.segment_length, "a row of data.segment_length", lower)
+  return with_tokenizer(model, config.tokenizer)
+
+
+class CompressionJob:
+  """Lines of the config's source; see `jobs.Application`."""
+
+  measure = "bits/byte"
+
+  def __init__(self, config: configs.Config, model: VAE):
+    """Reads the text.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = config.data
+    self._config, self._model = config, model
+    self._tokenizer = data.tokenizers.get(c.tokenizer)
+    corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    if corpus.shares:
+      raise ConfigError(
+        f"data.source {c.source!r} is a mixture, whose weights lines do not keep: give "
+        "one source"
+      )
+    self._splits = {"train": corpus.train, "heldout": corpus.heldout}
+    train = self._lines(corpus.train)
+    self._previous = c.latent_of == "previous"
+    self.rows = segments.SegmentRows(
+      train,
+      self._previous,
+      (c.segment_length, c.batch_size),
+      self._tokenizer,
+      (c.kl_weight, c.kl_steps),
+      config.seed,
+      (jax.process_index(), jax.process_count()),
+    )
+    self._written("train on", self.rows.count)
+    self._chosen("heldout", 1 if not config.eval_bytes else config.eval_bytes)
+
+  def introduction(self) -> str:
+    return f"{self.rows.count:,} lines from {self._config.data.source!r}"
+
+  def value(self, loss: float) -> float:
+    """Of the loss with its free nats and the weight that the KL has at the step."""
+    return loss / self.rows.bytes_per_token / math.log(2)
+
+  def keep(self, workdir: Path) -> None:
+    """Nothing: the config names the tokenizer."""
+
+  def score(self, params: Any) -> float:
+    """Bits a byte of held-out lines, the KL weighed as at the end of its annealing."""
+    found = self._worth(params, "heldout", self._config.validation.num_bytes, 1)
+    bits = found.reconstruction + self._config.data.kl_weight * found.kl
+    return bits / found.num_bytes
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """The bound and its parts, the numbers of the latent in use, and some texts.
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    if split not in SPLITS:
+      raise UserError(f"no split {split!r} of text: {', '.join(SPLITS)}")
+    num_bytes = self._config.eval_bytes
+    found = self._worth(params, split, num_bytes, DRAWS)
+    numbers = {"split": split} | latents.numbers(found, DRAWS)
+    title = f"{found.texts:,} lines of {self._config.data.source} ({split})"
+    lines = [title, "", *latents.table(numbers), "", *self._texts(params, split)]
+    return Findings(numbers, lines, {})
+
+  def report(self, params: Any, workdir: Path) -> None:
+    jobs.write_report(self, self._config, params, workdir, "heldout")
+
+  def _lines(self, documents: Sequence[Any]) -> segments.Segments:
+    texts = ((document.name, document.text) for document in documents)
+    length = self._config.data.segment_length - 1
+    return segments.lines(texts, self._tokenizer, length)
+
+  def _chosen(self, split: str, num_bytes: int) -> tuple:
+    """Lines of a fixed choice of so many bytes of a split, and their pairs."""
+    documents = self._splits["train" if split == "train" else "heldout"]
+    chosen = bits_per_byte.choose(documents, num_bytes)
+    found = segments.lines(
+      ((name, text) for name, text, _ in chosen),
+      self._tokenizer,
+      self._config.data.segment_length - 1,
+    )
+    pairs = segments.pairs(found, self._previous)
+    self._written("score", len(pairs))
+    return found, pairs
+
+  def _written(self, what: str, count: int) -> None:
+    """Raises DataError if there is no line to `what`."""
+    if not count:
+      behind = " behind another" if self._previous else ""
+      source = self._config.data.source
+      raise DataError(f"{source!r} has no line{behind} to {what}: give more text")
+
+  def _worth(
+    self, params: Any, split: str, num_bytes: int, draws: int
+  ) -> latents.Worth:
+    own = not self._previous
+    batches = self._batches(split, num_bytes)
+    return latents.worth(self._model, params, batches, draws, own=own)
+
+  def _batches(self, split: str, num_bytes: int) -> Iterator[tuple]:
+    """Batches of one size, how many rows of each are real, and their bytes."""
+    found, pairs = self._chosen(split, num_bytes)
+    length, boundary = self._config.data.segment_length, self._tokenizer.boundary
+    for begin in range(0, len(pairs), ROWS):
+      real = pairs[begin : begin + ROWS]
+      padded = np.concatenate([real, np.repeat(real[:1], ROWS - len(real), 0)])
+      size = int(found.num_bytes[real[:, 1]].sum())
+      yield segments.batch(found, padded, length, boundary), len(real), size
+
+  def _texts(self, params: Any, split: str) -> list[str]:
+    """Some lines and what is written of them, as Markdown."""
+    writer = _writer(self._config, self._model, params)
+    samples = writer.write(writer.prior(5, 0), Sampling())
+    lines = ["Drawn from the prior:", "", *_code(samples)]
+    if not self._model.config.d_latent:
+      return lines
+    found, pairs = self._chosen(split, self._config.eval_bytes)
+    some = pairs[np.linspace(0, len(pairs) - 1, SHOWN).astype(int)]
+    cut = lambda i: found.tokens[found.starts[i] : found.starts[i + 1]]
+    text = lambda i: self._tokenizer.decode(cut(i))
+    latent = writer.read([text(i) for i in some[:, 0]])
+    back = writer.write(latent, Sampling(temperature=0.0))
+    columns = [some[:, 0], some[:, 1]] if self._previous else [some[:, 0]]
+    shown = [[text(i).decode(errors="replace") for i in c] for c in columns] + [back]
+    title = "Read, followed by, and written" if self._previous else "Read and written"
+    rows = [line for row in zip(*shown, strict=True) for line in (*row, "")]
+    lines += ["", f"{title}:", "", *_code(rows[:-1])]
+    way = writer.write(
+      writer.between(latent[0], latent[-1], STEPS), Sampling(temperature=0.0)
+    )
+    return [*lines, "", "From the first to the last:", "", *_code(way)]
+
+
+def _writer(config: configs.Config, model: VAE, params: Any) -> LatentWriter:
+  tokenizer = data.tokenizers.get(config.data.tokenizer)
+  return LatentWriter(model, params, tokenizer, config.data.segment_length)
+
+
+def _code(texts: Sequence[str]) -> list[str]:
+  return ["```text", *texts, "```"]
+
+
+class CompressionPredictor:
+  """Answers of three kinds; see `jobs.Predictor`.
+
+  `{"text": LINE}` gets its latent and what is likeliest of it, {"latent", "text"}; `{
+  "from": LINE, "to": LINE}` the texts on the way, {"texts"}; `{"samples": COUNT}`,
+  perhaps with a "seed", draws from the prior, {"texts"}.
+  """
+
+  def __init__(self, config: configs.Config, model: VAE, params: Any, workdir: Path):
+    """Args: see `jobs.Predictor`."""
+    self._writer = _writer(config, model, params)
+    self._d_latent = model.config.d_latent
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record is of one of the kinds, and can be read."""
+    keys = set(record)
+    if "samples" in keys and keys <= {"samples", "seed"}:
+      _whole(record, "samples", 1, MOST)
+      return _whole({"seed": 0} | record, "seed", 0, 2**31 - 1)
+    if keys not in ({"text"}, {"from", "to"}):
+      raise UserError(
+        'give "text", or "from" and "to", or "samples" and perhaps "seed"'
+      )
+    if not self._d_latent:
+      raise UserError("the model has no latent (model.d_latent 0): only samples")
+    for key in sorted(keys):
+      if not isinstance(record[key], str):
+        raise UserError(f'"{key}" is no string')
+      try:
+        self._writer.check(record[key])
+      except UserError as error:
+        raise UserError(f'"{key}" cannot be read: {error}') from error
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All lines are read at once, and all texts but samples written at once."""
+    writer, given = self._writer, [_lines_of(record) for record in records]
+    flat = [line.encode() for lines in given for line in lines]
+    read = iter(writer.read(flat) if flat else ())
+    ends = [[next(read) for _ in lines] for lines in given]
+    latent = [writer.between(*two, STEPS) if len(two) > 1 else two for two in ends]
+    every = [one for some in latent for one in some]
+    greedy = Sampling(temperature=0.0)
+    texts = iter(writer.write(np.stack(every), greedy) if every else ())
+    written = [[next(texts) for _ in some] for some in latent]
+    answers = []
+    for record, own, some in zip(records, ends, written, strict=True):
+      if "samples" in record:
+        answers.append({"texts": self._samples(**record)})
+      elif "text" in record:
+        answers.append({"latent": own[0].tolist(), "text": some[0]})
+      else:
+        answers.append({"texts": some})
+    return answers
+
+  def _samples(self, samples: int, seed: int = 0) -> list[str]:
+    latent = self._writer.prior(samples, seed)
+    return self._writer.write(latent, Sampling(), seed)
+
+
+def _lines_of(record: dict[str, Any]) -> list[str]:
+  """What is to be read for a record."""
+  return [record[key] for key in ("text", "from", "to") if key in record]
+
+
+def _whole(record: dict[str, Any], key: str, low: int, high: int) -> None:
+  """Raises UserError unless a value is a whole number of a range."""
+  if type(record[key]) is not int or not low <= record[key] <= high:
+    raise UserError(f'"{key}" is {record[key]!r}: a whole number in {low} .. {high}')
+
+
+Config = CompressionConfig
+Job = CompressionJob
+Predictor = CompressionPredictor
