@@ -1,6 +1,14 @@
 """Compression: lines of Python through 32 numbers, and back.
 
-jaxmem train configs/vae.py
+    jaxmem train configs/vae.py
+    jaxmem train configs/vae.py --model.d_latent 0 --workdir runs/decoder
+    jaxmem eval --workdir runs/vae --split heldout
+    jaxmem predict --workdir runs/vae --input FILE.jsonl
+
+The second is the decoder alone. On 3,820 held-out lines of the standard library, after
+4.3 minutes of CPU time: reconstruction 2.432 bits a byte with 12.1 bits of KL a line,
+all 32 numbers in use; the decoder alone 2.463 in 1.9. With its KL the bound is 2.787,
+so the latent costs more than it saves (results/vae.md).
 """
 
 from jaxmem.config import Config, OptimConfig
@@ -20,9 +28,9 @@ config = Config(
   ),
   data=CompressionConfig(kl_steps=1000),
   optim=OptimConfig(learning_rate=3e-3, warmup_steps=50),
-  steps=2000,
+  steps=1000,
   log_every=50,
-  save_every=500,
+  save_every=250,
   eval_bytes=131_072,
   sample_bytes=0,
 )

@@ -106,7 +106,7 @@ def _terms(model: VAE, params, batch, noise: Float[Array, "B K L"], *, own: bool
   def one(noise):
     written = batch["tokens"], batch["targets"], q.draw(noise)
     nats = (apply(*written, method="losses") * batch["weights"]).sum(1)
-    return nats, q.log_ratio(noise) * own - nats
+    return nats, (q.log_ratio(noise) if own else 0.0) - nats
 
   nats, weights = jax.lax.map(one, jnp.swapaxes(noise, 0, 1))
   return nats.T, weights.T, q.kl(), q.mean
