@@ -1,6 +1,5 @@
 """Lines of text as segments, alone or behind the segment before, as batches by step."""
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64
 
+from jaxmem.data.epochs import Epochs
 from jaxmem.data.errors import DataError, NotUTF8
 from jaxmem.data.tokenizers import Tokenizer
 
@@ -120,8 +120,7 @@ def _padded(
 class SegmentRows:
   """The batch of every step, see `batch`, with "kl_weight" and "rows"; a `jobs.Rows`.
 
-  An epoch is all pairs in an order that seed and epoch decide; a step that stands on
-  the border of two epochs reads from both, so none is left out.
+  The pairs of a step are those of `Epochs`.
 
   Attributes:
     fingerprint: SHA-256 over all that decides what a step reads.
@@ -143,12 +142,10 @@ class SegmentRows:
     it rises to it from 0; what decides the order; which of how many parts of the rows
     to read."""
     self._segments, self._pairs = segments, pairs(segments, previous)
-    self._length, self._batch = sizes
+    self._length, batch_size = sizes
     self._boundary, self.tokenizer = tokenizer.boundary, tokenizer.fingerprint
-    self._annealing, self._seed = annealing, seed
-    self._rows = self._batch // process[1]
-    self._first = process[0] * self._rows
-    self._order = functools.lru_cache(maxsize=2)(self._shuffled)
+    self._annealing = annealing
+    self._epochs = Epochs(len(self._pairs), batch_size, seed, *process)
     decides = ("jaxmem segments 1", previous, sizes, annealing, seed, self.tokenizer)
     sha = hashlib.sha256(json.dumps(decides).encode())
     for array in segments[:3]:
@@ -158,7 +155,7 @@ class SegmentRows:
   @property
   def count(self) -> int:
     """Pairs there are."""
-    return len(self._pairs)
+    return self._epochs.count
 
   @property
   def bytes_per_token(self) -> float:
@@ -168,20 +165,14 @@ class SegmentRows:
     return float(self._segments.num_bytes[written].sum() / tokens.sum())
 
   def __len__(self) -> int:
-    return 2**40
+    return len(self._epochs)
 
   def __getitem__(self, step: int) -> Batch:
-    if not 0 <= step < len(self):
-      raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
-    numbers = int(step) * self._batch + self._first + np.arange(self._rows)
-    places = (divmod(n, self.count) for n in numbers.tolist())
-    chosen = self._pairs[[self._order(epoch)[at] for epoch, at in places]]
+    numbers, items = self._epochs[step]
+    chosen = self._pairs[items]
     made = batch(self._segments, chosen, self._length, self._boundary)
     weight = np.full(len(numbers), kl_weight(step, *self._annealing), np.float32)
     return made | {"kl_weight": weight, "rows": numbers}
-
-  def _shuffled(self, epoch: int) -> np.ndarray:
-    return np.random.default_rng([self._seed, epoch]).permutation(self.count)
 
 
 def kl_weight(step: int, final: float, steps: int) -> float:

@@ -1,11 +1,12 @@
 """Windows of a table over time, and what comes after them, as batches by step."""
 
-import functools
 import hashlib
 import json
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from jaxmem.data.epochs import Epochs
 
 
 class Windows:
@@ -16,8 +17,7 @@ class Windows:
       weights  float32 [b]        1
       rows     int64   [b]        step * batch_size + row, counted over all processes
 
-  An epoch is all windows in an order that seed and epoch decide; a step that stands on
-  the border of two epochs reads from both, so none is left out.
+  The windows of a step are those of `Epochs`.
 
   Attributes:
     count: windows there are.
@@ -37,29 +37,20 @@ class Windows:
   ):
     """Args: the table; T and H; windows of a step over all processes; what decides the
     order; which part of the rows to read."""
-    self._values, self._sizes, self._seed = values, sizes, seed
-    self._batch, self._rows = batch_size, batch_size // process_count
-    self._first = process_index * self._rows
+    self._values, self._sizes = values, sizes
     self.count = len(values) - sum(sizes) + 1
-    self._order = functools.lru_cache(maxsize=2)(self._shuffled)
+    self._epochs = Epochs(self.count, batch_size, seed, process_index, process_count)
     parts = json.dumps(("jaxmem windows 1", sizes, seed, batch_size)).encode()
     self.fingerprint = hashlib.sha256(parts + values.tobytes()).hexdigest()
 
   def __len__(self) -> int:
-    return 2**40
+    return len(self._epochs)
 
   def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-    if not 0 <= step < len(self):
-      raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
-    numbers = int(step) * self._batch + self._first + np.arange(self._rows)
-    places = (divmod(n, self.count) for n in numbers.tolist())
-    starts = np.array([self._order(epoch)[at] for epoch, at in places])
+    numbers, starts = self._epochs[step]
     history, future = cut(self._values, starts, self._sizes)
     weights = np.ones(len(numbers), np.float32)
     return {"history": history, "future": future, "weights": weights, "rows": numbers}
-
-  def _shuffled(self, epoch: int) -> np.ndarray:
-    return np.random.default_rng([self._seed, epoch]).permutation(self.count)
 
 
 def cut(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
+from jaxmem.data.epochs import once
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
 from jaxmem.models.vae import VAE
@@ -93,12 +94,9 @@ def _keys(seed: int, count: int, stream: int = 0) -> Array:
 
 
 def _in_rows(*arrays: np.ndarray) -> Iterator[tuple]:
-  """How many rows are real, and `ROWS` rows of each array, the last padded."""
-  for begin in range(0, len(arrays[0]), ROWS):
-    some = [a[begin : begin + ROWS] for a in arrays]
-    rest = ROWS - len(some[0])
-    pad = lambda a: np.concatenate([a, np.zeros((rest, *a.shape[1:]), a.dtype)])  # noqa: B023
-    yield ROWS - rest, *map(pad, some)
+  """How many rows count, and `ROWS` rows of each array."""
+  for items, real in once(len(arrays[0]), ROWS):
+    yield real, *(a[items] for a in arrays)
 
 
 @functools.partial(jax.jit, static_argnames="model")

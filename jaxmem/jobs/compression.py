@@ -18,6 +18,7 @@ from jaxmem import capacity, data, jobs
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
 from jaxmem.data import DataError, segments
+from jaxmem.data.epochs import once
 from jaxmem.errors import UserError
 from jaxmem.evals import bits_per_byte, latents
 from jaxmem.evals.latent_text import ROWS, LatentWriter
@@ -125,8 +126,8 @@ class CompressionJob:
       config.seed,
       (jax.process_index(), jax.process_count()),
     )
-    self._written("train on", self.rows.count)
-    self._chosen("heldout", 1 if not config.eval_bytes else config.eval_bytes)
+    self._some("train on", self.rows.count)
+    self._chosen("heldout", max(config.eval_bytes, 1))
 
   def introduction(self) -> str:
     return f"{self.rows.count:,} lines from {self._config.data.source!r}"
@@ -177,10 +178,10 @@ class CompressionJob:
       self._config.data.segment_length - 1,
     )
     pairs = segments.pairs(found, self._previous)
-    self._written("score", len(pairs))
+    self._some("score", len(pairs))
     return found, pairs
 
-  def _written(self, what: str, count: int) -> None:
+  def _some(self, what: str, count: int) -> None:
     """Raises DataError if there is no line to `what`."""
     if not count:
       behind = " behind another" if self._previous else ""
@@ -198,11 +199,9 @@ class CompressionJob:
     """Batches of one size, how many rows of each are real, and their bytes."""
     found, pairs = self._chosen(split, num_bytes)
     length, boundary = self._config.data.segment_length, self._tokenizer.boundary
-    for begin in range(0, len(pairs), ROWS):
-      real = pairs[begin : begin + ROWS]
-      padded = np.concatenate([real, np.repeat(real[:1], ROWS - len(real), 0)])
-      size = int(found.num_bytes[real[:, 1]].sum())
-      yield segments.batch(found, padded, length, boundary), len(real), size
+    for items, real in once(len(pairs), ROWS):
+      size = int(found.num_bytes[pairs[items[:real], 1]].sum())
+      yield segments.batch(found, pairs[items], length, boundary), real, size
 
   def _texts(self, params: Any, split: str) -> list[str]:
     """Some lines and what is written of them, as Markdown."""

@@ -19,6 +19,7 @@ from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import ConfigError
 from jaxmem.data import DataError, series
+from jaxmem.data.epochs import once
 from jaxmem.data.windows import Windows, cut
 from jaxmem.errors import UserError
 from jaxmem.evals import plots
@@ -208,10 +209,8 @@ class SeriesJob:
     c, horizon = self._config.data, self._config.model.horizon
     part = self._parts[split]
     count = len(part) - c.segment_length - horizon + 1
-    for begin in range(0, count, c.batch_size):
-      starts = np.minimum(begin + np.arange(c.batch_size), count - 1)
-      windows = cut(part, starts, (c.segment_length, horizon))
-      yield *windows, min(c.batch_size, count - begin)
+    for starts, real in once(count, c.batch_size):
+      yield *cut(part, starts, (c.segment_length, horizon)), real
 
   def _draw(self, last: tuple, title: str, path: Path) -> None:
     """The last window of the split, its last series."""

@@ -18,7 +18,13 @@ from jaxmem.models import Batch
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import Bidirectional
 from jaxmem.modules.layers import dense, named, rms_norm
-from jaxmem.modules.pattern import Entry, Pattern, check_language, entry
+from jaxmem.modules.pattern import (
+  Entry,
+  Pattern,
+  check_language,
+  check_own,
+  entry,
+)
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
@@ -164,6 +170,7 @@ class VAE(nn.Module):
     self.stack = self._stack(name="stack")
     self.norm = rms_norm("norm", c.dtype)
     if c.d_latent:
+      check_own(c.encoder)
       self.reader = Reader(c.encoder, c.d_model, c.dtype, name="reader")
       axes = ("embed", None)
       self.gaussian = dense(2 * c.d_latent, axes, "gaussian", "float32", bias=True)

@@ -147,10 +147,16 @@ def check_language(pattern: Pattern) -> None:
         f"{str(item)!r} reads both ways: a language model must not see what it is to "
         "predict; take a causal memory, or an encoder"
       )
-    if modules.is_given(cls):
+  check_own(pattern)
+
+
+def check_own(pattern: Pattern) -> None:
+  """Raises PatternError if a memory is given by an encoder, where there is none."""
+  for item in terms(pattern):
+    if modules.is_given(modules.get(item.name).Mixer):
       raise PatternError(
-        f"{str(item)!r} reads what an encoder remembers, and a language model has no "
-        "encoder: it would read nothing"
+        f"{str(item)!r} reads what an encoder remembers, and nothing remembers for it "
+        "here: it would read nothing"
       )
 
 
