@@ -4,6 +4,7 @@ import ast
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 from pathlib import Path
 
@@ -65,7 +66,13 @@ def run(argv: list[str]) -> int:
 def main() -> None:
   """The entry point of the command."""
   use_huge_pages()
-  sys.exit(run(sys.argv[1:]))
+  try:
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+  except BrokenPipeError:  # `| head` has seen enough: as a signal would, and silently
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = 128 + signal.SIGPIPE
+  sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,14 @@ def test_mistake_exits_2_with_one_message(capsys, tiny, tmp_path, flags, words):
 
 def test_unknown_command_names_the_nearest(capsys):
   assert "did you mean 'train'" in _fails(capsys, "trian")
+
+
+def test_a_reader_that_leaves_ends_a_command_without_a_traceback():
+  command = [sys.executable, "-m", "jaxmem.cli", "--help"]
+  pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+  with subprocess.Popen(command, **pipes) as process:
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141
 
 
 def test_missing_config_file_says_so(capsys):

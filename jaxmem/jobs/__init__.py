@@ -181,13 +181,14 @@ def write_report(
 
 
 def write(findings: Findings, directory: Path, name: str) -> None:
-  """Prints findings, and writes NAME.json, NAME.md and the pictures to a directory."""
-  print("\n".join(findings.lines), flush=True)
+  """Writes NAME.json, NAME.md and the pictures to a directory, and prints findings."""
   (directory / f"{name}.md").write_text("\n".join(findings.lines) + "\n")
   numbers = json.dumps(findings.numbers, indent=2)
   (directory / f"{name}.json").write_text(numbers + "\n")
   for file, draw in findings.pictures.items():
     draw(directory / file)
+  # last: who reads the output may have left
+  print("\n".join(findings.lines), flush=True)
 
 
 def make(config: Config, model: Any) -> Job:
