@@ -52,6 +52,40 @@ def find(source: str) -> Iterator[Record]:
     DataError: if the source is misspelt, unknown, cannot be prepared or read, or has
       not exactly one text feature and names none.
   """
+  builder, split, given = _opened(source)
+  feature = _feature(builder, given, source)
+  records = _split(builder, split, source)
+  path = Path(builder.data_path, f"[{split}]")
+  for index in range(len(records)):
+    name = f"{split}:{index:09}"
+    piece = Record(name, path, 0, 0, records=records, index=index, feature=feature)
+    if size := len(_text(piece)):
+      yield dataclasses.replace(piece, stop=size)
+
+
+def records(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+  """The records of a dataset with their numbers: texts, and labels by their names.
+
+  Raises:
+    DataError: if the source is misspelt, unknown, or cannot be prepared or read.
+  """
+  import tensorflow_datasets as tfds
+
+  builder, split, _ = _opened(source)
+  features, every = builder.info.features, _split(builder, split, source)
+  for index in range(len(every)):
+    found = {}
+    for name, value in every[index].items():
+      if isinstance(features[name], tfds.features.ClassLabel):
+        # -1 is TFDS's sign of a label that is not given
+        found[name] = features[name].int2str(int(value)) if value >= 0 else ""
+      elif isinstance(features[name], tfds.features.Text):
+        found[name] = value.decode()
+    yield index, found
+
+
+def _opened(source: str) -> tuple[Any, str, str | None]:
+  """The builder of a source, its split, and the feature that it names."""
   match = _SYNTAX.fullmatch(source.removeprefix(PREFIX))
   if not match:
     raise DataError(
@@ -62,21 +96,18 @@ def find(source: str) -> Iterator[Record]:
   directory = match["directory"] or os.environ.get("TFDS_DATA_DIR")
   directory = os.path.expanduser(directory) if directory else None
   builder = _builder(match["name"], directory)
-  feature = _feature(builder, match["feature"], source)
-  split = match["split"] or "train"
+  return builder, match["split"] or "train", match["feature"]
+
+
+def _split(builder: Any, split: str, source: str) -> Any:
+  """All records of a split, at random access."""
   try:
-    records = builder.as_data_source(split)
+    return builder.as_data_source(split)
   except Exception as error:  # TFDS raises of every kind
     raise DataError(
       f"cannot read split {split!r} of {source!r}: {_first_line(error)}; it must be "
       "there and prepared with file_format='array_record'"
     ) from error
-  path = Path(builder.data_path, f"[{split}]")
-  for index in range(len(records)):
-    name = f"{split}:{index:09}"
-    piece = Record(name, path, 0, 0, records=records, index=index, feature=feature)
-    if size := len(_text(piece)):
-      yield dataclasses.replace(piece, stop=size)
 
 
 def _builder(name: str, directory: str | None) -> Any:

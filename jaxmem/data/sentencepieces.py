@@ -55,6 +55,7 @@ class SentencePieceTokenizer:
     vocab_size: pieces of the model.
     boundary: its beginning-of-sentence piece, which no text yields.
     fingerprint: SHA-256 of the model's bytes, behind "sp-".
+    model: those bytes.
   """
 
   def __init__(self, model: bytes, name: str):
@@ -76,6 +77,7 @@ class SentencePieceTokenizer:
         f"tokenizer {name} is damaged or no SentencePiece model ({error}): train it "
         "again with jaxmem tokenizer train"
       ) from error
+    self.model = model
     self.vocab_size = self._processor.vocab_size()
     self.boundary = self._processor.bos_id()
     self.fingerprint = f"sp-{hashlib.sha256(model).hexdigest()}"

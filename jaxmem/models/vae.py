@@ -16,10 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmem.models import Batch
 from jaxmem.modules import pattern as patterns
-from jaxmem.modules.bidirectional import Bidirectional
+from jaxmem.modules.bidirectional import one_text
 from jaxmem.modules.layers import dense, named, rms_norm
 from jaxmem.modules.pattern import (
-  Entry,
   Pattern,
   check_language,
   check_own,
@@ -121,22 +120,14 @@ class Reader(nn.Module):
       x: embeddings, each text from the row's first token on.
       mask: which tokens are the text; the rest is padding and moves nothing.
     """
-    first = jnp.arange(x.shape[1]) == 0
-    ended = jnp.roll(mask, 1, axis=1) & ~mask  # padding is a document of its own
-    reset = first | ended
-    for i, item in enumerate(self.pattern):
+    reset = one_text(mask)
+    for i, item in enumerate(patterns.both_ways(self.pattern)):
       y = rms_norm(f"norm_{i}", self.dtype)(x)
-      mixer = self._mixer(item, name=f"mixer_{i}")
+      mixer = patterns.mixer(item, self.d_model, self.dtype, name=f"mixer_{i}")
       x = x + mixer(y, mixer.init_state(x.shape[0]), reset)[0]
     x = rms_norm("norm", self.dtype)(x).astype(jnp.float32)
     total = jnp.where(mask[..., None], x, 0).sum(1)
     return total / jnp.maximum(mask.sum(1, keepdims=True), 1).astype(jnp.float32)
-
-  def _mixer(self, item: Entry, **fields) -> nn.Module:
-    mixer = patterns.mixer(item, self.d_model, self.dtype, parent=None)
-    if getattr(mixer, "causal", True):
-      return Bidirectional(mixer, **fields)
-    return mixer.clone(parent=self, **fields)
 
 
 class VAE(nn.Module):

@@ -5,9 +5,22 @@ Source: Schuster and Paliwal 1997, IEEE Transactions on Signal Processing 45(11)
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Bool
 
 from jaxmem.modules.layers import dense
 from jaxmem.typing import Activations, Reset
+
+
+def one_text(mask: Bool[Array, "B T"]) -> Reset:
+  """The reset of rows that hold one text each: padding is a document of its own.
+
+  So nothing of the padding reaches the text, whatever the mixer.
+
+  Args:
+    mask: True for the text, from the row's first token on.
+  """
+  first = jnp.arange(mask.shape[1]) == 0
+  return first | (jnp.roll(mask, 1, axis=1) & ~mask)
 
 
 class Bidirectional(nn.Module):

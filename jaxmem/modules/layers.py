@@ -66,6 +66,20 @@ def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNo
   )
 
 
+def layer_norm(name: str, dtype: str, epsilon: float = 1e-12) -> nn.LayerNorm:
+  """(x - mean) / sqrt(var + epsilon) * scale + bias.
+
+  Source: Ba et al. 2016, arXiv:1607.06450; BERT's epsilon.
+  """
+  return nn.LayerNorm(
+    epsilon=epsilon,
+    dtype=jnp.dtype(dtype),
+    scale_init=named(nn.initializers.ones, ("embed",)),
+    bias_init=named(nn.initializers.zeros, ("embed",)),
+    name=name,
+  )
+
+
 class GatedMLP(nn.Module):
   """W_down (silu(W_gate x) * W_up x); 3 D F parameters.
 

@@ -16,6 +16,7 @@ from flax import linen as nn
 from jaxmem import modules, registry
 from jaxmem.errors import UserError
 from jaxmem.modules.beside import Beside
+from jaxmem.modules.bidirectional import Bidirectional
 from jaxmem.modules.learned_start import LearnedStart
 from jaxmem.registry import nearest
 
@@ -48,7 +49,7 @@ def options(name: str) -> list[str]:
   """What an entry of the memory `name` can be given."""
   fields = dataclasses.fields(modules.get(name).Mixer)
   own = [f.name for f in fields if f.name not in _GIVEN]
-  return [*own, "learned_start", "beside"]
+  return [*own, "learned_start", "beside", "both_ways"]
 
 
 def entry(name: str, **given: Any) -> Entry:
@@ -59,8 +60,10 @@ def entry(name: str, **given: Any) -> Entry:
   Args:
     name: a file of `jaxmem.modules`; `jaxmem memories` lists them.
     given: fields of its mixer, except d_model and dtype, which the model gives;
-      learned_start, True for a memory that begins from parameters; and beside, another
-      entry or its text, a memory whose output is added, see `modules.beside`.
+      learned_start, True for a memory that begins from parameters; both_ways, True for
+      a causal memory run forwards and backwards, see `modules.bidirectional`; and
+      beside, another entry or its text, a memory whose output is added, see
+      `modules.beside`.
 
   Raises:
     PatternError: if there is no such memory or option; names the nearest.
@@ -131,6 +134,11 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
     parts = _parse_entry(given["beside"]), *terms((item,))[:1]
     memory, base = (mixer(part, d_model, dtype, parent=None) for part in parts)
     return Beside(base, memory, **fields)
+  if given.pop("both_ways", False):
+    return Bidirectional(
+      mixer(Entry(item.name, tuple(given.items())), d_model, dtype, parent=None),
+      **fields,
+    )
   learned = given.pop("learned_start", False)
   cls = modules.get(item.name).Mixer
   if learned:
@@ -141,13 +149,41 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
 def check_language(pattern: Pattern) -> None:
   """Raises PatternError unless a language model can be made of the memories."""
   for item in terms(pattern):
-    cls = modules.get(item.name).Mixer
-    if not dict(item.options).get("causal", getattr(cls, "causal", True)):
+    if not _is_causal(item):
       raise PatternError(
         f"{str(item)!r} reads both ways: a language model must not see what it is to "
         "predict; take a causal memory, or an encoder"
       )
   check_own(pattern)
+
+
+def _is_causal(item: Entry) -> bool:
+  given = dict(item.options)
+  own = getattr(modules.get(item.name).Mixer, "causal", True)
+  return given.get("causal", own) and not given.get("both_ways", False)
+
+
+def both_ways(pattern: Pattern) -> Pattern:
+  """The pattern for an encoder: what is causal is run forwards and backwards.
+
+  Raises:
+    PatternError: if an entry cannot be: a sum whose parts differ, say.
+  """
+  return tuple(map(_both_ways, pattern))
+
+
+def _both_ways(item: Entry) -> Entry:
+  causal = {_is_causal(part) for part in terms((item,))}
+  if causal == {False}:
+    return item
+  if len(terms((item,))) > 1:
+    raise PatternError(
+      f"{str(item)!r} is a sum, which an encoder cannot run both ways: name the "
+      "memories one after the other"
+    )
+  return Entry(
+    item.name, tuple(sorted((dict(item.options) | {"both_ways": True}).items()))
+  )
 
 
 def check_own(pattern: Pattern) -> None:

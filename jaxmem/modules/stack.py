@@ -3,7 +3,7 @@
 import jax
 from flax import linen as nn
 
-from jaxmem.modules.layers import GatedMLP, rms_norm
+from jaxmem.modules.layers import GatedMLP, dense, layer_norm, rms_norm
 from jaxmem.modules.pattern import Entry, Pattern, mixer
 from jaxmem.typing import Activations, Reset, State
 
@@ -51,6 +51,32 @@ class Block(nn.Module):
     return self._mixer(parent=None).state_axes()
 
 
+class PostNormBlock(Block):
+  """norm(x + mixer(x)), then norm(x + mlp(x)), with biases and GELU: BERT's.
+
+  Source: Devlin et al. 2018, arXiv:1810.04805; Vaswani et al. 2017, arXiv:1706.03762.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Activations,
+    state: State,
+    reset: Reset | None = None,
+    deterministic: bool = True,
+  ) -> tuple[Activations, State]:
+    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    y, state = self._mixer(name="mixer")(x, state, reset)
+    x = layer_norm("mixer_norm", self.dtype)(x + drop(y))
+    y = dense(self.d_ff, ("embed", "mlp"), "up", self.dtype, bias=True)(x)
+    y = nn.gelu(y, approximate=False)
+    y = dense(self.d_model, ("mlp", "embed"), "down", self.dtype, bias=True)(y)
+    return layer_norm("mlp_norm", self.dtype)(x + drop(y)), state
+
+
+BLOCKS = {"pre": Block, "post": PostNormBlock}
+
+
 class Group(nn.Module):
   """The pattern's blocks one after the other; the state is a tuple, one a block."""
 
@@ -59,6 +85,7 @@ class Group(nn.Module):
   d_ff: int
   dropout: float = 0.0
   dtype: str = "float32"
+  block: str = "pre"
 
   @nn.compact
   def __call__(
@@ -77,7 +104,8 @@ class Group(nn.Module):
   def blocks(self) -> list[Block]:
     """The blocks, unbound."""
     args = (self.d_model, self.d_ff, self.dropout, self.dtype)
-    return [Block(item, *args, parent=None) for item in self.pattern]
+    block = BLOCKS[self.block]
+    return [block(item, *args, parent=None) for item in self.pattern]
 
   def init_state(self, batch_size: int) -> State:
     return tuple(block.init_state(batch_size) for block in self.blocks())
@@ -100,6 +128,7 @@ class Stack(nn.Module):
     dropout: see `Block`.
     remat: compute a group again in the reverse pass instead of keeping its activations.
     dtype: of the computation.
+    block: "pre", see `Block`, or "post", see `PostNormBlock`.
   """
 
   pattern: Pattern
@@ -109,6 +138,7 @@ class Stack(nn.Module):
   dropout: float = 0.0
   remat: bool = False
   dtype: str = "float32"
+  block: str = "pre"
 
   @nn.compact
   def __call__(
@@ -135,7 +165,8 @@ class Stack(nn.Module):
 
   @property
   def _fields(self) -> tuple:
-    return self.pattern, self.d_model, self.d_ff, self.dropout, self.dtype
+    sizes = self.d_model, self.d_ff
+    return self.pattern, *sizes, self.dropout, self.dtype, self.block
 
   def init_state(self, batch_size: int) -> State:
     state = Group(*self._fields, parent=None).init_state(batch_size)

@@ -1,0 +1,79 @@
+"""Texts, or pairs of texts, as rows of tokens of one length."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxmem.data.errors import DataError, NotUTF8
+from jaxmem.data.tokenizers import Tokenizer
+
+Ids = Int[np.ndarray, "_"]
+
+
+def encode(text: str, tokenizer: Tokenizer, where: str) -> Ids:
+  """The ids of a text, at least one.
+
+  Raises:
+    DataError: if the tokenizer cannot read it, or makes nothing of it.
+  """
+  try:
+    ids = tokenizer.encode(text.encode())
+  except UnicodeEncodeError as error:
+    raise DataError(
+      f"{where} holds half of a surrogate pair, which is no text"
+    ) from error
+  except NotUTF8 as error:
+    raise DataError(f"{where} is {error}") from error
+  if not len(ids):
+    raise DataError(f"{where} is empty, or nothing of it is known to the tokenizer")
+  return ids
+
+
+def room(length: int, parts: int) -> int:
+  """Tokens of a row for its texts, beside the marks around them."""
+  return length - 1 - parts
+
+
+def shorten(parts: Sequence[Ids], length: int) -> list[Ids]:
+  """The beginnings of texts that fit into a row of `length`; the longest loses first."""
+  sizes = [len(part) for part in parts]
+  over = sum(sizes) - room(length, len(parts))
+  while over > 0:
+    longest = int(np.argmax(sizes))
+    rest = sorted(sizes)[-2] if len(sizes) > 1 else 0
+    cut = min(over, max(sizes[longest] - rest, 1))
+    sizes[longest], over = sizes[longest] - cut, over - cut
+  return [part[:size] for part, size in zip(parts, sizes, strict=True)]
+
+
+def row(
+  parts: Sequence[Ids], tokenizer: Tokenizer, length: int
+) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"], int]:
+  """begin text end, or begin text end text end: tokens, types and how many there are.
+
+  A tokenizer that has a `begin` of its own (BERT's [CLS]) begins with it, others with
+  their boundary; the end is the boundary. Types are 0 up to the first end, then 1.
+
+  Args:
+    parts: ids of one text, or two.
+    tokenizer: that they are of.
+    length: T; what does not fit is cut, see `shorten`.
+  """
+  begin, end = getattr(tokenizer, "begin", tokenizer.boundary), tokenizer.boundary
+  tokens, types = [begin], [0]
+  for kind, part in enumerate(shorten(parts, length)):
+    tokens += [*part.tolist(), end]
+    types += [kind] * (len(part) + 1)
+  pad = [0] * (length - len(tokens))
+  made = np.array(tokens + pad, np.int32), np.array(types + pad, np.int32)
+  return *made, len(tokens)
+
+
+def batch(
+  texts: Sequence[Sequence[Ids]], tokenizer: Tokenizer, length: int
+) -> dict[str, np.ndarray]:
+  """Rows of texts as "tokens", "types" [B, T] and "length" [B], all int32."""
+  tokens, types, sizes = zip(*(row(t, tokenizer, length) for t in texts), strict=True)
+  sizes = np.array(sizes, np.int32)
+  return {"tokens": np.stack(tokens), "types": np.stack(types), "length": sizes}

@@ -1,0 +1,140 @@
+"""Tokenizers that a run makes from its own training text, and keeps beside its weights.
+
+"words:8000" has the 8,000 most frequent words, "sp:8000" is a SentencePiece model of
+so many pieces. Any other name is that of a tokenizer that is there already.
+"""
+
+import collections
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32
+
+from jaxmem.data import tokenizers
+from jaxmem.data.errors import DataError, NotUTF8, require
+from jaxmem.data.tokenizers import Tokenizer
+
+KINDS = ("words", "sp")
+# A Chinese character is a word of its own.
+_WORDS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
+# Ids before those of the words.
+_BOUNDARY, _UNKNOWN, _FIRST = 0, 1, 2
+
+
+class WordTokenizer:
+  """Lower-cased words and signs; what is not among them is one id, so text is lost.
+
+  Attributes:
+    vocab_size: of the words, the boundary and the unknown.
+    boundary: 0.
+    fingerprint: SHA-256 of the words, behind "words-".
+  """
+
+  boundary = _BOUNDARY
+
+  def __init__(self, words: list[str]):
+    """Args: the words, the most frequent first."""
+    self.words = words
+    self.vocab_size = len(words) + _FIRST
+    self.fingerprint = f"words-{hashlib.sha256(json.dumps(words).encode()).hexdigest()}"
+    self._ids = {word: i for i, word in enumerate(words, start=_FIRST)}
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The ids of UTF-8 text.
+
+    Raises:
+      NotUTF8: with the offset of the first bad byte.
+    """
+    found = _WORDS.findall(_text(data).lower())
+    return np.array([self._ids.get(word, _UNKNOWN) for word in found], np.int32)
+
+  def decode(self, ids: np.ndarray) -> bytes:
+    """The words with spaces between; "?" for the unknown, nothing for the boundary."""
+    shown = ["", "?", *self.words]
+    return " ".join(shown[i] for i in np.ravel(ids) if i != _BOUNDARY).encode()
+
+
+def size(name: str) -> int:
+  """Ids of the tokenizer of a name; nothing is read of those that are to be made.
+
+  Raises:
+    ValueError: if there is none, or the number is not one of at least 300.
+  """
+  kind, number = _parsed(name)
+  return number if kind else tokenizers.get(name).vocab_size
+
+
+def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
+  """The tokenizer of a name.
+
+  Args:
+    name: see the top of this file, and `tokenizers.get`.
+    texts: what is trained on, if it is to be made.
+
+  Raises:
+    DataError: if it cannot be made of the texts.
+    ValueError: see `size`.
+  """
+  kind, number = _parsed(name)
+  if kind == "words":
+    counts = collections.Counter(
+      w for t in texts for w in _WORDS.findall(_text(t).lower())
+    )
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    return WordTokenizer(ranked[: number - _FIRST])
+  if kind == "sp":
+    require("sentencepiece", extra="text")
+    from jaxmem.data import sentencepieces
+
+    return sentencepieces.SentencePieceTokenizer(
+      sentencepieces.train(map(_text, texts), number), name
+    )
+  return tokenizers.get(name)
+
+
+def keep(tokenizer: Tokenizer, workdir: Path) -> None:
+  """Writes what `kept` needs, if the tokenizer was made."""
+  if isinstance(tokenizer, WordTokenizer):
+    (workdir / "tokenizer.json").write_text(json.dumps(tokenizer.words) + "\n")
+  elif model := getattr(tokenizer, "model", b""):
+    (workdir / "tokenizer.model").write_bytes(model)
+
+
+def kept(name: str, workdir: Path) -> Tokenizer:
+  """The tokenizer that a run was trained with.
+
+  Raises:
+    DataError: if its file is missing or damaged.
+  """
+  kind, _ = _parsed(name)
+  if kind == "sp":
+    return tokenizers.get(str(workdir / "tokenizer.model"))
+  if kind == "words":
+    try:
+      return WordTokenizer(json.loads((workdir / "tokenizer.json").read_text()))
+    except (OSError, ValueError) as error:
+      raise DataError(
+        f"cannot read the words in {workdir}/tokenizer.json: {error}; train the run again"
+      ) from error
+  return tokenizers.get(name)
+
+
+def _parsed(name: str) -> tuple[str, int]:
+  """The kind and the number of a tokenizer that is to be made, else ("", 0)."""
+  kind, _, number = name.partition(":")
+  if kind not in KINDS:
+    return "", 0
+  if not number.isdecimal() or int(number) < 300:
+    raise ValueError(f"{name!r} is not {kind}:N with N of at least 300")
+  return kind, int(number)
+
+
+def _text(data: bytes) -> str:
+  try:
+    return data.decode()
+  except UnicodeDecodeError as error:
+    raise NotUTF8(error.start) from error

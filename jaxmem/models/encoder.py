@@ -1,0 +1,334 @@
+"""An encoder: every token reads its text both ways, and one head reads the tokens.
+
+Any memory will do; causal ones are run forwards and backwards. The heads: "masked", the
+words that were hidden (Devlin et al. 2018, arXiv:1810.04805); "labels", a class of the
+text; "spans", where an answer begins and ends; "embedding", a vector of the text, near
+that of a text it belongs to. A text longer than a window is read window by window.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmem.models import Batch
+from jaxmem.modules import pattern as patterns
+from jaxmem.modules.bidirectional import one_text
+from jaxmem.modules.layers import dense, layer_norm, named, rms_norm
+from jaxmem.modules.pattern import Pattern, check_language, check_own, entry
+from jaxmem.modules.stack import Stack
+from jaxmem.ops.cross_entropy import chunked_cross_entropy
+from jaxmem.typing import Activations, Reset, Tokens
+
+Heads = Literal["masked", "labels", "spans", "embedding"]
+# Added to what cannot be chosen: a softmax of it is 0, and its gradient is finite.
+NEVER = -1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+  """An encoder as data.
+
+  Attributes:
+    vocab_size: ids are 0 .. vocab_size - 1.
+    d_model: D, features.
+    d_ff: width of the MLPs; 0 is 2 D.
+    pattern: the memories of a group; causal ones are run both ways.
+    num_groups: how often the pattern is repeated.
+    block: "pre" normalises what a layer reads; "post" is BERT's block, with biases, GELU
+      and layer norms behind each sum.
+    positions: learned positions, of a window at most; 0 has none and leaves order to the
+      memories.
+    types: kinds of token that are told apart, 2 for a pair of texts, say; 0 does not.
+    window: tokens that are read at once; 0 is the whole row. Longer texts are cut into
+      windows that do not see each other.
+    between: the memories that carry what was read from window to window, causal; none
+      takes the mean over the windows. Only "labels" and "embedding" read it.
+    pool: what a window is to a head: "mean" or "max" over its tokens, or its "first".
+    head: what is learned.
+    classes: of the head "labels"; 0 is what the data have.
+    smoothing: of the targets of "labels", in [0, 1); only while training.
+    temperature: of the similarities of "embedding", > 0.
+    dropout: rate in the blocks and before the head, in [0, 1).
+    dtype: of the computation, "float32" or "bfloat16"; heads are float32.
+  """
+
+  vocab_size: int = 0
+  d_model: int = 128
+  d_ff: int = 0
+  pattern: Pattern = (entry("encoder_attention"),)
+  num_groups: int = 2
+  block: Literal["pre", "post"] = "pre"
+  positions: int = 0
+  types: int = 0
+  window: int = 0
+  between: Pattern = ()
+  pool: Literal["mean", "max", "first"] = "mean"
+  head: Heads = "labels"
+  classes: int = 0
+  smoothing: float = 0.0
+  temperature: float = 0.05
+  dropout: float = 0.0
+  dtype: str = "float32"
+
+  def check(self) -> None:
+    """Raises ValueError if a number is out of range."""
+    for name in ("positions", "types", "window", "classes"):
+      if getattr(self, name) < 0:
+        raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
+    if not 0 <= self.smoothing < 1:
+      raise ValueError(f"smoothing is {self.smoothing}: it must be in [0, 1)")
+    if not self.temperature > 0:
+      raise ValueError(f"temperature is {self.temperature}: it must be above 0")
+    if self.between and self.head not in ("labels", "embedding"):
+      raise ValueError(
+        f"between is {patterns.show(self.between)!r} and head {self.head!r}, which reads "
+        "tokens: leave it out"
+      )
+    if self.between and not self.window:
+      raise ValueError("between is for texts of several windows: set window")
+
+
+class Encoder(nn.Module):
+  """Texts to features a token, and what a head makes of them.
+
+      model = Encoder(EncoderConfig(vocab_size=257, classes=2))
+      batch = model.example(8, 64)
+      params = model.init(key, batch, (), method="objective")
+      logits = model.apply(params, batch, method="logits")
+
+  A batch has texts, padded on the right to T, and what its head learns:
+
+      tokens   int32   [B, T]
+      length   int32   [B]     tokens of the text; and "types", int32 [B, T]
+      labels:    label int32 [B], choices bool [B, C]: the classes that a row may have
+      spans:     first, last int32 [B], context bool [B, T]: where answers may lie
+      embedding: other, other_length: the text that belongs to each; group int32 [B]:
+                 rows of one number are no negatives of each other
+      masked:    targets int32 [B, T], reset bool [B, T] in the place of length
+      weights  float32 [B], or [B, T] where words are hidden
+      noise    float32 [B, T, D], perhaps: added to the embeddings
+
+  Attributes:
+    config: see `EncoderConfig`.
+  """
+
+  config: EncoderConfig
+
+  def setup(self):
+    c = self.config
+    normal = lambda axes: named(nn.initializers.normal(c.d_model**-0.5), axes)
+    table = lambda name, size, first=None: self.param(
+      name, normal((first, "embed")), (size, c.d_model)
+    )
+    self.embedding = table("embedding", c.vocab_size, "vocab")
+    if c.positions:
+      self.positions = table("positions", c.positions)
+    if c.types:
+      self.types = table("types", c.types)
+    if c.block == "post":
+      self.embedding_norm = layer_norm("embedding_norm", c.dtype)
+    check_own(c.pattern)
+    sizes = c.d_model, c.d_ff or 2 * c.d_model, c.num_groups, c.dropout
+    self.stack = Stack(
+      patterns.both_ways(c.pattern), *sizes, dtype=c.dtype, block=c.block, name="stack"
+    )
+    if c.block == "pre":
+      self.norm = rms_norm("norm", c.dtype)
+    if c.between:
+      check_language(c.between)
+      self.carry = Stack(c.between, *sizes[:2], dtype=c.dtype, name="carry")
+    self.drop = nn.Dropout(c.dropout)
+    sizes = {"labels": c.classes, "spans": 2}
+    if c.head in sizes:
+      self.head = dense(sizes[c.head], ("embed", None), "head", "float32", bias=True)
+
+  def features(
+    self,
+    tokens: Tokens,
+    reset: Reset,
+    types: Int[Array, "B T"] | None = None,
+    noise: Float[Array, "B T D"] | None = None,
+    deterministic: bool = True,
+  ) -> Activations:
+    """What the encoder makes of every token, each document of a row alone.
+
+    Args:
+      tokens: rows of documents.
+      reset: where documents begin.
+      types: kind of each token; None is 0.
+      noise: added to the embeddings.
+      deterministic: no dropout.
+
+    Raises:
+      ValueError: if a row has more tokens than there are positions.
+    """
+    c = self.config
+    x = self._embed(tokens, types)
+    if noise is not None:
+      x = x + noise.astype(x.dtype)
+    if c.block == "post":
+      x = self.drop(self.embedding_norm(x), deterministic=deterministic)
+    state = self.stack.init_state(len(tokens))
+    x, _ = self.stack(x, state, reset, deterministic)
+    return self.norm(x) if c.block == "pre" else x
+
+  def tokens(self, batch: Batch, deterministic: bool = True) -> Activations:
+    """Features of the texts of a batch, window by window."""
+    tokens, mask = batch["tokens"], self._mask(batch)
+    cut = lambda a: a.reshape(-1, self._window(tokens.shape[1]), *a.shape[2:])
+    given = [batch.get(name) for name in ("types", "noise")]
+    types, noise = (None if a is None else cut(a) for a in given)
+    x = self.features(cut(tokens), one_text(cut(mask)), types, noise, deterministic)
+    return x.reshape(*tokens.shape, -1)
+
+  def vector(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B D"]:
+    """One vector a text, float32: windows pooled, then carried or averaged."""
+    x = self.tokens(batch, deterministic).astype(jnp.float32)
+    rows, length = batch["tokens"].shape
+    window = self._window(length)
+    x = x.reshape(rows, length // window, window, -1)
+    mask = self._mask(batch).reshape(x.shape[:3])
+    x, some = self._pool(x, mask), mask.any(-1)
+    if not self.config.between:
+      total = jnp.where(some[..., None], x, 0).sum(1)
+      return total / jnp.maximum(some.sum(1, keepdims=True), 1).astype(x.dtype)
+    state = self.carry.init_state(rows)
+    y, _ = self.carry(
+      x.astype(jnp.dtype(self.config.dtype)), state, None, deterministic
+    )
+    last = jnp.maximum(some.sum(1) - 1, 0)  # the windows behind it are padding
+    return jnp.take_along_axis(y, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
+
+  def logits(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B C"]:
+    """Of the classes; those that a row may not have are at -1e9."""
+    x = self.drop(self.vector(batch, deterministic), deterministic=deterministic)
+    return jnp.where(batch["choices"], self.head(x), NEVER)
+
+  def spans(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T 2"]:
+    """Logits of the first and the last token of an answer, -1e9 outside the context."""
+    x = self.tokens(batch, deterministic).astype(jnp.float32)
+    x = self.head(self.drop(x, deterministic=deterministic))
+    return jnp.where(batch["context"][..., None], x, NEVER)
+
+  def embed(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B D"]:
+    """A vector of length 1 for each text."""
+    x = self.vector(batch, deterministic)
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+  def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
+    """Nats of each target, for the head "masked"."""
+    given = batch["tokens"], batch["reset"], None, batch.get("noise"), deterministic
+    return chunked_cross_entropy(
+      self.features(*given), self.embedding, batch["targets"]
+    )
+
+  def objective(
+    self, batch: Batch, memory: tuple[()], deterministic: bool = True
+  ) -> tuple[Float[Array, "..."], tuple[()]]:
+    """Nats of what the head learns, a row, or a token where words are hidden."""
+    learn = {
+      "masked": self.losses,
+      "labels": self._label_nats,
+      "spans": self._span_nats,
+      "embedding": self._pair_nats,
+    }
+    return learn[self.config.head](batch, deterministic), memory
+
+  def example(self, batch_size: int, length: int) -> Batch:
+    """A batch of zeros."""
+    c = self.config
+    tokens = jnp.zeros((batch_size, length), jnp.int32)
+    row, flags = jnp.zeros(batch_size, jnp.int32), tokens.astype(bool)
+    batch = {"tokens": tokens, "weights": row.astype(jnp.float32)}
+    if c.head == "masked":
+      weights = tokens.astype(jnp.float32)
+      return batch | {"targets": tokens, "reset": flags, "weights": weights}
+    batch |= {"length": row, "types": tokens}
+    return (
+      batch
+      | {
+        "labels": {"label": row, "choices": jnp.ones((batch_size, c.classes), bool)},
+        "spans": {"first": row, "last": row, "context": flags},
+        "embedding": {"other": tokens, "other_length": row, "group": row},
+      }[c.head]
+    )
+
+  def init_state(self, batch_size: int) -> tuple[()]:
+    """Nothing: a text is read whole."""
+    return ()
+
+  def state_axes(self) -> tuple[()]:
+    return ()
+
+  def _embed(self, tokens: Tokens, types: Int[Array, "B T"] | None) -> Activations:
+    c = self.config
+    # BERT's embeddings are as they were learned; ours are of unit size
+    x = self.embedding[tokens] * (c.d_model**0.5 if c.block == "pre" else 1.0)
+    if c.positions:
+      if tokens.shape[1] > c.positions:
+        raise ValueError(
+          f"{tokens.shape[1]} tokens and {c.positions} positions: read by windows"
+        )
+      x = x + self.positions[: tokens.shape[1]]
+    if c.types:
+      x = x + self.types[jnp.zeros_like(tokens) if types is None else types]
+    return x.astype(jnp.dtype(c.dtype))
+
+  def _window(self, length: int) -> int:
+    """Tokens of a window; raises ValueError if the row does not divide."""
+    window = self.config.window or length
+    if length % window:
+      raise ValueError(f"a row of {length} tokens is not cut into windows of {window}")
+    return window
+
+  def _mask(self, batch: Batch) -> Bool[Array, "B T"]:
+    return jnp.arange(batch["tokens"].shape[1]) < batch["length"][:, None]
+
+  def _pool(
+    self, x: Float[Array, "B N W D"], mask: Bool[Array, "B N W"]
+  ) -> Float[Array, "B N D"]:
+    """A vector for every window, 0 for one of padding."""
+    some, kind = mask[..., None], self.config.pool
+    if kind == "first":
+      return jnp.where(some, x, 0)[:, :, 0]
+    if kind == "max":
+      return jnp.where(some.any(2), jnp.where(some, x, NEVER).max(2), 0)
+    count = jnp.maximum(some.sum(2), 1).astype(x.dtype)
+    return jnp.where(some, x, 0).sum(2) / count
+
+  def _label_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
+    """(1 - s) -log p(label) + s mean over the row's choices of -log p (Szegedy et al.
+    2015, arXiv:1512.00567); s is 0 where nothing is learned."""
+    logp = jax.nn.log_softmax(self.logits(batch, deterministic))
+    right = -jnp.take_along_axis(logp, batch["label"][:, None], 1)[:, 0]
+    share = self.config.smoothing
+    if deterministic or not share:
+      return right
+    choices = batch["choices"].astype(logp.dtype)
+    every = -jnp.where(batch["choices"], logp, 0).sum(-1) / choices.sum(-1)
+    return (1 - share) * right + share * every
+
+  def _span_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
+    logp = jax.nn.log_softmax(self.spans(batch, deterministic), axis=1)
+    right = jnp.stack([batch["first"], batch["last"]], -1)[:, None]
+    return -jnp.take_along_axis(logp, right, 1)[:, 0].mean(-1)
+
+  def _pair_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
+    """InfoNCE, both ways: a text must find its own among the others of the batch, and
+    be found by it (van den Oord et al. 2018, arXiv:1807.03748)."""
+    other = {"tokens": batch["other"], "length": batch["other_length"]}
+    a, b = self.embed(batch, deterministic), self.embed(other, deterministic)
+    group, count = batch["group"], batch["weights"] > 0
+    own = jnp.eye(len(group), dtype=bool)
+    rival = (group[:, None] != group) & count  # rows of padding are none
+    scores = jnp.matmul(a, b.T, precision="highest") / self.config.temperature
+    ways = [jnp.where(own | rival, s, NEVER) for s in (scores, scores.T)]
+    return sum(-jnp.diagonal(jax.nn.log_softmax(s)) for s in ways) / 2
+
+
+Config = EncoderConfig
+Model = Encoder
