@@ -6,6 +6,7 @@ import typing
 from typing import Any, Protocol, runtime_checkable
 
 from jaxmem import models
+from jaxmem.adversarial import AdversaryConfig
 from jaxmem.errors import UserError
 from jaxmem.models import ModelConfig
 from jaxmem.models.lm import LMConfig
@@ -119,6 +120,7 @@ class Config:
       `jaxmem.jobs`, which decides what is learned.
     optim: how parameters move.
     validation: when held-out text is scored, and what follows.
+    adversary: how embeddings are moved to make training harder.
     mesh: where it runs.
     steps: updates of the parameters.
     start_from: whose parameters to begin with where name and shape agree: a work
@@ -141,6 +143,7 @@ class Config:
   data: Reading = DataConfig()
   optim: OptimConfig = OptimConfig()
   validation: ValidationConfig = ValidationConfig()
+  adversary: AdversaryConfig = AdversaryConfig()
   mesh: MeshConfig = MeshConfig()
   steps: int = 500
   start_from: str = ""
@@ -206,6 +209,10 @@ def check(config: Config) -> None:
       f"validation.patience is {config.validation.patience} and validation.every is 0: "
       "set how many steps lie between scores"
     )
+  try:
+    config.adversary.check()
+  except ValueError as error:
+    raise ConfigError(f"adversary.{error}") from error
   if config.segment_start not in STARTS:
     raise ConfigError(
       f"segment_start is {config.segment_start!r}: one of {', '.join(STARTS)}"
@@ -345,7 +352,7 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
   if dataclasses.is_dataclass(kind):
     return _build(kind, value, key + ".")
   if kind == pattern.Pattern:
-    return pattern.parse(value)
+    return pattern.parse(value) if value else ()
   if typing.get_origin(kind) is typing.Literal:
     if value not in typing.get_args(kind):
       choices = ", ".join(typing.get_args(kind))

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmem import adversarial, data, jobs, models, optim, starts
 from jaxmem import config as configs
-from jaxmem import data, jobs, models, optim, starts
 from jaxmem.config import Config, ConfigError
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
@@ -91,6 +91,12 @@ class Program:
       raise ConfigError(
         f"segment_start is {config.segment_start!r}, and a model of kind "
         f"{models.kind(config.model)!r} carries no memory to start from: leave it out"
+      )
+    if config.adversary.kind != "none" and not hasattr(self.model, "noise_shape"):
+      raise ConfigError(
+        f"adversary.kind is {config.adversary.kind!r}, and a model of kind "
+        f"{models.kind(config.model)!r} has no embeddings that can be moved: "
+        "leave it out"
       )
     names = meshes.param_names(boxed)
     self.optimizer = optim.make(config.optim, config.steps, names)
@@ -204,7 +210,8 @@ class Program:
   def _gradients(self, params, memory, batch, rng):
     """The gradient of the summed loss, in `accumulate` parts of the rows."""
     parts = self.config.optim.accumulate
-    gradient = jax.value_and_grad(self._loss, has_aux=True)
+    shape = getattr(self.model, "noise_shape", None)
+    gradient = adversarial.gradient(self._loss, self.config.adversary, shape)
     if parts == 1:
       (nats, memory), grads = gradient(params, memory, batch, rng)
       return grads, nats, memory

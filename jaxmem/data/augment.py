@@ -58,7 +58,8 @@ class AugmentConfig:
     for name, file in (("synonyms", "table"), ("copies", "wordings")):
       if bool(getattr(self, name)) != bool(getattr(self, file)):
         raise ValueError(
-          f"{name} is {getattr(self, name)} and {file} {getattr(self, file)!r}: give both"
+          f"{name} is {getattr(self, name)} and {file} {getattr(self, file)!r}: give "
+          "both"
         )
 
 

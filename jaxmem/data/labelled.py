@@ -65,8 +65,8 @@ class Reader:
         continue
       if label is None:
         raise DataError(
-          f"{record.where} has no label in field {self.label!r}, but {value!r}: name the "
-          "field with data.label, or leave such records out with data.ignore ','"
+          f"{record.where} has no label in field {self.label!r}, but {value!r}: name "
+          "the field with data.label, or leave such records out with data.ignore ','"
         )
       label = label.split(self.label_end)[0] if self.label_end else label
       if label not in ignore:
@@ -104,8 +104,8 @@ def check_known(
   if new:
     count = sum(e.label in new for e in examples)
     raise DataError(
-      f"{source} has {count} examples of {new[0]!r}, a label that training has not: leave "
-      f"them out with --data.ignore {','.join(new)}, or train on some"
+      f"{source} has {count} examples of {new[0]!r}, a label that training has not: "
+      f"leave them out with --data.ignore {','.join(new)}, or train on some"
     )
 
 

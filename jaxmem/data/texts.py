@@ -36,7 +36,7 @@ def room(length: int, parts: int) -> int:
 
 
 def shorten(parts: Sequence[Ids], length: int) -> list[Ids]:
-  """The beginnings of texts that fit into a row of `length`; the longest loses first."""
+  """The beginnings of texts that fit into `length` tokens; the longest loses first."""
   sizes = [len(part) for part in parts]
   over = sum(sizes) - room(length, len(parts))
   while over > 0:

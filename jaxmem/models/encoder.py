@@ -38,8 +38,8 @@ class EncoderConfig:
     d_ff: width of the MLPs; 0 is 2 D.
     pattern: the memories of a group; causal ones are run both ways.
     num_groups: how often the pattern is repeated.
-    block: "pre" normalises what a layer reads; "post" is BERT's block, with biases, GELU
-      and layer norms behind each sum.
+    block: "pre" normalises what a layer reads; "post" is BERT's block, with biases,
+      GELU and layer norms behind each sum.
     positions: learned positions, of a window at most; 0 has none and leaves order to
       the memories.
     types: kinds of token that are told apart, 2 for a pair of texts, say; 0 is none.
@@ -263,6 +263,10 @@ class Encoder(nn.Module):
 
   def state_axes(self) -> tuple[()]:
     return ()
+
+  def noise_shape(self, batch: Batch) -> tuple[int, int, int]:
+    """Of the "noise" that a batch may have; see `jaxmem.adversarial`."""
+    return (*batch["tokens"].shape, self.config.d_model)
 
   def _embed(self, tokens: Tokens, types: Int[Array, "B T"] | None) -> Activations:
     c = self.config

@@ -1,0 +1,107 @@
+"""The gradient where embeddings are moved, a little and to the worse.
+
+"fgm" takes the mean of the gradients at the text and at its worst neighbour,
+
+    r = radius g / |g|,  g = dL/d(embeddings),
+
+Miyato et al. 2016, arXiv:1605.07725. "freelb" climbs from a random neighbour in `steps`
+steps and takes the mean of the gradients on the way, each of which is needed for the
+climb anyway: Zhu et al. 2019, arXiv:1909.11764. Norms are of a row.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# (params, memory, batch, rng) -> nats, memory
+Loss = Callable[..., tuple[Any, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class AdversaryConfig:
+  """How embeddings are moved.
+
+  Attributes:
+    kind: "none", "fgm" (twice the cost of a step) or "freelb" (`steps` times).
+    radius: how far at most, > 0; embeddings of this house have norm sqrt(D) a token.
+    steps: of "freelb", >= 1.
+    step_size: of one of them, > 0.
+  """
+
+  kind: Literal["none", "fgm", "freelb"] = "none"
+  radius: float = 1.0
+  steps: int = 2
+  step_size: float = 0.5
+
+  def check(self) -> None:
+    """Raises ValueError if a number is out of range."""
+    for name in ("radius", "step_size"):
+      if not getattr(self, name) > 0:
+        raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
+    if self.steps < 1:
+      raise ValueError(f"steps is {self.steps}: it must be at least 1")
+
+
+def gradient(
+  loss: Loss, config: AdversaryConfig, noise_shape: Callable | None
+) -> Callable:
+  """`jax.value_and_grad(loss, has_aux=True)`, adversarial if the config says so.
+
+  Args:
+    loss: reads the batch's "noise" of the shape below.
+    config: how.
+    noise_shape: of a batch; None where the model has none, and the kind is "none".
+  """
+  if config.kind == "none":
+    return jax.value_and_grad(loss, has_aux=True)
+
+  def moved(given, memory, batch, rng):
+    params, noise = given
+    return loss(params, memory, batch | {"noise": noise}, rng)
+
+  how = {"fgm": _fgm, "freelb": _freelb}[config.kind]
+  both = jax.value_and_grad(moved, has_aux=True)
+  return functools.partial(how, both, config, noise_shape)
+
+
+def _fgm(both, config, noise_shape, params, memory, batch, rng):
+  """The loss is that of the text as it is."""
+  zeros = jnp.zeros(noise_shape(batch))
+  (nats, after), (grads, up) = both((params, zeros), memory, batch, rng)
+  noise = config.radius * _unit(up)
+  _, (worse, _) = both((params, noise), memory, batch, rng)
+  return (nats, after), jax.tree.map(lambda a, b: (a + b) / 2, grads, worse)
+
+
+def _freelb(both, config, noise_shape, params, memory, batch, rng):
+  """The loss is the mean on the way."""
+  shape, key = noise_shape(batch), jax.random.fold_in(rng, 1)
+  # inside the ball, whatever is drawn
+  scale = config.radius / (shape[1] * shape[2]) ** 0.5
+  noise = scale * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+  total = None
+  for _ in range(config.steps):
+    (nats, after), (grads, up) = both((params, noise), memory, batch, rng)
+    found = nats, grads
+    total = found if total is None else jax.tree.map(jnp.add, total, found)
+    noise = _inside(noise + config.step_size * _unit(up), config.radius)
+  nats, grads = jax.tree.map(lambda a: a / config.steps, total)
+  return (nats, after), grads
+
+
+def _norm(x: Float[Array, "B T D"]) -> Float[Array, "B 1 1"]:
+  return jnp.sqrt((x * x).sum((1, 2), keepdims=True))
+
+
+def _unit(x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+  """Of norm 1 a row; 0 for 0."""
+  return x / jnp.maximum(_norm(x), 1e-12)
+
+
+def _inside(x: Float[Array, "B T D"], radius: float) -> Float[Array, "B T D"]:
+  return x * jnp.minimum(1.0, radius / jnp.maximum(_norm(x), 1e-12))
