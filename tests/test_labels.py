@@ -36,9 +36,9 @@ def write(path, count=40):
   return path
 
 
-def config(source, model=None, **changes):
+def config(place, model=None, **changes):
   base = EncoderConfig(d_model=16, pattern=(entry("gru"),), num_groups=1, classes=2)
-  changes = {"source": str(source)} | changes
+  changes = {"source": str(place)} | changes
   data = LabelsConfig(tokenizer="words:300", segment_length=16, batch_size=8)
   return Config(
     model=base if model is None else dataclasses.replace(base, **model),
