@@ -148,13 +148,18 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
 
 def check_language(pattern: Pattern) -> None:
   """Raises PatternError unless a language model can be made of the memories."""
+  check_causal(pattern)
+  check_own(pattern)
+
+
+def check_causal(pattern: Pattern) -> None:
+  """Raises PatternError if a memory sees what is to be predicted."""
   for item in terms(pattern):
     if not _is_causal(item):
       raise PatternError(
         f"{str(item)!r} reads both ways: a language model must not see what it is to "
         "predict; take a causal memory, or an encoder"
       )
-  check_own(pattern)
 
 
 def _is_causal(item: Entry) -> bool:
@@ -194,6 +199,18 @@ def check_own(pattern: Pattern) -> None:
         f"{str(item)!r} reads what an encoder remembers, and nothing remembers for it "
         "here: it would read nothing"
       )
+
+
+def with_memory(pattern: Pattern, size: int) -> Pattern:
+  """The pattern whose given memories hold so many tokens of the encoder."""
+  return tuple(
+    Entry(
+      item.name, tuple(sorted((dict(item.options) | {"memory_size": size}).items()))
+    )
+    if modules.is_given(modules.get(item.name).Mixer)
+    else item
+    for item in pattern
+  )
 
 
 def replace_recurrent(pattern: Pattern, name: str) -> Pattern:

@@ -14,6 +14,7 @@ def chunked_cross_entropy(
   targets: Int[Array, "B T"],
   *,
   chunk_size: int = 512,
+  smoothing: float = 0.0,
 ) -> Float[Array, "B T"]:
   """-log softmax(x_t table^T)[target_t], chunk by chunk over time.
 
@@ -25,6 +26,8 @@ def chunked_cross_entropy(
     table: one row a token of the vocabulary.
     targets: ids in 0 .. V - 1.
     chunk_size: tokens of a chunk, C >= 1; T need not be a multiple.
+    smoothing: s in [0, 1): the target has 1 - s of the probability, and all V share s
+      alike (Szegedy et al. 2015, arXiv:1512.00567).
 
   Returns:
     Nats for every token, at least float32.
@@ -43,6 +46,8 @@ def chunked_cross_entropy(
   def nats(x, targets):
     logits = einsum("btd,vd->btv", x, table, scan.state_dtype(x.dtype))
     right = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    if smoothing:
+      right = (1 - smoothing) * right + smoothing * logits.mean(-1)
     return jax.nn.logsumexp(logits, axis=-1) - right
 
   chunks = (scan.to_chunks(x, size), scan.to_chunks(targets, size))

@@ -1,0 +1,29 @@
+"""Translation, German to English: a small Transformer on Multi30k.
+
+    jaxmem train configs/translation.py --data.source TRAIN.de,TRAIN.en \
+      --data.heldout VAL.de,VAL.en --data.test TEST.de,TEST.en
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.pairs import PairsConfig
+from jaxmem.models.encoder_decoder import EncoderDecoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderDecoderConfig(
+    encoder=(entry("encoder_attention"),),
+    d_model=256,
+    pattern=(entry("attention", capacity=64), entry("cross_attention")),
+    num_groups=2,
+    dropout=0.2,
+    dtype="auto",
+  ),
+  data=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=100, ema=0.999),
+  validation=ValidationConfig(every=500),
+  steps=600,
+  log_every=50,
+  save_every=250,
+  eval_bytes=1_000_000,
+  sample_bytes=0,
+)

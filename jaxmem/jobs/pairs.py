@@ -1,0 +1,262 @@
+"""Sequence to sequence: a text is read, another is written. Translation, summaries.
+
+Held-out pairs are scored in nats a token; the metric at the end is the field's, of what
+beam search writes: BLEU and chrF, or ROUGE.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from jaxmem import capacity, jobs
+from jaxmem import config as configs
+from jaxmem.config import ConfigError
+from jaxmem.data import pairs, vocabularies
+from jaxmem.data.epochs import once
+from jaxmem.data.pairs import Pair
+from jaxmem.errors import UserError
+from jaxmem.evals import overlap
+from jaxmem.evals.pair_text import PairWriter
+from jaxmem.jobs import Findings, with_vocab
+from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+SPLITS = ("train", "heldout", "test")
+# Pairs that are scored at once where nothing is learned, and that a report shows.
+ROWS, SHOWN = 32, 5
+_HINT = (
+  "give two files of as many lines, A,B, or JSONL, CSV or TSV with a source and a "
+  "target; Multi30k is at https://github.com/multi30k/dataset, SciTLDR at "
+  "https://github.com/allenai/scitldr"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairsConfig:
+  """Pairs of texts.
+
+  Attributes:
+    source: to train on: "A,B", two files of as many lines, or a file with the fields
+      below, see `data.records`.
+    heldout: to choose by; empty holds out a tenth.
+    test: to score at the end; empty is what is held out.
+    read: the field with the text to read.
+    write: the field with the text, or the texts, to write.
+    encoding: of the files.
+    tokenizer: of both sides, "sp:N" or "words:N", made of the training texts, or see
+      `DataConfig`.
+    segment_length: T, tokens of a side; longer pairs are left out of training, and
+      longer texts read to there.
+    batch_size: pairs of a step.
+    metric: "bleu" or "rouge".
+    beams: of the beam search; 1 is greedy.
+    alpha: of its length penalty; 0 is none.
+  """
+
+  source: str = "data/train.de,data/train.en"
+  heldout: str = ""
+  test: str = ""
+  read: str = "source"
+  write: str = "target"
+  encoding: str = "utf-8"
+  tokenizer: str = "sp:4000"
+  segment_length: int = 64
+  batch_size: int = 64
+  metric: Literal["bleu", "rouge"] = "bleu"
+  beams: int = 5
+  alpha: float = 1.0
+
+
+def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
+  """The model's config with the vocabulary and the length of what is read, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
+  if config.segment_length < 4:
+    raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
+  if config.beams < 1 or config.alpha < 0:
+    raise ConfigError(
+      f"data.beams is {config.beams} and data.alpha {config.alpha}: at least 1, and 0"
+    )
+  size = model.memory_size or config.segment_length
+  if size < config.segment_length:
+    raise ConfigError(
+      f"model.memory_size is {size}, a text has {config.segment_length} tokens "
+      "(data.segment_length): set 0 to take as many"
+    )
+  if limit := capacity.limit(model.pattern):
+    limit.check(config.segment_length, "a text of data.segment_length", "lower it")
+  try:
+    tokens = vocabularies.size(config.tokenizer)
+  except ValueError as error:
+    raise ConfigError(f"data.tokenizer: {error}") from error
+  model = dataclasses.replace(model, memory_size=size)
+  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+
+
+class PairsJob:
+  """Pairs of texts; see `jobs.Application`."""
+
+  measure = "nats/token"
+
+  def __init__(self, config: configs.Config, model: EncoderDecoder):
+    """Reads the pairs.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = self._data = config.data
+    self._config, self._model = config, model
+    self._splits = _splits(c)
+    both = (t for p in self._splits["train"] for t in (p.source, p.targets[0]))
+    self._tokenizer = vocabularies.make(c.tokenizer, (t.encode() for t in both))
+    train = pairs.encode(self._splits["train"], self._tokenizer, c.segment_length)
+    self._left_out = train.left_out
+    self.rows = pairs.PairRows(
+      train,
+      self._tokenizer,
+      (c.segment_length, c.batch_size),
+      config.seed,
+      (jax.process_index(), jax.process_count()),
+    )
+    self._losses = jax.jit(
+      lambda params, batch: model.apply({"params": params}, batch, method="losses")
+    )
+
+  def introduction(self) -> str:
+    sizes = {name: len(split) for name, split in self._splits.items()}
+    left = f" ({self._left_out:,} too long)" if self._left_out else ""
+    return (
+      f"{sizes['train']:,} pairs to train on{left}, {sizes['heldout']:,} held out, "
+      f"{sizes['test']:,} to test"
+    )
+
+  def value(self, loss: float) -> float:
+    """Smoothed, where the model smooths."""
+    return loss
+
+  def keep(self, workdir: Path) -> None:
+    """The tokenizer, if it was made."""
+    vocabularies.keep(self._tokenizer, workdir)
+
+  def score(self, params: Any) -> float:
+    """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
+    length = self._data.segment_length
+    found = pairs.encode(self._splits["heldout"], self._tokenizer, length)
+    nats, count = 0.0, 0.0
+    for items, real in once(len(found.read), ROWS):
+      read, write = ([side[i] for i in items] for side in found[:2])
+      batch = pairs.batch(read, write, length, self._tokenizer.boundary)
+      weights = batch["weights"][:real]
+      nats += float((np.asarray(self._losses(params, batch))[:real] * weights).sum())
+      count += float(weights.sum())
+    return nats / count
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """The metric of what is written, on the first pairs of so many bytes.
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    if split not in SPLITS:
+      raise UserError(f"no split {split!r} of pairs: {', '.join(SPLITS)}")
+    sizes = [len(p.targets[0].encode()) for p in self._splits[split]]
+    count = max(int((np.cumsum(sizes) <= self._config.eval_bytes).sum()), 1)
+    some = self._splits[split][:count]
+    writer = _writer(self._config, self._model, params, self._tokenizer)
+    written = [w.text for w in writer.write([p.source for p in some])]
+    references = [p.targets for p in some]
+    rows = {f"beam {self._data.beams}": written} | _baselines(some, self._data.metric)
+    score = lambda texts: overlap.numbers(self._data.metric, texts, references)
+    found = {name: score(texts) for name, texts in rows.items()}
+    numbers = {"split": split, "pairs": count} | found[f"beam {self._data.beams}"]
+    numbers["beside"] = {k: v for k, v in found.items() if not k.startswith("beam")}
+    title = f"{count:,} pairs of {self._data.test or self._data.source} ({split})"
+    lines = [title, "", *overlap.table(found), ""]
+    if "signature" in numbers:
+      lines += [f"BLEU is {numbers['signature']}", ""]
+    return Findings(numbers, [*lines, *_shown(some, written)], {})
+
+  def report(self, params: Any, workdir: Path) -> None:
+    jobs.write_report(self, self._config, params, workdir, "test")
+
+
+class PairsPredictor:
+  """`{"source": TEXT}` to `{"target": TEXT, "score": ...}`; see `jobs.Predictor`.
+
+  The field is named as in the training data; the score is log p over the penalty of the
+  length.
+  """
+
+  def __init__(
+    self, config: configs.Config, model: EncoderDecoder, params: Any, workdir: Path
+  ):
+    tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    self._writer = _writer(config, model, params, tokenizer)
+    self._read, self._write = config.data.read, config.data.write
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has a text that fits."""
+    text = record.get(self._read)
+    if not isinstance(text, str) or not text.strip():
+      raise UserError(f'"{self._read}" is {text!r}: a text expected')
+    self._writer.check(text)
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    written = self._writer.write([record[self._read] for record in records])
+    return [{self._write: w.text, "score": round(w.score, 4)} for w in written]
+
+
+def _writer(config: configs.Config, model, params, tokenizer) -> PairWriter:
+  c = config.data
+  return PairWriter(model, params, tokenizer, c.segment_length, c.beams, c.alpha)
+
+
+def _splits(c: PairsConfig) -> dict[str, list[Pair]]:
+  read = lambda source: pairs.read(source, (c.read, c.write), _HINT, c.encoding)
+  train = read(c.source)
+  if c.heldout:
+    heldout = read(c.heldout)
+  elif len(train) < 10:
+    raise ConfigError(f"{c.source} has {len(train)} pairs: give data.heldout, or more")
+  else:
+    train, heldout = [p for i, p in enumerate(train) if i % 10], train[::10]
+  test = read(c.test) if c.test else heldout
+  return {"train": train, "heldout": heldout, "test": test}
+
+
+def _baselines(some: list[Pair], metric: str) -> dict[str, list[str]]:
+  """What costs nothing: the source as it stands, or its first sentence."""
+  if metric == "bleu":
+    return {"source, copied": [p.source for p in some]}
+  return {"first sentence": [first_sentence(p.source) for p in some]}
+
+
+def first_sentence(text: str) -> str:
+  """Up to the first full stop, question or exclamation mark before a space, or a
+  Chinese one."""
+  for i, sign in enumerate(text):
+    if sign in "。！？" or (sign in ".!?" and text[i + 1 : i + 2] in ("", " ")):
+      return text[: i + 1]
+  return text
+
+
+def _shown(some: list[Pair], written: list[str]) -> list[str]:
+  """Some pairs and what was written."""
+  lines = ["```text"]
+  for i in np.linspace(0, len(some) - 1, min(SHOWN, len(some))).astype(int):
+    lines += [some[i].source[:300], "= " + some[i].targets[0], "> " + written[i], ""]
+  return [*lines[:-1], "```"]
+
+
+Config = PairsConfig
+Job = PairsJob
+Predictor = PairsPredictor

@@ -1,0 +1,210 @@
+"""An encoder reads one sequence, a decoder writes another and reads what was encoded.
+
+One model is the classic pair of recurrent networks with attention between them
+(Bahdanau et al. 2014, arXiv:1409.0473; Luong et al. 2015, arXiv:1508.04025), the
+Transformer (Vaswani et al. 2017, arXiv:1706.03762) and one with a long-input encoder
+(Guo et al. 2021, arXiv:2112.07916): patterns of memories decide.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxmem import modules
+from jaxmem.models import Batch
+from jaxmem.modules import pattern as patterns
+from jaxmem.modules.bidirectional import one_text
+from jaxmem.modules.given import Encoded
+from jaxmem.modules.layers import named, rms_norm
+from jaxmem.modules.pattern import Pattern, check_causal, check_own, entry
+from jaxmem.modules.stack import Stack
+from jaxmem.ops.cross_entropy import chunked_cross_entropy
+from jaxmem.ops.precision import einsum
+from jaxmem.typing import Activations, State, Tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderDecoderConfig:
+  """An encoder and a decoder as data.
+
+  Attributes:
+    vocab_size: ids are 0 .. vocab_size - 1, of both sides.
+    encoder: the memories of a group of the encoder; causal ones are run both ways.
+    d_model: D, features.
+    d_ff: width of the MLPs; 0 is 2 D.
+    pattern: the memories of a group of the decoder, causal, at least one of them given
+      by the encoder: `cross_attention`, or `additive_attention`.
+    num_groups: how often either pattern is repeated.
+    memory_size: tokens of the encoder that the decoder can read; 0 is what the data
+      have.
+    smoothing: of the targets while training, in [0, 1).
+    dropout: rate in the blocks and on the embeddings, in [0, 1).
+    dtype: of the computation, "float32" or "bfloat16".
+  """
+
+  vocab_size: int = 0
+  encoder: Pattern = (entry("encoder_attention"),)
+  d_model: int = 256
+  d_ff: int = 0
+  pattern: Pattern = (entry("attention", capacity=256), entry("cross_attention"))
+  num_groups: int = 2
+  memory_size: int = 0
+  smoothing: float = 0.1
+  dropout: float = 0.1
+  dtype: str = "float32"
+
+  def check(self) -> None:
+    """Raises ValueError or PatternError if it cannot be built."""
+    if not 0 <= self.smoothing < 1:
+      raise ValueError(f"smoothing is {self.smoothing}: it must be in [0, 1)")
+    if self.memory_size < 0:
+      raise ValueError(f"memory_size is {self.memory_size}: it must be at least 0")
+    if not self.encoder:
+      raise ValueError("encoder is empty: name at least one memory")
+    check_own(self.encoder)
+    check_causal(self.pattern)
+    if not any(map(_is_given, self.pattern)):
+      raise ValueError(
+        f"pattern {patterns.show(self.pattern)!r} reads nothing of the encoder: add "
+        "cross_attention"
+      )
+
+
+class EncoderDecoder(nn.Module):
+  """`logits, state = step(tokens, state)` behind `start(read, length)`, and its loss.
+
+      model = EncoderDecoder(EncoderDecoderConfig(vocab_size=300, memory_size=32))
+      params = model.init(key, model.example(8, 32), (), method="objective")
+      logits, state = model.apply(params, read, length, boundary, method="start")
+      logits, state = model.apply(params, tokens, state, method="step")
+
+  A batch has what is read and what is written, padded on the right:
+
+      read     int32   [B, S]
+      length   int32   [B]     its tokens, 0 .. S
+      tokens   int32   [B, T]  the boundary and the text to write
+      targets  int32   [B, T]  that text and the boundary
+      weights  float32 [B, T]  1 for a target, 0 for padding
+
+  Attributes:
+    config: see `EncoderDecoderConfig`.
+  """
+
+  config: EncoderDecoderConfig
+
+  def setup(self):
+    c = self.config
+    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"))
+    self.embedding = self.param("embedding", normal, (c.vocab_size, c.d_model))
+    self.encoder = self._stack(patterns.both_ways(c.encoder), name="encoder")
+    self.encoder_norm = rms_norm("encoder_norm", c.dtype)
+    self.decoder = self._decoder(name="decoder")
+    self.decoder_norm = rms_norm("decoder_norm", c.dtype)
+    self.drop = nn.Dropout(c.dropout)
+
+  def encode(
+    self, read: Tokens, length: Int[Array, " B"], deterministic: bool = True
+  ) -> Encoded:
+    """What the decoder may read of each row.
+
+    Args:
+      read: the text, padded on the right.
+      length: its tokens.
+      deterministic: no dropout.
+    """
+    mask = jnp.arange(read.shape[1]) < length[:, None]
+    x = self._embed(read, deterministic)
+    state = self.encoder.init_state(len(read))
+    x, _ = self.encoder(x, state, one_text(mask), deterministic)
+    return Encoded(self.encoder_norm(x), length)
+
+  def start(
+    self, read: Tokens, length: Int[Array, " B"], boundary: Int[Array, " B"]
+  ) -> tuple[Float[Array, "B V"], State]:
+    """Logits of the first token that is written, float32, and the decoder's memory.
+
+    Args:
+      read: the text, padded on the right.
+      length: its tokens.
+      boundary: the id that every text begins with.
+    """
+    state = self.first_state(self.encode(read, length))
+    return self.step(boundary, state)
+
+  def step(
+    self, tokens: Int[Array, " B"], state: State
+  ) -> tuple[Float[Array, "B V"], State]:
+    """Logits of the token after one, float32, and the decoder's memory."""
+    x, state = self._decode(tokens[:, None], state, True)
+    table = self.embedding.astype(x.dtype)
+    return einsum("bd,vd->bv", x[:, 0], table, jnp.float32), state
+
+  def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
+    """Nats of each target given all before it; smoothed where something is learned."""
+    encoded = self.encode(batch["read"], batch["length"], deterministic)
+    x, _ = self._decode(batch["tokens"], self.first_state(encoded), deterministic)
+    smoothing = 0.0 if deterministic else self.config.smoothing
+    return chunked_cross_entropy(
+      x, self.embedding, batch["targets"], smoothing=smoothing
+    )
+
+  def objective(
+    self, batch: Batch, memory: tuple[()], deterministic: bool = True
+  ) -> tuple[Float[Array, "B T"], tuple[()]]:
+    """See `losses`."""
+    return self.losses(batch, deterministic), memory
+
+  def first_state(self, encoded: Encoded) -> State:
+    """The decoder's memory before a text: what was encoded stands in every layer."""
+    layers = self.config.num_groups
+    spread = lambda a: jnp.broadcast_to(a[:, None], (len(a), layers, *a.shape[1:]))
+    own = self._decoder(parent=None).init_state(len(encoded.valid))
+    given = jax.tree.map(spread, encoded)
+    pairs = zip(self.config.pattern, own, strict=True)
+    return tuple(given if _is_given(item) else state for item, state in pairs)
+
+  def example(self, batch_size: int, length: int) -> Batch:
+    """A batch of zeros."""
+    tokens = jnp.zeros((batch_size, length), jnp.int32)
+    read = {"read": tokens, "length": tokens[:, 0]}
+    weights = {"weights": tokens.astype(jnp.float32)}
+    return read | {"tokens": tokens, "targets": tokens} | weights
+
+  def init_state(self, batch_size: int) -> tuple[()]:
+    """Nothing: a pair is read whole in a step of training."""
+    return ()
+
+  def state_axes(self) -> tuple[()]:
+    return ()
+
+  def _stack(self, pattern: Pattern, **fields) -> Stack:
+    c = self.config
+    sizes = c.d_model, c.d_ff or 2 * c.d_model, c.num_groups, c.dropout
+    return Stack(pattern, *sizes, dtype=c.dtype, **fields)
+
+  def _decoder(self, **fields) -> Stack:
+    c = self.config
+    return self._stack(patterns.with_memory(c.pattern, c.memory_size), **fields)
+
+  def _embed(self, tokens: Tokens, deterministic: bool) -> Activations:
+    x = self.embedding[tokens] * self.config.d_model**0.5
+    x = x.astype(jnp.dtype(self.config.dtype))
+    return self.drop(x, deterministic=deterministic)
+
+  def _decode(
+    self, tokens: Tokens, state: State, deterministic: bool
+  ) -> tuple[Activations, State]:
+    x = self._embed(tokens, deterministic)
+    x, state = self.decoder(x, state, None, deterministic)
+    return self.decoder_norm(x), state
+
+
+def _is_given(item: patterns.Entry) -> bool:
+  return modules.is_given(modules.get(item.name).Mixer)
+
+
+Config = EncoderDecoderConfig
+Model = EncoderDecoder
