@@ -12,14 +12,14 @@ from jaxmem.modules.pattern import entry
 config = Config(
   model=EncoderDecoderConfig(
     encoder=(entry("encoder_attention"),),
-    d_model=256,
+    d_model=192,
     pattern=(entry("attention", capacity=64), entry("cross_attention")),
     num_groups=2,
-    dropout=0.2,
+    dropout=0.15,
     dtype="auto",
   ),
   data=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
-  optim=OptimConfig(learning_rate=1e-3, warmup_steps=100, ema=0.999),
+  optim=OptimConfig(learning_rate=1.5e-3, warmup_steps=100, ema=0.999),
   validation=ValidationConfig(every=500),
   steps=600,
   log_every=50,

@@ -61,7 +61,7 @@ def search(
   """The texts with the highest log p / penalty that a beam of `beams` finds.
 
   A text that has ended leaves the beam, which stays as wide as before, so 2 K
-  continuations are looked at for each token. The search ends when no text that goes on
+  continuations are looked at for each token, and one of the K best may end. The search ends when no text that goes on
   can become better than the worst of the K that have ended. A text that has no end
   after `length` tokens counts as it stands. Rows do not touch each other.
 
@@ -72,7 +72,7 @@ def search(
     logits: of the first token.
     state: behind what each row begins with.
     boundary: the id that ends a text.
-    beams: K >= 1.
+    beams: K >= 1; 1 without penalty is greedy.
     length: L, tokens of a text at most.
     alpha: of the length penalty; 0 is none.
 
@@ -96,7 +96,7 @@ def search(
   )
 
   def goes_on(s: _Search):
-    longest = jnp.where(alpha > 0, float(length), s.at + 1.0)
+    longest = float(length) if alpha > 0 else _count(s.at)
     hope = s.logp.max(1) / penalty(longest, alpha)
     return (s.at < length) & (hope > s.score.min(1)).any()
 
@@ -108,8 +108,10 @@ def search(
     source, token = place // vocab, (place % vocab).astype(jnp.int32)
     tokens = jnp.take_along_axis(s.tokens, source[..., None], axis=1)
     tokens = tokens.at[:, :, s.at].set(token)
+    # one that ends must be among the K best, so that a beam of one is greedy
     over = token == boundary
-    score = jnp.where(over, best / penalty(s.at + 1.0, alpha), NEVER)
+    ends = over & (jnp.arange(count) < beams)
+    score = jnp.where(ends, best / penalty(_count(s.at), alpha), NEVER)
     score = jnp.where(best > NEVER / 2, score, NEVER)
     ended, score = _best(
       jnp.concatenate([s.ended, tokens], 1), jnp.concatenate([s.score, score], 1), beams
@@ -136,6 +138,11 @@ def search(
     beams,
   )
   return Found(tokens, (tokens != boundary).sum(-1).astype(jnp.int32), score)
+
+
+def _count(at: Int[Array, ""]) -> Float[Array, ""]:
+  """Tokens of a text that ends at a place."""
+  return (at + 1).astype(jnp.float32)
 
 
 def _best(
