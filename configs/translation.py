@@ -21,7 +21,7 @@ config = Config(
   data=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
   optim=OptimConfig(learning_rate=1.5e-3, warmup_steps=100, ema=0.999),
   validation=ValidationConfig(every=500),
-  steps=600,
+  steps=1000,
   log_every=50,
   save_every=250,
   eval_bytes=1_000_000,

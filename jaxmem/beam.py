@@ -61,9 +61,10 @@ def search(
   """The texts with the highest log p / penalty that a beam of `beams` finds.
 
   A text that has ended leaves the beam, which stays as wide as before, so 2 K
-  continuations are looked at for each token, and one of the K best may end. The search ends when no text that goes on
-  can become better than the worst of the K that have ended. A text that has no end
-  after `length` tokens counts as it stands. Rows do not touch each other.
+  continuations are looked at for each token; one of the K best may end a text. The
+  search ends when no text that goes on can become better than the worst of the K that
+  have ended. A text that has no end after `length` tokens counts as it stands. Rows do
+  not touch each other.
 
   Cost: `length` calls of `step` at most, on B K rows.
 

@@ -1,0 +1,32 @@
+"""The classic: recurrent encoder and decoder, additive attention between them.
+
+    jaxmem train configs/seq2seq_attention.py --data.source TRAIN.de,TRAIN.en \
+      --data.heldout VAL.de,VAL.en --data.test TEST.de,TEST.en
+
+A GRU read both ways and a GRU that writes, after Bahdanau et al. 2014
+(arXiv:1409.0473). `additive_attention` may be `cross_attention` (dot products).
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.pairs import PairsConfig
+from jaxmem.models.encoder_decoder import EncoderDecoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderDecoderConfig(
+    encoder=(entry("gru"),),
+    d_model=192,
+    pattern=(entry("gru"), entry("additive_attention", key_dim=64)),
+    num_groups=1,
+    dropout=0.2,
+    dtype="auto",
+  ),
+  data=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
+  optim=OptimConfig(learning_rate=2e-3, warmup_steps=100, ema=0.999),
+  validation=ValidationConfig(every=500),
+  steps=1000,
+  log_every=50,
+  save_every=250,
+  eval_bytes=1_000_000,
+  sample_bytes=0,
+)

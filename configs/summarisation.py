@@ -1,0 +1,39 @@
+"""Summaries of a line, of the first sentences of papers (SciTLDR), from scratch.
+
+    jaxmem train configs/summarisation.py --data.source TRAIN.jsonl \
+      --data.heldout DEV.jsonl --data.test TEST.jsonl
+
+The set is at https://github.com/allenai/scitldr (AIC, abstracts alone). 2,000 pairs teach
+no summariser from scratch: see results/summarisation.md for how far it is from the
+first sentence, which the report prints beside it.
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.pairs import PairsConfig
+from jaxmem.models.encoder_decoder import EncoderDecoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderDecoderConfig(
+    encoder=(entry("longformer", window_size=64, causal=False),),
+    d_model=128,
+    pattern=(entry("attention", capacity=512), entry("cross_attention")),
+    num_groups=2,
+    dropout=0.2,
+    dtype="auto",
+  ),
+  data=PairsConfig(
+    tokenizer="sp:4000",
+    segment_length=384,
+    batch_size=8,
+    metric="rouge",
+    beams=4,
+  ),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=50),
+  validation=ValidationConfig(every=100, patience=3),
+  steps=600,
+  log_every=50,
+  save_every=200,
+  eval_bytes=30_000,
+  sample_bytes=0,
+)
