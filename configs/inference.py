@@ -1,0 +1,43 @@
+"""Language inference, Chinese: does a sentence follow? OCNLI, characters, from scratch.
+
+    jaxmem train configs/inference.py --data.source train.10k.jsonl \
+      --data.test dev.jsonl
+
+The set is at https://github.com/CLUEbenchmark/OCNLI (CC BY-NC 2.0; its files end in
+.json and hold a JSON object a line: rename them). Rows labelled "-" are left out.
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.data.augment import AugmentConfig
+from jaxmem.jobs.labels import LabelsConfig
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderConfig(
+    d_model=128,
+    pattern=(entry("encoder_attention"), entry("gru")),
+    num_groups=1,
+    types=2,
+    pool="max",
+    classes=3,
+    smoothing=0.1,
+    dropout=0.3,
+    dtype="auto",
+  ),
+  data=LabelsConfig(
+    text="sentence1",
+    other="sentence2",
+    ignore="-",
+    tokenizer="words:5000",
+    segment_length=80,
+    batch_size=64,
+    augment=AugmentConfig(hiding=0.1),
+  ),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=50, ema=0.99),
+  validation=ValidationConfig(every=100, patience=4),
+  steps=800,
+  log_every=50,
+  save_every=200,
+  sample_bytes=0,
+)

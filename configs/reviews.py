@@ -1,0 +1,41 @@
+"""Long documents: film reviews of 4 kB, read by windows; five folds.
+
+    jaxmem train configs/reviews.py --data.source movie_reviews.zip --data.fold 1/5
+    jaxmem train configs/reviews.py --data.source movie_reviews.zip --data.fold 1/5 \
+      --data.first_bytes 256 --data.segment_length 256
+
+The set is at https://www.cs.cornell.edu/people/pabo/movie-review-data (polarity 2.0): a
+folder of texts for each label, or a zip of such.
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.data.augment import AugmentConfig
+from jaxmem.jobs.labels import LabelsConfig
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderConfig(
+    d_model=64,
+    pattern=(entry("gru"),),
+    num_groups=1,
+    window=256,
+    pool="max",
+    classes=2,
+    smoothing=0.1,
+    dropout=0.3,
+    dtype="auto",
+  ),
+  data=LabelsConfig(
+    tokenizer="words:20000",
+    segment_length=1024,
+    batch_size=32,
+    augment=AugmentConfig(hiding=0.3),
+  ),
+  optim=OptimConfig(learning_rate=2e-3, warmup_steps=20, weight_decay=0.1, ema=0.98),
+  validation=ValidationConfig(every=50),
+  steps=250,
+  log_every=25,
+  save_every=250,
+  sample_bytes=0,
+)
