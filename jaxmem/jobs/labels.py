@@ -120,7 +120,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     raise ConfigError(f"data.augment.{error}") from error
   try:
     config.folds()
-    tokens = vocabularies.size(config.tokenizer)
+    tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   try:
@@ -149,8 +149,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
       f"{most} tokens are read at once and model.positions is {model.positions}: set "
       "model.window, or lower data.segment_length"
     )
-  # one more id, of what an augmentation hides
-  return with_vocab(model, tokens + 1, f"tokenizer {config.tokenizer!r}")
+  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
 class LabelsJob:
@@ -191,7 +190,7 @@ class LabelsJob:
     self.rows = LabelRows(
       self._encoded,
       self._tokenizer.fingerprint,
-      Augmenter(c.augment, self._tokenizer.vocab_size),
+      Augmenter(c.augment, vocabularies.hidden(self._tokenizer)),
       decides,
       c.temperature,
       Epochs(count, c.batch_size, config.seed, *process),
