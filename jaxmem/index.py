@@ -165,4 +165,5 @@ def _nearest(
   held: Float[jax.Array, "N D"], vectors: Float[jax.Array, "Q D"], count: int
 ) -> tuple[Float[jax.Array, "Q K"], Int[jax.Array, "Q K"]]:
   """All cosines, in full precision: of neighbours the first digits are alike."""
-  return jax.lax.top_k(jnp.matmul(vectors, held.T, precision="highest"), count)
+  cosines = jnp.matmul(vectors, held.T, precision="highest")
+  return tuple(jax.lax.top_k(cosines, count))

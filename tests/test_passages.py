@@ -171,11 +171,11 @@ def test_the_command_builds_and_asks(run, place, tmp_path, monkeypatch, capsys):
   out = str(tmp_path / "index")
   documents = str(place / "documents.jsonl")
   build = ["index", "build", "--input", documents, "--out", out]
-  assert cli.main([*build, "--workdir", str(run)]) == 0
+  assert cli.run([*build, "--workdir", str(run)]) == 0
   assert "40 documents, 16 numbers each, exact" in capsys.readouterr().out
   lines = b'{"text": "motor of the"}\n{"text": 3}\n{"text": "water a"}\n'
   monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
-  assert cli.main(["index", "query", "--index", out, "--top", "3"]) == 2
+  assert cli.run(["index", "query", "--index", out, "--top", "3"]) == 2
   captured = capsys.readouterr()
   answers = [json.loads(line) for line in captured.out.splitlines()]
   for answer, word in ((answers[0], 2), (answers[2], 1)):
@@ -186,19 +186,19 @@ def test_the_command_builds_and_asks(run, place, tmp_path, monkeypatch, capsys):
 
 def test_an_index_that_cannot_be_used_says_why(run, place, tmp_path, capsys):
   ask = ["index", "query", "--index"]
-  assert cli.main([*ask, str(tmp_path)]) == 2
+  assert cli.run([*ask, str(tmp_path)]) == 2
   assert "make one with jaxmem index build" in capsys.readouterr().err
   vectors = np.eye(3, dtype=np.float32)
   encoder = {"workdir": str(run.absolute()), "weights": "other"}
   made = tmp_path / "other"
   index.build(made, ["a", "b", "c"], vectors, "device", encoder)
-  assert cli.main([*ask, str(made)]) == 2
+  assert cli.run([*ask, str(made)]) == 2
   assert "build it again" in capsys.readouterr().err
   (made / "vectors.npy").write_bytes(b"x")
-  assert cli.main([*ask, str(made)]) == 2
+  assert cli.run([*ask, str(made)]) == 2
   assert "damaged" in capsys.readouterr().err
   with pytest.raises(UserError, match="unlike"):
     index.build(made, ["a", "a", "c"], vectors, "exact", encoder)
   documents = str(place / "documents.jsonl")
-  assert cli.main(["index", "build", "--input", documents, "--out", str(made)]) == 2
+  assert cli.run(["index", "build", "--input", documents, "--out", str(made)]) == 2
   assert "--encoder minilm" in capsys.readouterr().err
