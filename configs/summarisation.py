@@ -27,6 +27,7 @@ config = Config(
     batch_size=8,
     metric="rouge",
     beams=4,
+    extract="minilm",
   ),
   optim=OptimConfig(learning_rate=1e-3, warmup_steps=50),
   validation=ValidationConfig(every=100, patience=3),

@@ -11,9 +11,9 @@ from jaxmem import jobs
 from jaxmem.config import Config, OptimConfig, ValidationConfig
 from jaxmem.data import pairs, tokenizers
 from jaxmem.errors import UserError
-from jaxmem.evals import overlap
+from jaxmem.evals import extractive, overlap
 from jaxmem.jobs import asking
-from jaxmem.jobs.pairs import PairsConfig, first_sentence
+from jaxmem.jobs.pairs import PairsConfig
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.modules.pattern import entry
 from jaxmem.program import resolve
@@ -188,7 +188,15 @@ def test_bleu_is_sacrebleu_s_and_rouge_takes_the_best_reference():
   np.testing.assert_allclose(chinese["rougeL"], 75)
 
 
-def test_the_first_sentence_ends_at_a_stop_before_a_space():
-  assert first_sentence("It is 3.5 m. Then more.") == "It is 3.5 m."
-  assert first_sentence("今天。明天。") == "今天。"
-  assert first_sentence("no end") == "no end"
+def test_sentences_end_at_a_stop_before_a_space():
+  assert extractive.first("It is 3.5 m. Then more.") == "It is 3.5 m."
+  assert extractive.sentences("今天。明天。") == ["今天。", "明天。"]
+  assert extractive.first("no end") == "no end"
+
+
+def test_the_nearest_sentence_is_the_one_whose_vector_is():
+  def embed(texts):
+    return np.array([[text.count("a"), text.count("b")] for text in texts], np.float32)
+
+  found = extractive.nearest(["bbb. aab. b.", "a. b. bb."], embed)
+  assert found == ["bbb.", "bb."]

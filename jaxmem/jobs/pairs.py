@@ -19,7 +19,7 @@ from jaxmem.data import pairs, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.pairs import Pair
 from jaxmem.errors import UserError
-from jaxmem.evals import overlap
+from jaxmem.evals import extractive, overlap, vectors
 from jaxmem.evals.pair_text import PairWriter
 from jaxmem.jobs import Findings, with_vocab
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -54,6 +54,8 @@ class PairsConfig:
     metric: "bleu" or "rouge".
     beams: of the beam search; 1 is greedy.
     alpha: of its length penalty; 0 is none.
+    extract: "minilm" reports beside it the sentence of the source that the packaged
+      encoder finds nearest to the whole.
   """
 
   source: str = "data/train.de,data/train.en"
@@ -68,6 +70,7 @@ class PairsConfig:
   metric: Literal["bleu", "rouge"] = "bleu"
   beams: int = 5
   alpha: float = 1.0
+  extract: Literal["none", "minilm"] = "none"
 
 
 def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
@@ -174,7 +177,7 @@ class PairsJob:
     writer = _writer(self._config, self._model, params, self._tokenizer)
     written = [w.text for w in writer.write([p.source for p in some])]
     references = [p.targets for p in some]
-    rows = {f"beam {self._data.beams}": written} | _baselines(some, self._data.metric)
+    rows = {f"beam {self._data.beams}": written} | _baselines(some, self._data)
     score = lambda texts: overlap.numbers(self._data.metric, texts, references)
     found = {name: score(texts) for name, texts in rows.items()}
     numbers = {"split": split, "pairs": count} | found[f"beam {self._data.beams}"]
@@ -233,20 +236,15 @@ def _splits(c: PairsConfig) -> dict[str, list[Pair]]:
   return {"train": train, "heldout": heldout, "test": test}
 
 
-def _baselines(some: list[Pair], metric: str) -> dict[str, list[str]]:
-  """What costs nothing: the source as it stands, or its first sentence."""
-  if metric == "bleu":
-    return {"source, copied": [p.source for p in some]}
-  return {"first sentence": [first_sentence(p.source) for p in some]}
-
-
-def first_sentence(text: str) -> str:
-  """Up to the first full stop, question or exclamation mark before a space, or a
-  Chinese one."""
-  for i, sign in enumerate(text):
-    if sign in "。！？" or (sign in ".!?" and text[i + 1 : i + 2] in ("", " ")):
-      return text[: i + 1]
-  return text
+def _baselines(some: list[Pair], c: PairsConfig) -> dict[str, list[str]]:
+  """What needs no training: the source as it stands, or a sentence of it."""
+  given = [p.source for p in some]
+  found = {"first sentence": list(map(extractive.first, given))}
+  if c.metric == "bleu":
+    found = {"source, copied": given}
+  if c.extract == "minilm":
+    found["sentence by MiniLM"] = extractive.nearest(given, vectors.minilm())
+  return found
 
 
 def _shown(some: list[Pair], written: list[str]) -> list[str]:

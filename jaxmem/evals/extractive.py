@@ -1,0 +1,34 @@
+"""A summary that is one of the text's own sentences: the nearest to all of it."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxmem.evals.vectors import Embedder
+
+# Behind a stop, question or exclamation mark and a space, or a Chinese one.
+_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+
+
+def sentences(text: str) -> list[str]:
+  """The sentences of a text, at least one."""
+  return [s.strip() for s in _END.split(text) if s.strip()] or [text]
+
+
+def first(text: str) -> str:
+  """Its first sentence."""
+  return sentences(text)[0]
+
+
+def nearest(given: Sequence[str], embed: Embedder) -> list[str]:
+  """Of each text the sentence whose vector is nearest to that of the whole text."""
+  cut = [sentences(text) for text in given]
+  vectors = embed([*given, *(s for some in cut for s in some)])
+  wholes, parts = vectors[: len(given)], vectors[len(given) :]
+  ends = np.cumsum([0, *map(len, cut)])
+  found = []
+  for some, whole, begin in zip(cut, wholes, ends[:-1], strict=True):
+    scores = parts[begin : begin + len(some)] @ whole
+    found.append(some[int(scores.argmax())])
+  return found
