@@ -46,7 +46,7 @@ def learn(given, steps=80, **changes):
     state, _ = program.step(state, program.put(given))
     jax.block_until_ready(state.step)
   model = Encoder(program.config.model)
-  params = jax.device_get(state.params)
+  params = jax.tree.map(jnp.asarray, jax.device_get(state.params))
   used = {k: jnp.asarray(v) for k, v in given.items()}
   return jax.nn.softmax(model.apply({"params": params}, used, method="logits"))
 

@@ -5,6 +5,7 @@ at the end, against all documents, beside BM25 and the encoder that the run bega
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -219,6 +220,8 @@ class PassagesJob:
     """BM25 by bm25s, English stop words left out."""
     require("bm25s", extra="apps")
     import bm25s
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it says what it does
 
     cut = lambda some: bm25s.tokenize(
       [p.whole for p in some], stopwords="en", show_progress=False
