@@ -4,7 +4,8 @@
       --data.heldout VAL.de,VAL.en --data.test TEST.de,TEST.en
 
 A GRU read both ways and a GRU that writes, after Bahdanau et al. 2014
-(arXiv:1409.0473). `additive_attention` may be `cross_attention` (dot products).
+(arXiv:1409.0473). `additive_attention` may be `cross_attention` (dot products). Not
+trained to a number; the Transformer of configs/translation.py was.
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

@@ -2,6 +2,11 @@
 
     jaxmem train configs/translation.py --data.source TRAIN.de,TRAIN.en \
       --data.heldout VAL.de,VAL.en --data.test TEST.de,TEST.en
+
+The set is at https://github.com/multi30k/dataset. Measured on the 1,000 sentences of
+test_2016_flickr: 29.24 BLEU (sacrebleu, cased) and 47.13 chrF after 8.3 minutes of CPU
+time; 40.12 and 58.98 with --steps 4000, 18.5 minutes on two cores
+(results/translation.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig
