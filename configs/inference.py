@@ -5,8 +5,8 @@
 
 The set is at https://github.com/CLUEbenchmark/OCNLI (CC BY-NC 2.0; its files end in
 .json and hold a JSON object a line: rename them). Rows labelled "-" are left out.
-Measured on 2,950 pairs: accuracy 0.404 (two standard errors 0.018), the largest class is
-0.374; 2.2 minutes on two busy cores (results/labels.md).
+Measured on 2,950 pairs: accuracy 0.404 (two standard errors 0.018), the largest class
+is 0.374; 2.2 minutes on two busy cores (results/labels.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

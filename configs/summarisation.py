@@ -4,9 +4,9 @@
       --data.heldout DEV.jsonl --data.test TEST.jsonl
 
 The set is at https://github.com/allenai/scitldr (abstracts alone). 2,000 pairs teach no
-summariser from scratch, and this one was not trained to a number. The report prints beside
-it the first sentence (ROUGE-1 28.28) and the one that MiniLM finds nearest to the whole
-(34.64); see results/retrieval.md.
+summariser from scratch, and this one was not trained to a number. The report prints
+beside it the first sentence (ROUGE-1 28.28) and the one that MiniLM finds nearest to
+the whole (34.64); see results/retrieval.md.
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

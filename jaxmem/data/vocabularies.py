@@ -52,6 +52,13 @@ class WordTokenizer:
     found = _WORDS.findall(_text(data).lower())
     return np.array([self._ids.get(word, _UNKNOWN) for word in found], np.int32)
 
+  def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ids of a text, and the characters where each begins and ends."""
+    found = [*_WORDS.finditer(text)]
+    ids = [self._ids.get(word[0].lower(), _UNKNOWN) for word in found]
+    places = np.array([word.span() for word in found], int).reshape(-1, 2)
+    return np.array(ids, np.int32), places[:, 0], places[:, 1]
+
   def decode(self, ids: np.ndarray) -> bytes:
     """The words with spaces between; "?" for the unknown, nothing for the boundary."""
     shown = ["", "?", *self.words]

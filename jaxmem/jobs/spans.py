@@ -1,0 +1,296 @@
+"""Extractive question answering: where in a text the answer begins and ends.
+
+Long texts are read in windows that overlap; the likeliest span of all windows is the
+answer. Beside it stands what needs no learning: the words around which most of the
+question's words stand.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from jaxmem import config as configs
+from jaxmem import jobs
+from jaxmem.config import ConfigError
+from jaxmem.data import DataError, squad, vocabularies
+from jaxmem.data.epochs import once
+from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
+from jaxmem.data.squad import Question
+from jaxmem.errors import UserError
+from jaxmem.evals import span_metrics
+from jaxmem.jobs import Findings, with_vocab
+from jaxmem.models.encoder import Encoder, EncoderConfig
+
+SPLITS = ("train", "heldout", "test")
+# Windows that are read at once where nothing is learned; lengths the baseline may have.
+ROWS, LENGTHS = 16, (1, 2, 3, 4, 6, 8, 12)
+_HINT = (
+  "give JSON of SQuAD's form; XQuAD is at https://github.com/google-deepmind/xquad, "
+  "CMRC 2018 at https://github.com/ymcui/cmrc2018"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpansConfig:
+  """Questions about texts.
+
+  Attributes:
+    source: a JSON file of SQuAD's form, see `data.squad`.
+    fold: "1/5" asks the first of five folds of the articles at the end and trains on
+      the others, but for one, by which it chooses.
+    rule: how answers are compared, "squad" or "cmrc".
+    tokenizer: see `LabelsConfig`, or "minilm".
+    segment_length: T, tokens of a row: a question and a window of its text.
+    question_length: tokens of a question at most; the rest is not read.
+    overlap: tokens that two windows of a text share.
+    answer_length: tokens of an answer at most.
+    batch_size: rows of a step.
+  """
+
+  source: str = "data/questions.json"
+  fold: str = "1/5"
+  rule: Literal["squad", "cmrc"] = "squad"
+  tokenizer: str = "words:8000"
+  segment_length: int = 256
+  question_length: int = 48
+  overlap: int = 64
+  answer_length: int = 24
+  batch_size: int = 16
+
+  def folds(self) -> tuple[int, int]:
+    """Which of how many.
+
+    Raises:
+      ValueError: if it is not of the form 1/5, with 3 folds at least.
+    """
+    which, slash, of = self.fold.partition("/")
+    numbers = which.isdecimal() and of.isdecimal()
+    if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= 3):
+      raise ValueError(f"fold is {self.fold!r}: of the form 1/5, of 3 folds at least")
+    return int(which), int(of)
+
+
+def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
+  """The model's config with the vocabulary, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  try:
+    config.folds()
+    tokens = vocabularies.size(config.tokenizer)
+  except ValueError as error:
+    raise ConfigError(f"data.{error}") from error
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
+  if model.head != "spans":
+    raise ConfigError(f"model.head is {model.head!r}: answers are learned by 'spans'")
+  for name in ("question_length", "answer_length"):
+    if getattr(config, name) < 1:
+      raise ConfigError(
+        f"data.{name} is {getattr(config, name)}: it must be at least 1"
+      )
+  room = config.segment_length - config.question_length - 3
+  if not 0 <= config.overlap < room:
+    raise ConfigError(
+      f"data.overlap is {config.overlap} and a window has {room} tokens "
+      "(data.segment_length without the question and 3 marks): less than that, 0 at "
+      "least"
+    )
+  if model.window or (model.positions and config.segment_length > model.positions):
+    raise ConfigError(
+      f"data.segment_length is {config.segment_length}, model.positions "
+      f"{model.positions} and model.window {model.window}: a row is read whole"
+    )
+  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+
+
+class SpansJob:
+  """Questions; see `jobs.Application`."""
+
+  measure = "nats/row"
+
+  def __init__(self, config: configs.Config, model: Encoder):
+    """Reads the questions.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = self._data = config.data
+    self._config, self._model = config, model
+    self._splits = _folds(squad.read(c.source, _HINT), *c.folds())
+    train = self._splits["train"]
+    every = (t.encode() for q in train for t in (q.question, q.context))
+    self._cutter = _cutter(c, vocabularies.make(c.tokenizer, every))
+    given = self._cutter, self._windows("train"), c.batch_size, config.seed
+    self.rows = SpanRows(*given, (jax.process_index(), jax.process_count()))
+    held = self._windows("heldout")
+    self._held, self._count = SpanRows(self._cutter, held, ROWS, config.seed), len(held)
+    self._nats = jax.jit(
+      lambda params, batch: model.apply(
+        {"params": params}, batch, (), method="objective"
+      )[0]
+    )
+
+  def introduction(self) -> str:
+    sizes = [len(self._splits[name]) for name in SPLITS]
+    return f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
+
+  def value(self, loss: float) -> float:
+    return loss
+
+  def keep(self, workdir: Path) -> None:
+    """The tokenizer, if it was made."""
+    vocabularies.keep(self._cutter.tokenizer, workdir)
+
+  def score(self, params: Any) -> float:
+    """Nats of the first and the last token of a held-out window, their mean."""
+    found = [
+      np.asarray(self._nats(params, self._held.batch(items.tolist())))[:real]
+      for items, real in once(self._count, ROWS)
+    ]
+    return float(np.concatenate(found).mean())
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """Exact match and F1 on a split, beside the baseline.
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    if split not in SPLITS:
+      raise UserError(f"no split {split!r} of questions: {', '.join(SPLITS)}")
+    asked, rule = self._splits[split], self._data.rule
+    answerer = Answerer(self._model, params, self._cutter, self._data.answer_length)
+    given = [(q.question, q.context) for q in asked]
+    rows = {
+      "this run": [a.text for a in answerer(given)],
+      f"{self._baseline()} words by overlap": self._lexical(asked, self._baseline()),
+    }
+    wanted = [q.answers for q in asked]
+    found = {n: span_metrics.numbers(rule, r, wanted) for n, r in rows.items()}
+    numbers = {"split": split, "questions": len(asked), "beside": found}
+    title = (
+      f"{len(asked)} questions ({split}, fold {self._data.fold}) of {self._data.source}"
+    )
+    lines = [f"| {n} | {f['exact']:.1f} | {f['f1']:.1f} |" for n, f in found.items()]
+    table = ["| | exact match | F1 |", "|---|--:|--:|", *lines]
+    return Findings(numbers | found["this run"], [title, "", *table], {})
+
+  def report(self, params: Any, workdir: Path) -> None:
+    jobs.write_report(self, self._config, params, workdir, "test")
+
+  def _windows(self, split: str) -> list:
+    found = []
+    for q in self._splits[split]:
+      windows, text = self._cutter.windows(q.question, q.context)
+      end = q.start + len(q.answers[0])
+      found += [(w, answer_in(w, text, q.start, end)) for w in windows]
+    return found
+
+  def _lexical(self, asked: list[Question], length: int) -> list[str]:
+    answer = span_metrics.lexical
+    return [answer(q.question, q.context, self._data.rule, length) for q in asked]
+
+  def _baseline(self) -> int:
+    """The length with the best F1 on the training questions."""
+    train, rule = self._splits["train"], self._data.rule
+    wanted = [q.answers for q in train]
+    f1 = lambda n: span_metrics.numbers(rule, self._lexical(train, n), wanted)["f1"]
+    return max(LENGTHS, key=f1)
+
+
+class Answer(dict):
+  """Of a question: "answer", "start" in characters, and "score"."""
+
+  @property
+  def text(self) -> str:
+    return self["answer"]
+
+
+class Answerer:
+  """Answers to questions about texts."""
+
+  def __init__(self, model: Encoder, params: Any, cutter: Cutter, longest: int):
+    """Args: a trained model; what cuts texts; tokens of an answer at most."""
+    self._params, self._cutter, self._longest = params, cutter, longest
+    used = ("tokens", "types", "length", "context")
+    self._logits = jax.jit(
+      lambda params, batch: model.apply(
+        {"params": params}, {k: batch[k] for k in used}, method="spans"
+      )
+    )
+
+  def __call__(self, given: Sequence[tuple[str, str]]) -> list[Answer]:
+    """The likeliest span of each text; the score is by how much it is likelier than
+    none, in nats."""
+    cut = [self._cutter.windows(*pair) for pair in given]
+    every = [(n, w) for n, (windows, _) in enumerate(cut) for w in windows]
+    best: dict[int, tuple] = {}
+    for items, real in once(len(every), ROWS):
+      some = [every[i][1] for i in items]
+      batch = self._cutter.batch(some, [(0, 0)] * len(some))
+      logits = np.asarray(self._logits(self._params, batch))
+      for i, row in zip(items[:real], logits, strict=False):
+        n, window = every[i]
+        first, last, score = best_span(row, window, self._longest)
+        best[n] = max(best.get(n, (-np.inf,)), (score, first, last))
+    found = []
+    for n, (_, context) in enumerate(given):
+      score, first, last = best[n]
+      begin, end = int(cut[n][1].begin[first]), int(cut[n][1].end[last])
+      answer = {"answer": context[begin:end], "start": begin, "score": round(score, 4)}
+      found.append(Answer(answer))
+    return found
+
+
+class SpansPredictor:
+  """`{"question", "context"}` to `{"answer", "start", "score"}`."""
+
+  def __init__(
+    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
+  ):
+    cutter = _cutter(config.data, vocabularies.kept(config.data.tokenizer, workdir))
+    self._cutter = cutter
+    self._answer = Answerer(model, params, cutter, config.data.answer_length)
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has a question and a text."""
+    for name in ("question", "context"):
+      if not isinstance(record.get(name), str) or not record[name].strip():
+        raise UserError(f'"{name}" is {record.get(name)!r}: a text expected')
+    self._cutter.windows(record["question"], record["context"])
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+      dict(a) for a in self._answer([(r["question"], r["context"]) for r in records])
+    ]
+
+
+def _cutter(c: SpansConfig, tokenizer: Any) -> Cutter:
+  return Cutter(tokenizer, c.segment_length, c.question_length, c.overlap)
+
+
+def _folds(asked: list[Question], which: int, of: int) -> dict[str, list[Question]]:
+  """Questions to train on, to choose by (the fold behind), and to ask, by article."""
+  articles = list(dict.fromkeys(q.article for q in asked))
+  if len(articles) < of:
+    raise DataError(f"{len(articles)} articles and {of} folds: give more, or fewer")
+  number = {article: i % of for i, article in enumerate(articles)}
+  test, held = which - 1, which % of
+  pick = lambda good: [q for q in asked if good(number[q.article])]
+  return {
+    "train": pick(lambda n: n not in (test, held)),
+    "heldout": pick(lambda n: n == held),
+    "test": pick(lambda n: n == test),
+  }
+
+
+Config = SpansConfig
+Job = SpansJob
+Predictor = SpansPredictor

@@ -1,0 +1,198 @@
+"""Extractive question answering: places, windows, metrics, training, mistakes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from jaxmem import jobs
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.data import squad, tokenizers, vocabularies
+from jaxmem.data.span_rows import Cutter, answer_in, best_span
+from jaxmem.errors import UserError
+from jaxmem.evals import span_metrics
+from jaxmem.jobs import asking
+from jaxmem.jobs.spans import SpansConfig
+from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.modules.pattern import entry
+from jaxmem.program import resolve
+from jaxmem.train import train
+
+NAMES = ["Anna", "Ben", "Carla", "Dan", "Eve"]
+THINGS = ["cat", "boat", "book", "drum", "lamp"]
+
+
+def write(path, count=60):
+  """Who has what: the answer stands before the thing that is asked for."""
+  draw, articles = np.random.default_rng(0), []
+  for i in range(count):
+    names, things = draw.permutation(NAMES)[:3], draw.permutation(THINGS)[:3]
+    parts = [f"{n} has the {t}." for n, t in zip(names, things, strict=True)]
+    context, k = " ".join(parts), int(draw.integers(3))
+    start = context.index(names[k])
+    asked = {
+      "id": str(i),
+      "question": f"who has the {things[k]}?",
+      "answers": [{"text": str(names[k]), "answer_start": start}],
+    }
+    paragraph = {"context": context, "qas": [asked]}
+    articles.append({"title": f"a{i}", "paragraphs": [paragraph]})
+  path.write_text(json.dumps({"data": articles}))
+  return path
+
+
+def config(place, **changes):
+  data = SpansConfig(
+    source=str(place),
+    tokenizer="words:300",
+    segment_length=32,
+    question_length=8,
+    overlap=8,
+    answer_length=3,
+    batch_size=16,
+  )
+  pattern = (entry("encoder_attention", num_heads=2), entry("gru"))
+  return Config(
+    model=EncoderConfig(
+      d_model=32, pattern=pattern, num_groups=1, head="spans", types=2
+    ),
+    data=dataclasses.replace(data, **changes),
+    optim=OptimConfig(learning_rate=1e-2, warmup_steps=5),
+    validation=ValidationConfig(every=60),
+    steps=120,
+    log_every=5,
+    save_every=60,
+  )
+
+
+def make(config):
+  resolved = resolve(config)
+  return jobs.make(resolved, Encoder(resolved.model))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  place = tmp_path_factory.mktemp("spans")
+  assert train(config(write(place / "q.json", 200)), place / "run") == 0
+  return place / "run"
+
+
+def test_a_run_finds_answers_better_than_overlap(run):
+  found = json.loads((run / "report.json").read_text())
+  assert found["questions"] == 40
+  overlap = next(v for k, v in found["beside"].items() if "overlap" in k)
+  assert found["f1"] > 80 > overlap["f1"], found
+
+
+def test_predictions_are_substrings_with_their_place(run):
+  predict = asking.predictor(run, "last")
+  context = "Eve has the lamp. Dan has the drum. " * 4
+  lines = [
+    json.dumps({"question": "who has the drum?", "context": context}).encode(),
+    b'{"question": "who?", "context": " "}',
+    b'{"question": "who?"}',
+  ]
+  found = list(asking.answers(lines, predict, 4))
+  first = found[0]
+  assert first["answer"] == context[first["start"] :][: len(first["answer"])]
+  assert "a text expected" in found[1]["error"] and found[2]["line"] == 3
+
+
+@pytest.mark.parametrize("name", ["byte", "words:300"])
+def test_places_of_tokens_give_the_text_back(name):
+  text = "Ein Käse, 今天 (№ 7) – ok İx"
+  tokenizer = vocabularies.make(name, [text.encode()])
+  found = squad.pieces(tokenizer, text)
+  np.testing.assert_array_equal(found.ids, tokenizer.encode(text.encode()))
+  assert (found.begin < found.end).all() and found.end[-1] == len(text)
+  words = [text[a:b] for a, b in zip(found.begin, found.end, strict=True)]
+  if name == "byte":
+    assert words[:3] == ["E", "i", "n"] and words.count("ä") == 2
+  else:
+    assert words[:4] == ["Ein", "Käse", ",", "今"]
+
+
+def test_windows_cover_a_text_and_hold_the_answer_where_it_is_whole():
+  cutter = Cutter(tokenizers.get("byte"), length=16, question=3, overlap=4)
+  context = "abcdefghijklmnopqrst"
+  windows, text = cutter.windows("why", context)
+  assert [w.count for w in windows] == [10, 10, 8]
+  seen = set()
+  for w in windows:
+    first = w.first - w.shift
+    seen |= set(range(first, first + w.count))
+    assert len(w.tokens) <= 16
+    assert (
+      bytes(w.tokens[w.first : w.first + w.count].tolist()).decode()
+      == (context[first : first + w.count])
+    )
+  assert seen == set(range(20))
+  places = [answer_in(w, text, 7, 9) for w in windows]
+  assert places == [(12, 13), (6, 7), (0, 0)]
+  batch = cutter.batch(windows, places)
+  assert batch["context"].sum(1).tolist() == [11, 11, 9]  # and the first place
+
+
+def test_the_best_span_is_the_best_of_all():
+  cutter = Cutter(tokenizers.get("byte"), length=16, question=3, overlap=4)
+  windows, _ = cutter.windows("why", "abcdefghijklmnopqrst")
+  draw, window = np.random.default_rng(0), windows[1]
+  logits = draw.normal(size=(16, 2))
+  wanted = max(
+    (logits[i, 0] + logits[j, 1], i, j)
+    for i in range(window.first, window.first + window.count)
+    for j in range(i, min(i + 3, window.first + window.count))
+  )
+  first, last, score = best_span(logits, window, 3)
+  assert (first, last) == (wanted[1] - window.shift, wanted[2] - window.shift)
+  np.testing.assert_allclose(score, wanted[0] - logits[0].sum())
+
+
+def test_metrics_by_hand():
+  score = lambda rule, a, *w: span_metrics.numbers(rule, [a], [w])
+  assert score("squad", "The Cat!", "cat") == {"exact": 100, "f1": 100}
+  found = score("squad", "a big black cat", "the cat", "dog")
+  assert found["exact"] == 0
+  np.testing.assert_allclose(found["f1"], 100 * 2 * 1 / (3 + 1))
+  # the longest run that both have: 京大 of 北京大学 and 京大人
+  found = score("cmrc", "北京大学", "京大人")
+  np.testing.assert_allclose(found["f1"], 100 * 2 * 2 / (4 + 3))
+  assert score("cmrc", "北京。", "北京")["exact"] == 100
+
+
+def test_the_baseline_takes_what_stands_near_the_question_s_words():
+  context = "x x x x x x x x x x x x x the red boat is Anna own x x x x x x x x x x"
+  found = span_metrics.lexical("who owns the red boat", context, "squad", 2)
+  assert "Anna" in context[context.index(found) - 12 : context.index(found) + 20]
+
+
+def test_bad_files_are_named(tmp_path):
+  place = tmp_path / "q.json"
+
+  def fails(words, change=None, **changes):
+    write(place, 5)
+    data = json.loads(place.read_text())
+    if change:
+      change(data["data"][0]["paragraphs"][0]["qas"][0])
+    place.write_text(json.dumps(data))
+    with pytest.raises(UserError, match=words):
+      make(config(place, **changes))
+
+  def nowhere(qa):
+    qa["answers"][0]["text"] = "nobody"
+
+  fails("question 0: its answer 'nobody' does not stand", nowhere)
+  fails("question or its text is empty", lambda qa: qa.update(question=" "))
+  fails("has no answer", lambda qa: qa.update(answers=[]))
+  fails("is not of SQuAD's form", lambda qa: qa.pop("question"))
+  fails("5 articles and 6 folds", fold="1/6")
+  fails("of 3 folds at least", fold="1/2")
+  fails("data.overlap is 30", overlap=30)
+  fails("no file 'none': give JSON", source="none")
+  write(place, 5)
+  moved = json.loads(place.read_text())
+  moved["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] += 1
+  place.write_text(json.dumps(moved))
+  first = squad.read(str(place), "")[0]
+  assert first.context[first.start :].startswith(first.answers[0])
