@@ -6,7 +6,8 @@
 
 The files are at https://github.com/oussbenk/cranfield-trec-dataset (gzipped or not);
 its judgements number queries by their order. Measured on the 45 queries of fold 1:
-nDCG@10 0.454, as packaged 0.421, BM25 0.372; 6 minutes of CPU time (results/retrieval.md).
+nDCG@10 0.454, as packaged 0.421, BM25 0.372; 6 minutes of CPU time
+(results/retrieval.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

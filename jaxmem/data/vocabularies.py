@@ -49,8 +49,7 @@ class WordTokenizer:
     Raises:
       NotUTF8: with the offset of the first bad byte.
     """
-    found = _WORDS.findall(_text(data).lower())
-    return np.array([self._ids.get(word, _UNKNOWN) for word in found], np.int32)
+    return self.offsets(_text(data))[0]
 
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ids of a text, and the characters where each begins and ends."""
@@ -100,9 +99,8 @@ def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
   """
   kind, number = _parsed(name)
   if kind == "words":
-    counts = collections.Counter(
-      w for t in texts for w in _WORDS.findall(_text(t).lower())
-    )
+    every = (word.lower() for text in texts for word in _WORDS.findall(_text(text)))
+    counts = collections.Counter(every)
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return WordTokenizer(ranked[: number - _FIRST])
   if kind == "sp":

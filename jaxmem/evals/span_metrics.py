@@ -12,8 +12,8 @@ import numpy as np
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _MIXED = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
-# Words on either side of a candidate that count for it.
-_AROUND = 10
+# What a text is cut into for candidates.
+_CUT = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")
 
 
 def squad_words(text: str) -> list[str]:
@@ -69,24 +69,25 @@ def numbers(
 
 
 def lexical(question: str, context: str, rule: str, length: int) -> str:
-  """The `length` words of a text around which most of the question's words stand.
+  """The `length` words of a text nearest to the question's words.
 
-  A word of the question counts log(1 + N / n) where it stands n times among N words,
-  and against a candidate inside it: nobody asks for what he says. After Richardson et
-  al. 2013 (MCTest), whose window is slid over given answers.
+  Each word of the question counts log(1 + N / n), where it stands n times among N
+  words, over 1 + its distance, and against a candidate that it stands in: nobody asks
+  for what he says. After the sliding window of Richardson et al. 2013 (MCTest), which is
+  slid over given answers.
   """
   words = RULES[rule].words
-  cut = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")
-  places = [m.span() for m in cut.finditer(context)]
+  places = [m.span() for m in _CUT.finditer(context)]
   tokens = [" ".join(words(context[a:b])) for a, b in places]
   asked, counts = set(words(question)), collections.Counter(tokens)
-  worth = lambda t: np.log1p(len(tokens) / counts[t]) if t in asked else 0.0
-  sums = np.concatenate([[0], np.cumsum([worth(t) for t in tokens])])
-  best, found = -np.inf, context
-  for i in range(max(len(tokens) - length + 1, 1)):
-    j = min(i + length, len(tokens))
-    around = sums[min(j + _AROUND, len(tokens))] - sums[max(i - _AROUND, 0)]
-    score = around - 2 * (sums[j] - sums[i])
-    if score > best:
-      best, found = score, context[places[i][0] : places[j - 1][1]]
-  return found
+  at = np.array([i for i, t in enumerate(tokens) if t in asked])
+  if not len(at):
+    at = np.array([0])
+  worth = np.array([np.log1p(len(tokens) / counts[tokens[i]]) for i in at])
+  size = min(length, len(tokens))
+  begin = np.arange(len(tokens) - size + 1)[:, None]
+  before, behind = begin - at, at - (begin + size - 1)
+  distance = np.maximum(np.maximum(before, behind), 0)
+  score = np.where(distance > 0, worth / (1.0 + distance), -worth).sum(1)
+  first = int(score.argmax())
+  return context[places[first][0] : places[first + size - 1][1]]
