@@ -7,7 +7,8 @@
 The set is at https://www.cs.cornell.edu/people/pabo/movie-review-data (polarity 2.0): a
 folder of texts for each label, or a zip of such. Measured over five folds, 2,000
 reviews: 0.763 whole, 0.564 by the first 256 bytes, paired difference 0.200 (two
-standard errors 0.028); 1.8 and 0.6 minutes a fold on two busy cores (results/labels.md).
+standard errors 0.028); 1.8 and 0.6 minutes a fold on two busy cores
+(results/labels.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

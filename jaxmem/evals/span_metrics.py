@@ -73,8 +73,8 @@ def lexical(question: str, context: str, rule: str, length: int) -> str:
 
   Each word of the question counts log(1 + N / n), where it stands n times among N
   words, over 1 + its distance, and against a candidate that it stands in: nobody asks
-  for what he says. After the sliding window of Richardson et al. 2013 (MCTest), which is
-  slid over given answers.
+  for what he says. After the sliding window of Richardson et al. 2013 (MCTest), which
+  is slid over given answers.
   """
   words = RULES[rule].words
   places = [m.span() for m in _CUT.finditer(context)]
