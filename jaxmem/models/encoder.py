@@ -21,6 +21,7 @@ from jaxmem.modules.layers import dense, layer_norm, named, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, check_own, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
+from jaxmem.ops.precision import einsum
 from jaxmem.typing import Activations, Reset, Tokens
 
 Heads = Literal["masked", "labels", "spans", "embedding"]
@@ -225,6 +226,11 @@ class Encoder(nn.Module):
     return chunked_cross_entropy(
       self.features(*given), self.embedding, batch["targets"]
     )
+
+  def words(self, tokens: Tokens, reset: Reset) -> Float[Array, "B T V"]:
+    """Logits of what stands at every place, float32, for the head "masked"."""
+    x = self.features(tokens, reset)
+    return einsum("btd,vd->btv", x, self.embedding.astype(x.dtype), jnp.float32)
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True

@@ -1,0 +1,29 @@
+"""Hidden words: a small encoder on the Python standard library, to begin others from.
+
+    jaxmem train configs/masked.py
+    jaxmem train configs/labels.py --start_from runs/masked ...
+
+The second run must have the pattern, the sizes and the tokenizer of the first.
+"""
+
+from jaxmem.config import Config, OptimConfig
+from jaxmem.jobs.masked import MaskedConfig
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderConfig(
+    d_model=128,
+    pattern=(entry("encoder_attention"),),
+    num_groups=2,
+    head="masked",
+    dtype="auto",
+  ),
+  data=MaskedConfig(tokenizer="byte", segment_length=128, batch_size=32),
+  optim=OptimConfig(learning_rate=2e-3, warmup_steps=50),
+  steps=500,
+  log_every=50,
+  save_every=250,
+  eval_bytes=65_536,
+  sample_bytes=0,
+)

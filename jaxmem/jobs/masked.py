@@ -1,0 +1,257 @@
+"""Hidden words: an encoder learns text by saying what it does not see.
+
+The run is one to begin others from (`start_from`): classification, answers, retrieval.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem import config as configs
+from jaxmem import data, jobs
+from jaxmem.config import ConfigError
+from jaxmem.data import texts, vocabularies
+from jaxmem.data.masked_rows import MaskedRows
+from jaxmem.errors import UserError
+from jaxmem.jobs import Findings, with_vocab
+from jaxmem.models.encoder import Encoder, EncoderConfig
+
+SPLITS = ("train", "heldout", "test")
+# What stands for a hidden word in a record, and how many guesses it gets.
+MASK, GUESSES = "[MASK]", 5
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedConfig:
+  """Text with words hidden.
+
+  Attributes:
+    source: see `DataConfig`.
+    heldout: see `DataConfig`.
+    tokenizer: "words:N" or "sp:N", made of the training text, or see `DataConfig`.
+    segment_length: T, tokens of a row; several documents may share one, unseen by each
+      other.
+    batch_size: rows of a step.
+    share: of the tokens that are to be said, in (0, 1).
+    run: hidden tokens stand in runs of so many, >= 1.
+    data_dir: see `DataConfig`.
+  """
+
+  source: str = "stdlib"
+  heldout: str = ""
+  tokenizer: str = "sp:4000"
+  segment_length: int = 128
+  batch_size: int = 32
+  share: float = 0.15
+  run: int = 1
+  data_dir: str = ""
+
+
+def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
+  """The model's config with the vocabulary and the id of what is hidden, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
+  if model.head != "masked" or model.window:
+    raise ConfigError(
+      f"model.head is {model.head!r} and model.window {model.window}: hidden words are "
+      "said by 'masked', of whole rows"
+    )
+  if not 0 < config.share < 1 or config.run < 1:
+    raise ConfigError(
+      f"data.share is {config.share} and data.run {config.run}: in (0, 1), "
+      "and 1 at least"
+    )
+  if model.positions and config.segment_length > model.positions:
+    raise ConfigError(
+      f"data.segment_length is {config.segment_length} and model.positions "
+      f"{model.positions}: lower one"
+    )
+  try:
+    tokens = vocabularies.size_with_hidden(config.tokenizer)
+  except ValueError as error:
+    raise ConfigError(f"data.tokenizer: {error}") from error
+  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+
+
+class MaskedJob:
+  """Text of the config's source; see `jobs.Application`."""
+
+  measure = "bits/token"
+
+  def __init__(self, config: configs.Config, model: Encoder):
+    """Prepares the text.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = self._data = config.data
+    self._config = config
+    corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    every = (document.text for document in corpus.train)
+    self._tokenizer = vocabularies.make(c.tokenizer, every)
+    streams = [
+      data.TokenStream.from_corpus(corpus, self._tokenizer, split)
+      for split in ("train", "heldout")
+    ]
+    process = jax.process_index(), jax.process_count()
+    rows = lambda stream, *of: MaskedRows(
+      data.Lanes(stream, c.batch_size, c.segment_length, config.seed, *of),
+      self._tokenizer,
+      c.share,
+      c.run,
+      config.seed,
+    )
+    self.rows, self._held = rows(streams[0], *process), rows(streams[1])
+    self._words = _words(model)
+
+  def introduction(self) -> str:
+    return (
+      f"text of {self._data.source!r}, {self.rows.steps_per_epoch:,} steps an epoch"
+    )
+
+  def value(self, loss: float) -> float:
+    return loss / math.log(2)
+
+  def keep(self, workdir: Path) -> None:
+    """The tokenizer, if it was made."""
+    vocabularies.keep(self._tokenizer, workdir)
+
+  def score(self, params: Any) -> float:
+    """Bits a hidden token of held-out text."""
+    return self._said(params, "heldout", self._config.validation.num_bytes)["bits"]
+
+  def evaluate(self, params: Any, split: str) -> Findings:
+    """Bits and accuracy of hidden tokens, beside their frequency alone.
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    if split not in SPLITS:
+      raise UserError(f"no split {split!r} of text: {', '.join(SPLITS)}")
+    found = {"split": split} | self._said(params, split, self._config.eval_bytes)
+    lines = [
+      f"{found['tokens']:,} hidden tokens of {self._data.source} ({split})",
+      "",
+      "| | bits a hidden token | said right |",
+      "|---|--:|--:|",
+      f"| this run | {found['bits']:.3f} | {found['accuracy']:.3f} |",
+      f"| how frequent each is | {found['unigram_bits']:.3f} | "
+      f"{found['unigram_accuracy']:.3f} |",
+    ]
+    return Findings(found, lines, {})
+
+  def report(self, params: Any, workdir: Path) -> None:
+    jobs.write_report(self, self._config, params, workdir, "heldout")
+
+  def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
+    """Of about so many tokens of text, in whole steps of a fixed hiding."""
+    rows = self.rows if split == "train" else self._held
+    size = self._data.batch_size * self._data.segment_length
+    steps = min(max(num_tokens // size, 1), rows.steps_per_epoch)
+    bits, right, targets = 0.0, 0, []
+    for step in range(steps):
+      batch = rows[step]
+      logp = np.asarray(self._words(params, batch["tokens"], batch["reset"]))
+      where = batch["weights"] > 0
+      own, wanted = logp[where], batch["targets"][where]
+      bits -= np.take_along_axis(own, wanted[:, None], 1).sum() / math.log(2)
+      right += int((own.argmax(-1) == wanted).sum())
+      targets.append(wanted)
+    targets = np.concatenate(targets)
+    if not len(targets):
+      raise UserError(f"no token of {num_tokens} was hidden: raise eval_bytes")
+    shares = self._frequencies()
+    return {
+      "tokens": len(targets),
+      "bits": float(bits / len(targets)),
+      "accuracy": right / len(targets),
+      "unigram_bits": float(-np.log2(shares[targets]).mean()),
+      "unigram_accuracy": float((targets == shares.argmax()).mean()),
+    }
+
+  def _frequencies(self) -> np.ndarray:
+    """How frequent each id is in the first steps of training; none is impossible."""
+    counts = np.ones(self._tokenizer.vocab_size)
+    for step in range(min(self.rows.steps_per_epoch, 50)):
+      batch = self.rows[step]
+      ids = batch["targets"][batch["targets"] != self._tokenizer.boundary]
+      counts += np.bincount(ids, minlength=len(counts))
+    return counts / counts.sum()
+
+
+class MaskedPredictor:
+  """`{"text": "a [MASK] c"}` to `{"guesses": [[{"text", "share"}, ...]]}`, a list for
+  every mask; see `jobs.Predictor`."""
+
+  def __init__(
+    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
+  ):
+    self._tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    self._length, self._params = config.data.segment_length, params
+    self._words = _words(model)
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has a text with a mask that fits."""
+    text = record.get("text")
+    if not isinstance(text, str) or MASK not in text:
+      raise UserError(f'"text" is {text!r}: a text with {MASK} expected')
+    count = len(self._ids(text))
+    if count > self._length:
+      raise UserError(
+        f"the text has {count} tokens, the run reads {self._length}: cut it"
+      )
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    mask, rows = vocabularies.hidden(self._tokenizer), []
+    ids = [self._ids(record["text"]) for record in records]
+    tokens = np.zeros((len(ids), self._length), np.int32)
+    reset = np.zeros(tokens.shape, bool)
+    for i, own in enumerate(ids):
+      tokens[i, : len(own)] = own
+      reset[i, [0, min(len(own), self._length - 1)]] = True  # padding is another text
+    logp = np.asarray(self._words(self._params, tokens, reset))
+    for own, row in zip(ids, logp, strict=True):
+      guesses = [self._guesses(row[at]) for at in np.flatnonzero(own == mask)]
+      rows.append({"guesses": guesses})
+    return rows
+
+  def _ids(self, text: str) -> np.ndarray:
+    """Boundary, parts with masks between, and the boundary."""
+    mask, parts = vocabularies.hidden(self._tokenizer), text.split(MASK)
+    found = [np.array([self._tokenizer.boundary], np.int32)]
+    for i, part in enumerate(parts):
+      found += [np.array([mask], np.int32)] if i else []
+      found += [texts.encode(part, self._tokenizer, '"text"')] if part.strip() else []
+    return np.concatenate([*found, found[0]])
+
+  def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
+    best = np.argsort(-logp[: self._tokenizer.vocab_size])[:GUESSES]
+    show = lambda i: self._tokenizer.decode(np.array([i])).decode(errors="replace")
+    return [{"text": show(i), "share": round(float(np.exp(logp[i])), 4)} for i in best]
+
+
+def _words(model: Encoder):
+  """Compiled: log probabilities of every token, [B, T, V]."""
+
+  def words(params, tokens, reset):
+    given = jnp.asarray(tokens), jnp.asarray(reset)
+    return jax.nn.log_softmax(model.apply({"params": params}, *given, method="words"))
+
+  return jax.jit(words)
+
+
+Config = MaskedConfig
+Job = MaskedJob
+Predictor = MaskedPredictor
