@@ -1,12 +1,13 @@
-"""Beam search: the likeliest texts of a model, found in the breadth of a beam."""
+"""Texts of a model: the likeliest, found in the breadth of a beam, or drawn ones."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
+from jaxmem.sampling import Sampling, draw
 from jaxmem.typing import State
 
 # Of what cannot be: finite, so that sums of it are.
@@ -139,6 +140,54 @@ def search(
     beams,
   )
   return Found(tokens, (tokens != boundary).sum(-1).astype(jnp.int32), score)
+
+
+def sample(
+  step: Step,
+  logits: Float[Array, "B V"],
+  state: State,
+  keys: UInt32[Array, "B words"],
+  how: Sampling,
+  *,
+  boundary: int,
+  length: int,
+) -> Int[Array, "B L"]:
+  """A text a row, drawn token by token; the boundary behind it, and from there on.
+
+  Cost: `length` calls of `step` at most.
+
+  Args:
+    step: see `search`.
+    logits: see `search`.
+    state: see `search`.
+    keys: see `sampling.draw`.
+    how: see `Sampling`; temperature 0 is greedy.
+    boundary: the id that ends a text.
+    length: L, tokens of a text at most.
+  """
+  rows, vocab = logits.shape
+  ids = jnp.arange(vocab)
+
+  def advance(carry):
+    at, logits, state, tokens, seen, over = carry
+    place = jnp.full(rows, at, jnp.int32)
+    token = draw(logits, seen, keys, place, how, vocab)
+    token = jnp.where(over, boundary, token)
+    seen, over = seen | (ids == token[:, None]), over | (token == boundary)
+    logits, state = step(token, state)
+    wide = logits.astype(jnp.float32)
+    return at + 1, wide, state, tokens.at[:, at].set(token), seen, over
+
+  begin = (
+    jnp.zeros((), jnp.int32),
+    logits.astype(jnp.float32),
+    state,
+    jnp.full((rows, length), boundary, jnp.int32),
+    jnp.zeros((rows, vocab), bool),
+    jnp.zeros(rows, bool),
+  )
+  goes_on = lambda carry: (carry[0] < length) & ~carry[-1].all()
+  return jax.lax.while_loop(goes_on, advance, begin)[3]
 
 
 def _count(at: Int[Array, ""]) -> Float[Array, ""]:

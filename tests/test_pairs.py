@@ -96,6 +96,20 @@ def test_predictions_name_what_is_bad_and_are_alike_in_any_batch(run):
   assert "has 28 tokens, the run reads 16" in found[3]["error"]
 
 
+def test_texts_are_drawn_by_seed_and_greedy_at_temperature_0(run):
+  predict = asking.predictor(run, "last")
+  lines = [
+    json.dumps({"source": "ab cd ef", "temperature": t, "seed": s}).encode()
+    for t, s in ((0, 1), (0, 2), (3.0, 1), (3.0, 1), (3.0, 2))
+  ]
+  lines += [b'{"source": "ab", "temperature": -1}', b'{"source": "ab", "seed": 0.5}']
+  found = list(asking.answers(lines, predict, 8))
+  texts = [f.get("target") for f in found]
+  assert texts[0] == texts[1] == "AB CD EF" and "score" not in found[0]
+  assert texts[2] == texts[3] != texts[4]
+  assert "temperature is -1" in found[5]["error"] and "seed" in found[6]["error"]
+
+
 def test_an_epoch_has_every_pair_and_batches_are_of_one_length(tmp_path):
   source = write(tmp_path, 300)
   rows = make(config(source, segment_length=20)).rows

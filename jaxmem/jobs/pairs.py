@@ -20,9 +20,10 @@ from jaxmem.data.epochs import once
 from jaxmem.data.pairs import Pair
 from jaxmem.errors import UserError
 from jaxmem.evals import extractive, overlap, vectors
-from jaxmem.evals.pair_text import PairWriter
+from jaxmem.evals.pair_text import PairWriter, Written
 from jaxmem.jobs import Findings, with_vocab
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from jaxmem.sampling import Sampling
 
 SPLITS = ("train", "heldout", "test")
 # Pairs that are scored at once where nothing is learned, and that a report shows.
@@ -192,8 +193,9 @@ class PairsJob:
 class PairsPredictor:
   """`{"source": TEXT}` to `{"target": TEXT, "score": ...}`; see `jobs.Predictor`.
 
-  The field is named as in the training data; the score is log p over the penalty of the
-  length.
+  The fields are named as in the training data; the score is log p over the penalty of
+  the length. With a "temperature", and perhaps a "seed", the text is drawn, and has no
+  score.
   """
 
   def __init__(
@@ -204,15 +206,36 @@ class PairsPredictor:
     self._read, self._write = config.data.read, config.data.write
 
   def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless a record has a text that fits."""
-    text = record.get(self._read)
+    """Raises UserError unless a record has a text that fits, and numbers in range."""
+    text, seed = record.get(self._read), record.get("seed", 0)
     if not isinstance(text, str) or not text.strip():
       raise UserError(f'"{self._read}" is {text!r}: a text expected')
+    if type(seed) is not int or not 0 <= seed < 2**31:
+      raise UserError(f'"seed" is {seed!r}: a whole number from 0 on expected')
+    if "temperature" in record:
+      if type(record["temperature"]) not in (int, float):
+        raise UserError(
+          f'"temperature" is {record["temperature"]!r}: a number expected'
+        )
+      Sampling(temperature=float(record["temperature"])).check()
     self._writer.check(text)
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    written = self._writer.write([record[self._read] for record in records])
-    return [{self._write: w.text, "score": round(w.score, 4)} for w in written]
+    best = [record for record in records if "temperature" not in record]
+    texts = [record[self._read] for record in best]
+    written = iter(self._writer.write(texts) if texts else ())
+    return [
+      self._drawn(record) if "temperature" in record else self._best(next(written))
+      for record in records
+    ]
+
+  def _best(self, found: Written) -> dict[str, Any]:
+    return {self._write: found.text, "score": round(found.score, 4)}
+
+  def _drawn(self, record: dict[str, Any]) -> dict[str, Any]:
+    how = Sampling(temperature=float(record["temperature"]))
+    texts = self._writer.sample([record[self._read]], how, record.get("seed", 0))
+    return {self._write: texts[0]}
 
 
 def _writer(config: configs.Config, model, params, tokenizer) -> PairWriter:
