@@ -87,7 +87,7 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   """
   try:
     config.folds()
-    tokens = vocabularies.size(config.tokenizer)
+    tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   try:
