@@ -9,6 +9,7 @@ import runs
 
 from jaxmem import cli, data
 from jaxmem.data import mixture, sentencepieces, sources, tokenizers
+from jaxmem.jobs.labels import LabelsConfig
 
 BYTE = tokenizers.get("byte")
 
@@ -172,6 +173,7 @@ def prepared(tmp_path_factory):
       features = {"text": tfds.features.Text(), "n": tfds.features.Scalar(np.int64)}
       if self.builder_config.name == "two":
         features["title"] = tfds.features.Text()
+        features["kind"] = tfds.features.ClassLabel(names=["even", "odd"])
       return tfds.core.DatasetInfo(
         builder=self, features=tfds.features.FeaturesDict(features)
       )
@@ -182,6 +184,7 @@ def prepared(tmp_path_factory):
     def _generate_examples(self, count):
       for i in range(count):
         example = {"text": f"text {i} \u00e9", "n": i, "title": f"title {i}"}
+        example["kind"] = i % 2
         yield i, {key: example[key] for key in self.info.features}
 
   directory = str(tmp_path_factory.mktemp("tfds"))
@@ -204,6 +207,14 @@ def test_records_are_documents(prepared, monkeypatch):
   parts = sources.split("tfds:tiny/two#title")
   assert all(p.read().startswith(b"title") for p in parts["train"])
   assert 1 <= len(parts["heldout"]) <= 5
+
+
+def test_labels_of_a_dataset_are_names(prepared):
+  reader = LabelsConfig(label="kind", other="title").reader()
+  found = reader.read(f"tfds:tiny/two:1.2.0[test]@{prepared}")
+  assert {(e.texts[1], e.label) for e in found} == {
+    (f"title {i}", ("even", "odd")[i % 2]) for i in range(5)
+  }
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """A summary that is one of the text's own sentences: the nearest to all of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-
-from jaxmem.evals.vectors import Embedder
 
 # Behind a stop, question or exclamation mark and a space, or a Chinese one.
 _END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
@@ -21,8 +19,13 @@ def first(text: str) -> str:
   return sentences(text)[0]
 
 
-def nearest(given: Sequence[str], embed: Embedder) -> list[str]:
-  """Of each text the sentence whose vector is nearest to that of the whole text."""
+def nearest(given: Sequence[str], embed: Callable) -> list[str]:
+  """Of each text the sentence whose vector is nearest to that of the whole text.
+
+  Args:
+    given: texts.
+    embed: texts to vectors of length 1, see `evals.vectors.Embedder`.
+  """
   cut = [sentences(text) for text in given]
   vectors = embed([*given, *(s for some in cut for s in some)])
   wholes, parts = vectors[: len(given)], vectors[len(given) :]

@@ -154,6 +154,41 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
   return dataclasses.replace(model, vocab_size=vocab_size)
 
 
+def check_model(model: Any) -> None:
+  """Raises ConfigError if a number of a model's config is out of range."""
+  try:
+    model.check()
+  except ValueError as error:
+    raise ConfigError(f"model.{error}") from error
+
+
+def check_encoder(model: Any, head: str, length: int) -> None:
+  """Checks an encoder's config against the rows of a job.
+
+  Args:
+    model: its config.
+    head: that the job needs.
+    length: T, tokens of a row.
+
+  Raises:
+    ConfigError: if the head is another, or rows are not of whole windows, or longer
+      than there are positions.
+  """
+  check_model(model)
+  if model.head != head:
+    raise ConfigError(f"model.head is {model.head!r}: this is learned by {head!r}")
+  if length < 8 or (model.window and length % model.window):
+    raise ConfigError(
+      f"data.segment_length is {length}: 8 at least, in whole windows of model.window"
+    )
+  most = model.window or length
+  if model.positions and most > model.positions:
+    raise ConfigError(
+      f"{most} tokens are read at once and model.positions is {model.positions}: lower "
+      "data.segment_length, or set model.window"
+    )
+
+
 def with_tokenizer(model: Any, name: str) -> Any:
   """The model's config with the vocabulary of a tokenizer; see `with_vocab`.
 

@@ -72,10 +72,7 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
+  jobs.check_model(model)
   if config.segment_length < 2:
     raise ConfigError(
       f"data.segment_length is {config.segment_length}: it must be at least 2, a token "

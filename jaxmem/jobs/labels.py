@@ -17,7 +17,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, labelled, texts, vocabularies
+from jaxmem.data import DataError, folds, labelled, texts, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.data.epochs import Epochs, once
 from jaxmem.data.label_rows import Encoded, LabelRows, Task
@@ -99,13 +99,7 @@ class LabelsConfig:
     Raises:
       ValueError: if it is not of the form 1/5.
     """
-    if not self.fold:
-      return 0, 0
-    which, slash, of = self.fold.partition("/")
-    numbers = which.isdecimal() and of.isdecimal()
-    if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= 2):
-      raise ValueError(f"fold is {self.fold!r}: of the form 1/5, the first of five")
-    return int(which), int(of)
+    return folds.parse(self.fold) if self.fold else (0, 0)
 
 
 def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
@@ -123,12 +117,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
-  if model.head != "labels":
-    raise ConfigError(f"model.head is {model.head!r}: labels are learned by 'labels'")
+  jobs.check_encoder(model, "labels", config.segment_length)
   if model.classes < 2:
     raise ConfigError(
       f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
@@ -136,19 +125,6 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     )
   if not config.temperature > 0:
     raise ConfigError(f"data.temperature is {config.temperature}: it must be above 0")
-  if config.segment_length < 8:
-    raise ConfigError(f"data.segment_length is {config.segment_length}: 8 at least")
-  if model.window and config.segment_length % model.window:
-    raise ConfigError(
-      f"data.segment_length {config.segment_length} is not cut into windows of "
-      f"model.window {model.window}"
-    )
-  most = model.window or config.segment_length
-  if model.positions and most > model.positions:
-    raise ConfigError(
-      f"{most} tokens are read at once and model.positions is {model.positions}: set "
-      "model.window, or lower data.segment_length"
-    )
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 

@@ -59,24 +59,13 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
-  if model.head != "masked" or model.window:
-    raise ConfigError(
-      f"model.head is {model.head!r} and model.window {model.window}: hidden words are "
-      "said by 'masked', of whole rows"
-    )
+  jobs.check_encoder(model, "masked", config.segment_length)
+  if model.window:
+    raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
   if not 0 < config.share < 1 or config.run < 1:
     raise ConfigError(
       f"data.share is {config.share} and data.run {config.run}: in (0, 1), "
       "and 1 at least"
-    )
-  if model.positions and config.segment_length > model.positions:
-    raise ConfigError(
-      f"data.segment_length is {config.segment_length} and model.positions "
-      f"{model.positions}: lower one"
     )
   try:
     tokens = vocabularies.size_with_hidden(config.tokenizer)

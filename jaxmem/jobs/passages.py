@@ -16,7 +16,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs, pretrained
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, judged, texts, vocabularies
+from jaxmem.data import DataError, folds, judged, texts, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.errors import require
 from jaxmem.data.judged import Passage
@@ -66,18 +66,6 @@ class PassagesConfig:
   segment_length: int = 128
   batch_size: int = 32
 
-  def folds(self) -> tuple[int, int]:
-    """Which of how many.
-
-    Raises:
-      ValueError: if it is not of the form 1/5, with 3 folds at least.
-    """
-    which, slash, of = self.fold.partition("/")
-    numbers = which.isdecimal() and of.isdecimal()
-    if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= 3):
-      raise ValueError(f"fold is {self.fold!r}: of the form 1/5, of 3 folds at least")
-    return int(which), int(of)
-
 
 def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   """The model's config with the vocabulary, checked.
@@ -86,26 +74,11 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
   try:
-    config.folds()
+    folds.parse(config.fold, 3)
     tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
-  if model.head != "embedding":
-    raise ConfigError(f"model.head is {model.head!r}: passages need 'embedding'")
-  length, window = config.segment_length, model.window
-  if length < 8 or (window and length % window):
-    raise ConfigError(
-      f"data.segment_length is {length}: 8 at least, in whole windows of model.window"
-    )
-  if model.positions and (window or length) > model.positions:
-    raise ConfigError(
-      f"{window or length} tokens are read at once and model.positions is "
-      f"{model.positions}: lower data.segment_length, or set model.window"
-    )
+  jobs.check_encoder(model, "embedding", config.segment_length)
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
@@ -123,7 +96,9 @@ class PassagesJob:
     c = self._data = config.data
     self._config, self._model = config, model
     self._all = judged.collection(c.source, c.queries, c.relevant, c.by_order, _HINT)
-    self._splits = _folds(self._all.queries, *c.folds())
+    self._splits = folds.split(
+      self._all.queries, *folds.parse(c.fold, 3), lambda q: q.name, "judged queries"
+    )
     self._documents = {d.name: d for d in self._all.documents}
     pairs = {name: self._pairs(name) for name in ("train", "heldout")}
     every = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
@@ -253,18 +228,6 @@ class PassagesPredictor:
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     vectors = self._embed([record["text"] for record in records])
     return [{"vector": [round(float(x), 6) for x in v]} for v in vectors]
-
-
-def _folds(queries: list[Passage], which: int, of: int) -> dict[str, list[Passage]]:
-  """Queries to train on, to choose by (the fold behind), and to ask."""
-  if len(queries) < of:
-    raise DataError(
-      f"{len(queries)} judged queries and {of} folds: give more, or fewer"
-    )
-  part = lambda number: [q for i, q in enumerate(queries) if i % of == number]
-  asked, held = which - 1, which % of
-  others = [q for i, q in enumerate(queries) if i % of not in (asked, held)]
-  return {"train": others, "heldout": part(held), "test": part(asked)}
 
 
 Config = PassagesConfig

@@ -76,10 +76,7 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   Raises:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
+  jobs.check_model(model)
   if config.season < 1:
     raise ConfigError(f"data.season is {config.season}: it must be at least 1")
   if config.segment_length % model.patch:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, squad, vocabularies
+from jaxmem.data import folds, squad, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
@@ -61,18 +61,6 @@ class SpansConfig:
   answer_length: int = 24
   batch_size: int = 16
 
-  def folds(self) -> tuple[int, int]:
-    """Which of how many.
-
-    Raises:
-      ValueError: if it is not of the form 1/5, with 3 folds at least.
-    """
-    which, slash, of = self.fold.partition("/")
-    numbers = which.isdecimal() and of.isdecimal()
-    if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= 3):
-      raise ValueError(f"fold is {self.fold!r}: of the form 1/5, of 3 folds at least")
-    return int(which), int(of)
-
 
 def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   """The model's config with the vocabulary, checked.
@@ -81,16 +69,11 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
   try:
-    config.folds()
+    folds.parse(config.fold, 3)
     tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
-  if model.head != "spans":
-    raise ConfigError(f"model.head is {model.head!r}: answers are learned by 'spans'")
+  jobs.check_encoder(model, "spans", config.segment_length)
   for name in ("question_length", "answer_length"):
     if getattr(config, name) < 1:
       raise ConfigError(
@@ -103,11 +86,8 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
       "(data.segment_length without the question and 3 marks): less than that, 0 at "
       "least"
     )
-  if model.window or (model.positions and config.segment_length > model.positions):
-    raise ConfigError(
-      f"data.segment_length is {config.segment_length}, model.positions "
-      f"{model.positions} and model.window {model.window}: a row is read whole"
-    )
+  if model.window:
+    raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
@@ -124,7 +104,12 @@ class SpansJob:
     """
     c = self._data = config.data
     self._config, self._model = config, model
-    self._splits = _folds(squad.read(c.source, _HINT), *c.folds())
+    self._splits = folds.split(
+      squad.read(c.source, _HINT),
+      *folds.parse(c.fold, 3),
+      lambda q: q.article,
+      "articles",
+    )
     train = self._splits["train"]
     every = (t.encode() for q in train for t in (q.question, q.context))
     self._cutter = _cutter(c, vocabularies.make(c.tokenizer, every))
@@ -276,21 +261,6 @@ class SpansPredictor:
 
 def _cutter(c: SpansConfig, tokenizer: Any) -> Cutter:
   return Cutter(tokenizer, c.segment_length, c.question_length, c.overlap)
-
-
-def _folds(asked: list[Question], which: int, of: int) -> dict[str, list[Question]]:
-  """Questions to train on, to choose by (the fold behind), and to ask, by article."""
-  articles = list(dict.fromkeys(q.article for q in asked))
-  if len(articles) < of:
-    raise DataError(f"{len(articles)} articles and {of} folds: give more, or fewer")
-  number = {article: i % of for i, article in enumerate(articles)}
-  test, held = which - 1, which % of
-  pick = lambda good: [q for q in asked if good(number[q.article])]
-  return {
-    "train": pick(lambda n: n not in (test, held)),
-    "heldout": pick(lambda n: n == held),
-    "test": pick(lambda n: n == test),
-  }
 
 
 Config = SpansConfig

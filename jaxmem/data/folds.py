@@ -1,0 +1,49 @@
+"""Folds: which part of what there is is asked at the end, which one chooses."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jaxmem.data.errors import DataError
+
+
+def parse(text: str, least: int = 2) -> tuple[int, int]:
+  """Which of how many, from "1/5".
+
+  Raises:
+    ValueError: if it is not of this form, with `least` folds at least.
+  """
+  which, slash, of = text.partition("/")
+  numbers = which.isdecimal() and of.isdecimal()
+  if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= least):
+    raise ValueError(
+      f"fold is {text!r}: of the form 1/5, the first of five, of {least} folds at least"
+    )
+  return int(which), int(of)
+
+
+def split(
+  items: Sequence[Any], which: int, of: int, group: Callable[[Any], str], what: str
+) -> dict[str, list]:
+  """The splits "test", the fold; "heldout", the one behind it; "train", the others.
+
+  Args:
+    items: to divide.
+    which: 1 .. of.
+    of: 3 at least.
+    group: items of one group are in one fold.
+    what: groups are, for messages.
+
+  Raises:
+    DataError: if there are fewer groups than folds.
+  """
+  groups = list(dict.fromkeys(map(group, items)))
+  if len(groups) < of:
+    raise DataError(f"{len(groups)} {what} and {of} folds: give more, or fewer")
+  number = {name: i % of for i, name in enumerate(groups)}
+  test, held = which - 1, which % of
+  pick = lambda good: [item for item in items if good(number[group(item)])]
+  return {
+    "train": pick(lambda n: n not in (test, held)),
+    "heldout": pick(lambda n: n == held),
+    "test": pick(lambda n: n == test),
+  }
