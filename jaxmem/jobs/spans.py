@@ -39,7 +39,7 @@ class SpansConfig:
   """Questions about texts.
 
   Attributes:
-    source: a JSON file of SQuAD's form, see `data.squad`.
+    source: a JSON file of SQuAD's form, or JSON Lines; see `data.squad`.
     fold: "1/5" asks the first of five folds of the articles at the end and trains on
       the others, but for one, by which it chooses.
     rule: how answers are compared, "squad" or "cmrc".
@@ -70,7 +70,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   """
   try:
     folds.parse(config.fold, 3)
-    tokens = vocabularies.size(config.tokenizer)
+    tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "spans", config.segment_length)
@@ -229,7 +229,9 @@ class Answerer:
     for n, (_, context) in enumerate(given):
       score, first, last = best[n]
       begin, end = int(cut[n][1].begin[first]), int(cut[n][1].end[last])
-      answer = {"answer": context[begin:end], "start": begin, "score": round(score, 4)}
+      text = context[begin:end]
+      begin += len(text) - len(text.lstrip())  # a piece may begin with a space
+      answer = {"answer": text.strip(), "start": begin, "score": round(score, 4)}
       found.append(Answer(answer))
     return found
 

@@ -227,10 +227,13 @@ class Encoder(nn.Module):
       self.features(*given), self.embedding, batch["targets"]
     )
 
-  def words(self, tokens: Tokens, reset: Reset) -> Float[Array, "B T V"]:
-    """Logits of what stands at every place, float32, for the head "masked"."""
+  def words(
+    self, tokens: Tokens, reset: Reset, places: Int[Array, "B K"]
+  ) -> Float[Array, "B K V"]:
+    """Logits of what stands at some places, float32, for the head "masked"."""
     x = self.features(tokens, reset)
-    return einsum("btd,vd->btv", x, self.embedding.astype(x.dtype), jnp.float32)
+    x = jnp.take_along_axis(x, places[..., None], axis=1)
+    return einsum("bkd,vd->bkv", x, self.embedding.astype(x.dtype), jnp.float32)
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
