@@ -233,6 +233,7 @@ def check(config: Config) -> None:
     )
   if not config.model.pattern:
     raise ConfigError("model.pattern is empty: name at least one memory")
+  from_json(to_json(config))  # what is saved can be read: types, and one of the choices
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from jaxmem import jobs
 from jaxmem.config import Config, OptimConfig, ValidationConfig
 from jaxmem.data import pairs, tokenizers
+from jaxmem.data.sentences import sentences
 from jaxmem.errors import UserError
 from jaxmem.evals import extractive, overlap
 from jaxmem.jobs import asking
@@ -204,7 +205,7 @@ def test_bleu_is_sacrebleu_s_and_rouge_takes_the_best_reference():
 
 def test_sentences_end_at_a_stop_before_a_space():
   assert extractive.first("It is 3.5 m. Then more.") == "It is 3.5 m."
-  assert extractive.sentences("今天。明天。") == ["今天。", "明天。"]
+  assert sentences("今天。明天。") == ["今天。", "明天。"]
   assert extractive.first("no end") == "no end"
 
 

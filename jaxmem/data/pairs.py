@@ -42,7 +42,7 @@ def read(
   Args:
     source: two files of as many lines, A,B (either may be gzipped), or a file with the
       fields below, see `data.records`. A list of texts to read is joined by spaces; a
-      list of targets are several references.
+      list of targets are several references; blank ones of a list are left out.
     fields: the text to read, and that to write.
     hint: where such data can be had.
     encoding: of the files.
@@ -84,18 +84,28 @@ def _parallel(first: str, second: str, hint: str, encoding: str) -> list[Pair]:
   return found
 
 
+def text(record: records.Record, name: str) -> str:
+  """A field that holds a text, or a list of texts, which are joined by spaces.
+
+  Raises:
+    DataError: if it holds none.
+  """
+  return " ".join(_texts(record, name))
+
+
 def _pair(record: records.Record, source: str, target: str) -> Pair:
-  read, written = (_texts(record, name) for name in (source, target))
-  return Pair(" ".join(read), tuple(written), record.where)
+  return Pair(text(record, source), tuple(_texts(record, target)), record.where)
 
 
 def _texts(record: records.Record, name: str) -> list[str]:
+  """Blank texts of a list are left out."""
   value = record.fields.get(name)
   if not isinstance(value, list):
     return [record.text(name).strip()]
-  if not (value and all(isinstance(v, str) and v.strip() for v in value)):
+  some = [v.strip() for v in value if isinstance(v, str) and v.strip()]
+  if not some or not all(isinstance(v, str) for v in value):
     raise DataError(f"{record.where}: field {name!r} is {value!r}: texts expected")
-  return [v.strip() for v in value]
+  return some
 
 
 class Encoded(NamedTuple):

@@ -20,6 +20,8 @@ from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.tokenizers import Tokenizer
 
 KINDS = ("words", "sp")
+# What stands in a text for what is hidden.
+MASK = "[MASK]"
 # What the words of a run are kept in.
 KEPT = "tokenizer.json"
 # A Chinese character is a word of its own.
@@ -65,6 +67,41 @@ class WordTokenizer:
     """The words with spaces between; "?" for the unknown, nothing for the boundary."""
     shown = ["", "?", *self.words]
     return " ".join(shown[i] for i in np.ravel(ids) if i != _BOUNDARY).encode()
+
+
+class HidingTokenizer:
+  """A tokenizer that reads `MASK` in a text as the id of what is hidden; see `hidden`.
+
+  Attributes:
+    vocab_size: of the tokenizer; `mask` may be the id behind them, which is never
+      written.
+    boundary: of the tokenizer.
+    mask: the id of what is hidden.
+    fingerprint: of the tokenizer, behind "hiding-".
+  """
+
+  def __init__(self, tokenizer: Tokenizer):
+    """Args: what reads the text around the marks."""
+    self._tokenizer = tokenizer
+    self.vocab_size, self.boundary = tokenizer.vocab_size, tokenizer.boundary
+    self.mask = hidden(tokenizer)
+    self.fingerprint = f"hiding-{tokenizer.fingerprint}"
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The ids of UTF-8 text.
+
+    Raises:
+      NotUTF8: with the offset of the first bad byte.
+    """
+    first, *others = data.split(MASK.encode())
+    found = [self._tokenizer.encode(first)]
+    for part in others:
+      found += [np.array([self.mask], np.int32), self._tokenizer.encode(part)]
+    return np.concatenate(found)
+
+  def decode(self, ids: np.ndarray) -> bytes:
+    """The text of ids that the tokenizer has."""
+    return self._tokenizer.decode(ids)
 
 
 def size(name: str) -> int:

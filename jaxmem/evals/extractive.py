@@ -1,17 +1,10 @@
 """A summary that is one of the text's own sentences: the nearest to all of it."""
 
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# Behind a stop, question or exclamation mark and a space, or a Chinese one.
-_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
-
-
-def sentences(text: str) -> list[str]:
-  """The sentences of a text, at least one."""
-  return [s.strip() for s in _END.split(text) if s.strip()] or [text]
+from jaxmem.data.sentences import sentences
 
 
 def first(text: str) -> str:

@@ -18,13 +18,14 @@ from jaxmem import data, jobs
 from jaxmem.config import ConfigError
 from jaxmem.data import vocabularies
 from jaxmem.data.masked_rows import MaskedRows
+from jaxmem.data.vocabularies import MASK, HidingTokenizer
 from jaxmem.errors import UserError
 from jaxmem.jobs import Findings, with_vocab
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
 SPLITS = ("train", "heldout", "test")
-# What stands for a hidden word in a record, and how many guesses it gets.
-MASK, GUESSES = "[MASK]", 5
+# How many guesses a hidden word gets.
+GUESSES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +189,8 @@ class MaskedPredictor:
   def __init__(
     self, config: configs.Config, model: Encoder, params: Any, workdir: Path
   ):
-    self._tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    kept = vocabularies.kept(config.data.tokenizer, workdir)
+    self._tokenizer = HidingTokenizer(kept)
     self._length, self._params = config.data.segment_length, params
     self._words = _words(model)
 
@@ -216,19 +218,15 @@ class MaskedPredictor:
     for i, own in enumerate(ids):
       tokens[i, : len(own)] = own
     batch = {"tokens": tokens, "reset": tokens == boundary}
-    where = tokens == vocabularies.hidden(self._tokenizer)
+    where = tokens == self._tokenizer.mask
     logp = self._words(self._params, batch, where)
     ends = np.cumsum(where.sum(1))[:-1]
     return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]
 
   def _ids(self, text: str) -> np.ndarray:
-    """The boundary, and the parts with masks between."""
-    mask, parts = vocabularies.hidden(self._tokenizer), text.split(MASK)
-    found = [np.array([self._tokenizer.boundary], np.int32)]
-    for i, part in enumerate(parts):
-      found += [np.array([mask], np.int32)] if i else []
-      found.append(self._tokenizer.encode(part.encode()))
-    return np.concatenate(found)
+    """The boundary and the text."""
+    boundary = np.array([self._tokenizer.boundary], np.int32)
+    return np.concatenate([boundary, self._tokenizer.encode(text.encode())])
 
   def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
     """The likeliest tokens of text."""

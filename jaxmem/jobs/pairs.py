@@ -1,10 +1,13 @@
 """Sequence to sequence: a text is read, another is written. Translation, summaries.
 
-Held-out pairs are scored in nats a token; the metric at the end is the field's, of what
-beam search writes: BLEU and chrF, or ROUGE.
+Or what is written are the sentences that matter most of the text that is read, where
+they are hidden: Pegasus' task, to begin summaries from (`data.gaps`). Held-out pairs are
+scored in nats a token; the metric at the end is the field's, of what beam search
+writes: BLEU and chrF, or ROUGE.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +18,11 @@ import numpy as np
 from jaxmem import capacity, jobs
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
-from jaxmem.data import pairs, vocabularies
+from jaxmem.data import DataError, gap_sentences, pairs, records, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.pairs import Pair
+from jaxmem.data.tokenizers import Tokenizer
+from jaxmem.data.vocabularies import HidingTokenizer
 from jaxmem.errors import UserError
 from jaxmem.evals import extractive, overlap, vectors
 from jaxmem.evals.pair_text import PairWriter, Written
@@ -46,6 +51,8 @@ class PairsConfig:
     test: to score at the end; empty is what is held out.
     read: the field with the text to read.
     write: the field with the text, or the texts, to write.
+    gaps: the share of the sentences of the text to read that are hidden there, to be
+      written; no other text is. 0 writes `write`. See `data.gap_sentences`.
     encoding: of the files.
     tokenizer: of both sides, "sp:N" or "words:N", made of the training texts, or see
       `DataConfig`.
@@ -64,6 +71,7 @@ class PairsConfig:
   test: str = ""
   read: str = "source"
   write: str = "target"
+  gaps: float = 0.0
   encoding: str = "utf-8"
   tokenizer: str = "sp:4000"
   segment_length: int = 64
@@ -81,6 +89,8 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
   jobs.check_model(model)
+  if not 0 <= config.gaps < 1:
+    raise ConfigError(f"data.gaps is {config.gaps}: it must be in [0, 1)")
   if config.segment_length < 4:
     raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
   if config.beams < 1 or config.alpha < 0:
@@ -96,7 +106,8 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   if limit := capacity.limit(model.pattern):
     limit.check(config.segment_length, "a text of data.segment_length", "lower it")
   try:
-    tokens = vocabularies.size(config.tokenizer)
+    size_of = vocabularies.size_with_hidden if config.gaps else vocabularies.size
+    tokens = size_of(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.tokenizer: {error}") from error
   model = dataclasses.replace(model, memory_size=size)
@@ -118,7 +129,8 @@ class PairsJob:
     self._config, self._model = config, model
     self._splits = _splits(c)
     both = (t for p in self._splits["train"] for t in (p.source, p.targets[0]))
-    self._tokenizer = vocabularies.make(c.tokenizer, (t.encode() for t in both))
+    self._made = vocabularies.make(c.tokenizer, (t.encode() for t in both))
+    self._tokenizer = _reader(self._made, c)
     train = pairs.encode(self._splits["train"], self._tokenizer, c.segment_length)
     self._left_out = train.left_out
     self.rows = pairs.PairRows(
@@ -146,7 +158,7 @@ class PairsJob:
 
   def keep(self, workdir: Path) -> None:
     """The tokenizer, if it was made."""
-    vocabularies.keep(self._tokenizer, workdir)
+    vocabularies.keep(self._made, workdir)
 
   def score(self, params: Any) -> float:
     """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
@@ -201,7 +213,7 @@ class PairsPredictor:
   def __init__(
     self, config: configs.Config, model: EncoderDecoder, params: Any, workdir: Path
   ):
-    tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    tokenizer = _reader(vocabularies.kept(config.data.tokenizer, workdir), config.data)
     self._writer = _writer(config, model, params, tokenizer)
     self._read, self._write = config.data.read, config.data.write
 
@@ -243,8 +255,13 @@ def _writer(config: configs.Config, model, params, tokenizer) -> PairWriter:
   return PairWriter(model, params, tokenizer, c.segment_length, c.beams, c.alpha)
 
 
+def _reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
+  """Reads what stands for hidden sentences, where there are any."""
+  return HidingTokenizer(tokenizer) if c.gaps else tokenizer
+
+
 def _splits(c: PairsConfig) -> dict[str, list[Pair]]:
-  read = lambda source: pairs.read(source, (c.read, c.write), _HINT, c.encoding)
+  read = functools.partial(_read, c)
   train = read(c.source)
   if c.heldout:
     heldout = read(c.heldout)
@@ -254,6 +271,19 @@ def _splits(c: PairsConfig) -> dict[str, list[Pair]]:
     train, heldout = [p for i, p in enumerate(train) if i % 10], train[::10]
   test = read(c.test) if c.test else heldout
   return {"train": train, "heldout": heldout, "test": test}
+
+
+def _read(c: PairsConfig, source: str) -> list[Pair]:
+  """The pairs of a source, or those made of its texts."""
+  if not c.gaps:
+    return pairs.read(source, (c.read, c.write), _HINT, c.encoding)
+  every = records.read(source, _HINT, c.encoding)
+  found = gap_sentences.pairs([(pairs.text(r, c.read), r.where) for r in every], c.gaps)
+  if not found:
+    raise DataError(
+      f"{source} has no text of two sentences, of which one can be hidden"
+    )
+  return found
 
 
 def _baselines(some: list[Pair], c: PairsConfig) -> dict[str, list[str]]:

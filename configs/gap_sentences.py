@@ -1,0 +1,43 @@
+"""Gap sentences (Pegasus): the sentences that matter most are hidden, to be written.
+
+    jaxmem train configs/gap_sentences.py --data.source TEXTS.jsonl
+    jaxmem train configs/summarisation.py --start-from runs/gap_sentences \
+      --data.tokenizer runs/gap_sentences/tokenizer.model ...
+
+The second run begins from the first, with its pieces. TEXTS has a field "text"; the
+abstracts of https://github.com/allenai/scitldr are --data.read source.
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.pairs import PairsConfig
+from jaxmem.models.encoder_decoder import EncoderDecoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  # of configs/summarisation.py, which begins from this
+  model=EncoderDecoderConfig(
+    encoder=(entry("longformer", window_size=64, causal=False),),
+    d_model=128,
+    pattern=(entry("attention", capacity=512), entry("cross_attention")),
+    num_groups=2,
+    dropout=0.1,
+    dtype="auto",
+  ),
+  data=PairsConfig(
+    source="data/texts.jsonl",
+    read="text",
+    gaps=0.3,
+    tokenizer="sp:4000",
+    segment_length=384,
+    batch_size=8,
+    metric="rouge",
+    beams=4,
+  ),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=50),
+  validation=ValidationConfig(every=100, patience=3),
+  steps=600,
+  log_every=50,
+  save_every=200,
+  eval_bytes=30_000,
+  sample_bytes=0,
+)
