@@ -1,8 +1,8 @@
 """Sequence to sequence: a text is read, another is written. Translation, summaries.
 
 Or what is written are the sentences that matter most of the text that is read, where
-they are hidden: Pegasus' task, to begin summaries from (`data.gaps`). Held-out pairs are
-scored in nats a token; the metric at the end is the field's, of what beam search
+they are hidden: Pegasus' task, to begin summaries from (`data.gaps`). Held-out pairs
+are scored in nats a token; the metric at the end is the field's, of what beam search
 writes: BLEU and chrF, or ROUGE.
 """
 
