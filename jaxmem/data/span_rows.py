@@ -20,12 +20,14 @@ class Window(NamedTuple):
 
   Attributes:
     tokens: of the row, as long as they are.
+    types: of the tokens, 0 up to the end of the question, then 1, or 2.
     shift: place in the row of the text's token 0; may be negative.
     first: place in the row of the first token of the part.
     count: tokens of the part.
   """
 
   tokens: np.ndarray
+  types: np.ndarray
   shift: int
   first: int
   count: int
@@ -34,10 +36,18 @@ class Window(NamedTuple):
 class Cutter:
   """Cuts texts into windows that overlap."""
 
-  def __init__(self, tokenizer: Tokenizer, length: int, question: int, overlap: int):
-    """Args: T; tokens of a question at most; tokens that two windows share."""
+  def __init__(
+    self,
+    tokenizer: Tokenizer,
+    length: int,
+    question: int,
+    overlap: int,
+    match: bool = False,
+  ):
+    """Args: T; tokens of a question at most; tokens that two windows share; whether
+    tokens of a text that stand in its question are of type 2, not 1."""
     self.tokenizer, self._length = tokenizer, length
-    self._question, self._overlap = question, overlap
+    self._question, self._overlap, self._match = question, overlap, match
 
   def windows(self, question: str, context: str) -> tuple[list[Window], Pieces]:
     """The windows of a text, which cover it, and the places of its tokens.
@@ -53,11 +63,13 @@ class Cutter:
     begin = getattr(self.tokenizer, "begin", end)
     head = [begin, *asked.tolist(), end]
     room = self._length - len(head) - 1
+    kinds = 1 + (np.isin(text.ids, asked) & self._match)
     found, at = [], 0
     while True:
       part = text.ids[at : at + room].tolist()
       tokens = np.array([*head, *part, end], np.int32)
-      found.append(Window(tokens, len(head) - at, len(head), len(part)))
+      types = np.array([*[0] * len(head), *kinds[at : at + room], 1], np.int32)
+      found.append(Window(tokens, types, len(head) - at, len(head), len(part)))
       if at + room >= len(text.ids):
         return found, text
       at += room - self._overlap
@@ -69,7 +81,7 @@ class Cutter:
     context = np.zeros((rows, length), bool)
     for i, w in enumerate(some):
       tokens[i, : len(w.tokens)] = w.tokens
-      types[i, w.first : len(w.tokens)] = 1
+      types[i, : len(w.tokens)] = w.types
       context[i, w.first : w.first + w.count] = True
     context[:, 0] = True  # where the answer is not in the window
     places = np.array(answers, np.int32).reshape(rows, 2)
@@ -138,10 +150,11 @@ class SpanRows:
     self._cutter, self._rows = cutter, rows
     self.tokenizer = cutter.tokenizer.fingerprint
     self._epochs = Epochs(len(rows), batch_size, seed, *process)
-    decides = ("jaxmem spans 1", batch_size, seed, self.tokenizer)
+    decides = ("jaxmem spans 2", batch_size, seed, self.tokenizer)
     sha = hashlib.sha256(json.dumps(decides).encode())
     for window, answer in rows:
-      sha.update(window.tokens.tobytes() + repr((window[1:], answer)).encode())
+      sha.update(window.tokens.tobytes() + window.types.tobytes())
+      sha.update(repr((window[2:], answer)).encode())
     self.fingerprint = sha.hexdigest()
 
   def __len__(self) -> int:

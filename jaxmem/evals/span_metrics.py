@@ -1,4 +1,4 @@
-"""Exact match and F1 of answers, by the rules of SQuAD and of CMRC 2018; a baseline.
+"""Exact match and F1 of answers, by the rules of SQuAD and of CMRC 2018.
 
 Source: Rajpurkar et al. 2016, arXiv:1606.05250; Cui et al. 2018, arXiv:1810.07366.
 """
@@ -12,8 +12,6 @@ import numpy as np
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _MIXED = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
-# What a text is cut into for candidates.
-_CUT = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")
 
 
 def squad_words(text: str) -> list[str]:
@@ -66,28 +64,3 @@ def numbers(
   exact = [any(words(a) == words(w) for w in some) for a, some in pairs]
   best = [max(f1(a, w) for w in some) for a, some in pairs]
   return {"exact": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(best))}
-
-
-def lexical(question: str, context: str, rule: str, length: int) -> str:
-  """The `length` words of a text nearest to the question's words.
-
-  Each word of the question counts log(1 + N / n), where it stands n times among N
-  words, over 1 + its distance, and against a candidate that it stands in: nobody asks
-  for what he says. After the sliding window of Richardson et al. 2013 (MCTest), which
-  is slid over given answers.
-  """
-  words = RULES[rule].words
-  places = [m.span() for m in _CUT.finditer(context)]
-  tokens = [" ".join(words(context[a:b])) for a, b in places]
-  asked, counts = set(words(question)), collections.Counter(tokens)
-  at = np.array([i for i, t in enumerate(tokens) if t in asked])
-  if not len(at):
-    at = np.array([0])
-  worth = np.array([np.log1p(len(tokens) / counts[tokens[i]]) for i in at])
-  size = min(length, len(tokens))
-  begin = np.arange(len(tokens) - size + 1)[:, None]
-  before, behind = begin - at, at - (begin + size - 1)
-  distance = np.maximum(np.maximum(before, behind), 0)
-  score = np.where(distance > 0, worth / (1.0 + distance), -worth).sum(1)
-  first = int(score.argmax())
-  return context[places[first][0] : places[first + size - 1][1]]

@@ -2,7 +2,7 @@
 
 Long texts are read in windows that overlap; the likeliest span of all windows is the
 answer. Beside it stands what needs no learning: the words around which most of the
-question's words stand.
+question's words stand, and the clause that has most of them.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import folds, squad, vocabularies
+from jaxmem.data import DataError, folds, squad, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
 from jaxmem.errors import UserError
-from jaxmem.evals import span_metrics
+from jaxmem.evals import lexical, span_metrics
 from jaxmem.jobs import Findings, with_vocab
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
@@ -48,6 +48,8 @@ class SpansConfig:
     question_length: tokens of a question at most; the rest is not read.
     overlap: tokens that two windows of a text share.
     answer_length: tokens of an answer at most.
+    match: tokens of the text that stand in the question too are of a type of their own
+      (`model.types` of 3): Chen et al. 2017, arXiv:1704.00051, section 3.2.
     batch_size: rows of a step.
   """
 
@@ -59,6 +61,7 @@ class SpansConfig:
   question_length: int = 48
   overlap: int = 64
   answer_length: int = 24
+  match: bool = False
   batch_size: int = 16
 
 
@@ -74,6 +77,8 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "spans", config.segment_length)
+  if config.match and model.types < 3:
+    raise ConfigError(f"data.match needs model.types of 3: it is {model.types}")
   for name in ("question_length", "answer_length"):
     if getattr(config, name) < 1:
       raise ConfigError(
@@ -153,9 +158,12 @@ class SpansJob:
     asked, rule = self._splits[split], self._data.rule
     answerer = Answerer(self._model, params, self._cutter, self._data.answer_length)
     given = [(q.question, q.context) for q in asked]
+    length = self._baseline()
+    clause = lambda q: lexical.clause(q.question, q.context, rule)
     rows = {
       "this run": [a.text for a in answerer(given)],
-      f"{self._baseline()} words by overlap": self._lexical(asked, self._baseline()),
+      f"{length} words by overlap": self._near(asked, length),
+      "clause by overlap": [*map(clause, asked)],
     }
     wanted = [q.answers for q in asked]
     found = {n: span_metrics.numbers(rule, r, wanted) for n, r in rows.items()}
@@ -171,22 +179,30 @@ class SpansJob:
     jobs.write_report(self, self._config, params, workdir, "test")
 
   def _windows(self, split: str) -> list:
+    """Windows with the places of answers, of questions that one window can answer."""
     found = []
     for q in self._splits[split]:
       windows, text = self._cutter.windows(q.question, q.context)
       end = q.start + len(q.answers[0])
-      found += [(w, answer_in(w, text, q.start, end)) for w in windows]
+      places = [answer_in(w, text, q.start, end) for w in windows]
+      # where none has the whole answer, all would say that there is none
+      found += zip(windows, places, strict=True) if any(map(any, places)) else []
+    if not found:
+      raise DataError(
+        f"no window has a whole answer ({split}): raise data.segment_length, or "
+        "data.overlap"
+      )
     return found
 
-  def _lexical(self, asked: list[Question], length: int) -> list[str]:
-    answer = span_metrics.lexical
-    return [answer(q.question, q.context, self._data.rule, length) for q in asked]
+  def _near(self, asked: list[Question], length: int) -> list[str]:
+    rule = self._data.rule
+    return [lexical.near(q.question, q.context, rule, length) for q in asked]
 
   def _baseline(self) -> int:
     """The length with the best F1 on the training questions."""
     train, rule = self._splits["train"], self._data.rule
     wanted = [q.answers for q in train]
-    f1 = lambda n: span_metrics.numbers(rule, self._lexical(train, n), wanted)["f1"]
+    f1 = lambda n: span_metrics.numbers(rule, self._near(train, n), wanted)["f1"]
     return max(LENGTHS, key=f1)
 
 
@@ -260,7 +276,8 @@ class SpansPredictor:
 
 
 def _cutter(c: SpansConfig, tokenizer: Any) -> Cutter:
-  return Cutter(tokenizer, c.segment_length, c.question_length, c.overlap)
+  sizes = c.segment_length, c.question_length, c.overlap
+  return Cutter(tokenizer, *sizes, c.match)
 
 
 Config = SpansConfig

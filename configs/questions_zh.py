@@ -1,0 +1,38 @@
+"""Extractive question answering: CMRC 2018, Chinese characters, from scratch.
+
+    jaxmem train configs/questions_zh.py --data.source cmrc2018_dev.json
+
+The set is at https://github.com/ymcui/cmrc2018 (gzipped or not).
+"""
+
+from jaxmem.config import Config, OptimConfig, ValidationConfig
+from jaxmem.jobs.spans import SpansConfig
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.modules.pattern import entry
+
+config = Config(
+  model=EncoderConfig(
+    d_model=128,
+    pattern=(entry("encoder_attention"), entry("gru")),
+    num_groups=1,
+    types=3,
+    head="spans",
+    dropout=0.3,
+    dtype="auto",
+  ),
+  data=SpansConfig(
+    rule="cmrc",
+    tokenizer="words:4000",
+    match=True,
+    segment_length=256,
+    question_length=40,
+    answer_length=40,
+    batch_size=16,
+  ),
+  optim=OptimConfig(learning_rate=1e-3, warmup_steps=50, ema=0.99),
+  validation=ValidationConfig(every=100, patience=4),
+  steps=1200,
+  log_every=50,
+  save_every=200,
+  sample_bytes=0,
+)
