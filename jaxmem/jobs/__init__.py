@@ -204,17 +204,6 @@ def with_tokenizer(model: Any, name: str) -> Any:
   return with_vocab(model, tokens, f"tokenizer {name!r}")
 
 
-def write_report(
-  job: Application, config: Config, params: Any, workdir: Path, split: str
-) -> None:
-  """The end of a run of an application: `report.json`, `report.md` and pictures."""
-  if config.eval_bytes:
-    write(job.evaluate(params, split), workdir, "report")
-  from jaxmem.evals import plots
-
-  plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", measure=job.measure)
-
-
 def write(findings: Findings, directory: Path, name: str) -> None:
   """Writes NAME.json, NAME.md and the pictures to a directory, and prints findings."""
   (directory / f"{name}.md").write_text("\n".join(findings.lines) + "\n")

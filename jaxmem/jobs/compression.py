@@ -23,10 +23,10 @@ from jaxmem.errors import UserError
 from jaxmem.evals import bits_per_byte, latents
 from jaxmem.evals.latent_text import ROWS, LatentWriter
 from jaxmem.jobs import Findings, with_tokenizer
+from jaxmem.jobs.application import Asked
 from jaxmem.models.vae import VAE, VAEConfig
 from jaxmem.sampling import Sampling
 
-SPLITS = ("train", "heldout", "test")
 # Draws of the latent that a held-out text is scored with at the end.
 DRAWS = 16
 # Texts on the way from one to another, both included.
@@ -91,10 +91,12 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   return with_tokenizer(model, config.tokenizer)
 
 
-class CompressionJob:
+class CompressionJob(Asked):
   """Lines of the config's source; see `jobs.Application`."""
 
   measure = "bits/byte"
+  things = "text"
+  reported = "heldout"
 
   def __init__(self, config: configs.Config, model: VAE):
     """Reads the text.
@@ -133,32 +135,20 @@ class CompressionJob:
     """Of the loss with its free nats and the weight that the KL has at the step."""
     return loss / self.rows.bytes_per_token / math.log(2)
 
-  def keep(self, workdir: Path) -> None:
-    """Nothing: the config names the tokenizer."""
-
   def score(self, params: Any) -> float:
     """Bits a byte of held-out lines, the KL weighed as at the end of its annealing."""
     found = self._worth(params, "heldout", self._config.validation.num_bytes, 1)
     bits = found.reconstruction + self._config.data.kl_weight * found.kl
     return bits / found.num_bytes
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """The bound and its parts, the numbers of the latent in use, and some texts.
-
-    Raises:
-      UserError: if there is no such split.
-    """
-    if split not in SPLITS:
-      raise UserError(f"no split {split!r} of text: {', '.join(SPLITS)}")
+  def findings(self, params: Any, split: str) -> Findings:
+    """The bound and its parts, the numbers of the latent in use, and some texts."""
     num_bytes = self._config.eval_bytes
     found = self._worth(params, split, num_bytes, DRAWS)
     numbers = {"split": split} | latents.numbers(found, DRAWS)
     title = f"{found.texts:,} lines of {self._config.data.source} ({split})"
     lines = [title, "", *latents.table(numbers), "", *self._texts(params, split)]
     return Findings(numbers, lines, {})
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "heldout")
 
   def _lines(self, documents: Sequence[Any]) -> segments.Segments:
     texts = ((document.name, document.text) for document in documents)

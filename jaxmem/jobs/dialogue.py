@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem import capacity, data, jobs, registry
+from jaxmem import capacity, data, registry
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
 from jaxmem.data import DataError, chat
@@ -23,6 +23,7 @@ from jaxmem.errors import UserError
 from jaxmem.evals import plots, recall_dialogue, turns
 from jaxmem.generate import Writer
 from jaxmem.jobs import Findings, with_tokenizer
+from jaxmem.jobs.application import Asked
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.sampling import Sampling
 from jaxmem.session import first_session
@@ -62,10 +63,13 @@ def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
   return with_tokenizer(model, config.tokenizer)
 
 
-class DialogueJob:
+class DialogueJob(Asked):
   """Dialogues of the config's source; see `jobs.Application`."""
 
   measure = "bits/byte"
+  things = "dialogues"
+  reported = "heldout"
+  splits = ("heldout", "test")  # one of them, under two names
 
   def __init__(self, config: configs.Config, model: LM):
     """Reads or draws the dialogues.
@@ -102,31 +106,19 @@ class DialogueJob:
   def value(self, loss: float) -> float:
     return loss / self._bytes_per_token / math.log(2)
 
-  def keep(self, workdir: Path) -> None:
-    """Nothing: the config names the tokenizer."""
-
   def score(self, params: Any) -> float:
     """Bits a byte of held-out answers, the memory carried."""
     found = self._listen(params, self._config.validation.num_bytes)
     all_turns = turns.total(found["carried"])
     return all_turns.bits / all_turns.num_bytes
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """Exact answers and bits per byte of held-out dialogues, by turn and way.
-
-    Raises:
-      UserError: for another split.
-    """
-    if split not in ("heldout", "test"):
-      raise UserError(f"no split {split!r} of dialogues: heldout")
+  def findings(self, params: Any, split: str) -> Findings:
+    """Exact answers and bits per byte of held-out dialogues, by turn and way."""
     found = self._listen(params, self._config.eval_bytes)
     title = f"Held-out dialogues of {self._config.data.source}"
     draw = lambda path: plots.turns(found, path, title)
     lines = [title, "", *turns.table(found)]
     return Findings(turns.numbers(found), lines, {"turns.png": draw})
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "heldout")
 
   def _listen(self, params: Any, num_bytes: int) -> turns.Turns:
     """To the first held-out dialogues with so many bytes of answers, one at least."""

@@ -25,9 +25,9 @@ from jaxmem.data.labelled import Example
 from jaxmem.errors import UserError
 from jaxmem.evals import classes
 from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
-SPLITS = ("train", "heldout", "test")
 # Texts that are read at once where nothing is learned.
 ROWS = 32
 # The names of the classes, beside the checkpoint.
@@ -128,10 +128,11 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
-class LabelsJob:
+class LabelsJob(Asked):
   """Labelled texts; see `jobs.Application`."""
 
   measure = "nats/text"
+  things = "labelled texts"
 
   def __init__(self, config: configs.Config, model: Encoder):
     """Reads the texts.
@@ -145,7 +146,7 @@ class LabelsJob:
     tasks, first = [], 0
     for name, parts in self._splits.items():
       known = labelled.classes(parts["train"], name or c.source)
-      for split in SPLITS[1:]:
+      for split in self.splits[1:]:
         labelled.check_known(
           parts[split], known, f"the {split} split of {name or c.source}"
         )
@@ -158,7 +159,7 @@ class LabelsJob:
         + ", ".join(name for task in tasks for name in task.classes[:20])
       )
     every = (t.encode() for task in tasks for e in task.examples for t in e.texts)
-    self._tokenizer = vocabularies.make(c.tokenizer, every)
+    self._made = self._tokenizer = vocabularies.make(c.tokenizer, every)
     self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
     process = jax.process_index(), jax.process_count()
     count = sum(len(task.examples) for task in tasks)
@@ -182,14 +183,11 @@ class LabelsJob:
     )
     return f"texts: {shown}"
 
-  def value(self, loss: float) -> float:
-    return loss
-
   def keep(self, workdir: Path) -> None:
     """The names of the classes, and the tokenizer if it was made."""
     tasks = [[t.name, t.classes] for t in self._encoded.tasks]
     (workdir / KEPT).write_text(json.dumps(tasks, ensure_ascii=False) + "\n")
-    vocabularies.keep(self._tokenizer, workdir)
+    super().keep(workdir)
 
   def score(self, params: Any) -> float:
     """Nats a held-out text, the mean over the tasks."""
@@ -198,14 +196,8 @@ class LabelsJob:
       np.mean([-np.take_along_axis(p, l[:, None], 1).mean() for l, p in found])
     )
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """Accuracy, macro-F1 and confusion on a split, a task.
-
-    Raises:
-      UserError: if there is no such split.
-    """
-    if split not in SPLITS:
-      raise UserError(f"no split {split!r} of labelled texts: {', '.join(SPLITS)}")
+  def findings(self, params: Any, split: str) -> Findings:
+    """Accuracy, macro-F1 and confusion on a split, a task."""
     found, lines, pictures = {"split": split}, [], {}
     for i, task in enumerate(self._encoded.tasks):
       own = classes.numbers(*self._read(params, i, split), task.classes)
@@ -216,9 +208,6 @@ class LabelsJob:
       pictures[f"confusion_{split}{mark}.png"] = draw
       found |= {task.name: own} if task.name else own
     return Findings(found, lines[:-1], pictures)
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "test")
 
   def _read(
     self, params: Any, number: int, split: str

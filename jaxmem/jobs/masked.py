@@ -21,9 +21,9 @@ from jaxmem.data.masked_rows import MaskedRows
 from jaxmem.data.vocabularies import MASK, HidingTokenizer
 from jaxmem.errors import UserError
 from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
-SPLITS = ("train", "heldout", "test")
 # How many guesses a hidden word gets.
 GUESSES = 5
 
@@ -75,10 +75,12 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
-class MaskedJob:
+class MaskedJob(Asked):
   """Text of the config's source; see `jobs.Application`."""
 
   measure = "bits/token"
+  things = "text"
+  reported = "heldout"
 
   def __init__(self, config: configs.Config, model: Encoder):
     """Prepares the text.
@@ -90,7 +92,7 @@ class MaskedJob:
     self._config = config
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     every = (document.text for document in corpus.train)
-    self._tokenizer = vocabularies.make(c.tokenizer, every)
+    self._made = self._tokenizer = vocabularies.make(c.tokenizer, every)
     train, held = (
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
@@ -117,22 +119,12 @@ class MaskedJob:
   def value(self, loss: float) -> float:
     return loss / math.log(2)
 
-  def keep(self, workdir: Path) -> None:
-    """The tokenizer, if it was made."""
-    vocabularies.keep(self._tokenizer, workdir)
-
   def score(self, params: Any) -> float:
     """Bits a hidden token of held-out text."""
     return self._said(params, "heldout", self._config.validation.num_bytes)["bits"]
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """Bits and accuracy of hidden tokens, beside their frequency alone.
-
-    Raises:
-      UserError: if there is no such split.
-    """
-    if split not in SPLITS:
-      raise UserError(f"no split {split!r} of text: {', '.join(SPLITS)}")
+  def findings(self, params: Any, split: str) -> Findings:
+    """Bits and accuracy of hidden tokens, beside their frequency alone."""
     found = {"split": split} | self._said(params, split, self._config.eval_bytes)
     lines = [
       f"{found['tokens']:,} hidden tokens of {self._data.source} ({split})",
@@ -144,9 +136,6 @@ class MaskedJob:
       f"{found['unigram_accuracy']:.3f} |",
     ]
     return Findings(found, lines, {})
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "heldout")
 
   def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
     """Of about so many tokens of text, in whole steps of a fixed hiding."""

@@ -27,10 +27,10 @@ from jaxmem.errors import UserError
 from jaxmem.evals import extractive, overlap, vectors
 from jaxmem.evals.pair_text import PairWriter, Written
 from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.sampling import Sampling
 
-SPLITS = ("train", "heldout", "test")
 # Pairs that are scored at once where nothing is learned, and that a report shows.
 ROWS, SHOWN = 32, 5
 _HINT = (
@@ -114,10 +114,11 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
-class PairsJob:
+class PairsJob(Asked):
   """Pairs of texts; see `jobs.Application`."""
 
   measure = "nats/token"
+  things = "pairs"
 
   def __init__(self, config: configs.Config, model: EncoderDecoder):
     """Reads the pairs.
@@ -152,14 +153,6 @@ class PairsJob:
       f"{sizes['test']:,} to test"
     )
 
-  def value(self, loss: float) -> float:
-    """Smoothed, where the model smooths."""
-    return loss
-
-  def keep(self, workdir: Path) -> None:
-    """The tokenizer, if it was made."""
-    vocabularies.keep(self._made, workdir)
-
   def score(self, params: Any) -> float:
     """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
     length = self._data.segment_length
@@ -173,14 +166,8 @@ class PairsJob:
       count += float(weights.sum())
     return nats / count
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """The metric of what is written, on the first pairs of so many bytes.
-
-    Raises:
-      UserError: if there is no such split.
-    """
-    if split not in SPLITS:
-      raise UserError(f"no split {split!r} of pairs: {', '.join(SPLITS)}")
+  def findings(self, params: Any, split: str) -> Findings:
+    """The metric of what is written, on the first pairs of so many bytes."""
     sizes = [len(p.targets[0].encode()) for p in self._splits[split]]
     count = max(int((np.cumsum(sizes) <= self._config.eval_bytes).sum()), 1)
     some = self._splits[split][:count]
@@ -197,9 +184,6 @@ class PairsJob:
     if "signature" in numbers:
       lines += [f"BLEU is {numbers['signature']}", ""]
     return Findings(numbers, [*lines, *_shown(some, written)], {})
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "test")
 
 
 class PairsPredictor:

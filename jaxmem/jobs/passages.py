@@ -25,9 +25,9 @@ from jaxmem.errors import UserError
 from jaxmem.evals import ranking
 from jaxmem.evals.vectors import Embedder
 from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
-SPLITS = ("train", "heldout", "test")
 # Documents that a ranking has.
 DEPTH = 100
 _HINT = (
@@ -82,10 +82,11 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
-class PassagesJob:
+class PassagesJob(Asked):
   """Queries and documents; see `jobs.Application`."""
 
   measure = "nats/pair"
+  things = "queries"
 
   def __init__(self, config: configs.Config, model: Encoder):
     """Reads the collection.
@@ -102,7 +103,7 @@ class PassagesJob:
     self._documents = {d.name: d for d in self._all.documents}
     pairs = {name: self._pairs(name) for name in ("train", "heldout")}
     every = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
-    self._tokenizer = vocabularies.make(c.tokenizer, every)
+    self._made = self._tokenizer = vocabularies.make(c.tokenizer, every)
     sizes = c.segment_length, c.batch_size
     process = jax.process_index(), jax.process_count()
     rows = lambda name, *which: PassageRows(
@@ -117,18 +118,11 @@ class PassagesJob:
     )
 
   def introduction(self) -> str:
-    sizes = [len(self._splits[name]) for name in SPLITS]
+    sizes = [len(self._splits[name]) for name in self.splits]
     return (
       f"{len(self._documents):,} documents, {sizes[0]} queries to train on, {sizes[1]} "
       f"held out, {sizes[2]} to ask; {self._counts['train']:,} pairs"
     )
-
-  def value(self, loss: float) -> float:
-    return loss
-
-  def keep(self, workdir: Path) -> None:
-    """The tokenizer, if it was made."""
-    vocabularies.keep(self._tokenizer, workdir)
 
   def score(self, params: Any) -> float:
     """Nats of held-out pairs, each in a batch of as many as in training."""
@@ -139,14 +133,8 @@ class PassagesJob:
       found.append(np.asarray(self._nats(params, batch)[0])[:real])
     return float(np.concatenate(found).mean())
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """Rankings of all documents for the queries of a split.
-
-    Raises:
-      UserError: if there is no such split.
-    """
-    if split not in SPLITS:
-      raise UserError(f"no split {split!r} of queries: {', '.join(SPLITS)}")
+  def findings(self, params: Any, split: str) -> Findings:
+    """Rankings of all documents for the queries of a split."""
     asked = self._splits[split]
     rows = {"BM25": self._lexical(asked)}
     if self._config.start_from:
@@ -161,9 +149,6 @@ class PassagesJob:
       f"{len(self._documents):,} documents of {self._data.source}"
     )
     return Findings(numbers, [title, "", *ranking.table(found)], {})
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "test")
 
   def _pairs(self, split: str) -> list[tuple[str, str, int]]:
     """Texts that belong together, with the number of what they are of."""

@@ -24,9 +24,9 @@ from jaxmem.data.windows import Windows, cut
 from jaxmem.errors import UserError
 from jaxmem.evals import plots
 from jaxmem.jobs import Findings
+from jaxmem.jobs.application import Asked
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 
-SPLITS = ("train", "heldout", "test")
 # Horizons that the field reports.
 HORIZONS = (96, 192, 336, 720)
 # Of a distribution that lies in the interval of a prediction.
@@ -87,7 +87,7 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   return model
 
 
-class SeriesJob:
+class SeriesJob(Asked):
   """Windows of the config's table; see `jobs.Application`."""
 
   def __init__(self, config: configs.Config, model: Forecaster):
@@ -148,9 +148,6 @@ class SeriesJob:
     names = ", ".join(self._table.names)
     return f"{self.rows.count:,} windows of {names}, from {self._config.data.source!r}"
 
-  def value(self, loss: float) -> float:
-    return loss
-
   def keep(self, workdir: Path) -> None:
     """What standardises the series."""
     scale = {"mean": self._mean.tolist(), "std": self._std.tolist()}
@@ -167,14 +164,8 @@ class SeriesJob:
       total, count = total + float(losses.sum()), count + real
     return total / count
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """MSE and MAE at each horizon, beside the naive and the seasonal-naive forecast.
-
-    Raises:
-      UserError: if there is no such split.
-    """
-    if split not in SPLITS:
-      raise UserError(f"no split {split!r} of a series: {', '.join(SPLITS)}")
+  def findings(self, params: Any, split: str) -> Findings:
+    """MSE and MAE at each horizon, beside the naive and the seasonal-naive forecast."""
     horizon, season = self._config.model.horizon, self._config.data.season
     sums: dict[str, np.ndarray] = {}
     count, last = 0, None
@@ -197,9 +188,6 @@ class SeriesJob:
     draw = functools.partial(self._draw, last, title)
     numbers = {"split": split, "windows": count, "errors": found}
     return Findings(numbers, [title, "", *_table(found)], {"forecast.png": draw})
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "test")
 
   def _windows(self, split: str):
     """All windows in batches of one size, and how many of each batch are real."""

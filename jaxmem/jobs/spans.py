@@ -23,9 +23,9 @@ from jaxmem.data.squad import Question
 from jaxmem.errors import UserError
 from jaxmem.evals import lexical, span_metrics
 from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
-SPLITS = ("train", "heldout", "test")
 # Windows that are read at once where nothing is learned; lengths the baseline may have.
 ROWS, LENGTHS = 16, (1, 2, 3, 4, 6, 8, 12)
 _HINT = (
@@ -96,10 +96,11 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
 
 
-class SpansJob:
+class SpansJob(Asked):
   """Questions; see `jobs.Application`."""
 
   measure = "nats/row"
+  things = "questions"
 
   def __init__(self, config: configs.Config, model: Encoder):
     """Reads the questions.
@@ -117,7 +118,8 @@ class SpansJob:
     )
     train = self._splits["train"]
     every = (t.encode() for q in train for t in (q.question, q.context))
-    self._cutter = _cutter(c, vocabularies.make(c.tokenizer, every))
+    self._made = vocabularies.make(c.tokenizer, every)
+    self._cutter = _cutter(c, self._made)
     given = self._cutter, self._windows("train"), c.batch_size, config.seed
     self.rows = SpanRows(*given, (jax.process_index(), jax.process_count()))
     held = self._windows("heldout")
@@ -129,15 +131,8 @@ class SpansJob:
     )
 
   def introduction(self) -> str:
-    sizes = [len(self._splits[name]) for name in SPLITS]
+    sizes = [len(self._splits[name]) for name in self.splits]
     return f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
-
-  def value(self, loss: float) -> float:
-    return loss
-
-  def keep(self, workdir: Path) -> None:
-    """The tokenizer, if it was made."""
-    vocabularies.keep(self._cutter.tokenizer, workdir)
 
   def score(self, params: Any) -> float:
     """Nats of the first and the last token of a held-out window, their mean."""
@@ -147,14 +142,8 @@ class SpansJob:
     ]
     return float(np.concatenate(found).mean())
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """Exact match and F1 on a split, beside the baseline.
-
-    Raises:
-      UserError: if there is no such split.
-    """
-    if split not in SPLITS:
-      raise UserError(f"no split {split!r} of questions: {', '.join(SPLITS)}")
+  def findings(self, params: Any, split: str) -> Findings:
+    """Exact match and F1 on a split, beside the baselines."""
     asked, rule = self._splits[split], self._data.rule
     answerer = Answerer(self._model, params, self._cutter, self._data.answer_length)
     given = [(q.question, q.context) for q in asked]
@@ -174,9 +163,6 @@ class SpansJob:
     lines = [f"| {n} | {f['exact']:.1f} | {f['f1']:.1f} |" for n, f in found.items()]
     table = ["| | exact match | F1 |", "|---|--:|--:|", *lines]
     return Findings(numbers | found["this run"], [title, "", *table], {})
-
-  def report(self, params: Any, workdir: Path) -> None:
-    jobs.write_report(self, self._config, params, workdir, "test")
 
   def _windows(self, split: str) -> list:
     """Windows with the places of answers, of questions that one window can answer."""
