@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from jaxmem import capacity
-from jaxmem.data.tokenizers import Tokenizer
+from jaxmem.data.tokenizers import Ids, Tokenizer
 from jaxmem.models.lm import LM
 from jaxmem.ops import scan
 from jaxmem.sampling import Cutter, Sampling, SamplingError, draw
@@ -114,11 +114,11 @@ class Writer:
     self._model, self._params, self._tokenizer = model, params, tokenizer
     self._limit = capacity.limit(model.config.pattern)
 
-  def read(self, texts: Sequence[bytes], seed: int | None = None) -> None:
+  def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
     """Reads a text a row; a row that has not begun reads the boundary first.
 
     Args:
-      texts: one a row, of any lengths; an empty one leaves its row as it is.
+      texts: one a row, or its ids; an empty one leaves its row as it is.
       seed: gives the rows the keys of `keys_of`; None leaves those they have.
 
     Raises:
@@ -130,7 +130,8 @@ class Writer:
     if len(texts) != rows:
       raise ValueError(f"{len(texts)} texts for {rows} rows")
     begun = np.asarray(old.length) > 0
-    ids = [np.asarray(self._tokenizer.encode(text)) for text in texts]
+    encode = self._tokenizer.encode
+    ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
     heads = [[] if b else [self._tokenizer.boundary] for b in begun]
     whole = [np.r_[h, i].astype(np.int32) for h, i in zip(heads, ids, strict=True)]
     lengths = np.array([len(w) for w in whole])
@@ -143,7 +144,7 @@ class Writer:
     f = functools.partial(_read, self._model, self._params)
     logits, state = extend(f, tokens, lengths, old.state)
     logits = scan.where_row(jnp.asarray(lengths > 0), logits, old.logits)
-    key = old.key if seed is None else keys_of(seed, texts)
+    key = old.key if seed is None else keys_of(seed, [*map(bytes, texts)])
     length = old.length + jnp.asarray(lengths, jnp.int32)
     self.session = Session(state, logits, jnp.array(seen), key, length)
 

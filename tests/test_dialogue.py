@@ -10,7 +10,7 @@ import runs
 
 from jaxmem import data, jobs
 from jaxmem.config import Config, OptimConfig
-from jaxmem.data import chat
+from jaxmem.data import chat, vocabularies
 from jaxmem.data.tokenizers import ByteTokenizer
 from jaxmem.errors import UserError
 from jaxmem.evals import recall_dialogue, turns
@@ -174,7 +174,8 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
   from jaxmem.load import load_run
   from jaxmem.train import train
 
-  assert train(CONFIG, tmp_path / "run") == 0
+  own = dataclasses.replace(CONFIG.data, tokenizer="sp:320")
+  assert train(dataclasses.replace(CONFIG, data=own), tmp_path / "run") == 0
   report = json.loads((tmp_path / "run" / "report.json").read_text())
   assert set(report) == {"carried", "reset"}
   assert report["carried"]["by_turn"] and "| turn |" in capsys.readouterr().out
@@ -187,6 +188,19 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
   assert isinstance(both[0]["reply"], str) and len(both) == 2
   with pytest.raises(UserError, match="nothing is to be answered"):
     predict.check(RECORD)
+
+
+def test_a_dialogue_that_waits_is_read_as_it_was_learned():
+  one = chat.dialogue(RECORD)
+  said = [m.content.encode() for m in one] * 9
+  letters = " ".join(a + b for a in "abcdefgh" for b in "ijklmnop").encode()
+  tokenizer = vocabularies.make("sp:320", [*said, letters])
+  learned = chat.stream([one], tokenizer)
+  waiting = chat.waiting(one[:3], tokenizer)
+  answer = tokenizer.encode(f"{one[3].content}\n".encode())
+  whole = np.concatenate([[tokenizer.boundary], waiting, answer])
+  np.testing.assert_array_equal(whole, learned.tokens[: len(whole)])
+  assert learned.counted[len(whole) - 1] and not learned.counted[len(waiting)]
 
 
 def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):
@@ -214,3 +228,9 @@ def test_what_cannot_be_read_is_said_before_device_work(source, heldout, says):
   with pytest.raises(UserError, match=says):
     config = resolve(dataclasses.replace(CONFIG, data=data_))
     jobs.make(config, LM(config.model))
+
+
+def test_a_tokenizer_that_loses_text_is_refused():
+  data_ = dataclasses.replace(CONFIG.data, tokenizer="words:300")
+  with pytest.raises(UserError, match="'words:300' loses text: take sp:N"):
+    resolve(dataclasses.replace(CONFIG, data=data_))

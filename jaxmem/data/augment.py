@@ -15,12 +15,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxmem.data import records
 from jaxmem.data.errors import DataError
-
-Ids = Int[np.ndarray, "_"]
+from jaxmem.data.tokenizers import Ids
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int32
 
 from jaxmem.data import jsonl
 from jaxmem.data.errors import DataError, NotUTF8
@@ -126,12 +127,6 @@ def prompt(role: str) -> str:
   return f"{role}: "
 
 
-def text(dialogue: Dialogue) -> bytes:
-  """A dialogue up to where the assistant begins to answer."""
-  said = "".join(f"{prompt(m.role)}{m.content}\n" for m in dialogue)
-  return (said + prompt(ASSISTANT)).encode()
-
-
 def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
   """The messages as tokens, the document's boundary at the head of the first."""
   first = [tokenizer.boundary]
@@ -146,6 +141,14 @@ def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
     counts = message.counts
     yield Line(ids, len(tail) if counts else 0, len(said) if counts else 0)
     first = []
+
+
+def waiting(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
+  """The ids of a dialogue up to where the assistant begins to answer, as it is learned:
+  each line and what stands before its words alone; without the boundary at its head."""
+  said = [line.ids for line in lines(dialogue, tokenizer)]
+  begun = tokenizer.encode(prompt(ASSISTANT).encode())
+  return np.concatenate([*said, begun]).astype(np.int32)[1:]
 
 
 def stream(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> TokenStream:

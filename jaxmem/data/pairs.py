@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxmem.data import records, texts
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.errors import DataError
-from jaxmem.data.tokenizers import Tokenizer
+from jaxmem.data.tokenizers import Ids, Tokenizer
 
 Batch = dict[str, np.ndarray]
-Ids = Int[np.ndarray, "_"]
 # Steps whose pairs are sorted by length together, so that a batch pads little.
 _TOGETHER = 16
 

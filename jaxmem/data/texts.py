@@ -6,9 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxmem.data.errors import DataError, NotUTF8
-from jaxmem.data.tokenizers import Tokenizer
-
-Ids = Int[np.ndarray, "_"]
+from jaxmem.data.tokenizers import Ids, Tokenizer
 
 
 def encode(text: str, tokenizer: Tokenizer, where: str) -> Ids:

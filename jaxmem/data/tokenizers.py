@@ -4,10 +4,13 @@ import dataclasses
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int, Int32
 
 from jaxmem.data.errors import require
 from jaxmem.registry import nearest
+
+# Of one text; each has its own length.
+Ids = Int[np.ndarray, "_"]
 
 
 @runtime_checkable

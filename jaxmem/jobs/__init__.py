@@ -197,8 +197,29 @@ def with_tokenizer(model: Any, name: str) -> Any:
   """
   from jaxmem.data import tokenizers
 
+  return _sized(model, name, lambda name: tokenizers.get(name).vocab_size)
+
+
+def with_made(model: Any, name: str, hidden: bool = False) -> Any:
+  """The same where a run may make its tokenizer, see `data.vocabularies`.
+
+  Args:
+    model: its config.
+    name: of the tokenizer.
+    hidden: whether one id more says that something is hidden.
+
+  Raises:
+    ConfigError: see `with_tokenizer`.
+  """
+  from jaxmem.data import vocabularies
+
+  size = vocabularies.size_with_hidden if hidden else vocabularies.size
+  return _sized(model, name, size)
+
+
+def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
   try:
-    tokens = tokenizers.get(name).vocab_size
+    tokens = size(name)
   except ValueError as error:
     raise ConfigError(f"data.tokenizer: {error}") from error
   return with_vocab(model, tokens, f"tokenizer {name!r}")

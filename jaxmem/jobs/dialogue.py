@@ -18,11 +18,11 @@ import numpy as np
 from jaxmem import capacity, data, registry
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, chat
+from jaxmem.data import DataError, chat, vocabularies
 from jaxmem.errors import UserError
 from jaxmem.evals import plots, recall_dialogue, turns
 from jaxmem.generate import Writer
-from jaxmem.jobs import Findings, with_tokenizer
+from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.sampling import Sampling
@@ -42,7 +42,7 @@ class DialogueConfig:
       dialogues whose answers stand in earlier turns, see `evals.recall_dialogue`.
     heldout: a file that is held out; empty holds out a tenth of the source's dialogues,
       and is the rule for generated ones, which share none.
-    tokenizer: see `DataConfig`.
+    tokenizer: "sp:N", made of the training dialogues, or see `DataConfig`.
     segment_length: T, tokens of a row a step; a dialogue may be longer.
     batch_size: rows of a step; each is a contiguous lane of dialogues.
   """
@@ -58,9 +58,12 @@ def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
   """The model's config with the tokenizer's vocabulary.
 
   Raises:
-    ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
+    ConfigError: if there is no such tokenizer, it loses text, or the vocabulary is
+      smaller.
   """
-  return with_tokenizer(model, config.tokenizer)
+  if config.tokenizer.startswith("words:"):
+    raise ConfigError(f"data.tokenizer {config.tokenizer!r} loses text: take sp:N")
+  return with_made(model, config.tokenizer)
 
 
 class DialogueJob(Asked):
@@ -79,8 +82,9 @@ class DialogueJob(Asked):
     """
     c = config.data
     self._config, self._model = config, model
-    self._tokenizer = data.tokenizers.get(c.tokenizer)
     self._train, self._heldout = _dialogues(c, config.seed)
+    said = (m.content.encode() for one in self._train for m in one)
+    self._made = self._tokenizer = vocabularies.make(c.tokenizer, said)
     self._stream, heldout = (
       chat.stream(_answering(part, where, c), self._tokenizer)
       for part, where in ((self._train, "train on"), (self._heldout, "hold out"))
@@ -131,7 +135,7 @@ class DialoguePredictor:
   """Replies: `{"messages": [...]}` to `{"reply": "..."}`; see `jobs.Predictor`."""
 
   def __init__(self, config: configs.Config, model: LM, params: Any, workdir: Path):
-    self._tokenizer = data.tokenizers.get(config.data.tokenizer)
+    self._tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
     self._model, self._params = model, params
     self._limit = capacity.limit(config.model.pattern)
 
@@ -141,11 +145,11 @@ class DialoguePredictor:
     if dialogue[-1].role == chat.ASSISTANT:
       raise UserError("the last message is the assistant's: nothing is to be answered")
     if self._limit:
-      length = 1 + len(self._tokenizer.encode(chat.text(dialogue))) + LONGEST
+      length = 1 + len(chat.waiting(dialogue, self._tokenizer)) + LONGEST
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    texts = [chat.text(chat.dialogue(record)) for record in records]
+    texts = [chat.waiting(chat.dialogue(r), self._tokenizer) for r in records]
     session = first_session(self._model, len(texts))
     writer = Writer(self._model, self._params, self._tokenizer, session)
     writer.read(texts, seed=0)

@@ -24,7 +24,7 @@ from jaxmem.data.label_rows import Encoded, LabelRows, Task
 from jaxmem.data.labelled import Example
 from jaxmem.errors import UserError
 from jaxmem.evals import classes
-from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
@@ -114,7 +114,6 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     raise ConfigError(f"data.augment.{error}") from error
   try:
     config.folds()
-    tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "labels", config.segment_length)
@@ -125,7 +124,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     )
   if not config.temperature > 0:
     raise ConfigError(f"data.temperature is {config.temperature}: it must be above 0")
-  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+  return with_made(model, config.tokenizer, hidden=True)
 
 
 class LabelsJob(Asked):

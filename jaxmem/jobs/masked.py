@@ -20,7 +20,7 @@ from jaxmem.data import vocabularies
 from jaxmem.data.masked_rows import MaskedRows
 from jaxmem.data.vocabularies import MASK, HidingTokenizer
 from jaxmem.errors import UserError
-from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
@@ -68,11 +68,7 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
       f"data.share is {config.share} and data.run {config.run}: in (0, 1), "
       "and 1 at least"
     )
-  try:
-    tokens = vocabularies.size_with_hidden(config.tokenizer)
-  except ValueError as error:
-    raise ConfigError(f"data.tokenizer: {error}") from error
-  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+  return with_made(model, config.tokenizer, hidden=True)
 
 
 class MaskedJob(Asked):

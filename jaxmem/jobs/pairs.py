@@ -26,7 +26,7 @@ from jaxmem.data.vocabularies import HidingTokenizer
 from jaxmem.errors import UserError
 from jaxmem.evals import extractive, overlap, vectors
 from jaxmem.evals.pair_text import PairWriter, Written
-from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.sampling import Sampling
@@ -105,13 +105,8 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
     )
   if limit := capacity.limit(model.pattern):
     limit.check(config.segment_length, "a text of data.segment_length", "lower it")
-  try:
-    size_of = vocabularies.size_with_hidden if config.gaps else vocabularies.size
-    tokens = size_of(config.tokenizer)
-  except ValueError as error:
-    raise ConfigError(f"data.tokenizer: {error}") from error
   model = dataclasses.replace(model, memory_size=size)
-  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+  return with_made(model, config.tokenizer, hidden=config.gaps > 0)
 
 
 class PairsJob(Asked):

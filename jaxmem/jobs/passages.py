@@ -24,7 +24,7 @@ from jaxmem.data.passage_rows import PassageRows
 from jaxmem.errors import UserError
 from jaxmem.evals import ranking
 from jaxmem.evals.vectors import Embedder
-from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
@@ -75,11 +75,10 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   """
   try:
     folds.parse(config.fold, 3)
-    tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "embedding", config.segment_length)
-  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+  return with_made(model, config.tokenizer, hidden=True)
 
 
 class PassagesJob(Asked):

@@ -22,7 +22,7 @@ from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
 from jaxmem.errors import UserError
 from jaxmem.evals import lexical, span_metrics
-from jaxmem.jobs import Findings, with_vocab
+from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
@@ -73,7 +73,6 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   """
   try:
     folds.parse(config.fold, 3)
-    tokens = vocabularies.size_with_hidden(config.tokenizer)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "spans", config.segment_length)
@@ -93,7 +92,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
     )
   if model.window:
     raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
-  return with_vocab(model, tokens, f"tokenizer {config.tokenizer!r}")
+  return with_made(model, config.tokenizer, hidden=True)
 
 
 class SpansJob(Asked):
