@@ -1,5 +1,6 @@
 """What every test stands on: eight CPU devices, strict dtypes, a compilation cache."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def key():
   return jax.random.key(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_what_was_compiled():
+  """Every program has mappings of its own, of which a process may have 65,530: all
+  tests in two processes have more, and end in a segmentation fault."""
+  yield
+  jax.clear_caches()
+  gc.collect()
 
 
 @pytest.fixture(scope="session", autouse=True)
