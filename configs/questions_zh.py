@@ -2,7 +2,10 @@
 
     jaxmem train configs/questions_zh.py --data.source cmrc2018_dev.json
 
-The set is at https://github.com/ymcui/cmrc2018 (gzipped or not).
+The set is at https://github.com/ymcui/cmrc2018 (gzipped or not). Measured on
+all 3,219 questions by five runs (--data.fold 1/5 to 5/5): exact match 30.6, F1 52.0,
+lexical baselines at most 2.1 and 25.0; 8.2 minutes of CPU time a fold
+(results/questions.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig
