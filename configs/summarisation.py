@@ -4,9 +4,11 @@
       --data.heldout DEV.jsonl --data.test TEST.jsonl
 
 The set is at https://github.com/allenai/scitldr (abstracts alone). 2,000 pairs teach no
-summariser from scratch, and this one was not trained to a number. The report prints
-beside it the first sentence (ROUGE-1 28.28) and the one that MiniLM finds nearest to
-the whole (34.64); see results/retrieval.md.
+summariser from scratch: with --steps 300 --eval-bytes 10000, 9 minutes of CPU time, the
+first 68 test abstracts have 14.4 ROUGE-1, and each of the five that are shown became
+"We propose a new neural networks." The report prints beside it the first sentence (30.2
+of these, 28.3 of all 618) and the one that MiniLM finds nearest to the whole (35.4 and
+34.6); see results/retrieval.md. It may begin from configs/gap_sentences.py.
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig
