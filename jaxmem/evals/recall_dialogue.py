@@ -35,21 +35,23 @@ TEST_SHARE = 4
 SPLITS = ("train", "heldout")
 
 
-def draw(rng: np.random.Generator, facts: int = 4) -> Dialogue:
-  """A dialogue with at most `facts` facts and as many questions.
+def draw(rng: np.random.Generator, facts: int = 4, asks: int = 1) -> Dialogue:
+  """A dialogue with at most `facts` facts, and questions for each.
 
-  Each thing is told once and asked once, somewhere behind; a fifth of the turns are
-  talk. Few facts and many come alike often, so that a model can begin with the easy.
+  Each thing is told once and asked somewhere behind; a fifth of the turns are talk. Few
+  facts and many come alike often, so that a model can begin with the easy. Who only
+  knows which names were told and not yet asked for is often right if `asks` is 1.
 
   Args:
     rng: what to draw with.
     facts: things that are told at most, 1 to the number of `THINGS`.
+    asks: how often each is asked for, at least 1.
   """
   count = int(rng.integers(1, facts + 1))
   things = rng.choice(len(THINGS), count, replace=False)
   names = rng.integers(0, len(NAMES), count)
-  # each fact before its question, else in any order
-  order = rng.permutation(np.repeat(np.arange(count), 2))
+  # each fact before its questions, else in any order
+  order = rng.permutation(np.repeat(np.arange(count), 1 + asks))
   told: set[int] = set()
   messages: list[Message] = []
   for i in order.tolist():
@@ -65,7 +67,7 @@ def draw(rng: np.random.Generator, facts: int = 4) -> Dialogue:
 
 
 def dialogues(
-  split: str, seed: int = 0, facts: int = 4, count: int = 4096
+  split: str, seed: int = 0, facts: int = 4, count: int = 4096, asks: int = 1
 ) -> list[Dialogue]:
   """Different dialogues of a split; train and held out never share one.
 
@@ -74,16 +76,18 @@ def dialogues(
     seed: >= 0.
     facts: see `draw`.
     count: how many are drawn; those of the other split and repeats are left out.
+    asks: see `draw`.
 
   Raises:
     ValueError: if a number is out of range.
   """
   if not 1 <= facts <= len(THINGS):
     raise ValueError(f"facts is {facts}: 1 to {len(THINGS)}")
-  if count < 1:
-    raise ValueError(f"count is {count}: it must be at least 1")
+  for name, number in (("count", count), ("asks", asks)):
+    if number < 1:
+      raise ValueError(f"{name} is {number}: it must be at least 1")
   rng = np.random.default_rng([seed, facts])
-  drawn = dict.fromkeys(draw(rng, facts) for _ in range(count))
+  drawn = dict.fromkeys(draw(rng, facts, asks) for _ in range(count))
   return [one for one in drawn if _split_of(one) == split]
 
 
