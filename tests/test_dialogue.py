@@ -105,6 +105,13 @@ def test_every_question_is_answered_by_an_earlier_turn():
         assert told == [f"my {thing} is called {message.content}."]
 
 
+def test_each_thing_is_asked_as_often_as_wanted():
+  for one in recall_dialogue.dialogues("train", facts=3, count=50, asks=2):
+    asked = [m.content for m in one if m.content.startswith("what is my")]
+    told = {m.content.split()[1] for m in one if "is called" in m.content}
+    assert sorted(asked) == sorted([f"what is my {t} called?" for t in told] * 2)
+
+
 def test_train_and_held_out_share_no_dialogue_whatever_the_seed():
   drawn = [
     recall_dialogue.dialogues(split, seed, facts=1, count=500)
@@ -218,6 +225,7 @@ def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):
   [
     ("recall:fact=2", "", "did you mean 'facts'"),
     ("recall:facts=0", "", "facts is 0"),
+    ("recall:asks=0", "", "asks is 0"),
     ("recall:count=1", "", "no answer of the assistant"),
     ("recall", "x.jsonl", "generated dialogues have it"),
     ("nowhere.jsonl", "", "cannot read nowhere.jsonl"),
