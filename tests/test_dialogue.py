@@ -11,6 +11,7 @@ import runs
 from jaxmem import data, jobs
 from jaxmem.config import Config, OptimConfig
 from jaxmem.data import chat, vocabularies
+from jaxmem.data.chat import Message
 from jaxmem.data.tokenizers import ByteTokenizer
 from jaxmem.errors import UserError
 from jaxmem.evals import recall_dialogue, turns
@@ -112,6 +113,21 @@ def test_each_thing_is_asked_as_often_as_wanted():
     assert sorted(asked) == sorted([f"what is my {t} called?" for t in told] * 2)
 
 
+def test_a_guess_among_the_names_told_by_hand():
+  tell = lambda thing, name: [
+    Message("user", f"my {thing} is called {name}.", False),
+    Message("assistant", "ok.", False),
+  ]
+  ask = lambda thing, name: [
+    Message("user", f"what is my {thing} called?", False),
+    Message("assistant", name, True),
+  ]
+  one = (*tell("cat", "Momo"), *tell("dog", "Ida"), *ask("cat", "Momo"))
+  one += (*ask("dog", "Ida"),)
+  np.testing.assert_allclose(recall_dialogue.unbound([one]), (1 / 2 + 1) / 2)
+  np.testing.assert_allclose(recall_dialogue.unbound([one], asks=2), 1 / 2)
+
+
 def test_train_and_held_out_share_no_dialogue_whatever_the_seed():
   drawn = [
     recall_dialogue.dialogues(split, seed, facts=1, count=500)
@@ -184,7 +200,7 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
   own = dataclasses.replace(CONFIG.data, tokenizer="sp:320")
   assert train(dataclasses.replace(CONFIG, data=own), tmp_path / "run") == 0
   report = json.loads((tmp_path / "run" / "report.json").read_text())
-  assert set(report) == {"carried", "reset"}
+  assert set(report) == {"carried", "reset", "unbound"}
   assert report["carried"]["by_turn"] and "| turn |" in capsys.readouterr().out
   assert (tmp_path / "run" / "turns.png").stat().st_size > 1000
   run = load_run(tmp_path / "run")

@@ -12,6 +12,7 @@ turns can but guess one of `NAMES`.
 """
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -89,6 +90,32 @@ def dialogues(
   rng = np.random.default_rng([seed, facts])
   drawn = dict.fromkeys(draw(rng, facts, asks) for _ in range(count))
   return [one for one in drawn if _split_of(one) == split]
+
+
+def unbound(some: Sequence[Dialogue], asks: int = 1) -> float:
+  """Answers that are exact by a guess among the names that may be asked for, a share.
+
+  Who knows which things were told, and how often each was asked, but not which name is
+  whose, cannot do better; what a model gets above it, it has bound to the thing.
+
+  Args:
+    some: dialogues of `draw`.
+    asks: see `draw`.
+  """
+  right, answers = 0.0, 0
+  for one in some:
+    left: dict[str, int] = {}  # questions that are to come, by thing
+    names: dict[str, str] = {}
+    for said, answer in zip(one[::2], one[1::2], strict=True):
+      words = said.content.rstrip(".?").split()
+      if answer.counts:
+        thing = words[3]
+        may = [names[t] for t, n in left.items() if n]
+        right += may.count(names[thing]) / len(may)
+        answers, left[thing] = answers + 1, left[thing] - 1
+      elif words[0] == "my" and words[2:4] == ["is", "called"]:
+        names[words[1]], left[words[1]] = words[4], asks
+  return right / answers
 
 
 def _split_of(one: Dialogue) -> str:

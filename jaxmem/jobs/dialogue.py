@@ -112,23 +112,29 @@ class DialogueJob(Asked):
 
   def score(self, params: Any) -> float:
     """Bits a byte of held-out answers, the memory carried."""
-    found = self._listen(params, self._config.validation.num_bytes)
+    some = self._some(self._config.validation.num_bytes)
+    found = self._listener.listen(params, some, self._tokenizer)
     all_turns = turns.total(found["carried"])
     return all_turns.bits / all_turns.num_bytes
 
   def findings(self, params: Any, split: str) -> Findings:
     """Exact answers and bits per byte of held-out dialogues, by turn and way."""
-    found = self._listen(params, self._config.eval_bytes)
+    some = self._some(self._config.eval_bytes)
+    found = self._listener.listen(params, some, self._tokenizer)
     title = f"Held-out dialogues of {self._config.data.source}"
     draw = lambda path: plots.turns(found, path, title)
-    lines = [title, "", *turns.table(found)]
-    return Findings(turns.numbers(found), lines, {"turns.png": draw})
+    numbers, lines = turns.numbers(found), [title, "", *turns.table(found)]
+    name, given = registry.options(self._config.data.source)
+    if name == RECALL:
+      numbers["unbound"] = recall_dialogue.unbound(some, given.get("asks", 1))
+      lines += ["", f"A guess among the names told: {numbers['unbound']:.3f} exact."]
+    return Findings(numbers, lines, {"turns.png": draw})
 
-  def _listen(self, params: Any, num_bytes: int) -> turns.Turns:
-    """To the first held-out dialogues with so many bytes of answers, one at least."""
+  def _some(self, num_bytes: int) -> list[chat.Dialogue]:
+    """The first held-out dialogues with so many bytes of answers, one at least."""
     sizes = [sum(len(m.content) + 1 for m in d if m.counts) for d in self._heldout]
     count = int(np.searchsorted(np.cumsum(sizes), num_bytes)) + 1
-    return self._listener.listen(params, self._heldout[:count], self._tokenizer)
+    return self._heldout[:count]
 
 
 class DialoguePredictor:
