@@ -5,7 +5,10 @@
       --data.tokenizer runs/gap_sentences/tokenizer.model ...
 
 The second run begins from the first, with its pieces. TEXTS has a field "text"; the
-abstracts of https://github.com/allenai/scitldr are --data.read source.
+abstracts of https://github.com/allenai/scitldr are --data.read source. Measured on them
+with --steps 150 --validation.every 50: 6.42 nats a held-out piece, 6.91 after 50 steps;
+what it writes by then is empty (first sentence 15.6 ROUGE-1). Whether summaries gain by
+it was not measured.
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig
