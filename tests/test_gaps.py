@@ -3,12 +3,14 @@
 import dataclasses
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rouge_score import rouge_scorer
 from test_pairs import config, make
 
+from jaxmem.commands.train import load_config
 from jaxmem.data import gap_sentences, tokenizers
 from jaxmem.data.sentences import sentences
 from jaxmem.data.vocabularies import MASK, HidingTokenizer
@@ -88,6 +90,15 @@ def test_a_run_begins_another_with_its_own_words(run, tmp_path, capsys):
   assert train(begun, tmp_path / "run") == 0
   total = capsys.readouterr().out.split(f"begins from {str(run)!r}: ")[1].split()
   assert total[0] == total[2] and int(total[0]) > 10
+
+
+def test_the_summariser_s_config_can_begin_from_that_of_gap_sentences():
+  place = Path(__file__).parents[1] / "configs"
+  models = [
+    dataclasses.replace(load_config(place / f"{name}.py").model, dropout=0.0)
+    for name in ("gap_sentences", "summarisation")
+  ]
+  assert models[0] == models[1]
 
 
 def test_bad_input_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """What the applications share: their splits, their report, and how they are asked."""
 
+import abc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxmem.evals import plots
 from jaxmem.jobs import Findings
 
 
-class Asked:
+class Asked(abc.ABC):
   """A job whose metric is its field's own; it adds `findings`. See `jobs.Application`.
 
   Attributes:
@@ -30,9 +31,9 @@ class Asked:
   # the tokenizer that the run may have made of its own text
   _made: Tokenizer | None = None
 
+  @abc.abstractmethod
   def findings(self, params: Any, split: str) -> Findings:
     """The metric on one of `splits`."""
-    raise NotImplementedError
 
   def value(self, loss: float) -> float:
     """The loss as it is."""

@@ -90,6 +90,8 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
 class SeriesJob(Asked):
   """Windows of the config's table; see `jobs.Application`."""
 
+  things = "a series"
+
   def __init__(self, config: configs.Config, model: Forecaster):
     """Reads the table.
 
