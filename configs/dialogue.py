@@ -6,12 +6,12 @@
 
 Generated dialogues of two speakers: up to four things are told, each is asked for
 later, among other talk (`evals.recall_dialogue`); or any JSONL file of chat form
-(`data.chat`), read as bytes.
+(`data.chat`), read as pieces that are made of it.
 
-8.6 minutes of CPU time: 0.727 of the held-out answers are exact with the memory
-carried, 0.060 with it emptied between turns, where guessing gets 0.0625. A guess among
-the names told gets 0.736: it knows what was said, and not which is whose
-(results/dialogue.md).
+3.9 minutes of CPU time, one layer: 0.999 of the held-out answers are exact with the
+memory carried, 0.060 with it emptied between turns, where guessing gets 0.0625. A guess
+among the names told would get 0.743. A convolution of 8 tokens, in place of 4, is what
+binds a name to its thing so soon: both are in sight at once (results/dialogue.md).
 """
 
 from jaxmem.config import Config, OptimConfig
@@ -24,15 +24,15 @@ config = Config(
     vocab_size=0,
     d_model=64,
     d_ff=128,
-    pattern=(entry("mamba2"),),
-    num_groups=2,
+    pattern=(entry("gated_delta", conv_size=8),),
+    num_groups=1,
     dtype="auto",
   ),
-  data=DialogueConfig(source="recall:facts=4:count=16384", batch_size=16),
+  data=DialogueConfig(source="recall:facts=4:count=65536", tokenizer="sp:512"),
   optim=OptimConfig(learning_rate=3e-3, warmup_steps=50),
-  steps=2000,
+  steps=1200,
   log_every=50,
-  save_every=500,
+  save_every=400,
   eval_bytes=8192,
   sample_bytes=0,
 )

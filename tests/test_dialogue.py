@@ -42,10 +42,10 @@ CONFIG = Config(
 
 def test_only_what_the_assistant_has_to_say_counts():
   stream = chat.stream([chat.dialogue(RECORD)] * 2, BYTES)
-  assert BYTES.decode(stream.tokens[stream.counted]) == b"Momo\nMomo\n"
+  assert BYTES.decode(stream.tokens[stream.counted]) == b" Momo\n Momo\n"
   whole = b"user: hi\nassistant: ok\nuser: who?\nassistant: Momo\n"
   assert BYTES.decode(stream.tokens[: stream.starts[1]]) == whole
-  assert stream.num_bytes == 10 and stream.starts.tolist() == [0, 51, 102]
+  assert stream.num_bytes == 12 and stream.starts.tolist() == [0, 51, 102]
 
 
 def test_a_batch_weighs_the_targets_that_count():
@@ -53,8 +53,8 @@ def test_a_batch_weighs_the_targets_that_count():
   lanes = data.Lanes(stream, batch_size=2, segment_length=51, seed=0)
   batch = lanes[0]
   said = batch["targets"][batch["weights"] > 0]
-  assert BYTES.decode(said) == b"Momo\n" * 2
-  assert batch["reset"].sum() == 2 and batch["weights"].sum() == 10
+  assert BYTES.decode(said) == b" Momo\n" * 2
+  assert batch["reset"].sum() == 2 and batch["weights"].sum() == 12
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ class Parrot:
 
 
 def test_ways_differ_by_what_is_read_between_turns():
-  """The first byte of the answer is the last one before it; its newline is not."""
+  """What was read lately is likelier, unless it was before a reset."""
   record = {
     "messages": [
       {"role": "user", "content": "x"},
@@ -174,7 +174,7 @@ def test_ways_differ_by_what_is_read_between_turns():
   assert list(carried) == list(reset) == [1, 2]
   assert carried[1] == reset[1]  # nothing stands before the first turn
   assert carried[2].bits != reset[2].bits
-  assert carried[1].num_bytes == 2 and turns.total(carried).answers == 2
+  assert carried[1].num_bytes == 3 and turns.total(carried).answers == 2
 
 
 def test_cuts_do_not_change_what_is_found():
@@ -220,10 +220,20 @@ def test_a_dialogue_that_waits_is_read_as_it_was_learned():
   tokenizer = vocabularies.make("sp:320", [*said, letters])
   learned = chat.stream([one], tokenizer)
   waiting = chat.waiting(one[:3], tokenizer)
-  answer = tokenizer.encode(f"{one[3].content}\n".encode())
+  answer = tokenizer.encode(f" {one[3].content}\n".encode())
   whole = np.concatenate([[tokenizer.boundary], waiting, answer])
   np.testing.assert_array_equal(whole, learned.tokens[: len(whole)])
   assert learned.counted[len(whole) - 1] and not learned.counted[len(waiting)]
+
+
+def test_a_name_is_the_same_piece_told_and_answered():
+  some = recall_dialogue.dialogues("train", count=500)
+  tokenizer = vocabularies.make("sp:512", chat.written(some))
+  momo = {"user": "my cat is called Momo.", "assistant": "Momo"}
+  one = tuple(Message(role, words, True) for role, words in momo.items())
+  told, answered = (line.ids.tolist() for line in chat.lines(one, tokenizer))
+  name = [tokenizer.decode(np.array([i])) for i in answered].index(b" Momo")
+  assert told.count(answered[name]) == 1
 
 
 def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):

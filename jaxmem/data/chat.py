@@ -8,13 +8,15 @@ A dialogue is the messages of two speakers, as chat models are fine-tuned with:
                   {"role": "assistant", "content": "Momo"}]}
 
 It is read as one document, a line a message: `user: ...` and `assistant: ...`. The
-model learns, and is asked for, the content of the assistant's messages and the newline
-behind it, but not where `weight` is 0.
+model learns, and is asked for, the content of the assistant's messages, with the space
+before it and the newline behind it, but not where `weight` is 0. The space is of the
+content because a piece that begins a word has it: said in a line and answered, a name
+is the same piece.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +29,7 @@ from jaxmem.data.stream import TokenStream
 from jaxmem.data.tokenizers import Tokenizer
 
 # Part of every fingerprint: how a dialogue becomes tokens, should it ever change.
-_FORMAT = "jaxmem chat 1"
+_FORMAT = "jaxmem chat 2"
 ASSISTANT = "assistant"
 
 
@@ -122,18 +124,23 @@ def _of_line(line: bytes, path: Path, number: int) -> Dialogue:
     raise DataError(f"{path} line {number} is bad: {error}") from error
 
 
-def prompt(role: str) -> str:
+def prompt(role: str) -> bytes:
   """What stands before a speaker's words."""
-  return f"{role}: "
+  return f"{role}:".encode()
+
+
+def words(content: str) -> bytes:
+  """A speaker's words, as they stand behind the prompt."""
+  return f" {content}\n".encode()
 
 
 def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
   """The messages as tokens, the document's boundary at the head of the first."""
   first = [tokenizer.boundary]
   for message in dialogue:
-    said = f"{message.content}\n".encode()
+    said = words(message.content)
     try:
-      head = tokenizer.encode(prompt(message.role).encode())
+      head = tokenizer.encode(prompt(message.role))
       tail = tokenizer.encode(said)
     except NotUTF8 as error:
       raise DataError(f"the message {message.content[:40]!r} is {error}") from error
@@ -143,11 +150,18 @@ def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
     first = []
 
 
+def written(dialogues: Iterable[Dialogue]) -> Iterator[bytes]:
+  """The lines of dialogues as text, for a tokenizer to be made of."""
+  for one in dialogues:
+    for message in one:
+      yield prompt(message.role) + words(message.content)
+
+
 def waiting(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
   """The ids of a dialogue up to where the assistant begins to answer, as it is learned:
   each line and what stands before its words alone; without the boundary at its head."""
   said = [line.ids for line in lines(dialogue, tokenizer)]
-  begun = tokenizer.encode(prompt(ASSISTANT).encode())
+  begun = tokenizer.encode(prompt(ASSISTANT))
   return np.concatenate([*said, begun]).astype(np.int32)[1:]
 
 

@@ -14,7 +14,7 @@ Batch = dict[str, np.ndarray]
 
 
 class PassageRows:
-  """Pairs of texts, a group number each, in epochs; a `jobs.Rows`.
+  """Pairs of texts, each with its number, in epochs; a `jobs.Rows`.
 
   Attributes:
     fingerprint: SHA-256 over all that decides what a step reads.
@@ -23,21 +23,21 @@ class PassageRows:
 
   def __init__(
     self,
-    pairs: list[tuple[str, str, int]],
+    pairs: list[tuple[str, str, int, int]],
     tokenizer: Tokenizer,
     sizes: tuple[int, int],
     seed: int,
     process: tuple[int, int] = (0, 1),
   ):
-    """Args: two texts that belong together, and a number: pairs of one number are no
-    rivals; T, and pairs of a step; what decides the order; which of how many parts of
-    the rows to read."""
+    """Args: two texts that belong together, and the number of each: pairs that share
+    a text are no rivals; T, and pairs of a step; what decides the order; which of how
+    many parts of the rows to read."""
     self._length, batch_size = sizes
     self._tokenizer, self.tokenizer = tokenizer, tokenizer.fingerprint
     encode = lambda text: texts.encode(text, tokenizer, "a text")
-    self._pairs = [(encode(a), encode(b), group) for a, b, group in pairs]
+    self._pairs = [(encode(a), encode(b), *numbers) for a, b, *numbers in pairs]
     self._epochs = Epochs(len(pairs), batch_size, seed, *process)
-    decides = ("jaxmem passages 1", sizes, seed, self.tokenizer, pairs)
+    decides = ("jaxmem passages 2", sizes, seed, self.tokenizer, pairs)
     self.fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
   def __len__(self) -> int:
@@ -49,7 +49,7 @@ class PassageRows:
 
   def batch(self, items: Any) -> Batch:
     """Some pairs; see `models.encoder.Encoder`."""
-    first, second, group = zip(*(self._pairs[i] for i in items), strict=True)
+    first, second, *groups = zip(*(self._pairs[i] for i in items), strict=True)
     made, other = (
       texts.batch([[ids] for ids in side], self._tokenizer, self._length)
       for side in (first, second)
@@ -57,6 +57,7 @@ class PassageRows:
     return made | {
       "other": other["tokens"],
       "other_length": other["length"],
-      "group": np.array(group, np.int32),
-      "weights": np.ones(len(group), np.float32),
+      "group": np.array(groups[0], np.int32),
+      "other_group": np.array(groups[1], np.int32),
+      "weights": np.ones(len(first), np.float32),
     }

@@ -83,8 +83,8 @@ class DialogueJob(Asked):
     c = config.data
     self._config, self._model = config, model
     self._train, self._heldout = _dialogues(c, config.seed)
-    said = (m.content.encode() for one in self._train for m in one)
-    self._made = self._tokenizer = vocabularies.make(c.tokenizer, said)
+    self._tokenizer = vocabularies.make(c.tokenizer, chat.written(self._train))
+    self._made = self._tokenizer
     self._stream, heldout = (
       chat.stream(_answering(part, where, c), self._tokenizer)
       for part, where in ((self._train, "train on"), (self._heldout, "hold out"))
@@ -132,7 +132,8 @@ class DialogueJob(Asked):
 
   def _some(self, num_bytes: int) -> list[chat.Dialogue]:
     """The first held-out dialogues with so many bytes of answers, one at least."""
-    sizes = [sum(len(m.content) + 1 for m in d if m.counts) for d in self._heldout]
+    answers = [[m.content for m in d if m.counts] for d in self._heldout]
+    sizes = [sum(len(chat.words(content)) for content in d) for d in answers]
     count = int(np.searchsorted(np.cumsum(sizes), num_bytes)) + 1
     return self._heldout[:count]
 
@@ -162,7 +163,8 @@ class DialoguePredictor:
     replies = [b""] * len(texts)
     for piece in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
       replies = [a + b for a, b in zip(replies, piece.text, strict=True)]
-    return [{"reply": reply.decode(errors="replace")} for reply in replies]
+    said = [reply.decode(errors="replace") for reply in replies]
+    return [{"reply": reply.removeprefix(" ")} for reply in said]
 
 
 def _dialogues(config: DialogueConfig, seed: int) -> tuple[list, list]:

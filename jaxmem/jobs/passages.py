@@ -149,18 +149,20 @@ class PassagesJob(Asked):
     )
     return Findings(numbers, [title, "", *ranking.table(found)], {})
 
-  def _pairs(self, split: str) -> list[tuple[str, str, int]]:
-    """Texts that belong together, with the number of what they are of."""
+  def _pairs(self, split: str) -> list[tuple[str, str, int, int]]:
+    """Texts that belong together, with the number of each."""
     if self._data.pairs == "judged":
+      places = {name: i for i, name in enumerate(self._documents)}
       found = [
-        (query.whole, self._documents[name].whole, number)
+        (query.whole, self._documents[name].whole, number, places[name])
         for number, query in enumerate(self._splits[split])
         for name in sorted(self._all.relevant[query.name])
       ]
     else:
       every = enumerate(self._all.documents)
       held = {"heldout": lambda n: n % 10 == 0, "train": lambda n: n % 10 > 0}[split]
-      found = [(d.title, d.text, n) for n, d in every if d.title and d.text and held(n)]
+      whole = [(n, d) for n, d in every if d.title and d.text and held(n)]
+      found = [(d.title, d.text, n, n) for n, d in whole]
     if len(found) < 2:
       raise DataError(f"{len(found)} pairs ({self._data.pairs}, {split}): give more")
     return found

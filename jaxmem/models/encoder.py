@@ -9,12 +9,12 @@ that of a text it belongs to. A text longer than a window is read window by wind
 import dataclasses
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmem.models import Batch
+from jaxmem.modules import heads
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import one_text
 from jaxmem.modules.layers import dense, layer_norm, named, rms_norm
@@ -25,8 +25,6 @@ from jaxmem.ops.precision import einsum
 from jaxmem.typing import Activations, Reset, Tokens
 
 Heads = Literal["masked", "labels", "spans", "embedding"]
-# Added to what cannot be chosen: a softmax of it is 0, and its gradient is finite.
-NEVER = -1e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +105,8 @@ class Encoder(nn.Module):
       length   int32   [B]     tokens of the text; and "types", int32 [B, T]
       labels:    label int32 [B], choices bool [B, C]: the classes that a row may have
       spans:     first, last int32 [B], context bool [B, T]: where answers may lie
-      embedding: other, other_length: the text that belongs to each; group int32 [B]:
-                 rows of one number are no negatives of each other
+      embedding: other, other_length: the text that belongs to each; group, other_group
+                 int32 [B]: rows that share one are no negatives of each other
       masked:    targets int32 [B, T], reset bool [B, T] in the place of length
       weights  float32 [B], or [B, T] where words are hidden
       noise    float32 [B, T, D], perhaps: added to the embeddings
@@ -193,7 +191,7 @@ class Encoder(nn.Module):
     window = self._window(length)
     x = x.reshape(rows, length // window, window, -1)
     mask = self._mask(batch).reshape(x.shape[:3])
-    x, some = self._pool(x, mask), mask.any(-1)
+    x, some = heads.pool(x, mask, self.config.pool), mask.any(-1)
     if not self.config.between:
       total = jnp.where(some[..., None], x, 0).sum(1)
       return total / jnp.maximum(some.sum(1, keepdims=True), 1).astype(x.dtype)
@@ -207,13 +205,13 @@ class Encoder(nn.Module):
   def logits(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B C"]:
     """Of the classes; those that a row may not have are at -1e9."""
     x = self.drop(self.vector(batch, deterministic), deterministic=deterministic)
-    return jnp.where(batch["choices"], self.head(x), NEVER)
+    return jnp.where(batch["choices"], self.head(x), heads.NEVER)
 
   def spans(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T 2"]:
     """Logits of the first and the last token of an answer, -1e9 outside the context."""
     x = self.tokens(batch, deterministic).astype(jnp.float32)
     x = self.head(self.drop(x, deterministic=deterministic))
-    return jnp.where(batch["context"][..., None], x, NEVER)
+    return jnp.where(batch["context"][..., None], x, heads.NEVER)
 
   def embed(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B D"]:
     """A vector of length 1 for each text."""
@@ -262,7 +260,12 @@ class Encoder(nn.Module):
       | {
         "labels": {"label": row, "choices": jnp.ones((batch_size, c.classes), bool)},
         "spans": {"first": row, "last": row, "context": flags},
-        "embedding": {"other": tokens, "other_length": row, "group": row},
+        "embedding": {
+          "other": tokens,
+          "other_length": row,
+          "group": row,
+          "other_group": row,
+        },
       }[c.head]
     )
 
@@ -301,46 +304,17 @@ class Encoder(nn.Module):
   def _mask(self, batch: Batch) -> Bool[Array, "B T"]:
     return jnp.arange(batch["tokens"].shape[1]) < batch["length"][:, None]
 
-  def _pool(
-    self, x: Float[Array, "B N W D"], mask: Bool[Array, "B N W"]
-  ) -> Float[Array, "B N D"]:
-    """A vector for every window, 0 for one of padding."""
-    some, kind = mask[..., None], self.config.pool
-    if kind == "first":
-      return jnp.where(some, x, 0)[:, :, 0]
-    if kind == "max":
-      return jnp.where(some.any(2), jnp.where(some, x, NEVER).max(2), 0)
-    count = jnp.maximum(some.sum(2), 1).astype(x.dtype)
-    return jnp.where(some, x, 0).sum(2) / count
-
   def _label_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    """(1 - s) -log p(label) + s mean over the row's choices of -log p (Szegedy et al.
-    2015, arXiv:1512.00567); s is 0 where nothing is learned."""
-    logp = jax.nn.log_softmax(self.logits(batch, deterministic))
-    right = -jnp.take_along_axis(logp, batch["label"][:, None], 1)[:, 0]
-    share = self.config.smoothing
-    if deterministic or not share:
-      return right
-    choices = batch["choices"].astype(logp.dtype)
-    every = -jnp.where(batch["choices"], logp, 0).sum(-1) / choices.sum(-1)
-    return (1 - share) * right + share * every
+    share = 0.0 if deterministic else self.config.smoothing
+    return heads.label_nats(self.logits(batch, deterministic), batch, share)
 
   def _span_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    logp = jax.nn.log_softmax(self.spans(batch, deterministic), axis=1)
-    right = jnp.stack([batch["first"], batch["last"]], -1)[:, None]
-    return -jnp.take_along_axis(logp, right, 1)[:, 0].mean(-1)
+    return heads.span_nats(self.spans(batch, deterministic), batch)
 
   def _pair_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    """InfoNCE, both ways: a text must find its own among the others of the batch, and
-    be found by it (van den Oord et al. 2018, arXiv:1807.03748)."""
     other = {"tokens": batch["other"], "length": batch["other_length"]}
-    a, b = self.embed(batch, deterministic), self.embed(other, deterministic)
-    group, count = batch["group"], batch["weights"] > 0
-    own = jnp.eye(len(group), dtype=bool)
-    rival = (group[:, None] != group) & count  # rows of padding are none
-    scores = jnp.matmul(a, b.T, precision="highest") / self.config.temperature
-    ways = [jnp.where(own | rival, s, NEVER) for s in (scores, scores.T)]
-    return sum(-jnp.diagonal(jax.nn.log_softmax(s)) for s in ways) / 2
+    both = [self.embed(side, deterministic) for side in (batch, other)]
+    return heads.pair_nats(*both, batch, self.config.temperature)
 
 
 Config = EncoderConfig
