@@ -80,6 +80,8 @@ def test_queries_find_what_shares_no_word_with_them(run):
   assert found["queries"] == 8 and found["documents"] == 40
   assert found["ndcg_10"] > 0.9, found
   assert found["beside"]["BM25"]["ndcg_10"] < 0.6
+  mean = np.mean([*found["by_query"]["this run"].values()])
+  np.testing.assert_allclose(mean, found["ndcg_10"])
   held = asking.evaluate(run, "last", "heldout").numbers
   assert held["recall_100"] == 1 and held["ndcg_10"] > 0.9
 

@@ -1,6 +1,7 @@
 """Metrics of rankings, by hand and by scikit-learn."""
 
 import numpy as np
+from scipy.stats import ttest_rel
 from sklearn.metrics import ndcg_score
 
 from jaxmem.evals import ranking
@@ -34,3 +35,13 @@ def test_ndcg_is_scikit_learn_s():
 def test_a_table_has_a_row_a_ranking():
   rows = {"x": ranking.numbers({"q": ["a"]}, {"q": {"a"}})}
   assert ranking.table(rows)[-1] == "| x | 1.000 | 1.000 | 1.000 | 1.000 |"
+
+
+def test_what_is_better_is_paired_by_query():
+  relevant = {"q": {"a"}, "r": {"a"}}
+  found = ranking.by_query({"q": ["a"], "r": ["b", "a"]}, relevant)
+  np.testing.assert_allclose([found["q"], found["r"]], [1, 1 / np.log2(3)])
+  ours, theirs = {"q": 0.9, "r": 0.4, "s": 0.5}, {"q": 0.8, "r": 0.1, "s": 0.3}
+  mean, error = ranking.paired(ours, theirs)
+  wanted = ttest_rel([*ours.values()], [*theirs.values()])
+  np.testing.assert_allclose([mean, 2 * mean / error], [0.2, wanted.statistic])

@@ -46,6 +46,24 @@ def numbers(
   }
 
 
+def by_query(
+  ranked: dict[str, Sequence[str]], relevant: dict[str, set[str]]
+) -> dict[str, float]:
+  """nDCG@10 of each query."""
+  return {q: ndcg(ranked[q], relevant[q], 10) for q in ranked}
+
+
+def paired(ours: dict[str, float], theirs: dict[str, float]) -> tuple[float, float]:
+  """By how much the first is better, a query, and two standard errors of that.
+
+  Args:
+    ours: a score a query, two queries at least.
+    theirs: likewise, of the same queries.
+  """
+  apart = np.array([ours[q] - theirs[q] for q in ours])
+  return float(apart.mean()), float(2 * apart.std(ddof=1) / np.sqrt(len(apart)))
+
+
 def table(rows: dict[str, dict[str, float]]) -> list[str]:
   """Ways of ranking and their numbers, as Markdown."""
   lines = ["| | nDCG@10 | recall@100 | MRR | MAP |", "|---|--:|--:|--:|--:|"]

@@ -141,13 +141,14 @@ class PassagesJob(Asked):
       rows[f"{self._config.start_from}, as it was"] = self._dense(begun, asked)
     rows["this run"] = self._dense(params, asked)
     found = {n: ranking.numbers(r, self._all.relevant) for n, r in rows.items()}
+    each = {n: ranking.by_query(r, self._all.relevant) for n, r in rows.items()}
     numbers = {"split": split, "queries": len(asked), "documents": len(self._documents)}
-    numbers |= found["this run"] | {"beside": found}
+    numbers |= found["this run"] | {"beside": found, "by_query": each}
     title = (
       f"{len(asked)} queries ({split}, fold {self._data.fold}) against "
       f"{len(self._documents):,} documents of {self._data.source}"
     )
-    return Findings(numbers, [title, "", *ranking.table(found)], {})
+    return Findings(numbers, [title, "", *ranking.table(found), *_apart(each)], {})
 
   def _pairs(self, split: str) -> list[tuple[str, str, int, int]]:
     """Texts that belong together, with the number of each."""
@@ -193,6 +194,19 @@ class PassagesJob(Asked):
     best, _ = index.retrieve(cut(asked), k=depth, show_progress=False)
     names = [d.name for d in self._all.documents]
     return {q.name: [names[i] for i in row] for q, row in zip(asked, best, strict=True)}
+
+
+def _apart(each: dict[str, dict[str, float]]) -> list[str]:
+  """How much better the run is than the others, a line each."""
+  ours = each["this run"]
+  if len(ours) < 2:
+    return []
+  others = [name for name in each if name != "this run"]
+  apart = {name: ranking.paired(ours, each[name]) for name in others}
+  return [""] + [
+    f"nDCG@10 above {name}: {mean:.3f} +- {error:.3f} (2 s.e., paired by query)"
+    for name, (mean, error) in apart.items()
+  ]
 
 
 class PassagesPredictor:
