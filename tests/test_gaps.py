@@ -71,6 +71,11 @@ def test_marks_are_read_as_one_id_that_is_never_written():
   assert tokenizer.fingerprint != tokenizers.get("byte").fingerprint
 
 
+def test_no_piece_is_made_of_marks(tmp_path):
+  job = make(config(write(tmp_path), **GAPS | {"tokenizer": "sp:300"}))
+  assert len(job._made.encode(MASK.encode())) == len(MASK)
+
+
 def test_a_run_writes_what_is_hidden(run):
   found = json.loads((run / "report.json").read_text())
   assert found["pairs"] == 12 and found["rouge1"] > 70, found

@@ -9,7 +9,7 @@ import pytest
 
 from jaxmem import jobs
 from jaxmem.config import Config, ConfigError, OptimConfig, ValidationConfig
-from jaxmem.data import DataError, labelled, vocabularies
+from jaxmem.data import DataError, labelled, tokenizers, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.errors import UserError
 from jaxmem.evals import classes
@@ -245,6 +245,16 @@ def test_augmentation_changes_as_often_as_it_says():
     runs = (np.diff(hidden.astype(int)) == 1).sum()
     assert (hidden.sum() / runs > 4) == (run == 5)
   assert len(Augmenter(AugmentConfig(deletion=1.0), -1).ids(ids[:3], draw)) == 1
+
+
+def test_a_hidden_word_is_an_unknown_one(tmp_path):
+  """A vocabulary of all training words never meets an unknown one but so."""
+  source = write(tmp_path / "train.jsonl")
+  job = make(config(source, augment=AugmentConfig(hiding=0.9)))
+  ids = job.rows[0]["tokens"]
+  unknown = job._tokenizer.encode(b"neverseen")
+  assert 0.5 < (ids == unknown).sum() / job.rows[0]["length"].sum() <= 1
+  assert vocabularies.stranger(tokenizers.get("byte")) == 257
 
 
 def test_synonyms_and_wordings_are_the_user_s(tmp_path):

@@ -97,7 +97,7 @@ class LabelRows:
     ids = lambda task: [encoded.ids(example) for example in task.examples]
     self._ids = [[] if augmenter.of_text else ids(task) for task in tasks]
     shown = [[t.name, t.classes, t.weights.tolist(), t.examples] for t in tasks]
-    decides = ("jaxmem labels 1", decides, temperature, seed, tokenizer, shown)
+    decides = ("jaxmem labels 2", decides, temperature, seed, tokenizer, shown)
     self.fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
   def __len__(self) -> int:

@@ -36,10 +36,11 @@ class WordTokenizer:
   Attributes:
     vocab_size: of the words, the boundary and the unknown.
     boundary: 0.
+    unknown: 1, the id of every other word.
     fingerprint: SHA-256 of the words, behind "words-".
   """
 
-  boundary = _BOUNDARY
+  boundary, unknown = _BOUNDARY, _UNKNOWN
 
   def __init__(self, words: list[str]):
     """Args: the words, the most frequent first."""
@@ -117,6 +118,12 @@ def size(name: str) -> int:
 def hidden(tokenizer: Tokenizer) -> int:
   """The id in the place of what is hidden: the tokenizer's own, else one more."""
   return getattr(tokenizer, "mask", tokenizer.vocab_size)
+
+
+def stranger(tokenizer: Tokenizer) -> int:
+  """The id of a word that says nothing: the unknown one, so that a text whose words are
+  hidden while training teaches what it is worth (Iyyer et al. 2015); else `hidden`."""
+  return getattr(tokenizer, "unknown", hidden(tokenizer))
 
 
 def size_with_hidden(name: str) -> int:

@@ -166,7 +166,7 @@ class LabelsJob(Asked):
     self.rows = LabelRows(
       self._encoded,
       self._tokenizer.fingerprint,
-      Augmenter(c.augment, vocabularies.hidden(self._tokenizer)),
+      Augmenter(c.augment, vocabularies.stranger(self._tokenizer)),
       decides,
       c.temperature,
       Epochs(count, c.batch_size, config.seed, *process),

@@ -8,7 +8,7 @@ writes: BLEU and chrF, or ROUGE.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,8 +124,7 @@ class PairsJob(Asked):
     c = self._data = config.data
     self._config, self._model = config, model
     self._splits = _splits(c)
-    both = (t for p in self._splits["train"] for t in (p.source, p.targets[0]))
-    self._made = vocabularies.make(c.tokenizer, (t.encode() for t in both))
+    self._made = vocabularies.make(c.tokenizer, _said(self._splits["train"], c))
     self._tokenizer = _reader(self._made, c)
     train = pairs.encode(self._splits["train"], self._tokenizer, c.segment_length)
     self._left_out = train.left_out
@@ -232,6 +231,14 @@ class PairsPredictor:
 def _writer(config: configs.Config, model, params, tokenizer) -> PairWriter:
   c = config.data
   return PairWriter(model, params, tokenizer, c.segment_length, c.beams, c.alpha)
+
+
+def _said(some: list[Pair], c: PairsConfig) -> Iterator[bytes]:
+  """What a tokenizer is made of: marks of what is hidden are no text."""
+  for pair in some:
+    source = pair.source.replace(vocabularies.MASK, "") if c.gaps else pair.source
+    yield source.encode()
+    yield pair.targets[0].encode()
 
 
 def _reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
