@@ -257,6 +257,23 @@ def test_a_hidden_word_is_an_unknown_one(tmp_path):
   assert vocabularies.stranger(tokenizers.get("byte")) == 257
 
 
+def test_a_token_is_hidden_the_likelier_the_seldomer_it_is():
+  counts, ids = np.array([1, 9, 10**9]), np.repeat([0, 1, 2], 4000)
+  made = Augmenter(AugmentConfig(rare=1.0), -1, counts)
+  hidden = made.ids(ids, np.random.default_rng(0)).reshape(3, -1) == -1
+  np.testing.assert_allclose(hidden.mean(1), [1 / 2, 1 / 10, 0], atol=0.03)
+  with pytest.raises(ValueError, match="rare is -1"):
+    AugmentConfig(rare=-1.0).check()
+
+
+def test_counts_are_those_of_the_training_texts(tmp_path):
+  source = write(tmp_path / "train.jsonl")
+  job = make(config(source, augment=AugmentConfig(rare=0.5)))
+  texts = [e.texts[0] for e in job._splits[""]["train"]]
+  film = job._tokenizer.encode(b"film")[0]
+  assert job._encoded.counts()[film] == sum("film" in t for t in texts) > 0
+
+
 def test_synonyms_and_wordings_are_the_user_s(tmp_path):
   table, wordings = tmp_path / "table.json", tmp_path / "wordings.jsonl"
   table.write_text('{"Film": ["movie"]}')

@@ -3,11 +3,13 @@
     deletion   a token is left out
     swap       two neighbours change places
     hiding     a run of tokens becomes one id that says nothing
+    rare       a token becomes that id the likelier, the seldomer it is
     synonyms   a word becomes another of the user's table
     copies     another wording of the whole text, of the user's table
 
 Source: Wei and Zou 2019, arXiv:1901.11196 (deletion, swap, synonyms); Sennrich et al.
-2015, arXiv:1511.06709 (wordings by translation there and back).
+2015, arXiv:1511.06709 (wordings by translation there and back); Kiperwasser and
+Goldberg 2016, arXiv:1603.04351 (rare).
 """
 
 import dataclasses
@@ -15,21 +17,26 @@ import json
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from jaxmem.data import records
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Ids
 
+Counts = Int[np.ndarray, " V"]
+
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-  """How often each change is made, in [0, 1].
+  """How often each change is made; rates are in [0, 1].
 
   Attributes:
     deletion: of a token.
     swap: of a token with the one behind it.
     hiding: of a token; hidden ones lie in runs of `run` tokens.
     run: tokens of a hidden run, >= 1.
+    rare: r >= 0; a token that the training texts have n times is hidden with the rate
+      r / (r + n). So what stands for unknown words is learned of those most like them.
     synonyms: of a word that the table has.
     table: a JSON file, {"word": ["another", ...]}, for `synonyms`.
     copies: of a text that has another wording.
@@ -41,6 +48,7 @@ class AugmentConfig:
   swap: float = 0.0
   hiding: float = 0.0
   run: int = 1
+  rare: float = 0.0
   synonyms: float = 0.0
   table: str = ""
   copies: float = 0.0
@@ -51,6 +59,8 @@ class AugmentConfig:
     for name in ("deletion", "swap", "hiding", "synonyms", "copies"):
       if not 0 <= getattr(self, name) <= 1:
         raise ValueError(f"{name} is {getattr(self, name)}: it must be in [0, 1]")
+    if self.rare < 0:
+      raise ValueError(f"rare is {self.rare}: it must be at least 0")
     if self.run < 1:
       raise ValueError(f"run is {self.run}: it must be at least 1")
     for name, file in (("synonyms", "table"), ("copies", "wordings")):
@@ -64,13 +74,14 @@ class AugmentConfig:
 class Augmenter:
   """Changes texts, as a pure function of the draw that it is given."""
 
-  def __init__(self, config: AugmentConfig, hidden: int):
-    """Args: how often; the id of what is hidden.
+  def __init__(self, config: AugmentConfig, hidden: int, counts: Counts | None = None):
+    """Args: how often; the id of what is hidden; how often the training texts have each
+    id, for `rare`.
 
     Raises:
       DataError: if a table cannot be read.
     """
-    self._config, self._hidden = config, hidden
+    self._config, self._hidden, self._counts = config, hidden, counts
     self._table = _table(config.table) if config.table else {}
     self._wordings = _wordings(config.wordings) if config.wordings else {}
 
@@ -93,13 +104,16 @@ class Augmenter:
     return " ".join(words)
 
   def ids(self, ids: Ids, draw: np.random.Generator) -> Ids:
-    """Hidden runs, swaps, then deletions; one token is left at least."""
+    """Hidden tokens and runs, swaps, then deletions; one token is left at least."""
     c = self._config
+    if c.rare:
+      seldom = c.rare / (c.rare + self._counts[ids])
+      ids = np.where(draw.random(len(ids)) < seldom, self._hidden, ids)
     if c.hiding:
       # so many runs begin that a token is hidden with the rate
       starts = draw.random(len(ids)) < 1 - (1 - c.hiding) ** (1 / c.run)
       covered = np.convolve(starts, np.ones(c.run, int))[: len(ids)] > 0
-      ids = np.where(covered, self._hidden, ids).astype(ids.dtype)
+      ids = np.where(covered, self._hidden, ids)
     if c.swap:
       ids = ids.copy()
       for i in np.flatnonzero(draw.random(max(len(ids) - 1, 0)) < c.swap):

@@ -5,7 +5,7 @@ import json
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jaxmem.data import texts
 from jaxmem.data.augment import Augmenter
@@ -45,6 +45,11 @@ class Encoded:
   def ids(self, example: Example) -> list:
     """The ids of each text."""
     return [texts.encode(t, self._tokenizer, example.where) for t in example.texts]
+
+  def counts(self) -> Int[np.ndarray, " V"]:
+    """How often the training texts of all tasks have each id."""
+    every = [ids for t in self.tasks for e in t.examples for ids in self.ids(e)]
+    return np.bincount(np.concatenate(every), minlength=self._tokenizer.vocab_size + 1)
 
   def batch(self, parts: list, examples: list[Example], of: list[int]) -> Batch:
     """Rows of ids, with labels and what may be chosen; see `models.encoder.Encoder`.

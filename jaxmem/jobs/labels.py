@@ -163,10 +163,11 @@ class LabelsJob(Asked):
     process = jax.process_index(), jax.process_count()
     count = sum(len(task.examples) for task in tasks)
     decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
+    counts = self._encoded.counts() if c.augment.rare else None
     self.rows = LabelRows(
       self._encoded,
       self._tokenizer.fingerprint,
-      Augmenter(c.augment, vocabularies.stranger(self._tokenizer)),
+      Augmenter(c.augment, vocabularies.stranger(self._tokenizer), counts),
       decides,
       c.temperature,
       Epochs(count, c.batch_size, config.seed, *process),
