@@ -4,8 +4,9 @@
       --data.heldout VAL.de,VAL.en --data.test TEST.de,TEST.en
 
 A GRU read both ways and a GRU that writes, after Bahdanau et al. 2014
-(arXiv:1409.0473). `additive_attention` may be `cross_attention` (dot products). Not
-trained to a number; the Transformer of configs/translation.py was.
+(arXiv:1409.0473). `additive_attention` may be `cross_attention` (dot products). On
+Multi30k German to English, see configs/translation.py: 31.50 BLEU (sacrebleu, cased)
+and 49.53 chrF after 11.2 minutes of CPU time (results/translation.md).
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig
