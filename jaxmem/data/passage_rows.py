@@ -14,7 +14,7 @@ Batch = dict[str, np.ndarray]
 
 
 class PassageRows:
-  """Pairs of texts, each with its number, in epochs; a `jobs.Rows`.
+  """Pairs of texts, a number each text, in epochs; a `jobs.Rows`.
 
   Attributes:
     fingerprint: SHA-256 over all that decides what a step reads.
