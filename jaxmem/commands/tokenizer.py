@@ -4,11 +4,11 @@ import argparse
 import hashlib
 import os
 import sys
-import uuid
 from pathlib import Path
 
 import numpy as np
 
+from jaxmem import files
 from jaxmem.data import sources, tokenizers
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.piece import Piece
@@ -115,11 +115,7 @@ def _write(path: str, content: bytes) -> None:
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
     return
-  temporary = Path(f"{path}.{uuid.uuid4().hex}.tmp")
   try:
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    files.write_bytes(path, content)
   except OSError as error:
     raise DataError(f"cannot write {path}: {error.strerror}; check the path") from error
-  finally:
-    temporary.unlink(missing_ok=True)
