@@ -51,7 +51,9 @@ class HGRN(nn.Module):
       self.d_model, ("embed", "heads"), name, self.dtype, **kw
     )(x)
     u = linear("forget", bias=True).astype(jnp.float32)
-    bound = self.param("bound", named(self._bound_init, ("heads",)), (self.d_model,))
+    bound = self.param(
+      "bound", named(self._bound_init, ("heads",), decay=False), (self.d_model,)
+    )
     # the logit of f: exact where f is all but 1, finite where it is all but 0
     log_gamma, log_rest = jax.nn.log_sigmoid(bound), jax.nn.log_sigmoid(-bound)
     g = jax.nn.log_sigmoid(jnp.logaddexp(log_gamma, u) - log_rest)

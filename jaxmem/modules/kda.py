@@ -42,8 +42,10 @@ class KDA(DeltaRule):
   def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
     """g of every key channel, in float32: a decay of 0.999 is 1 in bfloat16."""
     heads, key, _ = self._dims
-    rate = self.param("rate", named(rate_init, ("heads",)), (heads,))
-    dt = self.param("step", named(step_init, ("heads", None)), (heads, key))
+    rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
+    dt = self.param(
+      "step", named(step_init, ("heads", None), decay=False), (heads, key)
+    )
     free = self._low_rank(x, "decay", key, "float32")
     g = -jnp.exp(rate)[:, None] * jax.nn.softplus(free + dt)
     self.sow("intermediates", "log_decay", g)
