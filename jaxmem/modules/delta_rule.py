@@ -15,6 +15,7 @@ from jaxmem.modules.layers import (
   rate_init,
   rms_norm,
   step_init,
+  wide,
 )
 from jaxmem.ops import gated_delta, short_conv
 from jaxmem.parallel import context
@@ -87,7 +88,7 @@ class DeltaRule(nn.Module):
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
     dt = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
     free = dense(heads, ("embed", "heads"), "decay", "float32")(x)
-    g = -jnp.exp(rate) * jax.nn.softplus(free + dt)
+    g = -jnp.exp(wide(rate)) * jax.nn.softplus(free + dt)
     self.sow("intermediates", "log_decay", g)
     return g
 

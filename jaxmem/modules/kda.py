@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules.delta_rule import DeltaRule, State
-from jaxmem.modules.layers import dense, named, rate_init, step_init
+from jaxmem.modules.layers import dense, named, rate_init, step_init, wide
 from jaxmem.ops import gated_delta
 from jaxmem.typing import Activations, Reset
 
@@ -47,7 +47,7 @@ class KDA(DeltaRule):
       "step", named(step_init, ("heads", None), decay=False), (heads, key)
     )
     free = self._low_rank(x, "decay", key, "float32")
-    g = -jnp.exp(rate)[:, None] * jax.nn.softplus(free + dt)
+    g = -jnp.exp(wide(rate))[:, None] * jax.nn.softplus(free + dt)
     self.sow("intermediates", "log_decay", g)
     return g
 

@@ -40,6 +40,14 @@ def named(
   return declared
 
 
+def wide(w: Array) -> Array:
+  """A parameter in float32 at least: exp of a rate must not be rounded to bfloat16.
+
+  People cast parameters to bfloat16 to infer; exp(-0.001) is 1 there.
+  """
+  return w.astype(jnp.promote_types(w.dtype, jnp.float32))
+
+
 def dense(
   features: int | Sequence[int],
   axes: Axes,

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules import state_space
-from jaxmem.modules.layers import dense, named
+from jaxmem.modules.layers import dense, named, wide
 from jaxmem.ops import complex_diagonal, scan
 from jaxmem.typing import Activations, Reset
 
@@ -63,8 +63,8 @@ class LRU(nn.Module):
 
   def _system(self) -> state_space.System:
     size, d = self._size, self.d_model
-    vector = lambda name, init: self.param(
-      name, named(init, ("heads",), decay=False), (size,)
+    vector = lambda name, init: wide(
+      self.param(name, named(init, ("heads",), decay=False), (size,))
     )
     nu, theta = vector("nu", self._nu_init), vector("theta", self._theta_init)
 
@@ -80,7 +80,7 @@ class LRU(nn.Module):
     modulus, phase = jnp.exp(-jnp.exp(nu)), jnp.exp(theta)
     return state_space.System(
       decay=jnp.stack([modulus * jnp.cos(phase), modulus * jnp.sin(phase)]),
-      write=self.param("write", into, (2, d, size)) * gain,
+      write=wide(self.param("write", into, (2, d, size))) * gain,
       read=self.param("read", out, (2, size, d)),
     )
 

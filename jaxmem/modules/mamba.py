@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
-from jaxmem.modules.layers import ShortConv, dense, named, step_init
+from jaxmem.modules.layers import ShortConv, dense, named, step_init, wide
 from jaxmem.ops import mamba, scan, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -78,11 +78,11 @@ class Mamba(nn.Module):
       "rate", named(rate_init, ("key", "heads"), decay=False), (size, width)
     )
     if self.is_mutable_collection("intermediates"):
-      self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(rate))
+      self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(wide(rate)))
     y, ssm = context.apply(
       mamba,
       self.form,
-      (-jnp.exp(rate),),
+      (-jnp.exp(wide(rate)),),
       (u.astype(jnp.float32), dt, b.astype(jnp.float32), c.astype(jnp.float32)),
       state.ssm,
       reset,

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.modules.layers import ShortConv, dense, named, rate_init, step_init
+from jaxmem.modules.layers import (
+  ShortConv,
+  dense,
+  named,
+  rate_init,
+  step_init,
+  wide,
+)
 from jaxmem.ops import gated_linear, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -75,7 +82,7 @@ class Mamba2(nn.Module):
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
     bias = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
     dt = jax.nn.softplus(dense(heads, axes, "dt", "float32")(x) + bias)
-    g = -jnp.exp(rate) * dt
+    g = -jnp.exp(wide(rate)) * dt
     self.sow("intermediates", "log_decay", g)
     self.sow("intermediates", "write_strength", dt)
     y, ssm = context.apply(

@@ -13,7 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from jaxmem.modules import state_space
-from jaxmem.modules.layers import dense, named
+from jaxmem.modules.layers import dense, named, wide
 from jaxmem.ops import complex_diagonal, hippo, scan
 from jaxmem.registry import nearest
 from jaxmem.typing import Activations, Reset
@@ -83,7 +83,7 @@ class S5(nn.Module):
 
     def get(name, init, axes, shape):
       # C alone decays: in the authors' code B belongs to A and the steps
-      return self.param(name, named(init, axes, decay=name == "read"), shape)
+      return wide(self.param(name, named(init, axes, decay=name == "read"), shape))
 
     if self.mimo:
       shape, steps, axes = (size,), (size,), ("heads",)
