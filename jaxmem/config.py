@@ -70,7 +70,12 @@ class OptimConfig:
     learning_rate: the highest, > 0.
     warmup_steps: steps of the warm-up, fewer than all.
     final_fraction: of the learning rate at the last step, in [0, 1].
-    weight_decay: on matrices, not on norms, biases and decay rates.
+    weight_decay: of what mixes channels: projections, convolution taps, embeddings and
+      other tables of vectors, and what LRU and S5 read by (C). Not of biases, scales of
+      norms, decay rates, time constants, skips, shifts and bonuses of RWKV, peepholes,
+      biases of attention scores, learned starts; nor of what LRU and S5 write by (B)
+      and the low-rank maps of RWKV, which the code of their authors does not decay.
+      Every layer declares it for its parameters, see `modules.layers.named`.
     beta1: of the first moment.
     beta2: of the second moment.
     clip_norm: gradients of a larger global norm are scaled down to it; > 0.

@@ -20,16 +20,41 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
   )
 
 
+# What Flax's own layers call the weights that mix channels, and its tables of vectors.
+_WEIGHTS = ("kernel", "embedding")
+
+
+def decays(names: Any) -> Any:
+  """Whether weight decay acts on each parameter, as `layers.named` declared it.
+
+  A parameter that declares nothing, of a layer that is not of this library, decays if
+  it is called "kernel" or "embedding", and not otherwise.
+
+  Args:
+    names: a tree of `parallel.mesh.Names`; plain tuples declare nothing.
+
+  Returns:
+    The same tree of bools.
+  """
+
+  def one(path, axes):
+    declared = getattr(axes, "decay", None)
+    if declared is not None:
+      return declared
+    return bool(path) and getattr(path[-1], "key", None) in _WEIGHTS
+
+  return jax.tree_util.tree_map_with_path(one, names, is_leaf=is_names)
+
+
 def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransformation:
   """AdamW behind clipping by the global norm.
 
   Args:
     config: see `OptimConfig`.
     steps: of the whole run.
-    names: the parameters' logical axis names: what is a matrix within its layer decays,
-      norms, biases and decay rates do not.
+    names: the parameters' logical axis names, see `parallel.mesh.param_names`; they
+      carry what each parameter declares about its decay, see `decays`.
   """
-  matrix = lambda axes: len([a for a in axes if a != "layers"]) > 1
   return optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     optax.adamw(
@@ -37,6 +62,6 @@ def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransform
       b1=config.beta1,
       b2=config.beta2,
       weight_decay=config.weight_decay,
-      mask=jax.tree.map(matrix, names, is_leaf=is_names),
+      mask=decays(names),
     ),
   )

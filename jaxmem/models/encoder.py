@@ -119,7 +119,7 @@ class Encoder(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = lambda axes: named(nn.initializers.normal(c.d_model**-0.5), axes)
+    normal = lambda axes: named(nn.initializers.normal(c.d_model**-0.5), axes, True)
     table = lambda name, size, first=None: self.param(
       name, normal((first, "embed")), (size, c.d_model)
     )

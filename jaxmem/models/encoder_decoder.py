@@ -97,7 +97,7 @@ class EncoderDecoder(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"))
+    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"), True)
     self.embedding = self.param("embedding", normal, (c.vocab_size, c.d_model))
     self.encoder = self._stack(patterns.both_ways(c.encoder), name="encoder")
     self.encoder_norm = rms_norm("encoder_norm", c.dtype)

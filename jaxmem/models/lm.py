@@ -73,7 +73,7 @@ class LM(nn.Module):
     c = self.config
     normal = nn.initializers.normal(c.d_model**-0.5)
     table = lambda name: self.param(
-      name, named(normal, ("vocab", "embed")), (c.vocab_size, c.d_model)
+      name, named(normal, ("vocab", "embed"), decay=True), (c.vocab_size, c.d_model)
     )
     self.embedding = table("embedding")
     self.head = self.embedding if c.tied else table("head")

@@ -156,7 +156,7 @@ class VAE(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"))
+    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"), True)
     self.embedding = self.param("embedding", normal, (c.vocab_size, c.d_model))
     self.stack = self._stack(name="stack")
     self.norm = rms_norm("norm", c.dtype)
