@@ -10,6 +10,7 @@ import optax
 from jaxmem import adversarial, data, jobs, models, optim, starts
 from jaxmem import config as configs
 from jaxmem.config import Config, ConfigError
+from jaxmem.finite import all_finite
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
 from jaxmem.parallel import mesh as meshes
@@ -174,8 +175,8 @@ class Program:
     )
 
   def _step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
-    """One update; a step whose loss or gradient is not finite changes nothing but the
-    count of steps."""
+    """One update. A step counts only if its loss, its gradient and all of the state
+    after it are finite; any other changes nothing but the count of steps."""
     c = self.config
     rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
     memory = starts.begin(
@@ -188,13 +189,14 @@ class Program:
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts with floats
       updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    good = jnp.isfinite(nats) & jnp.isfinite(norm)
     new = state._replace(
       params=params,
       opt_state=opt_state,
       memory=jax.lax.stop_gradient(memory),
       ema=self._average(state, params),
     )
+    after = new.params, new.opt_state, new.memory, new.ema
+    good = all_finite((nats, norm, after))
     kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
     metrics = {"loss": nats / count, "grad_norm": norm, "skipped": ~good}
     return kept._replace(step=state.step + 1), metrics

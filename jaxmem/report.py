@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from jaxmem import finite
 from jaxmem.config import Config
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.evals import bits_per_byte, plots
@@ -44,6 +45,8 @@ def write(
     carried = bits["carried"]
     numbers = _numbers(scores, bits, packed, config.data.segment_length)
     lines += _table(scores, bits, packed, config.data.segment_length)
+    lines += finite.said({"bits_per_byte": bits})
+    numbers = finite.plain(numbers)
     files += _pictures(scores, config.data.segment_length, workdir)
   files += [
     plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried).name

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxmem import registry
+from jaxmem import finite, registry
 from jaxmem.config import Config, ConfigError, DataConfig, Reading
 
 TASK = "task:"
@@ -227,6 +227,8 @@ def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
 
 def write(findings: Findings, directory: Path, name: str) -> None:
   """Writes NAME.json, NAME.md and the pictures to a directory, and prints findings."""
+  lines = findings.lines + finite.said(findings.numbers)
+  findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
   (directory / f"{name}.md").write_text("\n".join(findings.lines) + "\n")
   numbers = json.dumps(findings.numbers, indent=2)
   (directory / f"{name}.json").write_text(numbers + "\n")

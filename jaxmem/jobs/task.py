@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxmem import capacity
+from jaxmem import capacity, finite
 from jaxmem import config as configs
 from jaxmem.config import DataConfig
 from jaxmem.errors import UserError
@@ -93,6 +93,7 @@ class TaskJob:
       "|--:|--:|--:|--:|--:|",
       *map(_row, found),
       *(f"\nLength {length} is left out: {why}" for length, why in left_out.items()),
+      *finite.said([a.plain() for a in found]),
     ]
     bits = found[0].bits if found else None
     plots.loss_curve(
@@ -100,7 +101,8 @@ class TaskJob:
     )
     print("\n".join(lines), flush=True)
     (workdir / "report.md").write_text("\n".join(lines) + "\n")
-    numbers = {"task": str(self._task), "accuracy": [a.plain() for a in found]}
+    accuracy = finite.plain([a.plain() for a in found])
+    numbers = {"task": str(self._task), "accuracy": accuracy}
     (workdir / "report.json").write_text(json.dumps(numbers, indent=2) + "\n")
 
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
