@@ -255,8 +255,8 @@ def _goes_on(end: End) -> str:
   if not end.skipped:
     return "the same command goes on"
   return (
-    f"its last {end.skipped} steps were skipped and not saved; the same command goes on "
-    "before them"
+    f"its last {end.skipped} steps were skipped and not saved; the same command goes "
+    "on before them"
   )
 
 

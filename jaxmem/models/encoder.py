@@ -17,7 +17,7 @@ from jaxmem.models import Batch
 from jaxmem.modules import heads
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import one_text
-from jaxmem.modules.layers import dense, layer_norm, named, rms_norm
+from jaxmem.modules.layers import Dropout, dense, layer_norm, named, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, check_own, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
@@ -140,7 +140,7 @@ class Encoder(nn.Module):
     if c.between:
       check_language(c.between)
       self.carry = Stack(c.between, *sizes[:2], dtype=c.dtype, name="carry")
-    self.drop = nn.Dropout(c.dropout)
+    self.drop = Dropout(c.dropout)
     sizes = {"labels": c.classes, "spans": 2}
     if c.head in sizes:
       self.head = dense(sizes[c.head], ("embed", None), "head", "float32", bias=True)
@@ -233,6 +233,26 @@ class Encoder(nn.Module):
     x = jnp.take_along_axis(x, places[..., None], axis=1)
     return einsum("bkd,vd->bkv", x, self.embedding.astype(x.dtype), jnp.float32)
 
+  @property
+  def across_rows(self) -> bool:
+    """Whether the loss of a row reads other rows; see `models.TrainableModel`."""
+    return self.config.head == "embedding"
+
+  def by_row(
+    self, batch: Batch, deterministic: bool = True
+  ) -> tuple[Float[Array, "B D"], Float[Array, "B D"]]:
+    """The vectors of both texts of each row, for the head "embedding"."""
+    other = {"tokens": batch["other"], "length": batch["other_length"]}
+    mine, theirs = (self.embed(side, deterministic) for side in (batch, other))
+    return mine, theirs
+
+  @nn.nowrap  # it has no parameters
+  def nats_across(
+    self, vectors: tuple[Float[Array, "B D"], Float[Array, "B D"]], batch: Batch
+  ) -> Float[Array, " B"]:
+    """Nats of each row of a whole batch, from the vectors of all."""
+    return heads.pair_nats(*vectors, batch, self.config.temperature)
+
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, "..."], tuple[()]]:
@@ -312,9 +332,7 @@ class Encoder(nn.Module):
     return heads.span_nats(self.spans(batch, deterministic), batch)
 
   def _pair_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    other = {"tokens": batch["other"], "length": batch["other_length"]}
-    both = [self.embed(side, deterministic) for side in (batch, other)]
-    return heads.pair_nats(*both, batch, self.config.temperature)
+    return self.nats_across(self.by_row(batch, deterministic), batch)
 
 
 Config = EncoderConfig

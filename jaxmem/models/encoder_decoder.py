@@ -18,7 +18,7 @@ from jaxmem.models import Batch
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import one_text
 from jaxmem.modules.given import Encoded
-from jaxmem.modules.layers import named, rms_norm
+from jaxmem.modules.layers import Dropout, named, rms_norm
 from jaxmem.modules.pattern import Pattern, check_causal, check_own, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
@@ -103,7 +103,7 @@ class EncoderDecoder(nn.Module):
     self.encoder_norm = rms_norm("encoder_norm", c.dtype)
     self.decoder = self._decoder(name="decoder")
     self.decoder_norm = rms_norm("decoder_norm", c.dtype)
-    self.drop = nn.Dropout(c.dropout)
+    self.drop = Dropout(c.dropout)
 
   def encode(
     self, read: Tokens, length: Int[Array, " B"], deterministic: bool = True

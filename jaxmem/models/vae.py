@@ -27,6 +27,7 @@ from jaxmem.modules.pattern import (
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
+from jaxmem.parallel import rows
 from jaxmem.typing import Activations, State, Tokens
 
 
@@ -211,7 +212,8 @@ class VAE(nn.Module):
     """Nats of each target, -log p(target | tokens before, latent), float32."""
     x, drop = self._embed(tokens), self.config.word_dropout
     if drop and not deterministic:
-      keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - drop, tokens.shape)
+      sample = lambda key, shape: jax.random.bernoulli(key, 1 - drop, shape)
+      keep = rows.draw(sample, self.make_rng("dropout"), tokens.shape)
       keep = keep.at[:, 0].set(True)
       x = jnp.where(keep[..., None], x, 0)
     state = self.first_state(tokens.shape[0])
@@ -232,7 +234,8 @@ class VAE(nn.Module):
     q = self.posterior(batch["read"], batch["length"])
     noise = jnp.zeros_like(q.mean)
     if not deterministic and self.config.d_latent:
-      noise = jax.random.normal(self.make_rng("dropout"), q.mean.shape)
+      key = self.make_rng("dropout")
+      noise = rows.draw(jax.random.normal, key, q.mean.shape)
     written = batch["tokens"], batch["targets"], q.draw(noise)
     nats = self.losses(*written, deterministic)
     kl = jnp.maximum(q.kl(), self.config.free_nats).sum(-1) * batch["kl_weight"]

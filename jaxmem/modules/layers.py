@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.ops import short_conv
-from jaxmem.parallel import context
+from jaxmem.parallel import context, rows
 from jaxmem.typing import Activations, Reset, State
 
 Axes = tuple[str | None, ...]
@@ -21,6 +21,32 @@ EPSILON = 1e-6
 def named(init: nn.initializers.Initializer, axes: Axes) -> nn.initializers.Initializer:
   """An initializer whose parameter carries logical axis names."""
   return nn.with_logical_partitioning(init, axes)
+
+
+class Dropout(nn.Module):
+  """Leaves numbers out at a rate, and scales the others up to keep the mean.
+
+  What is left out of a row depends on the key and the row's number alone, see
+  `parallel.rows`.
+
+  Attributes:
+    rate: in [0, 1).
+    deterministic: leaves nothing out; here or in the call.
+  """
+
+  rate: float
+  deterministic: bool | None = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "..."], deterministic: bool | None = None
+  ) -> Float[Array, "..."]:
+    quiet = nn.merge_param("deterministic", self.deterministic, deterministic)
+    if quiet or not self.rate:
+      return x
+    sample = lambda key, shape: jax.random.bernoulli(key, 1 - self.rate, shape)
+    kept = rows.draw(sample, self.make_rng("dropout"), x.shape)
+    return jnp.where(kept, x / (1 - self.rate), 0)
 
 
 def dense(
