@@ -18,7 +18,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxmem import ranges
 from jaxmem.parallel import rows
+from jaxmem.ranges import number
 
 # (params, memory, batch, rng) -> nats, memory
 Loss = Callable[..., tuple[Any, Any]]
@@ -53,17 +55,13 @@ class AdversaryConfig:
   """
 
   kind: Literal["none", "fgm", "freelb"] = "none"
-  radius: float = 1.0
-  steps: int = 2
-  step_size: float = 0.5
+  radius: float = number(1.0, above=0)
+  steps: int = number(2, at_least=1, at_most=1000)
+  step_size: float = number(0.5, above=0)
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range."""
-    for name in ("radius", "step_size"):
-      if not getattr(self, name) > 0:
-        raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
-    if self.steps < 1:
-      raise ValueError(f"steps is {self.steps}: it must be at least 1")
+    ranges.check(self)
 
 
 def gradient(

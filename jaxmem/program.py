@@ -82,8 +82,8 @@ class Program:
       with meshes.use(mesh, config.mesh):
         key = jax.random.key(0)
         boxed = jax.eval_shape(self._parameters, key, example, memory)
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-      message = str(error).strip().splitlines()[0]
+    except (ValueError, TypeError, ArithmeticError, IndexError) as error:
+      message = (str(error).strip().splitlines() or [type(error).__name__])[0]
       shown = pattern.show(config.model.pattern)
       raise ConfigError(
         f"model.pattern {shown!r} cannot be built: {message}"

@@ -144,7 +144,9 @@ def test_sown_losses_are_weighed_alike_in_parts():
   batch["share"] = np.full(ROWS, batch["weights"].sum() / ROWS, np.float32)
 
   def apply(variables, batch, *_, **__):  # sows the rows' numbers
-    return (jnp.zeros(len(batch["number"])), ()), {"losses": batch["number"] * 1.0}
+    return (jnp.zeros(len(batch["number"])), ()), {
+      "losses": batch["number"].astype(jnp.float32)
+    }
 
   object.__setattr__(run.model, "apply", apply)
   part = lambda some: {name: jnp.asarray(a[some]) for name, a in batch.items()}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmem import ranges
 from jaxmem.models import Batch
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import one_text
@@ -28,6 +29,7 @@ from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
 from jaxmem.parallel import rows
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, State, Tokens
 
 
@@ -52,26 +54,21 @@ class VAEConfig:
     dtype: of the computation, "float32" or "bfloat16"; the latent is float32.
   """
 
-  vocab_size: int = 0
-  d_latent: int = 32
-  free_nats: float = 0.0
-  word_dropout: float = 0.0
+  vocab_size: int = number(0, at_least=0, at_most=2**24)
+  d_latent: int = number(32, at_least=0, at_most=2**24)
+  free_nats: float = number(0.0, at_least=0)
+  word_dropout: float = number(0.0, at_least=0, at_most=1)
   encoder: Pattern = (entry("gru"),)
-  d_model: int = 128
-  d_ff: int = 0
+  d_model: int = number(128, at_least=1, at_most=2**20)
+  d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("gru"),)
-  num_groups: int = 1
-  dropout: float = 0.0
+  num_groups: int = number(1, at_least=1, at_most=2**16)
+  dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range."""
-    if self.d_latent < 0:
-      raise ValueError(f"d_latent is {self.d_latent}: it must be at least 0")
-    if not self.free_nats >= 0:
-      raise ValueError(f"free_nats is {self.free_nats}: it must be at least 0")
-    if not 0 <= self.word_dropout <= 1:
-      raise ValueError(f"word_dropout is {self.word_dropout}: it must be in [0, 1]")
+    ranges.check(self)
     if not self.encoder:
       raise ValueError("encoder is empty: name at least one memory")
 
