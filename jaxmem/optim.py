@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxmem.config import OptimConfig
@@ -10,14 +11,31 @@ from jaxmem.parallel.mesh import is_names
 
 
 def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
-  """A linear warm-up from 0, then a cosine that ends at the last step."""
-  return optax.warmup_cosine_decay_schedule(
-    init_value=0.0,
-    peak_value=config.learning_rate,
-    warmup_steps=config.warmup_steps,
-    decay_steps=steps,
-    end_value=config.learning_rate * config.final_fraction,
-  )
+  """A linear warm-up and a cosine; the learning rate of a step, counted from 0.
+
+      step i of W warm-up steps   peak (i + 1) / W, so the peak at step W - 1
+      behind them                 a cosine from there to the last step, steps - 1,
+                                  which has exactly final_fraction peak
+
+  Without a warm-up the first step is at the peak, and so is a run of a single step.
+
+  Args:
+    config: its `learning_rate` is the peak.
+    steps: of the whole run; more than `warmup_steps`.
+  """
+  peak, warmup = config.learning_rate, config.warmup_steps
+  first = max(warmup - 1, 0)  # of the cosine, where the rate is at its peak
+  length = max(steps - 1 - first, 1)
+
+  def rate(count):
+    count = jnp.asarray(count, jnp.float32)
+    rising = peak * (count + 1) / max(warmup, 1)
+    way = jnp.clip((count - first) / length, 0, 1)
+    left = (1 + jnp.cos(jnp.pi * way)) / 2  # 1 at the peak, 0 at the end
+    falling = peak * (config.final_fraction + (1 - config.final_fraction) * left)
+    return jnp.where(count < first, rising, falling)
+
+  return rate
 
 
 # What Flax's own layers call the weights that mix channels, and its tables of vectors.

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from jaxmem import files
+from jaxmem import files, finite
 from jaxmem.config import Config
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.evals import bits_per_byte, plots
@@ -44,6 +44,8 @@ def write(
     carried = bits["carried"]
     numbers = _numbers(scores, bits, packed, config.data.segment_length)
     lines += _table(scores, bits, packed, config.data.segment_length)
+    lines += finite.said({"bits_per_byte": bits})
+    numbers = finite.plain(numbers)
     written += _pictures(scores, config.data.segment_length, workdir)
   written += [
     plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried).name

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxmem import files, registry
+from jaxmem import files, finite, registry
 from jaxmem.config import Config, ConfigError, DataConfig, Reading
 
 TASK = "task:"
@@ -226,6 +226,8 @@ def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
 
 def write(findings: Findings, directory: Path, name: str) -> None:
   """Writes NAME.json, NAME.md and the pictures to a directory, and prints findings."""
+  lines = findings.lines + finite.said(findings.numbers)
+  findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
   files.write_text(directory / f"{name}.md", "\n".join(findings.lines) + "\n")
   files.write_json(directory / f"{name}.json", findings.numbers)
   for file, draw in findings.pictures.items():

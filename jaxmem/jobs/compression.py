@@ -25,6 +25,7 @@ from jaxmem.evals.latent_text import ROWS, LatentWriter
 from jaxmem.jobs import Findings, with_tokenizer
 from jaxmem.jobs.application import Asked
 from jaxmem.models.vae import VAE, VAEConfig
+from jaxmem.ranges import number
 from jaxmem.sampling import Sampling
 
 # Draws of the latent that a held-out text is scored with at the end.
@@ -58,11 +59,11 @@ class CompressionConfig:
   source: str = "stdlib"
   heldout: str = ""
   tokenizer: str = "byte"
-  segment_length: int = 64
-  batch_size: int = 32
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(32, at_least=1)
   latent_of: Literal["same", "previous"] = "same"
-  kl_weight: float = 1.0
-  kl_steps: int = 0
+  kl_weight: float = number(1.0, at_least=0)
+  kl_steps: int = number(0, at_least=0)
   data_dir: str = ""
 
 
@@ -80,10 +81,6 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     )
   if config.latent_of not in ("same", "previous"):
     raise ConfigError(f"data.latent_of is {config.latent_of!r}: same or previous")
-  for name in ("kl_weight", "kl_steps"):
-    value = getattr(config, name)
-    if not 0 <= value < math.inf:
-      raise ConfigError(f"data.{name} is {value}: it must be at least 0, and finite")
   for side in (model.pattern, model.encoder):
     if limit := capacity.limit(side):
       lower = "lower data.segment_length"

@@ -25,6 +25,7 @@ from jaxmem.generate import Writer
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.lm import LM, LMConfig
+from jaxmem.ranges import number
 from jaxmem.sampling import Sampling
 from jaxmem.session import first_session
 
@@ -50,8 +51,8 @@ class DialogueConfig:
   source: str = "recall:facts=4"
   heldout: str = ""
   tokenizer: str = "byte"
-  segment_length: int = 128
-  batch_size: int = 32
+  segment_length: int = number(128, at_least=1)
+  batch_size: int = number(32, at_least=1)
 
 
 def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:

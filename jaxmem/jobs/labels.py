@@ -26,6 +26,7 @@ from jaxmem.evals import classes
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # Texts that are read at once where nothing is learned.
 ROWS = 32
@@ -74,13 +75,13 @@ class LabelsConfig:
   label: str = "label"
   label_end: str = ""
   ignore: str = ""
-  first_bytes: int = 0
+  first_bytes: int = number(0, at_least=0)
   encoding: str = "utf-8"
   tokenizer: str = "words:8000"
-  segment_length: int = 64
-  batch_size: int = 64
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(64, at_least=1)
   class_weights: Literal["none", "balanced"] = "none"
-  temperature: float = 1.0
+  temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
 
   def reader(self) -> labelled.Reader:
@@ -121,8 +122,6 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
       f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
       "tasks"
     )
-  if not config.temperature > 0:
-    raise ConfigError(f"data.temperature is {config.temperature}: it must be above 0")
   return with_made(model, config.tokenizer, hidden=True)
 
 

@@ -23,6 +23,7 @@ from jaxmem.errors import UserError
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # How many guesses a hidden word gets.
 GUESSES = 5
@@ -47,10 +48,10 @@ class MaskedConfig:
   source: str = "stdlib"
   heldout: str = ""
   tokenizer: str = "sp:4000"
-  segment_length: int = 128
-  batch_size: int = 32
-  share: float = 0.15
-  run: int = 1
+  segment_length: int = number(128, at_least=1)
+  batch_size: int = number(32, at_least=1)
+  share: float = number(0.15, above=0, below=1)
+  run: int = number(1, at_least=1)
   data_dir: str = ""
 
 
@@ -63,11 +64,6 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   jobs.check_encoder(model, "masked", config.segment_length)
   if model.window:
     raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
-  if not 0 < config.share < 1 or config.run < 1:
-    raise ConfigError(
-      f"data.share is {config.share} and data.run {config.run}: in (0, 1), "
-      "and 1 at least"
-    )
   return with_made(model, config.tokenizer, hidden=True)
 
 

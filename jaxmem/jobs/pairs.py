@@ -29,6 +29,7 @@ from jaxmem.evals.pair_text import PairWriter, Written
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from jaxmem.ranges import number
 from jaxmem.sampling import Sampling
 
 # Pairs that are scored at once where nothing is learned, and that a report shows.
@@ -71,14 +72,14 @@ class PairsConfig:
   test: str = ""
   read: str = "source"
   write: str = "target"
-  gaps: float = 0.0
+  gaps: float = number(0.0, at_least=0, below=1)
   encoding: str = "utf-8"
   tokenizer: str = "sp:4000"
-  segment_length: int = 64
-  batch_size: int = 64
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(64, at_least=1)
   metric: Literal["bleu", "rouge"] = "bleu"
-  beams: int = 5
-  alpha: float = 1.0
+  beams: int = number(5, at_least=1, at_most=1000)
+  alpha: float = number(1.0, at_least=0)
   extract: Literal["none", "minilm"] = "none"
 
 
@@ -89,14 +90,8 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
   jobs.check_model(model)
-  if not 0 <= config.gaps < 1:
-    raise ConfigError(f"data.gaps is {config.gaps}: it must be in [0, 1)")
   if config.segment_length < 4:
     raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
-  if config.beams < 1 or config.alpha < 0:
-    raise ConfigError(
-      f"data.beams is {config.beams} and data.alpha {config.alpha}: at least 1, and 0"
-    )
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(

@@ -27,6 +27,7 @@ from jaxmem.evals.vectors import Embedder
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # Documents that a ranking has.
 DEPTH = 100
@@ -63,8 +64,8 @@ class PassagesConfig:
   fold: str = "1/5"
   pairs: Literal["judged", "titles"] = "judged"
   tokenizer: str = "words:8000"
-  segment_length: int = 128
-  batch_size: int = 32
+  segment_length: int = number(128, at_least=1)
+  batch_size: int = number(32, at_least=1)
 
 
 def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:

@@ -25,6 +25,7 @@ from jaxmem.evals import plots
 from jaxmem.jobs import Findings
 from jaxmem.jobs.application import Asked
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
+from jaxmem.ranges import number
 
 # Horizons that the field reports.
 HORIZONS = (96, 192, 336, 720)
@@ -52,9 +53,9 @@ class SeriesConfig:
   source: str = "data/ETTh1.csv"
   columns: str = ""
   rows: str = "8640,2880,2880"
-  segment_length: int = 336
-  batch_size: int = 32
-  season: int = 24
+  segment_length: int = number(336, at_least=1)
+  batch_size: int = number(32, at_least=1)
+  season: int = number(24, at_least=1)
 
   @property
   def parts(self) -> tuple[int, ...]:
@@ -76,8 +77,6 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
   jobs.check_model(model)
-  if config.season < 1:
-    raise ConfigError(f"data.season is {config.season}: it must be at least 1")
   if config.segment_length % model.patch:
     raise ConfigError(
       f"data.segment_length {config.segment_length} does not divide into patches of "

@@ -25,6 +25,7 @@ from jaxmem.evals import lexical, span_metrics
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # Windows that are read at once where nothing is learned; lengths the baseline may have.
 ROWS, LENGTHS = 16, (1, 2, 3, 4, 6, 8, 12)
@@ -57,12 +58,12 @@ class SpansConfig:
   fold: str = "1/5"
   rule: Literal["squad", "cmrc"] = "squad"
   tokenizer: str = "words:8000"
-  segment_length: int = 256
-  question_length: int = 48
-  overlap: int = 64
-  answer_length: int = 24
+  segment_length: int = number(256, at_least=1)
+  question_length: int = number(48, at_least=1)
+  overlap: int = number(64, at_least=0)
+  answer_length: int = number(24, at_least=1)
   match: bool = False
-  batch_size: int = 16
+  batch_size: int = number(16, at_least=1)
 
 
 def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
@@ -78,11 +79,6 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   jobs.check_encoder(model, "spans", config.segment_length)
   if config.match and model.types < 3:
     raise ConfigError(f"data.match needs model.types of 3: it is {model.types}")
-  for name in ("question_length", "answer_length"):
-    if getattr(config, name) < 1:
-      raise ConfigError(
-        f"data.{name} is {getattr(config, name)}: it must be at least 1"
-      )
   room = config.segment_length - config.question_length - 3
   if not 0 <= config.overlap < room:
     raise ConfigError(

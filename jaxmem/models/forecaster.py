@@ -14,10 +14,12 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem import ranges
 from jaxmem.models import Batch
 from jaxmem.modules.layers import dense, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, entry
 from jaxmem.modules.stack import Stack
+from jaxmem.ranges import number
 from jaxmem.typing import State
 
 Head = Literal["point", "gaussian", "student", "quantile"]
@@ -51,18 +53,18 @@ class ForecasterConfig:
     dtype: of the stack, "float32" or "bfloat16"; forecasts are float32.
   """
 
-  horizon: int = 96
-  patch: int = 16
+  horizon: int = number(96, at_least=1, at_most=2**20)
+  patch: int = number(16, at_least=1, at_most=2**20)
   head: Head = "point"
   loss: Literal["mse", "mae"] = "mse"
   quantiles: str = "0.1,0.5,0.9"
   normalise: bool = True
   backbone: Literal["stack", "dlinear"] = "stack"
-  d_model: int = 64
-  d_ff: int = 0
+  d_model: int = number(64, at_least=1, at_most=2**20)
+  d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("gru"),)
-  num_groups: int = 1
-  dropout: float = 0.0
+  num_groups: int = number(1, at_least=1, at_most=2**16)
+  dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
   @property
@@ -72,16 +74,18 @@ class ForecasterConfig:
     Raises:
       ValueError: if they are not rising numbers in (0, 1).
     """
-    levels = tuple(map(float, self.quantiles.split(",")))
+    wanted = f"quantiles is {self.quantiles!r}: rising numbers in (0, 1) expected"
+    try:
+      levels = tuple(map(float, self.quantiles.split(",")))
+    except ValueError as error:
+      raise ValueError(wanted) from error
     if not all(0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
-      raise ValueError(f"quantiles {self.quantiles!r}: rising numbers in (0, 1)")
+      raise ValueError(wanted)
     return levels
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range."""
-    for name in ("horizon", "patch"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+    ranges.check(self)
     if self.width < 1:  # or the quantiles say why themselves
       raise ValueError(f"quantiles is {self.quantiles!r}: at least one")
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.ops import short_conv
-from jaxmem.parallel import context
+from jaxmem.parallel import context, rows
 from jaxmem.parallel.mesh import Declared
 from jaxmem.typing import Activations, Reset, State
 
@@ -46,6 +46,32 @@ def wide(w: Array) -> Array:
   People cast parameters to bfloat16 to infer; exp(-0.001) is 1 there.
   """
   return w.astype(jnp.promote_types(w.dtype, jnp.float32))
+
+
+class Dropout(nn.Module):
+  """Leaves numbers out at a rate, and scales the others up to keep the mean.
+
+  What is left out of a row depends on the key and the row's number alone, see
+  `parallel.rows`.
+
+  Attributes:
+    rate: in [0, 1).
+    deterministic: leaves nothing out; here or in the call.
+  """
+
+  rate: float
+  deterministic: bool | None = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "..."], deterministic: bool | None = None
+  ) -> Float[Array, "..."]:
+    quiet = nn.merge_param("deterministic", self.deterministic, deterministic)
+    if quiet or not self.rate:
+      return x
+    sample = lambda key, shape: jax.random.bernoulli(key, 1 - self.rate, shape)
+    kept = rows.draw(sample, self.make_rng("dropout"), x.shape)
+    return jnp.where(kept, x / (1 - self.rate), 0)
 
 
 def dense(
