@@ -26,6 +26,7 @@ from jaxmem.evals import plots
 from jaxmem.jobs import Findings
 from jaxmem.jobs.application import Asked
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
+from jaxmem.ops import densities
 
 # Horizons that the field reports.
 HORIZONS = (96, 192, 336, 720)
@@ -292,10 +293,11 @@ def interval(model: ForecasterConfig, forecast: np.ndarray) -> tuple:
     return forecast[..., 0], forecast[..., -1]
   from scipy import stats  # JAX brings it
 
-  where, spread = forecast[..., 0], np.exp(forecast[..., 1])
+  where, spread = forecast[..., 0], np.asarray(densities.scale(forecast[..., 1]))
   if model.head == "gaussian":
     return stats.norm.interval(SHARE, where, spread)
-  return stats.t.interval(SHARE, 2 + np.exp(forecast[..., 2]), where, spread)
+  freedom = np.asarray(densities.degrees_of_freedom(forecast[..., 2]))
+  return stats.t.interval(SHARE, freedom, where, spread)
 
 
 Config = SeriesConfig
