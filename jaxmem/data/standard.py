@@ -38,7 +38,7 @@ class Standard(NamedTuple):
 def fit(
   rows: Float[np.ndarray, "T C"], names: tuple[str, ...], source: str
 ) -> Standard:
-  """Measures the training rows, at any magnitude: nothing is squared that could vanish.
+  """Measures the training rows, of any magnitude.
 
   Args:
     rows: to train on.
@@ -48,9 +48,6 @@ def fit(
   Raises:
     DataError: if a column is constant, up to rounding; names it.
   """
-  largest = np.abs(rows).max(0)
-  unit = np.where(largest > 0, largest, 1)
-  shares = rows / unit
   constant = is_constant(rows)
   if constant.any():
     name = names[int(constant.argmax())]
@@ -58,11 +55,10 @@ def fit(
       f"column {name!r} of {source} never changes in the training rows: leave it out "
       "with data.columns"
     )
-  mean = shares.mean(0)
-  apart = shares - mean
-  most = np.abs(apart).max(0)
-  std = most * np.sqrt(np.square(apart / most).mean(0))
-  return Standard(mean * unit, std * unit)
+  # by powers of two, which is exact: squares neither overflow nor vanish
+  exponent = np.frexp(np.abs(rows).max(0))[1]
+  shares = np.ldexp(rows, -exponent)
+  return Standard(np.ldexp(shares.mean(0), exponent), np.ldexp(shares.std(0), exponent))
 
 
 def is_constant(rows: Float[np.ndarray, "T C"]) -> Bool[np.ndarray, " C"]:
