@@ -19,6 +19,7 @@ from jaxmem.models import Batch
 from jaxmem.modules.layers import dense, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, entry
 from jaxmem.modules.stack import Stack
+from jaxmem.ops import densities
 from jaxmem.ranges import number
 from jaxmem.typing import State
 
@@ -146,7 +147,8 @@ class Forecaster(nn.Module):
 
     Returns:
       Of each step the numbers of the head: a point; mean and log deviation; location,
-      log scale and log of the degrees of freedom above 2; or the quantiles.
+      log scale and log of the degrees of freedom above 2; or the quantiles, which rise.
+      A density clamps what is outside the ranges of `ops.densities`.
     """
     scale = self.scale(history)
     if self.config.backbone == "dlinear":
@@ -232,7 +234,11 @@ class Forecaster(nn.Module):
   def _back(self, x: Float[Array, "B H C W"], scale: Scale) -> Float[Array, "B H C W"]:
     """The head's numbers in the units of the window."""
     mean, std = scale.mean[..., None], scale.std[..., None]
-    if self.config.head in ("point", "quantile"):
+    if self.config.head == "quantile":
+      # in their order: quantiles of one distribution do not cross, and sorting brings
+      # none farther from its own (Chernozhukov et al. 2010, Econometrica 78)
+      return jnp.sort(x, axis=-1) * std + mean
+    if self.config.head == "point":
       return x * std + mean
     where, spread, *others = jnp.split(x, self.config.width, axis=-1)
     return jnp.concatenate([where * std + mean, spread + jnp.log(std), *others], -1)
@@ -242,10 +248,10 @@ class Forecaster(nn.Module):
   ) -> Float[Array, "B H C"]:
     c, first = self.config, forecast[..., 0]
     if c.head == "gaussian":
-      return -jax.scipy.stats.norm.logpdf(y, first, jnp.exp(forecast[..., 1]))
+      return -densities.normal_log_density(y, first, forecast[..., 1])
     if c.head == "student":
-      spread, freedom = jnp.exp(forecast[..., 1]), 2 + jnp.exp(forecast[..., 2])
-      return -jax.scipy.stats.t.logpdf(y, freedom, first, spread)
+      spread, freedom = forecast[..., 1], forecast[..., 2]
+      return -densities.student_log_density(y, first, spread, freedom)
     if c.head == "quantile":
       levels, miss = jnp.array(c.levels), y[..., None] - forecast
       return (2 * jnp.maximum(levels * miss, (levels - 1) * miss)).mean(-1)
