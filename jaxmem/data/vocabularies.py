@@ -8,14 +8,13 @@ so many pieces. Any other name is that of a tokenizer that is there already: see
 import collections
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
 
-from jaxmem.data import tokenizers
+from jaxmem.data import tokenizers, words
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.tokenizers import Tokenizer
 
@@ -24,8 +23,6 @@ KINDS = ("words", "sp")
 MASK = "[MASK]"
 # What the words of a run are kept in.
 KEPT = "tokenizer.json"
-# A Chinese character is a word of its own.
-_WORDS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
 # Ids before those of the words.
 _BOUNDARY, _UNKNOWN, _FIRST = 0, 1, 2
 
@@ -59,7 +56,7 @@ class WordTokenizer:
 
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ids of a text, and the characters where each begins and ends."""
-    found = [*_WORDS.finditer(text)]
+    found = [*words.tokens(text)]
     ids = [self._ids.get(word[0].lower(), _UNKNOWN) for word in found]
     places = np.array([word.span() for word in found], int).reshape(-1, 2)
     return np.array(ids, np.int32), places[:, 0], places[:, 1]
@@ -146,7 +143,7 @@ def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
   """
   kind, number = _parsed(name)
   if kind == "words":
-    every = (word.lower() for text in texts for word in _WORDS.findall(_text(text)))
+    every = (m[0].lower() for text in texts for m in words.tokens(_text(text)))
     counts = collections.Counter(every)
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return WordTokenizer(ranked[: number - _FIRST])
