@@ -6,8 +6,8 @@ NFD), joiners (ZWJ, ZWNJ, word joiner), soft hyphens, and, between letters, the 
 that spell (Hebrew geresh and gershayim, the Catalan middle dot, the Armenian
 apostrophe). A Han character with its marks is a word of its own, as in BERT's tokenizer
 (Devlin et al. 2018). Kana, Thai, Lao, Khmer and Burmese are written without spaces too;
-a run of them is one word, because to cut it takes a dictionary. Where that is too coarse
-take `sp:N`, which needs no words.
+a run of them is one word, because cutting it takes a dictionary: where that is too
+coarse, `sp:N` needs no words.
 
 The apostrophes ' and \u2019 cut words ("don't" is "don", "'" and "t"), as ROUGE's
 tokenizer and Unicode's \\w do: they quote as often as they elide, and published results
