@@ -38,17 +38,17 @@ _FLAG = "[\U0001f1e6-\U0001f1ff]"
 
 def tokens(text: str) -> Iterator[re.Match[str]]:
   """Words and signs of a text, in order, as matches that know their places."""
-  return _pattern().finditer(text)
+  return pattern().finditer(text)
 
 
 def words(text: str) -> list[str]:
   """The words of a text, in order, without signs; case and accents are kept."""
   # the group of the pattern is empty where a sign stands
-  return [word for word in _pattern().findall(text) if word]
+  return [word for word in pattern().findall(text) if word]
 
 
 @functools.cache
-def _pattern() -> re.Pattern[str]:
+def pattern() -> re.Pattern[str]:
   """Of words, which are its one group, and of signs."""
   mark, letter = _marks(), rf"[^\W{HAN}]"
   inside = rf"[{mark}{_JOINERS}]|[{_INNER}](?={letter})"
