@@ -17,6 +17,7 @@ from jaxmem import config as configs
 from jaxmem import data, files, jobs, pretrained
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
+from jaxmem.data import vocabularies
 from jaxmem.errors import RunError
 from jaxmem.jobs import Job
 from jaxmem.lock import Lock
@@ -59,7 +60,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   config = resolve(config)
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
-  job = jobs.make(config, program.model)
+  job = jobs.make(_going_on(config, workdir, resume), program.model)
 
   workdir = workdir.absolute()
   with contextlib.ExitStack() as stack:
@@ -269,6 +270,21 @@ def _not_reported(end: End, saved: list[int]) -> str:
     f"the {steps} had a loss, gradient or update that is not finite and did not count; "
     f"nothing is reported, {kept}: {_REMEDY}"
   )
+
+
+def _going_on(config: Config, workdir: Path, resume: str) -> Config:
+  """The config with the tokenizer that the run made when it began, if it has begun."""
+  if resume == "never" or not vocabularies.is_made(
+    getattr(config.data, "tokenizer", "")
+  ):
+    return config
+  try:
+    meta = read_meta(workdir.absolute() / "checkpoints")
+  except CheckpointError:
+    return config
+  begun = configs.from_json(meta["config"])
+  same = getattr(begun.data, "tokenizer", "") == config.data.tokenizer
+  return jobs.with_kept(config, workdir) if same else config
 
 
 def _first_state(program, checkpoints, rows, resume):

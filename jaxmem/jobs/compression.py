@@ -17,12 +17,13 @@ import numpy as np
 from jaxmem import capacity, data, jobs
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, segments
+from jaxmem.data import DataError, segments, vocabularies
 from jaxmem.data.epochs import once
+from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
 from jaxmem.evals import bits_per_byte, latents
 from jaxmem.evals.latent_text import ROWS, LatentWriter
-from jaxmem.jobs import Findings, with_tokenizer
+from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.vae import VAE, VAEConfig
 from jaxmem.ranges import number
@@ -71,7 +72,8 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   """The model's config with the tokenizer's vocabulary, checked.
 
   Raises:
-    ConfigError: if a number is out of range or there is no such tokenizer.
+    ConfigError: if a number is out of range, there is no such tokenizer, or it loses
+      text.
   """
   jobs.check_model(model)
   if config.segment_length < 2:
@@ -85,7 +87,7 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     if limit := capacity.limit(side):
       lower = "lower data.segment_length"
       limit.check(config.segment_length, "a row of data.segment_length", lower)
-  return with_tokenizer(model, config.tokenizer)
+  return with_made(model, config.tokenizer, exact=True)
 
 
 class CompressionJob(Asked):
@@ -103,13 +105,14 @@ class CompressionJob(Asked):
     """
     c = config.data
     self._config, self._model = config, model
-    self._tokenizer = data.tokenizers.get(c.tokenizer)
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     if corpus.shares:
       raise ConfigError(
         f"data.source {c.source!r} is a mixture, whose weights lines do not keep: give "
         "one source"
       )
+    self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus, exact=True)
+    self._made = self._tokenizer
     self._splits = {"train": corpus.train, "heldout": corpus.heldout}
     train = self._lines(corpus.train)
     self._previous = c.latent_of == "previous"
@@ -189,7 +192,7 @@ class CompressionJob(Asked):
 
   def _texts(self, params: Any, split: str) -> list[str]:
     """Some lines and what is written of them, as Markdown."""
-    writer = _writer(self._config, self._model, params)
+    writer = _writer(self._config, self._model, params, self._tokenizer)
     samples = writer.write(writer.prior(5, 0), Sampling())
     lines = ["Drawn from the prior:", "", *_code(samples)]
     if not self._model.config.d_latent:
@@ -211,8 +214,9 @@ class CompressionJob(Asked):
     return [*lines, "", "From the first to the last:", "", *_code(way)]
 
 
-def _writer(config: configs.Config, model: VAE, params: Any) -> LatentWriter:
-  tokenizer = data.tokenizers.get(config.data.tokenizer)
+def _writer(
+  config: configs.Config, model: VAE, params: Any, tokenizer: Tokenizer
+) -> LatentWriter:
   return LatentWriter(model, params, tokenizer, config.data.segment_length)
 
 
@@ -230,7 +234,8 @@ class CompressionPredictor:
 
   def __init__(self, config: configs.Config, model: VAE, params: Any, workdir: Path):
     """Args: see `jobs.Predictor`."""
-    self._writer = _writer(config, model, params)
+    tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    self._writer = _writer(config, model, params, tokenizer)
     self._d_latent = model.config.d_latent
 
   def check(self, record: dict[str, Any]) -> None:

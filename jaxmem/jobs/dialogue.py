@@ -43,7 +43,7 @@ class DialogueConfig:
       dialogues whose answers stand in earlier turns, see `evals.recall_dialogue`.
     heldout: a file that is held out; empty holds out a tenth of the source's dialogues,
       and is the rule for generated ones, which share none.
-    tokenizer: "sp:N", made of the training dialogues, or see `DataConfig`.
+    tokenizer: "sp:N" or "words:N", made of the training dialogues, or see `DataConfig`.
     segment_length: T, tokens of a row a step; a dialogue may be longer.
     batch_size: rows of a step; each is a contiguous lane of dialogues.
   """
@@ -62,9 +62,7 @@ def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
     ConfigError: if there is no such tokenizer, it loses text, or the vocabulary is
       smaller.
   """
-  if config.tokenizer.startswith("words:"):
-    raise ConfigError(f"data.tokenizer {config.tokenizer!r} loses text: take sp:N")
-  return with_made(model, config.tokenizer)
+  return with_made(model, config.tokenizer, exact=True)
 
 
 class DialogueJob(Asked):
@@ -84,7 +82,9 @@ class DialogueJob(Asked):
     c = config.data
     self._config, self._model = config, model
     self._train, self._heldout = _dialogues(c, config.seed)
-    self._tokenizer = vocabularies.make(c.tokenizer, chat.written(self._train))
+    self._tokenizer = vocabularies.make(
+      c.tokenizer, chat.written(self._train), exact=True
+    )
     self._made = self._tokenizer
     self._stream, heldout = (
       chat.stream(_answering(part, where, c), self._tokenizer)

@@ -83,8 +83,7 @@ class MaskedJob(Asked):
     c = self._data = config.data
     self._config = config
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
-    every = (document.text for document in corpus.train)
-    self._made = self._tokenizer = vocabularies.make(c.tokenizer, every)
+    self._made = self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus)
     train, held = (
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")

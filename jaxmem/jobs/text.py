@@ -9,8 +9,9 @@ import jax
 from jaxmem import capacity, data, report
 from jaxmem import config as configs
 from jaxmem.config import ConfigError, DataConfig
+from jaxmem.data import vocabularies
 from jaxmem.evals.heldout import HeldOut
-from jaxmem.jobs import with_tokenizer
+from jaxmem.jobs import with_made
 from jaxmem.models.lm import LMConfig
 
 
@@ -18,9 +19,10 @@ def fit(model: LMConfig, config: DataConfig) -> LMConfig:
   """The model's config with the tokenizer's vocabulary.
 
   Raises:
-    ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
+    ConfigError: if there is no such tokenizer, it loses text, or the vocabulary is
+      smaller.
   """
-  return with_tokenizer(model, config.tokenizer)
+  return with_made(model, config.tokenizer, exact=True)
 
 
 class TextJob:
@@ -36,8 +38,8 @@ class TextJob:
     """
     c = config.data
     self._config, self._model = config, model
-    self._tokenizer = data.tokenizers.get(c.tokenizer)
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus, exact=True)
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
     processes = (jax.process_index(), jax.process_count())
     cuts = c.segment_length, c.document_length
@@ -56,7 +58,8 @@ class TextJob:
     return loss / self._stream.bytes_per_token / math.log(2)
 
   def keep(self, workdir: Path) -> None:
-    """Nothing: the config names the tokenizer."""
+    """The tokenizer, where it is made or read from a file."""
+    vocabularies.keep(self._tokenizer, workdir)
 
   def score(self, params: Any) -> float:
     num_bytes = self._config.validation.num_bytes
