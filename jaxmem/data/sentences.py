@@ -2,8 +2,9 @@
 
 import re
 
-# Behind a stop, question or exclamation mark and a space, or a Chinese one.
-_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+# Behind a stop, question or exclamation mark and a space (also those of Indian, Arabic,
+# Ethiopic, Armenian and Burmese scripts), or behind a Chinese one.
+_END = re.compile(r"(?<=[.!?।॥؟۔።፧։။])\s+|(?<=[。！？｡])")
 
 
 def sentences(text: str) -> list[str]:
