@@ -4,9 +4,9 @@ A word is a run of letters, digits and the combining marks (category M) and join
 belong to them. Scripts that put no spaces between words (Chinese, Japanese, Thai, Lao,
 Khmer, Burmese, Tibetan) are cut into characters, each with its marks.
 
-The language is what the run declares (`data.language`); else it is decided by the texts:
-the script with the most words (in scripts without spaces, characters) says Chinese
-(Han), Japanese (Han and kana, a tenth of them kana), Korean (Hangul), Thai, Lao, Khmer,
+The language is what the run declares (`data.language`); else the texts decide: the
+script with the most words (in scripts without spaces, characters) says Chinese (Han),
+Japanese (Han and kana, a tenth of them kana), Korean (Hangul), Thai, Lao, Khmer,
 Burmese or Tibetan. Latin script is English if "the" and "and" are 2 % of its words.
 Anything else is unknown.
 """

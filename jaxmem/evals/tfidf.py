@@ -8,7 +8,7 @@ import numpy as np
 from jaxmem.evals import language as languages
 
 NAME = "TF-IDF and logistic regression"
-# Training texts, characters of a text and of all, and n-grams at most: it takes seconds.
+# Training texts, characters of a text and of all, n-grams: at most, to take seconds.
 TEXTS, CHARACTERS, ALL, FEATURES = 20_000, 5_000, 10_000_000, 100_000
 # Inverse strengths of the penalty; the held-out texts choose.
 STRENGTHS = (1.0, 10.0)
@@ -44,8 +44,8 @@ def fit_and_ask(
 ) -> Baseline | None:
   """Learns the training texts and labels others.
 
-  Words and pairs of words that follow each other; in scripts without spaces one to three
-  characters. The texts of a pair have weights of their own.
+  Words and pairs of words that follow each other; in scripts without spaces one to
+  three characters. The texts of a pair have weights of their own.
 
   Cost: at most `TEXTS` training texts, drawn, of `CHARACTERS` each and `ALL` together:
   some ten seconds.

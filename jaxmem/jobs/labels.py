@@ -1,8 +1,8 @@
 """Classification: a text, or a pair of texts, and its class.
 
 One task, or several that share the encoder: "sentiment=FILE,topic=FILE". Held-out texts
-choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts, beside
-TF-IDF with logistic regression and the most frequent class, on the same texts.
+choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts,
+beside TF-IDF with logistic regression and the most frequent class, on the same texts.
 """
 
 import dataclasses
