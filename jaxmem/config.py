@@ -162,7 +162,7 @@ class Config:
 MAY_CHANGE = (
   "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
   "stop_after_skips", "mesh", "validation.patience", "data.data_dir", "data.language",
-  "model.remat", "model.loss_chunk",
+  "data.rule", "model.remat", "model.loss_chunk",
 )  # fmt: skip
 
 _AT_LEAST = {

@@ -184,18 +184,16 @@ class PassagesJob(Asked):
     """The nearest documents to each query."""
     given = self._model, params, self._tokenizer, self._data.segment_length
     embed = Embedder(*given)
-    documents = embed([d.whole for d in self._all.documents])
-    scores = embed([q.whole for q in asked]) @ documents.T
     # as trec_eval: equal scores stand in the reverse order of their names
-    names = sorted((d.name for d in self._all.documents), reverse=True)
-    places = {d.name: i for i, d in enumerate(self._all.documents)}
-    scores = scores[:, [places[name] for name in names]]
+    names = sorted(self._documents, reverse=True)
+    documents = embed([self._documents[name].whole for name in names])
+    scores = embed([q.whole for q in asked]) @ documents.T
     best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
     return {q.name: [names[i] for i in row] for q, row in zip(asked, best, strict=True)}
 
   def _lexical(self, asked: list[Passage]) -> tuple[dict[str, list[str]], str]:
     """BM25's rankings, and how it cut words."""
-    documents = {d.name: d.whole for d in self._all.documents}
+    documents = {name: d.whole for name, d in self._documents.items()}
     queries = {q.name: q.whole for q in asked}
     return bm25.rank(documents, queries, DEPTH, self._data.language)
 
