@@ -169,8 +169,8 @@ class Config:
 # What may differ when a run goes on: how long, how it is shown, where it runs.
 MAY_CHANGE = (
   "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
-  "stop_after_skips", "mesh", "validation.patience", "data.data_dir", "model.remat",
-  "model.loss_chunk",
+  "stop_after_skips", "mesh", "validation.patience", "data.data_dir", "data.language",
+  "data.rule", "model.remat", "model.loss_chunk",
 )  # fmt: skip
 
 

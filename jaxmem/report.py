@@ -7,7 +7,7 @@ from typing import Any
 from jaxmem import files, finite
 from jaxmem.config import Config
 from jaxmem.data.tokenizers import Tokenizer
-from jaxmem.evals import bits_per_byte, plots
+from jaxmem.evals import baselines, bits_per_byte, plots
 from jaxmem.evals.heldout import HeldOut
 from jaxmem.generate import Writer
 from jaxmem.models.lm import LM
@@ -43,6 +43,7 @@ def write(
     bits, packed = scores.bits_per_byte(), bits_per_byte.compressors(scores.texts)
     carried = bits["carried"]
     numbers = _numbers(scores, bits, packed, config.data.segment_length)
+    lines += baselines.better("bits per byte", carried, packed, lower=True)
     lines += _table(scores, bits, packed, config.data.segment_length)
     lines += finite.said({"bits_per_byte": bits})
     numbers = finite.plain(numbers)
@@ -89,9 +90,11 @@ def _table(scores, bits, packed, segment) -> list[str]:
   }
   gain = {way: bits[way] - bits["carried"] for way in ("re-read", "reset")}
   rows = [f"| {way} | {bits[way]:.3f} | {what[way]} |" for way in what]
-  rows += [f"| {name} | {value:.3f} | |" for name, value in packed.items()]
+  rows += [
+    f"| {name} | {value:.3f} | {bits_per_byte.PACKED[name]} |"
+    for name, value in packed.items()
+  ]
   return [
-    "",
     f"Held out: {scores.num_bytes:,} bytes of {len(scores.names)} documents",
     "",
     "| read | bits per byte | |",

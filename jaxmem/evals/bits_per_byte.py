@@ -203,8 +203,21 @@ def _run(losses, init_state, lanes, length, total) -> np.ndarray:
   return bits
 
 
+# What the numbers of `compressors` are of.
+PACKED = {
+  "gzip, whole": "gzip -9, the same documents as one file",
+  "gzip, per file": "gzip -9, each document alone",
+  "xz, whole": "xz -9e, the same documents as one file",
+  "xz, per file": "xz -9e, each document alone",
+}
+
+
 def compressors(texts: Sequence[bytes]) -> dict[str, float]:
-  """Bits per byte of gzip and xz, on all the text at once and on each file alone."""
+  """Bits per byte of gzip and xz, see `PACKED`; the headers of files are counted.
+
+  Args:
+    texts: the documents that a model was scored on.
+  """
   whole, size = b"".join(texts), sum(map(len, texts))
   packers = {
     "gzip": lambda data: gzip.compress(data, 9),

@@ -1,7 +1,8 @@
 """Classification: a text, or a pair of texts, and its class.
 
 One task, or several that share the encoder: "sentiment=FILE,topic=FILE". Held-out texts
-choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts.
+choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts,
+beside TF-IDF with logistic regression and the most frequent class, on the same texts.
 """
 
 import dataclasses
@@ -22,7 +23,8 @@ from jaxmem.data.epochs import Epochs, once
 from jaxmem.data.label_rows import Encoded, LabelRows, Task
 from jaxmem.data.labelled import Example
 from jaxmem.errors import UserError
-from jaxmem.evals import classes
+from jaxmem.evals import baselines, classes, tfidf
+from jaxmem.evals import language as languages
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -64,6 +66,8 @@ class LabelsConfig:
     class_weights: "balanced" gives every class the same weight in the loss.
     temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
     augment: how training texts are changed.
+    language: of the texts, such as "zh", for the words of the baseline; empty is
+      decided by them, see `evals.language`.
   """
 
   source: str = "data/train.jsonl"
@@ -83,6 +87,7 @@ class LabelsConfig:
   class_weights: Literal["none", "balanced"] = "none"
   temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
+  language: str = ""
 
   def reader(self) -> labelled.Reader:
     """How records become examples."""
@@ -114,6 +119,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     raise ConfigError(f"data.augment.{error}") from error
   try:
     config.folds()
+    languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "labels", config.segment_length)
@@ -195,17 +201,47 @@ class LabelsJob(Asked):
     )
 
   def findings(self, params: Any, split: str) -> Findings:
-    """Accuracy, macro-F1 and confusion on a split, a task."""
-    found, lines, pictures = {"split": split}, [], {}
+    """Accuracy, macro-F1 and confusion on a split, a task, beside the baselines."""
+    found, first, lines, pictures = {"split": split}, [], [], {}
     for i, task in enumerate(self._encoded.tasks):
       own = classes.numbers(*self._read(params, i, split), task.classes)
+      own["beside"], notes = self._baselines(i, split)
       mark = f"_{task.name}" if task.name else ""
       title = f"{task.name or self._data.source} ({split})"
-      lines += [title, "", *classes.table(own), ""]
+      accuracies = {n: row["accuracy"] for n, row in own["beside"].items()}
+      measure = f"accuracy of {task.name}" if task.name else "accuracy"
+      first += baselines.better(measure, own["accuracy"], accuracies)
+      lines += [title, "", *classes.table(own), "", *classes.beside(own), *notes, ""]
       draw = lambda path, own=own: classes.draw_confusion(own, path)
       pictures[f"confusion_{split}{mark}.png"] = draw
       found |= {task.name: own} if task.name else own
-    return Findings(found, lines[:-1], pictures)
+    return Findings(found, [*first, *lines[:-1]], pictures)
+
+  def _baselines(
+    self, number: int, split: str
+  ) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Scores of what needs no network, and how they were made, as lines."""
+    parts = [*self._splits.values()][number]
+    asked, known = parts[split], self._encoded.tasks[number].classes
+    wanted = np.array([known.index(e.label) for e in asked])
+    largest = known[int(labelled.counts(parts["train"], known).argmax())]
+    found = {
+      f"always {largest}, the most frequent class of training": classes.scores(
+        wanted, np.full(len(asked), known.index(largest))
+      )
+    }
+    if missing := baselines.missing(tfidf.NAME, "sklearn"):
+      return found, ["", missing]
+    as_split = lambda some: tfidf.Split(
+      [e.texts for e in some], [e.label for e in some]
+    )
+    train, heldout = as_split(parts["train"]), as_split(parts["heldout"])
+    texts = [e.texts for e in asked]
+    answers = tfidf.fit_and_ask(train, heldout, texts, self._data.language)
+    if answers is None:
+      return found, ["", f"{tfidf.NAME} has no words, or no two classes, to learn."]
+    guess = np.array([known.index(label) for label in answers.labels])
+    return {tfidf.NAME: classes.scores(wanted, guess)} | found, ["", answers.how + "."]
 
   def _read(
     self, params: Any, number: int, split: str

@@ -20,6 +20,7 @@ from jaxmem.data import vocabularies
 from jaxmem.data.masked_rows import MaskedRows
 from jaxmem.data.vocabularies import MASK, HidingTokenizer
 from jaxmem.errors import UserError
+from jaxmem.evals import baselines
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -117,14 +118,16 @@ class MaskedJob(Asked):
   def findings(self, params: Any, split: str) -> Findings:
     """Bits and accuracy of hidden tokens, beside their frequency alone."""
     found = {"split": split} | self._said(params, split, self._config.eval_bytes)
+    frequent = "how frequent each is"
+    others = {"the frequency of each token": found["unigram_bits"]}
     lines = [
+      *baselines.better("bits a hidden token", found["bits"], others, lower=True),
       f"{found['tokens']:,} hidden tokens of {self._data.source} ({split})",
       "",
       "| | bits a hidden token | said right |",
       "|---|--:|--:|",
       f"| this run | {found['bits']:.3f} | {found['accuracy']:.3f} |",
-      f"| how frequent each is | {found['unigram_bits']:.3f} | "
-      f"{found['unigram_accuracy']:.3f} |",
+      f"| {frequent} | {found['unigram_bits']:.3f} | {found['unigram_accuracy']:.3f} |",
     ]
     return Findings(found, lines, {})
 

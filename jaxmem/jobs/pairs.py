@@ -3,7 +3,8 @@
 Or what is written are the sentences that matter most of the text that is read, where
 they are hidden: Pegasus' task, to begin summaries from (`data.gaps`). Held-out pairs
 are scored in nats a token; the metric at the end is the field's, of what beam search
-writes: BLEU and chrF, or ROUGE.
+writes: BLEU and chrF, or ROUGE, beside what needs no training: the source as it stands,
+or its first sentences.
 """
 
 import dataclasses
@@ -24,7 +25,8 @@ from jaxmem.data.pairs import Pair
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.data.vocabularies import HidingTokenizer
 from jaxmem.errors import UserError
-from jaxmem.evals import extractive, overlap, vectors
+from jaxmem.evals import baselines, extractive, overlap, vectors
+from jaxmem.evals import language as languages
 from jaxmem.evals.pair_text import PairWriter, Written
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
@@ -65,6 +67,8 @@ class PairsConfig:
     alpha: of its length penalty; 0 is none.
     extract: "minilm" reports beside it the sentence of the source that the packaged
       encoder finds nearest to the whole.
+    language: of what is written, such as "ja": decides the metric's words; empty is
+      decided by the references, see `evals.language`.
   """
 
   source: str = "data/train.de,data/train.en"
@@ -81,6 +85,7 @@ class PairsConfig:
   beams: int = number(5, at_least=1, at_most=1000)
   alpha: float = number(1.0, at_least=0)
   extract: Literal["none", "minilm"] = "none"
+  language: str = ""
 
 
 def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
@@ -92,6 +97,10 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   jobs.check_model(model)
   if config.segment_length < 4:
     raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
+  try:
+    languages.code(config.language)
+  except ValueError as error:
+    raise ConfigError(f"data.{error}") from error
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(
@@ -163,16 +172,24 @@ class PairsJob(Asked):
     writer = _writer(self._config, self._model, params, self._tokenizer)
     written = [w.text for w in writer.write([p.source for p in some])]
     references = [p.targets for p in some]
-    rows = {f"beam {self._data.beams}": written} | _baselines(some, self._data)
-    score = lambda texts: overlap.numbers(self._data.metric, texts, references)
+    c = self._data
+    rows = _baselines(some, c, self._sentences()) | {f"beam {c.beams}": written}
+    score = lambda texts: overlap.numbers(c.metric, texts, references, c.language)
     found = {name: score(texts) for name, texts in rows.items()}
-    numbers = {"split": split, "pairs": count} | found[f"beam {self._data.beams}"]
-    numbers["beside"] = {k: v for k, v in found.items() if not k.startswith("beam")}
-    title = f"{count:,} pairs of {self._data.test or self._data.source} ({split})"
-    lines = [title, "", *overlap.table(found), ""]
-    if "signature" in numbers:
-      lines += [f"BLEU is {numbers['signature']}", ""]
+    own = found[f"beam {c.beams}"]
+    beside = {k: v for k, v in found.items() if not k.startswith("beam")}
+    numbers = {"split": split, "pairs": count} | own | {"beside": beside}
+    measure, key = {"bleu": ("BLEU", "bleu"), "rouge": ("ROUGE-1", "rouge1")}[c.metric]
+    others = {name: row[key] for name, row in beside.items()}
+    first = baselines.better(measure, own[key], others, digits=2)
+    title = f"{count:,} pairs of {c.test or c.source} ({split})"
+    lines = [*first, title, "", *overlap.table(found), ""]
+    lines += [*overlap.signatures(own, c.language), ""]
     return Findings(numbers, [*lines, *_shown(some, written)], {})
+
+  def _sentences(self) -> int:
+    """How many sentences a text to write of the training pairs has, their mean."""
+    return extractive.mean_length([p.targets[0] for p in self._splits["train"]])
 
 
 class PairsPredictor:
@@ -267,12 +284,23 @@ def _read(c: PairsConfig, source: str) -> list[Pair]:
   return found
 
 
-def _baselines(some: list[Pair], c: PairsConfig) -> dict[str, list[str]]:
-  """What needs no training: the source as it stands, or a sentence of it."""
+def _baselines(some: list[Pair], c: PairsConfig, length: int) -> dict[str, list[str]]:
+  """What needs no training: the source as it stands, or sentences of it.
+
+  Args:
+    some: pairs.
+    c: the metric, and whether MiniLM is asked.
+    length: sentences that a text to write has.
+  """
   given = [p.source for p in some]
-  found = {"first sentence": list(map(extractive.first, given))}
   if c.metric == "bleu":
     found = {"source, copied": given}
+  else:
+    found = {"first sentence": [extractive.first(text) for text in given]}
+    if length > 1:
+      found[f"first {length} sentences"] = [
+        extractive.first(text, length) for text in given
+      ]
   if c.extract == "minilm":
     found["sentence by MiniLM"] = extractive.nearest(given, vectors.minilm())
   return found
