@@ -16,7 +16,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, folds, squad, vocabularies
+from jaxmem.data import DataError, folds, leaks, squad, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
@@ -41,7 +41,8 @@ class SpansConfig:
   Attributes:
     source: a JSON file of SQuAD's form, or JSON Lines; see `data.squad`.
     fold: "1/5" asks the first of five folds of the articles at the end and trains on
-      the others, but for one, by which it chooses.
+      the others, but for one, by which it chooses. Articles that share a text are in
+      one fold, see `jaxmem.data.leaks`.
     rule: how answers are compared, "squad" or "cmrc".
     tokenizer: see `LabelsConfig`, or "minilm".
     segment_length: T, tokens of a row: a question and a window of its text.
@@ -114,7 +115,9 @@ class SpansJob(Asked):
       *folds.parse(c.fold, 3),
       lambda q: q.article,
       "articles",
+      lambda q: leaks.key(q.context),
     )
+    self.repeats = self._splits.repeats
     train = self._splits["train"]
     every = (t.encode() for q in train for t in (q.question, q.context))
     self._made = vocabularies.make(c.tokenizer, every)
@@ -131,7 +134,10 @@ class SpansJob(Asked):
 
   def introduction(self) -> str:
     sizes = [len(self._splits[name]) for name in self.splits]
-    return f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
+    return (
+      f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
+      f"{self.repeats.words('articles')}"
+    )
 
   def score(self, params: Any) -> float:
     """Nats of the first and the last token of a held-out window, their mean."""

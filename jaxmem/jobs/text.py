@@ -11,6 +11,7 @@ from jaxmem import config as configs
 from jaxmem.config import ConfigError, DataConfig
 from jaxmem.evals.heldout import HeldOut
 from jaxmem.jobs import with_tokenizer
+from jaxmem.jobs.application import provenance
 from jaxmem.models.lm import LMConfig
 
 
@@ -38,6 +39,7 @@ class TextJob:
     self._config, self._model = config, model
     self._tokenizer = data.tokenizers.get(c.tokenizer)
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    self._repeats = corpus.repeats
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
     processes = (jax.process_index(), jax.process_count())
     cuts = c.segment_length, c.document_length
@@ -50,7 +52,7 @@ class TextJob:
   def introduction(self) -> str:
     stream, source = self._stream, self._config.data.source
     read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
-    return f"{read} from {source!r}"
+    return f"{read} from {source!r}{self._repeats.words('documents')}"
 
   def value(self, loss: float) -> float:
     return loss / self._stream.bytes_per_token / math.log(2)
@@ -64,9 +66,9 @@ class TextJob:
     return scores.bits_per_byte()["carried"]
 
   def report(self, params: Any, workdir: Path) -> None:
-    report.write(
-      self._config, self._model, params, self._heldout, self._tokenizer, workdir
-    )
+    note, numbers = provenance(self._config, "heldout", False, self._repeats)
+    given = self._model, params, self._heldout, self._tokenizer, workdir
+    report.write(self._config, *given, note, numbers)
 
   def _check_capacity(self) -> None:
     """Raises CapacityError if the run would read more than a memory holds."""
