@@ -83,8 +83,8 @@ class Repeats(NamedTuple):
       )
     if self.left_out_of_heldout:
       said.append(
-        f"{self.left_out_of_heldout:,} {things} left out of the held-out part, equal to "
-        "test ones"
+        f"{self.left_out_of_heldout:,} {things} left out of the held-out part, "
+        "equal to tested ones"
       )
     return "".join(f"; {one}" for one in said)
 
