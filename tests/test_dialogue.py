@@ -88,7 +88,9 @@ def test_bytes_that_are_no_text_are_said_with_their_line(tmp_path):
 def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
   path = tmp_path / "chat.jsonl"
   path.write_text(json.dumps({"messages": RECORD["messages"][:2]}) + "\n")
-  for source, heldout in ((path, ""), (path, path)):
+  other = tmp_path / "other.jsonl"
+  other.write_text(path.read_text().replace("Momo", "Luna"))
+  for source, heldout in ((path, ""), (path, other)):
     changed = DialogueConfig(str(source), str(heldout), segment_length=16)
     config = resolve(dataclasses.replace(CONFIG, data=changed))
     with pytest.raises(data.DataError, match="one dialogue|no answer of the assistant"):

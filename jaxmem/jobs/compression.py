@@ -96,6 +96,7 @@ class CompressionJob(Asked):
   measure = "bits/byte"
   things = "text"
   reported = "heldout"
+  tested = False
 
   def __init__(self, config: configs.Config, model: VAE):
     """Reads the text.
@@ -114,6 +115,7 @@ class CompressionJob(Asked):
     self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus, exact=True)
     self._made = self._tokenizer
     self._splits = {"train": corpus.train, "heldout": corpus.heldout}
+    self.repeats = corpus.repeats
     train = self._lines(corpus.train)
     self._previous = c.latent_of == "previous"
     self.rows = segments.SegmentRows(
@@ -129,7 +131,8 @@ class CompressionJob(Asked):
     self._chosen("heldout", max(config.eval_bytes, 1))
 
   def introduction(self) -> str:
-    return f"{self.rows.count:,} lines from {self._config.data.source!r}"
+    said = self.repeats.words("documents")
+    return f"{self.rows.count:,} lines from {self._config.data.source!r}{said}"
 
   def value(self, loss: float) -> float:
     """Of the loss with its free nats and the weight that the KL has at the step."""

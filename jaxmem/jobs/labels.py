@@ -50,7 +50,8 @@ class LabelsConfig:
   Attributes:
     source: to train on, see `data.records`; several tasks are NAME=SOURCE apart by
       commas.
-    heldout: to choose by; empty holds out a tenth of each class.
+    heldout: to choose by; empty holds out a tenth of each class. Texts that stand in
+      two splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is the held-out texts.
     fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
     text: the field with the text.
@@ -146,6 +147,8 @@ class LabelsJob(Asked):
     c = self._data = config.data
     self._config, self._model = config, model
     self._splits = labelled.splits(c.reader(), c.files(), c.folds(), config.seed)
+    self.repeats = self._splits.repeats
+    self.tested = bool(c.fold or c.test) and not self._splits.one
     tasks, first = [], 0
     for name, parts in self._splits.items():
       known = labelled.classes(parts["train"], name or c.source)
@@ -185,7 +188,20 @@ class LabelsJob(Asked):
       f"{len(p['heldout']):,} held out, {len(p['test']):,} to test"
       for name, p in self._splits.items()
     )
-    return f"texts: {shown}"
+    return f"texts: {shown}{self.repeats.words('texts')}{self._absent()}"
+
+  def _absent(self) -> str:
+    """Classes that are trained on and not scored, behind "; "."""
+    said = []
+    for task in self._encoded.tasks:
+      for split in dict.fromkeys(
+        ("heldout", self.reported if self.tested else "heldout")
+      ):
+        labels = {example.label for example in self._splits[task.name][split]}
+        if absent := [name for name in task.classes if name not in labels]:
+          name = f"{absent[0]!r}" + (f" and {len(absent) - 1} more" * (len(absent) > 1))
+          said.append(f"; no {split} text of class {name}")
+    return "".join(said)
 
   def keep(self, workdir: Path) -> None:
     """The names of the classes, and the tokenizer if it was made."""

@@ -74,6 +74,7 @@ class MaskedJob(Asked):
   measure = "bits/token"
   things = "text"
   reported = "heldout"
+  tested = False
 
   def __init__(self, config: configs.Config, model: Encoder):
     """Prepares the text.
@@ -84,6 +85,7 @@ class MaskedJob(Asked):
     c = self._data = config.data
     self._config = config
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    self.repeats = corpus.repeats
     self._made = self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus)
     train, held = (
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
@@ -106,6 +108,7 @@ class MaskedJob(Asked):
   def introduction(self) -> str:
     return (
       f"text of {self._data.source!r}, {self.rows.steps_per_epoch:,} steps an epoch"
+      f"{self.repeats.words('documents')}"
     )
 
   def value(self, loss: float) -> float:

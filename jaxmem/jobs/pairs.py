@@ -19,7 +19,7 @@ import numpy as np
 from jaxmem import capacity, jobs
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, gap_sentences, pairs, records, vocabularies
+from jaxmem.data import DataError, gap_sentences, leaks, pairs, records, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.pairs import Pair
 from jaxmem.data.tokenizers import Tokenizer
@@ -50,7 +50,8 @@ class PairsConfig:
   Attributes:
     source: to train on: "A,B", two files of as many lines, or a file with the fields
       below, see `data.records`.
-    heldout: to choose by; empty holds out a tenth.
+    heldout: to choose by; empty holds out a tenth. Texts to read that stand in two
+      splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is what is held out.
     read: the field with the text to read.
     write: the field with the text, or the texts, to write.
@@ -128,6 +129,8 @@ class PairsJob(Asked):
     c = self._data = config.data
     self._config, self._model = config, model
     self._splits = _splits(c)
+    self.repeats = self._splits.repeats
+    self.tested = bool(c.test) and not self._splits.one
     self._made = vocabularies.make(c.tokenizer, _said(self._splits["train"], c))
     self._tokenizer = _reader(self._made, c)
     train = pairs.encode(self._splits["train"], self._tokenizer, c.segment_length)
@@ -148,7 +151,7 @@ class PairsJob(Asked):
     left = f" ({self._left_out:,} too long)" if self._left_out else ""
     return (
       f"{sizes['train']:,} pairs to train on{left}, {sizes['heldout']:,} held out, "
-      f"{sizes['test']:,} to test"
+      f"{sizes['test']:,} to test{self.repeats.words('pairs')}"
     )
 
   def score(self, params: Any) -> float:
@@ -258,17 +261,44 @@ def _reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
   return HidingTokenizer(tokenizer) if c.gaps else tokenizer
 
 
-def _splits(c: PairsConfig) -> dict[str, list[Pair]]:
+def _splits(c: PairsConfig) -> leaks.Parted:
+  """The pairs of the config, parted by the rule of `jaxmem.data.leaks`."""
+  files = {name: getattr(c, name).split(",") for name in ("source", "heldout", "test")}
+  leaks.refuse_shared_files(
+    files["source"], {f"data.{name}": files[name] for name in ("heldout", "test")}
+  )
   read = functools.partial(_read, c)
-  train = read(c.source)
+  # what is hidden of a text stands in the target
+  key = lambda pair: leaks.key(pair.source, *(pair.targets if c.gaps else ()))
+  train, repeats = read(c.source), leaks.NONE
   if c.heldout:
     heldout = read(c.heldout)
-  elif len(train) < 10:
-    raise ConfigError(f"{c.source} has {len(train)} pairs: give data.heldout, or more")
   else:
-    train, heldout = [p for i, p in enumerate(train) if i % 10], train[::10]
-  test = read(c.test) if c.test else heldout
-  return {"train": train, "heldout": heldout, "test": test}
+    train, heldout, count = _tenth(train, [*map(key, train)], c.source)
+    repeats = leaks.Repeats(together=count)
+  test = read(c.test) if c.test else []
+  splits = {"train": train, "heldout": heldout, "test": test}
+  parted = leaks.separate(splits, key, c.source, "pairs")
+  parted.repeats += repeats
+  return (
+    parted
+    if test
+    else leaks.Parted(parted | {"test": parted["heldout"]}, parted.repeats)
+  )
+
+
+def _tenth(
+  every: list[Pair], keys: list[leaks.Key], source: str
+) -> tuple[list[Pair], list[Pair], int]:
+  """Training and every tenth of the different pairs; how many repeat others."""
+  inside, repeated = leaks.sided(keys, lambda different: different[::10])
+  if len(every) - repeated < 10:
+    different = f", {len(every) - repeated} of them different" if repeated else ""
+    raise ConfigError(
+      f"{source} has {len(every)} pairs{different}: give data.heldout, or more"
+    )
+  both = [*zip(every, inside, strict=True)]
+  return [p for p, own in both if not own], [p for p, own in both if own], repeated
 
 
 def _read(c: PairsConfig, source: str) -> list[Pair]:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs, pretrained
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, folds, judged, texts, vocabularies
+from jaxmem.data import DataError, folds, judged, leaks, texts, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.judged import Passage
 from jaxmem.data.passage_rows import PassageRows
@@ -47,7 +47,8 @@ class PassagesConfig:
     relevant: the judgements, lines of query, 0, document, relevance.
     by_order: judgements number queries by the order of their file.
     fold: "1/5" asks the first of five folds of the queries at the end, holds out the
-      next one to choose by, and trains on the others.
+      next one to choose by, and trains on the others. Equal queries are in one fold,
+      see `jaxmem.data.leaks`.
     pairs: what belongs together: "judged", a training query and a document that is
       relevant to it; "titles", the title of a document and its text, which needs no
       judgement.
@@ -101,8 +102,13 @@ class PassagesJob(Asked):
     self._config, self._model = config, model
     self._all = judged.collection(c.source, c.queries, c.relevant, c.by_order, _HINT)
     self._splits = folds.split(
-      self._all.queries, *folds.parse(c.fold, 3), lambda q: q.name, "judged queries"
+      self._all.queries,
+      *folds.parse(c.fold, 3),
+      lambda q: q.name,
+      "judged queries",
+      lambda q: leaks.key(q.whole),
     )
+    self.repeats = self._splits.repeats
     self._documents = {d.name: d for d in self._all.documents}
     pairs = {name: self._pairs(name) for name in ("train", "heldout")}
     every = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
@@ -125,6 +131,7 @@ class PassagesJob(Asked):
     return (
       f"{len(self._documents):,} documents, {sizes[0]} queries to train on, {sizes[1]} "
       f"held out, {sizes[2]} to ask; {self._counts['train']:,} pairs"
+      f"{self.repeats.words('queries or titles')}"
     )
 
   def score(self, params: Any) -> float:
@@ -173,13 +180,33 @@ class PassagesJob(Asked):
         if grade > 0 and name in places
       ]
     else:
-      every = enumerate(self._all.documents)
-      held = {"heldout": lambda n: n % 10 == 0, "train": lambda n: n % 10 > 0}[split]
-      whole = [(n, d) for n, d in every if d.title and d.text and held(n)]
-      found = [(d.title, d.text, n, n) for n, d in whole]
+      found = self._titles(split)
     if len(found) < 2:
       raise DataError(f"{len(found)} pairs ({self._data.pairs}, {split}): give more")
     return found
+
+  def _titles(self, split: str) -> list[tuple[str, str, int, int]]:
+    """Titles and their texts, as `_pairs`: every tenth document is held out.
+
+    Equal texts stand with the first of them. Titles that are queries to be asked are
+    not trained on.
+    """
+    whole = [(n, d) for n, d in enumerate(self._all.documents) if d.title and d.text]
+    firsts = leaks.first_of_each([leaks.key(d.text) for _, d in whole])
+    held = [whole[first][0] % 10 == 0 for first in firsts]
+    pairs = [
+      (d.title, d.text, n, n)
+      for (n, d), out in zip(whole, held, strict=True)
+      if out == (split == "heldout")
+    ]
+    if split == "heldout":
+      return pairs
+    asked = (q for name in ("heldout", "test") for q in self._splits[name])
+    taken = leaks.known(leaks.key(q.whole) for q in asked)
+    kept, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], taken)
+    together = sum(i != first for i, first in enumerate(firsts))
+    self.repeats += leaks.Repeats(together, lost)
+    return kept
 
   def _dense(self, params: Any, asked: list[Passage]) -> dict[str, list[str]]:
     """The nearest documents to each query."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, folds, squad, vocabularies
+from jaxmem.data import DataError, folds, leaks, squad, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
@@ -43,7 +43,8 @@ class SpansConfig:
   Attributes:
     source: a JSON file of SQuAD's form, or JSON Lines; see `data.squad`.
     fold: "1/5" asks the first of five folds of the articles at the end and trains on
-      the others, but for one, by which it chooses.
+      the others, but for one, by which it chooses. Articles that share a text are in
+      one fold, see `jaxmem.data.leaks`.
     rule: how answers are compared, "squad", "cmrc" or "words", see
       `evals.span_metrics`; "auto" is by the language.
     tokenizer: see `LabelsConfig`, or "minilm".
@@ -116,7 +117,9 @@ class SpansJob(Asked):
       *folds.parse(c.fold, 3),
       lambda q: q.article,
       "articles",
+      lambda q: leaks.key(q.context),
     )
+    self.repeats = self._splits.repeats
     train = self._splits["train"]
     self._language = languages.of([q.context for q in train], c.language)
     self._rule = c.rule
@@ -137,7 +140,10 @@ class SpansJob(Asked):
 
   def introduction(self) -> str:
     sizes = [len(self._splits[name]) for name in self.splits]
-    return f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
+    return (
+      f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
+      f"{self.repeats.words('articles')}"
+    )
 
   def score(self, params: Any) -> float:
     """Nats of the first and the last token of a held-out window, their mean."""

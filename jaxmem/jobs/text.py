@@ -12,6 +12,7 @@ from jaxmem.config import ConfigError, DataConfig
 from jaxmem.data import vocabularies
 from jaxmem.evals.heldout import HeldOut
 from jaxmem.jobs import with_made
+from jaxmem.jobs.application import provenance
 from jaxmem.models.lm import LMConfig
 
 
@@ -39,6 +40,7 @@ class TextJob:
     c = config.data
     self._config, self._model = config, model
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    self._repeats = corpus.repeats
     self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus, exact=True)
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
     processes = (jax.process_index(), jax.process_count())
@@ -52,7 +54,7 @@ class TextJob:
   def introduction(self) -> str:
     stream, source = self._stream, self._config.data.source
     read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
-    return f"{read} from {source!r}"
+    return f"{read} from {source!r}{self._repeats.words('documents')}"
 
   def value(self, loss: float) -> float:
     return loss / self._stream.bytes_per_token / math.log(2)
@@ -67,9 +69,9 @@ class TextJob:
     return scores.bits_per_byte()["carried"]
 
   def report(self, params: Any, workdir: Path) -> None:
-    report.write(
-      self._config, self._model, params, self._heldout, self._tokenizer, workdir
-    )
+    note, numbers = provenance(self._config, "heldout", False, self._repeats)
+    given = self._model, params, self._heldout, self._tokenizer, workdir
+    report.write(self._config, *given, note, numbers)
 
   def _check_capacity(self) -> None:
     """Raises CapacityError if the run would read more than a memory holds."""
