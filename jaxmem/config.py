@@ -165,6 +165,13 @@ MAY_CHANGE = (
   "model.loss_chunk",
 )  # fmt: skip
 
+# Where data are, in whatever config has it, and what else is a path.
+SOURCES = (
+  "data.source", "data.heldout", "data.test", "data.queries", "data.relevant",
+  "data.augment.table", "data.augment.wordings",
+)  # fmt: skip
+PATHS = (*SOURCES, "data.tokenizer", "data.data_dir", "start_from")
+
 _AT_LEAST = {
   "steps": 1, "log_every": 1, "save_every": 1, "keep": 1, "eval_bytes": 0,
   "sample_bytes": 0, "stop_after_skips": 1, "seed": 0, "data.segment_length": 1,
@@ -246,6 +253,13 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     else:
       flat[prefix + field.name] = value
   return flat
+
+
+def sources(config: Config) -> dict[str, str]:
+  """What the data of a run are read from: flag -> source, without those left out."""
+  flat = flatten(config)
+  given = {key: flat[key] for key in SOURCES if flat.get(key)}
+  return {f"--{key.replace('_', '-')}": source for key, source in given.items()}
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

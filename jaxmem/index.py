@@ -25,7 +25,8 @@ from jaxmem.errors import UserError
 
 KINDS = ("exact", "ivf", "hnsw", "device")
 FORMAT = 1
-_MANIFEST, _VECTORS, _FAISS = "index.json", "vectors.npy", "vectors.faiss"
+# What an index is kept in; the manifest is the mark of one.
+FILES = _MANIFEST, _VECTORS, _FAISS = "index.json", "vectors.npy", "vectors.faiss"
 # Of the cells of "ivf" that are looked into; neighbours of a vector in the graph, and
 # how many are kept on the walk.
 PROBES, NEIGHBOURS, WIDTH = 8, 32, 64

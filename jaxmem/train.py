@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxmem import config as configs
-from jaxmem import data, jobs, pretrained
+from jaxmem import data, jobs, outputs, pretrained
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
@@ -56,6 +56,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     TrainingError: if the loss stays without a finite value.
   """
   config = resolve(config)
+  outputs.refuse_workdir(workdir, configs.sources(config))
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
   job = jobs.make(config, program.model)

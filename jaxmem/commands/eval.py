@@ -121,12 +121,15 @@ def _split(given: Options) -> int:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if given.text:
     raise UserError(f"--split {given.split} and --text {given.text}: give one of them")
-  from jaxmem import jobs
+  from jaxmem import jobs, outputs
   from jaxmem.jobs import asking
 
   out = Path(given.out) if given.out else Path(given.workdir, f"{given.split}.json")
-  if not out.absolute().parent.is_dir():
-    raise UserError(f"--out {out}: its directory does not exist")
+  sources = asking.sources(Path(given.workdir), given.checkpoint)
+  for suffix in (".json", ".md"):
+    inputs = {"--workdir": given.workdir} | sources
+    outputs.refuse_overwrite(out.with_name(out.stem + suffix), inputs)
+  outputs.refuse_overwrite_in(out.absolute().parent, ("*.png",), sources)
   found = asking.evaluate(Path(given.workdir), given.checkpoint, given.split)
   jobs.write(found, out.parent, out.stem)
   return 0
@@ -191,6 +194,7 @@ def _check(given: Options) -> list:
   Raises:
     UserError: for the first thing that is missing or out of range.
   """
+  from jaxmem import outputs
   from jaxmem.data import sources
 
   for name in ("rows", "length"):
@@ -205,10 +209,12 @@ def _check(given: Options) -> list:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if not given.text:
     raise UserError("--text is missing: a file, a directory, a glob, or stdlib")
-  if given.out and not Path(given.out).absolute().parent.is_dir():
-    raise UserError(f"--out {given.out}: its directory does not exist")
   if given.out.endswith(".png"):
     raise UserError(f"--out {given.out}: a name for JSON; the picture stands beside it")
+  if given.out:
+    inputs = {"--text": given.text, "--workdir": given.workdir}
+    outputs.refuse_overwrite(given.out, inputs)
+    outputs.refuse_overwrite(Path(given.out).with_suffix(".png"), inputs)
   if given.segment and given.carry == "on":
     raise UserError(
       f"--segment {given.segment} is for ways that forget: give --carry off, reread or "

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jaxmem.commands.predict import opened
 from jaxmem.errors import UserError
 
 
@@ -36,12 +37,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(given: argparse.Namespace) -> int:
-  from jaxmem import index
+  from jaxmem import index, outputs
   from jaxmem.data import judged
 
   if bool(given.workdir) == bool(given.encoder):
     raise UserError("give --workdir of a run, or --encoder minilm")
   hint = "give JSONL with id and text, or XML with <doc>, <docno> and <text>"
+  inputs = {"--input": given.input, "--workdir": given.workdir}
+  outputs.refuse_overwrite_in(given.out, index.FILES, inputs)
+  outputs.refuse_other_content(given.out, index.FILES[0])
   documents = judged.passages(given.input, hint)
   embed, encoder = _encoder(given.workdir)
   vectors = embed([d.whole for d in documents])
@@ -70,18 +74,9 @@ def _query(given: argparse.Namespace) -> int:
       "build it again"
     )
   with contextlib.ExitStack() as stack:
-    lines = sys.stdin.buffer
-    if given.input != "-":
-      try:
-        lines = stack.enter_context(open(given.input, "rb"))
-      except OSError as error:
-        raise UserError(f"cannot open {given.input}: {error.strerror}") from error
-    bad = 0
-    for answer in asking.answers(lines, Finder(embed, found, given.top), given.rows):
-      if set(answer) == {"line", "error"}:
-        bad += 1
-        print(f"jaxmem: line {answer['line']}: {answer['error']}", file=sys.stderr)
-      print(json.dumps(answer, ensure_ascii=False), flush=True)
+    lines = opened(given.input, stack)
+    finder = Finder(embed, found, given.top)
+    bad = asking.write(lines, finder, given.rows, sys.stdout.buffer)
   return 2 if bad else 0
 
 
@@ -93,9 +88,9 @@ class Finder:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text."""
-    text = record.get("text")
-    if not isinstance(text, str) or not text.strip():
-      raise UserError(f'"text" is {text!r}: a text expected')
+    from jaxmem.jobs import fields
+
+    fields.text(record, "text")
 
   def __call__(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     vectors = self._embed([record["text"] for record in records])

@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxmem import outputs
 from jaxmem.commands import require
 from jaxmem.errors import UserError
+
+# The files of --out.
+WRITTEN = (
+  "probe.md", "results.json", "answers.jsonl", "probe.json", "probe.tmp", "needle.png",
+  "lock.json",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +138,8 @@ def _check(given: Options) -> Any:
     raise UserError("--memory is for --gguf: a run has the memory it was trained with")
   if not given.out:
     raise UserError("--out is missing: a directory for answers, tables and pictures")
+  inputs = {n: getattr(given, n.strip("-")) for n in ("--gguf", "--qa", "--haystack")}
+  outputs.refuse_overwrite_in(given.out, WRITTEN, inputs | {"--workdir": given.workdir})
   return Plan(tasks, sorted(set(lengths)), given.samples, given.seed)
 
 

@@ -4,11 +4,11 @@ import argparse
 import hashlib
 import os
 import sys
-import uuid
 from pathlib import Path
 
 import numpy as np
 
+from jaxmem import outputs
 from jaxmem.data import sources, tokenizers
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.piece import Piece
@@ -19,6 +19,8 @@ def main(argv: list[str]) -> int:
   given = _parser().parse_args(argv)
   if given.action == "train":
     return _train(given)
+  inputs = {"the input": given.input or "-", "the model": given.model}
+  outputs.refuse_overwrite(given.out or "-", inputs)
   try:
     tokenizer = tokenizers.get(given.model)
   except DataError:
@@ -67,6 +69,8 @@ def _train(given: argparse.Namespace) -> int:
 
   if not given.out.endswith(".model"):
     raise DataError(f"--out {given.out} does not end in .model: give a name that does")
+  inputs = {"the source": given.source, "--heldout": given.heldout}
+  outputs.refuse_overwrite(given.out, inputs)
   # Only the training side: held-out text must not shape the pieces.
   pieces = sources.split(given.source, given.heldout)["train"]
   chosen = _sample(pieces, given.max_bytes)
@@ -111,15 +115,6 @@ def _read(path: str) -> bytes:
 
 
 def _write(path: str, content: bytes) -> None:
-  if not path:
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
-    return
-  temporary = Path(f"{path}.{uuid.uuid4().hex}.tmp")
-  try:
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-  except OSError as error:
-    raise DataError(f"cannot write {path}: {error.strerror}; check the path") from error
-  finally:
-    temporary.unlink(missing_ok=True)
+  with outputs.writing(path or "-") as file:
+    file.write(content)
+    file.flush()
