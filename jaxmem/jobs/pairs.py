@@ -23,10 +23,9 @@ from jaxmem.data.epochs import once
 from jaxmem.data.pairs import Pair
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.data.vocabularies import HidingTokenizer
-from jaxmem.errors import UserError
 from jaxmem.evals import extractive, overlap, vectors
 from jaxmem.evals.pair_text import PairWriter, Written
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.sampling import Sampling
@@ -197,17 +196,10 @@ class PairsPredictor:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text that fits, and numbers in range."""
-    text, seed = record.get(self._read), record.get("seed", 0)
-    if not isinstance(text, str) or not text.strip():
-      raise UserError(f'"{self._read}" is {text!r}: a text expected')
-    if type(seed) is not int or not 0 <= seed < 2**31:
-      raise UserError(f'"seed" is {seed!r}: a whole number from 0 on expected')
+    text = fields.text(record, self._read)
+    fields.whole(record, "seed", 0, 0, 2**31 - 1)
     if "temperature" in record:
-      if type(record["temperature"]) not in (int, float):
-        raise UserError(
-          f'"temperature" is {record["temperature"]!r}: a number expected'
-        )
-      Sampling(temperature=float(record["temperature"])).check()
+      Sampling(temperature=fields.number(record, "temperature", 0.0)).check()
     self._writer.check(text)
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

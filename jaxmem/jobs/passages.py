@@ -21,10 +21,9 @@ from jaxmem.data.epochs import once
 from jaxmem.data.errors import require
 from jaxmem.data.judged import Passage
 from jaxmem.data.passage_rows import PassageRows
-from jaxmem.errors import UserError
 from jaxmem.evals import ranking
 from jaxmem.evals.vectors import Embedder
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
@@ -220,10 +219,7 @@ class PassagesPredictor:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text."""
-    text = record.get("text")
-    if not isinstance(text, str) or not text.strip():
-      raise UserError(f'"text" is {text!r}: a text expected')
-    texts.encode(text, self._tokenizer, '"text"')
+    texts.encode(fields.text(record, "text"), self._tokenizer, '"text"')
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     vectors = self._embed([record["text"] for record in records])

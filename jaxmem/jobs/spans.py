@@ -20,9 +20,8 @@ from jaxmem.data import DataError, folds, squad, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
-from jaxmem.errors import UserError
 from jaxmem.evals import lexical, span_metrics
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 
@@ -249,10 +248,8 @@ class SpansPredictor:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a question and a text."""
-    for name in ("question", "context"):
-      if not isinstance(record.get(name), str) or not record[name].strip():
-        raise UserError(f'"{name}" is {record.get(name)!r}: a text expected')
-    self._cutter.windows(record["question"], record["context"])
+    question, context = (fields.text(record, n) for n in ("question", "context"))
+    self._cutter.windows(question, context)
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
