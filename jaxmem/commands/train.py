@@ -22,6 +22,7 @@ def main(argv: list[str]) -> int:
 
   base = load_config(path)
   _refuse_retired(argv[1:])
+  model_type = with_pattern_flags(type(base.model))
 
   @dataclasses.dataclass(frozen=True)
   class Options(type(base)):
@@ -35,23 +36,23 @@ def main(argv: list[str]) -> int:
     """
 
     # of the file's own kinds, so that their fields are the flags
-    model: type(base.model) = base.model
+    model: model_type = model_type(**_fields(base.model))
     data: type(base.data) = base.data
     workdir: str = f"runs/{path.stem}"
     memory: str = ""
     resume: typing.Literal["auto", "must", "never"] = "auto"
     distributed: bool = False
 
-  fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
-  with pattern_flags():
-    given = tyro.cli(
-      Options,
-      default=Options(**fields),
-      args=argv[1:],
-      prog=f"jaxmem train {path}",
-      description=base.__doc__,
-    )
-  config = type(base)(**{name: getattr(given, name) for name in fields})
+  fields = _fields(base)
+  given = tyro.cli(
+    Options,
+    default=Options(**fields | {"model": model_type(**_fields(base.model))}),
+    args=argv[1:],
+    prog=f"jaxmem train {path}",
+    description=base.__doc__,
+  )
+  model = type(base.model)(**_fields(given.model))
+  config = type(base)(**{n: getattr(given, n) for n in fields} | {"model": model})
   if given.memory:
     new = pattern.replace_recurrent(config.model.pattern, given.memory)
     model = dataclasses.replace(config.model, pattern=new)
@@ -98,23 +99,38 @@ def load_config(path: Path) -> Config:
   return config
 
 
-def pattern_flags() -> Any:
-  """Lets tyro read a pattern as one word instead of a tuple of fixed length."""
+def with_pattern_flags(cls: type) -> type:
+  """A class of configs whose patterns are flags of one word, whatever their default.
+
+  Left alone, tyro takes a pattern for a tuple of dataclasses: it makes flags of the
+  entries of the default, or none at all where they differ.
+
+  Args:
+    cls: a dataclass, of a model say.
+
+  Returns:
+    A dataclass with the same fields, of which `cls` can be made again.
+  """
   import tyro
-  from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-  registry = ConstructorRegistry()
+  word = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="NAME[:OPTION=VALUE],...",
+    instance_from_str=lambda args: pattern.parse(args[0]),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda value: [pattern.show(value)],
+  )
+  hints = typing.get_type_hints(cls)
+  changed = [
+    (field.name, typing.Annotated[pattern.Pattern, word], field)
+    for field in dataclasses.fields(cls)
+    if hints[field.name] == pattern.Pattern
+  ]
+  own = {"__doc__": cls.__doc__, "__module__": cls.__module__}
+  return dataclasses.make_dataclass(
+    cls.__name__, changed, bases=(cls,), frozen=True, namespace=own
+  )
 
-  @registry.primitive_rule
-  def _(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    if info.type != pattern.Pattern:
-      return None
-    return PrimitiveConstructorSpec(
-      nargs=1,
-      metavar="NAME[:OPTION=VALUE],...",
-      instance_from_str=lambda args: pattern.parse(args[0]),
-      is_instance=lambda value: isinstance(value, tuple),
-      str_from_instance=lambda value: [pattern.show(value)],
-    )
 
-  return registry
+def _fields(config: Any) -> dict[str, Any]:
+  return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
