@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import os
 import typing
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from jaxmem import models
 from jaxmem.adversarial import AdversaryConfig
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, reason, shown
 from jaxmem.models import ModelConfig
 from jaxmem.models.lm import LMConfig
 from jaxmem.modules import pattern
@@ -181,6 +184,8 @@ _AT_LEAST = {
   "model.loss_chunk": 1, "validation.every": 0, "validation.num_bytes": 1,
   "validation.patience": 0,
 }  # fmt: skip
+# Sizes and counts are int32 on devices; bytes of files are counted in int64.
+_LARGE, _LARGEST, _AT_MOST = 2**31 - 1, 2**63 - 1, {"seed": 2**32 - 1}
 _ABOVE_ZERO = ("optim.learning_rate", "optim.clip_norm", "noise_scale")
 _BELOW_ONE = ("model.dropout", "optim.beta1", "optim.beta2", "optim.ema")
 
@@ -243,6 +248,34 @@ def check(config: Config) -> None:
   from_json(to_json(config))  # what is saved can be read: types, and one of the choices
 
 
+def typed(config: Config) -> Config:
+  """The config with every value of the type that its field has.
+
+  What means the same is converted: a pattern as text or as a list, a path, an integer
+  where a number may have a fraction, a number of NumPy's.
+
+  Raises:
+    ConfigError: if a value has another type, or is too large; names the key.
+  """
+  for name, hint in typing.get_type_hints(Config).items():
+    value = getattr(config, name)
+    holds_more = dataclasses.is_dataclass(hint) or hint in (ModelConfig, Reading)
+    if holds_more and not (
+      dataclasses.is_dataclass(type(value)) and isinstance(value, hint)
+    ):
+      expected = {
+        ModelConfig: "LMConfig or another model's",
+        Reading: "DataConfig or another job's",
+      }.get(hint, hint.__name__)
+      raise ConfigError(f"{name} is {shown(value)}: {expected} config expected")
+  made = _build(type(config), _plain(config), "")
+  for key, value in flatten(made).items():
+    most = _LARGEST if key.endswith("bytes") else _AT_MOST.get(key, _LARGE)
+    if type(value) is int and value > most:
+      raise ConfigError(f"{key} is {shown(value)}: it must be at most {most}")
+  return made
+
+
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
   """Dotted key -> value."""
   flat = {}
@@ -279,7 +312,9 @@ def to_json(config: Config) -> str:
 
 
 def _plain(value: Any) -> Any:
-  if isinstance(value, tuple):
+  if isinstance(value, pattern.Entry):
+    return str(value)
+  if isinstance(value, tuple) or (isinstance(value, list) and value):
     return pattern.show(value)
   if dataclasses.is_dataclass(value):
     fields = dataclasses.fields(value)
@@ -308,8 +343,8 @@ def from_json(text: str) -> Config:
   """
   try:
     data = json.loads(text)
-  except json.JSONDecodeError as error:
-    raise ConfigError(f"the config is not JSON: {error}") from error
+  except (ValueError, RecursionError) as error:
+    raise ConfigError(f"the config is not JSON: {reason(error)}") from error
   return _build(Config, _migrated(data), "")
 
 
@@ -335,7 +370,8 @@ def _migrated(data: Any) -> Any:
 
 def _build(cls: type, data: Any, prefix: str) -> Any:
   if not isinstance(data, dict):
-    raise ConfigError(f"{prefix or 'the config'} is {data!r}: keys and values expected")
+    what = prefix.rstrip(".") or "the config"
+    raise ConfigError(f"{what} is {shown(data)}: keys and values expected")
   hints = typing.get_type_hints(cls)
   given = {}
   for key, value in data.items():
@@ -345,7 +381,10 @@ def _build(cls: type, data: Any, prefix: str) -> Any:
       hint = nearest(key, list(hints))
       raise ConfigError(f"no key {prefix + key!r} in the config: {hint}")
     given[key] = _convert(_type(hints[key], value), value, prefix + key)
-  return cls(**given)
+  try:
+    return cls(**given)
+  except TypeError as error:  # a field without a default is missing
+    raise ConfigError(f"{prefix.rstrip('.') or 'the config'}: {error}") from error
 
 
 def _type(hint: Any, value: Any) -> Any:
@@ -358,7 +397,7 @@ def _type(hint: Any, value: Any) -> Any:
   room, default = rooms[hint]
   kind = value.get("kind") if isinstance(value, dict) else None
   try:
-    return room.get(kind).Config if kind else default
+    return room.get(str(kind)).Config if kind else default
   except KeyError as error:
     raise ConfigError(f"the config is of another jaxmem: {error.args[0]}") from error
 
@@ -367,14 +406,28 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
   if dataclasses.is_dataclass(kind):
     return _build(kind, value, key + ".")
   if kind == pattern.Pattern:
-    return pattern.parse(value) if value else ()
+    if not isinstance(value, str):
+      raise ConfigError(f"{key} is {shown(value)}: memories, or their text, expected")
+    try:
+      return pattern.parse(value) if value else ()
+    except UserError as error:
+      raise ConfigError(f"{key}: {error}") from error
   if typing.get_origin(kind) is typing.Literal:
-    if value not in typing.get_args(kind):
+    if not isinstance(value, str) or value not in typing.get_args(kind):
       choices = ", ".join(typing.get_args(kind))
-      raise ConfigError(f"{key} is {value!r}: one of {choices}")
+      raise ConfigError(f"{key} is {shown(value)}: one of {choices}")
     return value
+  if isinstance(value, np.generic):
+    value = value.item()
+  if kind is str and isinstance(value, os.PathLike):
+    value = os.fsdecode(value)
   if kind is float and type(value) is int:
-    return float(value)
+    try:
+      return float(value)
+    except OverflowError as error:
+      raise ConfigError(f"{key} is {shown(value)}: it is too large") from error
   if type(value) is not kind:
-    raise ConfigError(f"{key} is {value!r}: a value of type {kind.__name__} expected")
+    raise ConfigError(
+      f"{key} is {shown(value)}: a value of type {kind.__name__} expected"
+    )
   return value

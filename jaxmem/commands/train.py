@@ -2,14 +2,17 @@
 
 import dataclasses
 import importlib.util
+import re
+import traceback
 import typing
 from pathlib import Path
 from typing import Any
 
 from jaxmem.commands import require
-from jaxmem.config import RETIRED, Config
-from jaxmem.errors import UserError
+from jaxmem.config import RETIRED, Config, typed
+from jaxmem.errors import UserError, reason
 from jaxmem.modules import pattern
+from jaxmem.registry import nearest
 
 
 def main(argv: list[str]) -> int:
@@ -78,6 +81,8 @@ def _refuse_retired(argv: list[str]) -> None:
 
 def load_config(path: Path) -> Config:
   """The `config` of a Python file."""
+  if path.is_dir():
+    raise UserError(f"{path} is a directory: give a Python file that defines `config`")
   if not path.is_file():
     raise UserError(f"no config file {path}: give a Python file that defines `config`")
   spec = importlib.util.spec_from_file_location("jaxmem_config", path)
@@ -86,17 +91,47 @@ def load_config(path: Path) -> Config:
   module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)
-  except TypeError as error:  # of a dataclass that no longer has the field
-    for key, instead in RETIRED.items():
-      if f"unexpected keyword argument '{key}'" in str(error):
-        raise UserError(f"{path} gives {key}, which is now {instead}") from error
+  except UserError:
     raise
+  except (Exception, SystemExit) as error:  # whatever a file of the user's may raise
+    raise UserError(_why(path, error)) from error
   config = getattr(module, "config", None)
   if not isinstance(config, Config):
     raise UserError(
       f"{path} defines no `config`, which should be a jaxmem.config.Config"
     )
-  return config
+  return typed(config)
+
+
+def _why(path: Path, error: BaseException) -> str:
+  """What is wrong with a config file, and in which line."""
+  if isinstance(error, SyntaxError):
+    where = f"{path} line {error.lineno}" if error.lineno else str(path)
+    return f"{where} is not Python: {error.msg}"
+  frames = traceback.extract_tb(error.__traceback__)
+  lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+  where = f"{path} line {lines[-1]}" if lines else str(path)
+  unknown = re.search(
+    r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
+  )
+  if isinstance(error, TypeError) and unknown:
+    owner, key = unknown.groups()
+    if key in RETIRED:
+      return f"{where} gives {key}, which is now {RETIRED[key]}"
+    return f"{where}: {owner} has no {key!r}: {_nearest_field(error, owner, key)}"
+  return f"{where} raises {reason(error)}"
+
+
+def _nearest_field(error: BaseException, owner: str, key: str) -> str:
+  """A hint at the field that was meant, by the class as the file knows it."""
+  known: list[str] = []
+  frame = error.__traceback__
+  while frame is not None:
+    cls = frame.tb_frame.f_globals.get(owner)
+    if dataclasses.is_dataclass(cls):
+      known = [field.name for field in dataclasses.fields(cls)]
+    frame = frame.tb_next
+  return nearest(key, known) if known else "look at its fields"
 
 
 def with_pattern_flags(cls: type) -> type:

@@ -12,6 +12,7 @@ be asked for predictions has a `Predictor` too.
 
 import dataclasses
 import json
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -132,6 +133,23 @@ def kind(config: Reading) -> str:
   if isinstance(config, DataConfig):
     return "task" if config.source.startswith(TASK) else "text"
   return type(config).__module__.rpartition(".")[2]
+
+
+def fit(model: Any, data: Reading) -> Any:
+  """The model's config with all that the data decide of it; costs nothing.
+
+  Raises:
+    ConfigError: if the data are learned by another kind of model, or a number is out of
+      range.
+  """
+  module = get(kind(data))
+  wanted = typing.get_type_hints(module.fit)["model"]
+  if isinstance(wanted, type) and not isinstance(model, wanted):
+    raise ConfigError(
+      f"{type(data).__name__} needs model={wanted.__name__}(...), and model is of "
+      f"type {type(model).__name__}: give another model, or other data"
+    )
+  return module.fit(model, data)
 
 
 def with_vocab(model: Any, tokens: int, source: str) -> Any:
