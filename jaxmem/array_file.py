@@ -1,13 +1,14 @@
 """Arrays and a JSON header in one file: there as a whole or not at all, no pickle."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxmem import files
 
 # What NumPy raises, or what its answers do, where a file is not one of ours.
 _UNREADABLE = (
@@ -36,15 +37,8 @@ def write(path: Path, header: dict[str, Any], tree: Any) -> None:
   leaves = [np.asarray(a) for a in jax.tree.leaves(tree)]
   arrays = {str(i): np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(leaves)}
   text = json.dumps(header | {"leaves": kinds(tree)}).encode()
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-  try:
-    with open(temporary, "wb") as file:
-      np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  with files.replacing(path) as temporary, open(temporary, "wb") as file:
+    np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[bytes]]:

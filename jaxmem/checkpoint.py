@@ -6,7 +6,6 @@ checkpoint that does not match is set aside for the one before it.
 """
 
 import dataclasses
-import json
 import logging
 import time
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from jaxmem import files
 from jaxmem.errors import RunError
 from jaxmem.fingerprints import fingerprints, kinds
 
@@ -303,7 +303,7 @@ def read_meta(directory: Path) -> dict[str, Any]:
   steps = [int(p.name) for p in directory.glob("*") if p.name.isdecimal()]
   for step in sorted(steps, reverse=True):
     try:
-      return json.loads((directory / str(step) / "meta" / "metadata").read_text())
+      return files.read_json(directory / str(step) / "meta" / "metadata")
     except (OSError, ValueError):
       continue
   raise CheckpointError(f"no readable checkpoint in {directory}")

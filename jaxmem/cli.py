@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from jaxmem import commands
+from jaxmem import commands, files
 from jaxmem.errors import RunError, UserError
 from jaxmem.registry import nearest
 
@@ -17,7 +17,7 @@ def known() -> dict[str, str]:
   """Command -> its line of help, read without importing any."""
   lines = {}
   for info in pkgutil.iter_modules(commands.__path__):
-    text = (Path(commands.__path__[0]) / f"{info.name}.py").read_text()
+    text = files.read_text(Path(commands.__path__[0]) / f"{info.name}.py")
     lines[info.name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
   return lines
 

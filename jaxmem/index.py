@@ -10,7 +10,6 @@ arXiv:1603.09320 (HNSW).
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxmem import files
 from jaxmem.data.errors import require
 from jaxmem.errors import UserError
 
@@ -103,8 +103,7 @@ def build(
     "ids": list(ids),
   }
   # last: without it there is no index
-  text = json.dumps(manifest, ensure_ascii=False)
-  (directory / _MANIFEST).write_text(text + "\n")
+  files.write_json(directory / _MANIFEST, manifest, ensure_ascii=False, indent=None)
   return Index(manifest, _searcher(directory, kind))
 
 
@@ -115,7 +114,7 @@ def load(directory: Path) -> Index:
     UserError: if it is missing or damaged.
   """
   try:
-    manifest = json.loads((directory / _MANIFEST).read_text())
+    manifest = files.read_json(directory / _MANIFEST)
     kind, wanted = manifest["kind"], manifest["sha256"]
     file = directory / (_VECTORS if kind == "device" else _FAISS)
     found = hashlib.sha256(file.read_bytes()).hexdigest()

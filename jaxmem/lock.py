@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+from jaxmem import files
 from jaxmem.errors import UserError
 
 
@@ -56,12 +57,12 @@ class Lock:
   def _take(self) -> None:
     now = datetime.datetime.now().isoformat(timespec="seconds")
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "start": now}
-    with open(self.path, "x") as file:
+    with open(self.path, "x", encoding="utf-8") as file:
       json.dump(owner, file)
 
   def _refuse_if_alive(self) -> None:
     try:
-      owner = json.loads(self.path.read_text())
+      owner = files.read_json(self.path)
       here, pid = owner["host"] == socket.gethostname(), int(owner["pid"])
     except (OSError, ValueError, KeyError, TypeError):
       return  # cut off while it was written: nobody holds it

@@ -24,8 +24,8 @@ class Log:
     self._board = None
     if not primary:
       return
-    self._metrics = open(workdir / "metrics.jsonl", "a", buffering=1)
-    self._ledger = open(workdir / "ledger.jsonl", "a", buffering=1)
+    self._metrics = open(workdir / "metrics.jsonl", "a", buffering=1, encoding="utf-8")
+    self._ledger = open(workdir / "ledger.jsonl", "a", buffering=1, encoding="utf-8")
     try:
       from tensorboardX import SummaryWriter
 

@@ -13,9 +13,9 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from jaxmem import paths
+from jaxmem import files, paths
 from jaxmem.errors import UserError
 
 # What a run is restored from: files of a work directory, and folders of it.
@@ -150,34 +150,15 @@ def writing(out: str | Path, flag: str = "--out") -> Iterator[Any]:
   if str(out) == "-":
     yield sys.stdout.buffer
     return
-  path = Path(os.path.realpath(out))
   try:
-    if path.exists() and not path.is_file():
-      with open(path, "wb") as file:
-        yield file
-    else:
-      with replacing(path) as file:
-        yield file
+    with files.replacing(out) as path, open(path, "wb") as file:
+      yield file
   except OSError as error:
     if isinstance(error, BrokenPipeError):
       raise
     raise UserError(
       f"cannot write {flag} {out}: {error.strerror or error}; name another file"
     ) from error
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-  """A temporary file beside `path` that takes its place at the end, or never."""
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    with open(temporary, "wb") as file:
-      yield file
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def _refuse_unwritable(path: Path, flag: str) -> None:

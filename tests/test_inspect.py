@@ -406,7 +406,7 @@ def _browse(page, profile, *flags):
   return done.stdout
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="needs a browser: apt-get install chromium")
+@pytest.mark.needs("browser")
 def test_page_shows_its_words_tables_and_pictures_in_a_browser(looked, tmp_path):
   import matplotlib.image
 

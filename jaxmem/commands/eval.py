@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-import json
 import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxmem import files
 from jaxmem.commands import require
 from jaxmem.errors import UserError
 from jaxmem.peak import peak_memory
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
     found["twin"] = _twin(loaded.model.config, given.length, found)
     print("\n".join(long_text.twin_lines(found["twin"])))
   if given.out:
-    Path(given.out).write_text(json.dumps(found, indent=2) + "\n")
+    files.write_json(given.out, found)
     title = f"{Path(given.text).name}, step {loaded.step}"
     long_text.draw(found, Path(given.out).with_suffix(".png"), title)
   return 0

@@ -1,14 +1,13 @@
 """looks inside a trained model: jaxmem inspect --workdir DIR --text FILE"""
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxmem import outputs
+from jaxmem import files, outputs
 from jaxmem.commands import require
 from jaxmem.errors import UserError
 
@@ -73,9 +72,10 @@ def main(argv: list[str]) -> int:
   text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
   title = f"Inside {Path(given.workdir).absolute().name} at step {loaded.step}"
   index = out / "index.html"
-  index.write_text(page.render(title, _facts(given, loaded, tokens), text, sections))
+  html = page.render(title, _facts(given, loaded, tokens), text, sections)
+  files.write_text(index, html)
   numbers = {s.title: s.table._asdict() for s in sections if s.table}
-  (out / "numbers.json").write_text(json.dumps(numbers, indent=2) + "\n")
+  files.write_json(out / "numbers.json", numbers)
   pictures = [path for section in sections for path in section.pictures]
   print(
     f"{len(tokens):,} tokens of {given.text}, step {loaded.step}: the last "

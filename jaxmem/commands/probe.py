@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem import outputs
+from jaxmem import files, outputs
 from jaxmem.commands import require
 from jaxmem.errors import UserError
 
@@ -203,8 +203,8 @@ def _material(given: Options, plan: Any, tokenizer: Any) -> Any:
     raise UserError(f"--qa {given.qa}: one file, or two with a comma between")
   papers = {}
   if paths:
-    files = dict(zip(questions.TASKS, [paths[0], paths[-1]], strict=True))
-    papers = {name: questions.read(files[name]) for name in asked}
+    tables = dict(zip(questions.TASKS, [paths[0], paths[-1]], strict=True))
+    papers = {name: questions.read(tables[name]) for name in asked}
   haystack = Haystack(given.haystack, tokenizer)
   return Material(tokenizer, haystack, papers, given.depths, given.max_tokens)
 
@@ -247,7 +247,7 @@ def _report(given: Options, plan: Any, ledger: Any, model: Any) -> None:
     numbers["needle"] = {"depths": places, "found": cells.tolist()}
   print("\n" + "\n".join(lines))
   for name, text in _files(numbers, lines):
-    (out / name).write_text(text + "\n")
+    files.write_text(out / name, text + "\n")
   print(f"\nIn {out}: probe.md, results.json, answers.jsonl")
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem import files
+
 
 def draw(summary: list[dict[str, Any]], task: str, directory: Path) -> list[Path]:
   """Writes `frontier.png`, `by_length.png` and `depth.png`, of what has ended."""
@@ -114,6 +116,7 @@ def depth(done, task: str, path: Path) -> Path:
 def _save(figure, path: Path) -> Path:
   import matplotlib.pyplot as plt
 
-  figure.savefig(path)
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary)
   plt.close(figure)
   return path

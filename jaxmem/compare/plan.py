@@ -1,14 +1,13 @@
 """What a comparison runs: models of one size, one a memory, length and seed."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxmem import modules
+from jaxmem import files, modules
 from jaxmem.config import Config, ConfigError, DataConfig, OptimConfig
 from jaxmem.errors import UserError
 from jaxmem.evals import episodes
@@ -213,7 +212,7 @@ def keep(plan: Plan, directory: Path) -> None:
   path = directory / "plan.json"
   if not path.exists():
     directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dataclasses.asdict(plan), indent=2) + "\n")
+    files.write_json(path, dataclasses.asdict(plan))
     return
   old = read(directory)
   changed = {
@@ -231,4 +230,4 @@ def keep(plan: Plan, directory: Path) -> None:
 
 def read(directory: Path) -> Plan:
   """The plan of a directory."""
-  return Plan(**json.loads((directory / "plan.json").read_text()))
+  return Plan(**files.read_json(directory / "plan.json"))

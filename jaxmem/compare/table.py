@@ -1,12 +1,12 @@
 """The rows of a comparison: as it stands, what failed included."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxmem import files
 from jaxmem.compare.plan import Plan
 from jaxmem.compare.worker import place
 
@@ -18,9 +18,9 @@ def rows(plan: Plan, directory: Path) -> list[dict[str, Any]]:
     own = place(directory, run)
     head = {"memory": str(run.memory), "length": run.length, "seed": run.seed}
     if (own / "result.json").exists():
-      found.append(head | json.loads((own / "result.json").read_text()))
+      found.append(head | files.read_json(own / "result.json"))
     elif (own / "failed.txt").exists():
-      found.append(head | {"failed": (own / "failed.txt").read_text().strip()})
+      found.append(head | {"failed": files.read_text(own / "failed.txt").strip()})
   return found
 
 
@@ -116,9 +116,12 @@ def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
   found = rows(plan, directory)
   short = summary(plan, found)
   text = markdown(plan, short)
-  (directory / "table.md").write_text(text)
-  (directory / "table.json").write_text(json.dumps(found, indent=2) + "\n")
-  with open(directory / "table.csv", "w", newline="") as file:
+  files.write_text(directory / "table.md", text)
+  files.write_json(directory / "table.json", found)
+  with (
+    files.replacing(directory / "table.csv") as temporary,
+    open(temporary, "w", newline="", encoding="utf-8") as file,
+  ):
     writer = csv.writer(file)
     writer.writerow(
       ["memory", "trained_at", "seed", "params", "state_bytes_per_layer", "steps",

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from jaxmem import jobs
+from jaxmem import files, jobs
 from jaxmem.compare import plan as plans
 from jaxmem.compare.plan import Run
 from jaxmem.errors import RunError, UserError
@@ -52,8 +52,8 @@ def steps_within(run: Run) -> int:
 
 def result(run: Run, directory: Path, steps: int) -> dict[str, Any]:
   """What a run that has ended found."""
-  report = json.loads((directory / "report.json").read_text())
-  lines = (directory / "metrics.jsonl").read_text().splitlines()
+  report = files.read_json(directory / "report.json")
+  lines = files.read_text(directory / "metrics.jsonl").splitlines()
   rates = [json.loads(line).get("tokens_per_second") for line in lines]
   return {
     "steps": steps,
@@ -74,12 +74,12 @@ def main(directory: Path, index: int) -> int:
   jax.config.update("jax_compilation_cache_dir", str(directory / "compiled"))
   known = own.parent / "steps.json"
   if not known.exists():
-    known.write_text(json.dumps(plan.steps or steps_within(run)))
-  steps = json.loads(known.read_text())
+    files.write_text(known, json.dumps(plan.steps or steps_within(run)))
+  steps = files.read_json(known)
   code = train(run.config(steps), own)
   if code == 0:
     text = json.dumps(result(run, own, steps), indent=2) + "\n"
-    (own / "result.json").write_text(text)
+    files.write_text(own / "result.json", text)
   return code
 
 

@@ -13,12 +13,11 @@ Goldberg 2016, arXiv:1603.04351 (rare).
 """
 
 import dataclasses
-import json
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
+from jaxmem import files
 from jaxmem.data import records
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Ids
@@ -127,7 +126,7 @@ class Augmenter:
 
 def _table(name: str) -> dict[str, list[str]]:
   try:
-    table = json.loads(Path(name).read_text())
+    table = files.read_json(name)
   except (OSError, ValueError) as error:
     raise DataError(f"cannot read the synonyms in {name}: {error}") from error
   lists = isinstance(table, dict) and all(

@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Bool, Int64, UInt
 
+from jaxmem import files
 from jaxmem.data.corpora import Corpus, Document
 from jaxmem.data.errors import DataError, NotUTF8
 from jaxmem.data.mixture import Share
@@ -101,24 +100,18 @@ class TokenStream:
 
 
 def _write(path: Path, documents: Iterable[Document], tokenizer: Tokenizer) -> None:
-  temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-  index_temporary = temporary.with_suffix(".json.tmp")
   try:
-    with open(temporary, "wb") as file:
-      index = _tokenize(file, documents, tokenizer)
-    # The index first: where the tokens are, the index is. Two processes at once write
-    # the same bytes, so either may win.
-    index_temporary.write_text(json.dumps(index))
-    os.replace(index_temporary, path.with_suffix(".json"))
-    os.replace(temporary, path)
+    # Two processes at once write the same bytes, so either may win.
+    with files.replacing(path) as temporary:
+      with open(temporary, "wb") as file:
+        index = _tokenize(file, documents, tokenizer)
+      # The index first: where the tokens are, the index is.
+      files.write_text(path.with_suffix(".json"), json.dumps(index))
   except OSError as error:
     raise DataError(
       f"cannot write the tokens {path}: {error}; free or mend the directory, or set "
       "JAXMEM_DATA_DIR to another"
     ) from error
-  finally:
-    temporary.unlink(missing_ok=True)
-    index_temporary.unlink(missing_ok=True)
 
 
 def _tokenize(
@@ -165,7 +158,7 @@ def _write_header(file: IO[bytes], dtype: np.dtype, length: int) -> None:
 def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
   try:
     tokens = np.load(path, mmap_mode="r")
-    index = json.loads(path.with_suffix(".json").read_text())
+    index = files.read_json(path.with_suffix(".json"))
     whole = index["starts"][-1] == len(tokens)
   except (OSError, EOFError, ValueError, LookupError) as error:
     raise _damaged(path) from error

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
+from jaxmem import files
 from jaxmem.data import tokenizers
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.tokenizers import Tokenizer
@@ -163,9 +164,9 @@ def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
 def keep(tokenizer: Tokenizer, workdir: Path) -> None:
   """Writes what `kept` needs, if the tokenizer was made."""
   if isinstance(tokenizer, WordTokenizer):
-    (workdir / KEPT).write_text(json.dumps(tokenizer.words) + "\n")
+    files.write_json(workdir / KEPT, tokenizer.words, indent=None)
   elif model := getattr(tokenizer, "model", b""):
-    (workdir / "tokenizer.model").write_bytes(model)
+    files.write_bytes(workdir / "tokenizer.model", model)
 
 
 def kept(name: str, workdir: Path) -> Tokenizer:
@@ -194,7 +195,7 @@ def _there(name: str) -> Tokenizer:
 def _words(path: Path) -> list[str]:
   """The words that `keep` wrote."""
   try:
-    found = json.loads(path.read_text())
+    found = files.read_json(path)
     if not (isinstance(found, list) and all(isinstance(word, str) for word in found)):
       raise ValueError("it is no list of words")
   except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxmem import files
 from jaxmem.data.errors import require
 
 
@@ -84,5 +85,6 @@ def draw_confusion(found: dict[str, Any], path: Path) -> None:
   for (i, j), count in np.ndenumerate(counts):
     colour = "white" if shares[i, j] > 0.5 else "black"
     axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
-  figure.savefig(path)
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary)
   plt.close(figure)

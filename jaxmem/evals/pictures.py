@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem import files
 from jaxmem.evals import inside
 from jaxmem.evals.inside import Layer, Memory
 from jaxmem.evals.span import Span
@@ -28,7 +29,8 @@ def _grid(path: Path, rows: int, columns: int, height: float, draw: Callable) ->
       rows, columns, figsize=size, dpi=120, layout="constrained", squeeze=False
     )
     draw(figure, axes)
-    figure.savefig(path)
+    with files.replacing(path) as temporary:
+      figure.savefig(temporary)
     plt.close(figure)
   return path
 

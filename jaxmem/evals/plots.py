@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxmem import files
 from jaxmem.evals.bits_per_byte import Buckets
 from jaxmem.evals.turns import Turns
 from jaxmem.logs import key_of
@@ -22,7 +23,8 @@ def _figure(path: Path, title: str, x: str, y: str, draw) -> Path:
   axes.set(title=title, xlabel=x, ylabel=y)
   axes.grid(alpha=0.25)
   draw(axes)
-  figure.savefig(path)
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary)
   plt.close(figure)
   return path
 
@@ -38,7 +40,7 @@ def loss_curve(
     heldout: its value on what is held out, drawn as a line.
     measure: see `jobs.Job`.
   """
-  lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+  lines = [json.loads(line) for line in files.read_text(metrics).splitlines()]
   key = key_of(measure)
   by_step = {m["step"]: m[key] for m in lines if key in m}
 
@@ -198,7 +200,8 @@ def sight(
   bar = figure.colorbar(image, ax=axes[-1], shrink=0.7, ticks=range(1, reach.max() + 1))
   bar.ax.tick_params(labelsize=6)
   bar.set_label("layers", fontsize=7)
-  figure.savefig(path)
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary)
   plt.close(figure)
   return path
 
@@ -243,6 +246,7 @@ def depths(
   bar = figure.colorbar(image, ax=axes)
   bar.ax.tick_params(labelsize=7)
   bar.set_label("found, %", fontsize=7)
-  figure.savefig(path)
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary)
   plt.close(figure)
   return path

@@ -13,7 +13,6 @@ Source: Devlin et al. 2018, arXiv:1810.04805; Wang et al. 2020, arXiv:2002.10957
 (MiniLM); Reimers and Gurevych 2019, arXiv:1908.10084 (means of tokens as sentences).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem import files
 from jaxmem.data.errors import DataError, require
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.modules import pattern
@@ -195,7 +195,7 @@ def config(path: str = "") -> EncoderConfig:
   """
   file = _folder(path) / SETTINGS
   try:
-    return from_settings(json.loads(file.read_text()))
+    return from_settings(files.read_json(file))
   except (OSError, ValueError) as error:
     if isinstance(error, DataError):
       raise
@@ -232,7 +232,7 @@ def write(params: Mapping, c: EncoderConfig, directory: Path) -> None:
 
   settings, tensors = to_bert(c, params)
   directory.mkdir(parents=True, exist_ok=True)
-  (directory / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+  files.write_json(directory / SETTINGS, settings)
   save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
 
 

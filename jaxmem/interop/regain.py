@@ -12,7 +12,6 @@ between the window and the whole attention a row wins back
 
 import dataclasses
 import hashlib
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmem import capacity
+from jaxmem import capacity, files
 from jaxmem.commands import require
 from jaxmem.errors import RunError, UserError
 from jaxmem.interop import graft, smollm
@@ -154,7 +153,7 @@ def _settle(given: Options, *texts: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
       write(path, settings)
-    kept = json.loads(path.read_text())
+    kept = files.read_json(path)
   except (OSError, ValueError) as error:
     raise UserError(f"cannot use --out {given.out}: {error}; choose another") from error
   for key, value in settings.items():

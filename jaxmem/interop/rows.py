@@ -1,8 +1,6 @@
 """The rows of `jaxmem.interop.regain`: a model as it is, or trained with a memory."""
 
 import dataclasses
-import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxmem import files
 from jaxmem.interop import graft, measure, smollm
 from jaxmem.interop.tune import tune
 from jaxmem.load import Loaded
@@ -160,7 +159,7 @@ class Rows:
 
   def _found(self, name: str) -> Row | None:
     path = self._path(name)
-    return Row(**json.loads(path.read_text())) if path.exists() else None
+    return Row(**files.read_json(path)) if path.exists() else None
 
   def _keep(self, row: Row) -> Row:
     write(self._path(row.name), row._asdict())
@@ -186,9 +185,7 @@ class _Clock:
 
 def write(path: Path, what: dict[str, Any]) -> None:
   """All of it or nothing."""
-  new = path.with_suffix(".new")
-  new.write_text(json.dumps(what, indent=2) + "\n")
-  os.replace(new, path)
+  files.write_json(path, what)
 
 
 def _read_as(config: LMConfig, memory: str, **options: Any) -> LMConfig:

@@ -11,14 +11,13 @@ be asked for predictions has a `Predictor` too.
 """
 
 import dataclasses
-import json
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxmem import registry
+from jaxmem import files, registry
 from jaxmem.config import Config, ConfigError, DataConfig, Reading
 
 TASK = "task:"
@@ -245,11 +244,11 @@ def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
 
 def write(findings: Findings, directory: Path, name: str) -> None:
   """Writes NAME.json, NAME.md and the pictures to a directory, and prints findings."""
-  (directory / f"{name}.md").write_text("\n".join(findings.lines) + "\n")
-  numbers = json.dumps(findings.numbers, indent=2)
-  (directory / f"{name}.json").write_text(numbers + "\n")
+  files.write_text(directory / f"{name}.md", "\n".join(findings.lines) + "\n")
+  files.write_json(directory / f"{name}.json", findings.numbers)
   for file, draw in findings.pictures.items():
-    draw(directory / file)
+    with files.replacing(directory / file) as temporary:
+      draw(temporary)
   # last: who reads the output may have left
   print("\n".join(findings.lines), flush=True)
 

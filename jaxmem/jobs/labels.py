@@ -5,7 +5,6 @@ choose the best checkpoint; the metric is accuracy and macro-F1 on the test text
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem import config as configs
-from jaxmem import jobs
+from jaxmem import files, jobs
 from jaxmem.config import ConfigError
 from jaxmem.data import folds, labelled, texts, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
@@ -186,7 +185,7 @@ class LabelsJob(Asked):
   def keep(self, workdir: Path) -> None:
     """The names of the classes, and the tokenizer if it was made."""
     tasks = [[t.name, t.classes] for t in self._encoded.tasks]
-    (workdir / KEPT).write_text(json.dumps(tasks, ensure_ascii=False) + "\n")
+    files.write_json(workdir / KEPT, tasks, ensure_ascii=False, indent=None)
     super().keep(workdir)
 
   def score(self, params: Any) -> float:
@@ -239,7 +238,7 @@ class LabelsPredictor:
     self._length, self._params = config.data.segment_length, params
     self._tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
     try:
-      tasks = json.loads((workdir / KEPT).read_text())
+      tasks = files.read_json(workdir / KEPT)
     except (OSError, ValueError) as error:
       raise UserError(f"cannot read {workdir / KEPT}: {error}; train again") from error
     firsts = np.cumsum([0, *(len(known) for _, known in tasks)])

@@ -7,7 +7,6 @@ learning. The last windows are not dropped for not filling a batch.
 
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import jax
 import numpy as np
 
 from jaxmem import config as configs
-from jaxmem import jobs
+from jaxmem import files, jobs
 from jaxmem.config import ConfigError
 from jaxmem.data import DataError, series
 from jaxmem.data.epochs import once
@@ -154,7 +153,7 @@ class SeriesJob(Asked):
     """What standardises the series."""
     scale = {"mean": self._mean.tolist(), "std": self._std.tolist()}
     kept = {"names": self._table.names} | scale
-    (workdir / KEPT).write_text(json.dumps(kept, indent=2) + "\n")
+    files.write_json(workdir / KEPT, kept)
 
   def score(self, params: Any) -> float:
     """The loss over every held-out window."""
@@ -240,7 +239,7 @@ class SeriesPredictor:
   ):
     """Args: see `jobs.Predictor`."""
     try:
-      kept = json.loads((workdir / KEPT).read_text())
+      kept = files.read_json(workdir / KEPT)
       self._names = kept["names"]
       self._mean, self._std = (np.array(kept[key]) for key in ("mean", "std"))
     except (OSError, ValueError, KeyError) as error:

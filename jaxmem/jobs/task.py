@@ -1,13 +1,12 @@
 """A question to a memory: examples of a task, scored in bits an answer and accuracy."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxmem import capacity
+from jaxmem import capacity, files
 from jaxmem import config as configs
 from jaxmem.config import DataConfig
 from jaxmem.errors import UserError
@@ -99,9 +98,9 @@ class TaskJob:
       workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.measure
     )
     print("\n".join(lines), flush=True)
-    (workdir / "report.md").write_text("\n".join(lines) + "\n")
+    files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
     numbers = {"task": str(self._task), "accuracy": [a.plain() for a in found]}
-    (workdir / "report.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    files.write_json(workdir / "report.json", numbers)
 
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
     """What was answered at each length, and why others are left out."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxmem import files
 from jaxmem.errors import RunError, UserError
 from jaxmem.evals import probes
 from jaxmem.evals.probes.page import Material, Sample, sample
@@ -176,7 +177,7 @@ class Ledger:
     """
     path = self._directory / CONFIG
     try:
-      kept = json.loads(path.read_text()) if path.exists() else {}
+      kept = files.read_json(path) if path.exists() else {}
     except ValueError as error:
       raise UserError(f"{path} is damaged ({error}): give another --out") from error
     wanted = json.loads(json.dumps(config))
@@ -186,9 +187,7 @@ class Ledger:
           f"{self._directory} holds answers with {key} {kept[key]!r}, and {value!r} is "
           "asked for: go on with the same, or give another --out"
         )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(kept | wanted, indent=2) + "\n")
-    os.replace(temporary, path)
+    files.write_json(path, kept | wanted)
 
   def _read(self) -> list[dict]:
     if not self._path.exists():
@@ -213,7 +212,7 @@ class Ledger:
     """
     text = "".join(json.dumps(line) + "\n" for line in lines)
     try:
-      with open(self._path, "a") as file:
+      with open(self._path, "a", encoding="utf-8") as file:
         file.write(text)
     except OSError as error:
       raise RunError(
