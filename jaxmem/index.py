@@ -64,6 +64,12 @@ class Index(NamedTuple):
     ]
 
 
+def require_packages(kind: str) -> None:
+  """Raises DataError if an index of a kind needs what is not installed."""
+  if kind != "device":
+    require("faiss", extra="apps")
+
+
 def build(
   directory: Path,
   ids: Sequence[str],
@@ -89,7 +95,7 @@ def build(
   if kind == "device":
     np.save(directory / _VECTORS, vectors)
   else:
-    require("faiss", extra="apps")
+    require_packages(kind)
     import faiss
 
     faiss.write_index(_made(vectors, kind), str(directory / _FAISS))
@@ -154,7 +160,7 @@ def _searcher(directory: Path, kind: str) -> Any:
     held = jnp.asarray(np.load(directory / _VECTORS))
     nearest = jax.jit(_nearest, static_argnums=2)
     return lambda v, count: map(np.asarray, nearest(held, jnp.asarray(v), count))
-  require("faiss", extra="apps")
+  require_packages(kind)
   import faiss
 
   index = faiss.read_index(str(directory / _FAISS))

@@ -56,6 +56,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     TrainingError: if the loss stays without a finite value.
   """
   config = resolve(config)
+  jobs.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)

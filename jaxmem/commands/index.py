@@ -46,6 +46,7 @@ def _build(given: argparse.Namespace) -> int:
   inputs = {"--input": given.input, "--workdir": given.workdir}
   outputs.refuse_overwrite_in(given.out, index.FILES, inputs)
   outputs.refuse_other_content(given.out, index.FILES[0])
+  index.require_packages(given.kind)
   documents = judged.passages(given.input, hint)
   embed, encoder = _encoder(given.workdir)
   vectors = embed([d.whole for d in documents])

@@ -112,13 +112,14 @@ def _why(path: Path, error: BaseException) -> str:
   lines = [frame.lineno for frame in frames if frame.filename == str(path)]
   where = f"{path} line {lines[-1]}" if lines else str(path)
   unknown = re.search(
-    r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
+    r"(?:(\w+)\.__init__\(\) )?got an unexpected keyword argument '(\w+)'", str(error)
   )
   if isinstance(error, TypeError) and unknown:
     owner, key = unknown.groups()
     if key in RETIRED:
       return f"{where} gives {key}, which is now {RETIRED[key]}"
-    return f"{where}: {owner} has no {key!r}: {_nearest_field(error, owner, key)}"
+    if owner:
+      return f"{where}: {owner} has no {key!r}: {_nearest_field(error, owner, key)}"
   return f"{where} raises {reason(error)}"
 
 

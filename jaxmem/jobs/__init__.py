@@ -11,6 +11,7 @@ be asked for predictions has a `Predictor` too.
 """
 
 import dataclasses
+import importlib.util
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -149,6 +150,43 @@ def fit(model: Any, data: Reading) -> Any:
       f"type {type(model).__name__}: give another model, or other data"
     )
   return module.fit(model, data)
+
+
+def packages(config: Config) -> dict[str, str]:
+  """What a run needs to its end: module -> the extra that brings it.
+
+  A job's file may add its own by a function `packages(config)` of the same kind.
+  """
+  needed = {"grain": "train", "matplotlib": "train"}
+  tokenizer = getattr(config.data, "tokenizer", "")
+  if tokenizer.startswith("sp:") or tokenizer.endswith(".model"):
+    needed["sentencepiece"] = "text"
+  if config.start_from == "minilm":
+    needed["safetensors"] = "apps"
+  own = getattr(get(kind(config.data)), "packages", None)
+  return needed | (own(config) if own else {})
+
+
+def check_packages(config: Config) -> None:
+  """Raises ConfigError if something is not installed that a run needs, at its end too.
+
+  Nothing is imported, so that it costs nothing.
+  """
+  missing = {
+    module: extra
+    for module, extra in packages(config).items()
+    if importlib.util.find_spec(module) is None
+  }
+  if missing:
+    extras = ",".join(sorted(set(missing.values())))
+    raise ConfigError(
+      f"this run needs {', '.join(missing)}, not installed here: "
+      f"pip install 'jaxmem[{extras}]'"
+    )
+  if "minilm" in (config.start_from, getattr(config.data, "extract", "")):
+    from jaxmem.data import wordpieces
+
+    wordpieces.minilm()  # or says which package has it
 
 
 def with_vocab(model: Any, tokens: int, source: str) -> Any:

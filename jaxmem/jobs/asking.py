@@ -22,6 +22,7 @@ def evaluate(workdir: Path, which: Which, split: str) -> Findings:
     UserError: if it has none, or no such split; before any device work.
   """
   config = run_config(workdir, which)
+  jobs.check_packages(config)
   job = jobs.make(config, models.make(config.model))
   if not isinstance(job, Application):
     raise UserError(

@@ -126,6 +126,11 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   return with_made(model, config.tokenizer, hidden=True)
 
 
+def packages(config: configs.Config) -> dict[str, str]:
+  """For the report; see `jobs.packages`."""
+  return {"sklearn": "apps"} if config.eval_bytes else {}
+
+
 class LabelsJob(Asked):
   """Labelled texts; see `jobs.Application`."""
 

@@ -108,6 +108,16 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   return with_made(model, config.tokenizer, hidden=config.gaps > 0)
 
 
+def packages(config: configs.Config) -> dict[str, str]:
+  """For the report; see `jobs.packages`."""
+  if not config.eval_bytes:
+    return {}
+  needed = {"sacrebleu" if config.data.metric == "bleu" else "rouge_score": "apps"}
+  if config.data.extract == "minilm":
+    needed |= {"safetensors": "apps", "tokenizers": "apps"}
+  return needed
+
+
 class PairsJob(Asked):
   """Pairs of texts; see `jobs.Application`."""
 

@@ -80,6 +80,11 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   return with_made(model, config.tokenizer, hidden=True)
 
 
+def packages(config: configs.Config) -> dict[str, str]:
+  """For the report; see `jobs.packages`."""
+  return {"bm25s": "apps"} if config.eval_bytes else {}
+
+
 class PassagesJob(Asked):
   """Queries and documents; see `jobs.Application`."""
 
