@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import typing
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -293,6 +294,36 @@ def sources(config: Config) -> dict[str, str]:
   flat = flatten(config)
   given = {key: flat[key] for key in SOURCES if flat.get(key)}
   return {f"--{key.replace('_', '-')}": source for key, source in given.items()}
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+  """The config with other values.
+
+  Args:
+    config: the experiment.
+    values: dotted key -> value.
+
+  Raises:
+    ConfigError: if the config has no such key, or a value is of another type.
+  """
+  plain, known = _plain(config), flatten(config)
+  for key, value in values.items():
+    if key not in known:
+      hint = nearest(key, list(known))
+      raise ConfigError(f"{key} is nothing that this run has: {hint}")
+    *parents, last = key.split(".")
+    place = plain
+    for parent in parents:
+      place = place[parent]
+    place[last] = value
+  return _build(type(config), plain, "")
+
+
+def with_paths(config: Config, change: Callable[[str], str]) -> Config:
+  """The config with `change` applied to the text of everything that may be a path."""
+  flat = flatten(config)
+  given = {key: flat[key] for key in PATHS if flat.get(key)}
+  return with_values(config, {key: change(text) for key, text in given.items()})
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

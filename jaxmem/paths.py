@@ -55,6 +55,14 @@ def moved(text: str, old: str, new: str) -> str:
   return "".join(pieces)
 
 
+def lost(text: str) -> bool:
+  """Whether a source names an absolute path at which there is nothing any more."""
+  if _exists(text):
+    return False
+  pieces = re.split(r"[,=*#]", text)
+  return any(os.path.isabs(piece) and not _exists(piece) for piece in pieces)
+
+
 def existing(text: str) -> list[Path]:
   """The files and directories that a source names; those of a pattern one by one."""
   found = []

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxmem import config as configs
-from jaxmem import data, files, jobs, outputs, pretrained
+from jaxmem import data, files, jobs, kept, outputs, paths, pretrained
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.errors import RunError
@@ -55,7 +55,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     CheckpointError: if no checkpoint can be written or read.
     TrainingError: if the loss stays without a finite value.
   """
-  config = resolve(config)
+  config = kept.absolute(resolve(config))
   jobs.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
   mesh = meshes.make(config.mesh)
@@ -72,6 +72,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     if distributed.primary():
       files.write_text(workdir / "config.json", configs.to_json(config))
       job.keep(workdir)
+      kept.keep_tokenizer(config, workdir)
     say(_introduction(program, job, workdir))
     run = Run(
       program=program,
@@ -188,7 +189,11 @@ class Run:
     """Starts writing the state, the position in the data and the config."""
     tokenizer, fingerprint = self.job.rows.tokenizer, self.job.rows.fingerprint
     position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
-    meta = {"config": configs.to_json(self.program.config), "jax": jax.__version__}
+    meta = {
+      "config": configs.to_json(self.program.config),
+      "jax": jax.__version__,
+      "workdir": str(checkpoints.directory.parent),
+    }
     checkpoints.save(step, state, position, meta)
 
 
@@ -229,7 +234,12 @@ def _first_state(program, checkpoints, rows, resume):
       state = pretrained.begin(program, state)
     return state, 0
   meta = read_meta(checkpoints.directory)
-  changed = configs.changes(configs.from_json(meta["config"]), program.config)
+  saved = kept.absolute(kept.saved_config(meta, checkpoints.directory.parent))
+  changed = configs.changes(saved, program.config)
+  # what lies elsewhere now may be named so: its content is compared below
+  for key in configs.PATHS:
+    if key in changed and paths.lost(changed[key][0]):
+      del changed[key]
   if changed:
     lines = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed.items()]
     raise ConfigError(

@@ -1,6 +1,5 @@
 """What a config or a command can be told is a flag, and stands in its help."""
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -33,9 +32,9 @@ def test_every_field_of_every_config_is_a_flag(path, capsys):
 
 @pytest.mark.parametrize("module", [eval_command, generate, inspect, predict, probe])
 def test_every_option_of_a_command_is_a_flag(module, capsys):
-  fields = [field.name for field in dataclasses.fields(module.Options)]
+  keys = config.flatten(module.Options())
   name = module.__name__.rpartition(".")[2]
-  assert not {_flag(key) for key in fields} - _flags([name], capsys)
+  assert not {_flag(key) for key in keys} - _flags([name], capsys)
 
 
 def test_patterns_of_any_length_can_be_given(tmp_path, capsys):

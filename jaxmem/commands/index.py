@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
   query = actions.add_parser("query", help="the nearest documents")
   query.add_argument("--index", required=True, help="a directory of index build")
   query.add_argument("--input", default="-", help='JSONL of {"text": ...}, or -')
+  query.add_argument("--workdir", default="", help="of the run, if it was moved")
   query.add_argument("--top", type=int, default=10, help="documents a query")
   query.add_argument("--rows", type=int, default=16, help="queries asked at once")
   return parser
@@ -68,8 +69,12 @@ def _query(given: argparse.Namespace) -> int:
       raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
   found = index.load(Path(given.index))
   saved = found.manifest["encoder"]
-  embed, encoder = _encoder(saved.get("workdir", ""))
-  if encoder != saved:
+  if given.workdir and "workdir" not in saved:
+    raise UserError(f"the index in {given.index} is of {saved}, and of no run")
+  embed, encoder = _encoder(given.workdir or saved.get("workdir", ""))
+  # a run may have been moved; its weights say whether it is the same
+  own = lambda encoder: {k: v for k, v in encoder.items() if k != "workdir"}
+  if own(encoder) != own(saved):
     raise UserError(
       f"the index in {given.index} is of the encoder {saved}, which is now {encoder}: "
       "build it again"

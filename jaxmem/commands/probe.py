@@ -75,6 +75,7 @@ def main(argv: list[str]) -> int:
 
   from jaxmem.evals.probes import runner
   from jaxmem.evals.probes.runner import Ledger, Stopped
+  from jaxmem.fingerprints import fingerprints
   from jaxmem.lock import Lock
   from jaxmem.stop import Stop
   from jaxmem.train import EXIT_STOPPED
@@ -86,7 +87,10 @@ def main(argv: list[str]) -> int:
     ledger = Ledger(out, _config(given, material))
     stop = stack.enter_context(Stop())
     loaded = load()
-    ledger.agree({"step": loaded.step})
+    # not where the model is, but what it is
+    weights = json.dumps(fingerprints(loaded.params), sort_keys=True).encode()
+    mark = hashlib.sha256(weights).hexdigest()[:16]
+    ledger.agree({"step": loaded.step, "weights": mark})
     answer = runner.writer(loaded, given.rows, stop)
     try:
       for lines in runner.run(plan, material, answer, ledger, given.rows, stop):
@@ -211,7 +215,7 @@ def _material(given: Options, plan: Any, tokenizer: Any) -> Any:
 
 def _config(given: Options, material: Any) -> dict[str, Any]:
   """All that decides what a sample says and how it is answered."""
-  free = ("tasks", "lengths", "samples", "rows", "threshold", "out")
+  free = ("workdir", "tasks", "lengths", "samples", "rows", "threshold", "out")
   pieces = [(p.name, p.size) for p in material.haystack.pieces]
   own = {k: v for k, v in dataclasses.asdict(given).items() if k not in free}
   return own | {

@@ -117,7 +117,7 @@ def _why(path: Path, error: BaseException) -> str:
   if isinstance(error, TypeError) and unknown:
     owner, key = unknown.groups()
     if key in RETIRED:
-      return f"{where} gives {key}, which is now {RETIRED[key]}"
+      return f"{path} gives {key}, which is now {RETIRED[key]}"
     if owner:
       return f"{where}: {owner} has no {key!r}: {_nearest_field(error, owner, key)}"
   return f"{where} raises {reason(error)}"

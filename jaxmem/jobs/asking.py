@@ -1,28 +1,38 @@
 """A run that has ended is asked: how good it is on a split, and for answers."""
 
+import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from jaxmem import config as configs
 from jaxmem import jobs, models
+from jaxmem.config import Config
 from jaxmem.data import jsonl
 from jaxmem.errors import UserError, reason
 from jaxmem.jobs import Application, Findings, Predictor
 from jaxmem.load import Which, load_run, run_config
 
 
-def evaluate(workdir: Path, which: Which, split: str) -> Findings:
+def evaluate(
+  workdir: Path, which: Which, split: str, elsewhere: Mapping[str, str] | None = None
+) -> Findings:
   """The metric of a run's field on a split of its data.
+
+  Args:
+    workdir: of the run.
+    which: of its checkpoints.
+    split: "train", "heldout" or "test".
+    elsewhere: dotted key, such as "data.source", -> where these data are now.
 
   Raises:
     UserError: if it has none, or no such split; before any device work.
   """
-  config = run_config(workdir, which)
-  jobs.check_packages(config)
+  config = asked_config(workdir, which, elsewhere)
+  jobs.check_packages(dataclasses.replace(config, start_from=""))
   job = jobs.make(config, models.make(config.model))
   if not isinstance(job, Application):
     raise UserError(
@@ -32,9 +42,11 @@ def evaluate(workdir: Path, which: Which, split: str) -> Findings:
   return job.evaluate(load_run(workdir, which).params, split)
 
 
-def sources(workdir: Path, which: Which) -> dict[str, str]:
-  """What the data of a run are read from: flag -> source."""
-  return configs.sources(run_config(workdir, which))
+def asked_config(
+  workdir: Path, which: Which, elsewhere: Mapping[str, str] | None = None
+) -> Config:
+  """The config of a run, with data that are elsewhere now; see `evaluate`."""
+  return configs.with_values(run_config(workdir, which), elsewhere or {})
 
 
 def predictor(workdir: Path, which: Which) -> Predictor:
