@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import os
 import typing
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from jaxmem import models, ranges
 from jaxmem.adversarial import AdversaryConfig
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, reason, shown
 from jaxmem.models import ModelConfig
 from jaxmem.models.lm import LMConfig
 from jaxmem.modules import pattern
@@ -173,6 +177,13 @@ MAY_CHANGE = (
   "data.rule", "model.remat", "model.loss_chunk",
 )  # fmt: skip
 
+# Where data are, in whatever config has it, and what else is a path.
+SOURCES = (
+  "data.source", "data.heldout", "data.test", "data.queries", "data.relevant",
+  "data.augment.table", "data.augment.wordings",
+)  # fmt: skip
+PATHS = (*SOURCES, "data.tokenizer", "data.data_dir", "start_from")
+
 
 def check(config: Config) -> None:
   """Raises ConfigError if a number is out of range; costs nothing."""
@@ -227,6 +238,29 @@ def _is_pattern(value: Any) -> bool:
   return isinstance(value, tuple) and all(map(is_entry, value))
 
 
+def typed(config: Config) -> Config:
+  """The config with every value of the type that its field has.
+
+  What means the same is converted: a pattern as text or as a list, a path, an integer
+  where a number may have a fraction, a number of NumPy's.
+
+  Raises:
+    ConfigError: if a value has another type; names the key.
+  """
+  for name, hint in typing.get_type_hints(Config).items():
+    value = getattr(config, name)
+    holds_more = dataclasses.is_dataclass(hint) or hint in (ModelConfig, Reading)
+    if holds_more and not (
+      dataclasses.is_dataclass(type(value)) and isinstance(value, hint)
+    ):
+      expected = {
+        ModelConfig: "LMConfig or another model's",
+        Reading: "DataConfig or another job's",
+      }.get(hint, hint.__name__)
+      raise ConfigError(f"{name} is {shown(value)}: {expected} config expected")
+  return _build(type(config), _plain(config), "")
+
+
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
   """Dotted key -> value."""
   flat = {}
@@ -237,6 +271,43 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     else:
       flat[prefix + field.name] = value
   return flat
+
+
+def sources(config: Config) -> dict[str, str]:
+  """What the data of a run are read from: flag -> source, without those left out."""
+  flat = flatten(config)
+  given = {key: flat[key] for key in SOURCES if flat.get(key)}
+  return {f"--{key.replace('_', '-')}": source for key, source in given.items()}
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+  """The config with other values.
+
+  Args:
+    config: the experiment.
+    values: dotted key -> value.
+
+  Raises:
+    ConfigError: if the config has no such key, or a value is of another type.
+  """
+  plain, known = _plain(config), flatten(config)
+  for key, value in values.items():
+    if key not in known:
+      hint = nearest(key, list(known))
+      raise ConfigError(f"{key} is nothing that this run has: {hint}")
+    *parents, last = key.split(".")
+    place = plain
+    for parent in parents:
+      place = place[parent]
+    place[last] = value
+  return _build(type(config), plain, "")
+
+
+def with_paths(config: Config, change: Callable[[str], str]) -> Config:
+  """The config with `change` applied to the text of everything that may be a path."""
+  flat = flatten(config)
+  given = {key: flat[key] for key in PATHS if flat.get(key)}
+  return with_values(config, {key: change(text) for key, text in given.items()})
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -256,7 +327,9 @@ def to_json(config: Config) -> str:
 
 
 def _plain(value: Any) -> Any:
-  if isinstance(value, tuple):
+  if isinstance(value, pattern.Entry):
+    return str(value)
+  if isinstance(value, tuple) or (isinstance(value, list) and value):
     return pattern.show(value)
   if dataclasses.is_dataclass(value):
     fields = dataclasses.fields(value)
@@ -285,8 +358,8 @@ def from_json(text: str) -> Config:
   """
   try:
     data = json.loads(text)
-  except json.JSONDecodeError as error:
-    raise ConfigError(f"the config is not JSON: {error}") from error
+  except (ValueError, RecursionError) as error:
+    raise ConfigError(f"the config is not JSON: {reason(error)}") from error
   return _build(Config, _migrated(data), "")
 
 
@@ -312,7 +385,8 @@ def _migrated(data: Any) -> Any:
 
 def _build(cls: type, data: Any, prefix: str) -> Any:
   if not isinstance(data, dict):
-    raise ConfigError(f"{prefix or 'the config'} is {data!r}: keys and values expected")
+    what = prefix.rstrip(".") or "the config"
+    raise ConfigError(f"{what} is {shown(data)}: keys and values expected")
   hints = typing.get_type_hints(cls)
   given = {}
   for key, value in data.items():
@@ -322,7 +396,10 @@ def _build(cls: type, data: Any, prefix: str) -> Any:
       hint = nearest(key, list(hints))
       raise ConfigError(f"no key {prefix + key!r} in the config: {hint}")
     given[key] = _convert(_type(hints[key], value), value, prefix + key)
-  return cls(**given)
+  try:
+    return cls(**given)
+  except TypeError as error:  # a field without a default is missing
+    raise ConfigError(f"{prefix.rstrip('.') or 'the config'}: {error}") from error
 
 
 def _type(hint: Any, value: Any) -> Any:
@@ -335,7 +412,7 @@ def _type(hint: Any, value: Any) -> Any:
   room, default = rooms[hint]
   kind = value.get("kind") if isinstance(value, dict) else None
   try:
-    return room.get(kind).Config if kind else default
+    return room.get(str(kind)).Config if kind else default
   except KeyError as error:
     raise ConfigError(f"the config is of another jaxmem: {error.args[0]}") from error
 
@@ -344,14 +421,28 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
   if dataclasses.is_dataclass(kind):
     return _build(kind, value, key + ".")
   if kind == pattern.Pattern:
-    return pattern.parse(value) if value else ()
+    if not isinstance(value, str):
+      raise ConfigError(f"{key} is {shown(value)}: memories, or their text, expected")
+    try:
+      return pattern.parse(value) if value else ()
+    except UserError as error:
+      raise ConfigError(f"{key}: {error}") from error
   if typing.get_origin(kind) is typing.Literal:
-    if value not in typing.get_args(kind):
+    if not isinstance(value, str) or value not in typing.get_args(kind):
       choices = ", ".join(typing.get_args(kind))
-      raise ConfigError(f"{key} is {value!r}: one of {choices}")
+      raise ConfigError(f"{key} is {shown(value)}: one of {choices}")
     return value
+  if isinstance(value, np.generic):
+    value = value.item()
+  if kind is str and isinstance(value, os.PathLike):
+    value = os.fsdecode(value)
   if kind is float and type(value) is int:
-    return float(value)
+    try:
+      return float(value)
+    except OverflowError as error:
+      raise ConfigError(f"{key} is {shown(value)}: it is too large") from error
   if type(value) is not kind:
-    raise ConfigError(f"{key} is {value!r}: a value of type {kind.__name__} expected")
+    raise ConfigError(
+      f"{key} is {shown(value)}: a value of type {kind.__name__} expected"
+    )
   return value

@@ -27,7 +27,8 @@ from jaxmem.errors import UserError
 
 KINDS = ("exact", "ivf", "hnsw", "device")
 FORMAT = 1
-_MANIFEST, _VECTORS, _FAISS = "index.json", "vectors.npy", "vectors.faiss"
+# What an index is kept in; the manifest is the mark of one.
+FILES = _MANIFEST, _VECTORS, _FAISS = "index.json", "vectors.npy", "vectors.faiss"
 # Of the cells of "ivf" that are looked into; neighbours of a vector in the graph, and
 # vectors that are kept on the walk that finds them.
 PROBES, NEIGHBOURS, CONSTRUCTION = 8, 32, 100
@@ -79,6 +80,12 @@ class Index(NamedTuple):
     ]
 
 
+def require_packages(kind: str) -> None:
+  """Raises DataError if an index of a kind needs what is not installed."""
+  if kind != "device":
+    require("faiss", extra="apps")
+
+
 def build(
   directory: Path,
   ids: Sequence[str],
@@ -110,7 +117,7 @@ def build(
   if kind == "device":
     np.save(directory / _VECTORS, vectors)
   else:
-    require("faiss", extra="apps")
+    require_packages(kind)
     import faiss
 
     if kind == "hnsw":
@@ -266,7 +273,7 @@ def _searcher(directory: Path, manifest: dict[str, Any]) -> Any:
     held = jnp.asarray(np.load(directory / _VECTORS))
     nearest = jax.jit(_nearest, static_argnums=2)
     return lambda v, count: map(np.asarray, nearest(held, jnp.asarray(v), count))
-  require("faiss", extra="apps")
+  require_packages(kind)
   import faiss
 
   index = faiss.read_index(str(directory / _FAISS))

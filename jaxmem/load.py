@@ -6,8 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmem import config as configs
-from jaxmem import jobs
+from jaxmem import jobs, kept
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config
 from jaxmem.data import vocabularies
@@ -73,7 +72,8 @@ def run_config(workdir: Path, which: Which = "last") -> Config:
       f"no checkpoint of a run in {workdir / _DIRECTORY[which]}: give the --workdir of "
       "`jaxmem train`; only a run with --validation.every has a best one"
     ) from error
-  return resolve(jobs.with_kept(configs.from_json(meta["config"]), workdir))
+  config = kept.saved_config(meta, workdir.absolute())
+  return resolve(jobs.with_kept(config, workdir.absolute()))
 
 
 def load_config(workdir: Path, which: Which = "last") -> Config:

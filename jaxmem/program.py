@@ -42,8 +42,9 @@ def resolve(config: Config) -> Config:
   Raises:
     ConfigError: if it cannot be run.
   """
+  config = configs.typed(config)
   configs.check(config)
-  model = jobs.get(jobs.kind(config.data)).fit(config.model, config.data)
+  model = jobs.fit(config.model, config.data)
   low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
   dtype = low if model.dtype == "auto" else model.dtype
   return dataclasses.replace(config, model=dataclasses.replace(model, dtype=dtype))

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxmem import config as configs
-from jaxmem import data, files, jobs, pretrained
+from jaxmem import data, files, jobs, kept, outputs, paths, pretrained
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
 from jaxmem.data import vocabularies
@@ -57,7 +57,9 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     CheckpointError: if no checkpoint can be written or read.
     TrainingError: if too many steps in a row, or the last ones, had to be skipped.
   """
-  config = resolve(config)
+  config = kept.absolute(resolve(config))
+  jobs.check_packages(config)
+  outputs.refuse_workdir(workdir, configs.sources(config))
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
   job = jobs.make(_going_on(config, workdir, resume), program.model)
@@ -224,7 +226,11 @@ class Run:
     """Starts writing the state, the position in the data and the config."""
     tokenizer, fingerprint = self.job.rows.tokenizer, self.job.rows.fingerprint
     position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
-    meta = {"config": configs.to_json(self.program.config), "jax": jax.__version__}
+    meta = {
+      "config": configs.to_json(self.program.config),
+      "jax": jax.__version__,
+      "workdir": str(checkpoints.directory.parent),
+    }
     checkpoints.save(step, state, position, meta)
 
 
@@ -265,10 +271,10 @@ def _not_reported(end: End, saved: list[int]) -> str:
   """Why a run ends without a report: its last steps did not count."""
   first, last = end.step - end.skipped, end.step - 1
   steps = f"last step, {last}," if first == last else f"last steps, {first} to {last},"
-  kept = f"the last checkpoint is of step {saved[-1]}" if saved else "no state is saved"
+  last = f"the last checkpoint is of step {saved[-1]}" if saved else "no state is saved"
   return (
     f"the {steps} had a loss, gradient or update that is not finite and did not count; "
-    f"nothing is reported, {kept}: {_REMEDY}"
+    f"nothing is reported, {last}: {_REMEDY}"
   )
 
 
@@ -303,7 +309,12 @@ def _first_state(program, checkpoints, rows, resume):
       state = pretrained.begin(program, state)
     return state, 0
   meta = read_meta(checkpoints.directory)
-  changed = configs.changes(configs.from_json(meta["config"]), program.config)
+  saved = kept.absolute(kept.saved_config(meta, checkpoints.directory.parent))
+  changed = configs.changes(saved, program.config)
+  # what lies elsewhere now may be named so: its content is compared below
+  for key in configs.PATHS:
+    if key in changed and paths.lost(changed[key][0]):
+      del changed[key]
   if changed:
     lines = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed.items()]
     raise ConfigError(

@@ -3,11 +3,12 @@
 import dataclasses
 import gzip
 import json
+import shutil
 
 import numpy as np
 import pytest
 
-from jaxmem import jobs
+from jaxmem import cli, jobs
 from jaxmem.config import Config, ConfigError, OptimConfig, ValidationConfig
 from jaxmem.data import DataError, labelled, tokenizers, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
@@ -73,6 +74,37 @@ def test_a_run_tells_the_classes_apart_and_reports_it(run):
   assert train_split["texts"] == 36
   with pytest.raises(UserError, match="no split 'dev'"):
     asking.evaluate(run, "last", "dev")
+
+
+def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, capsys):
+  moved, data = tmp_path / "moved", tmp_path / "data.jsonl"
+  shutil.copytree(run, moved)
+  shutil.copy(run.parent / "train.jsonl", data)
+  hidden = run.parent / "hidden.jsonl"
+  (run.parent / "train.jsonl").rename(hidden)
+  try:
+    ask = ["eval", "--workdir", str(moved), "--split", "heldout"]
+    assert cli.run(ask) == 2  # where it was is nothing
+    assert cli.run([*ask, "--data.source", str(data)]) == 0
+    assert cli.run([*ask, "--data.queries", str(data)]) == 2
+    assert "data.queries is nothing that this run has" in capsys.readouterr().err
+    assert cli.run(["eval", "--workdir", str(moved), "--text", "x", "--data.test", "y"])
+    # goes on with the data where they are now
+    monkeypatch.chdir(tmp_path)
+    again = config("data.jsonl")
+    assert train(again, moved, resume="must") == 0
+    assert (
+      len(
+        list(
+          asking.answers([b'{"text": "a plot"}'], asking.predictor(moved, "last"), 1)
+        )
+      )
+      == 1
+    )
+  finally:
+    hidden.rename(run.parent / "train.jsonl")
+  saved = json.loads((moved / "config.json").read_text(encoding="utf-8"))
+  assert saved["data"]["source"] == str(data)
 
 
 def test_predictions_need_no_data_and_name_what_is_bad(run):

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmem import modules
+from jaxmem import modules, outputs
 from jaxmem.commands import require
 from jaxmem.errors import UserError
 from jaxmem.modules import pattern
+
+# What Matplotlib draws without another package.
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def main(argv: list[str]) -> int:
@@ -18,6 +21,10 @@ def main(argv: list[str]) -> int:
   from jaxmem.evals import plots, sight
 
   given = _parser(", ".join(map(sight.fields, sight.MASKS))).parse_args(argv)
+  path = Path(given.out or _file_name(given.what))
+  outputs.refuse_overwrite(path, {})
+  if path.suffix.lower() not in PICTURES:
+    raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
   lengths = [given.length]
   if given.documents:
     lengths = [int(n) for n in given.documents.split(",")]
@@ -36,7 +43,6 @@ def main(argv: list[str]) -> int:
 
   tiles = None if mask is None else sight.blocks(mask, reset, given.block_size)
   reach = sight.layers_needed(sees, given.layers)
-  path = Path(given.out or _file_name(given.what))
   plots.sight(path, given.what, pairs, tiles, reach)
 
   count = int(np.count_nonzero(sees))

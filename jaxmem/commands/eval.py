@@ -25,6 +25,25 @@ _WAYS = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Elsewhere:
+  """Where the data of a run are now, if they are not where it was trained on them.
+
+  Attributes:
+    source: as data.source of the config.
+    heldout: as data.heldout.
+    test: as data.test.
+    queries: as data.queries.
+    relevant: as data.relevant.
+  """
+
+  source: str = ""
+  heldout: str = ""
+  test: str = ""
+  queries: str = ""
+  relevant: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Options:
   """Bits per byte and per word of text, streamed through the newest checkpoint.
 
@@ -45,6 +64,7 @@ class Options:
     progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
       75) the same command goes on.
     save_every: seconds between saves there.
+    data: with split, where the data are now, if they are elsewhere than for training.
     twin: also times the same model with full attention for all its memories, and
       projects what this text would cost it.
   """
@@ -61,6 +81,7 @@ class Options:
   out: str = ""
   progress: str = ""
   save_every: float = 60.0
+  data: Elsewhere = Elsewhere()
   twin: bool = False
 
 
@@ -121,15 +142,28 @@ def _split(given: Options) -> int:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if given.text:
     raise UserError(f"--split {given.split} and --text {given.text}: give one of them")
-  from jaxmem import jobs
+  from jaxmem import config as configs
+  from jaxmem import jobs, outputs
   from jaxmem.jobs import asking
 
   out = Path(given.out) if given.out else Path(given.workdir, f"{given.split}.json")
-  if not out.absolute().parent.is_dir():
-    raise UserError(f"--out {out}: its directory does not exist")
-  found = asking.evaluate(Path(given.workdir), given.checkpoint, given.split)
+  elsewhere = _elsewhere(given)
+  workdir = Path(given.workdir)
+  config = asking.asked_config(workdir, given.checkpoint, elsewhere)
+  sources = configs.sources(config)
+  for suffix in (".json", ".md"):
+    inputs = {"--workdir": given.workdir} | sources
+    outputs.refuse_overwrite(out.with_name(out.stem + suffix), inputs)
+  outputs.refuse_overwrite_in(out.absolute().parent, ("*.png",), sources)
+  found = asking.evaluate(workdir, given.checkpoint, given.split, elsewhere)
   jobs.write(found, out.parent, out.stem)
   return 0
+
+
+def _elsewhere(given: Options) -> dict[str, str]:
+  """Dotted key -> where these data are now."""
+  fields = dataclasses.asdict(given.data)
+  return {f"data.{name}": source for name, source in fields.items() if source}
 
 
 def _reading(given: Options, loaded: Any, documents: list) -> Any:
@@ -191,6 +225,7 @@ def _check(given: Options) -> list:
   Raises:
     UserError: for the first thing that is missing or out of range.
   """
+  from jaxmem import outputs
   from jaxmem.data import sources
 
   for name in ("rows", "length"):
@@ -205,10 +240,14 @@ def _check(given: Options) -> list:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if not given.text:
     raise UserError("--text is missing: a file, a directory, a glob, or stdlib")
-  if given.out and not Path(given.out).absolute().parent.is_dir():
-    raise UserError(f"--out {given.out}: its directory does not exist")
+  if _elsewhere(given):
+    raise UserError("--data.source and its like are for --split: text is --text FILE")
   if given.out.endswith(".png"):
     raise UserError(f"--out {given.out}: a name for JSON; the picture stands beside it")
+  if given.out:
+    inputs = {"--text": given.text, "--workdir": given.workdir}
+    outputs.refuse_overwrite(given.out, inputs)
+    outputs.refuse_overwrite(Path(given.out).with_suffix(".png"), inputs)
   if given.segment and given.carry == "on":
     raise UserError(
       f"--segment {given.segment} is for ways that forget: give --carry off, reread or "

@@ -88,6 +88,7 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
   Raises:
     UserError: for the first thing that is not.
   """
+  from jaxmem import outputs
   from jaxmem.sampling import Cutter, Sampling
 
   names = [field.name for field in dataclasses.fields(Sampling)]
@@ -100,8 +101,10 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
     raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
-  if given.save_state and not Path(given.save_state).absolute().parent.is_dir():
-    raise UserError(f"--save-state {given.save_state}: its directory does not exist")
+  if given.save_state:
+    # a state may take the place of the one that it goes on from
+    inputs = {"--prompt-file": given.prompt_file, "--workdir": given.workdir}
+    outputs.refuse_overwrite(given.save_state, inputs, "--save-state")
   prompts = [os.fsencode(prompt) for prompt in given.prompt]
   if given.prompt_file:
     try:

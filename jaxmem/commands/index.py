@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jaxmem.commands.predict import opened
 from jaxmem.errors import UserError
 
 
@@ -30,18 +31,23 @@ def _parser() -> argparse.ArgumentParser:
   query = actions.add_parser("query", help="the nearest documents")
   query.add_argument("--index", required=True, help="a directory of index build")
   query.add_argument("--input", default="-", help='JSONL of {"text": ...}, or -')
+  query.add_argument("--workdir", default="", help="of the run, if it was moved")
   query.add_argument("--top", type=int, default=10, help="documents a query")
   query.add_argument("--rows", type=int, default=16, help="queries asked at once")
   return parser
 
 
 def _build(given: argparse.Namespace) -> int:
-  from jaxmem import index
+  from jaxmem import index, outputs
   from jaxmem.data import judged
 
   if bool(given.workdir) == bool(given.encoder):
     raise UserError("give --workdir of a run, or --encoder minilm")
   hint = "give JSONL with id and text, or XML with <doc>, <docno> and <text>"
+  inputs = {"--input": given.input, "--workdir": given.workdir}
+  outputs.refuse_overwrite_in(given.out, index.FILES, inputs)
+  outputs.refuse_other_content(given.out, index.FILES[0])
+  index.require_packages(given.kind)
   documents = judged.passages(given.input, hint)
   embed, encoder = _encoder(given.workdir)
   vectors = embed([d.whole for d in documents])
@@ -63,25 +69,20 @@ def _query(given: argparse.Namespace) -> int:
       raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
   found = index.load(Path(given.index))
   saved = found.manifest["encoder"]
-  embed, encoder = _encoder(saved.get("workdir", ""))
-  if encoder != saved:
+  if given.workdir and "workdir" not in saved:
+    raise UserError(f"the index in {given.index} is of {saved}, and of no run")
+  embed, encoder = _encoder(given.workdir or saved.get("workdir", ""))
+  # a run may have been moved; its weights say whether it is the same
+  own = lambda encoder: {k: v for k, v in encoder.items() if k != "workdir"}
+  if own(encoder) != own(saved):
     raise UserError(
       f"the index in {given.index} is of the encoder {saved}, which is now {encoder}: "
       "build it again"
     )
   with contextlib.ExitStack() as stack:
-    lines = sys.stdin.buffer
-    if given.input != "-":
-      try:
-        lines = stack.enter_context(open(given.input, "rb"))
-      except OSError as error:
-        raise UserError(f"cannot open {given.input}: {error.strerror}") from error
-    bad = 0
-    for answer in asking.answers(lines, Finder(embed, found, given.top), given.rows):
-      if set(answer) == {"line", "error"}:
-        bad += 1
-        print(f"jaxmem: line {answer['line']}: {answer['error']}", file=sys.stderr)
-      print(json.dumps(answer, ensure_ascii=False), flush=True)
+    lines = opened(given.input, stack)
+    finder = Finder(embed, found, given.top)
+    bad = asking.write(lines, finder, given.rows, sys.stdout.buffer)
   return 2 if bad else 0
 
 
@@ -93,9 +94,9 @@ class Finder:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text."""
-    text = record.get("text")
-    if not isinstance(text, str) or not text.strip():
-      raise UserError(f'"text" is {text!r}: a text expected')
+    from jaxmem.jobs import fields
+
+    fields.text(record, "text")
 
   def __call__(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     vectors = self._embed([record["text"] for record in records])

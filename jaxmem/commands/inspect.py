@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxmem import files
+from jaxmem import files, outputs
 from jaxmem.commands import require
 from jaxmem.errors import UserError
 
@@ -53,8 +53,10 @@ def main(argv: list[str]) -> int:
   import tyro
 
   given = tyro.cli(Options, args=argv, prog="jaxmem inspect")
-  tokens = _check(given)
   out = Path(given.out or Path(given.workdir) / "inspect")
+  inputs = {"--text": given.text, "--workdir": given.workdir}
+  outputs.refuse_overwrite_in(out, ("index.html", "numbers.json", "*.png"), inputs)
+  tokens = _check(given)
   try:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:

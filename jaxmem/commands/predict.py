@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -43,26 +42,30 @@ def main(argv: list[str]) -> int:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if given.rows < 1:
     raise UserError(f"rows is {given.rows}: it must be at least 1")
+  from jaxmem import outputs
   from jaxmem.jobs import asking
 
+  outputs.refuse_overwrite(
+    given.out, {"--input": given.input, "--workdir": given.workdir}
+  )
   with contextlib.ExitStack() as stack:
-    lines = _open(given.input, "rb", stack) or sys.stdin.buffer
+    lines = opened(given.input, stack)
     predict = asking.predictor(Path(given.workdir), given.checkpoint)
-    out = _open(given.out, "w", stack) or sys.stdout
-    bad = 0
-    for answer in asking.answers(lines, predict, given.rows):
-      if set(answer) == {"line", "error"}:
-        bad += 1
-        print(f"jaxmem: line {answer['line']}: {answer['error']}", file=sys.stderr)
-      print(json.dumps(answer, ensure_ascii=False), file=out, flush=True)
+    out = stack.enter_context(outputs.writing(given.out))
+    bad = asking.write(lines, predict, given.rows, out)
   return 2 if bad else 0
 
 
-def _open(name: str, mode: str, stack: contextlib.ExitStack) -> Any:
-  """The file, or None for -."""
+def opened(name: str, stack: contextlib.ExitStack) -> Any:
+  """The input of records: a file, or standard input for -.
+
+  Raises:
+    UserError: if it cannot be read; the message names it.
+  """
   if name == "-":
-    return None
+    return sys.stdin.buffer
   try:
-    return stack.enter_context(open(name, mode))
-  except OSError as error:
-    raise UserError(f"cannot open {name}: {error.strerror}; name another") from error
+    return stack.enter_context(open(name, "rb"))
+  except (OSError, ValueError) as error:
+    why = getattr(error, "strerror", None) or error
+    raise UserError(f"cannot open {name}: {why}; name another --input") from error

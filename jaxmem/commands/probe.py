@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem import files
+from jaxmem import files, outputs
 from jaxmem.commands import require
 from jaxmem.errors import UserError
+
+# The files of --out.
+WRITTEN = (
+  "probe.md", "results.json", "answers.jsonl", "probe.json", "probe.tmp", "needle.png",
+  "lock.json",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +75,7 @@ def main(argv: list[str]) -> int:
 
   from jaxmem.evals.probes import runner
   from jaxmem.evals.probes.runner import Ledger, Stopped
+  from jaxmem.fingerprints import fingerprints
   from jaxmem.lock import Lock
   from jaxmem.stop import Stop
   from jaxmem.train import EXIT_STOPPED
@@ -80,7 +87,10 @@ def main(argv: list[str]) -> int:
     ledger = Ledger(out, _config(given, material))
     stop = stack.enter_context(Stop())
     loaded = load()
-    ledger.agree({"step": loaded.step})
+    # not where the model is, but what it is
+    weights = json.dumps(fingerprints(loaded.params), sort_keys=True).encode()
+    mark = hashlib.sha256(weights).hexdigest()[:16]
+    ledger.agree({"step": loaded.step, "weights": mark})
     answer = runner.writer(loaded, given.rows, stop)
     try:
       for lines in runner.run(plan, material, answer, ledger, given.rows, stop):
@@ -132,6 +142,8 @@ def _check(given: Options) -> Any:
     raise UserError("--memory is for --gguf: a run has the memory it was trained with")
   if not given.out:
     raise UserError("--out is missing: a directory for answers, tables and pictures")
+  inputs = {n: getattr(given, n.strip("-")) for n in ("--gguf", "--qa", "--haystack")}
+  outputs.refuse_overwrite_in(given.out, WRITTEN, inputs | {"--workdir": given.workdir})
   return Plan(tasks, sorted(set(lengths)), given.samples, given.seed)
 
 
@@ -203,7 +215,7 @@ def _material(given: Options, plan: Any, tokenizer: Any) -> Any:
 
 def _config(given: Options, material: Any) -> dict[str, Any]:
   """All that decides what a sample says and how it is answered."""
-  free = ("tasks", "lengths", "samples", "rows", "threshold", "out")
+  free = ("workdir", "tasks", "lengths", "samples", "rows", "threshold", "out")
   pieces = [(p.name, p.size) for p in material.haystack.pieces]
   own = {k: v for k, v in dataclasses.asdict(given).items() if k not in free}
   return own | {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmem import files
+from jaxmem import outputs
 from jaxmem.data import sources, utf8, vocabularies
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.piece import Piece
@@ -20,6 +20,8 @@ def main(argv: list[str]) -> int:
   given = _parser().parse_args(argv)
   if given.action == "train":
     return _train(given)
+  inputs = {"the input": given.input or "-", "the model": given.model}
+  outputs.refuse_overwrite(given.out or "-", inputs)
   try:
     tokenizer = vocabularies.get(given.model)
   except DataError:
@@ -83,6 +85,8 @@ def _train(given: argparse.Namespace) -> int:
       raise DataError(f"{flag} {value}: a number in 1 .. {2**31 - 1} expected")
   if not given.out.endswith(".model"):
     raise DataError(f"--out {given.out} does not end in .model: give a name that does")
+  inputs = {"the source": given.source, "--heldout": given.heldout}
+  outputs.refuse_overwrite(given.out, inputs)
   # Only the training side: held-out text must not shape the pieces.
   pieces = sources.split(given.source, given.heldout)["train"]
   chosen = _sample(pieces, given.max_bytes)
@@ -132,11 +136,6 @@ def _read(path: str) -> bytes:
 
 
 def _write(path: str, content: bytes) -> None:
-  if not path:
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
-    return
-  try:
-    files.write_bytes(path, content)
-  except OSError as error:
-    raise DataError(f"cannot write {path}: {error.strerror}; check the path") from error
+  with outputs.writing(path or "-") as file:
+    file.write(content)
+    file.flush()

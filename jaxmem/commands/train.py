@@ -2,14 +2,17 @@
 
 import dataclasses
 import importlib.util
+import re
+import traceback
 import typing
 from pathlib import Path
 from typing import Any
 
 from jaxmem.commands import require
-from jaxmem.config import RETIRED, Config
-from jaxmem.errors import UserError
+from jaxmem.config import RETIRED, Config, typed
+from jaxmem.errors import UserError, reason
 from jaxmem.modules import pattern
+from jaxmem.registry import nearest
 
 
 def main(argv: list[str]) -> int:
@@ -22,6 +25,7 @@ def main(argv: list[str]) -> int:
 
   base = load_config(path)
   _refuse_retired(argv[1:])
+  model_type = with_pattern_flags(type(base.model))
 
   @dataclasses.dataclass(frozen=True)
   class Options(type(base)):
@@ -35,23 +39,23 @@ def main(argv: list[str]) -> int:
     """
 
     # of the file's own kinds, so that their fields are the flags
-    model: type(base.model) = base.model
+    model: model_type = model_type(**_fields(base.model))
     data: type(base.data) = base.data
     workdir: str = f"runs/{path.stem}"
     memory: str = ""
     resume: typing.Literal["auto", "must", "never"] = "auto"
     distributed: bool = False
 
-  fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
-  with pattern_flags():
-    given = tyro.cli(
-      Options,
-      default=Options(**fields),
-      args=argv[1:],
-      prog=f"jaxmem train {path}",
-      description=base.__doc__,
-    )
-  config = type(base)(**{name: getattr(given, name) for name in fields})
+  fields = _fields(base)
+  given = tyro.cli(
+    Options,
+    default=Options(**fields | {"model": model_type(**_fields(base.model))}),
+    args=argv[1:],
+    prog=f"jaxmem train {path}",
+    description=base.__doc__,
+  )
+  model = type(base.model)(**_fields(given.model))
+  config = type(base)(**{n: getattr(given, n) for n in fields} | {"model": model})
   if given.memory:
     new = pattern.replace_recurrent(config.model.pattern, given.memory)
     model = dataclasses.replace(config.model, pattern=new)
@@ -77,6 +81,8 @@ def _refuse_retired(argv: list[str]) -> None:
 
 def load_config(path: Path) -> Config:
   """The `config` of a Python file."""
+  if path.is_dir():
+    raise UserError(f"{path} is a directory: give a Python file that defines `config`")
   if not path.is_file():
     raise UserError(f"no config file {path}: give a Python file that defines `config`")
   spec = importlib.util.spec_from_file_location("jaxmem_config", path)
@@ -85,36 +91,82 @@ def load_config(path: Path) -> Config:
   module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)
-  except TypeError as error:  # of a dataclass that no longer has the field
-    for key, instead in RETIRED.items():
-      if f"unexpected keyword argument '{key}'" in str(error):
-        raise UserError(f"{path} gives {key}, which is now {instead}") from error
+  except UserError:
     raise
+  except (Exception, SystemExit) as error:  # whatever a file of the user's may raise
+    raise UserError(_why(path, error)) from error
   config = getattr(module, "config", None)
   if not isinstance(config, Config):
     raise UserError(
       f"{path} defines no `config`, which should be a jaxmem.config.Config"
     )
-  return config
+  return typed(config)
 
 
-def pattern_flags() -> Any:
-  """Lets tyro read a pattern as one word instead of a tuple of fixed length."""
+def _why(path: Path, error: BaseException) -> str:
+  """What is wrong with a config file, and in which line."""
+  if isinstance(error, SyntaxError):
+    where = f"{path} line {error.lineno}" if error.lineno else str(path)
+    return f"{where} is not Python: {error.msg}"
+  frames = traceback.extract_tb(error.__traceback__)
+  lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+  where = f"{path} line {lines[-1]}" if lines else str(path)
+  unknown = re.search(
+    r"(?:(\w+)\.__init__\(\) )?got an unexpected keyword argument '(\w+)'", str(error)
+  )
+  if isinstance(error, TypeError) and unknown:
+    owner, key = unknown.groups()
+    if key in RETIRED:
+      return f"{path} gives {key}, which is now {RETIRED[key]}"
+    if owner:
+      return f"{where}: {owner} has no {key!r}: {_nearest_field(error, owner, key)}"
+  return f"{where} raises {reason(error)}"
+
+
+def _nearest_field(error: BaseException, owner: str, key: str) -> str:
+  """A hint at the field that was meant, by the class as the file knows it."""
+  known: list[str] = []
+  frame = error.__traceback__
+  while frame is not None:
+    cls = frame.tb_frame.f_globals.get(owner)
+    if dataclasses.is_dataclass(cls):
+      known = [field.name for field in dataclasses.fields(cls)]
+    frame = frame.tb_next
+  return nearest(key, known) if known else "look at its fields"
+
+
+def with_pattern_flags(cls: type) -> type:
+  """A class of configs whose patterns are flags of one word, whatever their default.
+
+  Left alone, tyro takes a pattern for a tuple of dataclasses: it makes flags of the
+  entries of the default, or none at all where they differ.
+
+  Args:
+    cls: a dataclass, of a model say.
+
+  Returns:
+    A dataclass with the same fields, of which `cls` can be made again.
+  """
   import tyro
-  from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-  registry = ConstructorRegistry()
+  word = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="NAME[:OPTION=VALUE],...",
+    instance_from_str=lambda args: pattern.parse(args[0]),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda value: [pattern.show(value)],
+  )
+  hints = typing.get_type_hints(cls)
+  changed = [
+    (field.name, typing.Annotated[pattern.Pattern, word], field)
+    for field in dataclasses.fields(cls)
+    if hints[field.name] == pattern.Pattern
+  ]
+  own = {"__doc__": cls.__doc__, "__module__": cls.__module__}
+  return dataclasses.make_dataclass(
+    cls.__name__, changed, bases=(cls,), frozen=True, namespace=own
+  )
 
-  @registry.primitive_rule
-  def _(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    if info.type != pattern.Pattern:
-      return None
-    return PrimitiveConstructorSpec(
-      nargs=1,
-      metavar="NAME[:OPTION=VALUE],...",
-      instance_from_str=lambda args: pattern.parse(args[0]),
-      is_instance=lambda value: isinstance(value, tuple),
-      str_from_instance=lambda value: [pattern.show(value)],
-    )
 
-  return registry
+def _fields(config: Any) -> dict[str, Any]:
+  return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}

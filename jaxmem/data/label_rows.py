@@ -101,8 +101,10 @@ class LabelRows:
     self.shares = sizes / sizes.sum()
     ids = lambda task: [encoded.ids(example) for example in task.examples]
     self._ids = [[] if augmenter.of_text else ids(task) for task in tasks]
-    shown = [[t.name, t.classes, t.weights.tolist(), t.examples] for t in tasks]
-    decides = ("jaxmem labels 2", decides, temperature, seed, tokenizer, shown)
+    # what was read, not where: data may lie elsewhere when a run goes on
+    said = lambda task: [(e.texts, e.label) for e in task.examples]
+    shown = [[t.name, t.classes, t.weights.tolist(), said(t)] for t in tasks]
+    decides = ("jaxmem labels 3", decides, temperature, seed, tokenizer, shown)
     self.fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
   def __len__(self) -> int:

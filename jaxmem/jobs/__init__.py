@@ -11,6 +11,8 @@ be asked for predictions has a `Predictor` too.
 """
 
 import dataclasses
+import importlib.util
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -131,6 +133,60 @@ def kind(config: Reading) -> str:
   if isinstance(config, DataConfig):
     return "task" if config.source.startswith(TASK) else "text"
   return type(config).__module__.rpartition(".")[2]
+
+
+def fit(model: Any, data: Reading) -> Any:
+  """The model's config with all that the data decide of it; costs nothing.
+
+  Raises:
+    ConfigError: if the data are learned by another kind of model, or a number is out of
+      range.
+  """
+  module = get(kind(data))
+  wanted = typing.get_type_hints(module.fit)["model"]
+  if isinstance(wanted, type) and not isinstance(model, wanted):
+    raise ConfigError(
+      f"{type(data).__name__} needs model={wanted.__name__}(...), and model is of "
+      f"type {type(model).__name__}: give another model, or other data"
+    )
+  return module.fit(model, data)
+
+
+def packages(config: Config) -> dict[str, str]:
+  """What a run needs to its end: module -> the extra that brings it.
+
+  A job's file may add its own by a function `packages(config)` of the same kind.
+  """
+  needed = {"grain": "train", "matplotlib": "train"}
+  tokenizer = getattr(config.data, "tokenizer", "")
+  if tokenizer.startswith("sp:") or tokenizer.endswith(".model"):
+    needed["sentencepiece"] = "text"
+  if config.start_from == "minilm":
+    needed["safetensors"] = "apps"
+  own = getattr(get(kind(config.data)), "packages", None)
+  return needed | (own(config) if own else {})
+
+
+def check_packages(config: Config) -> None:
+  """Raises ConfigError if something is not installed that a run needs, at its end too.
+
+  Nothing is imported, so that it costs nothing.
+  """
+  missing = {
+    module: extra
+    for module, extra in packages(config).items()
+    if importlib.util.find_spec(module) is None
+  }
+  if missing:
+    extras = ",".join(sorted(set(missing.values())))
+    raise ConfigError(
+      f"this run needs {', '.join(missing)}, not installed here: "
+      f"pip install 'jaxmem[{extras}]'"
+    )
+  if "minilm" in (config.start_from, getattr(config.data, "extract", "")):
+    from jaxmem.data import wordpieces
+
+    wordpieces.minilm()  # or says which package has it
 
 
 def with_vocab(model: Any, tokens: int, source: str) -> Any:

@@ -1,24 +1,38 @@
 """A run that has ended is asked: how good it is on a split, and for answers."""
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from jaxmem import config as configs
 from jaxmem import jobs, models
+from jaxmem.config import Config
 from jaxmem.data import jsonl
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, reason
 from jaxmem.jobs import Application, Findings, Predictor
 from jaxmem.load import Which, load_run, run_config
 
 
-def evaluate(workdir: Path, which: Which, split: str) -> Findings:
+def evaluate(
+  workdir: Path, which: Which, split: str, elsewhere: Mapping[str, str] | None = None
+) -> Findings:
   """The metric of a run's field on a split of its data.
+
+  Args:
+    workdir: of the run.
+    which: of its checkpoints.
+    split: "train", "heldout" or "test".
+    elsewhere: dotted key, such as "data.source", -> where these data are now.
 
   Raises:
     UserError: if it has none, or no such split; before any device work.
   """
-  config = run_config(workdir, which)
+  config = asked_config(workdir, which, elsewhere)
+  jobs.check_packages(dataclasses.replace(config, start_from=""))
   job = jobs.make(config, models.make(config.model))
   if not isinstance(job, Application):
     raise UserError(
@@ -26,6 +40,13 @@ def evaluate(workdir: Path, which: Which, split: str) -> Findings:
       "asked: score text with --text FILE"
     )
   return job.evaluate(load_run(workdir, which).params, split)
+
+
+def asked_config(
+  workdir: Path, which: Which, elsewhere: Mapping[str, str] | None = None
+) -> Config:
+  """The config of a run, with data that are elsewhere now; see `evaluate`."""
+  return configs.with_values(run_config(workdir, which), elsewhere or {})
 
 
 def predictor(workdir: Path, which: Which) -> Predictor:
@@ -51,6 +72,9 @@ def answers(
 ) -> Iterator[dict[str, Any]]:
   """An answer to each line of JSONL, in order; blank lines have none.
 
+  Whatever is wrong with a record, or goes wrong with it, is said of its line alone: if
+  the answer to several records fails, they are asked one by one.
+
   Args:
     lines: of the input.
     predict: what answers.
@@ -60,12 +84,34 @@ def answers(
     The answer, or {"line": number from 1, "error": why} to a line that is bad.
   """
   numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
-  while some := list(islice(numbered, rows)):
-    read = [_record(line, predict) for _, line in some]
-    good = [record for record, why in read if not why]
-    found = iter(predict(good) if good else ())
-    for (number, _), (_, why) in zip(some, read, strict=True):
-      yield {"line": number, "error": why} if why else next(found)
+  while batch := list(islice(numbered, rows)):
+    read = [_record(line, predict) for _, line in batch]
+    answered = iter(_answered([record for record, why in read if not why], predict))
+    for (number, _), (_, why) in zip(batch, read, strict=True):
+      answer, why = ({}, why) if why else next(answered)
+      yield {"line": number, "error": why} if why else answer
+
+
+def write(lines: Iterable[bytes], predict: Predictor, rows: int, out: Any) -> int:
+  """Writes the answers to lines of JSONL as JSONL, each as soon as it is there.
+
+  Args:
+    lines: see `answers`.
+    predict: see `answers`.
+    rows: see `answers`.
+    out: where they go, in UTF-8.
+
+  Returns:
+    How many lines were bad; each is said on standard error too.
+  """
+  bad = 0
+  for answer in answers(lines, predict, rows):
+    if set(answer) == {"line", "error"}:
+      bad += 1
+      print(f"jaxmem: line {answer['line']}: {answer['error']}", file=sys.stderr)
+    out.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    out.flush()
+  return bad
 
 
 def _record(line: bytes, predict: Predictor) -> tuple[dict[str, Any], str]:
@@ -75,6 +121,32 @@ def _record(line: bytes, predict: Predictor) -> tuple[dict[str, Any], str]:
     if not isinstance(record, dict):
       raise UserError("it is no JSON object")
     predict.check(record)
-  except UserError as error:
-    return {}, str(error)
+  except Exception as error:  # a check that forgot something must not end the others
+    return {}, reason(error)
   return record, ""
+
+
+def _answered(
+  records: list[dict[str, Any]], predict: Predictor
+) -> list[tuple[dict[str, Any], str]]:
+  """The answer to each record, and why there is none, else nothing."""
+  if not records:
+    return []
+  try:
+    made = list(predict(records))
+    if len(made) != len(records):
+      raise RuntimeError(f"{len(made)} answers to {len(records)} records")
+  except Exception as error:
+    if len(records) > 1:
+      return [pair for record in records for pair in _answered([record], predict)]
+    return [({}, f"it cannot be answered: {reason(error)}")]
+  return [_written(answer) for answer in made]
+
+
+def _written(answer: dict[str, Any]) -> tuple[dict[str, Any], str]:
+  """An answer, and why it cannot be written as JSON in UTF-8, else nothing."""
+  try:
+    json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
+  except (ValueError, TypeError) as error:
+    return {}, f"its answer cannot be written: {reason(error)}"
+  return answer, ""

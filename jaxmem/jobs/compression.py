@@ -23,7 +23,7 @@ from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
 from jaxmem.evals import bits_per_byte, latents
 from jaxmem.evals.latent_text import ROWS, LatentWriter
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.vae import VAE, VAEConfig
 from jaxmem.ranges import number
@@ -245,8 +245,9 @@ class CompressionPredictor:
     """Raises UserError unless a record is of one of the kinds, and can be read."""
     keys = set(record)
     if "samples" in keys and keys <= {"samples", "seed"}:
-      _whole(record, "samples", 1, MOST)
-      return _whole({"seed": 0} | record, "seed", 0, 2**31 - 1)
+      fields.whole(record, "samples", 0, 1, MOST)
+      fields.whole(record, "seed", 0, 0, 2**31 - 1)
+      return
     if keys not in ({"text"}, {"from", "to"}):
       raise UserError(
         'give "text", or "from" and "to", or "samples" and perhaps "seed"'
@@ -254,10 +255,9 @@ class CompressionPredictor:
     if not self._d_latent:
       raise UserError("the model has no latent (model.d_latent 0): only samples")
     for key in sorted(keys):
-      if not isinstance(record[key], str):
-        raise UserError(f'"{key}" is no string')
+      text = fields.text(record, key)
       try:
-        self._writer.check(record[key])
+        self._writer.check(text)
       except UserError as error:
         raise UserError(f'"{key}" cannot be read: {error}') from error
 
@@ -290,12 +290,6 @@ class CompressionPredictor:
 def _lines_of(record: dict[str, Any]) -> list[str]:
   """What is to be read for a record."""
   return [record[key] for key in ("text", "from", "to") if key in record]
-
-
-def _whole(record: dict[str, Any], key: str, low: int, high: int) -> None:
-  """Raises UserError unless a value is a whole number of a range."""
-  if type(record[key]) is not int or not low <= record[key] <= high:
-    raise UserError(f'"{key}" is {record[key]!r}: a whole number in {low} .. {high}')
 
 
 Config = CompressionConfig

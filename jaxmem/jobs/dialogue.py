@@ -156,8 +156,14 @@ class DialoguePredictor:
     dialogue = chat.dialogue(record)
     if dialogue[-1].role == chat.ASSISTANT:
       raise UserError("the last message is the assistant's: nothing is to be answered")
+    try:
+      read = chat.waiting(dialogue, self._tokenizer)
+    except UnicodeEncodeError as error:
+      raise UserError(
+        "a message holds half of a surrogate pair, which is no text"
+      ) from error
     if self._limit:
-      length = 1 + len(chat.waiting(dialogue, self._tokenizer)) + LONGEST
+      length = 1 + len(read) + LONGEST
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

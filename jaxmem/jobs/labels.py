@@ -17,15 +17,15 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import files, jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, folds, labelled, texts, vocabularies
+from jaxmem.data import folds, labelled, texts, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.data.epochs import Epochs, once
 from jaxmem.data.label_rows import Encoded, LabelRows, Task
 from jaxmem.data.labelled import Example
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, shown
 from jaxmem.evals import baselines, classes, tfidf
 from jaxmem.evals import language as languages
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.ranges import number
@@ -130,6 +130,11 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
       "tasks"
     )
   return with_made(model, config.tokenizer, hidden=True)
+
+
+def packages(config: configs.Config) -> dict[str, str]:
+  """For the report; see `jobs.packages`."""
+  return {"sklearn": "apps"} if config.eval_bytes else {}
 
 
 class LabelsJob(Asked):
@@ -302,15 +307,11 @@ class LabelsPredictor:
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has its texts, and its task."""
     for name in self._fields:
-      if not isinstance(record.get(name), str) or not record[name].strip():
-        raise UserError(f'"{name}" is {record.get(name)!r}: a text expected')
-      try:
-        texts.encode(record[name], self._tokenizer, f'"{name}"')
-      except DataError as error:
-        raise UserError(str(error)) from error
-    if record.get("task", "") not in self._tasks:
+      texts.encode(fields.text(record, name), self._tokenizer, f'"{name}"')
+    task = record.get("task", "")
+    if not isinstance(task, str) or task not in self._tasks:
       known = ", ".join(map(repr, self._tasks))
-      raise UserError(f'"task" is {record.get("task", "")!r}: one of {known}')
+      raise UserError(f'"task" is {shown(task)}: one of {known}')
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     tasks = [self._tasks[record.get("task", "")] for record in records]

@@ -19,9 +19,9 @@ from jaxmem.config import ConfigError
 from jaxmem.data import vocabularies
 from jaxmem.data.masked_rows import MaskedRows
 from jaxmem.data.vocabularies import MASK, HidingTokenizer
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, shown
 from jaxmem.evals import baselines
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.ranges import number
@@ -182,15 +182,10 @@ class MaskedPredictor:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text with a mask that fits."""
-    text = record.get("text")
-    if not isinstance(text, str) or MASK not in text:
-      raise UserError(f'"text" is {text!r}: a text with {MASK} expected')
-    try:
-      count = len(self._ids(text))
-    except UnicodeEncodeError as error:
-      raise UserError(
-        '"text" holds half of a surrogate pair, which is no text'
-      ) from error
+    text = fields.text(record, "text")
+    if MASK not in text:
+      raise UserError(f'"text" is {shown(text)}: a text with {MASK} expected')
+    count = len(self._ids(text))
     if count > self._length:
       raise UserError(
         f"the text has {count} tokens, the run reads {self._length}: cut it"

@@ -24,11 +24,10 @@ from jaxmem.data.epochs import once
 from jaxmem.data.pairs import Pair
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.data.vocabularies import HidingTokenizer
-from jaxmem.errors import UserError
 from jaxmem.evals import baselines, extractive, overlap, vectors
 from jaxmem.evals import language as languages
 from jaxmem.evals.pair_text import PairWriter, Written
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.ranges import number
@@ -112,6 +111,16 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
     limit.check(config.segment_length, "a text of data.segment_length", "lower it")
   model = dataclasses.replace(model, memory_size=size)
   return with_made(model, config.tokenizer, hidden=config.gaps > 0)
+
+
+def packages(config: configs.Config) -> dict[str, str]:
+  """For the report; see `jobs.packages`."""
+  if not config.eval_bytes:
+    return {}
+  needed = {"sacrebleu" if config.data.metric == "bleu" else "rouge_score": "apps"}
+  if config.data.extract == "minilm":
+    needed |= {"safetensors": "apps", "tokenizers": "apps"}
+  return needed
 
 
 class PairsJob(Asked):
@@ -212,17 +221,10 @@ class PairsPredictor:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text that fits, and numbers in range."""
-    text, seed = record.get(self._read), record.get("seed", 0)
-    if not isinstance(text, str) or not text.strip():
-      raise UserError(f'"{self._read}" is {text!r}: a text expected')
-    if type(seed) is not int or not 0 <= seed < 2**31:
-      raise UserError(f'"seed" is {seed!r}: a whole number from 0 on expected')
+    text = fields.text(record, self._read)
+    fields.whole(record, "seed", 0, 0, 2**31 - 1)
     if "temperature" in record:
-      if type(record["temperature"]) not in (int, float):
-        raise UserError(
-          f'"temperature" is {record["temperature"]!r}: a number expected'
-        )
-      Sampling(temperature=float(record["temperature"])).check()
+      Sampling(temperature=fields.number(record, "temperature", 0.0)).check()
     self._writer.check(text)
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

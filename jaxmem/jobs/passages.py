@@ -19,11 +19,10 @@ from jaxmem.data import DataError, folds, judged, leaks, texts, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.judged import Passage
 from jaxmem.data.passage_rows import PassageRows
-from jaxmem.errors import UserError
 from jaxmem.evals import baselines, bm25, ranking
 from jaxmem.evals import language as languages
 from jaxmem.evals.vectors import Embedder
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.ranges import number
@@ -84,6 +83,11 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "embedding", config.segment_length)
   return with_made(model, config.tokenizer, hidden=True)
+
+
+def packages(config: configs.Config) -> dict[str, str]:
+  """For the report; see `jobs.packages`."""
+  return {"bm25s": "apps"} if config.eval_bytes else {}
 
 
 class PassagesJob(Asked):
@@ -250,10 +254,7 @@ class PassagesPredictor:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text."""
-    text = record.get("text")
-    if not isinstance(text, str) or not text.strip():
-      raise UserError(f'"text" is {text!r}: a text expected')
-    texts.encode(text, self._tokenizer, '"text"')
+    texts.encode(fields.text(record, "text"), self._tokenizer, '"text"')
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     vectors = self._embed([record["text"] for record in records])

@@ -20,10 +20,9 @@ from jaxmem.data import DataError, folds, leaks, squad, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
-from jaxmem.errors import UserError
 from jaxmem.evals import baselines, lexical, span_metrics
 from jaxmem.evals import language as languages
-from jaxmem.jobs import Findings, with_made
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.ranges import number
@@ -268,10 +267,8 @@ class SpansPredictor:
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a question and a text."""
-    for name in ("question", "context"):
-      if not isinstance(record.get(name), str) or not record[name].strip():
-        raise UserError(f'"{name}" is {record.get(name)!r}: a text expected')
-    self._cutter.windows(record["question"], record["context"])
+    question, context = (fields.text(record, n) for n in ("question", "context"))
+    self._cutter.windows(question, context)
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
