@@ -60,6 +60,8 @@ def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
   loaded = load.load_model(moved)
   assert loaded.tokenizer.fingerprint == kept.fingerprint
   assert loaded.config.model.vocab_size == 320
+  # `jaxmem eval` makes a job of this config
+  assert load.run_config(moved).data.tokenizer == str(moved / "tokenizer.json")
   # a run that goes on does so with the tokenizer that it began with
   going = trainer._going_on(own, moved, "auto")
   assert going.data.tokenizer == str(moved / "tokenizer.json")
