@@ -44,6 +44,7 @@ class DataConfig:
       or a glob (files are documents), FILE.jsonl#FIELD, tfds:NAME, or a mixture such as
       mix:0.7*stdlib,0.3*path/to/dir; see `jaxmem.data.sources`.
     heldout: where the held-out text is; empty holds out about a tenth of the source.
+      Documents that would be on both sides follow the rule of `jaxmem.data.leaks`.
     tokenizer: "byte", or the path of a SentencePiece `.model` or of a `.gguf`.
     segment_length: T, tokens of a row a step.
     batch_size: rows of a step, over all processes; each is a contiguous lane.

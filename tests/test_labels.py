@@ -70,9 +70,7 @@ def test_a_run_tells_the_classes_apart_and_reports_it(run):
   assert found["confusion"] == [[2, 0], [0, 2]]
   assert found["chose_checkpoint"] and not found["test_split"]
   said = (run / "report.md").read_text(encoding="utf-8").splitlines()
-  assert said[2].startswith(
-    "No test split was given: this is the score of the held-out"
-  )
+  assert said[2].startswith("No separate test split was given: this is the score")
   assert (run / "confusion_test.png").stat().st_size > 1000
   train_split = asking.evaluate(run, "last", "train").numbers
   assert train_split["texts"] == 36

@@ -86,9 +86,12 @@ class TaskJob:
   def report(self, params: Any, workdir: Path) -> None:
     """`report.json`, `report.md`, `loss.png`: accuracy at `MULTIPLES` of the length."""
     found, left_out = self._by_length(params)
+    chose = 0 < self._config.validation.every <= self._config.steps
+    note = "The best checkpoint was chosen by examples of this split."
     lines = [
       f"Test split of {self._task}",
       "",
+      *([note, ""] if chose else []),
       "| length | examples | answers right | examples right | bits an answer |",
       "|--:|--:|--:|--:|--:|",
       *map(_row, found),
@@ -101,6 +104,7 @@ class TaskJob:
     print("\n".join(lines), flush=True)
     (workdir / "report.md").write_text("\n".join(lines) + "\n")
     numbers = {"task": str(self._task), "accuracy": [a.plain() for a in found]}
+    numbers |= {"chose_checkpoint": chose}
     (workdir / "report.json").write_text(json.dumps(numbers, indent=2) + "\n")
 
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
