@@ -49,6 +49,7 @@ class DataConfig:
       or a glob (files are documents), FILE.jsonl#FIELD, tfds:NAME, or a mixture such as
       mix:0.7*stdlib,0.3*path/to/dir; see `jaxmem.data.sources`.
     heldout: where the held-out text is; empty holds out about a tenth of the source.
+      Documents that would be on both sides follow the rule of `jaxmem.data.leaks`.
     tokenizer: "byte"; "sp:N" (SentencePiece) or "words:N" (words, and bytes for what is
       not among them), made of the training text and kept in the work directory; or the
       path of a SentencePiece `.model` or of a `.gguf`. No text may be lost.

@@ -53,7 +53,7 @@ def config(source, model=None, **changes):
     data=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=2e-2, warmup_steps=5),
     validation=ValidationConfig(every=100),
-    steps=300,
+    steps=400,
     log_every=5,  # of more steps in flight, fake devices of one processor can starve
     save_every=100,
     eval_bytes=4000,

@@ -45,7 +45,7 @@ class CompressionConfig:
 
   Attributes:
     source: see `DataConfig`, but no mixture.
-    heldout: where the held-out text is; empty holds out about a tenth of the source.
+    heldout: see `DataConfig`.
     tokenizer: see `DataConfig`.
     segment_length: T, tokens of a line and of the boundary at its end; a longer line is
       cut into several texts.
