@@ -18,8 +18,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxmem import ranges
+from jaxmem.parallel import rows
+from jaxmem.ranges import number
+
 # (params, memory, batch, rng) -> nats, memory
 Loss = Callable[..., tuple[Any, Any]]
+
+
+def with_noise(loss: Loss) -> Loss:
+  """The loss as a function of (params, noise), whose noise may be None."""
+
+  def moved(given, memory, batch, rng):
+    params, noise = given
+    if noise is not None:
+      batch = batch | {"noise": noise}
+    return loss(params, memory, batch, rng)
+
+  return moved
+
+
+def whole(loss: Loss) -> Callable:
+  """`((params, noise), memory, batch, rng) -> (nats, memory), gradients of both`."""
+  return jax.value_and_grad(with_noise(loss), has_aux=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +55,20 @@ class AdversaryConfig:
   """
 
   kind: Literal["none", "fgm", "freelb"] = "none"
-  radius: float = 1.0
-  steps: int = 2
-  step_size: float = 0.5
+  radius: float = number(1.0, above=0)
+  steps: int = number(2, at_least=1, at_most=1000)
+  step_size: float = number(0.5, above=0)
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range."""
-    for name in ("radius", "step_size"):
-      if not getattr(self, name) > 0:
-        raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
-    if self.steps < 1:
-      raise ValueError(f"steps is {self.steps}: it must be at least 1")
+    ranges.check(self)
 
 
 def gradient(
-  loss: Loss, config: AdversaryConfig, noise_shape: Callable | None
+  loss: Loss,
+  config: AdversaryConfig,
+  noise_shape: Callable | None,
+  differentiate: Callable = whole,
 ) -> Callable:
   """`jax.value_and_grad(loss, has_aux=True)`, adversarial if the config says so.
 
@@ -56,17 +76,18 @@ def gradient(
     loss: reads the batch's "noise" of the shape below.
     config: how.
     noise_shape: of a batch; None where the model has none, and the kind is "none".
+    differentiate: what `whole` is, perhaps in parts of the batch.
   """
+  step = differentiate(loss)
   if config.kind == "none":
-    return jax.value_and_grad(loss, has_aux=True)
 
-  def moved(given, memory, batch, rng):
-    params, noise = given
-    return loss(params, memory, batch | {"noise": noise}, rng)
+    def plain(params, memory, batch, rng):
+      aux, (grads, _) = step((params, None), memory, batch, rng)
+      return aux, grads
 
+    return plain
   how = {"fgm": _fgm, "freelb": _freelb}[config.kind]
-  both = jax.value_and_grad(moved, has_aux=True)
-  return functools.partial(how, both, config, noise_shape)
+  return functools.partial(how, step, config, noise_shape)
 
 
 def _fgm(both, config, noise_shape, params, memory, batch, rng):
@@ -83,7 +104,8 @@ def _freelb(both, config, noise_shape, params, memory, batch, rng):
   shape, key = noise_shape(batch), jax.random.fold_in(rng, 1)
   # inside the ball, whatever is drawn
   scale = config.radius / (shape[1] * shape[2]) ** 0.5
-  noise = scale * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+  sample = functools.partial(jax.random.uniform, minval=-1.0, maxval=1.0)
+  noise = scale * rows.draw(sample, key, shape)
   total = None
   for _ in range(config.steps):
     (nats, after), (grads, up) = both((params, noise), memory, batch, rng)

@@ -9,13 +9,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from jaxmem import models
+from jaxmem import models, ranges
 from jaxmem.adversarial import AdversaryConfig
 from jaxmem.errors import UserError, reason, shown
 from jaxmem.models import ModelConfig
 from jaxmem.models.lm import LMConfig
 from jaxmem.modules import pattern
 from jaxmem.parallel.mesh import MeshConfig
+from jaxmem.ranges import INT64, number
 from jaxmem.registry import nearest
 from jaxmem.starts import OF_ROWS, STARTS, Start
 
@@ -48,7 +49,9 @@ class DataConfig:
       or a glob (files are documents), FILE.jsonl#FIELD, tfds:NAME, or a mixture such as
       mix:0.7*stdlib,0.3*path/to/dir; see `jaxmem.data.sources`.
     heldout: where the held-out text is; empty holds out about a tenth of the source.
-    tokenizer: "byte", or the path of a SentencePiece `.model` or of a `.gguf`.
+    tokenizer: "byte"; "sp:N" (SentencePiece) or "words:N" (words, and bytes for what is
+      not among them), made of the training text and kept in the work directory; or the
+      path of a SentencePiece `.model` or of a `.gguf`. No text may be lost.
     segment_length: T, tokens of a row a step.
     batch_size: rows of a step, over all processes; each is a contiguous lane.
     document_length: documents are cut, by resets, into documents of at most so many
@@ -60,9 +63,9 @@ class DataConfig:
   source: str = "stdlib"
   heldout: str = ""
   tokenizer: str = "byte"
-  segment_length: int = 256
-  batch_size: int = 16
-  document_length: int = 0
+  segment_length: int = number(256, at_least=1)
+  batch_size: int = number(16, at_least=1)
+  document_length: int = number(0, at_least=0)
   data_dir: str = ""
 
 
@@ -74,7 +77,12 @@ class OptimConfig:
     learning_rate: the highest, > 0.
     warmup_steps: steps of the warm-up, fewer than all.
     final_fraction: of the learning rate at the last step, in [0, 1].
-    weight_decay: on matrices, not on norms, biases and decay rates.
+    weight_decay: of what mixes channels: projections, convolution taps, embeddings and
+      other tables of vectors, and what LRU and S5 read by (C). Not of biases, scales of
+      norms, decay rates, time constants, skips, shifts and bonuses of RWKV, peepholes,
+      biases of attention scores, learned starts; nor of what LRU and S5 write by (B)
+      and the low-rank maps of RWKV, which the code of their authors does not decay.
+      Every layer declares it for its parameters, see `modules.layers.named`.
     beta1: of the first moment.
     beta2: of the second moment.
     clip_norm: gradients of a larger global norm are scaled down to it; > 0.
@@ -85,15 +93,15 @@ class OptimConfig:
       `generate` and `eval` use.
   """
 
-  learning_rate: float = 3e-3
-  warmup_steps: int = 50
-  final_fraction: float = 0.1
-  weight_decay: float = 0.1
-  beta1: float = 0.9
-  beta2: float = 0.95
-  clip_norm: float = 1.0
-  accumulate: int = 1
-  ema: float = 0.0
+  learning_rate: float = number(3e-3, above=0, at_most=1000)
+  warmup_steps: int = number(50, at_least=0)
+  final_fraction: float = number(0.1, at_least=0, at_most=1)
+  weight_decay: float = number(0.1, at_least=0, at_most=1000)
+  beta1: float = number(0.9, at_least=0, below=1)
+  beta2: float = number(0.95, at_least=0, below=1)
+  clip_norm: float = number(1.0, above=0)
+  accumulate: int = number(1, at_least=1)
+  ema: float = number(0.0, at_least=0, below=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +115,9 @@ class ValidationConfig:
     patience: so many scores in a row without a better one end the run; 0 never does.
   """
 
-  every: int = 0
-  num_bytes: int = 65_536
-  patience: int = 0
+  every: int = number(0, at_least=0)
+  num_bytes: int = number(65_536, at_least=1, at_most=INT64)
+  patience: int = number(0, at_least=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,24 +157,24 @@ class Config:
   validation: ValidationConfig = ValidationConfig()
   adversary: AdversaryConfig = AdversaryConfig()
   mesh: MeshConfig = MeshConfig()
-  steps: int = 500
+  steps: int = number(500, at_least=1)
   start_from: str = ""
   segment_start: Start = "carried"
-  noise_scale: float = 1.0
-  seed: int = 0
-  log_every: int = 10
-  save_every: int = 100
-  keep: int = 2
-  eval_bytes: int = 262_144
-  sample_bytes: int = 300
-  stop_after_skips: int = 10
+  noise_scale: float = number(1.0, above=0)
+  seed: int = number(0, at_least=0, at_most=2**32 - 1)
+  log_every: int = number(10, at_least=1)
+  save_every: int = number(100, at_least=1)
+  keep: int = number(2, at_least=1)
+  eval_bytes: int = number(262_144, at_least=0, at_most=INT64)
+  sample_bytes: int = number(300, at_least=0)
+  stop_after_skips: int = number(10, at_least=1)
 
 
 # What may differ when a run goes on: how long, how it is shown, where it runs.
 MAY_CHANGE = (
   "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
-  "stop_after_skips", "mesh", "validation.patience", "data.data_dir", "model.remat",
-  "model.loss_chunk",
+  "stop_after_skips", "mesh", "validation.patience", "data.data_dir", "data.language",
+  "data.rule", "model.remat", "model.loss_chunk",
 )  # fmt: skip
 
 # Where data are, in whatever config has it, and what else is a path.
@@ -176,37 +184,17 @@ SOURCES = (
 )  # fmt: skip
 PATHS = (*SOURCES, "data.tokenizer", "data.data_dir", "start_from")
 
-_AT_LEAST = {
-  "steps": 1, "log_every": 1, "save_every": 1, "keep": 1, "eval_bytes": 0,
-  "sample_bytes": 0, "stop_after_skips": 1, "seed": 0, "data.segment_length": 1,
-  "data.batch_size": 1, "data.document_length": 0, "optim.accumulate": 1,
-  "optim.warmup_steps": 0, "optim.weight_decay": 0, "model.d_model": 1,
-  "model.d_ff": 0, "model.num_groups": 1, "model.vocab_size": 0,
-  "model.loss_chunk": 1, "validation.every": 0, "validation.num_bytes": 1,
-  "validation.patience": 0,
-}  # fmt: skip
-# Sizes and counts are int32 on devices; bytes of files are counted in int64.
-_LARGE, _LARGEST, _AT_MOST = 2**31 - 1, 2**63 - 1, {"seed": 2**32 - 1}
-_ABOVE_ZERO = ("optim.learning_rate", "optim.clip_norm", "noise_scale")
-_BELOW_ONE = ("model.dropout", "optim.beta1", "optim.beta2", "optim.ema")
-
 
 def check(config: Config) -> None:
   """Raises ConfigError if a number is out of range; costs nothing."""
-  flat = flatten(config)
-  for key, low in _AT_LEAST.items():
-    if key in flat and flat[key] < low:
-      raise ConfigError(f"{key} is {flat[key]}: it must be at least {low}")
-  for key in _ABOVE_ZERO:
-    if not flat[key] > 0:
-      raise ConfigError(f"{key} is {flat[key]}: it must be above 0")
-  for key in _BELOW_ONE:
-    if not 0 <= flat[key] < 1:
-      raise ConfigError(f"{key} is {flat[key]}: it must be in [0, 1)")
-  if not 0 <= config.optim.final_fraction <= 1:
-    raise ConfigError(
-      f"optim.final_fraction is {config.optim.final_fraction}: it must be in [0, 1]"
-    )
+  try:
+    ranges.check(config)
+    for key, value in flatten(config).items():
+      for item in pattern.terms(value) if _is_pattern(value) else ():
+        for name, option in item.options:
+          ranges.check_number(option, f"{key}: {name} of {item.name}")
+  except ValueError as error:
+    raise ConfigError(str(error)) from error
   if config.optim.warmup_steps >= config.steps:
     raise ConfigError(
       f"optim.warmup_steps is {config.optim.warmup_steps} of steps {config.steps}: "
@@ -222,10 +210,6 @@ def check(config: Config) -> None:
       f"validation.patience is {config.validation.patience} and validation.every is 0: "
       "set how many steps lie between scores"
     )
-  try:
-    config.adversary.check()
-  except ValueError as error:
-    raise ConfigError(f"adversary.{error}") from error
   if config.segment_start not in STARTS:
     raise ConfigError(
       f"segment_start is {config.segment_start!r}: one of {', '.join(STARTS)}"
@@ -249,6 +233,11 @@ def check(config: Config) -> None:
   from_json(to_json(config))  # what is saved can be read: types, and one of the choices
 
 
+def _is_pattern(value: Any) -> bool:
+  is_entry = lambda item: isinstance(item, pattern.Entry)
+  return isinstance(value, tuple) and all(map(is_entry, value))
+
+
 def typed(config: Config) -> Config:
   """The config with every value of the type that its field has.
 
@@ -256,7 +245,7 @@ def typed(config: Config) -> Config:
   where a number may have a fraction, a number of NumPy's.
 
   Raises:
-    ConfigError: if a value has another type, or is too large; names the key.
+    ConfigError: if a value has another type; names the key.
   """
   for name, hint in typing.get_type_hints(Config).items():
     value = getattr(config, name)
@@ -269,12 +258,7 @@ def typed(config: Config) -> Config:
         Reading: "DataConfig or another job's",
       }.get(hint, hint.__name__)
       raise ConfigError(f"{name} is {shown(value)}: {expected} config expected")
-  made = _build(type(config), _plain(config), "")
-  for key, value in flatten(made).items():
-    most = _LARGEST if key.endswith("bytes") else _AT_MOST.get(key, _LARGE)
-    if type(value) is int and value > most:
-      raise ConfigError(f"{key} is {shown(value)}: it must be at most {most}")
-  return made
+  return _build(type(config), _plain(config), "")
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

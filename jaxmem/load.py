@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxmem import jobs, kept
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config
-from jaxmem.data import tokenizers
+from jaxmem.data import vocabularies
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
 from jaxmem.models.lm import LM
@@ -59,6 +59,9 @@ class Loaded(NamedTuple):
 def run_config(workdir: Path, which: Which = "last") -> Config:
   """The config of the run in `workdir`, from its checkpoint; no device work.
 
+  Its tokenizer is the copy that the run kept, so that ids mean what they meant whatever
+  has become of other files and of the training text.
+
   Raises:
     UserError: if there is no checkpoint.
   """
@@ -70,7 +73,7 @@ def run_config(workdir: Path, which: Which = "last") -> Config:
       "`jaxmem train`; only a run with --validation.every has a best one"
     ) from error
   config = kept.saved_config(meta, workdir.absolute())
-  return resolve(kept.with_kept_tokenizer(config, workdir.absolute()))
+  return resolve(jobs.with_kept(config, workdir.absolute()))
 
 
 def load_config(workdir: Path, which: Which = "last") -> Config:
@@ -126,5 +129,5 @@ def load_model(workdir: Path, which: Which = "last") -> Loaded:
   """
   config = load_config(workdir, which)
   run = load_run(workdir, which)
-  tokenizer = tokenizers.get(config.data.tokenizer)
+  tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
   return Loaded(run.config, run.model, run.params, tokenizer, run.step)

@@ -1,6 +1,7 @@
 """What a run says while it goes: a progress bar or lines, JSONL, TensorBoard."""
 
 import json
+import math
 import sys
 import time
 import warnings
@@ -34,10 +35,11 @@ class Log:
       warnings.warn(f"no TensorBoard log: {error}", stacklevel=2)
 
   def scalars(self, step: int, values: dict[str, float]) -> None:
-    """One line of numbers of a step."""
+    """One line of numbers of a step; null for one that JSON does not have."""
     if not self._primary:
       return
-    _write(self._metrics, {"step": step, **values})
+    plain = {k: v if math.isfinite(v) else None for k, v in values.items()}
+    _write(self._metrics, {"step": step, **plain})
     if self._board is None:
       return
     try:

@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmem import adversarial, data, jobs, models, optim, starts
+from jaxmem import accumulate, adversarial, data, jobs, models, optim, starts
 from jaxmem import config as configs
 from jaxmem.config import Config, ConfigError
+from jaxmem.finite import all_finite
 from jaxmem.models.lm import LM
 from jaxmem.modules import pattern
 from jaxmem.parallel import mesh as meshes
+from jaxmem.parallel import rows
 from jaxmem.parallel.mesh import MeshError
 from jaxmem.validation import none_yet
 
@@ -67,7 +69,6 @@ class Program:
       MeshError: if an array does not divide.
     """
     self.config, self.mesh, self.model = config, mesh, models.make(config.model)
-    rows = config.data.batch_size
     example = jax.eval_shape(self._example)
     if mesh.shape["seq"] > 1 and not isinstance(self.model, LM):
       raise MeshError(
@@ -78,12 +79,12 @@ class Program:
     for array in example.values():  # the rows divide, or say so
       meshes.shardings(mesh, meshes.batch_names(array.ndim), array)
     try:
-      memory = jax.eval_shape(lambda: self.model.init_state(rows))
+      memory = jax.eval_shape(lambda: self.model.init_state(config.data.batch_size))
       with meshes.use(mesh, config.mesh):
         key = jax.random.key(0)
         boxed = jax.eval_shape(self._parameters, key, example, memory)
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-      message = str(error).strip().splitlines()[0]
+    except (ValueError, TypeError, ArithmeticError, IndexError) as error:
+      message = (str(error).strip().splitlines() or [type(error).__name__])[0]
       shown = pattern.show(config.model.pattern)
       raise ConfigError(
         f"model.pattern {shown!r} cannot be built: {message}"
@@ -159,8 +160,7 @@ class Program:
     return self.model.init(key, batch, memory, method="objective")["params"]
 
   def _init(self, key: jax.Array) -> TrainState:
-    rows = self.config.data.batch_size
-    memory = self.model.init_state(rows)
+    memory = self.model.init_state(self.config.data.batch_size)
     init, rng = jax.random.split(key)
     params = meshes.unboxed(self._parameters(init, self._example(), memory))
     opt_state = self.optimizer.init(params)
@@ -175,8 +175,8 @@ class Program:
     )
 
   def _step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
-    """One update; a step whose loss or gradient is not finite changes nothing but the
-    count of steps."""
+    """One update. A step counts only if its loss, its gradient and all of the state
+    after it are finite; any other changes nothing but the count of steps."""
     c = self.config
     rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
     memory = starts.begin(
@@ -189,13 +189,14 @@ class Program:
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts with floats
       updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    good = jnp.isfinite(nats) & jnp.isfinite(norm)
     new = state._replace(
       params=params,
       opt_state=opt_state,
       memory=jax.lax.stop_gradient(memory),
       ema=self._average(state, params),
     )
+    after = new.params, new.opt_state, new.memory, new.ema
+    good = all_finite((nats, norm, after))
     kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
     metrics = {"loss": nats / count, "grad_norm": norm, "skipped": ~good}
     return kept._replace(step=state.step + 1), metrics
@@ -210,38 +211,48 @@ class Program:
 
   def _gradients(self, params, memory, batch, rng):
     """The gradient of the summed loss, in `accumulate` parts of the rows."""
-    parts = self.config.optim.accumulate
-    shape = getattr(self.model, "noise_shape", None)
-    gradient = adversarial.gradient(self._loss, self.config.adversary, shape)
+    count, parts = self.config.data.batch_size, self.config.optim.accumulate
+    # what a part must know of the whole: its rows' numbers, and their mean weight
+    share = jnp.broadcast_to(batch["weights"].sum() / count, (count,))
+    batch = batch | {"number": jnp.arange(count), "share": share}
     if parts == 1:
-      (nats, memory), grads = gradient(params, memory, batch, rng)
-      return grads, nats, memory
-
-    def part(carry, xs):
-      memory, batch, i = xs
-      (nats, memory), grads = gradient(
-        params, memory, batch, jax.random.fold_in(rng, i)
-      )
-      return jax.tree.map(jnp.add, carry, (grads, nats)), memory
-
-    cut = lambda a: a.reshape(parts, a.shape[0] // parts, *a.shape[1:])
-    zeros = (jax.tree.map(jnp.zeros_like, params), jnp.zeros(()))
-    xs = (*jax.tree.map(cut, (memory, batch)), jnp.arange(parts))
-    (grads, nats), memory = jax.lax.scan(part, zeros, xs)
-    join = lambda a: a.reshape(-1, *a.shape[2:])
-    return grads, nats, jax.tree.map(join, memory)
+      differentiate = adversarial.whole
+    elif getattr(self.model, "across_rows", False):
+      passes = accumulate.in_two_passes(self._by_row, self._across, parts)
+      differentiate = lambda _: passes
+    else:
+      names = self.model.state_axes()
+      differentiate = lambda loss: accumulate.in_parts(loss, parts, names)
+    shape = getattr(self.model, "noise_shape", None)
+    gradient = adversarial.gradient(
+      self._loss, self.config.adversary, shape, differentiate
+    )
+    (nats, memory), grads = gradient(params, memory, batch, rng)
+    return grads, nats, memory
 
   def _loss(self, params, memory, batch, rng):
     """Summed nats, and what mixers sow as losses: means, weighed by the tokens."""
-    (nats, memory), sown = self.model.apply(
-      {"params": params},
-      batch,
-      memory,
-      False,
-      method="objective",
-      rngs={"dropout": rng},
-      mutable=["losses"],
-    )
-    weights = batch["weights"]
+    (nats, memory), extra = self._apply(params, batch, rng, "objective", memory)
+    return (nats * batch["weights"]).sum() + extra, memory
+
+  def _by_row(self, params, batch, rng):
+    """What a loss that looks across rows reads of each, and what mixers sow."""
+    return self._apply(params, batch, rng, "by_row")
+
+  def _across(self, vectors, batch):
+    return (self.model.nats_across(vectors, batch) * batch["weights"]).sum()
+
+  def _apply(self, params, batch, rng, method, *memory):
+    """What a method of the model makes of a batch, and the sown losses."""
+    with rows.numbered(batch["number"]):
+      found, sown = self.model.apply(
+        {"params": params},
+        batch,
+        *memory,
+        False,
+        method=method,
+        rngs={"dropout": rng},
+        mutable=["losses"],
+      )
     extra = sum(jnp.mean(a) for a in jax.tree.leaves(sown))
-    return (nats * weights).sum() + extra * weights.sum(), memory
+    return found, extra * batch["share"].sum()

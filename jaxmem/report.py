@@ -1,13 +1,14 @@
 """The end of a run: what was remembered, in numbers, pictures and a sample."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxmem import files
+from jaxmem import files, finite
 from jaxmem.config import Config
 from jaxmem.data.tokenizers import Tokenizer
-from jaxmem.evals import bits_per_byte, plots
+from jaxmem.evals import baselines, bits_per_byte, plots
 from jaxmem.evals.heldout import HeldOut
 from jaxmem.generate import Writer
 from jaxmem.models.lm import LM
@@ -27,11 +28,23 @@ def write(
   heldout: HeldOut,
   tokenizer: Tokenizer,
   workdir: Path,
+  note: Sequence[str] = (),
+  about: Mapping[str, Any] | None = None,
 ) -> None:
   """Scores held-out text, draws the pictures and a sample, prints and writes it all.
 
   Writes `report.md`, `report.json`, `loss.png`, `gain_by_document.png`,
   `gain_by_segment.png` and `sample.txt` to `workdir`.
+
+  Args:
+    config: of the run.
+    model: that was trained.
+    params: its weights.
+    heldout: the text to score.
+    tokenizer: of the text.
+    workdir: of the run.
+    note: lines about what the scores are of, which stand before them.
+    about: the same for `report.json`.
   """
   lines, numbers, written = [], {}, ["config.json", "metrics.jsonl", "ledger.jsonl"]
   carried = None
@@ -42,8 +55,12 @@ def write(
     scores = heldout.score(params, config.eval_bytes)
     bits, packed = scores.bits_per_byte(), bits_per_byte.compressors(scores.texts)
     carried = bits["carried"]
-    numbers = _numbers(scores, bits, packed, config.data.segment_length)
+    numbers = _numbers(scores, bits, packed, config.data.segment_length) | (about or {})
+    lines += baselines.better("bits per byte", carried, packed, lower=True)
+    lines += note
     lines += _table(scores, bits, packed, config.data.segment_length)
+    lines += finite.said({"bits_per_byte": bits})
+    numbers = finite.plain(numbers)
     written += _pictures(scores, config.data.segment_length, workdir)
   written += [
     plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried).name
@@ -87,9 +104,11 @@ def _table(scores, bits, packed, segment) -> list[str]:
   }
   gain = {way: bits[way] - bits["carried"] for way in ("re-read", "reset")}
   rows = [f"| {way} | {bits[way]:.3f} | {what[way]} |" for way in what]
-  rows += [f"| {name} | {value:.3f} | |" for name, value in packed.items()]
+  rows += [
+    f"| {name} | {value:.3f} | {bits_per_byte.PACKED[name]} |"
+    for name, value in packed.items()
+  ]
   return [
-    "",
     f"Held out: {scores.num_bytes:,} bytes of {len(scores.names)} documents",
     "",
     "| read | bits per byte | |",

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
+from jaxmem import ranges
 from jaxmem.errors import UserError
+from jaxmem.ranges import number
 
 
 class SamplingError(UserError):
@@ -35,27 +37,18 @@ class Sampling:
       and multiplied where negative; > 0, 1 is none.
   """
 
-  temperature: float | Array = 1.0
-  top_k: int | Array = 0
-  top_p: float | Array = 1.0
-  min_p: float | Array = 0.0
-  repetition_penalty: float | Array = 1.0
+  temperature: float | Array = number(1.0, at_least=0)
+  top_k: int | Array = number(0, at_least=0)
+  top_p: float | Array = number(1.0, above=0, at_most=1)
+  min_p: float | Array = number(0.0, at_least=0, at_most=1)
+  repetition_penalty: float | Array = number(1.0, above=0)
 
   def check(self) -> None:
     """Raises SamplingError if a number is out of range; for numbers, not for arrays."""
-    ranges = {
-      "temperature": (0 <= self.temperature < float("inf"), "at least 0, and finite"),
-      "top_k": (self.top_k >= 0, "at least 0; 0 is all"),
-      "top_p": (0 < self.top_p <= 1, "in (0, 1]; 1 is all"),
-      "min_p": (0 <= self.min_p <= 1, "in [0, 1]; 0 is all"),
-      "repetition_penalty": (
-        0 < self.repetition_penalty < float("inf"),
-        "above 0, and finite; 1 is none",
-      ),
-    }
-    for name, (good, wanted) in ranges.items():
-      if not good:
-        raise SamplingError(f"{name} is {getattr(self, name)}: it must be {wanted}")
+    try:
+      ranges.check(self)
+    except ValueError as error:
+      raise SamplingError(str(error)) from error
 
 
 def penalize(

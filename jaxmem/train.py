@@ -8,7 +8,7 @@ moment and any number of times, has bitwise the state of one that was not.
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from jaxmem import config as configs
 from jaxmem import data, files, jobs, kept, outputs, paths, pretrained
 from jaxmem.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.config import Config, ConfigError
+from jaxmem.data import vocabularies
 from jaxmem.errors import RunError
 from jaxmem.jobs import Job
 from jaxmem.lock import Lock
@@ -32,6 +33,7 @@ from jaxmem.validation import Validation
 
 # Exit code of a run that was asked to stop and can go on: the same command resumes it.
 EXIT_STOPPED = 75
+_REMEDY = "lower --optim.learning-rate or look at the rows in ledger.jsonl"
 
 
 class TrainingError(RunError):
@@ -53,14 +55,14 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   Raises:
     ConfigError, DataError, MeshError, CapacityError: before any device work.
     CheckpointError: if no checkpoint can be written or read.
-    TrainingError: if the loss stays without a finite value.
+    TrainingError: if too many steps in a row, or the last ones, had to be skipped.
   """
   config = kept.absolute(resolve(config))
   jobs.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
-  job = jobs.make(config, program.model)
+  job = jobs.make(_going_on(config, workdir, resume), program.model)
 
   workdir = workdir.absolute()
   with contextlib.ExitStack() as stack:
@@ -72,7 +74,6 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     if distributed.primary():
       files.write_text(workdir / "config.json", configs.to_json(config))
       job.keep(workdir)
-      kept.keep_tokenizer(config, workdir)
     say(_introduction(program, job, workdir))
     run = Run(
       program=program,
@@ -82,13 +83,16 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
       validation=Validation(config.validation, job, best),
       stop=stack.enter_context(Stop()),
     )
-    state, step, ended = run.loop(state, start)
-    if step not in latest.steps():
-      run.save(latest, step, state)
+    end = run.loop(state, start)
+    if not end.skipped and end.step not in latest.steps():
+      run.save(latest, end.step, end.state)
     latest.wait()
-    if not ended:
-      say(f"stopped by {run.stop.requested} at step {step}; the same command goes on")
+    if not end.complete:
+      say(f"stopped by {run.stop.requested} at step {end.step}; {_goes_on(end)}")
       return EXIT_STOPPED
+    if end.skipped:
+      raise TrainingError(_not_reported(end, latest.steps()))
+    state = end.state
     weights = getattr(state, program.weights)
     if best.steps():  # none where the run is shorter than the way to a score
       found = best.restore(program.target())
@@ -98,6 +102,22 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   if distributed.primary():
     job.report(weights, workdir)
   return 0
+
+
+class End(NamedTuple):
+  """Where a loop of steps ended.
+
+  Attributes:
+    state: after the last step.
+    step: how many steps the run has made.
+    complete: whether it is the end of the run, not a signal's.
+    skipped: how many of the last steps in a row were skipped.
+  """
+
+  state: TrainState
+  step: int
+  complete: bool
+  skipped: int
 
 
 @dataclasses.dataclass
@@ -120,13 +140,20 @@ class Run:
   validation: Validation
   stop: Stop
 
-  def loop(self, state: TrainState, start: int) -> tuple[TrainState, int, bool]:
-    """Steps until the end or a signal: the state, its step, whether it is the end."""
+  def loop(self, state: TrainState, start: int) -> End:
+    """Steps until the end of the run or a signal.
+
+    A checkpoint is written only behind a step that counted: what a run goes on from is
+    never a state at which training has come to a halt.
+
+    Raises:
+      TrainingError: if too many steps in a row had to be skipped.
+    """
     config, validation = self.program.config, self.validation
     tokens = config.data.batch_size * config.data.segment_length
     show = distributed.primary()
     progress = Progress(start, config.steps, tokens, self.job.measure, show)
-    step, skipped, waiting = start, 0, []
+    step, skipped, waiting, shown = start, 0, [], []
     enough = config.validation.every and validation.exhausted(state.best)
     with contextlib.closing(data.batches(self.job.rows, start)) as batches:
       while step < config.steps and not enough:
@@ -135,25 +162,30 @@ class Run:
         state, metrics = self.program.step(state, self.program.put(batch))
         waiting.append(metrics)
         step += 1
-        if step % config.log_every == 0 or step == config.steps:
-          fetched = jax.device_get(waiting)  # the only wait for the device
+        log_now = step % config.log_every == 0 or step == config.steps
+        save_now = step % config.save_every == 0
+        if log_now or save_now:
+          fetched, waiting = jax.device_get(waiting), []  # the only wait for the device
           skipped = _count_skips(fetched, skipped, step, config)
-          self._report(step, fetched, progress)
-          waiting = []
+          shown += fetched
+        if log_now:
+          self._report(step, shown, progress)
+          shown = []
         if validation.due(step):
           state = self._validate(step, state)
           enough = validation.exhausted(state.best)
-        if step % config.save_every == 0 and not skipped:
+        if save_now and not skipped:
           self.save(self.latest, step, state)
         if self.stop.after(step):
           break
     progress.close()
+    skipped = _count_skips(jax.device_get(waiting), skipped, step, config)
     if enough:
       say(
         f"stopped early at step {step}: the last {config.validation.patience} scores "
         "of held-out text were not better than one before"
       )
-    return state, step, bool(enough) or step >= config.steps
+    return End(state, step, bool(enough) or step >= config.steps, skipped)
 
   def _report(self, step: int, fetched: list[dict], progress: Progress) -> None:
     """The means of an interval, to the log and the terminal."""
@@ -181,7 +213,12 @@ class Run:
       self.validation.keep(step, lambda into: self.save(into, step, state))
     measure = self.job.measure
     self.log.scalars(step, {f"heldout_{key_of(measure)}": float(score)})
-    known = "the best so far" if better else f"best {float(best.bits_per_byte):.3f}"
+    if better:
+      known = "the best so far"
+    elif int(best.step):
+      known = f"best {float(best.bits_per_byte):.3f}"
+    else:
+      known = "none is finite so far"
     say(f"step {step:>6}  held out {score:.3f} {measure}, {known}")
     return state
 
@@ -208,14 +245,52 @@ def _count_skips(fetched: list[dict], before: int, step: int, config: Config) ->
     run = run + 1 if metrics["skipped"] else 0
     if metrics["skipped"]:
       at = step - len(fetched) + i
-      say(f"step {at}: loss or gradient not finite, skipped; rows in ledger.jsonl")
+      say(
+        f"step {at}: loss, gradient or update not finite, skipped; rows in ledger.jsonl"
+      )
     if run >= config.stop_after_skips:
       raise TrainingError(
-        f"{run} steps in a row had a loss or gradient that is not finite, the last one "
-        f"step {step - len(fetched) + i}; the last checkpoint is good: lower "
-        "--optim.learning-rate or look at the rows in ledger.jsonl"
+        f"{run} steps in a row had a loss, gradient or update that is not finite, the "
+        f"last one step {step - len(fetched) + i}; the last checkpoint is good: "
+        f"{_REMEDY}"
       )
   return run
+
+
+def _goes_on(end: End) -> str:
+  """What a run that was stopped says of its next start."""
+  if not end.skipped:
+    return "the same command goes on"
+  return (
+    f"its last {end.skipped} steps were skipped and not saved; the same command goes "
+    "on before them"
+  )
+
+
+def _not_reported(end: End, saved: list[int]) -> str:
+  """Why a run ends without a report: its last steps did not count."""
+  first, last = end.step - end.skipped, end.step - 1
+  steps = f"last step, {last}," if first == last else f"last steps, {first} to {last},"
+  last = f"the last checkpoint is of step {saved[-1]}" if saved else "no state is saved"
+  return (
+    f"the {steps} had a loss, gradient or update that is not finite and did not count; "
+    f"nothing is reported, {last}: {_REMEDY}"
+  )
+
+
+def _going_on(config: Config, workdir: Path, resume: str) -> Config:
+  """The config with the tokenizer that the run made when it began, if it has begun."""
+  if resume == "never" or not vocabularies.is_made(
+    getattr(config.data, "tokenizer", "")
+  ):
+    return config
+  try:
+    meta = read_meta(workdir.absolute() / "checkpoints")
+  except CheckpointError:
+    return config
+  begun = configs.from_json(meta["config"])
+  same = getattr(begun.data, "tokenizer", "") == config.data.tokenizer
+  return jobs.with_kept(config, workdir) if same else config
 
 
 def _first_state(program, checkpoints, rows, resume):

@@ -47,7 +47,7 @@ class Validation:
     return bool(self._config.every) and step % self._config.every == 0
 
   def exhausted(self, best: Best) -> bool:
-    """Whether the last `patience` scores were not better than an earlier one."""
+    """Whether none of the last `patience` scores was better than all before it."""
     return bool(self._config.patience) and int(best.waited) >= self._config.patience
 
   def score(self, weights) -> np.float32:
@@ -58,8 +58,12 @@ class Validation:
     return np.float32(distributed.said_by_first(score))
 
   def compare(self, score: np.float32, step: int, best: Best) -> tuple[Best, bool]:
-    """The best after this score, and whether it is this one."""
-    if int(best.step) and not score < float(best.bits_per_byte):
+    """The best after this score, and whether it is this one.
+
+    A score that is NaN or infinite is never the best; patience counts it.
+    """
+    beaten = int(best.step) and not score < float(best.bits_per_byte)
+    if beaten or not np.isfinite(score):
       waited = np.int32(int(best.waited) + 1)
       return Best(np.float32(best.bits_per_byte), np.int32(best.step), waited), False
     return Best(score, np.int32(step), np.int32(0)), True

@@ -88,7 +88,9 @@ def test_bytes_that_are_no_text_are_said_with_their_line(tmp_path):
 def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
   path = tmp_path / "chat.jsonl"
   path.write_text(json.dumps({"messages": RECORD["messages"][:2]}) + "\n")
-  for source, heldout in ((path, ""), (path, path)):
+  other = tmp_path / "other.jsonl"
+  other.write_text(path.read_text().replace("Momo", "Luna"))
+  for source, heldout in ((path, ""), (path, other)):
     changed = DialogueConfig(str(source), str(heldout), segment_length=16)
     config = resolve(dataclasses.replace(CONFIG, data=changed))
     with pytest.raises(data.DataError, match="one dialogue|no answer of the assistant"):
@@ -264,7 +266,9 @@ def test_what_cannot_be_read_is_said_before_device_work(source, heldout, says):
     jobs.make(config, LM(config.model))
 
 
-def test_a_tokenizer_that_loses_text_is_refused():
-  data_ = dataclasses.replace(CONFIG.data, tokenizer="words:300")
-  with pytest.raises(UserError, match="'words:300' loses text: take sp:N"):
+def test_a_tokenizer_that_loses_text_is_refused(tmp_path):
+  vocabularies.keep(vocabularies.make("words:300", [b"a b"]), tmp_path)
+  lossy = str(tmp_path / "tokenizer.json")
+  data_ = dataclasses.replace(CONFIG.data, tokenizer=lossy)
+  with pytest.raises(UserError, match="loses text.*take byte, sp:N"):
     resolve(dataclasses.replace(CONFIG, data=data_))

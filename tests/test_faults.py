@@ -1,5 +1,6 @@
 """What goes wrong, and what must then happen: nothing lost, one message, a code."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -8,12 +9,14 @@ import socket
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
 
-from jaxmem import cli, train
+from jaxmem import cli, optim, train
 from jaxmem.checkpoint import CheckpointError, Checkpoints
+from jaxmem.finite import all_finite
 from jaxmem.lock import Lock, LockError
 
 # Orbax leaves the reads behind that it had begun when another one met the damage.
@@ -207,6 +210,25 @@ def test_losses_that_stay_nan_stop_the_run_and_keep_the_checkpoint(finished, tmp
     train._count_skips(fetched, 0, 22, config)
   assert train._count_skips(fetched[:4] + [{"skipped": False}], 3, 22, config) == 0
   assert runs.digest(runs.restored(config, run, program).state) == states[12]
+
+
+def test_run_whose_last_steps_did_not_count_saves_none_of_them(
+  finished, tmp_path, monkeypatch, capsys
+):
+  """From the fourth step on every update overflows; the run ends before it is stopped
+  for that, and must not end as if it had trained."""
+  config = dataclasses.replace(finished[2], steps=6, save_every=1)
+  rate = lambda count: jnp.where(count < 3, 1e-3, jnp.inf)
+  monkeypatch.setattr(optim, "schedule", lambda *_: rate)
+
+  with pytest.raises(train.TrainingError, match="the last steps, 3 to 5, had") as error:
+    train.train(config, tmp_path)
+
+  assert "the last checkpoint is of step 3" in str(error.value)
+  assert "step 3: loss, gradient or update not finite" in capsys.readouterr().out
+  assert not (tmp_path / "report.json").exists()
+  restored = runs.restored(config, tmp_path, finished[3])
+  assert restored.step == 3 and bool(all_finite(restored.state))
 
 
 def test_changed_config_is_refused_with_old_and_new(finished, tmp_path, capsys):

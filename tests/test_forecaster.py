@@ -77,6 +77,22 @@ def test_the_pinball_loss_is_least_at_the_quantile():
   assert found < min(losses) and found == pytest.approx(0.09, rel=0.05)
 
 
+@pytest.mark.parametrize("backbone", ["stack", "dlinear"])
+def test_quantiles_do_not_cross(backbone):
+  """Whatever the head's own numbers are, also where they lie far apart."""
+  model, params = made(head="quantile", quantiles="0.1,0.4,0.9", backbone=backbone)
+  forecast = lambda scale: model.apply(
+    jax.tree.map(lambda a: a * scale, params), history()
+  )
+  unordered = made(backbone=backbone, horizon=15)[0].apply
+  for scale in (1.0, -1.0, 1e3, 1e6):
+    found = forecast(scale)
+    assert found.shape == (2, 5, 3, 3) and jnp.isfinite(found).all()
+    assert (jnp.diff(found, axis=-1) >= 0).all()
+  raw = unordered(params, history()).reshape(2, 5, 3, 3)
+  assert (jnp.diff(raw, axis=-1) < 0).any()
+
+
 def test_mae_and_mse_are_what_they_say():
   for loss, expected in (("mse", 4.0), ("mae", 2.0)):
     model, _ = made(loss=loss)

@@ -32,7 +32,8 @@ def write(path, count=40):
   rows = []
   for i in range(count):
     own = (GOOD if i % 2 else BAD)[i // 2 % 2]
-    rows.append({"label": "good" if i % 2 else "bad", "text": f"{own} {words[i % 5]}"})
+    text = f"{own} {'abcdefghij'[i // 20]} {words[i % 5]}"
+    rows.append({"label": "good" if i % 2 else "bad", "text": text})
   path.write_text("\n".join(map(json.dumps, rows)) + "\n")
   return path
 
@@ -150,7 +151,9 @@ def test_sources_of_every_form_read_alike(tmp_path):
 
 def test_bad_input_is_named(tmp_path):
   place = tmp_path / "bad.jsonl"
-  good = [json.dumps({"label": x, "text": "words"}) for x in "abababab"]
+  good = [
+    json.dumps({"label": x, "text": f"words {i}"}) for i, x in enumerate("abababab")
+  ]
 
   def fails(lines, words, **changes):
     place.write_bytes(b"\n".join(lines))
@@ -248,7 +251,7 @@ def test_one_encoder_learns_two_tasks(tmp_path):
 
 def test_balanced_weights_give_every_class_the_same(tmp_path):
   place = tmp_path / "some.jsonl"
-  rows = [{"label": "ab"[i % 4 == 0], "text": f"word {i % 3}"} for i in range(80)]
+  rows = [{"label": "ab"[i % 4 == 0], "text": f"word {i}"} for i in range(80)]
   place.write_text("\n".join(map(json.dumps, rows)))
   rows = make(config(place, class_weights="balanced")).rows
   totals = np.zeros(2)

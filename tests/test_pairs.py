@@ -32,9 +32,12 @@ SMALL = EncoderDecoderConfig(
 
 def write(place, count=120):
   """Words, and the same words in capitals."""
-  words = ["ab", "cd", "ef", "gh"]
+  words = ["ab", "cd", "ef", "gh", "ij", "kl"][: 4 if count <= 120 else 6]
   draw = np.random.default_rng(0)
-  lines = [[words[i] for i in draw.integers(0, 4, 4 - n % 2)] for n in range(count)]
+  lines: list[list[str]] = []
+  while len(lines) < count:
+    line = [words[i] for i in draw.integers(0, len(words), 4 - len(lines) % 2)]
+    lines += [] if line in lines else [line]
   read, written = place / "train.low", place / "train.up"
   read.write_text("".join(" ".join(line) + "\n" for line in lines))
   written.write_text("".join(" ".join(line).upper() + "\n" for line in lines))
@@ -181,8 +184,12 @@ def test_bad_input_is_named(tmp_path):
   fails(b"x\ny\n", b"x\n", "has 2 lines and .* 1")
   fails(b"x\n\n", b"x\ny\n", "a line 2 is empty")
   fails(b"x\n\xff\n", b"x\ny\n", "is not utf-8 at byte 2")
-  fails(b"x\n" * 3, b"x\n" * 3, "has 3 pairs: give data.heldout")
-  fails(b"x" * 50 + b"\n", b"x\n", "are longer than 16", heldout=source)
+  fails(b"x\ny\nz\n", b"x\n" * 3, "has 3 pairs: give data.heldout")
+  c, d = tmp_path / "c", tmp_path / "d"
+  c.write_bytes(b"y\n"), d.write_bytes(b"y\n")
+  fails(b"x" * 50 + b"\n", b"x\n", "are longer than 16", heldout=f"{c},{d}")
+  fails(b"x\n" * 30, b"x\n" * 30, "has 30 pairs, 1 of them different: give data.held")
+  fails(b"x\n" * 30, b"z\n" * 30, "a of data.heldout is trained on too", heldout=source)
   fails(b"x\n", b"x\n", "no file 'none': give two files", source="none,b")
   fails(b"x\n", b"x\n", "one file, or two", source="a,b,c")
   fails(b"x\n", b"x\n", "data.segment_length is 2", segment_length=2)

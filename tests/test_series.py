@@ -18,9 +18,10 @@ from jaxmem.config import (
   from_json,
   to_json,
 )
-from jaxmem.data import DataError, series
+from jaxmem.data import DataError, series, standard
 from jaxmem.data.windows import Windows
 from jaxmem.errors import UserError
+from jaxmem.jobs import series as series_jobs
 from jaxmem.jobs.series import SeriesConfig, SeriesPredictor, interval
 from jaxmem.load import load_run
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
@@ -227,3 +228,84 @@ def test_a_column_that_never_changes_is_refused(tmp_path):
   given = resolve(config(path))
   with pytest.raises(DataError, match="column 'b' .* never changes"):
     jobs.make(given, Forecaster(given.model))
+
+
+@pytest.mark.parametrize("constant", [0.1, 1e-30, 1e30, 0.0, 123456.789])
+def test_a_column_constant_up_to_rounding_is_refused(constant):
+  rows = np.stack([TABLE[:60, 0], np.full(60, constant)], 1)
+  rows[::7, 1] = np.nextafter(constant, np.inf) if constant else 0
+  with pytest.raises(DataError, match="column 'b' of t.csv never changes"):
+    standard.fit(rows, ("a", "b"), "t.csv")
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-30, 1.0, 1e30, 1e306])
+def test_columns_are_standardised_at_any_magnitude(size):
+  found = standard.fit(TABLE * size, ("a", "b"), "t.csv")
+  np.testing.assert_allclose(found.std, TABLE.std(0) * size, rtol=1e-12)
+  if size == 1:  # as runs of older versions have it
+    np.testing.assert_array_equal(found, (TABLE.mean(0), TABLE.std(0)))
+  values = found.apply(TABLE * size)
+  np.testing.assert_allclose(values.std(0), 1, rtol=1e-12)
+  np.testing.assert_allclose(found.back(values), TABLE * size, rtol=1e-12)
+
+
+def test_values_too_far_for_float32_are_said_with_their_column(tmp_path):
+  values = TABLE.copy()
+  values[100, 1] = 1e30
+  given = resolve(config(written(tmp_path / "t.csv", values)))
+  with pytest.raises(DataError, match="column 'b' of .*, row 101 of the data"):
+    jobs.make(given, Forecaster(given.model))
+
+
+BAD_SERIES = {
+  "1e300": ([[1e300, 0]] * 8, "row 0, a: 1e[+]300 lies farther"),
+  "true": ([[True, 0]] * 8, "row 0, a: no finite number but True"),
+  "text": ([[0, "2"]] * 8, "row 0, b: no finite number but '2'"),
+  "null": ([[0, None]] * 8, "row 0, b: no finite number but None"),
+  "infinity": ([[0, float("inf")]] * 8, "row 0, b: no finite number but inf"),
+  "a large whole number": ([[10**400, 0]] * 8, "row 0, a: .* too large"),
+  "nested": ([[[1], 0]] * 8, "row 0, a: no finite number"),
+  "ragged": ([[0, 0]] * 8 + [[0]], "row 8 has 1 numbers, not the 2 of a, b"),
+  "flat": ([0.0] * 8, "is no table"),
+  "short": ([[0, 0]] * 7, "has 7 rows, 8 are needed"),
+  "empty": ([], "has 0 rows"),
+  "an object": ({"a": 1}, "is no table"),
+  "a number": (3, "is no table"),
+}
+
+
+@pytest.mark.parametrize("series, says", BAD_SERIES.values(), ids=BAD_SERIES)
+def test_a_record_that_cannot_be_forecast_is_one_error(series, says):
+  predictor = object.__new__(SeriesPredictor)
+  predictor._names, predictor._length = ["a", "b"], T
+  predictor._mean, predictor._std = TABLE.mean(0), TABLE.std(0)
+  with pytest.raises(UserError, match=says):
+    predictor.check({"series": series})
+  predictor.check({"series": [[10**12, -2.5]] * 9})
+
+
+def test_a_damaged_scale_is_said(run, tmp_path):
+  loaded = load_run(run)
+  for kept in ("{", '{"names": ["a"]}', '{"names": ["a"], "mean": [0], "std": [0]}'):
+    (tmp_path / "series.json").write_text(kept, encoding="utf-8")
+    with pytest.raises(UserError, match="missing or damaged"):
+      SeriesPredictor(loaded.config, loaded.model, loaded.params, tmp_path)
+
+
+def test_short_horizons_count_the_windows_at_the_end_and_who_wins_is_said_first(
+  run, monkeypatch
+):
+  monkeypatch.setattr(series_jobs, "HORIZONS", (1, 2, 96))
+  loaded = load_run(run)
+  job = jobs.make(loaded.config, loaded.model)
+  found = job.evaluate(loaded.params, "test")
+  windows = {str(h): 30 - h + 1 for h in (1, 2, H)}
+  assert found.numbers["windows_at"] == windows and found.numbers["windows"] == 30
+  values = (TABLE - TABLE[:60].mean(0)) / TABLE[:60].std(0)
+  miss = [values[s : s + 2] - values[s - 1] for s in range(90, 120 - 2 + 1)]
+  mse = found.numbers["errors"]["naive"]["2"]["mse"]
+  assert mse == pytest.approx(np.mean(np.square(miss)), rel=1e-12)
+  best = min(e["2"]["mse"] for e in found.numbers["errors"].values())
+  assert "forecast is better than the model in MSE at" in found.lines[0]
+  assert found.numbers["errors"]["model"]["2"]["mse"] > best
+  assert "m=3" in found.numbers["signature"] and "(season 3)" in found.lines[-1]

@@ -199,9 +199,11 @@ def test_records_are_documents(prepared, monkeypatch):
   test = f"tfds:tiny/one:1.2.0[test]@{prepared}"
   corpus = data.prepare(f"tfds:tiny/one:1.2.0@{prepared}", test)
 
+  # the first five stand in the split "test" too
   assert {d.text for d in corpus.train} == {
-    f"text {i} \u00e9".encode() for i in range(50)
+    f"text {i} \u00e9".encode() for i in range(5, 50)
   }
+  assert corpus.repeats.left_out == 5
   assert len(corpus.heldout) == 5 and corpus.heldout[0].name == "test:000000000"
   monkeypatch.setenv("TFDS_DATA_DIR", prepared)
   parts = sources.split("tfds:tiny/two#title")
@@ -331,7 +333,7 @@ def test_a_mixture_is_prepared_with_its_weights(tmp_path):
   for name, letter in (("a", "x"), ("b", "y")):
     (tmp_path / name).mkdir()
     for i in range(20):
-      (tmp_path / name / f"{i:02}").write_text(letter * 30)
+      (tmp_path / name / f"{i:02}").write_text(f"{letter}{i:02}" * 10)
 
   def corpus(one, two):
     source = f"mix:{one}*{tmp_path}/a,{two}*{tmp_path}/b"

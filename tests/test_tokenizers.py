@@ -149,3 +149,90 @@ def test_command_trains_encodes_and_decodes(tmp_path, capsys):
   }.items():
     assert cli.run(["tokenizer", *argv]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_command_trains_on_what_has_no_spaces_and_on_a_part_of_one_book(
+  tmp_path, capsys
+):
+  text = "".join(chr(0x4E00 + i * i % 200) for i in range(5_000))
+  (tmp_path / "zh.txt").write_text(text, encoding="utf-8")
+  source, model = str(tmp_path / "zh.txt"), str(tmp_path / "zh.model")
+  # the one document is larger than the part
+  flags = ["--out", model, "--vocab-size", "320", "--max-bytes", "3001"]
+  assert cli.run(["tokenizer", "train", source, *flags]) == 0
+  assert "320 pieces from 3,000 of 13,500 bytes" in capsys.readouterr().out
+  made = tokenizers.get(model)
+  mixed = f"{text[:9]} and \u2581 spaces\n".encode()
+  assert made.decode(made.encode(mixed)) == mixed
+
+
+@pytest.mark.parametrize(
+  "argv, says",
+  [
+    (("train", "x", "--out", "x.model", "--vocab-size", "0"), "--vocab-size 0"),
+    (("train", "x", "--out", "x.model", "--max-bytes", "-1"), "--max-bytes -1"),
+    (("encode", "sp:300"), "made by a run"),
+    (("decode", "byte", "1_0 2"), "'1_0' is no number"),
+    (("decode", "byte", "-1"), "id -1 is outside"),
+    (("decode", "byte", "9" * 30), f"id {'9' * 30} is outside"),
+  ],
+)
+def test_command_refuses_in_one_sentence(argv, says, tmp_path, capsys):
+  if argv[0] == "decode":
+    (tmp_path / "ids").write_text(argv[-1])
+    argv = (*argv[:-1], str(tmp_path / "ids"))
+  assert cli.run(["tokenizer", *argv]) == 2
+  assert says in capsys.readouterr().err
+
+
+def test_training_text_that_sentencepiece_would_leave_out_is_read():
+  # lines with its signs for a space and for an unknown piece
+  made = sentencepieces.train(["\u6625\u2585\u6625\u6625\u2581\u6625" * 9], 263)
+  tokenizer = sentencepieces.SentencePieceTokenizer(made, "x")
+  assert len(tokenizer.encode("\u6625\u6625".encode())) == 1
+
+
+def test_characters_without_room_are_spelled_in_bytes():
+  frequent = "\u4e00\u4e8c\u4e09" * 20_000
+  rare = "".join(chr(0x5000 + i) for i in range(20))
+  tokenizer = sentencepieces.SentencePieceTokenizer(
+    sentencepieces.train([frequent, rare], 270), "x"
+  )
+  assert len(tokenizer.encode("\u4e00".encode())) == 1
+  assert len(tokenizer.encode(rare.encode())) == 60
+  assert tokenizer.decode(tokenizer.encode(rare.encode())) == rare.encode()
+
+
+def test_what_may_be_at_most_can_be_had():
+  for text in ("aaaa" * 100, "<s>" * 100, "\u4e2d\u6587" * 40, "a\tb\0c" * 10):
+    with pytest.raises(data.DataError, match="at most") as caught:
+      sentencepieces.train([text], 50_000)
+    most = int(str(caught.value).split("at most ")[1].split(",")[0])
+    model = sentencepieces.train([text], most)
+    tokenizer = sentencepieces.SentencePieceTokenizer(model, "x")
+    assert tokenizer.vocab_size == most
+    assert tokenizer.decode(tokenizer.encode(text.encode())) == text.encode()
+
+
+@pytest.mark.parametrize("ids", [(-1, 3, -1), (-1, -1, 0), (-1, -1, -1), (5, 1, 2)])
+def test_models_of_others_need_no_beginning_of_sentence(ids):
+  import sentencepiece
+
+  bos, eos, pad = ids
+  model = io.BytesIO()
+  options = sentencepieces._OPTIONS | {
+    "unk_id": 4, "bos_id": bos, "eos_id": eos, "pad_id": pad
+  }  # fmt: skip
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=iter([TEXT]),
+    model_writer=model,
+    vocab_size=300,
+    **options,
+  )
+  tokenizer = sentencepieces.SentencePieceTokenizer(model.getvalue(), "x")
+  wanted = next((i for i in ids if i >= 0), 300)
+  assert tokenizer.boundary == wanted
+  assert tokenizer.vocab_size == max(300, wanted + 1)
+  assert wanted not in tokenizer.encode(TEXT.encode())
+  ids = np.r_[wanted, tokenizer.encode(TEXT.encode()), wanted]
+  assert tokenizer.decode(ids) == TEXT.encode()

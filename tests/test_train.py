@@ -9,10 +9,14 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import runs
 
-from jaxmem.config import OptimConfig, ValidationConfig, to_json
+from jaxmem.config import Config, DataConfig, OptimConfig, ValidationConfig, to_json
+from jaxmem.models.lm import LMConfig
+from jaxmem.modules.pattern import entry
+from jaxmem.optim import schedule
 from jaxmem.parallel import mesh as meshes
 from jaxmem.program import Program, resolve
 
@@ -89,6 +93,60 @@ def test_step_that_is_not_finite_changes_nothing(corpus):
 
   assert bool(metrics["skipped"]) and int(after.step) == 1
   assert runs.digest(after._replace(step=0)) == kept
+
+
+@pytest.mark.parametrize("field", ["params", "opt_state", "memory"])
+def test_step_whose_state_would_not_be_finite_does_not_count(field):
+  """The loss and the gradient are finite, what the update makes of them is not."""
+  config = Config(
+    model=LMConfig(64, d_model=8, d_ff=8, pattern=(entry("gru"),), dtype="float32"),
+    data=DataConfig(source="task:copy", segment_length=4, batch_size=2),
+    optim=OptimConfig(warmup_steps=0, clip_norm=1e30),
+  )
+  program = Program(config, meshes.make(config.mesh, jax.devices()[:1]))
+  batch = program.put(
+    {
+      "tokens": np.ones((2, 4), np.int32),
+      "targets": np.ones((2, 4), np.int32),
+      "reset": np.zeros((2, 4), bool),
+      "weights": np.ones((2, 4), np.float32),
+    }
+  )
+  if field == "params":  # the step itself overflows
+    program.optimizer = optax.chain(optax.scale(1e38), optax.scale(1e38))
+  elif field == "opt_state":  # a second moment beyond float32
+    program.optimizer = optax.chain(optax.scale(1e30), optax.adam(1e-3))
+  else:
+    loss = program._loss
+    inf = lambda memory: jax.tree.map(lambda a: a + jnp.inf, memory)
+    program._loss = lambda *a: (loss(*a)[0], inf(loss(*a)[1]))
+  if field != "memory":
+    program.shapes = jax.eval_shape(program._init, jax.random.key(0))
+  state = jax.jit(program._init)(jax.random.key(0))
+  before = runs.digest(state._replace(step=0))
+
+  after, metrics = jax.jit(program._step)(state, batch)
+
+  assert np.isfinite(metrics["loss"]) and np.isfinite(metrics["grad_norm"])
+  assert bool(metrics["skipped"]) and int(after.step) == 1
+  assert runs.digest(after._replace(step=0)) == before
+
+
+@pytest.mark.parametrize("steps, warmup", [(10, 0), (10, 1), (10, 4), (10, 9), (2, 1)])
+@pytest.mark.parametrize("final", [0.0, 0.1, 1.0])
+def test_schedule_is_at_its_ends_at_the_first_and_the_last_step(steps, warmup, final):
+  config = OptimConfig(2.0, warmup_steps=warmup, final_fraction=final)
+  rate = np.array([schedule(config, steps)(i) for i in range(steps)])
+
+  assert rate[0] == pytest.approx(2.0 / max(warmup, 1))
+  assert rate[max(warmup - 1, 0)] == rate.max() == pytest.approx(2.0)
+  assert rate[-1] == np.float32(2.0 * final)
+  falling = rate[max(warmup - 1, 0) :]
+  assert (np.diff(rate[:warmup]) > 0).all() and (np.diff(falling) <= 1e-6).all()
+
+
+def test_schedule_of_one_step_is_at_the_peak():
+  assert schedule(OptimConfig(2.0, warmup_steps=0), 1)(0) == 2.0
 
 
 def test_parameters_and_states_are_float32_under_bfloat16(corpus):

@@ -7,6 +7,7 @@ import runs
 
 from jaxmem.config import OptimConfig, ValidationConfig
 from jaxmem.load import load_model
+from jaxmem.validation import Validation, none_yet
 
 MORE = (
   "more = dict(optim=OptimConfig(warmup_steps=2, ema=0.9), eval_bytes=0,\n"
@@ -90,6 +91,20 @@ def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
     states.append(runs.restored(config, tmp_path / name).state._replace(best=()))
   assert runs.digest(states[0]) == runs.digest(states[1])
   assert len(runs.scores(tmp_path / "scored")) == 12
+
+
+def test_score_that_is_not_finite_is_never_the_best():
+  validation = object.__new__(Validation)  # neither a job nor a directory is asked
+  validation._config = ValidationConfig(every=1, patience=2)
+  best, kept = none_yet(), []
+  for step, score in enumerate([np.nan, np.inf, 3.0, np.nan, 4.0], 1):
+    best, better = validation.compare(np.float32(score), step, best)
+    kept.append(better)
+    if step in (2, 5):
+      assert validation.exhausted(best)  # patience counts what is no number
+
+  assert kept == [False, False, True, False, False]
+  assert int(best.step) == 3 and float(best.bits_per_byte) == 3.0
 
 
 def test_patience_without_scores_is_refused(corpus):

@@ -259,7 +259,7 @@ def _check(given: Options) -> list:
 def _check_capacity(given: Options, config: Any, documents: list) -> None:
   """Raises CapacityError if a document is longer than a memory of the model holds."""
   from jaxmem import capacity
-  from jaxmem.data import tokenizers
+  from jaxmem.data import vocabularies
 
   limit = capacity.limit(config.model.pattern)
   if limit is None:
@@ -268,7 +268,7 @@ def _check_capacity(given: Options, config: Any, documents: list) -> None:
   reach = {"off": given.segment, "reread": 2 * given.segment}.get(given.carry, 0)
   length = min(filter(None, (given.document_length, reach)), default=0)
   if not 0 < length <= limit.tokens:
-    tokenizer = tokenizers.get(config.data.tokenizer)
+    tokenizer = vocabularies.kept(config.data.tokenizer, Path(given.workdir))
     longest = capacity.longest(documents, tokenizer, limit)
     length = min(longest, length or longest)
   remedy = f"cut documents with --document-length {limit.tokens}"

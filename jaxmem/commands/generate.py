@@ -121,14 +121,14 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
 def _check_capacity(given: Options, prompts: list[bytes]) -> None:
   """Raises CapacityError if a text would be longer than a memory of the model holds."""
   from jaxmem import capacity
-  from jaxmem.data import tokenizers
+  from jaxmem.data import vocabularies
   from jaxmem.load import load_config
 
   config = load_config(Path(given.workdir), given.checkpoint)
   limit = capacity.limit(config.model.pattern)
   if limit is None:
     return
-  tokenizer = tokenizers.get(config.data.tokenizer)
+  tokenizer = vocabularies.kept(config.data.tokenizer, Path(given.workdir))
   length = 1 + max(len(tokenizer.encode(prompt)) for prompt in prompts)
   room = limit.tokens - length
   remedy = f"give --max-tokens {room}" if room > 0 else "give a shorter prompt"

@@ -55,7 +55,7 @@ def _build(given: argparse.Namespace) -> int:
   made = index.build(Path(given.out), names, vectors, given.kind, encoder)
   print(
     f"{len(names):,} documents, {made.manifest['dimensions']} numbers each, "
-    f"{given.kind}, in {given.out}"
+    f"{made.manifest['kind']}, in {given.out}"
   )
   return 0
 

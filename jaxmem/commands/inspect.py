@@ -132,7 +132,7 @@ def _check(given: Options) -> np.ndarray:
     UserError: for the first thing that is missing or out of range.
   """
   from jaxmem import capacity
-  from jaxmem.data import sources, tokenizers
+  from jaxmem.data import sources, vocabularies
   from jaxmem.load import load_config
 
   least = {"tokens": FEWEST, "recent": 2, "samples": 1, "positions": 1, "directions": 0}
@@ -147,7 +147,7 @@ def _check(given: Options) -> np.ndarray:
   pieces = sources.find(given.text)
   if len(pieces) > 1:
     raise UserError(f"--text {given.text} is {len(pieces)} documents: give one file")
-  tokenizer = tokenizers.get(config.data.tokenizer)
+  tokenizer = vocabularies.kept(config.data.tokenizer, Path(given.workdir))
   ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * given.tokens))
   tokens = np.r_[tokenizer.boundary, ids][: given.tokens].astype(np.int32)
   if len(tokens) < FEWEST:

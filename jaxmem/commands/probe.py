@@ -150,7 +150,7 @@ def _check(given: Options) -> Any:
 def _model(given: Options, longest: int) -> tuple[Any, Any]:
   """The tokenizer, and a call that loads the model; its memories hold the contexts."""
   from jaxmem import capacity
-  from jaxmem.data import tokenizers
+  from jaxmem.data import vocabularies
 
   if given.gguf:
     return _gguf(given, longest)
@@ -159,7 +159,7 @@ def _model(given: Options, longest: int) -> tuple[Any, Any]:
   workdir = Path(given.workdir)
   config = load_config(workdir, given.checkpoint)
   _refuse(capacity.limit(config.model.pattern), longest, "")
-  tokenizer = tokenizers.get(config.data.tokenizer)
+  tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
   return tokenizer, lambda: load_model(workdir, given.checkpoint)
 
 

@@ -1,6 +1,7 @@
 """makes and applies a tokenizer: jaxmem tokenizer train|encode|decode ..."""
 
 import argparse
+import dataclasses
 import hashlib
 import os
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmem import outputs
-from jaxmem.data import sources, tokenizers
+from jaxmem.data import sources, utf8, vocabularies
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.piece import Piece
 
@@ -22,7 +23,7 @@ def main(argv: list[str]) -> int:
   inputs = {"the input": given.input or "-", "the model": given.model}
   outputs.refuse_overwrite(given.out or "-", inputs)
   try:
-    tokenizer = tokenizers.get(given.model)
+    tokenizer = vocabularies.get(given.model)
   except DataError:
     raise
   except ValueError as error:
@@ -37,8 +38,8 @@ def main(argv: list[str]) -> int:
     _write(given.out, (" ".join(map(str, ids.tolist())) + "\n").encode())
     return 0
   try:
-    text = tokenizer.decode(np.array([int(word) for word in content.split()], np.int64))
-  except (ValueError, OverflowError) as error:
+    text = tokenizer.decode(np.array([_id(word) for word in content.split()]))
+  except ValueError as error:
     raise DataError(f"{name} does not hold ids of {given.model}: {error}") from error
   _write(given.out, text)
   return 0
@@ -57,16 +58,31 @@ def _parser() -> argparse.ArgumentParser:
   )
   for action, text in (("encode", "text to ids"), ("decode", "ids to text")):
     sub = actions.add_parser(action, help=text)
-    sub.add_argument("model", help="a .model file, or byte")
+    sub.add_argument(
+      "model", help="a .model, tokenizer.json or .gguf file, byte, or minilm"
+    )
     sub.add_argument("input", nargs="?", default="", help="else standard input")
     sub.add_argument("--out", default="", help="else standard output")
   return parser
+
+
+def _id(word: bytes) -> int:
+  """Raises ValueError if a word is no number; int() alone would take 1_000."""
+  if not word.removeprefix(b"-").isdigit():
+    raise ValueError(f"{word.decode(errors='replace')!r} is no number")
+  return int(word)
 
 
 def _train(given: argparse.Namespace) -> int:
   require("sentencepiece", extra="text")
   from jaxmem.data import sentencepieces
 
+  for flag, value in (
+    ("--vocab-size", given.vocab_size),
+    ("--max-bytes", given.max_bytes),
+  ):
+    if not 0 < value < 2**31:
+      raise DataError(f"{flag} {value}: a number in 1 .. {2**31 - 1} expected")
   if not given.out.endswith(".model"):
     raise DataError(f"--out {given.out} does not end in .model: give a name that does")
   inputs = {"the source": given.source, "--heldout": given.heldout}
@@ -74,7 +90,7 @@ def _train(given: argparse.Namespace) -> int:
   # Only the training side: held-out text must not shape the pieces.
   pieces = sources.split(given.source, given.heldout)["train"]
   chosen = _sample(pieces, given.max_bytes)
-  model = sentencepieces.train((_text(piece) for piece in chosen), given.vocab_size)
+  model = sentencepieces.train(map(_text, chosen), given.vocab_size)
   tokenizer = sentencepieces.SentencePieceTokenizer(model, given.out)
   _write(given.out, model)
   size, total = (sum(p.size for p in part) for part in (chosen, pieces))
@@ -86,24 +102,29 @@ def _train(given: argparse.Namespace) -> int:
 
 
 def _sample(pieces: list[Piece], max_bytes: int) -> list[Piece]:
-  """Whole documents, in the order of a hash of their names, up to `max_bytes`."""
+  """Documents in the order of a hash of their names, up to `max_bytes`.
+
+  The one that goes beyond is cut, between characters.
+  """
   if sum(piece.size for piece in pieces) <= max_bytes:
     return pieces
   chosen = []
   for piece in sorted(
     pieces, key=lambda p: hashlib.sha256(os.fsencode(p.name)).digest()
   ):
-    if piece.size <= max_bytes:
-      max_bytes -= piece.size
-      chosen.append(piece)
+    if piece.size >= max_bytes:
+      cut = piece.border(piece.start + max_bytes)
+      return [*chosen, dataclasses.replace(piece, stop=cut)]
+    max_bytes -= piece.size
+    chosen.append(piece)
   return chosen
 
 
 def _text(piece: Piece) -> str:
   try:
-    return piece.read().decode()
-  except UnicodeDecodeError as error:
-    at = NotUTF8(piece.start + error.start)
+    return utf8.text(piece.read())
+  except NotUTF8 as error:
+    at = NotUTF8(piece.start + error.offset)
     raise DataError(f"{piece.path} ({piece.name}) is {at}") from error
 
 

@@ -1,13 +1,14 @@
 """What a comparison runs: models of one size, one a memory, length and seed."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxmem import files, modules
+from jaxmem import files, modules, ranges
 from jaxmem.config import Config, ConfigError, DataConfig, OptimConfig
 from jaxmem.errors import UserError
 from jaxmem.evals import episodes
@@ -16,6 +17,7 @@ from jaxmem.jobs.task import MULTIPLES
 from jaxmem.models.lm import LM, LMConfig, num_params
 from jaxmem.modules import pattern
 from jaxmem.modules.pattern import Entry
+from jaxmem.ranges import INT64, number
 
 # Widths of MLPs are multiples of this; the size of a model is even to within it.
 WIDTH = 8
@@ -47,26 +49,24 @@ class Plan:
   task: str = "mqar"
   memories: str = "attention,window,gated_delta,retention,mamba2,lstm"
   lengths: str = "64,256"
-  minutes_per_run: float = 2.0
-  steps: int = 0
-  seeds: int = 3
-  d_model: int = 64
-  layers: int = 2
-  params: int = 0
-  batch_size: int = 32
-  learning_rate: float = 3e-3
-  ask: int = 32_768
+  minutes_per_run: float = number(2.0, above=0)
+  steps: int = number(0, at_least=0)
+  seeds: int = number(3, at_least=1, at_most=1000)
+  d_model: int = number(64, at_least=1, at_most=2**20)
+  layers: int = number(2, at_least=1, at_most=2**16)
+  params: int = number(0, at_least=0, at_most=INT64)
+  batch_size: int = number(32, at_least=1)
+  learning_rate: float = number(3e-3, above=0, at_most=1000)
+  ask: int = number(32_768, at_least=1)
 
   def check(self) -> None:
     """Raises UserError for what cannot be run; no device work."""
-    for name in ("seeds", "d_model", "layers", "batch_size", "ask"):
-      if getattr(self, name) < 1:
-        raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
-    if 0 < self.steps < LEAST_STEPS or self.steps < 0:
+    try:
+      ranges.check(self)
+    except ValueError as error:
+      raise UserError(str(error)) from error
+    if 0 < self.steps < LEAST_STEPS:
       raise UserError(f"steps is {self.steps}: 0, or at least {LEAST_STEPS}")
-    for name in ("minutes_per_run", "learning_rate"):
-      if not getattr(self, name) > 0:
-        raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
     task = episodes.parse(self.task)
     for length in self.trained():
       episodes.Episodes(task, length, 0, "train")
@@ -80,7 +80,7 @@ class Plan:
       UserError: if they are none.
     """
     words = self.lengths.split(",")
-    if not all(word.strip().isdigit() and int(word) for word in words):
+    if not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,8}\s*", word) for word in words):
       raise UserError(f"--lengths {self.lengths}: numbers from 1, such as 64,256")
     return tuple(map(int, words))
 

@@ -17,10 +17,11 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int
 
-from jaxmem import files
+from jaxmem import files, ranges
 from jaxmem.data import records
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Ids
+from jaxmem.ranges import number
 
 Counts = Int[np.ndarray, " V"]
 
@@ -43,25 +44,19 @@ class AugmentConfig:
       `jaxmem predict` made of translations there and back, say.
   """
 
-  deletion: float = 0.0
-  swap: float = 0.0
-  hiding: float = 0.0
-  run: int = 1
-  rare: float = 0.0
-  synonyms: float = 0.0
+  deletion: float = number(0.0, at_least=0, at_most=1)
+  swap: float = number(0.0, at_least=0, at_most=1)
+  hiding: float = number(0.0, at_least=0, at_most=1)
+  run: int = number(1, at_least=1)
+  rare: float = number(0.0, at_least=0)
+  synonyms: float = number(0.0, at_least=0, at_most=1)
   table: str = ""
-  copies: float = 0.0
+  copies: float = number(0.0, at_least=0, at_most=1)
   wordings: str = ""
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range, or a file is not named."""
-    for name in ("deletion", "swap", "hiding", "synonyms", "copies"):
-      if not 0 <= getattr(self, name) <= 1:
-        raise ValueError(f"{name} is {getattr(self, name)}: it must be in [0, 1]")
-    if self.rare < 0:
-      raise ValueError(f"rare is {self.rare}: it must be at least 0")
-    if self.run < 1:
-      raise ValueError(f"run is {self.run}: it must be at least 1")
+    ranges.check(self)
     for name, file in (("synonyms", "table"), ("copies", "wordings")):
       if bool(getattr(self, name)) != bool(getattr(self, file)):
         raise ValueError(

@@ -9,12 +9,15 @@ Source: Sennrich et al. 2016, arXiv:1508.07909, section 3.2; Radford et al. 2019
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from jaxmem.data.errors import DataError, NotUTF8
+from jaxmem.data import utf8
+from jaxmem.data.errors import DataError
+from jaxmem.data.tokenizers import BYTE_PAIRS, check_ids
 
 
 def spelling() -> list[str]:
@@ -34,6 +37,7 @@ class BytePairTokenizer:
     vocab_size: pieces.
     boundary: the id before every document.
     fingerprint: SHA-256 of all that decides the ids, behind "bpe-".
+    kept: name and content of the file that a run keeps, see `make`.
   """
 
   def __init__(
@@ -68,6 +72,8 @@ class BytePairTokenizer:
     self.vocab_size, self.boundary = len(pieces), boundary
     parts = [list(pieces), list(merges), sorted(control), boundary, split_digits]
     self.fingerprint = f"bpe-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+    content = json.dumps({"jaxmem": BYTE_PAIRS, "parts": parts}) + "\n"
+    self.kept = "tokenizer.json", content.encode()
     byte = {character: b for b, character in enumerate(spelling())}
     try:
       self._bytes = [
@@ -92,10 +98,7 @@ class BytePairTokenizer:
       NotUTF8: with the offset of the first bad byte.
       DataError: for a byte that the vocabulary has no piece for.
     """
-    try:
-      text = data.decode()
-    except UnicodeDecodeError as error:
-      raise NotUTF8(error.start) from error
+    text = utf8.text(data)
     for byte in self._absent & set(data):
       raise DataError(
         f"the vocabulary has no piece for byte 0x{byte:02x}, at {data.index(byte)}: "
@@ -115,8 +118,24 @@ class BytePairTokenizer:
     Raises:
       ValueError: if an id is outside the vocabulary.
     """
-    ids = np.asarray(ids).ravel()
-    outside = ids[(ids < 0) | (ids >= self.vocab_size)]
-    if outside.size:
-      raise ValueError(f"id {outside[0]} is outside 0 .. {self.vocab_size - 1}")
-    return b"".join([self._bytes[i] for i in ids.tolist()])
+    return b"".join([self._bytes[i] for i in check_ids(ids, self.vocab_size)])
+
+
+def make(parts: Any, name: str) -> BytePairTokenizer:
+  """The tokenizer of what it is made of.
+
+  Args:
+    parts: the arguments of `BytePairTokenizer`, which need not be of the right types.
+    name: of the file they are from, for messages.
+
+  Raises:
+    DataError: if they do not fit together; names the file.
+  """
+  try:
+    return BytePairTokenizer(*parts)
+  except DataError as error:
+    raise DataError(f"{name}: {error}") from error
+  except Exception as error:  # whatever a damaged file leads the package to
+    raise DataError(
+      f"{name} holds no byte-level BPE ({error}): fetch the file again"
+    ) from error

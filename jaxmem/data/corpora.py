@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from jaxmem.data import sources
 from jaxmem.data.errors import DataError, require
+from jaxmem.data.leaks import Repeats
 from jaxmem.data.mixture import Share
 from jaxmem.data.piece import Piece
 
@@ -57,6 +58,7 @@ class Corpus:
       mixture; 64 hexadecimal digits.
     directory: where the documents lie, and what is derived from them may lie too.
     shares: the components of a mixture, in the order of `train`; else empty.
+    repeats: documents that were equal to others, see `jaxmem.data.leaks`.
   """
 
   train: Documents
@@ -64,6 +66,7 @@ class Corpus:
   fingerprint: str
   directory: Path
   shares: tuple[Share, ...] = ()
+  repeats: Repeats = Repeats()
 
 
 def prepare(
@@ -113,6 +116,7 @@ def prepare(
     fingerprint=fingerprint,
     directory=directory,
     shares=shares,
+    repeats=splits.repeats,
   )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jaxmem.data import leaks
 from jaxmem.data.errors import DataError
 
 
@@ -22,8 +23,13 @@ def parse(text: str, least: int = 2) -> tuple[int, int]:
 
 
 def split(
-  items: Sequence[Any], which: int, of: int, group: Callable[[Any], str], what: str
-) -> dict[str, list]:
+  items: Sequence[Any],
+  which: int,
+  of: int,
+  group: Callable[[Any], str],
+  what: str,
+  key: Callable[[Any], leaks.Key] | None = None,
+) -> leaks.Parted:
   """The splits "test", the fold; "heldout", the one behind it; "train", the others.
 
   Args:
@@ -32,18 +38,34 @@ def split(
     of: 3 at least.
     group: items of one group are in one fold.
     what: groups are, for messages.
+    key: groups with items of one key are in one fold too, see `leaks.key`.
+
+  Returns:
+    The splits; `repeats.together` counts the groups that are in the fold of another.
 
   Raises:
     DataError: if there are fewer groups than folds.
   """
-  groups = list(dict.fromkeys(map(group, items)))
+  names = [group(item) for item in items]
+  repeated = 0
+  if key:
+    together = leaks.joined(names, [key(item) for item in items])
+    names = [together[name] for name in names]
+    repeated = len(together) - len(set(names))
+  groups = list(dict.fromkeys(names))
   if len(groups) < of:
-    raise DataError(f"{len(groups)} {what} and {of} folds: give more, or fewer")
+    different = " of different content" if repeated else ""
+    raise DataError(
+      f"{len(groups)} {what}{different} and {of} folds: give more, or fewer"
+    )
   number = {name: i % of for i, name in enumerate(groups)}
   test, held = which - 1, which % of
-  pick = lambda good: [item for item in items if good(number[group(item)])]
-  return {
+  pick = lambda good: [
+    item for item, name in zip(items, names, strict=True) if good(number[name])
+  ]
+  splits = {
     "train": pick(lambda n: n not in (test, held)),
     "heldout": pick(lambda n: n == held),
     "test": pick(lambda n: n == test),
   }
+  return leaks.Parted(splits, leaks.Repeats(together=repeated))

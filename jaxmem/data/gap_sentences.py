@@ -7,14 +7,11 @@ Source: Zhang et al. 2019, arXiv:1912.08777 (Pegasus), section 3.1, "Ind-Orig".
 """
 
 import collections
-import re
 
 from jaxmem.data.pairs import Pair
 from jaxmem.data.sentences import sentences
 from jaxmem.data.vocabularies import MASK
-
-# A Chinese character is a word of its own.
-_WORDS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
+from jaxmem.data.words import words
 
 
 def importance(parts: list[str]) -> list[float]:
@@ -22,7 +19,7 @@ def importance(parts: list[str]) -> list[float]:
 
   Words count as often as they stand.
   """
-  counts = [collections.Counter(_WORDS.findall(part.lower())) for part in parts]
+  counts = [collections.Counter(words(part.lower())) for part in parts]
   every = sum(counts, collections.Counter())
   found = []
   for own in counts:

@@ -11,6 +11,7 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
+from jaxmem.data import bytepairs
 from jaxmem.data.bytepairs import BytePairTokenizer
 from jaxmem.data.errors import DataError
 
@@ -90,8 +91,8 @@ def tokenizer(metadata: Mapping[str, Any], path: str) -> BytePairTokenizer:
     kinds = metadata[key + "token_type"]
     control = [i for i, kind in enumerate(kinds) if kind == _CONTROL]
     given = metadata[key + "tokens"], metadata[key + "merges"], control, control[0]
-  except LookupError as error:
+  except (LookupError, TypeError) as error:
     raise DataError(
       f"the tokenizer of {path} is not whole ({error}): fetch the file again"
     ) from error
-  return BytePairTokenizer(*given, _SPLIT_DIGITS[split])
+  return bytepairs.make((*given, _SPLIT_DIGITS[split]), path)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from jaxmem.data import records
+from jaxmem.data import leaks, records
 from jaxmem.data.errors import DataError
 
 
@@ -128,11 +128,12 @@ Splits = dict[str, list[Example]]
 
 def splits(
   reader: Reader, files: Files, fold: tuple[int, int], seed: int
-) -> dict[str, Splits]:
+) -> leaks.Parted:
   """The splits "train", "heldout" and "test" of every task by its name.
 
-  Without held-out files a tenth of every class is held out, drawn by the seed; without
-  those to test, what is held out is tested.
+  Without held-out files a tenth of every class is held out, drawn by the seed; a class
+  with one text alone is trained on. Without those to test, what is held out is tested.
+  Equal texts, also of different tasks, follow the rule of `jaxmem.data.leaks`.
 
   Args:
     reader: of the files.
@@ -140,8 +141,12 @@ def splits(
     fold: which of how many folds is tested; (0, 0) is none.
     seed: of what is held out.
 
+  Returns:
+    Task -> `Splits`.
+
   Raises:
-    DataError: if a name is missing or there twice, or a file cannot be read.
+    DataError: if a name is missing or there twice, a file cannot be read or serves two
+      splits, or there are too few texts to part.
   """
   if fold[1] and (files.heldout or files.test):
     raise DataError(
@@ -156,19 +161,46 @@ def splits(
         "name the same"
       )
   heldout, test = others
-  found = {}
+  leaks.refuse_shared_files(
+    train.values(), {"data.heldout": heldout.values(), "data.test": test.values()}
+  )
+  drawn: dict[str, Splits] = {}
+  repeats = leaks.NONE
   for name, source in train.items():
     examples, tested = reader.read(source), []
+    if fold[1] or name not in heldout:
+      firsts = leaks.first_of_each([*map(_key, examples)])
+      count = sum(i != first for i, first in enumerate(firsts))
+      repeats += leaks.Repeats(together=count)
     if fold[1]:
-      examples, tested = _fold(examples, *fold)
+      examples, tested = _fold(examples, *fold, source)
     if name in heldout:
       held = reader.read(heldout[name])
     else:
-      examples, held = _tenth(examples, seed)
+      examples, held = _tenth(examples, seed, source)
     if name in test:
       tested = reader.read(test[name])
-    found[name] = {"train": examples, "heldout": held, "test": tested or held}
-  return found
+    drawn[name] = {"train": examples, "heldout": held, "test": tested}
+  return _apart(drawn, train, repeats)
+
+
+def _key(example: Example) -> leaks.Key:
+  return leaks.key(*example.texts)
+
+
+def _apart(
+  drawn: dict[str, Splits], train: dict[str, str], repeats: leaks.Repeats
+) -> leaks.Parted:
+  """The splits without texts that training shares with what is scored in any task."""
+  found, one = {}, False
+  for name, own in drawn.items():
+    others = [s for task, s in drawn.items() if task != name]
+    scored = [_key(e) for s in others for e in (*s["heldout"], *s["test"])]
+    parted = leaks.separate(own, _key, train[name], "texts", scored)
+    repeats += parted.repeats
+    one = one or parted.one
+    found[name] = dict(parted) | {"test": parted["test"] or parted["heldout"]}
+  return leaks.Parted(found, repeats, one)
 
 
 def _named(text: str) -> dict[str, str]:
@@ -182,25 +214,51 @@ def _named(text: str) -> dict[str, str]:
   return found
 
 
-def _tenth(examples: list[Example], seed: int) -> tuple[list[Example], list[Example]]:
-  """Most of the examples, and a tenth of every class, one at least."""
-  held = set()
-  for name in sorted({e.label for e in examples}):
-    own = np.array([i for i, e in enumerate(examples) if e.label == name])
-    order = np.random.default_rng([seed, 1]).permutation(own)
-    held |= set(order[: max(len(own) // 10, 1)].tolist())
-  return _parted(examples, [i in held for i in range(len(examples))])
+def _tenth(
+  examples: list[Example], seed: int, source: str
+) -> tuple[list[Example], list[Example]]:
+  """Most of the examples, and a tenth of every class of two different texts or more,
+  one at least."""
+
+  def choose(different: list[int]) -> set[int]:
+    held = set()
+    for name in sorted({e.label for e in examples}):
+      own = np.array([i for i in different if examples[i].label == name])
+      order = np.random.default_rng([seed, 1]).permutation(own)
+      held |= set(order[: max(len(own) // 10, int(len(own) > 1))].tolist())
+    return held
+
+  inside, _ = leaks.sided([*map(_key, examples)], choose)
+  train, held = _parted(examples, inside)
+  if not held:
+    raise DataError(
+      f"{source} has no class with two different texts, one of which can be held out: "
+      "give more, or data.heldout"
+    )
+  return train, held
 
 
 def _fold(
-  examples: list[Example], which: int, folds: int
+  examples: list[Example], which: int, folds: int, source: str
 ) -> tuple[list[Example], list[Example]]:
   """All but a fold, and that fold: every `folds`-th of each class, in their order."""
-  seen, inside = {}, []
-  for example in examples:
-    at = seen[example.label] = seen.get(example.label, -1) + 1
-    inside.append(at % folds == which - 1)
-  return _parted(examples, inside)
+
+  def choose(different: list[int]) -> set[int]:
+    seen, inside = {}, set()
+    for i in different:
+      label = examples[i].label
+      at = seen[label] = seen.get(label, -1) + 1
+      inside |= {i} if at % folds == which - 1 else set()
+    return inside
+
+  inside, _ = leaks.sided([*map(_key, examples)], choose)
+  train, tested = _parted(examples, inside)
+  if not train or not tested:
+    raise DataError(
+      f"fold {which}/{folds} of {source} has {len(tested)} texts and training "
+      f"{len(train)}: give more different texts of a class, or fewer folds"
+    )
+  return train, tested
 
 
 def _parted(

@@ -14,25 +14,37 @@ import sentencepiece
 from jaxtyping import Int32
 
 from jaxmem.data import utf8
-from jaxmem.data.errors import DataError, NotUTF8
+from jaxmem.data.errors import DataError
+from jaxmem.data.tokenizers import check_ids
 
 # SentencePiece writes a space as this character, and so cannot tell the two apart. We
-# spell the real one with its byte pieces.
+# spell the real one with its byte pieces, and a space too where a model has no piece
+# for it: text in Chinese, Japanese or Thai need not have any.
 _SPACE = "\u2581"
+# SentencePiece leaves out training lines with this character, which stands for unknown
+# pieces. We cut lines there.
+_UNKNOWN = "\u2585"
 # Text is encoded in pieces of this many characters, cut after a newline where there is
 # one: the memory of one call grows with the text.
 _CHUNK = 1 << 18
 # SentencePiece leaves out longer lines without a word; we cut them.
 _LINE = 4096
+# Shares of the text whose characters become pieces; the rest is spelled in bytes. The
+# second is tried where the first leaves no room, as in Chinese.
+_COVERAGES = (1.0, 0.9995)
+# The least vocabulary: bytes, control pieces, the newline and one character.
+LEAST = 262
 # What normalisation, a dummy prefix or missing byte pieces would change.
 _PROBE = (
   "  Aa\u00c5\u212b  \ufb01\u2460\t\r\n\n\0\u200b\ufeff\u3000\u4e2d\U0001f600<s> "
 )
 
+_BREAKS = re.compile(f"[\n{_SPACE}{_UNKNOWN}]")
+_NO_ROOM = re.compile(r"\d+ vs (\d+)")
+
 _OPTIONS = dict(
   model_type="bpe",
   byte_fallback=True,
-  character_coverage=1.0,
   normalization_rule_name="identity",
   add_dummy_prefix=False,
   remove_extra_whitespaces=False,
@@ -52,10 +64,11 @@ class SentencePieceTokenizer:
   """A `.model` file as a `Tokenizer`.
 
   Attributes:
-    vocab_size: pieces of the model.
-    boundary: its beginning-of-sentence piece, which no text yields.
+    vocab_size: pieces of the model, and one more if none of them is a boundary.
+    boundary: the id that no text yields: the beginning of a sentence, else its end,
+      else the padding, else one id behind those of the model.
     fingerprint: SHA-256 of the model's bytes, behind "sp-".
-    model: those bytes.
+    kept: name and content of the file that a run keeps, which has those bytes.
   """
 
   def __init__(self, model: bytes, name: str):
@@ -68,29 +81,16 @@ class SentencePieceTokenizer:
     Raises:
       DataError: if it is damaged, or would not give back the text it is given.
     """
+    self.kept = "tokenizer.model", model
+    self.fingerprint = f"sp-{hashlib.sha256(model).hexdigest()}"
     try:
-      if not model:
-        raise RuntimeError("it is empty")
-      self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    except RuntimeError as error:
+      exact = self._read(model)
+    except Exception as error:  # a damaged model may lead the package to any
       raise DataError(
         f"tokenizer {name} is damaged or no SentencePiece model ({error}): train it "
         "again with jaxmem tokenizer train"
       ) from error
-    self.model = model
-    self.vocab_size = self._processor.vocab_size()
-    self.boundary = self._processor.bos_id()
-    self.fingerprint = f"sp-{hashlib.sha256(model).hexdigest()}"
-    if self.boundary < 0:
-      raise DataError(
-        f"tokenizer {name} has no beginning-of-sentence piece, which we put before "
-        "every document: train it with bos_id >= 0"
-      )
-    self._bytes = [self._spell(i) for i in range(self.vocab_size)]
-    pieces = {self._processor.id_to_piece(i): i for i in range(self.vocab_size)}
-    self._space = [pieces.get(f"<0x{b:02X}>", -1) for b in _SPACE.encode()]
-    probe = (_PROBE + _SPACE).encode()
-    if -1 in self._space or self.decode(self.encode(probe)) != probe:
+    if not exact:
       raise DataError(
         f"tokenizer {name} does not give back the text it is given, so bits per byte "
         "would mean nothing: train it with byte_fallback, normalization_rule_name "
@@ -98,21 +98,35 @@ class SentencePieceTokenizer:
         "jaxmem tokenizer train does"
       )
 
+  def _read(self, model: bytes) -> bool:
+    """Reads a model; whether awkward text comes back from it."""
+    if not model:
+      raise ValueError("it is empty")
+    self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    count = self._processor.vocab_size()
+    self.boundary = self._find_boundary(count)
+    self.vocab_size = max(count, self.boundary + 1)
+    self._bytes = [self._spell(i) for i in range(count)] + [b""]
+    pieces = {self._processor.id_to_piece(i): i for i in range(count)}
+    bytes_ = [pieces.get(f"<0x{b:02X}>", -1) for b in range(256)]
+    # characters that we spell with byte pieces
+    spelled = [_SPACE] if _SPACE in pieces else [_SPACE, " "]
+    self._spelled = {c: [bytes_[b] for b in c.encode()] for c in spelled}
+    self._split = re.compile(f"([{''.join(spelled)}])")
+    probe = (_PROBE + _SPACE).encode()
+    return -1 not in bytes_ and self.decode(self.encode(probe)) == probe
+
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
     """The ids of UTF-8 text; no boundary is added.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.
     """
-    try:
-      text = data.decode()
-    except UnicodeDecodeError as error:
-      raise NotUTF8(error.start) from error
     parts = [np.zeros(0, np.int32)]
-    for chunk in _chunks(text):
-      for i, piece in enumerate(chunk.split(_SPACE)):
-        ids = self._space if i else []
-        parts.append(np.array(ids + self._processor.encode(piece), np.int32))
+    for chunk in _chunks(utf8.text(data)):
+      for piece in self._split.split(chunk):
+        ids = self._spelled.get(piece) or self._processor.encode(piece)
+        parts.append(np.array(ids, np.int32))
     return np.concatenate(parts)
 
   def decode(self, ids: np.ndarray) -> bytes:
@@ -128,11 +142,14 @@ class SentencePieceTokenizer:
     Raises:
       ValueError: if an id is outside the vocabulary.
     """
-    ids = np.asarray(ids).ravel()
-    outside = ids[(ids < 0) | (ids >= self.vocab_size)]
-    if outside.size:
-      raise ValueError(f"id {outside[0]} is outside 0 .. {self.vocab_size - 1}")
-    return b"".join([self._bytes[i] for i in ids.tolist()])
+    return b"".join([self._bytes[i] for i in check_ids(ids, self.vocab_size)])
+
+  def _find_boundary(self, count: int) -> int:
+    model = self._processor
+    for i in (model.bos_id(), model.eos_id(), model.pad_id()):
+      if 0 <= i < count and model.is_control(i):
+        return i
+    return count
 
   def _spell(self, i: int) -> bytes:
     model = self._processor
@@ -174,18 +191,24 @@ def train(texts: Iterable[str], vocab_size: int) -> bytes:
     DataError: if the vocabulary is too large or too small for the texts; names how
       large it may be, or must be.
   """
-  # The file format holds the name that is trained to. Training into memory has none.
-  model = io.BytesIO()
-  try:
-    sentencepiece.SentencePieceTrainer.train(
-      sentence_iterator=_lines(texts),
-      model_writer=model,
-      vocab_size=vocab_size,
-      **_OPTIONS,
-    )
-  except RuntimeError as error:
-    raise _explained(str(error), vocab_size) from error
-  return model.getvalue()
+  texts = list(texts)  # may be read twice
+  for coverage in _COVERAGES:
+    # The file format holds the name that is trained to. Training into memory has none.
+    model = io.BytesIO()
+    try:
+      sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=_lines(texts),
+        model_writer=model,
+        vocab_size=vocab_size,
+        character_coverage=coverage,
+        **_OPTIONS,
+      )
+      return model.getvalue()
+    except RuntimeError as error:
+      message = str(error)
+    if not _NO_ROOM.search(message):
+      break
+  raise _explained(message, vocab_size)
 
 
 def _explained(message: str, vocab_size: int) -> DataError:
@@ -194,7 +217,7 @@ def _explained(message: str, vocab_size: int) -> DataError:
       f"vocab_size {vocab_size} is more than the text has pieces for: at most "
       f"{high[1]}, or give more text"
     )
-  if low := re.search(r"\d+ vs (\d+)", message):
+  if low := _NO_ROOM.search(message):
     return DataError(
       f"vocab_size {vocab_size} has no room for every byte and character of the text: "
       f"at least {low[1]}"
@@ -215,10 +238,11 @@ def _chunks(text: str) -> Iterator[str]:
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
+  """Lines short enough for SentencePiece, without what it cannot read."""
   for text in texts:
-    for line in text.replace(_SPACE, "\n").split("\n"):
-      rest = line.encode()
-      while rest:
-        cut = utf8.border(rest, min(_LINE - 1, len(rest)))
-        yield rest[:cut].decode()
-        rest = rest[cut:]
+    for line in _BREAKS.split(text):
+      data, begin = line.encode(), 0
+      while begin < len(data):
+        end = utf8.border(data, min(begin + _LINE - 1, len(data)))
+        yield data[begin:end].decode()
+        begin = end

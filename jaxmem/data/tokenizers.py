@@ -1,7 +1,7 @@
 """Bytes to token ids and back, exactly."""
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Int32
@@ -16,6 +16,10 @@ Ids = Int[np.ndarray, "_"]
 @runtime_checkable
 class Tokenizer(Protocol):
   """What the stream asks of a tokenizer; structural, nobody inherits from it.
+
+  One that loses text, so that decoding does not give back what was encoded, has an
+  attribute `exact` that is False; see `is_exact`. One that is read from a file has
+  `kept`, the name and the content of the file that a run keeps of it.
 
   Attributes:
     vocab_size: ids are 0 .. vocab_size - 1.
@@ -62,14 +66,36 @@ class ByteTokenizer:
     Raises:
       ValueError: if an id is outside the vocabulary.
     """
-    ids = np.asarray(ids)
-    outside = ids[(ids < 0) | (ids >= self.vocab_size)]
-    if outside.size:
-      raise ValueError(f"id {outside.flat[0]} is outside 0 .. {self.vocab_size - 1}")
+    ids = np.array(check_ids(ids, self.vocab_size), np.int64)
     return ids[ids != self.boundary].astype(np.uint8).tobytes()
 
 
 _TOKENIZERS = {"byte": ByteTokenizer}
+# Ids of a vocabulary at most: tables of more would not fit a device.
+MOST_IDS = 10_000_000
+# What the file says in which a run keeps the tokenizer of a `.gguf`.
+BYTE_PAIRS = "byte pairs 1"
+
+
+def is_exact(tokenizer: Tokenizer) -> bool:
+  """Whether decoding gives back the bytes that were encoded.
+
+  Bits per byte mean nothing otherwise: what is lost costs nothing.
+  """
+  return getattr(tokenizer, "exact", True)
+
+
+def check_ids(ids: np.ndarray, vocab_size: int) -> list[int]:
+  """The ids in row order.
+
+  Raises:
+    ValueError: if one is outside 0 .. vocab_size - 1.
+  """
+  ids = np.asarray(ids).ravel()
+  outside = ids[(ids < 0) | (ids >= vocab_size)]
+  if outside.size:
+    raise ValueError(f"id {outside[0]} is outside 0 .. {vocab_size - 1}")
+  return ids.tolist()
 
 
 def get(name: str) -> Tokenizer:
@@ -106,8 +132,29 @@ def get(name: str) -> Tokenizer:
 
     path = wordpieces.minilm() / "tokenizer.json" if name == "minilm" else name
     return wordpieces.load(path)
+  if name.startswith(("sp:", "words:")):
+    raise ValueError(
+      f"{name!r} is made by a run of its training text: give the tokenizer.model or "
+      "tokenizer.json in the --workdir of one"
+    )
   hint = nearest(name, [*_TOKENIZERS, "minilm"])
   raise ValueError(
     f"no tokenizer {name!r}: {hint}, or the path of a .model, tokenizer.json or .gguf "
     "file"
   )
+
+
+def byte_pairs(parts: Any, name: str) -> Tokenizer:
+  """The tokenizer of a `.gguf` that a run kept.
+
+  Args:
+    parts: what `bytepairs.BytePairTokenizer` is made of.
+    name: of the file, for messages.
+
+  Raises:
+    DataError: if it is damaged.
+  """
+  require("tokenizers", extra="interop")
+  from jaxmem.data import bytepairs
+
+  return bytepairs.make(parts, name)

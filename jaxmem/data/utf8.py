@@ -1,4 +1,18 @@
-"""Where bytes may be cut without breaking a character."""
+"""Bytes as characters, and where they may be cut without breaking one."""
+
+from jaxmem.data.errors import NotUTF8
+
+
+def text(data: bytes) -> str:
+  """The characters of UTF-8.
+
+  Raises:
+    NotUTF8: with the offset of the first bad byte.
+  """
+  try:
+    return data.decode()
+  except UnicodeDecodeError as error:
+    raise NotUTF8(error.start) from error
 
 
 def border(text: bytes, at: int) -> int:

@@ -1,74 +1,39 @@
 """Tokenizers that a run makes from its own training text, and keeps beside its weights.
 
-"words:8000" has the 8,000 most frequent words, "sp:8000" is a SentencePiece model of
-so many pieces. Any other name is that of a tokenizer that is there already: see
-`tokenizers.get`, or the `tokenizer.json` that a run with "words:N" kept.
+"sp:8000" is a SentencePiece model of 8,000 pieces, exact on all text. "words:8000" has
+the 8,000 most frequent words: for a job that measures bits per byte they are exact, see
+`exact_words`; for others they lose text, see `lossy_words`. Any other name is that of a
+tokenizer that is there already: see `tokenizers.get`, or the `tokenizer.json` that a
+run kept.
+
+What is held out never enters a vocabulary, and equal texts give equal tokenizers.
 """
 
-import collections
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 
 from jaxmem import files
-from jaxmem.data import tokenizers
+from jaxmem.data import exact_words, lossy_words, samples, tokenizers, utf8
+from jaxmem.data.corpora import Corpus
 from jaxmem.data.errors import DataError, NotUTF8, require
-from jaxmem.data.tokenizers import Tokenizer
+from jaxmem.data.exact_words import ExactWordTokenizer
+from jaxmem.data.lossy_words import WordTokenizer
+from jaxmem.data.tokenizers import MOST_IDS, Tokenizer, is_exact
 
-KINDS = ("words", "sp")
+# Kind of a tokenizer that is to be made -> the fewest ids it can have.
+KINDS = {"words": 300, "sp": 262}
 # What stands in a text for what is hidden.
 MASK = "[MASK]"
-# What the words of a run are kept in.
+# What a run keeps its tokenizer in, if it is no SentencePiece model.
 KEPT = "tokenizer.json"
-# A Chinese character is a word of its own.
-_WORDS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
-# Ids before those of the words.
-_BOUNDARY, _UNKNOWN, _FIRST = 0, 1, 2
-
-
-class WordTokenizer:
-  """Lower-cased words and signs; what is not among them is one id, so text is lost.
-
-  Attributes:
-    vocab_size: of the words, the boundary and the unknown.
-    boundary: 0.
-    unknown: 1, the id of every other word.
-    fingerprint: SHA-256 of the words, behind "words-".
-  """
-
-  boundary, unknown = _BOUNDARY, _UNKNOWN
-
-  def __init__(self, words: list[str]):
-    """Args: the words, the most frequent first."""
-    self.words = words
-    self.vocab_size = len(words) + _FIRST
-    self.fingerprint = f"words-{hashlib.sha256(json.dumps(words).encode()).hexdigest()}"
-    self._ids = {word: i for i, word in enumerate(words, start=_FIRST)}
-
-  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text.
-
-    Raises:
-      NotUTF8: with the offset of the first bad byte.
-    """
-    return self.offsets(_text(data))[0]
-
-  def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ids of a text, and the characters where each begins and ends."""
-    found = [*_WORDS.finditer(text)]
-    ids = [self._ids.get(word[0].lower(), _UNKNOWN) for word in found]
-    places = np.array([word.span() for word in found], int).reshape(-1, 2)
-    return np.array(ids, np.int32), places[:, 0], places[:, 1]
-
-  def decode(self, ids: np.ndarray) -> bytes:
-    """The words with spaces between; "?" for the unknown, nothing for the boundary."""
-    shown = ["", "?", *self.words]
-    return " ".join(shown[i] for i in np.ravel(ids) if i != _BOUNDARY).encode()
+# Part of the names of vocabularies that lie by a corpus.
+_FORMAT = "jaxmem vocabulary 1"
 
 
 class HidingTokenizer:
@@ -106,14 +71,35 @@ class HidingTokenizer:
     return self._tokenizer.decode(ids)
 
 
-def size(name: str) -> int:
-  """Ids of the tokenizer of a name; nothing is read of those that are to be made.
+def is_made(name: str) -> bool:
+  """Whether a run makes the tokenizer of a name.
 
   Raises:
-    ValueError: if there is none, or the number is not one of at least 300.
+    ValueError: if it would, and the number is out of range.
+  """
+  return bool(_parsed(name)[0])
+
+
+def size(name: str, exact: bool = False) -> int:
+  """Ids of the tokenizer of a name; nothing is read of those that are to be made.
+
+  Args:
+    name: see the top of this file.
+    exact: whether it must give back the text it is given.
+
+  Raises:
+    ValueError: if there is none, the number is out of range, or it is not exact.
   """
   kind, number = _parsed(name)
-  return number if kind else _there(name).vocab_size
+  if kind:
+    return number
+  tokenizer = get(name)
+  if exact and not is_exact(tokenizer):
+    raise ValueError(
+      f"{name!r} loses text, so bits per byte would mean nothing: take byte, sp:N, "
+      "words:N, or the path of a SentencePiece .model"
+    )
+  return tokenizer.vocab_size
 
 
 def hidden(tokenizer: Tokenizer) -> int:
@@ -130,16 +116,19 @@ def stranger(tokenizer: Tokenizer) -> int:
 def size_with_hidden(name: str) -> int:
   """Ids of a tokenizer, one of which says that something is hidden; see `size`."""
   kind, number = _parsed(name)
-  tokenizer = None if kind else _there(name)
-  return number + 1 if kind else max(tokenizer.vocab_size, hidden(tokenizer) + 1)
+  if kind:
+    return number + 1
+  tokenizer = get(name)
+  return max(tokenizer.vocab_size, hidden(tokenizer) + 1)
 
 
-def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
+def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
   """The tokenizer of a name.
 
   Args:
     name: see the top of this file, and `tokenizers.get`.
     texts: what is trained on, if it is to be made.
+    exact: whether words must give back the text.
 
   Raises:
     DataError: if it cannot be made of the texts.
@@ -147,62 +136,136 @@ def make(name: str, texts: Iterable[bytes]) -> Tokenizer:
   """
   kind, number = _parsed(name)
   if kind == "words":
-    every = (word.lower() for text in texts for word in _WORDS.findall(_text(text)))
-    counts = collections.Counter(every)
-    ranked = sorted(counts, key=lambda word: (-counts[word], word))
-    return WordTokenizer(ranked[: number - _FIRST])
+    if exact:
+      return exact_words.make(texts, number)
+    return lossy_words.make(texts, number)
   if kind == "sp":
     require("sentencepiece", extra="text")
     from jaxmem.data import sentencepieces
 
-    return sentencepieces.SentencePieceTokenizer(
-      sentencepieces.train(map(_text, texts), number), name
-    )
-  return _there(name)
+    model = sentencepieces.train(map(utf8.text, texts), number)
+    return sentencepieces.SentencePieceTokenizer(model, name)
+  return get(name)
+
+
+def of_corpus(name: str, corpus: Corpus, exact: bool = False) -> Tokenizer:
+  """The same from a corpus: made once, and kept by it.
+
+  Args:
+    name: see `make`.
+    corpus: from `prepare`; only a sample of its training documents is read.
+    exact: see `make`.
+
+  Raises:
+    DataError: if it cannot be made, written or read again.
+    ValueError: see `size`.
+  """
+  if not is_made(name):
+    return get(name)
+  parts = json.dumps([_FORMAT, corpus.fingerprint, name, exact, samples.MOST])
+  key = hashlib.sha256(parts.encode()).hexdigest()
+  path = corpus.directory / f"vocabulary-{key}" / _file(name)
+  if not path.is_file():
+    try:
+      made = make(name, samples.sample(corpus), exact)
+    except NotUTF8 as error:
+      raise DataError(
+        f"a document of the training text is {error}; {name!r} is made of text"
+      ) from error
+    try:
+      path.parent.mkdir(exist_ok=True)
+      keep(made, path.parent)
+    except OSError as error:
+      raise DataError(
+        f"cannot write {path}: {error.strerror}; free or mend the directory, or set "
+        "JAXMEM_DATA_DIR to another"
+      ) from error
+  return get(str(path))
 
 
 def keep(tokenizer: Tokenizer, workdir: Path) -> None:
-  """Writes what `kept` needs, if the tokenizer was made."""
-  if isinstance(tokenizer, WordTokenizer):
-    files.write_json(workdir / KEPT, tokenizer.words, indent=None)
-  elif model := getattr(tokenizer, "model", b""):
-    files.write_bytes(workdir / "tokenizer.model", model)
+  """Writes what `kept` reads, unless the library itself has the tokenizer."""
+  if kept := getattr(tokenizer, "kept", None):
+    name, content = kept
+    files.write_bytes(workdir / name, content)
 
 
 def kept(name: str, workdir: Path) -> Tokenizer:
   """The tokenizer that a run was trained with.
 
+  Args:
+    name: of the run's config.
+    workdir: of the run.
+
   Raises:
     DataError: if its file is missing or damaged.
   """
-  kind, _ = _parsed(name)
-  if kind == "sp":
-    return tokenizers.get(str(workdir / "tokenizer.model"))
-  if kind == "words":
-    return WordTokenizer(_words(workdir / KEPT))
-  return _there(name)
+  path = workdir / _file(name)
+  if is_made(name) and not path.is_file():
+    raise DataError(f"{path} is missing, which {name!r} made: train the run again")
+  # runs of earlier versions kept no copy of a tokenizer that was there before
+  return get(str(path) if _is_path(name) and path.is_file() else name)
 
 
-def _there(name: str) -> Tokenizer:
-  """A tokenizer that is not to be made: words that a run kept, or `tokenizers.get`."""
+def kept_name(name: str, workdir: Path) -> str:
+  """The name of the tokenizer that a run kept, if it can be read; else `name`."""
+  path = workdir / _file(name)
+  if not _is_path(name) or not path.is_file():
+    return name
+  try:
+    get(str(path))
+  except DataError:
+    return name
+  return str(path)
+
+
+def get(name: str) -> Tokenizer:
+  """A tokenizer that is there: what a run kept as tokenizer.json, or `tokenizers.get`.
+
+  Raises:
+    DataError: see `tokenizers.get`.
+    ValueError: if there is none of that name.
+  """
   path = Path(name).expanduser()
-  # the file of a BERT has this name too, and is an object
-  if path.name == KEPT and path.is_file() and path.read_bytes()[:1] == b"[":
-    return WordTokenizer(_words(path))
-  return tokenizers.get(name)
-
-
-def _words(path: Path) -> list[str]:
-  """The words that `keep` wrote."""
+  if path.name != KEPT:
+    return tokenizers.get(name)
   try:
     found = files.read_json(path)
-    if not (isinstance(found, list) and all(isinstance(word, str) for word in found)):
-      raise ValueError("it is no list of words")
-  except (OSError, ValueError) as error:
+  except OSError as error:
     raise DataError(
-      f"cannot read the words in {path}: {error}; train the run again"
+      f"cannot read {path}: {error.strerror}; give a tokenizer.json"
     ) from error
+  except ValueError as error:
+    raise DataError(
+      f"{path} is damaged ({error}): train the run again, or fetch the file again"
+    ) from error
+  if isinstance(found, list):
+    return WordTokenizer(_strings(found, path))
+  match found.get("jaxmem") if isinstance(found, dict) else None:
+    case exact_words.FORMAT:
+      return ExactWordTokenizer(_strings(found.get("pieces"), path))
+    case tokenizers.BYTE_PAIRS:
+      return tokenizers.byte_pairs(found.get("parts"), str(path))
+  return tokenizers.get(name)  # the file of a BERT has this name too
+
+
+def _strings(found: Any, path: Path) -> list[str]:
+  """The words that `keep` wrote."""
+  text = isinstance(found, list) and all(isinstance(word, str) for word in found)
+  if not text or len(set(found)) < len(found):
+    raise DataError(f"{path} holds no list of words, each once: train the run again")
   return found
+
+
+def _file(name: str) -> str:
+  """What a run keeps the tokenizer of a name in."""
+  return (
+    "tokenizer.model" if name.startswith("sp:") or name.endswith(".model") else KEPT
+  )
+
+
+def _is_path(name: str) -> bool:
+  return is_made(name) or name.endswith((".model", ".gguf", KEPT))
 
 
 def _parsed(name: str) -> tuple[str, int]:
@@ -210,13 +273,9 @@ def _parsed(name: str) -> tuple[str, int]:
   kind, _, number = name.partition(":")
   if kind not in KINDS:
     return "", 0
-  if not number.isdecimal() or int(number) < 300:
-    raise ValueError(f"{name!r} is not {kind}:N with N of at least 300")
+  least = KINDS[kind]
+  if not number.isdecimal() or not least <= int(number) <= MOST_IDS:
+    raise ValueError(
+      f"{name!r} is not {kind}:N with N of at least {least}, and at most {MOST_IDS:,}"
+    )
   return kind, int(number)
-
-
-def _text(data: bytes) -> str:
-  try:
-    return data.decode()
-  except UnicodeDecodeError as error:
-    raise NotUTF8(error.start) from error

@@ -62,3 +62,21 @@ def cut(
   at = starts[:, None] + np.arange(sum(sizes))
   both = values[at].astype(np.float32)
   return both[:, : sizes[0]], both[:, sizes[0] :]
+
+
+def to_the_end(
+  values: Float[np.ndarray, "N C"],
+  starts: Int[np.ndarray, " B"],
+  sizes: tuple[int, int],
+) -> tuple[
+  Float[np.ndarray, "B T C"], Float[np.ndarray, "B H C"], Int[np.ndarray, " B"]
+]:
+  """Windows of T steps, the H after each, and how many of those H there are.
+
+  Steps after the end of the table repeat its last row.
+  """
+  length, horizon = sizes
+  at = starts[:, None] + np.arange(length + horizon)
+  both = values[np.minimum(at, len(values) - 1)]
+  known = np.minimum(len(values) - starts - length, horizon)
+  return both[:, :length], both[:, length:], known

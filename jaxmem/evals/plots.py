@@ -1,6 +1,7 @@
 """The pictures of a run, as PNG."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def loss_curve(
   """
   lines = [json.loads(line) for line in files.read_text(metrics).splitlines()]
   key = key_of(measure)
-  by_step = {m["step"]: m[key] for m in lines if key in m}
+  number = lambda value: math.nan if value is None else value  # it was not finite
+  by_step = {m["step"]: number(m[key]) for m in lines if key in m}
 
   def draw(axes):
     steps = sorted(by_step)

@@ -1,6 +1,13 @@
-"""Exact match and F1 of answers, by the rules of SQuAD and of CMRC 2018.
+"""Exact match and F1 of answers, by the rules of SQuAD and of CMRC 2018, and by words.
 
-Source: Rajpurkar et al. 2016, arXiv:1606.05250; Cui et al. 2018, arXiv:1810.07366.
+    squad   cut at spaces, without ASCII punctuation and English articles; F1 of the
+            words that both have: for English
+    cmrc    Chinese characters and other words; F1 of the longest run that both have
+    words   words of any script, characters of scripts without spaces; F1 as in squad:
+            for all other languages, as MLQA does but for its articles
+
+Source: Rajpurkar et al. 2016, arXiv:1606.05250; Cui et al. 2018, arXiv:1810.07366;
+Lewis et al. 2019, arXiv:1910.07475 (MLQA).
 """
 
 import collections
@@ -9,6 +16,8 @@ import string
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from jaxmem.evals import language as languages
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _MIXED = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
@@ -25,9 +34,22 @@ def cmrc_words(text: str) -> list[str]:
   return _MIXED.findall(text.lower())
 
 
+def any_words(text: str) -> list[str]:
+  """Words of any script in lower case; of a text of symbols alone, what spaces part."""
+  return languages.words(text) or text.split()
+
+
 def squad_f1(answer: str, wanted: str) -> float:
   """Of the words that both have, as often as both."""
-  a, b = squad_words(answer), squad_words(wanted)
+  return _shared(squad_words(answer), squad_words(wanted))
+
+
+def words_f1(answer: str, wanted: str) -> float:
+  """Likewise, of words of any script."""
+  return _shared(any_words(answer), any_words(wanted))
+
+
+def _shared(a: list[str], b: list[str]) -> float:
   both = sum((collections.Counter(a) & collections.Counter(b)).values())
   return 2 * both / (len(a) + len(b)) if a and b else float(a == b)
 
@@ -52,7 +74,13 @@ class Rule(collections.namedtuple("Rule", "words f1")):
 RULES = {
   "squad": Rule(squad_words, squad_f1),
   "cmrc": Rule(cmrc_words, cmrc_f1),
+  "words": Rule(any_words, words_f1),
 }
+
+
+def rule_of(language: str) -> str:
+  """The rule for a language: "squad" for English, "cmrc" for Chinese, else "words"."""
+  return {"en": "squad", "zh": "cmrc"}.get(language, "words")
 
 
 def numbers(

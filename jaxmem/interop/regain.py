@@ -67,8 +67,10 @@ def check(given: Options) -> dict[str, Entry | None]:
   for name in ("window", "layers", "steps", "batch", "train_length", "rows"):
     if getattr(given, name) < 1:
       raise UserError(f"--{name} is {getattr(given, name)}: it must be at least 1")
-  if not given.rate > 0:
-    raise UserError(f"--rate is {given.rate}: it must be greater than 0")
+  if not 0 < given.rate <= 1000:
+    raise UserError(
+      f"--rate is {given.rate}: it must be greater than 0 and at most 1000"
+    )
   if given.start not in ("attention", "random"):
     raise UserError(f"--start is {given.start!r}: it is attention or random")
   if min(given.rank, given.sinks) < 0 or given.sinks >= given.window:

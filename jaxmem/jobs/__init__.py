@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxmem import files, registry
+from jaxmem import files, finite, registry
 from jaxmem.config import Config, ConfigError, DataConfig, Reading
 
 TASK = "task:"
@@ -244,32 +244,39 @@ def check_encoder(model: Any, head: str, length: int) -> None:
     )
 
 
-def with_tokenizer(model: Any, name: str) -> Any:
-  """The model's config with the vocabulary of a tokenizer; see `with_vocab`.
-
-  Raises:
-    ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
-  """
-  from jaxmem.data import tokenizers
-
-  return _sized(model, name, lambda name: tokenizers.get(name).vocab_size)
-
-
-def with_made(model: Any, name: str, hidden: bool = False) -> Any:
-  """The same where a run may make its tokenizer, see `data.vocabularies`.
+def with_made(model: Any, name: str, hidden: bool = False, exact: bool = False) -> Any:
+  """The model's config with the vocabulary of a tokenizer that a run may make.
 
   Args:
     model: its config.
-    name: of the tokenizer.
+    name: of the tokenizer, see `data.vocabularies`.
     hidden: whether one id more says that something is hidden.
+    exact: whether bits per byte are measured, so that no text may be lost.
 
   Raises:
-    ConfigError: see `with_tokenizer`.
+    ConfigError: if there is no such tokenizer, it loses text that it must not lose, or
+      the vocabulary is smaller; see `with_vocab`.
   """
   from jaxmem.data import vocabularies
 
-  size = vocabularies.size_with_hidden if hidden else vocabularies.size
-  return _sized(model, name, size)
+  if hidden:
+    return _sized(model, name, vocabularies.size_with_hidden)
+  return _sized(model, name, lambda name: vocabularies.size(name, exact))
+
+
+def with_kept(config: Config, workdir: Path) -> Config:
+  """The config of a run with the name of the tokenizer that the run kept, if it did.
+
+  Args:
+    config: of a run that has a checkpoint.
+    workdir: of the run.
+  """
+  from jaxmem.data import vocabularies
+
+  name = getattr(config.data, "tokenizer", "")
+  kept = vocabularies.kept_name(name, workdir)
+  reading = dataclasses.replace(config.data, tokenizer=kept) if kept != name else None
+  return dataclasses.replace(config, data=reading) if reading else config
 
 
 def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
@@ -282,6 +289,8 @@ def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
 
 def write(findings: Findings, directory: Path, name: str) -> None:
   """Writes NAME.json, NAME.md and the pictures to a directory, and prints findings."""
+  lines = findings.lines + finite.said(findings.numbers)
+  findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
   files.write_text(directory / f"{name}.md", "\n".join(findings.lines) + "\n")
   files.write_json(directory / f"{name}.json", findings.numbers)
   for file, draw in findings.pictures.items():

@@ -17,14 +17,16 @@ import numpy as np
 from jaxmem import capacity, data, jobs
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, segments
+from jaxmem.data import DataError, segments, vocabularies
 from jaxmem.data.epochs import once
+from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
 from jaxmem.evals import bits_per_byte, latents
 from jaxmem.evals.latent_text import ROWS, LatentWriter
-from jaxmem.jobs import Findings, fields, with_tokenizer
+from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.vae import VAE, VAEConfig
+from jaxmem.ranges import number
 from jaxmem.sampling import Sampling
 
 # Draws of the latent that a held-out text is scored with at the end.
@@ -58,11 +60,11 @@ class CompressionConfig:
   source: str = "stdlib"
   heldout: str = ""
   tokenizer: str = "byte"
-  segment_length: int = 64
-  batch_size: int = 32
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(32, at_least=1)
   latent_of: Literal["same", "previous"] = "same"
-  kl_weight: float = 1.0
-  kl_steps: int = 0
+  kl_weight: float = number(1.0, at_least=0)
+  kl_steps: int = number(0, at_least=0)
   data_dir: str = ""
 
 
@@ -70,7 +72,8 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   """The model's config with the tokenizer's vocabulary, checked.
 
   Raises:
-    ConfigError: if a number is out of range or there is no such tokenizer.
+    ConfigError: if a number is out of range, there is no such tokenizer, or it loses
+      text.
   """
   jobs.check_model(model)
   if config.segment_length < 2:
@@ -80,15 +83,11 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     )
   if config.latent_of not in ("same", "previous"):
     raise ConfigError(f"data.latent_of is {config.latent_of!r}: same or previous")
-  for name in ("kl_weight", "kl_steps"):
-    value = getattr(config, name)
-    if not 0 <= value < math.inf:
-      raise ConfigError(f"data.{name} is {value}: it must be at least 0, and finite")
   for side in (model.pattern, model.encoder):
     if limit := capacity.limit(side):
       lower = "lower data.segment_length"
       limit.check(config.segment_length, "a row of data.segment_length", lower)
-  return with_tokenizer(model, config.tokenizer)
+  return with_made(model, config.tokenizer, exact=True)
 
 
 class CompressionJob(Asked):
@@ -97,6 +96,7 @@ class CompressionJob(Asked):
   measure = "bits/byte"
   things = "text"
   reported = "heldout"
+  tested = False
 
   def __init__(self, config: configs.Config, model: VAE):
     """Reads the text.
@@ -106,14 +106,16 @@ class CompressionJob(Asked):
     """
     c = config.data
     self._config, self._model = config, model
-    self._tokenizer = data.tokenizers.get(c.tokenizer)
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     if corpus.shares:
       raise ConfigError(
         f"data.source {c.source!r} is a mixture, whose weights lines do not keep: give "
         "one source"
       )
+    self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus, exact=True)
+    self._made = self._tokenizer
     self._splits = {"train": corpus.train, "heldout": corpus.heldout}
+    self.repeats = corpus.repeats
     train = self._lines(corpus.train)
     self._previous = c.latent_of == "previous"
     self.rows = segments.SegmentRows(
@@ -129,7 +131,8 @@ class CompressionJob(Asked):
     self._chosen("heldout", max(config.eval_bytes, 1))
 
   def introduction(self) -> str:
-    return f"{self.rows.count:,} lines from {self._config.data.source!r}"
+    said = self.repeats.words("documents")
+    return f"{self.rows.count:,} lines from {self._config.data.source!r}{said}"
 
   def value(self, loss: float) -> float:
     """Of the loss with its free nats and the weight that the KL has at the step."""
@@ -192,7 +195,7 @@ class CompressionJob(Asked):
 
   def _texts(self, params: Any, split: str) -> list[str]:
     """Some lines and what is written of them, as Markdown."""
-    writer = _writer(self._config, self._model, params)
+    writer = _writer(self._config, self._model, params, self._tokenizer)
     samples = writer.write(writer.prior(5, 0), Sampling())
     lines = ["Drawn from the prior:", "", *_code(samples)]
     if not self._model.config.d_latent:
@@ -214,8 +217,9 @@ class CompressionJob(Asked):
     return [*lines, "", "From the first to the last:", "", *_code(way)]
 
 
-def _writer(config: configs.Config, model: VAE, params: Any) -> LatentWriter:
-  tokenizer = data.tokenizers.get(config.data.tokenizer)
+def _writer(
+  config: configs.Config, model: VAE, params: Any, tokenizer: Tokenizer
+) -> LatentWriter:
   return LatentWriter(model, params, tokenizer, config.data.segment_length)
 
 
@@ -233,7 +237,8 @@ class CompressionPredictor:
 
   def __init__(self, config: configs.Config, model: VAE, params: Any, workdir: Path):
     """Args: see `jobs.Predictor`."""
-    self._writer = _writer(config, model, params)
+    tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+    self._writer = _writer(config, model, params, tokenizer)
     self._d_latent = model.config.d_latent
 
   def check(self, record: dict[str, Any]) -> None:

@@ -18,13 +18,14 @@ import numpy as np
 from jaxmem import capacity, data, registry
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, chat, vocabularies
+from jaxmem.data import DataError, chat, leaks, vocabularies
 from jaxmem.errors import UserError
 from jaxmem.evals import plots, recall_dialogue, turns
 from jaxmem.generate import Writer
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.lm import LM, LMConfig
+from jaxmem.ranges import number
 from jaxmem.sampling import Sampling
 from jaxmem.session import first_session
 
@@ -41,8 +42,9 @@ class DialogueConfig:
     source: a JSONL file of chat form, see `data.chat`, or "recall:facts=4", generated
       dialogues whose answers stand in earlier turns, see `evals.recall_dialogue`.
     heldout: a file that is held out; empty holds out a tenth of the source's dialogues,
-      and is the rule for generated ones, which share none.
-    tokenizer: "sp:N", made of the training dialogues, or see `DataConfig`.
+      and is the rule for generated ones, which share none. Equal dialogues follow the
+      rule of `jaxmem.data.leaks`.
+    tokenizer: "sp:N" or "words:N", made of the training dialogues, or see `DataConfig`.
     segment_length: T, tokens of a row a step; a dialogue may be longer.
     batch_size: rows of a step; each is a contiguous lane of dialogues.
   """
@@ -50,8 +52,8 @@ class DialogueConfig:
   source: str = "recall:facts=4"
   heldout: str = ""
   tokenizer: str = "byte"
-  segment_length: int = 128
-  batch_size: int = 32
+  segment_length: int = number(128, at_least=1)
+  batch_size: int = number(32, at_least=1)
 
 
 def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
@@ -61,9 +63,7 @@ def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
     ConfigError: if there is no such tokenizer, it loses text, or the vocabulary is
       smaller.
   """
-  if config.tokenizer.startswith("words:"):
-    raise ConfigError(f"data.tokenizer {config.tokenizer!r} loses text: take sp:N")
-  return with_made(model, config.tokenizer)
+  return with_made(model, config.tokenizer, exact=True)
 
 
 class DialogueJob(Asked):
@@ -73,6 +73,7 @@ class DialogueJob(Asked):
   things = "dialogues"
   reported = "heldout"
   splits = ("heldout", "test")  # one of them, under two names
+  tested = False
 
   def __init__(self, config: configs.Config, model: LM):
     """Reads or draws the dialogues.
@@ -82,8 +83,12 @@ class DialogueJob(Asked):
     """
     c = config.data
     self._config, self._model = config, model
-    self._train, self._heldout = _dialogues(c, config.seed)
-    self._tokenizer = vocabularies.make(c.tokenizer, chat.written(self._train))
+    parted = _dialogues(c, config.seed)
+    self._train, self._heldout = parted["train"], parted["heldout"]
+    self.repeats = parted.repeats
+    self._tokenizer = vocabularies.make(
+      c.tokenizer, chat.written(self._train), exact=True
+    )
     self._made = self._tokenizer
     self._stream, heldout = (
       chat.stream(_answering(part, where, c), self._tokenizer)
@@ -104,7 +109,7 @@ class DialogueJob(Asked):
   def introduction(self) -> str:
     return (
       f"{len(self._train):,} dialogues to train on, {len(self._heldout):,} held out, "
-      f"from {self._config.data.source!r}"
+      f"from {self._config.data.source!r}{self.repeats.words('dialogues')}"
     )
 
   def value(self, loss: float) -> float:
@@ -173,20 +178,37 @@ class DialoguePredictor:
     return [{"reply": reply.removeprefix(" ")} for reply in said]
 
 
-def _dialogues(config: DialogueConfig, seed: int) -> tuple[list, list]:
+def _dialogues(config: DialogueConfig, seed: int) -> leaks.Parted:
   """To train on, and held out."""
   name, given = registry.options(config.source)
   if name == RECALL:
     if config.heldout:
       raise ConfigError(f"data.heldout {config.heldout!r}: generated dialogues have it")
-    return tuple(_drawn(split, seed, given) for split in recall_dialogue.SPLITS)
+    drawn = (_drawn(split, seed, given) for split in recall_dialogue.SPLITS)
+    return leaks.Parted(dict(zip(recall_dialogue.SPLITS, drawn, strict=True)))
+  leaks.refuse_shared_files([config.source], {"data.heldout": [config.heldout]})
   every = chat.read(Path(config.source))
   if config.heldout:
-    return every, chat.read(Path(config.heldout))
-  if len(every) < 2:
-    raise DataError(f"{config.source} has one dialogue: give data.heldout, or more")
-  cut = max(len(every) // 10, 1)
-  return every[:-cut], every[-cut:]
+    named = {"train": every, "heldout": chat.read(Path(config.heldout))}
+    return leaks.separate(named, _key, config.source, "dialogues")
+  # the last tenth of those that differ
+  last = lambda different: different[-max(len(different) // 10, 1) :]
+  inside, repeated = leaks.sided([*map(_key, every)], last)
+  if len(every) - repeated < 2:
+    alike = f" {len(every)} times" if repeated else ""
+    raise DataError(
+      f"{config.source} has one dialogue{alike}: give data.heldout, or more"
+    )
+  both = [*zip(every, inside, strict=True)]
+  splits = {
+    "train": [one for one, held in both if not held],
+    "heldout": [one for one, held in both if held],
+  }
+  return leaks.Parted(splits, leaks.Repeats(together=repeated))
+
+
+def _key(dialogue: chat.Dialogue) -> leaks.Key:
+  return leaks.key(*(text for m in dialogue for text in (m.role, m.content)))
 
 
 def _answering(dialogues: list, what: str, config: DialogueConfig) -> list:

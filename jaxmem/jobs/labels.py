@@ -1,7 +1,8 @@
 """Classification: a text, or a pair of texts, and its class.
 
 One task, or several that share the encoder: "sentiment=FILE,topic=FILE". Held-out texts
-choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts.
+choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts,
+beside TF-IDF with logistic regression and the most frequent class, on the same texts.
 """
 
 import dataclasses
@@ -22,10 +23,12 @@ from jaxmem.data.epochs import Epochs, once
 from jaxmem.data.label_rows import Encoded, LabelRows, Task
 from jaxmem.data.labelled import Example
 from jaxmem.errors import UserError, shown
-from jaxmem.evals import classes
+from jaxmem.evals import baselines, classes, tfidf
+from jaxmem.evals import language as languages
 from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # Texts that are read at once where nothing is learned.
 ROWS = 32
@@ -47,7 +50,8 @@ class LabelsConfig:
   Attributes:
     source: to train on, see `data.records`; several tasks are NAME=SOURCE apart by
       commas.
-    heldout: to choose by; empty holds out a tenth of each class.
+    heldout: to choose by; empty holds out a tenth of each class. Texts that stand in
+      two splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is the held-out texts.
     fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
     text: the field with the text.
@@ -63,6 +67,8 @@ class LabelsConfig:
     class_weights: "balanced" gives every class the same weight in the loss.
     temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
     augment: how training texts are changed.
+    language: of the texts, such as "zh", for the words of the baseline; empty is
+      decided by them, see `evals.language`.
   """
 
   source: str = "data/train.jsonl"
@@ -74,14 +80,15 @@ class LabelsConfig:
   label: str = "label"
   label_end: str = ""
   ignore: str = ""
-  first_bytes: int = 0
+  first_bytes: int = number(0, at_least=0)
   encoding: str = "utf-8"
   tokenizer: str = "words:8000"
-  segment_length: int = 64
-  batch_size: int = 64
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(64, at_least=1)
   class_weights: Literal["none", "balanced"] = "none"
-  temperature: float = 1.0
+  temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
+  language: str = ""
 
   def reader(self) -> labelled.Reader:
     """How records become examples."""
@@ -113,6 +120,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     raise ConfigError(f"data.augment.{error}") from error
   try:
     config.folds()
+    languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "labels", config.segment_length)
@@ -121,8 +129,6 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
       f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
       "tasks"
     )
-  if not config.temperature > 0:
-    raise ConfigError(f"data.temperature is {config.temperature}: it must be above 0")
   return with_made(model, config.tokenizer, hidden=True)
 
 
@@ -146,6 +152,8 @@ class LabelsJob(Asked):
     c = self._data = config.data
     self._config, self._model = config, model
     self._splits = labelled.splits(c.reader(), c.files(), c.folds(), config.seed)
+    self.repeats = self._splits.repeats
+    self.tested = bool(c.fold or c.test) and not self._splits.one
     tasks, first = [], 0
     for name, parts in self._splits.items():
       known = labelled.classes(parts["train"], name or c.source)
@@ -185,7 +193,20 @@ class LabelsJob(Asked):
       f"{len(p['heldout']):,} held out, {len(p['test']):,} to test"
       for name, p in self._splits.items()
     )
-    return f"texts: {shown}"
+    return f"texts: {shown}{self.repeats.words('texts')}{self._absent()}"
+
+  def _absent(self) -> str:
+    """Classes that are trained on and not scored, behind "; "."""
+    said = []
+    for task in self._encoded.tasks:
+      for split in dict.fromkeys(
+        ("heldout", self.reported if self.tested else "heldout")
+      ):
+        labels = {example.label for example in self._splits[task.name][split]}
+        if absent := [name for name in task.classes if name not in labels]:
+          name = f"{absent[0]!r}" + (f" and {len(absent) - 1} more" * (len(absent) > 1))
+          said.append(f"; no {split} text of class {name}")
+    return "".join(said)
 
   def keep(self, workdir: Path) -> None:
     """The names of the classes, and the tokenizer if it was made."""
@@ -201,17 +222,47 @@ class LabelsJob(Asked):
     )
 
   def findings(self, params: Any, split: str) -> Findings:
-    """Accuracy, macro-F1 and confusion on a split, a task."""
-    found, lines, pictures = {"split": split}, [], {}
+    """Accuracy, macro-F1 and confusion on a split, a task, beside the baselines."""
+    found, first, lines, pictures = {"split": split}, [], [], {}
     for i, task in enumerate(self._encoded.tasks):
       own = classes.numbers(*self._read(params, i, split), task.classes)
+      own["beside"], notes = self._baselines(i, split)
       mark = f"_{task.name}" if task.name else ""
       title = f"{task.name or self._data.source} ({split})"
-      lines += [title, "", *classes.table(own), ""]
+      accuracies = {n: row["accuracy"] for n, row in own["beside"].items()}
+      measure = f"accuracy of {task.name}" if task.name else "accuracy"
+      first += baselines.better(measure, own["accuracy"], accuracies)
+      lines += [title, "", *classes.table(own), "", *classes.beside(own), *notes, ""]
       draw = lambda path, own=own: classes.draw_confusion(own, path)
       pictures[f"confusion_{split}{mark}.png"] = draw
       found |= {task.name: own} if task.name else own
-    return Findings(found, lines[:-1], pictures)
+    return Findings(found, [*first, *lines[:-1]], pictures)
+
+  def _baselines(
+    self, number: int, split: str
+  ) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Scores of what needs no network, and how they were made, as lines."""
+    parts = [*self._splits.values()][number]
+    asked, known = parts[split], self._encoded.tasks[number].classes
+    wanted = np.array([known.index(e.label) for e in asked])
+    largest = known[int(labelled.counts(parts["train"], known).argmax())]
+    found = {
+      f"always {largest}, the most frequent class of training": classes.scores(
+        wanted, np.full(len(asked), known.index(largest))
+      )
+    }
+    if missing := baselines.missing(tfidf.NAME, "sklearn"):
+      return found, ["", missing]
+    as_split = lambda some: tfidf.Split(
+      [e.texts for e in some], [e.label for e in some]
+    )
+    train, heldout = as_split(parts["train"]), as_split(parts["heldout"])
+    texts = [e.texts for e in asked]
+    answers = tfidf.fit_and_ask(train, heldout, texts, self._data.language)
+    if answers is None:
+      return found, ["", f"{tfidf.NAME} has no words, or no two classes, to learn."]
+    guess = np.array([known.index(label) for label in answers.labels])
+    return {tfidf.NAME: classes.scores(wanted, guess)} | found, ["", answers.how + "."]
 
   def _read(
     self, params: Any, number: int, split: str

@@ -20,9 +20,11 @@ from jaxmem.data import vocabularies
 from jaxmem.data.masked_rows import MaskedRows
 from jaxmem.data.vocabularies import MASK, HidingTokenizer
 from jaxmem.errors import UserError, shown
+from jaxmem.evals import baselines
 from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # How many guesses a hidden word gets.
 GUESSES = 5
@@ -47,10 +49,10 @@ class MaskedConfig:
   source: str = "stdlib"
   heldout: str = ""
   tokenizer: str = "sp:4000"
-  segment_length: int = 128
-  batch_size: int = 32
-  share: float = 0.15
-  run: int = 1
+  segment_length: int = number(128, at_least=1)
+  batch_size: int = number(32, at_least=1)
+  share: float = number(0.15, above=0, below=1)
+  run: int = number(1, at_least=1)
   data_dir: str = ""
 
 
@@ -63,11 +65,6 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   jobs.check_encoder(model, "masked", config.segment_length)
   if model.window:
     raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
-  if not 0 < config.share < 1 or config.run < 1:
-    raise ConfigError(
-      f"data.share is {config.share} and data.run {config.run}: in (0, 1), "
-      "and 1 at least"
-    )
   return with_made(model, config.tokenizer, hidden=True)
 
 
@@ -77,6 +74,7 @@ class MaskedJob(Asked):
   measure = "bits/token"
   things = "text"
   reported = "heldout"
+  tested = False
 
   def __init__(self, config: configs.Config, model: Encoder):
     """Prepares the text.
@@ -87,8 +85,8 @@ class MaskedJob(Asked):
     c = self._data = config.data
     self._config = config
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
-    every = (document.text for document in corpus.train)
-    self._made = self._tokenizer = vocabularies.make(c.tokenizer, every)
+    self.repeats = corpus.repeats
+    self._made = self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus)
     train, held = (
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
@@ -110,6 +108,7 @@ class MaskedJob(Asked):
   def introduction(self) -> str:
     return (
       f"text of {self._data.source!r}, {self.rows.steps_per_epoch:,} steps an epoch"
+      f"{self.repeats.words('documents')}"
     )
 
   def value(self, loss: float) -> float:
@@ -122,14 +121,16 @@ class MaskedJob(Asked):
   def findings(self, params: Any, split: str) -> Findings:
     """Bits and accuracy of hidden tokens, beside their frequency alone."""
     found = {"split": split} | self._said(params, split, self._config.eval_bytes)
+    frequent = "how frequent each is"
+    others = {"the frequency of each token": found["unigram_bits"]}
     lines = [
+      *baselines.better("bits a hidden token", found["bits"], others, lower=True),
       f"{found['tokens']:,} hidden tokens of {self._data.source} ({split})",
       "",
       "| | bits a hidden token | said right |",
       "|---|--:|--:|",
       f"| this run | {found['bits']:.3f} | {found['accuracy']:.3f} |",
-      f"| how frequent each is | {found['unigram_bits']:.3f} | "
-      f"{found['unigram_accuracy']:.3f} |",
+      f"| {frequent} | {found['unigram_bits']:.3f} | {found['unigram_accuracy']:.3f} |",
     ]
     return Findings(found, lines, {})
 

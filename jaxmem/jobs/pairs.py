@@ -3,7 +3,8 @@
 Or what is written are the sentences that matter most of the text that is read, where
 they are hidden: Pegasus' task, to begin summaries from (`data.gaps`). Held-out pairs
 are scored in nats a token; the metric at the end is the field's, of what beam search
-writes: BLEU and chrF, or ROUGE.
+writes: BLEU and chrF, or ROUGE, beside what needs no training: the source as it stands,
+or its first sentences.
 """
 
 import dataclasses
@@ -18,16 +19,18 @@ import numpy as np
 from jaxmem import capacity, jobs
 from jaxmem import config as configs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, gap_sentences, pairs, records, vocabularies
+from jaxmem.data import DataError, gap_sentences, leaks, pairs, records, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.pairs import Pair
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.data.vocabularies import HidingTokenizer
-from jaxmem.evals import extractive, overlap, vectors
+from jaxmem.evals import baselines, extractive, overlap, vectors
+from jaxmem.evals import language as languages
 from jaxmem.evals.pair_text import PairWriter, Written
 from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from jaxmem.ranges import number
 from jaxmem.sampling import Sampling
 
 # Pairs that are scored at once where nothing is learned, and that a report shows.
@@ -46,7 +49,8 @@ class PairsConfig:
   Attributes:
     source: to train on: "A,B", two files of as many lines, or a file with the fields
       below, see `data.records`.
-    heldout: to choose by; empty holds out a tenth.
+    heldout: to choose by; empty holds out a tenth. Texts to read that stand in two
+      splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is what is held out.
     read: the field with the text to read.
     write: the field with the text, or the texts, to write.
@@ -63,6 +67,8 @@ class PairsConfig:
     alpha: of its length penalty; 0 is none.
     extract: "minilm" reports beside it the sentence of the source that the packaged
       encoder finds nearest to the whole.
+    language: of what is written, such as "ja": decides the metric's words; empty is
+      decided by the references, see `evals.language`.
   """
 
   source: str = "data/train.de,data/train.en"
@@ -70,15 +76,16 @@ class PairsConfig:
   test: str = ""
   read: str = "source"
   write: str = "target"
-  gaps: float = 0.0
+  gaps: float = number(0.0, at_least=0, below=1)
   encoding: str = "utf-8"
   tokenizer: str = "sp:4000"
-  segment_length: int = 64
-  batch_size: int = 64
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(64, at_least=1)
   metric: Literal["bleu", "rouge"] = "bleu"
-  beams: int = 5
-  alpha: float = 1.0
+  beams: int = number(5, at_least=1, at_most=1000)
+  alpha: float = number(1.0, at_least=0)
   extract: Literal["none", "minilm"] = "none"
+  language: str = ""
 
 
 def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
@@ -88,14 +95,12 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
   jobs.check_model(model)
-  if not 0 <= config.gaps < 1:
-    raise ConfigError(f"data.gaps is {config.gaps}: it must be in [0, 1)")
   if config.segment_length < 4:
     raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
-  if config.beams < 1 or config.alpha < 0:
-    raise ConfigError(
-      f"data.beams is {config.beams} and data.alpha {config.alpha}: at least 1, and 0"
-    )
+  try:
+    languages.code(config.language)
+  except ValueError as error:
+    raise ConfigError(f"data.{error}") from error
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(
@@ -133,6 +138,8 @@ class PairsJob(Asked):
     c = self._data = config.data
     self._config, self._model = config, model
     self._splits = _splits(c)
+    self.repeats = self._splits.repeats
+    self.tested = bool(c.test) and not self._splits.one
     self._made = vocabularies.make(c.tokenizer, _said(self._splits["train"], c))
     self._tokenizer = _reader(self._made, c)
     train = pairs.encode(self._splits["train"], self._tokenizer, c.segment_length)
@@ -153,7 +160,7 @@ class PairsJob(Asked):
     left = f" ({self._left_out:,} too long)" if self._left_out else ""
     return (
       f"{sizes['train']:,} pairs to train on{left}, {sizes['heldout']:,} held out, "
-      f"{sizes['test']:,} to test"
+      f"{sizes['test']:,} to test{self.repeats.words('pairs')}"
     )
 
   def score(self, params: Any) -> float:
@@ -177,16 +184,24 @@ class PairsJob(Asked):
     writer = _writer(self._config, self._model, params, self._tokenizer)
     written = [w.text for w in writer.write([p.source for p in some])]
     references = [p.targets for p in some]
-    rows = {f"beam {self._data.beams}": written} | _baselines(some, self._data)
-    score = lambda texts: overlap.numbers(self._data.metric, texts, references)
+    c = self._data
+    rows = _baselines(some, c, self._sentences()) | {f"beam {c.beams}": written}
+    score = lambda texts: overlap.numbers(c.metric, texts, references, c.language)
     found = {name: score(texts) for name, texts in rows.items()}
-    numbers = {"split": split, "pairs": count} | found[f"beam {self._data.beams}"]
-    numbers["beside"] = {k: v for k, v in found.items() if not k.startswith("beam")}
-    title = f"{count:,} pairs of {self._data.test or self._data.source} ({split})"
-    lines = [title, "", *overlap.table(found), ""]
-    if "signature" in numbers:
-      lines += [f"BLEU is {numbers['signature']}", ""]
+    own = found[f"beam {c.beams}"]
+    beside = {k: v for k, v in found.items() if not k.startswith("beam")}
+    numbers = {"split": split, "pairs": count} | own | {"beside": beside}
+    measure, key = {"bleu": ("BLEU", "bleu"), "rouge": ("ROUGE-1", "rouge1")}[c.metric]
+    others = {name: row[key] for name, row in beside.items()}
+    first = baselines.better(measure, own[key], others, digits=2)
+    title = f"{count:,} pairs of {c.test or c.source} ({split})"
+    lines = [*first, title, "", *overlap.table(found), ""]
+    lines += [*overlap.signatures(own, c.language), ""]
     return Findings(numbers, [*lines, *_shown(some, written)], {})
+
+  def _sentences(self) -> int:
+    """How many sentences a text to write of the training pairs has, their mean."""
+    return extractive.mean_length([p.targets[0] for p in self._splits["train"]])
 
 
 class PairsPredictor:
@@ -248,17 +263,44 @@ def _reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
   return HidingTokenizer(tokenizer) if c.gaps else tokenizer
 
 
-def _splits(c: PairsConfig) -> dict[str, list[Pair]]:
+def _splits(c: PairsConfig) -> leaks.Parted:
+  """The pairs of the config, parted by the rule of `jaxmem.data.leaks`."""
+  files = {name: getattr(c, name).split(",") for name in ("source", "heldout", "test")}
+  leaks.refuse_shared_files(
+    files["source"], {f"data.{name}": files[name] for name in ("heldout", "test")}
+  )
   read = functools.partial(_read, c)
-  train = read(c.source)
+  # what is hidden of a text stands in the target
+  key = lambda pair: leaks.key(pair.source, *(pair.targets if c.gaps else ()))
+  train, repeats = read(c.source), leaks.NONE
   if c.heldout:
     heldout = read(c.heldout)
-  elif len(train) < 10:
-    raise ConfigError(f"{c.source} has {len(train)} pairs: give data.heldout, or more")
   else:
-    train, heldout = [p for i, p in enumerate(train) if i % 10], train[::10]
-  test = read(c.test) if c.test else heldout
-  return {"train": train, "heldout": heldout, "test": test}
+    train, heldout, count = _tenth(train, [*map(key, train)], c.source)
+    repeats = leaks.Repeats(together=count)
+  test = read(c.test) if c.test else []
+  splits = {"train": train, "heldout": heldout, "test": test}
+  parted = leaks.separate(splits, key, c.source, "pairs")
+  parted.repeats += repeats
+  return (
+    parted
+    if test
+    else leaks.Parted(parted | {"test": parted["heldout"]}, parted.repeats)
+  )
+
+
+def _tenth(
+  every: list[Pair], keys: list[leaks.Key], source: str
+) -> tuple[list[Pair], list[Pair], int]:
+  """Training and every tenth of the different pairs; how many repeat others."""
+  inside, repeated = leaks.sided(keys, lambda different: different[::10])
+  if len(every) - repeated < 10:
+    different = f", {len(every) - repeated} of them different" if repeated else ""
+    raise ConfigError(
+      f"{source} has {len(every)} pairs{different}: give data.heldout, or more"
+    )
+  both = [*zip(every, inside, strict=True)]
+  return [p for p, own in both if not own], [p for p, own in both if own], repeated
 
 
 def _read(c: PairsConfig, source: str) -> list[Pair]:
@@ -274,12 +316,23 @@ def _read(c: PairsConfig, source: str) -> list[Pair]:
   return found
 
 
-def _baselines(some: list[Pair], c: PairsConfig) -> dict[str, list[str]]:
-  """What needs no training: the source as it stands, or a sentence of it."""
+def _baselines(some: list[Pair], c: PairsConfig, length: int) -> dict[str, list[str]]:
+  """What needs no training: the source as it stands, or sentences of it.
+
+  Args:
+    some: pairs.
+    c: the metric, and whether MiniLM is asked.
+    length: sentences that a text to write has.
+  """
   given = [p.source for p in some]
-  found = {"first sentence": list(map(extractive.first, given))}
   if c.metric == "bleu":
     found = {"source, copied": given}
+  else:
+    found = {"first sentence": [extractive.first(text) for text in given]}
+    if length > 1:
+      found[f"first {length} sentences"] = [
+        extractive.first(text, length) for text in given
+      ]
   if c.extract == "minilm":
     found["sentence by MiniLM"] = extractive.nearest(given, vectors.minilm())
   return found

@@ -5,7 +5,6 @@ at the end, against all documents, beside BM25 and the encoder that the run bega
 """
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,16 +15,17 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs, pretrained
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, folds, judged, texts, vocabularies
+from jaxmem.data import DataError, folds, judged, leaks, texts, vocabularies
 from jaxmem.data.epochs import once
-from jaxmem.data.errors import require
 from jaxmem.data.judged import Passage
 from jaxmem.data.passage_rows import PassageRows
-from jaxmem.evals import ranking
+from jaxmem.evals import baselines, bm25, ranking
+from jaxmem.evals import language as languages
 from jaxmem.evals.vectors import Embedder
 from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # Documents that a ranking has.
 DEPTH = 100
@@ -46,13 +46,16 @@ class PassagesConfig:
     relevant: the judgements, lines of query, 0, document, relevance.
     by_order: judgements number queries by the order of their file.
     fold: "1/5" asks the first of five folds of the queries at the end, holds out the
-      next one to choose by, and trains on the others.
+      next one to choose by, and trains on the others. Equal queries are in one fold,
+      see `jaxmem.data.leaks`.
     pairs: what belongs together: "judged", a training query and a document that is
       relevant to it; "titles", the title of a document and its text, which needs no
       judgement.
     tokenizer: see `LabelsConfig`, or "minilm".
     segment_length: T, tokens that are read of a text.
     batch_size: pairs of a step; each has the others for negatives.
+    language: of the texts, such as "de": decides how BM25 cuts words, and its stop
+      words; empty is decided by them, see `evals.language`.
   """
 
   source: str = "data/documents.jsonl"
@@ -62,8 +65,9 @@ class PassagesConfig:
   fold: str = "1/5"
   pairs: Literal["judged", "titles"] = "judged"
   tokenizer: str = "words:8000"
-  segment_length: int = 128
-  batch_size: int = 32
+  segment_length: int = number(128, at_least=1)
+  batch_size: int = number(32, at_least=1)
+  language: str = ""
 
 
 def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
@@ -74,6 +78,7 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   """
   try:
     folds.parse(config.fold, 3)
+    languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "embedding", config.segment_length)
@@ -101,8 +106,13 @@ class PassagesJob(Asked):
     self._config, self._model = config, model
     self._all = judged.collection(c.source, c.queries, c.relevant, c.by_order, _HINT)
     self._splits = folds.split(
-      self._all.queries, *folds.parse(c.fold, 3), lambda q: q.name, "judged queries"
+      self._all.queries,
+      *folds.parse(c.fold, 3),
+      lambda q: q.name,
+      "judged queries",
+      lambda q: leaks.key(q.whole),
     )
+    self.repeats = self._splits.repeats
     self._documents = {d.name: d for d in self._all.documents}
     pairs = {name: self._pairs(name) for name in ("train", "heldout")}
     every = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
@@ -125,6 +135,7 @@ class PassagesJob(Asked):
     return (
       f"{len(self._documents):,} documents, {sizes[0]} queries to train on, {sizes[1]} "
       f"held out, {sizes[2]} to ask; {self._counts['train']:,} pairs"
+      f"{self.repeats.words('queries or titles')}"
     )
 
   def score(self, params: Any) -> float:
@@ -139,7 +150,9 @@ class PassagesJob(Asked):
   def findings(self, params: Any, split: str) -> Findings:
     """Rankings of all documents for the queries of a split."""
     asked = self._splits[split]
-    rows = {"BM25": self._lexical(asked)}
+    rows, how = {}, baselines.missing("BM25", "bm25s")
+    if not how:
+      rows["BM25"], how = self._lexical(asked)
     if self._config.start_from:
       begun = pretrained.parameters(self._config.start_from)
       rows[f"{self._config.start_from}, as it was"] = self._dense(begun, asked)
@@ -152,52 +165,69 @@ class PassagesJob(Asked):
       f"{len(asked)} queries ({split}, fold {self._data.fold}) against "
       f"{len(self._documents):,} documents of {self._data.source}"
     )
-    return Findings(numbers, [title, "", *ranking.table(found), *_apart(each)], {})
+    numbers["signature"] = signature = ranking.signature()
+    others = {n: f["ndcg_10"] for n, f in found.items() if n != "this run"}
+    first = baselines.better("nDCG@10", numbers["ndcg_10"], others)
+    notes = ["", f"Scores are {signature}.", how]
+    lines = [*first, title, "", *ranking.table(found), *_apart(each), *notes]
+    return Findings(numbers, lines, {})
 
   def _pairs(self, split: str) -> list[tuple[str, str, int, int]]:
     """Texts that belong together, with the number of each."""
     if self._data.pairs == "judged":
       places = {name: i for i, name in enumerate(self._documents)}
+      relevant = self._all.relevant
       found = [
         (query.whole, self._documents[name].whole, number, places[name])
         for number, query in enumerate(self._splits[split])
-        for name in sorted(self._all.relevant[query.name])
+        for name, grade in sorted(ranking.grades(relevant[query.name]).items())
+        if grade > 0 and name in places
       ]
     else:
-      every = enumerate(self._all.documents)
-      held = {"heldout": lambda n: n % 10 == 0, "train": lambda n: n % 10 > 0}[split]
-      whole = [(n, d) for n, d in every if d.title and d.text and held(n)]
-      found = [(d.title, d.text, n, n) for n, d in whole]
+      found = self._titles(split)
     if len(found) < 2:
       raise DataError(f"{len(found)} pairs ({self._data.pairs}, {split}): give more")
     return found
+
+  def _titles(self, split: str) -> list[tuple[str, str, int, int]]:
+    """Titles and their texts, as `_pairs`: every tenth document is held out.
+
+    Equal texts stand with the first of them. Titles that are queries to be asked are
+    not trained on.
+    """
+    whole = [(n, d) for n, d in enumerate(self._all.documents) if d.title and d.text]
+    firsts = leaks.first_of_each([leaks.key(d.text) for _, d in whole])
+    held = [whole[first][0] % 10 == 0 for first in firsts]
+    pairs = [
+      (d.title, d.text, n, n)
+      for (n, d), out in zip(whole, held, strict=True)
+      if out == (split == "heldout")
+    ]
+    if split == "heldout":
+      return pairs
+    asked = (q for name in ("heldout", "test") for q in self._splits[name])
+    taken = leaks.known(leaks.key(q.whole) for q in asked)
+    kept, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], taken)
+    together = sum(i != first for i, first in enumerate(firsts))
+    self.repeats += leaks.Repeats(together, lost)
+    return kept
 
   def _dense(self, params: Any, asked: list[Passage]) -> dict[str, list[str]]:
     """The nearest documents to each query."""
     given = self._model, params, self._tokenizer, self._data.segment_length
     embed = Embedder(*given)
-    documents = embed([d.whole for d in self._all.documents])
+    # as trec_eval: equal scores stand in the reverse order of their names
+    names = sorted(self._documents, reverse=True)
+    documents = embed([self._documents[name].whole for name in names])
     scores = embed([q.whole for q in asked]) @ documents.T
-    names = [d.name for d in self._all.documents]
     best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
     return {q.name: [names[i] for i in row] for q, row in zip(asked, best, strict=True)}
 
-  def _lexical(self, asked: list[Passage]) -> dict[str, list[str]]:
-    """BM25 by bm25s, English stop words left out."""
-    require("bm25s", extra="apps")
-    import bm25s
-
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it says what it does
-
-    cut = lambda some: bm25s.tokenize(
-      [p.whole for p in some], stopwords="en", show_progress=False
-    )
-    index = bm25s.BM25()
-    index.index(cut(self._all.documents), show_progress=False)
-    depth = min(DEPTH, len(self._documents))
-    best, _ = index.retrieve(cut(asked), k=depth, show_progress=False)
-    names = [d.name for d in self._all.documents]
-    return {q.name: [names[i] for i in row] for q, row in zip(asked, best, strict=True)}
+  def _lexical(self, asked: list[Passage]) -> tuple[dict[str, list[str]], str]:
+    """BM25's rankings, and how it cut words."""
+    documents = {name: d.whole for name, d in self._documents.items()}
+    queries = {q.name: q.whole for q in asked}
+    return bm25.rank(documents, queries, DEPTH, self._data.language)
 
 
 def _apart(each: dict[str, dict[str, float]]) -> list[str]:

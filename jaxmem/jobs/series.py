@@ -1,12 +1,14 @@
 """Forecasting: windows of a table over time, and what comes after them.
 
-The metric is the field's: mean squared and absolute error of the standardised series
-over *every* window of the test part, at several horizons, beside forecasts that need no
-learning. The last windows are not dropped for not filling a batch.
+The metrics are the field's (`evals.forecast_errors`): MSE, MAE, MASE and sMAPE at
+several horizons, each over *every* window that the test part has at it, beside
+forecasts that need no learning. No window is dropped for not filling a batch.
 """
 
 import dataclasses
 import functools
+import math
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,18 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import files, jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, series
+from jaxmem.data import DataError, series, standard
 from jaxmem.data.epochs import once
-from jaxmem.data.windows import Windows, cut
+from jaxmem.data.standard import Standard
+from jaxmem.data.windows import Windows, cut, to_the_end
 from jaxmem.errors import UserError
-from jaxmem.evals import plots
+from jaxmem.evals import forecast_errors, plots
+from jaxmem.evals.forecast_errors import MODEL, ForecastErrors
 from jaxmem.jobs import Findings
 from jaxmem.jobs.application import Asked
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
+from jaxmem.ops import densities
+from jaxmem.ranges import number
 
 # Horizons that the field reports.
 HORIZONS = (96, 192, 336, 720)
@@ -52,9 +58,9 @@ class SeriesConfig:
   source: str = "data/ETTh1.csv"
   columns: str = ""
   rows: str = "8640,2880,2880"
-  segment_length: int = 336
-  batch_size: int = 32
-  season: int = 24
+  segment_length: int = number(336, at_least=1)
+  batch_size: int = number(32, at_least=1)
+  season: int = number(24, at_least=1)
 
   @property
   def parts(self) -> tuple[int, ...]:
@@ -76,8 +82,6 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
   jobs.check_model(model)
-  if config.season < 1:
-    raise ConfigError(f"data.season is {config.season}: it must be at least 1")
   if config.segment_length % model.patch:
     raise ConfigError(
       f"data.segment_length {config.segment_length} does not divide into patches of "
@@ -106,21 +110,19 @@ class SeriesJob(Asked):
         f"{sum(parts):,}: lower them"
       )
     train = self._table.values[: parts[0]]
-    self._mean, self._std = train.mean(0), train.std(0)
-    if not self._std.all():
-      name = self._table.names[int(np.argmin(self._std))]
-      raise DataError(
-        f"column {name!r} of {c.source} never changes in the training rows: leave it "
-        "out with data.columns"
-      )
-    values = (self._table.values - self._mean) / self._std
+    self._standard = standard.fit(train, self._table.names, c.source)
+    values = self._standard.apply(self._table.values)
     ends, length = np.cumsum(parts), c.segment_length
+    standard.check_far(values[: ends[2]], self._table.names, c.source)
+    self._units = forecast_errors.units(train, self._standard.std, c.season)
     # a window may begin in the part before its own; what it forecasts may not
-    self._parts = {
-      "train": values[: ends[0]],
-      "heldout": values[ends[0] - length : ends[1]],
-      "test": values[ends[1] - length : ends[2]],
+    rows = {
+      "train": slice(0, ends[0]),
+      "heldout": slice(ends[0] - length, ends[1]),
+      "test": slice(ends[1] - length, ends[2]),
     }
+    self._parts = {split: values[part] for split, part in rows.items()}
+    self._raw = {split: self._table.values[part] for split, part in rows.items()}
     for split, part in self._parts.items():
       needed = length + config.model.horizon
       if len(part) < needed:
@@ -151,7 +153,8 @@ class SeriesJob(Asked):
 
   def keep(self, workdir: Path) -> None:
     """What standardises the series."""
-    scale = {"mean": self._mean.tolist(), "std": self._std.tolist()}
+    mean, std = self._standard
+    scale = {"mean": mean.tolist(), "std": std.tolist()}
     kept = {"names": self._table.names} | scale
     files.write_json(workdir / KEPT, kept)
 
@@ -166,37 +169,66 @@ class SeriesJob(Asked):
     return total / count
 
   def findings(self, params: Any, split: str) -> Findings:
-    """MSE and MAE at each horizon, beside the naive and the seasonal-naive forecast."""
-    horizon, season = self._config.model.horizon, self._config.data.season
-    sums: dict[str, np.ndarray] = {}
-    count, last = 0, None
-    for history, future, real in self._windows(split):
-      forecast = self._forecast(params, history)
+    """The errors at each horizon, beside the naive and the seasonal naive forecast."""
+    c = self._config
+    length, horizon, season = c.data.segment_length, c.model.horizon, c.data.season
+    horizons = sorted({h for h in HORIZONS if h < horizon} | {horizon})
+    errors = ForecastErrors(horizons, self._units)
+    last, sizes = None, (length, horizon)
+    for starts, real in self._starts(split, horizons[0]):
+      seen, future, known = to_the_end(self._raw[split], starts, sizes)
+      history = self._standard.apply(seen).astype(np.float32)
+      forecast = np.asarray(self._forecast(params, history))
       who = {
-        "model": np.asarray(self._model.middle(forecast)),
-        "naive": history[:, -1:].repeat(horizon, 1),
-        "seasonal naive": history[:, _season(history.shape[1], horizon, season)],
+        MODEL: self._standard.back(np.asarray(self._model.middle(forecast))),
+        "naive": seen[:, -1:].repeat(horizon, 1),
+        "seasonal naive": seen[:, _season(length, horizon, season)],
       }
       for name, guess in who.items():
-        miss = (guess - future)[:real].astype(np.float64)
-        both = np.stack([(miss**2).mean(2).sum(0), np.abs(miss).mean(2).sum(0)])
-        sums[name] = sums.get(name, 0) + both
-      count += real
-      last = history[real - 1], future[real - 1], np.asarray(forecast)[real - 1]
-    errors = {name: total / count for name, total in sums.items()}
-    found = {name: _at_horizons(error, horizon) for name, error in errors.items()}
-    title = f"{split} part of {Path(self._config.data.source).name}, {count:,} windows"
+        errors.add(name, guess[:real], future[:real], known[:real])
+      whole = np.flatnonzero(known[:real] == horizon)
+      if len(whole):
+        future = self._standard.apply(future[whole[-1]])
+        last = history[whole[-1]], future, forecast[whole[-1]]
+    return self._found(errors, last, split)
+
+  def _found(self, errors: ForecastErrors, last: tuple, split: str) -> Findings:
+    """The report of a split."""
+    found, windows = errors.at(), errors.windows
+    most, data = max(windows.values()), self._config.data
+    won = forecast_errors.wins(found)
+    first = forecast_errors.sentence(won)
+    title = f"{split} part of {Path(data.source).name}, {most:,} windows"
+    lines = [first, ""] if first else []
+    lines += [title, "", *forecast_errors.table(found, windows), ""]
+    lines += errors.explained(self._table.names)
+    if data.season > data.segment_length:
+      lines.append(
+        f"The seasonal naive forecast repeats the last {data.segment_length} rows: a "
+        f"window holds no season of {data.season}."
+      )
+    numbers = {
+      "split": split,
+      "windows": most,
+      "windows_at": windows,
+      "errors": found,
+      "better_than_model": won,
+      "signature": errors.signature(),
+    }
     draw = functools.partial(self._draw, last, title)
-    numbers = {"split": split, "windows": count, "errors": found}
-    return Findings(numbers, [title, "", *_table(found)], {"forecast.png": draw})
+    return Findings(numbers, lines, {"forecast.png": draw})
 
   def _windows(self, split: str):
     """All windows in batches of one size, and how many of each batch are real."""
     c, horizon = self._config.data, self._config.model.horizon
-    part = self._parts[split]
-    count = len(part) - c.segment_length - horizon + 1
-    for starts, real in once(count, c.batch_size):
-      yield *cut(part, starts, (c.segment_length, horizon)), real
+    for starts, real in self._starts(split, horizon):
+      yield *cut(self._parts[split], starts, (c.segment_length, horizon)), real
+
+  def _starts(self, split: str, horizon: int):
+    """Where the windows begin that have a horizon; see `once`."""
+    c = self._config.data
+    count = len(self._parts[split]) - c.segment_length - horizon + 1
+    return once(count, c.batch_size)
 
   def _draw(self, last: tuple, title: str, path: Path) -> None:
     """The last window of the split, its last series."""
@@ -209,23 +241,6 @@ def _season(length: int, horizon: int, season: int) -> np.ndarray:
   """Which step of a window has the place in the season that each forecast one has."""
   season = min(season, length)
   return length - season + np.arange(horizon) % season
-
-
-def _at_horizons(error: np.ndarray, horizon: int) -> dict[str, dict[str, float]]:
-  """The mean over the first steps, at each horizon there is."""
-  known = sorted({h for h in HORIZONS if h < horizon} | {horizon})
-  both = {h: error[:, :h].mean(1) for h in known}
-  return {str(h): {"mse": float(m), "mae": float(a)} for h, (m, a) in both.items()}
-
-
-def _table(found: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-  horizons = list(found["model"])
-  head = " | ".join(f"mse at {h} | mae" for h in horizons)
-  lines = [f"| forecast | {head} |", "|---|" + "--:|--:|" * len(horizons)]
-  for name, errors in found.items():
-    cells = [f"{errors[h][key]:.3f}" for h in horizons for key in ("mse", "mae")]
-    lines.append(f"| {name} | " + " | ".join(cells) + " |")
-  return lines
 
 
 class SeriesPredictor:
@@ -241,8 +256,11 @@ class SeriesPredictor:
     try:
       kept = files.read_json(workdir / KEPT)
       self._names = kept["names"]
-      self._mean, self._std = (np.array(kept[key]) for key in ("mean", "std"))
-    except (OSError, ValueError, KeyError) as error:
+      self._mean, self._std = (np.array(kept[k], np.float64) for k in ("mean", "std"))
+      shapes = {self._mean.shape, self._std.shape}
+      if shapes != {(len(self._names),)} or not (self._std > 0).all():
+        raise ValueError("it does not standardise the series")
+    except (OSError, ValueError, KeyError, TypeError) as error:
       raise UserError(
         f"{workdir / KEPT} is missing or damaged: run `jaxmem train` again"
       ) from error
@@ -251,33 +269,69 @@ class SeriesPredictor:
     self._forecast = jax.jit(lambda *given: model.apply(*given))
 
   def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless there are enough rows of finite numbers."""
-    try:
-      values = np.array(record.get("series"), np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-      raise UserError(f'"series" is no table of numbers: {error}') from error
-    if values.ndim != 2 or values.shape[1] != len(self._names):
-      names = ", ".join(self._names)
-      raise UserError(f'"series" must have rows of {len(self._names)} numbers: {names}')
-    if len(values) < self._length:
-      raise UserError(f'"series" has {len(values)} rows, {self._length} are needed')
-    if not np.isfinite(values).all():
-      row, column = np.argwhere(~np.isfinite(values))[0]
-      raise UserError(f'"series" row {row}, {self._names[column]}: no finite number')
+    """Raises UserError unless there are enough rows of numbers that can be computed
+    with."""
+    rows = record.get("series")
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+      raise UserError('"series" is no table: a list of rows expected, each of numbers')
+    if len(rows) < self._length:
+      raise UserError(f'"series" has {len(rows)} rows, {self._length} are needed')
+    for i, row in enumerate(rows):
+      if len(row) != len(self._names):
+        raise UserError(
+          f'"series" row {i} has {len(row)} numbers, not the {len(self._names)} of '
+          f"{', '.join(self._names)}"
+        )
+      for name, cell in zip(self._names, row, strict=True):
+        if _number(cell) is None:
+          raise UserError(
+            f'"series" row {i}, {name}: no finite number but {_shown(cell)}'
+          )
+    far = ~(np.abs(self._standard.apply(np.array(rows, float))) <= standard.FARTHEST)
+    if far.any():
+      i, column = np.argwhere(far)[0]
+      raise UserError(
+        f'"series" row {i}, {self._names[column]}: {rows[i][column]} lies farther from '
+        f"the mean of the training rows than {standard.FARTHEST:.0e} of their standard "
+        "deviations"
+      )
+
+  @property
+  def _standard(self) -> Standard:
+    return Standard(self._mean, self._std)
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     history = np.stack(
       [np.array(record["series"], np.float64)[-self._length :] for record in records]
     )
-    history = ((history - self._mean) / self._std).astype(np.float32)
-    forecast = self._forecast({"params": self._params}, history)
-    own = lambda a: (np.asarray(a) * self._std + self._mean).tolist()
-    found = {"forecast": own(self._model.middle(forecast))}
+    history = self._standard.apply(history).astype(np.float32)
+    forecast = np.asarray(self._forecast({"params": self._params}, history))
+    numbers = {"forecast": self._model.middle(forecast)}
     if self._model.config.head != "point":
-      low, high = interval(self._model.config, np.asarray(forecast))
-      found |= {"low": own(low), "high": own(high)}
-    columns = found.values()
+      numbers["low"], numbers["high"] = interval(self._model.config, forecast)
+    found = {name: self._standard.back(np.asarray(a)) for name, a in numbers.items()}
+    if not all(np.isfinite(a).all() for a in found.values()):
+      raise UserError(
+        "the forecast is not finite: the run has diverged, train it again"
+      )
+    columns = [a.tolist() for a in found.values()]
     return [dict(zip(found, one, strict=True)) for one in zip(*columns, strict=True)]
+
+
+def _shown(cell: Any) -> str:
+  """A bad cell in a message, in few letters; a whole number here is beyond float64."""
+  return "too large a number" if type(cell) is int else reprlib.repr(cell)
+
+
+def _number(cell: Any) -> float | None:
+  """The finite number that a value of JSON is, else None; true and false are none."""
+  if type(cell) not in (int, float):
+    return None
+  try:
+    value = float(cell)
+  except OverflowError:
+    return None
+  return value if math.isfinite(value) else None
 
 
 def interval(model: ForecasterConfig, forecast: np.ndarray) -> tuple:
@@ -291,10 +345,11 @@ def interval(model: ForecasterConfig, forecast: np.ndarray) -> tuple:
     return forecast[..., 0], forecast[..., -1]
   from scipy import stats  # JAX brings it
 
-  where, spread = forecast[..., 0], np.exp(forecast[..., 1])
+  where, spread = forecast[..., 0], np.asarray(densities.scale(forecast[..., 1]))
   if model.head == "gaussian":
     return stats.norm.interval(SHARE, where, spread)
-  return stats.t.interval(SHARE, 2 + np.exp(forecast[..., 2]), where, spread)
+  freedom = np.asarray(densities.degrees_of_freedom(forecast[..., 2]))
+  return stats.t.interval(SHARE, freedom, where, spread)
 
 
 Config = SeriesConfig

@@ -16,14 +16,16 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import DataError, folds, squad, vocabularies
+from jaxmem.data import DataError, folds, leaks, squad, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.span_rows import Cutter, SpanRows, answer_in, best_span
 from jaxmem.data.squad import Question
-from jaxmem.evals import lexical, span_metrics
+from jaxmem.evals import baselines, lexical, span_metrics
+from jaxmem.evals import language as languages
 from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
 from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.ranges import number
 
 # Windows that are read at once where nothing is learned; lengths the baseline may have.
 ROWS, LENGTHS = 16, (1, 2, 3, 4, 6, 8, 12)
@@ -40,8 +42,10 @@ class SpansConfig:
   Attributes:
     source: a JSON file of SQuAD's form, or JSON Lines; see `data.squad`.
     fold: "1/5" asks the first of five folds of the articles at the end and trains on
-      the others, but for one, by which it chooses.
-    rule: how answers are compared, "squad" or "cmrc".
+      the others, but for one, by which it chooses. Articles that share a text are in
+      one fold, see `jaxmem.data.leaks`.
+    rule: how answers are compared, "squad", "cmrc" or "words", see
+      `evals.span_metrics`; "auto" is by the language.
     tokenizer: see `LabelsConfig`, or "minilm".
     segment_length: T, tokens of a row: a question and a window of its text.
     question_length: tokens of a question at most; the rest is not read.
@@ -50,18 +54,21 @@ class SpansConfig:
     match: tokens of the text that stand in the question too are of a type of their own
       (`model.types` of 3): Chen et al. 2017, arXiv:1704.00051, section 3.2.
     batch_size: rows of a step.
+    language: of the texts, such as "es"; empty is decided by them, see
+      `evals.language`.
   """
 
   source: str = "data/questions.json"
   fold: str = "1/5"
-  rule: Literal["squad", "cmrc"] = "squad"
+  rule: Literal["auto", "squad", "cmrc", "words"] = "auto"
   tokenizer: str = "words:8000"
-  segment_length: int = 256
-  question_length: int = 48
-  overlap: int = 64
-  answer_length: int = 24
+  segment_length: int = number(256, at_least=1)
+  question_length: int = number(48, at_least=1)
+  overlap: int = number(64, at_least=0)
+  answer_length: int = number(24, at_least=1)
   match: bool = False
-  batch_size: int = 16
+  batch_size: int = number(16, at_least=1)
+  language: str = ""
 
 
 def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
@@ -72,16 +79,12 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   """
   try:
     folds.parse(config.fold, 3)
+    languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
   jobs.check_encoder(model, "spans", config.segment_length)
   if config.match and model.types < 3:
     raise ConfigError(f"data.match needs model.types of 3: it is {model.types}")
-  for name in ("question_length", "answer_length"):
-    if getattr(config, name) < 1:
-      raise ConfigError(
-        f"data.{name} is {getattr(config, name)}: it must be at least 1"
-      )
   room = config.segment_length - config.question_length - 3
   if not 0 <= config.overlap < room:
     raise ConfigError(
@@ -113,8 +116,14 @@ class SpansJob(Asked):
       *folds.parse(c.fold, 3),
       lambda q: q.article,
       "articles",
+      lambda q: leaks.key(q.context),
     )
+    self.repeats = self._splits.repeats
     train = self._splits["train"]
+    self._language = languages.of([q.context for q in train], c.language)
+    self._rule = c.rule
+    if c.rule == "auto":
+      self._rule = span_metrics.rule_of(self._language)
     every = (t.encode() for q in train for t in (q.question, q.context))
     self._made = vocabularies.make(c.tokenizer, every)
     self._cutter = _cutter(c, self._made)
@@ -130,7 +139,10 @@ class SpansJob(Asked):
 
   def introduction(self) -> str:
     sizes = [len(self._splits[name]) for name in self.splits]
-    return f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
+    return (
+      f"{sizes[0]} questions to train on, {sizes[1]} held out, {sizes[2]} to ask"
+      f"{self.repeats.words('articles')}"
+    )
 
   def score(self, params: Any) -> float:
     """Nats of the first and the last token of a held-out window, their mean."""
@@ -142,25 +154,32 @@ class SpansJob(Asked):
 
   def findings(self, params: Any, split: str) -> Findings:
     """Exact match and F1 on a split, beside the baselines."""
-    asked, rule = self._splits[split], self._data.rule
+    asked, rule = self._splits[split], self._rule
     answerer = Answerer(self._model, params, self._cutter, self._data.answer_length)
     given = [(q.question, q.context) for q in asked]
     length = self._baseline()
     clause = lambda q: lexical.clause(q.question, q.context, rule)
     rows = {
-      "this run": [a.text for a in answerer(given)],
       f"{length} words by overlap": self._near(asked, length),
       "clause by overlap": [*map(clause, asked)],
+      "this run": [a.text for a in answerer(given)],
     }
     wanted = [q.answers for q in asked]
     found = {n: span_metrics.numbers(rule, r, wanted) for n, r in rows.items()}
     numbers = {"split": split, "questions": len(asked), "beside": found}
+    language = languages.describe(self._language, self._data.language)
+    signature = f"rule:{rule}|best of the right answers|language:{language}"
+    numbers["signature"] = signature
     title = (
       f"{len(asked)} questions ({split}, fold {self._data.fold}) of {self._data.source}"
     )
     lines = [f"| {n} | {f['exact']:.1f} | {f['f1']:.1f} |" for n, f in found.items()]
     table = ["| | exact match | F1 |", "|---|--:|--:|", *lines]
-    return Findings(numbers | found["this run"], [title, "", *table], {})
+    own = found["this run"]
+    others = {n: f["f1"] for n, f in found.items() if n != "this run"}
+    first = baselines.better("F1", own["f1"], others, digits=1)
+    notes = ["", f"Exact match and F1 are {signature}."]
+    return Findings(numbers | own, [*first, title, "", *table, *notes], {})
 
   def _windows(self, split: str) -> list:
     """Windows with the places of answers, of questions that one window can answer."""
@@ -179,12 +198,12 @@ class SpansJob(Asked):
     return found
 
   def _near(self, asked: list[Question], length: int) -> list[str]:
-    rule = self._data.rule
+    rule = self._rule
     return [lexical.near(q.question, q.context, rule, length) for q in asked]
 
   def _baseline(self) -> int:
     """The length with the best F1 on the training questions."""
-    train, rule = self._splits["train"], self._data.rule
+    train, rule = self._splits["train"], self._rule
     wanted = [q.answers for q in train]
     f1 = lambda n: span_metrics.numbers(rule, self._near(train, n), wanted)["f1"]
     return max(LENGTHS, key=f1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxmem import capacity, files
+from jaxmem import capacity, files, finite
 from jaxmem import config as configs
 from jaxmem.config import DataConfig
 from jaxmem.errors import UserError
@@ -92,6 +92,7 @@ class TaskJob:
       "|--:|--:|--:|--:|--:|",
       *map(_row, found),
       *(f"\nLength {length} is left out: {why}" for length, why in left_out.items()),
+      *finite.said([a.plain() for a in found]),
     ]
     bits = found[0].bits if found else None
     plots.loss_curve(
@@ -99,7 +100,8 @@ class TaskJob:
     )
     print("\n".join(lines), flush=True)
     files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
-    numbers = {"task": str(self._task), "accuracy": [a.plain() for a in found]}
+    accuracy = finite.plain([a.plain() for a in found])
+    numbers = {"task": str(self._task), "accuracy": accuracy}
     files.write_json(workdir / "report.json", numbers)
 
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:

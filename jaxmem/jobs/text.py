@@ -9,8 +9,10 @@ import jax
 from jaxmem import capacity, data, report
 from jaxmem import config as configs
 from jaxmem.config import ConfigError, DataConfig
+from jaxmem.data import vocabularies
 from jaxmem.evals.heldout import HeldOut
-from jaxmem.jobs import with_tokenizer
+from jaxmem.jobs import with_made
+from jaxmem.jobs.application import provenance
 from jaxmem.models.lm import LMConfig
 
 
@@ -18,9 +20,10 @@ def fit(model: LMConfig, config: DataConfig) -> LMConfig:
   """The model's config with the tokenizer's vocabulary.
 
   Raises:
-    ConfigError: if there is no such tokenizer, or the vocabulary is smaller.
+    ConfigError: if there is no such tokenizer, it loses text, or the vocabulary is
+      smaller.
   """
-  return with_tokenizer(model, config.tokenizer)
+  return with_made(model, config.tokenizer, exact=True)
 
 
 class TextJob:
@@ -36,8 +39,9 @@ class TextJob:
     """
     c = config.data
     self._config, self._model = config, model
-    self._tokenizer = data.tokenizers.get(c.tokenizer)
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    self._repeats = corpus.repeats
+    self._tokenizer = vocabularies.of_corpus(c.tokenizer, corpus, exact=True)
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
     processes = (jax.process_index(), jax.process_count())
     cuts = c.segment_length, c.document_length
@@ -50,13 +54,14 @@ class TextJob:
   def introduction(self) -> str:
     stream, source = self._stream, self._config.data.source
     read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
-    return f"{read} from {source!r}"
+    return f"{read} from {source!r}{self._repeats.words('documents')}"
 
   def value(self, loss: float) -> float:
     return loss / self._stream.bytes_per_token / math.log(2)
 
   def keep(self, workdir: Path) -> None:
-    """Nothing: the config names the tokenizer."""
+    """The tokenizer, where it is made or read from a file."""
+    vocabularies.keep(self._tokenizer, workdir)
 
   def score(self, params: Any) -> float:
     num_bytes = self._config.validation.num_bytes
@@ -64,9 +69,9 @@ class TextJob:
     return scores.bits_per_byte()["carried"]
 
   def report(self, params: Any, workdir: Path) -> None:
-    report.write(
-      self._config, self._model, params, self._heldout, self._tokenizer, workdir
-    )
+    note, numbers = provenance(self._config, "heldout", False, self._repeats)
+    given = self._model, params, self._heldout, self._tokenizer, workdir
+    report.write(self._config, *given, note, numbers)
 
   def _check_capacity(self) -> None:
     """Raises CapacityError if the run would read more than a memory holds."""

@@ -37,7 +37,14 @@ class ModelConfig(Protocol):
 
 @runtime_checkable
 class TrainableModel(Protocol):
-  """A Linen module that the trainer can train."""
+  """A Linen module that the trainer can train.
+
+  A loss that a row does not have alone, such as a contrastive one, is made of two
+  parts: the model's `across_rows` is True, and `objective` is
+  `nats_across(by_row(batch, deterministic), batch)`, where `by_row` gives arrays with
+  rows first, each of a row alone, and `nats_across` reads those of the whole batch. A
+  batch that is computed in parts needs them, see `jaxmem.accumulate`.
+  """
 
   def objective(
     self, batch: Batch, memory: State, deterministic: bool = True

@@ -13,15 +13,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmem import ranges
 from jaxmem.models import Batch
 from jaxmem.modules import heads
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import one_text
-from jaxmem.modules.layers import dense, layer_norm, named, rms_norm
+from jaxmem.modules.layers import Dropout, dense, layer_norm, named, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, check_own, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset, Tokens
 
 Heads = Literal["masked", "labels", "spans", "embedding"]
@@ -55,33 +57,27 @@ class EncoderConfig:
     dtype: of the computation, "float32" or "bfloat16"; heads are float32.
   """
 
-  vocab_size: int = 0
-  d_model: int = 128
-  d_ff: int = 0
+  vocab_size: int = number(0, at_least=0, at_most=2**24)
+  d_model: int = number(128, at_least=1, at_most=2**20)
+  d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("encoder_attention"),)
-  num_groups: int = 2
+  num_groups: int = number(2, at_least=1, at_most=2**16)
   block: Literal["pre", "post"] = "pre"
-  positions: int = 0
-  types: int = 0
-  window: int = 0
+  positions: int = number(0, at_least=0, at_most=2**24)
+  types: int = number(0, at_least=0, at_most=2**24)
+  window: int = number(0, at_least=0)
   between: Pattern = ()
   pool: Literal["mean", "max", "first"] = "mean"
   head: Heads = "labels"
-  classes: int = 0
-  smoothing: float = 0.0
-  temperature: float = 0.05
-  dropout: float = 0.0
+  classes: int = number(0, at_least=0, at_most=2**24)
+  smoothing: float = number(0.0, at_least=0, below=1)
+  temperature: float = number(0.05, above=0)
+  dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range."""
-    for name in ("positions", "types", "window", "classes"):
-      if getattr(self, name) < 0:
-        raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
-    if not 0 <= self.smoothing < 1:
-      raise ValueError(f"smoothing is {self.smoothing}: it must be in [0, 1)")
-    if not self.temperature > 0:
-      raise ValueError(f"temperature is {self.temperature}: it must be above 0")
+    ranges.check(self)
     if self.between and self.head not in ("labels", "embedding"):
       raise ValueError(
         f"between is {patterns.show(self.between)!r} and head {self.head!r}, which "
@@ -119,7 +115,7 @@ class Encoder(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = lambda axes: named(nn.initializers.normal(c.d_model**-0.5), axes)
+    normal = lambda axes: named(nn.initializers.normal(c.d_model**-0.5), axes, True)
     table = lambda name, size, first=None: self.param(
       name, normal((first, "embed")), (size, c.d_model)
     )
@@ -140,7 +136,7 @@ class Encoder(nn.Module):
     if c.between:
       check_language(c.between)
       self.carry = Stack(c.between, *sizes[:2], dtype=c.dtype, name="carry")
-    self.drop = nn.Dropout(c.dropout)
+    self.drop = Dropout(c.dropout)
     sizes = {"labels": c.classes, "spans": 2}
     if c.head in sizes:
       self.head = dense(sizes[c.head], ("embed", None), "head", "float32", bias=True)
@@ -233,6 +229,26 @@ class Encoder(nn.Module):
     x = jnp.take_along_axis(x, places[..., None], axis=1)
     return einsum("bkd,vd->bkv", x, self.embedding.astype(x.dtype), jnp.float32)
 
+  @property
+  def across_rows(self) -> bool:
+    """Whether the loss of a row reads other rows; see `models.TrainableModel`."""
+    return self.config.head == "embedding"
+
+  def by_row(
+    self, batch: Batch, deterministic: bool = True
+  ) -> tuple[Float[Array, "B D"], Float[Array, "B D"]]:
+    """The vectors of both texts of each row, for the head "embedding"."""
+    other = {"tokens": batch["other"], "length": batch["other_length"]}
+    mine, theirs = (self.embed(side, deterministic) for side in (batch, other))
+    return mine, theirs
+
+  @nn.nowrap  # it has no parameters
+  def nats_across(
+    self, vectors: tuple[Float[Array, "B D"], Float[Array, "B D"]], batch: Batch
+  ) -> Float[Array, " B"]:
+    """Nats of each row of a whole batch, from the vectors of all."""
+    return heads.pair_nats(*vectors, batch, self.config.temperature)
+
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, "..."], tuple[()]]:
@@ -312,9 +328,7 @@ class Encoder(nn.Module):
     return heads.span_nats(self.spans(batch, deterministic), batch)
 
   def _pair_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    other = {"tokens": batch["other"], "length": batch["other_length"]}
-    both = [self.embed(side, deterministic) for side in (batch, other)]
-    return heads.pair_nats(*both, batch, self.config.temperature)
+    return self.nats_across(self.by_row(batch, deterministic), batch)
 
 
 Config = EncoderConfig

@@ -13,16 +13,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem import modules
+from jaxmem import modules, ranges
 from jaxmem.models import Batch
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import one_text
 from jaxmem.modules.given import Encoded
-from jaxmem.modules.layers import named, rms_norm
+from jaxmem.modules.layers import Dropout, named, rms_norm
 from jaxmem.modules.pattern import Pattern, check_causal, check_own, entry
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, State, Tokens
 
 
@@ -45,23 +46,20 @@ class EncoderDecoderConfig:
     dtype: of the computation, "float32" or "bfloat16".
   """
 
-  vocab_size: int = 0
+  vocab_size: int = number(0, at_least=0, at_most=2**24)
   encoder: Pattern = (entry("encoder_attention"),)
-  d_model: int = 256
-  d_ff: int = 0
+  d_model: int = number(256, at_least=1, at_most=2**20)
+  d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("attention", capacity=256), entry("cross_attention"))
-  num_groups: int = 2
-  memory_size: int = 0
-  smoothing: float = 0.1
-  dropout: float = 0.1
+  num_groups: int = number(2, at_least=1, at_most=2**16)
+  memory_size: int = number(0, at_least=0)
+  smoothing: float = number(0.1, at_least=0, below=1)
+  dropout: float = number(0.1, at_least=0, below=1)
   dtype: str = "float32"
 
   def check(self) -> None:
     """Raises ValueError or PatternError if it cannot be built."""
-    if not 0 <= self.smoothing < 1:
-      raise ValueError(f"smoothing is {self.smoothing}: it must be in [0, 1)")
-    if self.memory_size < 0:
-      raise ValueError(f"memory_size is {self.memory_size}: it must be at least 0")
+    ranges.check(self)
     if not self.encoder:
       raise ValueError("encoder is empty: name at least one memory")
     check_own(self.encoder)
@@ -97,13 +95,13 @@ class EncoderDecoder(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"))
+    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"), True)
     self.embedding = self.param("embedding", normal, (c.vocab_size, c.d_model))
     self.encoder = self._stack(patterns.both_ways(c.encoder), name="encoder")
     self.encoder_norm = rms_norm("encoder_norm", c.dtype)
     self.decoder = self._decoder(name="decoder")
     self.decoder_norm = rms_norm("decoder_norm", c.dtype)
-    self.drop = nn.Dropout(c.dropout)
+    self.drop = Dropout(c.dropout)
 
   def encode(
     self, read: Tokens, length: Int[Array, " B"], deterministic: bool = True

@@ -14,10 +14,13 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem import ranges
 from jaxmem.models import Batch
 from jaxmem.modules.layers import dense, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, entry
 from jaxmem.modules.stack import Stack
+from jaxmem.ops import densities
+from jaxmem.ranges import number
 from jaxmem.typing import State
 
 Head = Literal["point", "gaussian", "student", "quantile"]
@@ -51,18 +54,18 @@ class ForecasterConfig:
     dtype: of the stack, "float32" or "bfloat16"; forecasts are float32.
   """
 
-  horizon: int = 96
-  patch: int = 16
+  horizon: int = number(96, at_least=1, at_most=2**20)
+  patch: int = number(16, at_least=1, at_most=2**20)
   head: Head = "point"
   loss: Literal["mse", "mae"] = "mse"
   quantiles: str = "0.1,0.5,0.9"
   normalise: bool = True
   backbone: Literal["stack", "dlinear"] = "stack"
-  d_model: int = 64
-  d_ff: int = 0
+  d_model: int = number(64, at_least=1, at_most=2**20)
+  d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("gru"),)
-  num_groups: int = 1
-  dropout: float = 0.0
+  num_groups: int = number(1, at_least=1, at_most=2**16)
+  dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
   @property
@@ -72,16 +75,18 @@ class ForecasterConfig:
     Raises:
       ValueError: if they are not rising numbers in (0, 1).
     """
-    levels = tuple(map(float, self.quantiles.split(",")))
+    wanted = f"quantiles is {self.quantiles!r}: rising numbers in (0, 1) expected"
+    try:
+      levels = tuple(map(float, self.quantiles.split(",")))
+    except ValueError as error:
+      raise ValueError(wanted) from error
     if not all(0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
-      raise ValueError(f"quantiles {self.quantiles!r}: rising numbers in (0, 1)")
+      raise ValueError(wanted)
     return levels
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range."""
-    for name in ("horizon", "patch"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+    ranges.check(self)
     if self.width < 1:  # or the quantiles say why themselves
       raise ValueError(f"quantiles is {self.quantiles!r}: at least one")
 
@@ -142,7 +147,8 @@ class Forecaster(nn.Module):
 
     Returns:
       Of each step the numbers of the head: a point; mean and log deviation; location,
-      log scale and log of the degrees of freedom above 2; or the quantiles.
+      log scale and log of the degrees of freedom above 2; or the quantiles, which rise.
+      A density clamps what is outside the ranges of `ops.densities`.
     """
     scale = self.scale(history)
     if self.config.backbone == "dlinear":
@@ -228,7 +234,11 @@ class Forecaster(nn.Module):
   def _back(self, x: Float[Array, "B H C W"], scale: Scale) -> Float[Array, "B H C W"]:
     """The head's numbers in the units of the window."""
     mean, std = scale.mean[..., None], scale.std[..., None]
-    if self.config.head in ("point", "quantile"):
+    if self.config.head == "quantile":
+      # in their order: quantiles of one distribution do not cross, and sorting brings
+      # none farther from its own (Chernozhukov et al. 2010, Econometrica 78)
+      return jnp.sort(x, axis=-1) * std + mean
+    if self.config.head == "point":
       return x * std + mean
     where, spread, *others = jnp.split(x, self.config.width, axis=-1)
     return jnp.concatenate([where * std + mean, spread + jnp.log(std), *others], -1)
@@ -238,10 +248,10 @@ class Forecaster(nn.Module):
   ) -> Float[Array, "B H C"]:
     c, first = self.config, forecast[..., 0]
     if c.head == "gaussian":
-      return -jax.scipy.stats.norm.logpdf(y, first, jnp.exp(forecast[..., 1]))
+      return -densities.normal_log_density(y, first, forecast[..., 1])
     if c.head == "student":
-      spread, freedom = jnp.exp(forecast[..., 1]), 2 + jnp.exp(forecast[..., 2])
-      return -jax.scipy.stats.t.logpdf(y, freedom, first, spread)
+      spread, freedom = forecast[..., 1], forecast[..., 2]
+      return -densities.student_log_density(y, first, spread, freedom)
     if c.head == "quantile":
       levels, miss = jnp.array(c.levels), y[..., None] - forecast
       return (2 * jnp.maximum(levels * miss, (levels - 1) * miss)).mean(-1)

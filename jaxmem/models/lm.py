@@ -14,6 +14,7 @@ from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset, State, Tokens
 
 
@@ -35,15 +36,15 @@ class LMConfig:
       are float32 under either.
   """
 
-  vocab_size: int
-  d_model: int = 128
-  d_ff: int = 0
+  vocab_size: int = number(at_least=0, at_most=2**24)
+  d_model: int = number(128, at_least=1, at_most=2**20)
+  d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("rglru"), entry("gated_delta"), entry("window"))
-  num_groups: int = 1
-  dropout: float = 0.0
+  num_groups: int = number(1, at_least=1, at_most=2**16)
+  dropout: float = number(0.0, at_least=0, below=1)
   tied: bool = True
   remat: bool = False
-  loss_chunk: int = 512
+  loss_chunk: int = number(512, at_least=1)
   dtype: str = "float32"
 
 
@@ -73,7 +74,7 @@ class LM(nn.Module):
     c = self.config
     normal = nn.initializers.normal(c.d_model**-0.5)
     table = lambda name: self.param(
-      name, named(normal, ("vocab", "embed")), (c.vocab_size, c.d_model)
+      name, named(normal, ("vocab", "embed"), decay=True), (c.vocab_size, c.d_model)
     )
     self.embedding = table("embedding")
     self.head = self.embedding if c.tied else table("head")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmem import ranges
 from jaxmem.models import Batch
 from jaxmem.modules import pattern as patterns
 from jaxmem.modules.bidirectional import one_text
@@ -27,6 +28,8 @@ from jaxmem.modules.pattern import (
 from jaxmem.modules.stack import Stack
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
+from jaxmem.parallel import rows
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, State, Tokens
 
 
@@ -51,26 +54,21 @@ class VAEConfig:
     dtype: of the computation, "float32" or "bfloat16"; the latent is float32.
   """
 
-  vocab_size: int = 0
-  d_latent: int = 32
-  free_nats: float = 0.0
-  word_dropout: float = 0.0
+  vocab_size: int = number(0, at_least=0, at_most=2**24)
+  d_latent: int = number(32, at_least=0, at_most=2**24)
+  free_nats: float = number(0.0, at_least=0)
+  word_dropout: float = number(0.0, at_least=0, at_most=1)
   encoder: Pattern = (entry("gru"),)
-  d_model: int = 128
-  d_ff: int = 0
+  d_model: int = number(128, at_least=1, at_most=2**20)
+  d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("gru"),)
-  num_groups: int = 1
-  dropout: float = 0.0
+  num_groups: int = number(1, at_least=1, at_most=2**16)
+  dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
   def check(self) -> None:
     """Raises ValueError if a number is out of range."""
-    if self.d_latent < 0:
-      raise ValueError(f"d_latent is {self.d_latent}: it must be at least 0")
-    if not self.free_nats >= 0:
-      raise ValueError(f"free_nats is {self.free_nats}: it must be at least 0")
-    if not 0 <= self.word_dropout <= 1:
-      raise ValueError(f"word_dropout is {self.word_dropout}: it must be in [0, 1]")
+    ranges.check(self)
     if not self.encoder:
       raise ValueError("encoder is empty: name at least one memory")
 
@@ -156,7 +154,7 @@ class VAE(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"))
+    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"), True)
     self.embedding = self.param("embedding", normal, (c.vocab_size, c.d_model))
     self.stack = self._stack(name="stack")
     self.norm = rms_norm("norm", c.dtype)
@@ -211,7 +209,8 @@ class VAE(nn.Module):
     """Nats of each target, -log p(target | tokens before, latent), float32."""
     x, drop = self._embed(tokens), self.config.word_dropout
     if drop and not deterministic:
-      keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - drop, tokens.shape)
+      sample = lambda key, shape: jax.random.bernoulli(key, 1 - drop, shape)
+      keep = rows.draw(sample, self.make_rng("dropout"), tokens.shape)
       keep = keep.at[:, 0].set(True)
       x = jnp.where(keep[..., None], x, 0)
     state = self.first_state(tokens.shape[0])
@@ -232,7 +231,8 @@ class VAE(nn.Module):
     q = self.posterior(batch["read"], batch["length"])
     noise = jnp.zeros_like(q.mean)
     if not deterministic and self.config.d_latent:
-      noise = jax.random.normal(self.make_rng("dropout"), q.mean.shape)
+      key = self.make_rng("dropout")
+      noise = rows.draw(jax.random.normal, key, q.mean.shape)
     written = batch["tokens"], batch["targets"], q.draw(noise)
     nats = self.losses(*written, deterministic)
     kl = jnp.maximum(q.kl(), self.config.free_nats).sum(-1) * batch["kl_weight"]

@@ -46,7 +46,7 @@ class AdditiveAttention(Given):
   def _read(self, x, state, reset):
     size = self.key_dim or self.d_model
     q = dense(size, ("embed", "heads"), "q", self.dtype, bias=True)(x)
-    normal = named(nn.initializers.normal(size**-0.5), ("heads",))
+    normal = named(nn.initializers.normal(size**-0.5), ("heads",), decay=False)
     w = self.param("w", normal, (size,))
     y, state = context.apply(additive_attention, self.form, (w,), (q,), state, reset)
     return dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y), state

@@ -157,10 +157,10 @@ class Attending(Heads):
     """The parameters that `_score` asks for."""
     params = ()
     if self.bias == "buckets":
-      init = named(nn.initializers.normal(0.02), (None, "heads"))
+      init = named(nn.initializers.normal(0.02), (None, "heads"), decay=False)
       params += (self.param("buckets", init, (self.num_buckets, self.num_heads)),)
     if self.learned_sink:
-      zeros = named(nn.initializers.zeros, ("heads",))
+      zeros = named(nn.initializers.zeros, ("heads",), decay=False)
       params += (self.param("sink", zeros, (self.num_heads,)),)
     return params
 

@@ -39,7 +39,7 @@ class Beside(nn.Module):
   ) -> tuple[Activations, tuple[State, State]]:
     y, base = self.base(x, state[0], reset)
     more, memory = self.memory(x, state[1], reset)
-    zeros = named(nn.initializers.zeros, ("embed",))
+    zeros = named(nn.initializers.zeros, ("embed",), decay=False)
     scale = self.param("scale", zeros, (self.d_model,))
     return y + scan.per_channel(scale, more) * more, (base, memory)
 

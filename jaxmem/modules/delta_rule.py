@@ -15,6 +15,7 @@ from jaxmem.modules.layers import (
   rate_init,
   rms_norm,
   step_init,
+  wide,
 )
 from jaxmem.ops import gated_delta, short_conv
 from jaxmem.parallel import context
@@ -84,10 +85,10 @@ class DeltaRule(nn.Module):
   def _log_decay(self, x: Activations) -> Float[Array, "B T H"]:
     """g of every head, in float32: a decay of 0.999 is 1 in bfloat16."""
     heads = self.num_heads
-    rate = self.param("rate", named(rate_init, ("heads",)), (heads,))
-    dt = self.param("step", named(step_init, ("heads",)), (heads,))
+    rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
+    dt = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
     free = dense(heads, ("embed", "heads"), "decay", "float32")(x)
-    g = -jnp.exp(rate) * jax.nn.softplus(free + dt)
+    g = -jnp.exp(wide(rate)) * jax.nn.softplus(free + dt)
     self.sow("intermediates", "log_decay", g)
     return g
 

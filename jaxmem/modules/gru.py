@@ -40,9 +40,13 @@ class GRU(nn.Module):
     self, x: Activations, state: gru.State, reset: Reset | None = None
   ) -> tuple[Activations, gru.State]:
     d, init = self.d_model, nn.initializers
-    zeros = named(init.zeros, (None,))
-    w = self.param("input", named(init.lecun_normal(), ("embed", None)), (d, 3 * d))
-    u = self.param("recurrent", named(init.orthogonal(), (None, None)), (d, 3 * d))
+    zeros = named(init.zeros, (None,), decay=False)
+    w = self.param(
+      "input", named(init.lecun_normal(), ("embed", None), decay=True), (d, 3 * d)
+    )
+    u = self.param(
+      "recurrent", named(init.orthogonal(), (None, None), decay=True), (d, 3 * d)
+    )
     params = [w, u, self.param("bias", zeros, (3 * d,))]
     if self.reset_after:
       params.append(self.param("read_bias", zeros, (d,)))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxmem.modules.layers import dense, named, rms_norm
+from jaxmem.modules.layers import dense, named, rms_norm, wide
 from jaxmem.ops import gated_average
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -51,8 +51,11 @@ class HGRN(nn.Module):
       self.d_model, ("embed", "heads"), name, self.dtype, **kw
     )(x)
     u = linear("forget", bias=True).astype(jnp.float32)
-    bound = self.param("bound", named(self._bound_init, ("heads",)), (self.d_model,))
+    bound = self.param(
+      "bound", named(self._bound_init, ("heads",), decay=False), (self.d_model,)
+    )
     # the logit of f: exact where f is all but 1, finite where it is all but 0
+    bound = wide(bound)
     log_gamma, log_rest = jax.nn.log_sigmoid(bound), jax.nn.log_sigmoid(-bound)
     g = jax.nn.log_sigmoid(jnp.logaddexp(log_gamma, u) - log_rest)
     self.sow("intermediates", "log_decay", g)

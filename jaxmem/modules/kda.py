@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules.delta_rule import DeltaRule, State
-from jaxmem.modules.layers import dense, named, rate_init, step_init
+from jaxmem.modules.layers import dense, named, rate_init, step_init, wide
 from jaxmem.ops import gated_delta
 from jaxmem.typing import Activations, Reset
 
@@ -42,10 +42,12 @@ class KDA(DeltaRule):
   def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
     """g of every key channel, in float32: a decay of 0.999 is 1 in bfloat16."""
     heads, key, _ = self._dims
-    rate = self.param("rate", named(rate_init, ("heads",)), (heads,))
-    dt = self.param("step", named(step_init, ("heads", None)), (heads, key))
+    rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
+    dt = self.param(
+      "step", named(step_init, ("heads", None), decay=False), (heads, key)
+    )
     free = self._low_rank(x, "decay", key, "float32")
-    g = -jnp.exp(rate)[:, None] * jax.nn.softplus(free + dt)
+    g = -jnp.exp(wide(rate))[:, None] * jax.nn.softplus(free + dt)
     self.sow("intermediates", "log_decay", g)
     return g
 

@@ -1,5 +1,6 @@
 """What mixers and blocks are made of, with the logical names of every axis."""
 
+import functools
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.ops import short_conv
-from jaxmem.parallel import context
+from jaxmem.parallel import context, rows
+from jaxmem.parallel.mesh import Declared
 from jaxmem.typing import Activations, Reset, State
 
 Axes = tuple[str | None, ...]
@@ -18,9 +20,58 @@ Axes = tuple[str | None, ...]
 EPSILON = 1e-6
 
 
-def named(init: nn.initializers.Initializer, axes: Axes) -> nn.initializers.Initializer:
-  """An initializer whose parameter carries logical axis names."""
-  return nn.with_logical_partitioning(init, axes)
+def named(
+  init: nn.initializers.Initializer, axes: Axes, decay: bool | None = None
+) -> nn.initializers.Initializer:
+  """An initializer whose parameter carries what is declared about it.
+
+  Args:
+    init: makes the values.
+    axes: logical names of the axes.
+    decay: whether weight decay acts on it. True of what mixes channels: projections,
+      convolution taps, tables of vectors. False of biases, scales of norms, rates, time
+      constants, skips, learned starts. None says nothing, see `jaxmem.optim.decays`.
+  """
+
+  @functools.wraps(init)
+  def declared(*args, **kwargs):
+    return Declared(init(*args, **kwargs), axes, decay=decay)
+
+  return declared
+
+
+def wide(w: Array) -> Array:
+  """A parameter in float32 at least: exp of a rate must not be rounded to bfloat16.
+
+  People cast parameters to bfloat16 to infer; exp(-0.001) is 1 there.
+  """
+  return w.astype(jnp.promote_types(w.dtype, jnp.float32))
+
+
+class Dropout(nn.Module):
+  """Leaves numbers out at a rate, and scales the others up to keep the mean.
+
+  What is left out of a row depends on the key and the row's number alone, see
+  `parallel.rows`.
+
+  Attributes:
+    rate: in [0, 1).
+    deterministic: leaves nothing out; here or in the call.
+  """
+
+  rate: float
+  deterministic: bool | None = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "..."], deterministic: bool | None = None
+  ) -> Float[Array, "..."]:
+    quiet = nn.merge_param("deterministic", self.deterministic, deterministic)
+    if quiet or not self.rate:
+      return x
+    sample = lambda key, shape: jax.random.bernoulli(key, 1 - self.rate, shape)
+    kept = rows.draw(sample, self.make_rng("dropout"), x.shape)
+    return jnp.where(kept, x / (1 - self.rate), 0)
 
 
 def dense(
@@ -30,6 +81,7 @@ def dense(
   dtype: str,
   axis: int | Sequence[int] = -1,
   bias: bool = False,
+  decay: bool = True,
 ) -> nn.DenseGeneral:
   """A linear map with float32 parameters, computed in `dtype`.
 
@@ -40,6 +92,7 @@ def dense(
     dtype: of operands and result.
     axis: the axes that are summed over.
     bias: adds one.
+    decay: whether weight decay acts on the kernel; it never does on the bias.
   """
   outputs = 1 if isinstance(features, int) else len(features)
   return nn.DenseGeneral(
@@ -47,8 +100,8 @@ def dense(
     axis=axis,
     use_bias=bias,
     dtype=jnp.dtype(dtype),
-    kernel_init=named(nn.initializers.lecun_normal(), axes),
-    bias_init=named(nn.initializers.zeros, axes[-outputs:]),
+    kernel_init=named(nn.initializers.lecun_normal(), axes, decay),
+    bias_init=named(nn.initializers.zeros, axes[-outputs:], decay=False),
     name=name,
   )
 
@@ -61,7 +114,7 @@ def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNo
   return nn.RMSNorm(
     epsilon=EPSILON,
     dtype=jnp.dtype(dtype),
-    scale_init=named(nn.initializers.ones, (axis_name,)),
+    scale_init=named(nn.initializers.ones, (axis_name,), decay=False),
     name=name,
   )
 
@@ -74,8 +127,8 @@ def layer_norm(name: str, dtype: str, epsilon: float = 1e-12) -> nn.LayerNorm:
   return nn.LayerNorm(
     epsilon=epsilon,
     dtype=jnp.dtype(dtype),
-    scale_init=named(nn.initializers.ones, ("embed",)),
-    bias_init=named(nn.initializers.zeros, ("embed",)),
+    scale_init=named(nn.initializers.ones, ("embed",), decay=False),
+    bias_init=named(nn.initializers.zeros, ("embed",), decay=False),
     name=name,
   )
 
@@ -125,11 +178,13 @@ class ShortConv(nn.Module):
     reset: Reset | None = None,
   ) -> tuple[Float[Array, "B T D"], short_conv.State]:
     init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=0)
-    w = self.param("taps", named(init, (None, "heads")), (self.taps, self.dim))
+    # as in the code of Mamba and xLSTM, which except rates, skips and biases alone
+    taps = named(init, (None, "heads"), decay=True)
+    w = self.param("taps", taps, (self.taps, self.dim))
     params = (w.astype(x.dtype),)
     y, state = context.apply(short_conv, "auto", params, (x,), state, reset)
     if self.bias:
-      zeros = named(nn.initializers.zeros, ("heads",))
+      zeros = named(nn.initializers.zeros, ("heads",), decay=False)
       y = y + self.param("bias", zeros, (self.dim,)).astype(y.dtype)
     return y, state
 
@@ -190,8 +245,8 @@ def head_norm(
     dtype=jnp.dtype(dtype),
     use_scale=scale,
     use_bias=bias,
-    scale_init=named(nn.initializers.ones, ("heads", None)),
-    bias_init=named(nn.initializers.zeros, ("heads", None)),
+    scale_init=named(nn.initializers.ones, ("heads", None), decay=False),
+    bias_init=named(nn.initializers.zeros, ("heads", None), decay=False),
     reduction_axes=-1,
     feature_axes=(-2, -1),
     name=name,

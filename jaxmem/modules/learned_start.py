@@ -39,7 +39,9 @@ class LearnedStart(nn.Module):
 
     def param(name):
       shape, own = getattr(empty, name).shape[1:], getattr(axes, name)[1:]
-      return self.param(f"start_{name}", named(nn.initializers.zeros, own), shape)
+      return self.param(
+        f"start_{name}", named(nn.initializers.zeros, own, decay=False), shape
+      )
 
     with context.starting_from(op, tuple(map(param, start.fields(op)))):
       return self.mixer(x, state, reset)

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules import state_space
-from jaxmem.modules.layers import dense, named
+from jaxmem.modules.layers import dense, named, wide
 from jaxmem.ops import complex_diagonal, scan
 from jaxmem.typing import Activations, Reset
 
@@ -55,7 +55,7 @@ class LRU(nn.Module):
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", state_space.log_decay(system))
     y, state = state_space.run(self.form, system, x, state, reset)
-    normal = named(nn.initializers.normal(1.0), ("embed",))
+    normal = named(nn.initializers.normal(1.0), ("embed",), decay=False)
     skip = self.param("skip", normal, (self.d_model,))
     y = nn.gelu(y + scan.per_channel(skip, x) * x)
     linear = lambda name: dense(self.d_model, ("embed", "mlp"), name, self.dtype)(y)
@@ -63,7 +63,9 @@ class LRU(nn.Module):
 
   def _system(self) -> state_space.System:
     size, d = self._size, self.d_model
-    vector = lambda name, init: self.param(name, named(init, ("heads",)), (size,))
+    vector = lambda name, init: wide(
+      self.param(name, named(init, ("heads",), decay=False), (size,))
+    )
     nu, theta = vector("nu", self._nu_init), vector("theta", self._theta_init)
 
     def gain_init(key, shape, dtype=jnp.float32) -> Float[Array, " N"]:
@@ -72,12 +74,13 @@ class LRU(nn.Module):
 
     gain = jnp.exp(vector("gain", gain_init))
     normal = nn.initializers.normal
-    into = named(normal((2 * d) ** -0.5), (None, "embed", "heads"))
-    out = named(normal(size**-0.5), (None, "heads", "embed"))
+    # what is written belongs to the recurrence, which the authors do not decay
+    into = named(normal((2 * d) ** -0.5), (None, "embed", "heads"), decay=False)
+    out = named(normal(size**-0.5), (None, "heads", "embed"), decay=True)
     modulus, phase = jnp.exp(-jnp.exp(nu)), jnp.exp(theta)
     return state_space.System(
       decay=jnp.stack([modulus * jnp.cos(phase), modulus * jnp.sin(phase)]),
-      write=self.param("write", into, (2, d, size)) * gain,
+      write=wide(self.param("write", into, (2, d, size))) * gain,
       read=self.param("read", out, (2, size, d)),
     )
 

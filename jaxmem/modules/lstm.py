@@ -47,16 +47,24 @@ class LSTM(nn.Module):
     def bias(key, shape, dtype=jnp.float32):
       return jnp.zeros(shape, dtype).at[d : 2 * d].set(self.forget_bias)
 
-    w = self.param("input", named(init.lecun_normal(), ("embed", None)), (d, 4 * d))
-    r = self.param("recurrent", named(init.orthogonal(), (None, None)), (d, 4 * d))
-    b = self.param("bias", named(bias, (None,)), (4 * d,))
+    w = self.param(
+      "input", named(init.lecun_normal(), ("embed", None), decay=True), (d, 4 * d)
+    )
+    r = self.param(
+      "recurrent", named(init.orthogonal(), (None, None), decay=True), (d, 4 * d)
+    )
+    b = self.param("bias", named(bias, (None,), decay=False), (4 * d,))
     dtype = jnp.dtype(self.dtype)
     params = [a.astype(dtype) for a in (w, r, b)]
     if self.peepholes:
-      params.append(self.param("peepholes", named(init.zeros, (None, None)), (3, d)))
+      params.append(
+        self.param("peepholes", named(init.zeros, (None, None), decay=False), (3, d))
+      )
     if self.layer_norm:
       for name, size in (("input", 4 * d), ("recurrent", 4 * d), ("cell", d)):
-        params.append(self.param(f"{name}_gain", named(init.ones, (None,)), (size,)))
+        params.append(
+          self.param(f"{name}_gain", named(init.ones, (None,), decay=False), (size,))
+        )
     given = tuple(params), (x.astype(dtype),), state, reset
     options = dict(peepholes=self.peepholes, layer_norm=self.layer_norm)
     sow_gates(self, lstm, *given, **options)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
-from jaxmem.modules.layers import ShortConv, dense, named, step_init
+from jaxmem.modules.layers import ShortConv, dense, named, step_init, wide
 from jaxmem.ops import mamba, scan, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -74,19 +74,23 @@ class Mamba(nn.Module):
     low, b, c = jnp.split(read, [rank, rank + size], axis=-1)
     dt = jax.nn.softplus(self._step(low.astype(jnp.float32)))
     self.sow("intermediates", "step", dt)
-    rate = self.param("rate", named(rate_init, ("key", "heads")), (size, width))
+    rate = self.param(
+      "rate", named(rate_init, ("key", "heads"), decay=False), (size, width)
+    )
     if self.is_mutable_collection("intermediates"):
-      self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(rate))
+      self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(wide(rate)))
     y, ssm = context.apply(
       mamba,
       self.form,
-      (-jnp.exp(rate),),
+      (-jnp.exp(wide(rate)),),
       (u.astype(jnp.float32), dt, b.astype(jnp.float32), c.astype(jnp.float32)),
       state.ssm,
       reset,
       sizes={"chunk_size": self.chunk_size},
     )
-    skip = self.param("skip", named(nn.initializers.ones, ("heads",)), (width,))
+    skip = self.param(
+      "skip", named(nn.initializers.ones, ("heads",), decay=False), (width,)
+    )
     y = y.astype(u.dtype) + scan.per_channel(skip, u) * u
     out = dense(self.d_model, ("heads", "embed"), "out", self.dtype)
     return out(y * nn.silu(gate)), State(conv, ssm)
@@ -95,8 +99,12 @@ class Mamba(nn.Module):
     """The time step before softplus, in float32: a decay of 0.999 is 1 in bfloat16."""
     width, rank = self._width, low.shape[-1]
     scale = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # +-R^-0.5
-    w = self.param("step_kernel", named(scale, (None, "heads")), (rank, width))
-    return low @ w + self.param("step", named(step_init, ("heads",)), (width,))
+    w = self.param(
+      "step_kernel", named(scale, (None, "heads"), decay=True), (rank, width)
+    )
+    return low @ w + self.param(
+      "step", named(step_init, ("heads",), decay=False), (width,)
+    )
 
   @property
   def _width(self) -> int:

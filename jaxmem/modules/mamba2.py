@@ -10,7 +10,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.modules.layers import ShortConv, dense, named, rate_init, step_init
+from jaxmem.modules.layers import (
+  ShortConv,
+  dense,
+  named,
+  rate_init,
+  step_init,
+  wide,
+)
 from jaxmem.ops import gated_linear, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -72,10 +79,10 @@ class Mamba2(nn.Module):
     v, k, q = split(v, heads), split(k, self.num_groups), split(q, self.num_groups)
 
     # gates in float32: a decay of 0.999 is 1 in bfloat16
-    rate = self.param("rate", named(rate_init, ("heads",)), (heads,))
-    bias = self.param("step", named(step_init, ("heads",)), (heads,))
+    rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
+    bias = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
     dt = jax.nn.softplus(dense(heads, axes, "dt", "float32")(x) + bias)
-    g = -jnp.exp(rate) * dt
+    g = -jnp.exp(wide(rate)) * dt
     self.sow("intermediates", "log_decay", g)
     self.sow("intermediates", "write_strength", dt)
     y, ssm = context.apply(
@@ -87,7 +94,9 @@ class Mamba2(nn.Module):
       reset,
       sizes={"chunk_size": self.chunk_size},
     )
-    skip = self.param("skip", named(nn.initializers.ones, ("heads",)), (heads,))
+    skip = self.param(
+      "skip", named(nn.initializers.ones, ("heads",), decay=False), (heads,)
+    )
     y = y + v * skip[:, None].astype(v.dtype)
     y = self._norm(y.reshape(gate.shape) * gate)
     return dense(self.d_model, axes[::-1], "out", self.dtype)(y), State(conv, ssm)
@@ -96,7 +105,7 @@ class Mamba2(nn.Module):
     """An RMS norm of each group's channels, with a scale a channel."""
     norm = nn.RMSNorm(
       dtype=jnp.dtype(self.dtype),
-      scale_init=named(nn.initializers.ones, ("heads", None)),
+      scale_init=named(nn.initializers.ones, ("heads", None), decay=False),
       reduction_axes=-1,
       feature_axes=(-2, -1),
       name="norm",

@@ -45,7 +45,7 @@ class MinLSTM(nn.Module):
   ) -> tuple[Activations, gated_average.State]:
     def linear(name, start=0.0):
       y = dense(self.d_model, ("embed", "heads"), name, self.dtype)(x)
-      constant = named(nn.initializers.constant(start), ("heads",))
+      constant = named(nn.initializers.constant(start), ("heads",), decay=False)
       bias = self.param(f"{name}_bias", constant, (self.d_model,))
       return y.astype(jnp.float32) + bias
 

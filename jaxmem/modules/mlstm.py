@@ -84,7 +84,9 @@ class MLSTM(nn.Module):
 
   def _gate(self, x: Activations, name: str, init: nn.initializers.Initializer):
     z = dense(self.num_heads, ("embed", "heads"), name, "float32")(x)
-    z = z + self.param(f"{name}_bias", named(init, ("heads",)), (self.num_heads,))
+    z = z + self.param(
+      f"{name}_bias", named(init, ("heads",), decay=False), (self.num_heads,)
+    )
     return self.gate_cap * jnp.tanh(z / self.gate_cap)
 
   @property

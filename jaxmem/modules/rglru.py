@@ -68,7 +68,7 @@ class RGLRU(nn.Module):
     u, conv = self._conv("conv")(u, state.conv, reset)
     r = nn.sigmoid(self._block_diagonal("recurrence_gate", u))
     i = nn.sigmoid(self._block_diagonal("input_gate", u))
-    lam = self.param("decay", named(decay_init, ("heads",)), (width,))
+    lam = self.param("decay", named(decay_init, ("heads",), decay=False), (width,))
     self.sow("intermediates", "recurrence_gate", r)
     self.sow("intermediates", "input_gate", i)
     if self.is_mutable_collection("intermediates"):
@@ -84,9 +84,13 @@ class RGLRU(nn.Module):
     size = self._width // self.num_heads
     init = nn.initializers.lecun_normal(in_axis=1, out_axis=2, batch_axis=0)
     shape = (self.num_heads, size, size)
-    w = self.param(f"{name}_kernel", named(init, ("heads", None, None)), shape)
+    w = self.param(
+      f"{name}_kernel", named(init, ("heads", None, None), decay=True), shape
+    )
     b = self.param(
-      f"{name}_bias", named(nn.initializers.zeros, ("heads",)), (self._width,)
+      f"{name}_bias",
+      named(nn.initializers.zeros, ("heads",), decay=False),
+      (self._width,),
     )
     heads = u.reshape(*u.shape[:-1], self.num_heads, size)
     y = einsum("bthi,hij->bthj", heads, w.astype(heads.dtype), jnp.float32)

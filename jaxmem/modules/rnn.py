@@ -45,9 +45,11 @@ class RNN(nn.Module):
     d, init = self.d_model, nn.initializers
     identity = lambda key, shape, dtype=jnp.float32: jnp.eye(*shape, dtype=dtype)
     recurrent = identity if self.activation == "relu" else init.orthogonal()
-    w = self.param("input", named(init.lecun_normal(), ("embed", None)), (d, d))
-    r = self.param("recurrent", named(recurrent, (None, None)), (d, d))
-    b = self.param("bias", named(init.zeros, (None,)), (d,))
+    w = self.param(
+      "input", named(init.lecun_normal(), ("embed", None), decay=True), (d, d)
+    )
+    r = self.param("recurrent", named(recurrent, (None, None), decay=True), (d, d))
+    b = self.param("bias", named(init.zeros, (None,), decay=False), (d,))
     dtype = jnp.dtype(self.dtype)
     return context.apply(
       rnn,

@@ -3,6 +3,7 @@
 Source: Peng et al. 2024, arXiv:2404.05892, section 4.2, eq. 13 to 20.
 """
 
+import functools
 from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -37,6 +38,10 @@ def _ramp(first: float, last: float) -> nn.initializers.Initializer:
     return jnp.asarray(first + (last - first) * place, dtype).reshape(shape)
 
   return init
+
+
+# Weight decay does not act on low-rank maps in the released code, nor here.
+_low_rank = functools.partial(dense, decay=False)
 
 
 class RWKV6(nn.Module):
@@ -81,12 +86,15 @@ class RWKV6(nn.Module):
       mixed[name]
     )
     # gates in float32: a decay of 0.999 is 1 in bfloat16
-    low = dense(self.decay_rank, ("embed", None), "decay_in", "float32")(mixed["w"])
-    high = dense(heads, (None, "heads", None), "decay", "float32")(nn.tanh(low))
-    base = self.param("decay_base", named(_ramp(-6.0, -1.0), ("heads", None)), heads)
+    low = _low_rank(self.decay_rank, ("embed", None), "decay_in", "float32")
+    high = _low_rank(heads, (None, "heads", None), "decay", "float32")
+    high = high(nn.tanh(low(mixed["w"])))
+    base = self.param(
+      "decay_base", named(_ramp(-6.0, -1.0), ("heads", None), decay=False), heads
+    )
     g = -jnp.exp(jnp.minimum(base + high, FASTEST_DECAY))
     self.sow("intermediates", "log_decay", g)
-    u = self.param("bonus", named(_ramp(1.0, 0.0), ("heads", None)), heads)
+    u = self.param("bonus", named(_ramp(1.0, 0.0), ("heads", None), decay=False), heads)
     y, wkv = context.apply(
       gated_linear,
       self.form,
@@ -103,12 +111,14 @@ class RWKV6(nn.Module):
   def _mixed(self, x: Activations, step: Activations) -> dict[str, Activations]:
     """x_t + (x_{t-1} - x_t) * how much, which itself depends on such a mixture."""
     d, count, rank = self.d_model, len(MIXED), self.shift_rank
-    half = named(_ramp(1.0, 0.0), ("embed",))
+    half = named(_ramp(1.0, 0.0), ("embed",), decay=False)
     mu = self.param("shift", half, (d,)).astype(x.dtype)
-    low = dense((count, rank), ("embed", None, None), "shift_in", self.dtype)
+    low = _low_rank((count, rank), ("embed", None, None), "shift_in", self.dtype)
     low = nn.tanh(low(x + step * mu))
     init = nn.initializers.variance_scaling(0.01, "fan_in", "normal", 1, 2, (0,))
-    w = self.param("shift_out", named(init, (None, None, "embed")), (count, rank, d))
+    w = self.param(
+      "shift_out", named(init, (None, None, "embed"), decay=False), (count, rank, d)
+    )
     much = jnp.einsum("btnr,nrd->nbtd", low, w.astype(x.dtype))
     mixed = {}
     for i, name in enumerate(MIXED):

@@ -5,6 +5,7 @@ it mixes the values of later layers with those of the first, which one mixer can
 every layer here is what the first is there.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
@@ -129,7 +130,7 @@ class RWKV7(nn.Module):
 
   def _channels(self, name: str, init, like: Array, axis: str = "heads") -> Array:
     """A parameter a channel, in the shape and dtype of `like`."""
-    w = self.param(name, named(init, (axis,)), (self.d_model,))
+    w = self.param(name, named(init, (axis,), decay=False), (self.d_model,))
     return scan.per_channel(w, like)
 
   def _bonus(self, rk: Float[Array, "B T H K"]) -> Float[Array, "B T H 1"]:
@@ -148,8 +149,10 @@ class RWKV7(nn.Module):
     self, name: str, x: Activations, rank: int, activation: Callable = lambda a: a
   ) -> Float[Array, "B T D"]:
     """W_out activation(W_in x), in float32."""
-    narrow = dense(rank, ("embed", None), f"{name}_in", "float32")(x)
-    return dense(self.d_model, (None, "heads"), name, "float32")(activation(narrow))
+    # weight decay does not act on low-rank maps in the released code, nor here
+    linear = functools.partial(dense, dtype="float32", decay=False)
+    narrow = linear(rank, ("embed", None), f"{name}_in")(x)
+    return linear(self.d_model, (None, "heads"), name)(activation(narrow))
 
   def _rank(self, factor: float) -> int:
     """The released sizes: factor D^0.5 in steps of 32."""

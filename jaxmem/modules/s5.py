@@ -13,7 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from jaxmem.modules import state_space
-from jaxmem.modules.layers import dense, named
+from jaxmem.modules.layers import dense, named, wide
 from jaxmem.ops import complex_diagonal, hippo, scan
 from jaxmem.registry import nearest
 from jaxmem.typing import Activations, Reset
@@ -66,7 +66,7 @@ class S5(nn.Module):
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", state_space.log_decay(system))
     y, state = state_space.run(self.form, system, x, state, reset)
-    normal = named(nn.initializers.normal(1.0), ("embed",))
+    normal = named(nn.initializers.normal(1.0), ("embed",), decay=False)
     skip = self.param("skip", normal, (self.d_model,))
     y = nn.gelu(y + scan.per_channel(skip, x) * x)
     linear = lambda name: dense(self.d_model, ("embed", "mlp"), name, self.dtype)(y)
@@ -80,7 +80,11 @@ class S5(nn.Module):
     size, d = self.state_size // 2, self.d_model
     rate, frequency, write, read = self._inits()
     step = state_space.log_uniform(self.min_step, self.max_step)
-    get = lambda name, init, axes, shape: self.param(name, named(init, axes), shape)
+
+    def get(name, init, axes, shape):
+      # C alone decays: in the authors' code B belongs to A and the steps
+      return wide(self.param(name, named(init, axes, decay=name == "read"), shape))
+
     if self.mimo:
       shape, steps, axes = (size,), (size,), ("heads",)
       write = get("write", write, (None, "embed", "heads"), (2, d, size))

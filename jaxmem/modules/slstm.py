@@ -72,7 +72,7 @@ class SLSTM(nn.Module):
     ]
     init = nn.initializers.lecun_normal(in_axis=2, out_axis=3, batch_axis=(0, 1))
     axes = (None, "heads", None, None)
-    r = self.param("recurrent", named(init, axes), (4, *self._matrices))
+    r = self.param("recurrent", named(init, axes, decay=True), (4, *self._matrices))
     given = (r.astype(x.dtype),), tuple(gates), state.slstm, reset
     sow_gates(self, slstm, *given, forget=self.forget)
     sizes = {"chunk_size": self.chunk_size}
@@ -100,8 +100,12 @@ class SLSTM(nn.Module):
   ) -> Float[Array, "B T D"]:
     """A linear map a head, summed in float32: gates are exponents."""
     init = nn.initializers.lecun_normal(in_axis=1, out_axis=2, batch_axis=0)
-    w = self.param(f"{name}_kernel", named(init, ("heads", None, None)), self._matrices)
-    b = self.param(f"{name}_bias", named(bias_init, ("heads",)), (self.d_model,))
+    w = self.param(
+      f"{name}_kernel", named(init, ("heads", None, None), decay=True), self._matrices
+    )
+    b = self.param(
+      f"{name}_bias", named(bias_init, ("heads",), decay=False), (self.d_model,)
+    )
     heads = x.reshape(*x.shape[:2], *self._matrices[:2])
     y = einsum("bthi,hij->bthj", heads, w.astype(x.dtype), jnp.float32)
     return y.reshape(x.shape) + b
@@ -110,7 +114,7 @@ class SLSTM(nn.Module):
     """Layer norm of each head, with a scale a cell."""
     heads = h.reshape(*h.shape[:2], *self._matrices[:2])
     heads = jax.nn.standardize(heads, axis=-1, epsilon=1e-5).reshape(h.shape)
-    ones = named(nn.initializers.ones, ("heads",))
+    ones = named(nn.initializers.ones, ("heads",), decay=False)
     return heads * self.param("norm", ones, (self.d_model,))
 
   def _conv(self, name: str | None = None) -> ShortConv:

@@ -3,7 +3,7 @@
 import jax
 from flax import linen as nn
 
-from jaxmem.modules.layers import GatedMLP, dense, layer_norm, rms_norm
+from jaxmem.modules.layers import Dropout, GatedMLP, dense, layer_norm, rms_norm
 from jaxmem.modules.pattern import Entry, Pattern, mixer
 from jaxmem.typing import Activations, Reset, State
 
@@ -33,7 +33,7 @@ class Block(nn.Module):
     reset: Reset | None = None,
     deterministic: bool = True,
   ) -> tuple[Activations, State]:
-    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    drop = Dropout(self.dropout, deterministic=deterministic)
     y = rms_norm("mixer_norm", self.dtype)(x)
     y, state = self._mixer(name="mixer")(y, state, reset)
     x = x + drop(y)
@@ -65,7 +65,7 @@ class PostNormBlock(Block):
     reset: Reset | None = None,
     deterministic: bool = True,
   ) -> tuple[Activations, State]:
-    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    drop = Dropout(self.dropout, deterministic=deterministic)
     y, state = self._mixer(name="mixer")(x, state, reset)
     x = layer_norm("mixer_norm", self.dtype)(x + drop(y))
     y = dense(self.d_ff, ("embed", "mlp"), "up", self.dtype, bias=True)(x)

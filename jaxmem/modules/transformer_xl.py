@@ -44,7 +44,7 @@ class TransformerXL(Heads):
   def __call__(
     self, x: Activations, state: transformer_xl.State, reset: Reset | None = None
   ) -> tuple[Activations, transformer_xl.State]:
-    zeros = named(nn.initializers.zeros, ("heads", None))
+    zeros = named(nn.initializers.zeros, ("heads", None), decay=False)
     shape = self.num_heads, self._dims[1]
     biases = (self.param(name, zeros, shape) for name in ("content", "place"))
     y, state = self._attend(

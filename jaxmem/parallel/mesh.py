@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 from flax import linen as nn
+from flax import struct
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxmem.errors import UserError
@@ -125,9 +126,37 @@ def partition(
   return PartitionSpec(*axes)
 
 
+class Declared(nn.LogicallyPartitioned):
+  """The box of a parameter: names of its axes, and whether weight decay acts on it.
+
+  Attributes:
+    decay: None where the layer does not say; see `jaxmem.optim.decays`.
+  """
+
+  decay: bool | None = struct.field(default=None, pytree_node=False)
+
+  __eq__ = nn.LogicallyPartitioned.__eq__  # that of dataclasses compares arrays
+
+
+class Names(tuple):
+  """The logical names of a parameter's axes, with what else its box declares.
+
+  Attributes:
+    decay: see `Declared`.
+  """
+
+  decay: bool | None
+
+  def __new__(cls, axes: Iterable[str | None], decay: bool | None = None) -> "Names":
+    names = super().__new__(cls, axes)
+    names.decay = decay
+    return names
+
+
 def is_names(tree: Any) -> bool:
-  """Whether this is the logical names of one array: a plain tuple of str and None."""
-  return type(tree) is tuple and all(isinstance(n, str | None) for n in tree)
+  """Whether this is the logical names of one array: `Names`, or a plain tuple."""
+  plain = type(tree) is tuple and all(isinstance(n, str | None) for n in tree)
+  return plain or isinstance(tree, Names)
 
 
 def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
@@ -188,12 +217,12 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def param_names(boxed: Any) -> Any:
-  """The logical names of parameters, from the boxes that Flax keeps them in."""
+  """The logical `Names` of parameters, from the boxes that Flax keeps them in."""
 
   def names(box):
     if isinstance(box, nn.Partitioned):
-      return tuple(box.names)
-    return (None,) * box.ndim
+      return Names(box.names, getattr(box, "decay", None))
+    return Names((None,) * box.ndim)
 
   return jax.tree.map(names, boxed, is_leaf=lambda a: isinstance(a, nn.Partitioned))
 

@@ -1,0 +1,172 @@
+"""What a file is, by its first bytes: never by its name alone.
+
+`RECOGNISED` is the one table of formats. A new format is added here: a `Format` with
+its first bytes, and either `unpack` (a stream that gives its bytes, for compression) or
+`remedy` (what to do instead, for what cannot be read yet). A reader of records for
+another format (Parquet, Arrow) hangs into `jaxmem.data.records.READERS` by the name
+that stands here, and then loses its `remedy`.
+"""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+from collections.abc import Callable
+from typing import NamedTuple
+
+# Bytes of a file that decide what it is.
+HEAD = 8192
+
+
+class Format(NamedTuple):
+  """A kind of file.
+
+  Attributes:
+    name: in words, behind "it is".
+    magic: its first bytes; any of several.
+    offset: where they stand.
+    remedy: what to do, of what is refused.
+    unpack: a file that is compressed to the stream of what is in it.
+  """
+
+  name: str
+  magic: tuple[bytes, ...]
+  offset: int = 0
+  remedy: str = ""
+  unpack: Callable[[io.IOBase], io.IOBase] | None = None
+
+
+_UNPACK = "unpack it first"
+_TEXT = "leave it out, or save its text as a file of UTF-8"
+_LINES = "save its records as JSON Lines or CSV"
+_PARQUET = (
+  "convert it: pandas.read_parquet(FILE).to_json(OUT, orient='records', lines=True)"  # noqa: E501
+)
+_ARROW = "convert it: datasets.load_from_disk(FOLDER).to_json(OUT), or pyarrow's csv"
+_NUMBERS = "save its numbers as CSV, or its records as JSON Lines"
+_MEDIA = "leave it out of the source: only text is read"
+
+ZIP = "a zip archive"
+GZIP, XZ, BZIP2 = "gzip", "xz", "bzip2"
+
+RECOGNISED = (
+  Format(GZIP, (b"\x1f\x8b",), unpack=lambda file: gzip.GzipFile(fileobj=file)),
+  Format(XZ, (b"\xfd7zXZ\0",), unpack=lzma.LZMAFile),
+  Format(BZIP2, (b"BZh",), unpack=bz2.BZ2File),
+  Format(ZIP, (b"PK\x03\x04", b"PK\x05\x06")),
+  Format("Zstandard (zstd)", (b"\x28\xb5\x2f\xfd",), remedy="run zstd -d on it first"),
+  Format("LZ4", (b"\x04\x22\x4d\x18",), remedy="run lz4 -d on it first"),
+  Format("framed Snappy", (b"\xff\x06\0\0sNaPpY",), remedy=_UNPACK),
+  Format("compress (.Z)", (b"\x1f\x9d",), remedy="run uncompress on it first"),
+  Format("a 7-Zip archive", (b"7z\xbc\xaf\x27\x1c",), remedy=_UNPACK),
+  Format("a RAR archive", (b"Rar!\x1a\x07",), remedy=_UNPACK),
+  Format("a tar archive", (b"ustar",), 257, remedy="run tar -xf on it first"),
+  Format("Parquet", (b"PAR1", b"PARE"), remedy=_PARQUET),
+  Format("an Arrow file", (b"ARROW1",), remedy=_ARROW),
+  Format("an Arrow stream", (b"\xff\xff\xff\xff",), remedy=_ARROW),
+  Format("a Feather file", (b"FEA1",), remedy="convert it to CSV with pandas"),
+  Format("an ORC file", (b"ORC",), remedy=_LINES),
+  Format("an Avro file", (b"Obj\x01",), remedy=_LINES),
+  Format(
+    "a Python pickle", tuple(bytes([0x80, n]) for n in (2, 3, 4, 5)), remedy=_LINES
+  ),
+  Format("a NumPy array (.npy)", (b"\x93NUMPY",), remedy=_NUMBERS),
+  Format("a MATLAB file", (b"MATLAB 5.0",), remedy=_NUMBERS),
+  Format("an SQLite database", (b"SQLite format 3\0",), remedy=_LINES),
+  Format("an HDF5 file", (b"\x89HDF\r\n\x1a\n",), remedy=_NUMBERS),
+  Format("a safetensors file", (b'{"',), 8, remedy="it holds weights, no data"),
+  Format("a GGUF file", (b"GGUF",), remedy="it holds weights, no data"),
+  Format("a PDF document", (b"%PDF-",), remedy=_TEXT),
+  Format("an RTF document", (b"{\\rtf",), remedy=_TEXT),
+  Format(
+    "an old Office document (doc, xls, ppt)",
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+    remedy=_TEXT,
+  ),
+  Format("a PNG image", (b"\x89PNG\r\n\x1a\n",), remedy=_MEDIA),
+  Format("a JPEG image", (b"\xff\xd8\xff",), remedy=_MEDIA),
+  Format("a GIF image", (b"GIF87a", b"GIF89a"), remedy=_MEDIA),
+  Format("a TIFF image", (b"II*\0", b"MM\0*"), remedy=_MEDIA),
+  Format("audio, video or an image (RIFF)", (b"RIFF",), remedy=_MEDIA),
+  Format("audio (FLAC, Ogg)", (b"fLaC", b"OggS"), remedy=_MEDIA),
+  Format("audio (MP3)", (b"ID3",), remedy=_MEDIA),
+  Format("video (MP4)", (b"ftyp",), 4, remedy=_MEDIA),
+  Format("a program (ELF)", (b"\x7fELF",), remedy=_MEDIA),
+  Format(
+    "a pointer of Git LFS, without the file itself",
+    (b"version https://git-lfs.github.com/spec/",),
+    remedy="run git lfs pull",
+  ),
+)
+
+# Formats whose first bytes may begin a text too; they are binary only if a NUL follows.
+_WEAK = (
+  b"ustar",
+  b"ORC",
+  b"ID3",
+  b"RIFF",
+  b"ftyp",
+  b'{"',
+  b"PAR1",
+  b"FEA1",
+  b"GGUF",
+  b"PARE",
+)
+
+# Longer marks first: that of UTF-32 begins with that of UTF-16.
+MARKS = (
+  (codecs.BOM_UTF32_LE, "utf-32-le"),
+  (codecs.BOM_UTF32_BE, "utf-32-be"),
+  (codecs.BOM_UTF8, "utf-8"),
+  (codecs.BOM_UTF16_LE, "utf-16-le"),
+  (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def recognise(head: bytes) -> Format | None:
+  """The format that a file's first bytes are of, None if they may be text.
+
+  Args:
+    head: its first `HEAD` bytes, fewer if it is shorter.
+  """
+  for one in RECOGNISED:
+    for magic in one.magic:
+      if head[one.offset :].startswith(magic) and _certain(one, magic, head):
+        return one
+  return None
+
+
+def _certain(one: Format, magic: bytes, head: bytes) -> bool:
+  if one.name == BZIP2:
+    return head[3:4].isdigit() and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
+  if one.name == "an Arrow stream":  # the length of a message follows
+    return len(head) > 8 and b"\0" in head[4:8]
+  if one.name == "a safetensors file":  # the length of its header comes first
+    return int.from_bytes(head[:8], "little") < 1 << 32 and b"\0" in head[:8]
+  if one.name == "a Python pickle":
+    return b"\0" in head or head.rstrip().endswith(b".")
+  return magic not in _WEAK or b"\0" in head
+
+
+def mark(head: bytes) -> tuple[bytes, str]:
+  """The byte-order mark of a file and its encoding; b"" and "" if it has none."""
+  return next(((m, name) for m, name in MARKS if head.startswith(m)), (b"", ""))
+
+
+def unmarked(head: bytes) -> str:
+  """The encoding that a file with NULs and without a mark seems to be in, or ""."""
+  head = head[: len(head) // 4 * 4]
+  if len(head) < 4:
+    return ""
+  nul = [head[i::4].count(0) / (len(head) / 4) for i in range(4)]
+  shapes = {
+    "utf-32-le": (False, True, True, True),
+    "utf-32-be": (True, True, True, False),
+    "utf-16-le": (False, True, False, True),
+    "utf-16-be": (True, False, True, False),
+  }
+  for name, shape in shapes.items():
+    if all((n > 0.7) if s else (n < 0.1) for n, s in zip(nul, shape, strict=True)):
+      return name
+  return ""

@@ -1,0 +1,243 @@
+"""Rows of a delimited table: CSV, TSV, and what else people call so.
+
+The delimiter (comma, semicolon, tab or bar) is found in the rows themselves; the name
+of the file is a hint. A table with tabs has no quotes: a `"` there is a character.
+Others quote as RFC 4180 says: a quoted cell may hold delimiters and line breaks, and a
+doubled quote stands for one.
+"""
+
+import csv
+import math
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxmem.data import opened
+from jaxmem.data.errors import DataError
+
+DELIMITERS = (",", ";", "\t", "|")
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_HINTS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
+_SUFFIXES = (".gz", ".xz", ".bz2", ".zip")
+# Bytes and rows from which the delimiter is told.
+_SAMPLE, _ROWS = 1 << 16, 50
+
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default cuts at 131,072
+
+
+class Row(NamedTuple):
+  """A row of a table.
+
+  Attributes:
+    line: on which it begins, from 1.
+    cells: as text.
+    fault: what is wrong with it, empty if nothing.
+  """
+
+  line: int
+  cells: list[str]
+  fault: str = ""
+
+
+class Table(NamedTuple):
+  """A delimited table; its rows are read as they are asked for, once.
+
+  Attributes:
+    where: the file.
+    delimiter: between cells.
+    header: the names of the columns, None if the table has none.
+    rows: below the header; blank lines are none.
+  """
+
+  where: str
+  delimiter: str
+  header: tuple[str, ...] | None
+  rows: Iterator[Row]
+
+
+def suffix(path: str | Path) -> str:
+  """The suffix of a file in lower case, below that of its compression."""
+  path = Path(str(path).lower())
+  return path.with_suffix("").suffix if path.suffix in _SUFFIXES else path.suffix
+
+
+def read(
+  file: str | Path | opened.Member,
+  encoding: str = "utf-8",
+  header: bool | None = True,
+) -> Table:
+  """The table in a file.
+
+  Args:
+    file: anything that `opened.stream` opens.
+    encoding: of a file without a byte-order mark.
+    header: whether the first row names the columns; None finds out: it does if none of
+      its cells is a number or begins as a date does.
+
+  Raises:
+    DataError: if the file is no text, empty, a name stands twice in the header or a
+      column has none. A row with another number of cells than the first, or an open
+      quote, has its `fault`.
+  """
+  name = file.name or file.path if isinstance(file, opened.Member) else file
+  with opened.stream(file, encoding) as data:
+    head = data.read(_SAMPLE)
+  delimiter = _delimiter(head, _HINTS.get(suffix(name), ""))
+  rows = _rows(file, encoding, delimiter)
+  first = next(rows, None)
+  if first is None:
+    raise DataError(f"{file} is empty: give a table")
+  if first.fault:
+    raise DataError(f"{file} line {first.line} {first.fault}")
+  if header is None:
+    header = not any(map(looks_like_value, first.cells))
+  rest = _checked(rows, len(first.cells), header)
+  if not header:
+    return Table(str(file), delimiter, None, _chained(first, rest))
+  names = tuple(cell.strip() for cell in first.cells)
+  _check_names(names, str(file))
+  return Table(str(file), delimiter, names, rest)
+
+
+def looks_like_value(cell: str) -> bool:
+  """Whether a cell is a number or a date, and so hardly the name of a column."""
+  return number(cell) is not None or bool(
+    re.match(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", cell)
+  )
+
+
+def number(cell: str) -> float | None:
+  """The finite number that a cell spells in ASCII digits, else None.
+
+  Python's float also reads "1_000", digits of other scripts, "nan" and "inf": in a
+  table these are mistakes or gaps.
+  """
+  cell = cell.strip()
+  if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", cell, re.ASCII):
+    return None
+  value = float(cell)
+  return value if math.isfinite(value) else None
+
+
+def _delimiter(head: bytes, hint: str) -> str:
+  """The delimiter that gives rows of one width, the hinted one before others."""
+  lines = [line for line in _lines(head) if line.strip()][: _ROWS + 1]
+  if len(head) == _SAMPLE and len(lines) > 1:
+    lines = lines[:-1]  # the last one may be cut
+  if not lines:
+    return hint or ","
+  order = [hint] * bool(hint) + [d for d in DELIMITERS if d != hint]
+  here = [d for d in order if d in lines[0]]
+  widths = {d: [len(cells) for cells in _parsed(lines, d)] for d in here}
+  even = [d for d in here if len(set(widths[d])) == 1 and widths[d][0] > 1]
+  if even:
+    return hint if hint in even else max(even, key=lambda d: widths[d][0])
+  if hint in here or not here:
+    return hint or ","
+  return max(here, key=lines[0].count)
+
+
+def _lines(head: bytes) -> list[str]:
+  return re.split("\r\n|\r|\n", head.decode(errors="replace"))
+
+
+def _parsed(lines: list[str], delimiter: str) -> list[list[str]]:
+  try:
+    rows = list(csv.reader([line + "\n" for line in lines], **_dialect(delimiter)))
+  except csv.Error:  # the sample may end inside a quote
+    rows = [line.split(delimiter) for line in lines]
+  return [row for row in rows if row]
+
+
+def _dialect(delimiter: str) -> dict:
+  if delimiter == "\t":
+    return {"delimiter": delimiter, "quoting": csv.QUOTE_NONE}
+  return {"delimiter": delimiter, "strict": True}
+
+
+def _rows(file, encoding: str, delimiter: str) -> Iterator[Row]:
+  """Every row that is not blank; after an open quote nothing follows."""
+  with opened.stream(file, encoding) as data:
+    source = _Fed(opened.lines(data), str(file))
+    reader = csv.reader(source, **_dialect(delimiter))
+    while True:
+      source.begin()
+      try:
+        cells = next(reader)
+      except StopIteration:
+        return
+      except csv.Error as error:
+        why = _explained(str(error), source)
+        yield Row(source.first, [], f"is no row of the table: {why}")
+        reader = csv.reader(source, **_dialect(delimiter))
+        continue
+      if source.fault:
+        yield Row(source.first, [], source.fault)
+        reader = csv.reader(source, **_dialect(delimiter))
+      elif cells:
+        yield Row(source.first, cells)
+
+
+def _explained(error: str, source: "_Fed") -> str:
+  if "unexpected end" in error:
+    return "its quote is never closed; double a quote that is a character"
+  if "expected after" in error:
+    return f'{error}; double a quote that is a character: ""'
+  return error
+
+
+class _Fed:
+  """Lines as text for `csv`; a bad one ends its row with a fault.
+
+  Attributes:
+    first: the line on which the row begins.
+    fault: what is wrong with the row, empty if nothing.
+  """
+
+  def __init__(self, lines: Iterator[opened.Line], where: str):
+    self._lines, self._where = lines, where
+    self.first, self.fault, self._size = 1, "", 0
+    self._at = 0
+
+  def begin(self) -> None:
+    """A new row begins on the next line."""
+    self.first, self.fault, self._size = self._at + 1, "", 0
+
+  def __iter__(self) -> "_Fed":
+    return self
+
+  def __next__(self) -> str:
+    line = next(self._lines)
+    self._at, self._size = line.number, self._size + line.size
+    if line.data is None or self._size > opened.LONGEST:
+      self.fault = f"has {self._size:,} bytes in one row: is a quote never closed?"
+      raise csv.Error(self.fault)
+    try:
+      return line.data.decode() + line.end.decode()
+    except UnicodeDecodeError as error:
+      at = line.offset + error.start
+      raise csv.Error(f"it is not UTF-8 at byte {at} of the file") from error
+
+
+def _checked(rows: Iterator[Row], width: int, header: bool) -> Iterator[Row]:
+  what = "the header" if header else "the first row"
+  for row in rows:
+    if not row.fault and len(row.cells) != width:
+      fault = f"has {len(row.cells)} cells, not the {width} of {what}"
+      row = row._replace(fault=fault)
+    yield row
+
+
+def _chained(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
+  yield first
+  yield from rest
+
+
+def _check_names(names: tuple[str, ...], where: str) -> None:
+  twice = next((n for i, n in enumerate(names) if n and n in names[:i]), None)
+  if twice is not None:
+    raise DataError(
+      f"{where} has the column {twice!r} twice in its header: rename one of them"
+    )

@@ -1,0 +1,55 @@
+"""What a model is compared with: which baselines are better, in words."""
+
+import importlib.util
+import math
+from collections.abc import Mapping
+
+
+def better(
+  measure: str,
+  model: float,
+  baselines: Mapping[str, float],
+  *,
+  lower: bool = False,
+  digits: int = 3,
+) -> list[str]:
+  """A sentence for every baseline that is better than the model, the best first.
+
+  They are the first lines of a report: nobody shall miss that a model lost.
+
+  Args:
+    measure: what is compared, such as "accuracy".
+    model: its value; NaN is worse than any number.
+    baselines: name -> value; NaN is never better.
+    lower: whether a lower value is better.
+    digits: behind the point.
+
+  Returns:
+    Sentences, and an empty line behind them; no line where the model is the best.
+  """
+  sign = -1 if lower else 1
+  worth = lambda value: -math.inf if math.isnan(value) else sign * value
+  winners = [name for name, value in baselines.items() if worth(value) > worth(model)]
+  winners.sort(key=lambda name: -worth(baselines[name]))
+  lines = [
+    f"{name[:1].upper() + name[1:]} is better than this model: {measure} "
+    f"{baselines[name]:.{digits}f} against {model:.{digits}f}."
+    for name in winners
+  ]
+  return [*lines, ""] if lines else []
+
+
+def missing(name: str, module: str, extra: str = "apps") -> str:
+  """Says that a baseline was not computed, and what brings it; "" if it can be.
+
+  Args:
+    name: of the baseline.
+    module: that it needs.
+    extra: of jaxmem, which brings the module.
+  """
+  if importlib.util.find_spec(module):
+    return ""
+  return (
+    f"{name} was not computed: {module} is not installed, which "
+    f"pip install 'jaxmem[{extra}]' brings."
+  )
