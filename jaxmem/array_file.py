@@ -1,7 +1,9 @@
 """Arrays and a JSON header in one file: there as a whole or not at all, no pickle."""
 
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from jaxmem import files
 
 # What NumPy raises, or what its answers do, where a file is not one of ours.
 _UNREADABLE = (
-  OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile,
+  OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+  MemoryError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
 
 

@@ -303,7 +303,9 @@ def read_meta(directory: Path) -> dict[str, Any]:
   steps = [int(p.name) for p in directory.glob("*") if p.name.isdecimal()]
   for step in sorted(steps, reverse=True):
     try:
-      return files.read_json(directory / str(step) / "meta" / "metadata")
+      meta = files.read_json(directory / str(step) / "meta" / "metadata")
     except (OSError, ValueError):
       continue
+    if isinstance(meta, dict) and isinstance(meta.get("config"), str):
+      return meta
   raise CheckpointError(f"no readable checkpoint in {directory}")

@@ -2,15 +2,21 @@
 
 import ast
 import importlib
+import locale
 import os
 import pkgutil
 import signal
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 
 from jaxmem import commands, files
-from jaxmem.errors import RunError, UserError
+from jaxmem.errors import RunError, UserError, reason
 from jaxmem.registry import nearest
+
+# Set in the environment, it shows an unforeseen error as Python does.
+TRACEBACK = "JAXMEM_TRACEBACK"
 
 
 def known() -> dict[str, str]:
@@ -28,17 +34,33 @@ def usage() -> str:
   return "\n".join(["usage: jaxmem COMMAND ...", "", *lines])
 
 
-def use_huge_pages() -> None:
-  """Starts again with huge pages for large buffers, which must be set before Python is.
+def start_again() -> None:
+  """Starts Python again with what must be set before it is, where that is missing.
 
-  XLA on CPU gives its buffers back after every call and faults every page in again;
-  with huge pages elementwise work on large arrays takes a half to a fifth of the time.
+  Huge pages for large buffers: XLA on CPU gives its buffers back after every call and
+  faults every page in again; with huge pages elementwise work on large arrays takes a
+  half to a fifth of the time. UTF-8 for arguments, paths and streams, and those of
+  child processes, where the locale has another encoding.
   """
-  if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ:
+  if sys.platform != "linux":
     return
-  environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-  arguments = [sys.executable, "-m", "jaxmem.cli", *sys.argv[1:]]
-  os.execve(sys.executable, arguments, environment)
+  wanted = {}
+  if "GLIBC_TUNABLES" not in os.environ:
+    wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+  encoding = locale.getencoding().lower().replace("-", "")
+  if not sys.flags.utf8_mode and encoding != "utf8":
+    wanted["PYTHONUTF8"] = "1"
+  if wanted:
+    arguments = [sys.executable, "-m", "jaxmem.cli", *sys.argv[1:]]
+    os.execve(sys.executable, arguments, os.environ | wanted)
+
+
+def use_utf8() -> None:
+  """Makes the standard streams UTF-8; what cannot be written so is shown escaped."""
+  for stream in (sys.stdin, sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+      errors = "surrogateescape" if stream is sys.stdin else "backslashreplace"
+      stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def run(argv: list[str]) -> int:
@@ -65,14 +87,46 @@ def run(argv: list[str]) -> int:
 
 def main() -> None:
   """The entry point of the command."""
-  use_huge_pages()
+  start_again()
+  use_utf8()
   try:
     code = run(sys.argv[1:])
     sys.stdout.flush()
   except BrokenPipeError:  # `| head` has seen enough: as a signal would, and silently
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = 128 + signal.SIGPIPE
+  except KeyboardInterrupt:
+    print("jaxmem: interrupted", file=sys.stderr)
+    code = 128 + signal.SIGINT
+  except Exception as error:
+    if os.environ.get(TRACEBACK):
+      raise
+    print(f"jaxmem: {unforeseen(error)}", file=sys.stderr)
+    code = 1
   sys.exit(code)
+
+
+def unforeseen(error: Exception) -> str:
+  """What is said of an error that no command expected: never that it is the user's.
+
+  The traceback is kept in a file, since a run of hours is not repeated for it.
+  """
+  if "RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError):
+    return (
+      f"out of memory ({reason(error)[:120]}): lower the rows, the length or the model"
+    )
+  if isinstance(error, OSError) and error.strerror:
+    where = f" ({error.filename})" if error.filename else ""
+    return f"the system refused: {error.strerror}{where}"
+  with tempfile.NamedTemporaryFile(
+    "w", prefix="jaxmem-", suffix=".txt", delete=False, encoding="utf-8",
+    errors="backslashreplace",
+  ) as file:  # fmt: skip
+    traceback.print_exception(error, file=file)
+  return (
+    f"a bug of jaxmem: {reason(error)}; please report it with the command and "
+    f"{file.name}, or see it here with {TRACEBACK}=1"
+  )
 
 
 if __name__ == "__main__":

@@ -47,8 +47,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-  """Writes UTF-8 with the line ends of `text`, whole or not at all."""
-  write_bytes(path, text.encode("utf-8"))
+  """Writes UTF-8 with the line ends of `text`, whole or not at all.
+
+  What has no UTF-8, such as a file's name that is no text, is escaped as JSON does.
+  """
+  write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | Path, value: Any, **options: Any) -> None:

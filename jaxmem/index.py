@@ -158,11 +158,18 @@ def load(directory: Path) -> Index:
     kind, wanted = manifest["kind"], manifest["sha256"]
     file = directory / (_VECTORS if kind == "device" else _FAISS)
     found = hashlib.sha256(file.read_bytes()).hexdigest()
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    whole = (
+      manifest["format"] == FORMAT
+      and found == wanted
+      and kind in KINDS
+      and isinstance(manifest["ids"], list)
+      and isinstance(manifest["encoder"], dict)
+    )
+  except (OSError, ValueError, LookupError, TypeError) as error:
     raise NoIndex(
       f"no index in {directory} ({error}): make one with jaxmem index build"
     ) from error
-  if manifest["format"] != FORMAT or found != wanted:
+  if not whole:
     raise NoIndex(
       f"the index in {directory} is damaged or of another jaxmem: build it again"
     )

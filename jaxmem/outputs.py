@@ -122,6 +122,12 @@ def refuse_workdir(workdir: Path, sources: Mapping[str, str]) -> None:
       that is read under a name that the run writes to.
   """
   place = Path(os.path.realpath(workdir))
+  try:
+    str(place).encode()
+  except UnicodeEncodeError as error:
+    raise UserError(
+      f"--workdir {place} is not UTF-8, as checkpoints need it: choose another name"
+    ) from error
   for flag, source in sources.items():
     for path in paths.existing(source):
       real = Path(os.path.realpath(path))

@@ -124,13 +124,20 @@ def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
 
 def _build(path: Path, kinds: list, data: list[bytes], model: LM) -> Session:
   """The leaves in their tree, for as many rows as were saved."""
-  rows = kinds[-1][1][0]  # the last leaf is `length`, [B]
-  shapes = jax.eval_shape(lambda: first_session(model, rows))
+  try:
+    rows = int(kinds[-1][1][0])  # the last leaf is `length`, [B]
+    shapes = jax.eval_shape(lambda: first_session(model, rows))
+  except (LookupError, TypeError, ValueError, OverflowError) as error:
+    raise SessionError(f"{path} is damaged: read the text again") from error
   if kinds != array_file.kinds(shapes):
     raise SessionError(
       f"{path} holds other arrays than this model's: read the text again"
     )
-  return jax.tree.map(jnp.array, array_file.build(shapes, data))  # to be donated
+  try:
+    arrays = array_file.build(shapes, data)
+  except ValueError as error:
+    raise SessionError(f"{path} is damaged: read the text again") from error
+  return jax.tree.map(jnp.array, arrays)  # to be donated
 
 
 def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:

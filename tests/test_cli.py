@@ -185,3 +185,35 @@ def test_laws_prints_a_row_a_form_and_finds_a_mixer_by_path(capsys, monkeypatch)
 def test_laws_of_an_unknown_name_exit_2(capsys):
   assert "did you mean 'window'" in _fails(capsys, "laws", "windw")
   assert "cannot make nowhere:Mixer" in _fails(capsys, "laws", "nowhere:Mixer")
+
+
+def test_paths_and_streams_are_utf8_under_any_locale(tmp_path):
+  """Where the locale is ASCII, and where a path is no text at all."""
+  name = tmp_path / "数据.txt"
+  name.write_text("好\n", encoding="utf-8")
+  odd = tmp_path / "x\udcff.txt"
+  odd.write_bytes(b"ab")
+  other = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+  encoded = runs.call("tokenizer", "encode", "byte", name, **other)
+  assert encoded.stdout == "229 165 189 10\n"
+  out = tmp_path / "字\udcfe.txt"
+  assert not runs.call("tokenizer", "encode", "byte", odd, "--out", out).returncode
+  assert out.read_bytes() == b"97 98\n"
+  missing = runs.call("predict", "--workdir", tmp_path / "没有\udcff", **other)
+  assert missing.returncode == 2 and "没有\\udcff" in missing.stderr
+
+
+def test_an_unforeseen_error_is_no_mistake_of_the_user(capsys, monkeypatch):
+  monkeypatch.setattr(cli, "run", lambda argv: {}["x"])
+  monkeypatch.setattr(cli, "start_again", lambda: None)
+  monkeypatch.setattr(cli, "use_utf8", lambda: None)
+  with pytest.raises(SystemExit) as end:
+    cli.main()
+  said = capsys.readouterr().err
+  assert end.value.code == 1 and "a bug of jaxmem: KeyError: 'x'" in said
+  kept = Path(re.search(r"\S+jaxmem-\S+\.txt", said)[0])
+  assert "Traceback" in kept.read_text(encoding="utf-8")
+  kept.unlink()
+  monkeypatch.setenv(cli.TRACEBACK, "1")
+  with pytest.raises(KeyError):
+    cli.main()

@@ -96,14 +96,8 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     again = config("data.jsonl")
     assert train(again, moved, resume="must") == 0
-    assert (
-      len(
-        list(
-          asking.answers([b'{"text": "a plot"}'], asking.predictor(moved, "last"), 1)
-        )
-      )
-      == 1
-    )
+    line, predict = b'{"text": "a good plot"}', asking.predictor(moved, "last")
+    assert [a["label"] for a in asking.answers([line], predict, 1)] == ["good"]
   finally:
     hidden.rename(run.parent / "train.jsonl")
   saved = json.loads((moved / "config.json").read_text(encoding="utf-8"))

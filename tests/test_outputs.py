@@ -108,6 +108,8 @@ def test_a_run_does_not_write_into_its_source(file, tmp_path):
   with pytest.raises(UserError, match="would overwrite --data.source"):
     outputs.refuse_workdir(tmp_path, {"--data.source": str(tmp_path / "config.json")})
   outputs.refuse_workdir(tmp_path, {"--data.source": str(file)})
+  with pytest.raises(UserError, match="is not UTF-8"):
+    outputs.refuse_workdir(tmp_path / os.fsdecode(b"\xff"), {})
 
 
 def test_paths_in_sources_become_absolute(file, monkeypatch):

@@ -8,10 +8,11 @@ import numpy as np
 
 from jaxmem import modules, outputs
 from jaxmem.commands import require
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, reason, shown
 from jaxmem.modules import pattern
 
 # What Matplotlib draws without another package.
+MOST = 8192  # tokens, layers, features: the picture has a pixel for every pair
 PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -27,16 +28,21 @@ def main(argv: list[str]) -> int:
     raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
   lengths = [given.length]
   if given.documents:
-    lengths = [int(n) for n in given.documents.split(",")]
-  if min(lengths) < 1 or given.block_size < 1 or given.layers < 1:
-    raise UserError("lengths, block size and layers must be at least 1")
+    try:
+      lengths = [int(n) for n in given.documents.split(",")]
+    except ValueError as error:
+      raise UserError(
+        f"--documents {given.documents}: lengths with commas between, such as 40,24"
+      ) from error
+  if min(lengths) < 1:
+    raise UserError(f"--documents {given.documents}: lengths of at least 1")
+  for name, size in (("--documents", sum(lengths)), *_sizes(given)):
+    if not 1 <= size <= MOST:
+      raise UserError(f"{name} {shown(size)}: it must be in 1 .. {MOST}")
   reset = sight.documents(lengths)
 
   if re.split("[:+]", given.what)[0] in modules.names():
-    (entry,) = pattern.parse(given.what)
-    mixer = pattern.mixer(entry, given.d_model, "float32", parent=None)
-    pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
-    sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
+    pairs, sees, mask = _of_memory(given, reset)
   else:
     mask = sight.parse(given.what)
     pairs = sees = sight.seen(mask, reset)
@@ -54,6 +60,33 @@ def main(argv: list[str]) -> int:
   print(f"one layer reaches {_farthest(sees)} tokens back, {given.layers} reach {far}")
   print(path)
   return 0
+
+
+def _of_memory(given: argparse.Namespace, reset: np.ndarray) -> tuple:
+  """How much each token matters to each, which pairs are seen, and the mask if any.
+
+  Raises:
+    UserError: if the memory cannot be made with its options.
+  """
+  from jaxmem.evals import sight
+
+  entries = pattern.parse(given.what)
+  if len(entries) > 1:
+    raise UserError(f"{given.what}: one memory is drawn; + joins several")
+  try:
+    mixer = pattern.mixer(entries[0], given.d_model, "float32", parent=None)
+    pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
+    sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
+  except UserError:
+    raise
+  except Exception as error:  # a mixer that cannot be made raises what it likes
+    raise UserError(f"{given.what} cannot be drawn: {reason(error)}") from error
+  return pairs, sees, mask
+
+
+def _sizes(given: argparse.Namespace) -> list[tuple[str, int]]:
+  names = ("length", "layers", "block_size", "d_model")
+  return [(f"--{n.replace('_', '-')}", getattr(given, n)) for n in names]
 
 
 def _parser(known: str) -> argparse.ArgumentParser:

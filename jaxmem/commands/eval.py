@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxmem import files
-from jaxmem.commands import require
+from jaxmem.commands import check_whole, require
 from jaxmem.errors import UserError
 from jaxmem.peak import peak_memory
 
@@ -228,12 +228,7 @@ def _check(given: Options) -> list:
   from jaxmem import outputs
   from jaxmem.data import sources
 
-  for name in ("rows", "length"):
-    if getattr(given, name) < 1:
-      raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
-  for name in ("document_length", "segment"):
-    if getattr(given, name) < 0:
-      raise UserError(f"{name} is {getattr(given, name)}: at least 1, or 0")
+  check_whole(given, {"rows": 1, "length": 1, "document_length": 0, "segment": 0})
   if not given.save_every > 0:
     raise UserError(f"save_every is {given.save_every}: it must be above 0 seconds")
   if not given.workdir:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import require
+from jaxmem.commands import check_whole, require
 from jaxmem.errors import UserError
 
 
@@ -95,8 +95,7 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
   sampling = Sampling(**{name: getattr(given, name) for name in names})
   sampling.check()
   Cutter([os.fsencode(each) for each in given.stop])
-  if given.max_tokens < 1:
-    raise UserError(f"max_tokens is {given.max_tokens}: it must be at least 1")
+  check_whole(given, {"max_tokens": 1})
   if given.seed is not None and not 0 <= given.seed < 2**32:
     raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
   if not given.workdir:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jaxmem.commands import check_whole
 from jaxmem.commands.predict import opened
 from jaxmem.errors import UserError
 
@@ -64,9 +65,7 @@ def _query(given: argparse.Namespace) -> int:
   from jaxmem import index
   from jaxmem.jobs import asking
 
-  for name in ("top", "rows"):
-    if getattr(given, name) < 1:
-      raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
+  check_whole(given, {"top": 1, "rows": 1})
   found = index.load(Path(given.index))
   saved = found.manifest["encoder"]
   if given.workdir and "workdir" not in saved:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxmem import files, outputs
-from jaxmem.commands import require
+from jaxmem.commands import LARGEST, require
 from jaxmem.errors import UserError
 
 # Fewer tokens than this have no past to speak of.
@@ -137,8 +137,10 @@ def _check(given: Options) -> np.ndarray:
 
   least = {"tokens": FEWEST, "recent": 2, "samples": 1, "positions": 1, "directions": 0}
   for name, fewest in least.items():
-    if getattr(given, name) < fewest:
-      raise UserError(f"--{name} {getattr(given, name)}: at least {fewest}")
+    if not fewest <= getattr(given, name) <= LARGEST:
+      raise UserError(
+        f"--{name} {getattr(given, name)}: at least {fewest}, at most {LARGEST}"
+      )
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if not given.text:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import require
+from jaxmem.commands import check_whole, require
 from jaxmem.errors import UserError
 
 
@@ -40,8 +40,7 @@ def main(argv: list[str]) -> int:
   given = tyro.cli(Options, args=argv, prog="jaxmem predict")
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
-  if given.rows < 1:
-    raise UserError(f"rows is {given.rows}: it must be at least 1")
+  check_whole(given, {"rows": 1})
   from jaxmem import outputs
   from jaxmem.jobs import asking
 

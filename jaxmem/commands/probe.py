@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxmem import files, outputs
-from jaxmem.commands import require
+from jaxmem.commands import LARGEST, check_whole, require
 from jaxmem.errors import UserError
 
 # The files of --out.
@@ -118,13 +118,9 @@ def _check(given: Options) -> Any:
     raise UserError(
       f"--lengths {given.lengths!r}: numbers with commas between"
     ) from error
-  if min(lengths) < 1:
-    raise UserError(f"--lengths {given.lengths}: each must be at least 1")
-  for name in ("samples", "depths", "rows"):
-    if getattr(given, name) < 1:
-      raise UserError(f"{name} is {getattr(given, name)}: it must be at least 1")
-  if given.max_tokens < 0:
-    raise UserError(f"max_tokens is {given.max_tokens}: at least 1, or 0")
+  if not 1 <= min(lengths) <= max(lengths) <= LARGEST:
+    raise UserError(f"--lengths {given.lengths}: each must be in 1 .. {LARGEST}")
+  check_whole(given, {"samples": 1, "depths": 1, "rows": 1, "max_tokens": 0})
   if not 0 <= given.seed < 2**32:
     raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
   if not 0 <= given.threshold <= 100:

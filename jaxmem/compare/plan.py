@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxmem import files, modules, ranges
 from jaxmem.config import Config, ConfigError, DataConfig, OptimConfig
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, reason
 from jaxmem.evals import episodes
 from jaxmem.jobs import TASK
 from jaxmem.jobs.task import MULTIPLES
@@ -229,5 +229,15 @@ def keep(plan: Plan, directory: Path) -> None:
 
 
 def read(directory: Path) -> Plan:
-  """The plan of a directory."""
-  return Plan(**files.read_json(directory / "plan.json"))
+  """The plan of a directory.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
+  path = directory / "plan.json"
+  try:
+    return Plan(**files.read_json(path))
+  except (OSError, ValueError, TypeError) as error:
+    raise UserError(
+      f"{path} is damaged ({reason(error)}): choose another --out"
+    ) from error

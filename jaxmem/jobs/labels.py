@@ -292,8 +292,10 @@ class LabelsPredictor:
     self._length, self._params = config.data.segment_length, params
     self._tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
     try:
-      tasks = files.read_json(workdir / KEPT)
-    except (OSError, ValueError) as error:
+      tasks = [
+        (str(name), list(known)) for name, known in files.read_json(workdir / KEPT)
+      ]
+    except (OSError, ValueError, TypeError) as error:
       raise UserError(f"cannot read {workdir / KEPT}: {error}; train again") from error
     firsts = np.cumsum([0, *(len(known) for _, known in tasks)])
     self._tasks = {

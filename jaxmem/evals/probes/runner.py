@@ -178,6 +178,8 @@ class Ledger:
     path = self._directory / CONFIG
     try:
       kept = files.read_json(path) if path.exists() else {}
+      if not isinstance(kept, dict):
+        raise ValueError("it is no object")
     except ValueError as error:
       raise UserError(f"{path} is damaged ({error}): give another --out") from error
     wanted = json.loads(json.dumps(config))
@@ -196,7 +198,10 @@ class Ledger:
     whole = content[: content.rfind(b"\n") + 1]
     try:
       lines = [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
+      for number, line in enumerate(lines, start=1):
+        if not (isinstance(line, dict) and {"task", "length", "index"} <= set(line)):
+          raise ValueError(f"line {number} is no answer")
+    except (ValueError, RecursionError) as error:
       raise UserError(
         f"{self._path} is damaged ({error}): mend the line, or give another --out"
       ) from error
