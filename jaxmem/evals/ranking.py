@@ -1,11 +1,11 @@
 """How good rankings are: nDCG, recall, reciprocal rank, average precision."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 
-def ndcg(ranked: Sequence[str], relevant: set[str], depth: int) -> float:
+def ndcg(ranked: Sequence[str], relevant: Collection[str], depth: int) -> float:
   """sum_i rel_i / log2(i + 1) over the first `depth`, by that of the best order.
 
   Source: Jarvelin and Kekalainen 2002, ACM TOIS 20(4), with relevance 0 or 1.
@@ -15,18 +15,18 @@ def ndcg(ranked: Sequence[str], relevant: set[str], depth: int) -> float:
   return float(gain([name in relevant for name in ranked[:depth]]) / best)
 
 
-def recall(ranked: Sequence[str], relevant: set[str], depth: int) -> float:
+def recall(ranked: Sequence[str], relevant: Collection[str], depth: int) -> float:
   """The share of what is relevant that is among the first `depth`."""
-  return len(relevant & {*ranked[:depth]}) / len(relevant)
+  return len({*relevant} & {*ranked[:depth]}) / len(relevant)
 
 
-def reciprocal_rank(ranked: Sequence[str], relevant: set[str]) -> float:
+def reciprocal_rank(ranked: Sequence[str], relevant: Collection[str]) -> float:
   """1 over the place of the first relevant one; 0 if there is none."""
   places = (i for i, name in enumerate(ranked, start=1) if name in relevant)
   return 1 / next(places, float("inf"))
 
 
-def average_precision(ranked: Sequence[str], relevant: set[str]) -> float:
+def average_precision(ranked: Sequence[str], relevant: Collection[str]) -> float:
   """The mean over what is relevant of the precision at its place, 0 if not ranked."""
   hits = np.cumsum([name in relevant for name in ranked])
   at = [hits[i] / (i + 1) for i, name in enumerate(ranked) if name in relevant]
@@ -34,7 +34,7 @@ def average_precision(ranked: Sequence[str], relevant: set[str]) -> float:
 
 
 def numbers(
-  ranked: dict[str, Sequence[str]], relevant: dict[str, set[str]]
+  ranked: dict[str, Sequence[str]], relevant: Mapping[str, Collection[str]]
 ) -> dict[str, float]:
   """Means over the queries: nDCG@10, recall@100, MRR and MAP."""
   mean = lambda score: float(np.mean([score(ranked[q], relevant[q]) for q in ranked]))
@@ -47,7 +47,7 @@ def numbers(
 
 
 def by_query(
-  ranked: dict[str, Sequence[str]], relevant: dict[str, set[str]]
+  ranked: dict[str, Sequence[str]], relevant: Mapping[str, Collection[str]]
 ) -> dict[str, float]:
   """nDCG@10 of each query."""
   return {q: ndcg(ranked[q], relevant[q], 10) for q in ranked}

@@ -53,6 +53,8 @@ class CompressionConfig:
     kl_weight: of the KL at the end of its annealing, >= 0; 1 is the ELBO.
     kl_steps: steps on which it rises in a line from 0; 0 does not anneal.
     data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "stdlib"
@@ -64,6 +66,7 @@ class CompressionConfig:
   kl_weight: float = 1.0
   kl_steps: int = 0
   data_dir: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:

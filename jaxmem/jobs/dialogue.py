@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -45,6 +45,8 @@ class DialogueConfig:
     tokenizer: "sp:N", made of the training dialogues, or see `DataConfig`.
     segment_length: T, tokens of a row a step; a dialogue may be longer.
     batch_size: rows of a step; each is a contiguous lane of dialogues.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "recall:facts=4"
@@ -52,6 +54,7 @@ class DialogueConfig:
   tokenizer: str = "byte"
   segment_length: int = 128
   batch_size: int = 32
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
@@ -163,8 +166,7 @@ class DialoguePredictor:
     replies = [b""] * len(texts)
     for piece in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
       replies = [a + b for a, b in zip(replies, piece.text, strict=True)]
-    said = [reply.decode(errors="replace") for reply in replies]
-    return [{"reply": reply.removeprefix(" ")} for reply in said]
+    return [{"reply": chat.content(reply)} for reply in replies]
 
 
 def _dialogues(config: DialogueConfig, seed: int) -> tuple[list, list]:
@@ -174,9 +176,9 @@ def _dialogues(config: DialogueConfig, seed: int) -> tuple[list, list]:
     if config.heldout:
       raise ConfigError(f"data.heldout {config.heldout!r}: generated dialogues have it")
     return tuple(_drawn(split, seed, given) for split in recall_dialogue.SPLITS)
-  every = chat.read(Path(config.source))
+  every = chat.read(config.source)
   if config.heldout:
-    return every, chat.read(Path(config.heldout))
+    return every, chat.read(config.heldout)
   if len(every) < 2:
     raise DataError(f"{config.source} has one dialogue: give data.heldout, or more")
   cut = max(len(every) // 10, 1)

@@ -64,6 +64,8 @@ class LabelsConfig:
     class_weights: "balanced" gives every class the same weight in the loss.
     temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
     augment: how training texts are changed.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/train.jsonl"
@@ -83,6 +85,7 @@ class LabelsConfig:
   class_weights: Literal["none", "balanced"] = "none"
   temperature: float = 1.0
   augment: AugmentConfig = AugmentConfig()
+  bad_records: Literal["stop", "skip"] = "stop"
 
   def reader(self) -> labelled.Reader:
     """How records become examples."""

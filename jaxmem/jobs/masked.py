@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,8 @@ class MaskedConfig:
     share: of the tokens that are to be said, in (0, 1).
     run: hidden tokens stand in runs of so many, >= 1.
     data_dir: see `DataConfig`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "stdlib"
@@ -52,6 +54,7 @@ class MaskedConfig:
   share: float = 0.15
   run: int = 1
   data_dir: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:

@@ -54,6 +54,8 @@ class PassagesConfig:
     tokenizer: see `LabelsConfig`, or "minilm".
     segment_length: T, tokens that are read of a text.
     batch_size: pairs of a step; each has the others for negatives.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/documents.jsonl"
@@ -65,6 +67,7 @@ class PassagesConfig:
   tokenizer: str = "words:8000"
   segment_length: int = 128
   batch_size: int = 32
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
@@ -158,6 +161,7 @@ class PassagesJob(Asked):
         (query.whole, self._documents[name].whole, number, places[name])
         for number, query in enumerate(self._splits[split])
         for name in sorted(self._all.relevant[query.name])
+        if name in places  # a document may be judged and missing
       ]
     else:
       every = enumerate(self._all.documents)

@@ -51,6 +51,8 @@ class SpansConfig:
     match: tokens of the text that stand in the question too are of a type of their own
       (`model.types` of 3): Chen et al. 2017, arXiv:1704.00051, section 3.2.
     batch_size: rows of a step.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/questions.json"
@@ -63,6 +65,7 @@ class SpansConfig:
   answer_length: int = 24
   match: bool = False
   batch_size: int = 16
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
