@@ -59,6 +59,8 @@ class DataConfig:
       tokens, held-out ones too; 0 leaves them as they are. For memories of declared
       capacity.
     data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "stdlib"
@@ -68,6 +70,7 @@ class DataConfig:
   batch_size: int = number(16, at_least=1)
   document_length: int = number(0, at_least=0)
   data_dir: str = ""
+  bad_records: typing.Literal["stop", "skip"] = "stop"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,14 +129,7 @@ class Row:
 
 def _bytes(document: Piece, begin: int, size: int) -> bytes:
   """Bytes of a document from the `begin`-th on."""
-  try:
-    with open(document.path, "rb") as file:
-      file.seek(document.start + begin)
-      text = file.read(size)
-  except OSError as error:
-    raise DataError(
-      f"cannot read {document.path}: {error.strerror}; mend the file or leave it out"
-    ) from error
+  text = document.part(begin, size)
   if len(text) < size:
     raise DataError(f"{document.path} shrank while it was being read: run again")
   return text

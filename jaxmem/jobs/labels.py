@@ -69,6 +69,8 @@ class LabelsConfig:
     augment: how training texts are changed.
     language: of the texts, such as "zh", for the words of the baseline; empty is
       decided by them, see `evals.language`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/train.jsonl"
@@ -89,6 +91,7 @@ class LabelsConfig:
   temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
   language: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
   def reader(self) -> labelled.Reader:
     """How records become examples."""
