@@ -170,7 +170,7 @@ def test_source_mistakes_are_named_with_their_remedy(tmp_path):
 def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
   name = os.fsdecode(b"not\xffutf8")
   Path(awkward, name).write_bytes(b"named oddly")
-  held = write_tree(tmp_path / "held", x=b"\x01")
+  held = write_tree(tmp_path / "held", x=b"\x02")
 
   corpus = data.prepare(awkward, held, data_dir=tmp_path / "cache")
 
@@ -178,7 +178,7 @@ def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
   assert contents(corpus.train) == expected
   assert [document.name for document in corpus.train] == sorted(expected)
   assert corpus.train[-1] == corpus.train[len(expected) - 1]
-  assert contents(corpus.heldout) == {"x": b"\x01"}
+  assert contents(corpus.heldout) == {"x": b"\x02"}
   assert corpus.directory == tmp_path / "cache" / corpus.fingerprint
 
 

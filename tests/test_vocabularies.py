@@ -188,7 +188,7 @@ def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path
   own = resolve(config(root, "sp:5000", data_dir=str(tmp_path / "data")))
   with pytest.raises(DataError, match="vocab_size 5000 .* at most 2[0-9][0-9]"):
     jobs.make(own, LM(own.model))
-  binary = write(tmp_path / "b", a=b"\xff\xfe" * 30, b=b"\x00" * 30)
+  binary = write(tmp_path / "b", a=b"\xff\xfa" * 30, b=b"\x80" * 30)
   own = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
   with pytest.raises(DataError, match="not UTF-8"):
     jobs.make(own, LM(own.model))
