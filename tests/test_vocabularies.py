@@ -186,7 +186,9 @@ def test_what_cannot_be_made_is_said_before_any_text_is_read(name, says):
 def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path):
   root = write(tmp_path / "s", a=b"abab" * 30, b=b"baba" * 30)
   own = resolve(config(root, "sp:5000", data_dir=str(tmp_path / "data")))
-  with pytest.raises(DataError, match="vocab_size 5000 .* at most 2[0-9][0-9]"):
+  with pytest.raises(
+    DataError, match="'sp:5000' cannot be made: .* at most 2[0-9][0-9]"
+  ):
     jobs.make(own, LM(own.model))
   binary = write(tmp_path / "b", a=b"\xff\xfe" * 30, b=b"\x00" * 30)
   own = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
