@@ -74,7 +74,7 @@ class Mamba2(nn.Module):
     gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))
     xbc = dense(width + 2 * shared, axes, "xbc", self.dtype)(x)
     xbc, conv = self._conv("conv")(xbc, state.conv, reset)
-    split = lambda a, count: a.reshape(*a.shape[:2], count, -1)
+    split = lambda a, n: a.reshape(*a.shape[:2], n, a.shape[2] // n)
     v, k, q = jnp.split(nn.silu(xbc), [width, width + shared], axis=-1)
     v, k, q = split(v, heads), split(k, self.num_groups), split(q, self.num_groups)
 
@@ -110,7 +110,8 @@ class Mamba2(nn.Module):
       feature_axes=(-2, -1),
       name="norm",
     )
-    return norm(y.reshape(*y.shape[:2], self.num_groups, -1)).reshape(y.shape)
+    shape = self.num_groups, y.shape[2] // self.num_groups
+    return norm(y.reshape(*y.shape[:2], *shape)).reshape(y.shape)
 
   @property
   def _width(self) -> int:

@@ -135,7 +135,7 @@ class RWKV7(nn.Module):
 
   def _bonus(self, rk: Float[Array, "B T H K"]) -> Float[Array, "B T H 1"]:
     """How much of its own value a token reads beside the memory."""
-    flat = rk.reshape(*rk.shape[:2], -1)
+    flat = rk.reshape(*rk.shape[:2], self.d_model)
     weighed = flat * self._channels("bonus", _ramp(-0.04, -0.04), flat)
     return self._heads(weighed).sum(-1, keepdims=True)
 
