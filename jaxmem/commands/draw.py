@@ -20,19 +20,24 @@ def main(argv: list[str]) -> int:
   given = _parser(", ".join(map(sight.fields, sight.MASKS))).parse_args(argv)
   lengths = [given.length]
   if given.documents:
-    lengths = [int(n) for n in given.documents.split(",")]
+    lengths = _lengths(given.documents)
   if min(lengths) < 1 or given.block_size < 1 or given.layers < 1:
     raise UserError("lengths, block size and layers must be at least 1")
   reset = sight.documents(lengths)
 
   if re.split("[:+]", given.what)[0] in modules.names():
-    (entry,) = pattern.parse(given.what)
-    mixer = pattern.mixer(entry, given.d_model, "float32", parent=None)
+    entry, *others = pattern.parse(given.what)
+    if others:
+      raise UserError(f"{given.what!r} names several memories: draw one at a time")
+    mixer = pattern.built(entry, given.d_model, "float32")
     pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
     sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
   else:
     mask = sight.parse(given.what)
-    pairs = sees = sight.seen(mask, reset)
+    try:
+      pairs = sees = sight.seen(mask, reset)
+    except (TypeError, ValueError) as error:
+      raise UserError(f"the mask {given.what!r} cannot be drawn: {error}") from error
 
   tiles = None if mask is None else sight.blocks(mask, reset, given.block_size)
   reach = sight.layers_needed(sees, given.layers)
@@ -68,6 +73,15 @@ def _parser(known: str) -> argparse.ArgumentParser:
   parser.add_argument("--d-model", type=int, default=32, help="of the memory asked")
   parser.add_argument("--out", default="", help="the PNG; default: from the name")
   return parser
+
+
+def _lengths(text: str) -> list[int]:
+  try:
+    return [int(n) for n in text.split(",")]
+  except ValueError as error:
+    raise UserError(
+      f"--documents {text!r}: whole numbers joined by commas, such as 40,24"
+    ) from error
 
 
 def _file_name(what: str) -> str:
