@@ -28,12 +28,7 @@ def main(argv: list[str]) -> int:
     raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
   lengths = [given.length]
   if given.documents:
-    try:
-      lengths = [int(n) for n in given.documents.split(",")]
-    except ValueError as error:
-      raise UserError(
-        f"--documents {given.documents}: lengths with commas between, such as 40,24"
-      ) from error
+    lengths = _lengths(given.documents)
   if min(lengths) < 1:
     raise UserError(f"--documents {given.documents}: lengths of at least 1")
   for name, size in (("--documents", sum(lengths)), *_sizes(given)):
@@ -45,7 +40,10 @@ def main(argv: list[str]) -> int:
     pairs, sees, mask = _of_memory(given, reset)
   else:
     mask = sight.parse(given.what)
-    pairs = sees = sight.seen(mask, reset)
+    try:
+      pairs = sees = sight.seen(mask, reset)
+    except (TypeError, ValueError) as error:
+      raise UserError(f"the mask {given.what!r} cannot be drawn: {error}") from error
 
   tiles = None if mask is None else sight.blocks(mask, reset, given.block_size)
   reach = sight.layers_needed(sees, given.layers)
@@ -72,9 +70,9 @@ def _of_memory(given: argparse.Namespace, reset: np.ndarray) -> tuple:
 
   entries = pattern.parse(given.what)
   if len(entries) > 1:
-    raise UserError(f"{given.what}: one memory is drawn; + joins several")
+    raise UserError(f"{given.what!r} names several memories: draw one at a time")
+  mixer = pattern.built(entries[0], given.d_model, "float32")
   try:
-    mixer = pattern.mixer(entries[0], given.d_model, "float32", parent=None)
     pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
     sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
   except UserError:
@@ -107,6 +105,15 @@ def _parser(known: str) -> argparse.ArgumentParser:
   parser.add_argument("--d-model", type=int, default=32, help="of the memory asked")
   parser.add_argument("--out", default="", help="the PNG; default: from the name")
   return parser
+
+
+def _lengths(text: str) -> list[int]:
+  try:
+    return [int(n) for n in text.split(",")]
+  except ValueError as error:
+    raise UserError(
+      f"--documents {text!r}: whole numbers joined by commas, such as 40,24"
+    ) from error
 
 
 def _file_name(what: str) -> str:

@@ -113,7 +113,7 @@ def _imported(path: str) -> Any:
   try:
     cls = getattr(importlib.import_module(module), attribute)
     return cls(d_model=8)
-  except (ImportError, AttributeError, TypeError) as error:
+  except (ImportError, AttributeError, TypeError, ValueError) as error:
     raise UserError(
       f"cannot make {path}(d_model=8): {error}; give an importable Flax module that "
       "needs nothing but d_model"
