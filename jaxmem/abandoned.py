@@ -3,8 +3,8 @@
 When one of many parallel reads or writes fails, Orbax raises and closes its event
 loop. The others end later, find the loop closed, and Python prints a traceback for
 each, often while the process exits. A write that fails in the background is logged with
-a traceback before it is raised. The caller gets the error itself in either case, so what
-is printed besides is noise.
+a traceback before it is raised. The caller gets the error itself in either case, so
+what is printed besides is noise.
 """
 
 import functools
