@@ -200,7 +200,7 @@ def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
 def test_numbers_out_of_range_are_said(run):
   for changes, words in (
     ({"share": 0.0}, "data.share is 0.0"),
-    ({"run": 0}, "data.run 0"),
+    ({"run": 0}, "data.run is 0"),
     ({"tokenizer": "bite"}, "did you mean 'byte'"),
   ):
     with pytest.raises(UserError, match=words):

@@ -75,7 +75,7 @@ class ForecasterConfig:
     Raises:
       ValueError: if they are not rising numbers in (0, 1).
     """
-    wanted = f"quantiles is {self.quantiles!r}: rising numbers in (0, 1) expected"
+    wanted = f"quantiles {self.quantiles!r}: rising numbers in (0, 1)"
     try:
       levels = tuple(map(float, self.quantiles.split(",")))
     except ValueError as error:
