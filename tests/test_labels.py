@@ -89,9 +89,8 @@ def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
   )
   beside = found.numbers["beside"]
   assert [beside[n]["accuracy"] for n in beside if "always" in n] == [0.5]
-  monkeypatch.setattr(
-    baselines, "missing", lambda name, module: f"{name}: not computed"
-  )
+  said = "it was not computed"
+  monkeypatch.setattr(baselines, "missing", lambda name, module: said)
   lines = job.findings(None, "test").lines
   assert said in lines and "better" not in lines[0]
 

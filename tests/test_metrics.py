@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import math
-import types
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from sklearn import metrics
 
 from jaxmem import report
 from jaxmem.config import Config, ConfigError
+from jaxmem.data import tokenizers
 from jaxmem.evals import (
   baselines,
   bits_per_byte,
@@ -28,10 +28,11 @@ from jaxmem.evals import (
   span_metrics,
   tfidf,
 )
+from jaxmem.evals.heldout import HeldOut
 from jaxmem.jobs import labels, pairs, passages, spans
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
-from jaxmem.models.lm import LMConfig
+from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules.pattern import entry
 
 # Text, its words, and the language that it tells.
@@ -304,12 +305,13 @@ def test_a_report_of_text_says_first_that_xz_is_better(tmp_path, monkeypatch):
   text, count = b"ab" * 400, 801
   bits = {way: np.full(count, 1.0) for way in bits_per_byte.WAYS}
   scores = bits_per_byte.Scores(bits, np.arange(count), len(text), ("a",), (text,))
-  heldout = types.SimpleNamespace(score=lambda params, num_bytes: scores)
+  monkeypatch.setattr(HeldOut, "score", lambda self, params, num_bytes: scores)
   monkeypatch.setattr(plots, "loss_curve", lambda log, path, carried: path)
   config = Config(
     model=LMConfig(vocab_size=256, pattern=(entry("gru"),)), sample_bytes=0
   )
-  report.write(config, None, None, heldout, None, tmp_path)
+  heldout, byte = object.__new__(HeldOut), tokenizers.get("byte")
+  report.write(config, LM(model), None, heldout, byte, tmp_path)
   first = (tmp_path / "report.md").read_text().splitlines()[0]
   assert "is better than this model: bits per byte" in first
   assert first.endswith("against 1.001.")
