@@ -311,7 +311,7 @@ def test_a_report_of_text_says_first_that_xz_is_better(tmp_path, monkeypatch):
     model=LMConfig(vocab_size=256, pattern=(entry("gru"),)), sample_bytes=0
   )
   heldout, byte = object.__new__(HeldOut), tokenizers.get("byte")
-  report.write(config, LM(model), None, heldout, byte, tmp_path)
+  report.write(config, LM(config.model), None, heldout, byte, tmp_path)
   first = (tmp_path / "report.md").read_text().splitlines()[0]
   assert "is better than this model: bits per byte" in first
   assert first.endswith("against 1.001.")
