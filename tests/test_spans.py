@@ -86,6 +86,9 @@ def test_a_run_finds_answers_better_than_overlap(run):
   assert found["questions"] == 40
   overlap = [v["f1"] for k, v in found["beside"].items() if "overlap" in k]
   assert len(overlap) == 2 and found["f1"] > 80 > max(overlap), found
+  report = (run / "report.md").read_text()
+  assert "better than this model" not in report
+  assert found["signature"] in report and "rule:squad" in found["signature"]
 
 
 def test_predictions_are_substrings_with_their_place(run):

@@ -239,6 +239,11 @@ def compressors(texts: Sequence[bytes]) -> dict[str, float]:
   return out
 
 
+def packed_rows(packed: dict[str, float]) -> list[str]:
+  """The numbers of `compressors`, as rows of three cells in Markdown."""
+  return [f"| {name} | {bits:.3f} | {PACKED[name]} |" for name, bits in packed.items()]
+
+
 @dataclasses.dataclass(frozen=True)
 class Buckets:
   """A mean by bucket.
