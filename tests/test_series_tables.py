@@ -52,6 +52,7 @@ READ = {
     "1:00:00 apart",
   ),
   "tabs": ("date\ta\n2020-01-01\t1\n2020-01-02\t2\n", "a", "1 day"),
+  "tabs and quotes": ('"date"\t"a"\n"2020-01-01"\t"1"\n', "a", "'date' is left out"),
   "bars": ("date|a\n2020-01-01|1\n2020-01-02|2\n", "a", "1 day"),
   "spaces and blank lines": (
     "date, a\n\n2020-01-01, 1\n\n2020-01-02, 2\n",
@@ -132,6 +133,8 @@ REFUSED = {
     "year,month,a\n2020,1,5\n2020,2,6\n2020,3,6\n",
     "a time in several columns .year, month.",
   ),
+  "cells apart by spaces": ("date a\n2020-01-01 1\n", "no column of .* put commas"),
+  "TSF": ("# of the Monash archive\n@data\nT1:1,2,3\n", "begins with '# of the Monash"),
   "JSON Lines": ('{"a": 1}\n{"a": 2}\n', "is no table"),
   "no numbers": ("date\n2020-01-01\n2020-01-02\n", "no column of numbers"),
 }

@@ -22,13 +22,11 @@ def comma(cells: Iterable[str]) -> bool:
 
   "1,234" alone may be a thousand: a column of such numbers is not decided here.
   """
-  found = False
-  for cell in map(str.strip, cells):
-    if _COMMA.fullmatch(cell):
-      found = found or not _THOUSANDS.fullmatch(cell)
-    elif "." in cell and tables.number(cell) is not None:
-      return False
-  return found
+  cells = [cell.strip() for cell in cells]
+  commas = [cell for cell in cells if "," in cell and _COMMA.fullmatch(cell)]
+  if all(map(_THOUSANDS.fullmatch, commas)):
+    return False
+  return not any("." in cell and tables.number(cell) is not None for cell in cells)
 
 
 def number(cell: str, has_comma: bool) -> float | None:

@@ -83,7 +83,8 @@ def read(
   if not taken:
     raise DataError(
       f"{path} has no column of numbers beside {', '.join(map(repr, cells.names))}: "
-      "name what is a series in data.columns"
+      "put commas, semicolons, tabs or bars between cells, or name what is a series in "
+      "data.columns"
     )
   if nameless := [j + 1 for j in taken if not cells.names[j]]:
     raise DataError(f"{path}: column {nameless[0]} has no name: write one above it")
@@ -99,17 +100,8 @@ def _cells(path: Path, header: Header) -> Cells:
       f"no file {path}: give a CSV file with a header; ETT is at "
       "https://github.com/zhouhaoyi/ETDataset (ETT-small)"
     )
-  rows = []
-  for row in tables.read(path, header=False).rows:
-    if row.fault:
-      raise DataError(f"{path} row {row.line} {row.fault}")
-    rows.append(row)
+  rows = _rows(path)
   first = rows[0].cells
-  if first[0].lstrip().startswith(("{", "[", "@", "#")):
-    raise DataError(
-      f"{path} begins with {first[0].strip()[:20]!r}, which is no table: give rows of "
-      "cells, a column for each series"
-    )
   if header == "auto" and _is_data(first, rows[min(1, len(rows) - 1)].cells):
     shown = ", ".join(cell.strip() for cell in first[:4])
     raise DataError(
@@ -127,6 +119,30 @@ def _cells(path: Path, header: Header) -> Cells:
     raise DataError(f"{path} has the column {twice!r} twice: rename one of them")
   columns = list(zip(*(row.cells for row in rows), strict=True))
   return Cells(path, names, columns, [row.line for row in rows])
+
+
+def _rows(path: Path) -> list[tables.Row]:
+  """All rows, none of them bad; at least one."""
+  table = tables.read(path, header=False)
+  rows = []
+  for row in table.rows:
+    beginning = row.cells[0].strip()[:20] if row.cells and not rows else ""
+    if beginning.startswith(("{", "[", "@", "#")):
+      raise DataError(
+        f"{path} begins with {beginning!r}, which is no table: give rows of cells, a "
+        "column for each series"
+      )
+    if row.fault:
+      raise DataError(f"{path} row {row.line} {row.fault}")
+    if table.delimiter == "\t":  # whose quotes are characters; none is of a number
+      row = row._replace(cells=[_unquoted(cell) for cell in row.cells])
+    rows.append(row)
+  return rows
+
+
+def _unquoted(cell: str) -> str:
+  quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
+  return cell[1:-1] if quoted else cell
 
 
 def _is_data(first: Sequence[str], second: Sequence[str]) -> bool:
@@ -213,7 +229,8 @@ def _checked(
         "data.gaps keep to take rows as equally far apart"
       )
     notes.append(f"gaps are kept, the first at row {cells.lines[fault[0]]}")
-  notes.append(f"rows are {times.usual_step(when)} apart")
+  if len(cells.lines) > 1:
+    notes.append(f"rows are {times.usual_step(when)} apart")
   return notes
 
 

@@ -134,9 +134,9 @@ def gap(times: Times) -> tuple[int, str] | None:
 
 
 def usual_step(times: Times) -> str:
-  """How far apart rows are, in words."""
+  """How far apart rows are, in words; there are two at least."""
   steps, unit = _steps(times)
-  return _length(_usual(steps), unit) if len(steps) else "nothing"
+  return _length(_usual(steps), unit)
 
 
 def _steps(times: Times) -> tuple[Float[np.ndarray, " S"], str]:
