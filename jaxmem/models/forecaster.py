@@ -73,10 +73,7 @@ class ForecasterConfig:
     Raises:
       ValueError: if they are not rising numbers in (0, 1).
     """
-    try:
-      levels = tuple(map(float, self.quantiles.split(",")))
-    except ValueError:
-      levels = (0.0,)
+    levels = tuple(map(float, self.quantiles.split(",")))
     if not all(0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
       raise ValueError(f"quantiles {self.quantiles!r}: rising numbers in (0, 1)")
     return levels
