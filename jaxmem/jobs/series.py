@@ -74,7 +74,7 @@ class SeriesConfig:
       ConfigError: if `rows` are neither three counts nor three fractions.
       DataError: if the table has fewer rows.
     """
-    parts = self.check()
+    parts = self.shares()
     if any(part.denominator > 1 for part in parts):
       train, heldout, test = (math.floor(part * count) for part in parts)
       return train, count - train - test if sum(parts) == 1 else heldout, test
@@ -85,15 +85,15 @@ class SeriesConfig:
       )
     return tuple(map(int, parts))
 
-  def check(self) -> tuple[Fraction, ...]:
+  def shares(self) -> tuple[Fraction, ...]:
     """What `rows` say: three whole numbers, or three fractions.
 
     Raises:
       ConfigError: if they are anything else.
     """
     words = [word.strip() for word in self.rows.split(",")]
-    number = re.compile(r"\d{1,15}(\.\d{0,15})?|\.\d{1,15}", re.ASCII)
-    parts = [Fraction(w) for w in words if number.fullmatch(w)]
+    unsigned = re.compile(r"\d{1,15}(\.\d{0,15})?|\.\d{1,15}", re.ASCII)
+    parts = [Fraction(w) for w in words if unsigned.fullmatch(w)]
     if len(words) != 3 or len(parts) != 3 or not all(parts):
       raise ConfigError(
         f"data.rows is {self.rows!r}: three numbers above 0 expected, counts as in "
@@ -114,7 +114,7 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
   jobs.check_model(model)
-  config.check()
+  config.shares()
   for name in ("segment_length", "batch_size"):
     if getattr(config, name) < 1:
       raise ConfigError(f"data.{name} is {getattr(config, name)}: at least 1")
