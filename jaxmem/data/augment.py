@@ -13,12 +13,13 @@ Goldberg 2016, arXiv:1603.04351 (rare).
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxmem import ranges
-from jaxmem.data import jsonl, opened, records
+from jaxmem.data import jsonl, leaks, opened, records
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Ids
 from jaxmem.data.words import tokens
@@ -67,11 +68,21 @@ class AugmentConfig:
 
 
 class Augmenter:
-  """Changes texts, as a pure function of the draw that it is given."""
+  """Changes texts, as a pure function of the draw that it is given.
 
-  def __init__(self, config: AugmentConfig, hidden: int, counts: Counts | None = None):
+  Attributes:
+    left_out: wordings that are equal to held-out or test texts.
+  """
+
+  def __init__(
+    self,
+    config: AugmentConfig,
+    hidden: int,
+    counts: Counts | None = None,
+    scored: Iterable[str] = (),
+  ):
     """Args: how often; the id of what is hidden; how often the training texts have each
-    id, for `rare`.
+    id, for `rare`; held-out and test texts, which are no wording.
 
     Raises:
       DataError: if a table cannot be read.
@@ -80,7 +91,13 @@ class Augmenter:
     self._table = _table(config.table) if config.table else {}
     # words and signs of an entry
     self._longest = max((len([*tokens(entry)]) for entry in self._table), default=0)
-    self._wordings = _wordings(config.wordings) if config.wordings else {}
+    self._wordings, self.left_out = {}, 0
+    if config.wordings:
+      taken = leaks.known(leaks.key(text) for text in scored)
+      for text, every in _wordings(config.wordings).items():
+        kept, lost = leaks.without(every, [*map(leaks.key, every)], taken)
+        self._wordings |= {text: kept} if kept else {}
+        self.left_out += lost
 
   @property
   def of_text(self) -> bool:

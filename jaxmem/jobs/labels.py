@@ -17,7 +17,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import files, jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import folds, labelled, texts, vocabularies
+from jaxmem.data import folds, labelled, leaks, texts, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.data.epochs import Epochs, once
 from jaxmem.data.label_rows import Encoded, LabelRows, Task
@@ -179,10 +179,19 @@ class LabelsJob(Asked):
     count = sum(len(task.examples) for task in tasks)
     decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
     counts = self._encoded.counts() if c.augment.rare else None
+    scored = (
+      text
+      for parts in self._splits.values()
+      for example in (*parts["heldout"], *parts["test"])
+      for text in example.texts
+    )
+    stranger = vocabularies.stranger(self._tokenizer)
+    augmenter = Augmenter(c.augment, stranger, counts, scored)
+    self.repeats += leaks.Repeats(left_out=augmenter.left_out)
     self.rows = LabelRows(
       self._encoded,
       self._tokenizer.fingerprint,
-      Augmenter(c.augment, vocabularies.stranger(self._tokenizer), counts),
+      augmenter,
       decides,
       c.temperature,
       Epochs(count, c.batch_size, config.seed, *process),
