@@ -67,7 +67,7 @@ def read(source: str, hint: str) -> list[Question]:
       for paragraph in article["paragraphs"]
       for asked in paragraph["qas"]
     ]
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
     if isinstance(error, DataError):
       raise
     raise DataError(f"{source} is not of SQuAD's form: {error!r}; {hint}") from error

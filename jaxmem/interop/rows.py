@@ -159,7 +159,10 @@ class Rows:
 
   def _found(self, name: str) -> Row | None:
     path = self._path(name)
-    return Row(**files.read_json(path)) if path.exists() else None
+    try:
+      return Row(**files.read_json(path)) if path.exists() else None
+    except (OSError, ValueError, TypeError) as error:
+      raise UserError(f"{path} is damaged ({reason(error)}): delete it") from error
 
   def _keep(self, row: Row) -> Row:
     write(self._path(row.name), row._asdict())

@@ -7,6 +7,7 @@ either, so that qa_1 and qa_2 of one file are two draws from the same questions.
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +72,9 @@ def read(path: str) -> Paper:
       f"cannot read the questions {path}: {getattr(error, 'strerror', None) or error}; "
       f"{_WHERE}"
     ) from error
-  except (ValueError, LookupError, TypeError, AttributeError) as error:
+  except (
+    ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error,
+  ) as error:  # fmt: skip
     raise DataError(
       f"{path} is no JSON of questions as SQuAD or HotpotQA has it ({error!r}): "
       f"{_WHERE}"
