@@ -115,6 +115,6 @@ def _imported(path: str) -> Any:
     return cls(d_model=8)
   except Exception as error:  # a module of the user's may raise whatever it likes
     raise UserError(
-      f"cannot make {path}(d_model=8): {reason(error)}; give an importable Flax module that "
-      "needs nothing but d_model"
+      f"cannot make {path}(d_model=8): {reason(error)}; give an importable Flax "
+      "module that needs nothing but d_model"
     ) from error

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxmem import files
+from jaxmem.errors import UserError, reason
 from jaxmem.interop import graft, measure, smollm
 from jaxmem.interop.tune import tune
 from jaxmem.load import Loaded
