@@ -117,6 +117,8 @@ def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path):
     assert f"| {way} |" in done.stdout
   assert "what memory beyond one segment is worth" in done.stdout
   numbers = json.loads((run / "report.json").read_text())
+  assert "No separate test split was given: this is the score" in done.stdout
+  assert not numbers["test_split"] and not numbers["equal_records"]["left_out"]
   assert set(numbers["bits_per_byte"]) == {"carried", "reset", "re-read"}
   for name in ("loss.png", "gain_by_document.png", "gain_by_segment.png"):
     assert (run / name).read_bytes()[:4] == b"\x89PNG"

@@ -33,11 +33,11 @@ def awkward(tmp_path):
   rng = np.random.default_rng(0)
   return write_tree(
     tmp_path / "awkward",
-    all_bytes=bytes(range(256)),
-    invalid_utf8=b"\xff\xfe\xc3(",
-    nul=b"\0",
-    trailing_nul=b"a\0\0\0",
-    random=rng.bytes(50_000),
+    all_bytes=bytes(range(1, 256)),
+    invalid_utf8=b"\xc3(\xff\xfe",
+    control=b"\x01",
+    late_nul=b"a" * 9000 + b"\0\0\0",
+    random=rng.integers(1, 256, 50_000).astype(np.uint8).tobytes(),
     newline=b"\r\n",
   )
 
@@ -117,7 +117,7 @@ def test_split_is_by_group_and_skips_groups_too_large(tmp_path):
 
 
 def test_split_cuts_the_last_tenth_off_a_single_book(tmp_path):
-  book = np.random.default_rng(0).bytes(1007)
+  book = np.random.default_rng(0).integers(1, 256, 1007).astype(np.uint8).tobytes()
   root = write_tree(tmp_path, book=book)
 
   for source in (f"{root}/book", root):
@@ -170,7 +170,7 @@ def test_source_mistakes_are_named_with_their_remedy(tmp_path):
 def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
   name = os.fsdecode(b"not\xffutf8")
   Path(awkward, name).write_bytes(b"named oddly")
-  held = write_tree(tmp_path / "held", x=b"\1")
+  held = write_tree(tmp_path / "held", x=b"\x02")
 
   corpus = data.prepare(awkward, held, data_dir=tmp_path / "cache")
 
@@ -178,7 +178,7 @@ def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
   assert contents(corpus.train) == expected
   assert [document.name for document in corpus.train] == sorted(expected)
   assert corpus.train[-1] == corpus.train[len(expected) - 1]
-  assert contents(corpus.heldout) == {"x": b"\1"}
+  assert contents(corpus.heldout) == {"x": b"\x02"}
   assert corpus.directory == tmp_path / "cache" / corpus.fingerprint
 
 

@@ -64,7 +64,14 @@ def test_a_batch_weighs_the_targets_that_count():
     ({"messages": []}, "no list"),
     ({"messages": [{"role": "user"}]}, "message 0 has no texts"),
     ({"messages": [{"role": "user", "content": ""}]}, "empty"),
-    ({"messages": [{"role": "user", "content": "a\nb"}]}, "line break"),
+    ({"messages": [{"role": "a:b", "content": "a"}]}, "a colon ends a role"),
+    ({"messages": [{"role": "a", "content": [{"type": "image_url"}]}]}, "'image_url'"),
+    (
+      {"messages": [{"role": "a", "content": [{"type": "text"}]}]},
+      "part 0 has no text",
+    ),
+    ({"messages": [{"role": "a", "tool_calls": [1]}]}, "message 0 calls a tool"),
+    ({"conversations": [{"from": "human"}]}, 'no texts "from" and "value"'),
     ({"messages": [{"role": "user", "content": "a", "weight": 2}]}, "weight 2"),
     ({"messages": [{"role": "user", "content": "\ud800"}]}, "surrogate"),
   ],
@@ -80,7 +87,7 @@ def test_bytes_that_are_no_text_are_said_with_their_line(tmp_path):
   path = tmp_path / "chat.jsonl"
   path.write_bytes(b'{"messages": "\xff"}\n')
   with pytest.raises(
-    data.DataError, match="line 1 is bad: it is not UTF-8 at byte 14 of the line"
+    data.DataError, match="line 1 is bad: it is not UTF-8 at byte 14 of the file"
   ):
     chat.read(path)
 
@@ -95,7 +102,7 @@ def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
     config = resolve(dataclasses.replace(CONFIG, data=changed))
     with pytest.raises(data.DataError, match="one dialogue|no answer of the assistant"):
       jobs.make(config, LM(config.model))
-  with pytest.raises(data.DataError, match="cannot read"):
+  with pytest.raises(data.DataError, match="no file .*none.jsonl"):
     chat.read(tmp_path / "none.jsonl")
 
 
@@ -256,7 +263,7 @@ def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):
     ("recall:asks=0", "", "asks is 0"),
     ("recall:count=1", "", "no answer of the assistant"),
     ("recall", "x.jsonl", "generated dialogues have it"),
-    ("nowhere.jsonl", "", "cannot read nowhere.jsonl"),
+    ("nowhere.jsonl", "", "no file 'nowhere.jsonl': give JSONL"),
   ],
 )
 def test_what_cannot_be_read_is_said_before_device_work(source, heldout, says):

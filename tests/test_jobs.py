@@ -47,7 +47,9 @@ def test_a_task_trains_scores_and_reports(run, capsys):
   found = {a["length"]: a for a in report["accuracy"]}
   # the cache holds 40 tokens: longer examples are left out, and the report says so
   assert list(found) == [16, 32]
-  assert "Length 64 is left out" in (run / "report.md").read_text()
+  written = (run / "report.md").read_text(encoding="utf-8")
+  assert "Length 64 is left out" in written and report["chose_checkpoint"]
+  assert "The best checkpoint was chosen by examples of this split." in written
   for a in found.values():
     assert 0 <= a["whole"] <= a["answers"] <= 1 and a["bits"] > 0
   assert found[16]["bits"] < np.log2(8) + 1

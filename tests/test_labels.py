@@ -69,6 +69,9 @@ def test_a_run_tells_the_classes_apart_and_reports_it(run):
   assert found["accuracy"] == 1 and found["macro_f1"] == 1
   assert found["majority"] == 0.5 and found["nats"] < 0.2
   assert found["confusion"] == [[2, 0], [0, 2]]
+  assert found["chose_checkpoint"] and not found["test_split"]
+  said = (run / "report.md").read_text(encoding="utf-8").splitlines()
+  assert said[2].startswith("No separate test split was given: this is the score")
   assert (run / "confusion_test.png").stat().st_size > 1000
   train_split = asking.evaluate(run, "last", "train").numbers
   assert train_split["texts"] == 36

@@ -216,7 +216,7 @@ def test_what_leaves_training_changes_the_corpus(tmp_path):
 
   assert corpus.fingerprint == data.prepare(less, held, **given).fingerprint
   assert corpus.repeats == leaks.Repeats(left_out=1)
-  assert "; 1 documents left out of training" in corpus.repeats.words("documents")
+  assert " (1 documents left out of training" in corpus.repeats.words("documents")
 
 
 # --- labels
@@ -296,7 +296,7 @@ def test_a_class_of_one_text_is_trained_on_and_the_run_says_so(tmp_path):
     LabelsConfig(labels(tmp_path / "x.jsonl", rows), tokenizer="words:300"), classes=3
   )
   assert "c" in {e.label for e in job._splits[""]["train"]}
-  assert job.introduction().endswith("; no heldout text of class 'c'")
+  assert job.introduction().endswith(" (no heldout text of class 'c')")
   with pytest.raises(DataError, match="no class with two different texts"):
     split_labels(labels(tmp_path / "y.jsonl", [("x", "a"), ("y", "b")]))
   with pytest.raises(DataError, match="fold 3/5 .* has 0 texts"):
@@ -443,10 +443,28 @@ def test_folds_without_a_key_are_as_they_were():
   [
     ("test", True, 5, "", False),
     ("train", False, 5, "", False),
-    ("test", False, 5, "No test split was given: this .* by which the best", True),
-    ("heldout", False, 5, "No test split was given: this .* by which the best", True),
-    ("heldout", True, 5, "^This is the score of the held-out part, by which", True),
-    ("test", False, 0, "it chose no checkpoint, as validation.every is 0", False),
+    (
+      "test",
+      False,
+      5,
+      "No separate test split .* this is .* which chose the best checkpoint",
+      True,
+    ),
+    (
+      "heldout",
+      False,
+      5,
+      "No separate test split .* this is .* which chose the best checkpoint",
+      True,
+    ),
+    (
+      "heldout",
+      True,
+      5,
+      "^This is the score of the held-out part, which chose the best",
+      True,
+    ),
+    ("test", False, 0, "which chose no checkpoint: validation.every is 0", False),
     ("heldout", False, 50, "validation.every is 50, beyond the run", False),
   ],
 )

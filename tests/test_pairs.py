@@ -53,7 +53,7 @@ def config(source, model=None, **changes):
     data=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=2e-2, warmup_steps=5),
     validation=ValidationConfig(every=100),
-    steps=300,
+    steps=400,
     log_every=5,  # of more steps in flight, fake devices of one processor can starve
     save_every=100,
     eval_bytes=4000,
@@ -183,7 +183,7 @@ def test_bad_input_is_named(tmp_path):
 
   fails(b"x\ny\n", b"x\n", "has 2 lines and .* 1")
   fails(b"x\n\n", b"x\ny\n", "a line 2 is empty")
-  fails(b"x\n\xff\n", b"x\ny\n", "is not utf-8 at byte 2")
+  fails(b"x\n\xff\n", b"x\ny\n", "line 2 is bad: it is not UTF-8 at byte 2")
   fails(b"x\ny\nz\n", b"x\n" * 3, "has 3 pairs: give data.heldout")
   c, d = tmp_path / "c", tmp_path / "d"
   c.write_bytes(b"y\n"), d.write_bytes(b"y\n")

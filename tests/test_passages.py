@@ -122,7 +122,8 @@ def test_cranfield_s_form_is_read_and_its_queries_are_counted_by_order(tmp_path)
   files = [str(tmp_path / name) for name in ("d.xml", "q.xml", "r.txt")]
   found = judged.collection(*files, True, "")
   assert [d.whole for d in found.documents] == ["a wing flies & so"]
-  assert found.queries[0].whole == "what flies" and found.relevant == {"1": {"1"}}
+  assert found.queries[0].whole == "what flies"
+  assert found.relevant == {"1": {"1": 1, "2": 1}}  # 2 is judged and has no text
   with pytest.raises(UserError, match="data.by_order"):
     judged.collection(*files, False, "")
 
@@ -130,7 +131,7 @@ def test_cranfield_s_form_is_read_and_its_queries_are_counted_by_order(tmp_path)
 def test_bad_collections_are_named(place, tmp_path):
   bad = tmp_path / "bad"
   for text, words in (
-    ("q0 d0 1\n", "line 1 is .* a query, a number"),
+    ("q0 0 d0 high\n", "line 1 is .* a query, a number"),
     ("q99 0 d0 1\n", "judges query 'q99'"),
     ("q0 0 nothing 1\n", "judges no document"),
   ):

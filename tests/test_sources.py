@@ -38,10 +38,11 @@ def test_bytes_are_exact_for_the_byte_tokenizer_up_to_lines_of_megabytes(tmp_pat
     "crlf": b"a\r\nb\r",
     "long": b"x" * 5_000_000,
     "mixed": "\u6625 \u0441\u043b\u043e\u0432\u043e \u05d0 \U0001f600".encode(),
-    "nul": b"\0a\0",
+    "nul": b"a" * 9000 + b"\0a\0",
   }
   for name, text in texts.items():
     (tmp_path / name).write_bytes(text)
+  texts["bom"] = b"mark"  # a byte-order mark is no text
   (tmp_path / "held").mkdir()
   (tmp_path / "held" / "x").write_bytes(b"x")
 

@@ -121,6 +121,24 @@ def test_borders_are_between_characters():
     0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10,
   ]  # fmt: skip
   assert utf8.border(b"\x80\x80\x80", 2) == 2
+  wholes = [utf8.whole(text[:at]) for at in range(11)]
+  assert wholes == [0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10]
+  assert utf8.whole(b"\x80\x80\x80\x80") == 4
+
+
+def test_a_line_longer_than_a_piece_is_read_whole(tokenizer, tmp_path):
+  from jaxmem.data import sources
+  from jaxmem.evals import reader
+
+  # a byte before, so that no piece ends with a character
+  for head in ("", "a", "ab"):
+    text = head + "\u4e2d\u6587" * 40_000
+    (tmp_path / "t.txt").write_bytes(text.encode())
+    pieces = sources.find(str(tmp_path / "t.txt"))
+    row = reader.Row(reader.Reader(pieces, tokenizer), 0)
+    tokens = row.fill(400_000)[1]
+    end = int(np.argmax(tokens == tokenizer.boundary))
+    assert tokenizer.decode(tokens[:end]) == text.encode()
 
 
 def test_command_trains_encodes_and_decodes(tmp_path, capsys):

@@ -60,6 +60,8 @@ def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
   loaded = load.load_model(moved)
   assert loaded.tokenizer.fingerprint == kept.fingerprint
   assert loaded.config.model.vocab_size == 320
+  # `jaxmem eval` makes a job of this config
+  assert load.run_config(moved).data.tokenizer == str(moved / "tokenizer.json")
   # a run that goes on does so with the tokenizer that it began with
   going = trainer._going_on(own, moved, "auto")
   assert going.data.tokenizer == str(moved / "tokenizer.json")
@@ -186,7 +188,7 @@ def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path
   own = resolve(config(root, "sp:5000", data_dir=str(tmp_path / "data")))
   with pytest.raises(DataError, match="vocab_size 5000 .* at most 2[0-9][0-9]"):
     jobs.make(own, LM(own.model))
-  binary = write(tmp_path / "b", a=b"\xff\xfe" * 30, b=b"\x00" * 30)
+  binary = write(tmp_path / "b", a=b"\xff\xfa" * 30, b=b"\x80" * 30)
   own = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
   with pytest.raises(DataError, match="not UTF-8"):
     jobs.make(own, LM(own.model))

@@ -17,8 +17,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int
 
-from jaxmem import files, ranges
-from jaxmem.data import records
+from jaxmem import ranges
+from jaxmem.data import jsonl, opened, records
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Ids
 from jaxmem.ranges import number
@@ -120,26 +120,29 @@ class Augmenter:
 
 
 def _table(name: str) -> dict[str, list[str]]:
-  try:
-    table = files.read_json(name)
-  except (OSError, ValueError) as error:
-    raise DataError(f"cannot read the synonyms in {name}: {error}") from error
+  table = jsonl.whole(opened.Member(records.located(name, "a JSON file of synonyms")))
   lists = isinstance(table, dict) and all(
     isinstance(v, list) and v and all(isinstance(w, str) for w in v)
     for v in table.values()
   )
   if not lists:
     raise DataError(f'{name} is not of the form {{"word": ["another", ...]}}')
+  every = [word for pair in table.items() for word in (pair[0], *pair[1])]
+  for word in every:
+    records.checked(word, f"{name}: {word!r}")
   return {word.lower(): others for word, others in table.items()}
 
 
 def _wordings(name: str) -> dict[str, list[str]]:
-  found = {}
-  for record in records.read(name, "a JSONL file of wordings expected"):
-    some = record.fields.get("wordings")
-    if not (isinstance(some, list) and some and all(isinstance(w, str) for w in some)):
-      raise DataError(
-        f'{record.where}: "wordings" is {some!r}: a list of texts expected'
-      )
-    found[record.text("text")] = some
-  return found
+  return dict(records.collect(name, _wording, "a JSONL file of wordings expected"))
+
+
+def _wording(record: records.Record) -> tuple[str, list[str]]:
+  """A text, and its other wordings."""
+  others = record.fields.get("wordings")
+  where = f'{record.where}: "wordings"'
+  if not (isinstance(others, list) and others):
+    raise DataError(f"{where} is {others!r}: a list of texts expected")
+  if not all(isinstance(one, str) for one in others):
+    raise DataError(f"{where} is {others!r}: a list of texts expected")
+  return record.text("text"), [records.checked(one, where) for one in others]

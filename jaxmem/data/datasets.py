@@ -41,8 +41,9 @@ class Record(Piece):
   index: int
   feature: str
 
-  def read(self) -> bytes:
-    return _text(self)[self.start : self.stop]
+  def part(self, begin: int, size: int) -> bytes:
+    at = self.start + begin
+    return _text(self)[at : min(at + size, self.stop)]
 
 
 def find(source: str) -> Iterator[Record]:

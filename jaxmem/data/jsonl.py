@@ -1,15 +1,23 @@
-"""JSON Lines: each line of a file a document, the text of one field."""
+"""JSON Lines, and other files of JSON objects: lines, an array, or {"data": [...]}."""
 
 import dataclasses
+import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from jaxmem.data import opened, template
+from jaxmem.data.bad_records import Tally
 from jaxmem.data.errors import DataError
 from jaxmem.data.piece import Piece
 
 _BOM = b"\xef\xbb\xbf"
+# Digits of a whole number; Python itself refuses more than 4,300.
+_DIGITS = 1000
+# Names of files that hold a JSON object a line, in any capitals.
+SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".jl")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,9 +25,9 @@ class Line(Piece):
   """The text in one line: its bytes `start` to `stop`.
 
   Attributes:
-    field: of the line's object.
+    field: of the line's object, or a template of several.
     number: of the line, from 1.
-    offset: of its first byte in the file.
+    offset: of its first byte in the file, unpacked.
     length: its bytes.
   """
 
@@ -28,58 +36,178 @@ class Line(Piece):
   offset: int
   length: int
 
-  def read(self) -> bytes:
-    line = Piece(self.name, self.path, self.offset, self.offset + self.length).read()
-    return _text(line, self)[self.start : self.stop]
+  def part(self, begin: int, size: int) -> bytes:
+    file = opened.Member(self.path, self.member)
+    line = opened.read_at(file, self.offset, self.length)
+    at = self.start + begin
+    return _text(line, self)[at : min(at + size, self.stop)]
 
 
-def find(path: Path, name: str, field: str) -> Iterator[Line]:
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Held(Piece):
+  """The text of a record that cannot be read alone, as those of an array.
+
+  Attributes:
+    text: all of it.
+  """
+
+  text: bytes
+
+  def part(self, begin: int, size: int) -> bytes:
+    at = self.start + begin
+    return self.text[at : min(at + size, self.stop)]
+
+
+def find(path: Path, name: str, field: str, member: str = "") -> Iterator[Piece]:
   """The documents of a file; blank lines and empty texts are none.
 
   Args:
     path: the file.
     name: what documents are named by, before the number of their line.
-    field: where the text is in each line.
+    field: where the text is in each line, or a template.
+    member: of the file, if it is a zip archive.
 
   Yields:
-    A piece for every line with text.
+    A piece for every record with text.
 
   Raises:
     DataError: if the file is unreadable or a line is bad; names file, line and reason.
   """
-  offset = 0
-  with _open(path) as file:
-    for number, line in enumerate(file, start=1):
-      if line.strip():
-        piece = Line(
-          f"{name}:{number:08}",
-          path,
-          0,
-          0,
-          field=field,
-          number=number,
-          offset=offset,
-          length=len(line),
-        )
-        if size := len(_text(line, piece)):
-          yield dataclasses.replace(piece, stop=size)
-      offset += len(line)
+  file = opened.Member(path, member)
+  tally = Tally(str(file))
+  if template.is_template(field):
+    template.parse(field)
+  with opened.stream(file) as data:
+    if not has_lines(data, opened.suffix(member or path)):
+      yield from _held(file, name, field, tally)
+      return
+    data.seek(0)
+    for line in opened.lines(data):
+      piece = Line(
+        f"{name}:{line.number:08}",
+        path,
+        0,
+        0,
+        member,
+        field=field,
+        number=line.number,
+        offset=line.offset,
+        length=line.size,
+      )
+      try:
+        if line.data is None:
+          raise DataError(opened.too_long(_where(piece), line.size))
+        size = len(_text(line.data, piece)) if line.data.strip() else 0
+      except DataError as error:
+        tally.bad(_where(piece), error)
+        continue
+      if size:
+        tally.good()
+        yield dataclasses.replace(piece, stop=size)
+  tally.close()
+
+
+def holds(file: opened.Member, field: str) -> bool:
+  """Whether a file is of records, the first of which has a text in a field."""
+  try:
+    _, first, why = next(values(file, opened.suffix(file.name or file.path)))
+  except (DataError, StopIteration):
+    return False
+  return not why and isinstance(first.get(field), str)
+
+
+def _held(file: opened.Member, name: str, field: str, tally: Tally) -> Iterator[Piece]:
+  for number, (where, value, why) in enumerate(_of_whole(file), start=1):
+    try:
+      if why:
+        raise DataError(why)
+      text = _encoded(value, field, where)
+    except DataError as error:
+      tally.bad(where, error)
+      continue
+    if text:
+      tally.good()
+      own = f"{name}:{number:08}"
+      yield Held(own, file.path, 0, len(text), file.name, text=text)
+  tally.close()
+
+
+def values(file: opened.Member, suffix: str) -> Iterator[tuple[str, Any, str]]:
+  """The records of a file of JSON, whichever of its forms it has.
+
+  Args:
+    file: to read.
+    suffix: of its name; where it says JSON Lines, a bad first line is a bad record.
+
+  Yields:
+    Where a record stands, the record, and what is wrong with it, else "".
+
+  Raises:
+    DataError: if the file is of none of the forms; names it.
+  """
+  with opened.stream(file) as data:
+    if not has_lines(data, suffix):
+      yield from _of_whole(file)
+      return
+    data.seek(0)
+    for line in opened.lines(data):
+      where = f"{file} line {line.number}"
+      if line.data is None:
+        yield where, None, opened.too_long(where, line.size)
+      elif line.data.strip():
+        try:
+          value, why = _object(parse(line.data, line.offset)), ""
+        except DataError as error:
+          value, why = None, f"{where} is bad: {error}"
+        yield where, value, why
+
+
+def whole(file: opened.Member) -> Any:
+  """What a file of JSON holds that is no JSON Lines.
+
+  Raises:
+    DataError: if it is larger than a record may be, or no JSON.
+  """
+  try:
+    return parse(opened.text(file).encode())
+  except DataError as error:
+    known = str(error).startswith(str(file.path))
+    raise DataError(
+      str(error) if known else f"{file} is no JSON, nor JSON Lines: {error}"
+    ) from error
+
+
+def is_json(head: bytes) -> bool:
+  """Whether the first line of a file is a JSON object."""
+  try:
+    return isinstance(parse(head), dict)
+  except DataError:
+    return False
 
 
 def parse(line: bytes, offset: int | None = None) -> Any:
   """What a line of JSON holds.
 
+  NaN, infinite numbers and a key twice in an object are refused: other readers take
+  them differently, or not at all.
+
   Args:
-    line: its bytes; a byte order mark is skipped where a file may begin.
+    line: its bytes; a byte order mark is skipped.
     offset: of the line in its file, by which a bad byte is named; None names it by its
       place in the line.
 
   Raises:
     DataError: with the reason alone; who knows the line names it.
   """
-  skip = len(_BOM) if not offset and line.startswith(_BOM) else 0
+  skip = len(_BOM) if line.startswith(_BOM) else 0
   try:
-    return json.loads(line[skip:].decode())
+    return json.loads(
+      line[skip:].decode(),
+      parse_constant=_refuse_constant,
+      parse_float=_finite,
+      parse_int=_whole,
+      object_pairs_hook=_once,
+    )
   except UnicodeDecodeError as error:
     at, of = skip + error.start, "line" if offset is None else "file"
     why = f"it is not UTF-8 at byte {(offset or 0) + at} of the {of}"
@@ -90,29 +218,114 @@ def parse(line: bytes, offset: int | None = None) -> Any:
   raise DataError(why)
 
 
-def _open(path: Path) -> IO[bytes]:
+def _refuse_constant(name: str) -> None:
+  raise ValueError(f"{name} is no number of JSON: write null, or leave it out")
+
+
+def _finite(digits: str) -> float:
+  if not math.isfinite(value := float(digits)):
+    raise ValueError(f"the number {digits[:40]} is too large")
+  return value
+
+
+def _whole(digits: str) -> int:
+  if len(digits) > _DIGITS:
+    raise ValueError(f"a number has {len(digits):,} digits: {_DIGITS:,} at most")
+  return int(digits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    names = [name for name, _ in pairs]
+    twice = next(name for name in names if names.count(name) > 1)
+    raise ValueError(f"it has the key {twice!r} twice")
+  return found
+
+
+def has_lines(data: io.IOBase, suffix: str) -> bool:
+  """Whether a file has an object a line: its first line is one, and not all there is.
+
+  A file with a name of JSON Lines has, unless it begins as an array or is printed over
+  several lines.
+  """
+  some = (line for line in opened.lines(data) if line.data is None or line.data.strip())
+  first, second = next(some, None), next(some, None)
+  if first is None or first.data is None:
+    return True
+  begin = first.data.removeprefix(_BOM).strip()
+  if begin.startswith(b"[") or begin == b"{":
+    return False
+  if suffix in SUFFIXES:
+    return True
   try:
-    return open(path, "rb")
-  except OSError as error:
-    raise DataError(f"cannot read {path}: {error.strerror}; mend the file") from error
+    value = parse(first.data)
+  except DataError:
+    return False
+  return second is not None or not (isinstance(value, dict) and "data" in value)
+
+
+def _of_whole(file: opened.Member) -> Iterator[tuple[str, Any, str]]:
+  value = whole(file)
+  if isinstance(value, dict):
+    if not isinstance(value.get("data"), list):
+      raise DataError(
+        f"{file} is one JSON object with the fields {_names(value)}: give JSON Lines, "
+        'an array of objects, or {"data": [...]}'
+      )
+    value = value["data"]
+  if not isinstance(value, list):
+    raise DataError(f"{file} is no list of JSON objects: give JSON Lines, or an array")
+  for number, one in enumerate(value, start=1):
+    where = f"{file} record {number}"
+    try:
+      yield where, _object(one), ""
+    except DataError as error:
+      yield where, None, f"{where} is bad: {error}"
+
+
+def _object(value: Any) -> dict[str, Any]:
+  if not isinstance(value, dict):
+    raise DataError("it is no object")
+  return value
+
+
+def _names(value: dict) -> str:
+  return ", ".join(sorted(value)[:20]) or "none"
+
+
+def _where(piece: Line) -> str:
+  file = opened.Member(piece.path, piece.member)
+  return f"{file} line {piece.number}"
 
 
 def _text(line: bytes, piece: Line) -> bytes:
   """The field's text; DataError if the line is bad."""
   try:
-    value = parse(line, piece.offset)
-    if not isinstance(value, dict):
-      raise ValueError("it is no object")
-    if piece.field not in value:
-      known = ", ".join(sorted(value)) or "none"
-      raise ValueError(
-        f"it has no field {piece.field!r}, only {known}; name one as FILE#FIELD"
-      )
-    if not isinstance(value[piece.field], str):
-      raise ValueError(f"its field {piece.field!r} is no string")
-    return value[piece.field].encode()
+    value = _object(parse(line, piece.offset))
+  except DataError as error:
+    raise DataError(f"{_where(piece)} is bad: {error}") from error
+  return _encoded(value, piece.field, _where(piece))
+
+
+def _encoded(value: dict[str, Any], field: str, where: str) -> bytes:
+  """A field, or a template of fields, as bytes."""
+  try:
+    if template.is_template(field) and field not in value:
+      return template.fill(field, lambda name: _field(value, name)).encode()
+    return _field(value, field).encode()
   except UnicodeEncodeError:
-    why = f"its field {piece.field!r} holds half of a surrogate pair, which is no text"
+    why = f"its field {field!r} holds half of a surrogate pair, which is no text"
   except ValueError as error:
     why = str(error)
-  raise DataError(f"{piece.path} line {piece.number} is bad: {why}")
+  raise DataError(f"{where} is bad: {why}")
+
+
+def _field(value: dict[str, Any], name: str) -> str:
+  if name not in value:
+    raise ValueError(
+      f"it has no field {name!r}, only {_names(value)}; name one as FILE#FIELD"
+    )
+  if not isinstance(value[name], str):
+    raise ValueError(f"its field {name!r} is no string")
+  return value[name]

@@ -2,13 +2,16 @@
 
 import re
 from html import unescape
-from pathlib import Path
 from typing import NamedTuple
 
-from jaxmem.data import records
+from jaxmem.data import formats, opened, records
+from jaxmem.data.bad_records import Tally
 from jaxmem.data.errors import DataError
 
 _TAGGED = re.compile(r"<(doc|top)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
+_OPENING = re.compile(r"<(?:doc|top)>", re.IGNORECASE)
+# What the last column of a header of judgements is called.
+_GRADES = {"score", "relevance", "rel", "grade", "label", "judgment", "judgement"}
 _FIELD = re.compile(r"<(docno|num|title|text)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 
 
@@ -39,64 +42,100 @@ class Judged(NamedTuple):
   Attributes:
     documents: all of them.
     queries: all of them.
-    relevant: query -> its relevant documents, by id; queries without any are left out.
+    relevant: query -> its relevant documents by id, each with its grade, above 0, as
+      the judgements have it, also of documents that the collection lacks; queries
+      without any are left out.
   """
 
   documents: list[Passage]
   queries: list[Passage]
-  relevant: dict[str, set[str]]
+  relevant: dict[str, dict[str, int]]
 
 
 def passages(source: str, hint: str, encoding: str = "utf-8") -> list[Passage]:
-  """Documents or queries of a file; ones without text are left out.
+  """Documents or queries of a file; ones without title and text are left out.
 
   Args:
-    source: records with "id", "text" and perhaps "title", see `data.records`; or XML as
-      TREC has it, <doc> with <docno>, <title> and <text>, <top> with <num> and <title>.
+    source: records with "id" (or "_id"), "text" and perhaps "title", of which one may
+      be empty, see `data.records`; a table without a header has ids and texts in its
+      columns; or XML as TREC has it, <doc> with <docno>, <title> and <text>, <top> with
+      <num> and <title>.
     hint: where such data can be had.
-    encoding: of the file.
+    encoding: of a file without a byte-order mark.
 
   Raises:
     DataError: names the file, the line, and what is wrong.
   """
-  if re.search(r"\.xml(\.gz)?$", source):
-    found = _tagged(source, hint, encoding)
+  if _is_tagged(source, hint, encoding):
+    found = _tagged(source, encoding)
   else:
-    found = [_passage(r) for r in records.read(source, hint, encoding)]
-  names = [p.name for p in found]
-  if len(set(names)) < len(names):
-    twice = next(n for n in names if names.count(n) > 1)
-    raise DataError(f"{source} has the id {twice!r} more than once")
+    found = records.collect(source, _passage, hint, encoding)
+  seen: set[str] = set()
+  for passage in found:
+    if passage.name in seen:
+      raise DataError(f"{source} has the id {passage.name!r} more than once")
+    seen.add(passage.name)
   found = [p for p in found if p.whole.strip()]
   if not found:
     raise DataError(f"{source} has no text")
   return found
 
 
-def judgements(source: str, hint: str) -> dict[str, set[str]]:
-  """Query -> relevant documents, of lines "query iteration document relevance".
+def judgements(source: str, hint: str) -> dict[str, dict[str, int]]:
+  """Query -> relevant documents with their grades.
 
-  A relevance above 0 is relevant.
+  Lines have four columns as TREC has them, query, iteration, document and grade, or
+  three, query, document and grade, apart by tabs or spaces; a header is passed over. A
+  grade is a whole number; what is graded 0 or less is not relevant and left out.
 
   Raises:
     DataError: names the file, the line, and what is wrong.
   """
-  path = Path(source).expanduser()
-  if not path.exists():
-    raise DataError(f"no file {source!r}: {hint}")
-  found: dict[str, set[str]] = {}
-  for number, line in enumerate(records.content(path).splitlines(), start=1):
-    words = records.decoded(line, source, "utf-8").split()
-    if not words:
+  grades: dict[str, dict[str, int]] = {}
+  tally = Tally(source)
+  file = opened.Member(records.located(source, hint))
+  for number, line, fault in records.lines(file):
+    where = f"{source} line {number}"
+    if not line.strip() and not fault:
       continue
-    if len(words) != 4 or not re.fullmatch(r"-?\d+", words[3]):
-      raise DataError(
-        f"{source} line {number} is {line!r}: a query, a number, a document and its "
-        "relevance expected"
-      )
-    if int(words[3]) > 0:
-      found.setdefault(words[0], set()).add(words[2])
-  return found
+    cells = _cells(line)
+    if not grades and cells[-1].strip().lower() in _GRADES:
+      continue
+    try:
+      if fault:
+        raise DataError(fault)
+      query, document, grade = _judgement(cells, line, where)
+      if grades.setdefault(query, {}).setdefault(document, grade) != grade:
+        raise DataError(
+          f"{where} grades document {document!r} of query {query!r} {grade}, an "
+          f"earlier line {grades[query][document]}: leave one out"
+        )
+    except DataError as error:
+      tally.bad(where, error)
+      continue
+    tally.good()
+  tally.close()
+  relevant = {
+    query: {name: grade for name, grade in own.items() if grade > 0}
+    for query, own in grades.items()
+  }
+  return {query: own for query, own in relevant.items() if own}
+
+
+def _cells(line: str) -> list[str]:
+  """The columns of a line; ids may have spaces where tabs are between them."""
+  cells = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
+  return cells if len(cells) in (3, 4) else line.split() or [""]
+
+
+def _judgement(cells: list[str], line: str, where: str) -> tuple[str, str, int]:
+  whole = re.fullmatch(r"([-+]?\d{1,9})(\.0*)?", cells[-1], re.ASCII)
+  if len(cells) not in (3, 4) or not whole or not all(cells):
+    raise DataError(
+      f"{where} is {line[:80]!r}: a query, a number, a document and its relevance (a "
+      "whole number) expected, or these without the number"
+    )
+  return cells[0], cells[-2], int(whole[1])
 
 
 def collection(
@@ -127,26 +166,45 @@ def collection(
     )
   held = passages(documents, hint)
   names = {d.name for d in held}
-  judged = {q: some & names for q, some in judged.items() if some & names}
   asked = [q for q in asked if q.name in judged]
-  if not asked:
-    raise DataError(f"{relevant} judges no document of {documents}")
+  if not any(names & judged[q.name].keys() for q in asked):
+    raise DataError(f"{relevant} judges no document of {documents} relevant")
   return Judged(held, asked, judged)
 
 
 def _passage(record: records.Record) -> Passage:
-  name, title = (record.fields.get(key, "") for key in ("id", "title"))
-  if not isinstance(name, str | int) or name == "" or not isinstance(title, str):
+  fields = record.fields
+  if "1" in fields and "2" in fields and "id" not in fields:  # without a header
+    fields = {"id": fields["1"], "text": fields["2"], "title": fields.get("3", "")}
+  name = fields.get("id", fields.get("_id", ""))
+  if type(name) not in (str, int) or name == "":
     raise DataError(f'{record.where}: an "id", a "text" and perhaps a "title" expected')
-  return Passage(str(name), title.strip(), record.text("text").strip())
+  if "text" not in fields and not fields.get("title"):
+    record.text("text")  # says which fields there are
+  title, text = (
+    records.checked(fields.get(key) or "", f"{record.where}: field {key!r}").strip()
+    for key in ("title", "text")
+  )
+  return Passage(records.checked(str(name), f"{record.where}: its id"), title, text)
 
 
-def _tagged(source: str, hint: str, encoding: str) -> list[Passage]:
-  path = Path(source).expanduser()
-  if not path.exists():
-    raise DataError(f"no file {source!r}: {hint}")
-  text, found = records.decoded(records.content(path), source, encoding), []
-  for _, body in _TAGGED.findall(text):
+def _is_tagged(source: str, hint: str, encoding: str) -> bool:
+  """Whether a file is of XML: its first character that is no space is `<`."""
+  if source.startswith("tfds:"):
+    return False
+  path = records.located(source, hint)
+  if path.is_dir() or len(opened.members(path)) > 1:
+    return False
+  with opened.stream(path, encoding) as data:
+    return data.read(formats.HEAD).lstrip().startswith(b"<")
+
+
+def _tagged(source: str, encoding: str) -> list[Passage]:
+  text, found = opened.text(source, encoding), []
+  entries = _TAGGED.findall(text)
+  if len(entries) < len(_OPENING.findall(text)):
+    raise DataError(f"{source} has a <doc> or <top> that is never closed: mend it")
+  for _, body in entries:
     fields = {k.lower(): " ".join(unescape(v).split()) for k, v in _FIELD.findall(body)}
     name = fields.get("docno", fields.get("num"))
     if name is None:

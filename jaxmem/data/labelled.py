@@ -30,8 +30,8 @@ class Reader:
   """How records become examples.
 
   Attributes:
-    text: the field with the text.
-    other: the field with a second text; empty is none.
+    text: the field with the text, or a template of several, see `data.template`.
+    other: likewise of a second text; empty is none.
     label: the field with the class.
     label_end: a label is what stands before this text; empty takes it whole.
     ignore: labels, apart by commas, whose records are left out.
@@ -55,26 +55,33 @@ class Reader:
     Raises:
       DataError: names the file, the line, and what is wrong.
     """
-    found, ignore = [], set(self.ignore.split(",")) if self.ignore else set()
-    names = [name for name in (self.text, self.other) if name]
-    for record in records.read(source, self.hint, self.encoding):
-      value = record.fields.get(self.label)
-      # a number of a table of JSON names a class as well as a word does
-      label = str(value) if isinstance(value, int | str) and value != "" else None
-      if label is None and "" in ignore:
-        continue
-      if label is None:
-        raise DataError(
-          f"{record.where} has no label in field {self.label!r}, but {value!r}: name "
-          "the field with data.label, or leave such records out with data.ignore ','"
-        )
-      label = label.split(self.label_end)[0] if self.label_end else label
-      if label not in ignore:
-        texts = tuple(self._cut(record.text(name)) for name in names)
-        found.append(Example(texts, label, record.where))
+    if self.first_bytes < 0:
+      raise DataError(f"data.first_bytes is {self.first_bytes}: 0 reads all, or above")
+    found = records.collect(source, self._example, self.hint, self.encoding)
     if not found:
       raise DataError(f"{source} has no labelled text")
     return found
+
+  def _example(self, record: records.Record) -> Example | None:
+    """The example of a record, None if it is left out."""
+    ignore = set(self.ignore.split(",")) if self.ignore else set()
+    value = record.fields.get(self.label)
+    # a number of a table of JSON names a class as well as a word does
+    label = str(value).strip() if isinstance(value, int | str) else ""
+    if not label and "" in ignore:
+      return None
+    if not label:
+      raise DataError(
+        f"{record.where} has no label in field {self.label!r}, but {value!r}: name "
+        "the field with data.label, or leave such records out with data.ignore ','"
+      )
+    label = records.checked(label, f"{record.where}: label")
+    label = label.split(self.label_end)[0] if self.label_end else label
+    if label in ignore:
+      return None
+    names = [name for name in (self.text, self.other) if name]
+    texts = tuple(self._cut(record.text(name)) for name in names)
+    return Example(texts, label, record.where)
 
   def _cut(self, text: str) -> str:
     if not self.first_bytes:

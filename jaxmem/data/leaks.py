@@ -68,7 +68,7 @@ class Repeats(NamedTuple):
     return Repeats(*(a + b for a, b in zip(self, other, strict=True)))
 
   def words(self, things: str) -> str:
-    """For an introduction: what was found, behind "; ", or nothing.
+    """For an introduction: what was found, in brackets, or nothing.
 
     Args:
       things: what records are called, such as "texts".
@@ -86,7 +86,7 @@ class Repeats(NamedTuple):
         f"{self.left_out_of_heldout:,} {things} left out of the held-out part, "
         "equal to tested ones"
       )
-    return "".join(f"; {one}" for one in said)
+    return f" ({'; '.join(said)})" if said else ""
 
   def numbers(self) -> dict[str, int]:
     """For a report in JSON."""

@@ -28,6 +28,7 @@ LONGEST = 1 << 28
 # What an archive may unpack to: so many bytes in any case, or so many times its size.
 _PLENTY, _RATIO = 1 << 28, 200
 _BLOCK = 1 << 20
+_PACKED = (".gz", ".xz", ".bz2", ".zip")
 _DAMAGE = (
   EOFError,
   LookupError,
@@ -90,6 +91,15 @@ class Line(NamedTuple):
       ) from error
 
 
+def line_bytes(data: io.IOBase) -> Iterator[bytes]:
+  """The lines of a stream as bytes, of a line longer than `LONGEST` a word on that.
+
+  For what answers line by line: each line has its own answer, and memory is bounded.
+  """
+  for line in lines(data):
+    yield line.data if line.data is not None else too_long("it", line.size).encode()
+
+
 def too_long(where: str, size: int) -> str:
   """What is said of a line that memory should not hold."""
   return (
@@ -123,7 +133,9 @@ def lines(data: io.IOBase) -> Iterator[Line]:
   to their line. A line longer than `LONGEST` is passed over in bounded memory.
   """
   number, offset, parts, size = 1, 0, [], 0
-  block = data.read(_BLOCK)
+  # read1 gives what a pipe has, without waiting for a whole block
+  more = getattr(data, "read1", data.read)
+  block = more(_BLOCK)
   while block:
     if block.endswith(b"\r"):  # the LF of a CR LF may stand in the next block
       block += data.read(1)
@@ -137,7 +149,7 @@ def lines(data: io.IOBase) -> Iterator[Line]:
       number, parts, size, begin = number + 1, [], 0, end.end()
     size += len(block) - begin
     parts = [*parts, block[begin:]] if size <= LONGEST else []
-    block = data.read(_BLOCK)
+    block = more(_BLOCK)
   if size:
     yield Line(number, offset, b"".join(parts) if size <= LONGEST else None, size, b"")
 
@@ -158,6 +170,12 @@ def text(file: str | Path | Member, encoding: str = "utf-8") -> str:
     raise DataError(
       f"{file} is not UTF-8 at byte {error.start}: convert it to UTF-8"
     ) from error
+
+
+def suffix(path: str | Path) -> str:
+  """The suffix of a file in lower case, below that of its compression."""
+  path = Path(str(path).lower())
+  return path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
 
 
 def kind(path: str | Path) -> str:
@@ -189,6 +207,16 @@ def members(path: str | Path) -> list[Member]:
   return [Member(path, name) for name in names]
 
 
+def check_folder(path: Path) -> None:
+  """Raises DataError if a folder is a data set of `datasets`, not one of texts."""
+  for name in ("dataset_info.json", "state.json", "dataset_dict.json"):
+    if (path / name).is_file():
+      raise DataError(
+        f"{path} is a folder of Hugging Face datasets ({name}), which is not read: "
+        "convert it with datasets.load_from_disk(FOLDER)[SPLIT].to_json(FILE.jsonl)"
+      )
+
+
 def is_plain(file: str | Path | Member) -> int | None:
   """Where the text of a file begins that can be read where it lies, None if none can.
 
@@ -199,8 +227,7 @@ def is_plain(file: str | Path | Member) -> int | None:
     DataError: if it is no text.
   """
   member = file if isinstance(file, Member) else Member(_path(file))
-  with stream(member) as data:
-    inner = data.raw
+  with _Stream(member, "utf-8") as inner:
     return len(inner.mark) if inner.is_plain else None
 
 
@@ -223,7 +250,10 @@ def read_at(file: Member, begin: int, size: int) -> bytes:
     DataError: see `stream`.
   """
   with _LOCK:
-    stamp = os.stat(file.path)
+    try:
+      stamp = os.stat(file.path)
+    except OSError as error:
+      raise DataError(f"cannot read {file.path}: {error.strerror}") from error
     data = _kept(file, stamp.st_mtime_ns, stamp.st_size)
     data.seek(begin)
     return data.read(size)

@@ -3,12 +3,12 @@
 import functools
 import hashlib
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxmem.data import records, texts
+from jaxmem.data import opened, records, texts
+from jaxmem.data.bad_records import Tally
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Ids, Tokenizer
@@ -52,7 +52,8 @@ def read(
   if len(files) == 2:
     found = _parallel(*files, hint, encoding)
   elif len(files) == 1:
-    found = [_pair(r, *fields) for r in records.read(source, hint, encoding)]
+    make = lambda record: _pair(record, *fields)
+    found = records.collect(source, make, hint, encoding)
   else:
     raise DataError(f"{source!r}: one file, or two apart by a comma")
   if not found:
@@ -61,24 +62,30 @@ def read(
 
 
 def _parallel(first: str, second: str, hint: str, encoding: str) -> list[Pair]:
-  sides = []
-  for name in (first, second):
-    path = Path(name).expanduser()
-    if not path.exists():
-      raise DataError(f"no file {name!r}: {hint}")
-    text = records.decoded(records.content(path), name, encoding)
-    sides.append(text.removesuffix("\n").split("\n"))
+  names, sides = (first, second), []
+  for name in names:
+    every = records.lines(opened.Member(records.located(name, hint)), encoding)
+    sides.append([(text.strip(), fault) for _, text, fault in every])
   if len(sides[0]) != len(sides[1]):
     raise DataError(
       f"{first} has {len(sides[0]):,} lines and {second} {len(sides[1]):,}: line n of "
       "one must be that of the other"
     )
-  found = []
-  for n, (a, b) in enumerate(zip(*sides, strict=True), start=1):
-    for name, side in ((first, a), (second, b)):
-      if not side.strip():
-        raise DataError(f"{name} line {n} is empty: leave it out of both files")
-    found.append(Pair(a.strip(), (b.strip(),), f"{first} line {n}"))
+  found, tally = [], Tally(f"{first},{second}")
+  for n, lines in enumerate(zip(*sides, strict=True), start=1):
+    where = f"{first} line {n}"
+    try:
+      for name, (text, fault) in zip(names, lines, strict=True):
+        if fault:
+          raise DataError(fault)
+        if not text:
+          raise DataError(f"{name} line {n} is empty: leave it out of both files")
+    except DataError as error:
+      tally.bad(where, error)
+      continue
+    tally.good()
+    found.append(Pair(lines[0][0], (lines[1][0],), where))
+  tally.close()
   return found
 
 
@@ -100,10 +107,11 @@ def _texts(record: records.Record, name: str) -> list[str]:
   value = record.fields.get(name)
   if not isinstance(value, list):
     return [record.text(name).strip()]
-  some = [v.strip() for v in value if isinstance(v, str) and v.strip()]
-  if not some or not all(isinstance(v, str) for v in value):
-    raise DataError(f"{record.where}: field {name!r} is {value!r}: texts expected")
-  return some
+  where = f"{record.where}: field {name!r}"
+  texts = [records.checked(v, f"{where}: a text of the list").strip() for v in value]
+  if not any(texts):
+    raise DataError(f"{where} is {value!r}: texts expected")
+  return [text for text in texts if text]
 
 
 class Encoded(NamedTuple):

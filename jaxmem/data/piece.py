@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from jaxmem.data import utf8
+from jaxmem.data import opened, utf8
 from jaxmem.data.errors import DataError
 
 
@@ -14,12 +14,18 @@ class Piece:
   Attributes:
     name: below the root of its source.
     path: the file, or the directory that holds the record.
+    start: of its first byte; of a packed file in what it unpacks to.
+    stop: behind its last byte.
+    member: the name in the file, if that is a zip archive.
+    packed: whether the file is compressed or in another encoding than UTF-8.
   """
 
   name: str
   path: Path
   start: int
   stop: int
+  member: str = ""
+  packed: bool = False
 
   @property
   def size(self) -> int:
@@ -30,10 +36,19 @@ class Piece:
     return self.name.split("/")[0]
 
   def read(self) -> bytes:
+    """All of it."""
+    return self.part(0, self.size)
+
+  def part(self, begin: int, size: int) -> bytes:
+    """So many of its bytes, from the `begin`-th on; fewer at its end."""
+    size = min(size, self.size - begin)
+    if self.packed:
+      file = opened.Member(self.path, self.member)
+      return opened.read_at(file, self.start + begin, size)
     try:
       with open(self.path, "rb") as file:
-        file.seek(self.start)
-        return file.read(self.size)
+        file.seek(self.start + begin)
+        return file.read(size)
     except OSError as error:
       raise DataError(
         f"cannot read {self.path}: {error.strerror}; mend the file or leave it out of "

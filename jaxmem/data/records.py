@@ -1,22 +1,24 @@
 """Labelled texts, and any other records, from the files that people have.
 
-JSON Lines (`.jsonl`), tables (`.csv`, `.tsv`), lines of a label and a text (any other
-file), a directory or a `.zip` with a folder for each label, or `tfds:NAME`. A file may
-be gzipped.
+JSON Lines, or a JSON array of objects; tables (CSV, TSV); lines of a label and a text;
+a folder or a zip archive with a folder for each label; or `tfds:NAME`. A file may be
+packed, see `jaxmem.data.opened`. The name of a file says which of these it is, in any
+capitals (`SUFFIXES`); where it says nothing, or another thing than its first line, the
+first line does.
 """
 
-import csv
-import gzip
-import io
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from jaxmem.data import jsonl
+from jaxmem.data import jsonl, opened, tables, template
+from jaxmem.data.bad_records import Tally
 from jaxmem.data.errors import DataError
 
 _TFDS = "tfds:"
+_TABLES = (".csv", ".tsv", ".tab", ".psv")
+_JSON = (".json", *jsonl.SUFFIXES)
+T = TypeVar("T")
 
 
 class Record(NamedTuple):
@@ -25,160 +27,221 @@ class Record(NamedTuple):
   Attributes:
     where: the file and the line, for messages.
     fields: by name.
+    fault: what is wrong with the whole record, empty if nothing.
   """
 
   where: str
   fields: dict[str, Any]
+  fault: str = ""
 
   def text(self, name: str) -> str:
-    """A field that must hold text.
+    """A field that must hold text, or a template of several.
 
     Raises:
       DataError: if it is not there, or is no text.
     """
-    if name not in self.fields:
-      known = ", ".join(map(str, self.fields)) or "none"
-      raise DataError(f"{self.where} has no field {name!r}, only {known}")
-    value = self.fields[name]
-    if not isinstance(value, str):
-      raise DataError(f"{self.where}: field {name!r} is {value!r}, which is no text")
+    if template.is_template(name) and name not in self.fields:
+      value = template.fill(name, self._field)
+    else:
+      value = self._field(name)
     if not value.strip():
       raise DataError(f"{self.where}: field {name!r} is empty: leave the record out")
     return value
 
+  def _field(self, name: str) -> str:
+    if name not in self.fields:
+      known = ", ".join(map(str, self.fields)) or "none"
+      raise DataError(f"{self.where} has no field {name!r}, only {known}")
+    return checked(self.fields[name], f"{self.where}: field {name!r}")
 
-def read(source: str, hint: str, encoding: str = "utf-8") -> Iterator[Record]:
-  """The records of a source, in order.
 
-  Lines of a label and a text, and folders of texts, have the fields "label" and "text".
+def checked(value: Any, where: str) -> str:
+  """A value that must be text.
+
+  Raises:
+    DataError: if it is of another type, or holds half of a surrogate pair.
+  """
+  if not isinstance(value, str):
+    raise DataError(f"{where} is {_shown(value)}, which is no text")
+  try:
+    value.encode()
+  except UnicodeEncodeError as error:
+    raise DataError(f"{where} holds half of a surrogate pair: no text") from error
+  return value
+
+
+def collect(
+  source: str, make: Callable[[Record], T | None], hint: str, encoding: str = "utf-8"
+) -> list[T]:
+  """What `make` makes of each record of a source, in order.
+
+  A record is bad if it cannot be read or `make` raises DataError; see
+  `jaxmem.data.bad_records` for what becomes of it.
 
   Args:
     source: see the top of this file.
+    make: of a record; None leaves it out.
     hint: where such data can be had, for the message of what is missing.
-    encoding: of the files.
+    encoding: of files without a byte-order mark.
 
   Raises:
     DataError: names the file, the line, and what is wrong.
   """
+  found, tally = [], Tally(source)
+  for record in _every(source, hint, encoding):
+    try:
+      if record.fault:
+        raise DataError(record.fault)
+      made = make(record)
+    except DataError as error:
+      tally.bad(record.where, error)
+      continue
+    tally.good()
+    if made is not None:
+      found.append(made)
+  tally.close()
+  return found
+
+
+def read(source: str, hint: str, encoding: str = "utf-8") -> Iterator[Record]:
+  """The records of a source, in order; bad ones are skipped or stop, see `collect`.
+
+  Lines of a label and a text, and folders of texts, have the fields "label" and "text";
+  columns of a table without a header are named "1", "2", ...
+
+  Raises:
+    DataError: names the file, the line, and what is wrong.
+  """
+  yield from collect(source, lambda record: record, hint, encoding)
+
+
+def lines(
+  source: str | Path | opened.Member, encoding: str = "utf-8"
+) -> Iterator[tuple[int, str, str]]:
+  """The lines of a file of text: number from 1, text, and what is wrong with it or "".
+
+  A byte-order mark at the beginning of a line is left out: it stands there where files
+  were joined.
+  """
+  with opened.stream(source, encoding) as data:
+    for line in opened.lines(data):
+      try:
+        text, fault = line.text(str(source)).removeprefix("\ufeff"), ""
+      except DataError as error:
+        text, fault = "", str(error)
+      yield line.number, text, fault
+
+
+def located(source: str, hint: str) -> Path:
+  """The file or folder that a source names.
+
+  Raises:
+    DataError: if there is none; gives the hint.
+  """
+  path = Path(source).expanduser()
+  try:
+    there = bool(source) and path.exists()
+  except (OSError, ValueError):  # a name too long, or with a NUL
+    there = False
+  if not there:
+    raise DataError(f"no file {source!r}: {hint}")
+  return path
+
+
+def _every(source: str, hint: str, encoding: str) -> Iterator[Record]:
   if source.startswith(_TFDS):
     yield from _dataset(source)
     return
-  path = Path(source).expanduser()
-  if not source or not path.exists():
-    raise DataError(f"no file {source!r}: {hint}")
-  suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-  if path.is_dir() or suffix == ".zip":
-    yield from _folders(path, encoding)
-  elif suffix == ".jsonl":
-    yield from _lines_of_json(path)
-  elif suffix in (".csv", ".tsv"):
-    yield from _table(path, encoding, "," if suffix == ".csv" else "\t")
+  path = located(source, hint)
+  if path.is_dir():
+    opened.check_folder(path)
+    yield from _folder(path, encoding)
+    return
+  files = opened.members(path)
+  if len(files) > 1:
+    yield from _archive(path, files, encoding)
   else:
-    yield from _labelled_lines(path, encoding)
+    yield from _file(files[0], encoding)
 
 
-def content(path: Path) -> bytes:
-  """The bytes of a file that may be gzipped.
-
-  Raises:
-    DataError: if it cannot be read.
-  """
-  try:
-    return (
-      gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    )
-  except (OSError, EOFError) as error:
-    raise DataError(f"cannot read {path}: {error}; mend the file") from error
-
-
-def decoded(data: bytes, where: str, encoding: str) -> str:
-  """Bytes as text.
-
-  Raises:
-    DataError: if they are none, or there is no such encoding.
-  """
-  try:
-    return data.decode(encoding)
-  except UnicodeDecodeError as error:
-    raise DataError(
-      f"{where} is not {encoding} at byte {error.start}: convert it, or name its "
-      "encoding with data.encoding"
-    ) from error
-  except LookupError as error:
-    raise DataError(f"no encoding {encoding!r}: utf-8, latin-1, ...") from error
+def _file(file: opened.Member, encoding: str) -> Iterator[Record]:
+  """The records of one file, by its name and its first line."""
+  suffix = opened.suffix(file.name or file.path)
+  with opened.stream(file, encoding) as data:
+    first = next((n.data for n in opened.lines(data) if n.data and n.data.strip()), b"")
+  if suffix in _JSON or (first.startswith(b"{") and jsonl.is_json(first)):
+    yield from _json(file, suffix)
+  elif suffix in _TABLES:
+    yield from _table(file, encoding)
+  else:
+    yield from _labelled_lines(file, encoding)
 
 
-def _lines_of_json(path: Path) -> Iterator[Record]:
-  offset = 0
-  for number, line in enumerate(content(path).splitlines(keepends=True), start=1):
-    where = f"{path} line {number}"
-    if line.strip():
-      try:
-        value = jsonl.parse(line, offset)
-      except DataError as error:
-        raise DataError(f"{where} is bad: {error}") from error
-      if not isinstance(value, dict):
-        raise DataError(f"{where} is bad: it is no object")
-      yield Record(where, value)
-    offset += len(line)
+def _json(file: opened.Member, suffix: str) -> Iterator[Record]:
+  for where, value, why in jsonl.values(file, suffix):
+    yield Record(where, value or {}, why)
 
 
-def _table(path: Path, encoding: str, delimiter: str) -> Iterator[Record]:
-  text = decoded(content(path), str(path), encoding).removeprefix("\ufeff")
-  reader = csv.DictReader(
-    io.StringIO(text, newline=""), delimiter=delimiter, strict=True
-  )
-  try:
-    for row in reader:
-      where = f"{path} line {reader.line_num}"
-      if None in row or None in row.values():
-        raise DataError(
-          f"{where} has not the {len(reader.fieldnames)} cells of the head"
-        )
-      yield Record(where, row)
-  except csv.Error as error:
-    raise DataError(f"{path} line {reader.line_num} is no row: {error}") from error
+def _table(file: opened.Member, encoding: str) -> Iterator[Record]:
+  table = tables.read(file, encoding, header=None)
+  for row in table.rows:
+    where = f"{file} line {row.line}"
+    names = table.header or [str(n + 1) for n in range(len(row.cells))]
+    fields = {} if row.fault else dict(zip(names, row.cells, strict=True))
+    yield Record(where, fields, row.fault and f"{where} {row.fault}")
 
 
-def _labelled_lines(path: Path, encoding: str) -> Iterator[Record]:
-  for number, line in enumerate(content(path).splitlines(), start=1):
-    where = f"{path} line {number}"
-    label, _, text = decoded(line, where, encoding).strip().partition(" ")
-    if label and not text.strip():
-      raise DataError(f"{where} is {label!r}: a label, a space and a text expected")
-    if label:
-      yield Record(where, {"label": label, "text": text})
+def _labelled_lines(file: opened.Member, encoding: str) -> Iterator[Record]:
+  for number, line, fault in lines(file, encoding):
+    where = f"{file} line {number}"
+    label, *rest = line.strip().split(maxsplit=1)[:2] or [""]
+    if label and not rest:
+      fault = f"{where} is {_shown(label)}: a label, a space and a text expected"
+    if label or fault:
+      yield Record(where, {"label": label, "text": "".join(rest)}, fault)
 
 
-def _folders(path: Path, encoding: str) -> Iterator[Record]:
+def _folder(path: Path, encoding: str) -> Iterator[Record]:
   """Every text in a folder; the folder that it lies in is its label."""
-  found = 0
-  for name, data in _files(path):
-    if data.strip():
-      found += 1
-      fields = {"label": Path(name).parent.name, "text": decoded(data, name, encoding)}
-      yield Record(f"{path}: {name}", fields)
-  if not found:
+  files = [f for f in sorted(path.glob("**/*")) if f.is_file()]
+  own = [(f.relative_to(path).as_posix(), opened.Member(f)) for f in files]
+  yield from _texts(path, own, encoding)
+
+
+def _archive(path: Path, files: list[opened.Member], encoding: str) -> Iterator[Record]:
+  """The same of a zip archive."""
+  yield from _texts(path, [(file.name, file) for file in files], encoding)
+
+
+def _texts(
+  path: Path, files: list[tuple[str, opened.Member]], encoding: str
+) -> Iterator[Record]:
+  count = 0
+  for name, file in files:
+    label = Path(name).parent.name
+    if opened.suffix(name) != ".txt" or not label:
+      continue
+    where = f"{path}: {name}"
+    try:
+      text, fault = opened.text(file, encoding), ""
+    except DataError as error:
+      text, fault = "", str(error)
+    if text.strip() or fault:
+      count += 1
+      yield Record(where, {"label": label, "text": text}, fault)
+  if not count:
     raise DataError(
-      f"{path} has no folder with .txt files: one for each label expected"
+      f"{path} has no folder with .txt files: one for each label expected, or name one "
+      "of its files"
     )
-
-
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-  try:
-    if path.is_dir():
-      for file in sorted(path.glob("**/*.txt")):
-        yield str(file.relative_to(path)), file.read_bytes()
-      return
-    with zipfile.ZipFile(path) as archive:
-      for name in sorted(n for n in archive.namelist() if n.endswith(".txt")):
-        if Path(name).parent.name:
-          yield name, archive.read(name)
-  except (OSError, zipfile.BadZipFile) as error:
-    raise DataError(f"cannot read {path}: {error}; mend the file") from error
 
 
 def _dataset(source: str) -> Iterator[Record]:
   from jaxmem.data import datasets
 
   yield from (Record(f"{source} {i}", one) for i, one in datasets.records(source))
+
+
+def _shown(value: Any) -> str:
+  shown = repr(value)
+  return shown if len(shown) <= 80 else f"{shown[:76]} ..."

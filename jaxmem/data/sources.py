@@ -7,9 +7,14 @@ A source is
 - a file, a directory, or a glob pattern: every file that is not empty is a document,
   named by its path below the root;
 - `FILE.jsonl` or `FILE.jsonl#FIELD`, perhaps a pattern: every line is a document, the
-  text of its field "text" or FIELD; see `jaxmem.data.jsonl`;
+  text of its field "text" or FIELD, which may be a template of several fields such as
+  "{title}\\n{body}"; see `jaxmem.data.jsonl`. So is every record of a FILE.json that
+  has the field; any other FILE.json is a document;
 - `tfds:NAME`: every record is a document; see `jaxmem.data.datasets`;
 - `mix:WEIGHT*SOURCE,...`: several of these; see `jaxmem.data.mixture`.
+
+Files may be packed (gzip, xz, bzip2), and every file in a zip archive is a document;
+see `jaxmem.data.opened` for how they are told, and for what is refused.
 
 Documents are sorted by name.
 
@@ -29,11 +34,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmem.data import datasets, jsonl, leaks, mixture
+from jaxmem.data import datasets, jsonl, leaks, mixture, opened
 from jaxmem.data.errors import DataError
 from jaxmem.data.piece import Piece
 
 STDLIB = "stdlib"
+# FILE.jsonl#FIELD, the name in any capitals, perhaps packed.
+_RECORDS = re.compile(
+  r"(?s)((?i:.*\.(?:jsonl|ndjson|jsonlines|jl|json)(?:\.(?:gz|xz|bz2|zip))?))(?:#(.+))?"
+)
 _STDLIB_SKIPS = {
   "test",
   "tests",
@@ -263,8 +272,8 @@ def find(source: str) -> list[Piece]:
 
 def _in_files(source: str) -> tuple[str, list[Piece]]:
   """How many files there are, in words, and their documents."""
-  lines = re.fullmatch(r"(.*\.jsonl)(?:#(.+))?", source)
-  root, paths = _locate(lines[1] if lines else source)
+  records = _RECORDS.fullmatch(source)
+  root, paths = _locate(records[1] if records else source)
   files = [path for path in paths if path.is_file()]
   if not files:
     raise DataError(
@@ -273,13 +282,31 @@ def _in_files(source: str) -> tuple[str, list[Piece]]:
     )
   root = root or Path(os.path.commonpath([path.parent for path in files]))
   pieces: list[Piece] = []
-  for path in files:
+  for path in (path for path in files if path.stat().st_size):
     name = path.relative_to(root).as_posix()
-    if lines:
-      pieces += jsonl.find(path, name, lines[2] or "text")
-    else:
-      pieces.append(Piece(name, path, 0, path.stat().st_size))
+    for file in opened.members(path):
+      own = f"{name}/{file.name}" if file.name else name
+      if len(files) == 1 and file.name:
+        own = file.name
+      if records and _is_of_records(file, records[2]):
+        pieces += jsonl.find(path, own, records[2] or "text", file.name)
+      else:
+        pieces += _document(file, own)
   return f"{len(files)} files", pieces
+
+
+def _is_of_records(file: opened.Member, field: str | None) -> bool:
+  """Whether each record is a document; of FILE.json only if it has the field."""
+  suffix = opened.suffix(file.path)
+  return bool(field) or suffix != ".json" or jsonl.holds(file, "text")
+
+
+def _document(file: opened.Member, name: str) -> Iterator[Piece]:
+  """The whole text of a file."""
+  begin = opened.is_plain(file)
+  packed = begin is None
+  stop = opened.size(file) if packed else file.path.stat().st_size
+  yield Piece(name, file.path, begin or 0, stop, file.name, packed)
 
 
 def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
@@ -291,6 +318,7 @@ def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
   if source and path.is_file():
     return path.parent, [path]
   if source and path.is_dir():
+    opened.check_folder(path)
     return path, _walk(path)
   if glob.has_magic(source):
     return None, [Path(match) for match in glob.glob(str(path), recursive=True)]

@@ -1,18 +1,18 @@
-"""Questions whose answers stand in a text: files of SQuAD's form, or JSON Lines.
+"""Questions whose answers stand in a text: files of SQuAD's form, or any records.
 
-A line has "question", "context" and "answers": texts, or SQuAD's {"text",
-"answer_start"}, one or a list of them. A "title" says of which article it is; without
-one, questions about the same text are of one article.
+A record has "question", "context" and "answers": texts, or SQuAD's {"text",
+"answer_start"}, one or a list of them, or Hugging Face's lists of both. A "title" says
+of which article it is; without one, questions about the same text are of one article.
 """
 
-import json
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from jaxmem.data import records
+from jaxmem.data import jsonl, opened, records
+from jaxmem.data.bad_records import Tally
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Tokenizer
 
@@ -38,7 +38,7 @@ class Question(NamedTuple):
 
 
 def read(source: str, hint: str) -> list[Question]:
-  """The questions of a file, `.jsonl` or of SQuAD's form, which may be gzipped.
+  """The questions of a file of SQuAD's form, or of records, see `data.records`.
 
   An answer that does not stand where the file says is taken where it stands next to it;
   one that stands nowhere in its text is an error.
@@ -46,46 +46,90 @@ def read(source: str, hint: str) -> list[Question]:
   Raises:
     DataError: names the file, the question, and what is wrong.
   """
-  path = Path(source).expanduser()
-  if not source or not path.exists():
-    raise DataError(f"no file {source!r}: {hint}")
-  if path.with_suffix("" if path.suffix == ".gz" else path.suffix).suffix == ".jsonl":
-    found = [_of_line(record) for record in records.read(source, hint)]
-    if not found:
-      raise DataError(f"{source} has no question")
-    return found
-  try:
-    data = json.loads(records.decoded(records.content(path), source, "utf-8"))
-    found = [
-      _question(
-        f"{source} question {asked.get('id', '?')}",
-        str(article.get("title", i)),
-        paragraph["context"],
-        asked,
-      )
-      for i, article in enumerate(data["data"])
-      for paragraph in article["paragraphs"]
-      for asked in paragraph["qas"]
-    ]
-  except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-    if isinstance(error, DataError):
-      raise
-    raise DataError(f"{source} is not of SQuAD's form: {error!r}; {hint}") from error
+  file = _file(source, hint)
+  data = _of_squad(file)
+  if data is None:
+    found = records.collect(source, _of_record, hint)
+  else:
+    found = _questions(data, source, hint)
   if not found:
     raise DataError(f"{source} has no question")
   return found
 
 
-def _of_line(record: records.Record) -> Question:
-  """The question of a line."""
+def _file(source: str, hint: str) -> opened.Member | None:
+  """The file of a source that is one file."""
+  if source.startswith("tfds:"):
+    return None
+  path = records.located(source, hint)
+  files = [] if path.is_dir() else opened.members(path)
+  return files[0] if len(files) == 1 else None
+
+
+def _of_squad(file: opened.Member | None) -> Any:
+  """What a file of SQuAD's form holds, None if it is of records."""
+  suffix = file and opened.suffix(file.name or file.path)
+  if not file or suffix in (".csv", ".tsv", *jsonl.SUFFIXES):
+    return None
+  with opened.stream(file) as data:
+    if jsonl.has_lines(data, suffix):
+      return None
+  value = jsonl.whole(file)
+  articles = value.get("data") if isinstance(value, dict) else value
+  flat = isinstance(articles, list) and all(
+    isinstance(one, dict) and "paragraphs" not in one for one in articles
+  )
+  return None if flat else value
+
+
+def _questions(data: Any, source: str, hint: str) -> list[Question]:
+  """The questions of a file of SQuAD's form."""
+  found, tally = [], Tally(source)
+  for where, article, paragraph, asked in _asked(data, source, hint):
+    try:
+      found.append(_of_asked(where, article, paragraph, asked, hint))
+    except DataError as error:
+      tally.bad(where, error)
+      continue
+    tally.good()
+  tally.close()
+  return found
+
+
+def _asked(data: Any, source: str, hint: str) -> Iterator[tuple[str, str, Any, Any]]:
+  try:
+    for i, article in enumerate(data["data"]):
+      for paragraph in article["paragraphs"]:
+        for asked in paragraph["qas"]:
+          name = asked.get("id", "?") if isinstance(asked, dict) else "?"
+          where = f"{source} question {name}"
+          yield where, str(article.get("title", i)), paragraph, asked
+  except (KeyError, TypeError, AttributeError) as error:
+    raise DataError(f"{source} is not of SQuAD's form: {error!r}; {hint}") from error
+
+
+def _of_asked(
+  where: str, article: str, paragraph: Any, asked: Any, hint: str
+) -> Question:
+  try:
+    return _question(where, article, paragraph["context"], asked)
+  except DataError:
+    raise
+  except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    raise DataError(f"{where} is not of SQuAD's form: {error!r}; {hint}") from error
+
+
+def _of_record(record: records.Record) -> Question:
+  """The question of a record."""
   asked, context = record.text("question"), record.text("context")
   given = record.fields.get("answers")
-  given = given if isinstance(given, list) else [given]
-  answers = [{"text": a} if isinstance(a, str) else a for a in given]
+  answers = _pairs_of(given) if isinstance(given, dict) else given
+  answers = answers if isinstance(answers, list) else [answers]
+  answers = [{"text": a} if isinstance(a, str) else a for a in answers]
   kinds = lambda a: (type(a.get("text")), type(a.get("answer_start", 0)))
   if not all(isinstance(a, dict) and kinds(a) == (str, int) for a in answers):
     raise DataError(
-      f'{record.where}: "answers" is {record.fields.get("answers")!r}: a text, '
+      f'{record.where}: "answers" is {given!r}: a text, '
       '{"text", "answer_start"}, or a list of them expected'
     )
   answers = [{"answer_start": 0} | a for a in answers]
@@ -94,8 +138,22 @@ def _of_line(record: records.Record) -> Question:
   return _question(record.where, article, context, asked)
 
 
+def _pairs_of(given: dict[str, Any]) -> Any:
+  """{"text": [...], "answer_start": [...]}, as Hugging Face has it, as a list."""
+  texts, starts = given.get("text"), given.get("answer_start")
+  if not isinstance(texts, list):
+    return given
+  if not isinstance(starts, list) or len(starts) != len(texts):
+    return given
+  return [{"text": t, "answer_start": s} for t, s in zip(texts, starts, strict=True)]
+
+
 def _question(where: str, article: str, context: str, asked: Any) -> Question:
   question, answers = asked["question"], asked["answers"]
+  records.checked(question, f"{where}: its question")
+  records.checked(context, f"{where}: its text")
+  for answer in answers:
+    records.checked(answer["text"], f"{where}: an answer")
   if not question.strip() or not context.strip():
     raise DataError(f"{where}: the question or its text is empty: leave it out")
   if not answers or not all(a["text"].strip() for a in answers):

@@ -20,7 +20,6 @@ from jaxmem.data.errors import DataError
 DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HINTS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
-_SUFFIXES = (".gz", ".xz", ".bz2", ".zip")
 # Bytes and rows from which the delimiter is told.
 _SAMPLE, _ROWS = 1 << 16, 50
 
@@ -57,12 +56,6 @@ class Table(NamedTuple):
   rows: Iterator[Row]
 
 
-def suffix(path: str | Path) -> str:
-  """The suffix of a file in lower case, below that of its compression."""
-  path = Path(str(path).lower())
-  return path.with_suffix("").suffix if path.suffix in _SUFFIXES else path.suffix
-
-
 def read(
   file: str | Path | opened.Member,
   encoding: str = "utf-8",
@@ -84,7 +77,7 @@ def read(
   name = file.name or file.path if isinstance(file, opened.Member) else file
   with opened.stream(file, encoding) as data:
     head = data.read(_SAMPLE)
-  delimiter = _delimiter(head, _HINTS.get(suffix(name), ""))
+  delimiter = _delimiter(head, _HINTS.get(opened.suffix(name), ""))
   rows = _rows(file, encoding, delimiter)
   first = next(rows, None)
   if first is None:

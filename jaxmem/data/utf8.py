@@ -32,6 +32,25 @@ def border(text: bytes, at: int) -> int:
   return at
 
 
+def whole(text: bytes) -> int:
+  """Bytes of a text without the beginning of a character at its end.
+
+  Args:
+    text: any bytes, cut anywhere.
+
+  Returns:
+    At least len(text) - 3.
+  """
+  for back in range(1, min(len(text), 3) + 1):
+    byte = text[-back]
+    if byte >= 0xC0:
+      size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+      return len(text) - back if size > back else len(text)
+    if byte < 0x80:
+      break
+  return len(text)
+
+
 def _is_character(piece: bytes) -> bool:
   try:
     return len(piece.decode()) == 1

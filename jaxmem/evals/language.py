@@ -1,8 +1,9 @@
-"""Words of any script, and as much of a text's language as metrics must know.
+"""As much of a text's language as metrics must know, and words to count.
 
-A word is a run of letters, digits and the combining marks (category M) and joiners that
-belong to them. Scripts that put no spaces between words (Chinese, Japanese, Thai, Lao,
-Khmer, Burmese, Tibetan) are cut into characters, each with its marks.
+Words are those of `jaxmem.data.words` in lower case and composed form, cut at
+underscores; what is written without spaces (Chinese, Japanese, Thai, Lao, Khmer,
+Burmese, Tibetan) is cut into characters, each with its marks, because to cut it into
+words takes a dictionary.
 
 The language is what the run declares (`data.language`); else the texts decide: the
 script with the most words (in scripts without spaces, characters) says Chinese (Han),
@@ -14,9 +15,10 @@ Anything else is unknown.
 import collections
 import functools
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable
+
+from jaxmem.data import words as cut
 
 # Characters of scripts without spaces: Han, kana, Thai, Lao, Tibetan, Burmese, Khmer.
 SPACELESS = (
@@ -24,8 +26,15 @@ SPACELESS = (
   "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
   "\u0e00-\u0e7f\u0e80-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"
 )
-# Zero-width joiners stand inside words of Persian and of Indian languages.
-_JOINERS = "\u200c\u200d"
+# Combining marks of these scripts and of all, as the inside of a class of a pattern.
+MARKS = "\u0300-\u036f" + "".join(
+  chr(code)
+  for begin, end in ((0xE00, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF))
+  for code in range(begin, end + 1)
+  if unicodedata.category(chr(code)).startswith("M")
+)
+# A word's parts: a character of a script without spaces, or a run of others.
+_PARTS = re.compile(rf"[{SPACELESS}]\W*|[^_{SPACELESS}]+")
 # First word of a character's Unicode name -> the language that its script tells.
 _TOLD = {
   "HANGUL": "ko",
@@ -122,28 +131,9 @@ def describe(language: str, declared: str = "") -> str:
 
 
 def words(text: str) -> list[str]:
-  """Words in lower case, in Unicode's composed form; without punctuation."""
-  return _word().findall(unicodedata.normalize("NFC", text).lower())
-
-
-@functools.cache
-def marks() -> str:
-  """All combining marks and joiners, for a class of a regular expression."""
-  every = [
-    c for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c))[0] == "M"
-  ]
-  borders = [i for i in range(1, len(every)) if every[i] > every[i - 1] + 1]
-  begins = [0, *borders]
-  ends = [i - 1 for i in (*borders, len(every))]
-  spans = zip(begins, ends, strict=True)
-  return _JOINERS + "".join(f"{chr(every[a])}-{chr(every[b])}" for a, b in spans)
-
-
-@functools.cache
-def _word() -> re.Pattern:
-  alone = rf"(?=[^\W_])[{SPACELESS}][{marks()}]*"
-  letter = rf"[^\W_{SPACELESS}]"
-  return re.compile(rf"{alone}|{letter}(?:{letter}|[{marks()}])*")
+  """Words in lower case, in Unicode's composed form; without signs."""
+  text = unicodedata.normalize("NFC", text).lower()
+  return [part for word in cut.words(text) for part in _PARTS.findall(word)]
 
 
 @functools.lru_cache(4096)

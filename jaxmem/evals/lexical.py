@@ -25,7 +25,7 @@ def _pieces() -> re.Pattern:
   """What a text is cut into for candidates: characters of scripts without spaces, with
   their marks, and what stands between spaces."""
   alone = languages.SPACELESS
-  return re.compile(rf"[{alone}][{languages.marks()}]*|[^\s{alone}]+")
+  return re.compile(rf"[{alone}][{languages.MARKS}]*|[^\s{alone}]+")
 
 
 def near(question: str, context: str, rule: str, length: int) -> str:

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem import array_file
-from jaxmem.data.errors import DataError
 from jaxmem.data.sources import Piece
 from jaxmem.errors import UserError
 from jaxmem.evals.stream import Reading
@@ -156,13 +155,6 @@ def digest(documents: Sequence[Piece]) -> str:
   sha = hashlib.sha256()
   for document in documents:
     sha.update(f"{document.name}\n{document.size}\n".encode())
-    try:
-      with open(document.path, "rb") as file:
-        file.seek(document.start)
-        left = document.size
-        while left and (text := file.read(min(_BYTES, left))):
-          left -= len(text)
-          sha.update(text)
-    except OSError as error:
-      raise DataError(f"cannot read {document.path}: {error.strerror}") from error
+    for begin in range(0, document.size, _BYTES):
+      sha.update(document.part(begin, _BYTES))
   return sha.hexdigest()[:16]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmem.data import utf8
 from jaxmem.data.errors import DataError
 from jaxmem.data.sources import Piece
 from jaxmem.data.tokenizers import Tokenizer
@@ -109,7 +110,7 @@ class Row:
     return np.array([self._reader.tokenizer.boundary], np.int32)
 
   def _piece(self) -> bytes:
-    """A document's next bytes, cut after an end of a line where there is one.
+    """A document's next bytes, cut after an end of a line, or between characters.
 
     Tokens of more than a byte rarely reach over the end of a line, so few differ from
     those of the whole document; single bytes never do.
@@ -119,6 +120,8 @@ class Row:
     size = min(READ_BYTES, document.size - read)
     text = _bytes(document, given, read + size - given)
     cut = text.rfind(b"\n", read - given) + 1 if size else 0
+    if read + size < document.size:
+      cut = cut or utf8.whole(text)  # a line may be longer than a piece
     text = text[: cut or len(text)]
     self._at |= {"read": read + size, "given": given + len(text)}
     return text
@@ -126,14 +129,7 @@ class Row:
 
 def _bytes(document: Piece, begin: int, size: int) -> bytes:
   """Bytes of a document from the `begin`-th on."""
-  try:
-    with open(document.path, "rb") as file:
-      file.seek(document.start + begin)
-      text = file.read(size)
-  except OSError as error:
-    raise DataError(
-      f"cannot read {document.path}: {error.strerror}; mend the file or leave it out"
-    ) from error
+  text = document.part(begin, size)
   if len(text) < size:
     raise DataError(f"{document.path} shrank while it was being read: run again")
   return text

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxmem.commands import require
+from jaxmem.data import opened
 from jaxmem.errors import UserError
 from jaxmem.generate import Writer
 from jaxmem.interop import smollm
@@ -99,10 +100,8 @@ def main(argv: list[str] | None = None) -> None:
 def _report(given: Options) -> Iterator[str]:
   if not given.text:
     raise UserError("--text is missing: a file of text to score")
-  try:
-    text = Path(given.text).read_bytes()
-  except OSError as error:
-    raise UserError(f"cannot read --text {given.text}: {error.strerror}") from error
+  with opened.stream(given.text) as data:
+    text = data.read()
   load = lambda **options: smollm.load(given.path, **options)
   clock = _Clock()
   whole = load(capacity=given.length)

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxmem import capacity, files
 from jaxmem.commands import require
+from jaxmem.data import opened
 from jaxmem.errors import RunError, UserError
 from jaxmem.interop import graft, smollm
 from jaxmem.interop.rows import ALONE, Options, Row, Rows, write
@@ -96,9 +97,10 @@ def check(given: Options) -> dict[str, Entry | None]:
 def _read(given: Options, name: str) -> bytes:
   path = getattr(given, name)
   try:
-    return Path(path).read_bytes()
-  except OSError as error:
-    raise UserError(f"cannot read --{name} {path}: {error.strerror}") from error
+    with opened.stream(path) as data:
+      return data.read()
+  except UserError as error:
+    raise UserError(f"--{name}: {error}") from error
 
 
 def run(

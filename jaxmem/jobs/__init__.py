@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxmem import files, finite, registry
 from jaxmem.config import Config, ConfigError, DataConfig, Reading
+from jaxmem.data import bad_records
 
 TASK = "task:"
 
@@ -306,4 +307,5 @@ def make(config: Config, model: Any) -> Job:
   Raises:
     ConfigError, DataError, CapacityError: before any device work.
   """
-  return get(kind(config.data)).Job(config, model)
+  with bad_records.policy(getattr(config.data, "bad_records", bad_records.STOP)):
+    return get(kind(config.data)).Job(config, model)

@@ -97,11 +97,11 @@ def provenance(
   }
   if not heldout:
     return [], numbers
-  first = "This" if tested else "No test split was given: this"
+  first = "This" if tested else "No separate test split was given: this"
   if chose:
-    then = ", by which the best checkpoint was chosen."
+    then = "chose the best checkpoint."
   elif every:
-    then = f"; it chose no checkpoint, as validation.every is {every}, beyond the run."
+    then = f"chose no checkpoint: validation.every is {every}, beyond the run."
   else:
-    then = "; it chose no checkpoint, as validation.every is 0."
-  return [f"{first} is the score of the held-out part{then}"], numbers
+    then = "chose no checkpoint: validation.every is 0."
+  return [f"{first} is the score of the held-out part, which {then}"], numbers

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,14 @@ from typing import Any
 from jaxmem import config as configs
 from jaxmem import jobs, models
 from jaxmem.config import Config
-from jaxmem.data import jsonl
+from jaxmem.data import jsonl, template
+from jaxmem.data.records import Record
 from jaxmem.errors import UserError, reason
 from jaxmem.jobs import Application, Findings, Predictor
 from jaxmem.load import Which, load_run, run_config
+
+# Fields of a job's config that name a field of a record, or a template of several.
+_TEXTS = ("text", "other", "read")
 
 
 def evaluate(
@@ -64,7 +68,28 @@ def predictor(workdir: Path, which: Which) -> Predictor:
       "with `jaxmem generate`"
     )
   run = load_run(workdir, which)
-  return make(run.config, run.model, run.params, workdir)
+  predict = make(run.config, run.model, run.params, workdir)
+  named = (getattr(config.data, name, "") for name in _TEXTS)
+  templates = tuple(name for name in named if template.is_template(name))
+  return _Filling(predict, templates) if templates else predict
+
+
+class _Filling:
+  """Fills the templates of a run's config from the fields of records; a `Predictor`."""
+
+  def __init__(self, predict: Predictor, templates: tuple[str, ...]):
+    self._predict, self._templates = predict, templates
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has the fields, and can be answered."""
+    self._predict.check(self._filled(record))
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return self._predict([self._filled(record) for record in records])
+
+  def _filled(self, record: dict[str, Any]) -> dict[str, Any]:
+    whole = Record("the record", record)
+    return record | {name: whole.text(name) for name in self._templates}
 
 
 def answers(

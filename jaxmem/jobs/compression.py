@@ -45,7 +45,7 @@ class CompressionConfig:
 
   Attributes:
     source: see `DataConfig`, but no mixture.
-    heldout: where the held-out text is; empty holds out about a tenth of the source.
+    heldout: see `DataConfig`.
     tokenizer: see `DataConfig`.
     segment_length: T, tokens of a line and of the boundary at its end; a longer line is
       cut into several texts.
@@ -55,6 +55,8 @@ class CompressionConfig:
     kl_weight: of the KL at the end of its annealing, >= 0; 1 is the ELBO.
     kl_steps: steps on which it rises in a line from 0; 0 does not anneal.
     data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "stdlib"
@@ -66,6 +68,7 @@ class CompressionConfig:
   kl_weight: float = number(1.0, at_least=0)
   kl_steps: int = number(0, at_least=0)
   data_dir: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:

@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -47,6 +47,8 @@ class DialogueConfig:
     tokenizer: "sp:N" or "words:N", made of the training dialogues, or see `DataConfig`.
     segment_length: T, tokens of a row a step; a dialogue may be longer.
     batch_size: rows of a step; each is a contiguous lane of dialogues.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "recall:facts=4"
@@ -54,6 +56,7 @@ class DialogueConfig:
   tokenizer: str = "byte"
   segment_length: int = number(128, at_least=1)
   batch_size: int = number(32, at_least=1)
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
@@ -174,8 +177,7 @@ class DialoguePredictor:
     replies = [b""] * len(texts)
     for piece in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
       replies = [a + b for a, b in zip(replies, piece.text, strict=True)]
-    said = [reply.decode(errors="replace") for reply in replies]
-    return [{"reply": reply.removeprefix(" ")} for reply in said]
+    return [{"reply": chat.content(reply)} for reply in replies]
 
 
 def _dialogues(config: DialogueConfig, seed: int) -> leaks.Parted:
@@ -187,9 +189,9 @@ def _dialogues(config: DialogueConfig, seed: int) -> leaks.Parted:
     drawn = (_drawn(split, seed, given) for split in recall_dialogue.SPLITS)
     return leaks.Parted(dict(zip(recall_dialogue.SPLITS, drawn, strict=True)))
   leaks.refuse_shared_files([config.source], {"data.heldout": [config.heldout]})
-  every = chat.read(Path(config.source))
+  every = chat.read(config.source)
   if config.heldout:
-    named = {"train": every, "heldout": chat.read(Path(config.heldout))}
+    named = {"train": every, "heldout": chat.read(config.heldout)}
     return leaks.separate(named, _key, config.source, "dialogues")
   # the last tenth of those that differ
   last = lambda different: different[-max(len(different) // 10, 1) :]

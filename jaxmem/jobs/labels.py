@@ -69,6 +69,8 @@ class LabelsConfig:
     augment: how training texts are changed.
     language: of the texts, such as "zh", for the words of the baseline; empty is
       decided by them, see `evals.language`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/train.jsonl"
@@ -89,6 +91,7 @@ class LabelsConfig:
   temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
   language: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
   def reader(self) -> labelled.Reader:
     """How records become examples."""
@@ -196,17 +199,15 @@ class LabelsJob(Asked):
     return f"texts: {shown}{self.repeats.words('texts')}{self._absent()}"
 
   def _absent(self) -> str:
-    """Classes that are trained on and not scored, behind "; "."""
+    """Classes that are trained on and not scored, in brackets."""
     said = []
     for task in self._encoded.tasks:
-      for split in dict.fromkeys(
-        ("heldout", self.reported if self.tested else "heldout")
-      ):
+      for split in ("heldout", "test") if self.tested else ("heldout",):
         labels = {example.label for example in self._splits[task.name][split]}
         if absent := [name for name in task.classes if name not in labels]:
           name = f"{absent[0]!r}" + (f" and {len(absent) - 1} more" * (len(absent) > 1))
-          said.append(f"; no {split} text of class {name}")
-    return "".join(said)
+          said.append(f"no {split} text of class {name}")
+    return f" ({'; '.join(said)})" if said else ""
 
   def keep(self, workdir: Path) -> None:
     """The names of the classes, and the tokenizer if it was made."""

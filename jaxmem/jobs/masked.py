@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,8 @@ class MaskedConfig:
     share: of the tokens that are to be said, in (0, 1).
     run: hidden tokens stand in runs of so many, >= 1.
     data_dir: see `DataConfig`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "stdlib"
@@ -54,6 +56,7 @@ class MaskedConfig:
   share: float = number(0.15, above=0, below=1)
   run: int = number(1, at_least=1)
   data_dir: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:

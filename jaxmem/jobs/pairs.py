@@ -69,6 +69,8 @@ class PairsConfig:
       encoder finds nearest to the whole.
     language: of what is written, such as "ja": decides the metric's words; empty is
       decided by the references, see `evals.language`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/train.de,data/train.en"
@@ -86,6 +88,7 @@ class PairsConfig:
   alpha: float = number(1.0, at_least=0)
   extract: Literal["none", "minilm"] = "none"
   language: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
@@ -307,8 +310,9 @@ def _read(c: PairsConfig, source: str) -> list[Pair]:
   """The pairs of a source, or those made of its texts."""
   if not c.gaps:
     return pairs.read(source, (c.read, c.write), _HINT, c.encoding)
-  every = records.read(source, _HINT, c.encoding)
-  found = gap_sentences.pairs([(pairs.text(r, c.read), r.where) for r in every], c.gaps)
+  text = lambda record: (pairs.text(record, c.read), record.where)
+  texts = records.collect(source, text, _HINT, c.encoding)
+  found = gap_sentences.pairs(texts, c.gaps)
   if not found:
     raise DataError(
       f"{source} has no text of two sentences, of which one can be hidden"

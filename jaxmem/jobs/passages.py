@@ -56,6 +56,8 @@ class PassagesConfig:
     batch_size: pairs of a step; each has the others for negatives.
     language: of the texts, such as "de": decides how BM25 cuts words, and its stop
       words; empty is decided by them, see `evals.language`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/documents.jsonl"
@@ -68,6 +70,7 @@ class PassagesConfig:
   segment_length: int = number(128, at_least=1)
   batch_size: int = number(32, at_least=1)
   language: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:

@@ -56,6 +56,8 @@ class SpansConfig:
     batch_size: rows of a step.
     language: of the texts, such as "es"; empty is decided by them, see
       `evals.language`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
   """
 
   source: str = "data/questions.json"
@@ -69,6 +71,7 @@ class SpansConfig:
   match: bool = False
   batch_size: int = number(16, at_least=1)
   language: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:

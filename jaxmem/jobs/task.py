@@ -85,9 +85,12 @@ class TaskJob:
   def report(self, params: Any, workdir: Path) -> None:
     """`report.json`, `report.md`, `loss.png`: accuracy at `MULTIPLES` of the length."""
     found, left_out = self._by_length(params)
+    chose = 0 < self._config.validation.every <= self._config.steps
+    note = "The best checkpoint was chosen by examples of this split."
     lines = [
       f"Test split of {self._task}",
       "",
+      *([note, ""] if chose else []),
       "| length | examples | answers right | examples right | bits an answer |",
       "|--:|--:|--:|--:|--:|",
       *map(_row, found),
@@ -101,7 +104,7 @@ class TaskJob:
     print("\n".join(lines), flush=True)
     files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
     accuracy = finite.plain([a.plain() for a in found])
-    numbers = {"task": str(self._task), "accuracy": accuracy}
+    numbers = {"task": str(self._task), "accuracy": accuracy, "chose_checkpoint": chose}
     files.write_json(workdir / "report.json", numbers)
 
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:

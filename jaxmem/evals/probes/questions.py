@@ -5,15 +5,13 @@ is SQuAD and qa_2 HotpotQA; here they are the files that are given, in the form 
 either, so that qa_1 and qa_2 of one file are two draws from the same questions.
 """
 
-import gzip
-import json
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmem.data import jsonl, opened
 from jaxmem.data.errors import DataError
 from jaxmem.errors import UserError
 from jaxmem.evals.probes import Draft, Task
@@ -57,24 +55,17 @@ class Paper(NamedTuple):
 
 
 def read(path: str) -> Paper:
-  """A file in SQuAD's or HotpotQA's form, JSON, perhaps gzipped.
+  """A file in SQuAD's or HotpotQA's form, JSON, perhaps packed.
 
   Raises:
     DataError: if it cannot be read or holds no questions; says where such files are.
   """
   try:
-    content = Path(path).read_bytes()
-    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    found = json.loads(content)
+    found = jsonl.whole(opened.Member(Path(path).expanduser()))
     paper = _hotpot(path, found) if isinstance(found, list) else _squad(path, found)
-  except (OSError, EOFError) as error:
-    raise DataError(
-      f"cannot read the questions {path}: {getattr(error, 'strerror', None) or error}; "
-      f"{_WHERE}"
-    ) from error
-  except (
-    ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error,
-  ) as error:  # fmt: skip
+  except DataError as error:
+    raise DataError(f"cannot read the questions {path}: {error}; {_WHERE}") from error
+  except (ValueError, LookupError, TypeError, AttributeError) as error:
     raise DataError(
       f"{path} is no JSON of questions as SQuAD or HotpotQA has it ({error!r}): "
       f"{_WHERE}"
