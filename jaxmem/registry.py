@@ -1,20 +1,52 @@
 """The file name is the registry: what a package holds is what its files define."""
 
 import ast
-import difflib
 import functools
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+# Names that a hint holds at most: more are a list.
+_MOST_HINTS = 3
 
-def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-  """A hint for a misspelt name: the nearest known one, else all of them."""
-  close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-  if close:
-    return f"did you mean {close[0]!r}?"
+
+def nearest(name: str, known: Sequence[str]) -> str:
+  """A hint for a misspelt name: what was probably meant, else all that is known.
+
+  What was meant is what is few slips away (a letter more, less, another, or two that
+  changed places): one, and one more for every five letters; else the names of which
+  this is a word or the beginning, as `size` is of `window_size`. Of equally near ones
+  all are named, unless they are many: a guess would mislead.
+  """
+  given = _folded(name)
+  slips = {other: _slips(given, _folded(other)) for other in known}
+  fewest = min(slips.values(), default=0)
+  near = [other for other in known if slips[other] == fewest]
+  if fewest > 1 + len(given) // 5 or fewest >= len(given):
+    part = lambda other: given in other.split("_") or other.startswith(given)
+    near = [other for other in known if given and part(_folded(other))]
+  if 1 <= len(near) <= _MOST_HINTS:
+    return f"did you mean {' or '.join(map(repr, near))}?"
   return f"known: {', '.join(sorted(known))}"
+
+
+def _folded(name: str) -> str:
+  return name.casefold().replace("-", "_")
+
+
+def _slips(a: str, b: str) -> int:
+  """How many slips are between two words (Damerau 1964, adjacent ones)."""
+  before, last = [], list(range(len(b) + 1))
+  for i, x in enumerate(a, start=1):
+    row = [i]
+    for j, y in enumerate(b, start=1):
+      row.append(min(last[j] + 1, row[-1] + 1, last[j - 1] + (x != y)))
+      if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
+        row[-1] = min(row[-1], before[j - 2] + 1)
+    before, last = last, row
+  return last[-1]
 
 
 def options(text: str) -> tuple[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ WRONG = {
   "config = Config(data=5)": "data is 5: DataConfig or another job's config expected",
   "config = Config(model=LMConfig)": "model is <class",
   "config = Config(segment_start=[])": "segment_start is []",
-  "config = Config(seed=2**64)": "seed is 18446744073709551616: it must be at most",
+  "config = Config(seed=2**64)": "seed is 18446744073709551616: it must be",
   "config = Config(LMConfig(0, pattern='windw'))": "did you mean 'window'?",
   "config = Config(LMConfig(0, pattern=5))": "model.pattern is 5",
   "config = Config(": "line 6 is not Python",

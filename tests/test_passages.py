@@ -230,6 +230,19 @@ def test_the_command_builds_and_asks(run, place, tmp_path, monkeypatch, capsys):
   assert answers[1]["line"] == 2 and "line 2" in captured.err
 
 
+def test_a_document_that_cannot_be_read_is_one_bad_line(run, place, tmp_path, capsys):
+  bad = tmp_path / "documents.jsonl"
+  good = (place / "documents.jsonl").read_bytes()
+  odd = b'{"id": [], "text": "a"}\n{"id": "x", "text": "\\ud83d"}\n[1]\n{"id": "y"\n'
+  bad.write_bytes(odd + good)
+  build = ["index", "build", "--input", str(bad), "--workdir", str(run)]
+  assert cli.run([*build, "--out", str(tmp_path / "index")]) == 2
+  said = capsys.readouterr()
+  assert "40 documents" in said.out and "4 bad records skipped" in said.err
+  stop = ["--out", str(tmp_path / "none"), "--bad-records", "stop"]
+  assert cli.run([*build, *stop]) == 2 and not (tmp_path / "none").exists()
+
+
 def test_an_index_that_cannot_be_used_says_why(run, place, tmp_path, capsys):
   ask = ["index", "query", "--index"]
   assert cli.run([*ask, str(tmp_path)]) == 2

@@ -7,7 +7,8 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxmem.errors import UserError, shown
+from jaxmem import ranges
+from jaxmem.errors import UserError
 
 
 def require(*modules: str) -> None:
@@ -17,27 +18,21 @@ def require(*modules: str) -> None:
       raise UserError(f"this command needs {module}: pip install 'jaxmem[train]'")
 
 
-# The largest size, count or length: arrays are indexed by int32 on devices.
-LARGEST = 2**31 - 1
-
-
-def check_whole(given: Any, least: Mapping[str, int], most: int = LARGEST) -> None:
+def check_whole(given: Any, least: Mapping[str, int]) -> None:
   """Checks whole numbers that a user gave.
 
   Args:
     given: has them as attributes.
-    least: name -> the least that it may be.
-    most: that each of them may be.
+    least: name -> the least that it may be; the most is what int32 holds.
 
   Raises:
     UserError: names the first that is out of range, and the range.
   """
   for name, low in least.items():
-    value = getattr(given, name)
-    if value < low:
-      raise UserError(f"{name} is {shown(value)}: it must be at least {low}")
-    if value > most:
-      raise UserError(f"{name} is {shown(value)}: it must be at most {most}")
+    try:
+      ranges.check_number(getattr(given, name), name, ranges.Range(at_least=low))
+    except ValueError as error:
+      raise UserError(str(error)) from error
 
 
 def no_arguments(command: str, argv: Sequence[str]) -> None:

@@ -29,6 +29,12 @@ def _parser() -> argparse.ArgumentParser:
   build.add_argument("--encoder", default="", choices=["minilm"], help="or this one")
   kinds = ["exact", "ivf", "hnsw", "device"]
   build.add_argument("--kind", default="exact", choices=kinds, help="see jaxmem.index")
+  build.add_argument(
+    "--bad-records",
+    default="skip",
+    choices=["skip", "stop"],
+    help="documents that cannot be read are left out (exit code 2), or end it",
+  )
   query = actions.add_parser("query", help="the nearest documents")
   query.add_argument("--index", required=True, help="a directory of index build")
   query.add_argument("--input", default="-", help='JSONL of {"text": ...}, or -')
@@ -40,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(given: argparse.Namespace) -> int:
   from jaxmem import index, outputs
-  from jaxmem.data import judged
+  from jaxmem.data import bad_records, judged
 
   if bool(given.workdir) == bool(given.encoder):
     raise UserError("give --workdir of a run, or --encoder minilm")
@@ -49,8 +55,10 @@ def _build(given: argparse.Namespace) -> int:
   outputs.refuse_overwrite_in(given.out, index.FILES, inputs)
   outputs.refuse_other_content(given.out, index.FILES[0])
   index.require_packages(given.kind)
-  documents = judged.passages(given.input, hint)
+  with bad_records.policy(given.bad_records) as skipped:
+    documents = judged.passages(given.input, hint)
   embed, encoder = _encoder(given.workdir)
+  documents, bad = _readable(documents, embed, given.bad_records)
   vectors = embed([d.whole for d in documents])
   names = [d.name for d in documents]
   made = index.build(Path(given.out), names, vectors, given.kind, encoder)
@@ -58,7 +66,27 @@ def _build(given: argparse.Namespace) -> int:
     f"{len(names):,} documents, {made.manifest['dimensions']} numbers each, "
     f"{made.manifest['kind']}, in {given.out}"
   )
-  return 0
+  return 2 if skipped or bad else 0
+
+
+def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
+  """The documents that the encoder can read, and how many it cannot.
+
+  Raises:
+    UserError: for the first of these where bad records stop, or if none is left.
+  """
+  good = []
+  for document in documents:
+    try:
+      embed.check(document.whole)
+      good.append(document)
+    except UserError as error:
+      if policy == "stop":
+        raise UserError(f"document {document.name!r}: {error}") from error
+      print(f"jaxmem: document {document.name!r}: {error}", file=sys.stderr)
+  if not good:
+    raise UserError("no document can be read: nothing is written")
+  return good, len(documents) - len(good)
 
 
 def _query(given: argparse.Namespace) -> int:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxmem import files, outputs
-from jaxmem.commands import LARGEST, require
+from jaxmem.commands import require
 from jaxmem.errors import UserError
+from jaxmem.ranges import INT32
 
 # Fewer tokens than this have no past to speak of.
 FEWEST = 16
@@ -137,9 +138,9 @@ def _check(given: Options) -> np.ndarray:
 
   least = {"tokens": FEWEST, "recent": 2, "samples": 1, "positions": 1, "directions": 0}
   for name, fewest in least.items():
-    if not fewest <= getattr(given, name) <= LARGEST:
+    if not fewest <= getattr(given, name) <= INT32:
       raise UserError(
-        f"--{name} {getattr(given, name)}: at least {fewest}, at most {LARGEST}"
+        f"--{name} {getattr(given, name)}: at least {fewest}, at most {INT32}"
       )
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from jaxmem import measured, modules, ops
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, reason
 from jaxmem.registry import nearest
 from jaxmem.testing import (
   LawError,
@@ -113,8 +113,8 @@ def _imported(path: str) -> Any:
   try:
     cls = getattr(importlib.import_module(module), attribute)
     return cls(d_model=8)
-  except (ImportError, AttributeError, TypeError, ValueError) as error:
+  except Exception as error:  # a module of the user's may raise whatever it likes
     raise UserError(
-      f"cannot make {path}(d_model=8): {error}; give an importable Flax module that "
-      "needs nothing but d_model"
+      f"cannot make {path}(d_model=8): {reason(error)}; give an importable Flax "
+      "module that needs nothing but d_model"
     ) from error

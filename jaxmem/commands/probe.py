@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxmem import files, outputs
-from jaxmem.commands import LARGEST, check_whole, require
+from jaxmem.commands import check_whole, require
 from jaxmem.errors import UserError
+from jaxmem.ranges import INT32
 
 # The files of --out.
 WRITTEN = (
@@ -118,8 +119,8 @@ def _check(given: Options) -> Any:
     raise UserError(
       f"--lengths {given.lengths!r}: numbers with commas between"
     ) from error
-  if not 1 <= min(lengths) <= max(lengths) <= LARGEST:
-    raise UserError(f"--lengths {given.lengths}: each must be in 1 .. {LARGEST}")
+  if not 1 <= min(lengths) <= max(lengths) <= INT32:
+    raise UserError(f"--lengths {given.lengths}: each must be in 1 .. {INT32}")
   check_whole(given, {"samples": 1, "depths": 1, "rows": 1, "max_tokens": 0})
   if not 0 <= given.seed < 2**32:
     raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")

@@ -131,8 +131,9 @@ def _text(piece: Piece) -> str:
 def _read(path: str) -> bytes:
   try:
     return Path(path).read_bytes() if path else sys.stdin.buffer.read()
-  except OSError as error:
-    raise DataError(f"cannot read {path}: {error.strerror}; check the path") from error
+  except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    why = getattr(error, "strerror", None) or error
+    raise DataError(f"cannot read {path}: {why}; check the path") from error
 
 
 def _write(path: str, content: bytes) -> None:

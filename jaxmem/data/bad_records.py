@@ -16,25 +16,31 @@ STOP, SKIP = "stop", "skip"
 # Places that are named of skipped records.
 _SHOWN = 5
 _policy = contextvars.ContextVar("bad_records", default="")
+_skipped = contextvars.ContextVar("skipped_records", default=None)
 
 
 @contextlib.contextmanager
-def policy(name: str) -> Iterator[None]:
+def policy(name: str) -> Iterator[list[str]]:
   """Sets what is done with bad records.
 
   Args:
     name: "stop" or "skip".
+
+  Yields:
+    A list that comes to hold the places of the records that were skipped.
 
   Raises:
     DataError: if it is another.
   """
   if name not in (STOP, SKIP):
     raise DataError(f"data.bad_records is {name!r}: stop or skip")
-  token = _policy.set(name)
+  skipped: list[str] = []
+  token, places = _policy.set(name), _skipped.set(skipped)
   try:
-    yield
+    yield skipped
   finally:
     _policy.reset(token)
+    _skipped.reset(places)
 
 
 class Tally:
@@ -65,6 +71,7 @@ class Tally:
       raise error
     self._first = self._first or str(error)
     self._places.append(where)
+    _skipped.get().append(where)
 
   def close(self) -> None:
     """Says on standard error how many records were skipped, and which came first."""

@@ -39,6 +39,10 @@ class Embedder:
       lambda params, batch: model.apply({"params": params}, batch, method="embed")
     )
 
+  def check(self, text: str) -> None:
+    """Raises DataError if the tokenizer makes nothing of a text."""
+    texts.encode(text, self._tokenizer, "the text")
+
   def __call__(self, given: Sequence[str]) -> Float[np.ndarray, "N D"]:
     """A vector for each text, read to the length.
 

@@ -196,7 +196,7 @@ def config(path: str = "") -> EncoderConfig:
   file = _folder(path) / SETTINGS
   try:
     return from_settings(files.read_json(file))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
     if isinstance(error, DataError):
       raise
     raise DataError(f"cannot read {file}: {error}; give a BERT's folder") from error

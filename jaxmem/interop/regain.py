@@ -158,6 +158,8 @@ def _settle(given: Options, *texts: bytes) -> None:
     if not path.exists():
       write(path, settings)
     kept = files.read_json(path)
+    if not isinstance(kept, dict):
+      raise ValueError(f"{path} is no JSON object")
   except (OSError, ValueError) as error:
     raise UserError(f"cannot use --out {given.out}: {error}; choose another") from error
   for key, value in settings.items():

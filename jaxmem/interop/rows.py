@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxmem import files
+from jaxmem.errors import UserError, reason
 from jaxmem.interop import graft, measure, smollm
 from jaxmem.interop.tune import tune
 from jaxmem.load import Loaded
@@ -159,7 +160,10 @@ class Rows:
 
   def _found(self, name: str) -> Row | None:
     path = self._path(name)
-    return Row(**files.read_json(path)) if path.exists() else None
+    try:
+      return Row(**files.read_json(path)) if path.exists() else None
+    except (OSError, ValueError, TypeError) as error:
+      raise UserError(f"{path} is damaged ({reason(error)}): delete it") from error
 
   def _keep(self, row: Row) -> Row:
     write(self._path(row.name), row._asdict())

@@ -76,6 +76,9 @@ def entry(name: str, **given: Any) -> Entry:
       raise PatternError(
         f"memory {name!r} has no option {key!r}: {nearest(key, options(name))}"
       )
+  for key in ("both_ways", "learned_start"):
+    if not isinstance(given.get(key, False), bool):
+      raise PatternError(f"{key} of {name!r} is {given[key]!r}: True or False")
   if "beside" in given:  # as text: an entry is hashable, and JSON
     given["beside"] = str(_parse_entry(str(given["beside"])))
   return Entry(name, tuple(sorted(given.items())))

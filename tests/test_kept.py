@@ -1,0 +1,77 @@
+"""A work directory can be moved: what it keeps, and where its paths lead then."""
+
+import dataclasses
+import os
+
+import pytest
+
+from jaxmem import config as configs
+from jaxmem import kept, paths
+from jaxmem.config import Config, ConfigError, DataConfig
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "run").mkdir()
+  (tmp_path / "a.model").write_bytes(b"pieces")
+  (tmp_path / "text.txt").touch()
+  return tmp_path
+
+
+def _config(**data) -> Config:
+  return Config(data=DataConfig(**data))
+
+
+def test_paths_are_saved_absolute_and_names_as_they_are(place):
+  given = _config(source="text.txt", tokenizer="a.model", data_dir="prepared")
+  data = kept.absolute(given).data
+  assert data.source == str(place / "text.txt")
+  assert data.tokenizer == str(place / "a.model")
+  assert data.data_dir == str(place / "prepared")
+  assert kept.absolute(_config()) == _config()
+
+
+def test_the_tokenizer_s_file_is_copied_and_read_from_the_copy(place):
+  config, run = _config(tokenizer="a.model"), place / "run"
+  kept.keep_tokenizer(config, run)
+  kept.keep_tokenizer(config, run)  # again, as a resumed run does
+  os.remove("a.model")
+  moved = run.rename(place / "moved")
+  found = kept.with_kept_tokenizer(config, moved).data.tokenizer
+  assert found == str(moved / "tokenizer.model")
+  assert (moved / "tokenizer.model").read_bytes() == b"pieces"
+  kept.keep_tokenizer(_config(tokenizer=found), moved)  # itself
+  for name in ("byte", "words:300", "sp:300", "minilm"):
+    assert kept.with_kept_tokenizer(_config(tokenizer=name), moved) == _config(
+      tokenizer=name
+    )
+
+
+def test_data_inside_the_directory_are_found_where_it_is_now(place):
+  inside = place / "run" / "data.jsonl"
+  inside.touch()
+  config = _config(source=f"mix:1*{inside},1*{place / 'text.txt'}")
+  meta = {"config": configs.to_json(config), "workdir": str(place / "run")}
+  moved = (place / "run").rename(place / "moved")
+  found = kept.saved_config(meta, moved).data.source
+  assert found == f"mix:1*{moved / 'data.jsonl'},1*{place / 'text.txt'}"
+  del meta["workdir"]  # as runs of before were saved
+  assert kept.saved_config(meta, moved) == config
+
+
+def test_what_is_no_more_is_told_from_what_is_another(place):
+  assert paths.lost(str(place / "none.txt"))
+  assert paths.lost(f"a={place / 'none.txt'},b=x")
+  for text in (str(place / "text.txt"), "words:300", "stdlib", "none.txt", ""):
+    assert not paths.lost(text)
+
+
+def test_data_can_be_given_again_by_their_keys(place):
+  config = dataclasses.replace(_config(), steps=7)
+  other = configs.with_values(config, {"data.source": "b", "data.heldout": "c"})
+  assert (other.data.source, other.data.heldout, other.steps) == ("b", "c", 7)
+  with pytest.raises(ConfigError, match="data.queries is nothing that this run has"):
+    configs.with_values(config, {"data.queries": "x"})
+  with pytest.raises(ConfigError, match="data.source is 5"):
+    configs.with_values(config, {"data.source": 5})
