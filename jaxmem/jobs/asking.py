@@ -50,10 +50,10 @@ def predictor(workdir: Path, which: Which) -> Predictor:
   predict = make(run.config, run.model, run.params, workdir)
   named = (getattr(config.data, name, "") for name in _TEXTS)
   templates = tuple(name for name in named if template.is_template(name))
-  return _Filling(predict, templates) if templates else predict
+  return Filling(predict, templates) if templates else predict
 
 
-class _Filling:
+class Filling:
   """Fills the templates of a run's config from the fields of records; a `Predictor`."""
 
   def __init__(self, predict: Predictor, templates: tuple[str, ...]):
