@@ -26,9 +26,11 @@ from jaxmem.data import (
   sources,
   squad,
   template,
+  tokenizers,
 )
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.errors import UserError
+from jaxmem.evals import progress, reader
 from jaxmem.jobs import asking
 from jaxmem.jobs.labels import LabelsConfig
 from jaxmem.jobs.passages import PassagesConfig
@@ -472,6 +474,27 @@ def test_documents_of_archives_and_encodings(tmp_path):
     assert (
       piece.part(2, 3) == piece.read()[2:5] and piece.part(3, 99) == piece.read()[3:]
     )
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json"])
+def test_evaluations_read_the_text_of_records(tmp_path, monkeypatch, name):
+  monkeypatch.setattr(reader, "READ_BYTES", 32)
+  texts = ["a line\n" * 30 + "x" * 100, "é" * 50]
+  made = [{"id": i, "text": one} for i, one in enumerate(texts)]
+  content = json.dumps(made).encode() if name == "a.json" else as_lines(made)
+  packed = gzip.compress(content) if name.endswith("gz") else content
+  pieces = sources.find(written(tmp_path, packed, name))
+  row = reader.Row(reader.Reader(pieces, tokenizers.get("byte")), 0)
+
+  ids = []
+  while (part := row._next()) is not None:
+    ids += part.tolist()
+
+  whole = [256, *texts[0].encode(), 256, *texts[1].encode(), 256]
+  assert ids == whole
+  first = progress.digest(pieces)
+  longer = as_lines([made[0], made[1] | {"text": "é" * 49 + "e"}])
+  assert progress.digest(sources.find(written(tmp_path, longer, "a.jsonl"))) != first
 
 
 def test_json_without_the_field_is_a_document(tmp_path):
