@@ -539,6 +539,41 @@ def test_a_number_of_json_keeps_its_value():
   assert jsonl.parse(b'{"a": 1.5, "b": -3}') == {"a": 1.5, "b": -3}
 
 
+class Lengths:
+  """Answers a record by the length of its text."""
+
+  def check(self, record):
+    record["text"].encode()
+
+  def __call__(self, records):
+    return [{"length": len(record["text"])} for record in records]
+
+
+@pytest.mark.parametrize("pack", [name for name in PACKS if name != "zip"])
+def test_records_to_be_answered_may_be_packed_in_files_and_pipes(tmp_path, pack):
+  packed = PACKS[pack](as_lines([{"text": "é\u2028"}, {"text": "a"}]))
+  expected = [{"length": 2}, {"length": 1}]
+
+  with open(written(tmp_path, packed, "a"), "rb") as file:
+    assert list(asking.answers(file, Lengths(), 1)) == expected
+  source, sink = os.pipe()
+  os.write(sink, packed)
+  os.close(sink)
+  with os.fdopen(source, "rb") as pipe:
+    assert list(asking.answers(pipe, Lengths(), 1)) == expected
+
+
+def test_a_pipe_is_answered_line_by_line():
+  source, sink = os.pipe()
+  with os.fdopen(source, "rb") as pipe:
+    answers = asking.answers(pipe, Lengths(), 1)
+    for text in ("a", "bb"):
+      os.write(sink, as_lines([{"text": text}]))
+      assert next(answers) == {"length": len(text)}  # the pipe is still open
+    os.close(sink)
+    assert list(answers) == []
+
+
 def test_records_to_be_answered_fill_the_templates_of_the_run():
   class Echo:
     def check(self, record):

@@ -91,13 +91,19 @@ class Line(NamedTuple):
       ) from error
 
 
-def line_bytes(data: io.IOBase) -> Iterator[bytes]:
-  """The lines of a stream as bytes, of a line longer than `LONGEST` a word on that.
+def incoming(file: io.BufferedIOBase) -> Iterator[bytes]:
+  """The lines of an open file or pipe that may be packed, as soon as they are there.
 
-  For what answers line by line: each line has its own answer, and memory is bounded.
+  For what answers line by line: in the place of a line longer than `LONGEST` stands a
+  word on that, which is no JSON, so that it has an answer of its own.
+
+  Raises:
+    DataError: see `stream`.
   """
-  for line in lines(data):
-    yield line.data if line.data is not None else too_long("it", line.size).encode()
+  member = Member(Path(str(getattr(file, "name", "the input"))))
+  with io.BufferedReader(_Stream(member, "utf-8", file), _BLOCK) as data:
+    for line in lines(data):
+      yield line.data if line.data is not None else too_long("it", line.size).encode()
 
 
 def too_long(where: str, size: int) -> str:
@@ -276,7 +282,11 @@ class _Stream(io.RawIOBase):
     is_plain: whether the bytes are those of the file.
   """
 
-  def __init__(self, member: Member, encoding: str):
+  def __init__(
+    self, member: Member, encoding: str, file: io.BufferedIOBase | None = None
+  ):
+    """Args: what to open; its encoding; the file if it is open, which stays so."""
+    self._given = file
     self._inner, self._under = None, []
     self._member, self._declared = member, _encoding(encoding)
     self._restart()
@@ -326,20 +336,26 @@ class _Stream(io.RawIOBase):
     return len(part)
 
   def close(self) -> None:
-    for file in (self._inner, *self._under) if self._inner else ():
-      file.close()
+    self._leave()
     super().close()
+
+  def _leave(self) -> None:
+    for file in (self._inner, *self._under) if self._inner else ():
+      if file is not self._given:
+        file.close()
 
   def _restart(self) -> None:
     """Opens the file, looks at its head, and stands at its first byte of text."""
-    for file in (self._inner, *self._under) if self._inner else ():
-      file.close()
+    self._leave()
     self._at, self._taken, self._ready = 0, 0, b""
     self._under, self._packed = [], 0
-    self._inner = _file(self._member.path)
+    self._inner = self._given or _file(self._member.path)
+    self._piped = not self._inner.seekable()
     head, found = self._look()
     if found and (found.unpack or found.name == formats.ZIP):
-      self._packed = os.path.getsize(self._member.path)
+      self._packed = _PLENTY
+      if not self._given:
+        self._packed = os.path.getsize(self._member.path)
       self._under.append(self._inner)
       try:
         self._inner = self._unpacked(found)
@@ -363,13 +379,13 @@ class _Stream(io.RawIOBase):
   def _look(self) -> tuple[bytes, formats.Format | None]:
     """The head of the inner file, which is then at its beginning, and its format."""
     try:
-      head = _head(self._inner)
+      head = _head(self._inner, self._piped)
     except (OSError, *_DAMAGE) as error:
       raise _damaged(self._member, error) from error
-    if self._inner.seekable():
-      self._inner.seek(0)
-    else:
+    if self._piped:
       self._inner = _Pushed(head, self._inner)
+    else:
+      self._inner.seek(0)
     found = formats.recognise(head)
     if found and found.remedy:
       raise _refused(self._member, found, " in what it unpacks to" * bool(self._under))
@@ -429,7 +445,7 @@ class _Pushed(io.RawIOBase):
     return True
 
   def readinto(self, buffer) -> int:
-    part = self._head[: len(buffer)] or self._rest.read(len(buffer))
+    part = self._head[: len(buffer)] or self._rest.read1(len(buffer))
     self._head = self._head[len(buffer) :]
     buffer[: len(part)] = part
     return len(part)
@@ -448,7 +464,9 @@ def _file(path: Path) -> io.IOBase:
     ) from error
 
 
-def _head(file: io.IOBase) -> bytes:
+def _head(file: io.IOBase, piped: bool = False) -> bytes:
+  if piped:  # a pipe may have less, and who writes may wait for an answer
+    return file.read1(formats.HEAD)
   parts, left = [], formats.HEAD
   while left and (part := file.read(left)):
     parts.append(part)
