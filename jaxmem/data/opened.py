@@ -16,7 +16,7 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,8 +91,10 @@ class Line(NamedTuple):
       ) from error
 
 
-def incoming(file: io.BufferedIOBase) -> Iterator[bytes]:
+def incoming(file: Iterable[bytes]) -> Iterator[bytes]:
   """The lines of an open file or pipe that may be packed, as soon as they are there.
+
+  What is no file is taken for the lines themselves.
 
   For what answers line by line: in the place of a line longer than `LONGEST` stands a
   word on that, which is no JSON, so that it has an answer of its own.
@@ -100,6 +102,9 @@ def incoming(file: io.BufferedIOBase) -> Iterator[bytes]:
   Raises:
     DataError: see `stream`.
   """
+  if not isinstance(file, io.BufferedIOBase):
+    yield from file
+    return
   member = Member(Path(str(getattr(file, "name", "the input"))))
   with io.BufferedReader(_Stream(member, "utf-8", file), _BLOCK) as data:
     for line in lines(data):

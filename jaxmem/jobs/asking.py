@@ -1,13 +1,13 @@
 """A run that has ended is asked: how good it is on a split, and for answers."""
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from jaxmem import jobs, models
-from jaxmem.data import jsonl, opened, template
+from jaxmem.data import jsonl, template
+from jaxmem.data.opened import incoming
 from jaxmem.data.records import Record
 from jaxmem.errors import UserError
 from jaxmem.jobs import Application, Findings, Predictor
@@ -85,9 +85,8 @@ def answers(
   Yields:
     The answer, or {"line": number from 1, "error": why} to a line that is bad.
   """
-  if isinstance(lines, io.BufferedIOBase):
-    lines = opened.incoming(lines)
-  numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
+  every = incoming(lines)
+  numbered = ((n, line) for n, line in enumerate(every, start=1) if line.strip())
   while some := list(islice(numbered, rows)):
     read = [_record(line, predict) for _, line in some]
     good = [record for record, why in read if not why]
