@@ -16,7 +16,7 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,26 +91,6 @@ class Line(NamedTuple):
       ) from error
 
 
-def incoming(file: Iterable[bytes]) -> Iterator[bytes]:
-  """The lines of an open file or pipe that may be packed, as soon as they are there.
-
-  What is no file is taken for the lines themselves.
-
-  For what answers line by line: in the place of a line longer than `LONGEST` stands a
-  word on that, which is no JSON, so that it has an answer of its own.
-
-  Raises:
-    DataError: see `stream`.
-  """
-  if not isinstance(file, io.BufferedIOBase):
-    yield from file
-    return
-  member = Member(Path(str(getattr(file, "name", "the input"))))
-  with io.BufferedReader(_Stream(member, "utf-8", file), _BLOCK) as data:
-    for line in lines(data):
-      yield line.data if line.data is not None else too_long("it", line.size).encode()
-
-
 def too_long(where: str, size: int) -> str:
   """What is said of a line that memory should not hold."""
   return (
@@ -135,6 +115,18 @@ def stream(file: str | Path | Member, encoding: str = "utf-8") -> io.BufferedRea
   """
   member = file if isinstance(file, Member) else Member(_path(file))
   return io.BufferedReader(_Stream(member, encoding), _BLOCK)
+
+
+def attached(file: io.BufferedIOBase) -> io.BufferedReader:
+  """The same of a file or pipe that is open already, and stays so.
+
+  What a pipe has is given as soon as it is there.
+
+  Raises:
+    DataError: see `stream`.
+  """
+  member = Member(Path(str(getattr(file, "name", "the input"))))
+  return io.BufferedReader(_Stream(member, "utf-8", file), _BLOCK)
 
 
 def lines(data: io.IOBase) -> Iterator[Line]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from jaxmem import jobs, models
 from jaxmem.data import jsonl, template
-from jaxmem.data.opened import incoming
 from jaxmem.data.records import Record
 from jaxmem.errors import UserError
 from jaxmem.jobs import Application, Findings, Predictor
@@ -85,7 +84,7 @@ def answers(
   Yields:
     The answer, or {"line": number from 1, "error": why} to a line that is bad.
   """
-  every = incoming(lines)
+  every = jsonl.incoming(lines)
   numbered = ((n, line) for n, line in enumerate(every, start=1) if line.strip())
   while some := list(islice(numbered, rows)):
     read = [_record(line, predict) for _, line in some]
