@@ -84,8 +84,8 @@ def answers(
   Yields:
     The answer, or {"line": number from 1, "error": why} to a line that is bad.
   """
-  every = jsonl.incoming(lines)
-  numbered = ((n, line) for n, line in enumerate(every, start=1) if line.strip())
+  lines = jsonl.incoming(lines)
+  numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
   while some := list(islice(numbered, rows)):
     read = [_record(line, predict) for _, line in some]
     good = [record for record, why in read if not why]
