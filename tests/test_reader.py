@@ -503,6 +503,9 @@ def test_json_without_the_field_is_a_document(tmp_path):
   assert text(file) == ['{"a":\n [1]}']
   with pytest.raises(DataError, match="is one JSON object with the fields a"):
     text(f"{file}#text")
+  table = written(tmp_path, b"text\na\n", "a.csv")
+  with pytest.raises(DataError, match="names the field 'text' of .*a.csv, which"):
+    text(f"{table}#text")
 
 
 def test_a_corpus_of_a_packed_file_is_that_of_the_file(tmp_path):
