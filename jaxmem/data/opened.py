@@ -91,15 +91,6 @@ class Line(NamedTuple):
       ) from error
 
 
-def line_bytes(data: io.IOBase) -> Iterator[bytes]:
-  """The lines of a stream as bytes, of a line longer than `LONGEST` a word on that.
-
-  For what answers line by line: each line has its own answer, and memory is bounded.
-  """
-  for line in lines(data):
-    yield line.data if line.data is not None else too_long("it", line.size).encode()
-
-
 def too_long(where: str, size: int) -> str:
   """What is said of a line that memory should not hold."""
   return (
@@ -126,6 +117,18 @@ def stream(file: str | Path | Member, encoding: str = "utf-8") -> io.BufferedRea
   return io.BufferedReader(_Stream(member, encoding), _BLOCK)
 
 
+def attached(file: io.BufferedIOBase) -> io.BufferedReader:
+  """The same of a file or pipe that is open already, and stays so.
+
+  What a pipe has is given as soon as it is there.
+
+  Raises:
+    DataError: see `stream`.
+  """
+  member = Member(Path(str(getattr(file, "name", "the input"))))
+  return io.BufferedReader(_Stream(member, "utf-8", file), _BLOCK)
+
+
 def lines(data: io.IOBase) -> Iterator[Line]:
   """The lines of a stream, ended by LF, CR LF or CR, as Python reads text files.
 
@@ -140,7 +143,8 @@ def lines(data: io.IOBase) -> Iterator[Line]:
     if block.endswith(b"\r"):  # the LF of a CR LF may stand in the next block
       block += data.read(1)
     begin = 0
-    for end in _ENDS.finditer(block):
+    broken = b"\n" in block or b"\r" in block  # far faster than the pattern
+    for end in _ENDS.finditer(block) if broken else ():
       size += end.start() - begin
       parts.append(block[begin : end.start()])
       whole = b"".join(parts) if size <= LONGEST else None
@@ -275,7 +279,11 @@ class _Stream(io.RawIOBase):
     is_plain: whether the bytes are those of the file.
   """
 
-  def __init__(self, member: Member, encoding: str):
+  def __init__(
+    self, member: Member, encoding: str, file: io.BufferedIOBase | None = None
+  ):
+    """Args: what to open; its encoding; the file if it is open, which stays so."""
+    self._given = file
     self._inner, self._under = None, []
     self._member, self._declared = member, _encoding(encoding)
     self._restart()
@@ -325,20 +333,26 @@ class _Stream(io.RawIOBase):
     return len(part)
 
   def close(self) -> None:
-    for file in (self._inner, *self._under) if self._inner else ():
-      file.close()
+    self._leave()
     super().close()
+
+  def _leave(self) -> None:
+    for file in (self._inner, *self._under) if self._inner else ():
+      if file is not self._given:
+        file.close()
 
   def _restart(self) -> None:
     """Opens the file, looks at its head, and stands at its first byte of text."""
-    for file in (self._inner, *self._under) if self._inner else ():
-      file.close()
+    self._leave()
     self._at, self._taken, self._ready = 0, 0, b""
     self._under, self._packed = [], 0
-    self._inner = _file(self._member.path)
+    self._inner = self._given or _file(self._member.path)
+    self._piped = not self._inner.seekable()
     head, found = self._look()
     if found and (found.unpack or found.name == formats.ZIP):
-      self._packed = os.path.getsize(self._member.path)
+      self._packed = _PLENTY
+      if not self._given:
+        self._packed = os.path.getsize(self._member.path)
       self._under.append(self._inner)
       try:
         self._inner = self._unpacked(found)
@@ -362,13 +376,13 @@ class _Stream(io.RawIOBase):
   def _look(self) -> tuple[bytes, formats.Format | None]:
     """The head of the inner file, which is then at its beginning, and its format."""
     try:
-      head = _head(self._inner)
+      head = _head(self._inner, self._piped)
     except (OSError, *_DAMAGE) as error:
       raise _damaged(self._member, error) from error
-    if self._inner.seekable():
-      self._inner.seek(0)
-    else:
+    if self._piped:
       self._inner = _Pushed(head, self._inner)
+    else:
+      self._inner.seek(0)
     found = formats.recognise(head)
     if found and found.remedy:
       raise _refused(self._member, found, " in what it unpacks to" * bool(self._under))
@@ -428,7 +442,7 @@ class _Pushed(io.RawIOBase):
     return True
 
   def readinto(self, buffer) -> int:
-    part = self._head[: len(buffer)] or self._rest.read(len(buffer))
+    part = self._head[: len(buffer)] or self._rest.read1(len(buffer))
     self._head = self._head[len(buffer) :]
     buffer[: len(part)] = part
     return len(part)
@@ -447,7 +461,9 @@ def _file(path: Path) -> io.IOBase:
     ) from error
 
 
-def _head(file: io.IOBase) -> bytes:
+def _head(file: io.IOBase, piped: bool = False) -> bytes:
+  if piped:  # a pipe may have less, and who writes may wait for an answer
+    return file.read1(formats.HEAD)
   parts, left = [], formats.HEAD
   while left and (part := file.read(left)):
     parts.append(part)

@@ -322,6 +322,12 @@ def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
   if source and path.is_dir():
     opened.check_folder(path)
     return path, _walk(path)
+  file, mark, field = source.rpartition("#")
+  if mark and Path(os.path.expanduser(file)).is_file():
+    raise DataError(
+      f"source {source!r} names the field {field!r} of {file}, which is read whole: "
+      "give JSON Lines (FILE.jsonl#FIELD)"
+    )
   if glob.has_magic(source):
     return None, [Path(match) for match in glob.glob(str(path), recursive=True)]
   raise DataError(

@@ -54,8 +54,9 @@ class LabelsConfig:
       two splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is the held-out texts.
     fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
-    text: the field with the text.
-    other: the field with a second text, of a pair; empty is none.
+    text: the field with the text, or a template of several: "{title}\\n{body}", see
+      `data.template`.
+    other: likewise of a second text, of a pair; empty is none.
     label: the field with the class.
     label_end: a label is what stands before this text (":" for TREC's coarse classes).
     ignore: labels, apart by commas, whose texts are left out; one of them may be empty.
