@@ -154,6 +154,15 @@ def test_english_rouge_is_rouge_score_s_own():
   assert found["rougeLsum"] > found["rougeL"]
 
 
+def test_texts_of_another_script_count_among_english_ones():
+  english = "The dog and the cat ran after the ball in the park"
+  found = overlap.numbers("rouge", [english, "我们今天"], [[english], ["我们明天"]])
+  assert found["language"] == "en"
+  np.testing.assert_allclose(found["rouge1"], (100 + 75) / 2)
+  found, _ = bm25.rank({"a": english, "b": "मैं घर", "c": "我们"}, {"q": "घर"}, 3)
+  assert found == {"q": ["b"]}
+
+
 def test_first_sentences():
   text = "One. Two! Three?"
   assert extractive.first(text, 2) == "One. Two!" and extractive.first(text) == "One."
