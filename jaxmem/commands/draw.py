@@ -25,13 +25,15 @@ def main(argv: list[str]) -> int:
     raise UserError("lengths, block size and layers must be at least 1")
   reset = sight.documents(lengths)
 
+  faint = 0
   if re.split("[:+]", given.what)[0] in modules.names():
     entry, *others = pattern.parse(given.what)
     if others:
       raise UserError(f"{given.what!r} names several memories: draw one at a time")
     mixer = pattern.built(entry, given.d_model, "float32")
     pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
-    sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
+    sees = sight.sees(mixer, reset)
+    pairs, faint = _shown(pairs, sees)
   else:
     mask = sight.parse(given.what)
     try:
@@ -46,6 +48,10 @@ def main(argv: list[str]) -> int:
 
   count = int(np.count_nonzero(sees))
   print(f"{given.what}: {count} of {sees.size} pairs seen")
+  if faint:
+    print(f"{faint} of them move the output by less than float32 can tell")
+      f"{faint} of them move the output by less than float32 can tell: they are seen"
+    )
   if tiles is not None:
     size = given.block_size
     print(f"{tiles.sum()} of {tiles.size} blocks of {size} x {size} computed")
@@ -73,6 +79,17 @@ def _parser(known: str) -> argparse.ArgumentParser:
   parser.add_argument("--d-model", type=int, default=32, help="of the memory asked")
   parser.add_argument("--out", default="", help="the PNG; default: from the name")
   return parser
+
+
+def _shown(pairs: np.ndarray, sees: np.ndarray) -> tuple[np.ndarray, int]:
+  """How far inputs move outputs, as it is drawn, and how many pairs are too faint.
+
+  Where an output is made from an input that moves it by less than float32 can tell,
+  the least that was measured is drawn: 0 would say that it is not seen.
+  """
+  faint = sees & (pairs == 0)
+  least = pairs[pairs > 0].min(initial=1.0)
+  return np.where(faint, least, pairs), int(faint.sum())
 
 
 def _lengths(text: str) -> list[int]:
