@@ -50,8 +50,6 @@ def main(argv: list[str]) -> int:
   print(f"{given.what}: {count} of {sees.size} pairs seen")
   if faint:
     print(f"{faint} of them move the output by less than float32 can tell")
-      f"{faint} of them move the output by less than float32 can tell: they are seen"
-    )
   if tiles is not None:
     size = given.block_size
     print(f"{tiles.sum()} of {tiles.size} blocks of {size} x {size} computed")
