@@ -36,8 +36,10 @@ def main(argv: list[str]) -> int:
       raise UserError(f"{name} {shown(size)}: it must be in 1 .. {MOST}")
   reset = sight.documents(lengths)
 
+  faint = 0
   if re.split("[:+]", given.what)[0] in modules.names():
     pairs, sees, mask = _of_memory(given, reset)
+    pairs, faint = _shown(pairs, sees)
   else:
     mask = sight.parse(given.what)
     try:
@@ -51,6 +53,8 @@ def main(argv: list[str]) -> int:
 
   count = int(np.count_nonzero(sees))
   print(f"{given.what}: {count} of {sees.size} pairs seen")
+  if faint:
+    print(f"{faint} of them move the output by less than float32 can tell")
   if tiles is not None:
     size = given.block_size
     print(f"{tiles.sum()} of {tiles.size} blocks of {size} x {size} computed")
@@ -73,13 +77,12 @@ def _of_memory(given: argparse.Namespace, reset: np.ndarray) -> tuple:
     raise UserError(f"{given.what!r} names several memories: draw one at a time")
   mixer = pattern.built(entries[0], given.d_model, "float32")
   try:
-    pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
-    sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
+    pairs, sees = sight.influence(mixer, reset), sight.sees(mixer, reset)
   except UserError:
     raise
-  except Exception as error:  # a mixer that cannot be made raises what it likes
+  except Exception as error:  # a mixer that cannot be asked raises what it likes
     raise UserError(f"{given.what} cannot be drawn: {reason(error)}") from error
-  return pairs, sees, mask
+  return pairs, sees, getattr(mixer, "mask", None)
 
 
 def _sizes(given: argparse.Namespace) -> list[tuple[str, int]]:
@@ -105,6 +108,17 @@ def _parser(known: str) -> argparse.ArgumentParser:
   parser.add_argument("--d-model", type=int, default=32, help="of the memory asked")
   parser.add_argument("--out", default="", help="the PNG; default: from the name")
   return parser
+
+
+def _shown(pairs: np.ndarray, sees: np.ndarray) -> tuple[np.ndarray, int]:
+  """How far inputs move outputs, as it is drawn, and how many pairs are too faint.
+
+  Where an output is made from an input that moves it by less than float32 can tell,
+  the least that was measured is drawn: 0 would say that it is not seen.
+  """
+  faint = sees & (pairs == 0)
+  least = pairs[pairs > 0].min(initial=1.0)
+  return np.where(faint, least, pairs), int(faint.sum())
 
 
 def _lengths(text: str) -> list[int]:
