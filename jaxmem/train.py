@@ -59,6 +59,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   config = resolve(config)
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
+  program.check_memory()
   job = jobs.make(config, program.model)
 
   workdir = workdir.absolute()
