@@ -151,7 +151,7 @@ def test_a_run_is_scored_and_asked_from_its_checkpoint(run, tmp_path, capsys):
   assert "| seasonal naive |" in capsys.readouterr().out
   assert (run / "forecast.png").stat().st_size > 1000
   good = {"series": TABLE[:20].tolist()}
-  bad = [{"series": TABLE[:5].tolist()}, {"series": [[1.0, float("nan")]] * 8}, {}]
+  bad = [{"series": TABLE[:5].tolist()}, {"series": [[1.0, None]] * 8}, {}]
   lines = "\n".join(json.dumps(one) for one in [*bad, good])
   (tmp_path / "in.jsonl").write_text(lines)
   arguments = ["--input", str(tmp_path / "in.jsonl"), "--rows", "4"]
@@ -201,7 +201,7 @@ def test_the_config_is_saved_with_its_kinds(tmp_path):
     ({"data": {"rows": "６０,30,30"}}, "three numbers above 0"),
     ({"data": {"rows": "60,nan,30"}}, "three numbers above 0"),
     ({"data": {"rows": "0.98,0.01,0.01"}}, "the heldout part has 10 rows"),
-    ({"model": {"head": "quantile", "quantiles": "2"}}, "quantiles '2'"),
+    ({"model": {"head": "quantile", "quantiles": "2"}}, "quantiles.* '2'"),
     ({"model": {"horizon": 0}}, "at least 1"),
   ],
 )
