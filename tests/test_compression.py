@@ -27,7 +27,7 @@ LINES = [f"{'ab' * (i % 5 + 1)} {i}" for i in range(40)]
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
   place = tmp_path_factory.mktemp("texts")
-  for name, lines in (("train", LINES), ("held", LINES[::-1])):
+  for name, lines in (("train", LINES[::-1]), ("held", LINES)):
     (place / f"{name}.txt").write_text("\n\n".join(lines) + "\n")
   return place
 
