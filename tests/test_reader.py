@@ -497,6 +497,13 @@ def test_evaluations_read_the_text_of_records(tmp_path, monkeypatch, name):
   assert progress.digest(sources.find(written(tmp_path, longer, "a.jsonl"))) != first
 
 
+def test_a_name_that_no_file_can_have_is_refused():
+  for name in ("a" * 5000, "a/" * 5000, "a\0b"):
+    for task in (text, labels):
+      with pytest.raises(DataError, match="does not exist|cannot be looked|no file"):
+        task(name)
+
+
 def test_json_without_the_field_is_a_document(tmp_path):
   file = written(tmp_path, b'{"a":\n [1]}', "a.json")
 

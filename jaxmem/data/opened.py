@@ -39,6 +39,7 @@ _DAMAGE = (
   zipfile.BadZipFile,
   zlib.error,
 )
+_CONVERT = "convert it to UTF-8, or name its encoding with data.encoding"
 _ENDS = re.compile(rb"\r\n|\r|\n")
 
 
@@ -87,7 +88,7 @@ class Line(NamedTuple):
     except UnicodeDecodeError as error:
       raise DataError(
         f"{where} line {self.number} is bad: it is not UTF-8 at byte "
-        f"{self.offset + error.start} of the file: convert it to UTF-8"
+        f"{self.offset + error.start} of the file: {_CONVERT}"
       ) from error
 
 
@@ -171,9 +172,7 @@ def text(file: str | Path | Member, encoding: str = "utf-8") -> str:
   try:
     return content.decode()
   except UnicodeDecodeError as error:
-    raise DataError(
-      f"{file} is not UTF-8 at byte {error.start}: convert it to UTF-8"
-    ) from error
+    raise DataError(f"{file} is not UTF-8 at byte {error.start}: {_CONVERT}") from error
 
 
 def suffix(path: str | Path) -> str:
@@ -415,8 +414,7 @@ class _Stream(io.RawIOBase):
     except UnicodeError as error:
       at = self._taken - len(block) + getattr(error, "start", 0)
       raise DataError(
-        f"{self._member} is not {self._declared} near byte {at}: convert it to UTF-8, "
-        "or name its encoding with data.encoding"
+        f"{self._member} is not {self._declared} near byte {at}: {_CONVERT}"
       ) from error
 
 
@@ -521,8 +519,7 @@ def _refused(where: Member, found: formats.Format, within: str) -> DataError:
 def _binary(where: Member, head: bytes) -> DataError:
   likely = formats.unmarked(head)
   remedy = (
-    f"it looks like {likely} without a byte-order mark: convert it to UTF-8, or name "
-    "its encoding with data.encoding"
+    f"it looks like {likely} without a byte-order mark: {_CONVERT}"
     if likely
     else "only text is read; leave it out, or save its text as UTF-8"
   )
