@@ -310,6 +310,14 @@ def test_first_bytes_below_zero_are_refused(tmp_path):
     reader.read(written(tmp_path, b"pos a\n", "a.txt"))
 
 
+def test_a_format_is_added_in_one_place(tmp_path, monkeypatch):
+  file = written(tmp_path, b"PAR1\x15\x04\0\0", "a.txt")
+  own = lambda file, encoding: iter([records.Record(f"{file} row 1", {"text": "a"})])
+  monkeypatch.setitem(records.READERS, "Parquet", own)
+
+  assert [r.fields for r in records.read(file, "")] == [{"text": "a"}]
+
+
 # --- templates
 
 
