@@ -310,6 +310,14 @@ def test_first_bytes_below_zero_are_refused(tmp_path):
     reader.read(written(tmp_path, b"pos a\n", "a.txt"))
 
 
+def test_a_format_is_added_in_one_place(tmp_path, monkeypatch):
+  file = written(tmp_path, b"PAR1\x15\x04\0\0", "a.txt")
+  own = lambda file, encoding: iter([records.Record(f"{file} row 1", {"text": "a"})])
+  monkeypatch.setitem(records.READERS, "Parquet", own)
+
+  assert [r.fields for r in records.read(file, "")] == [{"text": "a"}]
+
+
 # --- templates
 
 
@@ -495,6 +503,13 @@ def test_evaluations_read_the_text_of_records(tmp_path, monkeypatch, name):
   first = progress.digest(pieces)
   longer = as_lines([made[0], made[1] | {"text": "é" * 49 + "e"}])
   assert progress.digest(sources.find(written(tmp_path, longer, "a.jsonl"))) != first
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+  for name in ("a" * 5000, "a/" * 5000, "a\0b"):
+    for task in (text, labels):
+      with pytest.raises(DataError, match="does not exist|cannot be looked|no file"):
+        task(name)
 
 
 def test_json_without_the_field_is_a_document(tmp_path):

@@ -317,9 +317,15 @@ def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
     root = Path(sysconfig.get_path("stdlib"))
     return root, _stdlib(root)
   path = Path(os.path.abspath(os.path.expanduser(source)))
-  if source and path.is_file():
+  try:
+    is_file, is_folder = path.is_file(), path.is_dir()
+  except OSError as error:  # a name that is too long, say
+    raise DataError(
+      f"source {source[:60]!r} cannot be looked for: {error.strerror}"
+    ) from error
+  if source and is_file:
     return path.parent, [path]
-  if source and path.is_dir():
+  if source and is_folder:
     opened.check_folder(path)
     return path, _walk(path)
   file, mark, field = source.rpartition("#")
