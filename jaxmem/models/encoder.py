@@ -213,7 +213,9 @@ class Encoder(nn.Module):
   def embed(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B D"]:
     """A vector of length 1 for each text."""
     x = self.vector(batch, deterministic)
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+    # the root of a clipped square: that of a norm has no gradient at a vector of zeros
+    square = jnp.sum(x * x, axis=-1, keepdims=True)
+    return x / jnp.sqrt(jnp.maximum(square, 1e-24))
 
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
     """Nats of each target, for the head "masked"."""
