@@ -6,7 +6,6 @@ checkpoint that does not match is set aside for the one before it.
 """
 
 import dataclasses
-import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jaxmem import files
+from jaxmem import abandoned, files
 from jaxmem.errors import RunError
 from jaxmem.fingerprints import fingerprints, kinds
 
@@ -62,7 +61,7 @@ class Checkpoints:
     Raises:
       CheckpointError: if it is no directory, or cannot be written to.
     """
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    abandoned.silence()
     self.directory, self._read_only = directory, read_only
     if not read_only:
       _make(directory)
@@ -205,14 +204,27 @@ class Checkpoints:
     return _Errors(self.directory, step)
 
   def close(self) -> None:
-    """Ends the background threads; what was saved is on disk."""
-    self._manager.close()
+    """Ends the background threads; what was saved is on disk.
+
+    Raises:
+      CheckpointError: if a write has failed; the threads have ended even so.
+    """
+    with self._errors(None):
+      try:
+        self._manager.close()
+      except Exception:
+        self._manager.close()  # an error is raised once, and left the threads running
+        raise
 
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *exception: object) -> None:
-    self.close()
+  def __exit__(self, kind: object, error: object, trace: object) -> None:
+    try:
+      self.close()
+    except CheckpointError:
+      if error is None:  # otherwise that is the news
+        raise
 
 
 def _make(directory: Path) -> None:

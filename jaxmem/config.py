@@ -145,14 +145,16 @@ class Config:
       (truncated backpropagation through time), "empty" none, "passed" another row's,
       "noise" and "fitted" random numbers; see `jaxmem.starts`.
     noise_scale: standard deviation of the numbers of segment_start "noise", > 0.
-    seed: of parameters, document order and dropout.
+    seed: of parameters, document order and dropout. What is drawn for a row depends on
+      it, on the step and on the row, not on `optim.accumulate`, processes or mesh.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints; the last step is always saved.
     keep: how many of the latest checkpoints are kept.
     eval_bytes: held-out bytes that are scored at the end; 0 scores none.
     sample_bytes: length of the sample at the end; 0 writes none.
-    stop_after_skips: steps with a loss or gradient that is not finite are skipped; this
-      many in a row stop the run.
+    stop_after_skips: a step with a loss, a gradient or an update that is not finite is
+      skipped; this many in a row stop the run. A run whose last step is skipped ends
+      without a report, with exit code 1, and keeps the checkpoint before it.
   """
 
   model: ModelConfig = LMConfig(vocab_size=0, dtype="auto")

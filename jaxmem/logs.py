@@ -1,5 +1,6 @@
 """What a run says while it goes: a progress bar or lines, JSONL, TensorBoard."""
 
+import contextlib
 import json
 import math
 import sys
@@ -56,12 +57,14 @@ class Log:
       _write(self._ledger, {"step": step, "rows": [first, last]})
 
   def close(self) -> None:
-    """Closes the files."""
+    """Closes the files; what a full disk refused was told when it was written."""
     if self._primary:
-      self._metrics.close()
-      self._ledger.close()
+      for file in (self._metrics, self._ledger):
+        with contextlib.suppress(OSError):
+          file.close()
     if self._board is not None:
-      self._board.close()
+      with contextlib.suppress(Exception):  # nothing but a picture of the log
+        self._board.close()
 
 
 def _write(file: Any, line: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What a config means on a mesh: the model, the optimizer, and the compiled step."""
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -139,6 +140,23 @@ class Program:
     """Shapes, dtypes and shardings of the state: what a checkpoint is restored into."""
     struct = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)
     return jax.tree.map(struct, self.shapes, self.shardings)
+
+  def check_memory(self) -> None:
+    """Raises ConfigError if the state alone is larger than the memory of a device.
+
+    What a step computes besides is not known before it is compiled, so a state that
+    passes may yet be too large.
+    """
+    shard = lambda a, s: math.prod(s.shard_shape(a.shape)) * a.dtype.itemsize
+    needed = sum(jax.tree.leaves(jax.tree.map(shard, self.shapes, self.shardings)))
+    held = meshes.device_memory()
+    if held and needed > held:
+      show = lambda size: f"{size / 2**30:,.1f} GiB"
+      raise ConfigError(
+        f"parameters, optimizer and memory take {show(needed)} a device, which has "
+        f"{show(held)}: lower model.d_model, model.d_ff, model.num_groups, "
+        "model.vocab_size or data.batch_size, or raise mesh.fsdp"
+      )
 
   @property
   def weights(self) -> str:

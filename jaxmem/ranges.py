@@ -109,9 +109,11 @@ def check_number(value: Any, key: str, range_: Range = Range()) -> None:
   with np.errstate(over="ignore"):
     seen = float(np.float32(value))  # as a device sees it: 1 - 1e-9 is 1
   if not math.isfinite(seen):
-    wanted = str(range_) or f"at most {FLOAT32:.2e}"
-    finite = "" if range_.at_most or range_.below else ", and finite"
-    raise ValueError(f"{key} is {value}: it must be {wanted}{finite}")
+    bounded = range_.at_most is not None or range_.below is not None
+    # 1e39 is a number, but not one that a device has
+    finite = f"at most {FLOAT32:.2e}" if math.isfinite(value) else "finite"
+    limits = [str(range_)] * (range_ != Range()) + [finite] * (not bounded)
+    raise ValueError(f"{key} is {value}: it must be {', and '.join(limits)}")
   if not range_.holds(seen):
     rounded = "" if not range_.holds(float(value)) else f" ({seen} in float32)"
     raise ValueError(f"{key} is {value}{rounded}: it must be {range_}")

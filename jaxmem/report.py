@@ -104,10 +104,7 @@ def _table(scores, bits, packed, segment) -> list[str]:
   }
   gain = {way: bits[way] - bits["carried"] for way in ("re-read", "reset")}
   rows = [f"| {way} | {bits[way]:.3f} | {what[way]} |" for way in what]
-  rows += [
-    f"| {name} | {value:.3f} | {bits_per_byte.PACKED[name]} |"
-    for name, value in packed.items()
-  ]
+  rows += bits_per_byte.packed_rows(packed)
   return [
     f"Held out: {scores.num_bytes:,} bytes of {len(scores.names)} documents",
     "",

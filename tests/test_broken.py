@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import pytest
 from flax import linen as nn
 
+from jaxmem.errors import UserError
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules.pattern import entry
 from jaxmem.ops import rglru, short_conv
@@ -74,6 +75,117 @@ class StartsAtMinusInfinity(nn.Module):
     return jnp.full((batch_size, self.d_model), -jnp.inf)
 
 
+class FollowsBfloat16(Sound):
+  """Sums in the dtype of what it reads."""
+
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    y, (past, h) = super().__call__(x, state, reset)
+    return y, (past, h.astype(x.dtype))
+
+
+class ReadsFloat32Alone(Sound):
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    body = lambda total, x: ((total + x).astype(x.dtype), None)
+    jax.lax.scan(body, jnp.zeros_like(state[1]), x.swapaxes(0, 1))
+    return super().__call__(x, state, reset)
+
+
+class MixesRows(Sound):
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    y, state = super().__call__(x, state, reset)
+    return y - 1e-3 * y.mean(0, keepdims=True), state
+
+
+class MixesRowsOfTheState(Sound):
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    y, (past, h) = super().__call__(x, state, reset)
+    return y, (past, h - 1e-3 * h.mean(0, keepdims=True))
+
+
+class HasNoState(nn.Module):
+  d_model: int = 4
+
+  def __call__(self, x, state, reset=None):
+    return x, state
+
+
+class HasNoWidth(nn.Module):
+  def __call__(self, x, state, reset=None):
+    return x, state
+
+  def init_state(self, batch_size):
+    return jnp.zeros((batch_size, 2))
+
+
+class TakesNoReset(HasNoWidth):
+  d_model: int = 4
+
+  def __call__(self, x, state):
+    return x, state
+
+
+class BeginsWithNone(HasNoWidth):
+  d_model: int = 4
+
+  def init_state(self, batch_size):
+    return None
+
+
+class ForgetsItsRows(HasNoWidth):
+  d_model: int = 4
+
+  def init_state(self, batch_size):
+    return jnp.zeros(7)
+
+
+class ReturnsY(HasNoWidth):
+  d_model: int = 4
+
+  def __call__(self, x, state, reset=None):
+    return x
+
+
+class ReturnsTheLastToken(HasNoWidth):
+  d_model: int = 4
+
+  def __call__(self, x, state, reset=None):
+    return x[:, -1], state
+
+
+class ReturnsNoState(HasNoWidth):
+  d_model: int = 4
+
+  def __call__(self, x, state, reset=None):
+    return x, None
+
+
+@pytest.mark.parametrize(
+  ("layer", "message"),
+  [
+    (HasNoState(), "HasNoState has no method `init_state`; a layer is a Flax module"),
+    (HasNoWidth(), "HasNoWidth has no `d_model`"),
+    (TakesNoReset(), r"cannot be called as \(x, state, reset\)"),
+    (BeginsWithNone(), r"`init_state` gives None: give \(\)"),
+    (ForgetsItsRows(), r"`init_state` gives shape \(7,\), whose first axis"),
+    (ReturnsY(), r"returns shape \(2, 24, 4\) instead of the pair \(y, state\)"),
+    (ReturnsTheLastToken(), r"returns y of shape \(2, 4\) for x of \[2, 24"),
+    (ReturnsNoState(), "returns None as its state"),
+    (Sound, "Sound is a class: give an instance"),
+    (jax.nn.relu, "is no Flax module"),
+    (jax.nn, "jax.nn is no op file: it lacks FORMS"),
+  ],
+  ids=lambda a: "" if isinstance(a, str) else getattr(a, "__name__", type(a).__name__),
+)
+def test_what_is_no_layer_is_told_what_a_layer_needs(layer, message):
+  with pytest.raises(LawError, match=message) as caught:
+    check_laws(layer)
+  assert isinstance(caught.value, UserError)
+
+
 def test_sound_mixer_passes():
   assert check_laws(Sound())
 
@@ -87,6 +199,10 @@ def test_sound_mixer_passes():
     ),
     (LooksAhead(), r"law 5 \(causality\).*form 'call': y.*row 0, token 0"),
     (GrowsItsState(), r"law 6 \(state is stable\).*form 'call'.*after 1 tokens"),
+    (FollowsBfloat16(), r"law 6 .*after bfloat16 inputs the state is .*bfloat16"),
+    (ReadsFloat32Alone(), r"law 6 .*bfloat16 inputs cannot be read: "),
+    (MixesRows(), r"law 5 .*row 1 sees row 0: its y changes"),
+    (MixesRowsOfTheState(), r"law 5 .*row 1 sees row 0: its state changes"),
     (
       StartsAtMinusInfinity(),
       r"law 6 .*form 'call': state is -inf instead of 0.*row 0",

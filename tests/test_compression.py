@@ -27,8 +27,8 @@ LINES = [f"{'ab' * (i % 5 + 1)} {i}" for i in range(40)]
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
   place = tmp_path_factory.mktemp("texts")
-  for name in ("train", "held"):
-    (place / f"{name}.txt").write_text("\n\n".join(LINES) + "\n")
+  for name, lines in (("train", LINES[::-1]), ("held", LINES)):
+    (place / f"{name}.txt").write_text("\n\n".join(lines) + "\n")
   return place
 
 
@@ -69,6 +69,7 @@ def test_a_run_reports_the_bound_and_its_parts(run):
   assert found["texts"] == len(LINES) - (not own)  # the first has none before it
   assert found["bytes"] == sum(len(line) + 1 for line in LINES[not own :])
   assert 0 <= found["active_units"] <= len(found["kl_bits_of"]) == 3
+  assert found["compressors"]["xz, whole"] > 0
   title = "Read and written" if own else "Read, followed by, and written"
   assert title in (run / "report.md").read_text()
 

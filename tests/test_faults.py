@@ -1,5 +1,6 @@
 """What goes wrong, and what must then happen: nothing lost, one message, a code."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,8 +17,10 @@ import runs
 
 from jaxmem import cli, optim, train
 from jaxmem.checkpoint import CheckpointError, Checkpoints
+from jaxmem.errors import RunError
 from jaxmem.finite import all_finite
 from jaxmem.lock import Lock, LockError
+from jaxmem.logs import Log
 
 # Orbax leaves the reads behind that it had begun when another one met the damage.
 IGNORED = "ignore:(?s)Exception ignored in. {}:pytest.PytestUnraisableExceptionWarning"
@@ -229,6 +232,23 @@ def test_run_whose_last_steps_did_not_count_saves_none_of_them(
   assert not (tmp_path / "report.json").exists()
   restored = runs.restored(config, tmp_path, finished[3])
   assert restored.step == 3 and bool(all_finite(restored.state))
+
+
+def test_log_on_a_full_disk_says_so_once(tmp_path):
+  """The line that was refused is refused again when the file is closed."""
+  if not os.path.exists("/dev/full"):
+    pytest.skip("no /dev/full")
+  (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+  with pytest.raises(RunError, match="cannot write .*: No space left on device"):
+    with contextlib.closing(Log(tmp_path)) as log:
+      log.scalars(1, {"loss": 1.0})
+
+
+def test_log_has_null_for_what_json_does_not_have(tmp_path):
+  with contextlib.closing(Log(tmp_path)) as log:
+    log.scalars(1, {"loss": np.nan, "rate": np.inf, "skipped": 2})
+  line = (tmp_path / "metrics.jsonl").read_text()
+  assert json.loads(line) == {"step": 1, "loss": None, "rate": None, "skipped": 2}
 
 
 def test_changed_config_is_refused_with_old_and_new(finished, tmp_path, capsys):

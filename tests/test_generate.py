@@ -281,7 +281,7 @@ def _bytes(capfd, *argv):
     (["--max-tokens", "0"], "max_tokens is 0: it must be at least 1"),
     (["--stop", ""], "stop string is empty"),
     (["--seed", "-1"], "seed is -1"),
-    (["--prompt-file", "nowhere"], "cannot read --prompt-file nowhere"),
+    (["--prompt-file", "nowhere"], "--prompt-file: no file 'nowhere'"),
     (["--save-state", "no/where"], "its directory does not exist"),
     (["--temprature", "1"], "--temperature"),
     ([], "no checkpoint of a run in"),

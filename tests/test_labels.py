@@ -13,7 +13,7 @@ from jaxmem.config import Config, ConfigError, OptimConfig, ValidationConfig
 from jaxmem.data import DataError, labelled, tokenizers, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.errors import UserError
-from jaxmem.evals import classes
+from jaxmem.evals import baselines, classes, tfidf
 from jaxmem.jobs import asking
 from jaxmem.jobs.labels import LabelsConfig
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -73,6 +73,10 @@ def test_a_run_tells_the_classes_apart_and_reports_it(run):
   said = (run / "report.md").read_text(encoding="utf-8").splitlines()
   assert said[2].startswith("No separate test split was given: this is the score")
   assert (run / "confusion_test.png").stat().st_size > 1000
+  assert found["beside"][tfidf.NAME]["accuracy"] == 1
+  report = (run / "report.md").read_text()
+  assert f"| {tfidf.NAME} | 1.000 | 1.000 |" in report and "always bad" in report
+  assert not report.startswith(tfidf.NAME)  # as good, not better
   train_split = asking.evaluate(run, "last", "train").numbers
   assert train_split["texts"] == 36
   with pytest.raises(UserError, match="no split 'dev'"):
@@ -102,6 +106,23 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
     hidden.rename(run.parent / "train.jsonl")
   saved = json.loads((moved / "config.json").read_text(encoding="utf-8"))
   assert saved["data"]["source"] == str(data)
+
+
+def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
+  job = make(config(write(tmp_path / "train.jsonl")))
+  label = np.array([0, 0, 1, 1])
+  logp = np.log(np.array([[0.9, 0.1]] * 4))  # a model that always says the first class
+  monkeypatch.setattr(job, "_read", lambda params, number, split: (label, logp))
+  found = job.findings(None, "test")
+  assert found.lines[0] == (
+    f"{tfidf.NAME} is better than this model: accuracy 1.000 against 0.500."
+  )
+  beside = found.numbers["beside"]
+  assert [beside[n]["accuracy"] for n in beside if "always" in n] == [0.5]
+  said = "it was not computed"
+  monkeypatch.setattr(baselines, "missing", lambda name, module: said)
+  lines = job.findings(None, "test").lines
+  assert said in lines and "better" not in lines[0]
 
 
 def test_predictions_need_no_data_and_name_what_is_bad(run):

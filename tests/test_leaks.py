@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from jaxmem import data, jobs
 from jaxmem.config import Config, ValidationConfig
 from jaxmem.data import DataError, folds, labelled, leaks, sources
+from jaxmem.data.augment import AugmentConfig
 from jaxmem.errors import UserError
 from jaxmem.jobs import dialogue, pairs
 from jaxmem.jobs.application import provenance
@@ -301,6 +303,24 @@ def test_a_class_of_one_text_is_trained_on_and_the_run_says_so(tmp_path):
     split_labels(labels(tmp_path / "y.jsonl", [("x", "a"), ("y", "b")]))
   with pytest.raises(DataError, match="fold 3/5 .* has 0 texts"):
     split_labels(labels(tmp_path / "y.jsonl", [("x", "a"), ("y", "b")]), "3/5")
+
+
+def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
+  source = labels(tmp_path / "x.jsonl", [(f"text {i}", "ab"[i % 2]) for i in range(20)])
+  held = labels(tmp_path / "h.jsonl", [("seen", "a"), ("other", "b")])
+  wordings = [
+    {"text": "text 1", "wordings": ["seen ", "words"]},
+    {"text": "text 2", "wordings": ["other"]},
+  ]
+  augment = AugmentConfig(copies=1.0, wordings=lines(tmp_path / "w.jsonl", wordings))
+  job = make_job(
+    LabelsConfig(source, held, tokenizer="words:300", augment=augment), classes=2
+  )
+  draw = np.random.default_rng(0)
+  augmenter = job.rows._augmenter
+  assert {augmenter.text("text 1", draw) for _ in range(9)} == {"words"}
+  assert augmenter.text("text 2", draw) == "text 2"
+  assert job.repeats == leaks.Repeats(left_out=2)
 
 
 # --- pairs, dialogue, questions, retrieval

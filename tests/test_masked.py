@@ -97,7 +97,7 @@ def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
   """The other run's own words would be others, and its embeddings those of others."""
   (tmp_path / "text").mkdir()
   for i in range(20):
-    (tmp_path / "text" / f"{i}.txt").write_text("the dog has a red boat. " * 10)
+    (tmp_path / "text" / f"{i}.txt").write_text("the dog has a red boat. " * (10 + i))
   # of the 320 ids of a config that says 319 words, 310 words are not there
   first = dataclasses.replace(config(tmp_path, tokenizer="words:319"), steps=6)
   assert train(first, tmp_path / "run") == 0
@@ -109,8 +109,11 @@ def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
   )
 
   asked = tmp_path / "asked.jsonl"
-  line = {"question": "who has it?", "context": "the dog", "answers": "dog"}
-  lines = [json.dumps(line | {"title": f"{i}"}) for i in range(20)]
+  line = {"question": "who has it?", "answers": "dog"}
+  more = ["", " a", " red", " boat"]
+  contexts = [f"the dog{a}{b}{c}" for a in more for b in more for c in more]
+  contexts = list(dict.fromkeys(contexts))[:20]
+  lines = [json.dumps(line | {"context": c, "title": c}) for c in contexts]
   asked.write_text("\n".join(lines))
   sizes = {"segment_length": 16, "question_length": 4, "overlap": 2, "batch_size": 8}
   second = dataclasses.replace(
@@ -200,7 +203,7 @@ def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
 def test_numbers_out_of_range_are_said(run):
   for changes, words in (
     ({"share": 0.0}, "data.share is 0.0"),
-    ({"run": 0}, "data.run 0"),
+    ({"run": 0}, "data.run is 0"),
     ({"tokenizer": "bite"}, "did you mean 'byte'"),
   ):
     with pytest.raises(UserError, match=words):

@@ -1,6 +1,7 @@
 """Metrics are the field's in any script, and reports name what is better."""
 
 import importlib.util
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,9 @@ import sacrebleu
 from rouge_score import rouge_scorer
 from sklearn import metrics
 
-from jaxmem.config import ConfigError
+from jaxmem import report
+from jaxmem.config import Config, ConfigError
+from jaxmem.data import tokenizers
 from jaxmem.evals import (
   baselines,
   bits_per_byte,
@@ -20,13 +23,16 @@ from jaxmem.evals import (
   language,
   lexical,
   overlap,
+  plots,
   ranking,
   span_metrics,
   tfidf,
 )
+from jaxmem.evals.heldout import HeldOut
 from jaxmem.jobs import labels, pairs, passages, spans
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
+from jaxmem.models.lm import LM, LMConfig
 from jaxmem.modules.pattern import entry
 
 # Text, its words, and the language that it tells.
@@ -146,6 +152,15 @@ def test_english_rouge_is_rouge_score_s_own():
     np.testing.assert_allclose(found[name], 100 * wanted[name].fmeasure)
   # a sentence a line: the order of the sentences does not count
   assert found["rougeLsum"] > found["rougeL"]
+
+
+def test_texts_of_another_script_count_among_english_ones():
+  english = "The dog and the cat ran after the ball in the park"
+  found = overlap.numbers("rouge", [english, "我们今天"], [[english], ["我们明天"]])
+  assert found["language"] == "en"
+  np.testing.assert_allclose(found["rouge1"], (100 + 75) / 2)
+  found, _ = bm25.rank({"a": english, "b": "मैं घर", "c": "我们"}, {"q": "घर"}, 3)
+  assert found == {"q": ["b"]}
 
 
 def test_first_sentences():
@@ -293,6 +308,24 @@ def test_baselines_that_are_better_are_named_the_best_first():
 
 def test_compressors_say_what_they_are_of():
   assert set(bits_per_byte.compressors([b"ab" * 9])) == set(bits_per_byte.PACKED)
+
+
+def test_a_report_of_text_says_first_that_xz_is_better(tmp_path, monkeypatch):
+  text, count = b"ab" * 400, 801
+  bits = {way: np.full(count, 1.0) for way in bits_per_byte.WAYS}
+  scores = bits_per_byte.Scores(bits, np.arange(count), len(text), ("a",), (text,))
+  monkeypatch.setattr(HeldOut, "score", lambda self, params, num_bytes: scores)
+  monkeypatch.setattr(plots, "loss_curve", lambda log, path, carried: path)
+  config = Config(
+    model=LMConfig(vocab_size=256, pattern=(entry("gru"),)), sample_bytes=0
+  )
+  heldout, byte = object.__new__(HeldOut), tokenizers.get("byte")
+  report.write(config, LM(config.model), None, heldout, byte, tmp_path)
+  first = (tmp_path / "report.md").read_text().splitlines()[0]
+  assert "is better than this model: bits per byte" in first
+  assert first.endswith("against 1.001.")
+  numbers = json.loads((tmp_path / "report.json").read_text())
+  assert set(numbers["compressors"]) == set(bits_per_byte.PACKED)
 
 
 def test_answers_are_compared_by_the_rule_of_their_language():

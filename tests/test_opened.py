@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from jaxmem.data import DataError, opened, tables
+from jaxmem.data import DataError, opened, tables, unpacked
 
 # Breaks at LF, CR LF and CR; U+2028, U+0085, VT and FF are characters.
 TEXT = "héllo\r\nwörld\rx\u2028y\x85z\x0b\x0c\n\nlast"
@@ -127,7 +127,7 @@ def test_a_text_that_begins_like_another_format_is_text(tmp_path, text):
 
 
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr(opened, "_PLENTY", 1 << 16)
+  monkeypatch.setattr(unpacked, "_PLENTY", 1 << 16)
   few = written(tmp_path, gzip.compress(b"a" * (1 << 15)), "few")
   many = written(tmp_path, gzip.compress(b"a" * (1 << 22)), "many")
 
@@ -138,7 +138,7 @@ def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
 
 def test_a_line_too_long_is_passed_over(tmp_path, monkeypatch):
   monkeypatch.setattr(opened, "LONGEST", 50)
-  monkeypatch.setattr(opened, "_BLOCK", 16)
+  monkeypatch.setattr(opened, "BLOCK", 16)
   file = written(tmp_path, b"a" * 40 + b"\r\n" + b"b" * 99 + b"\nc")
 
   with opened.stream(file) as data:

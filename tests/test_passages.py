@@ -11,6 +11,7 @@ from jaxmem import cli, index, jobs
 from jaxmem.config import Config, OptimConfig, ValidationConfig
 from jaxmem.data import judged
 from jaxmem.errors import UserError
+from jaxmem.evals import baselines
 from jaxmem.jobs import asking
 from jaxmem.jobs.passages import PassagesConfig
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -84,6 +85,46 @@ def test_queries_find_what_shares_no_word_with_them(run):
   np.testing.assert_allclose(mean, found["ndcg_10"])
   held = asking.evaluate(run, "last", "heldout").numbers
   assert held["recall_100"] == 1 and held["ndcg_10"] > 0.9
+
+
+def test_a_report_says_first_that_bm25_is_better(place, monkeypatch):
+  job = make(config(place))
+  nothing = lambda params, asked: {q.name: ["d39"] for q in asked}
+  monkeypatch.setattr(job, "_dense", nothing)
+  lexical = lambda asked: (
+    {q.name: sorted(job._all.relevant[q.name]) for q in asked},
+    "",
+  )
+  monkeypatch.setattr(job, "_lexical", lexical)
+  found = job.findings(None, "test")
+  assert found.lines[0].startswith(
+    "BM25 is better than this model: nDCG@10 1.000 against"
+  )
+  assert "pytrec-eval-terrier" in found.numbers["signature"]
+  assert any(found.numbers["signature"] in line for line in found.lines)
+  monkeypatch.setattr(
+    baselines, "missing", lambda name, module: f"{name}: not computed"
+  )
+  found = job.findings(None, "test")
+  assert "BM25: not computed" in found.lines and "BM25" not in found.numbers["beside"]
+
+
+def test_pairs_are_of_documents_that_are_there_and_relevant(place, monkeypatch):
+  read = judged.collection
+
+  def graded(*args):
+    found = read(*args)
+    some = {name: {d: 2 for d in sorted(own)} for name, own in found.relevant.items()}
+    for own in some.values():
+      own |= {"missing": 3, "d39": 0}
+    return found._replace(relevant=some)
+
+  plain = make(config(place))
+  monkeypatch.setattr(judged, "collection", graded)
+  job = make(config(place))
+  texts = lambda job: {pair[1] for pair in job._pairs("train")}
+  last = job._documents["d39"].whole
+  assert texts(job) == texts(plain) - {last}
 
 
 def test_folds_share_no_query_and_pairs_number_their_texts(place):

@@ -22,7 +22,8 @@ from jaxmem.data import DataError, series, standard
 from jaxmem.data.windows import Windows
 from jaxmem.errors import UserError
 from jaxmem.jobs import series as series_jobs
-from jaxmem.jobs.series import SeriesConfig, SeriesPredictor, interval
+from jaxmem.jobs.forecasts import interval
+from jaxmem.jobs.series import SeriesConfig, SeriesPredictor
 from jaxmem.load import load_run
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.modules.pattern import entry
@@ -80,7 +81,7 @@ def test_a_table_is_read_plain_or_gzipped(tmp_path):
   [
     ("date,a\n1 May,nan\n", "row 2, column 'a' is 'nan': a finite number"),
     ("date,a\n1 May,\n", "row 2, column 'a' is ''"),
-    ("date,a\n1 May,2,3\n", "row 2 has 3 cells of 2"),
+    ("date,a\n1 May,2,3\n", "row 2 has 3 cells"),
     ("date,a\n", "no rows"),
     ("", "is empty"),
   ],
@@ -93,7 +94,7 @@ def test_a_cell_that_is_no_number_is_said_with_its_place(text, says, tmp_path):
 
 def test_what_is_no_table_is_refused(tmp_path):
   (tmp_path / "t.csv").write_bytes(b"a,b\n\xff,1\n")
-  with pytest.raises(DataError, match="no CSV file in UTF-8"):
+  with pytest.raises(DataError, match="not UTF-8"):
     series.read(tmp_path / "t.csv")
   with pytest.raises(DataError, match="no file .*ETDataset"):
     series.read(tmp_path / "none.csv")
@@ -150,7 +151,7 @@ def test_a_run_is_scored_and_asked_from_its_checkpoint(run, tmp_path, capsys):
   assert "| seasonal naive |" in capsys.readouterr().out
   assert (run / "forecast.png").stat().st_size > 1000
   good = {"series": TABLE[:20].tolist()}
-  bad = [{"series": TABLE[:5].tolist()}, {"series": [[1.0, float("nan")]] * 8}, {}]
+  bad = [{"series": TABLE[:5].tolist()}, {"series": [[1.0, None]] * 8}, {}]
   lines = "\n".join(json.dumps(one) for one in [*bad, good])
   (tmp_path / "in.jsonl").write_text(lines)
   arguments = ["--input", str(tmp_path / "in.jsonl"), "--rows", "4"]
@@ -193,7 +194,14 @@ def test_the_config_is_saved_with_its_kinds(tmp_path):
     ({"data": {"segment_length": 10}}, "does not divide into patches"),
     ({"data": {"rows": "60,2,30"}}, "the heldout part has 10 rows"),
     ({"data": {"season": 0}}, "season is 0"),
-    ({"model": {"head": "quantile", "quantiles": "2"}}, "quantiles '2'"),
+    ({"data": {"segment_length": 0}}, "segment_length is 0"),
+    ({"data": {"rows": "0.7,0.2,0.2"}}, "sum to 1.1"),
+    ({"data": {"rows": "0.7,10,20"}}, "sum to 30.7"),
+    ({"data": {"rows": "0.7,0.1,-0.2"}}, "three numbers above 0"),
+    ({"data": {"rows": "６０,30,30"}}, "three numbers above 0"),
+    ({"data": {"rows": "60,nan,30"}}, "three numbers above 0"),
+    ({"data": {"rows": "0.98,0.01,0.01"}}, "the heldout part has 10 rows"),
+    ({"model": {"head": "quantile", "quantiles": "2"}}, "quantiles.* '2'"),
     ({"model": {"horizon": 0}}, "at least 1"),
   ],
 )
@@ -309,3 +317,16 @@ def test_short_horizons_count_the_windows_at_the_end_and_who_wins_is_said_first(
   assert "forecast is better than the model in MSE at" in found.lines[0]
   assert found.numbers["errors"]["model"]["2"]["mse"] > best
   assert "m=3" in found.numbers["signature"] and "(season 3)" in found.lines[-1]
+
+
+@pytest.mark.parametrize(
+  "rows, parts",
+  [
+    ("0.7,0.1,0.2", (84, 12, 24)),
+    ("0.29, 0.01, 0.7", (34, 2, 84)),  # 0.29 of 120 is 34.8; what is left is held out
+    (".5,.25,.2", (60, 30, 24)),
+    ("60,30,30", (60, 30, 30)),
+  ],
+)
+def test_parts_are_counts_or_fractions(rows, parts):
+  assert SeriesConfig(rows=rows).parts(120) == parts

@@ -1,5 +1,7 @@
 """Who can see what: masks by their rule, memories by what moves their outputs."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,40 @@ def test_recurrence_sees_its_document_up_to_itself():
   moved = sight.influence(layer, reset) > 0
 
   np.testing.assert_array_equal(moved, sight.seen(masks.Causal(), reset))
+
+
+@pytest.mark.parametrize(
+  ("item", "both_ways"),
+  [
+    # forgets within a token or two, below what float32 can tell
+    (entry("gla", num_heads=2, temperature=0.01), False),
+    (entry("mamba2", num_heads=2, state_dim=4), False),
+    (entry("window", num_heads=2, window_size=2, beside="gru"), False),
+    (entry("gated_delta", num_heads=2, learned_start=True), False),
+    (entry("rglru", num_heads=2, both_ways=True), True),
+  ],
+  ids=str,
+)
+def test_what_underflows_is_seen(item, both_ways):
+  layer = mixer(item, 8, "float32", parent=None)
+  reset = sight.documents([9, 7])
+  causal = sight.seen(masks.Causal(), reset)
+
+  sees = sight.sees(layer, reset)
+
+  np.testing.assert_array_equal(sees, causal | causal.T if both_ways else causal)
+
+
+def test_draw_counts_what_is_too_faint_to_measure(tmp_path, capsys):
+  path = tmp_path / "sight.png"
+  what = "gla:num_heads=2:temperature=0.01"
+
+  assert cli.run(["draw", what, "--length", "20", "--out", str(path)]) == 0
+
+  out = capsys.readouterr().out
+  assert "210 of 400 pairs seen" in out and "reaches 19 tokens back" in out
+  faint = int(re.search(r"(\d+) of them move the output by less", out)[1])
+  assert 100 < faint < 210
 
 
 def test_layers_reach_a_window_further_each():

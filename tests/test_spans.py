@@ -28,11 +28,14 @@ THINGS = ["cat", "boat", "book", "drum", "lamp"]
 
 def write(path, count=60):
   """Who has what: the answer stands before the thing that is asked for."""
-  draw, articles = np.random.default_rng(0), []
-  for i in range(count):
+  draw, articles, contexts = np.random.default_rng(0), [], set()
+  while (i := len(articles)) < count:
     names, things = draw.permutation(NAMES)[:3], draw.permutation(THINGS)[:3]
     parts = [f"{n} has the {t}." for n, t in zip(names, things, strict=True)]
     context, k = " ".join(parts), int(draw.integers(3))
+    if context in contexts:
+      continue
+    contexts.add(context)
     start = context.index(names[k])
     asked = {
       "id": str(i),
@@ -86,6 +89,9 @@ def test_a_run_finds_answers_better_than_overlap(run):
   assert found["questions"] == 40
   overlap = [v["f1"] for k, v in found["beside"].items() if "overlap" in k]
   assert len(overlap) == 2 and found["f1"] > 80 > max(overlap), found
+  report = (run / "report.md").read_text()
+  assert "better than this model" not in report
+  assert found["signature"] in report and "rule:squad" in found["signature"]
 
 
 def test_predictions_are_substrings_with_their_place(run):
@@ -240,7 +246,8 @@ def test_questions_that_no_window_can_answer_are_not_learned(tmp_path):
   for article in data["data"]:
     asked = {"id": "x", "question": "who?"}
     asked["answers"] = [{"text": long.strip(), "answer_start": 0}]
-    article["paragraphs"].append({"context": long, "qas": [asked]})
+    context = long + article["title"]
+    article["paragraphs"].append({"context": context, "qas": [asked]})
   place.write_text(json.dumps(data))
   assert len(make(config(place))._windows("train")) == every
   for article in data["data"]:

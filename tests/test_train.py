@@ -13,7 +13,14 @@ import optax
 import pytest
 import runs
 
-from jaxmem.config import Config, DataConfig, OptimConfig, ValidationConfig, to_json
+from jaxmem.config import (
+  Config,
+  ConfigError,
+  DataConfig,
+  OptimConfig,
+  ValidationConfig,
+  to_json,
+)
 from jaxmem.models.lm import LMConfig
 from jaxmem.modules.pattern import entry
 from jaxmem.optim import schedule
@@ -93,6 +100,16 @@ def test_step_that_is_not_finite_changes_nothing(corpus):
 
   assert bool(metrics["skipped"]) and int(after.step) == 1
   assert runs.digest(after._replace(step=0)) == kept
+
+
+def test_state_larger_than_a_device_is_refused_before_it_is_made():
+  config = Config(
+    model=LMConfig(64, d_model=2**20, pattern=(entry("gru"),), dtype="float32"),
+    data=DataConfig(source="task:copy", segment_length=4, batch_size=2),
+  )
+  program = Program(config, meshes.make(config.mesh, jax.devices()[:1]))
+  with pytest.raises(ConfigError, match=r"take .* GiB a device.*: lower model.d_model"):
+    program.check_memory()
 
 
 @pytest.mark.parametrize("field", ["params", "opt_state", "memory"])

@@ -183,10 +183,19 @@ def test_what_cannot_be_made_is_said_before_any_text_is_read(name, says):
     resolve(config("/nowhere", name))
 
 
+def test_a_task_has_no_text_for_a_tokenizer(tmp_path):
+  own = config(tmp_path, "sp:300")
+  data = dataclasses.replace(own.data, source="task:copy:length=4")
+  with pytest.raises(ConfigError, match="data.tokenizer is 'sp:300'.*leave it out"):
+    resolve(dataclasses.replace(own, data=data))
+
+
 def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path):
   root = write(tmp_path / "s", a=b"abab" * 30, b=b"baba" * 30)
   own = resolve(config(root, "sp:5000", data_dir=str(tmp_path / "data")))
-  with pytest.raises(DataError, match="vocab_size 5000 .* at most 2[0-9][0-9]"):
+  with pytest.raises(
+    DataError, match="'sp:5000' cannot be made: .* at most 2[0-9][0-9]"
+  ):
     jobs.make(own, LM(own.model))
   binary = write(tmp_path / "b", a=b"\xff\xfa" * 30, b=b"\x80" * 30)
   own = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))

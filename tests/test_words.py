@@ -1,10 +1,13 @@
 """Words and sentences in any script."""
 
+import json
 import re
 
+import numpy as np
 import pytest
 
 from jaxmem.data import gap_sentences, vocabularies
+from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.data.sentences import sentences
 from jaxmem.data.words import tokens, words
 
@@ -87,6 +90,21 @@ def test_sentences_in_any_script(text, count):
   found = sentences(text)
   assert len(found) == count
   assert "".join("".join(found).split()) == "".join(text.split())
+
+
+def test_synonyms_are_of_words_in_any_script(tmp_path):
+  table = tmp_path / "table.json"
+  entries = {"film": ["movie"], "电影": ["影片"], "don't": ["do not"], "घर": ["मकान"]}
+  table.write_text(json.dumps(entries), encoding="utf-8")
+  change = Augmenter(AugmentConfig(synonyms=1.0, table=str(table)), 0).text
+  for text, wanted in {
+    "The film, filmed: FILM\n film": "The movie, filmed: movie\n movie",
+    "这部电影好，电话也好": "这部影片好，电话也好",
+    "I don't": "I do not",
+    "वह घर, घरों": "वह मकान, घरों",
+    "": "",
+  }.items():
+    assert change(text, np.random.default_rng(0)) == wanted
 
 
 def test_gap_sentences_count_whole_words():

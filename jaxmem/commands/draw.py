@@ -28,12 +28,7 @@ def main(argv: list[str]) -> int:
     raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
   lengths = [given.length]
   if given.documents:
-    try:
-      lengths = [int(n) for n in given.documents.split(",")]
-    except ValueError as error:
-      raise UserError(
-        f"--documents {given.documents}: lengths with commas between, such as 40,24"
-      ) from error
+    lengths = _lengths(given.documents)
   if min(lengths) < 1:
     raise UserError(f"--documents {given.documents}: lengths of at least 1")
   for name, size in (("--documents", sum(lengths)), *_sizes(given)):
@@ -41,11 +36,16 @@ def main(argv: list[str]) -> int:
       raise UserError(f"{name} {shown(size)}: it must be in 1 .. {MOST}")
   reset = sight.documents(lengths)
 
+  faint = 0
   if re.split("[:+]", given.what)[0] in modules.names():
     pairs, sees, mask = _of_memory(given, reset)
+    pairs, faint = _shown(pairs, sees)
   else:
     mask = sight.parse(given.what)
-    pairs = sees = sight.seen(mask, reset)
+    try:
+      pairs = sees = sight.seen(mask, reset)
+    except (TypeError, ValueError) as error:
+      raise UserError(f"the mask {given.what!r} cannot be drawn: {error}") from error
 
   tiles = None if mask is None else sight.blocks(mask, reset, given.block_size)
   reach = sight.layers_needed(sees, given.layers)
@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
 
   count = int(np.count_nonzero(sees))
   print(f"{given.what}: {count} of {sees.size} pairs seen")
+  if faint:
+    print(f"{faint} of them move the output by less than float32 can tell")
   if tiles is not None:
     size = given.block_size
     print(f"{tiles.sum()} of {tiles.size} blocks of {size} x {size} computed")
@@ -72,16 +74,15 @@ def _of_memory(given: argparse.Namespace, reset: np.ndarray) -> tuple:
 
   entries = pattern.parse(given.what)
   if len(entries) > 1:
-    raise UserError(f"{given.what}: one memory is drawn; + joins several")
+    raise UserError(f"{given.what!r} names several memories: draw one at a time")
+  mixer = pattern.built(entries[0], given.d_model, "float32")
   try:
-    mixer = pattern.mixer(entries[0], given.d_model, "float32", parent=None)
-    pairs, mask = sight.influence(mixer, reset), getattr(mixer, "mask", None)
-    sees = pairs > 0 if mask is None else sight.seen(mask, reset, mixer.num_heads)
+    pairs, sees = sight.influence(mixer, reset), sight.sees(mixer, reset)
   except UserError:
     raise
-  except Exception as error:  # a mixer that cannot be made raises what it likes
+  except Exception as error:  # a mixer that cannot be asked raises what it likes
     raise UserError(f"{given.what} cannot be drawn: {reason(error)}") from error
-  return pairs, sees, mask
+  return pairs, sees, getattr(mixer, "mask", None)
 
 
 def _sizes(given: argparse.Namespace) -> list[tuple[str, int]]:
@@ -107,6 +108,26 @@ def _parser(known: str) -> argparse.ArgumentParser:
   parser.add_argument("--d-model", type=int, default=32, help="of the memory asked")
   parser.add_argument("--out", default="", help="the PNG; default: from the name")
   return parser
+
+
+def _shown(pairs: np.ndarray, sees: np.ndarray) -> tuple[np.ndarray, int]:
+  """How far inputs move outputs, as it is drawn, and how many pairs are too faint.
+
+  Where an output is made from an input that moves it by less than float32 can tell,
+  the least that was measured is drawn: 0 would say that it is not seen.
+  """
+  faint = sees & (pairs == 0)
+  least = pairs[pairs > 0].min(initial=1.0)
+  return np.where(faint, least, pairs), int(faint.sum())
+
+
+def _lengths(text: str) -> list[int]:
+  try:
+    return [int(n) for n in text.split(",")]
+  except ValueError as error:
+    raise UserError(
+      f"--documents {text!r}: whole numbers joined by commas, such as 40,24"
+    ) from error
 
 
 def _file_name(what: str) -> str:

@@ -106,12 +106,13 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
     outputs.refuse_overwrite(given.save_state, inputs, "--save-state")
   prompts = [os.fsencode(prompt) for prompt in given.prompt]
   if given.prompt_file:
+    from jaxmem.data import opened
+
     try:
-      prompts.append(Path(given.prompt_file).read_bytes())
-    except OSError as error:
-      raise UserError(
-        f"cannot read --prompt-file {given.prompt_file}: {error.strerror}"
-      ) from error
+      with opened.stream(given.prompt_file) as data:
+        prompts.append(data.read(opened.LONGEST))
+    except UserError as error:
+      raise UserError(f"--prompt-file: {error}") from error
   if not prompts and not given.load_state:
     raise UserError("no prompt: give --prompt TEXT, --prompt-file FILE or --load-state")
   return sampling, prompts

@@ -154,7 +154,7 @@ class Run:
   def state_bytes(self) -> int:
     """Of a layer and row, as far as `length` tokens need it."""
     item = held(self.memory, self.length)
-    mixer = pattern.mixer(item, self.plan.d_model, "float32", parent=None)
+    mixer = pattern.built(item, self.plan.d_model, "float32")
     return pattern.state_bytes(mixer)
 
 

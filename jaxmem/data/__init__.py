@@ -9,8 +9,8 @@
 `jaxmem.data.sources` says what can be a source: files, JSON Lines, TFDS datasets, and
 mixtures of these.
 
-Importing this room costs numpy only: tensorflow-datasets and grain are imported by the
-calls that need them, and TensorFlow by none.
+Importing this room costs numpy only. grain is imported by `batches`, TFDS by
+sources of `tfds:`, and TensorFlow by none.
 """
 
 from jaxmem.data import tokenizers

@@ -1,66 +1,67 @@
-"""Documents as ArrayRecord through TFDS, without TensorFlow.
+"""Documents on disk as ArrayRecord, a file for each split, readable at any index.
 
-The only file that knows tensorflow-datasets; imported by the calls that need it.
+The only file that knows the package array_record; imported by the calls that need it.
+A record is the length of the name as four bytes, little-endian, the name, and the text.
 """
 
-import contextlib
-import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import tensorflow_datasets as tfds
+from array_record.python import array_record_module
 
-_VERSION = "1.0.0"
+# Every record alone, so that one can be read without its neighbours.
+_OPTIONS = "group_size:1"
 
 
-class Documents(tfds.core.GeneratorBasedBuilder):
-  """A TFDS builder whose examples come from outside, in the order given."""
+class Records(Sequence):
+  """The records of a file, {"name": bytes, "text": bytes}."""
 
-  VERSION = tfds.core.Version(_VERSION)
+  def __init__(self, path: Path):
+    self._path = path
+    self._reader = array_record_module.ArrayRecordReader(os.fspath(path))
+    if not self._reader.ok():
+      raise OSError(f"{path} is damaged, or no ArrayRecord file")
+    self._count = self._reader.num_records()
 
-  def __init__(self, *, splits: Mapping[str, Callable[[], Iterable]], data_dir: str):
-    self._splits = splits
-    super().__init__(data_dir=data_dir, file_format="array_record")
+  def __len__(self) -> int:
+    return self._count
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    # Text comes back as the bytes that were put in, whatever they are: NULs at the end
-    # and invalid UTF-8 included.
-    features = {"name": tfds.features.Text(), "text": tfds.features.Text()}
-    return tfds.core.DatasetInfo(
-      builder=self,
-      features=tfds.features.FeaturesDict(features),
-      disable_shuffling=True,
-    )
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterable]:
-    del dl_manager
-    return {name: self._generate_examples(name) for name in self._splits}
-
-  def _generate_examples(self, split: str) -> Iterable:
-    for index, (name, text) in enumerate(self._splits[split]()):
-      yield index, {"name": os.fsencode(name), "text": text}
+  def __getitem__(self, index: int) -> dict[str, bytes]:
+    record = self._reader.read([index])[0]
+    begin = 4 + int.from_bytes(record[:4], "little")
+    return {"name": record[4:begin], "text": record[begin:]}
 
 
 def write(directory: Path, splits: Mapping[str, Callable[[], Iterable]]) -> None:
-  """Writes every split, silently and without a look at the network.
+  """Writes every split.
 
   Args:
     directory: where to; must exist.
     splits: for each split a function that yields (name, text) pairs, text in bytes.
+
+  Raises:
+    OSError: if it cannot be written.
   """
-  tfds.disable_progress_bar()
-  builder = Documents(splits=splits, data_dir=os.fspath(directory))
-  # TFDS prints two banners to stdout and has no option against it.
-  with contextlib.redirect_stdout(io.StringIO()):
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-    )
+  for split, documents in splits.items():
+    path = os.fspath(_file(directory, split))
+    try:
+      writer = array_record_module.ArrayRecordWriter(path, _OPTIONS)
+      for name, text in documents():
+        named = os.fsencode(name)
+        writer.write(len(named).to_bytes(4, "little") + named + text)
+      writer.close()
+    except RuntimeError as error:
+      raise OSError(str(error)) from error
 
 
-def read(directory: Path, split: str) -> Any:
-  """The random-access source of what `write` put into `directory`.
+def is_there(directory: Path, splits: Iterable[str]) -> bool:
+  """Whether all splits were written to a directory."""
+  return all(_file(directory, split).is_file() for split in splits)
+
+
+def read(directory: Path, split: str) -> Records:
+  """What `write` put into `directory`.
 
   Args:
     directory: as given to `write`, perhaps renamed since.
@@ -68,6 +69,12 @@ def read(directory: Path, split: str) -> Any:
 
   Returns:
     A sequence of {"name": bytes, "text": bytes}.
+
+  Raises:
+    OSError: if it is damaged.
   """
-  path = directory / Documents.name / _VERSION
-  return tfds.builder_from_directory(os.fspath(path)).as_data_source(split)
+  return Records(_file(directory, split))
+
+
+def _file(directory: Path, split: str) -> Path:
+  return directory / f"{split}.array_record"

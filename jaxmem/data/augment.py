@@ -13,14 +13,16 @@ Goldberg 2016, arXiv:1603.04351 (rare).
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxmem import ranges
-from jaxmem.data import jsonl, opened, records
+from jaxmem.data import jsonl, leaks, opened, records
 from jaxmem.data.errors import DataError
 from jaxmem.data.tokenizers import Ids
+from jaxmem.data.words import tokens
 from jaxmem.ranges import number
 
 Counts = Int[np.ndarray, " V"]
@@ -37,7 +39,7 @@ class AugmentConfig:
     run: tokens of a hidden run, >= 1.
     rare: r >= 0; a token that the training texts have n times is hidden with the rate
       r / (r + n). So what stands for unknown words is learned of those most like them.
-    synonyms: of a word that the table has.
+    synonyms: of a word, or several, that the table has; see `data.words`.
     table: a JSON file, {"word": ["another", ...]}, for `synonyms`.
     copies: of a text that has another wording.
     wordings: a JSONL file of {"text", "wordings": [...]}, for `copies`: what
@@ -66,18 +68,36 @@ class AugmentConfig:
 
 
 class Augmenter:
-  """Changes texts, as a pure function of the draw that it is given."""
+  """Changes texts, as a pure function of the draw that it is given.
 
-  def __init__(self, config: AugmentConfig, hidden: int, counts: Counts | None = None):
+  Attributes:
+    left_out: wordings that are equal to held-out or test texts.
+  """
+
+  def __init__(
+    self,
+    config: AugmentConfig,
+    hidden: int,
+    counts: Counts | None = None,
+    scored: Iterable[str] = (),
+  ):
     """Args: how often; the id of what is hidden; how often the training texts have each
-    id, for `rare`.
+    id, for `rare`; held-out and test texts, which are no wording.
 
     Raises:
       DataError: if a table cannot be read.
     """
     self._config, self._hidden, self._counts = config, hidden, counts
     self._table = _table(config.table) if config.table else {}
-    self._wordings = _wordings(config.wordings) if config.wordings else {}
+    # words and signs of an entry
+    self._longest = max((len([*tokens(entry)]) for entry in self._table), default=0)
+    self._wordings, self.left_out = {}, 0
+    if config.wordings:
+      taken = leaks.known(leaks.key(text) for text in scored)
+      for text, every in _wordings(config.wordings).items():
+        kept, lost = leaks.without(every, [*map(leaks.key, every)], taken)
+        self._wordings |= {text: kept} if kept else {}
+        self.left_out += lost
 
   @property
   def of_text(self) -> bool:
@@ -91,11 +111,23 @@ class Augmenter:
       text = str(draw.choice(self._wordings[text]))
     if not self._table:
       return text
-    words = text.split(" ")
-    for i, word in enumerate(words):
-      if word.lower() in self._table and draw.random() < c.synonyms:
-        words[i] = str(draw.choice(self._table[word.lower()]))
-    return " ".join(words)
+    return self._with_synonyms(text, draw)
+
+  def _with_synonyms(self, text: str, draw: np.random.Generator) -> str:
+    """The text with entries of the table replaced, the longest at each place."""
+    places = [match.span() for match in tokens(text)]
+    parts, done, i = [], 0, 0
+    while i < len(places):
+      begin, end, i = places[i][0], places[i][1], i + 1
+      for last in range(min(i + self._longest, len(places)) - 1, i - 2, -1):
+        entry = text[begin : places[last][1]].lower()
+        if entry in self._table:
+          end, i = places[last][1], last + 1
+          if draw.random() < self._config.synonyms:
+            parts += [text[done:begin], str(draw.choice(self._table[entry]))]
+            done = end
+          break
+    return "".join([*parts, text[done:]])
 
   def ids(self, ids: Ids, draw: np.random.Generator) -> Ids:
     """Hidden tokens and runs, swaps, then deletions; one token is left at least."""

@@ -19,6 +19,7 @@ from jaxmem.data.piece import Piece
 
 # Part of every fingerprint: a new layout on disk must not meet old files.
 _FORMAT = "jaxmem documents 1"
+_SIDES = ("train", "heldout")
 
 
 class Document(NamedTuple):
@@ -104,15 +105,16 @@ def prepare(
   if shares:  # other weights are another corpus, of the same documents
     parts = [fingerprint, *shares]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-  if not directory.is_dir():
+  if not arrayrecord.is_there(directory, splits):
     _write(
       directory,
       {split: _reader(splits[split], digests[split]) for split in splits},
       arrayrecord,
     )
+  train, heldout = (_documents(arrayrecord, directory, s) for s in _SIDES)
   return Corpus(
-    train=Documents(arrayrecord.read(directory, "train")),
-    heldout=Documents(arrayrecord.read(directory, "heldout")),
+    train=train,
+    heldout=heldout,
     fingerprint=fingerprint,
     directory=directory,
     shares=shares,
@@ -120,9 +122,15 @@ def prepare(
   )
 
 
+def _documents(arrayrecord: ModuleType, directory: Path, split: str) -> Documents:
+  try:
+    return Documents(arrayrecord.read(directory, split))
+  except OSError as error:
+    raise DataError(f"{error}: delete {directory}, it is made again") from error
+
+
 def _import_arrayrecord() -> ModuleType:
-  # tensorflow-datasets needs the other two and imports them late.
-  require("tensorflow_datasets", "array_record", "importlib_resources")
+  require("array_record")
   from jaxmem.data import arrayrecord
 
   return arrayrecord
@@ -166,10 +174,14 @@ def _write(
   try:
     temporary.mkdir(parents=True)
     arrayrecord.write(temporary, splits)
-    os.rename(temporary, directory)
+    if directory.is_dir():  # of a version that kept documents in another layout
+      for file in temporary.iterdir():
+        os.replace(file, directory / file.name)
+    else:
+      os.rename(temporary, directory)
   except OSError as error:
     # If the directory is there now, another process was first; its files are the same.
-    if not directory.is_dir():
+    if not arrayrecord.is_there(directory, splits):
       raise DataError(
         f"cannot write the corpus under {directory.parent}: {error}; free or mend it, "
         "or set JAXMEM_DATA_DIR to another directory"

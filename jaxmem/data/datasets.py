@@ -81,8 +81,16 @@ def records(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
         # -1 is TFDS's sign of a label that is not given
         found[name] = features[name].int2str(int(value)) if value >= 0 else ""
       elif isinstance(features[name], tfds.features.Text):
-        found[name] = value.decode()
+        found[name] = _decoded(value)
     yield index, found
+
+
+def _decoded(value: bytes) -> str | bytes:
+  """Text, or the bytes as they are if they are no UTF-8, which readers refuse."""
+  try:
+    return value.decode()
+  except UnicodeDecodeError:
+    return value
 
 
 def _opened(source: str) -> tuple[Any, str, str | None]:

@@ -6,6 +6,7 @@ pieces have ids. Any other is spelled, a byte a token, so that nothing is lost a
 per byte count it at what it costs.
 """
 
+import array
 import collections
 import hashlib
 import itertools
@@ -53,11 +54,12 @@ class ExactWordTokenizer:
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
     """The ids of any bytes; no boundary is added."""
-    found = []
+    found = array.array("i")
     for piece in _cut(data):
       known = self._ids.get(piece)
       if known is None:
-        found += [_BYTES + b for b in piece.encode(errors="surrogateescape")]
+        spelled = piece.encode(errors="surrogateescape")
+        found.extend(_BYTES + b for b in spelled)
       else:
         found.append(known)
     return np.array(found, np.int32)

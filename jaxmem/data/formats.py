@@ -2,9 +2,9 @@
 
 `RECOGNISED` is the one table of formats. A new format is added here: a `Format` with
 its first bytes, and either `unpack` (a stream that gives its bytes, for compression) or
-`remedy` (what to do instead, for what cannot be read yet). A reader of records for
-another format (Parquet, Arrow) hangs into `jaxmem.data.records.READERS` by the name
-that stands here, and then loses its `remedy`.
+`remedy` (what to do instead, for what is not read as text). A reader of the records of
+such a format stands in `jaxmem.data.records.READERS`, by its name here; what else reads
+text still refuses it.
 """
 
 import bz2

@@ -17,6 +17,10 @@ from jaxmem.data.errors import DataError
 
 # Pre-tokenizers by the file's name for them: whether every digit stands alone.
 _SPLIT_DIGITS = {"gpt-2": False, "smollm": True}
+_DAMAGE = (
+  *(ValueError, LookupError, TypeError, AttributeError),
+  *(ArithmeticError, AssertionError, MemoryError),
+)
 _CONTROL = 3  # the type of a piece that no text yields
 
 
@@ -63,7 +67,7 @@ def read(path: str) -> File:
     raise DataError(
       f"cannot read {path}: {error.strerror}; give a .gguf file"
     ) from error
-  except (ValueError, LookupError, TypeError) as error:
+  except _DAMAGE as error:
     raise DataError(
       f"{path} is damaged or no GGUF file ({error}): fetch it again"
     ) from error

@@ -4,7 +4,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,29 @@ def _held(file: opened.Member, name: str, field: str, tally: Tally) -> Iterator[
       own = f"{name}:{number:08}"
       yield Held(own, file.path, 0, len(text), file.name, text=text)
   tally.close()
+
+
+def incoming(file: Iterable[bytes]) -> Iterator[bytes]:
+  """The lines of an open file or pipe that may be packed, as soon as they are there.
+
+  For what answers line by line: in the place of a line that is too long stands a word
+  on that, which is no JSON, so that it has an answer of its own.
+
+  Args:
+    file: open; or the lines themselves.
+
+  Raises:
+    DataError: see `opened.stream`.
+  """
+  if not isinstance(file, io.BufferedIOBase):
+    yield from file
+    return
+  with opened.attached(file) as data:
+    for line in opened.lines(data):
+      if line.data is None:
+        yield opened.too_long("it", line.size).encode()
+      else:
+        yield line.data
 
 
 def values(file: opened.Member, suffix: str) -> Iterator[tuple[str, Any, str]]:

@@ -6,55 +6,47 @@ as they are read, byte-order marks are taken off, UTF-16 and UTF-32 become UTF-8
 all else that is no text is refused by name. Memory is bounded whatever a file holds.
 """
 
-import codecs
 import functools
 import io
-import lzma
 import os
 import re
-import struct
 import threading
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmem.data import formats
 from jaxmem.data.errors import DataError
+from jaxmem.data.unpacked import (
+  BLOCK,
+  CONVERT,
+  Member,
+  Stream,
+  kind,
+  members,
+  plain_path,
+)
+
+__all__ = [
+  "Line",
+  "Member",
+  "attached",
+  "check_folder",
+  "is_plain",
+  "kind",
+  "lines",
+  "members",
+  "read_at",
+  "size",
+  "stream",
+  "suffix",
+  "text",
+  "too_long",
+]
 
 # Bytes that a line, or a quoted field of a table, may have: it is held in memory.
 LONGEST = 1 << 28
-# What an archive may unpack to: so many bytes in any case, or so many times its size.
-_PLENTY, _RATIO = 1 << 28, 200
-_BLOCK = 1 << 20
 _PACKED = (".gz", ".xz", ".bz2", ".zip")
-_DAMAGE = (
-  EOFError,
-  LookupError,
-  RuntimeError,
-  ValueError,
-  lzma.LZMAError,
-  struct.error,
-  zipfile.BadZipFile,
-  zlib.error,
-)
 _ENDS = re.compile(rb"\r\n|\r|\n")
-
-
-class Member(NamedTuple):
-  """A file, or a file in a zip archive.
-
-  Attributes:
-    path: of the file.
-    name: in the archive; empty is no archive, or the only file of one.
-  """
-
-  path: Path
-  name: str = ""
-
-  def __str__(self) -> str:
-    return f"{self.path}: {self.name}" if self.name else str(self.path)
 
 
 class Line(NamedTuple):
@@ -87,17 +79,8 @@ class Line(NamedTuple):
     except UnicodeDecodeError as error:
       raise DataError(
         f"{where} line {self.number} is bad: it is not UTF-8 at byte "
-        f"{self.offset + error.start} of the file: convert it to UTF-8"
+        f"{self.offset + error.start} of the file: {CONVERT}"
       ) from error
-
-
-def line_bytes(data: io.IOBase) -> Iterator[bytes]:
-  """The lines of a stream as bytes, of a line longer than `LONGEST` a word on that.
-
-  For what answers line by line: each line has its own answer, and memory is bounded.
-  """
-  for line in lines(data):
-    yield line.data if line.data is not None else too_long("it", line.size).encode()
 
 
 def too_long(where: str, size: int) -> str:
@@ -122,8 +105,20 @@ def stream(file: str | Path | Member, encoding: str = "utf-8") -> io.BufferedRea
   Raises:
     DataError: also while reading; if the file is missing, damaged, or no text.
   """
-  member = file if isinstance(file, Member) else Member(_path(file))
-  return io.BufferedReader(_Stream(member, encoding), _BLOCK)
+  member = file if isinstance(file, Member) else Member(plain_path(file))
+  return io.BufferedReader(Stream(member, encoding), BLOCK)
+
+
+def attached(file: io.BufferedIOBase) -> io.BufferedReader:
+  """The same of a file or pipe that is open already, and stays so.
+
+  What a pipe has is given as soon as it is there.
+
+  Raises:
+    DataError: see `stream`.
+  """
+  member = Member(Path(str(getattr(file, "name", "the input"))))
+  return io.BufferedReader(Stream(member, "utf-8", file), BLOCK)
 
 
 def lines(data: io.IOBase) -> Iterator[Line]:
@@ -135,12 +130,13 @@ def lines(data: io.IOBase) -> Iterator[Line]:
   number, offset, parts, size = 1, 0, [], 0
   # read1 gives what a pipe has, without waiting for a whole block
   more = getattr(data, "read1", data.read)
-  block = more(_BLOCK)
+  block = more(BLOCK)
   while block:
     if block.endswith(b"\r"):  # the LF of a CR LF may stand in the next block
       block += data.read(1)
     begin = 0
-    for end in _ENDS.finditer(block):
+    broken = b"\n" in block or b"\r" in block  # far faster than the pattern
+    for end in _ENDS.finditer(block) if broken else ():
       size += end.start() - begin
       parts.append(block[begin : end.start()])
       whole = b"".join(parts) if size <= LONGEST else None
@@ -149,7 +145,7 @@ def lines(data: io.IOBase) -> Iterator[Line]:
       number, parts, size, begin = number + 1, [], 0, end.end()
     size += len(block) - begin
     parts = [*parts, block[begin:]] if size <= LONGEST else []
-    block = more(_BLOCK)
+    block = more(BLOCK)
   if size:
     yield Line(number, offset, b"".join(parts) if size <= LONGEST else None, size, b"")
 
@@ -167,44 +163,13 @@ def text(file: str | Path | Member, encoding: str = "utf-8") -> str:
   try:
     return content.decode()
   except UnicodeDecodeError as error:
-    raise DataError(
-      f"{file} is not UTF-8 at byte {error.start}: convert it to UTF-8"
-    ) from error
+    raise DataError(f"{file} is not UTF-8 at byte {error.start}: {CONVERT}") from error
 
 
 def suffix(path: str | Path) -> str:
   """The suffix of a file in lower case, below that of its compression."""
   path = Path(str(path).lower())
   return path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
-
-
-def kind(path: str | Path) -> str:
-  """The name of the format of a file (`formats.RECOGNISED`), "" for text."""
-  with _file(_path(path)) as file:
-    found = formats.recognise(_head(file))
-  return found.name if found else ""
-
-
-def members(path: str | Path) -> list[Member]:
-  """The files that a path stands for: those of a zip archive, else the file itself.
-
-  Raises:
-    DataError: if it is a damaged archive, holds no file, or is no archive of files but
-      a document (xlsx, docx, epub) or arrays (npz, PyTorch).
-  """
-  path = _path(path)
-  if kind(path) != formats.ZIP:
-    return [Member(path)]
-  try:
-    with zipfile.ZipFile(path) as archive:
-      names = [one.filename for one in archive.infolist() if not one.is_dir()]
-  except (OSError, *_DAMAGE) as error:
-    raise _damaged(path, error) from error
-  _refuse_document(path, names)
-  names = sorted(name for name in names if not _is_hidden(name))
-  if not names:
-    raise DataError(f"{path} is a zip archive without a file: give one with text")
-  return [Member(path, name) for name in names]
 
 
 def check_folder(path: Path) -> None:
@@ -226,8 +191,8 @@ def is_plain(file: str | Path | Member) -> int | None:
   Raises:
     DataError: if it is no text.
   """
-  member = file if isinstance(file, Member) else Member(_path(file))
-  with _Stream(member, "utf-8") as inner:
+  member = file if isinstance(file, Member) else Member(plain_path(file))
+  with Stream(member, "utf-8") as inner:
     return len(inner.mark) if inner.is_plain else None
 
 
@@ -240,7 +205,7 @@ def size(file: str | Path | Member) -> int:
   with stream(file) as data:
     if data.raw.is_plain:
       return data.seek(0, os.SEEK_END)
-    return sum(map(len, iter(lambda: data.read(_BLOCK), b"")))
+    return sum(map(len, iter(lambda: data.read(BLOCK), b"")))
 
 
 def read_at(file: Member, begin: int, size: int) -> bytes:
@@ -267,257 +232,5 @@ def _kept(file: Member, *stamp: int) -> io.BufferedReader:
   return stream(file)
 
 
-class _Stream(io.RawIOBase):
-  """Unpacks, takes the mark off, and recodes; says what is wrong as DataError.
-
-  Attributes:
-    mark: the byte-order mark that was taken off.
-    is_plain: whether the bytes are those of the file.
-  """
-
-  def __init__(self, member: Member, encoding: str):
-    self._inner, self._under = None, []
-    self._member, self._declared = member, _encoding(encoding)
-    self._restart()
-
-  def readable(self) -> bool:
-    return True
-
-  def seekable(self) -> bool:
-    return True
-
-  def tell(self) -> int:
-    return self._at
-
-  def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-    if whence == os.SEEK_CUR:
-      offset += self._at
-    if self.is_plain:
-      skip = len(self.mark)
-      if whence == os.SEEK_END:
-        self._at = self._inner.seek(offset, whence) - skip
-      else:
-        self._at = self._inner.seek(offset + skip) - skip
-      return self._at
-    if whence == os.SEEK_END:
-      raise io.UnsupportedOperation("the end of what is packed is not known")
-    if offset < self._at:
-      self._restart()
-    buffer = bytearray(_BLOCK)
-    while self._at < offset:
-      part = memoryview(buffer)[: min(_BLOCK, offset - self._at)]
-      if not self.readinto(part):
-        break
-    return self._at
-
-  def readinto(self, buffer) -> int:
-    while not self._ready:
-      block = self._read(len(buffer))
-      if self._decoder:
-        self._ready = self._recoded(block)
-      else:
-        self._ready = block
-      if not block:
-        break
-    part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
-    buffer[: len(part)] = part
-    self._at += len(part)
-    return len(part)
-
-  def close(self) -> None:
-    for file in (self._inner, *self._under) if self._inner else ():
-      file.close()
-    super().close()
-
-  def _restart(self) -> None:
-    """Opens the file, looks at its head, and stands at its first byte of text."""
-    for file in (self._inner, *self._under) if self._inner else ():
-      file.close()
-    self._at, self._taken, self._ready = 0, 0, b""
-    self._under, self._packed = [], 0
-    self._inner = _file(self._member.path)
-    head, found = self._look()
-    if found and (found.unpack or found.name == formats.ZIP):
-      self._packed = os.path.getsize(self._member.path)
-      self._under.append(self._inner)
-      try:
-        self._inner = self._unpacked(found)
-      except (OSError, *_DAMAGE) as error:
-        raise _damaged(self._member, error) from error
-      outer = found.name
-      head, found = self._look()
-      if found:
-        raise _refused(self._member, found, f" in {outer}")
-    self.mark, encoding = formats.mark(head)
-    encoding = encoding or self._declared
-    self.is_plain = not self._packed and encoding == "utf-8"
-    wide = encoding.startswith(("utf-16", "utf-32"))
-    if not wide and (b"\0" in head):
-      raise _binary(self._member, head)
-    self._decoder = None
-    if encoding not in ("utf-8", "ascii"):
-      self._decoder = codecs.getincrementaldecoder(encoding)()
-    self._read(len(self.mark))
-
-  def _look(self) -> tuple[bytes, formats.Format | None]:
-    """The head of the inner file, which is then at its beginning, and its format."""
-    try:
-      head = _head(self._inner)
-    except (OSError, *_DAMAGE) as error:
-      raise _damaged(self._member, error) from error
-    if self._inner.seekable():
-      self._inner.seek(0)
-    else:
-      self._inner = _Pushed(head, self._inner)
-    found = formats.recognise(head)
-    if found and found.remedy:
-      raise _refused(self._member, found, " in what it unpacks to" * bool(self._under))
-    return head, found
-
-  def _unpacked(self, found: formats.Format) -> io.IOBase:
-    if found.unpack:
-      return found.unpack(self._inner)
-    archive = zipfile.ZipFile(self._inner)
-    self._under.append(archive)
-    name = self._member.name or _only(self._member.path)
-    return archive.open(name)
-
-  def _read(self, size: int) -> bytes:
-    try:
-      block = self._inner.read(size)
-    except (OSError, *_DAMAGE) as error:
-      raise _damaged(self._member, error) from error
-    self._taken += len(block)
-    if self._packed and self._taken > max(_PLENTY, _RATIO * self._packed):
-      raise DataError(
-        f"{self._member} unpacks to more than {_RATIO} times its {self._packed:,} "
-        "bytes, which no text does: unpack it yourself if you trust it"
-      )
-    return block
-
-  def _recoded(self, block: bytes) -> bytes:
-    try:
-      return self._decoder.decode(block, final=not block).encode()
-    except UnicodeError as error:
-      at = self._taken - len(block) + getattr(error, "start", 0)
-      raise DataError(
-        f"{self._member} is not {self._declared} near byte {at}: convert it to UTF-8, "
-        "or name its encoding with data.encoding"
-      ) from error
-
-
-def _encoding(name: str) -> str:
-  """The codec's own name of an encoding of text."""
-  try:
-    found = codecs.lookup(name)
-    "".encode(name)  # refuses codecs that are none of text
-  except (LookupError, ValueError) as error:
-    raise DataError(
-      f"no encoding {name!r}: give data.encoding as utf-8, utf-16, latin-1, ..."
-    ) from error
-  return found.name
-
-
-class _Pushed(io.RawIOBase):
-  """A pipe, with what was read of it before it."""
-
-  def __init__(self, head: bytes, rest: io.IOBase):
-    self._head, self._rest = head, rest
-
-  def readable(self) -> bool:
-    return True
-
-  def readinto(self, buffer) -> int:
-    part = self._head[: len(buffer)] or self._rest.read(len(buffer))
-    self._head = self._head[len(buffer) :]
-    buffer[: len(part)] = part
-    return len(part)
-
-
-def _file(path: Path) -> io.IOBase:
-  if path.is_dir():
-    raise DataError(f"{path} is a directory: give a file")
-  try:
-    return open(path, "rb")
-  except FileNotFoundError as error:
-    raise DataError(f"no file {str(path)!r}: check the path") from error
-  except OSError as error:
-    raise DataError(
-      f"cannot read {path}: {error.strerror}; mend the file or leave it out"
-    ) from error
-
-
-def _head(file: io.IOBase) -> bytes:
-  parts, left = [], formats.HEAD
-  while left and (part := file.read(left)):
-    parts.append(part)
-    left -= len(part)
-  return b"".join(parts)
-
-
-def _path(file: str | Path) -> Path:
-  return Path(file).expanduser()
-
-
 def _place(file: str | Path | Member) -> Path:
-  return file.path if isinstance(file, Member) else _path(file)
-
-
-def _only(path: Path) -> str:
-  """The one file of a zip archive."""
-  found = members(path)
-  if len(found) > 1:
-    raise DataError(
-      f"{path} is a zip archive of {len(found)} files ({found[0].name}, "
-      f"{found[1].name}, ...): unpack it, and name the one to read"
-    )
-  return found[0].name
-
-
-def _is_hidden(name: str) -> bool:
-  """What systems add to an archive by themselves."""
-  parts = name.split("/")
-  return "__MACOSX" in parts or any(p.startswith(".") for p in parts)
-
-
-def _refuse_document(path: Path, names: list[str]) -> None:
-  remedy = "save its text as UTF-8, or its table as CSV"
-  found = ""
-  if "[Content_Types].xml" in names:
-    found = "an Office document (docx, xlsx, pptx)"
-  elif "mimetype" in names:
-    found = "an OpenDocument or EPUB document"
-  elif names and all(name.endswith(".npy") for name in names):
-    found, remedy = "NumPy arrays (.npz)", "save its numbers as CSV"
-  elif any(name.endswith("data.pkl") for name in names):
-    found, remedy = "a PyTorch file", "it holds weights, no data"
-  elif "META-INF/MANIFEST.MF" in names:
-    found, remedy = "a Java archive", "leave it out"
-  if found:
-    raise DataError(f"{path} is {found}, which is not read: {remedy}")
-
-
-def _refused(where: Member, found: formats.Format, within: str) -> DataError:
-  remedy = found.remedy or "unpack it first"
-  return DataError(f"{where} is {found.name}{within}, which is not read: {remedy}")
-
-
-def _binary(where: Member, head: bytes) -> DataError:
-  likely = formats.unmarked(head)
-  remedy = (
-    f"it looks like {likely} without a byte-order mark: convert it to UTF-8, or name "
-    "its encoding with data.encoding"
-    if likely
-    else "only text is read; leave it out, or save its text as UTF-8"
-  )
-  return DataError(
-    f"{where} holds binary bytes, the first NUL at byte {head.index(0)}: {remedy}"
-  )
-
-
-def _damaged(where: object, error: Exception) -> DataError:
-  if isinstance(error, DataError):
-    return error
-  why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-  why = " ".join(why.split())[:200].rstrip(".")
-  return DataError(f"cannot read {where}: {why}; fetch or pack it again")
+  return file.path if isinstance(file, Member) else plain_path(file)

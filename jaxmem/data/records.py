@@ -3,7 +3,7 @@
 JSON Lines, or a JSON array of objects; tables (CSV, TSV); lines of a label and a text;
 a folder or a zip archive with a folder for each label; or `tfds:NAME`. A file may be
 packed, see `jaxmem.data.opened`. The name of a file says which of these it is, in any
-capitals (`SUFFIXES`); where it says nothing, or another thing than its first line, the
+capitals; where it says nothing, or another thing than its first line, the
 first line does.
 """
 
@@ -165,20 +165,25 @@ def _every(source: str, hint: str, encoding: str) -> Iterator[Record]:
 
 
 def _file(file: opened.Member, encoding: str) -> Iterator[Record]:
-  """The records of one file, by its name and its first line."""
+  """The records of one file, by its first bytes, its name and its first line."""
+  yield from READERS[_form(file, encoding)](file, encoding)
+
+
+def _form(file: opened.Member, encoding: str) -> str:
+  """Which of `READERS` reads a file."""
+  if (kind := opened.kind(file.path)) in READERS:
+    return kind
   suffix = opened.suffix(file.name or file.path)
   with opened.stream(file, encoding) as data:
     first = next((n.data for n in opened.lines(data) if n.data and n.data.strip()), b"")
   if suffix in _JSON or (first.startswith(b"{") and jsonl.is_json(first)):
-    yield from _json(file, suffix)
-  elif suffix in _TABLES:
-    yield from _table(file, encoding)
-  else:
-    yield from _labelled_lines(file, encoding)
+    return "JSON"
+  return "table" if suffix in _TABLES else "labelled lines"
 
 
-def _json(file: opened.Member, suffix: str) -> Iterator[Record]:
-  for where, value, why in jsonl.values(file, suffix):
+def _json(file: opened.Member, encoding: str) -> Iterator[Record]:
+  del encoding  # JSON is UTF-8, or has a byte-order mark
+  for where, value, why in jsonl.values(file, opened.suffix(file.name or file.path)):
     yield Record(where, value or {}, why)
 
 
@@ -199,6 +204,11 @@ def _labelled_lines(file: opened.Member, encoding: str) -> Iterator[Record]:
       fault = f"{where} is {_shown(label)}: a label, a space and a text expected"
     if label or fault:
       yield Record(where, {"label": label, "text": "".join(rest)}, fault)
+
+
+# What reads the records of one file, by its form. A file of another format, Parquet
+# say, is read as soon as a reader stands here by the name of `formats.RECOGNISED`.
+READERS = {"JSON": _json, "table": _table, "labelled lines": _labelled_lines}
 
 
 def _folder(path: Path, encoding: str) -> Iterator[Record]:

@@ -25,6 +25,7 @@ their groups: `jaxmem.data.leaks` has the rule.
 """
 
 import dataclasses
+import functools
 import glob
 import hashlib
 import os
@@ -228,11 +229,12 @@ def _apart(source: str, parts: Sequence[_Sides]) -> tuple[list[_Sides], leaks.Re
 
 def _refuse_leak(source: str, parts: Sequence[_Sides]) -> None:
   """Refuses a file that is training in one component and held out in another."""
+  place = functools.cache(leaks.place)  # a file may have many documents
   places: dict[str, dict] = {"train": {}, "heldout": {}}
   for i, own in enumerate(parts):
     for side, every in own.items():
       for known in every:
-        at = leaks.place(known.piece.path)
+        at = place(known.piece.path)
         places[side].setdefault(at, (known.piece.path, set()))[1].add(i)
   for at, (path, components) in places["heldout"].items():
     others = places["train"].get(at, (path, set()))[1]
@@ -315,11 +317,23 @@ def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
     root = Path(sysconfig.get_path("stdlib"))
     return root, _stdlib(root)
   path = Path(os.path.abspath(os.path.expanduser(source)))
-  if source and path.is_file():
+  try:
+    is_file, is_folder = path.is_file(), path.is_dir()
+  except OSError as error:  # a name that is too long, say
+    raise DataError(
+      f"source {source[:60]!r} cannot be looked for: {error.strerror}"
+    ) from error
+  if source and is_file:
     return path.parent, [path]
-  if source and path.is_dir():
+  if source and is_folder:
     opened.check_folder(path)
     return path, _walk(path)
+  file, mark, field = source.rpartition("#")
+  if mark and Path(os.path.expanduser(file)).is_file():
+    raise DataError(
+      f"source {source!r} names the field {field!r} of {file}, which is read whole: "
+      "give JSON Lines (FILE.jsonl#FIELD)"
+    )
   if glob.has_magic(source):
     return None, [Path(match) for match in glob.glob(str(path), recursive=True)]
   raise DataError(
@@ -415,10 +429,11 @@ def _cut(every: Sequence[_Known], source: str) -> tuple[_Sides, leaks.Repeats]:
 def _refuse_overlap(
   every: Sequence[_Known], held: Sequence[_Known], source: str, heldout: str
 ) -> None:
-  real = {leaks.place(known.piece.path): known.piece.name for known in every}
-  both = [known.piece for known in held if leaks.place(known.piece.path) in real]
+  place = functools.cache(leaks.place)  # a file may have many documents
+  real = {place(known.piece.path): known.piece.name for known in every}
+  both = [known.piece for known in held if place(known.piece.path) in real]
   if both:
-    first, other = both[0].name, real[leaks.place(both[0].path)]
+    first, other = both[0].name, real[place(both[0].path)]
     name = first if first == other else f"{first}, in {source!r} {other}"
     raise DataError(
       f"{len(both)} files stand in both source {source!r} and heldout {heldout!r}, the "

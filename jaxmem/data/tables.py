@@ -211,7 +211,10 @@ class _Fed:
       return line.data.decode() + line.end.decode()
     except UnicodeDecodeError as error:
       at = line.offset + error.start
-      raise csv.Error(f"it is not UTF-8 at byte {at} of the file") from error
+      raise csv.Error(
+        f"it is not UTF-8 at byte {at} of the file; convert the file, or name its "
+        "encoding with data.encoding"
+      ) from error
 
 
 def _checked(rows: Iterator[Row], width: int, header: bool) -> Iterator[Row]:

@@ -143,7 +143,12 @@ def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
     require("sentencepiece", extra="text")
     from jaxmem.data import sentencepieces
 
-    model = sentencepieces.train(map(utf8.text, texts), number)
+    try:
+      model = sentencepieces.train(map(utf8.text, texts), number)
+    except NotUTF8:
+      raise
+    except DataError as error:
+      raise DataError(f"tokenizer {name!r} cannot be made: {error}") from error
     return sentencepieces.SentencePieceTokenizer(model, name)
   return get(name)
 

@@ -24,6 +24,7 @@ import jax
 import numpy as np
 
 from jaxmem.data import utf8
+from jaxmem.errors import UserError
 
 WAYS = ("carried", "reset", "re-read")
 # Longer documents are cut here, so that lanes stay of even length.
@@ -63,13 +64,16 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Any]:
 
   Args:
     documents: with `name` and `text`.
-    num_bytes: how much; the last document is cut there, and all at `MAX_DOCUMENT`, at
-      a character's border.
+    num_bytes: how much, but one character at least; the last document is cut there,
+      and all at `MAX_DOCUMENT`, at a character's border.
 
   Returns:
-    (name, text, whether it is the whole document).
+    (name, text, whether it is the whole document), one at least.
+
+  Raises:
+    UserError: if no document has any text.
   """
-  names = [(d.name, i) for i, d in enumerate(documents)]
+  names = [(d.name, i) for i, d in enumerate(documents) if len(d.text)]
   names.sort(key=lambda pair: hashlib.sha256(pair[0].encode()).digest())
   chosen, left = [], num_bytes
   for name, i in names:
@@ -77,10 +81,15 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Any]:
       break
     text = documents[i].text
     cut = utf8.border(text, min(MAX_DOCUMENT, left, len(text)))
-    if not cut:  # no room for one character
+    if not cut and not chosen:  # no room for one character, which is at most 4 bytes
+      ends = (utf8.border(text, size) for size in range(1, min(len(text), 4) + 1))
+      cut = next(end for end in ends if end)
+    if not cut:
       break
     chosen.append((name, text[:cut], cut == len(text)))
     left -= cut
+  if not chosen:
+    raise UserError("the held-out documents have no text: give others, or more")
   return chosen
 
 
@@ -228,6 +237,11 @@ def compressors(texts: Sequence[bytes]) -> dict[str, float]:
     out[f"{name}, whole"] = 8 * len(pack(whole)) / size
     out[f"{name}, per file"] = 8 * sum(len(pack(t)) for t in texts) / size
   return out
+
+
+def packed_rows(packed: dict[str, float]) -> list[str]:
+  """The numbers of `compressors`, as rows of three cells in Markdown."""
+  return [f"| {name} | {bits:.3f} | {PACKED[name]} |" for name, bits in packed.items()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,9 +77,14 @@ def _cut(texts: Sequence[str], language: str) -> list[list[str]]:
   import bm25s
 
   if language == "en":
-    return bm25s.tokenize(
+    english = bm25s.tokenize(
       list(texts), stopwords="en", return_ids=False, show_progress=False
     )
+    # some texts may be of another language than most
+    return [
+      cut if languages.is_latin(text) else languages.words(text)
+      for text, cut in zip(texts, english, strict=True)
+    ]
   # a stop word of several Chinese characters is no reason to drop each of them
   cut = map(languages.words, _stop_words(language))
   stop = {words[0] for words in cut if len(words) == 1}

@@ -44,6 +44,7 @@ _TOLD = {
   "MYANMAR": "my",
   "TIBETAN": "bo",
 }
+LATIN = "LATIN"
 _HAN, _KANA = "CJK", {"HIRAGANA", "KATAKANA", "HALFWIDTH", "KATAKANA-HIRAGANA"}
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})
 # Other names of languages that a metric treats in its own way.
@@ -100,27 +101,42 @@ def of(texts: Iterable[str], declared: str = "") -> str:
   """
   if declared:
     return code(declared)
+  scripts, english = _counted(texts)
+  most, count = _most(scripts)
+  if most == _HAN:
+    kana = sum(scripts[name] for name in _KANA)
+    return "ja" if kana >= _LEAST_KANA * count else "zh"
+  if most == LATIN:
+    return "en" if english >= _LEAST_ENGLISH * count else ""
+  return _TOLD.get(most, "")
+
+
+def is_latin(text: str) -> bool:
+  """Whether most words of a text are in Latin script, or it has no letters."""
+  return text.isascii() or _most(_counted([text])[0])[0] in (LATIN, "")
+
+
+def _counted(texts: Iterable[str]) -> tuple[collections.Counter, int]:
+  """Words of each script, and how many are "the" or "and"."""
   scripts: collections.Counter = collections.Counter()
   english = read = 0
   for text in texts:
     for word in words(text[: _READ - read]):
-      if word.isnumeric():
-        continue
-      scripts[_script(word[0])] += 1
-      english += word in ("the", "and")
+      if not word.isnumeric():
+        scripts[_script(word[0])] += 1
+        english += word in ("the", "and")
     read += len(text)
     if read >= _READ:
       break
-  kana = sum(scripts.pop(name, 0) for name in _KANA)
-  scripts[_HAN] += kana
-  most, count = scripts.most_common(1)[0]
-  if not count:
-    return ""
-  if most == _HAN:
-    return "ja" if kana >= _LEAST_KANA * count else "zh"
-  if most == "LATIN":
-    return "en" if english >= _LEAST_ENGLISH * count else ""
-  return _TOLD.get(most, "")
+  return scripts, english
+
+
+def _most(scripts: collections.Counter) -> tuple[str, int]:
+  """The script with the most words, Han and kana as one, and how many."""
+  totals: collections.Counter = collections.Counter()
+  for name, count in scripts.items():
+    totals[_HAN if name in _KANA else name] += count
+  return max(totals.items(), key=lambda item: item[1], default=("", 0))
 
 
 def describe(language: str, declared: str = "") -> str:

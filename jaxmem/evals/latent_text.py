@@ -1,6 +1,7 @@
 """Text to latents and back: reconstructions, samples, and what lies between two."""
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ class LatentWriter:
       raise UserError("it holds half of a surrogate pair, which is no text") from error
     if not text.strip():
       raise UserError("it is empty: nothing is to be read")
-    if len(text.splitlines()) > 1:
+    if re.search(r"[\r\n].", text, re.DOTALL):
       raise UserError("it has several lines, and a text is one: give each by itself")
     if len(ids) >= self._length:
       raise UserError(

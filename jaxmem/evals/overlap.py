@@ -91,17 +91,20 @@ def _rouge(written, references, language) -> dict[str, Any]:
   from rouge_score import rouge_scorer
 
   english = language == "en"
-  scorer = rouge_scorer.RougeScorer(
-    list(_ROUGE), tokenizer=None if english else _AnyScript()
-  )
+  any_script = rouge_scorer.RougeScorer(list(_ROUGE), tokenizer=_AnyScript())
+  latin = rouge_scorer.RougeScorer(list(_ROUGE)) if english else any_script
   by_lines = lambda text: "\n".join(sentences(text))
   best = []
   for text, some in zip(written, references, strict=True):
+    # some texts may be of another language than most
+    scorer = latin if all(map(languages.is_latin, some)) else any_script
     scores = [scorer.score(by_lines(one), by_lines(text)) for one in some]
     top = max(scores, key=lambda s: s["rouge1"].fmeasure)
     best.append([top[name].fmeasure for name in _ROUGE])
   means = 100 * np.mean(best, axis=0)
-  tokens = "a-z0-9" if english else "words of any script, characters without spaces"
+  tokens = "words of any script, characters without spaces"
+  if english:
+    tokens = f"a-z0-9 (in other scripts: {tokens})"
   signature = (
     f"refs:best ROUGE-1|case:lower|tok:{tokens}|stem:no|agg:mean F1|"
     f"Lsum:a sentence a line|rouge-score:{version('rouge-score')}"

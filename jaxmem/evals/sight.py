@@ -10,6 +10,9 @@ import numpy as np
 from flax import linen as nn
 
 from jaxmem.errors import UserError
+from jaxmem.modules.beside import Beside
+from jaxmem.modules.bidirectional import Bidirectional
+from jaxmem.modules.learned_start import LearnedStart
 from jaxmem.ops import masks
 from jaxmem.ops.tokens import Tokens, visited
 from jaxmem.registry import nearest
@@ -43,7 +46,9 @@ def blocks(mask: masks.Mask, reset: jax.Array, block_size: int) -> np.ndarray:
 
 
 def influence(mixer: nn.Module, reset: jax.Array, seed: int = 0) -> np.ndarray:
-  """[T, T], how far output t moves when input s is drawn anew; 0 where it cannot.
+  """[T, T], how far output t moves when input s is drawn anew.
+
+  0 where it cannot, and also where it moves by less than float32 can tell: see `sees`.
 
   Cost: one call on T + 1 rows.
 
@@ -61,6 +66,45 @@ def influence(mixer: nn.Module, reset: jax.Array, seed: int = 0) -> np.ndarray:
   resets = jnp.broadcast_to(reset, rows.shape[:2])
   y, _ = jax.jit(mixer.apply)(params, rows, mixer.init_state(length + 1), resets)
   return np.asarray(jnp.linalg.norm(y[:-1] - y[-1], axis=-1)).T
+
+
+def sees(mixer: nn.Module, reset: jax.Array) -> np.ndarray:
+  """[T, T], whether output t is made from input s, however little it moves with it.
+
+  Args:
+    mixer: a mixer, unbound.
+    reset: True on the first token of a document, [1, T].
+  """
+  if hasattr(mixer, "mask"):
+    return seen(mixer.mask, reset, mixer.num_heads)
+  if isinstance(mixer, Beside):
+    return sees(mixer.base, reset) | sees(mixer.memory, reset)
+  if isinstance(mixer, LearnedStart):
+    return sees(mixer.mixer, reset)
+  if isinstance(mixer, Bidirectional):
+    backwards = jnp.flip(jnp.roll(reset, -1, axis=1), axis=1)
+    return sees(mixer.mixer, reset) | sees(mixer.mixer, backwards)[::-1, ::-1]
+  return _carries(mixer, reset)
+
+
+def _carries(mixer: nn.Module, reset: jax.Array) -> np.ndarray:
+  """[T, T], where NaN in input s arrives at output t, token by token.
+
+  NaN times an underflowed 0 is still NaN, so it arrives wherever there is a way.
+  """
+  length = reset.shape[1]
+  x = jnp.ones((length, length, mixer.d_model))
+  params = jax.jit(mixer.init)(jax.random.key(0), x[:1], mixer.init_state(1))
+  x = jnp.where(jnp.eye(length, dtype=bool)[..., None], jnp.nan, x)
+  resets = jnp.broadcast_to(reset, (length, length))
+
+  def token(state, inputs):
+    x, reset = (a[:, None] for a in inputs)
+    y, state = mixer.apply(params, x, state, reset)
+    return state, jnp.isnan(y).any((1, 2))
+
+  walk = lambda x, resets: jax.lax.scan(token, mixer.init_state(length), (x, resets))
+  return np.asarray(jax.jit(walk)(x.swapaxes(0, 1), resets.T)[1])
 
 
 def layers_needed(sees: np.ndarray, layers: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from jaxtyping import Array
 from jaxmem.data.errors import require
 from jaxmem.errors import UserError
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.modules.pattern import Entry, entry, mixer, options
+from jaxmem.modules.pattern import Entry, built, entry, options
 from jaxmem.parallel import mesh as meshes
 
 # The kernels of a Llama that are given an update, by the path of their module.
@@ -85,13 +85,7 @@ def check(config: LMConfig, memory: Entry | None, every: int, rank: int) -> None
     raise UserError(
       f"a memory every {every} layers: it must be a divisor of the {count} layers"
     )
-  x = jax.ShapeDtypeStruct((1, 2, config.d_model), jnp.dtype(config.dtype))
-  try:
-    layer = mixer(sized(memory, item), config.d_model, config.dtype, parent=None)
-    jax.eval_shape(lambda x: layer.init(jax.random.key(0), x, layer.init_state(1)), x)
-  except (ValueError, TypeError, ZeroDivisionError) as error:
-    message = str(error).strip().splitlines()[0]
-    raise UserError(f"memory {str(memory)!r} cannot be built: {message}") from error
+  built(sized(memory, item), config.d_model, config.dtype, shown=memory)
 
 
 def sized(memory: Entry, item: Entry) -> Entry:

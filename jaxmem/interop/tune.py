@@ -15,6 +15,7 @@ from jaxmem import optim
 from jaxmem.checkpoint import Checkpoints
 from jaxmem.config import OptimConfig
 from jaxmem.errors import RunError
+from jaxmem.finite import all_finite
 from jaxmem.interop.graft import join
 
 # A memory's scale begins at 0 and one step moves it by the rate: it is given more.
@@ -59,7 +60,7 @@ def tune(
 
   Raises:
     CheckpointError: if the directory cannot be used, or holds something else.
-    RunError: if the loss is no number.
+    RunError: if the loss, or what a step makes of the parameters, is not finite.
   """
   fresh, names = first
   optimizer = _optimizer(fresh, names, steps, rate)
@@ -75,9 +76,12 @@ def tune(
       )
       begin, state = restored.step, restored.state
     for i in range(begin, steps):
-      state, loss = step(state, frozen, rows(i))
-      if not np.isfinite(loss):
-        raise RunError(f"the loss of step {i + 1} is {loss}: take a lower rate")
+      state, loss, good = step(state, frozen, rows(i))
+      if not good:
+        finite = np.isfinite(loss)  # then it is what the update makes of the weights
+        what = f"update of step {i + 1} is not finite"
+        what = what if finite else f"loss of step {i + 1} is {loss}"
+        raise RunError(f"the {what}: take a lower rate")
       say(i + 1, float(loss))
       if (i + 1) % every == 0 or i + 1 == steps:
         saved.save(i + 1, state, {}, {})
@@ -113,6 +117,7 @@ def _step(model: nn.Module, optimizer: optax.GradientTransformation) -> Callable
     nats, grads = jax.value_and_grad(loss)(state.fresh, frozen, rows)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts with floats
       updates, opt_state = optimizer.update(grads, state.opt_state, state.fresh)
-    return Tuned(optax.apply_updates(state.fresh, updates), opt_state), nats
+    new = Tuned(optax.apply_updates(state.fresh, updates), opt_state)
+    return new, nats, all_finite((nats, new))
 
   return jax.jit(step, donate_argnums=0)

@@ -71,10 +71,10 @@ def predictor(workdir: Path, which: Which) -> Predictor:
   predict = make(run.config, run.model, run.params, workdir)
   named = (getattr(config.data, name, "") for name in _TEXTS)
   templates = tuple(name for name in named if template.is_template(name))
-  return _Filling(predict, templates) if templates else predict
+  return Filling(predict, templates) if templates else predict
 
 
-class _Filling:
+class Filling:
   """Fills the templates of a run's config from the fields of records; a `Predictor`."""
 
   def __init__(self, predict: Predictor, templates: tuple[str, ...]):
@@ -101,13 +101,14 @@ def answers(
   the answer to several records fails, they are asked one by one.
 
   Args:
-    lines: of the input.
+    lines: of the input, or the open file of them, which may be packed.
     predict: what answers.
     rows: lines that are answered at once.
 
   Yields:
     The answer, or {"line": number from 1, "error": why} to a line that is bad.
   """
+  lines = jsonl.incoming(lines)
   numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
   while batch := list(islice(numbered, rows)):
     read = [_record(line, predict) for _, line in batch]

@@ -21,7 +21,7 @@ from jaxmem.data import DataError, segments, vocabularies
 from jaxmem.data.epochs import once
 from jaxmem.data.tokenizers import Tokenizer
 from jaxmem.errors import UserError
-from jaxmem.evals import bits_per_byte, latents
+from jaxmem.evals import baselines, bits_per_byte, latents
 from jaxmem.evals.latent_text import ROWS, LatentWriter
 from jaxmem.jobs import Findings, fields, with_made
 from jaxmem.jobs.application import Asked
@@ -153,8 +153,14 @@ class CompressionJob(Asked):
     found = self._worth(params, split, num_bytes, DRAWS)
     numbers = {"split": split} | latents.numbers(found, DRAWS)
     title = f"{found.texts:,} lines of {self._config.data.source} ({split})"
-    lines = [title, "", *latents.table(numbers), "", *self._texts(params, split)]
-    return Findings(numbers, lines, {})
+    documents = self._splits["train" if split == "train" else "heldout"]
+    chosen = [text for _, text, _ in bits_per_byte.choose(documents, num_bytes)]
+    packed = numbers["compressors"] = bits_per_byte.compressors(chosen)
+    first = baselines.better("bits per byte", numbers["elbo"], packed, lower=True)
+    beside = ["| its documents | bits per byte | |", "|---|--:|---|"]
+    beside += bits_per_byte.packed_rows(packed)
+    lines = [*first, title, "", *latents.table(numbers), "", *beside, ""]
+    return Findings(numbers, [*lines, *self._texts(params, split)], {})
 
   def _lines(self, documents: Sequence[Any]) -> segments.Segments:
     texts = ((document.name, document.text) for document in documents)

@@ -20,7 +20,7 @@ from jaxmem import config as configs
 from jaxmem.config import ConfigError
 from jaxmem.data import DataError, chat, leaks, vocabularies
 from jaxmem.errors import UserError
-from jaxmem.evals import plots, recall_dialogue, turns
+from jaxmem.evals import baselines, bits_per_byte, plots, recall_dialogue, turns
 from jaxmem.generate import Writer
 from jaxmem.jobs import Findings, with_made
 from jaxmem.jobs.application import Asked
@@ -132,11 +132,25 @@ class DialogueJob(Asked):
     title = f"Held-out dialogues of {self._config.data.source}"
     draw = lambda path: plots.turns(found, path, title)
     numbers, lines = turns.numbers(found), [title, "", *turns.table(found)]
+    packed, own = self._packed(some), numbers["carried"]
+    numbers["compressors"] = packed
+    bits = own["bits_per_byte"]
+    first = baselines.better("bits per byte of answers", bits, packed, lower=True)
+    lines += ["", "| the answers alone | bits per byte | |", "|---|--:|---|"]
+    lines += bits_per_byte.packed_rows(packed)
     name, given = registry.options(self._config.data.source)
     if name == RECALL:
       numbers["unbound"] = recall_dialogue.unbound(some, given.get("asks", 1))
       lines += ["", f"A guess among the names told: {numbers['unbound']:.3f} exact."]
-    return Findings(numbers, lines, {"turns.png": draw})
+      guess = {"a guess among the names told": numbers["unbound"]}
+      first += baselines.better("exact answers", own["exact"], guess)
+    return Findings(numbers, [*first, *lines], {"turns.png": draw})
+
+  def _packed(self, some: list[chat.Dialogue]) -> dict[str, float]:
+    """Bits per byte of the answers of dialogues, compressed, a dialogue a file."""
+    counted = ([m.content for m in dialogue if m.counts] for dialogue in some)
+    every = [b"".join(map(chat.words, answers)) for answers in counted]
+    return bits_per_byte.compressors([answers for answers in every if answers])
 
   def _some(self, num_bytes: int) -> list[chat.Dialogue]:
     """The first held-out dialogues with so many bytes of answers, one at least."""

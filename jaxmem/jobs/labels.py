@@ -17,7 +17,7 @@ import numpy as np
 from jaxmem import config as configs
 from jaxmem import files, jobs
 from jaxmem.config import ConfigError
-from jaxmem.data import folds, labelled, texts, vocabularies
+from jaxmem.data import folds, labelled, leaks, texts, vocabularies
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.data.epochs import Epochs, once
 from jaxmem.data.label_rows import Encoded, LabelRows, Task
@@ -54,8 +54,9 @@ class LabelsConfig:
       two splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is the held-out texts.
     fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
-    text: the field with the text.
-    other: the field with a second text, of a pair; empty is none.
+    text: the field with the text, or a template of several: "{title}\\n{body}", see
+      `data.template`.
+    other: likewise of a second text, of a pair; empty is none.
     label: the field with the class.
     label_end: a label is what stands before this text (":" for TREC's coarse classes).
     ignore: labels, apart by commas, whose texts are left out; one of them may be empty.
@@ -179,10 +180,19 @@ class LabelsJob(Asked):
     count = sum(len(task.examples) for task in tasks)
     decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
     counts = self._encoded.counts() if c.augment.rare else None
+    scored = (
+      text
+      for parts in self._splits.values()
+      for example in (*parts["heldout"], *parts["test"])
+      for text in example.texts
+    )
+    stranger = vocabularies.stranger(self._tokenizer)
+    augmenter = Augmenter(c.augment, stranger, counts, scored)
+    self.repeats += leaks.Repeats(left_out=augmenter.left_out)
     self.rows = LabelRows(
       self._encoded,
       self._tokenizer.fingerprint,
-      Augmenter(c.augment, vocabularies.stranger(self._tokenizer), counts),
+      augmenter,
       decides,
       c.temperature,
       Epochs(count, c.batch_size, config.seed, *process),

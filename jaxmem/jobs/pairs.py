@@ -52,7 +52,8 @@ class PairsConfig:
     heldout: to choose by; empty holds out a tenth. Texts to read that stand in two
       splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is what is held out.
-    read: the field with the text to read.
+    read: the field with the text to read, or a template of several: "{title}\\n{body}",
+      see `data.template`.
     write: the field with the text, or the texts, to write.
     gaps: the share of the sentences of the text to read that are hidden there, to be
       written; no other text is. 0 writes `write`. See `data.gap_sentences`.

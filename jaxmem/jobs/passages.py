@@ -90,7 +90,7 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
 
 def packages(config: configs.Config) -> dict[str, str]:
   """For the report; see `jobs.packages`."""
-  return {"bm25s": "apps"} if config.eval_bytes else {}
+  return {"bm25s": "apps", "pytrec_eval": "apps"} if config.eval_bytes else {}
 
 
 class PassagesJob(Asked):

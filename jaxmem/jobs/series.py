@@ -8,8 +8,8 @@ forecasts that need no learning. No window is dropped for not filling a batch.
 import dataclasses
 import functools
 import math
-import reprlib
-from collections.abc import Sequence
+import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,17 @@ from jaxmem import files, jobs
 from jaxmem.config import ConfigError
 from jaxmem.data import DataError, series, standard
 from jaxmem.data.epochs import once
-from jaxmem.data.standard import Standard
 from jaxmem.data.windows import Windows, cut, to_the_end
-from jaxmem.errors import UserError
 from jaxmem.evals import forecast_errors, plots
 from jaxmem.evals.forecast_errors import MODEL, ForecastErrors
 from jaxmem.jobs import Findings
 from jaxmem.jobs.application import Asked
+from jaxmem.jobs.forecasts import KEPT, SeriesPredictor
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
-from jaxmem.ops import densities
 from jaxmem.ranges import number
 
 # Horizons that the field reports.
 HORIZONS = (96, 192, 336, 720)
-# Of a distribution that lies in the interval of a prediction.
-SHARE = 0.8
-# What standardises a series, beside the checkpoint.
-KEPT = "series.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +39,14 @@ class SeriesConfig:
   """A table over time.
 
   Attributes:
-    source: a CSV file with a header, which may be gzipped; its first column may be a
-      date.
+    source: a delimited file (CSV, TSV, ...), which may be compressed; a column that
+      says when, or numbers the rows, is recognised, checked and left out.
     columns: names apart by commas; empty is all that hold numbers.
-    rows: of the training, the held-out and the test part, in the order of time; what
-      is left over is not used.
+    header: whether the first row has the names of the columns; "auto" finds out.
+    gaps: "stop" refuses rows that are not equally far apart, "keep" takes them as if
+      they were.
+    rows: of the training, the held-out and the test part, in the order of time: three
+      counts, or three fractions such as 0.7,0.1,0.2; what is left over is not used.
     segment_length: T, steps that a forecast is made from.
     batch_size: windows of a step.
     season: steps of a period, for the seasonal-naive forecast.
@@ -57,22 +54,57 @@ class SeriesConfig:
 
   source: str = "data/ETTh1.csv"
   columns: str = ""
+  header: series.Header = "auto"
+  gaps: series.Gaps = "stop"
   rows: str = "8640,2880,2880"
   segment_length: int = number(336, at_least=1)
   batch_size: int = number(32, at_least=1)
   season: int = number(24, at_least=1)
 
-  @property
-  def parts(self) -> tuple[int, ...]:
-    """The rows of the splits as numbers.
+  def parts(self, count: int) -> tuple[int, int, int]:
+    """The rows of the splits of a table.
+
+    Fractions are rounded down, but those that sum to 1 leave no row out: what rounding
+    leaves over is held out.
+
+    Args:
+      count: rows of the table.
 
     Raises:
-      ConfigError: if they are not three numbers above 0.
+      ConfigError: if `rows` are neither three counts nor three fractions.
+      DataError: if the table has fewer rows.
     """
-    words = self.rows.split(",")
-    if len(words) != 3 or not all(w.strip().isdecimal() and int(w) for w in words):
-      raise ConfigError(f"data.rows is {self.rows!r}: three numbers above 0 expected")
-    return tuple(map(int, words))
+    parts = self.shares()
+    if any(part.denominator > 1 for part in parts):
+      train, heldout, test = (math.floor(part * count) for part in parts)
+      return train, count - train - test if sum(parts) == 1 else heldout, test
+    if sum(parts) > count:
+      raise DataError(
+        f"{self.source} has {count:,} rows and data.rows names {int(sum(parts)):,}: "
+        "lower them, or give fractions"
+      )
+    return tuple(map(int, parts))
+
+  def shares(self) -> tuple[Fraction, ...]:
+    """What `rows` say: three whole numbers, or three fractions.
+
+    Raises:
+      ConfigError: if they are anything else.
+    """
+    words = [word.strip() for word in self.rows.split(",")]
+    unsigned = re.compile(r"\d{1,15}(\.\d{0,15})?|\.\d{1,15}", re.ASCII)
+    parts = [Fraction(w) for w in words if unsigned.fullmatch(w)]
+    if len(words) != 3 or len(parts) != 3 or not all(parts):
+      raise ConfigError(
+        f"data.rows is {self.rows!r}: three numbers above 0 expected, counts as in "
+        "8640,2880,2880 or fractions as in 0.7,0.1,0.2"
+      )
+    if any(part.denominator > 1 for part in parts) and sum(parts) > 1:
+      raise ConfigError(
+        f"data.rows is {self.rows!r}: fractions sum to {float(sum(parts)):g}, which is "
+        "more than 1"
+      )
+    return tuple(parts)
 
 
 def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
@@ -82,6 +114,7 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
   jobs.check_model(model)
+  config.shares()
   if config.segment_length % model.patch:
     raise ConfigError(
       f"data.segment_length {config.segment_length} does not divide into patches of "
@@ -103,12 +136,8 @@ class SeriesJob(Asked):
     """
     c = config.data
     self._config, self._model = config, model
-    self._table, parts = series.read(Path(c.source), c.columns), c.parts
-    if sum(parts) > len(self._table.values):
-      raise DataError(
-        f"{c.source} has {len(self._table.values):,} rows and data.rows names "
-        f"{sum(parts):,}: lower them"
-      )
+    self._table = series.read(Path(c.source), c.columns, c.header, c.gaps)
+    parts = c.parts(len(self._table.values))
     train = self._table.values[: parts[0]]
     self._standard = standard.fit(train, self._table.names, c.source)
     values = self._standard.apply(self._table.values)
@@ -148,8 +177,9 @@ class SeriesJob(Asked):
     self._losses = jax.jit(lambda params, batch: loss({"params": params}, batch, ()))
 
   def introduction(self) -> str:
-    names = ", ".join(self._table.names)
-    return f"{self.rows.count:,} windows of {names}, from {self._config.data.source!r}"
+    names, notes = ", ".join(self._table.names), "; ".join(self._table.notes)
+    source = f"{self._config.data.source!r}" + (f" ({notes})" if notes else "")
+    return f"{self.rows.count:,} windows of {names}, from {source}"
 
   def keep(self, workdir: Path) -> None:
     """What standardises the series."""
@@ -241,115 +271,6 @@ def _season(length: int, horizon: int, season: int) -> np.ndarray:
   """Which step of a window has the place in the season that each forecast one has."""
   season = min(season, length)
   return length - season + np.arange(horizon) % season
-
-
-class SeriesPredictor:
-  """Forecasts `{"series": [[...], ...]}`, rows in time, in the table's own units.
-
-  The answer is `{"forecast": [[...], ...]}`, of a distribution with "low" and "high".
-  """
-
-  def __init__(
-    self, config: configs.Config, model: Forecaster, params: Any, workdir: Path
-  ):
-    """Args: see `jobs.Predictor`."""
-    try:
-      kept = files.read_json(workdir / KEPT)
-      self._names = kept["names"]
-      self._mean, self._std = (np.array(kept[k], np.float64) for k in ("mean", "std"))
-      shapes = {self._mean.shape, self._std.shape}
-      if shapes != {(len(self._names),)} or not (self._std > 0).all():
-        raise ValueError("it does not standardise the series")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-      raise UserError(
-        f"{workdir / KEPT} is missing or damaged: run `jaxmem train` again"
-      ) from error
-    self._model, self._params = model, params
-    self._length = config.data.segment_length
-    self._forecast = jax.jit(lambda *given: model.apply(*given))
-
-  def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless there are enough rows of numbers that can be computed
-    with."""
-    rows = record.get("series")
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-      raise UserError('"series" is no table: a list of rows expected, each of numbers')
-    if len(rows) < self._length:
-      raise UserError(f'"series" has {len(rows)} rows, {self._length} are needed')
-    for i, row in enumerate(rows):
-      if len(row) != len(self._names):
-        raise UserError(
-          f'"series" row {i} has {len(row)} numbers, not the {len(self._names)} of '
-          f"{', '.join(self._names)}"
-        )
-      for name, cell in zip(self._names, row, strict=True):
-        if _number(cell) is None:
-          raise UserError(
-            f'"series" row {i}, {name}: no finite number but {_shown(cell)}'
-          )
-    far = ~(np.abs(self._standard.apply(np.array(rows, float))) <= standard.FARTHEST)
-    if far.any():
-      i, column = np.argwhere(far)[0]
-      raise UserError(
-        f'"series" row {i}, {self._names[column]}: {rows[i][column]} lies farther from '
-        f"the mean of the training rows than {standard.FARTHEST:.0e} of their standard "
-        "deviations"
-      )
-
-  @property
-  def _standard(self) -> Standard:
-    return Standard(self._mean, self._std)
-
-  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    history = np.stack(
-      [np.array(record["series"], np.float64)[-self._length :] for record in records]
-    )
-    history = self._standard.apply(history).astype(np.float32)
-    forecast = np.asarray(self._forecast({"params": self._params}, history))
-    numbers = {"forecast": self._model.middle(forecast)}
-    if self._model.config.head != "point":
-      numbers["low"], numbers["high"] = interval(self._model.config, forecast)
-    found = {name: self._standard.back(np.asarray(a)) for name, a in numbers.items()}
-    if not all(np.isfinite(a).all() for a in found.values()):
-      raise UserError(
-        "the forecast is not finite: the run has diverged, train it again"
-      )
-    columns = [a.tolist() for a in found.values()]
-    return [dict(zip(found, one, strict=True)) for one in zip(*columns, strict=True)]
-
-
-def _shown(cell: Any) -> str:
-  """A bad cell in a message, in few letters; a whole number here is beyond float64."""
-  return "too large a number" if type(cell) is int else reprlib.repr(cell)
-
-
-def _number(cell: Any) -> float | None:
-  """The finite number that a value of JSON is, else None; true and false are none."""
-  if type(cell) not in (int, float):
-    return None
-  try:
-    value = float(cell)
-  except OverflowError:
-    return None
-  return value if math.isfinite(value) else None
-
-
-def interval(model: ForecasterConfig, forecast: np.ndarray) -> tuple:
-  """The bounds of the middle `SHARE` of a distribution, or the outer quantiles.
-
-  Args:
-    model: the model's config, whose head is no point.
-    forecast: [B, H, C, W], see `Forecaster`.
-  """
-  if model.head == "quantile":
-    return forecast[..., 0], forecast[..., -1]
-  from scipy import stats  # JAX brings it
-
-  where, spread = forecast[..., 0], np.asarray(densities.scale(forecast[..., 1]))
-  if model.head == "gaussian":
-    return stats.norm.interval(SHARE, where, spread)
-  freedom = np.asarray(densities.degrees_of_freedom(forecast[..., 2]))
-  return stats.t.interval(SHARE, freedom, where, spread)
 
 
 Config = SeriesConfig

@@ -8,7 +8,7 @@ import jax
 
 from jaxmem import capacity, files, finite
 from jaxmem import config as configs
-from jaxmem.config import DataConfig
+from jaxmem.config import ConfigError, DataConfig
 from jaxmem.errors import UserError
 from jaxmem.evals import episodes, plots
 from jaxmem.evals.accuracy import Accuracy, Examiner
@@ -35,8 +35,14 @@ def fit(model: LMConfig, config: DataConfig) -> LMConfig:
   """The model's config with the task's vocabulary.
 
   Raises:
-    UserError: if there is no such task, or the vocabulary is smaller.
+    UserError: if there is no such task, the vocabulary is smaller, or a tokenizer is
+      given, which nothing would read.
   """
+  if config.tokenizer != DataConfig.tokenizer:
+    raise ConfigError(
+      f"data.tokenizer is {config.tokenizer!r}: {config.source} is made of ids, and no "
+      "text is read; leave it out"
+    )
   return with_vocab(model, of(config).vocab_size, config.source)
 
 

@@ -21,6 +21,7 @@ from jaxmem.modules.bidirectional import one_text
 from jaxmem.modules.layers import Dropout, dense, layer_norm, named, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, check_own, entry
 from jaxmem.modules.stack import Stack
+from jaxmem.ops import scan
 from jaxmem.ops.cross_entropy import chunked_cross_entropy
 from jaxmem.ops.precision import einsum
 from jaxmem.ranges import number
@@ -178,14 +179,14 @@ class Encoder(nn.Module):
     given = [batch.get(name) for name in ("types", "noise")]
     types, noise = (None if a is None else cut(a) for a in given)
     x = self.features(cut(tokens), one_text(cut(mask)), types, noise, deterministic)
-    return x.reshape(*tokens.shape, -1)
+    return x.reshape(*tokens.shape, x.shape[-1])
 
   def vector(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B D"]:
     """One vector a text, float32: windows pooled, then carried or averaged."""
     x = self.tokens(batch, deterministic).astype(jnp.float32)
     rows, length = batch["tokens"].shape
     window = self._window(length)
-    x = x.reshape(rows, length // window, window, -1)
+    x = x.reshape(rows, length // window, window, x.shape[-1])
     mask = self._mask(batch).reshape(x.shape[:3])
     x, some = heads.pool(x, mask, self.config.pool), mask.any(-1)
     if not self.config.between:
@@ -312,6 +313,7 @@ class Encoder(nn.Module):
 
   def _window(self, length: int) -> int:
     """Tokens of a window; raises ValueError if the row does not divide."""
+    scan.check_length(length)
     window = self.config.window or length
     if length % window:
       raise ValueError(f"a row of {length} tokens is not cut into windows of {window}")

@@ -167,7 +167,7 @@ class EncoderDecoder(nn.Module):
   def example(self, batch_size: int, length: int) -> Batch:
     """A batch of zeros."""
     tokens = jnp.zeros((batch_size, length), jnp.int32)
-    read = {"read": tokens, "length": tokens[:, 0]}
+    read = {"read": tokens, "length": jnp.zeros(batch_size, jnp.int32)}
     weights = {"weights": tokens.astype(jnp.float32)}
     return read | {"tokens": tokens, "targets": tokens} | weights
 

@@ -19,7 +19,7 @@ from jaxmem.models import Batch
 from jaxmem.modules.layers import dense, rms_norm
 from jaxmem.modules.pattern import Pattern, check_language, entry
 from jaxmem.modules.stack import Stack
-from jaxmem.ops import densities
+from jaxmem.ops import densities, scan
 from jaxmem.ranges import number
 from jaxmem.typing import State
 
@@ -75,7 +75,7 @@ class ForecasterConfig:
     Raises:
       ValueError: if they are not rising numbers in (0, 1).
     """
-    wanted = f"quantiles is {self.quantiles!r}: rising numbers in (0, 1) expected"
+    wanted = f"quantiles {self.quantiles!r}: rising numbers in (0, 1)"
     try:
       levels = tuple(map(float, self.quantiles.split(",")))
     except ValueError as error:
@@ -149,7 +149,11 @@ class Forecaster(nn.Module):
       Of each step the numbers of the head: a point; mean and log deviation; location,
       log scale and log of the degrees of freedom above 2; or the quantiles, which rise.
       A density clamps what is outside the ranges of `ops.densities`.
+
+    Raises:
+      ValueError: if there is no step.
     """
+    scan.check_length(history.shape[1])
     scale = self.scale(history)
     if self.config.backbone == "dlinear":
       return self._back(self._linear((history - scale.mean) / scale.std), scale)
@@ -218,7 +222,8 @@ class Forecaster(nn.Module):
   def _tokens(self, x: Float[Array, "B T C"]) -> Float[Array, "R N D"]:
     """Patches of every series as tokens of R = B C rows."""
     rows, length, series = x.shape
-    x = jnp.swapaxes(x, 1, 2).reshape(rows * series, -1, self.config.patch)
+    patch = self.config.patch
+    x = jnp.swapaxes(x, 1, 2).reshape(rows * series, length // patch, patch)
     return self.embed(x.astype(jnp.dtype(self.config.dtype)))
 
   def _linear(self, x: Float[Array, "B T C"]) -> Float[Array, "B H C W"]:

@@ -57,8 +57,6 @@ class AdditiveAttention(Given):
     return additive_attention.State(k, encoded.astype(k.dtype), valid)
 
   def init_state(self, batch_size: int) -> additive_attention.State:
-    if self.memory_size < 1:
-      raise ValueError(f"memory_size is {self.memory_size}: it must be at least 1")
     sizes = self.key_dim or self.d_model, self.d_encoded or self.d_model
     return additive_attention.init_state(
       batch_size, self.memory_size, *sizes, jnp.dtype(self.dtype)

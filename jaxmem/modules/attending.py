@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from jaxmem.modules.layers import dense, named, rms_norm
+from jaxmem.modules.memory import Memory, head_size
 from jaxmem.ops.rotary import Rotary
 from jaxmem.ops.scores import ALiBi, Buckets, Scores
 from jaxmem.parallel import context
@@ -16,7 +17,7 @@ from jaxmem.typing import Activations, Reset, State
 BIASES = ("none", "alibi", "buckets")
 
 
-class Heads(nn.Module):
+class Heads(Memory):
   """Queries, keys and values by head, and the way back to features.
 
   Attributes:
@@ -42,6 +43,10 @@ class Heads(nn.Module):
   block_size: int = 128
   form: str = "auto"
   dtype: str = "float32"
+
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
 
   def _qkv(self, x: Activations, which: str = "") -> tuple[Array, Array, Array]:
     """q, k and v; `which` tells a second set of projections from the first."""
@@ -93,12 +98,7 @@ class Heads(nn.Module):
       raise ValueError(
         f"{self.num_heads} heads do not divide among {kv_heads} key heads"
       )
-    if not size and self.d_model % self.num_heads:
-      raise ValueError(
-        f"d_model {self.d_model} does not divide into {self.num_heads} heads: change "
-        "one, or give head_dim"
-      )
-    return kv_heads, size or self.d_model // self.num_heads
+    return kv_heads, size or head_size(self.d_model, self.num_heads, "head_dim")
 
   @property
   def _kept(self) -> tuple:
@@ -139,8 +139,6 @@ class Attending(Heads):
   @property
   def _score(self) -> Scores:
     """What the softmax is of."""
-    if self.bias not in BIASES:
-      raise ValueError(f"bias {self.bias!r}: it is one of {', '.join(BIASES)}")
     bias = {
       "none": None,
       "alibi": ALiBi(self.num_heads),
@@ -166,6 +164,8 @@ class Attending(Heads):
 
   @property
   def _dims(self) -> tuple[int, int]:
+    if self.bias not in BIASES:
+      raise ValueError(f"bias {self.bias!r}: it is one of {', '.join(BIASES)}")
     kv_heads, size = super()._dims
     if self.rotary_base is not None and size % 2:
       raise ValueError(f"head_dim {size} is odd: rotary positions need pairs")

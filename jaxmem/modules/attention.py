@@ -52,8 +52,6 @@ class Attention(Attending):
     return Causal()
 
   def init_state(self, batch_size: int) -> attention.State:
-    if self.capacity < 1:
-      raise ValueError(f"capacity is {self.capacity}: it must be at least 1")
     return attention.init_state(batch_size, self.capacity, *self._kept)
 
   def state_axes(self) -> attention.State:

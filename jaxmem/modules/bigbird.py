@@ -39,15 +39,11 @@ class BigBird(EncoderAttention):
   block_size: int = 64
 
   family: ClassVar[str] = "attention"
+  MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ("num_random",)
 
   @property
   def mask(self) -> Mask:
     """Who sees whom."""
-    if self.sparse_block < 1 or self.num_random < 0:
-      raise ValueError(
-        f"sparse_block is {self.sparse_block} and num_random {self.num_random}: they "
-        "must be at least 1 and 0"
-      )
     return bigbird(self.sparse_block, self.num_random, self.num_heads, self.seed)
 
 

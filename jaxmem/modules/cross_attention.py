@@ -5,6 +5,8 @@ Source: see `jaxmem.ops.cross_attention`.
 
 from typing import ClassVar
 
+from flax import linen as nn
+
 from jaxmem.modules.attending import Attending
 from jaxmem.modules.given import Given
 from jaxmem.ops import cross_attention
@@ -53,14 +55,16 @@ class CrossAttention(Given, Attending):
   def _keep(self, encoded, valid):
     return cross_attention.State(*self._keys(encoded), valid)
 
-  def init_state(self, batch_size: int) -> cross_attention.State:
-    if self.memory_size < 1:
-      raise ValueError(f"memory_size is {self.memory_size}: it must be at least 1")
+  @nn.nowrap
+  def _check(self) -> None:
+    super()._check()
     if self.rotary_base is not None or self.bias != "none":
       raise ValueError(
         "there is no distance between two sequences: rotary_base is None and bias "
         "'none' in cross attention"
       )
+
+  def init_state(self, batch_size: int) -> cross_attention.State:
     return cross_attention.init_state(batch_size, self.memory_size, *self._kept)
 
   def state_axes(self) -> cross_attention.State:

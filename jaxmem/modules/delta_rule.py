@@ -17,6 +17,7 @@ from jaxmem.modules.layers import (
   step_init,
   wide,
 )
+from jaxmem.modules.memory import Memory, head_size
 from jaxmem.ops import gated_delta, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -29,7 +30,7 @@ class State(NamedTuple):
   delta: gated_delta.State
 
 
-class DeltaRule(nn.Module):
+class DeltaRule(Memory):
   """The parts of a layer around a delta rule; a subclass puts them together.
 
   State: 4 H K V bytes of matrices a row, and 3 H (2 K + V) inputs of the convolution.
@@ -110,9 +111,13 @@ class DeltaRule(nn.Module):
     out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
     return out(y)
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
   @property
   def _dims(self) -> tuple[int, int, int]:
-    key = self.key_dim or self.d_model // self.num_heads
+    key = self.key_dim or head_size(self.d_model, self.num_heads, "key_dim")
     return self.num_heads, key, self.value_dim or key
 
   @property

@@ -57,8 +57,6 @@ class ForgettingAttention(Heads):
     return Causal()
 
   def init_state(self, batch_size: int) -> forgetting_attention.State:
-    if self.capacity < 1:
-      raise ValueError(f"capacity is {self.capacity}: it must be at least 1")
     return forgetting_attention.init_state(
       batch_size, self.capacity, self.num_heads, *self._kept
     )

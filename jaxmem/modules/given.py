@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import scan
 from jaxmem.typing import Activations, Reset, State
 
@@ -22,7 +23,7 @@ class Encoded(NamedTuple):
   valid: Int[Array, " B"]
 
 
-class Given(nn.Module):
+class Given(Memory):
   """A mixer whose state is given: by `remember`, or as `Encoded` in its first call.
 
   A subclass has `memory_size`, `d_encoded` and `d_model`, and two methods, `_read(x,

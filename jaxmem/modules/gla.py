@@ -9,12 +9,13 @@ import jax
 from flax import linen as nn
 
 from jaxmem.modules.layers import dense, rms_norm
+from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import gated_linear
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class GLA(nn.Module):
+class GLA(Memory):
   """A GLA layer; D H (2 K + 3 V) + (D + H K) R + H K + V parameters.
 
       S_t = diag(a_t) S_{t-1} + k_t v_t^T,    a_t = sigmoid(W2 W1 x_t + b)^{1/tau}
@@ -75,10 +76,13 @@ class GLA(nn.Module):
     out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
     return out(y), state
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
   @property
   def _dims(self) -> tuple[int, int, int]:
-    size = self.d_model // self.num_heads
-    return self.num_heads, self.key_dim or max(size // 2, 1), self.value_dim or size
+    return self.num_heads, *key_and_value(self, key_share=2)
 
   def init_state(self, batch_size: int) -> gated_linear.State:
     return gated_linear.init_state(batch_size, *self._dims)

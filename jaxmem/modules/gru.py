@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import named, sow_gates
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import gru
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class GRU(nn.Module):
+class GRU(Memory):
   """One GRU layer of D units; 6 D^2 + 4 D parameters, 4 D bytes of state a row.
 
       from jaxmem.modules.gru import GRU

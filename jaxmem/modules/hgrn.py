@@ -11,12 +11,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import dense, named, rms_norm, wide
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import gated_average
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class HGRN(nn.Module):
+class HGRN(Memory):
   """A gated linear recurrence of D cells; 4 D^2 + 3 D parameters, 4 D bytes a row.
 
       f = gamma + (1 - gamma) sigmoid(W_f x + b)

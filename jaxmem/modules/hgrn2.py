@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import dense, rms_norm
+from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import gated_linear
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class HGRN2(nn.Module):
+class HGRN2(Memory):
   """An HGRN2 layer; 2 D H (K + V) + H V parameters.
 
       S_t = diag(f_t) S_{t-1} + (1 - f_t) v_t^T,    f_t = b + (1 - b) sigmoid(W x_t)
@@ -77,12 +78,15 @@ class HGRN2(nn.Module):
     y = rms_norm("norm", self.dtype, "heads")(y.reshape(*x.shape[:2], heads * value))
     return dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y), state
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
   @property
   def _dims(self) -> tuple[int, int, int]:
     if not 0 <= self.lower_bound < 1:
       raise ValueError(f"lower_bound is {self.lower_bound}: it must be in [0, 1)")
-    size = self.d_model // self.num_heads
-    return self.num_heads, self.key_dim or size, self.value_dim or size
+    return self.num_heads, *key_and_value(self)
 
   def init_state(self, batch_size: int) -> gated_linear.State:
     return gated_linear.init_state(batch_size, *self._dims)

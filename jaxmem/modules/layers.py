@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import short_conv
 from jaxmem.parallel import context, rows
 from jaxmem.parallel.mesh import Declared
@@ -155,7 +156,7 @@ class GatedMLP(nn.Module):
     return dense(self.d_model, ("mlp", "embed"), "down", self.dtype)(nn.silu(gate) * up)
 
 
-class ShortConv(nn.Module):
+class ShortConv(Memory):
   """The causal depthwise convolution before a recurrence; L D (+ D) parameters.
 
   Attributes:

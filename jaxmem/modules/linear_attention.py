@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import dense
+from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import features, gated_linear
 from jaxmem.parallel import context
 from jaxmem.registry import nearest
@@ -18,7 +19,7 @@ from jaxmem.typing import Activations, Reset
 EPSILON = 1e-6  # of the denominator
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(Memory):
   """A linear attention layer; D H (2 K + 2 V) parameters.
 
       y_t = phi(q_t)^T S_t / phi(q_t)^T z_t,
@@ -83,6 +84,10 @@ class LinearAttention(nn.Module):
     out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
     return out(y), state
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
   @property
   def _dims(self) -> tuple[int, int, int]:
     if self.feature_map not in features.FEATURES:
@@ -94,8 +99,7 @@ class LinearAttention(nn.Module):
       raise ValueError(
         "feature_map 'identity' has weights of any sign: normalize=False"
       )
-    size = self.d_model // self.num_heads
-    return self.num_heads, self.key_dim or size, self.value_dim or size
+    return self.num_heads, *key_and_value(self)
 
   def init_state(self, batch_size: int) -> gated_linear.State:
     heads, key, value = self._dims

@@ -46,6 +46,7 @@ class Longformer(Attending):
   causal: bool = True
 
   family: ClassVar[str] = "attention"
+  MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ("num_global",)
 
   @nn.compact
   def __call__(
@@ -105,7 +106,6 @@ class Longformer(Attending):
     return longformer.near(half + 1, self.dilation, half)
 
   def init_state(self, batch_size: int) -> State:
-    self._check()
     if not self.causal:
       return ()
     *sizes, dtype = self._kept
@@ -113,7 +113,9 @@ class Longformer(Attending):
       batch_size, self.window_size, *sizes, self.num_global, self.dilation, dtype
     )
 
+  @nn.nowrap
   def _check(self) -> None:
+    super()._check()
     dilation, size = self.dilation, self.window_size
     given = (dilation,) if isinstance(dilation, int) else dilation
     if min(given) < 1 or (given is dilation and len(given) != self.num_heads):
@@ -121,8 +123,6 @@ class Longformer(Attending):
         f"dilation is {dilation}: it is at least 1, one for all or one for each of "
         f"{self.num_heads} heads"
       )
-    if size < 1:
-      raise ValueError(f"window_size is {size}: it must be at least 1")
     if not self.causal and size % 2:
       raise ValueError(f"window_size {size} is odd: both ways half is on each side")
 

@@ -12,11 +12,12 @@ from jaxtyping import Array, Float
 
 from jaxmem.modules import state_space
 from jaxmem.modules.layers import dense, named, wide
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import complex_diagonal, scan
 from jaxmem.typing import Activations, Reset
 
 
-class LRU(nn.Module):
+class LRU(Memory):
   """An LRU layer; 4 N D + 3 N + 2 D^2 + D parameters, 8 N bytes of state a row.
 
       lambda = exp(-exp(nu) + i exp(theta)),    h_t = lambda h_{t-1} + exp(gain) B x_t

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import named, sow_gates
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import lstm
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class LSTM(nn.Module):
+class LSTM(Memory):
   """One LSTM layer of D cells; 8 D^2 + 4 D parameters, 8 D bytes of state a row.
 
       from jaxmem.modules.lstm import LSTM

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from jaxmem.modules.layers import ShortConv, dense, named, step_init, wide
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import mamba, scan, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -29,7 +30,7 @@ def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   return jnp.broadcast_to(jnp.log(jnp.arange(1, size + 1, dtype=dtype))[:, None], shape)
 
 
-class Mamba(nn.Module):
+class Mamba(Memory):
   """A Mamba layer; 3 D E + E (2 R + 3 N + 7) parameters, E = 2 D and R = D/16.
 
   State: 4 N E bytes of state space a row, and 3 E inputs of the convolution.

@@ -18,6 +18,7 @@ from jaxmem.modules.layers import (
   step_init,
   wide,
 )
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import gated_linear, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -30,7 +31,7 @@ class State(NamedTuple):
   ssm: gated_linear.State
 
 
-class Mamba2(nn.Module):
+class Mamba2(Memory):
   """A Mamba-2 layer of width R = E D; D (3 R + 2 G K + H) + 6 R + 10 G K + 3 H numbers.
 
       S_t = exp(-dt_t A) S_{t-1} + b_t (dt_t x_t)^T,    y_t = S_t^T c_t + D x_t
@@ -74,7 +75,7 @@ class Mamba2(nn.Module):
     gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))
     xbc = dense(width + 2 * shared, axes, "xbc", self.dtype)(x)
     xbc, conv = self._conv("conv")(xbc, state.conv, reset)
-    split = lambda a, count: a.reshape(*a.shape[:2], count, -1)
+    split = lambda a, n: a.reshape(*a.shape[:2], n, a.shape[2] // n)
     v, k, q = jnp.split(nn.silu(xbc), [width, width + shared], axis=-1)
     v, k, q = split(v, heads), split(k, self.num_groups), split(q, self.num_groups)
 
@@ -110,7 +111,12 @@ class Mamba2(nn.Module):
       feature_axes=(-2, -1),
       name="norm",
     )
-    return norm(y.reshape(*y.shape[:2], self.num_groups, -1)).reshape(y.shape)
+    shape = self.num_groups, y.shape[2] // self.num_groups
+    return norm(y.reshape(*y.shape[:2], *shape)).reshape(y.shape)
+
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._width  # raises ValueError where heads do not divide
 
   @property
   def _width(self) -> int:

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import dense
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import gated_average
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class MinGRU(nn.Module):
+class MinGRU(Memory):
   """One minGRU layer of D cells; 2 D^2 + 2 D parameters, 4 D bytes of state a row.
 
       z = sigmoid(W_z x),    h_t = (1 - z) h_{t-1} + z positive(W_h x)

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import dense, named
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import gated_average
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class MinLSTM(nn.Module):
+class MinLSTM(Memory):
   """One minLSTM layer of D cells; 3 D^2 + 3 D parameters, 4 D bytes of state a row.
 
       f = sigmoid(W_f x),  i = sigmoid(W_i x),

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from jaxmem.modules.layers import dense, head_norm, named
+from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import mlstm
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -25,7 +26,7 @@ def _forget_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array
   return jnp.asarray(np.linspace(3.0, 6.0, shape[0]), dtype)
 
 
-class MLSTM(nn.Module):
+class MLSTM(Memory):
   """An mLSTM layer; D H (2 K + 3 V) + 2 D H + H (V + 2) parameters.
 
   State: 4 H (K V + K + 1) bytes a row.
@@ -89,10 +90,13 @@ class MLSTM(nn.Module):
     )
     return self.gate_cap * jnp.tanh(z / self.gate_cap)
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
   @property
   def _dims(self) -> tuple[int, int, int]:
-    size = self.d_model // self.num_heads
-    return self.num_heads, self.key_dim or max(size // 2, 1), self.value_dim or size
+    return self.num_heads, *key_and_value(self, key_share=2)
 
   def init_state(self, batch_size: int) -> mlstm.State:
     return mlstm.init_state(batch_size, *self._dims)

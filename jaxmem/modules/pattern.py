@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem import modules, registry
@@ -147,6 +148,38 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
   if learned:
     return LearnedStart(cls(**given, parent=None), **fields)
   return cls(**given, **fields)
+
+
+def built(
+  item: Entry, d_model: int, dtype: str, shown: Entry | None = None
+) -> nn.Module:
+  """The mixer of an entry, unbound, which is known to read two tokens.
+
+  Nothing is computed: its options are tried on shapes alone.
+
+  Args:
+    item: the entry.
+    d_model: features of the model.
+    dtype: of its computation.
+    shown: the entry as the user wrote it, for the message; None is `item`.
+
+  Raises:
+    PatternError: if its options do not fit one another or `d_model`; says why.
+  """
+
+  def run(layer):
+    state = layer.init_state(1)
+    return layer.init(jax.random.key(0), jnp.zeros((1, 2, d_model), dtype), state)
+
+  try:
+    layer = mixer(item, d_model, dtype, parent=None)
+    jax.eval_shape(lambda: run(layer))
+  except (ValueError, TypeError, ZeroDivisionError) as error:
+    message = str(error).strip().splitlines()[0]
+    raise PatternError(
+      f"memory {str(shown or item)!r} cannot be built: {message}"
+    ) from error
+  return layer
 
 
 def check_language(pattern: Pattern) -> None:

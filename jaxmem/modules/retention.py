@@ -11,12 +11,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules.layers import dense, head_norm
+from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import gated_linear, rotary, scan
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class Retention(nn.Module):
+class Retention(Memory):
   """A multi-scale retention layer; D H (2 K + 3 V) parameters.
 
       S_t = gamma S_{t-1} + (R^t k_t) v_t^T,    y_t = S_t^T R^t q_t
@@ -88,13 +89,16 @@ class Retention(nn.Module):
     by = rotary.back(self._angles(jnp.asarray(length, jnp.int32)))
     return rotary.rotate(s.swapaxes(-1, -2), by).swapaxes(-1, -2)
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
   @property
   def _dims(self) -> tuple[int, int, int]:
-    size = self.d_model // self.num_heads
-    key = self.key_dim or size
+    key, value = key_and_value(self, value_times=2)
     if key % 2:
       raise ValueError(f"key_dim {key} is odd: rotary positions need pairs")
-    return self.num_heads, key, self.value_dim or 2 * size
+    return self.num_heads, key, value
 
   def init_state(self, batch_size: int) -> gated_linear.State:
     return gated_linear.init_state(batch_size, *self._dims)

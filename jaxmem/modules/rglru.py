@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules.layers import ShortConv, dense, named
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import rglru, short_conv
 from jaxmem.ops.precision import einsum
 from jaxmem.parallel import context
@@ -31,7 +32,7 @@ def decay_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   return jnp.log(root) - jnp.log1p(-root)
 
 
-class RGLRU(nn.Module):
+class RGLRU(Memory):
   """Griffin's recurrent block; 3 D R + 2 R^2/H + about 9 R parameters.
 
   State: 4 R bytes of recurrence a row, and 3 R inputs of the convolution.
@@ -95,6 +96,10 @@ class RGLRU(nn.Module):
     heads = u.reshape(*u.shape[:-1], self.num_heads, size)
     y = einsum("bthi,hij->bthj", heads, w.astype(heads.dtype), jnp.float32)
     return y.reshape(u.shape) + b
+
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._width  # raises ValueError where heads do not divide
 
   @property
   def _width(self) -> int:

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.modules.layers import named
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import rnn
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
 
 
-class RNN(nn.Module):
+class RNN(Memory):
   """One layer of D units; 2 D^2 + D parameters, 4 D bytes of state a row.
 
       from jaxmem.modules.rnn import RNN
@@ -39,9 +40,6 @@ class RNN(nn.Module):
   def __call__(
     self, x: Activations, state: rnn.State, reset: Reset | None = None
   ) -> tuple[Activations, rnn.State]:
-    if self.activation not in rnn.ACTIVATIONS:
-      known = ", ".join(rnn.ACTIVATIONS)
-      raise ValueError(f"activation is {self.activation!r}: it must be one of {known}")
     d, init = self.d_model, nn.initializers
     identity = lambda key, shape, dtype=jnp.float32: jnp.eye(*shape, dtype=dtype)
     recurrent = identity if self.activation == "relu" else init.orthogonal()
@@ -61,6 +59,12 @@ class RNN(nn.Module):
       sizes={"chunk_size": self.chunk_size},
       activation=self.activation,
     )
+
+  @nn.nowrap
+  def _check(self) -> None:
+    if self.activation not in rnn.ACTIVATIONS:
+      known = ", ".join(rnn.ACTIVATIONS)
+      raise ValueError(f"activation is {self.activation!r}: it must be one of {known}")
 
   def init_state(self, batch_size: int) -> rnn.State:
     return rnn.init_state(batch_size, self.d_model)

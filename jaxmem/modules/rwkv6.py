@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from jaxmem.modules.layers import dense, head_norm, named, token_shift
+from jaxmem.modules.memory import Memory, head_size
 from jaxmem.ops import gated_linear, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -44,7 +45,7 @@ def _ramp(first: float, last: float) -> nn.initializers.Initializer:
 _low_rank = functools.partial(dense, decay=False)
 
 
-class RWKV6(nn.Module):
+class RWKV6(Memory):
   """RWKV-6 time mixing; 5 D^2 + D (10 R + 2 R_w + 10) parameters.
 
       y_t = (S_{t-1} + diag(u) k_t v_t^T)^T r_t,    S_t = diag(w_t) S_{t-1} + k_t v_t^T
@@ -126,13 +127,13 @@ class RWKV6(nn.Module):
       mixed[name] = x + step * (base + much[i])
     return mixed
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._head_dim  # raises ValueError where heads do not divide
+
   @property
   def _head_dim(self) -> int:
-    if self.d_model % self.num_heads:
-      raise ValueError(
-        f"d_model {self.d_model} does not divide into {self.num_heads} heads"
-      )
-    return self.d_model // self.num_heads
+    return head_size(self.d_model, self.num_heads)
 
   def init_state(self, batch_size: int) -> State:
     size = self._head_dim

@@ -21,6 +21,7 @@ from jaxmem.modules.layers import (
   named,
   token_shift,
 )
+from jaxmem.modules.memory import Memory, head_size
 from jaxmem.ops import dplr, scan, short_conv
 from jaxmem.parallel import context
 from jaxmem.typing import Activations, Reset
@@ -48,7 +49,7 @@ def _ramp(low: float, high: float, power: float = 1.0) -> nn.initializers.Initia
   return init
 
 
-class RWKV7(nn.Module):
+class RWKV7(Memory):
   """RWKV-7's time mixing; 4 D^2 + 2 D (R_w + R_a + R_g) + 13 D parameters.
 
   State: 4 D K bytes of matrices a row, and D features of the last token.
@@ -135,7 +136,7 @@ class RWKV7(nn.Module):
 
   def _bonus(self, rk: Float[Array, "B T H K"]) -> Float[Array, "B T H 1"]:
     """How much of its own value a token reads beside the memory."""
-    flat = rk.reshape(*rk.shape[:2], -1)
+    flat = rk.reshape(*rk.shape[:2], self.d_model)
     weighed = flat * self._channels("bonus", _ramp(-0.04, -0.04), flat)
     return self._heads(weighed).sum(-1, keepdims=True)
 
@@ -158,13 +159,13 @@ class RWKV7(nn.Module):
     """The released sizes: factor D^0.5 in steps of 32."""
     return max(32, 32 * round(factor * self.d_model**0.5 / 32))
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._head_dim  # raises ValueError where heads do not divide
+
   @property
   def _head_dim(self) -> int:
-    if self.d_model % self.num_heads:
-      raise ValueError(
-        f"d_model {self.d_model} does not divide into {self.num_heads} heads"
-      )
-    return self.d_model // self.num_heads
+    return head_size(self.d_model, self.num_heads)
 
   def init_state(self, batch_size: int) -> State:
     size, dtype = self._head_dim, jnp.dtype(self.dtype)

@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from jaxmem.modules import state_space
 from jaxmem.modules.layers import dense, named, wide
+from jaxmem.modules.memory import Memory
 from jaxmem.ops import complex_diagonal, hippo, scan
 from jaxmem.registry import nearest
 from jaxmem.typing import Activations, Reset
@@ -21,7 +22,7 @@ from jaxmem.typing import Activations, Reset
 RULES = {"zoh": complex_diagonal.zero_order_hold, "bilinear": complex_diagonal.bilinear}
 
 
-class S5(nn.Module):
+class S5(Memory):
   """An S5 layer; 2 P D + 3/2 P + D + D^2 parameters, 4 P bytes of state a row.
 
       h' = A h + B x over a step dt,  y = gelu(2 Re(C h) + skip x),  y sigmoid(W_g y)
@@ -73,10 +74,15 @@ class S5(nn.Module):
     value = y if self.mimo else linear("value")
     return value * nn.sigmoid(linear("gate")), state
 
-  def _system(self) -> state_space.System:
+  @nn.nowrap
+  def _check(self) -> None:
+    if self.state_size % 2:
+      raise ValueError(f"state_size {self.state_size} is odd: complex numbers take two")
     if self.discretisation not in RULES:
       hint = nearest(self.discretisation, list(RULES))
       raise ValueError(f"no discretisation {self.discretisation!r}: {hint}")
+
+  def _system(self) -> state_space.System:
     size, d = self.state_size // 2, self.d_model
     rate, frequency, write, read = self._inits()
     step = state_space.log_uniform(self.min_step, self.max_step)

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.modules.layers import ShortConv, named, sow_gates
+from jaxmem.modules.memory import Memory, head_size
 from jaxmem.ops import short_conv, slstm
 from jaxmem.ops.precision import einsum
 from jaxmem.parallel import context
@@ -24,7 +25,7 @@ class State(NamedTuple):
   slstm: slstm.State
 
 
-class SLSTM(nn.Module):
+class SLSTM(Memory):
   """One sLSTM layer of D cells; 8 D^2/H + (L + 6) D parameters.
 
   State: 16 D bytes of cells a row, and (L - 1) D inputs of the convolution. Input and
@@ -59,8 +60,6 @@ class SLSTM(nn.Module):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    if self.forget not in ("sigmoid", "exp"):
-      raise ValueError(f"forget is {self.forget!r}: it must be 'sigmoid' or 'exp'")
     x = x.astype(jnp.dtype(self.dtype))
     mixed, conv = self._conv("conv")(x, state.conv, reset)
     mixed = nn.silu(mixed)
@@ -79,13 +78,15 @@ class SLSTM(nn.Module):
     h, memory = context.apply(slstm, self.form, *given, sizes=sizes, forget=self.forget)
     return self._normed(h).astype(x.dtype), State(conv, memory)
 
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._matrices  # raises ValueError where heads do not divide
+    if self.forget not in ("sigmoid", "exp"):
+      raise ValueError(f"forget is {self.forget!r}: it must be 'sigmoid' or 'exp'")
+
   @property
   def _matrices(self) -> tuple[int, int, int]:
-    if self.d_model % self.num_heads:
-      raise ValueError(
-        f"d_model {self.d_model} does not divide into {self.num_heads} heads"
-      )
-    size = self.d_model // self.num_heads
+    size = head_size(self.d_model, self.num_heads)
     return self.num_heads, size, size
 
   def _forget_bias(

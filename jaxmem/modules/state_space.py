@@ -1,5 +1,6 @@
 """What layers around a complex diagonal memory share."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -39,7 +40,7 @@ def run(
   if system.decay.ndim == 3:
     into, out = "btd,pdn->btpdn", "btpdn,pdn->btd"
   u = einsum(into, x, write, jnp.float32)
-  flat = u.reshape(*u.shape[:3], -1)
+  flat = u.reshape(*u.shape[:3], math.prod(u.shape[3:]))
   decay = (system.decay.reshape(2, -1),)
   h, state = context.apply(complex_diagonal, form, decay, (flat,), state, reset)
   y = einsum(out, h.reshape(u.shape).astype(x.dtype), read, jnp.float32)

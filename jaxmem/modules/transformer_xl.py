@@ -76,11 +76,6 @@ class TransformerXL(Heads):
   @property
   def _lengths(self) -> tuple[int, int]:
     """S and M."""
-    if self.segment_length < 1 or self.memory_length < 0:
-      raise ValueError(
-        f"segment_length is {self.segment_length} and memory_length "
-        f"{self.memory_length}: at least 1 and 0"
-      )
     return self.segment_length, self.memory_length or self.segment_length
 
   def init_state(self, batch_size: int) -> transformer_xl.State:

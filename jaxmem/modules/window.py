@@ -55,8 +55,6 @@ class Window(Attending):
     return Causal() & (near | First(self.num_sinks) if self.num_sinks else near)
 
   def init_state(self, batch_size: int) -> window.State:
-    if self.window_size < 1:
-      raise ValueError(f"window_size is {self.window_size}: it must be at least 1")
     *sizes, dtype = self._kept
     return window.init_state(
       batch_size, self.window_size, *sizes, self.num_sinks, dtype

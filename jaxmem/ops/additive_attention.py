@@ -92,7 +92,7 @@ def parallel(
   return y, scan.forget(state, reset.any(axis=1))
 
 
-FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
 def join(before: State, after: State, length: int) -> State:

@@ -125,7 +125,7 @@ def within(y: Array, position: Int[Array, "..."], capacity: int) -> Array:
   return jnp.where((position < capacity)[..., None, None], y, jnp.nan)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
 def example(key: Array, batch_size: int, length: int):

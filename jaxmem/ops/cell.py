@@ -56,7 +56,7 @@ def dot(x: Float[Array, "... D"], w: Array, dtype) -> Float[Array, "... E"]:
   if w.ndim == 2:
     return einsum("...i,ij->...j", x, w, dtype)
   y = einsum("...hi,hij->...hj", _heads(x, w), w, dtype)
-  return y.reshape(*x.shape[:-1], -1)
+  return y.reshape(*x.shape[:-1], y.shape[-2] * y.shape[-1])
 
 
 def columns(w: Float[Array, "... E"], count: int) -> tuple[Array, ...]:
@@ -269,7 +269,7 @@ def _add(total, more):
 
 
 def _heads(x, w):
-  return x.reshape(*x.shape[:-1], w.shape[0], -1)
+  return x.reshape(*x.shape[:-1], w.shape[0], x.shape[-1] // w.shape[0])
 
 
 def _outer(v: Array, dgates: tuple, group: tuple, dtype) -> tuple[Array, ...]:

@@ -124,11 +124,13 @@ def bilinear(rate: Complex[Array, "*N"], dt: Array) -> tuple[Array, Array]:
   return (1 + half) / (1 - half), dt / (1 - half)
 
 
-FORMS = {
-  "recurrent": scan.recurrent(step),
-  "parallel": parallel,
-  "sequential": sequential,
-}
+FORMS = scan.of_any_rows(
+  {
+    "recurrent": scan.recurrent(step),
+    "parallel": parallel,
+    "sequential": sequential,
+  }
+)
 
 
 def example(key: Array, batch_size: int, length: int):

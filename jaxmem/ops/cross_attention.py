@@ -119,7 +119,7 @@ def parallel(
   return score.share(params, y, lse), state
 
 
-FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
 def join(before: State, after: State, length: int, *, score: Scores = PLAIN) -> State:

@@ -123,7 +123,7 @@ def parallel(
   return score.share(params, y, lse), ()
 
 
-FORMS = {"dense": dense, "parallel": parallel}
+FORMS = scan.of_any_rows({"dense": dense, "parallel": parallel})
 
 
 def call(rows: int, length: int, reset: Reset | None) -> Tokens:

@@ -233,7 +233,7 @@ def parallel(
   return y, State(keys, values, *kept_sums, position)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
 def example(key: Array, batch_size: int, length: int):

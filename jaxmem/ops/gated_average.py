@@ -66,11 +66,13 @@ def positive(x: Array) -> Array:
   return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
 
 
-FORMS = {
-  "recurrent": scan.recurrent(step),
-  "parallel": diagonal.form(decay_and_input, "parallel"),
-  "sequential": diagonal.form(decay_and_input, "sequential"),
-}
+FORMS = scan.of_any_rows(
+  {
+    "recurrent": scan.recurrent(step),
+    "parallel": diagonal.form(decay_and_input, "parallel"),
+    "sequential": diagonal.form(decay_and_input, "sequential"),
+  }
+)
 
 
 def example(key: Array, batch_size: int, length: int):

@@ -140,7 +140,7 @@ def _chunk_step(state, xs):
   return State(decay.whole(d) * s + written), y.astype(v.dtype)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(key: Array, batch_size: int, length: int):

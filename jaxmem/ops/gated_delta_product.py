@@ -102,7 +102,7 @@ def chunk(
   return y[:, writes - 1 :: writes], state
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def _by_token(draw, key, batch_size, length):

@@ -171,7 +171,7 @@ def _chunk_step(u, state, xs):
   return State(s), y.astype(v.dtype)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(

@@ -193,7 +193,7 @@ def parallel(
   return y, _state(first, ring, position)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
 def _turned(inputs: tuple, turn: Callable, num_global: int) -> tuple:

@@ -133,7 +133,9 @@ def step(
   return cell.step(cell_of(peepholes, layer_norm), params, inputs_t, state)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
+FORMS = scan.of_any_rows(
+  {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
+)
 
 
 def example(key: Array, batch_size: int, length: int):

@@ -181,7 +181,7 @@ def _chunks_backward(residuals, cotangents):
 
 _chunks.defvjp(_chunks_forward, _chunks_backward)
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(key: Array, batch_size: int, length: int):

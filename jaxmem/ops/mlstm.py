@@ -172,7 +172,7 @@ def _chunk_step(state, xs):
   return State(c, n, last), y.astype(v.dtype)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": chunk}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 class Stretch(NamedTuple):

@@ -76,11 +76,13 @@ def step(params: Params, inputs_t: Inputs, state: State) -> tuple[Array, State]:
   return h.astype(inputs_t[0].dtype), State(h)
 
 
-FORMS = {
-  "recurrent": scan.recurrent(step),
-  "parallel": diagonal.form(decay_and_input, "parallel"),
-  "sequential": diagonal.form(decay_and_input, "sequential"),
-}
+FORMS = scan.of_any_rows(
+  {
+    "recurrent": scan.recurrent(step),
+    "parallel": diagonal.form(decay_and_input, "parallel"),
+    "sequential": diagonal.form(decay_and_input, "sequential"),
+  }
+)
 
 
 def example(key: Array, batch_size: int, length: int):

@@ -75,7 +75,9 @@ def step(
   return cell.step(cell_of(activation), params, inputs_t, state)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
+FORMS = scan.of_any_rows(
+  {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
+)
 
 
 def example(key: Array, batch_size: int, length: int):

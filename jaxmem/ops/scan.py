@@ -1,5 +1,6 @@
 """From a step to a form: lifting over time, forgetting, padding, cutting in chunks."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -76,6 +77,39 @@ def recurrent(step: Callable) -> Form:
   return form
 
 
+def of_any_rows(forms: dict[str, Form]) -> dict[str, Form]:
+  """The forms of an op, with one answer to sizes of 0.
+
+  No rows have empty outputs, found without a run, as axes of size 0 cannot be cut into
+  heads or chunks.
+
+  Args:
+    forms: name -> form. A form raises ValueError for 0 tokens.
+  """
+  return {name: _of_any_rows(form) for name, form in forms.items()}
+
+
+def _of_any_rows(form: Form) -> Form:
+  @functools.wraps(form)
+  def sized(params, inputs, state, reset: Reset | None = None, **options):
+    rows, length = inputs[0].shape[:2]
+    check_length(length)
+    if rows:
+      return form(params, inputs, state, reset, **options)
+    one = lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype)
+    row = jax.tree.map(one, (tuple(inputs), state, reset))
+    shapes = jax.eval_shape(functools.partial(form, **options), params, *row)
+    return jax.tree.map(lambda a: jnp.zeros((0, *a.shape[1:]), a.dtype), shapes)
+
+  return sized
+
+
+def check_length(length: int) -> None:
+  """Raises ValueError if a call has no token."""
+  if not length:
+    raise ValueError("a call with 0 tokens: give at least one")
+
+
 def per_channel(w: Float[Array, " D"], x: Float[Array, "... D"]) -> Array:
   """`w` in the shape and dtype of `x`, one number a channel, for elementwise use.
 
@@ -103,14 +137,14 @@ def pad_time(x: Array, multiple: int, axis: int = 1) -> Array:
 def to_chunks(x: Array, chunk_size: int) -> Array:
   """[B, T, ...] -> [T/C, B, C, ...], zeros at the end where T is no multiple of C."""
   x = pad_time(x, chunk_size)
-  x = x.reshape(x.shape[0], -1, chunk_size, *x.shape[2:])
+  x = x.reshape(x.shape[0], x.shape[1] // chunk_size, chunk_size, *x.shape[2:])
   return x.swapaxes(0, 1)
 
 
 def from_chunks(x: Float[Array, "..."], length: int) -> Array:
   """[T/C, B, C, ...] -> [B, T, ...]: the inverse of `to_chunks`."""
   x = x.swapaxes(0, 1)
-  return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :length]
+  return x.reshape(x.shape[0], x.shape[1] * x.shape[2], *x.shape[3:])[:, :length]
 
 
 def by_chunks(

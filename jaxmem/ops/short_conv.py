@@ -82,7 +82,7 @@ def parallel(
   return y, State(past.astype(state.past.dtype))
 
 
-FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
 def join(before: State, after: State, length: int) -> State:

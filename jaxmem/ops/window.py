@@ -170,7 +170,7 @@ def parallel(
   return score.share(params, y, lse), State(*ring, position)
 
 
-FORMS = {"recurrent": scan.recurrent(step), "parallel": parallel}
+FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
 def example(key: Array, batch_size: int, length: int):

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
-from jaxmem.ops import cell
+from jaxmem.ops import cell, scan
 from jaxmem.ops import start as starts
 from jaxmem.parallel import lifts
 from jaxmem.registry import nearest
@@ -85,13 +85,14 @@ def apply(
       shards.
   """
   op, params = _started(op, params)
-  length = inputs[0].shape[1]
-  if not length:
-    raise ValueError("a call with 0 tokens: give at least one")
+  rows, length = inputs[0].shape[:2]
+  scan.check_length(length)
   form = choose(op, form, length)
   sizes = {} if form == next(iter(op.FORMS)) else sizes or {}
   run = functools.partial(op.FORMS[form], **options, **sizes)
-  if length == 1 or lifts.shards() == 1:
+  if not rows:
+    (run,) = scan.of_any_rows({form: run}).values()
+  if not rows or length == 1 or lifts.shards() == 1:
     return run(params, inputs, state, reset)
   return lifts.over_time(op, run, params, inputs, state, reset, options)
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -96,6 +97,19 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
     axis_types=(AxisType.Auto,) * len(AXES),
     devices=devices,
   )
+
+
+def device_memory() -> int:
+  """Bytes that a device of this process has, 0 where that is not known.
+
+  The devices of a CPU share the memory of the machine.
+  """
+  devices = jax.local_devices()
+  limit = (devices[0].memory_stats() or {}).get("bytes_limit", 0)
+  if limit or devices[0].platform != "cpu" or not hasattr(os, "sysconf"):
+    return limit
+  pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+  return pages // len(devices)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.testing import layers
 from jaxmem.typing import Form
 
 # The laws are checked on T = 24 with chunks and blocks of 8.
@@ -96,7 +97,13 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
       has a field `form` the recurrent one is the reference, or the dense one where it
       says `causal = False`.
     inputs: `(key, batch_size, length) -> x`; None draws activations [B, T, d_model].
+
+  Raises:
+    LayerError: if the module is no layer; says what it lacks.
   """
+  layers.check_module(module)
+  if inputs is None:
+    layers.check_width(module)
   fields = {f.name for f in dataclasses.fields(module)}
   own = module.clone(**{k: v for k, v in SMALL.items() if k in fields})
   causal = getattr(module, "causal", True)
@@ -118,6 +125,11 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
   def example(key, batch_size, length):
     first, later, init, noise = jax.random.split(key, 4)
     x = draw(first, batch_size, length)
+
+    def fresh(state):
+      return own.init_with_output(init, x, state)[0]
+
+    layers.check_call(own, fresh, batch_size, length)
     empty = own.init_state(batch_size)
     params = _unboxed(jax.jit(own.init)(init, x, empty))
     params = _noisy(noise, params)  # zeros at the start must not hide a leak
@@ -175,5 +187,6 @@ def of(thing: Any, inputs: Callable | None = None) -> Case:
   if isinstance(thing, Case):
     return thing
   if isinstance(thing, ModuleType):
+    layers.check_op(thing)
     return of_op(thing)
   return of_module(thing, inputs)

@@ -108,13 +108,19 @@ def law_5_causality(suite: Suite, form: str) -> None:
 
   What reads both ways: changing a document changes nothing in another.
   """
-  y = suite.whole[form][0]
+  y, state, _ = suite.whole[form]
   begins = [0, *[t for b, t in BORDERS if b == 0]]
   both_ways = zip(begins, [*begins[1:], LENGTH], strict=True)
   ahead = ((t, LENGTH) for t in (1, 8, 12, LENGTH - 1))
   for begin, end in ahead if suite.case.causal else both_ways:
     change = lambda a, b, at=slice(begin, end): _put(a, np.s_[0, at], b)
-    y2 = suite(form, inputs=jax.tree.map(change, suite.inputs, suite.other))[0]
+    changed = jax.tree.map(change, suite.inputs, suite.other)
+    y2, state2, _ = suite(form, inputs=changed)
+    for what, got, want in (("y", y2, y), ("state", state2, state)):
+      for row in range(1, suite.batch_size):
+        if not _same(_row(got, row), _row(want, row)):
+          message = f"its {what} changes with tokens {begin} to {end - 1} of row 0"
+          suite.fail(5, form, f"row {row} sees row 0: {message}")
     suite.expect(5, form, "y", change(y2, y), y, "exact")
 
 
@@ -134,10 +140,33 @@ def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
       suite.fail(
         6, form, f"after {length} tokens the state is {shapes[0]}, it was {shapes[1]}"
       )
+  _state_keeps_its_dtype(suite, form)
   empty = jax.tree.map(np.zeros_like, suite.state)
   if suite.case.init_state is not None:
     start = suite.case.init_state(2)
     suite.expect(6, form, "state", start, empty, "exact")
+
+
+def _state_keeps_its_dtype(suite: Suite, form: str) -> None:
+  """The state of a memory that reads bfloat16 is what it is of one that reads float32.
+
+  Else a loop over calls compiles anew, and sums are rounded to 8 bits.
+  """
+  low = lambda a: a.astype(jnp.bfloat16) if is_float(a) else a
+  inputs = jax.tree.map(low, suite.inputs)
+  args = suite.params, inputs, suite.state, suite.reset
+  # what a layer of one dtype makes of another is JAX's rule, not the user's setting
+  with jax.numpy_dtype_promotion("standard"):
+    try:
+      _, new = jax.eval_shape(suite.case.forms[form], *args)
+    except TypeError as error:
+      reason = str(error).strip().splitlines()[0]
+      suite.fail(6, form, f"bfloat16 inputs cannot be read: {reason}")
+  dtypes = [jax.tree.map(lambda a: str(a.dtype), tree) for tree in (new, suite.state)]
+  if dtypes[0] != dtypes[1]:
+    suite.fail(
+      6, form, f"after bfloat16 inputs the state is {dtypes[0]}, it was {dtypes[1]}"
+    )
 
 
 def law_6_zeros_are_empty(suite: Suite, form: str) -> None:
@@ -235,6 +264,11 @@ def _row(tree, row):
   return jax.tree.map(lambda a: np.asarray(a)[row : row + 1], tree)
 
 
+def _same(got, want) -> bool:
+  equal = lambda a, b: np.array_equal(a, b, equal_nan=is_float(a))
+  return all(jax.tree.leaves(jax.tree.map(equal, got, want)))
+
+
 def _put(a, at, b):
   """a, with the numbers of b at some places."""
   a = a.copy()
@@ -291,7 +325,8 @@ def check_laws(
     A row for each comparison: law, form, error as a multiple of what is allowed.
 
   Raises:
-    LawError: if a law is broken; the message names law, form and position.
+    LawError: if a law is broken; the message names law, form and position. Or if what
+      is given is no layer (`LayerError`); the message says what a layer needs.
   """
   suite = Suite(cases.of(mixer_or_op, inputs), jax.random.key(seed), deep=deep)
   for law in LAWS + (FULL if full else ()):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem.testing.cases import LENGTH, Case
+from jaxmem.testing.layers import LawError
 from jaxmem.testing.tolerance import worst
 
 TITLES = {
@@ -29,10 +30,6 @@ BORDERS = ((0, 5), (0, 16), (1, 0), (1, 13))
 CUTS = (1, 15, 8)
 STRESS_LENGTH = 80
 PROBES = 4
-
-
-class LawError(AssertionError):
-  """A law is broken; the message names law, form and position."""
 
 
 @dataclasses.dataclass

@@ -1,0 +1,59 @@
+"""Numbers in the cells of a table: with a point or a comma, or refused by name."""
+
+import re
+from collections.abc import Iterable
+
+from jaxmem.data import tables
+
+# The largest number of float32, in which models compute.
+LARGEST = 3.4028234e38
+_COMMA = re.compile(r"[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}([,.'’ \u00a0\u202f]\d{3})+([,.]\d+)?")
+MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "?", "-"))
+
+
+def is_missing(cell: str) -> bool:
+  """Whether a cell says that there is no number."""
+  return cell.strip().lower() in MISSING
+
+
+def comma(cells: Iterable[str]) -> bool:
+  """Whether numbers have a decimal comma: some can be nothing else, and none a point.
+
+  "1,234" alone may be a thousand: a column of such numbers is not decided here.
+  """
+  cells = [cell.strip() for cell in cells]
+  commas = [cell for cell in cells if "," in cell and _COMMA.fullmatch(cell)]
+  if all(map(_THOUSANDS.fullmatch, commas)):
+    return False
+  return not any("." in cell and tables.number(cell) is not None for cell in cells)
+
+
+def number(cell: str, has_comma: bool) -> float | None:
+  """The finite number of a cell, or None."""
+  cell = cell.strip()
+  if has_comma:
+    cell = cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
+  value = tables.number(cell)
+  return None if value is None or abs(value) > LARGEST else value
+
+
+def wrong(cell: str) -> str:
+  """What is wrong with a cell that has no number, and what to do."""
+  cell = cell.strip()
+  value = tables.number(cell)
+  if value is not None or re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", cell, re.ASCII):
+    return f"a number of float32 expected, at most {LARGEST:.1e} from 0; mend the cell"
+  if _COMMA.fullmatch(cell) and not _THOUSANDS.fullmatch(cell):
+    return "a decimal comma where other cells have a point; write points alone"
+  if _THOUSANDS.fullmatch(cell):
+    return (
+      "thousands separators, or a decimal comma that cannot be told from them; write "
+      "numbers as 1234.5"
+    )
+  if re.fullmatch(r"[-+]?[\d_]+(\.[\d_]*)?", cell):
+    return "a finite number expected, in the digits 0 to 9 alone"
+  return (
+    "a finite number expected; fill what is missing, or leave the column out with "
+    "data.columns"
+  )

@@ -1,0 +1,99 @@
+"""What a layer must have before the laws can be checked on it, in words."""
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxmem.errors import UserError
+
+CONTRACT = (
+  "a layer is a Flax module with `init_state(batch_size)`, which gives the empty "
+  "memory as arrays [batch_size, ...], and is called as (x, state, reset) for the pair "
+  "(y, state)"
+)
+
+
+class LawError(AssertionError):
+  """A law is broken; the message names law, form and position."""
+
+
+class LayerError(LawError, UserError):
+  """A layer lacks what the laws are about; says what a layer needs."""
+
+
+def check_module(layer: Any) -> None:
+  """Raises LayerError unless `layer` can be asked for a memory and called with one."""
+  if isinstance(layer, type):
+    _fail(layer.__name__, "is a class: give an instance, such as MyMixer(d_model=8)")
+  name = type(layer).__name__
+  if not isinstance(layer, nn.Module):
+    _fail(name, "is no Flax module (flax.linen.Module)")
+  if not callable(getattr(layer, "init_state", None)):
+    _fail(name, "has no method `init_state`")
+  try:
+    inspect.signature(layer.__call__).bind("x", "state", "reset")
+  except TypeError as error:
+    _fail(name, f"cannot be called as (x, state, reset): {error}")
+
+
+def check_op(op: ModuleType) -> None:
+  """Raises LayerError unless a module of Python is an op file."""
+  parts = ("FORMS", "example", "stress", "REVERSE_ONLY")
+  missing = [part for part in parts if not hasattr(op, part)]
+  if missing:
+    raise LayerError(f"{op.__name__} is no op file: it lacks {', '.join(missing)}")
+
+
+def check_width(layer: nn.Module) -> None:
+  """Raises LayerError unless the layer says how many features it reads."""
+  if not hasattr(layer, "d_model"):
+    _fail(
+      type(layer).__name__,
+      "has no `d_model`, features of its x [B, T, d_model]: add the field, or give "
+      "check_laws(..., inputs=) where x is something else",
+    )
+
+
+def check_call(layer: nn.Module, run: Callable, batch_size: int, length: int) -> None:
+  """Raises LayerError unless states and results are what a layer's must be.
+
+  Args:
+    layer: see `check_module`.
+    run: `state -> (y, new state)` on fresh parameters; only traced.
+    batch_size: B, of the inputs.
+    length: T, of the inputs.
+  """
+  name = type(layer).__name__
+  state = layer.init_state(batch_size)
+  _check_state(name, "`init_state` gives", state, batch_size)
+  result = jax.eval_shape(run, state)
+  if not isinstance(result, tuple) or len(result) != 2:
+    _fail(name, f"returns {_kind(result)} instead of the pair (y, state)")
+  y, new = result
+  if not hasattr(y, "shape") or y.shape[:2] != (batch_size, length):
+    _fail(name, f"returns y of {_kind(y)} for x of [{batch_size}, {length}, ...]")
+  if state is not None and new is None:
+    _fail(name, "returns None as its state")
+
+
+def _check_state(name: str, what: str, state: Any, batch_size: int) -> None:
+  if state is None:
+    _fail(name, f"{what} None: give (), where nothing is carried")
+  for leaf in jax.tree.leaves(state):
+    if not hasattr(leaf, "shape") or leaf.shape[:1] != (batch_size,):
+      _fail(
+        name, f"{what} {_kind(leaf)}, whose first axis is not the {batch_size} rows"
+      )
+
+
+def _kind(value: Any) -> str:
+  shape = getattr(value, "shape", None)
+  return type(value).__name__ if shape is None else f"shape {tuple(shape)}"
+
+
+def _fail(name: str, what: str) -> None:
+  raise LayerError(f"{name} {what}; {CONTRACT}")
