@@ -110,6 +110,21 @@ def refuse_other_content(directory: str | Path, ours: str, flag: str = "--out") 
     )
 
 
+def make_directory(directory: str | Path, flag: str = "--out") -> Path:
+  """Makes the directory that a command writes into, if it is not there.
+
+  Raises:
+    UserError: if it cannot be made, or is a file.
+  """
+  directory = Path(directory)
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+  except (OSError, ValueError) as error:
+    why = getattr(error, "strerror", None) or error
+    raise UserError(f"cannot make {flag} {directory}: {why}; name another") from error
+  return directory
+
+
 def refuse_workdir(workdir: Path, sources: Mapping[str, str]) -> None:
   """Checks that a run does not write into what it reads.
 

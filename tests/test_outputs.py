@@ -87,6 +87,13 @@ def test_a_directory_is_new_or_empty_or_of_the_same_command(file, tmp_path):
     outputs.refuse_other_content(file, "index.json")
 
 
+def test_a_directory_that_cannot_be_made_is_named(file, tmp_path):
+  for place in (file, file / "below"):
+    with pytest.raises(UserError, match="cannot make --out"):
+      outputs.make_directory(place)
+  assert outputs.make_directory(tmp_path / "a" / "b").is_dir()
+
+
 def test_a_file_is_written_whole_or_not_at_all(file):
   before = file.read_bytes()
   with pytest.raises(ZeroDivisionError), outputs.writing(file) as out:

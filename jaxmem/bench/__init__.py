@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from jaxmem import registry
+from jaxmem import outputs, registry
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 
@@ -91,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
 
   options = tyro.cli(Options, args=argv, prog="jaxmem bench")
   try:
+    outputs.make_directory(options.out)
     results = run(options)
   except (KeyError, ValueError) as error:
     print(f"jaxmem bench: {error.args[0]}", file=sys.stderr)

@@ -58,10 +58,7 @@ def main(argv: list[str]) -> int:
   inputs = {"--text": given.text, "--workdir": given.workdir}
   outputs.refuse_overwrite_in(out, ("index.html", "numbers.json", "*.png"), inputs)
   tokens = _check(given)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise UserError(f"cannot make --out {out}: {error.strerror}") from error
+  outputs.make_directory(out)
   if not os.access(out, os.W_OK):
     raise UserError(f"cannot write into --out {out}: give another directory")
 

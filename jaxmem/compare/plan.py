@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmem import files, modules, ranges
+from jaxmem import files, modules, outputs, ranges
 from jaxmem.config import Config, ConfigError, DataConfig, OptimConfig
 from jaxmem.errors import UserError, reason
 from jaxmem.evals import episodes
@@ -211,7 +211,7 @@ def keep(plan: Plan, directory: Path) -> None:
   """
   path = directory / "plan.json"
   if not path.exists():
-    directory.mkdir(parents=True, exist_ok=True)
+    outputs.make_directory(directory)
     files.write_json(path, dataclasses.asdict(plan))
     return
   old = read(directory)
