@@ -41,7 +41,9 @@ def test_two_processes_stop_together_and_one_goes_on(tmp_path):
   """SIGTERM to the second process alone; the resumed loss is that of a run by one."""
   corpus = runs.write_corpus(tmp_path / "corpus")
   text = "from jaxmem.config import ValidationConfig\n"
-  text += f"config = config({str(corpus)!r}, mesh=MeshConfig(fsdp=-1, data=1),"
+  text += (
+    f"config = config({str(corpus)!r}, model=SMALL, mesh=MeshConfig(fsdp=-1, data=1),"
+  )
   text += " validation=ValidationConfig(every=6, num_bytes=300))\n"
   text += (
     "import time\nfrom jaxmem.program import Program\nstep = Program.step\n"
@@ -70,7 +72,7 @@ def test_two_processes_stop_together_and_one_goes_on(tmp_path):
   whole = runs.call("train", path, "--workdir", alone, *FLAGS)
   assert whole.returncode == 0, whole.stderr
   validation = ValidationConfig(every=6, num_bytes=300)
-  config = runs.config(corpus, steps=24, validation=validation)
+  config = runs.config(corpus, model=runs.SMALL, steps=24, validation=validation)
   got, want = (runs.restored(config, w).state for w in (run, alone))
   for a, b in zip(_leaves(got.params), _leaves(want.params), strict=True):
     np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)

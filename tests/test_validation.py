@@ -10,7 +10,7 @@ from jaxmem.load import load_model
 from jaxmem.validation import Validation, none_yet
 
 MORE = (
-  "more = dict(optim=OptimConfig(warmup_steps=2, ema=0.9), eval_bytes=0,\n"
+  "more = dict(model=SMALL, eval_bytes=0, optim=OptimConfig(warmup_steps=2, ema=0.9),\n"
   "  validation=ValidationConfig(every=5, num_bytes=600, patience=9), sample_bytes=0)\n"
 )
 IMPORTS = "from jaxmem.config import OptimConfig, ValidationConfig\n"
@@ -29,6 +29,7 @@ def _file(directory, corpus, **changes):
 
 def _config(corpus, **changes):
   more = dict(
+    model=runs.SMALL,
     optim=OptimConfig(warmup_steps=2, ema=0.9),
     validation=ValidationConfig(every=5, num_bytes=600, patience=9),
     eval_bytes=0,
