@@ -95,8 +95,8 @@ def test_answers_are_texts_and_the_same_in_any_company(run):
   "record, why",
   [
     ({}, 'give "text"'),
-    ({"text": 7}, "no string"),
-    ({"text": ""}, "empty"),
+    ({"text": 7}, "is 7: a text expected"),
+    ({"text": ""}, "is '': a text expected"),
     ({"text": "a" * 16}, "at most 15"),
     ({"from": "a"}, 'give "text"'),
     ({"samples": 0}, "1 .. 1000"),

@@ -218,7 +218,7 @@ def bare(tmp_path_factory):
   [
     (["--tasks", "neddle"], ["no task 'neddle'", "'needle'"]),
     (["--lengths", "512,many"], ["--lengths '512,many'"]),
-    (["--lengths", "0"], ["each must be at least 1"]),
+    (["--lengths", "0"], ["--lengths 0: each must be in 1 .. "]),
     (["--lengths", "900"], ["'attention' holds 700", "900", "at most 700"]),
     (["--lengths", "90"], ["'passkey' does not fit 90", "at least"]),
     (["--samples", "0"], ["samples is 0"]),

@@ -214,7 +214,7 @@ def test_rows_of_other_settings_are_not_mixed(arguments, capsys):
   "change, message",
   [
     ("--text=", "--text is missing"),
-    ("--text=/nowhere", "cannot read --text /nowhere"),
+    ("--text=/nowhere", "--text: no file '/nowhere'"),
     ("--memories=lora,grru", "no memory 'grru': did you mean 'gru'"),
     ("--memories=encoder_attention", "reads both ways"),
     ("--memories=lora --rank=0", "--memories has 'lora' and --rank is 0"),

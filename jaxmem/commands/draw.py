@@ -10,6 +10,7 @@ from jaxmem import modules, outputs
 from jaxmem.commands import require
 from jaxmem.errors import UserError, reason, shown
 from jaxmem.modules import pattern
+from jaxmem.typing import Reset
 
 # What Matplotlib draws without another package.
 MOST = 8192  # tokens, layers, features: the picture has a pixel for every pair
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-def _of_memory(given: argparse.Namespace, reset: np.ndarray) -> tuple:
+def _of_memory(given: argparse.Namespace, reset: Reset) -> tuple:
   """How much each token matters to each, which pairs are seen, and the mask if any.
 
   Raises:
