@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from jaxmem import modules, outputs
@@ -31,7 +32,8 @@ def main(argv: list[str]) -> int:
     lengths = _lengths(given.documents)
   if min(lengths) < 1:
     raise UserError(f"--documents {given.documents}: lengths of at least 1")
-  for name, size in (("--documents", sum(lengths)), *_sizes(given)):
+  total = [("--documents", sum(lengths))] if given.documents else []
+  for name, size in (*total, *_sizes(given)):
     if not 1 <= size <= MOST:
       raise UserError(f"{name} {shown(size)}: it must be in 1 .. {MOST}")
   reset = sight.documents(lengths)
@@ -64,7 +66,7 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-def _of_memory(given: argparse.Namespace, reset: np.ndarray) -> tuple:
+def _of_memory(given: argparse.Namespace, reset: jax.Array) -> tuple:
   """How much each token matters to each, which pairs are seen, and the mask if any.
 
   Raises:
