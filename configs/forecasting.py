@@ -10,8 +10,8 @@ ETTh1 is at https://github.com/zhouhaoyi/ETDataset (ETT-small, CC BY-ND 4.0): ho
 months to train on, 4 held out, 4 to test. Any delimited file with a header will do,
 with --data.rows for its parts: three counts of rows, or fractions such as 0.7,0.1,0.2.
 
-Mean squared error over all test windows at 96, 192, 336 and 720 hours: 0.423, 0.452, 0.471
-and 0.481 in 35 seconds of CPU time; DLinear 0.382, 0.418, 0.449 and 0.499 in 28.
+Mean squared error over all test windows at 96, 192, 336 and 720 hours: 0.423, 0.452,
+0.471 and 0.481 in 35 seconds of CPU time; DLinear 0.382, 0.418, 0.449 and 0.499 in 28.
 """
 
 from jaxmem.config import Config, OptimConfig, ValidationConfig

@@ -55,7 +55,7 @@ def options(text: str) -> tuple[str, dict[str, Any]]:
   A value is a literal of Python's, else a word.
 
   Raises:
-    ValueError: if a part has no equals sign.
+    ValueError: if a part has no equals sign, or an option is given twice.
   """
   name, *pairs = text.strip().split(":")
   given = {}
@@ -63,9 +63,12 @@ def options(text: str) -> tuple[str, dict[str, Any]]:
     key, equals, value = pair.partition("=")
     if not equals:
       raise ValueError(f"{pair!r} in {text!r} is not of the form option=value")
+    key, value = key.strip(), value.strip()
+    if key in given:
+      raise ValueError(f"{key!r} is given twice in {text!r}: name it once")
     try:
       given[key] = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # nested too deeply
       given[key] = value  # a word, such as form=recurrent
   return name, given
 

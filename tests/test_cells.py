@@ -83,6 +83,6 @@ def test_slstm_of_a_first_token_is_that_token_alone(gate):
 def test_options_that_are_not_there_are_refused():
   x = jnp.zeros((1, 2, 8))
   for name, field in (("rnn", "activation"), ("slstm", "forget")):
+    mixer = modules.get(name).Mixer(d_model=8, **{field: "sine"})
     with pytest.raises(ValueError, match=f"{field} is 'sine'"):
-      mixer = modules.get(name).Mixer(d_model=8, **{field: "sine"})
       mixer.init(jax.random.key(0), x, mixer.init_state(1))

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from jaxmem import outputs, registry
+from jaxmem import outputs, ranges, registry
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 
@@ -41,6 +41,8 @@ def chosen(names: str) -> list[str]:
   if names == "all":
     return known
   picked = [name.strip() for name in names.split(",") if name.strip()]
+  if not picked:
+    raise KeyError(f"--ops {names!r} names no op: give all, or of {', '.join(known)}")
   for name in picked:
     if name not in known:
       raise KeyError(f"no op {name!r} to measure: {registry.nearest(name, known)}")
@@ -63,10 +65,9 @@ def run(options: Options) -> dict:
 
   Raises:
     KeyError: if an op is not known.
-    ValueError: if rounds < 1.
+    ValueError: if rounds is not in 1 .. 10^6.
   """
-  if options.rounds < 1:
-    raise ValueError(f"rounds is {options.rounds}: it must be at least 1")
+  ranges.check_number(options.rounds, "rounds", ranges.Range(at_least=1, at_most=10**6))
   table = cases.table(options.quick)
   tokens = {name: case.tokens for name, case in table.items()}
   results = []
@@ -91,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
 
   options = tyro.cli(Options, args=argv, prog="jaxmem bench")
   try:
+    chosen(options.ops)
     outputs.make_directory(options.out)
     results = run(options)
   except (KeyError, ValueError) as error:

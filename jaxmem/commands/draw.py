@@ -32,7 +32,8 @@ def main(argv: list[str]) -> int:
     lengths = _lengths(given.documents)
   if min(lengths) < 1:
     raise UserError(f"--documents {given.documents}: lengths of at least 1")
-  for name, size in (("--documents", sum(lengths)), *_sizes(given)):
+  total = [("--documents", sum(lengths))] if given.documents else []
+  for name, size in (*total, *_sizes(given)):
     if not 1 <= size <= MOST:
       raise UserError(f"{name} {shown(size)}: it must be in 1 .. {MOST}")
   reset = sight.documents(lengths)

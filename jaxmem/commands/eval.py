@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem import files
+from jaxmem import files, ranges
 from jaxmem.commands import check_whole, require
 from jaxmem.errors import UserError
 from jaxmem.peak import peak_memory
@@ -60,7 +60,8 @@ class Options:
     length: tokens of a call; changes the speed and the memory used, not the numbers.
     document_length: tokens after which the memory is emptied and a document goes on as
       another one; 0 is never.
-    out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it.
+    out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it, and
+      with split a table NAME.md.
     progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
       75) the same command goes on.
     save_every: seconds between saves there.
@@ -146,17 +147,21 @@ def _split(given: Options) -> int:
   from jaxmem import jobs, outputs
   from jaxmem.jobs import asking
 
-  out = Path(given.out) if given.out else Path(given.workdir, f"{given.split}.json")
+  out = Path(given.out or Path(given.workdir, given.split))
+  out = out if out.suffix else out.with_name(out.name + ".json")
+  if out.suffix in (".md", ".png"):
+    raise UserError(
+      f"--out {out}: a name for JSON; the table and pictures stand beside it"
+    )
   elsewhere = _elsewhere(given)
   workdir = Path(given.workdir)
   config = asking.asked_config(workdir, given.checkpoint, elsewhere)
   sources = configs.sources(config)
-  for suffix in (".json", ".md"):
-    inputs = {"--workdir": given.workdir} | sources
-    outputs.refuse_overwrite(out.with_name(out.stem + suffix), inputs)
+  for path in (out, out.with_suffix(".md")):
+    outputs.refuse_overwrite(path, {"--workdir": given.workdir} | sources)
   outputs.refuse_overwrite_in(out.absolute().parent, ("*.png",), sources)
   found = asking.evaluate(workdir, given.checkpoint, given.split, elsewhere)
-  jobs.write(found, out.parent, out.stem)
+  jobs.write(found, out)
   return 0
 
 
@@ -229,8 +234,10 @@ def _check(given: Options) -> list:
   from jaxmem.data import sources
 
   check_whole(given, {"rows": 1, "length": 1, "document_length": 0, "segment": 0})
-  if not given.save_every > 0:
-    raise UserError(f"save_every is {given.save_every}: it must be above 0 seconds")
+  try:
+    ranges.check_number(given.save_every, "save_every", ranges.Range(above=0))
+  except ValueError as error:
+    raise UserError(f"{error} (seconds)") from error
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if not given.text:

@@ -85,7 +85,7 @@ def check(config: LMConfig, memory: Entry | None, every: int, rank: int) -> None
     raise UserError(
       f"a memory every {every} layers: it must be a divisor of the {count} layers"
     )
-  built(sized(memory, item), config.d_model, config.dtype, shown=memory)
+  built(sized(memory, item), config.d_model, config.dtype, written=memory)
 
 
 def sized(memory: Entry, item: Entry) -> Entry:

@@ -288,14 +288,20 @@ def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
   return with_vocab(model, tokens, f"tokenizer {name!r}")
 
 
-def write(findings: Findings, directory: Path, name: str) -> None:
-  """Writes NAME.json, NAME.md and the pictures to a directory, and prints findings."""
+def write(findings: Findings, out: Path) -> None:
+  """Writes findings and prints them.
+
+  Args:
+    findings: of a split.
+    out: the file for the numbers, as JSON; the table NAME.md and the pictures stand
+      beside it.
+  """
   lines = findings.lines + finite.said(findings.numbers)
   findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
-  files.write_text(directory / f"{name}.md", "\n".join(findings.lines) + "\n")
-  files.write_json(directory / f"{name}.json", findings.numbers)
+  files.write_text(out.with_suffix(".md"), "\n".join(findings.lines) + "\n")
+  files.write_json(out, findings.numbers)
   for file, draw in findings.pictures.items():
-    with files.replacing(directory / file) as temporary:
+    with files.replacing(out.with_name(file)) as temporary:
       draw(temporary)
   # last: who reads the output may have left
   print("\n".join(findings.lines), flush=True)

@@ -67,7 +67,7 @@ class Asked(abc.ABC):
   def report(self, params: Any, workdir: Path) -> None:
     """The end of a run: `report.json`, `report.md` and pictures."""
     if self._config.eval_bytes:
-      jobs.write(self.evaluate(params, self.reported), workdir, "report")
+      jobs.write(self.evaluate(params, self.reported), workdir / "report.json")
     log = workdir / "metrics.jsonl"
     plots.loss_curve(log, workdir / "loss.png", measure=self.measure)
 

@@ -118,7 +118,9 @@ class Longformer(Attending):
     super()._check()
     dilation, size = self.dilation, self.window_size
     given = (dilation,) if isinstance(dilation, int) else dilation
-    if min(given) < 1 or (given is dilation and len(given) != self.num_heads):
+    if min(given, default=0) < 1 or (
+      given is dilation and len(given) != self.num_heads
+    ):
       raise ValueError(
         f"dilation is {dilation}: it is at least 1, one for all or one for each of "
         f"{self.num_heads} heads"

@@ -14,6 +14,7 @@ from jaxmem.modules import state_space
 from jaxmem.modules.layers import dense, named, wide
 from jaxmem.modules.memory import Memory
 from jaxmem.ops import complex_diagonal, scan
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 
@@ -39,9 +40,9 @@ class LRU(Memory):
 
   d_model: int
   state_size: int = 0
-  min_decay: float = 0.9
-  max_decay: float = 0.999
-  max_phase: float = 6.28
+  min_decay: float = number(0.9, above=0, below=1)
+  max_decay: float = number(0.999, above=0, below=1)
+  max_phase: float = number(6.28, above=0)
   form: str = "auto"
   dtype: str = "float32"
 
@@ -61,6 +62,13 @@ class LRU(Memory):
     y = nn.gelu(y + scan.per_channel(skip, x) * x)
     linear = lambda name: dense(self.d_model, ("embed", "mlp"), name, self.dtype)(y)
     return linear("value") * nn.sigmoid(linear("gate")), state
+
+  @nn.nowrap
+  def _check(self) -> None:
+    if self.min_decay > self.max_decay:
+      raise ValueError(
+        f"min_decay is {self.min_decay}: it must be at most max_decay, {self.max_decay}"
+      )
 
   def _system(self) -> state_space.System:
     size, d = self._size, self.d_model

@@ -5,12 +5,15 @@ from typing import Any, ClassVar
 
 from flax import linen as nn
 
+from jaxmem import ranges
+
 
 class Memory(nn.Module):
-  """A mixer whose sizes are checked when it is made, before anything is computed.
+  """A mixer whose numbers are checked when it is made, before anything is computed.
 
   A size that defaults to 0 may be 0; any other is at least 1, unless `MAY_BE_ZERO`
-  names it. A subclass says in `_check` what must divide what.
+  names it. A fraction lies in the range of its field, see `jaxmem.ranges`. A subclass
+  says in `_check` what must divide what.
   """
 
   MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
@@ -21,6 +24,9 @@ class Memory(nn.Module):
       if field.type is int and field.name != "seed":
         zero = field.default == 0 or field.name in self.MAY_BE_ZERO
         _check_size(field.name, getattr(self, field.name), 0 if zero else 1)
+      else:
+        range_ = field.metadata.get("range", ranges.Range())
+        ranges.check_number(getattr(self, field.name), field.name, range_)
     self._check()
 
   @nn.nowrap

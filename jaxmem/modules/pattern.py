@@ -7,15 +7,19 @@ A memory beside another, `window:window_size=64+gated_delta`, is an option of th
 """
 
 import dataclasses
+import functools
 import re
+import types
+import typing
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
-from jaxmem import modules, registry
-from jaxmem.errors import UserError
+from jaxmem import modules, ranges, registry
+from jaxmem.errors import UserError, shown
 from jaxmem.modules.beside import Beside
 from jaxmem.modules.bidirectional import Bidirectional
 from jaxmem.modules.learned_start import LearnedStart
@@ -53,7 +57,7 @@ def options(name: str) -> list[str]:
   return [*own, "learned_start", "beside", "both_ways"]
 
 
-def entry(name: str, **given: Any) -> Entry:
+def entry(name: str, /, **given: Any) -> Entry:
   """The memory `name` with options.
 
       entry("window", window_size=1024)
@@ -67,8 +71,11 @@ def entry(name: str, **given: Any) -> Entry:
       `modules.beside`.
 
   Raises:
-    PatternError: if there is no such memory or option; names the nearest.
+    PatternError: if there is no such memory or option, and names the nearest; or if a
+      value has another type than the option, or is a number that no device has.
   """
+  if not isinstance(name, str):
+    raise PatternError(f"{shown(name)} is no memory: its name expected, such as 'gru'")
   if name not in modules.names():
     raise PatternError(f"no memory {name!r}: {nearest(name, modules.names())}")
   for key in given:
@@ -76,12 +83,63 @@ def entry(name: str, **given: Any) -> Entry:
       raise PatternError(
         f"memory {name!r} has no option {key!r}: {nearest(key, options(name))}"
       )
-  for key in ("both_ways", "learned_start"):
-    if not isinstance(given.get(key, False), bool):
-      raise PatternError(f"{key} of {name!r} is {given[key]!r}: True or False")
+  hints = _hints(name)
+  for key, value in given.items():
+    given[key] = _checked(value, hints.get(key), f"{key} of {name}")
   if "beside" in given:  # as text: an entry is hashable, and JSON
     given["beside"] = str(_parse_entry(str(given["beside"])))
   return Entry(name, tuple(sorted(given.items())))
+
+
+@functools.cache
+def _hints(name: str) -> dict[str, Any]:
+  """Option of the memory `name` -> its type; `beside` is a text or an entry."""
+  hints = typing.get_type_hints(modules.get(name).Mixer)
+  return hints | {"both_ways": bool, "learned_start": bool, "beside": str | Entry}
+
+
+def _checked(value: Any, hint: Any, what: str) -> Any:
+  """The value of an option, plain and hashable.
+
+  Args:
+    value: as the user gave it.
+    hint: the type of the option.
+    what: names the option.
+
+  Raises:
+    PatternError: if it is of another type, or a number that no device has.
+  """
+  value = value.item() if isinstance(value, np.generic) else value
+  value = tuple(value) if isinstance(value, list) else value
+  choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+  if not any(_is_a(value, choice) for choice in choices):
+    expected = " or ".join(_NAMES[choice] for choice in choices)
+    raise PatternError(f"{what} is {shown(value)}: {expected} expected")
+  try:
+    for number in value if isinstance(value, tuple) else (value,):
+      ranges.check_number(number, what)
+  except ValueError as error:
+    raise PatternError(str(error)) from error
+  return value
+
+
+# How a message names the type of an option.
+_NAMES = {
+  int: "a whole number",
+  float: "a number",
+  bool: "True or False",
+  str: "a word",
+  types.NoneType: "None",
+  tuple[int, ...]: "a tuple of whole numbers",
+  Entry: "an entry",
+}
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+  """Whether a value has the type; True is no number, and 3 may stand for 3.0."""
+  if hint == tuple[int, ...]:
+    return type(value) is tuple and all(type(each) is int for each in value)
+  return type(value) is hint or (hint is float and type(value) is int)
 
 
 def terms(pattern: Pattern) -> Pattern:
@@ -151,7 +209,7 @@ def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
 
 
 def built(
-  item: Entry, d_model: int, dtype: str, shown: Entry | None = None
+  item: Entry, d_model: int, dtype: str, written: Entry | None = None
 ) -> nn.Module:
   """The mixer of an entry, unbound, which is known to read two tokens.
 
@@ -161,7 +219,7 @@ def built(
     item: the entry.
     d_model: features of the model.
     dtype: of its computation.
-    shown: the entry as the user wrote it, for the message; None is `item`.
+    written: the entry as the user wrote it, for the message; None is `item`.
 
   Raises:
     PatternError: if its options do not fit one another or `d_model`; says why.
@@ -177,7 +235,7 @@ def built(
   except (ValueError, TypeError, ZeroDivisionError) as error:
     message = str(error).strip().splitlines()[0]
     raise PatternError(
-      f"memory {str(shown or item)!r} cannot be built: {message}"
+      f"memory {str(written or item)!r} cannot be built: {message}"
     ) from error
   return layer
 

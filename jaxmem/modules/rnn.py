@@ -40,6 +40,9 @@ class RNN(Memory):
   def __call__(
     self, x: Activations, state: rnn.State, reset: Reset | None = None
   ) -> tuple[Activations, rnn.State]:
+    if self.activation not in rnn.ACTIVATIONS:
+      known = ", ".join(rnn.ACTIVATIONS)
+      raise ValueError(f"activation is {self.activation!r}: it must be one of {known}")
     d, init = self.d_model, nn.initializers
     identity = lambda key, shape, dtype=jnp.float32: jnp.eye(*shape, dtype=dtype)
     recurrent = identity if self.activation == "relu" else init.orthogonal()
@@ -59,12 +62,6 @@ class RNN(Memory):
       sizes={"chunk_size": self.chunk_size},
       activation=self.activation,
     )
-
-  @nn.nowrap
-  def _check(self) -> None:
-    if self.activation not in rnn.ACTIVATIONS:
-      known = ", ".join(rnn.ACTIVATIONS)
-      raise ValueError(f"activation is {self.activation!r}: it must be one of {known}")
 
   def init_state(self, batch_size: int) -> rnn.State:
     return rnn.init_state(batch_size, self.d_model)

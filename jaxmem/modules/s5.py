@@ -16,6 +16,7 @@ from jaxmem.modules import state_space
 from jaxmem.modules.layers import dense, named, wide
 from jaxmem.modules.memory import Memory
 from jaxmem.ops import complex_diagonal, hippo, scan
+from jaxmem.ranges import number
 from jaxmem.registry import nearest
 from jaxmem.typing import Activations, Reset
 
@@ -51,8 +52,8 @@ class S5(Memory):
   state_size: int = 64
   mimo: bool = True
   discretisation: str = "zoh"
-  min_step: float = 0.001
-  max_step: float = 0.1
+  min_step: float = number(0.001, above=0)
+  max_step: float = number(0.1, above=0)
   form: str = "auto"
   dtype: str = "float32"
 
@@ -78,11 +79,15 @@ class S5(Memory):
   def _check(self) -> None:
     if self.state_size % 2:
       raise ValueError(f"state_size {self.state_size} is odd: complex numbers take two")
+    if self.min_step > self.max_step:
+      raise ValueError(
+        f"min_step is {self.min_step}: it must be at most max_step, {self.max_step}"
+      )
+
+  def _system(self) -> state_space.System:
     if self.discretisation not in RULES:
       hint = nearest(self.discretisation, list(RULES))
       raise ValueError(f"no discretisation {self.discretisation!r}: {hint}")
-
-  def _system(self) -> state_space.System:
     size, d = self.state_size // 2, self.d_model
     rate, frequency, write, read = self._inits()
     step = state_space.log_uniform(self.min_step, self.max_step)

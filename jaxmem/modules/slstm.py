@@ -60,6 +60,8 @@ class SLSTM(Memory):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
+    if self.forget not in ("sigmoid", "exp"):
+      raise ValueError(f"forget is {self.forget!r}: it must be 'sigmoid' or 'exp'")
     x = x.astype(jnp.dtype(self.dtype))
     mixed, conv = self._conv("conv")(x, state.conv, reset)
     mixed = nn.silu(mixed)
@@ -81,8 +83,6 @@ class SLSTM(Memory):
   @nn.nowrap
   def _check(self) -> None:
     _ = self._matrices  # raises ValueError where heads do not divide
-    if self.forget not in ("sigmoid", "exp"):
-      raise ValueError(f"forget is {self.forget!r}: it must be 'sigmoid' or 'exp'")
 
   @property
   def _matrices(self) -> tuple[int, int, int]:
