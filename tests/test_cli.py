@@ -17,7 +17,9 @@ from jaxmem.modules.pattern import entry
 @pytest.fixture
 def tiny(tmp_path):
   corpus = runs.write_corpus(tmp_path / "corpus")
-  return runs.write_config(tmp_path / "tiny.py", f"config = config({str(corpus)!r})\n")
+  return runs.write_config(
+    tmp_path / "tiny.py", f"config = config({str(corpus)!r}, model=SMALL)\n"
+  )
 
 
 def _fails(capsys, *argv):

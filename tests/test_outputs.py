@@ -168,7 +168,9 @@ def test_commands_refuse_before_they_open_anything(file, tmp_path, capsys):
 
 def test_a_source_folder_is_no_place_for_a_run(tmp_path, capsys):
   corpus = runs.write_corpus(tmp_path / "corpus")
-  path = runs.write_config(tmp_path / "c.py", f"config = config({str(corpus)!r})\n")
+  path = runs.write_config(
+    tmp_path / "c.py", f"config = config({str(corpus)!r}, model=SMALL)\n"
+  )
   assert cli.run(["train", str(path), "--workdir", str(corpus / "run")]) == 2
   assert "would be read as data" in capsys.readouterr().err
   assert not (corpus / "run").exists()

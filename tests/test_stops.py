@@ -18,7 +18,9 @@ QUIET = ("--eval-bytes", "0", "--sample-bytes", "0")
 @pytest.fixture
 def tiny(tmp_path):
   corpus = runs.write_corpus(tmp_path / "corpus")
-  return runs.write_config(tmp_path / "tiny.py", f"config = config({str(corpus)!r})\n")
+  return runs.write_config(
+    tmp_path / "tiny.py", f"config = config({str(corpus)!r}, model=SMALL)\n"
+  )
 
 
 def _wait_for_steps(child, run):

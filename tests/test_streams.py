@@ -142,7 +142,7 @@ def test_digest_knows_a_changed_byte(documents, tmp_path):
 
 def test_signal_keeps_the_reading_and_the_same_command_goes_on(tmp_path, capsys):
   """A real SIGINT: 75, then the numbers of a reading that was never stopped."""
-  run = runs.first_checkpoint(tmp_path)
+  run = runs.first_checkpoint(tmp_path, model=runs.SMALL)
   text, directory = tmp_path / "text", tmp_path / "progress"
   text.write_bytes(b"memory state reset lane token forget\n" * 2000)
   out = tmp_path / "numbers.json"
