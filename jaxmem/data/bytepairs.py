@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from jaxmem.data import utf8
 from jaxmem.data.errors import DataError
-from jaxmem.data.tokenizers import BYTE_PAIRS, check_ids
+from jaxmem.data.ids import BYTE_PAIRS, check_ids
 
 
 def spelling() -> list[str]:

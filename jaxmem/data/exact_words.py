@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxmem.data import words
-from jaxmem.data.tokenizers import check_ids
+from jaxmem.data.ids import check_ids
 
 # Of the file that a run keeps.
 FORMAT = "exact words 1"

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxmem.data import utf8, words
-from jaxmem.data.tokenizers import check_ids
+from jaxmem.data.ids import check_ids
 
 # Ids before those of the words.
 _BOUNDARY, _UNKNOWN, _FIRST = 0, 1, 2

@@ -15,7 +15,7 @@ from jaxtyping import Int32
 
 from jaxmem.data import utf8
 from jaxmem.data.errors import DataError
-from jaxmem.data.tokenizers import check_ids
+from jaxmem.data.ids import check_ids
 
 # SentencePiece writes a space as this character, and so cannot tell the two apart. We
 # spell the real one with its byte pieces, and a space too where a model has no piece

