@@ -119,6 +119,18 @@ def check_number(value: Any, key: str, range_: Range = Range()) -> None:
     raise ValueError(f"{key} is {value}{rounded}: it must be {range_}")
 
 
+def digits(text: str | bytes) -> int | None:
+  """The whole number that a text spells in ASCII digits, else None.
+
+  None too for more than 18 digits, which nothing here counts to: Python's `int` raises
+  of thousands of them, and reads "1_000" and digits of other scripts.
+
+  Args:
+    text: without a sign.
+  """
+  return int(text) if text.isdigit() and text.isascii() and len(text) <= 18 else None
+
+
 def _shown(value: int) -> str:
   """An integer, a long one by its first digits: str refuses thousands of them."""
   if abs(value) < 10**40:

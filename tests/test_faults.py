@@ -200,7 +200,7 @@ def test_workdir_that_is_a_file_exits_2(finished, tmp_path, capsys):
   (tmp_path / "taken").write_text("")
   code = cli.run(["train", str(finished[1]), "--workdir", str(tmp_path / "taken")])
   assert code == 2
-  assert "taken as the work directory" in capsys.readouterr().err
+  assert "is a file: name a directory" in capsys.readouterr().err
 
 
 def test_losses_that_stay_nan_stop_the_run_and_keep_the_checkpoint(finished, tmp_path):

@@ -1,6 +1,7 @@
 """Metrics of rankings, by hand and by scikit-learn."""
 
 import numpy as np
+import pytest
 from scipy.stats import ttest_rel
 from sklearn.metrics import ndcg_score
 
@@ -45,3 +46,23 @@ def test_what_is_better_is_paired_by_query():
   mean, error = ranking.paired(ours, theirs)
   wanted = ttest_rel([*ours.values()], [*theirs.values()])
   np.testing.assert_allclose([mean, 2 * mean / error], [0.2, wanted.statistic])
+
+
+@pytest.mark.parametrize("grade", [1.5, float("nan"), 10**12, -(10**12)])
+def test_grades_that_trec_eval_would_misread_are_refused(grade):
+  with pytest.raises(ValueError, match="document 'a' has the grade"):
+    ranking.ndcg(["a"], {"a": grade}, 10)
+
+
+def test_what_would_end_the_process_is_an_error():
+  for depth in (0, -1, -10):
+    with pytest.raises(ValueError, match="depth of 1 at least"):
+      ranking.ndcg(["a"], {"a": 1}, depth)
+  with pytest.raises(UnicodeEncodeError):
+    ranking.ndcg(["\ud800"], {"a": 1}, 10)
+
+
+def test_a_score_that_is_not_a_number_is_the_worst():
+  scores = {"a": float("nan"), "b": 1.0}
+  assert ranking.reciprocal_rank(scores, {"a"}) == 1 / 2
+  assert ranking.reciprocal_rank(scores, {"b"}) == 1

@@ -441,6 +441,20 @@ def test_files_of_squad_s_form_are_read_packed_and_skip_bad_questions(tmp_path, 
   assert "3 bad records skipped, 1 read" in capsys.readouterr().err
 
 
+def test_an_article_of_another_form_is_one_bad_record(tmp_path, capsys):
+  asked = {"question": "who?", "answers": [{"text": "A", "answer_start": 0}]}
+  empty = asked | {"question": " "}
+  article = {"paragraphs": [{"context": "A or B", "qas": [asked, empty]}]}
+  others = [{"title": "u"}, "no article", {"paragraphs": [{"context": "A"}, 3]}]
+  whole = json.dumps({"data": [*others, article]})
+  file = written(tmp_path, whole.encode(), "dev.json")
+  with pytest.raises(DataError, match="article 0 is not of SQuAD's form: no list"):
+    squad.read(file, "")
+  with bad_records.policy("skip"):
+    assert questions(file) == [("who?", "A", 0)]
+  assert "5 bad records skipped, 1 read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   "content",
   ["a", " a ", "a\nb", "\na\n\nb\n", "a\r\nb\rc", "\t", "é\u2028\x85", "a: b"],

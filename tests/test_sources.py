@@ -1,6 +1,8 @@
 """JSON Lines, TFDS and mixtures; and every awkward byte, exact or named."""
 
+import gzip
 import json
+import zipfile
 
 import grain
 import numpy as np
@@ -402,3 +404,24 @@ def test_a_run_on_a_mixture_resumes_and_refuses_other_data(tmp_path, subwords, c
   (one / "file00.txt").write_bytes(b"regenerated " * 40)
   assert train(9) == 2
   assert "the data is not what step 8" in capsys.readouterr().err
+
+
+def test_records_in_a_directory_are_read_as_records(tmp_path, capsys):
+  record = lambda i: json.dumps({"text": f"text {i}"}) + "\n"
+  (tmp_path / "a.JSONL").write_text(record(0) + record(1))
+  (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress((record(2) + "\n").encode()))
+  (tmp_path / "c.json").write_text(json.dumps([{"text": "text 3"}]))
+  (tmp_path / "d.txt").write_text("text 4")
+  with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
+    archive.writestr("f.jsonl", record(5))
+  texts = lambda source: {piece.read().decode() for piece in sources.find(source)}
+  wanted = {f"text {i}" for i in range(6)}
+  assert texts(str(tmp_path)) == texts(str(tmp_path / "*")) == wanted
+  assert capsys.readouterr().err == ""
+
+  # without a text they are read whole, which is said once
+  (tmp_path / "g.jsonl").write_text('{"body": "x"}\n')
+  (tmp_path / "h.json").write_text('{"body": "x"}\n')
+  assert texts(str(tmp_path)) == wanted | {'{"body": "x"}\n'}
+  said = capsys.readouterr().err
+  assert said.count("\n") == 1 and "1 files of JSON Lines" in said and "g.jsonl" in said

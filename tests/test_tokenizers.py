@@ -1,5 +1,7 @@
 """SentencePiece tokenizers: exact, deterministic, and refused where they are not."""
 
+import codecs
+import gzip
 import io
 import sys
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmem import cli, data
-from jaxmem.data import sentencepieces, tokenizers, utf8
+from jaxmem.data import DataError, sentencepieces, tokenizers, utf8, vocabularies
 
 TEXT = "the quick brown fox jumps over the lazy dog\n\n  def f(x):\n\treturn x\r\n" * 40
 AWKWARD = [
@@ -254,3 +256,46 @@ def test_models_of_others_need_no_beginning_of_sentence(ids):
   assert wanted not in tokenizer.encode(TEXT.encode())
   ids = np.r_[wanted, tokenizer.encode(TEXT.encode()), wanted]
   assert tokenizer.decode(ids) == TEXT.encode()
+
+
+def test_commands_read_files_as_training_does(tmp_path, capsys, monkeypatch):
+  text = "caf\u00e9 au lait\r\n"
+  ids = " ".join(map(str, text.encode()))
+  files = {
+    "plain": text.encode(),
+    "marked": codecs.BOM_UTF8 + text.encode(),
+    "packed": gzip.compress(text.encode()),
+    "wide": codecs.BOM_UTF16_LE + text.encode("utf-16-le"),
+  }
+  for name, content in files.items():
+    (tmp_path / name).write_bytes(content)
+    assert cli.run(["tokenizer", "encode", "byte", str(tmp_path / name)]) == 0
+    assert capsys.readouterr().out == f"{ids}\n"
+  # as some shells write it
+  (tmp_path / "ids").write_bytes(codecs.BOM_UTF16_LE + ids.encode("utf-16-le"))
+  back = ["decode", "byte", str(tmp_path / "ids"), "--out", str(tmp_path / "back")]
+  assert cli.run(["tokenizer", *back]) == 0
+  assert (tmp_path / "back").read_bytes() == text.encode()
+  (tmp_path / "table").write_bytes(b"PAR1" + bytes(40) + b"PAR1")
+  (tmp_path / "numbers").write_text("9" * 5000)
+  for action, name, says in (
+    ("encode", "table", "is Parquet"),
+    ("decode", "numbers", "is no number"),
+  ):
+    assert cli.run(["tokenizer", action, "byte", str(tmp_path / name)]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  "name", ["sp:" + "9" * 5000, "words:\u00b2", "words:\u0663\u0660\u0660"]
+)
+def test_numbers_that_are_none_are_named(name):
+  with pytest.raises(ValueError, match="is not (sp|words):N with N of at least"):
+    vocabularies.size(name)
+
+
+def test_text_of_control_characters_alone_is_no_text_to_learn():
+  with pytest.raises(DataError, match="no text to train a tokenizer on"):
+    vocabularies.make("sp:300", [b"\0\0\0"])
+  with pytest.raises(DataError, match="cannot read tokenizer"):
+    tokenizers.get("\0.model")

@@ -5,12 +5,11 @@ import dataclasses
 import hashlib
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from jaxmem import outputs
-from jaxmem.data import sources, utf8, vocabularies
+from jaxmem.data import opened, sources, utf8, vocabularies
 from jaxmem.data.errors import DataError, NotUTF8, require
 from jaxmem.data.piece import Piece
 
@@ -67,9 +66,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _id(word: bytes) -> int:
-  """Raises ValueError if a word is no number; int() alone would take 1_000."""
-  if not word.removeprefix(b"-").isdigit():
-    raise ValueError(f"{word.decode(errors='replace')!r} is no number")
+  """Raises ValueError if a word is no number; int() alone would take 1_000, and raise
+  of thousands of digits."""
+  if not word.removeprefix(b"-").isdigit() or len(word) > 100:
+    raise ValueError(f"{word[:40].decode(errors='replace')!r} is no number of an id")
   return int(word)
 
 
@@ -129,11 +129,10 @@ def _text(piece: Piece) -> str:
 
 
 def _read(path: str) -> bytes:
-  try:
-    return Path(path).read_bytes() if path else sys.stdin.buffer.read()
-  except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-    why = getattr(error, "strerror", None) or error
-    raise DataError(f"cannot read {path}: {why}; check the path") from error
+  """The text of a file or of standard input, as what trains a tokenizer reads it."""
+  stream = opened.stream(path) if path else opened.attached(sys.stdin.buffer)
+  with stream as data:
+    return data.read()
 
 
 def _write(path: str, content: bytes) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jaxmem import ranges
 from jaxmem.data import leaks
 from jaxmem.data.errors import DataError
+from jaxmem.errors import shown
 
 
 def parse(text: str, least: int = 2) -> tuple[int, int]:
@@ -14,12 +16,13 @@ def parse(text: str, least: int = 2) -> tuple[int, int]:
     ValueError: if it is not of this form, with `least` folds at least.
   """
   which, slash, of = text.partition("/")
-  numbers = which.isdecimal() and of.isdecimal()
-  if not (slash and numbers and 1 <= int(which) <= int(of) and int(of) >= least):
+  numbers = ranges.digits(which), ranges.digits(of)
+  if not slash or None in numbers or not 1 <= numbers[0] <= numbers[1] >= least:
     raise ValueError(
-      f"fold is {text!r}: of the form 1/5, the first of five, of {least} folds at least"
+      f"fold is {shown(text)}: of the form 1/5, the first of five, of {least} folds at "
+      "least"
     )
-  return int(which), int(of)
+  return numbers
 
 
 def split(

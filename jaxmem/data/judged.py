@@ -15,6 +15,10 @@ _GRADES = {"score", "relevance", "rel", "grade", "label", "judgment", "judgement
 _FIELD = re.compile(r"<(docno|num|title|text)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 
 
+# The highest grade: trec_eval needs memory for every grade up to it.
+MOST = 1_000_000
+
+
 class Passage(NamedTuple):
   """A document, or a query.
 
@@ -135,7 +139,9 @@ def _judgement(cells: list[str], line: str, where: str) -> tuple[str, str, int]:
       f"{where} is {line[:80]!r}: a query, a number, a document and its relevance (a "
       "whole number) expected, or these without the number"
     )
-  return cells[0], cells[-2], int(whole[1])
+  if abs(grade := int(whole[1])) > MOST:
+    raise DataError(f"{where} has the grade {grade:,}: at most {MOST:,}; mend it")
+  return cells[0], cells[-2], grade
 
 
 def collection(

@@ -169,10 +169,11 @@ def load(path: str) -> SentencePieceTokenizer:
   """
   try:
     model = Path(path).expanduser().read_bytes()
-  except OSError as error:
+  except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    why = getattr(error, "strerror", None) or error
     raise DataError(
-      f"cannot read tokenizer {path}: {error.strerror}; give the path of a .model "
-      "file, or make one with jaxmem tokenizer train"
+      f"cannot read tokenizer {path}: {why}; give the path of a .model file, or "
+      "make one with jaxmem tokenizer train"
     ) from error
   return SentencePieceTokenizer(model, path)
 
@@ -222,7 +223,7 @@ def _explained(message: str, vocab_size: int) -> DataError:
       f"vocab_size {vocab_size} has no room for every byte and character of the text: "
       f"at least {low[1]}"
     )
-  if "sentences_.empty()" in message:
+  if "sentences_.empty()" in message or "all_chars_count" in message:
     return DataError("there is no text to train a tokenizer on: give more")
   return DataError(f"SentencePiece cannot train a tokenizer: {message}")
 

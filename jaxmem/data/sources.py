@@ -5,11 +5,13 @@ A source is
 - "stdlib", the Python standard library, the corpus that every machine has (a file or
   directory that is really called so is reached as ./stdlib);
 - a file, a directory, or a glob pattern: every file that is not empty is a document,
-  named by its path below the root;
+  named by its path below the root; but files of JSON Lines or JSON whose records have a
+  text in "text" are read as below, and other files of JSON Lines, read whole, are named
+  on standard error;
 - `FILE.jsonl` or `FILE.jsonl#FIELD`, perhaps a pattern: every line is a document, the
   text of its field "text" or FIELD, which may be a template of several fields such as
   "{title}\\n{body}"; see `jaxmem.data.jsonl`. So is every record of a FILE.json that
-  has the field; any other FILE.json is a document;
+  has the field "text", or any field that is named; any other FILE.json is a document;
 - `tfds:NAME`: every record is a document; see `jaxmem.data.datasets`;
 - `mix:WEIGHT*SOURCE,...`: several of these; see `jaxmem.data.mixture`.
 
@@ -30,6 +32,7 @@ import glob
 import hashlib
 import os
 import re
+import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -284,23 +287,49 @@ def _in_files(source: str) -> tuple[str, list[Piece]]:
     )
   root = root or Path(os.path.commonpath([path.parent for path in files]))
   pieces: list[Piece] = []
+  unread: list[str] = []
   for path in (path for path in files if path.stat().st_size):
     name = path.relative_to(root).as_posix()
     for file in opened.members(path):
       own = f"{name}/{file.name}" if file.name else name
       if len(files) == 1 and file.name:
         own = file.name
-      if records and _is_of_records(file, records[2]):
-        pieces += jsonl.find(path, own, records[2] or "text", file.name)
+      if _is_of_records(file, records):
+        field = records[2] if records else None
+        pieces += jsonl.find(path, own, field or "text", file.name)
       else:
         pieces += _document(file, own)
+        if _suffix(file) in jsonl.SUFFIXES:
+          unread.append(own)
+  if unread:
+    print(
+      f"jaxmem: {len(unread):,} files of JSON Lines of {source!r} have no text in the "
+      f"field 'text' and are read whole, JSON and all ({unread[0]}): name their field "
+      "as DIRECTORY/*.jsonl#FIELD, or leave them out",
+      file=sys.stderr,
+      flush=True,
+    )
   return f"{len(files)} files", pieces
 
 
-def _is_of_records(file: opened.Member, field: str | None) -> bool:
-  """Whether each record is a document; of FILE.json only if it has the field."""
-  suffix = opened.suffix(file.path)
-  return bool(field) or suffix != ".json" or jsonl.holds(file, "text")
+def _is_of_records(file: opened.Member, named: re.Match | None) -> bool:
+  """Whether each record of a file is a document.
+
+  They are if the source names a field, or files of JSON Lines; otherwise, as in a
+  directory, if the file is of JSON and its first record has a text.
+
+  Args:
+    file: of the source.
+    named: the source, if it ends in a suffix of JSON, perhaps with a field.
+  """
+  if named and (named[2] or opened.suffix(file.path) != ".json"):
+    return True
+  is_json = _suffix(file) in (".json", *jsonl.SUFFIXES)
+  return is_json and jsonl.holds(file, "text")
+
+
+def _suffix(file: opened.Member) -> str:
+  return opened.suffix(file.name or file.path)
 
 
 def _document(file: opened.Member, name: str) -> Iterator[Piece]:

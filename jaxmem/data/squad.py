@@ -97,26 +97,55 @@ def _questions(data: Any, source: str, hint: str) -> list[Question]:
 
 
 def _asked(data: Any, source: str, hint: str) -> Iterator[tuple[str, str, Any, Any]]:
-  try:
-    for i, article in enumerate(data["data"]):
-      for paragraph in article["paragraphs"]:
-        for asked in paragraph["qas"]:
-          name = asked.get("id", "?") if isinstance(asked, dict) else "?"
-          where = f"{source} question {name}"
-          yield where, str(article.get("title", i)), paragraph, asked
-  except (KeyError, TypeError, AttributeError) as error:
-    raise DataError(f"{source} is not of SQuAD's form: {error!r}; {hint}") from error
+  """Where each question stands, its article, its paragraph, and itself.
+
+  Of an article or a paragraph without any there is one entry, which is None.
+  """
+  articles = data.get("data") if isinstance(data, dict) else None
+  if not isinstance(articles, list):
+    raise DataError(f'{source} is not of SQuAD\'s form: no list "data"; {hint}')
+  listed = lambda value, key: value.get(key) if isinstance(value, dict) else None
+  for i, article in enumerate(articles):
+    title = str(listed(article, "title") or i)
+    paragraphs = listed(article, "paragraphs")
+    if not isinstance(paragraphs, list):
+      yield f"{source} article {i}", title, None, None
+      continue
+    for j, paragraph in enumerate(paragraphs):
+      every = listed(paragraph, "qas")
+      if not isinstance(every, list):
+        yield f"{source} article {i} paragraph {j}", title, None, None
+        continue
+      for n, asked in enumerate(every):
+        name = listed(asked, "id") or f"{n} of article {i} paragraph {j}"
+        yield f"{source} question {name}", title, paragraph, asked
 
 
 def _of_asked(
   where: str, article: str, paragraph: Any, asked: Any, hint: str
 ) -> Question:
+  if paragraph is None:
+    key = "qas" if " paragraph " in where else "paragraphs"
+    raise DataError(f'{where} is not of SQuAD\'s form: no list "{key}"; {hint}')
+  answers = asked.get("answers") if isinstance(asked, dict) else None
+  is_answer = lambda a: (
+    isinstance(a, dict) and isinstance(a.get("text"), str) and "answer_start" in a
+  )
+  if not isinstance(answers, list) or not all(map(is_answer, answers)):
+    raise DataError(
+      f'{where} is not of SQuAD\'s form: no list "answers" of '
+      f'{{"text", "answer_start"}}: leave it out; {hint}'
+    )
   try:
-    return _question(where, article, paragraph["context"], asked)
+    return _question(
+      where, article, paragraph.get("context"), {"question": None} | asked
+    )
   except DataError:
     raise
-  except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-    raise DataError(f"{where} is not of SQuAD's form: {error!r}; {hint}") from error
+  except (TypeError, ValueError, OverflowError) as error:
+    raise DataError(
+      f'{where} is not of SQuAD\'s form: "answer_start" is no number; {hint}'
+    ) from error
 
 
 def _of_record(record: records.Record) -> Question:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
-from jaxmem import files
+from jaxmem import files, ranges
 from jaxmem.data import exact_words, ids, lossy_words, samples, tokenizers, utf8
 from jaxmem.data.corpora import Corpus
 from jaxmem.data.errors import DataError, NotUTF8, require
@@ -26,6 +26,7 @@ from jaxmem.data.exact_words import ExactWordTokenizer
 from jaxmem.data.ids import MOST_IDS
 from jaxmem.data.lossy_words import WordTokenizer
 from jaxmem.data.tokenizers import Tokenizer, is_exact
+from jaxmem.errors import shown
 
 # Kind of a tokenizer that is to be made -> the fewest ids it can have.
 KINDS = {"words": 300, "sp": 262}
@@ -280,8 +281,10 @@ def _parsed(name: str) -> tuple[str, int]:
   if kind not in KINDS:
     return "", 0
   least = KINDS[kind]
-  if not number.isdecimal() or not least <= int(number) <= MOST_IDS:
+  count = ranges.digits(number)
+  if count is None or not least <= count <= MOST_IDS:
     raise ValueError(
-      f"{name!r} is not {kind}:N with N of at least {least}, and at most {MOST_IDS:,}"
+      f"{shown(name)} is not {kind}:N with N of at least {least}, and at most "
+      f"{MOST_IDS:,}"
     )
-  return kind, int(number)
+  return kind, count

@@ -33,10 +33,17 @@ def better(
   winners.sort(key=lambda name: -worth(baselines[name]))
   lines = [
     f"{name[:1].upper() + name[1:]} is better than this model: {measure} "
-    f"{baselines[name]:.{digits}f} against {model:.{digits}f}."
+    f"{_apart(baselines[name], model, digits)}."
     for name in winners
   ]
   return [*lines, ""] if lines else []
+
+
+def _apart(one: float, other: float, digits: int) -> str:
+  """Two values with as many digits as tell them apart, nine at most."""
+  while digits < 9 and f"{one:.{digits}f}" == f"{other:.{digits}f}":
+    digits += 1
+  return f"{one:.{digits}f} against {other:.{digits}f}"
 
 
 def missing(name: str, module: str, extra: str = "apps") -> str:

@@ -53,7 +53,7 @@ def rank(
   stop = "its stop words left out" if _stop_words(language) else "no stop words"
   how = f"BM25 is bm25s {version('bm25s')}; language of the documents: {said}, {stop}."
   cut, asked = (_cut([*some.values()], language) for some in (documents, queries))
-  if not any(cut):
+  if not queries or not any(cut):
     return {query: [] for query in queries}, how
   return dict(zip(queries, _best([*documents], cut, asked, depth), strict=True)), how
 

@@ -1,6 +1,7 @@
 """How near what was written is to references: BLEU and chrF, or ROUGE."""
 
 import importlib.util
+import unicodedata
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +26,13 @@ class _AnyScript:
 
   def tokenize(self, text: str) -> list[str]:
     return languages.words(text)
+
+
+class _Signs:
+  """The same for texts of signs alone, such as emoji: what spaces part."""
+
+  def tokenize(self, text: str) -> list[str]:
+    return text.split()
 
 
 def numbers(
@@ -93,11 +101,16 @@ def _rouge(written, references, language) -> dict[str, Any]:
   english = language == "en"
   any_script = rouge_scorer.RougeScorer(list(_ROUGE), tokenizer=_AnyScript())
   latin = rouge_scorer.RougeScorer(list(_ROUGE)) if english else any_script
-  by_lines = lambda text: "\n".join(sentences(text))
+  signs = rouge_scorer.RougeScorer(list(_ROUGE), tokenizer=_Signs())
+  # a-z0-9 would keep the letter of a combining accent and lose a composed one
+  composed = lambda text: unicodedata.normalize("NFC", text)
+  by_lines = lambda text: "\n".join(sentences(composed(text)))
   best = []
   for text, some in zip(written, references, strict=True):
     # some texts may be of another language than most
     scorer = latin if all(map(languages.is_latin, some)) else any_script
+    if not any(map(languages.words, some)):
+      scorer = signs
     scores = [scorer.score(by_lines(one), by_lines(text)) for one in some]
     top = max(scores, key=lambda s: s["rouge1"].fmeasure)
     best.append([top[name].fmeasure for name in _ROUGE])

@@ -11,11 +11,13 @@ to scores, of which equal ones (in float32) stand in the reverse order of their 
 Source: Jarvelin and Kekalainen 2002, ACM TOIS 20(4), for nDCG.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
 import numpy as np
 
+from jaxmem.data import judged
 from jaxmem.data.errors import require
 
 Relevant = Mapping[str, int] | Iterable[str]
@@ -30,10 +32,21 @@ MEASURES = {
 
 
 def grades(relevant: Relevant) -> dict[str, int]:
-  """Document -> grade; documents without a grade have 1."""
-  if isinstance(relevant, Mapping):
-    return {name: int(grade) for name, grade in relevant.items()}
-  return dict.fromkeys(relevant, 1)
+  """Document -> grade; documents without a grade have 1.
+
+  Raises:
+    ValueError: if a grade is no whole number up to `judged.MOST`: trec_eval has a table
+      with a place for every grade.
+  """
+  if not isinstance(relevant, Mapping):
+    return dict.fromkeys(relevant, 1)
+  for name, grade in relevant.items():
+    if grade != grade or grade % 1 or abs(grade) > judged.MOST:
+      raise ValueError(
+        f"document {name!r} has the grade {grade!r}: a whole number of at most "
+        f"{judged.MOST:,} expected"
+      )
+  return {name: int(grade) for name, grade in relevant.items()}
 
 
 def ndcg(ranked: Ranked, relevant: Relevant, depth: int) -> float:
@@ -97,18 +110,18 @@ def evaluate(
   require("pytrec_eval", extra="apps")
   import pytrec_eval
 
-  judged = {query: grades(relevant[query]) for query in ranked if query in relevant}
-  runs = {query: _scores(query, ranked[query]) for query in judged}
+  graded = {query: grades(relevant[query]) for query in ranked if query in relevant}
+  runs = {query: _scores(query, ranked[query]) for query in graded}
   # the parameter of a measure stands behind a point there
   wanted = {name: _parameter(name) for name in measures}
   # without a judgement there is no entry of a query
-  asked = {query: some for query, some in judged.items() if some and runs[query]}
+  asked = {query: some for query, some in graded.items() if some and runs[query]}
   found = {}
   if asked:
     evaluator = pytrec_eval.RelevanceEvaluator(asked, {*wanted.values()})
     found = evaluator.evaluate({query: runs[query] for query in asked})
   nothing = dict.fromkeys(wanted, 0.0)
-  return {query: found.get(query, nothing) for query in judged}
+  return {query: found.get(query, nothing) for query in graded}
 
 
 def signature() -> str:
@@ -140,6 +153,8 @@ def table(rows: dict[str, dict[str, float]]) -> list[str]:
 
 
 def _measure(name: str, ranked: Ranked, relevant: Relevant) -> float:
+  if name.endswith("_0") or "_-" in name:  # trec_eval would end the process
+    raise ValueError(f"{name}: a depth of 1 at least expected")
   return evaluate({"": ranked}, {"": relevant}, [name])[""][name]
 
 
@@ -149,8 +164,12 @@ def _parameter(measure: str) -> str:
 
 
 def _scores(query: str, ranked: Ranked) -> dict[str, float]:
+  for name in ranked:
+    if not name.isascii():
+      name.encode()  # half of a surrogate pair would end the process
   if isinstance(ranked, Mapping):
-    return {name: float(score) for name, score in ranked.items()}
+    # a score that is NaN is the worst
+    return {n: -math.inf if s != s else float(s) for n, s in ranked.items()}
   scores = {name: float(-place) for place, name in enumerate(ranked)}
   if len(scores) < len(ranked):
     raise ValueError(f"the ranking of query {query!r} has a document twice")

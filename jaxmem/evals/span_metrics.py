@@ -30,8 +30,9 @@ def squad_words(text: str) -> list[str]:
 
 
 def cmrc_words(text: str) -> list[str]:
-  """Chinese characters and other words, lower case, without punctuation."""
-  return _MIXED.findall(text.lower())
+  """Chinese characters and other words, lower case, without punctuation; of a text of
+  symbols alone, what spaces part."""
+  return _MIXED.findall(text.lower()) or text.split()
 
 
 def any_words(text: str) -> list[str]:
