@@ -12,6 +12,7 @@ from jaxmem.modules.memory import Memory, head_size
 from jaxmem.ops.rotary import Rotary
 from jaxmem.ops.scores import ALiBi, Buckets, Scores
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset, State
 
 BIASES = ("none", "alibi", "buckets")
@@ -123,18 +124,27 @@ class Attending(Heads):
     others: see `Heads`.
   """
 
-  rotary_base: float | None = 10_000.0
+  rotary_base: float | None = number(10_000.0, above=0)
   rotary_scaling: str = "none"
-  rotary_factor: float = 1.0
+  rotary_factor: float = number(1.0, at_least=1)
   trained_length: int = 0
   bias: str = "none"
   num_buckets: int = 32
   farthest: int = 128
-  logit_cap: float | None = None
+  logit_cap: float | None = number(None, above=0)
   learned_sink: bool = False
 
   # A bidirectional subclass says False: its buckets tell before from after.
   causal = True
+
+  @nn.nowrap
+  def _check(self) -> None:
+    super()._check()
+    self._rotary(1.0)  # raises ValueError where its options do not fit one another
+
+  @nn.nowrap
+  def _rotary(self, base: float) -> Rotary:
+    return Rotary(base, self.rotary_scaling, self.rotary_factor, self.trained_length)
 
   @property
   def _score(self) -> Scores:
@@ -146,9 +156,7 @@ class Attending(Heads):
     }[self.bias]
     rotary = None
     if self.rotary_base is not None:
-      rotary = Rotary(
-        self.rotary_base, self.rotary_scaling, self.rotary_factor, self.trained_length
-      )
+      rotary = self._rotary(self.rotary_base)
     return Scores(rotary, None, self.logit_cap, bias, self.learned_sink)
 
   def _learned(self) -> tuple[Array, ...]:

@@ -11,6 +11,7 @@ from jaxmem.modules.attending import Attending
 from jaxmem.modules.given import Given
 from jaxmem.ops import cross_attention
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 
 
 class CrossAttention(Given, Attending):
@@ -35,7 +36,7 @@ class CrossAttention(Given, Attending):
 
   memory_size: int = 512
   d_encoded: int = 0
-  rotary_base: float | None = None
+  rotary_base: float | None = number(None, above=0)
 
   family: ClassVar[str] = "attention"
 

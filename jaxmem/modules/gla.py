@@ -12,6 +12,7 @@ from jaxmem.modules.layers import dense, rms_norm
 from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import gated_linear
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 
@@ -43,7 +44,7 @@ class GLA(Memory):
   key_dim: int = 0
   value_dim: int = 0
   gate_rank: int = 16
-  temperature: float = 16.0
+  temperature: float = number(16.0, above=0)
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"

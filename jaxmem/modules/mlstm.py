@@ -16,6 +16,7 @@ from jaxmem.modules.layers import dense, head_norm, named
 from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import mlstm
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 INPUT_BIAS = -10.0  # so that little is written at first
@@ -50,7 +51,7 @@ class MLSTM(Memory):
   num_heads: int = 4
   key_dim: int = 0
   value_dim: int = 0
-  gate_cap: float = 15.0
+  gate_cap: float = number(15.0, above=0)
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"

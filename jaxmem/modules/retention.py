@@ -14,6 +14,7 @@ from jaxmem.modules.layers import dense, head_norm
 from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import gated_linear, rotary, scan
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 
@@ -45,7 +46,7 @@ class Retention(Memory):
   num_heads: int = 4
   key_dim: int = 0
   value_dim: int = 0
-  rotary_base: float = 10_000.0
+  rotary_base: float = number(10_000.0, above=0)
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"

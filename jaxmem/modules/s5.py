@@ -14,8 +14,9 @@ from jaxtyping import Array
 
 from jaxmem.modules import state_space
 from jaxmem.modules.layers import dense, named, wide
-from jaxmem.modules.memory import Memory
+from jaxmem.modules.memory import Memory, check_order
 from jaxmem.ops import complex_diagonal, hippo, scan
+from jaxmem.ranges import number
 from jaxmem.registry import nearest
 from jaxmem.typing import Activations, Reset
 
@@ -51,8 +52,8 @@ class S5(Memory):
   state_size: int = 64
   mimo: bool = True
   discretisation: str = "zoh"
-  min_step: float = 0.001
-  max_step: float = 0.1
+  min_step: float = number(0.001, above=0)
+  max_step: float = number(0.1, above=0)
   form: str = "auto"
   dtype: str = "float32"
 
@@ -81,6 +82,7 @@ class S5(Memory):
     if self.discretisation not in RULES:
       hint = nearest(self.discretisation, list(RULES))
       raise ValueError(f"no discretisation {self.discretisation!r}: {hint}")
+    check_order(self, "min_step", "max_step")
 
   def _system(self) -> state_space.System:
     size, d = self.state_size // 2, self.d_model
