@@ -121,8 +121,8 @@ class Longformer(Attending):
     whole = all(type(d) is int and d >= 1 for d in each)
     if not whole or (each is dilation and len(each) != self.num_heads):
       raise ValueError(
-        f"dilation is {dilation}: a whole number, at least 1, for all or for each of "
-        f"{self.num_heads} heads"
+        f"dilation is {dilation}: a whole number, at least 1, for all, or "
+        f"one for each of {self.num_heads} heads"
       )
     if not self.causal and size % 2:
       raise ValueError(f"window_size {size} is odd: both ways half is on each side")
