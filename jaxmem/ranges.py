@@ -20,6 +20,7 @@ Number = int | float
 # Of an integer and of a fraction, where nothing else is declared: what a device has.
 INT32 = 2**31 - 1
 FLOAT32 = float(np.finfo(np.float32).max)
+TINY = float(np.finfo(np.float32).tiny)
 # For bytes of files, which are not counted on a device.
 INT64 = 2**63 - 1
 
@@ -108,6 +109,8 @@ def check_number(value: Any, key: str, range_: Range = Range()) -> None:
     return
   with np.errstate(over="ignore"):
     seen = float(np.float32(value))  # as a device sees it: 1 - 1e-9 is 1
+  if abs(seen) < TINY:
+    seen = 0.0  # devices flush what is below their normal numbers
   if not math.isfinite(seen):
     bounded = range_.at_most is not None or range_.below is not None
     # 1e39 is a number, but not one that a device has

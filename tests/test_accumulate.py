@@ -170,3 +170,4 @@ def test_numbers_of_a_row_do_not_depend_on_the_others():
   np.testing.assert_array_equal(some, whole[np.array([4, 1])])
   assert len(np.unique(np.asarray(whole))) == 24
   assert len(np.unique(np.asarray(windows))) == 16
+  assert rows.draw(sample, key, (0, 4)).shape == (0, 4)  # a batch without rows

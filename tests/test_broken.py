@@ -163,9 +163,68 @@ class ReturnsNoState(HasNoWidth):
     return x, None
 
 
+class AsksParametersForItsState(HasNoWidth):
+  d_model: int = 4
+
+  def init_state(self, batch_size):
+    return self.variables["params"]["start"]
+
+
+class TakesNoBatchSize(HasNoWidth):
+  d_model: int = 4
+
+  def init_state(self):
+    return jnp.zeros((2, 4))
+
+
+class ReturnsAnotherTree(HasNoWidth):
+  d_model: int = 4
+
+  def __call__(self, x, state, reset=None):
+    return x, {"state": state}
+
+
+class HasABug(HasNoWidth):
+  d_model: int = 4
+
+  def __call__(self, x, state, reset=None):
+    raise RuntimeError("a bug of its own")
+
+
+class WritesInPlace(HasNoWidth):
+  d_model: int = 4
+
+  def __call__(self, x, state, reset=None):
+    x[:, 0] = 0
+    return x, state
+
+
+class IsRandom(HasNoWidth):
+  d_model: int = 4
+
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    return nn.Dropout(0.5, deterministic=False)(x), state
+
+
+class NormsOverRows(HasNoWidth):
+  d_model: int = 4
+
+  @nn.compact
+  def __call__(self, x, state, reset=None):
+    return nn.BatchNorm(use_running_average=False)(x), state
+
+
 @pytest.mark.parametrize(
   ("layer", "message"),
   [
+    (NormsOverRows(), "a call of NormsOverRows raises .*batch_stats"),
+    (AsksParametersForItsState(), "`init_state` of AsksPara.* raises ValueError: "),
+    (TakesNoBatchSize(), "`init_state` of TakesNoBatchSize raises TypeError: "),
+    (ReturnsAnotherTree(), r"a state of PyTreeDef\(\{'state': \*\}\), and begins"),
+    (HasABug(), "a call of HasABug raises RuntimeError: a bug of its own; a layer"),
+    (WritesInPlace(), "a call of WritesInPlace raises TypeError: .*immutable"),
+    (IsRandom(), "IsRandom draws random numbers, and the laws are about one without"),
     (HasNoState(), "HasNoState has no method `init_state`; a layer is a Flax module"),
     (HasNoWidth(), "HasNoWidth has no `d_model`"),
     (TakesNoReset(), r"cannot be called as \(x, state, reset\)"),

@@ -78,6 +78,12 @@ def test_every_number_declares_its_range(kind):
       {"optim": OptimConfig(beta2=1 - 1e-9)},
       "1.0 in float32): it must be in [0, 1)",
     ),
+    (
+      {"optim": OptimConfig(learning_rate=1e-45)},
+      "optim.learning_rate is 1e-45 (0.0 in float32): it must be above 0",
+    ),
+    ({"optim": OptimConfig(learning_rate=-0.0)}, "optim.learning_rate is -0.0: it"),
+    ({"optim": OptimConfig(clip_norm=1e-39)}, "clip_norm is 1e-39 (0.0 in float32)"),
     ({"optim": OptimConfig(weight_decay=math.nan)}, "optim.weight_decay is nan"),
     (
       {"model": LMConfig(0, dropout=math.nan)},

@@ -1,5 +1,9 @@
 """Sizes that cannot be are refused when a mixer is made, by every mixer."""
 
+import dataclasses
+import math
+
+import numpy as np
 import pytest
 
 from jaxmem import modules
@@ -71,6 +75,10 @@ class Anyone(Memory):
   d_model: int
   taps: int = 4
   seed: int = 0
+  gate: bool = False
+  kind: str = "none"
+  cap: float | None = None
+  rate: float = 1.0
 
 
 @pytest.mark.parametrize(
@@ -79,18 +87,53 @@ class Anyone(Memory):
     ({"d_model": 8.0}, "d_model is 8.0: it must be a whole number"),
     ({"d_model": 8, "taps": "4"}, "taps is '4': it must be a whole number"),
     ({"d_model": 8, "taps": True}, "taps is True: it must be a whole number"),
+    ({"d_model": 8, "seed": 2.5}, "seed is 2.5: it must be a whole number"),
+    ({"d_model": 8, "gate": "false"}, "gate is 'false': it must be True or False"),
+    ({"d_model": 8, "gate": 0}, "gate is 0: it must be True or False"),
+    ({"d_model": 8, "kind": None}, "kind is None: it must be a word"),
+    ({"d_model": 8, "cap": "x"}, "cap is 'x': it must be a number"),
+    ({"d_model": 8, "rate": None}, "rate is None: it must be a number"),
+    ({"d_model": 8, "rate": True}, "rate is True: it must be a number"),
     ({"d_model": -1}, "d_model is -1: it must be at least 1"),
   ],
 )
-def test_sizes_of_any_mixer_are_whole_numbers(given, message):
+def test_options_of_any_mixer_have_the_type_of_their_field(given, message):
   with pytest.raises(ValueError, match=message):
     Anyone(**given)
-  assert Anyone(d_model=8, seed=-1).taps == 4
+  assert Anyone(d_model=8, seed=-1, rate=np.float32(2), cap=3).taps == 4
+
+
+# Of each type of an option numbers that it cannot be.
+WRONG = {
+  int: (2**40,),
+  float: (math.nan, math.inf, -math.inf, 1e39),
+  float | None: (math.nan, -math.inf, 0.0, -1.0),
+}
+
+
+@pytest.mark.parametrize("name", modules.names())
+def test_numbers_and_dtypes_out_of_range_are_refused(name):
+  mixer = modules.get(name).Mixer
+  for field in dataclasses.fields(mixer):
+    values = ("nonsense", "int32") if field.name == "dtype" else WRONG.get(field.type)
+    for value in values or ():
+      with pytest.raises(ValueError, match=f"{field.name} is "):
+        mixer(**({"d_model": 8} | {field.name: value}))
 
 
 @pytest.mark.parametrize(
   ("name", "given", "message"),
   [
+    ("gla", {"temperature": 0.0}, "temperature is 0.0: it must be above 0"),
+    ("hgrn", {"lower_bound": 0.0}, "lower_bound is 0.0: it must be in \\(0, 1\\)"),
+    ("mlstm", {"gate_cap": -1.0}, "gate_cap is -1.0: it must be above 0"),
+    ("retention", {"rotary_base": 0.0}, "rotary_base is 0.0: it must be above 0"),
+    ("lru", {"max_decay": 1.0}, "max_decay is 1.0: it must be in"),
+    ("lru", {"min_decay": 0.9, "max_decay": 0.5}, "min_decay is 0.9 and max_decay 0.5"),
+    ("s5", {"min_step": 1.0}, "min_step is 1.0 and max_step 0.1"),
+    ("window", {"rotary_scaling": "yarn"}, "needs the trained length"),
+    ("cross_attention", {"rotary_scaling": "x"}, "rotary scaling 'x': it is one of"),
+    ("longformer", {"dilation": ()}, "dilation is \\(\\): a whole number"),
     ("attention", {"num_kv_heads": 3}, "4 heads do not divide among 3 key heads"),
     ("mamba2", {"num_groups": 3}, "16 channels, 4 heads and 3 groups"),
     ("s5", {"state_size": 7}, "state_size 7 is odd"),

@@ -86,6 +86,10 @@ class Posterior(NamedTuple):
   def kl(self) -> Float[Array, "B L"]:
     """KL(q || N(0, 1)) = (mean^2 + std^2 - 1) / 2 - log std of each number, nats.
 
+    Where log std is above 44, std^2 is no number of float32 and the KL is infinite: a
+    step of training is then skipped. It is not clamped, as a clamped std would have no
+    gradient to come back by.
+
     Source: Kingma and Welling 2013, arXiv:1312.6114, appendix B.
     """
     square = self.mean**2 + jnp.expm1(2 * self.log_std)

@@ -137,6 +137,15 @@ class Attending(Heads):
   # A bidirectional subclass says False: its buckets tell before from after.
   causal = True
 
+  @nn.nowrap
+  def _check(self) -> None:
+    super()._check()
+    self._rotary(1.0)  # raises ValueError where its options do not fit one another
+
+  @nn.nowrap
+  def _rotary(self, base: float) -> Rotary:
+    return Rotary(base, self.rotary_scaling, self.rotary_factor, self.trained_length)
+
   @property
   def _score(self) -> Scores:
     """What the softmax is of."""
@@ -147,9 +156,7 @@ class Attending(Heads):
     }[self.bias]
     rotary = None
     if self.rotary_base is not None:
-      rotary = Rotary(
-        self.rotary_base, self.rotary_scaling, self.rotary_factor, self.trained_length
-      )
+      rotary = self._rotary(self.rotary_base)
     return Scores(rotary, None, self.logit_cap, bias, self.learned_sink)
 
   def _learned(self) -> tuple[Array, ...]:

@@ -13,6 +13,7 @@ from jaxmem.modules.layers import dense, rms_norm
 from jaxmem.modules.memory import Memory, key_and_value
 from jaxmem.ops import gated_linear
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 
@@ -43,7 +44,7 @@ class HGRN2(Memory):
   num_heads: int = 4
   key_dim: int = 0
   value_dim: int = 0
-  lower_bound: float = 0.0
+  lower_bound: float = number(0.0, at_least=0, below=1)
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"
@@ -84,8 +85,6 @@ class HGRN2(Memory):
 
   @property
   def _dims(self) -> tuple[int, int, int]:
-    if not 0 <= self.lower_bound < 1:
-      raise ValueError(f"lower_bound is {self.lower_bound}: it must be in [0, 1)")
     return self.num_heads, *key_and_value(self)
 
   def init_state(self, batch_size: int) -> gated_linear.State:

@@ -117,13 +117,12 @@ class Longformer(Attending):
   def _check(self) -> None:
     super()._check()
     dilation, size = self.dilation, self.window_size
-    given = (dilation,) if isinstance(dilation, int) else dilation
-    if min(given, default=0) < 1 or (
-      given is dilation and len(given) != self.num_heads
-    ):
+    each = dilation if isinstance(dilation, tuple) else (dilation,)
+    whole = all(type(d) is int and d >= 1 for d in each)
+    if not whole or (each is dilation and len(each) != self.num_heads):
       raise ValueError(
-        f"dilation is {dilation}: it is at least 1, one for all or one for each of "
-        f"{self.num_heads} heads"
+        f"dilation is {dilation}: a whole number, at least 1, for all, or "
+        f"one for each of {self.num_heads} heads"
       )
     if not self.causal and size % 2:
       raise ValueError(f"window_size {size} is odd: both ways half is on each side")

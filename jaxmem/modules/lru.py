@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.modules import state_space
 from jaxmem.modules.layers import dense, named, wide
-from jaxmem.modules.memory import Memory
+from jaxmem.modules.memory import Memory, check_order
 from jaxmem.ops import complex_diagonal, scan
 from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
@@ -40,7 +40,7 @@ class LRU(Memory):
 
   d_model: int
   state_size: int = 0
-  min_decay: float = number(0.9, above=0, below=1)
+  min_decay: float = number(0.9, at_least=0, below=1)
   max_decay: float = number(0.999, above=0, below=1)
   max_phase: float = number(6.28, above=0)
   form: str = "auto"
@@ -92,6 +92,10 @@ class LRU(Memory):
       write=wide(self.param("write", into, (2, d, size))) * gain,
       read=self.param("read", out, (2, size, d)),
     )
+
+  @nn.nowrap
+  def _check(self) -> None:
+    check_order(self, "min_decay", "max_decay")
 
   def _nu_init(self, key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     low, high = self.min_decay**2, self.max_decay**2

@@ -9,6 +9,7 @@ from jaxmem.modules.layers import named, sow_gates
 from jaxmem.modules.memory import Memory
 from jaxmem.ops import lstm
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 
@@ -30,7 +31,7 @@ class LSTM(Memory):
   """
 
   d_model: int
-  forget_bias: float = 1.0
+  forget_bias: float = number(1.0)
   peepholes: bool = False
   layer_norm: bool = False
   chunk_size: int = 32

@@ -13,6 +13,7 @@ from jaxmem.modules.layers import dense, named
 from jaxmem.modules.memory import Memory
 from jaxmem.ops import gated_average
 from jaxmem.parallel import context
+from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 
@@ -34,7 +35,7 @@ class MinLSTM(Memory):
   """
 
   d_model: int
-  forget_bias: float = 1.0
+  forget_bias: float = number(1.0)
   form: str = "auto"
   dtype: str = "float32"
 

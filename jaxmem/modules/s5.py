@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from jaxmem.modules import state_space
 from jaxmem.modules.layers import dense, named, wide
-from jaxmem.modules.memory import Memory
+from jaxmem.modules.memory import Memory, check_order
 from jaxmem.ops import complex_diagonal, hippo, scan
 from jaxmem.ranges import number
 from jaxmem.registry import nearest
@@ -79,10 +79,7 @@ class S5(Memory):
   def _check(self) -> None:
     if self.state_size % 2:
       raise ValueError(f"state_size {self.state_size} is odd: complex numbers take two")
-    if self.min_step > self.max_step:
-      raise ValueError(
-        f"min_step is {self.min_step}: it must be at most max_step, {self.max_step}"
-      )
+    check_order(self, "min_step", "max_step")
 
   def _system(self) -> state_space.System:
     if self.discretisation not in RULES:

@@ -54,7 +54,8 @@ class Rotary:
     i = np.arange(0, key_dim, 2, dtype=np.float64) / key_dim
     base = self.base
     if self.scaling == "ntk":
-      base = base * self.factor ** (key_dim / (key_dim - 2))
+      # a single pair turns at the same speed whatever the base
+      base = base * self.factor ** (key_dim / max(key_dim - 2, 1))
     fast = base**-i
     if self.scaling == "linear":
       return fast / self.factor

@@ -48,6 +48,8 @@ def draw(
   numbers = _NUMBERS.get()
   if numbers is None:
     numbers = jnp.arange(shape[0])
+  if not shape[0]:
+    return sample(key, shape)
   if shape[0] % len(numbers):
     raise ValueError(f"{shape[0]} rows of a batch of {len(numbers)} rows")
   each = (shape[0] // len(numbers), *shape[1:])

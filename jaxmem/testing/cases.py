@@ -127,7 +127,7 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
     x = draw(first, batch_size, length)
 
     def fresh(state):
-      return own.init_with_output(init, x, state)[0]
+      return own.apply(own.init(init, x, state), x, state)
 
     layers.check_call(own, fresh, batch_size, length)
     empty = own.init_state(batch_size)

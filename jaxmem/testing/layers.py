@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from flax.errors import InvalidRngError
 
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, reason
 
 CONTRACT = (
   "a layer is a Flax module with `init_state(batch_size)`, which gives the empty "
@@ -56,6 +57,8 @@ def check_width(layer: nn.Module) -> None:
       "has no `d_model`, features of its x [B, T, d_model]: add the field, or give "
       "check_laws(..., inputs=) where x is something else",
     )
+  if not hasattr(layer.d_model, "__index__"):
+    _fail(type(layer).__name__, f"has d_model {layer.d_model!r}: give a whole number")
 
 
 def check_call(layer: nn.Module, run: Callable, batch_size: int, length: int) -> None:
@@ -68,9 +71,9 @@ def check_call(layer: nn.Module, run: Callable, batch_size: int, length: int) ->
     length: T, of the inputs.
   """
   name = type(layer).__name__
-  state = layer.init_state(batch_size)
+  state = _tried(name, "`init_state`", lambda: layer.init_state(batch_size))
   _check_state(name, "`init_state` gives", state, batch_size)
-  result = jax.eval_shape(run, state)
+  result = _tried(name, "a call", lambda: jax.eval_shape(run, state))
   if not isinstance(result, tuple) or len(result) != 2:
     _fail(name, f"returns {_kind(result)} instead of the pair (y, state)")
   y, new = result
@@ -78,6 +81,29 @@ def check_call(layer: nn.Module, run: Callable, batch_size: int, length: int) ->
     _fail(name, f"returns y of {_kind(y)} for x of [{batch_size}, {length}, ...]")
   if state is not None and new is None:
     _fail(name, "returns None as its state")
+  trees = [jax.tree.structure(tree) for tree in (new, state)]
+  if trees[0] != trees[1]:
+    _fail(name, f"returns a state of {trees[0]}, and begins with one of {trees[1]}")
+
+
+def _tried(name: str, what: str, run: Callable) -> Any:
+  """The result of a layer's own code, whose exceptions are the layer's.
+
+  Args:
+    name: of the layer.
+    what: runs.
+    run: runs it.
+
+  Raises:
+    LayerError: if it raises anything; the cause keeps the layer's traceback.
+  """
+  try:
+    return run()
+  except InvalidRngError as error:
+    message = f"{name} draws random numbers, and the laws are about one without: make "
+    raise LayerError(f"{message}it deterministic ({reason(error)})") from error
+  except Exception as error:  # whatever a layer's code may raise
+    raise LayerError(f"{what} of {name} raises {reason(error)}; {CONTRACT}") from error
 
 
 def _check_state(name: str, what: str, state: Any, batch_size: int) -> None:
