@@ -19,7 +19,7 @@ from jaxmem.config import (
 )
 from jaxmem.data.augment import AugmentConfig
 from jaxmem.models.lm import LMConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.modules.pattern import Entry
 from jaxmem.parallel.mesh import MeshConfig
 from jaxmem.sampling import Sampling, SamplingError
 
@@ -93,7 +93,7 @@ def test_every_number_declares_its_range(kind):
     ({"seed": 2**64}, "seed is 18446744073709551616"),
     ({"noise_scale": math.inf}, "noise_scale is inf: it must be above 0, and finite"),
     (
-      {"model": LMConfig(0, pattern=(entry("window", window_size=2**40),))},
+      {"model": LMConfig(0, pattern=(Entry("window", (("window_size", 2**40),)),))},
       "model.pattern: window_size of window is 1099511627776: it must be at most",
     ),
   ],

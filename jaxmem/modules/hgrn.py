@@ -14,7 +14,6 @@ from jaxmem.modules.layers import dense, named, rms_norm, wide
 from jaxmem.modules.memory import Memory
 from jaxmem.ops import gated_average
 from jaxmem.parallel import context
-from jaxmem.ranges import number
 from jaxmem.typing import Activations, Reset
 
 
@@ -39,7 +38,7 @@ class HGRN(Memory):
   """
 
   d_model: int
-  lower_bound: float = number(0.5, above=0, below=1)
+  lower_bound: float = 0.5
   form: str = "auto"
   dtype: str = "float32"
 
@@ -68,6 +67,8 @@ class HGRN(Memory):
     return dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y), state
 
   def _bound_init(self, key, shape, dtype=jnp.float32):
+    if not 0 < self.lower_bound < 1:
+      raise ValueError(f"lower_bound is {self.lower_bound}: it must be in (0, 1)")
     return jnp.full(shape, jnp.log(self.lower_bound / (1 - self.lower_bound)), dtype)
 
   def init_state(self, batch_size: int) -> gated_average.State:

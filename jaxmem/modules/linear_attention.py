@@ -86,7 +86,7 @@ class LinearAttention(Memory):
 
   @nn.nowrap
   def _check(self) -> None:
-    _ = self._dims  # raises ValueError where heads do not divide
+    key_and_value(self)  # raises ValueError where heads do not divide
 
   @property
   def _dims(self) -> tuple[int, int, int]:
