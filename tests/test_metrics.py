@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import unicodedata
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn import metrics
 
 from jaxmem import report
 from jaxmem.config import Config, ConfigError
-from jaxmem.data import tokenizers
+from jaxmem.data import folds, tokenizers
 from jaxmem.evals import (
   baselines,
   bits_per_byte,
@@ -347,3 +348,28 @@ def test_lexical_answers_in_scripts_without_spaces():
   assert found in context and len(language.words(found)) == 3
   context = "बारिश हुई। राम घर आया।"
   assert lexical.clause("घर कौन आया", context, "words") == "राम घर आया"
+
+
+def test_decomposed_texts_and_texts_of_signs_are_compared():
+  composed = "the caf\u00e9 \u00e0 cr\u00e8me"
+  apart = unicodedata.normalize("NFD", composed)
+  for code in ("en", "fr"):
+    assert overlap.numbers("rouge", [apart], [[composed]], code)["rouge1"] == 100
+  signs = ["\U0001f600 \U0001f603"]
+  found = [
+    overlap.numbers("rouge", [text], [signs])["rouge1"] for text in (*signs, "?")
+  ]
+  assert found == [100, 0]
+  assert span_metrics.numbers("cmrc", ["\U0001f600"], [["\U0001f603"]])["exact"] == 0
+  assert bm25.rank({"a": "x"}, {}, 5)[0] == {}
+
+
+def test_values_that_differ_are_shown_to_differ():
+  first = baselines.better("accuracy", 0.80001, {"x": 0.80004})
+  assert first[0] == "X is better than this model: accuracy 0.80004 against 0.80001."
+
+
+@pytest.mark.parametrize("fold", ["9" * 5000 + "/5", "1/" + "9" * 5000, "\u0661/5"])
+def test_folds_of_absurd_numbers_are_named(fold):
+  with pytest.raises(ValueError, match="fold is .* of the form 1/5"):
+    folds.parse(fold)

@@ -13,7 +13,7 @@ import zipfile
 import pytest
 
 from jaxmem import jobs
-from jaxmem.config import Config, DataConfig
+from jaxmem.config import Config, ConfigError, DataConfig
 from jaxmem.data import (
   DataError,
   bad_records,
@@ -31,9 +31,10 @@ from jaxmem.data import (
 from jaxmem.data.augment import AugmentConfig, Augmenter
 from jaxmem.errors import UserError
 from jaxmem.evals import progress, reader
-from jaxmem.jobs import asking
+from jaxmem.jobs import asking, passages
 from jaxmem.jobs.labels import LabelsConfig
 from jaxmem.jobs.passages import PassagesConfig
+from jaxmem.models.encoder import EncoderConfig
 
 
 def zipped(content: bytes) -> bytes:
@@ -331,6 +332,43 @@ def test_a_template_joins_fields_for_every_task_of_text(tmp_path):
   assert pairs.read(file, (spec, "target"), "")[0].source == joined
   assert text(f"{file}#{spec}") == [joined]
   assert records.Record("", one).text("{title}\n{body}") == "T\nb {c}"
+
+
+def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
+  one = {"id": 1, "title": "T", "body": "b", "ask": "who?", "answers": "b"}
+  file = written(tmp_path, as_lines([one]), "a.jsonl")
+  spec = "{title}\\n{body}"
+  (passage,) = judged.passages(file, "", text=spec)
+  assert passage == ("1", "", "T\nb") and passage.whole == "T\nb"
+  (asked,) = squad.read(file, "", ("ask", spec))
+  # the answer stands where it is in the whole text
+  assert (asked.question, asked.context, asked.start) == ("who?", "T\nb", 2)
+
+  qrels = written(tmp_path, b"1 0 1 1\n", "qrels")
+  found = judged.collection(file, file, qrels, False, "", ("body", "ask"))
+  assert [p.whole for p in (*found.documents, *found.queries)] == ["b", "who?"]
+  with pytest.raises(DataError, match="no field 'none', only id, title"):
+    judged.passages(file, "", text="{none}")
+
+  xml = written(tmp_path, b"<doc><docno>1</docno><text>a</text></doc>", "a.xml")
+  with pytest.raises(DataError, match="is XML, which has no field 'body'"):
+    judged.passages(xml, "", text="body")
+  nested = {"data": [{"paragraphs": []}]}
+  nested = written(tmp_path, json.dumps(nested).encode(), "n.json")
+  with pytest.raises(DataError, match="leave data.question and data.context"):
+    squad.read(nested, "", ("ask", "context"))
+  encoder = EncoderConfig(head="embedding")
+  with pytest.raises(ConfigError, match="leave data.text empty"):
+    passages.fit(encoder, PassagesConfig(pairs="titles", text=spec))
+
+
+def test_an_id_that_repeats_is_one_bad_record(tmp_path, capsys):
+  records = [{"id": 1, "text": "a"}, {"id": "1", "text": "b"}, {"id": 2, "text": "c"}]
+  file = written(tmp_path, as_lines(records), "a.jsonl")
+  with pytest.raises(DataError, match="line 2 has the id '1' more than once"):
+    judged.passages(file, "")
+  with bad_records.policy("skip"):
+    assert documents(file) == [("1", "", "a"), ("2", "", "c")]
 
 
 @pytest.mark.parametrize(

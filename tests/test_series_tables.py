@@ -61,6 +61,19 @@ READ = {
   ),
   "numbers as names": (",7,8\n2012-03-01,64.3,6\n2012-03-02,62,6\n", "7,8", "1 day"),
   "a quoted cell": ('date,"a"\n"2020-01-01","1"\n"2020-01-02","2"\n', "a", "1 day"),
+  "Excel's line": (
+    "sep=;\r\ndate;a\r\n2020-01-01;1,5\r\n2020-01-02;2,5\r\n",
+    "a",
+    "1 day",
+  ),
+  "delimiters behind rows": ("date,a\n2020-01-01,1,\n2020-01-02,2,,\n", "a", "1 day"),
+  "dates with points": ("d,a\n2020.01.30,1\n2020.01.31,2\n", "a", "1 day"),
+  "Japanese dates": ("日付,値\n2020年1月30日,1\n2020年1月31日,2\n", "値", "1 day"),
+  "quarters with a slash": (
+    "q,a\nQ4/2019,5\nQ1/2020,6\nQ2/2020,7\nQ3/2020,7\n",
+    "a",
+    "3 months",
+  ),
   "labels": ("when,a\nfirst,1\nsecond,2\n", "a", "order is not checked"),
   "a mark and CRLF": ("\ufeff" + DAYS.replace("\n", "\r\n"), "a", "1 day"),
   "a rising series": ("a,b\n1,5\n2,6\n3,8\n", "a,b", ""),
@@ -74,11 +87,25 @@ def test_a_table_is_read_as_it_is_meant(text, names, note, tmp_path):
   found = series.read(tmp_path / "t.csv")
   assert ",".join(found.names) == names
   assert note in "; ".join(found.notes)
-  lines = [line for line in text.splitlines() if line.strip()]
+  lines = [line for line in text.splitlines() if line.strip("sep=; ")]
   assert found.values.shape == (len(lines) - 1, len(found.names))
 
 
 REFUSED = {
+  "percent": ("date,a\nx,5%\ny,6%\n", "'5%': a number in the digits .* without a sign"),
+  "currency": ("date,a\nx,€5\ny,€6\n", "'€5': .* without a sign, a unit"),
+  "a unit": ("date,a\nx,5 kW\ny,6 kW\n", "'5 kW': .* without a sign, a unit"),
+  "percent first": ("a,b\n5%,1\n6%,2\n", "column 'a' is '5%'"),
+  "hexadecimal first": ("a,b\n0x1f,1\n0x20,2\n", "column 'a' is '0x1f'"),
+  "underscores first": ("a,b\n1_0,1\n1_1,2\n", "column 'a' is '1_0'"),
+  "beyond float64 first": ("a,b\n1e400,1\n1e401,2\n", "column 'a' is '1e400'"),
+  "thousands of digits": (f"a,b\n{'9' * 5000},1\n1,2\n", "9... .5,002 characters"),
+  "comments": ("# of a logger\ndate,a\nx,1\n", "row 1 begins with '# of a logger'"),
+  "clocks set back": (
+    "d,a\n2024-10-27 01:00,1\n2024-10-27 02:00,2\n2024-10-27 02:00,3\n"
+    "2024-10-27 03:00,4\n",
+    "row 4: .* repeats .* write times of UTC",
+  ),
   "underscore": ("date,a\nx,1_000\ny,2\n", "row 2, column 'a' is '1_000': .* 0 to 9"),
   "full width": ("date,a\nx,１２\ny,2\n", "row 2, column 'a' is '１２'"),
   "thousands": ('d,a\nx,"1,234.5"\ny,2\n', "row 2, .* thousands separators"),

@@ -38,6 +38,17 @@ def number(cell: str, has_comma: bool) -> float | None:
   return None if value is None or abs(value) > LARGEST else value
 
 
+_MEANT = re.compile(r"\W*(0[xX][\da-fA-F]+|\d[\d_.,'’\s]*([eE][-+]?\d+)?)\W*")
+_UNITS = re.compile(r"[^\d]{0,12}?\d[\d_.,'’\s]*([eE][-+]?\d+)?[^\d]{0,12}")
+
+
+def is_meant(cell: str) -> bool:
+  """Whether a cell without a number was meant to be one: "5%", "$3", "1_000", "0x1f",
+  "1e400", digits of other scripts."""
+  dates = re.search(r"\d\.\d+\.\d", cell)  # 31.01.2024
+  return bool(_MEANT.fullmatch(cell.strip())) and not dates
+
+
 def wrong(cell: str) -> str:
   """What is wrong with a cell that has no number, and what to do."""
   cell = cell.strip()
@@ -51,8 +62,13 @@ def wrong(cell: str) -> str:
       "thousands separators, or a decimal comma that cannot be told from them; write "
       "numbers as 1234.5"
     )
-  if re.fullmatch(r"[-+]?[\d_]+(\.[\d_]*)?", cell):
+  if re.fullmatch(r"[-+]?([\d_]+(\.[\d_]*)?|0[xX][\da-fA-F]+)", cell):
     return "a finite number expected, in the digits 0 to 9 alone"
+  if not cell.isalpha() and _UNITS.fullmatch(cell):
+    return (
+      "a number in the digits 0 to 9 alone expected, without a sign, a unit or "
+      "brackets; write 1234.5 or -1234.5"
+    )
   return (
     "a finite number expected; fill what is missing, or leave the column out with "
     "data.columns"

@@ -41,7 +41,8 @@ _UNPACK = "unpack it first"
 _TEXT = "leave it out, or save its text as a file of UTF-8"
 _LINES = "save its records as JSON Lines or CSV"
 _PARQUET = (
-  "convert it: pandas.read_parquet(FILE).to_json(OUT, orient='records', lines=True)"  # noqa: E501
+  "convert it: pandas.read_parquet(FILE).to_json(OUT, orient='records', lines=True), "
+  "or .to_csv(OUT, index=False) for a table of series"
 )
 _ARROW = "convert it: datasets.load_from_disk(FOLDER).to_json(OUT), or pyarrow's csv"
 _NUMBERS = "save its numbers as CSV, or its records as JSON Lines"

@@ -56,7 +56,9 @@ class Judged(NamedTuple):
   relevant: dict[str, dict[str, int]]
 
 
-def passages(source: str, hint: str, encoding: str = "utf-8") -> list[Passage]:
+def passages(
+  source: str, hint: str, encoding: str = "utf-8", text: str = ""
+) -> list[Passage]:
   """Documents or queries of a file; ones without title and text are left out.
 
   Args:
@@ -66,19 +68,29 @@ def passages(source: str, hint: str, encoding: str = "utf-8") -> list[Passage]:
       <num> and <title>.
     hint: where such data can be had.
     encoding: of a file without a byte-order mark.
+    text: the field of a record that is all of its text, or a template of several;
+      empty is "text" behind "title".
 
   Raises:
     DataError: names the file, the line, and what is wrong.
   """
-  if _is_tagged(source, hint, encoding):
-    found = _tagged(source, encoding)
-  else:
-    found = records.collect(source, _passage, hint, encoding)
   seen: set[str] = set()
-  for passage in found:
+
+  def once(where: str, passage: Passage) -> Passage:
     if passage.name in seen:
-      raise DataError(f"{source} has the id {passage.name!r} more than once")
+      raise DataError(
+        f"{where} has the id {passage.name!r} more than once: leave one out"
+      )
     seen.add(passage.name)
+    return passage
+
+  if _is_tagged(source, hint, encoding):
+    if text:
+      raise DataError(f"{source} is XML, which has no field {text!r}: leave it empty")
+    found = [once(source, passage) for passage in _tagged(source, encoding)]
+  else:
+    make = lambda record: once(record.where, _passage(record, text))
+    found = records.collect(source, make, hint, encoding)
   found = [p for p in found if p.whole.strip()]
   if not found:
     raise DataError(f"{source} has no text")
@@ -145,7 +157,12 @@ def _judgement(cells: list[str], line: str, where: str) -> tuple[str, str, int]:
 
 
 def collection(
-  documents: str, queries: str, relevant: str, by_order: bool, hint: str
+  documents: str,
+  queries: str,
+  relevant: str,
+  by_order: bool,
+  hint: str,
+  texts: tuple[str, str] = ("", ""),
 ) -> Judged:
   """A collection of three files.
 
@@ -156,11 +173,12 @@ def collection(
     by_order: the judgements number queries 1, 2, ... in the order of their file and not
       by their ids: Cranfield's do.
     hint: where such data can be had.
+    texts: the fields of documents and of queries, see `passages`.
 
   Raises:
     DataError: if a judgement is of a query that is not there, or none is left.
   """
-  asked = passages(queries, hint)
+  asked = passages(queries, hint, text=texts[1])
   if by_order:
     asked = [q._replace(name=str(n)) for n, q in enumerate(asked, start=1)]
   judged = judgements(relevant, hint)
@@ -170,7 +188,7 @@ def collection(
       f"{relevant} judges query {min(unknown)!r}, which {queries} has not: is it "
       "counted by order (data.by_order)?"
     )
-  held = passages(documents, hint)
+  held = passages(documents, hint, text=texts[0])
   names = {d.name for d in held}
   asked = [q for q in asked if q.name in judged]
   if not any(names & judged[q.name].keys() for q in asked):
@@ -178,20 +196,23 @@ def collection(
   return Judged(held, asked, judged)
 
 
-def _passage(record: records.Record) -> Passage:
+def _passage(record: records.Record, text: str = "") -> Passage:
   fields = record.fields
   if "1" in fields and "2" in fields and "id" not in fields:  # without a header
     fields = {"id": fields["1"], "text": fields["2"], "title": fields.get("3", "")}
   name = fields.get("id", fields.get("_id", ""))
   if type(name) not in (str, int) or name == "":
     raise DataError(f'{record.where}: an "id", a "text" and perhaps a "title" expected')
+  name = records.checked(str(name), f"{record.where}: its id")
+  if text:
+    return Passage(name, "", record.text(text).strip())
   if "text" not in fields and not fields.get("title"):
     record.text("text")  # says which fields there are
   title, text = (
     records.checked(fields.get(key) or "", f"{record.where}: field {key!r}").strip()
     for key in ("title", "text")
   )
-  return Passage(records.checked(str(name), f"{record.where}: its id"), title, text)
+  return Passage(name, title, text)
 
 
 def _is_tagged(source: str, hint: str, encoding: str) -> bool:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from jaxmem.data import decimals, long_format, tables, times
 from jaxmem.data.errors import DataError
+from jaxmem.errors import shown
 
 Header = Literal["auto", "yes", "no"]
 Gaps = Literal["stop", "keep"]
@@ -127,7 +128,12 @@ def _rows(path: Path) -> list[tables.Row]:
   rows = []
   for row in table.rows:
     beginning = row.cells[0].strip()[:20] if row.cells and not rows else ""
-    if beginning.startswith(("{", "[", "@", "#")):
+    if beginning.startswith("#"):
+      raise DataError(
+        f"{path} row {row.line} begins with {beginning!r}, a comment or the header of "
+        "another format: delete such lines, so that the names of the columns are first"
+      )
+    if beginning.startswith(("{", "[", "@")):
       raise DataError(
         f"{path} begins with {beginning!r}, which is no table: give rows of cells, a "
         "column for each series"
@@ -195,7 +201,7 @@ def _when(cells: Cells, chosen: list[int]) -> tuple[times.Times | None, dict[int
       # a date before an index, an index before nothing
       if when is None or (when.kind, found.kind) == ("index", "time"):
         when = found
-    elif j == 0 and not _is_number(column[0]) and not decimals.is_missing(column[0]):
+    elif j == 0 and _is_text(column):
       used[j] = "text"  # of any kind: its order is not known
   return when, used
 
@@ -276,7 +282,7 @@ def _why(cells: Cells, i: int, j: int) -> str:
         "missing, cut all series to the rows that they share, or leave the column out "
         "with data.columns"
       )
-  return f"{place} is {column[i]!r}: {decimals.wrong(column[i])}"
+  return f"{place} is {shown(column[i])}: {decimals.wrong(column[i])}"
 
 
 def _is_empty(cells: Cells, j: int) -> bool:
@@ -284,5 +290,8 @@ def _is_empty(cells: Cells, j: int) -> bool:
   return not cells.names[j] and not any(cell.strip() for cell in cells.columns[j])
 
 
-def _is_number(cell: str) -> bool:
-  return _kind(cell) == "number"
+def _is_text(cells: Sequence[str]) -> bool:
+  """Whether a column has no numbers, nor what was meant to be one ("5 %", "1_000")."""
+  kinds = [_kind(cell) for cell in cells[:50]]
+  meant = any(map(decimals.is_meant, cells[:50]))
+  return kinds[0] not in ("number", "missing") and not meant

@@ -37,11 +37,20 @@ class Question(NamedTuple):
   where: str
 
 
-def read(source: str, hint: str) -> list[Question]:
+# Fields of a record with the question and with the text that answers it.
+FIELDS = "question", "context"
+
+
+def read(source: str, hint: str, fields: tuple[str, str] = FIELDS) -> list[Question]:
   """The questions of a file of SQuAD's form, or of records, see `data.records`.
 
   An answer that does not stand where the file says is taken where it stands next to it;
   one that stands nowhere in its text is an error.
+
+  Args:
+    source: the file.
+    hint: where such data can be had.
+    fields: of a record, the question and the text; templates of several fields too.
 
   Raises:
     DataError: names the file, the question, and what is wrong.
@@ -49,7 +58,13 @@ def read(source: str, hint: str) -> list[Question]:
   file = _file(source, hint)
   data = _of_squad(file)
   if data is None:
-    found = records.collect(source, _of_record, hint)
+    make = lambda record: _of_record(record, fields)
+    found = records.collect(source, make, hint)
+  elif fields != FIELDS:
+    raise DataError(
+      f"{source} is of SQuAD's form, whose fields are {' and '.join(FIELDS)}, not "
+      f"{' and '.join(fields)}: leave data.question and data.context as they are"
+    )
   else:
     found = _questions(data, source, hint)
   if not found:
@@ -148,9 +163,9 @@ def _of_asked(
     ) from error
 
 
-def _of_record(record: records.Record) -> Question:
+def _of_record(record: records.Record, fields: tuple[str, str]) -> Question:
   """The question of a record."""
-  asked, context = record.text("question"), record.text("context")
+  asked, context = map(record.text, fields)
   given = record.fields.get("answers")
   answers = _pairs_of(given) if isinstance(given, dict) else given
   answers = answers if isinstance(answers, list) else [answers]

@@ -16,10 +16,13 @@ from typing import NamedTuple
 
 from jaxmem.data import opened
 from jaxmem.data.errors import DataError
+from jaxmem.data.unpacked import CONVERT
 
 DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HINTS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
+# The first line of some tables of Excel.
+_SEP = re.compile(rb'"?sep=([,;|\t])"?\s*[\r\n]', re.IGNORECASE)
 # Bytes and rows from which the delimiter is told.
 _SAMPLE, _ROWS = 1 << 16, 50
 
@@ -116,6 +119,8 @@ def number(cell: str) -> float | None:
 
 def _delimiter(head: bytes, hint: str) -> str:
   """The delimiter that gives rows of one width, the hinted one before others."""
+  if declared := _SEP.match(head):
+    return declared[1].decode()
   lines = [line for line in _lines(head) if line.strip()][: _ROWS + 1]
   if len(head) == _SAMPLE and len(lines) > 1:
     lines = lines[:-1]  # the last one may be cut
@@ -130,6 +135,11 @@ def _delimiter(head: bytes, hint: str) -> str:
   if hint in here or not here:
     return hint or ","
   return max(here, key=lines[0].count)
+
+
+def _declared(line: opened.Line) -> bool:
+  """Whether a line is the one in which Excel declares the delimiter."""
+  return line.size < 10 and bool(_SEP.match(line.data + line.end))
 
 
 def _lines(head: bytes) -> list[str]:
@@ -153,7 +163,8 @@ def _dialect(delimiter: str) -> dict:
 def _rows(file, encoding: str, delimiter: str) -> Iterator[Row]:
   """Every row that is not blank; after an open quote nothing follows."""
   with opened.stream(file, encoding) as data:
-    source = _Fed(opened.lines(data), str(file))
+    lines = opened.lines(data)
+    source = _Fed((n for n in lines if n.number > 1 or not _declared(n)), str(file))
     reader = csv.reader(source, **_dialect(delimiter))
     while True:
       source.begin()
@@ -211,17 +222,16 @@ class _Fed:
       return line.data.decode() + line.end.decode()
     except UnicodeDecodeError as error:
       at = line.offset + error.start
-      raise csv.Error(
-        f"it is not UTF-8 at byte {at} of the file; convert the file, or name its "
-        "encoding with data.encoding"
-      ) from error
+      raise csv.Error(f"it is not UTF-8 at byte {at} of the file: {CONVERT}") from error
 
 
 def _checked(rows: Iterator[Row], width: int, header: bool) -> Iterator[Row]:
   what = "the header" if header else "the first row"
   for row in rows:
+    if not row.fault and not any(cell.strip() for cell in row.cells[width:]):
+      row = row._replace(cells=row.cells[:width])  # delimiters at the end of a row
     if not row.fault and len(row.cells) != width:
-      fault = f"has {len(row.cells)} cells, not the {width} of {what}"
+      fault = f"has {len(row.cells)} cells, not the {width} of {what}: mend the row"
       row = row._replace(fault=fault)
     yield row
 

@@ -22,6 +22,8 @@ _FIRST = frozenset("t step year month week day hour minute second period".split(
 _ROW_NUMBERS = frozenset("index id idx no no. nr nr. row rownum #".split())
 _FORMATS = (
   "%Y/%m/%d",
+  "%Y.%m.%d",
+  "%Y年%m月%d日",
   "%d.%m.%Y",
   "%m/%d/%Y",
   "%d/%m/%Y",
@@ -113,7 +115,10 @@ def first_fault(times: Times) -> tuple[int, str] | None:
   at = int(wrong.argmax())
   what = "repeats" if steps[at] == 0 else "lies before"
   above, cell = times.shown[at].strip(), times.shown[at + 1].strip()
-  return at + 1, f"{cell!r} {what} {above!r} of the row above"
+  said = f"{cell!r} {what} {above!r} of the row above"
+  if times.kind == "time" and len(steps) > 1 and steps[at] + 3600 == _usual(steps):
+    said += " (where clocks are set back, write times of UTC or with their offset)"
+  return at + 1, said
 
 
 def gap(times: Times) -> tuple[int, str] | None:
@@ -245,7 +250,7 @@ def _iso(cell: str) -> datetime.datetime:
 
 
 def _quarter(cell: str) -> datetime.datetime:
-  found = re.fullmatch(r"(\d{4})[- ]?Q([1-4])|Q([1-4])[- ](\d{4})", cell, re.ASCII)
+  found = re.fullmatch(r"(\d{4})[-/ ]?Q([1-4])|Q([1-4])[-/ ](\d{4})", cell, re.ASCII)
   if not found:
     raise ValueError(cell)
   year, quarter = found[1] or found[4], int(found[2] or found[3])

@@ -18,7 +18,9 @@ from jaxmem.data.errors import DataError
 
 BLOCK = 1 << 20
 # What is said of bytes that are not what they should be.
-CONVERT = "convert it to UTF-8, or name its encoding with data.encoding"
+CONVERT = (
+  "convert it to UTF-8, or name its encoding with data.encoding (of labels and pairs)"
+)
 # What an archive may unpack to: so many bytes in any case, or so many times its size.
 _PLENTY, _RATIO = 1 << 28, 200
 _DAMAGE = (

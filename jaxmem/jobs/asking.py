@@ -17,7 +17,8 @@ from jaxmem.errors import UserError, reason
 from jaxmem.jobs import Application, Findings, Predictor
 from jaxmem.load import Which, load_run, run_config
 
-# Fields of a job's config that name a field of a record, or a template of several.
+# Fields of a job's config that name a field of a record, or a template of several; a
+# predictor with others says so in its `TEXTS`.
 _TEXTS = ("text", "other", "read")
 
 
@@ -69,7 +70,7 @@ def predictor(workdir: Path, which: Which) -> Predictor:
     )
   run = load_run(workdir, which)
   predict = make(run.config, run.model, run.params, workdir)
-  named = (getattr(config.data, name, "") for name in _TEXTS)
+  named = (getattr(config.data, name, "") for name in getattr(make, "TEXTS", _TEXTS))
   templates = tuple(name for name in named if template.is_template(name))
   return Filling(predict, templates) if templates else predict
 

@@ -51,6 +51,9 @@ class PassagesConfig:
     pairs: what belongs together: "judged", a training query and a document that is
       relevant to it; "titles", the title of a document and its text, which needs no
       judgement.
+    text: the field of a document that is all of its text, or a template of several:
+      "{title}\\n{body}", see `data.template`; empty is "text" behind "title".
+    query: likewise of a query.
     tokenizer: see `LabelsConfig`, or "minilm".
     segment_length: T, tokens that are read of a text.
     batch_size: pairs of a step; each has the others for negatives.
@@ -66,6 +69,8 @@ class PassagesConfig:
   by_order: bool = False
   fold: str = "1/5"
   pairs: Literal["judged", "titles"] = "judged"
+  text: str = ""
+  query: str = ""
   tokenizer: str = "words:8000"
   segment_length: int = number(128, at_least=1)
   batch_size: int = number(32, at_least=1)
@@ -84,6 +89,11 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
     languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
+  if config.pairs == "titles" and config.text:
+    raise ConfigError(
+      f"data.text is {config.text!r}, which has the title in it or leaves it out, and "
+      "data.pairs titles learns titles: leave data.text empty, or set data.pairs judged"
+    )
   jobs.check_encoder(model, "embedding", config.segment_length)
   return with_made(model, config.tokenizer, hidden=True)
 
@@ -107,7 +117,8 @@ class PassagesJob(Asked):
     """
     c = self._data = config.data
     self._config, self._model = config, model
-    self._all = judged.collection(c.source, c.queries, c.relevant, c.by_order, _HINT)
+    files = c.source, c.queries, c.relevant
+    self._all = judged.collection(*files, c.by_order, _HINT, (c.text, c.query))
     self._splits = folds.split(
       self._all.queries,
       *folds.parse(c.fold, 3),
@@ -247,7 +258,13 @@ def _apart(each: dict[str, dict[str, float]]) -> list[str]:
 
 
 class PassagesPredictor:
-  """`{"text": ...}` to `{"vector": [...]}`; see `jobs.Predictor`."""
+  """`{"text": ...}` to `{"vector": [...]}`; see `jobs.Predictor`.
+
+  The text is that of a document or of a query, its fields joined as in the config.
+  """
+
+  # documents and queries have fields of their own, so that none is filled
+  TEXTS = ()
 
   def __init__(
     self, config: configs.Config, model: Encoder, params: Any, workdir: Path

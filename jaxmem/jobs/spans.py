@@ -44,6 +44,9 @@ class SpansConfig:
     fold: "1/5" asks the first of five folds of the articles at the end and trains on
       the others, but for one, by which it chooses. Articles that share a text are in
       one fold, see `jaxmem.data.leaks`.
+    question: the field of a record with the question, or a template of several, see
+      `data.template`; files of SQuAD's form have fields of their own.
+    context: likewise of the text; "{title}\\n{body}".
     rule: how answers are compared, "squad", "cmrc" or "words", see
       `evals.span_metrics`; "auto" is by the language.
     tokenizer: see `LabelsConfig`, or "minilm".
@@ -62,6 +65,8 @@ class SpansConfig:
 
   source: str = "data/questions.json"
   fold: str = "1/5"
+  question: str = squad.FIELDS[0]
+  context: str = squad.FIELDS[1]
   rule: Literal["auto", "squad", "cmrc", "words"] = "auto"
   tokenizer: str = "words:8000"
   segment_length: int = number(256, at_least=1)
@@ -115,7 +120,7 @@ class SpansJob(Asked):
     c = self._data = config.data
     self._config, self._model = config, model
     self._splits = folds.split(
-      squad.read(c.source, _HINT),
+      squad.read(c.source, _HINT, (c.question, c.context)),
       *folds.parse(c.fold, 3),
       lambda q: q.article,
       "articles",
@@ -259,24 +264,27 @@ class Answerer:
 
 
 class SpansPredictor:
-  """`{"question", "context"}` to `{"answer", "start", "score"}`."""
+  """`{"question", "context"}` to `{"answer", "start", "score"}`.
+
+  The fields are named as in the training data.
+  """
+
+  TEXTS = squad.FIELDS
 
   def __init__(
     self, config: configs.Config, model: Encoder, params: Any, workdir: Path
   ):
     cutter = _cutter(config.data, vocabularies.kept(config.data.tokenizer, workdir))
-    self._cutter = cutter
+    self._cutter, self._fields = cutter, (config.data.question, config.data.context)
     self._answer = Answerer(model, params, cutter, config.data.answer_length)
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a question and a text."""
-    question, context = (fields.text(record, n) for n in ("question", "context"))
-    self._cutter.windows(question, context)
+    self._cutter.windows(*(fields.text(record, name) for name in self._fields))
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-      dict(a) for a in self._answer([(r["question"], r["context"]) for r in records])
-    ]
+    asked = [tuple(record[name] for name in self._fields) for record in records]
+    return [dict(answer) for answer in self._answer(asked)]
 
 
 def _cutter(c: SpansConfig, tokenizer: Any) -> Cutter:
