@@ -60,8 +60,8 @@ class Options:
     length: tokens of a call; changes the speed and the memory used, not the numbers.
     document_length: tokens after which the memory is emptied and a document goes on as
       another one; 0 is never.
-    out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it, and with
-      split a table NAME.md.
+    out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it, with
+      split also a table NAME.md.
     progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
       75) the same command goes on.
     save_every: seconds between saves there.
