@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmem import files, paths
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, shown
 
 # What a run is restored from: files of a work directory, and folders of it.
 _RUN_FILES = (
@@ -45,12 +45,12 @@ def refuse_overwrite(
   """
   mark = _mark(out, sys.stdout)
   for name, value in inputs.items():
-    if mark is None or not str(value):
+    if not str(value):
       continue
-    if name == "--workdir":
+    if name == "--workdir":  # a new file in a checkpoint's folder spoils it too
       same = str(out) != "-" and _restored_from(Path(value), Path(out))
     else:
-      same = mark in _marks(value)
+      same = mark is not None and mark in _marks(value)
     if same:
       raise UserError(f"{flag} {out} would overwrite {name} {value}: name another file")
   if str(out) != "-":
@@ -184,7 +184,13 @@ def writing(out: str | Path, flag: str = "--out") -> Iterator[Any]:
 
 def _refuse_unwritable(path: Path, flag: str) -> None:
   parent = path.absolute().parent
-  if path.is_dir():
+  try:
+    is_directory = path.is_dir()
+  except OSError as error:  # a name that is too long, say
+    raise UserError(
+      f"cannot write {flag} {shown(str(path))}: {error.strerror}; name another file"
+    ) from error
+  if is_directory:
     raise UserError(f"{flag} {path} is a directory: name a file")
   if not parent.is_dir():
     raise UserError(f"{flag} {path}: its directory does not exist")
@@ -219,7 +225,7 @@ def _marks(source: str | Path) -> set[tuple[int, int] | None]:
 def _restored_from(workdir: Path, out: Path) -> bool:
   """Whether a file is one that a run in `workdir` needs."""
   mark = _mark(out, None)
-  if mark in {_mark(workdir / name, None) for name in _RUN_FILES} - {None}:
+  if mark and mark in {_mark(workdir / name, None) for name in _RUN_FILES}:
     return True
   real = Path(os.path.realpath(out))
   folders = [Path(os.path.realpath(workdir / name)) for name in _RUN_FOLDERS]

@@ -2,7 +2,10 @@
 
 import pytest
 
-from jaxmem.modules.pattern import PatternError, built, entry, parse
+from jaxmem import bench, outputs
+from jaxmem.errors import UserError
+from jaxmem.evals import sight
+from jaxmem.modules.pattern import PatternError, built, parse
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,28 @@ def test_numbers_out_of_range(text):
     built(parse(text)[0], 16, "float32")
 
 
-def test_what_is_no_name():
-  with pytest.raises(PatternError, match="3 is no memory"):
-    entry(3)
+@pytest.mark.parametrize("value", ["-1", "1.5", "'a'", "True", "2**70", "nan"])
+def test_numbers_of_masks(value):
+  with pytest.raises(UserError, match="size of the mask is .*: a whole number in 0"):
+    sight.parse(f"window({value})")
+
+
+def test_masks_that_cannot_be_read():
+  with pytest.raises(UserError, match="nested too deeply"):
+    sight.parse(" & ".join(["causal"] * 3000))
+  with pytest.raises(UserError, match="is how it is written"):
+    sight.parse("window(size=3, zz=4)")
+
+
+@pytest.mark.parametrize("names", ["", ","])
+def test_a_benchmark_of_nothing(names):
+  with pytest.raises(KeyError, match="names no op"):
+    bench.chosen(names)
+
+
+def test_a_new_file_among_checkpoints(tmp_path):
+  (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+  with pytest.raises(UserError, match="would overwrite --workdir"):
+    outputs.refuse_overwrite(
+      tmp_path / "checkpoints" / "4" / "new", {"--workdir": tmp_path}
+    )

@@ -23,6 +23,8 @@ def main(argv: list[str]) -> int:
   from jaxmem.evals import plots, sight
 
   given = _parser(", ".join(map(sight.fields, sight.MASKS))).parse_args(argv)
+  if not given.what.strip():
+    raise UserError("nothing to draw: name a mask or a memory, such as causal")
   path = Path(given.out or _file_name(given.what))
   outputs.refuse_overwrite(path, {})
   if path.suffix.lower() not in PICTURES:
@@ -133,7 +135,7 @@ def _lengths(text: str) -> list[int]:
 
 
 def _file_name(what: str) -> str:
-  return "".join(c if c.isalnum() else "-" for c in what).strip("-") + ".png"
+  return "".join(c if c.isalnum() else "-" for c in what).strip("-")[:100] + ".png"
 
 
 def _farthest(sees: np.ndarray) -> int:

@@ -95,6 +95,11 @@ def _all() -> list[str]:
 
 def _find(name: str) -> Iterator[tuple[str, Any]]:
   """The op and the mixer of a name, or a class by its import path."""
+  if ":" in name and name.split(":")[0] in _all():
+    raise UserError(
+      f"{name!r} has options, and laws are checked at sizes of their own: give "
+      f"{name.split(':')[0]} alone"
+    )
   if ":" in name:
     yield name, _imported(name)
     return

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxmem.errors import UserError
+from jaxmem.errors import UserError, shown
 from jaxmem.modules.beside import Beside
 from jaxmem.modules.bidirectional import Bidirectional
 from jaxmem.modules.learned_start import LearnedStart
 from jaxmem.ops import masks
 from jaxmem.ops.tokens import Tokens, visited
+from jaxmem.ranges import INT32
 from jaxmem.registry import nearest
 
 MASKS = {
@@ -124,9 +125,12 @@ def parse(text: str) -> masks.Mask:
   """
   try:
     return _mask(ast.parse(text, mode="eval").body)
-  except (SyntaxError, TypeError, ValueError) as error:
+  except UserError:
+    raise
+  except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
+    why = "it is nested too deeply" if isinstance(error, RecursionError) else error
     raise UserError(
-      f"cannot read the mask {text!r}: {error}; an example: "
+      f"cannot read the mask {shown(text)}: {why}; an example: "
       "'causal & (window(8) | first(2))'"
     ) from error
 
@@ -140,9 +144,33 @@ def _mask(node: ast.AST) -> masks.Mask:
     case ast.Name(name):
       return _named(name)()
     case ast.Call(ast.Name(name), values, keywords):
-      given = {k.arg: ast.literal_eval(k.value) for k in keywords}
-      return _named(name)(*map(ast.literal_eval, values), **given)
+      cls = _named(name)
+      names = [field.name for field in dataclasses.fields(cls)]
+      if len(values) > len(names) or not {k.arg for k in keywords} <= set(names):
+        raise ValueError(f"{fields(name.lower())} is how it is written")
+      given = [*zip(names, values, strict=False), *((k.arg, k.value) for k in keywords)]
+      return cls(**{key: _number(key, value) for key, value in given})
   raise ValueError("only masks, their numbers, '&', '|' and brackets")
+
+
+def _number(key: str, node: ast.AST) -> int | tuple[int, ...]:
+  """The whole number that a mask is given, or several.
+
+  Raises:
+    UserError: if it is none, or one that no device has.
+  """
+  try:
+    value = ast.literal_eval(node)
+  except ValueError:
+    value = ast.unparse(node)
+  if key == "table":  # of a block table: nested tuples of True and False
+    return value
+  each = value if isinstance(value, tuple) else (value,)
+  if not all(type(number) is int and 0 <= number <= INT32 for number in each):
+    raise UserError(
+      f"{key} of the mask is {shown(value)}: a whole number in 0 .. {INT32} expected"
+    )
+  return value
 
 
 def _named(name: str) -> type[masks.Mask]:

@@ -323,8 +323,9 @@ class LabelsPredictor:
       texts.encode(fields.text(record, name), self._tokenizer, f'"{name}"')
     task = record.get("task", "")
     if not isinstance(task, str) or task not in self._tasks:
-      known = ", ".join(map(repr, self._tasks))
-      raise UserError(f'"task" is {shown(task)}: one of {known}')
+      several = ", ".join(map(repr, filter(None, self._tasks)))
+      expected = f"one of {several}" if several else "leave it out, the run has one"
+      raise UserError(f'"task" is {shown(task)}: {expected}')
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     tasks = [self._tasks[record.get("task", "")] for record in records]

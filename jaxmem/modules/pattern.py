@@ -120,7 +120,7 @@ def _checked(value: Any, hint: Any, what: str) -> Any:
       ranges.check_number(number, what)
   except ValueError as error:
     raise PatternError(str(error)) from error
-  return value
+  return float(value) if type(value) is int and float in choices else value
 
 
 # How a message names the type of an option.
