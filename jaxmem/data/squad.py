@@ -142,6 +142,9 @@ def _of_asked(
   if paragraph is None:
     key = "qas" if " paragraph " in where else "paragraphs"
     raise DataError(f'{where} is not of SQuAD\'s form: no list "{key}"; {hint}')
+  for name, holder in (("question", asked), ("context", paragraph)):
+    if isinstance(holder, dict) and name not in holder:
+      raise DataError(f"{where} is not of SQuAD's form: no {name!r}; {hint}")
   answers = asked.get("answers") if isinstance(asked, dict) else None
   is_answer = lambda a: (
     isinstance(a, dict) and isinstance(a.get("text"), str) and "answer_start" in a
@@ -152,9 +155,7 @@ def _of_asked(
       f'{{"text", "answer_start"}}: leave it out; {hint}'
     )
   try:
-    return _question(
-      where, article, paragraph.get("context"), {"question": None} | asked
-    )
+    return _question(where, article, paragraph["context"], asked)
   except DataError:
     raise
   except (TypeError, ValueError, OverflowError) as error:
