@@ -6,7 +6,7 @@
     with data.batches(lanes, start_step=0) as batches:
       batch = next(batches)  # tokens, targets, reset, weights, rows
 
-`jaxmem.data.sources` says what can be a source: files, JSON Lines, TFDS datasets, and
+`jaxmem.data.documents` says what can be a source: files, JSON Lines, TFDS datasets, and
 mixtures of these.
 
 Importing this room costs numpy only. grain is imported by `batches`, TFDS by

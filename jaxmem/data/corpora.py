@@ -81,7 +81,7 @@ def prepare(
 
   Args:
     source: "stdlib" (the Python standard library), a file, a directory, a glob
-      pattern, JSON Lines, a TFDS dataset or a mixture; see `jaxmem.data.sources` for
+      pattern, JSON Lines, a TFDS dataset or a mixture; see `jaxmem.data.documents` for
       how they are written, what counts and what is held out.
     heldout: a source of held-out documents, in place of a tenth of `source`; not a
       mixture.
