@@ -102,11 +102,11 @@ def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, monkeypatch)
   seen = []
   monkeypatch.setattr("jaxmem.train.train", lambda config, *_: seen.append(config) or 0)
 
-  flags = ["--workdir", str(tmp_path / "run"), "--memory", "lstm"]
+  flags = ["--workdir", str(tmp_path / "run"), "--memory", "gru"]
   assert cli.run(["train", str(tiny), *flags]) == 0
 
   names = [item.name for item in seen[0].model.pattern]
-  assert names == ["lstm", "lstm", "window", "lstm"]
+  assert names == ["window", "gru"]
 
 
 def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path):
@@ -114,7 +114,7 @@ def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path):
   done = runs.call("train", tiny, "--workdir", run)
   assert done.returncode == 0, done.stderr
 
-  assert re.search(r"17,2\d\d parameters, [\d,]+ bytes of memory a row", done.stdout)
+  assert re.search(r"11,4\d\d parameters, [\d,]+ bytes of memory a row", done.stdout)
   for way in ("carried", "re-read", "reset", "gzip, whole", "xz, per file"):
     assert f"| {way} |" in done.stdout
   assert "what memory beyond one segment is worth" in done.stdout

@@ -108,6 +108,8 @@ def _why(path: Path, error: BaseException) -> str:
   if isinstance(error, SyntaxError):
     where = f"{path} line {error.lineno}" if error.lineno else str(path)
     return f"{where} is not Python: {error.msg}"
+  if isinstance(error, ValueError) and "null bytes" in str(error):
+    return f"{path} is not Python: {error}"  # a SyntaxError since Python 3.11.4
   frames = traceback.extract_tb(error.__traceback__)
   lines = [frame.lineno for frame in frames if frame.filename == str(path)]
   where = f"{path} line {lines[-1]}" if lines else str(path)
