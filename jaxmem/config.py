@@ -195,10 +195,6 @@ def check(config: Config) -> None:
   """Raises ConfigError if a number is out of range; costs nothing."""
   try:
     ranges.check(config)
-    for key, value in flatten(config).items():
-      for item in pattern.terms(value) if _is_pattern(value) else ():
-        for name, option in item.options:
-          ranges.check_number(option, f"{key}: {name} of {item.name}")
   except ValueError as error:
     raise ConfigError(str(error)) from error
   if config.optim.warmup_steps >= config.steps:
@@ -236,12 +232,8 @@ def check(config: Config) -> None:
     )
   if not config.model.pattern:
     raise ConfigError("model.pattern is empty: name at least one memory")
-  from_json(to_json(config))  # what is saved can be read: types, and one of the choices
-
-
-def _is_pattern(value: Any) -> bool:
-  is_entry = lambda item: isinstance(item, pattern.Entry)
-  return isinstance(value, tuple) and all(map(is_entry, value))
+  # what is saved can be read: types, one of the choices, and the options of memories
+  from_json(to_json(config))
 
 
 def typed(config: Config) -> Config:

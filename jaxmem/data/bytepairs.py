@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from jaxmem.data import utf8
 from jaxmem.data.errors import DataError
-from jaxmem.data.ids import BYTE_PAIRS, check_ids
+from jaxmem.data.ids import BYTE_PAIRS, Spelled
 
 
 def spelling() -> list[str]:
@@ -27,7 +27,7 @@ def spelling() -> list[str]:
   return [chr(b if b in printed else next(others)) for b in range(256)]
 
 
-class BytePairTokenizer:
+class BytePairTokenizer(Spelled):
   """A vocabulary and its merges as a `Tokenizer`.
 
   Text that spells a control piece, such as <|im_end|>, is text: `encode` never yields
@@ -105,20 +105,6 @@ class BytePairTokenizer:
         "take it out of the text"
       )
     return np.array(self._merger.encode(text).ids, np.int32)
-
-  def decode(self, ids: np.ndarray) -> bytes:
-    """The bytes of `ids`; boundaries and other control pieces are left out.
-
-    Args:
-      ids: integers of any shape, 0 .. vocab_size - 1, read in row order.
-
-    Returns:
-      Exactly the bytes that were encoded.
-
-    Raises:
-      ValueError: if an id is outside the vocabulary.
-    """
-    return b"".join([self._bytes[i] for i in check_ids(ids, self.vocab_size)])
 
 
 def make(parts: Any, name: str) -> BytePairTokenizer:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxmem.data import words
-from jaxmem.data.ids import check_ids
+from jaxmem.data.ids import Spelled
 
 # Of the file that a run keeps.
 FORMAT = "exact words 1"
@@ -27,7 +27,7 @@ FORMAT = "exact words 1"
 _BOUNDARY, _BYTES, _FIRST = 0, 1, 257
 
 
-class ExactWordTokenizer:
+class ExactWordTokenizer(Spelled):
   """Words with the space before them, case and all; bytes where a piece is unknown.
 
   Attributes:
@@ -63,20 +63,6 @@ class ExactWordTokenizer:
       else:
         found.append(known)
     return np.array(found, np.int32)
-
-  def decode(self, ids: np.ndarray) -> bytes:
-    """The bytes of `ids`, boundaries left out.
-
-    Args:
-      ids: integers of any shape, 0 .. vocab_size - 1, read in row order.
-
-    Returns:
-      Exactly the bytes that were encoded.
-
-    Raises:
-      ValueError: if an id is outside the vocabulary.
-    """
-    return b"".join([self._bytes[i] for i in check_ids(ids, self.vocab_size)])
 
 
 def make(texts: Iterable[bytes], vocab_size: int) -> ExactWordTokenizer:

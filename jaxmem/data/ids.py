@@ -1,4 +1,6 @@
-"""Token ids: how many there may be, and whether they are of a vocabulary."""
+"""Token ids: how many there may be, which are valid, and the bytes they stand for."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,3 +21,29 @@ def check_ids(ids: np.ndarray, vocab_size: int) -> list[int]:
   if outside.size:
     raise ValueError(f"id {outside[0]} is outside 0 .. {vocab_size - 1}")
   return ids.tolist()
+
+
+class Spelled:
+  """The half of a tokenizer that decodes: each of its ids stands for some bytes.
+
+  A subclass sets `vocab_size` and `_bytes`, which has the bytes of every id; those of a
+  boundary or of another control piece are empty.
+  """
+
+  vocab_size: int
+  _bytes: Sequence[bytes]
+
+  def decode(self, ids: np.ndarray) -> bytes:
+    """Returns the bytes of `ids`; boundaries and other control pieces are left out.
+
+    Args:
+      ids: integers of any shape, 0 .. vocab_size - 1, read in row order.
+
+    Returns:
+      Exactly the bytes that were encoded. Ids that a model drew may spell bytes that
+      are not UTF-8.
+
+    Raises:
+      ValueError: if an id is outside the vocabulary.
+    """
+    return b"".join([self._bytes[i] for i in check_ids(ids, self.vocab_size)])

@@ -15,7 +15,7 @@ from jaxtyping import Int32
 
 from jaxmem.data import utf8
 from jaxmem.data.errors import DataError
-from jaxmem.data.ids import check_ids
+from jaxmem.data.ids import Spelled
 
 # SentencePiece writes a space as this character, and so cannot tell the two apart. We
 # spell the real one with its byte pieces, and a space too where a model has no piece
@@ -60,7 +60,7 @@ _OPTIONS = dict(
 )
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(Spelled):
   """A `.model` file as a `Tokenizer`.
 
   Attributes:
@@ -128,21 +128,6 @@ class SentencePieceTokenizer:
         ids = self._spelled.get(piece) or self._processor.encode(piece)
         parts.append(np.array(ids, np.int32))
     return np.concatenate(parts)
-
-  def decode(self, ids: np.ndarray) -> bytes:
-    """The bytes of `ids`; boundaries and other control pieces are left out.
-
-    Args:
-      ids: integers of any shape, 0 .. vocab_size - 1, read in row order.
-
-    Returns:
-      Exactly the bytes that were encoded. Ids that a model drew may spell bytes that
-      are not UTF-8.
-
-    Raises:
-      ValueError: if an id is outside the vocabulary.
-    """
-    return b"".join([self._bytes[i] for i in check_ids(ids, self.vocab_size)])
 
   def _find_boundary(self, count: int) -> int:
     model = self._processor

@@ -301,6 +301,7 @@ def _head(file: io.IOBase, piped: bool = False) -> bytes:
 
 
 def plain_path(file: str | Path) -> Path:
+  """Returns the path of a file, with `~` expanded."""
   return Path(file).expanduser()
 
 
