@@ -90,8 +90,6 @@ def apply(
   form = choose(op, form, length)
   sizes = {} if form == next(iter(op.FORMS)) else sizes or {}
   run = functools.partial(op.FORMS[form], **options, **sizes)
-  if not rows:
-    (run,) = scan.of_any_rows({form: run}).values()
   if not rows or length == 1 or lifts.shards() == 1:
     return run(params, inputs, state, reset)
   return lifts.over_time(op, run, params, inputs, state, reset, options)
