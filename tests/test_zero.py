@@ -7,8 +7,13 @@ from test_bfloat16 import ITEMS
 from test_decay import MODELS
 
 from jaxmem import ops
-from jaxmem.modules.pattern import mixer
+from jaxmem.modules.pattern import entry, mixer
 
+# The forms of a cell and of a matrix memory are made anew around a learned start.
+STARTED = {
+  f"{name} from a learned start": entry(name, learned_start=True, **options)
+  for name, options in (("gru", {}), ("gated_delta", {"num_heads": 2}))
+}
 NO_TOKENS = pytest.raises(ValueError, match="a call with 0 tokens: give at least one")
 
 
@@ -16,9 +21,9 @@ def _shapes(tree):
   return jax.tree.map(lambda a: (a.shape, a.dtype), tree)
 
 
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", ITEMS | STARTED)
 def test_memory_reads_no_rows_and_refuses_no_tokens(name):
-  layer = mixer(ITEMS[name], 8, "float32")
+  layer = mixer((ITEMS | STARTED)[name], 8, "float32")
   x, state = jnp.ones((1, 4, 8)), layer.init_state(1)
   params = jax.eval_shape(lambda: layer.init(jax.random.key(0), x, state))
 

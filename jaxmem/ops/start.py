@@ -76,7 +76,7 @@ def learned(op: ModuleType) -> ModuleType:
   lifted.__dict__.update(
     State=op.State,
     step=step,
-    FORMS={name: lift(form) for name, form in op.FORMS.items()},
+    FORMS=scan.of_any_rows({name: lift(form) for name, form in op.FORMS.items()}),
     TRANSITION=None,
     REVERSE_ONLY=op.REVERSE_ONLY,
     FASTEST=getattr(op, "FASTEST", {}),
