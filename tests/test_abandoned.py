@@ -6,8 +6,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-import runs
 
+import runs
 from jaxmem import abandoned
 
 CHILD = """

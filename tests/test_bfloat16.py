@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_decay import MODELS
 
 from jaxmem import modules
 from jaxmem.modules.pattern import Entry, entry, mixer
 from jaxmem.parallel import mesh as meshes
 from jaxmem.testing import example_of
+from test_decay import MODELS
 
 ITEMS = {name: entry(name, **example_of(name)) for name in modules.names()} | {
   "s4d": entry("s5", mimo=False),

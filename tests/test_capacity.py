@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import capacity, cli
 from jaxmem.capacity import CapacityError, Limit
 from jaxmem.data import sources

@@ -4,8 +4,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import runs
 
+import runs
 from jaxmem import modules
 from jaxmem.checkpoint import CheckpointError
 from jaxmem.load import load_model

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import runs
 
+import runs
 from jaxmem import cli
 from jaxmem import config as configs
 from jaxmem.modules.pattern import entry

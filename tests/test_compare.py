@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
-import runs
 
+import runs
 from jaxmem.compare import plan as plans
 from jaxmem.compare import table
 from jaxmem.compare.plan import Plan

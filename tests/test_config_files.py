@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-import runs
 
+import runs
 from jaxmem import cli
 from jaxmem.config import Config, ConfigError, DataConfig
 from jaxmem.jobs.labels import LabelsConfig

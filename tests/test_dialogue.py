@@ -6,8 +6,8 @@ import json
 import jax
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import data, jobs
 from jaxmem.config import Config, OptimConfig
 from jaxmem.data import chat, vocabularies

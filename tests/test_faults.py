@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import cli, optim, train
 from jaxmem.checkpoint import CheckpointError, Checkpoints
 from jaxmem.errors import RunError

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rouge_score import rouge_scorer
-from test_pairs import config, make
 
 from jaxmem.commands.train import load_config
 from jaxmem.data import gap_sentences, tokenizers
@@ -17,6 +16,7 @@ from jaxmem.data.vocabularies import MASK, HidingTokenizer
 from jaxmem.errors import UserError
 from jaxmem.jobs import asking
 from jaxmem.train import train
+from test_pairs import config, make
 
 WORDS = ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"]
 GAPS = dict(gaps=0.3, read="text", metric="rouge")

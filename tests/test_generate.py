@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import cli, generate, session
 from jaxmem.generate import Writer, extend
 from jaxmem.load import load_model

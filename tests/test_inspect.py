@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 from flax import linen as nn
 
+import runs
 from jaxmem import cli, modules
 from jaxmem.evals import findings, inside, sight, span
 from jaxmem.load import load_model

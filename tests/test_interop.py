@@ -5,12 +5,12 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from parity import llama
 
 from jaxmem.data import DataError, tokenizers
 from jaxmem.errors import UserError
 from jaxmem.interop import measure, smollm
 from jaxmem.interop.smollm import from_llama, to_llama
+from parity import llama
 
 # A vocabulary in the spelling of byte-level BPE: all bytes but one, and some merges.
 MERGES = ["a n", "Ġ an", "Ġan d", "1 2", "Ã ©"]

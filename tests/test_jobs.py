@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import config as configs
 from jaxmem import jobs
 from jaxmem.config import Config, DataConfig, OptimConfig, ValidationConfig

@@ -1,8 +1,8 @@
 """Every memory learns what its config says."""
 
-import learning
 import pytest
 
+import learning
 from jaxmem import modules
 
 

@@ -6,13 +6,13 @@ import json
 import jax
 import numpy as np
 import pytest
-from parity.minilm import GOLDEN, TEXTS
 
 from jaxmem import pretrained
 from jaxmem.data import DataError, texts, tokenizers
 from jaxmem.interop import minilm
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.modules.pattern import entry
+from parity.minilm import GOLDEN, TEXTS
 
 pytestmark = pytest.mark.needs("weights")
 

@@ -3,8 +3,8 @@
 import os
 
 import pytest
-import runs
 
+import runs
 from jaxmem import cli, outputs, paths
 from jaxmem.errors import UserError
 

@@ -1,7 +1,8 @@
 """Every op against golden arrays of peers that nobody here wrote; see `parity/`."""
 
-import parity
 import pytest
+
+import parity
 from parity.harness import measure
 
 PAIRS = [(case, form) for case in parity.cases() for form in case.forms]

@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import pretrained
 from jaxmem.config import Config, DataConfig, OptimConfig
 from jaxmem.errors import UserError

@@ -6,8 +6,8 @@ import json
 import jax
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import cli
 from jaxmem import config as configs
 from jaxmem.data.tokenizers import ByteTokenizer

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-import reading
 
+import reading
 from jaxmem.data import DataError
 from jaxmem.data.tokenizers import ByteTokenizer
 from jaxmem.errors import UserError

@@ -5,8 +5,8 @@ import socket
 import time
 
 import numpy as np
-import runs
 
+import runs
 from jaxmem.config import ValidationConfig
 
 FLAGS = ("--steps", "24", "--eval-bytes", "0", "--sample-bytes", "0")

@@ -4,10 +4,10 @@ import functools
 import json
 import random
 
-import awkward
 import numpy as np
 import pytest
 
+import awkward
 from jaxmem.data import DataError, tokenizers, vocabularies
 from jaxmem.data.tokenizers import is_exact
 

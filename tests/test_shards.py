@@ -6,8 +6,8 @@ import logging
 import jax
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import data, modules, ops
 from jaxmem.checkpoint import Checkpoints
 from jaxmem.config import MeshConfig

@@ -7,8 +7,8 @@ import zipfile
 import grain
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import cli, data
 from jaxmem.data import mixture, sentencepieces, sources, tokenizers
 from jaxmem.jobs.labels import LabelsConfig

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import config as configs
 from jaxmem import starts
 from jaxmem.checkpoint import Checkpoints

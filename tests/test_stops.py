@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
-import runs
 
+import runs
 from jaxmem import cli
 from jaxmem.stop import Stop
 

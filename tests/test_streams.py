@@ -7,8 +7,8 @@ import time
 import jax
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import cli
 from jaxmem.data import sources
 from jaxmem.data.tokenizers import ByteTokenizer

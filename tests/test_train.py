@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import runs
 
+import runs
 from jaxmem.config import (
   Config,
   ConfigError,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runs
 
 import jaxmem
+import runs
 from jaxmem import cli
 from jaxmem.errors import UserError
 from jaxmem.load import load_model

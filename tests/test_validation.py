@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem.config import OptimConfig, ValidationConfig
 from jaxmem.load import load_model
 from jaxmem.validation import Validation, none_yet

@@ -6,8 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-import runs
 
+import runs
 from jaxmem import jobs, load, models
 from jaxmem import train as trainer
 from jaxmem.config import ConfigError

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from test_bfloat16 import ITEMS
-from test_decay import MODELS
 
 from jaxmem import ops
 from jaxmem.modules.pattern import entry, mixer
+from test_bfloat16 import ITEMS
+from test_decay import MODELS
 
 # The forms of a cell and of a matrix memory are made anew around a learned start.
 STARTED = {
