@@ -1,0 +1,252 @@
+"""Ten tiny experiments: every kind of model, every kind of job, and their data."""
+
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxmem.config import Config, DataConfig, OptimConfig, ValidationConfig
+from jaxmem.jobs.compression import CompressionConfig
+from jaxmem.jobs.dialogue import DialogueConfig
+from jaxmem.jobs.labels import LabelsConfig
+from jaxmem.jobs.masked import MaskedConfig
+from jaxmem.jobs.pairs import PairsConfig
+from jaxmem.jobs.passages import PassagesConfig
+from jaxmem.jobs.series import SeriesConfig
+from jaxmem.jobs.spans import SpansConfig
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.models.encoder_decoder import EncoderDecoderConfig
+from jaxmem.models.forecaster import ForecasterConfig
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.vae import VAEConfig
+from jaxmem.modules.pattern import entry
+
+STEPS, SAVED_AT = 10, 4
+WORDS = "memory state reset lane token forget window carry segment decay".split()
+NAMES = "Anna Ben Carla Dan Eve".split()
+THINGS = "cat boat book drum lamp".split()
+
+
+def _experiment(model, data, every=STEPS, **optim) -> Config:
+  """Ten steps, every loss in the log; nothing is scored or written at the end."""
+  return Config(
+    model=model,
+    data=data,
+    optim=OptimConfig(learning_rate=3e-3, warmup_steps=2, **optim),
+    validation=ValidationConfig(every=every, num_bytes=512),
+    steps=STEPS,
+    log_every=1,
+    save_every=STEPS,
+    eval_bytes=0,
+    sample_bytes=0,
+  )
+
+
+def _sentence(draw: random.Random, words=WORDS, low=4, high=12) -> str:
+  return " ".join(draw.choice(words) for _ in range(draw.randint(low, high)))
+
+
+def _jsonl(path: Path, records: list[dict]) -> str:
+  path.write_text("".join(json.dumps(record) + "\n" for record in records))
+  return str(path)
+
+
+def _corpus(place: Path) -> str:
+  """A directory of documents of unlike lengths."""
+  draw, folder = random.Random(0), place / "corpus"
+  folder.mkdir(parents=True)
+  for i in range(24):
+    lines = [_sentence(draw) for _ in range(4 + i % 5)]
+    (folder / f"file{i:02}.txt").write_text("\n".join(lines) + "\n")
+  return str(folder)
+
+
+def text(place: Path) -> Config:
+  """A language model of bytes, its memory carried."""
+  pattern = (entry("rglru", num_heads=2),)
+  data = DataConfig(source=_corpus(place), segment_length=16, batch_size=8)
+  return _experiment(LMConfig(0, 16, 32, pattern, dtype="auto"), data)
+
+
+def task(place: Path) -> Config:
+  """A question to a memory, with an average of the weights, and a best checkpoint."""
+  pattern = (entry("attention", num_heads=2, capacity=40),)
+  data = DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=8)
+  return _experiment(LMConfig(0, 8, 16, pattern, dtype="auto"), data, SAVED_AT, ema=0.9)
+
+
+def dialogue(place: Path) -> Config:
+  """Turns of two speakers, of which one counts."""
+  draw = random.Random(1)
+  records = []
+  for _ in range(40):
+    name, thing = draw.choice(NAMES), draw.choice(THINGS)
+    said = [
+      ("user", f"my {thing} is called {name}. {_sentence(draw, low=1, high=4)}"),
+      ("assistant", "I see."),
+      ("user", f"what is my {thing} called?"),
+      ("assistant", name),
+    ]
+    records.append({"messages": [{"role": r, "content": c} for r, c in said]})
+  data = DialogueConfig(
+    source=_jsonl(place / "chat.jsonl", records),
+    tokenizer="words:300",
+    segment_length=16,
+    batch_size=8,
+  )
+  pattern = (entry("gated_delta", num_heads=2, chunk_size=8),)
+  return _experiment(LMConfig(0, 8, 16, pattern, dtype="auto"), data)
+
+
+def labels(place: Path) -> Config:
+  """Classes of texts; dropout."""
+  draw = random.Random(2)
+  records = [
+    {
+      "text": f"{_sentence(draw)} {'good' if i % 2 else 'bad'} {i}",
+      "label": "yes" if i % 2 else "no",
+    }
+    for i in range(60)
+  ]
+  data = LabelsConfig(
+    source=_jsonl(place / "labelled.jsonl", records),
+    tokenizer="words:300",
+    segment_length=16,
+    batch_size=8,
+  )
+  pattern = (entry("encoder_attention", num_heads=2),)
+  return _experiment(
+    EncoderConfig(0, 8, 16, pattern, 1, positions=16, classes=2, dropout=0.1),
+    data,
+  )
+
+
+def pairs(place: Path) -> Config:
+  """A text to read and one to write."""
+  draw = random.Random(3)
+  lines = [f"{_sentence(draw, WORDS[:4], 1, 2)} {i}" for i in range(60)]
+  read, written = place / "train.low", place / "train.up"
+  place.mkdir(parents=True, exist_ok=True)
+  read.write_text("\n".join(lines) + "\n")
+  written.write_text("\n".join(line.upper() for line in lines) + "\n")
+  data = PairsConfig(
+    source=f"{read},{written}",
+    tokenizer="byte",
+    segment_length=24,
+    batch_size=8,
+    beams=1,
+  )
+  model = EncoderDecoderConfig(
+    d_model=8,
+    encoder=(entry("gru"),),
+    pattern=(
+      entry("gru"),
+      entry("cross_attention", num_heads=2),
+    ),
+    num_groups=1,
+  )
+  return _experiment(model, data)
+
+
+def spans(place: Path) -> Config:
+  """Where in a text an answer stands."""
+  draw, articles = random.Random(4), []
+  for i in range(40):
+    names, things = draw.sample(NAMES, 3), draw.sample(THINGS, 3)
+    parts = [f"{n} has the {t}." for n, t in zip(names, things, strict=True)]
+    context, k = " ".join([*parts, f"It is day {i}."]), draw.randrange(3)
+    answer = {"text": names[k], "answer_start": context.index(names[k])}
+    asked = {"id": str(i), "question": f"who has the {things[k]}?", "answers": [answer]}
+    paragraph = {"context": context, "qas": [asked]}
+    articles.append({"title": f"a{i}", "paragraphs": [paragraph]})
+  path = place / "questions.json"
+  path.write_text(json.dumps({"data": articles}))
+  data = SpansConfig(
+    source=str(path),
+    tokenizer="words:300",
+    segment_length=32,
+    question_length=8,
+    overlap=8,
+    answer_length=3,
+    batch_size=8,
+  )
+  pattern = (entry("gru"),)
+  return _experiment(
+    EncoderConfig(d_model=8, pattern=pattern, num_groups=1, head="spans", types=2),
+    data,
+  )
+
+
+def passages(place: Path) -> Config:
+  """Queries and what they ask for, in two parts of the batch."""
+  draw, documents, queries, relevant = random.Random(5), [], [], []
+  for i in range(40):
+    documents.append({"id": f"d{i}", "text": f"{_sentence(draw)} {THINGS[i % 5]} {i}"})
+    queries.append({"id": f"q{i}", "text": f"{NAMES[i % 5]} {_sentence(draw)}"})
+    relevant += [f"q{i} 0 d{j} 1" for j in range(i % 5, 40, 5)]
+  (place / "relevant.txt").write_text("\n".join(relevant) + "\n")
+  data = PassagesConfig(
+    source=_jsonl(place / "documents.jsonl", documents),
+    queries=_jsonl(place / "queries.jsonl", queries),
+    relevant=str(place / "relevant.txt"),
+    tokenizer="words:300",
+    segment_length=16,
+    batch_size=16,
+  )
+  model = EncoderConfig(
+    d_model=8, pattern=(entry("lru"),), num_groups=1, head="embedding", block="post"
+  )
+  return _experiment(model, data, accumulate=2)
+
+
+def masked(place: Path) -> Config:
+  """Hidden words."""
+  data = MaskedConfig(
+    source=_corpus(place), tokenizer="byte", segment_length=32, batch_size=8
+  )
+  pattern = (entry("mamba2", num_heads=2, state_dim=4, chunk_size=8),)
+  return _experiment(
+    EncoderConfig(d_model=8, pattern=pattern, num_groups=1, head="masked"), data
+  )
+
+
+def series(place: Path) -> Config:
+  """A table over time, forecast as a distribution."""
+  draw, path = random.Random(6), place / "table.csv"
+  row = lambda i: f"day {i},{40 + 3 * math.sin(i / 3):.4f},{draw.gauss(40, 9):.4f}\n"
+  path.write_text("date,a,b\n" + "".join(map(row, range(120))))
+  data = SeriesConfig(
+    source=str(path), rows="60,30,30", segment_length=16, batch_size=8, season=3
+  )
+  model = ForecasterConfig(
+    horizon=4, patch=4, head="gaussian", d_model=8, pattern=(entry("lstm"),)
+  )
+  return _experiment(model, data)
+
+
+def compression(place: Path) -> Config:
+  """Short texts through a latent, whose cost rises with the step."""
+  draw = random.Random(7)
+  for name in ("train", "held"):
+    lines = [f"{_sentence(draw, THINGS, 1, 2)} {name} {i}" for i in range(40)]
+    (place / f"{name}.txt").write_text("\n".join(lines) + "\n")
+  data = CompressionConfig(
+    source=str(place / "train.txt"),
+    heldout=str(place / "held.txt"),
+    segment_length=24,
+    batch_size=8,
+    kl_steps=4,
+  )
+  window = entry("window", window_size=4, num_heads=2)
+  model = VAEConfig(d_latent=3, d_model=8, encoder=(entry("gru"),), pattern=(window,))
+  return _experiment(model, data)
+
+
+# Name of a job -> the experiment, whose data it writes into an existing directory.
+CASES: dict[str, Callable[[Path], Config]] = {
+  make.__name__: make
+  for make in (
+    text, task, dialogue, labels, pairs, spans, passages, masked, series, compression,
+  )
+}  # fmt: skip
