@@ -214,8 +214,8 @@ def masked(place: Path) -> Config:
 def series(place: Path) -> Config:
   """A table over time, forecast as a distribution."""
   draw, path = random.Random(6), place / "table.csv"
-  row = lambda i: f"day {i},{40 + 3 * math.sin(i / 3):.4f},{draw.gauss(40, 9):.4f}\n"
-  path.write_text("date,a,b\n" + "".join(map(row, range(120))))
+  row = lambda i: f"{40 + 3 * math.sin(i / 3):.4f},{draw.gauss(40, 9):.4f}\n"
+  path.write_text("a,b\n" + "".join(map(row, range(120))))
   data = SeriesConfig(
     source=str(path), rows="60,30,30", segment_length=16, batch_size=8, season=3
   )
