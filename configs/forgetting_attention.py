@@ -10,9 +10,9 @@ Two layers of it reach 0.15 of associative recall in 600 steps
 (`python -m tests.learning forgetting_attention`).
 """
 
-from jaxmem.config import Config, DataConfig
 from jaxmem.models.lm import LMConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config, DataConfig
 
 config = Config(
   model=LMConfig(

@@ -6,21 +6,21 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxmem.config import Config, DataConfig, OptimConfig, ValidationConfig
-from jaxmem.jobs.compression import CompressionConfig
-from jaxmem.jobs.dialogue import DialogueConfig
-from jaxmem.jobs.labels import LabelsConfig
-from jaxmem.jobs.masked import MaskedConfig
-from jaxmem.jobs.pairs import PairsConfig
-from jaxmem.jobs.passages import PassagesConfig
-from jaxmem.jobs.series import SeriesConfig
-from jaxmem.jobs.spans import SpansConfig
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
 from jaxmem.models.forecaster import ForecasterConfig
 from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import entry
 from jaxmem.models.vae import VAEConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.tasks.autoencoding.task import CompressionConfig
+from jaxmem.tasks.classification.task import LabelsConfig
+from jaxmem.tasks.dialogue.task import DialogueConfig
+from jaxmem.tasks.forecasting.task import SeriesConfig
+from jaxmem.tasks.masked_lm.task import MaskedConfig
+from jaxmem.tasks.question_answering.task import SpansConfig
+from jaxmem.tasks.retrieval.task import PassagesConfig
+from jaxmem.tasks.seq2seq.task import PairsConfig
+from jaxmem.training.config import Config, DataConfig, OptimConfig, ValidationConfig
 
 STEPS, SAVED_AT = 10, 4
 WORDS = "memory state reset lane token forget window carry segment decay".split()

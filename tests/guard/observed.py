@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from jaxmem import cli
-from jaxmem.checkpoint import Checkpoints
-from jaxmem.stop import Stop
-from jaxmem.train import train
+from jaxmem.runtime.checkpoint import Checkpoints
+from jaxmem.runtime.signals import Stop
+from jaxmem.training.trainer import train
 
 from .cases import CASES, SAVED_AT, STEPS
 
