@@ -5,8 +5,8 @@
     jaxmem train configs/dialogue.py --data.source FILE.jsonl
 
 Generated dialogues of two speakers: up to four things are told, each is asked for
-later, among other talk (`evals.recall_dialogue`); or any JSONL file of chat form
-(`data.chat`), read as pieces that are made of it.
+later, among other talk (`tasks.dialogue.recall`); or any JSONL file of chat form
+(`tasks.dialogue.chat`), read as pieces that are made of it.
 
 3.9 minutes of CPU time, one layer: 0.999 of the held-out answers are exact with the
 memory carried, 0.060 with it emptied between turns, where guessing gets 0.0625. A guess
@@ -14,10 +14,10 @@ among the names told would get 0.743. A convolution of 8 tokens, in place of 4, 
 binds a name to its thing so soon: both are in sight at once (results/dialogue.md).
 """
 
-from jaxmem.config import Config, OptimConfig
-from jaxmem.jobs.dialogue import DialogueConfig
 from jaxmem.models.lm import LMConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.dialogue.task import DialogueConfig
+from jaxmem.training.config import Config, OptimConfig
 
 config = Config(
   model=LMConfig(

@@ -14,10 +14,10 @@ Mean squared error over all test windows at 96, 192, 336 and 720 hours: 0.423, 0
 0.471 and 0.481 in 35 seconds of CPU time; DLinear 0.382, 0.418, 0.449 and 0.499 in 28.
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.jobs.series import SeriesConfig
 from jaxmem.models.forecaster import ForecasterConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.forecasting.task import SeriesConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=ForecasterConfig(

@@ -11,10 +11,10 @@ what it writes by then is empty (first sentence 15.6 ROUGE-1). Whether summaries
 it was not measured.
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.jobs.pairs import PairsConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.seq2seq.task import PairsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   # of configs/summarisation.py, which begins from this

@@ -9,11 +9,11 @@ Measured on 2,950 pairs: accuracy 0.404 (two standard errors 0.018), the largest
 is 0.374; 2.2 minutes on two busy cores (results/labels.md).
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.data.augment import AugmentConfig
-from jaxmem.jobs.labels import LabelsConfig
 from jaxmem.models.encoder import EncoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.classification.augment import AugmentConfig
+from jaxmem.tasks.classification.task import LabelsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderConfig(

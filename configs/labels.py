@@ -13,11 +13,11 @@ TREC, six kinds of question, 500 to test: 0.870 (0.030), macro-F1 0.835; the aim
 two other trainings.
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.data.augment import AugmentConfig
-from jaxmem.jobs.labels import LabelsConfig
 from jaxmem.models.encoder import EncoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.classification.augment import AugmentConfig
+from jaxmem.tasks.classification.task import LabelsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderConfig(

@@ -6,10 +6,10 @@
 The second run must have the pattern, the sizes and the tokenizer of the first.
 """
 
-from jaxmem.config import Config, OptimConfig
-from jaxmem.jobs.masked import MaskedConfig
 from jaxmem.models.encoder import EncoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.masked_lm.task import MaskedConfig
+from jaxmem.training.config import Config, OptimConfig
 
 config = Config(
   model=EncoderConfig(

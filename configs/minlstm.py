@@ -6,12 +6,12 @@
 (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
 
 Two layers of it reach 0.23 of selective copy in 600 steps
-(`python -m tests.learning minlstm`).
+(`python -m tests.support.learning minlstm`).
 """
 
-from jaxmem.config import Config, DataConfig
 from jaxmem.models.lm import LMConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config, DataConfig
 
 config = Config(
   model=LMConfig(

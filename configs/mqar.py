@@ -11,9 +11,9 @@ DeltaNet, two minutes on two busy CPU cores: 0.98 of the answers are right at 64
 and 0.84 at 128 with 16 pairs; guessing gets 0.03.
 """
 
-from jaxmem.config import Config, DataConfig
 from jaxmem.models.lm import LMConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config, DataConfig
 
 config = Config(
   model=LMConfig(

@@ -9,10 +9,10 @@ lexical baselines at most 3.4 and 17.8; 5.4 minutes of CPU time a fold
 (results/questions.md).
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.jobs.spans import SpansConfig
 from jaxmem.models.encoder import EncoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.question_answering.task import SpansConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderConfig(

@@ -7,9 +7,9 @@ Griffin's recurrence, a gated delta rule and a window of 128 tokens; 0.7 M param
 per byte (gzip on each file: 2.35). For a TPU or GPU: configs/quickstart_accelerator.py.
 """
 
-from jaxmem.config import Config, DataConfig
 from jaxmem.models.lm import LMConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config, DataConfig
 
 config = Config(
   model=LMConfig(

@@ -6,9 +6,9 @@ Three groups of the same pattern at d_model 384 in bfloat16, 33 M bytes read. No
 run on an accelerator: no number stands here until one has been measured.
 """
 
-from jaxmem.config import Config, DataConfig, OptimConfig
 from jaxmem.models.lm import LMConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config, DataConfig, OptimConfig
 
 config = Config(
   model=LMConfig(

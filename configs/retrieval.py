@@ -10,10 +10,10 @@ its judgements number queries by their order. Measured on all 225 queries by fiv
 0.823, 0.780 and 0.704; 12 to 14 minutes of CPU time a fold (results/retrieval.md).
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.jobs.passages import PassagesConfig
 from jaxmem.models.encoder import EncoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.retrieval.task import PassagesConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderConfig(

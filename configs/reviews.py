@@ -11,11 +11,11 @@ standard errors 0.028); 1.8 and 0.6 minutes a fold on two busy cores
 (results/labels.md).
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.data.augment import AugmentConfig
-from jaxmem.jobs.labels import LabelsConfig
 from jaxmem.models.encoder import EncoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.classification.augment import AugmentConfig
+from jaxmem.tasks.classification.task import LabelsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderConfig(

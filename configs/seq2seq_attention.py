@@ -9,10 +9,10 @@ Multi30k German to English, see configs/translation.py: 31.50 BLEU (sacrebleu, c
 and 49.53 chrF after 11.2 minutes of CPU time (results/translation.md).
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.jobs.pairs import PairsConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.seq2seq.task import PairsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderDecoderConfig(

@@ -11,10 +11,10 @@ of these, 28.3 of all 618) and the one that MiniLM finds nearest to the whole (3
 34.6); see results/retrieval.md. It may begin from configs/gap_sentences.py.
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.jobs.pairs import PairsConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.seq2seq.task import PairsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderDecoderConfig(

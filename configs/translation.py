@@ -9,10 +9,10 @@ time; 40.12 and 58.98 with --steps 4000, 18.5 minutes on two cores
 (results/translation.md).
 """
 
-from jaxmem.config import Config, OptimConfig, ValidationConfig
-from jaxmem.jobs.pairs import PairsConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.seq2seq.task import PairsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 
 config = Config(
   model=EncoderDecoderConfig(

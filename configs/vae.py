@@ -11,10 +11,10 @@ all 32 numbers in use; the decoder alone 2.463 in 1.9. With its KL the bound is 
 so the latent costs more than it saves (results/vae.md).
 """
 
-from jaxmem.config import Config, OptimConfig
-from jaxmem.jobs.compression import CompressionConfig
+from jaxmem.models.pattern import entry
 from jaxmem.models.vae import VAEConfig
-from jaxmem.modules.pattern import entry
+from jaxmem.tasks.autoencoding.task import CompressionConfig
+from jaxmem.training.config import Config, OptimConfig
 
 config = Config(
   model=VAEConfig(

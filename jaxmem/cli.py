@@ -11,9 +11,10 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from jaxmem import commands, files
-from jaxmem.errors import RunError, UserError, reason
-from jaxmem.registry import nearest
+from jaxmem import commands
+from jaxmem.core import files
+from jaxmem.core.errors import RunError, UserError, reason
+from jaxmem.core.registry import nearest
 
 # Set in the environment, it shows an unforeseen error as Python does.
 TRACEBACK = "JAXMEM_TRACEBACK"

@@ -4,9 +4,9 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from jaxmem import outputs, ranges, registry
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
+from jaxmem.core import outputs, ranges, registry
 
 __all__ = ["Options", "groups", "main", "run"]
 

@@ -12,10 +12,11 @@ import numpy as np
 from jaxmem import ops
 from jaxmem.bench import decode, draws
 from jaxmem.bench.case import Case
-from jaxmem.modules.longformer import Longformer
-from jaxmem.ops import blockwise, diagonal, masks, scan
-from jaxmem.ops.scores import Scores
-from jaxmem.ops.tokens import Tokens
+from jaxmem.mixers.longformer import Longformer
+from jaxmem.ops.attention_core import blockwise, masks
+from jaxmem.ops.attention_core.scores import Scores
+from jaxmem.ops.attention_core.tokens import Tokens
+from jaxmem.ops.recurrence import linear_scan, scan
 from jaxmem.parallel.mesh import unboxed
 
 _CELL = {"batch": 8, "length": 1024, "dim": 256}
@@ -114,7 +115,7 @@ def _diagonal_case(quick: bool) -> Case:
     title="diagonal recurrence batch={} length={} dim={}".format(*shape),
     tokens=math.prod(shape[:2]),
     draw=draw,
-    ours=lambda params, inputs, state: diagonal.sequential(*inputs, state)[0],
+    ours=lambda params, inputs, state: linear_scan.sequential(*inputs, state)[0],
   )
 
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 
 from jaxmem.bench import draws
 from jaxmem.bench.case import FORWARD, Case
+from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.modules import pattern
-from jaxmem.ops import attention, scan
+from jaxmem.ops import attention
+from jaxmem.ops.recurrence import scan
 from jaxmem.parallel.mesh import unboxed
 
 # 11 M parameters, as the peers' models of the same names.

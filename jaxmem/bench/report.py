@@ -5,9 +5,9 @@ import os
 import platform
 from pathlib import Path
 
-from jaxmem import files
 from jaxmem.bench import cases, peers, runner, targets
 from jaxmem.bench.case import OURS, Target
+from jaxmem.core import files
 
 VERSIONS = ("jax", "jaxlib", "flax", "numpy", *sorted(
   {peer.distribution for peer in peers.PEERS.values()} - {"jax", "flax"}

@@ -7,8 +7,8 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxmem import ranges
-from jaxmem.errors import UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import UserError
 
 
 def require(*modules: str) -> None:

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from jaxmem import files
 from jaxmem.commands import require
+from jaxmem.core import files
 
 
 def main(argv: list[str]) -> int:
@@ -16,8 +16,8 @@ def main(argv: list[str]) -> int:
   require("tyro", "grain", "matplotlib")
   import tyro
 
-  from jaxmem.compare import pictures, plan, table, worker
-  from jaxmem.train import EXIT_STOPPED
+  from jaxmem.evaluation.compare import pictures, plan, table, worker
+  from jaxmem.training.trainer import EXIT_STOPPED
 
   @dataclasses.dataclass(frozen=True)
   class Options(plan.Plan):
@@ -62,10 +62,16 @@ def main(argv: list[str]) -> int:
 
 def _child(directory: Path, index: int, own: Path) -> int:
   """Run `index` in a process of its own; what it said is in `log.txt`."""
-  from jaxmem.train import EXIT_STOPPED
+  from jaxmem.training.trainer import EXIT_STOPPED
 
   own.mkdir(parents=True, exist_ok=True)
-  command = [sys.executable, "-m", "jaxmem.compare.worker", str(directory), str(index)]
+  command = [
+    sys.executable,
+    "-m",
+    "jaxmem.evaluation.compare.worker",
+    str(directory),
+    str(index),
+  ]
   begin = time.monotonic()
   with open(own / "log.txt", "a", encoding="utf-8") as log:
     # a session of its own, so that a signal reaches it once, from here

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmem import modules, outputs
+from jaxmem import mixers
 from jaxmem.commands import require
-from jaxmem.errors import UserError, reason, shown
-from jaxmem.modules import pattern
-from jaxmem.typing import Reset
+from jaxmem.core import outputs
+from jaxmem.core.errors import UserError, reason, shown
+from jaxmem.core.typing import Reset
+from jaxmem.models import pattern
 
 # What Matplotlib draws without another package.
 MOST = 8192  # tokens, layers, features: the picture has a pixel for every pair
@@ -20,9 +21,10 @@ PICTURES = (".png", ".pdf", ".svg")
 def main(argv: list[str]) -> int:
   """`jaxmem draw`: writes a PNG and says what is on it."""
   require("matplotlib")
-  from jaxmem.evals import plots, sight
+  from jaxmem.evaluation import visibility
+  from jaxmem.tasks import plots
 
-  given = _parser(", ".join(map(sight.fields, sight.MASKS))).parse_args(argv)
+  given = _parser(", ".join(map(visibility.fields, visibility.MASKS))).parse_args(argv)
   if not given.what.strip():
     raise UserError("nothing to draw: name a mask or a memory, such as causal")
   path = Path(given.out or _file_name(given.what))
@@ -38,21 +40,21 @@ def main(argv: list[str]) -> int:
   for name, size in (*total, *_sizes(given)):
     if not 1 <= size <= MOST:
       raise UserError(f"{name} {shown(size)}: it must be in 1 .. {MOST}")
-  reset = sight.documents(lengths)
+  reset = visibility.documents(lengths)
 
   faint = 0
-  if re.split("[:+]", given.what)[0] in modules.names():
+  if re.split("[:+]", given.what)[0] in mixers.names():
     pairs, sees, mask = _of_memory(given, reset)
     pairs, faint = _shown(pairs, sees)
   else:
-    mask = sight.parse(given.what)
+    mask = visibility.parse(given.what)
     try:
-      pairs = sees = sight.seen(mask, reset)
+      pairs = sees = visibility.seen(mask, reset)
     except (TypeError, ValueError) as error:
       raise UserError(f"the mask {given.what!r} cannot be drawn: {error}") from error
 
-  tiles = None if mask is None else sight.blocks(mask, reset, given.block_size)
-  reach = sight.layers_needed(sees, given.layers)
+  tiles = None if mask is None else visibility.blocks(mask, reset, given.block_size)
+  reach = visibility.layers_needed(sees, given.layers)
   plots.sight(path, given.what, pairs, tiles, reach)
 
   count = int(np.count_nonzero(sees))
@@ -74,14 +76,14 @@ def _of_memory(given: argparse.Namespace, reset: Reset) -> tuple:
   Raises:
     UserError: if the memory cannot be made with its options.
   """
-  from jaxmem.evals import sight
+  from jaxmem.evaluation import visibility
 
   entries = pattern.parse(given.what)
   if len(entries) > 1:
     raise UserError(f"{given.what!r} names several memories: draw one at a time")
   mixer = pattern.built(entries[0], given.d_model, "float32")
   try:
-    pairs, sees = sight.influence(mixer, reset), sight.sees(mixer, reset)
+    pairs, sees = visibility.influence(mixer, reset), visibility.sees(mixer, reset)
   except UserError:
     raise
   except Exception as error:  # a mixer that cannot be asked raises what it likes

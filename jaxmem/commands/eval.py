@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem import files, ranges
 from jaxmem.commands import check_whole, require
-from jaxmem.errors import UserError
-from jaxmem.peak import peak_memory
+from jaxmem.core import files, ranges
+from jaxmem.core.errors import UserError
+from jaxmem.runtime.peak import peak_memory
 
 # Seconds between plain lines of progress.
 SECONDS = 5
 
-# What --carry says -> the ways of reading, of `evals.bits_per_byte`.
+# What --carry says -> the ways of reading, of `tasks.language_modeling.bits_per_byte`.
 _WAYS = {
   "on": ("carried",),
   "off": ("reset",),
@@ -95,16 +95,16 @@ def main(argv: list[str]) -> int:
   if given.split:
     return _split(given)
   documents = _check(given)
-  from jaxmem.load import load_config, load_model
+  from jaxmem.training.load import load_config, load_model
 
   config = load_config(Path(given.workdir), given.checkpoint)
   segment = given.segment or config.data.segment_length
   given = dataclasses.replace(given, segment=segment)
   _check_capacity(given, config, documents)
 
-  from jaxmem.evals import long_text
-  from jaxmem.stop import Stop
-  from jaxmem.train import EXIT_STOPPED
+  from jaxmem.runtime.signals import Stop
+  from jaxmem.tasks.language_modeling import long_text
+  from jaxmem.training.trainer import EXIT_STOPPED
 
   with contextlib.ExitStack() as stack:
     progress = _progress(given, documents, stack)
@@ -112,7 +112,7 @@ def main(argv: list[str]) -> int:
     loaded = load_model(Path(given.workdir), given.checkpoint)
     reading = _reading(given, loaded, documents)
     if progress:
-      from jaxmem import session
+      from jaxmem.generation import session
 
       belongs = session.belongs(loaded.model, loaded.params, loaded.tokenizer)
       progress.restore(reading, belongs)
@@ -143,9 +143,10 @@ def _split(given: Options) -> int:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if given.text:
     raise UserError(f"--split {given.split} and --text {given.text}: give one of them")
-  from jaxmem import config as configs
-  from jaxmem import jobs, outputs
-  from jaxmem.jobs import asking
+  from jaxmem import tasks
+  from jaxmem.core import outputs
+  from jaxmem.evaluation import predict
+  from jaxmem.training import config as configs
 
   out = Path(given.out or Path(given.workdir, given.split))
   out = out if out.suffix else out.with_name(out.name + ".json")
@@ -155,13 +156,13 @@ def _split(given: Options) -> int:
     )
   elsewhere = _elsewhere(given)
   workdir = Path(given.workdir)
-  config = asking.asked_config(workdir, given.checkpoint, elsewhere)
+  config = predict.asked_config(workdir, given.checkpoint, elsewhere)
   sources = configs.sources(config)
   for path in (out, out.with_suffix(".md")):
     outputs.refuse_overwrite(path, {"--workdir": given.workdir} | sources)
   outputs.refuse_overwrite_in(out.absolute().parent, ("*.png",), sources)
-  found = asking.evaluate(workdir, given.checkpoint, given.split, elsewhere)
-  jobs.write(found, out)
+  found = predict.evaluate(workdir, given.checkpoint, given.split, elsewhere)
+  tasks.write(found, out)
   return 0
 
 
@@ -175,7 +176,7 @@ def _reading(given: Options, loaded: Any, documents: list) -> Any:
   """The documents and the compiled model, nothing read yet."""
   import jax
 
-  from jaxmem.evals import stream
+  from jaxmem.tasks.language_modeling import stream
 
   apply = jax.jit(
     lambda params, *args: loaded.model.apply(
@@ -198,7 +199,8 @@ def _reading(given: Options, loaded: Any, documents: list) -> Any:
 
 def _twin(config: Any, length: int, found: dict[str, Any]) -> dict[str, Any]:
   """Times the twin; the text counts as one document, read once."""
-  from jaxmem.evals import long_text, twin
+  from jaxmem.tasks.language_modeling import baseline as twin
+  from jaxmem.tasks.language_modeling import long_text
 
   print("\ntiming the full-attention twin", flush=True)
   return long_text.of_twin(
@@ -230,7 +232,7 @@ def _check(given: Options) -> list:
   Raises:
     UserError: for the first thing that is missing or out of range.
   """
-  from jaxmem import outputs
+  from jaxmem.core import outputs
   from jaxmem.data import sources
 
   check_whole(given, {"rows": 1, "length": 1, "document_length": 0, "segment": 0})
@@ -260,8 +262,8 @@ def _check(given: Options) -> list:
 
 def _check_capacity(given: Options, config: Any, documents: list) -> None:
   """Raises CapacityError if a document is longer than a memory of the model holds."""
-  from jaxmem import capacity
-  from jaxmem.data import vocabularies
+  from jaxmem.models import capacity
+  from jaxmem.tokenizers import trained
 
   limit = capacity.limit(config.model.pattern)
   if limit is None:
@@ -270,7 +272,7 @@ def _check_capacity(given: Options, config: Any, documents: list) -> None:
   reach = {"off": given.segment, "reread": 2 * given.segment}.get(given.carry, 0)
   length = min(filter(None, (given.document_length, reach)), default=0)
   if not 0 < length <= limit.tokens:
-    tokenizer = vocabularies.kept(config.data.tokenizer, Path(given.workdir))
+    tokenizer = trained.kept(config.data.tokenizer, Path(given.workdir))
     longest = capacity.longest(documents, tokenizer, limit)
     length = min(longest, length or longest)
   remedy = f"cut documents with --document-length {limit.tokens}"
@@ -281,8 +283,8 @@ def _progress(given: Options, documents: list, stack: contextlib.ExitStack) -> A
   """Where the reading is kept, if it is; another process cannot have it."""
   if not given.progress:
     return None
-  from jaxmem.evals import progress
-  from jaxmem.lock import Lock
+  from jaxmem.runtime.lock import Lock
+  from jaxmem.tasks.language_modeling import progress
 
   stack.enter_context(Lock(Path(given.progress).absolute(), "--progress"))
   decide = ("carry", "segment", "rows", "length", "document_length")

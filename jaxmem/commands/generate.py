@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxmem.commands import check_whole, require
-from jaxmem.errors import UserError
+from jaxmem.core.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,8 @@ def main(argv: list[str]) -> int:
   given = tyro.cli(Options, args=argv, prog="jaxmem generate", config=append)
   sampling, prompts = _check(given)
 
-  from jaxmem import session
-  from jaxmem.load import load_model
+  from jaxmem.generation import session
+  from jaxmem.training.load import load_model
 
   if not given.load_state:
     _check_capacity(given, prompts)
@@ -88,8 +88,8 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
   Raises:
     UserError: for the first thing that is not.
   """
-  from jaxmem import outputs
-  from jaxmem.sampling import Cutter, Sampling
+  from jaxmem.core import outputs
+  from jaxmem.generation.sampling import Cutter, Sampling
 
   names = [field.name for field in dataclasses.fields(Sampling)]
   sampling = Sampling(**{name: getattr(given, name) for name in names})
@@ -120,15 +120,15 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
 
 def _check_capacity(given: Options, prompts: list[bytes]) -> None:
   """Raises CapacityError if a text would be longer than a memory of the model holds."""
-  from jaxmem import capacity
-  from jaxmem.data import vocabularies
-  from jaxmem.load import load_config
+  from jaxmem.models import capacity
+  from jaxmem.tokenizers import trained
+  from jaxmem.training.load import load_config
 
   config = load_config(Path(given.workdir), given.checkpoint)
   limit = capacity.limit(config.model.pattern)
   if limit is None:
     return
-  tokenizer = vocabularies.kept(config.data.tokenizer, Path(given.workdir))
+  tokenizer = trained.kept(config.data.tokenizer, Path(given.workdir))
   length = 1 + max(len(tokenizer.encode(prompt)) for prompt in prompts)
   room = limit.tokens - length
   remedy = f"give --max-tokens {room}" if room > 0 else "give a shorter prompt"
@@ -138,8 +138,8 @@ def _check_capacity(given: Options, prompts: list[bytes]) -> None:
 
 def _begin(given: Options, prompts: list[bytes], loaded: Any) -> Any:
   """A writer that has read the prompts."""
-  from jaxmem import session
-  from jaxmem.generate import Writer
+  from jaxmem.generation import session
+  from jaxmem.generation.generate import Writer
 
   belongs = (loaded.model, loaded.params, loaded.tokenizer)
   seed = given.seed

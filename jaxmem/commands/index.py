@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxmem.commands import check_whole
 from jaxmem.commands.predict import opened
-from jaxmem.errors import UserError
+from jaxmem.core.errors import UserError
 
 
 def main(argv: list[str]) -> int:
@@ -28,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
   build.add_argument("--workdir", default="", help="of a run of configs/retrieval.py")
   build.add_argument("--encoder", default="", choices=["minilm"], help="or this one")
   kinds = ["exact", "ivf", "hnsw", "device"]
-  build.add_argument("--kind", default="exact", choices=kinds, help="see jaxmem.index")
+  build.add_argument(
+    "--kind", default="exact", choices=kinds, help="see jaxmem.tasks.retrieval.index"
+  )
   build.add_argument(
     "--bad-records",
     default="skip",
@@ -45,8 +47,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(given: argparse.Namespace) -> int:
-  from jaxmem import index, outputs
-  from jaxmem.data import bad_records, judged
+  from jaxmem.core import outputs
+  from jaxmem.data import bad_records
+  from jaxmem.tasks.retrieval import data, index
 
   if bool(given.workdir) == bool(given.encoder):
     raise UserError("give --workdir of a run, or --encoder minilm")
@@ -56,7 +59,7 @@ def _build(given: argparse.Namespace) -> int:
   outputs.refuse_other_content(given.out, index.FILES[0])
   index.require_packages(given.kind)
   with bad_records.policy(given.bad_records) as skipped:
-    documents = judged.passages(given.input, hint)
+    documents = data.passages(given.input, hint)
   embed, encoder = _encoder(given.workdir)
   documents, bad = _readable(documents, embed, given.bad_records)
   vectors = embed([d.whole for d in documents])
@@ -90,8 +93,8 @@ def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
 
 
 def _query(given: argparse.Namespace) -> int:
-  from jaxmem import index
-  from jaxmem.jobs import asking
+  from jaxmem.evaluation import predict
+  from jaxmem.tasks.retrieval import index
 
   check_whole(given, {"top": 1, "rows": 1})
   found = index.load(Path(given.index))
@@ -109,19 +112,19 @@ def _query(given: argparse.Namespace) -> int:
   with contextlib.ExitStack() as stack:
     lines = opened(given.input, stack)
     finder = Finder(embed, found, given.top)
-    bad = asking.write(lines, finder, given.rows, sys.stdout.buffer)
+    bad = predict.write(lines, finder, given.rows, sys.stdout.buffer)
   return 2 if bad else 0
 
 
 class Finder:
-  """`{"text": ...}` to `{"found": [{"id", "score"}, ...]}`; see `jobs.Predictor`."""
+  """`{"text": ...}` to `{"found": [{"id", "score"}, ...]}`; see `tasks.Predictor`."""
 
   def __init__(self, embed: Any, index: Any, top: int):
     self._embed, self._index, self._top = embed, index, top
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text."""
-    from jaxmem.jobs import fields
+    from jaxmem.tasks import fields
 
     fields.text(record, "text")
 
@@ -133,12 +136,12 @@ class Finder:
 
 def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
   """What makes vectors, and what it is: MiniLM without a run."""
-  from jaxmem.evals import vectors
-  from jaxmem.fingerprints import fingerprints
+  from jaxmem.runtime.fingerprints import fingerprints
+  from jaxmem.tasks.retrieval import embed as vectors
 
   if not workdir:
     return vectors.minilm(), {"name": vectors.MINILM}
-  from jaxmem.load import load_run
+  from jaxmem.training.load import load_run
 
   embed = vectors.of_run(Path(workdir))
   weights = json.dumps(fingerprints(load_run(Path(workdir)).params), sort_keys=True)

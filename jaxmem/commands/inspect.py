@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxmem import files, outputs
 from jaxmem.commands import require
-from jaxmem.errors import UserError
-from jaxmem.ranges import INT32
+from jaxmem.core import files, outputs
+from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import INT32
 
 # Fewer tokens than this have no past to speak of.
 FEWEST = 16
@@ -62,8 +62,8 @@ def main(argv: list[str]) -> int:
   if not os.access(out, os.W_OK):
     raise UserError(f"cannot write into --out {out}: give another directory")
 
-  from jaxmem.evals import page
-  from jaxmem.load import load_model
+  from jaxmem.evaluation.inspection import page
+  from jaxmem.training.load import load_model
 
   loaded = load_model(Path(given.workdir), given.checkpoint)
   sections, span = _look(given, loaded, tokens, out)
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
 
 def _look(given: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple:
   """The sections, and the span of the model."""
-  from jaxmem.evals import findings, inside, span
+  from jaxmem.evaluation.inspection import findings, inside, span
 
   model, params = inside.plain(loaded.model), loaded.params
   seen = inside.read(model, params, tokens, given.recent)
@@ -104,9 +104,9 @@ def _look(given: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple:
 
 
 def _facts(given: Options, loaded: Any, tokens: np.ndarray):
-  from jaxmem.evals.page import Table
+  from jaxmem.evaluation.inspection.page import Table
   from jaxmem.models.lm import num_params
-  from jaxmem.modules.pattern import show
+  from jaxmem.models.pattern import show
 
   model = loaded.config.model
   rows = [
@@ -129,9 +129,10 @@ def _check(given: Options) -> np.ndarray:
   Raises:
     UserError: for the first thing that is missing or out of range.
   """
-  from jaxmem import capacity
-  from jaxmem.data import sources, vocabularies
-  from jaxmem.load import load_config
+  from jaxmem.data import sources
+  from jaxmem.models import capacity
+  from jaxmem.tokenizers import trained
+  from jaxmem.training.load import load_config
 
   least = {"tokens": FEWEST, "recent": 2, "samples": 1, "positions": 1, "directions": 0}
   for name, fewest in least.items():
@@ -147,7 +148,7 @@ def _check(given: Options) -> np.ndarray:
   pieces = sources.find(given.text)
   if len(pieces) > 1:
     raise UserError(f"--text {given.text} is {len(pieces)} documents: give one file")
-  tokenizer = vocabularies.kept(config.data.tokenizer, Path(given.workdir))
+  tokenizer = trained.kept(config.data.tokenizer, Path(given.workdir))
   ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * given.tokens))
   tokens = np.r_[tokenizer.boundary, ids][: given.tokens].astype(np.int32)
   if len(tokens) < FEWEST:

@@ -10,16 +10,11 @@ from typing import Any
 
 import jax
 
-from jaxmem import measured, modules, ops
-from jaxmem.errors import UserError, reason
-from jaxmem.registry import nearest
-from jaxmem.testing import (
-  LawError,
-  check_laws,
-  check_saved,
-  check_shards,
-  example_of,
-)
+from jaxmem import mixers, ops
+from jaxmem.core.errors import UserError, reason
+from jaxmem.core.registry import nearest
+from jaxmem.evaluation import measured
+from jaxmem.testing import LawError, check_laws, check_saved, check_shards, example_of
 from jaxmem.testing.suite import TITLES
 
 
@@ -90,7 +85,7 @@ def _row(
 
 
 def _all() -> list[str]:
-  return list(dict.fromkeys([*ops.names(), *modules.names()]))
+  return list(dict.fromkeys([*ops.names(), *mixers.names()]))
 
 
 def _find(name: str) -> Iterator[tuple[str, Any]]:
@@ -107,8 +102,8 @@ def _find(name: str) -> Iterator[tuple[str, Any]]:
     raise UserError(f"no memory {name!r}: {nearest(name, _all())}")
   if name in ops.names():
     yield f"{name} (op)", ops.get(name)
-  if name in modules.names():
-    mixer = modules.get(name).Mixer
+  if name in mixers.names():
+    mixer = mixers.get(name).Mixer
     yield f"{name} (mixer)", mixer(d_model=8, **example_of(name))
 
 

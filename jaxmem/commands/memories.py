@@ -1,11 +1,11 @@
 """prints the table of memories: jaxmem memories"""
 
-from jaxmem import table
 from jaxmem.commands import no_arguments
+from jaxmem.evaluation import layer_table
 
 
 def main(argv: list[str]) -> int:
   """`jaxmem memories`."""
   no_arguments("memories", argv)
-  print(table.markdown())
+  print(layer_table.markdown())
   return 0

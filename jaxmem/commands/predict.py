@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxmem.commands import check_whole, require
-from jaxmem.errors import UserError
+from jaxmem.core.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +41,8 @@ def main(argv: list[str]) -> int:
   if not given.workdir:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   check_whole(given, {"rows": 1})
-  from jaxmem import outputs
-  from jaxmem.jobs import asking
+  from jaxmem.core import outputs
+  from jaxmem.evaluation import predict as asking
 
   outputs.refuse_overwrite(
     given.out, {"--input": given.input, "--workdir": given.workdir}

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem import files, outputs
 from jaxmem.commands import check_whole, require
-from jaxmem.errors import UserError
-from jaxmem.ranges import INT32
+from jaxmem.core import files, outputs
+from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import INT32
 
 # The files of --out.
 WRITTEN = (
@@ -74,12 +74,12 @@ def main(argv: list[str]) -> int:
   tokenizer, load = _model(given, max(plan.lengths))
   material = _material(given, plan, tokenizer)
 
-  from jaxmem.evals.probes import runner
-  from jaxmem.evals.probes.runner import Ledger, Stopped
-  from jaxmem.fingerprints import fingerprints
-  from jaxmem.lock import Lock
-  from jaxmem.stop import Stop
-  from jaxmem.train import EXIT_STOPPED
+  from jaxmem.evaluation.longbench import runner
+  from jaxmem.evaluation.longbench.runner import Ledger, Stopped
+  from jaxmem.runtime.fingerprints import fingerprints
+  from jaxmem.runtime.lock import Lock
+  from jaxmem.runtime.signals import Stop
+  from jaxmem.training.trainer import EXIT_STOPPED
 
   runner.check(plan, material)
   out = Path(given.out)
@@ -109,10 +109,10 @@ def _check(given: Options) -> Any:
   Raises:
     UserError: for the first thing that is missing or out of range.
   """
-  from jaxmem.evals import probes
-  from jaxmem.evals.probes.runner import Plan
+  from jaxmem.evaluation import longbench
+  from jaxmem.evaluation.longbench.runner import Plan
 
-  tasks = probes.parse(given.tasks)
+  tasks = longbench.parse(given.tasks)
   try:
     lengths = [int(n) for n in given.lengths.split(",")]
   except ValueError as error:
@@ -146,28 +146,28 @@ def _check(given: Options) -> Any:
 
 def _model(given: Options, longest: int) -> tuple[Any, Any]:
   """The tokenizer, and a call that loads the model; its memories hold the contexts."""
-  from jaxmem import capacity
-  from jaxmem.data import vocabularies
+  from jaxmem.models import capacity
+  from jaxmem.tokenizers import trained
 
   if given.gguf:
     return _gguf(given, longest)
-  from jaxmem.load import load_config, load_model
+  from jaxmem.training.load import load_config, load_model
 
   workdir = Path(given.workdir)
   config = load_config(workdir, given.checkpoint)
   _refuse(capacity.limit(config.model.pattern), longest, "")
-  tokenizer = vocabularies.kept(config.data.tokenizer, workdir)
+  tokenizer = trained.kept(config.data.tokenizer, workdir)
   return tokenizer, lambda: load_model(workdir, given.checkpoint)
 
 
 def _gguf(given: Options, longest: int) -> tuple[Any, Any]:
-  from jaxmem.capacity import Limit
-  from jaxmem.data.errors import require as require_package
+  from jaxmem.core.extras import require as require_package
   from jaxmem.interop import smollm
-  from jaxmem.modules import pattern
+  from jaxmem.models import pattern
+  from jaxmem.models.capacity import Limit
 
   require_package("gguf", "tokenizers", extra="interop")
-  from jaxmem.data import gguf_file
+  from jaxmem.tokenizers import gguf_file
 
   items = pattern.parse(given.memory)
   if len(items) > 1 or items[0].name not in ("attention", "window"):
@@ -194,9 +194,9 @@ def _refuse(limit: Any, longest: int, more: str) -> None:
 
 def _material(given: Options, plan: Any, tokenizer: Any) -> Any:
   """What samples are made of."""
-  from jaxmem.evals.probes import questions
-  from jaxmem.evals.probes.haystack import Haystack
-  from jaxmem.evals.probes.page import Material
+  from jaxmem.evaluation.longbench import questions
+  from jaxmem.evaluation.longbench.haystack import Haystack
+  from jaxmem.evaluation.longbench.page import Material
 
   asked = [name for name in questions.TASKS if name in plan.tasks]
   paths = given.qa.split(",") if given.qa else []
@@ -235,8 +235,8 @@ def _say(lines: list[dict]) -> None:
 
 def _report(given: Options, plan: Any, ledger: Any, model: Any) -> None:
   """Prints the table; writes it, its numbers, and the picture of the needle."""
-  from jaxmem.evals import plots
-  from jaxmem.evals.probes import needle, results
+  from jaxmem.evaluation.longbench import needle, results
+  from jaxmem.tasks import plots
 
   out = Path(given.out)
   numbers = results.numbers(plan, ledger.done, model, given.threshold)

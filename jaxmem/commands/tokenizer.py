@@ -8,10 +8,12 @@ import sys
 
 import numpy as np
 
-from jaxmem import outputs
-from jaxmem.data import opened, sources, utf8, vocabularies
-from jaxmem.data.errors import DataError, NotUTF8, require
+from jaxmem.core import outputs, utf8
+from jaxmem.core.errors import DataError, NotUTF8
+from jaxmem.core.extras import require
+from jaxmem.data import opened, sources
 from jaxmem.data.piece import Piece
+from jaxmem.tokenizers import trained
 
 
 def main(argv: list[str]) -> int:
@@ -22,7 +24,7 @@ def main(argv: list[str]) -> int:
   inputs = {"the input": given.input or "-", "the model": given.model}
   outputs.refuse_overwrite(given.out or "-", inputs)
   try:
-    tokenizer = vocabularies.get(given.model)
+    tokenizer = trained.get(given.model)
   except DataError:
     raise
   except ValueError as error:
@@ -75,7 +77,7 @@ def _id(word: bytes) -> int:
 
 def _train(given: argparse.Namespace) -> int:
   require("sentencepiece", extra="text")
-  from jaxmem.data import sentencepieces
+  from jaxmem.tokenizers import sentencepiece
 
   for flag, value in (
     ("--vocab-size", given.vocab_size),
@@ -90,8 +92,8 @@ def _train(given: argparse.Namespace) -> int:
   # Only the training side: held-out text must not shape the pieces.
   pieces = sources.split(given.source, given.heldout)["train"]
   chosen = _sample(pieces, given.max_bytes)
-  model = sentencepieces.train(map(_text, chosen), given.vocab_size)
-  tokenizer = sentencepieces.SentencePieceTokenizer(model, given.out)
+  model = sentencepiece.train(map(_text, chosen), given.vocab_size)
+  tokenizer = sentencepiece.SentencePieceTokenizer(model, given.out)
   _write(given.out, model)
   size, total = (sum(p.size for p in part) for part in (chosen, pieces))
   print(

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxmem.commands import require
-from jaxmem.config import RETIRED, Config, typed
-from jaxmem.errors import UserError, reason
-from jaxmem.modules import pattern
-from jaxmem.registry import nearest
+from jaxmem.core.errors import UserError, reason
+from jaxmem.core.registry import nearest
+from jaxmem.models import pattern
+from jaxmem.training.config import RETIRED, Config, typed
 
 
 def main(argv: list[str]) -> int:
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
     from jaxmem.parallel import distributed
 
     distributed.initialize()
-  from jaxmem.train import train
+  from jaxmem.training.trainer import train
 
   return train(config, Path(given.workdir), given.resume)
 
@@ -98,7 +98,7 @@ def load_config(path: Path) -> Config:
   config = getattr(module, "config", None)
   if not isinstance(config, Config):
     raise UserError(
-      f"{path} defines no `config`, which should be a jaxmem.config.Config"
+      f"{path} defines no `config`, which should be a jaxmem.training.config.Config"
     )
   return typed(config)
 

@@ -13,9 +13,9 @@ Importing this room costs numpy only. grain is imported by `batches`, TFDS by
 sources of `tfds:`, and TensorFlow by none.
 """
 
-from jaxmem.data import tokenizers
+from jaxmem import tokenizers
+from jaxmem.core.errors import DataError
 from jaxmem.data.corpora import Corpus, Document, Documents, prepare
-from jaxmem.data.errors import DataError
 from jaxmem.data.lanes import Batches, Lanes, batches
 from jaxmem.data.stream import TokenStream
 

@@ -1,6 +1,6 @@
 """What is done with a record that cannot be read: stop there, or skip and count it.
 
-The policy holds for all that is read inside `policy`; `jobs.make` sets it from
+The policy holds for all that is read inside `policy`; `tasks.make` sets it from
 `data.bad_records`. Every reader of records hands what is wrong to a `Tally`.
 """
 
@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from jaxmem.data.errors import DataError
+from jaxmem.core.errors import DataError
 
 STOP, SKIP = "stop", "skip"
 # Places that are named of skipped records.

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from jaxmem.core.errors import DataError
+from jaxmem.core.extras import require
 from jaxmem.data import sources
-from jaxmem.data.errors import DataError, require
 from jaxmem.data.leaks import Repeats
 from jaxmem.data.mixture import Share
 from jaxmem.data.piece import Piece

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxmem.data.errors import DataError, require
+from jaxmem.core.errors import DataError
+from jaxmem.core.extras import require
 from jaxmem.data.piece import Piece
 
 PREFIX = "tfds:"

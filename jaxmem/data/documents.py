@@ -29,8 +29,8 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from jaxmem.core.errors import DataError
 from jaxmem.data import datasets, jsonl, mixture, opened
-from jaxmem.data.errors import DataError
 from jaxmem.data.piece import Piece
 
 STDLIB = "stdlib"

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxmem import ranges
+from jaxmem.core import ranges
+from jaxmem.core.errors import DataError, shown
 from jaxmem.data import leaks
-from jaxmem.data.errors import DataError
-from jaxmem.errors import shown
 
 
 def parse(text: str, least: int = 2) -> tuple[int, int]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxmem.core.errors import DataError
 from jaxmem.data import opened, template
 from jaxmem.data.bad_records import Tally
-from jaxmem.data.errors import DataError
 from jaxmem.data.piece import Piece
 
 _BOM = b"\xef\xbb\xbf"

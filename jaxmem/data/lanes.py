@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from jaxmem.data.errors import DataError, require
+from jaxmem.core.errors import DataError
+from jaxmem.core.extras import require
 from jaxmem.data.mixture import Order, Schedule, shuffled
 from jaxmem.data.stream import TokenStream
 

@@ -43,7 +43,7 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from jaxmem.data.errors import DataError
+from jaxmem.core.errors import DataError
 
 Item = TypeVar("Item")
 # 16 bytes for a record, None for one without content, which is equal to no other.

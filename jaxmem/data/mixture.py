@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from jaxmem.data.errors import DataError
+from jaxmem.core.errors import DataError
 
 PREFIX = "mix:"
 

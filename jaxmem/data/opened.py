@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmem.data.errors import DataError
+from jaxmem.core.errors import DataError
 from jaxmem.data.unpacked import (
   BLOCK,
   CONVERT,

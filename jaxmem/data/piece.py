@@ -3,8 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from jaxmem.data import opened, utf8
-from jaxmem.data.errors import DataError
+from jaxmem.core import utf8
+from jaxmem.core.errors import DataError
+from jaxmem.data import opened
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from jaxmem.core.errors import DataError
 from jaxmem.data import jsonl, opened, tables, template
 from jaxmem.data.bad_records import Tally
-from jaxmem.data.errors import DataError
 
 _TFDS = "tfds:"
 _TABLES = (".csv", ".tsv", ".tab", ".psv")

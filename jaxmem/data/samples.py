@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from jaxmem.data import utf8
+from jaxmem.core import utf8
 from jaxmem.data.corpora import Corpus, Documents
 from jaxmem.data.mixture import shuffled
 

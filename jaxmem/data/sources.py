@@ -16,9 +16,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from jaxmem.core.errors import DataError
 from jaxmem.data import leaks, mixture
 from jaxmem.data.documents import find
-from jaxmem.data.errors import DataError
 from jaxmem.data.piece import Piece
 
 

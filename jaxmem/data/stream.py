@@ -10,11 +10,11 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Bool, Int64, UInt
 
-from jaxmem import files
+from jaxmem.core import files
+from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.data.corpora import Corpus, Document
-from jaxmem.data.errors import DataError, NotUTF8
 from jaxmem.data.mixture import Share
-from jaxmem.data.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer
 
 # Part of every fingerprint: what a token stream holds, should it ever change.
 _FORMAT = "jaxmem tokens 2"

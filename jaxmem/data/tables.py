@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmem.core.errors import DataError
 from jaxmem.data import opened
-from jaxmem.data.errors import DataError
 from jaxmem.data.unpacked import CONVERT
 
 DELIMITERS = (",", ";", "\t", "|")

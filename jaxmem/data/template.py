@@ -7,7 +7,7 @@ two characters `\\n` and `\\t` for a line break and a tab, so that a shell spell
 import string
 from collections.abc import Callable
 
-from jaxmem.data.errors import DataError
+from jaxmem.core.errors import DataError
 
 _EXAMPLE = "'{title}\\n{body}'"
 

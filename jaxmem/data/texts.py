@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from jaxmem.data.errors import DataError, NotUTF8
-from jaxmem.data.tokenizers import Ids, Tokenizer
+from jaxmem.core.errors import DataError, NotUTF8
+from jaxmem.tokenizers import Ids, Tokenizer
 
 
 def encode(text: str, tokenizer: Tokenizer, where: str) -> Ids:

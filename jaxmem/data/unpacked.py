@@ -13,8 +13,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmem.core.errors import DataError
 from jaxmem.data import formats
-from jaxmem.data.errors import DataError
 
 BLOCK = 1 << 20
 # What is said of bytes that are not what they should be.

@@ -11,15 +11,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem.commands import require
+from jaxmem.core.errors import UserError
+from jaxmem.core.extras import require
 from jaxmem.data import opened
-from jaxmem.errors import UserError
-from jaxmem.generate import Writer
+from jaxmem.generation.generate import Writer
+from jaxmem.generation.sampling import Sampling
+from jaxmem.generation.session import first_session
 from jaxmem.interop import smollm
-from jaxmem.load import Loaded
-from jaxmem.peak import peak_memory
-from jaxmem.sampling import Sampling
-from jaxmem.session import first_session
+from jaxmem.runtime.peak import peak_memory
+from jaxmem.training.load import Loaded
 
 
 @dataclasses.dataclass(frozen=True)

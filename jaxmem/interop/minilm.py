@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import files
-from jaxmem.data.errors import DataError, require
+from jaxmem.core import files
+from jaxmem.core.errors import DataError
+from jaxmem.core.extras import require
+from jaxmem.models import pattern
 from jaxmem.models.encoder import EncoderConfig
-from jaxmem.modules import pattern
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "config.json"
@@ -240,9 +241,9 @@ def _folder(path: str) -> Path:
   if path:
     return Path(path).expanduser()
   require("tokenizers", extra="apps")
-  from jaxmem.data import wordpieces
+  from jaxmem.tokenizers import wordpiece
 
-  return wordpieces.minilm()
+  return wordpiece.minilm()
 
 
 def _take(given: dict[str, np.ndarray], name: str, place: Place) -> jnp.ndarray:

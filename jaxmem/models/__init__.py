@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from flax import linen as nn
 
-from jaxmem import registry
-from jaxmem.modules.pattern import Pattern
-from jaxmem.typing import State
+from jaxmem.core import registry
+from jaxmem.core.typing import State
+from jaxmem.models.pattern import Pattern
 
 Batch = dict[str, Any]
 
@@ -43,7 +43,7 @@ class TrainableModel(Protocol):
   parts: the model's `across_rows` is True, and `objective` is
   `nats_across(by_row(batch, deterministic), batch)`, where `by_row` gives arrays with
   rows first, each of a row alone, and `nats_across` reads those of the whole batch. A
-  batch that is computed in parts needs them, see `jaxmem.accumulate`.
+  batch that is computed in parts needs them, see `jaxmem.training.accumulate`.
   """
 
   def objective(

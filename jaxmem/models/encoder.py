@@ -13,19 +13,18 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmem import ranges
-from jaxmem.models import Batch
-from jaxmem.modules import heads
-from jaxmem.modules import pattern as patterns
-from jaxmem.modules.bidirectional import one_text
-from jaxmem.modules.layers import Dropout, dense, layer_norm, named, rms_norm
-from jaxmem.modules.pattern import Pattern, check_language, check_own, entry
-from jaxmem.modules.stack import Stack
-from jaxmem.ops import scan
-from jaxmem.ops.cross_entropy import chunked_cross_entropy
-from jaxmem.ops.precision import einsum
-from jaxmem.ranges import number
-from jaxmem.typing import Activations, Reset, Tokens
+from jaxmem.core import ranges
+from jaxmem.core.ranges import number
+from jaxmem.core.typing import Activations, Reset, Tokens
+from jaxmem.layers.primitives import Dropout, dense, layer_norm, named, rms_norm
+from jaxmem.models import Batch, heads
+from jaxmem.models import pattern as patterns
+from jaxmem.models.pattern import Pattern, check_language, check_own, entry
+from jaxmem.models.stack import Stack
+from jaxmem.models.wrappers.bidirectional import one_text
+from jaxmem.ops.losses import chunked_cross_entropy
+from jaxmem.ops.recurrence import scan
+from jaxmem.ops.recurrence.precision import einsum
 
 Heads = Literal["masked", "labels", "spans", "embedding"]
 
@@ -296,7 +295,7 @@ class Encoder(nn.Module):
     return ()
 
   def noise_shape(self, batch: Batch) -> tuple[int, int, int]:
-    """Of the "noise" that a batch may have; see `jaxmem.adversarial`."""
+    """Of the "noise" that a batch may have; see `jaxmem.training.adversarial`."""
     return (*batch["tokens"].shape, self.config.d_model)
 
   def _embed(self, tokens: Tokens, types: Int[Array, "B T"] | None) -> Activations:

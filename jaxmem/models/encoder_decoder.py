@@ -13,18 +13,19 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem import modules, ranges
+from jaxmem import mixers
+from jaxmem.core import ranges
+from jaxmem.core.ranges import number
+from jaxmem.core.typing import Activations, State, Tokens
+from jaxmem.layers.encoder_memory import Encoded
+from jaxmem.layers.primitives import Dropout, named, rms_norm
 from jaxmem.models import Batch
-from jaxmem.modules import pattern as patterns
-from jaxmem.modules.bidirectional import one_text
-from jaxmem.modules.given import Encoded
-from jaxmem.modules.layers import Dropout, named, rms_norm
-from jaxmem.modules.pattern import Pattern, check_causal, check_own, entry
-from jaxmem.modules.stack import Stack
-from jaxmem.ops.cross_entropy import chunked_cross_entropy
-from jaxmem.ops.precision import einsum
-from jaxmem.ranges import number
-from jaxmem.typing import Activations, State, Tokens
+from jaxmem.models import pattern as patterns
+from jaxmem.models.pattern import Pattern, check_causal, check_own, entry
+from jaxmem.models.stack import Stack
+from jaxmem.models.wrappers.bidirectional import one_text
+from jaxmem.ops.losses import chunked_cross_entropy
+from jaxmem.ops.recurrence.precision import einsum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +202,7 @@ class EncoderDecoder(nn.Module):
 
 
 def _is_given(item: patterns.Entry) -> bool:
-  return modules.is_given(modules.get(item.name).Mixer)
+  return mixers.is_given(mixers.get(item.name).Mixer)
 
 
 Config = EncoderDecoderConfig

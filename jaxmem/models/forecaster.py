@@ -14,14 +14,15 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem import ranges
+from jaxmem.core import ranges
+from jaxmem.core.ranges import number
+from jaxmem.core.typing import State
+from jaxmem.layers.primitives import dense, rms_norm
 from jaxmem.models import Batch
-from jaxmem.modules.layers import dense, rms_norm
-from jaxmem.modules.pattern import Pattern, check_language, entry
-from jaxmem.modules.stack import Stack
-from jaxmem.ops import densities, scan
-from jaxmem.ranges import number
-from jaxmem.typing import State
+from jaxmem.models.pattern import Pattern, check_language, entry
+from jaxmem.models.stack import Stack
+from jaxmem.ops import densities
+from jaxmem.ops.recurrence import scan
 
 Head = Literal["point", "gaussian", "student", "quantile"]
 # Numbers a step of the horizon that a head needs; a quantile one has its own count.

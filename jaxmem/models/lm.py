@@ -7,15 +7,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import number
+from jaxmem.core.typing import Activations, Reset, State, Tokens
+from jaxmem.layers.primitives import named, rms_norm
 from jaxmem.models import Batch
-from jaxmem.modules.layers import named, rms_norm
-from jaxmem.modules.pattern import Pattern, check_language, entry
-from jaxmem.modules.stack import Stack
-from jaxmem.ops.cross_entropy import chunked_cross_entropy
-from jaxmem.ops.precision import einsum
-from jaxmem.parallel import context
-from jaxmem.ranges import number
-from jaxmem.typing import Activations, Reset, State, Tokens
+from jaxmem.models.pattern import Pattern, check_language, entry
+from jaxmem.models.stack import Stack
+from jaxmem.ops.losses import chunked_cross_entropy
+from jaxmem.ops.recurrence.precision import einsum
+from jaxmem.parallel import apply
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ class LM(nn.Module):
     nats = lambda x, targets: chunked_cross_entropy(
       x, self.head, targets, chunk_size=self.config.loss_chunk
     )
-    return context.by_token(nats, x, targets), state
+    return apply.by_token(nats, x, targets), state
 
   def objective(
     self, batch: Batch, memory: State, deterministic: bool = True

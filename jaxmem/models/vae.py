@@ -14,23 +14,18 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmem import ranges
+from jaxmem.core import ranges
+from jaxmem.core.ranges import number
+from jaxmem.core.typing import Activations, State, Tokens
+from jaxmem.layers.primitives import dense, named, rms_norm
 from jaxmem.models import Batch
-from jaxmem.modules import pattern as patterns
-from jaxmem.modules.bidirectional import one_text
-from jaxmem.modules.layers import dense, named, rms_norm
-from jaxmem.modules.pattern import (
-  Pattern,
-  check_language,
-  check_own,
-  entry,
-)
-from jaxmem.modules.stack import Stack
-from jaxmem.ops.cross_entropy import chunked_cross_entropy
-from jaxmem.ops.precision import einsum
+from jaxmem.models import pattern as patterns
+from jaxmem.models.pattern import Pattern, check_language, check_own, entry
+from jaxmem.models.stack import Stack
+from jaxmem.models.wrappers.bidirectional import one_text
+from jaxmem.ops.losses import chunked_cross_entropy
+from jaxmem.ops.recurrence.precision import einsum
 from jaxmem.parallel import rows
-from jaxmem.ranges import number
-from jaxmem.typing import Activations, State, Tokens
 
 
 @dataclasses.dataclass(frozen=True)

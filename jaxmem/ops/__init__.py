@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from jaxmem import registry
+from jaxmem.core import registry
 
 
 def names() -> list[str]:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import scan
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops.recurrence import scan
 
 TRANSITION = None
 REVERSE_ONLY = ()

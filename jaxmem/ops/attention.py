@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxmem.ops import scan, window
-from jaxmem.ops.scores import ROTARY, Params, Scores
-from jaxmem.ops.timeline import WHOLE, Timeline
+from jaxmem.core.typing import Reset
+from jaxmem.ops import window
+from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
+from jaxmem.ops.attention_core.timeline import WHOLE, Timeline
+from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import Inputs, Inputs_t, State
-from jaxmem.typing import Reset
 
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from jaxmem.ops import diagonal, scan
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops.recurrence import linear_scan, scan
 
 TRANSITION = "complex"
 VALUE = 0  # u
@@ -78,8 +78,8 @@ def parallel(
   (lam,), (u,) = params, inputs
   dtype = scan.state_dtype(u.dtype)
   lam, b, h0 = (to_complex(a.astype(dtype)) for a in (lam, u, state.h))
-  a = diagonal.decay_or_forget(jnp.broadcast_to(lam, b.shape), reset)
-  h, last = diagonal.associative(a, b, h0)
+  a = linear_scan.decay_or_forget(jnp.broadcast_to(lam, b.shape), reset)
+  h, last = linear_scan.associative(a, b, h0)
   return from_complex(h).astype(u.dtype), State(from_complex(last))
 
 
@@ -94,7 +94,7 @@ def sequential(
   dtype = scan.state_dtype(u.dtype)
   # turned round as floats: XLA on CPU does that and the packing in one pass
   lam, b, h0 = (to_complex(a.astype(dtype)) for a in (lam, u.swapaxes(0, 1), state.h))
-  h = diagonal.constant(lam, None if reset is None else reset.T, b, h0)
+  h = linear_scan.constant(lam, None if reset is None else reset.T, b, h0)
   h = from_complex(h)
   return h.swapaxes(0, 1).astype(u.dtype), State(h[-1])
 

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import scan, scores
-from jaxmem.ops.masks import Document
-from jaxmem.ops.scores import Params, Scores
-from jaxmem.ops.tokens import NOWHERE, Tokens
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops.attention_core import scores
+from jaxmem.ops.attention_core.masks import Document
+from jaxmem.ops.attention_core.scores import Params, Scores
+from jaxmem.ops.attention_core.tokens import NOWHERE, Tokens
+from jaxmem.ops.recurrence import scan
 
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import decay, scan
-from jaxmem.ops.precision import products
-from jaxmem.ops.triangular import unit_lower_inverse
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops.recurrence import decay, scan
+from jaxmem.ops.recurrence.precision import products
+from jaxmem.ops.recurrence.triangular import unit_lower_inverse
 
 TRANSITION = "matrix"
 VALUE = 2  # v

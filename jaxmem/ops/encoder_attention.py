@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmem.ops import masks, scan, scores, window
-from jaxmem.ops.masks import Document, Mask
-from jaxmem.ops.scores import ROTARY, Params, Scores
-from jaxmem.ops.timeline import Reading
-from jaxmem.ops.tokens import Tokens
+from jaxmem.core.typing import Reset
+from jaxmem.ops import window
+from jaxmem.ops.attention_core import masks, scores
+from jaxmem.ops.attention_core.masks import Document, Mask
+from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
+from jaxmem.ops.attention_core.timeline import Reading
+from jaxmem.ops.attention_core.tokens import Tokens
+from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import Inputs
-from jaxmem.typing import Reset
 
 # No `step`, and `dense` in its place: a token that reads what follows has no state.
 TRANSITION = None

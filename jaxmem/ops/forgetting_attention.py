@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import attention, cache, scan, scores
-from jaxmem.ops.masks import Causal, Pair, Window
-from jaxmem.ops.scores import Known, Params, Scores
-from jaxmem.ops.timeline import WHOLE, Reading, Timeline
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops import attention
+from jaxmem.ops.attention_core import cache, scores
+from jaxmem.ops.attention_core.masks import Causal, Pair, Window
+from jaxmem.ops.attention_core.scores import Known, Params, Scores
+from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.recurrence import scan
 
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import diagonal, scan
+from jaxmem.ops.recurrence import linear_scan, scan
 
 TRANSITION = "diagonal"
 VALUE = 0  # x
@@ -69,8 +69,8 @@ def positive(x: Array) -> Array:
 FORMS = scan.of_any_rows(
   {
     "recurrent": scan.recurrent(step),
-    "parallel": diagonal.form(decay_and_input, "parallel"),
-    "sequential": diagonal.form(decay_and_input, "sequential"),
+    "parallel": linear_scan.form(decay_and_input, "parallel"),
+    "sequential": linear_scan.form(decay_and_input, "sequential"),
   }
 )
 

@@ -6,8 +6,9 @@ Source: Siems et al. 2025, arXiv:2502.10297, section 3.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import gated_delta, scan
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops import gated_delta
+from jaxmem.ops.recurrence import scan
 
 TRANSITION = "matrix"
 VALUE = 2  # v

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import decay, scan
-from jaxmem.ops.precision import products
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops.recurrence import decay, scan
+from jaxmem.ops.recurrence.precision import products
 
 TRANSITION = "diagonal"  # every row of S decays by itself
 VALUE = 2  # v

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import cache, scan, scores, window
-from jaxmem.ops.masks import (
+from jaxmem.core.typing import Reset
+from jaxmem.ops import window
+from jaxmem.ops.attention_core import cache, scores
+from jaxmem.ops.attention_core.masks import (
   ByFirst,
   ByRest,
   Causal,
@@ -21,10 +23,10 @@ from jaxmem.ops.masks import (
   Rest,
   Window,
 )
-from jaxmem.ops.scores import ROTARY, Params, Scores
-from jaxmem.ops.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
+from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import State
-from jaxmem.typing import Reset
 
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)

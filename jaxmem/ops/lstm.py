@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import cell, scan
+from jaxmem.ops.recurrence import cell, scan
 
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)

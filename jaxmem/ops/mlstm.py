@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import decay, scan
-from jaxmem.ops.precision import products
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops.recurrence import decay, scan
+from jaxmem.ops.recurrence.precision import products
 
 TRANSITION = "matrix"
 REVERSE_ONLY = ()

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import diagonal, scan
+from jaxmem.ops.recurrence import linear_scan, scan
 
 # The paper's constant c: how much sharper than the gate the decay is.
 SHARPNESS = 8.0
@@ -79,8 +79,8 @@ def step(params: Params, inputs_t: Inputs, state: State) -> tuple[Array, State]:
 FORMS = scan.of_any_rows(
   {
     "recurrent": scan.recurrent(step),
-    "parallel": diagonal.form(decay_and_input, "parallel"),
-    "sequential": diagonal.form(decay_and_input, "sequential"),
+    "parallel": linear_scan.form(decay_and_input, "parallel"),
+    "sequential": linear_scan.form(decay_and_input, "sequential"),
   }
 )
 

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import cache, scan, scores, window
-from jaxmem.ops.masks import Causal, Mask, Pair, Reach
-from jaxmem.ops.scores import Known, Scores
-from jaxmem.ops.timeline import WHOLE, Reading, Timeline
+from jaxmem.core.typing import Reset
+from jaxmem.ops import window
+from jaxmem.ops.attention_core import cache, scores
+from jaxmem.ops.attention_core.masks import Causal, Mask, Pair, Reach
+from jaxmem.ops.attention_core.scores import Known, Scores
+from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import Inputs, Inputs_t, State
-from jaxmem.typing import Reset
 
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops import cache, scan, scores
-from jaxmem.ops.masks import Beyond, Causal, First, Window
-from jaxmem.ops.scores import ROTARY, Params, Scores
-from jaxmem.ops.timeline import WHOLE, Reading, Timeline
-from jaxmem.typing import Reset
+from jaxmem.core.typing import Reset
+from jaxmem.ops.attention_core import cache, scores
+from jaxmem.ops.attention_core.masks import Beyond, Causal, First, Window
+from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
+from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.recurrence import scan
 
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)

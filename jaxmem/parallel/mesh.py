@@ -12,12 +12,12 @@ from flax import linen as nn
 from flax import struct
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxmem.errors import UserError
-from jaxmem.registry import nearest
+from jaxmem.core.errors import UserError
+from jaxmem.core.registry import nearest
 
 AXES = ("data", "fsdp", "seq", "tensor")
 
-# How attention crosses the shards of time; see `parallel.cut.Cut`.
+# How attention crosses the shards of time; see `sharded_timeline.Cut`.
 LAYOUTS = ("auto", "ring", "ulysses")
 
 # The layout that is in force, as a context; compiled functions are told apart by it.
@@ -53,9 +53,9 @@ class MeshConfig:
     data: copies of the parameters, each with its rows of the batch.
     fsdp: parts of the parameters, gathered where used; also splits the batch.
     tensor: parts of heads, MLPs and vocabulary.
-    seq: parts of a segment's time; `parallel.context` makes them one memory.
+    seq: parts of a segment's time; `parallel.apply` makes them one memory.
     attention: how attention that reaches far crosses those parts: "ring", "ulysses" or
-      "auto", see `parallel.cut.Cut`. Outside of it time always lies in order.
+      "auto", see `sharded_timeline.Cut`. Outside of it time always lies in order.
   """
 
   data: int = -1
@@ -144,7 +144,7 @@ class Declared(nn.LogicallyPartitioned):
   """The box of a parameter: names of its axes, and whether weight decay acts on it.
 
   Attributes:
-    decay: None where the layer does not say; see `jaxmem.optim.decays`.
+    decay: None where the layer does not say; see `jaxmem.training.optimizer.decays`.
   """
 
   decay: bool | None = struct.field(default=None, pytree_node=False)

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxmem.ops import blockwise, scan
-from jaxmem.ops.blockwise import NOTHING
+from jaxmem.ops.attention_core import blockwise
+from jaxmem.ops.attention_core.blockwise import NOTHING
+from jaxmem.ops.recurrence import scan
 
 
 def _on(tree: Any, axis: str) -> Any:

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.core.typing import Form
 from jaxmem.testing import layers
-from jaxmem.typing import Form
 
 # The laws are checked on T = 24 with chunks and blocks of 8.
 LENGTH = 24
@@ -35,7 +35,7 @@ _FIELDS = {
 
 def example_of(name: str) -> dict[str, Any]:
   """Options that make the mixer `name` a small case at d_model 8."""
-  from jaxmem.modules.pattern import options
+  from jaxmem.models.pattern import options
 
   known = {**_FIELDS, **SMALL}
   return {key: known[key] for key in options(name) if key in known}

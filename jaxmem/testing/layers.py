@@ -9,7 +9,7 @@ import jax
 from flax import linen as nn
 from flax.errors import InvalidRngError
 
-from jaxmem.errors import UserError, reason
+from jaxmem.core.errors import UserError, reason
 
 CONTRACT = (
   "a layer is a Flax module with `init_state(batch_size)`, which gives the empty "

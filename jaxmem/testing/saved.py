@@ -34,7 +34,9 @@ def check_saved(
     ModuleNotFoundError: without the extra `train`.
     CheckpointError: if the state cannot be written or read.
   """
-  from jaxmem.checkpoint import Checkpoints  # Orbax: the laws alone do not need it
+  from jaxmem.runtime.checkpoint import (
+    Checkpoints,  # Orbax: the laws alone do not need it
+  )
 
   suite = Suite(cases.of(thing), jax.random.key(seed))
   if not suite.case.causal:  # it carries nothing

@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 
-from jaxmem.parallel import context
+from jaxmem.core.typing import Form
+from jaxmem.parallel import apply
 from jaxmem.parallel import mesh as meshes
 from jaxmem.testing import cases
 from jaxmem.testing.suite import Suite
-from jaxmem.typing import Form
 
 LENGTH = 32
 # Inside a shard, on a shard's border (whether 2, 4 or 8), on the call's first token.
@@ -36,7 +36,7 @@ def check_shards(
       check_shards(MyMixer(d_model=8), shards=(2, 4, 8))
 
   Needs as many devices as shards; `jax_num_cpu_devices` makes some of a CPU. A module
-  must call its ops through `jaxmem.parallel.context.apply`.
+  must call its ops through `jaxmem.parallel.apply.apply`.
 
   Cost: a compilation of the gradient for each form, and one for each number of shards.
 
@@ -76,6 +76,6 @@ def _through_context(op: ModuleType) -> dict[str, Form]:
   def form(name, params, inputs, state, reset=None):
     known = inspect.signature(op.FORMS[name]).parameters
     sizes = {k: v for k, v in cases.SMALL.items() if k in known}
-    return context.apply(op, name, params, inputs, state, reset, sizes)
+    return apply.apply(op, name, params, inputs, state, reset, sizes)
 
   return {name: functools.partial(form, name) for name in op.FORMS}

@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 import sys
 
-from jaxmem import measured
+from jaxmem.evaluation import measured
 
 from . import cases
 from .harness import KINDS, ask, measure

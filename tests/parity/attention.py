@@ -5,10 +5,11 @@ import importlib
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.ops import blockwise, masks, short_conv, window
-from jaxmem.ops.rotary import Rotary
-from jaxmem.ops.scores import Scores
-from jaxmem.ops.tokens import Tokens
+from jaxmem.ops import short_conv, window
+from jaxmem.ops.attention_core import blockwise, masks
+from jaxmem.ops.attention_core.rotary import Rotary
+from jaxmem.ops.attention_core.scores import Scores
+from jaxmem.ops.attention_core.tokens import Tokens
 
 from .harness import BORDERS, LENGTH, RESET, ROWS, Case, by_document, ours, shapes
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import modules
+from jaxmem import mixers
 
 from .harness import LENGTH, RESET, ROWS, Case, by_document, shapes
 
@@ -100,7 +100,7 @@ def _t5(p):
 
 def _ours(name, weights, form, **options):
   given = {"num_heads": HEADS, "num_kv_heads": KEY_HEADS, "head_dim": DIM}
-  mixer = modules.get(name).Mixer(D, **given | options, form=form, block_size=8)
+  mixer = mixers.get(name).Mixer(D, **given | options, form=form, block_size=8)
 
   def run(params, inputs, state):
     begin = mixer.init_state(ROWS)

@@ -3,8 +3,8 @@
 import importlib
 import os
 
-from jaxmem.modules.bidirectional import Bidirectional
-from jaxmem.modules.lstm import LSTM
+from jaxmem.mixers.lstm import LSTM
+from jaxmem.models.wrappers.bidirectional import Bidirectional
 from jaxmem.ops import gru, lstm, rnn, slstm
 
 from .harness import RESET, Case, by_document, ours, shapes

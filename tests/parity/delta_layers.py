@@ -7,7 +7,7 @@ from unittest import mock
 import jax
 from flax.core import meta
 
-from jaxmem import modules
+from jaxmem import mixers
 
 from .harness import RESET, Case, by_document, shapes
 
@@ -138,7 +138,7 @@ def _prepare(params, inputs, state):
 
 
 def layer_case(name, peer, module, theirs, **options):
-  mixer = modules.get(name).Mixer(D, num_heads=HEADS, **options)
+  mixer = mixers.get(name).Mixer(D, num_heads=HEADS, **options)
   x = jax.ShapeDtypeStruct((1, 4, D), "float32")
   state = jax.eval_shape(lambda: mixer.init_state(1))
   params = meta.unbox(jax.eval_shape(mixer.init, jax.random.key(0), x, state))

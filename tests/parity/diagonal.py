@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.ops import diagonal, rglru
+from jaxmem.ops import rglru
+from jaxmem.ops.recurrence import linear_scan
 
 from .harness import BORDERS, LENGTH, RESET, ROWS, Case, ours, shapes
 
@@ -83,7 +84,7 @@ def _accelerated_scan():
 
 def _diagonal_ours(form):
   def run(params, inputs, state):
-    y, last = diagonal.SCANS[form](*inputs, *state)
+    y, last = linear_scan.SCANS[form](*inputs, *state)
     return y, (last,)
 
   return run
@@ -110,7 +111,7 @@ CASES = [
     "accelerated_scan.ref",
     "accelerated_scan.ref",
     shapes(inputs=((5,), (5,)), state=((5,),)),
-    {form: _diagonal_ours(form) for form in diagonal.SCANS},
+    {form: _diagonal_ours(form) for form in linear_scan.SCANS},
     _accelerated_scan,
     lambda p, i, s: (p, (1 / (1 + np.exp(-i[0])), i[1]), s),
   ),

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import modules
-from jaxmem.ops import masks
-from jaxmem.ops.sparse_blocks import RandomBlocks
+from jaxmem import mixers
+from jaxmem.ops.attention_core import masks
+from jaxmem.ops.attention_core.sparse_blocks import RandomBlocks
 
 from .harness import LENGTH, RESET, ROWS, Case, by_document, shapes
 
@@ -41,7 +41,7 @@ def _case(name, peer, module, params, weights, theirs, reset=RESET, **options):
   """
 
   def form(given):
-    mixer = modules.get(name).Mixer(**PLAIN, **options, **given)
+    mixer = mixers.get(name).Mixer(**PLAIN, **options, **given)
 
     def run(params, inputs, state):
       return mixer.apply({"params": weights(params)}, inputs[0], (), reset)
@@ -131,7 +131,7 @@ def _cross():
 
 
 def _cross_ours(form):
-  mixer = modules.get("cross_attention").Mixer(
+  mixer = mixers.get("cross_attention").Mixer(
     **PLAIN, memory_size=SLOTS + 2, use_bias=True, form=form
   )
 
@@ -243,7 +243,7 @@ def _longformer_causal():
 def _longformer_ours(form):
   options = {"window_size": WINDOW, "num_global": FIRST, "dilation": DILATION}
   options |= {"use_bias": True, "block_size": 8, "form": form}
-  mixer = modules.get("longformer").Mixer(**PLAIN, **options)
+  mixer = mixers.get("longformer").Mixer(**PLAIN, **options)
 
   def run(params, inputs, state):
     tree = {"params": _theirs_by_name(GLOBAL, params)}

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import modules
-from jaxmem.ops import gated_linear, mlstm, rotary, short_conv
+from jaxmem import mixers
+from jaxmem.ops import gated_linear, mlstm, short_conv
+from jaxmem.ops.attention_core import rotary
 
 from .harness import BORDERS, LENGTH, RESET, Case, by_document, shapes
 
@@ -43,7 +44,7 @@ def _case(name, peer, module, params, state, weights, memory, theirs, **options)
   enter, leave = memory
 
   def form(given):
-    mixer = modules.get(name).Mixer(D, **{"num_heads": H, **options, **given})
+    mixer = mixers.get(name).Mixer(D, **{"num_heads": H, **options, **given})
 
     def run(params, inputs, state):
       tree = {"params": weights(params)}
@@ -139,7 +140,7 @@ def _mamba2_weights(p):
 
 def _mamba2_case():
   dim, turn = WIDTH + 2 * GROUPS * N, lambda s: s.swapaxes(-1, -2)
-  state = modules.get("mamba2").State
+  state = mixers.get("mamba2").State
   memory = (
     lambda s: state(short_conv.State(turn(s[0])), gated_linear.State(turn(s[1]))),
     lambda new: (turn(new.conv.past), turn(new.ssm.s)),
@@ -334,7 +335,7 @@ RANK, DECAY_RANK = 32, 64
 
 def _rwkv6_weights(p):
   lora = "w_proj.linear.lora"
-  ours = [MIXED.index(name) for name in modules.get("rwkv6").MIXED]
+  ours = [MIXED.index(name) for name in mixers.get("rwkv6").MIXED]
   shifts = {f"shift_{name}": p["x_bias"][i] for i, name in enumerate(MIXED)}
   into = p["x_proj.0.linear.weight"].T.reshape(D, 5, RANK)[:, jnp.array(ours)]
   out = p["x_proj.2.weight"].reshape(D, 5, RANK).transpose(1, 2, 0)
@@ -359,7 +360,7 @@ def _rwkv6_case():
     f"{lora}.2.bias": (D,), "g_norm.weight": (D,), "g_norm.bias": (D,),
     "o_proj.weight": (D, D),
   }  # fmt: skip
-  state = modules.get("rwkv6").State
+  state = mixers.get("rwkv6").State
   memory = (
     lambda s: state(short_conv.State(s[0][:, None]), gated_linear.State(s[1])),
     lambda new: (new.shift.past[:, 0], new.wkv.s),

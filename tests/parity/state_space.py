@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmem import modules
+from jaxmem import mixers
 
 from .harness import RESET, ROWS, Case, by_document, shapes
 
@@ -21,10 +21,10 @@ GLU = {"gate": (D, D), "value": (D, D)}
 
 def forms(name, params_of, **options):
   """A mixer of ours in every form, its parameters made of the peer's."""
-  op = modules.op(name)
+  op = mixers.op(name)
 
   def ours(form):
-    mixer = modules.get(name).Mixer(d_model=D, form=form, **options)
+    mixer = mixers.get(name).Mixer(d_model=D, form=form, **options)
 
     def run(params, inputs, state):
       tree = {"params": params_of(params)}

@@ -1,0 +1,1 @@
+"""What every other package stands on: types, errors, files, the registry; no device."""

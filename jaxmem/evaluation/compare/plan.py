@@ -1,0 +1,244 @@
+"""What a comparison runs: models of one size, one a memory, length and seed."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem import mixers
+from jaxmem.core import files, outputs, ranges
+from jaxmem.core.errors import ConfigError, UserError, reason
+from jaxmem.core.ranges import INT64, number
+from jaxmem.models import pattern
+from jaxmem.models.lm import LM, LMConfig, num_params
+from jaxmem.models.pattern import Entry
+from jaxmem.tasks import TASK
+from jaxmem.tasks.synthetic import episodes
+from jaxmem.tasks.synthetic.task import MULTIPLES
+from jaxmem.training.config import Config, DataConfig, OptimConfig
+
+# Widths of MLPs are multiples of this; the size of a model is even to within it.
+WIDTH = 8
+# A run of fewer is no run.
+LEAST_STEPS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """A comparison as data.
+
+  Attributes:
+    task: a file of `tasks.synthetic.problems` with options: mqar, mqar:size=paper.
+    memories: as in a pattern: attention,window:window_size=32,gated_delta.
+    lengths: of the examples, such as 64,256; a model is trained at each, and asked at
+      1, 2, 4, 8 and 16 times its own.
+    minutes_per_run: of training; compiling and asking are not counted.
+    steps: of training instead; 0 is as many as the minutes allow.
+    seeds: models of each memory and length, that differ in parameters and examples.
+    d_model: features.
+    layers: blocks.
+    params: numbers of a model; 0 is what the largest of the memories has with MLPs of
+      d_model. The width of the MLPs makes up for what a memory needs.
+    batch_size: examples of a step.
+    learning_rate: the highest.
+    ask: tokens of test examples at each length.
+  """
+
+  task: str = "mqar"
+  memories: str = "attention,window,gated_delta,retention,mamba2,lstm"
+  lengths: str = "64,256"
+  minutes_per_run: float = number(2.0, above=0)
+  steps: int = number(0, at_least=0)
+  seeds: int = number(3, at_least=1, at_most=1000)
+  d_model: int = number(64, at_least=1, at_most=2**20)
+  layers: int = number(2, at_least=1, at_most=2**16)
+  params: int = number(0, at_least=0, at_most=INT64)
+  batch_size: int = number(32, at_least=1)
+  learning_rate: float = number(3e-3, above=0, at_most=1000)
+  ask: int = number(32_768, at_least=1)
+
+  def check(self) -> None:
+    """Raises UserError for what cannot be run; no device work."""
+    try:
+      ranges.check(self)
+    except ValueError as error:
+      raise UserError(str(error)) from error
+    if 0 < self.steps < LEAST_STEPS:
+      raise UserError(f"steps is {self.steps}: 0, or at least {LEAST_STEPS}")
+    task = episodes.parse(self.task)
+    for length in self.trained():
+      episodes.Episodes(task, length, 0, "train")
+    for item in pattern.parse(self.memories):
+      pattern.check_language((item,))
+
+  def trained(self) -> tuple[int, ...]:
+    """The lengths as numbers.
+
+    Raises:
+      UserError: if they are none.
+    """
+    words = self.lengths.split(",")
+    if not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,8}\s*", word) for word in words):
+      raise UserError(f"--lengths {self.lengths}: numbers from 1, such as 64,256")
+    return tuple(map(int, words))
+
+  def base(self, item: Entry) -> LMConfig:
+    """A model of one memory, with MLPs of d_model."""
+    task = episodes.parse(self.task)
+    return LMConfig(
+      vocab_size=-(-task.vocab_size // 64) * 64,
+      d_model=self.d_model,
+      d_ff=self.d_model,
+      pattern=(item,),
+      num_groups=self.layers,
+    )
+
+  def largest(self) -> int:
+    """Parameters of the largest of these."""
+    return max(count(self.base(item)) for item in pattern.parse(self.memories))
+
+  def runs(self) -> list["Run"]:
+    """Every run, the seeds outermost: a comparison cut short has all memories."""
+    return [
+      Run(self, item, length, seed)
+      for seed in range(self.seeds)
+      for length in self.trained()
+      for item in pattern.parse(self.memories)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One model of a plan."""
+
+  plan: Plan
+  memory: Entry
+  length: int
+  seed: int
+
+  @property
+  def pair(self) -> str:
+    """A folder's name for the memory and the length."""
+    name = "".join(c if c.isalnum() else "-" for c in str(self.memory))
+    return f"{name}-{self.length}"
+
+  def model(self) -> LMConfig:
+    """Of the plan's size."""
+    plan = self.plan
+    item = held(self.memory, self.length * max(MULTIPLES))
+    return sized(plan.base(item), plan.params or plan.largest())
+
+  def config(self, steps: int) -> Config:
+    """For the trainer."""
+    plan = self.plan
+    return Config(
+      model=self.model(),
+      data=DataConfig(
+        source=TASK + plan.task,
+        segment_length=self.length,
+        batch_size=plan.batch_size,
+      ),
+      optim=OptimConfig(
+        learning_rate=plan.learning_rate, warmup_steps=min(50, steps // 10)
+      ),
+      steps=steps,
+      seed=self.seed,
+      log_every=max(steps // 50, 1),
+      save_every=max(steps // 4, 1),
+      eval_bytes=plan.ask,
+      sample_bytes=0,
+    )
+
+  def state_bytes(self) -> int:
+    """Of a layer and row, as far as `length` tokens need it."""
+    item = held(self.memory, self.length)
+    mixer = pattern.built(item, self.plan.d_model, "float32")
+    return pattern.state_bytes(mixer)
+
+
+def held(item: Entry, tokens: int) -> Entry:
+  """The memory with room for so many tokens, if it is one of declared capacity."""
+  names = [f.name for f in dataclasses.fields(mixers.get(item.name).Mixer)]
+  given = dict(item.options)
+  if "capacity" in names:
+    given.setdefault("capacity", tokens)
+  return pattern.entry(item.name, **given)
+
+
+def shapes(model: LMConfig) -> Any:
+  """Of the parameters of a model; nothing is computed."""
+  lm, tokens = LM(model), jax.ShapeDtypeStruct((1, 16), jnp.int32)
+  state = jax.eval_shape(lambda: lm.init_state(1))
+  try:
+    return jax.eval_shape(lm.init, jax.random.key(0), tokens, state)
+  except (ValueError, TypeError, ZeroDivisionError) as error:
+    shown, why = pattern.show(model.pattern), str(error).strip().splitlines()[0]
+    raise ConfigError(
+      f"{shown!r} cannot be built at d_model {model.d_model}: {why}"
+    ) from error
+
+
+def count(model: LMConfig) -> int:
+  """Parameters of a model."""
+  return num_params(shapes(model))
+
+
+def sized(model: LMConfig, params: int) -> LMConfig:
+  """The model with MLPs so wide that it has about `params` parameters.
+
+  Raises:
+    UserError: if it has more with the narrowest ones.
+  """
+  least, more = (
+    count(dataclasses.replace(model, d_ff=width)) for width in (WIDTH, 2 * WIDTH)
+  )
+  if least > params:
+    raise UserError(
+      f"a model of {pattern.show(model.pattern)} has at least {least:,} parameters, "
+      f"the comparison is of {params:,}: give --params {least} or more"
+    )
+  width = WIDTH * (1 + round((params - least) / (more - least)))
+  return dataclasses.replace(model, d_ff=width)
+
+
+def keep(plan: Plan, directory: Path) -> None:
+  """Writes the plan, or finds that the directory has the same one.
+
+  Raises:
+    UserError: if it has another.
+  """
+  path = directory / "plan.json"
+  if not path.exists():
+    outputs.make_directory(directory)
+    files.write_json(path, dataclasses.asdict(plan))
+    return
+  old = read(directory)
+  changed = {
+    f.name: (getattr(old, f.name), getattr(plan, f.name))
+    for f in dataclasses.fields(Plan)
+    if getattr(old, f.name) != getattr(plan, f.name)
+  }
+  if changed:
+    lines = [f"{name}: {a!r} -> {b!r}" for name, (a, b) in changed.items()]
+    raise UserError(
+      f"{directory} holds a comparison with another plan ({'; '.join(lines)}): restore "
+      "these, or choose another --out"
+    )
+
+
+def read(directory: Path) -> Plan:
+  """The plan of a directory.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
+  path = directory / "plan.json"
+  try:
+    return Plan(**files.read_json(path))
+  except (OSError, ValueError, TypeError) as error:
+    raise UserError(
+      f"{path} is damaged ({reason(error)}): choose another --out"
+    ) from error

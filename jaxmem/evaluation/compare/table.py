@@ -1,0 +1,141 @@
+"""The rows of a comparison: as it stands, what failed included."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxmem.core import files
+from jaxmem.evaluation.compare.plan import Plan
+from jaxmem.evaluation.compare.worker import place
+
+
+def rows(plan: Plan, directory: Path) -> list[dict[str, Any]]:
+  """One a run that has ended, in the plan's order; a failed one says why."""
+  found = []
+  for run in plan.runs():
+    own = place(directory, run)
+    head = {"memory": str(run.memory), "length": run.length, "seed": run.seed}
+    if (own / "result.json").exists():
+      found.append(head | files.read_json(own / "result.json"))
+    elif (own / "failed.txt").exists():
+      found.append(head | {"failed": files.read_text(own / "failed.txt").strip()})
+  return found
+
+
+def summary(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+  """One row a memory and trained length: means over the seeds that ended.
+
+  `at` is asked length -> accuracies of the seeds.
+  """
+  out = []
+  for run in [r for r in plan.runs() if r.seed == 0]:
+    mine = [
+      r for r in rows if (r["memory"], r["length"]) == (str(run.memory), run.length)
+    ]
+    good = [r for r in mine if "failed" not in r]
+    row = {
+      "memory": str(run.memory),
+      "length": run.length,
+      "seeds": len(good),
+      "failed": [r["failed"] for r in mine if "failed" in r],
+    }
+    if good:
+      mean = lambda key, good=good: float(np.mean([r[key] for r in good]))
+      lengths = [a["length"] for a in good[0]["accuracy"]]
+      row |= {
+        "params": good[0]["params"],
+        "state_bytes_per_layer": good[0]["state_bytes_per_layer"],
+        "steps": good[0]["steps"],
+        "tokens_per_second": mean("tokens_per_second"),
+        "peak_memory_bytes": mean("peak_memory_bytes"),
+        "at": {
+          length: [r["accuracy"][i]["answers"] for r in good]
+          for i, length in enumerate(lengths)
+        },
+        "by_depth": {
+          length: _mean_depths([r["accuracy"][i]["by_depth"] for r in good])
+          for i, length in enumerate(lengths)
+        },
+      }
+    out.append(row)
+  return out
+
+
+def _mean_depths(depths: list[list[float | None]]) -> list[float | None]:
+  """Of the seeds, where anything was asked."""
+  known = [[d for d in column if d is not None] for column in zip(*depths, strict=True)]
+  return [float(np.mean(column)) if column else None for column in known]
+
+
+def markdown(plan: Plan, summary: list[dict[str, Any]]) -> str:
+  """The table as it is read."""
+  asked = sorted({length for row in summary for length in row.get("at", {})})
+  head = ["memory", "trained at", "seeds", "parameters", "state bytes a layer", "steps"]
+  head += [f"at {length}" for length in asked] + ["tokens/s", "peak MiB"]
+  lines = [
+    f"Task {plan.task}, {plan.layers} layers of {plan.d_model}, "
+    f"{_budget(plan)} a run, {plan.seeds} seeds: fraction of the answers that are "
+    "right, mean (least to most of the seeds), by the length of the test examples.",
+    "",
+    "| " + " | ".join(head) + " |",
+    "|" + "---|" * len(head),
+  ]
+  for row in summary:
+    lines.append("| " + " | ".join(_cells(row, asked)) + " |")
+    name = f"| {row['memory']} | {row['length']} |"
+    lines += [f"{name} failed: {why} |" for why in row["failed"]]
+  return "\n".join(lines) + "\n"
+
+
+def _budget(plan: Plan) -> str:
+  return f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes_per_run:g} minutes"
+
+
+def _cells(row: dict[str, Any], asked: list[int]) -> list[str]:
+  cells = [row["memory"], str(row["length"])]
+  if not row["seeds"]:
+    return cells + ["no run has ended"]
+  cells.append(str(row["seeds"]))
+  cells += [f"{row[k]:,}" for k in ("params", "state_bytes_per_layer", "steps")]
+  cells += [_range(row["at"].get(length)) for length in asked]
+  cells.append(f"{row['tokens_per_second']:,.0f}")
+  return cells + [f"{row['peak_memory_bytes'] / 2**20:,.0f}"]
+
+
+def _range(values: list[float] | None) -> str:
+  if not values:
+    return "-"
+  least, most = min(values), max(values)
+  return f"{np.mean(values):.2f} ({least:.2f} to {most:.2f})"
+
+
+def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
+  """`table.csv`, `table.json` and `table.md`; returns the last and the summary."""
+  found = rows(plan, directory)
+  short = summary(plan, found)
+  text = markdown(plan, short)
+  files.write_text(directory / "table.md", text)
+  files.write_json(directory / "table.json", found)
+  with (
+    files.replacing(directory / "table.csv") as temporary,
+    open(temporary, "w", newline="", encoding="utf-8") as file,
+  ):
+    writer = csv.writer(file)
+    writer.writerow(
+      ["memory", "trained_at", "seed", "params", "state_bytes_per_layer", "steps",
+       "tokens_per_second", "peak_memory_bytes", "asked_at", "answers", "whole",
+       "bits_per_answer", "failed"]
+    )  # fmt: skip
+    for row in found:
+      head = [row["memory"], row["length"], row["seed"]]
+      if "failed" in row:
+        writer.writerow([*head, *[""] * 9, row["failed"]])
+        continue
+      keys = ("params", "state_bytes_per_layer", "steps", "tokens_per_second",
+              "peak_memory_bytes")  # fmt: skip
+      for a in row["accuracy"]:
+        answers = [a[k] for k in ("length", "answers", "whole", "bits")]
+        writer.writerow([*head, *(row[k] for k in keys), *answers, ""])
+  return text, short

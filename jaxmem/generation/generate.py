@@ -1,0 +1,301 @@
+"""Text from a model: the prompt by the chunk forms, then one token after the other."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from jaxmem.core.typing import State
+from jaxmem.generation.sampling import Cutter, Sampling, SamplingError, draw
+from jaxmem.generation.session import Session, keys_of
+from jaxmem.models import capacity
+from jaxmem.models.lm import LM
+from jaxmem.ops.recurrence import scan
+from jaxmem.tokenizers import Ids, Tokenizer
+
+
+def extend(
+  f: Callable[[Any, State], tuple[Any, State]],
+  x: Any,
+  lengths: Sequence[int] | Int[np.ndarray, " B"],
+  state: State,
+  piece_size: int = 1024,
+) -> tuple[Any, State]:
+  """Each row goes on by a length of its own, from the state that it is in.
+
+  A row reads pieces of 2^k tokens, the largest first, as the bits of its length say; it
+  keeps its state through the pieces that are not its own. The pieces do not depend on
+  the other rows. Cost: at most twice the work of the longest row, in log2(piece_size)
+  shapes; exact for every memory, since nothing is padding.
+
+      last, state = extend(f, tokens, [21, 6, 0], state)
+
+  Args:
+    f: `(x [B, n, ...], state) -> (y [B, n or 1, ...], state)`; may be jitted. Where a
+      row has no piece it is given tokens that do not count.
+    x: what is read, arrays [B, T, ...]; of row b the first lengths[b] tokens.
+    lengths: known on the host, 0 .. T each.
+    state: memory before the first token; not donated.
+    piece_size: tokens of the largest piece, a power of 2.
+
+  Returns:
+    The last output of each row, y without its time axis and zeros for length 0; and the
+    memory after each row's last token.
+
+  Raises:
+    ValueError: if a length is not in 0 .. T, or `piece_size` is no power of 2.
+  """
+  rest = np.array(lengths, np.int64)
+  rows, length = jax.tree.leaves(x)[0].shape[:2]
+  if rest.shape != (rows,) or ((rest < 0) | (rest > length)).any():
+    raise ValueError(f"lengths are {rest.tolist()}: {rows} of 0 .. {length} expected")
+  if piece_size < 1 or piece_size & (piece_size - 1):
+    raise ValueError(f"piece_size is {piece_size}: it must be a power of 2")
+  one = lambda a: jax.ShapeDtypeStruct((rows, 1, *a.shape[2:]), a.dtype)
+  y = jax.eval_shape(f, jax.tree.map(one, x), state)[0]
+  last = jax.tree.map(lambda a: jnp.zeros((rows, *a.shape[2:]), a.dtype), y)
+  at, size = np.zeros_like(rest), piece_size
+  while size:
+    mine = rest >= size
+    if not mine.any():
+      size //= 2
+      continue
+    index = np.minimum(at[:, None] + np.arange(size), length - 1)
+    piece = jax.tree.map(lambda a: a[np.arange(rows)[:, None], index], x)  # noqa: B023
+    y, new = f(piece, state)
+    last, state = _keep(mine, y, new, last, state)
+    at, rest = at + size * mine, rest - size * mine
+  return last, state
+
+
+@jax.jit
+def _keep(mine: Bool[Array, " B"], y, new, last, state):
+  """Output and state of the rows that had a piece, as they were for the others."""
+  newest = jax.tree.map(lambda a: a[:, -1], y)
+  return scan.where_row(mine, (newest, new), (last, state))
+
+
+class Piece(NamedTuple):
+  """What has just been written.
+
+  Attributes:
+    text: the new bytes of each row.
+    done: which rows are at their end.
+  """
+
+  text: list[bytes]
+  done: list[bool]
+
+
+class Writer:
+  """Reads and writes rows of text, each with a memory of its own, at constant memory.
+
+  A row gives the same tokens in any batch: neither its pieces nor its random numbers
+  know of the other rows. Its logits do, by the last bits of the matrix products, so two
+  tokens would have to be as likely as each other to within 1e-5 to change places.
+
+      writer = Writer(model, params, tokenizer, first_session(model, 2))
+      writer.read([b"def main", b"import"], seed=0)
+      for piece in writer.write(Sampling(temperature=0.8), max_tokens=100):
+        print(piece.text)
+      writer.read([b" and then", b""])  # goes on from all that was read and written
+
+  Attributes:
+    session: what the rows go on from; donated to the next call of `write`.
+  """
+
+  def __init__(self, model: LM, params: Any, tokenizer: Tokenizer, session: Session):
+    """Args: the model and its parameters, the tokenizer, and where to begin."""
+    self.session = session
+    self._model, self._params, self._tokenizer = model, params, tokenizer
+    self._limit = capacity.limit(model.config.pattern)
+
+  def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
+    """Reads a text a row; a row that has not begun reads the boundary first.
+
+    Args:
+      texts: one a row, or its ids; an empty one leaves its row as it is.
+      seed: gives the rows the keys of `keys_of`; None leaves those they have.
+
+    Raises:
+      ValueError: if there is not one text a row.
+      CapacityError: if a text is longer than a memory holds; nothing is read then.
+    """
+    old = self.session
+    rows = old.length.shape[0]
+    if len(texts) != rows:
+      raise ValueError(f"{len(texts)} texts for {rows} rows")
+    begun = np.asarray(old.length) > 0
+    encode = self._tokenizer.encode
+    ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
+    heads = [[] if b else [self._tokenizer.boundary] for b in begun]
+    whole = [np.r_[h, i].astype(np.int32) for h, i in zip(heads, ids, strict=True)]
+    lengths = np.array([len(w) for w in whole])
+    self._check(lengths, "shorter texts")
+    tokens = np.zeros((rows, lengths.max()), np.int32)
+    seen = np.array(old.seen)
+    for row, w in enumerate(whole):
+      tokens[row, : len(w)] = w
+      seen[row, ids[row]] = True
+    f = functools.partial(_read, self._model, self._params)
+    logits, state = extend(f, tokens, lengths, old.state)
+    logits = scan.where_row(jnp.asarray(lengths > 0), logits, old.logits)
+    key = old.key if seed is None else keys_of(seed, [*map(bytes, texts)])
+    length = old.length + jnp.asarray(lengths, jnp.int32)
+    self.session = Session(state, logits, jnp.array(seen), key, length)
+
+  def write(
+    self,
+    how: Sampling,
+    max_tokens: int,
+    stop: Sequence[bytes] = (),
+    piece_size: int = 16,
+  ) -> Iterator[Piece]:
+    """Draws tokens until each row has its number, a stop string, or the boundary.
+
+    The memory is then that of what was drawn, a stop string included, the boundary not:
+    the text can go on. Cost: `max_tokens` steps; the steps of a piece that stand behind
+    a stop string are taken back, by taking the piece again up to there.
+
+    Args:
+      how: see `Sampling`.
+      max_tokens: of a row, >= 1.
+      stop: a row ends where one of these is complete, and is cut where it begins.
+      piece_size: tokens that are drawn before text is given out.
+
+    Yields:
+      The new text, until all rows are done.
+
+    Raises:
+      SamplingError: if a number is out of range or a stop string empty.
+      CapacityError: if a memory does not hold the text and so many tokens more.
+    """
+    how.check()
+    if max_tokens < 1:
+      raise SamplingError(f"max_tokens is {max_tokens}: it must be at least 1")
+    self._check(max_tokens, "fewer tokens")
+    rows = self.session.length.shape[0]
+    cutters = [Cutter(stop) for _ in range(rows)]
+    return self._write(how, np.full(rows, max_tokens), cutters, bool(stop), piece_size)
+
+  def _check(self, more: int | np.ndarray, remedy: str) -> None:
+    """Raises CapacityError if a row cannot go on by `more` tokens."""
+    if self._limit:
+      longest = (np.asarray(self.session.length) + more).max()
+      self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")
+
+  def _write(self, how, left, cutters, may_stop, piece_size) -> Iterator[Piece]:
+    while left.any():
+      limit = np.minimum(left, piece_size)
+      before = jax.tree.map(jnp.copy, self.session) if may_stop else None
+      drawn, at_boundary = self._draw(how, limit, piece_size)
+      texts, used = [], []
+      for row, tokens in enumerate(drawn):
+        text, count, stopped = self._feed(cutters[row], tokens)
+        goes_on = not stopped and not at_boundary[row] and left[row] > count
+        if not goes_on and not stopped:
+          text += cutters[row].rest()
+        left[row] = left[row] - count if goes_on else 0
+        texts.append(text)
+        used.append(count)
+      if used != [len(tokens) for tokens in drawn]:
+        self.session = before
+        self._draw(how, np.array(used), piece_size)
+      yield Piece(texts, (left == 0).tolist())
+
+  def _feed(self, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
+    """The text of tokens up to a stop, how many tokens that took, and if one came."""
+    text = b""
+    for i in range(len(tokens)):
+      new, stopped = cutter.feed(self._tokenizer.decode(tokens[i : i + 1]))
+      text += new
+      if stopped:
+        return text, i + 1, True
+    return text, len(tokens), False
+
+  def _draw(self, how, limit, piece_size):
+    """Goes on by up to `limit` tokens a row: the tokens, and who met the boundary."""
+    self.session, tokens, counts, at_boundary = _steps(
+      self._model,
+      self._params,
+      self.session,
+      how,
+      limit.astype(np.int32),
+      length=piece_size,
+      vocab_size=self._tokenizer.vocab_size,
+      boundary=self._tokenizer.boundary,
+    )
+    tokens, counts, at_boundary = jax.device_get((tokens, counts, at_boundary))
+    rows = zip(tokens, counts, strict=True)
+    return [row[:count] for row, count in rows], at_boundary
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _read(model: LM, params: Any, tokens, state):
+  """The logits after the last token alone, [B, 1, V], and the memory."""
+
+  def last_logits(model, tokens, state):
+    x, state = model.features(tokens, state)
+    x, table = x[:, -1:], model.head.astype(x.dtype)
+    logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
+    return logits, state
+
+  return model.apply({"params": params}, tokens, state, method=last_logits)
+
+
+@functools.partial(
+  jax.jit,
+  static_argnames=("model", "length", "vocab_size", "boundary"),
+  donate_argnames="session",
+)
+def _steps(
+  model: LM,
+  params: Any,
+  session: Session,
+  how: Sampling,
+  limit: Int[Array, " B"],
+  *,
+  length: int,
+  vocab_size: int,
+  boundary: int,
+):
+  """Draws and reads up to limit[b] <= length tokens in row b; one loop.
+
+  Returns:
+    The session; the tokens [B, length]; how many of them count; and who drew the
+    boundary, which is not read and does not count.
+  """
+  rows = scan.indices(limit.shape[0])
+
+  def going(carry):
+    i, _, on, *_ = carry
+    return (i < length) & on.any()
+
+  def body(carry):
+    i, old, on, tokens, counts, at_boundary = carry
+    token = draw(old.logits, old.seen, old.key, old.length, how, vocab_size)
+    at_boundary |= on & (token == boundary)
+    on &= token != boundary
+    logits, state = model.apply({"params": params}, token[:, None], old.state)
+    seen = old.seen.at[rows, token].set(True)
+    new = Session(state, logits[:, 0], seen, old.key, old.length + 1)
+    tokens = tokens.at[:, i].set(jnp.where(on, token, 0))
+    counts += on.astype(jnp.int32)
+    return (
+      i + 1,
+      scan.where_row(on, new, old),
+      on & (counts < limit),
+      tokens,
+      counts,
+      at_boundary,
+    )
+
+  none = jnp.zeros_like(limit)
+  tokens = jnp.zeros((limit.shape[0], length), jnp.int32)
+  start = (jnp.int32(0), session, limit > 0, tokens, none, none > 0)
+  _, session, _, tokens, counts, at_boundary = jax.lax.while_loop(going, body, start)
+  return session, tokens, counts, at_boundary

@@ -1,0 +1,1 @@
+"""What mixers are made of: primitives, and the base class of each family."""

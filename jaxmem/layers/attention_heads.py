@@ -1,0 +1,180 @@
+"""What layers of attention share: projections, positions, norms, gates."""
+
+from types import ModuleType
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array
+
+from jaxmem.core.ranges import number
+from jaxmem.core.typing import Activations, Reset, State
+from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.primitives import dense, named, rms_norm
+from jaxmem.ops.attention_core.rotary import Rotary
+from jaxmem.ops.attention_core.scores import ALiBi, Buckets, Scores
+from jaxmem.parallel import apply
+
+BIASES = ("none", "alibi", "buckets")
+
+
+class Heads(Memory):
+  """Queries, keys and values by head, and the way back to features.
+
+  Attributes:
+    d_model: D, features in and out.
+    num_heads: H, query heads.
+    num_kv_heads: H_kv, key heads, a divisor of H; 0 is H.
+    head_dim: K; 0 is D/H.
+    qk_norm: an RMS norm on every query and key.
+    gate: the output times sigmoid(W_g x), for every number of every head.
+    use_bias: of the projections.
+    block_size: tokens of a block.
+    form: "auto", "recurrent" or "parallel".
+    dtype: of the computation and of the keys and values kept.
+  """
+
+  d_model: int
+  num_heads: int = 4
+  num_kv_heads: int = 0
+  head_dim: int = 0
+  qk_norm: bool = False
+  gate: bool = False
+  use_bias: bool = False
+  block_size: int = 128
+  form: str = "auto"
+  dtype: str = "float32"
+
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
+  def _qkv(self, x: Activations, which: str = "") -> tuple[Array, Array, Array]:
+    """q, k and v; `which` tells a second set of projections from the first."""
+    return self._queries(x, which), *self._keys(x, which)
+
+  def _queries(self, x: Activations, which: str = "") -> Array:
+    q = self._heads(self.num_heads, "q" + which)(x)
+    return rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
+
+  def _keys(self, x: Activations, which: str = "") -> tuple[Array, Array]:
+    """Keys and values."""
+    k, v = (self._heads(self._dims[0], name + which)(x) for name in "kv")
+    return (rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k), v
+
+  def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
+    axes = ("embed", "heads", None)
+    shape = heads, self._dims[1]
+    return dense(shape, axes, name, self.dtype, bias=self.use_bias)
+
+  def _attend(
+    self,
+    op: ModuleType,
+    params: tuple[Array, ...],
+    inputs: tuple[Array, ...],
+    state: State,
+    reset: Reset | None,
+    **options: Any,
+  ) -> tuple[Array, State]:
+    """The op on the devices there are, in the layer's form and blocks."""
+    only_blocked = ("block_size", "implementation")
+    sizes = {name: getattr(self, name) for name in only_blocked if hasattr(self, name)}
+    return apply.apply(
+      op, self.form, params, inputs, state, reset, sizes=sizes, **options
+    )
+
+  def _out(self, x: Activations, y: Array) -> Activations:
+    """Heads to features, gated by the layer's input."""
+    if self.gate:
+      y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))
+    axes = ("heads", None, "embed")
+    out = dense(self.d_model, axes, "out", self.dtype, (-2, -1), bias=self.use_bias)
+    return out(y)
+
+  @property
+  def _dims(self) -> tuple[int, int]:
+    """Key heads, and K."""
+    kv_heads, size = self.num_kv_heads or self.num_heads, self.head_dim
+    if self.num_heads % kv_heads:
+      raise ValueError(
+        f"{self.num_heads} heads do not divide among {kv_heads} key heads"
+      )
+    return kv_heads, size or head_size(self.d_model, self.num_heads, "head_dim")
+
+  @property
+  def _kept(self) -> tuple:
+    """Heads, sizes and dtype of the keys and values kept."""
+    heads, size = self._dims
+    return heads, size, size, jnp.dtype(self.dtype)
+
+
+class Attending(Heads):
+  """Heads whose scores know distances; a subclass says what is seen and kept.
+
+  Attributes:
+    rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
+    rotary_scaling: "none", "linear", "ntk" or "yarn"; see `rotary.Rotary`.
+    rotary_factor: how many times longer than trained the model reads.
+    trained_length: for "yarn".
+    bias: what distance adds to a score: "none", "alibi", or "buckets" (T5, learned).
+    num_buckets: of "buckets".
+    farthest: the distance from which all share a bucket.
+    logit_cap: bounds scores smoothly (Gemma 2); None does not.
+    learned_sink: a learned logit a head that takes its share of the softmax.
+    others: see `Heads`.
+  """
+
+  rotary_base: float | None = number(10_000.0, above=0)
+  rotary_scaling: str = "none"
+  rotary_factor: float = number(1.0, at_least=1)
+  trained_length: int = 0
+  bias: str = "none"
+  num_buckets: int = 32
+  farthest: int = 128
+  logit_cap: float | None = number(None, above=0)
+  learned_sink: bool = False
+
+  # A bidirectional subclass says False: its buckets tell before from after.
+  causal = True
+
+  @nn.nowrap
+  def _check(self) -> None:
+    super()._check()
+    self._rotary(1.0)  # raises ValueError where its options do not fit one another
+
+  @nn.nowrap
+  def _rotary(self, base: float) -> Rotary:
+    return Rotary(base, self.rotary_scaling, self.rotary_factor, self.trained_length)
+
+  @property
+  def _score(self) -> Scores:
+    """What the softmax is of."""
+    bias = {
+      "none": None,
+      "alibi": ALiBi(self.num_heads),
+      "buckets": Buckets(self.num_buckets, self.farthest, not self.causal),
+    }[self.bias]
+    rotary = None
+    if self.rotary_base is not None:
+      rotary = self._rotary(self.rotary_base)
+    return Scores(rotary, None, self.logit_cap, bias, self.learned_sink)
+
+  def _learned(self) -> tuple[Array, ...]:
+    """The parameters that `_score` asks for."""
+    params = ()
+    if self.bias == "buckets":
+      init = named(nn.initializers.normal(0.02), (None, "heads"), decay=False)
+      params += (self.param("buckets", init, (self.num_buckets, self.num_heads)),)
+    if self.learned_sink:
+      zeros = named(nn.initializers.zeros, ("heads",), decay=False)
+      params += (self.param("sink", zeros, (self.num_heads,)),)
+    return params
+
+  @property
+  def _dims(self) -> tuple[int, int]:
+    if self.bias not in BIASES:
+      raise ValueError(f"bias {self.bias!r}: it is one of {', '.join(BIASES)}")
+    kv_heads, size = super()._dims
+    if self.rotary_base is not None and size % 2:
+      raise ValueError(f"head_dim {size} is odd: rotary positions need pairs")
+    return kv_heads, size

@@ -1,0 +1,145 @@
+"""What layers around a delta rule share: q, k and v, write strength, norm, state."""
+
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxmem.core.typing import Activations, Reset
+from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.primitives import (
+  ShortConv,
+  dense,
+  l2_normalize,
+  named,
+  rate_init,
+  rms_norm,
+  step_init,
+  wide,
+)
+from jaxmem.ops import gated_delta, short_conv
+from jaxmem.parallel import apply
+
+
+class State(NamedTuple):
+  """The last inputs of the convolution, and the matrices."""
+
+  conv: short_conv.State
+  delta: gated_delta.State
+
+
+class DeltaRule(Memory):
+  """The parts of a layer around a delta rule; a subclass puts them together.
+
+  State: 4 H K V bytes of matrices a row, and 3 H (2 K + V) inputs of the convolution.
+
+  Attributes:
+    d_model: D, features in and out.
+    num_heads: H.
+    key_dim: K, a head's; 0 is D/H.
+    value_dim: V, a head's; 0 is K.
+    conv_size: taps of the convolution on q, k and v.
+    negative_eigenvalues: write strengths up to 2 instead of 1, which lets the memory
+      flip what it holds (arXiv:2411.12537).
+    chunk_size: tokens of a chunk.
+    form: "auto", "recurrent" or "chunk".
+    dtype: of the matrix products and the output; gates and matrices are float32.
+  """
+
+  d_model: int
+  num_heads: int = 4
+  key_dim: int = 0
+  value_dim: int = 0
+  conv_size: int = 4
+  negative_eigenvalues: bool = False
+  chunk_size: int = 64
+  form: str = "auto"
+  dtype: str = "float32"
+
+  family: ClassVar[str] = "matrix"
+
+  def _qkv(
+    self, x: Activations, state: short_conv.State, reset: Reset | None
+  ) -> tuple[Array, Array, Array, short_conv.State]:
+    """q, and k and v of every write, convolved; q and k of norm 1, q then scaled."""
+    heads, key, value = self._dims
+    sizes = self._widths
+    qkv = dense(sum(sizes), ("embed", "heads"), "qkv", self.dtype)(x)
+    qkv, conv = self._conv("conv")(qkv, state, reset)
+    q, k, v = jnp.split(nn.silu(qkv), [sizes[0], sizes[0] + sizes[1]], axis=-1)
+    split = lambda a, *shape: a.reshape(*a.shape[:2], *shape)
+    q = l2_normalize(split(q, heads, key)) * key**-0.5
+    k = l2_normalize(split(k, *self._writes, heads, key))
+    return q, k, split(v, *self._writes, heads, value), conv
+
+  def _write_strength(self, x: Activations) -> Float[Array, "B T *N H"]:
+    """beta of every write, in float32."""
+    shape = (*self._writes, self.num_heads)
+    axes = ("embed", *[None] * len(self._writes), "heads")
+    beta = nn.sigmoid(dense(shape, axes, "write", "float32")(x))
+    beta = beta * (2 if self.negative_eigenvalues else 1)
+    self.sow("intermediates", "write_strength", beta)
+    return beta
+
+  def _log_decay(self, x: Activations) -> Float[Array, "B T H"]:
+    """g of every head, in float32: a decay of 0.999 is 1 in bfloat16."""
+    heads = self.num_heads
+    rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
+    dt = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
+    free = dense(heads, ("embed", "heads"), "decay", "float32")(x)
+    g = -jnp.exp(wide(rate)) * jax.nn.softplus(free + dt)
+    self.sow("intermediates", "log_decay", g)
+    return g
+
+  def _recall(self, op, inputs, state, reset) -> tuple[Array, gated_delta.State]:
+    """One call of the op."""
+    sizes = {"chunk_size": self.chunk_size}
+    return apply.apply(op, self.form, (), inputs, state, reset, sizes=sizes)
+
+  def _gate(self, x: Activations) -> Float[Array, "B T H V"]:
+    """A full linear map to the output's gate."""
+    heads, _, value = self._dims
+    return dense((heads, value), ("embed", "heads", None), "gate", self.dtype)(x)
+
+  def _out(self, y: Float[Array, "B T H V"], gate: Array | None = None) -> Activations:
+    """The norm of every head, the gate, and the way back to D features."""
+    y = rms_norm("norm", self.dtype, "head_dim")(y)
+    if gate is not None:
+      y = y * gate
+    out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
+    return out(y)
+
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._dims  # raises ValueError where heads do not divide
+
+  @property
+  def _dims(self) -> tuple[int, int, int]:
+    key = self.key_dim or head_size(self.d_model, self.num_heads, "key_dim")
+    return self.num_heads, key, self.value_dim or key
+
+  @property
+  def _writes(self) -> tuple[int, ...]:
+    """The axis of writes between time and heads; none where a token writes once."""
+    return ()
+
+  @property
+  def _widths(self) -> tuple[int, int, int]:
+    """Features of q, k and v."""
+    heads, key, value = self._dims
+    writes = self._writes[0] if self._writes else 1
+    return heads * key, writes * heads * key, writes * heads * value
+
+  def _conv(self, name: str | None = None) -> ShortConv:
+    args = dict(dim=sum(self._widths), taps=self.conv_size, dtype=self.dtype)
+    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
+
+  def init_state(self, batch_size: int) -> State:
+    conv = self._conv().init_state(batch_size)
+    return State(conv, gated_delta.init_state(batch_size, *self._dims))
+
+  def state_axes(self) -> State:
+    delta = gated_delta.State(("batch", "heads", "key", "value"))
+    return State(self._conv().state_axes(), delta)

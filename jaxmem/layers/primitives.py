@@ -1,0 +1,262 @@
+"""What mixers and blocks are made of, with the logical names of every axis."""
+
+import functools
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxmem.core.typing import Activations, Reset, State
+from jaxmem.layers.mixer import Memory
+from jaxmem.ops import short_conv
+from jaxmem.parallel import apply, rows
+from jaxmem.parallel.mesh import Declared
+
+Axes = tuple[str | None, ...]
+# Under the root of every RMS norm.
+EPSILON = 1e-6
+
+
+def named(
+  init: nn.initializers.Initializer, axes: Axes, decay: bool | None = None
+) -> nn.initializers.Initializer:
+  """An initializer whose parameter carries what is declared about it.
+
+  Args:
+    init: makes the values.
+    axes: logical names of the axes.
+    decay: whether weight decay acts on it. True of what mixes channels: projections,
+      convolution taps, tables of vectors. False of biases, scales of norms, rates, time
+      constants, skips, learned starts. None says nothing, see `optimizer.decays`.
+  """
+
+  @functools.wraps(init)
+  def declared(*args, **kwargs):
+    return Declared(init(*args, **kwargs), axes, decay=decay)
+
+  return declared
+
+
+def wide(w: Array) -> Array:
+  """A parameter in float32 at least: exp of a rate must not be rounded to bfloat16.
+
+  People cast parameters to bfloat16 to infer; exp(-0.001) is 1 there.
+  """
+  return w.astype(jnp.promote_types(w.dtype, jnp.float32))
+
+
+class Dropout(nn.Module):
+  """Leaves numbers out at a rate, and scales the others up to keep the mean.
+
+  What is left out of a row depends on the key and the row's number alone, see
+  `parallel.rows`.
+
+  Attributes:
+    rate: in [0, 1).
+    deterministic: leaves nothing out; here or in the call.
+  """
+
+  rate: float
+  deterministic: bool | None = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "..."], deterministic: bool | None = None
+  ) -> Float[Array, "..."]:
+    quiet = nn.merge_param("deterministic", self.deterministic, deterministic)
+    if quiet or not self.rate:
+      return x
+    sample = lambda key, shape: jax.random.bernoulli(key, 1 - self.rate, shape)
+    kept = rows.draw(sample, self.make_rng("dropout"), x.shape)
+    return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+def dense(
+  features: int | Sequence[int],
+  axes: Axes,
+  name: str,
+  dtype: str,
+  axis: int | Sequence[int] = -1,
+  bias: bool = False,
+  decay: bool = True,
+) -> nn.DenseGeneral:
+  """A linear map with float32 parameters, computed in `dtype`.
+
+  Args:
+    features: sizes of the new axes.
+    axes: logical names of the kernel's axes, inputs first.
+    name: of the submodule.
+    dtype: of operands and result.
+    axis: the axes that are summed over.
+    bias: adds one.
+    decay: whether weight decay acts on the kernel; it never does on the bias.
+  """
+  outputs = 1 if isinstance(features, int) else len(features)
+  return nn.DenseGeneral(
+    features,
+    axis=axis,
+    use_bias=bias,
+    dtype=jnp.dtype(dtype),
+    kernel_init=named(nn.initializers.lecun_normal(), axes, decay),
+    bias_init=named(nn.initializers.zeros, axes[-outputs:], decay=False),
+    name=name,
+  )
+
+
+def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNorm:
+  """x / sqrt(mean x^2 + 1e-6) * scale; the mean in float32.
+
+  Source: Zhang and Sennrich 2019, arXiv:1910.07467.
+  """
+  return nn.RMSNorm(
+    epsilon=EPSILON,
+    dtype=jnp.dtype(dtype),
+    scale_init=named(nn.initializers.ones, (axis_name,), decay=False),
+    name=name,
+  )
+
+
+def layer_norm(name: str, dtype: str, epsilon: float = 1e-12) -> nn.LayerNorm:
+  """(x - mean) / sqrt(var + epsilon) * scale + bias.
+
+  Source: Ba et al. 2016, arXiv:1607.06450; BERT's epsilon.
+  """
+  return nn.LayerNorm(
+    epsilon=epsilon,
+    dtype=jnp.dtype(dtype),
+    scale_init=named(nn.initializers.ones, ("embed",), decay=False),
+    bias_init=named(nn.initializers.zeros, ("embed",), decay=False),
+    name=name,
+  )
+
+
+class GatedMLP(nn.Module):
+  """W_down (silu(W_gate x) * W_up x); 3 D F parameters.
+
+  Source: Shazeer 2020, arXiv:2002.05202 (SwiGLU).
+
+  Attributes:
+    d_model: D.
+    d_ff: F.
+    dtype: of the computation.
+  """
+
+  d_model: int
+  d_ff: int
+  dtype: str = "float32"
+
+  @nn.compact
+  def __call__(self, x: Activations) -> Activations:
+    gate = dense(self.d_ff, ("embed", "mlp"), "gate", self.dtype)(x)
+    up = dense(self.d_ff, ("embed", "mlp"), "up", self.dtype)(x)
+    return dense(self.d_model, ("mlp", "embed"), "down", self.dtype)(nn.silu(gate) * up)
+
+
+class ShortConv(Memory):
+  """The causal depthwise convolution before a recurrence; L D (+ D) parameters.
+
+  Attributes:
+    dim: D, channels.
+    taps: L, how many inputs an output sees, itself included.
+    bias: adds one.
+    dtype: of the computation, and of the inputs kept.
+  """
+
+  dim: int
+  taps: int = 4
+  bias: bool = False
+  dtype: str = "float32"
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Float[Array, "B T D"],
+    state: short_conv.State,
+    reset: Reset | None = None,
+  ) -> tuple[Float[Array, "B T D"], short_conv.State]:
+    init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=0)
+    # as in the code of Mamba and xLSTM, which except rates, skips and biases alone
+    taps = named(init, (None, "heads"), decay=True)
+    w = self.param("taps", taps, (self.taps, self.dim))
+    params = (w.astype(x.dtype),)
+    y, state = apply.apply(short_conv, "auto", params, (x,), state, reset)
+    if self.bias:
+      zeros = named(nn.initializers.zeros, ("heads",), decay=False)
+      y = y + self.param("bias", zeros, (self.dim,)).astype(y.dtype)
+    return y, state
+
+  def init_state(self, batch_size: int) -> short_conv.State:
+    return short_conv.init_state(batch_size, self.taps, self.dim, jnp.dtype(self.dtype))
+
+  def state_axes(self) -> short_conv.State:
+    return short_conv.State(("batch", None, "heads"))
+
+
+def sow_gates(
+  module: nn.Module,
+  op: ModuleType,
+  params: tuple[Array, ...],
+  inputs: tuple[Array, ...],
+  state: State,
+  reset: Reset | None,
+  **options: Any,
+) -> None:
+  """Sows the gates of a nonlinear cell, if anyone asks: they cost its reference form.
+
+  Args: those of `context.gates`, behind the module.
+  """
+  if module.is_mutable_collection("intermediates"):
+    shown = apply.gates(op, params, inputs, state, reset, **options)
+    for name, gate in shown.items():
+      module.sow("intermediates", name, gate)
+
+
+def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
+  """x / |x|, and 0 for 0; float32 inside, finite gradients everywhere."""
+  wide = x.astype(jnp.float32)
+  square = jnp.sum(wide * wide, axis=-1, keepdims=True)
+  return (wide * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
+
+
+def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+  """log A for A uniform in 1..16, as in Mamba-2."""
+  return jnp.log(jax.random.uniform(key, shape, dtype, minval=1.0, maxval=16.0))
+
+
+def step_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+  """The softplus inverse of a time step log-uniform in 0.001..0.1, as in Mamba."""
+  low, high = jnp.log(0.001), jnp.log(0.1)
+  dt = jnp.exp(jax.random.uniform(key, shape, dtype, minval=low, maxval=high))
+  return dt + jnp.log(-jnp.expm1(-dt))
+
+
+def head_norm(
+  name: str, dtype: str, epsilon: float = 1e-5, scale: bool = True, bias: bool = True
+) -> nn.LayerNorm:
+  """A layer norm a head ("group norm"): x [B, T, H, V], a scale and a bias a channel.
+
+  Source: Wu and He 2018, arXiv:1803.08494.
+  """
+  return nn.LayerNorm(
+    epsilon=epsilon,
+    dtype=jnp.dtype(dtype),
+    use_scale=scale,
+    use_bias=bias,
+    scale_init=named(nn.initializers.ones, ("heads", None), decay=False),
+    bias_init=named(nn.initializers.zeros, ("heads", None), decay=False),
+    reduction_axes=-1,
+    feature_axes=(-2, -1),
+    name=name,
+  )
+
+
+def token_shift(
+  x: Activations, state: short_conv.State, reset: Reset | None = None
+) -> tuple[Activations, short_conv.State]:
+  """The token before each one, 0 at a document's first; the state has 2 taps."""
+  taps = jnp.zeros((2, x.shape[-1]), x.dtype).at[1].set(1.0)
+  return apply.apply(short_conv, "auto", (taps,), (x,), state, reset)

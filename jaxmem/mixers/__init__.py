@@ -1,0 +1,35 @@
+"""Flax mixers: projections around one op. One mixer a file."""
+
+from types import ModuleType
+
+from jaxmem import ops
+from jaxmem.core import registry
+
+
+def names() -> list[str]:
+  """The mixers, by file name."""
+  return list(registry.members("jaxmem.mixers", "Mixer"))
+
+
+def get(name: str) -> ModuleType:
+  """The file `name`: its `Mixer` is the class."""
+  return registry.member("jaxmem.mixers", "Mixer", name)
+
+
+def carrying() -> list[str]:
+  """The mixers that carry what they read: a language model can be made of each alone.
+
+  Not those that read both ways as built by default, nor those whose memory is given.
+  """
+  carries = lambda mixer: getattr(mixer, "causal", True) and not is_given(mixer)
+  return [name for name in names() if carries(get(name).Mixer)]
+
+
+def is_given(mixer: type) -> bool:
+  """Whether a mixer only reads its memory, which its method `remember` makes."""
+  return hasattr(mixer, "remember")
+
+
+def op(name: str) -> ModuleType:
+  """The op of the mixer `name`: its file's `OP`, else the op of the same name."""
+  return getattr(get(name), "OP", None) or ops.get(name)

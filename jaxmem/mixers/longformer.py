@@ -1,0 +1,137 @@
+"""Dilated window and global tokens: local attention with a few tokens that see all.
+
+Source: see `jaxmem.ops.longformer`.
+"""
+
+from typing import ClassVar
+
+from flax import linen as nn
+from jaxtyping import Array
+
+from jaxmem.core.typing import Activations, Reset, State
+from jaxmem.layers.attention_heads import Attending
+from jaxmem.ops import encoder_attention, longformer, window
+from jaxmem.ops.attention_core.masks import ByFirst, ByRest, Causal, First, Global, Mask
+from jaxmem.ops.longformer import Dilation
+
+
+class Longformer(Attending):
+  """Attention to near tokens, and to and from the first G; 3 D K (H + H_kv) parameters.
+
+  The first G tokens of a document see all of it that they may, by queries, keys and
+  values of their own; all see them. Without global tokens, 2 D K (H + H_kv) parameters.
+
+  State: the last R = (W - 1) d + 1 keys and values and two of each global token,
+  2 (R + 2 G) H_kv K numbers of `dtype` a row; () where it is not causal, and then a
+  call holds whole documents.
+
+      from jaxmem.mixers.longformer import Longformer
+      mixer = Longformer(d_model=64, num_heads=4, window_size=16, num_global=2)
+      state = mixer.init_state(batch_size=2)
+
+  Attributes:
+    window_size: W, tokens a query sees, itself included; where it is not causal, even,
+      W/2 on each side and itself, which is the paper's w.
+    dilation: d, a query sees every d-th token of its window; one for all heads, or a
+      tuple of one a head.
+    num_global: G, how many first tokens of a document are global.
+    causal: whether a token sees only what came before it.
+    form: where it is not causal "auto", "dense" or "parallel".
+    others: see `Attending`.
+  """
+
+  window_size: int = 128
+  dilation: Dilation = 1
+  num_global: int = 1
+  causal: bool = True
+
+  family: ClassVar[str] = "attention"
+  MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ("num_global",)
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: State, reset: Reset | None = None
+  ) -> tuple[Activations, State]:
+    own = self._qkv(x, "_global") if self.num_global else ()
+    read = self._carried if self.causal else self._both_ways
+    y, state = read(self._qkv(x), own, state, reset)
+    return self._out(x, y), state
+
+  def _carried(self, qkv, own, state, reset) -> tuple[Array, State]:
+    return self._attend(
+      longformer,
+      self._learned(),
+      (*qkv, *own),
+      state,
+      reset,
+      num_global=self.num_global,
+      dilation=self.dilation,
+      score=self._score,
+    )
+
+  def _both_ways(self, qkv, own, state, reset) -> tuple[Array, State]:
+    """The rest read by the one set of projections, the first by the other."""
+    learned = self._learned()
+
+    def read(qkv, mask):
+      return self._attend(
+        encoder_attention,
+        learned,
+        qkv,
+        (),
+        reset,
+        mask=mask,
+        score=self._score,
+      )[0]
+
+    if not self.num_global:
+      return read(qkv, self._near), ()
+    mask = ByRest(self.num_global) & (self._near | First(self.num_global))
+    # where the one is something the other is 0
+    return read(qkv, mask) + read(own, ByFirst(self.num_global)), ()
+
+  @property
+  def mask(self) -> Mask:
+    """Who sees whom in a document."""
+    seen = self._near
+    if self.num_global:
+      seen |= Global(self.num_global)
+    return Causal() & seen if self.causal else seen
+
+  @property
+  def _near(self) -> Mask:
+    if self.causal:
+      return longformer.near(self.window_size, self.dilation)
+    half = self.window_size // 2
+    return longformer.near(half + 1, self.dilation, half)
+
+  def init_state(self, batch_size: int) -> State:
+    if not self.causal:
+      return ()
+    *sizes, dtype = self._kept
+    return longformer.init_state(
+      batch_size, self.window_size, *sizes, self.num_global, self.dilation, dtype
+    )
+
+  @nn.nowrap
+  def _check(self) -> None:
+    super()._check()
+    dilation, size = self.dilation, self.window_size
+    each = dilation if isinstance(dilation, tuple) else (dilation,)
+    whole = all(type(d) is int and d >= 1 for d in each)
+    if not whole or (each is dilation and len(each) != self.num_heads):
+      raise ValueError(
+        f"dilation is {dilation}: a whole number, at least 1, for all, or "
+        f"one for each of {self.num_heads} heads"
+      )
+    if not self.causal and size % 2:
+      raise ValueError(f"window_size {size} is odd: both ways half is on each side")
+
+  def state_axes(self) -> State:
+    if not self.causal:
+      return ()
+    kv = ("batch", "window", "heads", None)
+    return window.State(kv, kv, ("batch",))
+
+
+Mixer = Longformer

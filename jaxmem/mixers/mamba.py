@@ -1,0 +1,127 @@
+"""Mamba: a short convolution and a selective state space, gated.
+
+Source: Gu and Dao 2023, arXiv:2312.00752, section 3.4 and figure 3.
+"""
+
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array
+
+from jaxmem.core.typing import Activations, Reset
+from jaxmem.layers.mixer import Memory
+from jaxmem.layers.primitives import ShortConv, dense, named, step_init, wide
+from jaxmem.ops import mamba, short_conv
+from jaxmem.ops.recurrence import scan
+from jaxmem.parallel import apply
+
+
+class State(NamedTuple):
+  """The last inputs of the convolution, and the state space."""
+
+  conv: short_conv.State
+  ssm: mamba.State
+
+
+def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+  """log -A for A = -1, -2, ..., -N in every channel (S4D-Real)."""
+  size, dim = shape
+  return jnp.broadcast_to(jnp.log(jnp.arange(1, size + 1, dtype=dtype))[:, None], shape)
+
+
+class Mamba(Memory):
+  """A Mamba layer; 3 D E + E (2 R + 3 N + 7) parameters, E = 2 D and R = D/16.
+
+  State: 4 N E bytes of state space a row, and 3 E inputs of the convolution.
+
+      from jaxmem.mixers.mamba import Mamba
+      mixer = Mamba(d_model=64)
+      state = mixer.init_state(batch_size=2)
+
+  Attributes:
+    d_model: D, features in and out.
+    expand: E / D, channels of the state space for a feature.
+    state_size: N, numbers that a channel remembers.
+    step_rank: R, features that the time step is read from; 0 is D/16, rounded up.
+    conv_size: taps of the convolution.
+    chunk_size: tokens of a chunk.
+    form: "auto", "recurrent" or "chunk".
+    dtype: of the matrix products and the output; time step and state are float32.
+  """
+
+  d_model: int
+  expand: int = 2
+  state_size: int = 16
+  step_rank: int = 0
+  conv_size: int = 4
+  chunk_size: int = 32
+  form: str = "auto"
+  dtype: str = "float32"
+
+  family: ClassVar[str] = "diagonal"
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: State, reset: Reset | None = None
+  ) -> tuple[Activations, State]:
+    width, size = self._width, self.state_size
+    rank = self.step_rank or -(-self.d_model // 16)
+    both = dense((2, width), ("embed", None, "heads"), "in", self.dtype)(x)
+    u, gate = both[:, :, 0], both[:, :, 1]
+    u, conv = self._conv("conv")(u, state.conv, reset)
+    u = nn.silu(u)
+    read = dense(rank + 2 * size, ("heads", None), "read", self.dtype)(u)
+    low, b, c = jnp.split(read, [rank, rank + size], axis=-1)
+    dt = jax.nn.softplus(self._step(low.astype(jnp.float32)))
+    self.sow("intermediates", "step", dt)
+    rate = self.param(
+      "rate", named(rate_init, ("key", "heads"), decay=False), (size, width)
+    )
+    if self.is_mutable_collection("intermediates"):
+      self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(wide(rate)))
+    y, ssm = apply.apply(
+      mamba,
+      self.form,
+      (-jnp.exp(wide(rate)),),
+      (u.astype(jnp.float32), dt, b.astype(jnp.float32), c.astype(jnp.float32)),
+      state.ssm,
+      reset,
+      sizes={"chunk_size": self.chunk_size},
+    )
+    skip = self.param(
+      "skip", named(nn.initializers.ones, ("heads",), decay=False), (width,)
+    )
+    y = y.astype(u.dtype) + scan.per_channel(skip, u) * u
+    out = dense(self.d_model, ("heads", "embed"), "out", self.dtype)
+    return out(y * nn.silu(gate)), State(conv, ssm)
+
+  def _step(self, low: Array) -> Array:
+    """The time step before softplus, in float32: a decay of 0.999 is 1 in bfloat16."""
+    width, rank = self._width, low.shape[-1]
+    scale = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # +-R^-0.5
+    w = self.param(
+      "step_kernel", named(scale, (None, "heads"), decay=True), (rank, width)
+    )
+    return low @ w + self.param(
+      "step", named(step_init, ("heads",), decay=False), (width,)
+    )
+
+  @property
+  def _width(self) -> int:
+    return self.expand * self.d_model
+
+  def _conv(self, name: str | None = None) -> ShortConv:
+    args = dict(dim=self._width, taps=self.conv_size, bias=True, dtype=self.dtype)
+    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
+
+  def init_state(self, batch_size: int) -> State:
+    ssm = mamba.init_state(batch_size, self.state_size, self._width)
+    return State(self._conv().init_state(batch_size), ssm)
+
+  def state_axes(self) -> State:
+    return State(self._conv().state_axes(), mamba.State(("batch", "key", "heads")))
+
+
+Mixer = Mamba

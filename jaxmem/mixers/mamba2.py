@@ -1,0 +1,140 @@
+"""Mamba-2: a short convolution, a decay a head, keys and queries that heads share.
+
+Source: Dao and Gu 2024, arXiv:2405.21060, sections 6 and 7.1 and figure 6.
+"""
+
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxmem.core.typing import Activations, Reset
+from jaxmem.layers.mixer import Memory
+from jaxmem.layers.primitives import ShortConv, dense, named, rate_init, step_init, wide
+from jaxmem.ops import gated_linear, short_conv
+from jaxmem.parallel import apply
+
+
+class State(NamedTuple):
+  """The last inputs of the convolution, and the matrices."""
+
+  conv: short_conv.State
+  ssm: gated_linear.State
+
+
+class Mamba2(Memory):
+  """A Mamba-2 layer of width R = E D; D (3 R + 2 G K + H) + 6 R + 10 G K + 3 H numbers.
+
+      S_t = exp(-dt_t A) S_{t-1} + b_t (dt_t x_t)^T,    y_t = S_t^T c_t + D x_t
+
+  State: 4 K R bytes of matrices a row, and 3 (R + 2 G K) inputs of the convolution.
+
+      from jaxmem.mixers.mamba2 import Mamba2
+      mixer = Mamba2(d_model=64, num_heads=2)
+      state = mixer.init_state(batch_size=2)
+
+  Attributes:
+    d_model: D, features in and out.
+    num_heads: H, of R/H channels each.
+    num_groups: G, heads of a group share b and c; divides H.
+    state_dim: K, of b and c.
+    expand: E, how much wider than D the layer is.
+    conv_size: taps of the convolution on x, b and c.
+    chunk_size: tokens of a chunk.
+    form: "auto", "recurrent" or "chunk".
+    dtype: of the matrix products and the output; gates and matrices are float32.
+  """
+
+  d_model: int
+  num_heads: int = 4
+  num_groups: int = 1
+  state_dim: int = 128
+  expand: int = 2
+  conv_size: int = 4
+  chunk_size: int = 64
+  form: str = "auto"
+  dtype: str = "float32"
+
+  family: ClassVar[str] = "matrix"
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: State, reset: Reset | None = None
+  ) -> tuple[Activations, State]:
+    width, shared, heads = self._width, self.num_groups * self.state_dim, self.num_heads
+    axes = ("embed", "heads")
+    gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))
+    xbc = dense(width + 2 * shared, axes, "xbc", self.dtype)(x)
+    xbc, conv = self._conv("conv")(xbc, state.conv, reset)
+    split = lambda a, n: a.reshape(*a.shape[:2], n, a.shape[2] // n)
+    v, k, q = jnp.split(nn.silu(xbc), [width, width + shared], axis=-1)
+    v, k, q = split(v, heads), split(k, self.num_groups), split(q, self.num_groups)
+
+    # gates in float32: a decay of 0.999 is 1 in bfloat16
+    rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
+    bias = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
+    dt = jax.nn.softplus(dense(heads, axes, "dt", "float32")(x) + bias)
+    g = -jnp.exp(wide(rate)) * dt
+    self.sow("intermediates", "log_decay", g)
+    self.sow("intermediates", "write_strength", dt)
+    y, ssm = apply.apply(
+      gated_linear,
+      self.form,
+      (),
+      (q, k, v * dt[..., None].astype(v.dtype), g),
+      state.ssm,
+      reset,
+      sizes={"chunk_size": self.chunk_size},
+    )
+    skip = self.param(
+      "skip", named(nn.initializers.ones, ("heads",), decay=False), (heads,)
+    )
+    y = y + v * skip[:, None].astype(v.dtype)
+    y = self._norm(y.reshape(gate.shape) * gate)
+    return dense(self.d_model, axes[::-1], "out", self.dtype)(y), State(conv, ssm)
+
+  def _norm(self, y: Float[Array, "B T R"]) -> Array:
+    """An RMS norm of each group's channels, with a scale a channel."""
+    norm = nn.RMSNorm(
+      dtype=jnp.dtype(self.dtype),
+      scale_init=named(nn.initializers.ones, ("heads", None), decay=False),
+      reduction_axes=-1,
+      feature_axes=(-2, -1),
+      name="norm",
+    )
+    shape = self.num_groups, y.shape[2] // self.num_groups
+    return norm(y.reshape(*y.shape[:2], *shape)).reshape(y.shape)
+
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._width  # raises ValueError where heads do not divide
+
+  @property
+  def _width(self) -> int:
+    width = self.expand * self.d_model
+    if width % self.num_heads or self.num_heads % self.num_groups:
+      raise ValueError(
+        f"{width} channels, {self.num_heads} heads and {self.num_groups} groups do not "
+        "divide into one another"
+      )
+    return width
+
+  def _conv(self, name: str | None = None) -> ShortConv:
+    dim = self._width + 2 * self.num_groups * self.state_dim
+    args = dict(dim=dim, taps=self.conv_size, bias=True, dtype=self.dtype)
+    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
+
+  def init_state(self, batch_size: int) -> State:
+    sizes = (self.num_heads, self.state_dim, self._width // self.num_heads)
+    ssm = gated_linear.init_state(batch_size, *sizes)
+    return State(self._conv().init_state(batch_size), ssm)
+
+  def state_axes(self) -> State:
+    ssm = gated_linear.State(("batch", "heads", "key", "value"))
+    return State(self._conv().state_axes(), ssm)
+
+
+OP = gated_linear
+Mixer = Mamba2

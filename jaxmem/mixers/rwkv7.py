@@ -1,0 +1,176 @@
+"""RWKV-7's time mixing: token shift, a diagonal plus low rank transition, a bonus.
+
+Source: Peng et al. 2025, arXiv:2503.14456, section 4. The value residual is left out:
+it mixes the values of later layers with those of the first, which one mixer cannot;
+every layer here is what the first is there.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxmem.core.typing import Activations, Reset
+from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.primitives import dense, head_norm, l2_normalize, named, token_shift
+from jaxmem.ops import dplr, short_conv
+from jaxmem.ops.recurrence import scan
+from jaxmem.parallel import apply
+
+# What a token is mixed with the one before for, and how fast the share falls along D.
+SHIFTED = {"r": 0.2, "w": 0.9, "k": 0.7, "v": 0.7, "a": 0.9, "g": 0.2}
+# The slowest and the fastest log decay are 0 and this.
+LOWEST = -math.exp(-0.5)
+
+
+class State(NamedTuple):
+  """The last token's features, and the matrices."""
+
+  shift: short_conv.State
+  dplr: dplr.State
+
+
+def _ramp(low: float, high: float, power: float = 1.0) -> nn.initializers.Initializer:
+  """From low to high along the features."""
+
+  def init(key, shape, dtype=jnp.float32):
+    del key
+    return low + (high - low) * jnp.linspace(0, 1, shape[-1], dtype=dtype) ** power
+
+  return init
+
+
+class RWKV7(Memory):
+  """RWKV-7's time mixing; 4 D^2 + 2 D (R_w + R_a + R_g) + 13 D parameters.
+
+  State: 4 D K bytes of matrices a row, and D features of the last token.
+
+      from jaxmem.mixers.rwkv7 import RWKV7
+      mixer = RWKV7(d_model=64, num_heads=2)
+      state = mixer.init_state(batch_size=2)
+
+  Attributes:
+    d_model: D, features in and out.
+    num_heads: H, of K = D/H channels.
+    decay_rank: R_w, of the low-rank MLP that makes the decay; 0 is the released
+      2.5 D^0.5 K/64, in steps of 32.
+    rate_rank: R_a, of that of the in-context learning rate; 0 is the same.
+    gate_rank: R_g, of that of the output gate; 0 is 5 D^0.5, in steps of 32.
+    chunk_size: tokens of a chunk.
+    form: "auto", "recurrent" or "chunk".
+    dtype: of the matrix products and the output; gates and matrices are float32.
+  """
+
+  d_model: int
+  num_heads: int = 4
+  decay_rank: int = 0
+  rate_rank: int = 0
+  gate_rank: int = 0
+  chunk_size: int = 32
+  form: str = "auto"
+  dtype: str = "float32"
+
+  family: ClassVar[str] = "matrix"
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: State, reset: Reset | None = None
+  ) -> tuple[Activations, State]:
+    seen, shift = self._shift(x.astype(self.dtype), state.shift, reset)
+    r, k, v = (self._dense(name)(seen[name]) for name in "rkv")
+    # gates in float32: a decay of 0.999 is 1 in bfloat16
+    rank = self._rank(2.5 * self._head_dim / 64)
+    w = self._low_rank("w", seen["w"], self.decay_rank or rank, nn.tanh)
+    g = LOWEST * nn.sigmoid(w + self._channels("decay", _ramp(-5.5, 0.5), w))
+    a = self._low_rank("a", seen["a"], self.rate_rank or rank)
+    a = nn.sigmoid(a + self._channels("rate", _ramp(-0.4, 0.0), a))
+    self.sow("intermediates", "log_decay", g)
+    self.sow("intermediates", "write_strength", a)
+
+    k = k.astype(jnp.float32)
+    kappa = self._heads(k * self._channels("removed", _ramp(0.76, 0.66), k))
+    kappa = l2_normalize(kappa)
+    k = k * (1 + (a - 1) * self._channels("replaced", _ramp(1.02, 1.02), k))
+    r, k, v = (self._heads(z.astype(self.dtype)) for z in (r, k, v))
+    y, memory = apply.apply(
+      dplr,
+      self.form,
+      (),
+      (r, k, v, -kappa, kappa * self._heads(a), self._heads(g)),
+      state.dplr,
+      reset,
+      sizes={"chunk_size": self.chunk_size},
+    )
+    norm = head_norm("norm", self.dtype, 1e-5 * self._head_dim)  # as released
+    y = norm(y) + self._bonus(r * k) * v
+    rank = self.gate_rank or self._rank(5.0)
+    gate = self._low_rank("g", seen["g"], rank, nn.sigmoid)
+    y = y.reshape(x.shape) * gate.astype(self.dtype)
+    return self._dense("out", ("heads", "embed"))(y), State(shift, memory)
+
+  def _shift(
+    self, x: Activations, state: short_conv.State, reset: Reset | None
+  ) -> tuple[dict[str, Activations], short_conv.State]:
+    """For every use its own mixture of a token and the one before."""
+    before, state = token_shift(x, state, reset)
+
+    def mixed(name, power):
+      mu = self._channels(f"shift_{name}", _ramp(1.0, 0.0, power), x, "embed")
+      return x + (before - x) * mu
+
+    return {name: mixed(name, power) for name, power in SHIFTED.items()}, state
+
+  def _channels(self, name: str, init, like: Array, axis: str = "heads") -> Array:
+    """A parameter a channel, in the shape and dtype of `like`."""
+    w = self.param(name, named(init, (axis,), decay=False), (self.d_model,))
+    return scan.per_channel(w, like)
+
+  def _bonus(self, rk: Float[Array, "B T H K"]) -> Float[Array, "B T H 1"]:
+    """How much of its own value a token reads beside the memory."""
+    flat = rk.reshape(*rk.shape[:2], self.d_model)
+    weighed = flat * self._channels("bonus", _ramp(-0.04, -0.04), flat)
+    return self._heads(weighed).sum(-1, keepdims=True)
+
+  def _heads(self, a: Float[Array, "*B D"]) -> Float[Array, "*B H K"]:
+    return a.reshape(*a.shape[:-1], self.num_heads, self._head_dim)
+
+  def _dense(self, name: str, axes=("embed", "heads")) -> nn.DenseGeneral:
+    return dense(self.d_model, axes, name, self.dtype)
+
+  def _low_rank(
+    self, name: str, x: Activations, rank: int, activation: Callable = lambda a: a
+  ) -> Float[Array, "B T D"]:
+    """W_out activation(W_in x), in float32."""
+    # weight decay does not act on low-rank maps in the released code, nor here
+    linear = functools.partial(dense, dtype="float32", decay=False)
+    narrow = linear(rank, ("embed", None), f"{name}_in")(x)
+    return linear(self.d_model, (None, "heads"), name)(activation(narrow))
+
+  def _rank(self, factor: float) -> int:
+    """The released sizes: factor D^0.5 in steps of 32."""
+    return max(32, 32 * round(factor * self.d_model**0.5 / 32))
+
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._head_dim  # raises ValueError where heads do not divide
+
+  @property
+  def _head_dim(self) -> int:
+    return head_size(self.d_model, self.num_heads)
+
+  def init_state(self, batch_size: int) -> State:
+    size, dtype = self._head_dim, jnp.dtype(self.dtype)
+    shift = short_conv.init_state(batch_size, 2, self.d_model, dtype)
+    return State(shift, dplr.init_state(batch_size, self.num_heads, size, size))
+
+  def state_axes(self) -> State:
+    shift = short_conv.State(("batch", None, "heads"))
+    return State(shift, dplr.State(("batch", "heads", "key", "value")))
+
+
+OP = dplr
+Mixer = RWKV7

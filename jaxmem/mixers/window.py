@@ -1,0 +1,69 @@
+"""Sliding-window attention as a mixer. Source: see `jaxmem.ops.window`."""
+
+from typing import ClassVar
+
+from flax import linen as nn
+
+from jaxmem.core.typing import Activations, Reset
+from jaxmem.layers.attention_heads import Attending
+from jaxmem.ops import window
+from jaxmem.ops.attention_core import masks
+from jaxmem.ops.attention_core.masks import Causal, First, Mask
+
+
+class Window(Attending):
+  """Causal attention to the last W tokens of a document; 2 D K (H + H_kv) parameters.
+
+  State: the last W keys and values, 2 (W + M) H_kv K numbers of `dtype` a row.
+
+      from jaxmem.mixers.window import Window
+      mixer = Window(d_model=64, num_heads=4, window_size=16)
+      state = mixer.init_state(batch_size=2)
+
+  Attributes:
+    window_size: W, tokens a query sees, itself included.
+    num_sinks: M, how many first tokens of a document stay visible.
+    implementation: "auto", "xla" (our blocks), "cudnn" or "splash"; one that is named
+      and cannot is an error that says why, see `ops.attention_core.dispatch`.
+    others: see `Attending`.
+  """
+
+  window_size: int = 128
+  num_sinks: int = 0
+  implementation: str = "auto"
+
+  family: ClassVar[str] = "attention"
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: window.State, reset: Reset | None = None
+  ) -> tuple[Activations, window.State]:
+    y, state = self._attend(
+      window,
+      self._learned(),
+      self._qkv(x),
+      state,
+      reset,
+      num_sinks=self.num_sinks,
+      score=self._score,
+    )
+    return self._out(x, y), state
+
+  @property
+  def mask(self) -> Mask:
+    """Who sees whom in a document."""
+    near = masks.Window(self.window_size)
+    return Causal() & (near | First(self.num_sinks) if self.num_sinks else near)
+
+  def init_state(self, batch_size: int) -> window.State:
+    *sizes, dtype = self._kept
+    return window.init_state(
+      batch_size, self.window_size, *sizes, self.num_sinks, dtype
+    )
+
+  def state_axes(self) -> window.State:
+    kv = ("batch", "window", "heads", None)
+    return window.State(kv, kv, ("batch",))
+
+
+Mixer = Window

@@ -1,0 +1,111 @@
+"""What a training segment starts from: whose memory, or which numbers.
+
+A recurrent model that trains on short segments from an empty memory never met what long
+text leads to, and may fail behind the training length. The cure is to let it start from
+other memories while it trains:
+
+- *carried*: the lane's own memory goes on (truncated backpropagation through time);
+- *empty*: zeros;
+- *passed*: what another row ended with in the batch before, windows and positions too;
+- *noise*: normal numbers, of the standard deviation `noise_scale`;
+- *fitted*: normal numbers with the mean and the standard deviation, for every number of
+  a row's memory, of what the rows of the batch before ended with.
+
+Nothing is differentiated through a start, and a document that begins inside the segment
+begins empty in all of them. Noise is for what is summed or computed: a matrix, a
+diagonal state, a cell's `h`, the fields that a learned start may move. What a memory
+keeps of its inputs (a convolution's, a window's keys and values), counts, positions and
+normalisers stay 0: such a memory starts empty.
+
+Source: Ruiz and Gu, "Understanding and Improving Length Generalization in Recurrent
+Models", 2025, arXiv 2507.02782.
+"""
+
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem import mixers
+from jaxmem.core.typing import State
+from jaxmem.models.pattern import Pattern, terms
+from jaxmem.ops.recurrence import learned_init
+
+Start = Literal["carried", "empty", "passed", "noise", "fitted"]
+STARTS = get_args(Start)
+# Those that need a second row: of another document, or to have a deviation.
+OF_ROWS = ("passed", "fitted")
+
+# Keeps the numbers drawn here apart from dropout's, which are of the same key.
+_STREAM = 0x57A27
+
+
+def begin(
+  how: Start, pattern: Pattern, last: State, key: jax.Array, noise_scale: float = 1.0
+) -> State:
+  """The memory before a segment; a function of the arguments alone, so it resumes.
+
+  Args:
+    how: one of `STARTS`.
+    pattern: of the model that the memory is of.
+    last: what the rows of the batch before ended with, `[B, ...]`.
+    key: of the step.
+    noise_scale: standard deviation of "noise".
+
+  Returns:
+    A memory like `last`. Before the first step, where `last` is empty, "passed" and
+    "fitted" are empty too.
+  """
+  if how == "carried":
+    return last
+  if how == "empty":
+    return jax.tree.map(jnp.zeros_like, last)
+  key = jax.random.fold_in(key, _STREAM)
+  if how == "passed":
+    source = _others(key, jax.tree.leaves(last)[0].shape[0])
+    return jax.tree.map(lambda a: a[source], last)
+
+  def draw(key, a):
+    noise = jax.random.normal(key, a.shape, a.dtype)
+    if how == "noise":
+      return noise * noise_scale
+    return a.mean(0) + noise * a.std(0)
+
+  return tuple(
+    _sum_redrawn(terms((item,)), memory, draw, jax.random.fold_in(key, i))
+    for i, (item, memory) in enumerate(zip(pattern, last, strict=True))
+  )
+
+
+def _others(key: jax.Array, rows: int) -> jax.Array:
+  """For each row another one, each given once: all rows in one random cycle."""
+  order = jax.random.permutation(key, rows)
+  return jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
+
+
+def _sum_redrawn(items: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
+  """The memory of an entry; of a sum, that of its first and that of the others."""
+  first, *others = items
+  own = memory[0] if others else memory
+  own = _redrawn(mixers.op(first.name), own, draw, key)
+  if not others:
+    return own
+  return own, _sum_redrawn(tuple(others), memory[1], draw, jax.random.fold_in(key, 1))
+
+
+def _redrawn(op: Any, memory: State, draw: Any, key: jax.Array) -> State:
+  """A mixer's memory with its op's sums drawn, and zeros elsewhere."""
+  try:
+    names = learned_init.fields(op)
+  except ValueError:  # it keeps inputs alone
+    names = ()
+  is_state = lambda a: isinstance(a, op.State)
+
+  def one(a):
+    empty = jax.tree.map(jnp.zeros_like, a)
+    if not is_state(a):
+      return empty
+    keys = dict(zip(names, jax.random.split(key, max(len(names), 1)), strict=False))
+    return empty._replace(**{n: draw(k, getattr(a, n)) for n, k in keys.items()})
+
+  return jax.tree.map(one, memory, is_leaf=is_state)

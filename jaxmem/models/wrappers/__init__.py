@@ -1,0 +1,1 @@
+"""Mixers around mixers: sums, both directions, learned initial states."""

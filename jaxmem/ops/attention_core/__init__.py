@@ -1,0 +1,1 @@
+"""What attention ops share: masks, blocks, scores, caches, dispatch."""

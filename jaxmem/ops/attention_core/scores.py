@@ -1,0 +1,273 @@
+"""What a softmax is of: products of queries and keys, and what distance does to them.
+
+Source: Press et al. 2021, arXiv:2108.12409, section 3 (ALiBi); Raffel et al. 2019,
+arXiv:1910.10683, section 2.1 (T5's buckets); Gemma Team 2024, arXiv:2408.00118,
+section 2 (soft cap); OpenAI 2025, arXiv:2508.10925 (a learned sink a head).
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmem.ops.attention_core import blockwise
+from jaxmem.ops.attention_core.blockwise import NOTHING
+from jaxmem.ops.attention_core.masks import Mask, Pair
+from jaxmem.ops.attention_core.rotary import Rotary
+from jaxmem.ops.attention_core.rotary import at as turned
+from jaxmem.ops.attention_core.tokens import Tokens
+from jaxmem.ops.recurrence import scan
+
+Params = tuple[Float[Array, "..."], ...]
+
+
+class Known(NamedTuple):
+  """What a bias is told of every query and every key, beyond their places."""
+
+  query: Any = ()  # a tree of [B, T, ...]
+  key: Any = ()  # a tree of [B, S, ...]
+
+
+NOTHING_ELSE = Known()
+
+
+@dataclasses.dataclass(frozen=True)
+class ALiBi:
+  """-slope distance, with the slopes 2^(-8/A), 2^(-16/A), ... of A heads."""
+
+  heads: int
+
+  def __call__(self, params: Any, query: Any, key: Any, pair: Pair) -> Array:
+    slopes = jnp.asarray(_slopes(self.heads), jnp.float32)[pair.head]
+    return -slopes * jnp.abs(pair.distance).astype(slopes.dtype)
+
+
+def _slopes(heads: int) -> list[float]:
+  """Those of the power of two below, then every other one of the power above."""
+  whole = 2 ** math.floor(math.log2(heads))
+  power = lambda n: [2 ** (-8 * (i + 1) / n) for i in range(n)]
+  return power(whole) + power(2 * whole)[::2][: heads - whole]
+
+
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+  """A learned number for every bucket of distances and head: params ([buckets, A],).
+
+  Half of the buckets (of each direction) are exact, the rest grow with the logarithm up
+  to `farthest` and hold all beyond it.
+  """
+
+  count: int = 32
+  farthest: int = 128
+  both_ways: bool = False
+
+  def __call__(self, params: Params, query: Any, key: Any, pair: Pair) -> Array:
+    (table,) = params
+    return table[self.bucket(pair.distance), pair.head]
+
+  def bucket(self, distance: Int[Array, "..."]) -> Int[Array, "..."]:
+    count, first = self.count, 0
+    if self.both_ways:
+      count //= 2
+      first = jnp.where(distance < 0, count, 0)
+      distance = jnp.abs(distance)
+    distance = jnp.maximum(distance, 0)
+    exact = count // 2
+    far = jnp.maximum(distance, 1).astype(jnp.float32) / exact
+    log = jnp.log(far) / math.log(self.farthest / exact) * (count - exact)
+    beyond = jnp.minimum(exact + log.astype(jnp.int32), count - 1)
+    return first + jnp.where(distance < exact, distance, beyond)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Near:
+  """A bias that takes no distance for greater than `size`."""
+
+  bias: Callable
+  size: int
+
+  def __call__(self, params: Any, query: Any, key: Any, pair: Pair) -> Array:
+    near = jnp.maximum(pair.key, pair.query - self.size)
+    return self.bias(params, query, key, pair._replace(key=near))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+  """From queries and keys to what the softmax is of; hashable.
+
+  Attributes:
+    rotary: how queries and keys turn with their places; None does not turn them.
+    scale: of the products; None is K^-0.5.
+    cap: c in c tanh(score / c), before the bias; None does not cap.
+    bias: added, `(params, query, key, pair) -> scores`; None adds nothing.
+    sink: whether the last of the params is a logit for each head that takes its share
+      of the softmax and gives nothing.
+  """
+
+  rotary: Rotary | None = Rotary()
+  scale: float | None = None
+  cap: float | None = None
+  bias: Callable | None = None
+  sink: bool = False
+
+  def turn(self, x: Float[Array, "B T H K"], place: Int[Array, "B T"]) -> Array:
+    return turned(x, place, self.rotary)
+
+  def at_most(self, size: int) -> "Scores":
+    """These scores with every distance beyond `size` taken for `size`."""
+    return dataclasses.replace(self, bias=self.bias and _Near(self.bias, size))
+
+  def attend(
+    self,
+    params: Params,
+    q: Float[Array, "B T A K"],
+    k: Float[Array, "B S H K"],
+    v: Float[Array, "B S H V"],
+    queries: Tokens,
+    keys: Tokens,
+    mask: Mask,
+    block_size: int,
+    known: Known = NOTHING_ELSE,
+    engine: Callable | None = None,
+  ) -> tuple[Float[Array, "B T A V"], Float[Array, "B T A"]]:
+    """See `blockwise.attend`; `known` is what else the bias is told."""
+    bias = self.bias and blockwise.Bias(self.bias, self._learned(params), *known)
+    return blockwise.attend(
+      q,
+      k,
+      v,
+      queries,
+      keys,
+      mask,
+      bias,
+      scale=self.factor(q),
+      cap=self.cap,
+      block_size=block_size,
+      engine=engine,
+    )
+
+  def one(
+    self,
+    params: Params,
+    q: Float[Array, "B A K"],
+    k: Float[Array, "B S H K"],
+    pair: Pair,
+    seen: Bool[Array, "B S"] | Bool[Array, "B 1 1 1 S"] | Bool[Array, "B H N 1 S"],
+    known: Known = NOTHING_ELSE,
+  ) -> Float[Array, "B H N S"]:
+    """Scores of one query a row; NOTHING where a key is not seen, by all or by head."""
+    dtype = scan.state_dtype(q.dtype)
+    q = grouped(q.astype(dtype), k.shape[2])
+    s = self.factor(q) * _with_keys(q, k.astype(dtype))
+    if self.cap is not None:
+      s = self.cap * jnp.tanh(s / self.cap)
+    if self.bias is not None:
+      s = s + self.bias(self._learned(params), *known, pair)[..., 0, :]
+    seen = seen[:, None, None] if seen.ndim == 2 else seen[..., 0, :]
+    return jnp.where(seen, s, NOTHING)
+
+  def read(
+    self,
+    params: Params,
+    scores: Float[Array, "B H N S"],
+    v: Float[Array, "B S H V"],
+  ) -> Float[Array, "B A V"]:
+    """The softmax of one query's scores, read from the values."""
+    if self.sink:
+      logit = params[-1].reshape(1, *scores.shape[1:3], 1).astype(scores.dtype)
+      logit = jnp.broadcast_to(logit, (*scores.shape[:3], 1))
+      scores = jnp.concatenate([logit, scores], axis=-1)
+    p = jax.nn.softmax(scores)[..., int(self.sink) :]
+    y = _with_values(p, v.astype(p.dtype))
+    return y.reshape(y.shape[0], -1, y.shape[-1]).astype(v.dtype)
+
+  def share(self, params: Params, y: Array, lse: Float[Array, "B T A"]) -> Array:
+    """y with the learned sinks' shares of the softmax taken from it."""
+    if not self.sink:
+      return y
+    kept = jax.nn.sigmoid(lse - params[-1].astype(lse.dtype))
+    return (y.astype(lse.dtype) * kept[..., None]).astype(y.dtype)
+
+  def _learned(self, params: Params) -> Params:
+    return params[:-1] if self.sink else params
+
+  def factor(self, q: Array) -> float:
+    """What products are multiplied by."""
+    scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
+    return scale * (1.0 if self.rotary is None else self.rotary.sharpness)
+
+
+# Rotary positions and nothing else.
+ROTARY = Scores()
+
+
+def _with_keys(
+  q: Float[Array, "B H N K"], k: Float[Array, "B S H K"]
+) -> Float[Array, "B H N S"]:
+  """The product of one query a row with every key, head by head.
+
+  On a CPU a product by head would first copy the whole cache heads first. With few
+  heads it is three times faster to put zeros between the queries' heads and to multiply
+  them all with all: the time is that of reading the cache.
+  """
+  apart = lambda q, k: jnp.einsum("bhnk,bshk->bhns", q, k)
+  rows, heads, group, size = q.shape
+
+  def together(q, k):
+    eye = jnp.eye(heads, dtype=q.dtype)
+    wide = jnp.einsum("bhnk,hg->bhngk", q, eye).reshape(rows, heads * group, -1)
+    s = jnp.einsum("bac,bsc->bas", wide, k.reshape(*k.shape[:2], -1))
+    return s.reshape(rows, heads, group, -1)
+
+  return _few_heads(heads, together, apart, q, k)
+
+
+def _with_values(
+  p: Float[Array, "B H N S"], v: Float[Array, "B S H V"]
+) -> Float[Array, "B H N V"]:
+  """The sum of the values by weight, head by head; see `_with_keys`."""
+  apart = lambda p, v: jnp.einsum("bhns,bshv->bhnv", p, v)
+  rows, heads, group, _ = p.shape
+
+  def together(p, v):
+    flat = v.reshape(*v.shape[:2], -1)
+    wide = jnp.einsum("bas,bsc->bac", p.reshape(rows, heads * group, -1), flat)
+    return jnp.einsum("bhnhv->bhnv", wide.reshape(rows, heads, group, heads, -1))
+
+  return _few_heads(heads, together, apart, p, v)
+
+
+def _few_heads(heads: int, together: Callable, apart: Callable, *args: Array) -> Array:
+  if heads > 8:
+    return apart(*args)
+  return jax.lax.platform_dependent(*args, cpu=together, default=apart)
+
+
+def grouped(q: Float[Array, "... A K"], key_heads: int) -> Float[Array, "... H N K"]:
+  """The queries beside the key head they read."""
+  return q.reshape(*q.shape[:-2], key_heads, -1, q.shape[-1])
+
+
+def pair(
+  query: Int[Array, " B"], key: Int[Array, "B S"], heads: int, key_heads: int
+) -> Pair:
+  """One query a row and its keys, as a block of queries and one of keys."""
+  head = scan.indices(heads).reshape(key_heads, -1, 1, 1)
+  query = query[:, None, None, None, None]
+  return Pair(query, key[:, None, None, None], query + 1, head)
+
+
+def merge(
+  y: Float[Array, "B T A V"],
+  lse: Float[Array, "B T A"],
+  other: Float[Array, "B T A V"],
+  other_lse: Float[Array, "B T A"],
+) -> tuple[Array, Array]:
+  """One softmax over two sets of keys, from those over each."""
+  total = jnp.logaddexp(lse, other_lse)
+  part = lambda y, lse: y.astype(lse.dtype) * jnp.exp(lse - total)[..., None]
+  return (part(y, lse) + part(other, other_lse)).astype(y.dtype), total

@@ -1,0 +1,1 @@
+"""What recurrent ops share: scans, cells, decays, triangular solves."""

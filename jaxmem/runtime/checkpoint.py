@@ -1,0 +1,324 @@
+"""Checkpoints that can be believed: Orbax, with fingerprints of what was saved.
+
+Orbax commits atomically but has no checksums: a flipped bit loads without a word. Every
+leaf is therefore fingerprinted on the device when saved and again when restored, and a
+checkpoint that does not match is set aside for the one before it.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from jaxmem.core import files
+from jaxmem.core.errors import RunError
+from jaxmem.runtime import abandoned
+from jaxmem.runtime.fingerprints import fingerprints, kinds
+
+# Raised when the layout of a checkpoint changes in a way that older code cannot read.
+FORMAT = 2  # 1 kept a window's keys before their rotation
+
+
+class CheckpointError(RunError):
+  """A checkpoint cannot be written or read; the message names step and reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+  """What came back.
+
+  Attributes:
+    step: of the checkpoint.
+    state: arrays, on the devices of the target.
+    data: the position in the data, as it was given.
+    set_aside: newer steps that were damaged, and why.
+  """
+
+  step: int
+  state: Any
+  data: dict[str, Any]
+  set_aside: dict[int, str]
+
+
+class Checkpoints:
+  """The checkpoints of a run, in `directory`; a context manager.
+
+  Saving is asynchronous: `save` returns when the arrays are on the host, `wait` when
+  they are on disk.
+  """
+
+  def __init__(self, directory: Path, keep: int, read_only: bool = False):
+    """Opens the directory, made if need be.
+
+    Args:
+      directory: absolute.
+      keep: how many of the latest are kept.
+      read_only: makes, cleans and moves nothing; the run that writes may be going on.
+
+    Raises:
+      CheckpointError: if it is no directory, or cannot be written to.
+    """
+    abandoned.silence()
+    self.directory, self._read_only = directory, read_only
+    if not read_only:
+      _make(directory)
+    policy = ocp.checkpoint_managers.LatestN(keep)
+    self._options = ocp.CheckpointManagerOptions(
+      preservation_policy=policy,
+      cleanup_tmp_directories=jax.process_index() == 0 and not read_only,
+      enable_async_checkpointing=True,
+      read_only=read_only,
+    )
+    self._manager = ocp.CheckpointManager(directory, options=self._options)
+
+  def steps(self) -> list[int]:
+    """The steps that are there, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def save(self, step: int, state: Any, data: dict[str, Any], meta: dict[str, Any]):
+    """Starts writing a checkpoint.
+
+    Args:
+      step: of the run; later than all that are there.
+      state: a tree of arrays. They may be donated as soon as this returns.
+      data: the position in the data, JSON.
+      meta: what the run is, JSON.
+
+    Raises:
+      CheckpointError: if Orbax saves nothing, or an earlier write failed.
+    """
+    integrity = {
+      "format": FORMAT,
+      "kinds": kinds(state),
+      "fingerprints": fingerprints(state),
+    }
+    args = ocp.args.Composite(
+      state=ocp.args.StandardSave(_present(state)),
+      data=ocp.args.JsonSave(data),
+      meta=ocp.args.JsonSave(meta),
+      integrity=ocp.args.JsonSave(integrity),
+    )
+    with self._errors(step):
+      self._manager.check_for_errors()
+      if not self._manager.save(step, args=args, force=True):
+        raise CheckpointError(
+          f"step {step} was not saved: Orbax declined, with no reason"
+        )
+
+  def check(self) -> None:
+    """Raises CheckpointError if a write in the background has failed."""
+    with self._errors(None):
+      self._manager.check_for_errors()
+
+  def wait(self) -> None:
+    """Returns when all that was saved is on disk.
+
+    Raises:
+      CheckpointError: if a write failed, such as on a full disk.
+    """
+    with self._errors(None):
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+
+  def restore(self, target: Any, only: str = "") -> Restored:
+    """The newest checkpoint that is whole.
+
+    A damaged one is named in the log and moved aside, and the one before is tried.
+
+    Args:
+      target: a tree of `jax.ShapeDtypeStruct` with shardings, built from the config.
+      only: a field of the target, the rest of which is then not read: the state that
+        is returned is that field's.
+
+    Raises:
+      CheckpointError: if there is none, none is whole, or the newest whole one does not
+        fit the target.
+    """
+    set_aside = {}
+    for step in reversed(self.steps()):
+      try:
+        state, data = self._load(step, target, only)
+      except _Damaged as error:
+        set_aside[step] = str(error)
+        continue
+      # only now: were none whole, the next attempt must find them all and say so again
+      self._move_aside(set_aside)
+      return Restored(step, state, data, set_aside)
+    tried = (
+      "; ".join(f"step {s}: {why}" for s, why in set_aside.items()) or "it is empty"
+    )
+    raise CheckpointError(f"no usable checkpoint in {self.directory}: {tried}")
+
+  def _load(self, step: int, target: Any, only: str) -> tuple[Any, dict[str, Any]]:
+    json_item = ocp.args.JsonRestore
+    head = self._restore(step, integrity=json_item(), data=json_item())
+    if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
+      raise _Damaged("its integrity record is incomplete")
+    if head.integrity["format"] > FORMAT:
+      raise CheckpointError(
+        f"step {step} has format {head.integrity['format']}, this jaxmem reads up to "
+        f"{FORMAT}: install a newer one"
+      )
+    turned = any(k.endswith(".position") for k in head.integrity["kinds"])
+    if head.integrity["format"] < 2 and turned and not only:
+      raise CheckpointError(
+        f"step {step} has format {head.integrity['format']}, whose windows hold other "
+        "keys: go on with the version that wrote it, or begin anew with --resume never"
+      )
+    _compare(step, head.integrity["kinds"], kinds(target))
+    state = self._restore(step, state=_restore_args(_present(target), only)).state
+    want = head.integrity["fingerprints"]
+    if only:
+      state, prefix = state[only], f".{only}"
+      want = {k[len(prefix) :]: v for k, v in want.items() if k.startswith(prefix)}
+    elif isinstance(state, dict):
+      state = target._replace(**state)
+    got = fingerprints(state)
+    bad = sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k))
+    if bad:
+      raise _Damaged(f"the content of {', '.join(bad[:3])} is not what was saved")
+    return state, head.data
+
+  def _restore(self, step: int, **items: Any) -> Any:
+    # Orbax, tensorstore and zarr each raise their own on a damaged file
+    try:
+      return self._manager.restore(step, args=ocp.args.Composite(**items))
+    except Exception as error:
+      raise _Damaged(f"{type(error).__name__}: {_first_line(error)}") from error
+
+  def _move_aside(self, steps: Iterable[int]) -> None:
+    """Renames damaged steps, so that they are neither used nor lost, nor in the way."""
+    if not steps or self._read_only:
+      return
+    if jax.process_index() == 0:
+      for step in steps:
+        old = self.directory / str(step)
+        old.rename(self.directory / f"{step}.damaged-{int(time.time())}")
+    self._manager.close()
+    self._manager = ocp.CheckpointManager(self.directory, options=self._options)
+
+  def _errors(self, step):
+    return _Errors(self.directory, step)
+
+  def close(self) -> None:
+    """Ends the background threads; what was saved is on disk.
+
+    Raises:
+      CheckpointError: if a write has failed; the threads have ended even so.
+    """
+    with self._errors(None):
+      try:
+        self._manager.close()
+      except Exception:
+        self._manager.close()  # an error is raised once, and left the threads running
+        raise
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, kind: object, error: object, trace: object) -> None:
+    try:
+      self.close()
+    except CheckpointError:
+      if error is None:  # otherwise that is the news
+        raise
+
+
+def _make(directory: Path) -> None:
+  """Makes the directory; raises CheckpointError if it cannot be written to."""
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    probe = directory / f".probe-{jax.process_index()}"
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise CheckpointError(
+      f"cannot write checkpoints to {directory}: {error}; choose another --workdir"
+    ) from error
+
+
+class _Damaged(Exception):
+  """A checkpoint is not whole."""
+
+
+class _Errors:
+  """Turns what Orbax raises while writing into a CheckpointError."""
+
+  def __init__(self, directory, step):
+    self.where = f"step {step} to {directory}" if step is not None else str(directory)
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, trace):
+    if isinstance(error, Exception) and not isinstance(error, CheckpointError):
+      raise CheckpointError(
+        f"writing {self.where} failed: {_first_line(error)}; earlier checkpoints are "
+        "intact: free space or choose another --workdir, then run the same command"
+      ) from error
+
+
+def _present(tree: Any) -> Any:
+  """A NamedTuple as a dict of the fields that hold something; another tree as it is.
+
+  Orbax compares empty fields too, and a field that was added later would be one.
+  """
+  if not hasattr(tree, "_asdict"):
+    return tree
+  return {name: a for name, a in tree._asdict().items() if jax.tree.leaves(a)}
+
+
+def _restore_args(target: Any, only: str) -> Any:
+  """What Orbax is asked for: all of the target, or one field of it."""
+  if not only:
+    return ocp.args.StandardRestore(target)
+  skip = lambda tree: jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
+  part = {name: a if name == only else skip(a) for name, a in target.items()}
+  place = lambda a: (
+    ocp.RestoreArgs()
+    if a is ocp.PLACEHOLDER
+    else ocp.ArrayRestoreArgs(sharding=a.sharding)
+  )
+  return ocp.args.PyTreeRestore(part, restore_args=jax.tree.map(place, part))
+
+
+def _first_line(error: BaseException) -> str:
+  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _compare(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
+  """Raises if shapes or dtypes differ: Orbax itself would cast without a word."""
+  bad = [
+    k for k in sorted(wanted.keys() | saved.keys()) if wanted.get(k) != saved.get(k)
+  ]
+  if bad:
+    lines = [
+      f"{key} is {saved.get(key, 'nothing')} in the checkpoint and "
+      f"{wanted.get(key, 'nothing')} in the config"
+      for key in bad
+    ]
+    rest = f"; and {len(bad) - 20} more" if len(bad) > 20 else ""
+    raise CheckpointError(
+      f"step {step} does not fit the config: {'; '.join(lines[:20])}{rest}"
+    )
+
+
+def read_meta(directory: Path) -> dict[str, Any]:
+  """What the run in `directory` is, from its newest readable checkpoint.
+
+  Raises:
+    CheckpointError: if there is none.
+  """
+  steps = [int(p.name) for p in directory.glob("*") if p.name.isdecimal()]
+  for step in sorted(steps, reverse=True):
+    try:
+      meta = files.read_json(directory / str(step) / "meta" / "metadata")
+    except (OSError, ValueError):
+      continue
+    if isinstance(meta, dict) and isinstance(meta.get("config"), str):
+      return meta
+  raise CheckpointError(f"no readable checkpoint in {directory}")

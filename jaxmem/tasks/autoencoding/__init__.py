@@ -1,0 +1,1 @@
+"""Compression: short texts through a latent vector, and back."""

@@ -1,0 +1,156 @@
+"""Text to latents and back: reconstructions, samples, and what lies between two."""
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt32
+
+from jaxmem.core.errors import UserError
+from jaxmem.data.epochs import once
+from jaxmem.generation.sampling import Sampling, draw
+from jaxmem.models.vae import VAE
+from jaxmem.tokenizers import Tokenizer
+
+# Rows that are read or written at once: one shape, compiled once.
+ROWS = 32
+
+
+class LatentWriter:
+  """Reads short texts into latents and writes texts of latents.
+
+  writer = LatentWriter(model, params, tokenizer, length=64)
+  ends = writer.read([b"import os", b"return None"])
+  writer.write(writer.between(*ends, steps=5), Sampling(temperature=0.0))
+  """
+
+  def __init__(self, model: VAE, params: Any, tokenizer: Tokenizer, length: int):
+    """Args: the model and its parameters; the tokenizer; T, tokens of a text and its
+    end."""
+    self._model, self._params, self._tokenizer = model, params, tokenizer
+    self._length, self._size = length, model.config.d_latent
+
+  def check(self, text: str) -> None:
+    """Raises UserError unless a text is one line that can be read."""
+    try:
+      ids = self._tokenizer.encode(text.encode())
+    except UnicodeEncodeError as error:
+      raise UserError("it holds half of a surrogate pair, which is no text") from error
+    if not text.strip():
+      raise UserError("it is empty: nothing is to be read")
+    if re.search(r"[\r\n].", text, re.DOTALL):
+      raise UserError("it has several lines, and a text is one: give each by itself")
+    if len(ids) >= self._length:
+      raise UserError(
+        f"it has {len(ids)} tokens, and at most {self._length - 1} are read: shorten "
+        "it, or train with a larger data.segment_length"
+      )
+
+  def read(self, texts: Sequence[bytes]) -> Float[np.ndarray, "N L"]:
+    """The means of the posteriors of texts that were checked."""
+    tokens = np.zeros((len(texts), self._length), np.int32)
+    length = np.zeros(len(texts), np.int32)
+    for row, text in enumerate(texts):
+      ids = self._tokenizer.encode(text)
+      tokens[row, : len(ids)], length[row] = ids, len(ids)
+    parts = [
+      np.asarray(_read(self._model, self._params, *arrays))[:real]
+      for real, *arrays in _in_rows(tokens, length)
+    ]
+    return np.concatenate(parts)
+
+  def prior(self, count: int, seed: int) -> Float[np.ndarray, "N L"]:
+    """Latents of the prior; the first of more are those of fewer."""
+    draw_one = lambda key: jax.random.normal(key, (self._size,))
+    return np.asarray(jax.vmap(draw_one)(_keys(seed, count)))
+
+  def between(
+    self, first: Float[np.ndarray, " L"], last: Float[np.ndarray, " L"], steps: int
+  ) -> Float[np.ndarray, "N L"]:
+    """So many latents on the line from one to another, both included."""
+    return np.linspace(first, last, steps, dtype=np.float32)
+
+  def write(
+    self, latent: Float[np.ndarray, "N L"], how: Sampling, seed: int = 0
+  ) -> list[str]:
+    """A text of each latent; bytes that are no UTF-8 are shown as U+FFFD."""
+    keys = np.asarray(jax.random.key_data(_keys(seed, len(latent), 1)))
+    sizes = {"length": self._length, "vocab_size": self._tokenizer.vocab_size}
+    sizes |= {"boundary": self._tokenizer.boundary}
+    texts = []
+    for real, *arrays in _in_rows(latent, keys):
+      ids = np.asarray(_write(self._model, self._params, *arrays, how, **sizes))
+      texts += [self._tokenizer.decode(row) for row in ids[:real]]
+    return [text.decode(errors="replace") for text in texts]
+
+
+def _keys(seed: int, count: int, stream: int = 0) -> Array:
+  """A key a row, the same in any batch; another stream has other keys."""
+  key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), stream)
+  return jax.vmap(lambda row: jax.random.fold_in(key, row))(np.arange(count))
+
+
+def _in_rows(*arrays: np.ndarray) -> Iterator[tuple]:
+  """How many rows count, and `ROWS` rows of each array."""
+  for items, real in once(len(arrays[0]), ROWS):
+    yield real, *(a[items] for a in arrays)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _read(model: VAE, params: Any, tokens: Int[Array, "B T"], length: Int[Array, " B"]):
+  return model.apply({"params": params}, tokens, length, method="posterior").mean
+
+
+@functools.partial(
+  jax.jit, static_argnames=("model", "length", "vocab_size", "boundary")
+)
+def _write(
+  model: VAE,
+  params: Any,
+  latent: Float[Array, "B L"],
+  keys: UInt32[Array, "B words"],
+  how: Sampling,
+  *,
+  length: int,
+  vocab_size: int,
+  boundary: int,
+) -> Int[Array, "B T"]:
+  """A text of each latent, up to its boundary and behind it boundaries alone.
+
+  Cost: one loop of at most `length` steps. A row does not depend on the others, but for
+  the last bits of the matrix products.
+
+  Args:
+    model: the autoencoder.
+    params: its parameters.
+    latent: of each row.
+    keys: see `sampling.draw`.
+    how: tokens are drawn; temperature 0 takes the likeliest.
+    length: T, of the longest text.
+    vocab_size: ids of the tokenizer.
+    boundary: the id that begins and ends a text.
+  """
+  rows = latent.shape[0]
+  seen = jnp.zeros((rows, model.config.vocab_size), bool)
+  texts = jnp.full((rows, length), boundary, jnp.int32)
+
+  def going(carry):
+    i, _, on, *_ = carry
+    return (i < length) & on.any()
+
+  def body(carry):
+    i, token, on, texts, state = carry
+    given = token[:, None], latent, state
+    logits, state = model.apply({"params": params}, *given, method="step")
+    position = jnp.full(rows, i)
+    token = draw(logits[:, 0], seen, keys, position, how, vocab_size)
+    on &= token != boundary
+    token = jnp.where(on, token, boundary)
+    return i + 1, token, on, texts.at[:, i].set(token), state
+
+  start = jnp.int32(0), texts[:, 0], jnp.ones(rows, bool), texts
+  return jax.lax.while_loop(going, body, (*start, model.first_state(rows)))[3]

@@ -1,0 +1,141 @@
+"""What a latent is worth: the bound on the bits, its parts, the numbers in use."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxmem.models.vae import VAE
+
+# Variance over the data of a number's posterior mean above which it is active.
+ACTIVE = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Worth:
+  """Sums and means over the texts that were written; bits.
+
+  Attributes:
+    texts: how many.
+    num_bytes: theirs, line breaks included.
+    reconstruction: sum of -E log2 p(text | z), over draws of z from the posterior.
+    kl: sum of KL(q || prior).
+    kl_of: mean KL of each number of the latent, in falling order.
+    sampled: sum of -log2 of the mean over the draws: for a latent of the text itself
+      of the importance weights p(text | z) p(z) / q(z | text) (Burda et al. 2015,
+      arXiv:1509.00519, eq. 8), else, where the latent is no part of the text and known
+      before it, of p(text | z). At most the ELBO, or the reconstruction, in the mean.
+    active: numbers whose posterior mean has a variance above `ACTIVE` over the texts
+      (the same, section 5).
+  """
+
+  texts: int
+  num_bytes: int
+  reconstruction: float
+  kl: float
+  kl_of: tuple[float, ...]
+  sampled: float
+  active: int
+
+  @property
+  def elbo(self) -> float:
+    """-ELBO: reconstruction and KL."""
+    return self.reconstruction + self.kl
+
+
+def worth(
+  model: VAE,
+  params: Any,
+  batches: Iterable[tuple[dict[str, np.ndarray], int, int]],
+  draws: int,
+  seed: int = 0,
+  own: bool = True,
+) -> Worth:
+  """Measures a model; cost: one encoding and `draws` decodings of each text.
+
+  Args:
+    model: the autoencoder.
+    params: its parameters.
+    batches: a batch of `data.batch`, how many of its rows count, the first
+      ones, and their bytes; at least one, all of one shape.
+    draws: of the latent a text, K >= 1.
+    seed: of the draws, which do not depend on the size of a batch.
+    own: the latent is of the text that is written, not of another one.
+  """
+  key = jax.random.key(seed)
+  sums, kls, means, texts, num_bytes = np.zeros(2), [], [], 0, 0
+  for batch, real, size in batches:
+    rows = texts + np.arange(len(batch["length"]))
+    noise = _noise(key, rows, draws, model.config.d_latent)
+    found = jax.device_get(_terms(model, params, batch, noise, own=own))
+    nats, weights, kl, mean = (np.asarray(a, np.float64)[:real] for a in found)
+    top = weights.max(1, keepdims=True)
+    log_mean = top[:, 0] + np.log(np.exp(weights - top).mean(1))
+    sums += [nats.mean(1).sum(), -log_mean.sum()]
+    kls.append(kl)
+    means.append(mean)
+    texts, num_bytes = texts + real, num_bytes + size
+  bits = sums / math.log(2)
+  kl = np.concatenate(kls) / math.log(2)
+  active = int((np.concatenate(means).var(0) > ACTIVE).sum())
+  kl_of = tuple(sorted(kl.mean(0).tolist(), reverse=True))
+  return Worth(
+    texts, num_bytes, float(bits[0]), float(kl.sum()), kl_of, float(bits[1]), active
+  )
+
+
+@functools.partial(jax.jit, static_argnames=("draws", "size"))
+def _noise(key: Array, rows: Int[Array, " B"], draws: int, size: int):
+  """Numbers [B, K, L] of a normal distribution, each row's its own."""
+  keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
+  return jax.vmap(lambda key: jax.random.normal(key, (draws, size)))(keys)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "own"))
+def _terms(model: VAE, params, batch, noise: Float[Array, "B K L"], *, own: bool):
+  """Nats [B, K] of the texts by draw, log weights [B, K], KL [B, L], means [B, L]."""
+  apply = functools.partial(model.apply, {"params": params})
+  q = apply(batch["read"], batch["length"], method="posterior")
+
+  def one(noise):
+    written = batch["tokens"], batch["targets"], q.draw(noise)
+    nats = (apply(*written, method="losses") * batch["weights"]).sum(1)
+    return nats, (q.log_ratio(noise) if own else 0.0) - nats
+
+  nats, weights = jax.lax.map(one, jnp.swapaxes(noise, 0, 1))
+  return nats.T, weights.T, q.kl(), q.mean
+
+
+def numbers(found: Worth, draws: int) -> dict[str, Any]:
+  """A worth by the byte and by the line, for JSON."""
+  per_byte = lambda bits: bits / found.num_bytes
+  return {
+    "texts": found.texts,
+    "bytes": found.num_bytes,
+    "elbo": per_byte(found.elbo),
+    "reconstruction": per_byte(found.reconstruction),
+    "sampled": per_byte(found.sampled),
+    "draws": draws,
+    "kl_bits_per_text": found.kl / found.texts,
+    "kl_bits_of": list(found.kl_of),
+    "active_units": found.active,
+  }
+
+
+def table(numbers: dict[str, Any]) -> list[str]:
+  """The same as Markdown."""
+  draws, size = numbers["draws"], len(numbers["kl_bits_of"])
+  costs = [f"{numbers[key]:.3f}" for key in ("elbo", "reconstruction", "sampled")]
+  active = f"{numbers['active_units']} of {size}"
+  cells = [*costs, f"{numbers['kl_bits_per_text']:.2f}", active]
+  return [
+    f"| -ELBO, bits/byte | reconstruction | {draws} draws | KL, bits/text | active |",
+    "|--:|--:|--:|--:|--:|",
+    f"| {' | '.join(cells)} |",
+  ]

@@ -1,0 +1,308 @@
+"""Compression: short texts through a latent vector, and back.
+
+The texts are the lines of documents. The latent is of the line that is written, or of
+the line before it. Held-out lines are scored by the bound on their bits and its parts,
+which a decoder without a latent (`--model.d-latent 0`) is measured beside.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from jaxmem import data, tasks
+from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core.ranges import number
+from jaxmem.data import DataError
+from jaxmem.data.epochs import once
+from jaxmem.generation.sampling import Sampling
+from jaxmem.models import capacity
+from jaxmem.models.vae import VAE, VAEConfig
+from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks.application import Asked
+from jaxmem.tasks.autoencoding import data as segments
+from jaxmem.tasks.autoencoding import metrics
+from jaxmem.tasks.autoencoding.latent_text import ROWS, LatentWriter
+from jaxmem.tasks.language_modeling import bits_per_byte
+from jaxmem.tokenizers import Tokenizer, trained
+from jaxmem.training import config as configs
+
+# Draws of the latent that a held-out text is scored with at the end.
+DRAWS = 16
+# Texts on the way from one to another, both included.
+STEPS = 5
+# Lines that a report shows.
+SHOWN = 5
+# Samples that one record may ask for.
+MOST = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressionConfig:
+  """Lines of text.
+
+  Attributes:
+    source: see `DataConfig`, but no mixture.
+    heldout: see `DataConfig`.
+    tokenizer: see `DataConfig`.
+    segment_length: T, tokens of a line and of the boundary at its end; a longer line is
+      cut into several texts.
+    batch_size: texts of a step.
+    latent_of: "same", the text that is written, or "previous", the one before it in its
+      document: the latent is then a compressed memory.
+    kl_weight: of the KL at the end of its annealing, >= 0; 1 is the ELBO.
+    kl_steps: steps on which it rises in a line from 0; 0 does not anneal.
+    data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
+  """
+
+  source: str = "stdlib"
+  heldout: str = ""
+  tokenizer: str = "byte"
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(32, at_least=1)
+  latent_of: Literal["same", "previous"] = "same"
+  kl_weight: float = number(1.0, at_least=0)
+  kl_steps: int = number(0, at_least=0)
+  data_dir: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
+
+
+def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
+  """The model's config with the tokenizer's vocabulary, checked.
+
+  Raises:
+    ConfigError: if a number is out of range, there is no such tokenizer, or it loses
+      text.
+  """
+  tasks.check_model(model)
+  if config.segment_length < 2:
+    raise ConfigError(
+      f"data.segment_length is {config.segment_length}: it must be at least 2, a token "
+      "and the boundary at the end"
+    )
+  if config.latent_of not in ("same", "previous"):
+    raise ConfigError(f"data.latent_of is {config.latent_of!r}: same or previous")
+  for side in (model.pattern, model.encoder):
+    if limit := capacity.limit(side):
+      lower = "lower data.segment_length"
+      limit.check(config.segment_length, "a row of data.segment_length", lower)
+  return with_made(model, config.tokenizer, exact=True)
+
+
+class CompressionJob(Asked):
+  """Lines of the config's source; see `tasks.Application`."""
+
+  measure = "bits/byte"
+  things = "text"
+  reported = "heldout"
+  tested = False
+
+  def __init__(self, config: configs.Config, model: VAE):
+    """Reads the text.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = config.data
+    self._config, self._model = config, model
+    corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    if corpus.shares:
+      raise ConfigError(
+        f"data.source {c.source!r} is a mixture, whose weights lines do not keep: give "
+        "one source"
+      )
+    self._tokenizer = trained.of_corpus(c.tokenizer, corpus, exact=True)
+    self._made = self._tokenizer
+    self._splits = {"train": corpus.train, "heldout": corpus.heldout}
+    self.repeats = corpus.repeats
+    train = self._lines(corpus.train)
+    self._previous = c.latent_of == "previous"
+    self.rows = segments.SegmentRows(
+      train,
+      self._previous,
+      (c.segment_length, c.batch_size),
+      self._tokenizer,
+      (c.kl_weight, c.kl_steps),
+      config.seed,
+      (jax.process_index(), jax.process_count()),
+    )
+    self._some("train on", self.rows.count)
+    self._chosen("heldout", max(config.eval_bytes, 1))
+
+  def introduction(self) -> str:
+    said = self.repeats.words("documents")
+    return f"{self.rows.count:,} lines from {self._config.data.source!r}{said}"
+
+  def value(self, loss: float) -> float:
+    """Of the loss with its free nats and the weight that the KL has at the step."""
+    return loss / self.rows.bytes_per_token / math.log(2)
+
+  def score(self, params: Any) -> float:
+    """Bits a byte of held-out lines, the KL weighed as at the end of its annealing."""
+    found = self._worth(params, "heldout", self._config.validation.num_bytes, 1)
+    bits = found.reconstruction + self._config.data.kl_weight * found.kl
+    return bits / found.num_bytes
+
+  def findings(self, params: Any, split: str) -> Findings:
+    """The bound and its parts, the numbers of the latent in use, and some texts."""
+    num_bytes = self._config.eval_bytes
+    found = self._worth(params, split, num_bytes, DRAWS)
+    numbers = {"split": split} | metrics.numbers(found, DRAWS)
+    title = f"{found.texts:,} lines of {self._config.data.source} ({split})"
+    documents = self._splits["train" if split == "train" else "heldout"]
+    chosen = [text for _, text, _ in bits_per_byte.choose(documents, num_bytes)]
+    packed = numbers["compressors"] = bits_per_byte.compressors(chosen)
+    first = baselines.better("bits per byte", numbers["elbo"], packed, lower=True)
+    beside = ["| its documents | bits per byte | |", "|---|--:|---|"]
+    beside += bits_per_byte.packed_rows(packed)
+    lines = [*first, title, "", *metrics.table(numbers), "", *beside, ""]
+    return Findings(numbers, [*lines, *self._texts(params, split)], {})
+
+  def _lines(self, documents: Sequence[Any]) -> segments.Segments:
+    texts = ((document.name, document.text) for document in documents)
+    length = self._config.data.segment_length - 1
+    return segments.lines(texts, self._tokenizer, length)
+
+  def _chosen(self, split: str, num_bytes: int) -> tuple:
+    """Lines of a fixed choice of so many bytes of a split, and their pairs."""
+    documents = self._splits["train" if split == "train" else "heldout"]
+    chosen = bits_per_byte.choose(documents, num_bytes)
+    found = segments.lines(
+      ((name, text) for name, text, _ in chosen),
+      self._tokenizer,
+      self._config.data.segment_length - 1,
+    )
+    pairs = segments.pairs(found, self._previous)
+    self._some("score", len(pairs))
+    return found, pairs
+
+  def _some(self, what: str, count: int) -> None:
+    """Raises DataError if there is no line to `what`."""
+    if not count:
+      behind = " behind another" if self._previous else ""
+      source = self._config.data.source
+      raise DataError(f"{source!r} has no line{behind} to {what}: give more text")
+
+  def _worth(
+    self, params: Any, split: str, num_bytes: int, draws: int
+  ) -> metrics.Worth:
+    own = not self._previous
+    batches = self._batches(split, num_bytes)
+    return metrics.worth(self._model, params, batches, draws, own=own)
+
+  def _batches(self, split: str, num_bytes: int) -> Iterator[tuple]:
+    """Batches of one size, how many rows of each are real, and their bytes."""
+    found, pairs = self._chosen(split, num_bytes)
+    length, boundary = self._config.data.segment_length, self._tokenizer.boundary
+    for items, real in once(len(pairs), ROWS):
+      size = int(found.num_bytes[pairs[items[:real], 1]].sum())
+      yield segments.batch(found, pairs[items], length, boundary), real, size
+
+  def _texts(self, params: Any, split: str) -> list[str]:
+    """Some lines and what is written of them, as Markdown."""
+    writer = _writer(self._config, self._model, params, self._tokenizer)
+    samples = writer.write(writer.prior(5, 0), Sampling())
+    lines = ["Drawn from the prior:", "", *_code(samples)]
+    if not self._model.config.d_latent:
+      return lines
+    found, pairs = self._chosen(split, self._config.eval_bytes)
+    some = pairs[np.linspace(0, len(pairs) - 1, SHOWN).astype(int)]
+    cut = lambda i: found.tokens[found.starts[i] : found.starts[i + 1]]
+    text = lambda i: self._tokenizer.decode(cut(i))
+    latent = writer.read([text(i) for i in some[:, 0]])
+    back = writer.write(latent, Sampling(temperature=0.0))
+    columns = [some[:, 0], some[:, 1]] if self._previous else [some[:, 0]]
+    shown = [[text(i).decode(errors="replace") for i in c] for c in columns] + [back]
+    title = "Read, followed by, and written" if self._previous else "Read and written"
+    rows = [line for row in zip(*shown, strict=True) for line in (*row, "")]
+    lines += ["", f"{title}:", "", *_code(rows[:-1])]
+    way = writer.write(
+      writer.between(latent[0], latent[-1], STEPS), Sampling(temperature=0.0)
+    )
+    return [*lines, "", "From the first to the last:", "", *_code(way)]
+
+
+def _writer(
+  config: configs.Config, model: VAE, params: Any, tokenizer: Tokenizer
+) -> LatentWriter:
+  return LatentWriter(model, params, tokenizer, config.data.segment_length)
+
+
+def _code(texts: Sequence[str]) -> list[str]:
+  return ["```text", *texts, "```"]
+
+
+class CompressionPredictor:
+  """Answers of three kinds; see `tasks.Predictor`.
+
+  `{"text": LINE}` gets its latent and what is likeliest of it, {"latent", "text"}; `{
+  "from": LINE, "to": LINE}` the texts on the way, {"texts"}; `{"samples": COUNT}`,
+  perhaps with a "seed", draws from the prior, {"texts"}.
+  """
+
+  def __init__(self, config: configs.Config, model: VAE, params: Any, workdir: Path):
+    """Args: see `tasks.Predictor`."""
+    tokenizer = trained.kept(config.data.tokenizer, workdir)
+    self._writer = _writer(config, model, params, tokenizer)
+    self._d_latent = model.config.d_latent
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record is of one of the kinds, and can be read."""
+    keys = set(record)
+    if "samples" in keys and keys <= {"samples", "seed"}:
+      fields.whole(record, "samples", 0, 1, MOST)
+      fields.whole(record, "seed", 0, 0, 2**31 - 1)
+      return
+    if keys not in ({"text"}, {"from", "to"}):
+      raise UserError(
+        'give "text", or "from" and "to", or "samples" and perhaps "seed"'
+      )
+    if not self._d_latent:
+      raise UserError("the model has no latent (model.d_latent 0): only samples")
+    for key in sorted(keys):
+      text = fields.text(record, key)
+      try:
+        self._writer.check(text)
+      except UserError as error:
+        raise UserError(f'"{key}" cannot be read: {error}') from error
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All lines are read at once, and all texts but samples written at once."""
+    writer, given = self._writer, [_lines_of(record) for record in records]
+    flat = [line.encode() for lines in given for line in lines]
+    read = iter(writer.read(flat) if flat else ())
+    ends = [[next(read) for _ in lines] for lines in given]
+    latent = [writer.between(*two, STEPS) if len(two) > 1 else two for two in ends]
+    every = [one for some in latent for one in some]
+    greedy = Sampling(temperature=0.0)
+    texts = iter(writer.write(np.stack(every), greedy) if every else ())
+    written = [[next(texts) for _ in some] for some in latent]
+    answers = []
+    for record, own, some in zip(records, ends, written, strict=True):
+      if "samples" in record:
+        answers.append({"texts": self._samples(**record)})
+      elif "text" in record:
+        answers.append({"latent": own[0].tolist(), "text": some[0]})
+      else:
+        answers.append({"texts": some})
+    return answers
+
+  def _samples(self, samples: int, seed: int = 0) -> list[str]:
+    latent = self._writer.prior(samples, seed)
+    return self._writer.write(latent, Sampling(), seed)
+
+
+def _lines_of(record: dict[str, Any]) -> list[str]:
+  """What is to be read for a record."""
+  return [record[key] for key in ("text", "from", "to") if key in record]
+
+
+Config = CompressionConfig
+Job = CompressionJob
+Predictor = CompressionPredictor

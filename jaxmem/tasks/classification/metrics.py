@@ -1,0 +1,134 @@
+"""How well texts are told apart: accuracy, macro-F1, who is taken for whom."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxmem.core import files
+from jaxmem.core.extras import require
+
+
+def numbers(
+  label: Int[np.ndarray, " N"], logp: Float[np.ndarray, "N C"], names: tuple[str, ...]
+) -> dict[str, Any]:
+  """Accuracy, macro-F1 and the confusion matrix, by scikit-learn; for JSON.
+
+  Macro-F1 is the mean over the classes that occur among the labels or the answers, as
+  scikit-learn has it: a class without either has no F1.
+
+  Args:
+    label: the class of each text.
+    logp: the log probability of each class.
+    names: of the classes.
+
+  Returns:
+    Among them "majority", the share of the most frequent class; "error", two standard
+    errors of the accuracy; "per_class", precision, recall and F1 of each class, None
+    where it has no answer or no text; "right", for tests of pairs.
+  """
+  require("sklearn", extra="apps")
+  from sklearn import metrics
+
+  guess, every = logp.argmax(-1), np.arange(len(names))
+  right = guess == label
+  f1 = metrics.f1_score(label, guess, average="macro", zero_division=0)
+  scores = metrics.precision_recall_fscore_support(
+    label, guess, labels=every, zero_division=np.nan
+  )
+  return {
+    "texts": len(label),
+    "accuracy": float(right.mean()),
+    "error": float(2 * np.sqrt(right.mean() * (1 - right.mean()) / len(label))),
+    "macro_f1": float(f1),
+    "macro_f1_classes": len({*label.tolist(), *guess.tolist()}),
+    "majority": float(np.bincount(label).max() / len(label)),
+    "nats": float(-np.take_along_axis(logp, label[:, None], 1).mean()),
+    "classes": list(names),
+    "per_class": [
+      {
+        "class": name,
+        "precision": None if np.isnan(precision) else float(precision),
+        "recall": None if np.isnan(recall) else float(recall),
+        "f1": None if np.isnan(one) else float(one),
+        "texts": int(count),
+      }
+      for name, precision, recall, one, count in zip(names, *scores, strict=True)
+    ],
+    "confusion": metrics.confusion_matrix(label, guess, labels=every).tolist(),
+    "right": right.astype(int).tolist(),
+  }
+
+
+def scores(
+  label: Int[np.ndarray, " N"], guess: Int[np.ndarray, " N"]
+) -> dict[str, float]:
+  """Accuracy and macro-F1 of answers without probabilities: of a baseline."""
+  require("sklearn", extra="apps")
+  from sklearn import metrics
+
+  f1 = metrics.f1_score(label, guess, average="macro", zero_division=0)
+  return {"accuracy": float((label == guess).mean()), "macro_f1": float(f1)}
+
+
+def beside(found: dict[str, Any]) -> list[str]:
+  """The model and its baselines, as Markdown."""
+  rows = {"this model": found} | found["beside"]
+  return [
+    "| | accuracy | macro-F1 |",
+    "|---|--:|--:|",
+    *(
+      f"| {name} | {row['accuracy']:.3f} | {row['macro_f1']:.3f} |"
+      for name, row in rows.items()
+    ),
+  ]
+
+
+def table(found: dict[str, Any]) -> list[str]:
+  """The numbers as Markdown."""
+  show = lambda key: f"{found[key]:.3f}"
+  head = ["accuracy", "macro_f1", "majority", "nats"]
+  share = lambda value: "-" if value is None else f"{value:.3f}"
+  per_class = [
+    f"| {row['class']} | {row['texts']} | {share(row['recall'])} | "
+    f"{share(row['precision'])} |"
+    for row in found["per_class"]
+  ]
+  every, some = len(found["classes"]), found["macro_f1_classes"]
+  note = f"Macro-F1 is the mean over the {some} of {every} classes that occur."
+  return [
+    "| texts | accuracy (+- 2 s.e.) | macro-F1 | largest class | nats a text |",
+    "|--:|--:|--:|--:|--:|",
+    f"| {found['texts']:,} | {show('accuracy')} +- {show('error')} | "
+    + " | ".join(map(show, head[1:]))
+    + " |",
+    "",
+    "| class | texts | recall | precision |",
+    "|---|--:|--:|--:|",
+    *per_class,
+    *(["", note] if some < every else []),
+  ]
+
+
+def draw_confusion(found: dict[str, Any], path: Path) -> None:
+  """The confusion matrix as PNG: a row a class, shares of the row."""
+  import matplotlib
+
+  matplotlib.use("Agg")
+  import matplotlib.pyplot as plt
+
+  counts, names = np.array(found["confusion"]), found["classes"]
+  shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+  side = 2.2 + 0.45 * len(names)
+  figure, axes = plt.subplots(figsize=(side + 1, side), dpi=120, layout="constrained")
+  axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+  axes.set(xlabel="taken for", ylabel="class", xticks=range(len(names)))
+  axes.set_yticks(range(len(names)), names)
+  axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+  for (i, j), count in np.ndenumerate(counts):
+    colour = "white" if shares[i, j] > 0.5 else "black"
+    axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary)
+  plt.close(figure)

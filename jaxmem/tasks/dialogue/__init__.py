@@ -1,0 +1,1 @@
+"""Dialogue: a language model that learns what one of the speakers says."""

@@ -1,0 +1,1 @@
+"""Forecasting: windows of a table over time, and what comes after them."""

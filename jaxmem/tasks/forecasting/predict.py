@@ -1,0 +1,132 @@
+"""Forecasts that a run answers records with, in the units of its table."""
+
+import math
+import reprlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmem.core import files
+from jaxmem.core.errors import UserError
+from jaxmem.models.forecaster import Forecaster, ForecasterConfig
+from jaxmem.ops import densities
+from jaxmem.tasks.forecasting import standard
+from jaxmem.tasks.forecasting.standard import Standard
+from jaxmem.training import config as configs
+
+# Of a distribution that lies in the interval of a prediction.
+SHARE = 0.8
+# What standardises a series, beside the checkpoint.
+KEPT = "series.json"
+
+
+class SeriesPredictor:
+  """Forecasts `{"series": [[...], ...]}`, rows in time, in the table's own units.
+
+  The answer is `{"forecast": [[...], ...]}`, of a distribution with "low" and "high".
+  """
+
+  def __init__(
+    self, config: configs.Config, model: Forecaster, params: Any, workdir: Path
+  ):
+    """Args: see `tasks.Predictor`."""
+    try:
+      kept = files.read_json(workdir / KEPT)
+      self._names = kept["names"]
+      self._mean, self._std = (np.array(kept[k], np.float64) for k in ("mean", "std"))
+      shapes = {self._mean.shape, self._std.shape}
+      if shapes != {(len(self._names),)} or not (self._std > 0).all():
+        raise ValueError("it does not standardise the series")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+      raise UserError(
+        f"{workdir / KEPT} is missing or damaged: run `jaxmem train` again"
+      ) from error
+    self._model, self._params = model, params
+    self._length = config.data.segment_length
+    self._forecast = jax.jit(lambda *given: model.apply(*given))
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless there are enough rows of numbers that can be computed
+    with."""
+    rows = record.get("series")
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+      raise UserError('"series" is no table: a list of rows expected, each of numbers')
+    if len(rows) < self._length:
+      raise UserError(f'"series" has {len(rows)} rows, {self._length} are needed')
+    for i, row in enumerate(rows):
+      if len(row) != len(self._names):
+        raise UserError(
+          f'"series" row {i} has {len(row)} numbers, not the {len(self._names)} of '
+          f"{', '.join(self._names)}"
+        )
+      for name, cell in zip(self._names, row, strict=True):
+        if _number(cell) is None:
+          raise UserError(
+            f'"series" row {i}, {name}: no finite number but {_shown(cell)}'
+          )
+    far = ~(np.abs(self._standard.apply(np.array(rows, float))) <= standard.FARTHEST)
+    if far.any():
+      i, column = np.argwhere(far)[0]
+      raise UserError(
+        f'"series" row {i}, {self._names[column]}: {rows[i][column]} lies farther from '
+        f"the mean of the training rows than {standard.FARTHEST:.0e} of their standard "
+        "deviations"
+      )
+
+  @property
+  def _standard(self) -> Standard:
+    return Standard(self._mean, self._std)
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    history = np.stack(
+      [np.array(record["series"], np.float64)[-self._length :] for record in records]
+    )
+    history = self._standard.apply(history).astype(np.float32)
+    forecast = np.asarray(self._forecast({"params": self._params}, history))
+    numbers = {"forecast": self._model.middle(forecast)}
+    if self._model.config.head != "point":
+      numbers["low"], numbers["high"] = interval(self._model.config, forecast)
+    found = {name: self._standard.back(np.asarray(a)) for name, a in numbers.items()}
+    if not all(np.isfinite(a).all() for a in found.values()):
+      raise UserError(
+        "the forecast is not finite: the run has diverged, train it again"
+      )
+    columns = [a.tolist() for a in found.values()]
+    return [dict(zip(found, one, strict=True)) for one in zip(*columns, strict=True)]
+
+
+def _shown(cell: Any) -> str:
+  """A bad cell in a message, in few letters; a whole number here is beyond float64."""
+  return "too large a number" if type(cell) is int else reprlib.repr(cell)
+
+
+def _number(cell: Any) -> float | None:
+  """The finite number that a value of JSON is, else None; true and false are none."""
+  if type(cell) not in (int, float):
+    return None
+  try:
+    value = float(cell)
+  except OverflowError:
+    return None
+  return value if math.isfinite(value) else None
+
+
+def interval(model: ForecasterConfig, forecast: np.ndarray) -> tuple:
+  """The bounds of the middle `SHARE` of a distribution, or the outer quantiles.
+
+  Args:
+    model: the model's config, whose head is no point.
+    forecast: [B, H, C, W], see `Forecaster`.
+  """
+  if model.head == "quantile":
+    return forecast[..., 0], forecast[..., -1]
+  from scipy import stats  # JAX brings it
+
+  where, spread = forecast[..., 0], np.asarray(densities.scale(forecast[..., 1]))
+  if model.head == "gaussian":
+    return stats.norm.interval(SHARE, where, spread)
+  freedom = np.asarray(densities.degrees_of_freedom(forecast[..., 2]))
+  return stats.t.interval(SHARE, freedom, where, spread)

@@ -1,0 +1,1 @@
+"""Language modelling: text in contiguous lanes, scored in bits a byte."""

@@ -1,0 +1,1 @@
+"""Hidden words: an encoder learns text by saying what it does not see."""

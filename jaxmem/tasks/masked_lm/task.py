@@ -1,0 +1,242 @@
+"""Hidden words: an encoder learns text by saying what it does not see.
+
+The run is one to begin others from (`start_from`): classification, answers, retrieval.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmem import data, tasks
+from jaxmem.core.errors import ConfigError, UserError, shown
+from jaxmem.core.ranges import number
+from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks.application import Asked
+from jaxmem.tasks.masked_lm.data import MaskedRows
+from jaxmem.tokenizers import trained
+from jaxmem.tokenizers.trained import MASK, HidingTokenizer
+from jaxmem.training import config as configs
+
+# How many guesses a hidden word gets.
+GUESSES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedConfig:
+  """Text with words hidden.
+
+  Attributes:
+    source: see `DataConfig`.
+    heldout: see `DataConfig`.
+    tokenizer: "words:N" or "sp:N", made of the training text, or see `DataConfig`.
+    segment_length: T, tokens of a row; several documents may share one, unseen by each
+      other.
+    batch_size: rows of a step.
+    share: of the tokens that are to be said, in (0, 1).
+    run: hidden tokens stand in runs of so many, >= 1.
+    data_dir: see `DataConfig`.
+    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
+      records out and says how many, and which came first.
+  """
+
+  source: str = "stdlib"
+  heldout: str = ""
+  tokenizer: str = "sp:4000"
+  segment_length: int = number(128, at_least=1)
+  batch_size: int = number(32, at_least=1)
+  share: float = number(0.15, above=0, below=1)
+  run: int = number(1, at_least=1)
+  data_dir: str = ""
+  bad_records: Literal["stop", "skip"] = "stop"
+
+
+def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
+  """The model's config with the vocabulary and the id of what is hidden, checked.
+
+  Raises:
+    ConfigError: if a number is out of range or there is no such tokenizer.
+  """
+  tasks.check_encoder(model, "masked", config.segment_length)
+  if model.window:
+    raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
+  return with_made(model, config.tokenizer, hidden=True)
+
+
+class MaskedJob(Asked):
+  """Text of the config's source; see `tasks.Application`."""
+
+  measure = "bits/token"
+  things = "text"
+  reported = "heldout"
+  tested = False
+
+  def __init__(self, config: configs.Config, model: Encoder):
+    """Prepares the text.
+
+    Raises:
+      DataError, ConfigError: before any device work.
+    """
+    c = self._data = config.data
+    self._config = config
+    corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
+    self.repeats = corpus.repeats
+    self._made = self._tokenizer = trained.of_corpus(c.tokenizer, corpus)
+    train, held = (
+      data.TokenStream.from_corpus(corpus, self._tokenizer, split)
+      for split in ("train", "heldout")
+    )
+    rows = lambda stream, batch, seed, *of: MaskedRows(
+      data.Lanes(stream, batch, c.segment_length, seed, *of),
+      self._tokenizer,
+      c.share,
+      c.run,
+      seed,
+    )
+    process = jax.process_index(), jax.process_count()
+    self.rows = rows(train, c.batch_size, config.seed, *process)
+    # of every run the same words of the same rows, as many as there are
+    most = max(len(held.tokens) // (c.segment_length + 1), 1)
+    self._held = rows(held, min(c.batch_size, most), 0)
+    self._words = _words(model)
+
+  def introduction(self) -> str:
+    return (
+      f"text of {self._data.source!r}, {self.rows.steps_per_epoch:,} steps an epoch"
+      f"{self.repeats.words('documents')}"
+    )
+
+  def value(self, loss: float) -> float:
+    return loss / math.log(2)
+
+  def score(self, params: Any) -> float:
+    """Bits a hidden token of held-out text."""
+    return self._said(params, "heldout", self._config.validation.num_bytes)["bits"]
+
+  def findings(self, params: Any, split: str) -> Findings:
+    """Bits and accuracy of hidden tokens, beside their frequency alone."""
+    found = {"split": split} | self._said(params, split, self._config.eval_bytes)
+    frequent = "how frequent each is"
+    others = {"the frequency of each token": found["unigram_bits"]}
+    lines = [
+      *baselines.better("bits a hidden token", found["bits"], others, lower=True),
+      f"{found['tokens']:,} hidden tokens of {self._data.source} ({split})",
+      "",
+      "| | bits a hidden token | said right |",
+      "|---|--:|--:|",
+      f"| this run | {found['bits']:.3f} | {found['accuracy']:.3f} |",
+      f"| {frequent} | {found['unigram_bits']:.3f} | {found['unigram_accuracy']:.3f} |",
+    ]
+    return Findings(found, lines, {})
+
+  def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
+    """Of about so many tokens of text, in whole steps of a fixed hiding."""
+    rows = self.rows if split == "train" else self._held
+    steps = min(max(num_tokens // rows[0]["tokens"].size, 1), rows.steps_per_epoch)
+    bits, right, targets = 0.0, 0, []
+    for step in range(steps):
+      batch = rows[step]
+      where = batch["weights"] > 0
+      own, wanted = self._words(params, batch, where), batch["targets"][where]
+      bits -= np.take_along_axis(own, wanted[:, None], 1).sum() / math.log(2)
+      right += int((own.argmax(-1) == wanted).sum())
+      targets.append(wanted)
+    targets = np.concatenate(targets)
+    if not len(targets):
+      raise UserError(f"no token of {num_tokens} was hidden: raise eval_bytes")
+    shares = self._frequencies()
+    return {
+      "tokens": len(targets),
+      "bits": float(bits / len(targets)),
+      "accuracy": right / len(targets),
+      "unigram_bits": float(-np.log2(shares[targets]).mean()),
+      "unigram_accuracy": float((targets == shares.argmax()).mean()),
+    }
+
+  def _frequencies(self) -> np.ndarray:
+    """How frequent each id is in the first steps of training; none is impossible."""
+    counts = np.ones(self._tokenizer.vocab_size)
+    for step in range(min(self.rows.steps_per_epoch, 50)):
+      batch = self.rows[step]
+      ids = batch["targets"][batch["targets"] != self._tokenizer.boundary]
+      counts += np.bincount(ids, minlength=len(counts))
+    return counts / counts.sum()
+
+
+class MaskedPredictor:
+  """`{"text": "a [MASK] c"}` to `{"guesses": [[{"text", "share"}, ...]]}`, a list for
+  every mask; see `tasks.Predictor`."""
+
+  def __init__(
+    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
+  ):
+    kept = trained.kept(config.data.tokenizer, workdir)
+    self._tokenizer = HidingTokenizer(kept)
+    self._length, self._params = config.data.segment_length, params
+    self._words = _words(model)
+
+  def check(self, record: dict[str, Any]) -> None:
+    """Raises UserError unless a record has a text with a mask that fits."""
+    text = fields.text(record, "text")
+    if MASK not in text:
+      raise UserError(f'"text" is {shown(text)}: a text with {MASK} expected')
+    count = len(self._ids(text))
+    if count > self._length:
+      raise UserError(
+        f"the text has {count} tokens, the run reads {self._length}: cut it"
+      )
+
+  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    ids = [self._ids(record["text"]) for record in records]
+    # behind a text is another one, of boundaries, as where it was learned
+    boundary = self._tokenizer.boundary
+    tokens = np.full((len(ids), self._length), boundary, np.int32)
+    for i, own in enumerate(ids):
+      tokens[i, : len(own)] = own
+    batch = {"tokens": tokens, "reset": tokens == boundary}
+    where = tokens == self._tokenizer.mask
+    logp = self._words(self._params, batch, where)
+    ends = np.cumsum(where.sum(1))[:-1]
+    return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]
+
+  def _ids(self, text: str) -> np.ndarray:
+    """The boundary and the text."""
+    boundary = np.array([self._tokenizer.boundary], np.int32)
+    return np.concatenate([boundary, self._tokenizer.encode(text.encode())])
+
+  def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
+    """The likeliest tokens of text."""
+    order = np.argsort(-logp[: self._tokenizer.vocab_size])
+    best = order[order != self._tokenizer.boundary][:GUESSES]
+    show = lambda i: self._tokenizer.decode(np.array([i])).decode(errors="replace")
+    return [{"text": show(i), "share": round(float(np.exp(logp[i])), 4)} for i in best]
+
+
+def _words(model: Encoder) -> Callable[[Any, dict, np.ndarray], np.ndarray]:
+  """(params, batch, where [B, T]) -> log probabilities where it is True, [N, V]."""
+
+  @jax.jit
+  def words(params, *given):
+    return jax.nn.log_softmax(model.apply({"params": params}, *given, method="words"))
+
+  def some(params, batch, where):
+    count = where.sum(1)
+    # few shapes, and never the whole row's logits where little is hidden
+    most = min(-(-int(max(count.max(), 1)) // 32) * 32, where.shape[1])
+    places = np.argsort(~where, axis=1, kind="stable")[:, :most]
+    given = batch["tokens"], batch["reset"], places.astype(np.int32)
+    found = words(params, *map(jnp.asarray, given))
+    return np.asarray(found)[np.arange(most) < count[:, None]]
+
+  return some
+
+
+Config = MaskedConfig
+Job = MaskedJob
+Predictor = MaskedPredictor

@@ -1,0 +1,1 @@
+"""Retrieval: an encoder learns that a query and its document belong together."""

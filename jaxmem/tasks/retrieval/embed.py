@@ -1,0 +1,87 @@
+"""Texts to vectors, by an encoder with the head "embedding"."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from jaxmem.core.errors import UserError
+from jaxmem.data import texts
+from jaxmem.data.epochs import once
+from jaxmem.models.encoder import Encoder
+from jaxmem.tokenizers import Tokenizer
+
+# Texts that are read at once, and steps of their length: few shapes are compiled.
+ROWS, STEP = 32, 32
+MINILM = "minilm"
+
+
+class Embedder:
+  """Vectors of length 1.
+
+  Attributes:
+    dim: D, numbers of a vector.
+  """
+
+  def __init__(self, model: Encoder, params: Any, tokenizer: Tokenizer, length: int):
+    """Args: a model with the head "embedding"; T, tokens that are read of a text."""
+    if model.config.head != "embedding":
+      raise UserError(
+        f"the run's head is {model.config.head!r}: vectors are of 'embedding'"
+      )
+    self.dim = model.config.d_model
+    self._params, self._tokenizer, self._length = params, tokenizer, length
+    self._step = model.config.window or STEP
+    self._embed = jax.jit(
+      lambda params, batch: model.apply({"params": params}, batch, method="embed")
+    )
+
+  def check(self, text: str) -> None:
+    """Raises DataError if the tokenizer makes nothing of a text."""
+    texts.encode(text, self._tokenizer, "the text")
+
+  def __call__(self, given: Sequence[str]) -> Float[np.ndarray, "N D"]:
+    """A vector for each text, read to the length.
+
+    Raises:
+      DataError: if the tokenizer makes nothing of a text.
+    """
+    encode = lambda text: texts.encode(text, self._tokenizer, "the text")
+    ids = [encode(text) for text in given]
+    order = np.argsort([len(own) for own in ids], kind="stable")  # little padding
+    found = np.zeros((len(ids), self.dim), np.float32)
+    for items, real in once(len(ids), ROWS):
+      some = order[items]
+      longest = max(len(ids[i]) for i in some) + 2
+      length = min(-(-longest // self._step) * self._step, self._length)
+      batch = texts.batch([[ids[i]] for i in some], self._tokenizer, length)
+      found[some[:real]] = np.asarray(self._embed(self._params, batch))[:real]
+    return found
+
+
+def minilm(length: int = 256) -> Embedder:
+  """The packaged encoder, which reads 256 tokens of a text."""
+  from jaxmem import tokenizers
+  from jaxmem.interop import minilm
+
+  model = Encoder(minilm.config())
+  return Embedder(model, minilm.read(), tokenizers.get(MINILM), length)
+
+
+def of_run(workdir: Path, which: Any = "last") -> Embedder:
+  """That of a run of passages.
+
+  Raises:
+    UserError: if it is another run.
+  """
+  from jaxmem.tokenizers import trained
+  from jaxmem.training.load import load_run
+
+  run = load_run(workdir, which)
+  if not isinstance(run.model, Encoder):
+    raise UserError(f"the run in {workdir} is no encoder: train configs/retrieval.py")
+  tokenizer = trained.kept(run.config.data.tokenizer, workdir)
+  return Embedder(run.model, run.params, tokenizer, run.config.data.segment_length)

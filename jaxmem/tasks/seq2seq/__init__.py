@@ -1,0 +1,1 @@
+"""Sequence to sequence: a text is read, another is written. Translation, summaries."""

@@ -1,0 +1,234 @@
+"""Pairs of texts, one to read and one to write, and their batches."""
+
+import functools
+import hashlib
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmem.core.errors import DataError
+from jaxmem.data import opened, records, texts
+from jaxmem.data.bad_records import Tally
+from jaxmem.data.epochs import Epochs
+from jaxmem.tokenizers import Ids, Tokenizer
+
+Batch = dict[str, np.ndarray]
+# Steps whose pairs are sorted by length together, so that a batch pads little.
+_TOGETHER = 16
+
+
+class Pair(NamedTuple):
+  """A text and what should be written of it.
+
+  Attributes:
+    source: to read.
+    targets: the first is learned, all are references.
+    where: the file and line.
+  """
+
+  source: str
+  targets: tuple[str, ...]
+  where: str
+
+
+def read(
+  source: str, fields: tuple[str, str], hint: str, encoding: str = "utf-8"
+) -> list[Pair]:
+  """The pairs of a source, in order.
+
+  Args:
+    source: two files of as many lines, A,B (either may be gzipped), or a file with the
+      fields below, see `data.records`. A list of texts to read is joined by spaces; a
+      list of targets are several references; blank ones of a list are left out.
+    fields: the text to read, and that to write.
+    hint: where such data can be had.
+    encoding: of the files.
+
+  Raises:
+    DataError: names the file, the line, and what is wrong.
+  """
+  files = source.split(",")
+  if len(files) == 2:
+    found = _parallel(*files, hint, encoding)
+  elif len(files) == 1:
+    make = lambda record: _pair(record, *fields)
+    found = records.collect(source, make, hint, encoding)
+  else:
+    raise DataError(f"{source!r}: one file, or two apart by a comma")
+  if not found:
+    raise DataError(f"{source} has no pair of texts")
+  return found
+
+
+def _parallel(first: str, second: str, hint: str, encoding: str) -> list[Pair]:
+  names, sides = (first, second), []
+  for name in names:
+    every = records.lines(opened.Member(records.located(name, hint)), encoding)
+    sides.append([(text.strip(), fault) for _, text, fault in every])
+  if len(sides[0]) != len(sides[1]):
+    raise DataError(
+      f"{first} has {len(sides[0]):,} lines and {second} {len(sides[1]):,}: line n of "
+      "one must be that of the other"
+    )
+  found, tally = [], Tally(f"{first},{second}")
+  for n, lines in enumerate(zip(*sides, strict=True), start=1):
+    where = f"{first} line {n}"
+    try:
+      for name, (text, fault) in zip(names, lines, strict=True):
+        if fault:
+          raise DataError(fault)
+        if not text:
+          raise DataError(f"{name} line {n} is empty: leave it out of both files")
+    except DataError as error:
+      tally.bad(where, error)
+      continue
+    tally.good()
+    found.append(Pair(lines[0][0], (lines[1][0],), where))
+  tally.close()
+  return found
+
+
+def text(record: records.Record, name: str) -> str:
+  """A field that holds a text, or a list of texts, which are joined by spaces.
+
+  Raises:
+    DataError: if it holds none.
+  """
+  return " ".join(_texts(record, name))
+
+
+def _pair(record: records.Record, source: str, target: str) -> Pair:
+  return Pair(text(record, source), tuple(_texts(record, target)), record.where)
+
+
+def _texts(record: records.Record, name: str) -> list[str]:
+  """Blank texts of a list are left out."""
+  value = record.fields.get(name)
+  if not isinstance(value, list):
+    return [record.text(name).strip()]
+  where = f"{record.where}: field {name!r}"
+  texts = [records.checked(v, f"{where}: a text of the list").strip() for v in value]
+  if not any(texts):
+    raise DataError(f"{where} is {value!r}: texts expected")
+  return [text for text in texts if text]
+
+
+class Encoded(NamedTuple):
+  """Pairs as ids, those that fit.
+
+  Attributes:
+    read: ids of each source.
+    write: ids of each first target.
+    left_out: how many pairs are longer than a row.
+  """
+
+  read: list[Ids]
+  write: list[Ids]
+  left_out: int
+
+
+def encode(pairs: list[Pair], tokenizer: Tokenizer, length: int) -> Encoded:
+  """The ids of pairs of at most `length` tokens a side, the boundary included.
+
+  Raises:
+    DataError: if none fits, or the tokenizer cannot read a text.
+  """
+  read, write = [], []
+  for pair in pairs:
+    ids = [
+      texts.encode(t, tokenizer, pair.where) for t in (pair.source, pair.targets[0])
+    ]
+    if max(map(len, ids)) < length:
+      read.append(ids[0])
+      write.append(ids[1])
+  if not read:
+    raise DataError(
+      f"all {len(pairs)} pairs are longer than {length} tokens: raise "
+      "data.segment_length"
+    )
+  return Encoded(read, write, len(pairs) - len(read))
+
+
+def padded(ids: list[Ids], length: int) -> tuple[np.ndarray, np.ndarray]:
+  """Rows of zeros behind ids, [B, length] int32, and how many ids there are."""
+  rows = np.zeros((len(ids), length), np.int32)
+  for row, own in zip(rows, ids, strict=True):
+    row[: len(own)] = own
+  return rows, np.array([*map(len, ids)], np.int32)
+
+
+def batch(read: list[Ids], write: list[Ids], length: int, boundary: int) -> Batch:
+  """What `models.encoder_decoder.EncoderDecoder` reads of some pairs."""
+  source, size = padded(read, length)
+  end = np.array([boundary], np.int32)
+  tokens, count = padded([np.concatenate([end, ids]) for ids in write], length)
+  targets, _ = padded([np.concatenate([ids, end]) for ids in write], length)
+  weights = (np.arange(length) < count[:, None]).astype(np.float32)
+  written = {"tokens": tokens, "targets": targets, "weights": weights}
+  return {"read": source, "length": size} | written
+
+
+def rounded(size: int, length: int) -> int:
+  """A quarter, half, three quarters or all of `length`: what a row is padded to, so
+  that few shapes are compiled."""
+  quarter = -(-length // 4)
+  return min(-(-size // quarter) * quarter, length)
+
+
+class PairRows:
+  """The batch of every step, with "rows"; a `tasks.Rows`.
+
+  An epoch has all pairs. Those of 16 steps stand in one order by length, so that the
+  pairs of a batch are of about one length, and the batches in a random one.
+
+  Attributes:
+    fingerprint: SHA-256 over all that decides what a step reads.
+    tokenizer: the tokenizer's fingerprint.
+  """
+
+  def __init__(
+    self,
+    encoded: Encoded,
+    tokenizer: Tokenizer,
+    sizes: tuple[int, int],
+    seed: int,
+    process: tuple[int, int] = (0, 1),
+  ):
+    """Args: the pairs and their tokenizer; T, and pairs of a step over all processes;
+    what decides the order; which of how many parts of the rows to read."""
+    self._encoded, self._seed, self._process = encoded, seed, process
+    self._length, self._batch = sizes
+    self._boundary, self.tokenizer = tokenizer.boundary, tokenizer.fingerprint
+    count = len(encoded.read)
+    self._epochs = Epochs(count, self._batch * _TOGETHER, seed)
+    self._sizes = np.array(
+      [max(len(a), len(b) + 1) for a, b in zip(*encoded[:2], strict=True)]
+    )
+    self._sorted = functools.lru_cache(maxsize=2)(self._chunk)
+    decides = ("jaxmem pairs 1", sizes, seed, self.tokenizer)
+    sha = hashlib.sha256(json.dumps(decides).encode())
+    for ids in (*encoded.read, *encoded.write):
+      sha.update(len(ids).to_bytes(4, "little") + ids.tobytes())
+    self.fingerprint = sha.hexdigest()
+
+  def __len__(self) -> int:
+    return len(self._epochs)
+
+  def __getitem__(self, step: int) -> Batch:
+    chunk, at = divmod(step, _TOGETHER)
+    numbers, items = self._sorted(chunk)
+    numbers, items = numbers[at], items[at]
+    # one length for all processes
+    length = rounded(int(self._sizes[items].max()), self._length)
+    index, of = self._process
+    own = slice(index * self._batch // of, (index + 1) * self._batch // of)
+    read, write = ([side[i] for i in items[own]] for side in self._encoded[:2])
+    return batch(read, write, length, self._boundary) | {"rows": numbers[own]}
+
+  def _chunk(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers and pairs of 16 steps, [16, B]."""
+    numbers, items = self._epochs[chunk]
+    order = np.argsort(self._sizes[items], kind="stable").reshape(_TOGETHER, -1)
+    order = np.random.default_rng([self._seed, 3, chunk]).permutation(order)
+    return numbers[order], items[order]

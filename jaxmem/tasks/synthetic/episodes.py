@@ -1,0 +1,199 @@
+"""Examples of a task by number: a seed fixes every one, and train and test share none.
+
+    task = parse("mqar:pairs=4")
+    test = Episodes(task, length=64, seed=0, split="test")
+    test[[0, 1, 7]].tokens  # [3, 64]
+
+An example belongs to the split that its own tokens say (a checksum of them), whichever
+seed or number drew it; so no example of one split is one of another.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxmem.core import registry
+from jaxmem.core.errors import UserError
+from jaxmem.core.registry import nearest
+from jaxmem.tasks.synthetic import problems
+from jaxmem.tasks.synthetic.problems import Examples
+
+SPLITS = ("train", "test")
+# One example in so many is of the test split.
+TEST_SHARE = 4
+# Examples are drawn so many at a time, whatever the batch: number i is row i % BLOCK.
+BLOCK = 64
+# Draws of a block without enough examples of a split: there are hardly any.
+MOST_DRAWS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A task by the name of its file in `problems`, and options of its `draw`."""
+
+  name: str
+  options: tuple[tuple[str, Any], ...] = ()
+
+  def __str__(self) -> str:
+    return ":".join([self.name, *(f"{k}={v}" for k, v in self.options)])
+
+  @property
+  def given(self) -> dict[str, Any]:
+    """The options of `draw`: those of the size, then those that were named."""
+    options = dict(self.options)
+    return problems.get(self.name).SIZES[options.pop("size", "cpu")] | options
+
+  @property
+  def length(self) -> int:
+    """T of the size."""
+    return self.given["length"]
+
+  @property
+  def vocab_size(self) -> int:
+    """Ids are 0 .. vocab_size - 1."""
+    return self.given["vocab_size"]
+
+  def draw(self, rng: np.random.Generator, rows: int, length: int) -> Examples:
+    """Examples of `length` tokens.
+
+    Raises:
+      UserError: if the task has none of that length.
+    """
+    try:
+      return problems.get(self.name).draw(rng, rows, **self.given | {"length": length})
+    except ValueError as error:
+      raise UserError(f"task {self}: {error}") from error
+
+
+def parse(text: str) -> Task:
+  """A task from the command line: `mqar`, `mqar:pairs=4`, `mqar:size=paper`.
+
+  Raises:
+    UserError: if there is no such task, size or option; names the nearest.
+  """
+  try:
+    name, given = registry.options(text)
+  except ValueError as error:
+    raise UserError(f"task: {error}") from error
+  if name not in problems.names():
+    raise UserError(f"no task {name!r}: {nearest(name, problems.names())}")
+  module = problems.get(name)
+  own = ["size", *list(inspect.signature(module.draw).parameters)[2:]]
+  own.remove("length")
+  for key in given:
+    if key not in own:
+      raise UserError(f"task {name!r} has no option {key!r}: {nearest(key, own)}")
+  if given.get("size", "cpu") not in module.SIZES:
+    raise UserError(f"task {name!r} has the sizes {', '.join(module.SIZES)}")
+  return Task(name, tuple(sorted(given.items())))
+
+
+class Episodes:
+  """The examples of a split, by number; `episodes[numbers]` is `Examples`.
+
+  Attributes:
+    task: whose examples.
+    length: T of each.
+    seed: >= 0.
+    split: one of `SPLITS`.
+  """
+
+  def __init__(self, task: Task, length: int, seed: int, split: str):
+    """Draws a block, and so finds what cannot be drawn.
+
+    Raises:
+      UserError: if the task has no such examples.
+    """
+    self.task, self.length, self.seed, self.split = task, length, seed, split
+    # threads that read ahead may stand in several blocks
+    self._block = functools.lru_cache(maxsize=16)(self._draw)
+    self._block(0)
+
+  def __getitem__(self, numbers: Sequence[int] | np.ndarray) -> Examples:
+    numbers = np.asarray(numbers)
+    rows = [[a[n % BLOCK] for a in self._block(int(n) // BLOCK)] for n in numbers]
+    return Examples(*map(np.stack, zip(*rows, strict=True)))
+
+  def ids(self, numbers: Sequence[int]) -> list[str]:
+    """What examples are called: the same name is the same example, always."""
+    head = f"{self.task}/{self.length}/{self.seed}/{self.split}"
+    return [f"{head}/{n}" for n in numbers]
+
+  def _draw(self, block: int) -> Examples:
+    """Block `block`: draws until enough are of the split."""
+    rng = np.random.default_rng([self.seed, SPLITS.index(self.split), block])
+    parts, have = [], 0
+    for _ in range(MOST_DRAWS):
+      drawn = self.task.draw(rng, BLOCK, self.length)
+      mine = np.array([split_of(row) == self.split for row in drawn.tokens])
+      parts.append([a[mine] for a in drawn])
+      have += mine.sum()
+      if have >= BLOCK:
+        return Examples(*(np.concatenate(p)[:BLOCK] for p in zip(*parts, strict=True)))
+    raise UserError(
+      f"task {self.task} of length {self.length} has too few different examples for a "
+      f"{self.split} split: make it longer"
+    )
+
+
+def split_of(tokens: np.ndarray) -> str:
+  """The split that an example with these tokens belongs to."""
+  test = zlib.crc32(np.ascontiguousarray(tokens).tobytes()) % TEST_SHARE == 0
+  return SPLITS[test]
+
+
+class TaskRows:
+  """The batch of every step, as `data.Lanes` has it; a row is an example.
+
+  Every row begins a document, so memory starts empty. Example `step * batch_size + row`
+  is read once; the ids in `rows` are these numbers.
+
+  Attributes:
+    episodes: the examples.
+    fingerprint: SHA-256 over all that decides which examples a step reads.
+    tokenizer: the task as text, which names the vocabulary.
+  """
+
+  def __init__(
+    self, episodes: Episodes, batch_size: int, process_index: int, process_count: int
+  ):
+    """Args: the examples, rows over all processes, and which part of them to read."""
+    self.episodes = episodes
+    self._batch_size, self._rows = batch_size, batch_size // process_count
+    self._first = process_index * self._rows
+
+  def __len__(self) -> int:
+    return 2**40
+
+  def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+    if not 0 <= step < len(self):
+      raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
+    first = int(step) * self._batch_size + self._first
+    numbers = first + np.arange(self._rows, dtype=np.int64)
+    tokens, targets, weights = self.episodes[numbers]
+    reset = np.zeros(tokens.shape, bool)
+    reset[:, 0] = True
+    return {
+      "tokens": tokens.astype(np.int32),
+      "targets": targets.astype(np.int32),
+      "reset": reset,
+      "weights": weights.astype(np.float32),
+      "rows": numbers,
+    }
+
+  @property
+  def tokenizer(self) -> str:
+    return str(self.episodes.task)
+
+  @property
+  def fingerprint(self) -> str:
+    e = self.episodes
+    parts = ("jaxmem episodes 1", str(e.task), e.length, e.seed, self._batch_size)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,45 @@
+"""A whole string, then: write it again.
+
+The answer is written into tokens that only ask, as in `selective_copy`; nothing of it
+is fed back (the paper feeds each right letter before the next).
+
+Source: Jelassi et al. 2024, arXiv:2402.01032 (strings of random letters).
+"""
+
+import numpy as np
+
+from jaxmem.core.errors import UserError
+from jaxmem.tasks.synthetic.problems import Examples, parts
+
+SIZES = {
+  "cpu": dict(length=64, vocab_size=28),
+  "paper": dict(length=600, vocab_size=28),
+}
+
+
+def draw(
+  rng: np.random.Generator, rows: int, length: int = 64, vocab_size: int = 28
+) -> Examples:
+  """Random examples.
+
+      a b c d ... 1 1 1 1 ...   ->   a b c d ... at the 1s
+
+  Args:
+    rng: fixes the examples.
+    rows: B.
+    length: T; half of it is the string. An odd one begins with filler.
+    vocab_size: 0 is filler, 1 asks, the others are letters.
+
+  Returns:
+    Examples; only the tokens that ask count.
+
+  Raises:
+    UserError: if there is no room for one letter.
+  """
+  if length < 2 or vocab_size < 3:
+    raise UserError(
+      f"a string to copy needs a length of 2 and a vocabulary of 3, not {length} and "
+      f"{vocab_size}: give it more room"
+    )
+  string = rng.integers(2, vocab_size, (rows, length // 2))
+  return parts.written(string, string, length)

@@ -1,0 +1,115 @@
+"""Recall where a key and a value are several tokens each, as many as it happens.
+
+A run of key tokens is a key, a run of value tokens its value. Of a key seen before, the
+answers are due at its last token and at all of its value but the last: each value token
+follows the right one (the example goes on with the truth, whatever was answered).
+
+Source: Poli et al. 2024, arXiv:2403.17844 (MAD, fuzzy in-context recall, asked by
+many keys).
+"""
+
+import numpy as np
+
+from jaxmem.core.errors import UserError
+from jaxmem.tasks.synthetic.problems import Examples, parts
+
+SIZES = {
+  "cpu": dict(length=64, vocab_size=16, key_tokens=3, value_tokens=3),
+  "paper": dict(length=128, vocab_size=16, key_tokens=3, value_tokens=3),
+}
+
+
+def draw(
+  rng: np.random.Generator,
+  rows: int,
+  length: int = 64,
+  vocab_size: int = 16,
+  key_tokens: int = 3,
+  value_tokens: int = 3,
+) -> Examples:
+  """Random examples.
+
+      0 0 a b x c y z a b x a x y c y z   ->   x at the second b, y z at the second c y
+
+  Args:
+    rng: fixes the examples.
+    rows: B.
+    length: T, at least twice the longest pair; filler begins it.
+    vocab_size: 0 is filler, the lower half are tokens of keys, the upper of values.
+    key_tokens: the most of a key; 1 to so many are equally likely, all different.
+    value_tokens: the most of a value, likewise.
+
+  Returns:
+    Examples; only what belongs to keys that were seen before counts. The last pair of
+    an example always does.
+
+  Raises:
+    UserError: if the length or the vocabulary is too small for the longest pair.
+  """
+  kinds, pair = (vocab_size - 1) // 2, key_tokens + value_tokens
+  if (
+    min(key_tokens, value_tokens) < 1
+    or length < 2 * pair
+    or kinds < max(key_tokens, value_tokens)
+  ):
+    raise UserError(
+      f"keys of {key_tokens} and values of {value_tokens} tokens need a length of "
+      f"{2 * pair} and a vocabulary of {2 * max(key_tokens, value_tokens) + 1}, not "
+      f"{length} and {vocab_size}: shorten them to 1 or more, or give them more room"
+    )
+  slots = length // 2
+  keys, key_sizes = _motifs(rng, (rows, slots), kinds, key_tokens)
+  values, value_sizes = _motifs(
+    rng, (rows, slots), vocab_size - 1 - kinds, value_tokens
+  )
+  values = np.where(values > 0, values + kinds, 0)
+
+  def repeat(whence):
+    """Every slot with the value of the slot `whence`, and with its size."""
+    rest = np.take_along_axis(value_sizes, whence, axis=1)
+    return np.take_along_axis(values, whence[:, :, None], axis=1), rest
+
+  ids = np.zeros((rows, slots), np.int64)
+  for n in range(key_tokens):
+    ids = parts.first_alike(ids * (kinds + 1) + keys[:, :, n])
+  values, value_sizes = repeat(ids)
+  # Pairs that leave room for one more stay; one of them is asked for at the end.
+  ends = np.cumsum(key_sizes + value_sizes, axis=1)
+  kept = (ends <= length - pair).sum(axis=1)
+  whence = np.tile(np.arange(slots), (rows, 1))
+  whence[np.arange(rows), kept] = rng.integers(0, kept)
+  values, value_sizes = repeat(whence)
+  keys = np.take_along_axis(keys, whence[:, :, None], axis=1)
+  key_sizes = np.take_along_axis(key_sizes, whence, axis=1)
+  ids = np.take_along_axis(ids, whence, axis=1)
+  again = parts.first_alike(ids) < np.arange(slots)
+  return _laid(keys, key_sizes, values, value_sizes, again, kept, length)
+
+
+def _motifs(rng, shape, kinds, most):
+  """[B, n, most] different tokens of 1 .. kinds, then zeros; [B, n] how many."""
+  tokens = 1 + np.argsort(rng.random((*shape, kinds)), axis=2)[:, :, :most]
+  sizes = rng.integers(1, most + 1, shape)
+  return np.where(np.arange(most) < sizes[:, :, None], tokens, 0), sizes
+
+
+def _laid(keys, key_sizes, values, value_sizes, again, kept, length):
+  """Pairs 0 .. kept of each row, one after the other up to the end of the row."""
+  rows, slots, most = keys.shape
+  ends = np.cumsum(key_sizes + value_sizes, axis=1)
+  shift = length - ends[np.arange(rows), kept]
+  values_at = ends - value_sizes + shift[:, None]
+  used = np.arange(slots) <= kept[:, None]
+  tokens, targets = np.zeros((2, rows, length), np.int32)
+  weights = np.zeros((rows, length), np.float32)
+
+  def put(array, there, start, where):
+    row, slot, n = np.nonzero(where)
+    array[row, start[row, slot] + n] = there[row, slot, n]
+
+  put(tokens, keys, values_at - key_sizes, (keys > 0) & used[:, :, None])
+  put(tokens, values, values_at, (values > 0) & used[:, :, None])
+  due = (values > 0) & (used & again)[:, :, None]
+  put(targets, values, values_at - 1, due)
+  put(weights, np.ones_like(values), values_at - 1, due)
+  return Examples(tokens, targets, weights)

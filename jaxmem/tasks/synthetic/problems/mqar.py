@@ -1,0 +1,59 @@
+"""Pairs of key and value, then the keys again: what was the value?
+
+Source: Arora et al. 2023, arXiv:2312.04927, section 3 (multi-query associative recall);
+the power law of the gaps as in the paper's data.
+"""
+
+import numpy as np
+
+from jaxmem.core.errors import UserError
+from jaxmem.tasks.synthetic.problems import Examples, parts
+
+SIZES = {
+  "cpu": dict(length=64, vocab_size=64, pairs=0, power=1.0),
+  "paper": dict(length=512, vocab_size=8192, pairs=64, power=0.01),
+}
+
+
+def draw(
+  rng: np.random.Generator,
+  rows: int,
+  length: int = 64,
+  vocab_size: int = 64,
+  pairs: int = 0,
+  power: float = 1.0,
+) -> Examples:
+  """Random examples.
+
+      k1 v1 k2 v2 ... 0 0 k2 0 0 k1 0 ...   ->   v2 at k2, v1 at k1
+
+  Args:
+    rng: fixes the examples.
+    rows: B.
+    length: T, at least 3 `pairs`.
+    vocab_size: 0 is filler, the lower half are keys, the upper half values.
+    pairs: different keys of an example, each asked for once; 0 is `length` // 8,
+      or every key where they are fewer.
+    power: of the law of gaps: a question n tokens after the last pair is as likely as
+      n ** (power - 1). 1 is uniform; the paper's 0.01 asks for most keys soon.
+
+  Returns:
+    Examples; only the tokens that ask count.
+
+  Raises:
+    UserError: if the length or the vocabulary is too small for the pairs.
+  """
+  half = vocab_size // 2
+  pairs = pairs or max(1, min(length // 8, half - 1))
+  if pairs < 1 or length < 3 * pairs or half - 1 < pairs:
+    raise UserError(
+      f"{pairs} pairs need a length of {3 * pairs} and a vocabulary of {2 * pairs + 2},"
+      f" not {length} and {vocab_size}: ask for fewer pairs, or give them more room"
+    )
+  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
+  values = rng.integers(half, vocab_size, (rows, pairs))
+  places = 2 * pairs + parts.gaps(rng, rows, length - 2 * pairs, pairs, power)
+  tokens = np.zeros((rows, length), np.int32)
+  tokens[:, 0 : 2 * pairs : 2], tokens[:, 1 : 2 * pairs : 2] = keys, values
+  np.put_along_axis(tokens, places, keys, axis=1)
+  return parts.asked(tokens, places, values)

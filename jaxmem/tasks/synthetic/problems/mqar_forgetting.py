@@ -1,0 +1,75 @@
+"""Recall where some keys get a new value: the last one counts.
+
+Source: forgetting_mqar of the data of zoology (the code of Arora et al. 2023,
+arXiv:2312.04927).
+"""
+
+import numpy as np
+
+from jaxmem.core.errors import UserError
+from jaxmem.tasks.synthetic.problems import Examples, parts
+
+SIZES = {
+  "cpu": dict(length=64, vocab_size=64, pairs=0, updates=0, power=1.0),
+  "paper": dict(length=512, vocab_size=8192, pairs=64, updates=32, power=0.01),
+}
+
+
+def draw(
+  rng: np.random.Generator,
+  rows: int,
+  length: int = 64,
+  vocab_size: int = 64,
+  pairs: int = 0,
+  updates: int = 0,
+  power: float = 1.0,
+) -> Examples:
+  """Random examples.
+
+      k1 v1 k2 v2 k3 v3 k2 v4 0 0 k2 0 k1 ...   ->   v4 at k2, v1 at k1
+
+  Args:
+    rng: fixes the examples.
+    rows: B.
+    length: T, at least 3 `pairs` and 2 `updates`.
+    vocab_size: 0 is filler, the lower half are keys, the upper half values.
+    pairs: different keys of an example, each asked for once; 0 is `length` // 8,
+      or every key where they are fewer.
+    updates: keys that stand again with another value, after all the pairs; 0 is half
+      of `pairs`.
+    power: of the law of gaps, as in `mqar`.
+
+  Returns:
+    Examples; only the tokens that ask count.
+
+  Raises:
+    UserError: if there are more updates than pairs, or the length or the vocabulary is
+      too small for them.
+  """
+  half = vocab_size // 2
+  pairs = pairs or max(1, min(length // 8, half - 1))
+  updates = updates or (pairs + 1) // 2
+  written = 2 * (pairs + updates)
+  if not 1 <= updates <= pairs:
+    raise UserError(f"{updates} updates of {pairs} keys: ask for 1 to {pairs}")
+  if length < written + pairs or half - 1 < pairs or half < 2:
+    raise UserError(
+      f"{pairs} pairs and {updates} updates need a length of {written + pairs} and a "
+      f"vocabulary of {max(4, 2 * pairs + 2)}, not {length} and {vocab_size}: ask for "
+      f"fewer, or give them more room"
+    )
+  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
+  values = rng.integers(half, vocab_size, (rows, pairs))
+  again = parts.distinct(rng, rows, pairs, updates)
+  # A step that is no multiple of the number of values never comes back to the old one.
+  span = vocab_size - half
+  step = rng.integers(1, span, (rows, updates))
+  renewed = half + (np.take_along_axis(values, again, axis=1) - half + step) % span
+  tokens = np.zeros((rows, length), np.int32)
+  tokens[:, 0 : 2 * pairs : 2], tokens[:, 1 : 2 * pairs : 2] = keys, values
+  tokens[:, 2 * pairs : written : 2] = np.take_along_axis(keys, again, axis=1)
+  tokens[:, 2 * pairs + 1 : written : 2] = renewed
+  np.put_along_axis(values, again, renewed, axis=1)
+  places = written + parts.gaps(rng, rows, length - written, pairs, power)
+  np.put_along_axis(tokens, places, keys, axis=1)
+  return parts.asked(tokens, places, values)

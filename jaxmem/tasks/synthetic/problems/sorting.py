@@ -1,0 +1,46 @@
+"""A list, then: write it in order, the smallest first.
+
+The first token that asks is the separator. The answer is written into tokens that only
+ask, as in `selective_copy`; nothing of it is fed back. Equal items may stand in a list.
+
+Source: Deletang et al. 2022, arXiv:2207.02098 (bucket sort: 5 different items, lists of
+up to 40).
+"""
+
+import numpy as np
+
+from jaxmem.core.errors import UserError
+from jaxmem.tasks.synthetic.problems import Examples, parts
+
+SIZES = {
+  "cpu": dict(length=64, vocab_size=64),
+  "paper": dict(length=80, vocab_size=7),
+}
+
+
+def draw(
+  rng: np.random.Generator, rows: int, length: int = 64, vocab_size: int = 64
+) -> Examples:
+  """Random examples.
+
+      7 3 9 3 1 1 1 1   ->   3 3 7 9 at the 1s
+
+  Args:
+    rng: fixes the examples.
+    rows: B.
+    length: T; half of it is the list. An odd one begins with filler.
+    vocab_size: 0 is filler, 1 asks, the others are items, the smaller id the smaller.
+
+  Returns:
+    Examples; only the tokens that ask count.
+
+  Raises:
+    UserError: if there is no room for two different items.
+  """
+  if length < 4 or vocab_size < 4:
+    raise UserError(
+      f"a list to sort needs a length of 4 and a vocabulary of 4, not {length} and "
+      f"{vocab_size}: give it more room"
+    )
+  items = rng.integers(2, vocab_size, (rows, length // 2))
+  return parts.written(items, np.sort(items, axis=1), length)

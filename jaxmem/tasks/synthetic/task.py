@@ -1,0 +1,145 @@
+"""A question to a memory: examples of a task, scored in bits an answer and accuracy."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxmem.core import files, finite
+from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.models import capacity
+from jaxmem.models.lm import LMConfig
+from jaxmem.tasks import TASK, plots, with_vocab
+from jaxmem.tasks.synthetic import episodes
+from jaxmem.tasks.synthetic.accuracy import Accuracy, Examiner
+from jaxmem.tasks.synthetic.episodes import Episodes, Task, TaskRows
+from jaxmem.training import config as configs
+from jaxmem.training.config import DataConfig
+
+# Multiples of the trained length that a run is asked at when it ends.
+MULTIPLES = (1, 2, 4, 8, 16)
+# Examples of a length at least.
+LEAST = 64
+
+
+def of(config: DataConfig) -> Task:
+  """The task of a source `task:NAME:OPTION=VALUE`.
+
+  Raises:
+    UserError: if there is none; names the nearest.
+  """
+  return episodes.parse(config.source.removeprefix(TASK))
+
+
+def fit(model: LMConfig, config: DataConfig) -> LMConfig:
+  """The model's config with the task's vocabulary.
+
+  Raises:
+    UserError: if there is no such task, the vocabulary is smaller, or a tokenizer is
+      given, which nothing would read.
+  """
+  if config.tokenizer != DataConfig.tokenizer:
+    raise ConfigError(
+      f"data.tokenizer is {config.tokenizer!r}: {config.source} is made of ids, and no "
+      "text is read; leave it out"
+    )
+  return with_vocab(model, of(config).vocab_size, config.source)
+
+
+class TaskJob:
+  """Examples of a task of `segment_length` tokens; see `tasks.Job`.
+
+  What the config calls held-out bytes are tokens of the test split.
+  """
+
+  measure = "bits/answer"
+
+  def __init__(self, config: configs.Config, model: Any):
+    """Draws the first examples, and so finds what cannot be drawn.
+
+    Raises:
+      UserError, CapacityError: before any device work.
+    """
+    self._config, self._task = config, of(config.data)
+    length = config.data.segment_length
+    train = self._episodes("train", length)
+    processes = (jax.process_index(), jax.process_count())
+    self.rows = TaskRows(train, config.data.batch_size, *processes)
+    self._test = self._episodes("test", length)
+    self._examiner = Examiner(model)
+    self._limit = capacity.limit(config.model.pattern)
+    if self._limit:
+      self._limit.check(length, f"an example of {self._task}", "lower segment_length")
+
+  def _episodes(self, split: str, length: int) -> Episodes:
+    return Episodes(self._task, length, self._config.seed, split)
+
+  def introduction(self) -> str:
+    asked = self._test[[0]].weights.sum()
+    return f"task {self._task}, about {asked:.0f} answers an example"
+
+  def value(self, loss: float) -> float:
+    return loss / math.log(2)
+
+  def keep(self, workdir: Path) -> None:
+    """Nothing: a task is its config."""
+
+  def score(self, params: Any) -> float:
+    tokens = self._config.validation.num_bytes
+    return self._accuracy(params, self._test, tokens).bits
+
+  def report(self, params: Any, workdir: Path) -> None:
+    """`report.json`, `report.md`, `loss.png`: accuracy at `MULTIPLES` of the length."""
+    found, left_out = self._by_length(params)
+    chose = 0 < self._config.validation.every <= self._config.steps
+    note = "The best checkpoint was chosen by examples of this split."
+    lines = [
+      f"Test split of {self._task}",
+      "",
+      *([note, ""] if chose else []),
+      "| length | examples | answers right | examples right | bits an answer |",
+      "|--:|--:|--:|--:|--:|",
+      *map(_row, found),
+      *(f"\nLength {length} is left out: {why}" for length, why in left_out.items()),
+      *finite.said([a.plain() for a in found]),
+    ]
+    bits = found[0].bits if found else None
+    plots.loss_curve(
+      workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.measure
+    )
+    print("\n".join(lines), flush=True)
+    files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
+    accuracy = finite.plain([a.plain() for a in found])
+    numbers = {"task": str(self._task), "accuracy": accuracy, "chose_checkpoint": chose}
+    files.write_json(workdir / "report.json", numbers)
+
+  def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
+    """What was answered at each length, and why others are left out."""
+    found, left_out = [], {}
+    if not self._config.eval_bytes:
+      return found, left_out
+    for times in MULTIPLES:
+      length = times * self._config.data.segment_length
+      try:
+        if self._limit:
+          what = f"an example of length {length}"
+          self._limit.check(length, what, "ask for less")
+        test = self._episodes("test", length)
+      except UserError as error:
+        left_out[length] = str(error)
+        continue
+      found.append(self._accuracy(params, test, self._config.eval_bytes))
+    return found, left_out
+
+  def _accuracy(self, params: Any, test: Episodes, tokens: int) -> Accuracy:
+    return self._examiner.accuracy(params, test, max(tokens // test.length, LEAST))
+
+
+def _row(a: Accuracy) -> str:
+  numbers = f"{a.answers:.3f} | {a.whole:.3f} | {a.bits:.3f}"
+  return f"| {a.length} | {a.examples} | {numbers} |"
+
+
+Config = DataConfig
+Job = TaskJob

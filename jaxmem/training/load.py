@@ -1,0 +1,133 @@
+"""A trained model from its checkpoint alone."""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem import tasks
+from jaxmem.core.errors import UserError
+from jaxmem.models.lm import LM
+from jaxmem.parallel import mesh as meshes
+from jaxmem.runtime.checkpoint import CheckpointError, Checkpoints, read_meta
+from jaxmem.tokenizers import Tokenizer, trained
+from jaxmem.training import workdir as kept
+from jaxmem.training.config import Config
+from jaxmem.training.step import Program, resolve
+
+# The latest checkpoint, or the one with the best held-out score: --checkpoint.
+Which = Literal["last", "best"]
+_DIRECTORY = {"last": "checkpoints", "best": "best"}
+
+
+class Run(NamedTuple):
+  """A run of any kind, from its checkpoint.
+
+  Attributes:
+    config: of the run, resolved.
+    model: see `models.TrainableModel`.
+    params: its parameters, or their moving average where the run keeps one, on the
+      default device.
+    step: of the checkpoint.
+  """
+
+  config: Config
+  model: Any
+  params: Any
+  step: int
+
+
+class Loaded(NamedTuple):
+  """A language model that can be asked.
+
+  Attributes:
+    config: of the run, resolved.
+    model: the language model.
+    params: see `Run`.
+    tokenizer: text to ids and back.
+    step: of the checkpoint.
+  """
+
+  config: Config
+  model: LM
+  params: Any
+  tokenizer: Tokenizer
+  step: int
+
+
+def run_config(workdir: Path, which: Which = "last") -> Config:
+  """The config of the run in `workdir`, from its checkpoint; no device work.
+
+  Its tokenizer is the copy that the run kept, so that ids mean what they meant whatever
+  has become of other files and of the training text.
+
+  Raises:
+    UserError: if there is no checkpoint.
+  """
+  try:
+    meta = read_meta(workdir.absolute() / _DIRECTORY[which])
+  except CheckpointError as error:
+    raise UserError(
+      f"no checkpoint of a run in {workdir / _DIRECTORY[which]}: give the --workdir of "
+      "`jaxmem train`; only a run with --validation.every has a best one"
+    ) from error
+  config = kept.saved_config(meta, workdir.absolute())
+  return resolve(tasks.with_kept(config, workdir.absolute()))
+
+
+def load_config(workdir: Path, which: Which = "last") -> Config:
+  """The config of the language model in `workdir`; no device work.
+
+  Raises:
+    UserError: if there is no checkpoint, or it is of another kind of run.
+  """
+  config = run_config(workdir, which)
+  if tasks.kind(config.data) != "language_modeling":
+    raise UserError(
+      f"the run in {workdir} learned {config.data.source}, and reads no text: give the "
+      "--workdir of a language model"
+    )
+  return config
+
+
+def load_run(workdir: Path, which: Which = "last") -> Run:
+  """The newest checkpoint that is whole, its parameters verified.
+
+  The directory is only read, so the run may be going on: nothing in it is made, moved
+  or cleaned, and neither optimizer nor training memory is loaded.
+
+  Args:
+    workdir: of the run.
+    which: "last", or "best" on what is held out.
+
+  Raises:
+    UserError: if there is no checkpoint.
+    CheckpointError: if none is whole.
+  """
+  config = run_config(workdir, which)
+  mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
+  program = Program(config, mesh)
+  directory = workdir.absolute() / _DIRECTORY[which]
+  with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
+    restored = checkpoints.restore(program.target(), only=program.weights)
+  # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
+  # jnp.zeros has another placement than what comes back, and is compiled for twice
+  params = jax.tree.map(jnp.asarray, jax.device_get(restored.state))
+  return Run(config, program.model, params, restored.step)
+
+
+def load_model(workdir: Path, which: Which = "last") -> Loaded:
+  """The language model of a run, see `load_run`.
+
+      loaded = load_model(Path("runs/quickstart"))
+      logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
+
+  Raises:
+    UserError: if there is no checkpoint, or it is of another kind of run.
+    CheckpointError: if none is whole.
+  """
+  config = load_config(workdir, which)
+  run = load_run(workdir, which)
+  tokenizer = trained.kept(config.data.tokenizer, workdir)
+  return Loaded(run.config, run.model, run.params, tokenizer, run.step)

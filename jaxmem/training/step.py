@@ -1,0 +1,278 @@
+"""What a config means on a mesh: the model, the optimizer, and the compiled step."""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmem import data, models, tasks
+from jaxmem.core.errors import ConfigError
+from jaxmem.core.finite import all_finite
+from jaxmem.models import pattern, state_init
+from jaxmem.models.lm import LM
+from jaxmem.parallel import mesh as meshes
+from jaxmem.parallel import rows
+from jaxmem.parallel.mesh import MeshError
+from jaxmem.training import accumulate, adversarial, optimizer
+from jaxmem.training import config as configs
+from jaxmem.training.config import Config
+from jaxmem.training.validation import none_yet
+
+
+class TrainState(NamedTuple):
+  """All that a step changes, and the key.
+
+  `rng` is the data of a key that stays as it is; a step folds its number into it. `ema`
+  is the moving average of the parameters and `best` the best held-out score, each ()
+  where the config has none.
+  """
+
+  step: jax.Array
+  params: Any
+  opt_state: Any
+  memory: Any
+  rng: jax.Array
+  ema: Any = ()
+  best: Any = ()
+
+
+def resolve(config: Config) -> Config:
+  """The config with everything that was left to the machine filled in, and checked.
+
+  Raises:
+    ConfigError: if it cannot be run.
+  """
+  config = configs.typed(config)
+  configs.check(config)
+  model = tasks.fit(config.model, config.data)
+  low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+  dtype = low if model.dtype == "auto" else model.dtype
+  return dataclasses.replace(config, model=dataclasses.replace(model, dtype=dtype))
+
+
+class Program:
+  """A config on a mesh: `init` makes the state, `step` moves it by one batch.
+
+  Attributes:
+    config: resolved.
+    mesh: the devices.
+    model: see `models.TrainableModel`.
+    shapes: of the state.
+    shardings: of the state.
+  """
+
+  def __init__(self, config: Config, mesh: jax.sharding.Mesh):
+    """Traces the model, and so finds what does not fit, before any device work.
+
+    Raises:
+      ConfigError: if the model cannot be built.
+      MeshError: if an array does not divide.
+    """
+    self.config, self.mesh, self.model = config, mesh, models.make(config.model)
+    example = jax.eval_shape(self._example)
+    if mesh.shape["seq"] > 1 and not isinstance(self.model, LM):
+      raise MeshError(
+        f"mesh.seq is {mesh.shape['seq']} and the model is an "
+        f"{models.kind(config.model)}: only a language model cuts time over devices; "
+        "use --mesh.data or --mesh.fsdp"
+      )
+    for array in example.values():  # the rows divide, or say so
+      meshes.shardings(mesh, meshes.batch_names(array.ndim), array)
+    try:
+      memory = jax.eval_shape(lambda: self.model.init_state(config.data.batch_size))
+      with meshes.use(mesh, config.mesh):
+        key = jax.random.key(0)
+        boxed = jax.eval_shape(self._parameters, key, example, memory)
+    except (ValueError, TypeError, ArithmeticError, IndexError) as error:
+      message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+      shown = pattern.show(config.model.pattern)
+      raise ConfigError(
+        f"model.pattern {shown!r} cannot be built: {message}"
+      ) from error
+    if config.segment_start != "carried" and not jax.tree.leaves(memory):
+      raise ConfigError(
+        f"segment_start is {config.segment_start!r}, and a model of kind "
+        f"{models.kind(config.model)!r} carries no memory to start from: leave it out"
+      )
+    if config.adversary.kind != "none" and not hasattr(self.model, "noise_shape"):
+      raise ConfigError(
+        f"adversary.kind is {config.adversary.kind!r}, and a model of kind "
+        f"{models.kind(config.model)!r} has no embeddings that can be moved: "
+        "leave it out"
+      )
+    names = meshes.param_names(boxed)
+    self.optimizer = optimizer.make(config.optim, config.steps, names)
+    self.shapes = jax.eval_shape(self._init, jax.random.key(0))
+    params = meshes.shardings(mesh, names, self.shapes.params)
+    one = meshes.replicated(mesh)
+    self.shardings = TrainState(
+      step=one,
+      params=params,
+      opt_state=optax.tree_utils.tree_map_params(
+        self.optimizer,
+        lambda _, sharding: sharding,
+        self.shapes.opt_state,
+        params,
+        transform_non_params=lambda _: one,
+      ),
+      memory=meshes.shardings(mesh, self.model.state_axes(), self.shapes.memory),
+      rng=one,
+      ema=params if config.optim.ema else (),
+      best=jax.tree.map(lambda _: one, self.shapes.best),
+    )
+    self._compiled = jax.jit(
+      self._step, donate_argnums=0, out_shardings=(self.shardings, one)
+    )
+
+  def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+    """The state after a batch, and the metrics; the old state is donated."""
+    # where the mesh cuts time, mixers see it
+    with meshes.use(self.mesh, self.config.mesh):
+      return self._compiled(state, batch)
+
+  def init(self) -> TrainState:
+    """The state before the first step, made where it lives."""
+    key = jax.random.key(self.config.seed)
+    return jax.jit(self._init, out_shardings=self.shardings)(key)
+
+  def target(self) -> TrainState:
+    """Shapes, dtypes and shardings of the state: what a checkpoint is restored into."""
+    struct = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)
+    return jax.tree.map(struct, self.shapes, self.shardings)
+
+  def check_memory(self) -> None:
+    """Raises ConfigError if the state alone is larger than the memory of a device.
+
+    What a step computes besides is not known before it is compiled, so a state that
+    passes may yet be too large.
+    """
+    shard = lambda a, s: math.prod(s.shard_shape(a.shape)) * a.dtype.itemsize
+    needed = sum(jax.tree.leaves(jax.tree.map(shard, self.shapes, self.shardings)))
+    held = meshes.device_memory()
+    if held and needed > held:
+      show = lambda size: f"{size / 2**30:,.1f} GiB"
+      raise ConfigError(
+        f"parameters, optimizer and memory take {show(needed)} a device, which has "
+        f"{show(held)}: lower model.d_model, model.d_ff, model.num_groups, "
+        "model.vocab_size or data.batch_size, or raise mesh.fsdp"
+      )
+
+  @property
+  def weights(self) -> str:
+    """The field of the state that is scored and used: "params" or "ema"."""
+    return "ema" if self.config.optim.ema else "params"
+
+  def put(self, batch: data.lanes.Batch) -> dict[str, jax.Array]:
+    """This process's rows of a batch, as arrays over all devices."""
+    place = jax.make_array_from_process_local_data
+    where = lambda array: meshes.batch_sharding(self.mesh, array.ndim)
+    return {k: place(where(a), a) for k, a in batch.items() if k != "rows"}
+
+  def _example(self) -> dict[str, jax.Array]:
+    c = self.config.data
+    return self.model.example(c.batch_size, c.segment_length)
+
+  def _parameters(self, key: jax.Array, batch: dict, memory: Any) -> Any:
+    """Fresh parameters, in the boxes that Flax keeps their names in."""
+    return self.model.init(key, batch, memory, method="objective")["params"]
+
+  def _init(self, key: jax.Array) -> TrainState:
+    memory = self.model.init_state(self.config.data.batch_size)
+    init, rng = jax.random.split(key)
+    params = meshes.unboxed(self._parameters(init, self._example(), memory))
+    opt_state = self.optimizer.init(params)
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      opt_state=opt_state,
+      memory=memory,
+      rng=jax.random.key_data(rng),
+      ema=params if self.config.optim.ema else (),
+      best=none_yet() if self.config.validation.every else (),
+    )
+
+  def _step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+    """One update. A step counts only if its loss, its gradient and all of the state
+    after it are finite; any other changes nothing but the count of steps."""
+    c = self.config
+    rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
+    memory = state_init.begin(
+      c.segment_start, c.model.pattern, state.memory, rng, c.noise_scale
+    )
+    grads, nats, memory = self._gradients(state.params, memory, batch, rng)
+    count = jnp.maximum(batch["weights"].sum(), 1)
+    grads = jax.tree.map(lambda g: g / count, grads)
+    norm = optax.tree.norm(grads)
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts with floats
+      updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    new = state._replace(
+      params=params,
+      opt_state=opt_state,
+      memory=jax.lax.stop_gradient(memory),
+      ema=self._average(state, params),
+    )
+    after = new.params, new.opt_state, new.memory, new.ema
+    good = all_finite((nats, norm, after))
+    kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
+    metrics = {"loss": nats / count, "grad_norm": norm, "skipped": ~good}
+    return kept._replace(step=state.step + 1), metrics
+
+  def _average(self, state: TrainState, params: Any) -> Any:
+    """The moving average of the parameters; early on it forgets sooner."""
+    if not self.config.optim.ema:
+      return ()
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(self.config.optim.ema, (1 + step) / (10 + step))
+    return optax.incremental_update(params, state.ema, 1 - decay)
+
+  def _gradients(self, params, memory, batch, rng):
+    """The gradient of the summed loss, in `accumulate` parts of the rows."""
+    count, parts = self.config.data.batch_size, self.config.optim.accumulate
+    # what a part must know of the whole: its rows' numbers, and their mean weight
+    share = jnp.broadcast_to(batch["weights"].sum() / count, (count,))
+    batch = batch | {"number": jnp.arange(count), "share": share}
+    if parts == 1:
+      differentiate = adversarial.whole
+    elif getattr(self.model, "across_rows", False):
+      passes = accumulate.in_two_passes(self._by_row, self._across, parts)
+      differentiate = lambda _: passes
+    else:
+      names = self.model.state_axes()
+      differentiate = lambda loss: accumulate.in_parts(loss, parts, names)
+    shape = getattr(self.model, "noise_shape", None)
+    gradient = adversarial.gradient(
+      self._loss, self.config.adversary, shape, differentiate
+    )
+    (nats, memory), grads = gradient(params, memory, batch, rng)
+    return grads, nats, memory
+
+  def _loss(self, params, memory, batch, rng):
+    """Summed nats, and what mixers sow as losses: means, weighed by the tokens."""
+    (nats, memory), extra = self._apply(params, batch, rng, "objective", memory)
+    return (nats * batch["weights"]).sum() + extra, memory
+
+  def _by_row(self, params, batch, rng):
+    """What a loss that looks across rows reads of each, and what mixers sow."""
+    return self._apply(params, batch, rng, "by_row")
+
+  def _across(self, vectors, batch):
+    return (self.model.nats_across(vectors, batch) * batch["weights"]).sum()
+
+  def _apply(self, params, batch, rng, method, *memory):
+    """What a method of the model makes of a batch, and the sown losses."""
+    with rows.numbered(batch["number"]):
+      found, sown = self.model.apply(
+        {"params": params},
+        batch,
+        *memory,
+        False,
+        method=method,
+        rngs={"dropout": rng},
+        mutable=["losses"],
+      )
+    extra = sum(jnp.mean(a) for a in jax.tree.leaves(sown))
+    return found, extra * batch["share"].sum()

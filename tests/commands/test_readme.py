@@ -1,0 +1,51 @@
+"""The front door: its examples run, its commands are run, its tree is the tree."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jaxmem.evaluation import layer_table
+from support import layout
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def _blocks(language):
+  return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", _blocks("python"), ids=lambda c: c.splitlines()[0])
+def test_readme_example_runs(code):
+  exec(compile(code, "README.md", "exec"), {})
+
+
+def test_readme_commands_are_run_by_ci():
+  """Each command stands in .ci/run or in a test, word for word up to its flags."""
+  run = [(ROOT / ".ci" / "run").read_text()]
+  run += [path.read_text() for path in (ROOT / "tests").glob("test_*.py")]
+  text = "\n".join(run).replace('", "', " ")
+  commands = [c for b in _blocks("console") for c in b.splitlines() if c[:2] == "$ "]
+  assert len(commands) >= 3
+  for command in commands:
+    for part in command[2:].split(" && "):
+      assert part in text or " ".join(part.split()[:2]) in text, command
+
+
+def test_readme_table_of_memories_is_current():
+  assert layer_table.markdown() in README
+
+
+def test_layout_page_is_current():
+  assert layout.PAGE.read_text() == layout.page()
+
+
+def test_layout_names_every_package():
+  packages = {path.parent.name for path in (ROOT / "jaxmem").glob("*/__init__.py")}
+  assert packages == set(layout.ORDER)
+
+
+def test_readme_pictures_exist():
+  for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+    assert (ROOT / name).is_file(), name

@@ -1,0 +1,45 @@
+"""What a config or a command can be told is a flag, and stands in its help."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jaxmem import cli
+from jaxmem.commands import eval as eval_command
+from jaxmem.commands import generate, inspect, predict, probe, train
+from jaxmem.training import config
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+
+
+def _flags(argv, capsys) -> set[str]:
+  with pytest.raises(SystemExit) as end:
+    cli.run([*argv, "--help"])
+  assert end.value.code == 0
+  return set(re.findall(r"--[a-z0-9.-]*[a-z0-9]", capsys.readouterr().out))
+
+
+def _flag(key: str) -> str:
+  return "--" + key.replace("_", "-")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_field_of_every_config_is_a_flag(path, capsys):
+  fields = config.flatten(train.load_config(path))
+  missing = {_flag(key) for key in fields} - _flags(["train", str(path)], capsys)
+  assert not missing
+
+
+@pytest.mark.parametrize("module", [eval_command, generate, inspect, predict, probe])
+def test_every_option_of_a_command_is_a_flag(module, capsys):
+  keys = config.flatten(module.Options())
+  name = module.__name__.rpartition(".")[2]
+  assert not {_flag(key) for key in keys} - _flags([name], capsys)
+
+
+def test_patterns_of_any_length_can_be_given(tmp_path, capsys):
+  path = next(path for path in CONFIGS if path.stem == "translation")
+  given = ["--model.pattern", "gru,cross_attention", "--model.encoder", "gru,lstm"]
+  assert cli.run(["train", str(path), *given, "--data.source", "no,no"]) == 2
+  assert "no file 'no'" in capsys.readouterr().err

@@ -1,0 +1,124 @@
+"""The ranges of numbers: of every config that a run can have, and NaN in none."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+
+from jaxmem import tasks
+from jaxmem.core import ranges, registry
+from jaxmem.core.errors import ConfigError
+from jaxmem.evaluation.compare.plan import Plan
+from jaxmem.generation.sampling import Sampling, SamplingError
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import Entry
+from jaxmem.parallel.mesh import MeshConfig
+from jaxmem.tasks.classification.augment import AugmentConfig
+from jaxmem.training.adversarial import AdversaryConfig
+from jaxmem.training.config import (
+  Config,
+  DataConfig,
+  OptimConfig,
+  ValidationConfig,
+  check,
+)
+
+KINDS = {
+  "run": Config(),
+  "optim": OptimConfig(),
+  "validation": ValidationConfig(),
+  "adversary": AdversaryConfig(),
+  "augment": AugmentConfig(),
+  "mesh": MeshConfig(),
+  "sampling": Sampling(),
+  "compare": Plan(),
+  "text": DataConfig(),
+  "lm": LMConfig(0),
+}
+FILES = registry.members("jaxmem.models", "Model") | {
+  f"tasks.{kind}": tasks.get(kind) for kind in tasks.names()
+}
+for name, file in FILES.items():
+  if file.Config not in (DataConfig, LMConfig):
+    KINDS[name] = file.Config()
+
+
+def numbers(config, kind):
+  """The names of the fields of a kind, int or float."""
+  return [
+    f.name for f in dataclasses.fields(config) if type(getattr(config, f.name)) is kind
+  ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_number_that_is_not_finite_or_does_not_fit_passes(kind):
+  config = KINDS[kind]
+  ranges.check(config)
+  for name in numbers(config, float):
+    for value in (math.nan, math.inf, -math.inf, 1e39):
+      with pytest.raises(ValueError, match=f"^{name} is .*: it must be"):
+        ranges.check(dataclasses.replace(config, **{name: value}))
+  for name in numbers(config, int):
+    for value in (2**63, -(2**63), 10**5000):
+      with pytest.raises(ValueError, match=f"^{name} is .*: it must be"):
+        ranges.check(dataclasses.replace(config, **{name: value}))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mesh"])
+def test_every_number_declares_its_range(kind):
+  """But for the sizes of a mesh, of which -1 means what is left."""
+  for field in dataclasses.fields(KINDS[kind]):
+    if type(getattr(KINDS[kind], field.name)) in (int, float):
+      assert "range" in field.metadata, field.name
+
+
+@pytest.mark.parametrize(
+  "changes, said",
+  [
+    ({"optim": OptimConfig(learning_rate=1e30)}, "optim.learning_rate is 1e+30"),
+    (
+      {"optim": OptimConfig(beta2=1 - 1e-9)},
+      "1.0 in float32): it must be in [0, 1)",
+    ),
+    (
+      {"optim": OptimConfig(learning_rate=1e-45)},
+      "optim.learning_rate is 1e-45 (0.0 in float32): it must be above 0",
+    ),
+    ({"optim": OptimConfig(learning_rate=-0.0)}, "optim.learning_rate is -0.0: it"),
+    ({"optim": OptimConfig(clip_norm=1e-39)}, "clip_norm is 1e-39 (0.0 in float32)"),
+    ({"optim": OptimConfig(weight_decay=math.nan)}, "optim.weight_decay is nan"),
+    (
+      {"model": LMConfig(0, dropout=math.nan)},
+      "model.dropout is nan: it must be in [0, 1)",
+    ),
+    ({"adversary": AdversaryConfig(radius=math.nan)}, "adversary.radius is nan"),
+    ({"seed": 2**64}, "seed is 18446744073709551616"),
+    ({"noise_scale": math.inf}, "noise_scale is inf: it must be above 0, and finite"),
+    (
+      {"model": LMConfig(0, pattern=(Entry("window", (("window_size", 2**40),)),))},
+      "model.pattern: window_size of window is 1099511627776: it must be at most",
+    ),
+  ],
+)
+def test_config_out_of_range_is_one_sentence_with_the_key(changes, said):
+  with pytest.raises(ConfigError, match=re.escape(said)):
+    check(Config(**changes))
+
+
+def test_ranges_hold_at_their_ends_and_say_what_they_are():
+  half_open = ranges.Range(at_least=0, below=1)
+  assert (
+    half_open.holds(0.0) and not half_open.holds(1.0) and not half_open.holds(-1e-9)
+  )
+  assert str(half_open) == "in [0, 1)"
+  open_ = ranges.Range(above=0, at_most=1000)
+  assert open_.holds(1000) and not open_.holds(0) and not open_.holds(math.nan)
+  assert str(open_) == "above 0 and at most 1000"
+  check(Config(eval_bytes=2**40))  # bytes of files may be more than int32 holds
+
+
+def test_sampling_refuses_what_a_device_cannot_hold():
+  for changes in ({"temperature": math.inf}, {"top_k": 2**40}, {"top_p": math.nan}):
+    with pytest.raises(SamplingError, match=next(iter(changes))):
+      Sampling(**changes).check()

@@ -1,0 +1,258 @@
+"""A memory grafted on a frozen model: what it starts as, what moves, what it learns."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from jaxmem import tokenizers
+from jaxmem.core.errors import RunError
+from jaxmem.finetune import graft, regain, rows, tune
+from jaxmem.interop import smollm
+from jaxmem.interop.smollm import Sizes, from_llama, places
+from jaxmem.models.lm import LM
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config
+from jaxmem.training.load import Loaded
+
+pytest.importorskip("qwix", reason="needs the package qwix")
+
+LAYERS, WORDS, LENGTH = 2, 257, 12
+SIZES = Sizes(LAYERS, 2, 1, 8, 16, 24, WORDS)
+METADATA = {
+  "general.architecture": "llama",
+  "llama.block_count": LAYERS,
+  "llama.context_length": 64,
+  "llama.attention.head_count": SIZES.heads,
+  "llama.attention.head_count_kv": SIZES.key_heads,
+  "llama.attention.layer_norm_rms_epsilon": 1e-5,
+  "llama.rope.freq_base": 500.0,
+}
+DELTA = entry("gated_delta")
+
+
+def _llama(memory="window", **options):
+  """Config and parameters of a Llama that knows nothing."""
+  draw = np.random.default_rng(0)
+  normal = lambda *shape: draw.normal(size=shape).astype(np.float32)
+  tensors = {
+    f"blk.{i}.{name}.weight": 0.3 * normal(*place.shape)
+    for i in range(LAYERS)
+    for name, place in places(SIZES).items()
+  }
+  # a head that can be sure of a token
+  tensors["output_norm.weight"] = np.full(SIZES.d_model, 4, np.float32)
+  tensors["token_embd.weight"] = normal(WORDS, SIZES.d_model)
+  return from_llama(METADATA, tensors, memory, **options)
+
+
+CONFIG, PARAMS = _llama(window_size=3)
+
+
+def _answers(step):
+  """The first token is asked for by the last but one, far behind any window."""
+  draw = np.random.default_rng(step)
+  ids = np.full((8, LENGTH + 1), ord("."), np.int32)
+  ids[:, 0] = ids[:, -1] = draw.choice([ord(c) for c in "ab"], 8)
+  ids[:, -2] = ord("?")
+  return ids
+
+
+def _grafted(memory, **options):
+  model, frozen = graft.graft(CONFIG, PARAMS, memory, rank=2)
+  return model, frozen, graft.first(model, frozen, jax.random.key(0), **options)
+
+
+def test_grafted_model_begins_as_it_was():
+  model, frozen = graft.graft(CONFIG, PARAMS, DELTA, every=2, rank=2)
+  fresh, _ = graft.first(model, frozen, jax.random.key(0))
+  ids = jnp.asarray(_answers(0))
+
+  run = lambda model, params: jax.jit(
+    lambda p: model.apply({"params": p}, ids, model.init_state(len(ids)))[0]
+  )(params)
+
+  logits = run(model, graft.join(frozen, fresh))
+  np.testing.assert_array_equal(logits, run(LM(CONFIG), PARAMS))
+  assert graft.difference(frozen, graft.join(frozen, fresh)) == {}
+  count = lambda tree: sum(a.size for a in jax.tree.leaves(tree))
+  assert count(frozen) == count(PARAMS)
+  paths = [p for p in traverse_util.flatten_dict(fresh) if "memory" in p]
+  assert {p[2] for p in paths} == {"block_1"}
+
+
+def test_updates_differ_by_layer_and_touch_no_memory():
+  _, _, (fresh, names) = _grafted(DELTA)
+
+  flat = traverse_util.flatten_dict(fresh, sep="/")
+  lora = {path: a for path, a in flat.items() if "lora" in path}
+  assert len(lora) == 2 * 7 and not any("memory" in path for path in lora)
+  for path, a in lora.items():
+    if path.endswith("_a"):
+      assert jnp.abs(a[0] - a[1]).max() > 0, path
+    else:
+      assert jnp.abs(a).max() == 0, path
+  assert jax.tree.structure(fresh) == jax.tree.structure(
+    names, is_leaf=lambda a: type(a) is tuple
+  )
+
+
+@pytest.mark.parametrize("name", ["retention", "delta_net"])
+def test_memory_begins_with_the_matrices_of_the_attention(name):
+  _, _, (fresh, _) = _grafted(entry(name))
+  _, _, (drawn, _) = _grafted(entry(name), start="random")
+
+  of = lambda tree: tree["stack"]["groups"]["block_0"]["mixer"]["memory"]
+  base = PARAMS["stack"]["groups"]["block_0"]["mixer"]
+  np.testing.assert_array_equal(of(fresh)["out"]["kernel"], base["out"]["kernel"])
+  k = jnp.repeat(base["k"]["kernel"], 2, axis=2)
+  own = of(fresh)["k"]["kernel"] if name == "retention" else None
+  if own is None:
+    own = of(fresh)["qkv"]["kernel"][..., 16:32].reshape(k.shape)
+  np.testing.assert_array_equal(own, k)
+  assert jnp.abs(of(drawn)["out"]["kernel"] - base["out"]["kernel"]).min() > 0
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+  """What was frozen and what was fresh, before and after, and the losses."""
+  model, frozen, first = _grafted(entry("retention"))
+  before, nats = jax.device_get((frozen, first[0])), []
+  say = lambda step, loss: nats.append(loss)
+  path = tmp_path_factory.mktemp("tuned")
+  after = tune.tune(model, frozen, first, _answers, 150, 1e-2, path, 1000, say)
+  return before, jax.device_get((frozen, after)), nats
+
+
+def test_frozen_parameters_do_not_move_and_the_others_do(learned):
+  (frozen, first), (frozen_after, after), _ = learned
+  jax.tree.map(np.testing.assert_array_equal, frozen, frozen_after)
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 0, first, after)
+  still = [k for k, v in traverse_util.flatten_dict(moved, sep="/").items() if not v]
+  assert not still
+
+
+def test_memory_learns_what_lies_beyond_the_window(learned):
+  """Two windows of 3 reach 4 tokens back, and the answer is one of two, 12 back."""
+  *_, nats = learned
+  assert np.mean(nats[-20:]) < 0.3 * np.log(2) / LENGTH
+
+
+def test_training_goes_on_where_it_was_cut_off(tmp_path):
+  model, frozen, first = _grafted(None)
+  how = 4, 1e-2
+
+  def cut_off(step):
+    if step == 3:
+      raise KeyboardInterrupt
+    return _answers(step)
+
+  whole = tune.tune(model, frozen, first, _answers, *how, tmp_path / "a", 2)
+  with pytest.raises(KeyboardInterrupt):
+    tune.tune(model, frozen, first, cut_off, *how, tmp_path / "b", 2)
+  seen = []
+  note = lambda step: seen.append(step) or _answers(step)
+  again = tune.tune(model, frozen, first, note, *how, tmp_path / "b", 2)
+
+  assert seen == [2, 3]
+  jax.tree.map(np.testing.assert_array_equal, again, whole)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+  model, frozen, first = _grafted(None)
+  broken = jax.tree.map(lambda a: a * jnp.nan, frozen)
+  with pytest.raises(RunError, match="the loss of step 1 is nan: take a lower rate"):
+    tune.tune(model, broken, first, _answers, 2, 1e-2, tmp_path)
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+  """Of a small run on a small Llama, in a list that can be added to."""
+  config, params = _llama("attention")
+  loaded = Loaded(Config(model=config), LM(config), params, tokenizers.get("byte"), 0)
+  monkeypatch.setattr(smollm, "load", lambda path, **options: loaded)
+  draw = np.random.default_rng(1)
+  for name, size in {"text": 80, "train": 400}.items():
+    (tmp_path / name).write_bytes(bytes(draw.integers(97, 122, size, dtype=np.uint8)))
+  given = {
+    **{name: tmp_path / name for name in ("text", "train", "out")},
+    **{"memories": "mingru", "window": 4, "sinks": 0, "layers": 2, "rank": 2},
+    **{"steps": 2, "train-length": 16, "length": 16, "tokens": 64, "rows": 4},
+  }
+  return [f"--{key}={value}" for key, value in given.items()]
+
+
+def test_command_prints_a_row_for_each_and_keeps_them(arguments, capsys, monkeypatch):
+  regain.main(arguments)
+  first = capsys.readouterr().out
+  monkeypatch.setattr(rows, "tune", None)
+  monkeypatch.setattr(rows.Rows, "_score", None)
+  regain.main(arguments)
+
+  assert capsys.readouterr().out == first
+  lines = [line.split("|")[1:-1] for line in first.splitlines() if "|" in line][2:]
+  table = {cells[0].strip(): [c.strip() for c in cells[1:]] for cells in lines}
+  assert list(table) == ["whole", "window", "mingru"]
+  assert table["window"][-3:-1] == ["0%", "0%"]
+  assert table["whole"][-3:-1] == ["100%", "100%"]
+  assert table["mingru"][4] == table["window"][5] != table["mingru"][5]
+  # keys and values of 4 tokens, one head of 8, and the place; an h of 16
+  assert table["mingru"][:2] == [str(4 * 4 * 2 * 8 + 4), "64"]
+
+
+def test_rows_of_other_settings_are_not_mixed(arguments, capsys):
+  regain._settle(regain.Options(out=_out(arguments)), b"a", b"b")
+  assert _fails(capsys, arguments) == (
+    f"jaxmem: --out {_out(arguments)} holds rows of window 64, not 4: take another "
+    "--out\n"
+  )
+
+
+@pytest.mark.parametrize(
+  "change, message",
+  [
+    ("--text=", "--text is missing"),
+    ("--text=/nowhere", "--text: no file '/nowhere'"),
+    ("--memories=lora,grru", "no memory 'grru': did you mean 'gru'"),
+    ("--memories=encoder_attention", "reads both ways"),
+    ("--memories=lora --rank=0", "--memories has 'lora' and --rank is 0"),
+    ("--sinks=4", "fewer sinks than the window's 4 tokens"),
+    ("--rate=0", "--rate is 0.0: it must be greater than 0"),
+    ("--start=warm", "it is attention or random"),
+    ("--layers=3", "a memory every 3 layers: it must be a divisor of the 2 layers"),
+    ("--memories=mamba2:num_groups=3", "'mamba2:num_groups=3' cannot be built: 32 ch"),
+    ("--memories=attention:capacity=9", "holds 9 tokens of a document, and a window"),
+    ("--steps=0", "--steps is 0: it must be at least 1"),
+    ("--tokens=65", "--tokens 65 must be a multiple of --length 16"),
+    ("--tokens=640", "--text has 80 tokens, fewer than --tokens 640"),
+    ("--train-length=400", "--train has 400 tokens, no window of --train-length 400"),
+  ],
+)
+def test_mistakes_are_named_with_their_remedy(arguments, capsys, change, message):
+  assert message in _fails(capsys, [*arguments, *change.split()])
+
+
+def test_text_that_scores_is_no_text_to_train_on(arguments, capsys):
+  paths = dict(argument[2:].split("=") for argument in arguments)
+  with open(paths["train"], "ab") as train, open(paths["text"], "rb") as text:
+    train.write(text.read())
+  assert "--train has text that --text scores" in _fails(capsys, arguments)
+
+
+def test_missing_package_names_the_extra(arguments, capsys, monkeypatch):
+  monkeypatch.setitem(sys.modules, "qwix", None)
+  assert "pip install 'jaxmem[lora]'" in _fails(capsys, arguments)
+
+
+def _out(arguments):
+  return dict(argument[2:].split("=") for argument in arguments)["out"]
+
+
+def _fails(capsys, arguments):
+  with pytest.raises(SystemExit) as caught:
+    regain.main(arguments)
+  assert caught.value.code == 2
+  return capsys.readouterr().err

@@ -1,0 +1,134 @@
+"""A memory that reads both ways: the laws that make sense for it, by values."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.core import meta
+
+from jaxmem import mixers
+from jaxmem.models.wrappers.bidirectional import Bidirectional
+from jaxmem.models.wrappers.learned_init import LearnedStart
+from jaxmem.testing import check_laws, check_shards, example_of
+from jaxmem.testing.suite import BORDERS
+from jaxmem.testing.tolerance import worst
+
+ROWS, LENGTH, DIM = 2, 24, 8
+NAMES = ["lstm", "gated_delta", "window", "rglru"]
+RESET = jnp.zeros((ROWS, LENGTH), bool).at[tuple(zip(*BORDERS, strict=True))].set(True)
+X, DY, OTHER = jax.random.normal(jax.random.key(0), (3, ROWS, LENGTH, DIM))
+
+
+@functools.cache
+def _layer(name, form="auto"):
+  mixer = mixers.get(name).Mixer(
+    d_model=DIM, **example_of(name), form=form, parent=None
+  )
+  return Bidirectional(mixer)
+
+
+@functools.cache
+def _params(name):
+  params = jax.jit(_layer(name).init)(jax.random.key(1), X)
+  keys = iter(jax.random.split(jax.random.key(2), 100))
+  noisy = lambda p: p + 0.1 * jax.random.normal(next(keys), p.shape)
+  return jax.tree.map(noisy, meta.unbox(params))
+
+
+@functools.cache
+def _run(name, form="auto"):
+  """(y, gradients of params and x), compiled once for all tests."""
+  params = _params(name)
+
+  def run(x, reset, dy):
+    f = lambda params, x: _layer(name, form).apply(params, x, (), reset)[0]
+    y, pull = jax.vjp(f, params, x)
+    return y, pull(dy)
+
+  return jax.jit(run)
+
+
+def _same(got, want, dtype="float32"):
+  for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+    error, at = worst(g, w, dtype)
+    assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
+
+
+def test_the_suite_knows_what_reads_both_ways():
+  check_laws(_layer("rglru"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forms_agree_in_values_and_gradients(name):
+  """Laws 1 and 2."""
+  _same(_run(name)(X, RESET, DY), _run(name, "recurrent")(X, RESET, DY))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_packed_is_separate(name):
+  """Law 4: the document of tokens 5..15 of row 0, alone at the front of a call."""
+  inside = jnp.zeros((ROWS, LENGTH, 1)).at[0, 5:16].set(1)
+  y, (dparams, dx) = _run(name)(X, RESET, inside * DY)
+
+  front = lambda a: jnp.roll(a, -5, axis=1)
+  alone = jnp.zeros_like(RESET).at[:, 11].set(True)
+  y1, (dparams1, dx1) = _run(name)(front(X), alone, front(inside * DY))
+  _same(y[0, 5:16], y1[0, :11])
+  _same(dparams, dparams1)
+  _same(dx[0, 5:16], dx1[0, :11])
+  _same(dx * (1 - inside), jnp.zeros_like(dx), "exact")
+
+  # whatever stands in the other documents
+  y2, _ = _run(name)(jnp.where(inside == 1, X, OTHER), RESET, DY)
+  _same(y2[0, 5:16], y[0, 5:16], "exact")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_token_sees_its_whole_document(name):
+  """It is no causal memory: within a short document every token changes every other."""
+  y, _ = _run(name)(X, RESET, DY)
+  for changed, seen in ((15, 12), (12, 15)):
+    y2, _ = _run(name)(X.at[0, changed].add(1), RESET, DY)
+    assert jnp.abs(y2 - y)[0, seen].max() > 0
+    np.testing.assert_array_equal(y2[1], y[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_state_is_empty(name):
+  """Law 6, and a reset on the first token says nothing new."""
+  layer = _layer(name)
+  assert layer.init_state(ROWS) == () and layer.state_axes() == ()
+  y, state = layer.apply(_params(name), X, layer.init_state(ROWS))
+  assert state == ()
+  _same(_run(name)(X, jnp.zeros_like(RESET), DY)[0], y)
+  _same(_run(name)(X, jnp.zeros_like(RESET).at[:, 0].set(True), DY)[0], y)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transforms_work(name):
+  """Law 8."""
+  params = _params(name)
+  f = jax.checkpoint(lambda x: _layer(name).apply(params, x, (), RESET)[0])
+  run = jax.jit(jax.vmap(lambda x, dy: jax.vjp(f, x)[1](dy)[0]))
+
+  got = run(jnp.stack([OTHER, X]), jnp.stack([DY, DY]))
+
+  _same(got[1], _run(name)(X, RESET, DY)[1][1])
+
+
+def test_shards_do_not_matter():
+  """Law 7."""
+  check_shards(_layer("rglru"), shards=(2,))
+
+
+def test_it_reads_from_a_learned_start_both_ways():
+  mixer = mixers.get("gru").Mixer(d_model=DIM, parent=None)
+  layer = Bidirectional(LearnedStart(mixer))
+  params = layer.init(jax.random.key(0), X)
+
+  grads = jax.grad(lambda p: (layer.apply(p, X)[0] * DY).sum())(params)
+
+  for way in ("forward", "backward"):
+    assert jnp.abs(grads["params"][way]["start_h"].unbox()).min() > 0

@@ -1,0 +1,100 @@
+"""Memories that begin from parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem import mixers, ops
+from jaxmem.models.pattern import entry, parse
+from jaxmem.models.stack import Block
+from jaxmem.models.wrappers.learned_init import LearnedStart
+from jaxmem.ops import lstm
+from jaxmem.ops.recurrence import learned_init
+from jaxmem.testing import check_laws, check_shards, example_of
+
+
+def _can_start(op):
+  try:
+    return bool(learned_init.fields(op))
+  except ValueError:
+    return False
+
+
+@pytest.mark.parametrize("name", ["slstm", "rglru"])
+def test_op_with_a_learned_start_obeys_the_laws(name):
+  check_laws(learned_init.learned(ops.get(name)))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", [n for n in ops.names() if _can_start(ops.get(n))])
+def test_every_op_with_a_learned_start_obeys_the_full_laws(name):
+  check_laws(learned_init.learned(ops.get(name)), full=True)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+  "name", [n for n in mixers.names() if _can_start(mixers.op(n))]
+)
+def test_every_mixer_with_a_learned_start_obeys_the_laws(name):
+  mixer = mixers.get(name).Mixer(d_model=8, **example_of(name), parent=None)
+  check_laws(LearnedStart(mixer))
+
+
+def test_a_pattern_can_ask_for_it():
+  (item,) = parse("gru:learned_start=True")
+  assert item == entry("gru", learned_start=True)
+  check_laws(Block(item, d_model=8, d_ff=16))
+
+
+def test_shards_do_not_matter_to_a_learned_start():
+  mixer = mixers.get("rglru").Mixer(d_model=8, num_heads=2, parent=None)
+  check_shards(LearnedStart(mixer), shards=(2,))
+
+
+@pytest.mark.parametrize("form", lstm.FORMS)
+def test_every_document_begins_from_the_start(form):
+  params, inputs, _ = lstm.example(jax.random.key(0), 2, 12)
+  c, h = jax.random.normal(jax.random.key(1), (2, 4))
+  reset = jnp.zeros((2, 12), bool).at[0, 5].set(True)
+  empty = lstm.init_state(2, 4)
+
+  y, state = learned_init.learned(lstm).FORMS[form](
+    (c, h, *params), inputs, empty, reset
+  )
+
+  rows = lambda a: jnp.broadcast_to(a, (2, 4))
+  begin = lstm.State(rows(c), rows(h))
+  cut = lambda a: a[:, 5:]
+  first, last = lstm.FORMS["recurrent"](params, inputs, begin)
+  second, last_second = lstm.FORMS["recurrent"](
+    params, jax.tree.map(cut, inputs), begin
+  )
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  close(y[0, :5], first[0, :5])
+  close(y[0, 5:], second[0])
+  close(y[1], first[1])
+  close(state.c[0] + c, last_second.c[0])
+  close(state.c[1] + c, last.c[1])
+
+
+def test_the_start_gets_gradients_from_every_document():
+  op = learned_init.learned(lstm)
+  params, inputs, _ = op.example(jax.random.key(0), 1, 12)
+  reset = jnp.zeros((1, 12), bool).at[0, jnp.array([4, 8])].set(True)
+  empty = lstm.init_state(1, 4)
+
+  def loss(h, token):
+    y, _ = op.FORMS["chunk"]((params[0], h, *params[2:]), inputs, empty, reset)
+    return y[0, token].sum()
+
+  for token in (3, 7, 11):
+    assert jnp.abs(jax.grad(loss)(params[1], token)).min() > 0
+
+
+def test_what_keeps_inputs_has_no_learned_start():
+  window = mixers.get("window").Mixer(d_model=8, num_heads=2, parent=None)
+  with pytest.raises(ValueError, match="keeps are inputs"):
+    LearnedStart(window).init(
+      jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
+    )

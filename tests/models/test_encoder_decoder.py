@@ -1,0 +1,146 @@
+"""The encoder-decoder: step by step as taught, and what padding does not do."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxmem.mixers.additive_attention import AdditiveAttention
+from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from jaxmem.models.pattern import PatternError, entry, parse
+from jaxmem.ops.losses import chunked_cross_entropy
+
+KINDS = {
+  "transformer": ("encoder_attention:num_heads=2", "attention:capacity=16:num_heads=2,"
+                  "cross_attention:num_heads=2"),
+  "recurrent, dot product": ("gru", "gru,cross_attention:num_heads=1"),
+  "recurrent, additive": ("lstm", "lstm,additive_attention:key_dim=8"),
+  "long input": ("longformer:num_heads=2:window_size=4:causal=False",
+                 "rglru:num_heads=2,cross_attention:num_heads=2"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def built(request):
+  encoder, pattern = map(parse, KINDS[request.param])
+  config = EncoderDecoderConfig(
+    vocab_size=20, d_model=16, encoder=encoder, pattern=pattern, memory_size=8
+  )
+  config.check()
+  model = EncoderDecoder(config)
+  draw = np.random.default_rng(0)
+  batch = {
+    "read": draw.integers(0, 20, (3, 8)).astype(np.int32),
+    "length": np.array([8, 5, 1], np.int32),
+    "tokens": draw.integers(0, 20, (3, 6)).astype(np.int32),
+    "targets": draw.integers(0, 20, (3, 6)).astype(np.int32),
+    "weights": np.ones((3, 6), np.float32),
+  }
+  batch = jax.tree.map(jnp.asarray, batch)
+  batch["targets"] = jnp.roll(batch["tokens"], -1, axis=1)
+  params = model.init(jax.random.key(0), batch, (), method="objective")
+  return model, params, batch
+
+
+def test_step_by_step_is_as_taught(built):
+  model, params, batch = built
+  whole = model.apply(params, batch, method="losses")
+  given = batch["read"], batch["length"], batch["tokens"][:, 0]
+  logits, state = model.apply(params, *given, method="start")
+  step = jax.jit(lambda *args: model.apply(params, *args, method="step"))
+  for t in range(6):
+    nats = optax.softmax_cross_entropy_with_integer_labels(
+      logits, batch["targets"][:, t]
+    )
+    np.testing.assert_allclose(nats, whole[:, t], atol=1e-5)
+    if t < 5:
+      logits, state = step(batch["tokens"][:, t + 1], state)
+
+
+def test_padding_of_what_is_read_moves_nothing(built):
+  model, params, batch = built
+  mask = jnp.arange(8) < batch["length"][:, None]
+  other = batch | {"read": jnp.where(mask, batch["read"], 3)}
+  run = jax.jit(lambda batch: model.apply(params, batch, method="losses"))
+  np.testing.assert_allclose(run(batch), run(other), rtol=0, atol=1e-6)
+  shorter = {"read": batch["read"][:2, :8], "length": batch["length"][:2]}
+  wider = {k: v[:2] for k, v in batch.items()} | shorter
+  np.testing.assert_allclose(run(wider), run(batch)[:2], atol=1e-6)
+
+
+def test_every_token_that_is_read_moves_what_is_written_and_is_learned(built):
+  model, params, batch = built
+  loss = lambda p: model.apply(p, batch, method="losses").sum()
+  grads = jax.tree.leaves(jax.grad(loss)(params)["params"]["encoder"])
+  assert all(np.abs(np.asarray(g)).max() > 0 for g in grads)
+  base = model.apply(params, batch, method="losses")
+  for place in (0, 7):
+    read = batch["read"].at[0, place].add(1) % 20
+    moved = model.apply(params, batch | {"read": read}, method="losses")
+    assert np.abs(moved[0] - base[0]).max() > 1e-5
+    np.testing.assert_array_equal(moved[1:], base[1:])
+
+
+def test_smoothing_is_optax_s_and_nothing_else_changes():
+  x = jax.random.normal(jax.random.key(0), (2, 5, 8))
+  table = jax.random.normal(jax.random.key(1), (11, 8))
+  targets = jnp.arange(10).reshape(2, 5)
+  soft = optax.smooth_labels(jax.nn.one_hot(targets, 11), 0.2)
+  wanted = optax.softmax_cross_entropy(x @ table.T, soft)
+  found = chunked_cross_entropy(x, table, targets, chunk_size=2, smoothing=0.2)
+  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_smoothing_and_dropout_are_of_training_alone(built):
+  model, params, batch = built
+  nats = lambda quiet, key=0: model.apply(
+    params, batch, (), quiet, method="objective", rngs={"dropout": jax.random.key(key)}
+  )[0]
+  np.testing.assert_array_equal(nats(True, 0), nats(True, 1))
+  assert np.abs(nats(False, 0) - nats(False, 1)).max() > 1e-3
+
+
+def test_additive_attention_is_bahdanau_s():
+  mixer = AdditiveAttention(d_model=4, key_dim=3, memory_size=5)
+  x = jax.random.normal(jax.random.key(0), (2, 6, 4))
+  encoded = jax.random.normal(jax.random.key(1), (2, 5, 4))
+  valid = jnp.array([5, 2], jnp.int32)
+  params = mixer.init(jax.random.key(2), x, mixer.init_state(2))
+  state = mixer.apply(params, encoded, valid, method="remember")
+  y, _ = mixer.apply(params, x, state)
+  p = jax.tree.map(
+    lambda a: np.asarray(a, float),
+    jax.tree.map(
+      lambda b: b.unbox() if hasattr(b, "unbox") else b,
+      params["params"],
+      is_leaf=lambda b: hasattr(b, "unbox"),
+    ),
+  )
+  h, s = np.asarray(encoded, float), np.asarray(x, float)
+  for row, count in enumerate((5, 2)):
+    for t in range(6):
+      q = s[row, t] @ p["q"]["kernel"] + p["q"]["bias"]
+      e = np.tanh(q + h[row, :count] @ p["k"]["kernel"]) @ p["w"]
+      a = np.exp(e - e.max())
+      wanted = (a / a.sum()) @ h[row, :count] @ p["out"]["kernel"]
+      np.testing.assert_allclose(y[row, t], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_be_built_is_said():
+  base = EncoderDecoderConfig(vocab_size=20)
+  for changes, words in (
+    ({"pattern": (entry("gru"),)}, "reads nothing of the encoder"),
+    ({"encoder": ()}, "encoder is empty"),
+    ({"smoothing": 1.0}, "smoothing is 1.0"),
+    ({"memory_size": -1}, "memory_size is -1"),
+  ):
+    with pytest.raises(ValueError, match=words):
+      dataclasses.replace(base, **changes).check()
+  with pytest.raises(PatternError, match="reads both ways"):
+    pattern = (entry("encoder_attention"), entry("cross_attention"))
+    dataclasses.replace(base, pattern=pattern).check()
+  with pytest.raises(PatternError, match="nothing remembers"):
+    dataclasses.replace(base, encoder=(entry("cross_attention"),)).check()

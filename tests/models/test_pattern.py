@@ -1,0 +1,77 @@
+"""The options of a memory are checked where a pattern is read: types and ranges."""
+
+import pytest
+
+from jaxmem import bench
+from jaxmem.core import outputs
+from jaxmem.core.errors import UserError
+from jaxmem.evaluation import visibility
+from jaxmem.models.pattern import PatternError, built, parse
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("window:window_size=nan", "window_size of window is 'nan': a whole number"),
+    ("window:window_size=1.5", "window_size of window is 1.5: a whole number"),
+    ("window:window_size=True", "window_size of window is True: a whole number"),
+    ("window:window_size=2147483648", "2147483648: it must be at most 2147483647"),
+    ("window:rotary_base=True", "is True: a number or None expected"),
+    ("window:rotary_base=1e400", "rotary_base of window is inf: it must be finite"),
+    ("window:gate=1", "gate of window is 1: True or False expected"),
+    ("gru:form=3", "form of gru is 3: a word expected"),
+    ("gru+gru:form=3", "form of gru is 3: a word expected"),
+    ("gru:beside=[1]", "beside of gru is .1,.: a word or an entry expected"),
+    ("longformer:dilation=(1,[2])", "a whole number or a tuple of whole numbers"),
+    ("window:window_size=1:window_size=2", "'window_size' is given twice"),
+    ("gru:name=x", "has no option 'name'"),
+  ],
+)
+def test_options_of_another_type(text, message):
+  with pytest.raises(PatternError, match=message) as raised:
+    built(parse(text)[0], 16, "float32")
+  assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "window:rotary_base=-1.0", "window:logit_cap=0.0", "retention:rotary_base=0",
+    "gla:temperature=0.0", "mlstm:gate_cap=-1", "lru:max_decay=1",
+    "lru:min_decay=0.9999",
+    "s5:min_step=0", "s5:min_step=1", "longformer:dilation=()",
+  ],
+)  # fmt: skip
+def test_numbers_out_of_range(text):
+  option = text.split(":")[1].split("=")[0]
+  with pytest.raises(
+    PatternError, match=f"{option} is .*: (it|the first|a whole number)"
+  ):
+    built(parse(text)[0], 16, "float32")
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "'a'", "True", "2**70", "nan"])
+def test_numbers_of_masks(value):
+  with pytest.raises(UserError, match="size of the mask is .*: a whole number in 0"):
+    visibility.parse(f"window({value})")
+
+
+def test_masks_that_cannot_be_read():
+  with pytest.raises(UserError, match="nested too deeply"):
+    visibility.parse(" & ".join(["causal"] * 3000))
+  with pytest.raises(UserError, match="is how it is written"):
+    visibility.parse("window(size=3, zz=4)")
+
+
+@pytest.mark.parametrize("names", ["", ","])
+def test_a_benchmark_of_nothing(names):
+  with pytest.raises(KeyError, match="names no op"):
+    bench.chosen(names)
+
+
+def test_a_new_file_among_checkpoints(tmp_path):
+  (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+  with pytest.raises(UserError, match="would overwrite --workdir"):
+    outputs.refuse_overwrite(
+      tmp_path / "checkpoints" / "4" / "new", {"--workdir": tmp_path}
+    )

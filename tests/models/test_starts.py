@@ -1,0 +1,175 @@
+"""What a training segment starts from: each switch does what it says, and resumes."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.core.errors import ConfigError
+from jaxmem.models import state_init
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.runtime.checkpoint import Checkpoints
+from jaxmem.training import config as configs
+from jaxmem.training.config import Config
+from support import runs
+
+PATTERN = (
+  entry("mamba2", num_heads=2, state_dim=4, chunk_size=8),
+  entry("window", window_size=6, num_heads=2, block_size=8),
+)
+MODEL = LMConfig(vocab_size=0, d_model=8, d_ff=16, pattern=PATTERN, dtype="auto")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+  return runs.write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def _config(corpus, how, **changes):
+  return runs.config(corpus, model=MODEL, segment_start=how, **changes)
+
+
+def _random(shapes, rows=None):
+  """A memory as if something had been read: positive counts, and numbers."""
+  draw = np.random.default_rng(0)
+
+  def one(a):
+    shape = (rows or a.shape[0], *a.shape[1:])
+    if jnp.issubdtype(a.dtype, jnp.integer):
+      return jnp.full(shape, 7, a.dtype)
+    return jnp.asarray(draw.normal(1, 2, shape), a.dtype)
+
+  return jax.tree.map(one, shapes)
+
+
+@pytest.mark.parametrize("how", state_init.STARTS)
+def test_loss_is_that_of_the_memory_it_says(corpus, how):
+  """A step's loss is the model's own, from the memory made by hand of the last one."""
+  program = runs.program(_config(corpus, how))
+  lanes = runs.lanes(program.config)
+  state = program.init()._replace(memory=_random(program.shapes.memory))
+  key = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
+  memory = state_init.begin(how, PATTERN, state.memory, key)
+  batch = lanes[1] | {"reset": np.zeros_like(lanes[1]["reset"])}
+  losses = jax.jit(
+    lambda *args: program.model.apply({"params": state.params}, *args, method="losses")
+  )
+  cost = lambda memory: float(
+    losses(batch["tokens"], batch["targets"], memory, batch["reset"])[0].mean()
+  )
+  want, empty = cost(memory), cost(jax.tree.map(jnp.zeros_like, memory))
+
+  _, metrics = program.step(state, program.put(batch))
+
+  assert float(metrics["loss"]) == pytest.approx(want, rel=1e-5)
+  assert (how == "empty") == (want == pytest.approx(empty, rel=1e-6))
+
+
+@pytest.mark.parametrize("how", state_init.STARTS)
+def test_document_that_begins_in_the_segment_begins_empty(corpus, how):
+  program = runs.program(_config(corpus, how))
+  lanes = runs.lanes(program.config)
+  batch = lanes[1]
+  batch["reset"][:, 0] = True
+  fresh, full = program.init(), program.init()
+  full = full._replace(memory=_random(program.shapes.memory))
+
+  _, a = program.step(fresh, program.put(batch))
+  _, b = program.step(full, program.put(batch))
+
+  assert float(a["loss"]) == float(b["loss"])
+
+
+def _memory(rows):
+
+  model = LM(dataclasses.replace(MODEL, vocab_size=64, dtype="float32"))
+  return _random(jax.eval_shape(lambda: model.init_state(rows)))
+
+
+def _leaves(memory):
+  return [np.asarray(a) for a in jax.tree.leaves(memory)]
+
+
+def test_passed_gives_every_row_the_whole_memory_of_another_one():
+  last, seen = _memory(8), set()
+  for step in range(6):
+    key = jax.random.fold_in(jax.random.key(0), step)
+    passed = state_init.begin("passed", PATTERN, last, key)
+    matrices, found = np.asarray(last[0].ssm.s), np.asarray(passed[0].ssm.s)
+    equal = (found[:, None] == matrices[None]).all(tuple(range(2, found.ndim + 1)))
+    source = equal.argmax(1)
+    assert sorted(source) == list(range(8)) and not (source == np.arange(8)).any()
+    for a, b in zip(_leaves(last), _leaves(passed), strict=True):
+      np.testing.assert_array_equal(a[source], b)
+    seen.add(tuple(source))
+  assert len(seen) == 6
+
+
+@pytest.mark.parametrize("how", ["noise", "fitted"])
+def test_noise_is_for_sums_and_a_window_starts_empty(how):
+  last = _memory(512)
+  memory = state_init.begin(how, PATTERN, last, jax.random.key(1), 3.0)
+
+  assert not any(a.any() for a in _leaves((memory[0].conv, memory[1])))
+  drawn, old = np.asarray(memory[0].ssm.s), np.asarray(last[0].ssm.s)
+  mean, deviation = (0, 3) if how == "noise" else (old.mean(0), old.std(0))
+  spread = np.broadcast_to(deviation, drawn.shape[1:]) / 512**0.5
+  assert (np.abs(drawn.mean(0) - mean) < 5 * spread).all()
+  np.testing.assert_allclose(drawn.std(0), deviation + 0 * spread, rtol=0.2)
+  again = state_init.begin(how, PATTERN, last, jax.random.key(2), 3.0)
+  assert not (np.asarray(again[0].ssm.s) == drawn).any()
+
+
+@pytest.mark.parametrize("how", ["passed", "fitted"])
+def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
+  """Three steps, a checkpoint, three more in a new program; and six at once."""
+  config = _config(corpus, how)
+  lanes = runs.lanes(config)
+
+  def steps(program, state, numbers):
+    for step in numbers:
+      state, _ = program.step(state, program.put(lanes[step]))
+    return state
+
+  program = runs.program(config)
+  whole = runs.digest(steps(program, program.init(), range(6)))
+  half = steps(program, program.init(), range(3))
+  with Checkpoints(tmp_path / "checkpoints", keep=1) as checkpoints:
+    checkpoints.save(3, half, {"step": 3}, {})
+    checkpoints.wait()
+  resumed = runs.restored(config, tmp_path, program).state
+
+  assert runs.digest(steps(runs.program(config), resumed, range(3, 6))) == whole
+
+
+@pytest.mark.parametrize(("old", "new"), [(True, "carried"), (False, "empty")])
+def test_config_that_says_carry_memory_means_what_it_meant(old, new):
+  text = json.dumps({"steps": 7, "carry_memory": old})
+
+  assert configs.from_json(text) == Config(steps=7, segment_start=new)
+
+
+def test_word_that_is_no_start_is_refused():
+  with pytest.raises(ConfigError, match="segment_start is 'pased': one of carried"):
+    configs.from_json('{"segment_start": "pased"}')
+  with pytest.raises(ConfigError, match="carry_memory is 1: True or False"):
+    configs.from_json('{"carry_memory": 1}')
+
+
+def test_noise_reaches_the_memory_beside_a_window():
+  """In a sum the window starts empty and what stands beside it does not."""
+  pattern = (entry("window", window_size=6, num_heads=2, beside="gru+minlstm"),)
+  config = dataclasses.replace(MODEL, vocab_size=64, pattern=pattern, dtype="float32")
+  model = LM(config)
+  last = model.init_state(3)
+  begun = state_init.begin("noise", pattern, last, jax.random.key(0))
+  assert jax.tree.structure(begun) == jax.tree.structure(last)
+  window, others = begun[0]
+  assert all(not a.any() for a in jax.tree.leaves(window))
+  gru, minlstm = (jax.tree.leaves(state) for state in others)
+  assert gru[0].std() > 0.5 and minlstm[0].std() > 0.5
+  assert not np.allclose(gru[0], minlstm[0])

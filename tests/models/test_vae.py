@@ -1,0 +1,282 @@
+"""The autoencoder: its bound, its latent, and padding that moves nothing."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.core.errors import UserError
+from jaxmem.models.pattern import PatternError, entry
+from jaxmem.models.vae import VAE, Posterior, VAEConfig
+from jaxmem.tasks.autoencoding import data, metrics
+from jaxmem.tasks.autoencoding.latent_text import LatentWriter
+from jaxmem.tokenizers import ByteTokenizer
+
+BYTES = ByteTokenizer()
+T = 8
+CONFIG = VAEConfig(
+  vocab_size=257,
+  d_latent=3,
+  d_model=8,
+  encoder=(entry("gru"), entry("encoder_attention", num_heads=2)),
+  pattern=(entry("gru"), entry("window", window_size=4, num_heads=2)),
+)
+LINES = data.lines([("a", b"abc\nde\nfghijkl\nm")], BYTES, T - 1)
+
+
+@functools.cache
+def made(**changes):
+  model = VAE(dataclasses.replace(CONFIG, **changes))
+  params = model.init(jax.random.key(0), model.example(2, T), (), method="objective")
+  params = jax.tree.map(lambda a: a * 2, params)  # so that the latent matters
+  return model, params
+
+
+def batch(length=T, weight=1.0):
+  found = data.batch(LINES, data.pairs(LINES, False), length, 256)
+  return found | {"kl_weight": np.full(len(LINES), weight, np.float32)}
+
+
+def nats(model, params, batch, **options):
+  """-ELBO of each row, at the mean of the posterior unless `options` drop out."""
+  given = params, arrays(batch), (), options.pop("deterministic", True)
+  losses = model.apply(*given, method="objective", **options)[0]
+  return np.asarray((losses * batch["weights"]).sum(1))
+
+
+def arrays(batch):
+  return jax.tree.map(jnp.asarray, batch)
+
+
+def posterior(model, params, batch):
+  batch = arrays(batch)
+  return model.apply(params, batch["read"], batch["length"], method="posterior")
+
+
+def reconstruction(model, params, batch):
+  batch = arrays(batch)
+  written = batch["tokens"], batch["targets"], posterior(model, params, batch).mean
+  losses = model.apply(params, *written, method="losses")
+  return np.asarray((losses * batch["weights"]).sum(1))
+
+
+def test_the_kl_is_the_mean_of_log_q_over_p(key):
+  q = Posterior(jnp.array([[0.5, -1.0, 0.0]]), jnp.array([[-1.0, 0.3, 0.0]]))
+  draw = lambda noise: -q.log_ratio(noise)[0]
+  found = np.asarray(jax.vmap(draw)(jax.random.normal(key, (100_000, 1, 3))))
+  assert abs(found.mean() - q.kl().sum()) < 4 * found.std() / found.size**0.5
+  mean, std = np.asarray(q.mean), np.exp(np.asarray(q.log_std))
+  by_hand = (mean**2 + std**2 - 1) / 2 - np.log(std)
+  np.testing.assert_allclose(q.kl(), by_hand, atol=1e-6)
+
+
+def test_the_log_ratio_is_that_of_two_densities():
+  from scipy import stats
+
+  mean, log_std, noise = np.random.default_rng(0).normal(size=(3, 2, 4))
+  q = Posterior(*(jnp.asarray(a, jnp.float32) for a in (mean, log_std)))
+  z, std = mean + np.exp(log_std) * noise, np.exp(log_std)
+  wanted = (stats.norm.logpdf(z) - stats.norm.logpdf(z, mean, std)).sum(1)
+  found = q.log_ratio(jnp.asarray(noise, jnp.float32))
+  np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def test_the_bound_is_below_the_marginal_and_more_draws_close_the_gap():
+  """With one number in the latent the marginal is an integral over a line."""
+  model, params = made(d_latent=1)
+  params = jax.tree.map(jnp.copy, params)
+  for name in ("gaussian", "given"):  # near the prior, so that draws find the text
+    smaller = jax.tree.map(lambda a: a / 16, params["params"][name])
+    params["params"][name] = smaller
+  given = {k: a for k, a in batch().items() if k != "kl_weight"}
+  z, step = np.linspace(-6, 6, 241, retstep=True)
+
+  @jax.jit
+  def log_p(z):
+    latent = jnp.full((len(LINES), 1), z, jnp.float32)
+    written = arrays((given["tokens"], given["targets"], latent))
+    return -(model.apply(params, *written, method="losses") * given["weights"]).sum(1)
+
+  likely = np.stack([log_p(one) for one in z]) - (z[:, None] ** 2) / 2
+  marginal = np.logaddexp.reduce(likely) + np.log(step) - np.log(2 * np.pi) / 2
+  exact = -marginal.sum() / np.log(2)
+
+  made_of = lambda draws: metrics.worth(
+    model, params["params"], [(given, len(LINES), 17)], draws
+  )
+  few, many = made_of(2), made_of(2048)
+  assert exact + 0.1 < many.elbo and many.sampled < few.sampled
+  assert exact - 0.01 < many.sampled < exact + 0.05 * (many.elbo - exact)
+  assert many.kl == pytest.approx(sum(many.kl_of) * len(LINES), rel=1e-5)
+
+
+def test_a_latent_that_is_known_costs_the_mean_of_the_likelihoods():
+  model, params = made()
+  rows = [(batch(), len(LINES), 17)]
+  own, known = (
+    metrics.worth(model, params["params"], rows, 64, own=o) for o in (True, False)
+  )
+  assert own.reconstruction == known.reconstruction > known.sampled
+
+
+def test_active_numbers_are_those_whose_mean_moves():
+  model, params = made()
+  still = jax.tree.map(jnp.copy, params)
+  kernel = still["params"]["gaussian"]["kernel"]
+  kernel = kernel.unbox().at[:, :2].set(0)  # two means of three become constants
+  still["params"]["gaussian"]["kernel"] = kernel
+  found = metrics.worth(model, still["params"], [(batch(), len(LINES), 17)], 1)
+  assert found.active == 1
+  padded = metrics.worth(model, still["params"], [(batch(), 2, 17)], 1)
+  assert padded.texts == 2 and padded.kl < found.kl
+
+
+def test_the_objective_is_the_reconstruction_and_the_weighed_kl():
+  model, params = made()
+  kl = np.asarray(posterior(model, params, batch()).kl()).sum(1)
+  for weight in (0.0, 0.5, 1.0):
+    wanted = reconstruction(model, params, batch()) + weight * kl
+    found = nats(model, params, batch(weight=weight))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_free_nats_are_a_floor_of_each_number_of_each_row():
+  model, params = made(free_nats=0.7)
+  kl = np.asarray(posterior(model, params, batch()).kl())
+  assert (kl < 0.7).any() and (kl > 0.7).any()
+  found = nats(model, params, batch()) - reconstruction(model, params, batch())
+  np.testing.assert_allclose(found, np.maximum(kl, 0.7).sum(1), rtol=1e-4)
+
+
+def test_the_kl_below_the_floor_pulls_at_nothing():
+  """The objective with the KL, less that without it, is the KL alone."""
+  given = arrays(batch())
+  row = jnp.ones(len(LINES))
+  kl = lambda p, m: (
+    m.apply(p, given | {"kl_weight": row}, (), method="objective")[0].sum()
+    - m.apply(p, given | {"kl_weight": 0 * row}, (), method="objective")[0].sum()
+  )
+  most = float(posterior(*made(), batch()).kl().max())
+  steep = {}
+  for free in (0.0, 1 + most):
+    model, params = made(free_nats=free)
+    gradient = jax.grad(kl)(params, model)["params"]["gaussian"]
+    steep[free] = max(float(jnp.abs(a).max()) for a in jax.tree.leaves(gradient))
+  assert steep[1 + most] == 0 < steep[0.0]
+
+
+def test_word_dropout_hides_what_the_decoder_reads_and_nothing_else(key):
+  model, params = made(word_dropout=1.0)
+  latent = jnp.ones((len(LINES), 3))
+  given = arrays(batch())
+  train = functools.partial(model.apply, params, method="losses", rngs={"dropout": key})
+  other = jnp.where(jnp.arange(T) > 0, 7, given["tokens"])
+  written = lambda tokens, quiet: train(tokens, given["targets"], latent, quiet)
+  np.testing.assert_array_equal(
+    written(given["tokens"], False), written(other, False)
+  )  # no token is seen, whichever it is
+  assert (written(given["tokens"], True) != written(other, True)).any()
+  begun = jnp.where(jnp.arange(T) > 0, given["tokens"], 0)
+  assert (written(given["tokens"], False) != written(begun, False)).all()
+
+
+def test_a_latent_is_drawn_while_training_and_the_mean_otherwise(key):
+  model, params = made()
+  other = jax.random.key(1)
+  first, second, again = (
+    nats(model, params, batch(), deterministic=False, rngs={"dropout": k})
+    for k in (key, other, key)
+  )
+  assert (first != second).all() and (first == again).all()
+  assert (nats(model, params, batch()) == nats(model, params, batch())).all()
+
+
+def test_padding_never_changes_an_answer():
+  model, params = made()
+  wide, narrow = batch(T + 4), batch()
+  np.testing.assert_allclose(
+    nats(model, params, wide), nats(model, params, narrow), rtol=1e-5
+  )
+  dirty = {k: a.copy() for k, a in narrow.items()}
+  real = np.arange(T) < dirty["length"][:, None]
+  dirty["read"][~real] = 99
+  dirty["tokens"][:, 1:][~real[:, :-1]] = 98
+  dirty["targets"][dirty["weights"] == 0] = 97
+  np.testing.assert_array_equal(nats(model, params, dirty), nats(model, params, narrow))
+
+
+def test_the_encoder_reads_both_ways_and_the_decoder_one():
+  model, params = made()
+  given = batch()
+  changed = given["read"].copy()
+  changed[0, 2] = 7  # the last of "abc"
+  before, after = (
+    posterior(model, params, given | {"read": r}).mean for r in (given["read"], changed)
+  )
+  assert (before[0] != after[0]).all() and (before[1:] == after[1:]).all()
+  latent = jnp.zeros((len(LINES), 3))
+  tokens = given["tokens"].copy()
+  tokens[:, 5] = 99
+  targets = jnp.asarray(given["targets"])
+  losses = lambda t: model.apply(params, t, targets, latent, method="losses")
+  before, after = losses(jnp.asarray(given["tokens"])), losses(jnp.asarray(tokens))
+  np.testing.assert_array_equal(before[:, :5], after[:, :5])
+  with pytest.raises(PatternError, match="reads both ways"):
+    made(pattern=(entry("encoder_attention", num_heads=2),))
+
+
+def test_token_by_token_is_the_whole_text():
+  model, params = made()
+  given, state = arrays(batch()), model.first_state(len(LINES))
+  latent = jax.random.normal(jax.random.key(3), (len(LINES), 3))
+  step = jax.jit(functools.partial(model.apply, method="step"))
+  found = []
+  for t in range(T):
+    logits, state = step(params, given["tokens"][:, t : t + 1], latent, state)
+    right = given["targets"][:, t, None]
+    found.append(jax.nn.log_softmax(logits[:, 0])[np.arange(len(right)), right[:, 0]])
+  written = given["tokens"], given["targets"], latent
+  losses = model.apply(params, *written, method="losses")
+  np.testing.assert_allclose(-np.stack(found, 1), losses, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_latent_nothing_is_read():
+  model, params = made(d_latent=0)
+  assert set(params["params"]) == {"embedding", "stack", "norm"}
+  other = batch() | {"read": batch()["read"] + 1, "kl_weight": np.zeros(4, np.float32)}
+  np.testing.assert_array_equal(
+    nats(model, params, batch()), nats(model, params, other)
+  )
+
+
+def test_nothing_read_is_a_latent_too():
+  model, params = made()
+  empty = batch() | {"length": np.zeros(len(LINES), np.int32)}
+  mean = np.asarray(posterior(model, params, empty).mean)
+  assert np.isfinite(mean).all() and (mean == mean[0]).all()
+
+
+@pytest.mark.parametrize(
+  "text, why",
+  [
+    (" ", "empty"),
+    ("a\nb", "several lines"),
+    ("12345678", "at most 7"),
+    ("\ud800", "surrogate"),
+  ],
+)
+def test_a_text_that_cannot_be_read_is_said(text, why):
+  model, params = made()
+  with pytest.raises(UserError, match=why):
+    LatentWriter(model, params["params"], BYTES, T).check(text)
+
+
+def test_a_longer_line_is_cut_and_loses_nothing():
+  found = data.lines([("a", b"abcdefghij\n\nkl")], BYTES, 4)
+  cut = np.split(found.tokens, found.starts[1:-1])
+  assert [bytes(part.tolist()) for part in cut] == [b"abcd", b"efgh", b"ij", b"kl"]
+  assert found.num_bytes.tolist() == [4, 4, 3, 3]
+  assert data.pairs(found, True).tolist() == [[0, 1], [1, 2], [2, 3]]

@@ -1,0 +1,86 @@
+"""Parameters cast to bfloat16, as people do to infer: every memory, model and head.
+
+Arrays of two dtypes meet there, so the library's strict promotion is off.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_decay import MODELS
+
+from jaxmem import mixers
+from jaxmem.models.pattern import Entry, entry, mixer
+from jaxmem.parallel import mesh as meshes
+from jaxmem.testing import example_of
+
+ITEMS = {name: entry(name, **example_of(name)) for name in mixers.names()} | {
+  "s4d": entry("s5", mimo=False),
+  "bilinear": entry("s5", discretisation="bilinear"),
+  "learned start": entry("s5", learned_start=True),
+  "beside": entry("gru", beside="lru"),
+  "both ways": entry("lru", both_ways=True),
+  "longformer both ways": entry("longformer", num_heads=2, causal=False),
+  "buckets": entry("attention", num_heads=2, bias="buckets", learned_sink=True),
+  "peepholes": entry("lstm", peepholes=True, layer_norm=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def _standard():
+  with jax.numpy_dtype_promotion("standard"):
+    yield
+
+
+def _low(params):
+  params = meshes.unboxed(params)
+  return jax.tree.map(lambda a: a.astype(jnp.bfloat16), params)
+
+
+def _kinds(tree):
+  return jax.tree.map(lambda a: (a.shape, a.dtype), tree)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ITEMS)
+def test_memory_keeps_its_dtypes(name, dtype):
+  layer = mixer(ITEMS[name], 8, dtype)
+  x, state = jnp.ones((1, 4, 8), dtype), layer.init_state(1)
+
+  def run():
+    params = layer.init(jax.random.key(0), x, state)
+    return layer.apply(_low(params), x, state)
+
+  y, new = jax.eval_shape(run)
+  assert y.dtype == dtype and y.shape == x.shape
+  assert _kinds(new) == _kinds(state)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model_reads_a_batch(name):
+  model, _ = MODELS[name]
+  batch, state = model.example(1, 32), model.init_state(1)
+
+  def run():
+    params = model.init(jax.random.key(0), batch, state, method="objective")
+    return model.apply(_low(params), batch, state, method="objective")
+
+  nats, new = jax.eval_shape(run)
+  assert nats.dtype == jnp.float32 and _kinds(new) == _kinds(state)
+
+
+@pytest.mark.parametrize("name", ["lru", "s5", "mamba2"])
+def test_rounded_parameters_forget_as_fast(name):
+  """A rate is rounded, not what it makes: exp(-0.001) would be 1, and never forget."""
+  layer = mixer(Entry(name, ITEMS[name].options), 8, "float32")
+  x, state = jax.random.normal(jax.random.key(0), (1, 6, 8)), layer.init_state(1)
+  params = meshes.unboxed(layer.init(jax.random.key(1), x, state))
+
+  def decay(params):
+    (y, _), sown = layer.apply(params, x, state, mutable=["intermediates"])
+    return y, sown["intermediates"]["log_decay"][0]
+
+  want, got = decay(params), decay(_low(params))
+  np.testing.assert_allclose(got[1], want[1], rtol=0.05)
+  scale = float(jnp.abs(want[0]).max())
+  np.testing.assert_allclose(got[0], want[0], atol=0.05 * scale)

@@ -1,0 +1,88 @@
+"""What nonlinear cells promise beyond the laws, and their options."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem import mixers, ops
+from jaxmem.ops import slstm
+from jaxmem.testing import check_laws
+
+OPTIONS = [
+  ("gru", {"reset_after": False}),
+  ("lstm", {"peepholes": True, "layer_norm": True}),
+]
+MORE_OPTIONS = [
+  ("rnn", {"activation": "relu"}),
+  ("lstm", {"peepholes": True}),
+  ("slstm", {"forget": "exp", "num_heads": 2}),
+]
+
+
+@pytest.mark.parametrize("name, options", OPTIONS)
+def test_options_obey_the_laws(name, options):
+  check_laws(mixers.get(name).Mixer(d_model=8, **options))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name, options", OPTIONS + MORE_OPTIONS)
+def test_options_obey_the_full_laws(name, options):
+  check_laws(mixers.get(name).Mixer(d_model=8, **options), full=True)
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "slstm"])
+@pytest.mark.parametrize("length", [1, 7, 8, 21])
+def test_chunks_of_any_size_agree(name, length):
+  op = ops.get(name)
+  params, inputs, state = op.example(jax.random.key(0), 2, length)
+  want = op.FORMS["recurrent"](params, inputs, state)
+
+  for size in (1, 4, 100):
+    got = op.FORMS["chunk"](params, inputs, state, chunk_size=size)
+    for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+      np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-6)
+
+
+def test_chunk_of_no_tokens_is_refused():
+  case = ops.get("gru").example(jax.random.key(0), 2, 8)
+  with pytest.raises(ValueError, match="chunk_size is 0"):
+    ops.get("gru").FORMS["chunk"](*case, chunk_size=0)
+
+
+def test_slstm_is_empty_by_element_and_row():
+  """What one element of one row holds decides nothing for another."""
+  params, inputs, state = slstm.example(jax.random.key(0), 2, 1)
+  params = (jnp.zeros_like(params[0]),)  # elements know of each other by R alone
+  run = slstm.FORMS["recurrent"]
+  some = jnp.array([[True, False, True, False, False, True], [False] * 6])
+  part = jax.tree.map(lambda a: jnp.where(some, 0, a), state)
+
+  empty, kept, got = (
+    jax.tree.leaves(run(params, inputs, given))
+    for given in (jax.tree.map(jnp.zeros_like, state), state, part)
+  )
+
+  for e, k, g in zip(empty, kept, got, strict=True):
+    np.testing.assert_array_equal(
+      g.squeeze(), jnp.where(some, e.squeeze(), k.squeeze())
+    )
+
+
+@pytest.mark.parametrize("gate", [-50.0, 50.0])
+def test_slstm_of_a_first_token_is_that_token_alone(gate):
+  """h = sigmoid(o) tanh(z) whatever its gates are, in an empty memory."""
+  params, (i, f, z, o), _ = slstm.example(jax.random.key(0), 2, 1)
+  inputs = (jnp.full_like(i, gate), jnp.full_like(f, -gate), z, o)
+
+  y, _ = slstm.FORMS["recurrent"](params, inputs, slstm.init_state(2, 6))
+
+  np.testing.assert_allclose(y, jax.nn.sigmoid(o) * jnp.tanh(z), rtol=1e-6)
+
+
+def test_options_that_are_not_there_are_refused():
+  x = jnp.zeros((1, 2, 8))
+  for name, field in (("rnn", "activation"), ("slstm", "forget")):
+    mixer = mixers.get(name).Mixer(d_model=8, **{field: "sine"})
+    with pytest.raises(ValueError, match=f"{field} is 'sine'"):
+      mixer.init(jax.random.key(0), x, mixer.init_state(1))

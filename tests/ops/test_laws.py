@@ -1,0 +1,79 @@
+"""Every memory obeys the laws: found by file name, nothing is listed here."""
+
+import functools
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from jaxmem import mixers, ops
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.models.stack import Block
+from jaxmem.testing import check_laws, example_of
+
+
+def _hybrid(names):
+  """One pattern with a memory of every family, each small: the last of `names`."""
+  families = {mixers.get(name).Mixer.family: name for name in names}
+  return tuple(entry(name, **example_of(name)) for name in families.values())
+
+
+CARRYING = mixers.carrying()
+HYBRIDS = {"last": _hybrid(CARRYING), "first": _hybrid(CARRYING[::-1])}
+
+
+@pytest.mark.parametrize("name", ops.names())
+def test_op_obeys_the_laws(name):
+  check_laws(ops.get(name))
+
+
+@pytest.mark.parametrize("name", mixers.names())
+def test_mixer_obeys_the_laws(name):
+  check_laws(mixers.get(name).Mixer(d_model=8, **example_of(name)))
+
+
+def test_block_obeys_the_laws():
+  check_laws(Block(entry("rglru", num_heads=2), d_model=8, d_ff=16))
+
+
+@pytest.mark.parametrize("pattern", HYBRIDS.values(), ids=HYBRIDS)
+def test_hybrid_model_obeys_the_laws(pattern):
+  config = LMConfig(11, d_model=16, d_ff=32, pattern=pattern, num_groups=2, tied=False)
+  draw = lambda key, rows, length: jax.random.randint(key, (rows, length), 0, 11)
+  check_laws(LM(config), inputs=draw, deep=True)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ops.names())
+def test_op_obeys_the_full_laws(name):
+  check_laws(ops.get(name), full=True)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", mixers.names())
+def test_mixer_obeys_the_full_laws_in_every_form(name):
+  mixer = mixers.get(name).Mixer(d_model=8, **example_of(name))
+  for form in mixers.op(name).FORMS:
+    check_laws(mixer.clone(form=form), full=True)
+
+
+def test_ops_know_no_flax():
+  """Law 11."""
+  code = (
+    "import sys; from jaxmem import ops; ops.names(); assert 'flax' not in sys.modules"
+  )
+  subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@functools.cache
+def _rows(name):
+  return check_laws(ops.get(name))
+
+
+def test_check_laws_reports_every_law_and_form():
+  rows = _rows("short_conv")
+  assert {law for law, _, _ in rows} == {1, 2, 3, 4, 5, 6, 8, 9}
+  assert {form for _, form, _ in rows} == {"recurrent", "parallel"}
+  assert all(0 <= error <= 1 for _, _, error in rows)

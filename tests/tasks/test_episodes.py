@@ -1,0 +1,79 @@
+"""Examples by number: a seed fixes them, and train and test share none."""
+
+import numpy as np
+import pytest
+
+from jaxmem.core.errors import UserError
+from jaxmem.tasks.synthetic import problems
+from jaxmem.tasks.synthetic.episodes import BLOCK, Episodes, TaskRows, parse, split_of
+
+NAMES = problems.names()
+
+
+def of(split: str, task: str = "mqar", length: int = 24, seed: int = 0) -> Episodes:
+  return Episodes(parse(f"{task}:pairs=4"), length, seed, split)
+
+
+def test_a_number_is_always_the_same_example():
+  numbers = [0, BLOCK + 3, 5]
+  first, again = of("train")[numbers], of("train")[numbers[::-1]]
+  for a, b in zip(first, again, strict=True):
+    np.testing.assert_array_equal(a, b[::-1])
+  other = of("train", seed=1)[numbers]
+  assert (first.tokens != other.tokens).any(1).all()
+  assert len(set(of("train").ids(range(9)) + of("test").ids(range(9)))) == 18
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_train_and_test_share_no_example(name):
+  """Of whichever seeds: the tokens themselves say which split they are of."""
+  task = parse(name)
+  seen = {}
+  for split in ("train", "test"):
+    rows = [
+      Episodes(task, task.length, seed, split)[range(BLOCK)].tokens for seed in (0, 7)
+    ]
+    seen[split] = {row.tobytes() for part in rows for row in part}
+  assert seen["train"] and seen["test"] and not seen["train"] & seen["test"]
+
+
+def test_a_split_of_few_examples_never_takes_the_others():
+  """Parity of 6 bits has 64 examples: the seeds meet, the splits do not."""
+  splits = ("train", "test")
+  drawn = {s: Episodes(parse("parity"), 6, 0, s)[range(BLOCK)].tokens for s in splits}
+  both = [{row.tobytes() for row in drawn[s]} for s in splits]
+  assert not both[0] & both[1]
+  assert all(split_of(row) == "test" for row in drawn["test"])
+
+
+def test_processes_read_the_rows_of_one_batch():
+  whole = TaskRows(of("train"), 8, 0, 1)[5]
+  halves = [TaskRows(of("train"), 8, i, 2)[5] for i in (0, 1)]
+  for key, value in whole.items():
+    np.testing.assert_array_equal(value, np.concatenate([h[key] for h in halves]))
+  assert whole["rows"].tolist() == list(range(40, 48))
+  assert whole["reset"][:, 0].all() and not whole["reset"][:, 1:].any()
+  assert TaskRows(of("train"), 8, 0, 1).fingerprint != (
+    TaskRows(of("train", seed=1), 8, 0, 1).fingerprint
+  )
+
+
+@pytest.mark.parametrize(
+  "text, says",
+  [
+    ("mqra", "did you mean 'mqar'"),
+    ("mqar:pars=3", "did you mean 'pairs'"),
+    ("mqar:pairs", "option=value"),
+    ("mqar:length=9", "no option 'length'"),
+    ("mqar:size=huge", "cpu, paper"),
+  ],
+)
+def test_a_task_that_is_not_there_names_the_nearest(text, says):
+  with pytest.raises(UserError, match=says):
+    parse(text)
+
+
+def test_sizes_are_settings_of_one_task():
+  assert parse("mqar").vocab_size <= 256 < parse("mqar:size=paper").vocab_size
+  with pytest.raises(UserError, match="pairs"):
+    Episodes(parse("mqar:pairs=50"), 24, 0, "train")

@@ -1,0 +1,211 @@
+"""Hidden words: how many, what they become, and that an encoder learns to say them."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxmem import tasks
+from jaxmem.core.errors import UserError
+from jaxmem.evaluation import predict as asking
+from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.masked_lm.data import chosen, hide
+from jaxmem.tasks.masked_lm.task import MaskedConfig
+from jaxmem.tasks.question_answering.task import SpansConfig
+from jaxmem.tokenizers import trained
+from jaxmem.training import init_from
+from jaxmem.training.config import Config, OptimConfig
+from jaxmem.training.load import load_run
+from jaxmem.training.step import resolve
+from jaxmem.training.trainer import train
+
+
+def config(place, **changes):
+  data = MaskedConfig(
+    source=str(place / "text"),
+    tokenizer="byte",
+    segment_length=32,
+    batch_size=16,
+    data_dir=str(place / "prepared"),
+  )
+  return Config(
+    model=EncoderConfig(
+      d_model=32, pattern=(entry("gru"),), num_groups=1, head="masked"
+    ),
+    data=dataclasses.replace(data, **changes),
+    optim=OptimConfig(learning_rate=1e-2, warmup_steps=5),
+    steps=80,
+    log_every=5,
+    save_every=80,
+    eval_bytes=2048,
+  )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  place = tmp_path_factory.mktemp("masked")
+  (place / "text").mkdir()
+  for i in range(30):
+    text = "the cat sat on the mat. " * (20 + i)
+    (place / "text" / f"{i}.txt").write_text(text)
+  assert train(config(place), place / "run") == 0
+  return place / "run"
+
+
+def test_hidden_letters_are_said_far_better_than_by_frequency(run):
+  found = json.loads((run / "report.json").read_text())
+  assert found["unigram_bits"] > 2.5 > 1 > found["bits"], found
+  assert found["accuracy"] > 0.9 > 0.5 > found["unigram_accuracy"]
+
+
+def test_masks_of_a_record_are_guessed(run):
+  predict = asking.predictor(run, "last")
+  lines = [
+    b'{"text": "the c[MASK]t sat on the [MASK]at."}',
+    b'{"text": "no mask"}',
+    json.dumps({"text": "x" * 40 + "[MASK]"}).encode(),
+    b'{"text": "\\ud800[MASK]"}',
+    b'{"text": "[MASK]t sat[MASK] [MASK]n the ma[MASK]. the cat"}',
+  ]
+  found = list(asking.answers(lines, predict, 4))
+  guesses = found[0]["guesses"]
+  assert [g[0]["text"] for g in guesses] == ["a", "m"] and len(guesses[0]) == 5
+  assert "[MASK] expected" in found[1]["error"]
+  assert "the run reads 32" in found[2]["error"]
+  assert "surrogate" in found[3]["error"]
+  assert len(found[4]["guesses"]) == 4
+  every = [g["text"] for some in found[4]["guesses"] for g in some]
+  assert "" not in every  # the boundary is no text
+
+
+@pytest.mark.parametrize("head", ["labels", "spans", "embedding"])
+def test_an_encoder_with_another_head_begins_from_it(run, head):
+  found = init_from.parameters(str(run))
+  made = dataclasses.replace(config(run).model, vocab_size=320, classes=2, head=head)
+  model = Encoder(made)
+  fresh = model.init(jax.random.key(0), model.example(2, 8), (), method="objective")
+  merged, taken = init_from._merged(nn.unbox(fresh["params"]), found)
+  assert taken == len(jax.tree.leaves(found))
+  np.testing.assert_array_equal(merged["embedding"], found["embedding"])
+
+
+def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
+  """The other run's own words would be others, and its embeddings those of others."""
+  (tmp_path / "text").mkdir()
+  for i in range(20):
+    (tmp_path / "text" / f"{i}.txt").write_text("the dog has a red boat. " * (10 + i))
+  # of the 320 ids of a config that says 319 words, 310 words are not there
+  first = dataclasses.replace(config(tmp_path, tokenizer="words:319"), steps=6)
+  assert train(first, tmp_path / "run") == 0
+  tokenizer = str(tmp_path / "run" / "tokenizer.json")
+  words = trained.make(tokenizer, [])
+  assert words.vocab_size == trained.size(tokenizer) == 9
+  assert words.fingerprint == trained.kept("words:319", tmp_path / "run").fingerprint
+
+  asked = tmp_path / "asked.jsonl"
+  line = {"question": "who has it?", "answers": "dog"}
+  more = ["", " a", " red", " boat"]
+  contexts = [f"the dog{a}{b}{c}" for a in more for b in more for c in more]
+  contexts = list(dict.fromkeys(contexts))[:20]
+  lines = [json.dumps(line | {"context": c, "title": c}) for c in contexts]
+  asked.write_text("\n".join(lines))
+  sizes = {"segment_length": 16, "question_length": 4, "overlap": 2, "batch_size": 8}
+  second = dataclasses.replace(
+    first,
+    model=dataclasses.replace(first.model, head="spans", vocab_size=320),
+    data=SpansConfig(str(asked), tokenizer=tokenizer, **sizes),
+    optim=OptimConfig(warmup_steps=1, learning_rate=1e-9),
+    start_from=str(tmp_path / "run"),
+    steps=2,
+  )
+  assert train(second, tmp_path / "second") == 0
+  before, after = (
+    load_run(tmp_path / name).params["embedding"] for name in ("run", "second")
+  )
+  np.testing.assert_allclose(before, after, atol=1e-5)
+  predict = asking.predictor(tmp_path / "second", "last")
+  assert predict([{"question": "who?", "context": "a dog"}])[0]["answer"] in "a dog"
+
+
+def _two_documents(rows):
+  """A row that a document ends in, as a batch, and where."""
+  for step in range(20):
+    batch = rows[step]
+    for row, reset in enumerate(batch["reset"]):
+      if cut := int(np.argmax(reset * (np.arange(32) > 4))):
+        return {k: a[row : row + 1] for k, a in batch.items() if k != "rows"}, cut
+  raise AssertionError("no row has two documents")
+
+
+@pytest.mark.parametrize("name", ["gru", "encoder_attention"])
+def test_a_hidden_word_is_said_from_its_own_document_alone(run, name):
+  made = resolve(config(run.parent))
+  pattern = (entry(name, num_heads=2) if name != "gru" else entry(name),)
+  model = Encoder(dataclasses.replace(made.model, pattern=pattern))
+  one, cut = _two_documents(tasks.make(made, model).rows)
+  params = model.init(jax.random.key(0), model.example(1, 32), (), method="objective")
+  losses = lambda b: model.apply(params, b, (), method="objective")[0]
+  say = lambda b: np.asarray(losses(jax.tree.map(jnp.asarray, b)))[0]
+  changed = one["tokens"].copy()
+  changed[0, :cut] = (changed[0, :cut] + 1) % 256
+  moved = say(one) != say(one | {"tokens": changed})
+  assert moved[:cut].any() and not moved[cut:].any()
+
+
+def test_held_out_words_are_hidden_alike_whatever_the_seed_and_however_few(run):
+  first = resolve(config(run.parent))
+  other = dataclasses.replace(first, seed=7)
+  found = [tasks.make(c, Encoder(c.model)) for c in (first, other)]
+  params = init_from.parameters(str(run))
+  scores = [job.score(params) for job in found]
+  assert scores[0] == scores[1]
+  assert (found[0].rows[0]["tokens"] != found[1].rows[0]["tokens"]).any()
+  (run.parent / "short.txt").write_text("the cat sat on the mat, the cat sat on")
+  short = resolve(config(run.parent, heldout=str(run.parent / "short.txt")))
+  assert np.isfinite(tasks.make(short, Encoder(short.model)).score(params))
+
+
+@pytest.mark.parametrize("run_length", [1, 4])
+def test_as_many_are_chosen_and_become_what_they_should(run_length):
+  draw = np.random.default_rng(0)
+  where = chosen((200, 100), 0.15, run_length, draw)
+  assert abs(where.mean() - 0.15) < 0.01
+  tokens = draw.integers(8, 50, (200, 100))
+  inputs = hide(tokens, where, (50, 51, 7), draw)
+  np.testing.assert_array_equal(inputs[~where], tokens[~where])
+  assert not (inputs == 7).any()  # the boundary
+  assert abs((inputs[where] == 50).mean() - 0.8 - 0.1 / 50) < 0.03
+  assert abs((inputs[where] == tokens[where]).mean() - 0.1 - 0.1 / 50) < 0.03
+  begins = where & ~np.pad(where, ((0, 0), (1, 0)))[:, :-1]
+  assert (where.sum() / begins.sum() > 3.5) == (run_length == 4)
+
+
+def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
+  made = resolve(config(run.parent))
+  rows = [tasks.make(made, Encoder(made.model)).rows for _ in range(2)]
+  for key, value in rows[0][3].items():
+    np.testing.assert_array_equal(value, rows[1][3][key])
+  batch = rows[0][0]
+  ends = batch["targets"] == 256
+  assert ends.any() and not batch["weights"][ends].any()
+  np.testing.assert_array_equal(batch["tokens"][ends], 256)
+  assert batch["reset"][ends].all()
+  assert (batch["tokens"] == 257).any()  # one id more than the tokenizer's
+  assert made.model.vocab_size >= 258
+
+
+def test_numbers_out_of_range_are_said(run):
+  for changes, words in (
+    ({"share": 0.0}, "data.share is 0.0"),
+    ({"run": 0}, "data.run is 0"),
+    ({"tokenizer": "bite"}, "did you mean 'byte'"),
+  ):
+    with pytest.raises(UserError, match=words):
+      resolve(config(run.parent, **changes))
+  with pytest.raises(UserError, match="no split 'dev'"):
+    asking.evaluate(run, "last", "dev")

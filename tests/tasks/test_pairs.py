@@ -1,0 +1,226 @@
+"""Sequence to sequence as a job: pairs, batches, training, metrics, predictions."""
+
+import dataclasses
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from jaxmem import tasks, tokenizers
+from jaxmem.core.errors import UserError
+from jaxmem.data.sentences import sentences
+from jaxmem.evaluation import predict as asking
+from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.seq2seq import data as pairs
+from jaxmem.tasks.seq2seq import extractive, metrics
+from jaxmem.tasks.seq2seq.task import PairsConfig
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
+from jaxmem.training.step import resolve
+from jaxmem.training.trainer import train
+
+SMALL = EncoderDecoderConfig(
+  d_model=32,
+  encoder=(entry("gru"),),
+  pattern=(entry("gru"), entry("additive_attention")),
+  num_groups=1,
+  smoothing=0.05,
+  dropout=0.0,
+)
+
+
+def write(place, count=120):
+  """Words, and the same words in capitals."""
+  words = ["ab", "cd", "ef", "gh", "ij", "kl"][: 4 if count <= 120 else 6]
+  draw = np.random.default_rng(0)
+  lines: list[list[str]] = []
+  while len(lines) < count:
+    line = [words[i] for i in draw.integers(0, len(words), 4 - len(lines) % 2)]
+    lines += [] if line in lines else [line]
+  read, written = place / "train.low", place / "train.up"
+  read.write_text("".join(" ".join(line) + "\n" for line in lines))
+  written.write_text("".join(" ".join(line).upper() + "\n" for line in lines))
+  return f"{read},{written}"
+
+
+def config(source, model=None, **changes):
+  data = PairsConfig(
+    tokenizer="byte", segment_length=16, batch_size=16, beams=3, source=source
+  )
+  return Config(
+    model=dataclasses.replace(SMALL, **model or {}),
+    data=dataclasses.replace(data, **changes),
+    optim=OptimConfig(learning_rate=2e-2, warmup_steps=5),
+    validation=ValidationConfig(every=100),
+    steps=400,
+    log_every=5,  # of more steps in flight, fake devices of one processor can starve
+    save_every=100,
+    eval_bytes=4000,
+  )
+
+
+def make(config):
+  resolved = resolve(config)
+  return tasks.make(resolved, EncoderDecoder(resolved.model))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  place = tmp_path_factory.mktemp("pairs")
+  assert train(config(write(place)), place / "run") == 0
+  return place / "run"
+
+
+def test_a_run_learns_to_write_what_it_reads_in_capitals(run):
+  found = json.loads((run / "report.json").read_text())
+  assert found["pairs"] == 12 and found["chrf"] > 80, found
+  assert found["beside"]["source, copied"]["chrf"] < 10
+  assert "case:mixed" in found["signature"]
+  report = (run / "report.md").read_text()
+  assert report.index("| source, copied |") < report.index("| beam 3 |")
+  assert "better than this model" not in report and "nc:6" in found["chrf_signature"]
+  held = asking.evaluate(run, "last", "train").numbers
+  assert held["pairs"] == 108 and held["chrf"] > 80
+
+
+def test_predictions_name_what_is_bad_and_are_alike_in_any_batch(run):
+  predict = asking.predictor(run, "last")
+  lines = [
+    b'{"source": "ab cd ef"}',
+    b'{"source": "ef ef gh"}',
+    b'{"source": ""}',
+    b'{"source": "a text that is much too long"}',
+    b'{"target": "x"}',
+  ]
+  found = list(asking.answers(lines, predict, 8))
+  alone = [list(asking.answers([line], predict, 1))[0] for line in lines[:2]]
+  assert found[0]["target"] == "AB CD EF" and found[1]["target"] == "EF EF GH"
+  assert [f["target"] for f in found[:2]] == [a["target"] for a in alone]
+  np.testing.assert_allclose(found[0]["score"], alone[0]["score"], atol=1e-3)
+  assert "a text expected" in found[2]["error"] and "error" in found[4]
+  assert "has 28 tokens, the run reads 16" in found[3]["error"]
+
+
+def test_texts_are_drawn_by_seed_and_greedy_at_temperature_0(run):
+  predict = asking.predictor(run, "last")
+  lines = [
+    json.dumps({"source": "ab cd ef", "temperature": t, "seed": s}).encode()
+    for t, s in ((0, 1), (0, 2), (3.0, 1), (3.0, 1), (3.0, 2))
+  ]
+  lines += [b'{"source": "ab", "temperature": -1}', b'{"source": "ab", "seed": 0.5}']
+  found = list(asking.answers(lines, predict, 8))
+  texts = [f.get("target") for f in found]
+  assert texts[0] == texts[1] == "AB CD EF" and "score" not in found[0]
+  assert texts[2] == texts[3] != texts[4]
+  assert "temperature is -1" in found[5]["error"] and "seed" in found[6]["error"]
+
+
+def test_an_epoch_has_every_pair_and_batches_are_of_one_length(tmp_path):
+  source = write(tmp_path, 300)
+  rows = make(config(source, segment_length=20)).rows
+  seen, lengths = [], []
+  for step in range(16):
+    batch = rows[step]
+    seen += [
+      tuple(row[: n + 1].tolist())
+      for row, n in zip(batch["read"], batch["length"], strict=True)
+    ]
+    lengths.append(batch["read"].shape[1])
+    assert batch["read"].shape == batch["tokens"].shape == batch["targets"].shape
+    assert batch["rows"].shape == (16,)
+  assert set(lengths) == {10, 15}
+  again = make(config(source, segment_length=20)).rows
+  np.testing.assert_array_equal(again[7]["read"], rows[7]["read"])
+  numbers = np.concatenate([rows[step]["rows"] for step in range(16)])
+  assert sorted(numbers.tolist()) == list(range(256))
+
+
+def test_a_batch_begins_and_ends_with_the_boundary():
+  ids = [np.array([1, 2, 3], np.int32), np.array([4], np.int32)]
+  batch = pairs.batch(ids, ids[::-1], 5, 9)
+  np.testing.assert_array_equal(batch["read"], [[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
+  np.testing.assert_array_equal(batch["tokens"], [[9, 4, 0, 0, 0], [9, 1, 2, 3, 0]])
+  np.testing.assert_array_equal(batch["targets"], [[4, 9, 0, 0, 0], [1, 2, 3, 9, 0]])
+  np.testing.assert_array_equal(batch["weights"].sum(1), [2, 4])
+
+
+def test_pairs_come_from_every_form_of_file(tmp_path):
+  (tmp_path / "a.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
+  (tmp_path / "b").write_text("eins\nzwei\n")
+  rows = [
+    {"source": ["one", "more"], "target": ["eins", "ein"]},
+    {"source": "two", "target": "zwei"},
+  ]
+  (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, rows)))
+  read = lambda source: [
+    (p.source, p.targets) for p in pairs.read(source, ("source", "target"), "hint")
+  ]
+  two = read(f"{tmp_path / 'a.gz'},{tmp_path / 'b'}")
+  assert two == [("one", ("eins",)), ("two", ("zwei",))]
+  several = read(str(tmp_path / "c.jsonl"))
+  assert several == [("one more", ("eins", "ein")), ("two", ("zwei",))]
+
+
+def test_pairs_too_long_are_left_out_of_training_and_counted(tmp_path):
+  source = write(tmp_path)
+  job = make(config(source, segment_length=10))
+  assert "120 too long" not in job.introduction() and "too long" in job.introduction()
+  encoded = pairs.encode(
+    [pairs.Pair("abc", ("de",), "x"), pairs.Pair("a" * 9, ("b",), "y")],
+    tokenizers.get("byte"),
+    5,
+  )
+  assert len(encoded.read) == 1 and encoded.left_out == 1
+
+
+def test_bad_input_is_named(tmp_path):
+  a, b = tmp_path / "a", tmp_path / "b"
+  source = f"{a},{b}"
+
+  def fails(first, second, words, **changes):
+    a.write_bytes(first), b.write_bytes(second)
+    with pytest.raises(UserError, match=words):
+      make(config(**{"source": source} | changes))
+
+  fails(b"x\ny\n", b"x\n", "has 2 lines and .* 1")
+  fails(b"x\n\n", b"x\ny\n", "a line 2 is empty")
+  fails(b"x\n\xff\n", b"x\ny\n", "line 2 is bad: it is not UTF-8 at byte 2")
+  fails(b"x\ny\nz\n", b"x\n" * 3, "has 3 pairs: give data.heldout")
+  c, d = tmp_path / "c", tmp_path / "d"
+  c.write_bytes(b"y\n"), d.write_bytes(b"y\n")
+  fails(b"x" * 50 + b"\n", b"x\n", "are longer than 16", heldout=f"{c},{d}")
+  fails(b"x\n" * 30, b"x\n" * 30, "has 30 pairs, 1 of them different: give data.held")
+  fails(b"x\n" * 30, b"z\n" * 30, "a of data.heldout is trained on too", heldout=source)
+  fails(b"x\n", b"x\n", "no file 'none': give two files", source="none,b")
+  fails(b"x\n", b"x\n", "one file, or two", source="a,b,c")
+  fails(b"x\n", b"x\n", "data.segment_length is 2", segment_length=2)
+  fails(b"x\n", b"x\n", "data.beams is 0", beams=0)
+  with pytest.raises(UserError, match="model.memory_size is 4"):
+    make(config(source, {"memory_size": 4}))
+
+
+def test_bleu_is_sacrebleu_s_and_rouge_takes_the_best_reference():
+  written = ["the cat sat on the mat", "a dog"]
+  found = metrics.numbers("bleu", written, [(w,) for w in written])
+  assert found["bleu"] > 99 and found["length_ratio"] == 1
+  # unigrams 3 of 4 and 3 of 3: F1 6/7
+  found = metrics.numbers("rouge", ["a b c d"], [("x", "a b c")])
+  np.testing.assert_allclose(found["rouge1"], 100 * 6 / 7)
+  chinese = metrics.numbers("rouge", ["我们今天"], [("我们明天",)])
+  np.testing.assert_allclose(chinese["rouge1"], 75)
+  np.testing.assert_allclose(chinese["rougeL"], 75)
+
+
+def test_sentences_end_at_a_stop_before_a_space():
+  assert extractive.first("It is 3.5 m. Then more.") == "It is 3.5 m."
+  assert sentences("今天。明天。") == ["今天。", "明天。"]
+  assert extractive.first("no end") == "no end"
+
+
+def test_the_nearest_sentence_is_the_one_whose_vector_is():
+  def embed(texts):
+    return np.array([[text.count("a"), text.count("b")] for text in texts], np.float32)
+
+  found = extractive.nearest(["bbb. aab. b.", "a. b. bb."], embed)
+  assert found == ["bbb.", "bb."]

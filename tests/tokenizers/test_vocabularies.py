@@ -1,0 +1,218 @@
+"""Tokenizers that a run makes of its training text, from the sample to the answer."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+from jaxmem import models, tasks
+from jaxmem.core.errors import ConfigError, NotUTF8
+from jaxmem.data import DataError, TokenStream, prepare, samples
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.models.lm import LM, LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.models.vae import VAEConfig
+from jaxmem.tokenizers import is_exact, trained
+from jaxmem.training import load, trainer
+from jaxmem.training.step import resolve
+from support import runs
+
+NAMES = ["words:300", "sp:300"]
+MODEL = LMConfig(vocab_size=0, d_model=16, pattern=(entry("rglru", num_heads=2),))
+
+
+def write(directory, **texts):
+  directory.mkdir(parents=True, exist_ok=True)
+  for name, text in texts.items():
+    (directory / f"{name}.txt").write_bytes(text)
+  return str(directory)
+
+
+def config(source, tokenizer, **changes):
+  made = runs.config(source, model=MODEL, steps=4, eval_bytes=256)
+  data = dataclasses.replace(made.data, tokenizer=tokenizer, **changes)
+  return dataclasses.replace(made, data=data)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+  root = tmp_path_factory.mktemp("source")
+  words = {
+    f"f{i:02}": f"caf\u00e9 no. {i} has the tea of \u4e2d\u6587\n".encode() * 20
+    for i in range(20)
+  }
+  return write(root / "train", **words), write(root / "held", h=b"heldout zebra " * 50)
+
+
+def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
+  train_, held = source
+  own = config(train_, "words:300", heldout=held, data_dir=str(tmp_path / "data"))
+  own = dataclasses.replace(own, eval_bytes=0, sample_bytes=0)
+  assert trainer.train(own, tmp_path / "run") == 0
+  kept = trained.kept("words:300", tmp_path / "run")
+
+  # neither the data nor the place of the run is needed to read it
+  shutil.rmtree(tmp_path / "data")
+  moved = shutil.move(tmp_path / "run", tmp_path / "moved")
+  loaded = load.load_model(moved)
+  assert loaded.tokenizer.fingerprint == kept.fingerprint
+  assert loaded.config.model.vocab_size == 320
+  # `jaxmem eval` makes a job of this config
+  assert load.run_config(moved).data.tokenizer == str(moved / "tokenizer.json")
+  # a run that goes on does so with the tokenizer that it began with
+  going = trainer._going_on(own, moved, "auto")
+  assert going.data.tokenizer == str(moved / "tokenizer.json")
+  other = dataclasses.replace(own.data, tokenizer="words:301")
+  for fresh in (own, dataclasses.replace(own, data=other)):
+    resume, workdir = ("never", moved) if fresh is own else ("auto", moved)
+    assert trainer._going_on(fresh, workdir, resume) is fresh
+  assert trainer._going_on(own, tmp_path / "new", "auto") is own
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_vocabulary_is_of_training_text_alone(name, source, tmp_path):
+  corpus = prepare(*source, data_dir=tmp_path)
+  made = trained.of_corpus(name, corpus, exact=True)
+  assert len(made.encode("caf\u00e9".encode())) < 5 < len(made.encode(b" zebra"))
+
+
+@pytest.mark.parametrize(
+  "kind, name",
+  [(kind, name) for kind in ("text", "compression", "masked") for name in NAMES]
+  + [("dialogue", "words:300")],
+)
+def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
+  kind, name, source, tmp_path
+):
+  job_config = tasks.get(kind).Config
+  models_ = {
+    "text": MODEL,
+    "dialogue": MODEL,
+    "compression": VAEConfig(pattern=MODEL.pattern, encoder=MODEL.pattern, d_model=16),
+    "masked": EncoderConfig(d_model=16, head="masked"),
+  }
+  fields = {"tokenizer": name, "segment_length": 16, "batch_size": 2}
+  if kind != "dialogue":
+    fields |= {"source": source[0], "heldout": source[1], "data_dir": str(tmp_path)}
+  base = runs.config(tmp_path, steps=4)
+  own = dataclasses.replace(base, data=job_config(**fields), model=models_[kind])
+  own = resolve(own)
+  job = tasks.make(own, models.make(own.model))
+  job.keep(tmp_path)
+  kept = trained.kept(name, tmp_path)
+  assert kept.fingerprint == job.rows.tokenizer
+  assert kept.vocab_size <= own.model.vocab_size
+  assert is_exact(kept) or kind == "masked"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bits_per_byte_count_every_byte(name, source, tmp_path):
+  corpus = prepare(*source, data_dir=tmp_path)
+  tokenizer = trained.of_corpus(name, corpus, exact=True)
+  for split in ("train", "heldout"):
+    stream = TokenStream.from_corpus(corpus, tokenizer, split)
+    texts = [document.text for document in getattr(corpus, split)]
+    assert stream.num_bytes == sum(map(len, texts))
+    assert tokenizer.decode(np.array(stream.tokens)) == b"".join(texts)
+
+
+def test_a_vocabulary_is_made_once_and_is_the_same_everywhere(
+  source, tmp_path, monkeypatch
+):
+  corpora = [prepare(*source, data_dir=tmp_path / name) for name in "ab"]
+  first, second = (trained.of_corpus("sp:300", c) for c in corpora)
+  assert first.fingerprint == second.fingerprint
+  # lossy and exact words are not mistaken for each other
+  exact = trained.of_corpus("words:300", corpora[0], exact=True)
+  assert trained.of_corpus("words:300", corpora[0]).fingerprint != exact.fingerprint
+  monkeypatch.setattr(trained, "make", None)  # made before: read
+  assert trained.of_corpus("sp:300", corpora[0]).fingerprint == first.fingerprint
+
+
+def test_a_sample_is_bounded_and_of_the_corpus_alone(source, tmp_path):
+  corpus = prepare(*source, data_dir=tmp_path)
+  texts = [document.text for document in corpus.train]
+  assert [*samples.sample(corpus)] == texts
+  some = [*samples.sample(corpus, 1000)]
+  assert some == [*samples.sample(corpus, 1000)]
+  assert 990 <= sum(map(len, some)) <= 1000
+  assert all(any(text.startswith(part) for text in texts) for part in some)
+  for part in some:
+    part.decode()  # cut between characters
+
+
+def test_of_a_mixture_every_component_has_its_share(tmp_path):
+  many = write(tmp_path / "many", **{f"m{i}": b"many " * 100 for i in range(40)})
+  few = write(tmp_path / "few", **{f"f{i}": b"few, " * 100 for i in range(40)})
+  held = write(tmp_path / "held", h=b"x" * 100)
+  corpus = prepare(f"mix:0.8*{many},0.2*{few}", held, data_dir=tmp_path / "data")
+  text = b"".join(samples.sample(corpus, 5000))
+  assert text.count(b"many ") == 800 and text.count(b"few, ") == 200
+
+
+def test_a_tokenizer_that_loses_text_is_refused_where_bits_per_byte_are_measured(
+  tmp_path,
+):
+  lossy = trained.make("words:300", [b"a b c"])
+  trained.keep(lossy, tmp_path)
+  for kind in (runs.config(tmp_path), config(tmp_path, "byte")):
+    data = dataclasses.replace(kind.data, tokenizer=str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ConfigError, match="loses text.*take byte, sp:N, words:N"):
+      resolve(dataclasses.replace(kind, data=data))
+
+
+@pytest.mark.parametrize(
+  "name, says",
+  [
+    ("words:3", "at least 300"),
+    ("sp:261", "at least 262"),
+    ("sp:", "sp:N"),
+    ("sp:-5", "sp:N"),
+    ("sp:1e4", "sp:N"),
+    ("words:99999999999999999999", "at most 10,000,000"),
+    ("spm:300", "no tokenizer 'spm:300'"),
+  ],
+)
+def test_what_cannot_be_made_is_said_before_any_text_is_read(name, says):
+  with pytest.raises(ConfigError, match=says):
+    resolve(config("/nowhere", name))
+
+
+def test_a_task_has_no_text_for_a_tokenizer(tmp_path):
+  own = config(tmp_path, "sp:300")
+  data = dataclasses.replace(own.data, source="task:copy:length=4")
+  with pytest.raises(ConfigError, match="data.tokenizer is 'sp:300'.*leave it out"):
+    resolve(dataclasses.replace(own, data=data))
+
+
+def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path):
+  root = write(tmp_path / "s", a=b"abab" * 30, b=b"baba" * 30)
+  own = resolve(config(root, "sp:5000", data_dir=str(tmp_path / "data")))
+  with pytest.raises(
+    DataError, match="'sp:5000' cannot be made: .* at most 2[0-9][0-9]"
+  ):
+    tasks.make(own, LM(own.model))
+  binary = write(tmp_path / "b", a=b"\xff\xfa" * 30, b=b"\x80" * 30)
+  own = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
+  with pytest.raises(DataError, match="not UTF-8"):
+    tasks.make(own, LM(own.model))
+
+
+def test_a_tokenizer_given_by_its_path_is_kept_beside_the_run(source, tmp_path):
+  made = trained.make("sp:280", [b"the tea of the house \n" * 50])
+  (tmp_path / "x.model").write_bytes(made.kept[1])
+  name = str(tmp_path / "x.model")
+  trained.keep(trained.get(name), tmp_path)
+  (tmp_path / "x.model").unlink()
+  assert trained.kept(name, tmp_path).fingerprint == made.fingerprint
+  assert trained.kept_name(name, tmp_path) == str(tmp_path / "tokenizer.model")
+  assert trained.kept_name("byte", tmp_path) == "byte"
+  with pytest.raises(DataError, match="tokenizer.json is missing.*train the run again"):
+    trained.kept("words:300", tmp_path)
+
+
+def test_documents_that_are_no_text_are_refused_by_what_is_made_of_text():
+  for name in ("sp:300", "words:300"):
+    with pytest.raises(NotUTF8):
+      trained.make(name, [b"caf\xe9"])

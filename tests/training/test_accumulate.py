@@ -1,0 +1,173 @@
+"""Parts of a batch, on one device or several, are the whole batch on one: the loss, the
+gradient, the memory, and every random number."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.models.encoder_decoder import EncoderDecoderConfig
+from jaxmem.models.forecaster import ForecasterConfig
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.models.vae import VAEConfig
+from jaxmem.parallel import mesh as meshes
+from jaxmem.parallel import rows
+from jaxmem.parallel.mesh import MeshConfig
+from jaxmem.training.adversarial import AdversaryConfig
+from jaxmem.training.config import Config, DataConfig, OptimConfig
+from jaxmem.training.step import Program
+
+ROWS, LENGTH, IDS = 8, 8, 24
+SMALL = dict(
+  vocab_size=64, d_model=8, d_ff=8, num_groups=1, dropout=0.3, dtype="float32"
+)
+ENCODER = SMALL | {"pattern": (entry("gru"),)}
+FGM = AdversaryConfig("fgm", radius=0.5)
+KINDS = {
+  "text": (LMConfig(**SMALL, pattern=(entry("gru"), entry("window", window_size=4))),),
+  "masked": (EncoderConfig(**ENCODER, head="masked"), AdversaryConfig("freelb")),
+  "labels": (EncoderConfig(**ENCODER, classes=3, smoothing=0.1, window=4), FGM),
+  "spans": (EncoderConfig(**ENCODER, head="spans", block="post"),),
+  "embedding": (EncoderConfig(**ENCODER, head="embedding", temperature=0.5),),
+  "embedding, fgm": (EncoderConfig(**ENCODER, head="embedding", temperature=0.5), FGM),
+  "pairs": (
+    EncoderDecoderConfig(
+      **SMALL,
+      encoder=(entry("gru"),),
+      pattern=(entry("gru"), entry("cross_attention")),
+      memory_size=LENGTH,
+      smoothing=0.1,
+    ),
+  ),
+  "compression": (VAEConfig(**ENCODER, d_latent=3, free_nats=0.1, word_dropout=0.3),),
+  "series": (
+    ForecasterConfig(
+      horizon=3, patch=4, head="gaussian", d_model=8, dropout=0.3, num_groups=1
+    ),
+  ),
+}
+
+
+def batch_of(model, kind):
+  """Numbers of every field that the model reads; rows have unlike weights."""
+  draw = np.random.default_rng(0)
+  batch = {}
+  for name, a in jax.eval_shape(lambda: model.example(ROWS, LENGTH)).items():
+    if a.dtype == jnp.float32:
+      batch[name] = draw.uniform(0.1, 2.0, a.shape).astype(np.float32)
+    elif a.dtype == bool:
+      batch[name] = draw.random(a.shape) < (0.2 if name == "reset" else 1.0)
+    else:
+      most = {"label": 3, "first": LENGTH, "last": LENGTH, "types": 1}.get(name, IDS)
+      batch[name] = draw.integers(0, most, a.shape).astype(np.int32)
+  for name in batch.keys() & {"length", "other_length"}:
+    batch[name] = draw.integers(1, LENGTH + 1, ROWS).astype(np.int32)
+  if kind == "series":  # several rows of the stack for a row of the batch
+    batch |= {n: batch[n].repeat(2, axis=2) for n in ("history", "future")}
+  return batch
+
+
+def program(kind, parts=1, devices=1):
+  model, *adversary = KINDS[kind]
+  config = Config(
+    model=model,
+    data=DataConfig(segment_length=LENGTH, batch_size=ROWS),
+    optim=OptimConfig(accumulate=parts),
+    mesh=MeshConfig(data=devices),
+  )
+  if adversary:
+    config = dataclasses.replace(config, adversary=adversary[0])
+  return Program(config, meshes.make(config.mesh, jax.devices()[:devices]))
+
+
+def start(program):
+  """Parameters, and a memory that is not empty, without compiling anything."""
+  draw = np.random.default_rng(1)
+
+  def one(a):
+    if a.dtype != jnp.float32:
+      return np.zeros(a.shape, a.dtype)
+    return draw.uniform(-0.7, 0.7, a.shape).astype(a.dtype)
+
+  return jax.tree.map(one, (program.shapes.params, program.shapes.memory))
+
+
+@functools.cache
+def compiled(kind, parts, devices):
+  """The gradient, compiled with the batch where the program puts it, and what it is
+  given."""
+  run = program(kind, parts, devices)
+  batch, (params, memory) = batch_of(run.model, kind), start(run)
+  names = meshes.shardings(run.mesh, run.model.state_axes(), memory)
+  memory = jax.device_put(memory, names)
+  given = params, memory, run.put(batch), jax.random.key(5)
+  with meshes.use(run.mesh, run.config.mesh):
+    return jax.jit(run._gradients).lower(*given).compile(), given
+
+
+@pytest.mark.parametrize(
+  "kind, parts", [*((kind, 2) for kind in KINDS), ("embedding", 4)]
+)
+def test_parts_over_devices_are_the_whole_batch(kind, parts):
+  """With dropout, an adversary or a latent; on 4 devices, of which each has rows in 2
+  parts, and only some in 4."""
+  results = []
+  for number, devices in ((1, 1), (parts, 4)):
+    call, given = compiled(kind, number, devices)
+    results.append(jax.device_get(call(*given)))
+
+  (grads, nats, memory), (grads2, nats2, memory2) = results
+  assert np.isfinite(nats) and nats != 0
+  np.testing.assert_allclose(nats, nats2, rtol=1e-5)
+  for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(grads2), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5 * max(1, np.abs(a).max()))
+  for a, b in zip(jax.tree.leaves(memory), jax.tree.leaves(memory2), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_part_has_rows_of_every_device():
+  """So the work of a device does not grow: the loop over 2 parts, of which XLA counts
+  one pass, is half of what one device of 4 does for the whole batch."""
+  flops = {}
+  for parts in (1, 2):
+    call, _ = compiled("spans", parts, 4)
+    flops[parts] = call.cost_analysis()["flops"]
+  assert flops[2] < 0.75 * flops[1], flops
+
+
+def test_sown_losses_are_weighed_alike_in_parts():
+  """A mean over all rows, whatever the weights of the rows that share a part."""
+  run = program("spans")
+  batch = batch_of(run.model, "spans") | {"number": np.arange(ROWS)}
+  batch["share"] = np.full(ROWS, batch["weights"].sum() / ROWS, np.float32)
+
+  def apply(variables, batch, *_, **__):  # sows the rows' numbers
+    return (jnp.zeros(len(batch["number"])), ()), {
+      "losses": batch["number"].astype(jnp.float32)
+    }
+
+  object.__setattr__(run.model, "apply", apply)
+  part = lambda some: {name: jnp.asarray(a[some]) for name, a in batch.items()}
+  loss = lambda some: float(run._loss({}, (), part(some), None)[0])
+  everything = np.arange(ROWS)
+  halves = loss(everything[::2]) + loss(everything[1::2])
+  assert loss(everything) == pytest.approx(halves, rel=1e-6) and halves > 0
+
+
+def test_numbers_of_a_row_do_not_depend_on_the_others():
+  sample, key = jax.random.normal, jax.random.key(3)
+  whole = rows.draw(sample, key, (6, 4))
+  with rows.numbered(jnp.array([4, 1])):
+    some = rows.draw(sample, key, (2, 4))
+    windows = rows.draw(sample, key, (4, 4))  # two of each row
+    with pytest.raises(ValueError, match="3 rows of a batch of 2"):
+      rows.draw(sample, key, (3, 4))
+  np.testing.assert_array_equal(some, whole[np.array([4, 1])])
+  assert len(np.unique(np.asarray(whole))) == 24
+  assert len(np.unique(np.asarray(windows))) == 16
+  assert rows.draw(sample, key, (0, 4)).shape == (0, 4)  # a batch without rows

@@ -1,0 +1,38 @@
+"""Every file of configs/ runs, and says how."""
+
+import ast
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxmem import mixers
+from jaxmem.commands.train import load_config
+from jaxmem.parallel import mesh as meshes
+from jaxmem.training.config import MeshConfig
+from jaxmem.training.step import Program, resolve
+
+# Those that begin with packaged weights, or with their tokenizer.
+PACKAGED = ("questions", "retrieval")
+FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+
+
+def _case(path):
+  marks = [pytest.mark.needs("weights")] if path.stem in PACKAGED else []
+  return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [*map(_case, FILES)])
+def test_config_can_be_built_and_says_its_command(path):
+  config = resolve(load_config(path))
+  Program(config, meshes.make(MeshConfig(), jax.devices()[:1]))
+
+  docstring = ast.get_docstring(ast.parse(path.read_text()))
+  assert f"jaxmem train configs/{path.name}" in docstring
+
+
+@pytest.mark.parametrize("name", mixers.carrying())
+def test_every_memory_has_a_config_of_its_name(name):
+  path = next(p for p in FILES if p.stem == name)
+  assert [item.name for item in load_config(path).model.pattern] == [name]
+  assert "bits per byte" in " ".join(path.read_text().split())

@@ -1,0 +1,62 @@
+"""A run may begin from the parameters of another."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmem.core.errors import UserError
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.training import init_from
+from jaxmem.training.config import Config, DataConfig, OptimConfig
+from jaxmem.training.trainer import train
+from support import runs
+
+CONFIG = Config(
+  model=LMConfig(0, 16, 32, (entry("gru"),)),
+  data=DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=8),
+  optim=OptimConfig(warmup_steps=1),
+  steps=2,
+  eval_bytes=0,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("first") / "run"
+  assert train(CONFIG, workdir) == 0
+  return workdir
+
+
+def begun(config, workdir):
+  program = runs.program(dataclasses.replace(config, start_from=str(workdir)))
+  return program, init_from.begin(program, program.init())
+
+
+def test_what_fits_is_taken_and_the_rest_is_drawn(run):
+  learned = runs.restored(CONFIG, run).state.params
+  # another vocabulary: the embedding is another, the stack is the same
+  model = dataclasses.replace(CONFIG.model, vocab_size=128)
+  program, state = begun(dataclasses.replace(CONFIG, model=model), run)
+  same = lambda a, b: np.testing.assert_array_equal(a, b)
+  jax.tree.map(same, state.params["stack"], learned["stack"])
+  same(state.params["embedding"], program.init().params["embedding"])
+
+
+def test_the_average_begins_where_the_parameters_do(run):
+  optim = dataclasses.replace(CONFIG.optim, ema=0.9)
+  _, state = begun(dataclasses.replace(CONFIG, optim=optim), run)
+  jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
+
+
+def test_a_run_of_which_nothing_fits_is_refused(run):
+  model = dataclasses.replace(CONFIG.model, d_model=24)
+  with pytest.raises(UserError, match="no parameter has the name and shape"):
+    begun(dataclasses.replace(CONFIG, model=model), run)
+
+
+def test_a_run_that_is_not_there_is_refused(tmp_path):
+  with pytest.raises(UserError, match="no checkpoint of a run"):
+    begun(CONFIG, tmp_path)

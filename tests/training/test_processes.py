@@ -1,0 +1,93 @@
+"""Two processes over gloo: one run, one checkpoint, one agreement to stop."""
+
+import signal
+import socket
+import time
+
+import numpy as np
+
+from jaxmem.training.config import ValidationConfig
+from support import runs
+
+FLAGS = ("--steps", "24", "--eval-bytes", "0", "--sample-bytes", "0")
+
+
+def _pair(path, run, *flags):
+  """The two processes of a run, a device each."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  told = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
+  return [
+    runs.start(
+      "train",
+      path,
+      "--workdir",
+      run,
+      "--distributed",
+      *flags,
+      JAX_PROCESS_ID=str(i),
+      **told,
+    )  # fmt: skip
+    for i in range(2)
+  ]
+
+
+def _end(pair):
+  return [(*child.communicate(timeout=240), child.returncode) for child in pair]
+
+
+def test_two_processes_stop_together_and_one_goes_on(tmp_path):
+  """SIGTERM to the second process alone; the resumed loss is that of a run by one."""
+  corpus = runs.write_corpus(tmp_path / "corpus")
+  text = "from jaxmem.training.config import ValidationConfig\n"
+  text += (
+    f"config = config({str(corpus)!r}, model=SMALL, mesh=MeshConfig(fsdp=-1, data=1),"
+  )
+  text += " validation=ValidationConfig(every=6, num_bytes=300))\n"
+  text += (
+    "import time\nfrom jaxmem.training.step import Program\nstep = Program.step\n"
+    "def slow(self, *args):\n  time.sleep(0.05)\n  return step(self, *args)\n"
+    "Program.step = slow\n"
+  )
+  path = runs.write_config(tmp_path / "pair.py", text)
+  run, alone = tmp_path / "run", tmp_path / "alone"
+
+  pair = _pair(path, run, *FLAGS)
+  ledger = run / "ledger.jsonl"
+  while not ledger.exists() or ledger.read_text().count("\n") < 8:
+    assert all(child.poll() is None for child in pair), _end(pair)
+    time.sleep(0.01)
+  pair[1].send_signal(signal.SIGTERM)
+  (out, err, code), (silent, err2, code2) = _end(pair)
+
+  assert (code, code2) == (75, 75), err + err2
+  assert "stopped by SIGTERM at step" in out and "step" not in silent
+  saved = max(int(p.name) for p in (run / "checkpoints").glob("[0-9]*"))
+  assert f"at step {saved};" in out and 8 <= saved < 24
+
+  done = runs.call("train", path, "--workdir", run, *FLAGS)
+  assert done.returncode == 0, done.stderr
+  assert f"resumed from step {saved}" in done.stdout
+  whole = runs.call("train", path, "--workdir", alone, *FLAGS)
+  assert whole.returncode == 0, whole.stderr
+  validation = ValidationConfig(every=6, num_bytes=300)
+  config = runs.config(corpus, model=runs.SMALL, steps=24, validation=validation)
+  got, want = (runs.restored(config, w).state for w in (run, alone))
+  for a, b in zip(_leaves(got.params), _leaves(want.params), strict=True):
+    np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+  assert runs.scores(run).keys() == runs.scores(alone).keys() == {6, 12, 18, 24}
+
+
+def _leaves(tree):
+  import jax
+
+  return [np.asarray(a) for a in jax.tree.leaves(tree)]
+
+
+def test_half_an_environment_is_refused_by_name(tmp_path):
+  path = runs.write_config(tmp_path / "tiny.py", "config = config('nowhere')\n")
+  done = runs.call("train", path, "--distributed", JAX_NUM_PROCESSES="2")
+
+  assert done.returncode == 2
+  assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in done.stderr
