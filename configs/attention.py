@@ -7,7 +7,7 @@ bits per byte, carried (64 kB of held-out files; gzip -9 on the same bytes: 2.56
 memory holds 2,048 tokens: longer documents are cut there.
 
 Two layers of it reach 0.20 of associative recall in 600 steps
-(`python -m tests.learning attention`).
+(`python -m tests.support.learning attention`).
 """
 
 from jaxmem.models.lm import LMConfig

@@ -7,7 +7,7 @@ byte, carried (64 kB of held-out files; gzip -9 on the same bytes: 2.56). The me
 holds 2,048 tokens: longer documents are cut there.
 
 Two layers of it reach 0.15 of associative recall in 600 steps
-(`python -m tests.learning forgetting_attention`).
+(`python -m tests.support.learning forgetting_attention`).
 """
 
 from jaxmem.models.lm import LMConfig

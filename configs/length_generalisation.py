@@ -5,8 +5,8 @@
 
 Every segment starts empty, as in most training of recurrent models: no memory of more
 than 1,024 tokens is ever met. `--segment-start passed`, `noise`, `fitted` and `carried`
-are the cures, see `jaxmem.models.state_init`. The default source is one that every machine has;
-its documents are short, so give one of long documents.
+are the cures, see `jaxmem.models.state_init`. The default source is one that every
+machine has; its documents are short, so give one of long documents.
 
 1.2 M bytes read, 95 CPU-seconds of a shared x86 machine (both cores had other work, so
 25 minutes by the clock). Bits per byte at 0 to 127, 512 to 1,023 and 32,768 to 65,535

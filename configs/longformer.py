@@ -6,7 +6,7 @@
 byte, carried (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
 
 Two layers of it reach 0.20 of associative recall in 600 steps
-(`python -m tests.learning longformer`).
+(`python -m tests.support.learning longformer`).
 """
 
 from jaxmem.models.lm import LMConfig

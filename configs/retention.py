@@ -6,7 +6,7 @@
 (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
 
 Two layers of it reach 0.20 of associative recall in 600 steps
-(`python -m tests.learning retention`).
+(`python -m tests.support.learning retention`).
 """
 
 from jaxmem.models.lm import LMConfig

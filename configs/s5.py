@@ -6,7 +6,7 @@
 (64 kB of held-out files; gzip -9 on the same bytes: 2.56).
 
 Two layers of it reach 0.05 of selective copy in 600 steps
-(`python -m tests.learning s5`).
+(`python -m tests.support.learning s5`).
 """
 
 from jaxmem.models.lm import LMConfig

@@ -92,7 +92,7 @@ def tune(
 def _optimizer(
   fresh: dict, names: dict, steps: int, rate: float
 ) -> optax.GradientTransformation:
-  """`jaxmem.training.optimizer`'s, without decay, and a higher rate for the scales of memories."""
+  """The trainer's optimizer, without decay, and a higher rate for memories' scales."""
   config = OptimConfig(
     learning_rate=rate, warmup_steps=steps // 10, weight_decay=0.0, final_fraction=0.1
   )

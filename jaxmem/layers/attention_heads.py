@@ -113,7 +113,7 @@ class Attending(Heads):
 
   Attributes:
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
-    rotary_scaling: "none", "linear", "ntk" or "yarn"; see `ops.attention_core.rotary.Rotary`.
+    rotary_scaling: "none", "linear", "ntk" or "yarn"; see `rotary.Rotary`.
     rotary_factor: how many times longer than trained the model reads.
     trained_length: for "yarn".
     bias: what distance adds to a score: "none", "alibi", or "buckets" (T5, learned).

@@ -31,7 +31,7 @@ def named(
     axes: logical names of the axes.
     decay: whether weight decay acts on it. True of what mixes channels: projections,
       convolution taps, tables of vectors. False of biases, scales of norms, rates, time
-      constants, skips, learned starts. None says nothing, see `jaxmem.training.optimizer.decays`.
+      constants, skips, learned starts. None says nothing, see `optimizer.decays`.
   """
 
   @functools.wraps(init)

@@ -1,6 +1,7 @@
 """Sparse attention both ways: near blocks, the first and the last, and random ones.
 
-Source: see `jaxmem.ops.attention_core.sparse_blocks`; Zaheer et al. 2020, arXiv:2007.14062.
+Source: Zaheer et al. 2020, arXiv:2007.14062; the mask is that of
+`jaxmem.ops.attention_core.sparse_blocks`.
 """
 
 from typing import ClassVar

@@ -67,7 +67,7 @@ def entry(name: str, /, **given: Any) -> Entry:
     name: a file of `jaxmem.mixers`; `jaxmem memories` lists them.
     given: fields of its mixer, except d_model and dtype, which the model gives;
       learned_start, True for a memory that begins from parameters; both_ways, True for
-      a causal memory run forwards and backwards, see `models.wrappers.bidirectional`; and
+      a causal memory run forwards and backwards, see `wrappers.bidirectional`; and
       beside, another entry or its text, a memory whose output is added, see
       `models.wrappers.sum`.
 

@@ -15,8 +15,9 @@ the gradient to what was clamped is 0:
     |y - location|        up to 1e19 scales, whose square float32 still holds
 
 They agree with SciPy in float64 to 1e-5 relative or 1e-6 absolute, and their gradients
-to y, location, log scale and log(v - 2) to 1e-4 (tests/test_densities.py). Where terms
-of 20 cancel, at extreme scales and a log density near 0, float32 leaves 4e-6 absolute.
+to y, location, log scale and log(v - 2) to 1e-4 (tests/ops/test_densities.py). Where
+terms of 20 cancel, at extreme scales and a log density near 0, float32 leaves 4e-6
+absolute.
 """
 
 import jax

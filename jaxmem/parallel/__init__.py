@@ -1,0 +1,1 @@
+"""Arrays over many devices and processes: meshes, sequence parallelism, rings."""

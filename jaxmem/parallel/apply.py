@@ -103,7 +103,7 @@ def gates(
   reset: Reset | None = None,
   **options: Any,
 ) -> dict[str, Array]:
-  """See `ops.recurrence.cell.gates`, for an op that is a cell; arguments as in `apply`."""
+  """See `cell.gates`, for an op that is a cell; arguments as in `apply`."""
   op, params = _started(op, params)
   return cell.gates(op.cell_of(**options), params, inputs, state, reset)
 

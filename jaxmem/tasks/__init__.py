@@ -1,17 +1,19 @@
-"""What a run learns: its batches, its score, its end. A kind of job is one file.
+"""What a run learns: its batches, its score, its end. A kind of task is one folder.
 
-`text` is language modelling: the source of the config is text. `task` is a question to
-a memory: the source is `task:NAME:OPTION=VALUE`, a file of `jaxmem.tasks.synthetic.problems`. Any
-other kind is named by the type of the config's `data`. The trainer knows only what
+`language_modeling` is what a source of text is for. `synthetic` is a question to a
+memory: the source is `task:NAME:OPTION=VALUE`, a file of `tasks.synthetic.problems`.
+Any other kind is named by the type of the config's `data`. The trainer knows only what
 stands here.
 
-A file's `Config` is the type of `Config.data`, `fit(model, data)` fills in what the
-data decide of a model's config and costs nothing, and `Job` is the job. A file that can
-be asked for predictions has a `Predictor` too.
+A folder's `Config` is the type of `Config.data`, `fit(model, data)` fills in what the
+data decide of a model's config and costs nothing, and `Job` is the job. A folder
+that can be asked for predictions has a `Predictor` too.
 """
 
 import dataclasses
+import importlib
 import importlib.util
+import pkgutil
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +26,18 @@ from jaxmem.data import bad_records
 from jaxmem.training.config import Config, DataConfig, Reading
 
 TASK = "task:"
+# Kinds as they were called until 0.1, in configs and checkpoints -> their names now.
+FORMER_KINDS = {
+  "text": "language_modeling",
+  "task": "synthetic",
+  "labels": "classification",
+  "pairs": "seq2seq",
+  "spans": "question_answering",
+  "passages": "retrieval",
+  "masked": "masked_lm",
+  "series": "forecasting",
+  "compression": "autoencoding",
+}
 
 
 @runtime_checkable
@@ -121,20 +135,28 @@ class Predictor(Protocol):
     ...
 
 
+def names() -> list[str]:
+  """The kinds of tasks, by the names of their folders; nothing is imported."""
+  return [info.name for info in pkgutil.iter_modules(__path__) if info.ispkg]
+
+
 def get(kind: str) -> ModuleType:
-  """The file of a kind of job.
+  """The module `task` of the folder of a kind, which may be a former name.
 
   Raises:
     KeyError: if there is none; names the nearest.
   """
-  return registry.member("jaxmem.tasks", "Job", kind)
+  name = FORMER_KINDS.get(kind, kind)
+  if name not in names():
+    raise KeyError(f"no task {kind!r}: {registry.nearest(kind, names())}")
+  return importlib.import_module(f"jaxmem.tasks.{name}.task")
 
 
 def kind(config: Reading) -> str:
-  """The name of the file that a data config is of."""
+  """The name of the folder that a data config is of."""
   if isinstance(config, DataConfig):
-    return "task" if config.source.startswith(TASK) else "text"
-  return type(config).__module__.rpartition(".")[2]
+    return "synthetic" if config.source.startswith(TASK) else "language_modeling"
+  return type(config).__module__.removeprefix("jaxmem.tasks.").partition(".")[0]
 
 
 def fit(model: Any, data: Reading) -> Any:

@@ -1,6 +1,6 @@
 """Words as tokens of a language model: exact on all bytes.
 
-A text is cut into words and signs (`tokenizers.words`), each with the one space before it if
+A text is cut into words and signs (`words`), each with the one space before it if
 there is one, and into what other white space stands between. The most frequent of these
 pieces have ids. Any other is spelled, a byte a token, so that nothing is lost and bits
 per byte count it at what it costs.

@@ -338,9 +338,10 @@ def _kind(value: Any) -> dict[str, str]:
 
   if isinstance(value, LMConfig | DataConfig):
     return {}
-  for package, rooms in (("jaxmem.models.", models), ("jaxmem.tasks.", tasks)):
-    if type(value).__module__.startswith(package):
-      return {"kind": rooms.kind(value)}
+  if isinstance(value, ModelConfig):
+    return {"kind": models.kind(value)}
+  if isinstance(value, Reading):
+    return {"kind": tasks.kind(value)}
   return {}
 
 

@@ -83,7 +83,7 @@ def load_config(workdir: Path, which: Which = "last") -> Config:
     UserError: if there is no checkpoint, or it is of another kind of run.
   """
   config = run_config(workdir, which)
-  if tasks.kind(config.data) != "text":
+  if tasks.kind(config.data) != "language_modeling":
     raise UserError(
       f"the run in {workdir} learned {config.data.source}, and reads no text: give the "
       "--workdir of a language model"

@@ -16,7 +16,7 @@ class Best(NamedTuple):
   """The best held-out score so far; part of the state, so a resumed run knows it.
 
   Attributes:
-    bits_per_byte: float32, see `tasks.Job.score`, whatever its measure: checkpoints keep
+    bits_per_byte: float32, see `Job.score`, whatever its measure: checkpoints keep
       the name. 0 before the first.
     step: int32, where it was; 0 before the first.
     waited: int32, scores since then that were not better.

@@ -176,7 +176,7 @@ def test_config_json_is_strict(old, new, words):
 
 
 def test_laws_prints_a_row_a_form_and_finds_a_mixer_by_path(capsys, monkeypatch):
-  monkeypatch.syspath_prepend(str(Path(__file__).parent))
+  monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "ops"))
 
   assert cli.run(["laws", "--quick", "short_conv", "test_broken:Sound"]) == 0
   out = capsys.readouterr().out

@@ -8,7 +8,7 @@ import pytest
 
 from jaxmem import cli, mixers
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "attention.md").read_text()
 COMMANDS = re.findall(r"^\$ jaxmem (draw .*)$", PAGE, flags=re.MULTILINE)
 

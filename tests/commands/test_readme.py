@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from jaxmem.evaluation import layer_table
+from support import layout
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
@@ -36,12 +37,13 @@ def test_readme_table_of_memories_is_current():
   assert layer_table.markdown() in README
 
 
-def test_the_house_names_every_file():
-  tree = (ROOT / "docs" / "house.md").read_text()
-  for path in (ROOT / "jaxmem").rglob("*.py"):
-    if path.name in ("__init__.py", "__main__.py"):
-      continue
-    assert re.search(rf"\b{path.stem}\b", tree), f"{path.name} is not in the tree"
+def test_layout_page_is_current():
+  assert layout.PAGE.read_text() == layout.page()
+
+
+def test_layout_names_every_package():
+  packages = {path.parent.name for path in (ROOT / "jaxmem").glob("*/__init__.py")}
+  assert packages == set(layout.ORDER)
 
 
 def test_readme_pictures_exist():

@@ -10,7 +10,7 @@ from jaxmem.commands import eval as eval_command
 from jaxmem.commands import generate, inspect, predict, probe, train
 from jaxmem.training import config
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 
 
 def _flags(argv, capsys) -> set[str]:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from jaxmem import tasks
 from jaxmem.core import ranges, registry
 from jaxmem.core.errors import ConfigError
 from jaxmem.evaluation.compare.plan import Plan
@@ -35,10 +36,12 @@ KINDS = {
   "text": DataConfig(),
   "lm": LMConfig(0),
 }
-for room, marker in (("jaxmem.models", "Model"), ("jaxmem.tasks", "Job")):
-  for kind, file in registry.members(room, marker).items():
-    if file.Config not in (DataConfig, LMConfig):
-      KINDS[f"{room}.{kind}"] = file.Config()
+FILES = registry.members("jaxmem.models", "Model") | {
+  f"tasks.{kind}": tasks.get(kind) for kind in tasks.names()
+}
+for name, file in FILES.items():
+  if file.Config not in (DataConfig, LMConfig):
+    KINDS[name] = file.Config()
 
 
 def numbers(config, kind):

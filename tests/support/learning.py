@@ -1,4 +1,4 @@
-"""What two layers of each memory learn: python -m tests.learning [NAME ...]
+"""What two layers of each memory learn: python -m tests.support.learning [NAME ...]
 
 One setting for all, nothing tuned: d_model 64, two blocks, 600 steps of 32 examples of
 64 tokens, vocabulary 64. What keeps pairs (matrix memories, attention) is asked for 8
@@ -26,7 +26,7 @@ from jaxmem.tasks.synthetic import problems
 STEPS, ROWS, VOCAB, WIDTH = 600, 32, 64, 64
 RECALL, COPY = ("mqar", "associative recall"), ("selective_copy", "selective copy")
 TASK = {"matrix": RECALL, "attention": RECALL, "diagonal": COPY, "nonlinear": COPY}
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def promised(name: str) -> float:

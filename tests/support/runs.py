@@ -60,14 +60,15 @@ def config(source: Path, **changes) -> Config:
 
 def write_config(path: Path, text: str) -> Path:
   """A config file around `runs.config`."""
-  head = f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-  path.write_text(head + "from runs import *\n" + text)
+  tests = Path(__file__).parents[1]
+  head = f"import sys\nsys.path.insert(0, {str(tests)!r})\n"
+  path.write_text(head + "from support.runs import *\n" + text)
   return path
 
 
 def environment(**changes: str) -> dict[str, str]:
   """For a child process: this checkout, one CPU device, the tests' caches."""
-  root = str(Path(__file__).parents[1])
+  root = str(Path(__file__).parents[2])
   cache = str(jax.config.jax_compilation_cache_dir)
   return os.environ | {
     "PYTHONPATH": root,

@@ -104,7 +104,7 @@ def test_cost_that_is_not_finite_stops_the_run(tmp_path):
 
 
 def test_equals_the_report_of_training(run, tmp_path, capsys):
-  """Bits per byte of every way of `tasks.language_modeling.bits_per_byte`, from any rows."""
+  """Bits per byte of every way of `bits_per_byte`, from any rows."""
   corpus, out = run.parent / "corpus", tmp_path / "out.json"
   flags = ["--rows", "4", "--length", "128", "--out", str(out), "--carry", "all"]
   assert cli.run(["eval", "--workdir", str(run), "--text", str(corpus), *flags]) == 0

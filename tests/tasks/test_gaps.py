@@ -99,7 +99,7 @@ def test_a_run_begins_another_with_its_own_words(run, tmp_path, capsys):
 
 
 def test_the_summariser_s_config_can_begin_from_that_of_gap_sentences():
-  place = Path(__file__).parents[1] / "configs"
+  place = Path(__file__).parents[2] / "configs"
   models = [
     dataclasses.replace(load_config(place / f"{name}.py").model, dropout=0.0)
     for name in ("gap_sentences", "summarisation")

@@ -1,7 +1,6 @@
 """Tokenizers that a run makes of its training text, from the sample to the answer."""
 
 import dataclasses
-import importlib
 import shutil
 
 import numpy as np
@@ -86,7 +85,7 @@ def test_a_vocabulary_is_of_training_text_alone(name, source, tmp_path):
 def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
   kind, name, source, tmp_path
 ):
-  job_config = importlib.import_module(f"jaxmem.tasks.{kind}").Config
+  job_config = tasks.get(kind).Config
   models_ = {
     "text": MODEL,
     "dialogue": MODEL,

@@ -14,7 +14,7 @@ from jaxmem.training.step import Program, resolve
 
 # Those that begin with packaged weights, or with their tokenizer.
 PACKAGED = ("questions", "retrieval")
-FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 
 
 def _case(path):

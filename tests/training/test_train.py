@@ -201,7 +201,10 @@ def test_kills_change_nothing(corpus, tmp_path):
     sample_bytes=0,
   )
   config = runs.config(corpus, **more)
-  text = f"from jaxmem.training.config import from_json\nconfig = from_json({to_json(config)!r})\n"
+  text = (
+    "from jaxmem.training.config import from_json\n"
+    f"config = from_json({to_json(config)!r})\n"
+  )
   path = runs.write_config(tmp_path / "tiny.py", text)
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   done = runs.call("train", path, "--workdir", whole)

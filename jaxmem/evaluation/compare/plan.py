@@ -31,7 +31,7 @@ class Plan:
   """A comparison as data.
 
   Attributes:
-    task: a file of `jaxmem.tasks.synthetic.problems` with options: mqar, parity, mqar:size=paper.
+    task: a file of `tasks.synthetic.problems` with options: mqar, mqar:size=paper.
     memories: as in a pattern: attention,window:window_size=32,gated_delta.
     lengths: of the examples, such as 64,256; a model is trained at each, and asked at
       1, 2, 4, 8 and 16 times its own.

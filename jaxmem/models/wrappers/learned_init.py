@@ -1,4 +1,4 @@
-"""A mixer whose documents begin from a learned memory; see `jaxmem.ops.recurrence.learned_init`."""
+"""A mixer with a learned initial state; see `jaxmem.ops.recurrence.learned_init`."""
 
 import jax
 from flax import linen as nn

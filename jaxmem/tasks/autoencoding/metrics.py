@@ -62,7 +62,7 @@ def worth(
   Args:
     model: the autoencoder.
     params: its parameters.
-    batches: a batch of `tasks.autoencoding.data.batch`, how many of its rows count, the first
+    batches: a batch of `data.batch`, how many of its rows count, the first
       ones, and their bytes; at least one, all of one shape.
     draws: of the latent a text, K >= 1.
     seed: of the draws, which do not depend on the size of a batch.

@@ -42,7 +42,7 @@ class DialogueConfig:
   """Dialogues of two speakers.
 
   Attributes:
-    source: a JSONL file of chat form, see `tasks.dialogue.chat`, or "recall:facts=4", generated
+    source: a JSONL file of chat form, see `chat`, or "recall:facts=4", generated
       dialogues whose answers stand in earlier turns, see `tasks.dialogue.recall`.
     heldout: a file that is held out; empty holds out a tenth of the source's dialogues,
       and is the rule for generated ones, which share none. Equal dialogues follow the

@@ -1,6 +1,6 @@
 """Tables of numbers over time: a delimited file as an array, checked cell by cell.
 
-A column that says when a row was, or numbers the rows, is recognised (`tasks.forecasting.times`),
+A column that says when a row was, or numbers the rows, is recognised (`times`),
 checked to rise in equal steps, and left out. What is no table of one column a series is
 refused by name: one without a header, several series below one another, series that
 begin or end before others.

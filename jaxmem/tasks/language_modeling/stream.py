@@ -5,7 +5,7 @@ which is what it is for, nor that of the process.
 
     jaxmem eval --workdir runs/quickstart --text ten_megabytes.txt
 
-Ways of reading are those of `tasks.language_modeling.bits_per_byte`, and here too a token's cost in one
+Ways of reading are those of `bits_per_byte`, and here too a token's cost in one
 is paired with its cost in the others: all read the same tokens in the same calls, with
 other resets. *Re-read* takes two readings, one emptied at every even segment and one at
 every odd one; a segment is scored by the one that was emptied at the segment before.

@@ -41,7 +41,7 @@ class SpansConfig:
   """Questions about texts.
 
   Attributes:
-    source: a JSON file of SQuAD's form, or JSON Lines; see `tasks.question_answering.data`.
+    source: a JSON file of SQuAD's form, or JSON Lines; see `data`.
     fold: "1/5" asks the first of five folds of the articles at the end and trains on
       the others, but for one, by which it chooses. Articles that share a text are in
       one fold, see `jaxmem.data.leaks`.

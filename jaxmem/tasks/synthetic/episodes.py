@@ -36,7 +36,7 @@ MOST_DRAWS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """A task by the name of its file in `tasks.synthetic.problems`, and options of its `draw`."""
+  """A task by the name of its file in `problems`, and options of its `draw`."""
 
   name: str
   options: tuple[tuple[str, Any], ...] = ()

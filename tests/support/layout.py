@@ -1,0 +1,61 @@
+"""The tree of the package, a line a file: python -m tests.support.layout
+
+The line of a file is the first line of its docstring. Written to docs/layout.md, which
+a test compares with what this prints.
+"""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "layout.md"
+_WIDTH = 26
+_HEAD = """\
+# The layout of the package
+
+Imports point down this list: a package imports those below it. Printed by
+`python -m tests.support.layout`.
+"""
+# From the top of the import graph to its bottom.
+ORDER = (
+  "commands evaluation finetune training tasks bench testing interop generation models "
+  "mixers layers runtime parallel data ops tokenizers core"
+).split()
+
+
+def page() -> str:
+  """The page as it should be."""
+  package = ROOT / "jaxmem"
+  lines = ["```text", "jaxmem/"]
+  lines += [_line(package / name, 1) for name in ("__init__.py", "cli.py")]
+  for name in ORDER:
+    lines += _folder(package / name, 1)
+  return "\n".join([_HEAD, *lines, "```", ""])
+
+
+def _folder(folder: Path, depth: int) -> list[str]:
+  lines = [_entry(f"{folder.name}/", _first_line(folder / "__init__.py"), depth)]
+  for path in sorted(folder.iterdir()):
+    if path.is_dir() and (path / "__init__.py").exists():
+      lines += _folder(path, depth + 1)
+  for path in sorted(folder.glob("*.py")):
+    if path.stem not in ("__init__", "__main__"):
+      lines.append(_line(path, depth + 1))
+  return lines
+
+
+def _line(path: Path, depth: int) -> str:
+  return _entry(path.stem, _first_line(path), depth)
+
+
+def _entry(name: str, text: str, depth: int) -> str:
+  return f"{'  ' * depth + name:<{_WIDTH}} {text}".rstrip()
+
+
+def _first_line(path: Path) -> str:
+  docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+  return docstring.partition("\n")[0]
+
+
+if __name__ == "__main__":
+  PAGE.write_text(page())
