@@ -27,8 +27,8 @@ from jaxmem.finetune import graft
 from jaxmem.finetune.rows import ALONE, Options, Row, Rows, write
 from jaxmem.interop import smollm
 from jaxmem.models import capacity, pattern
+from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import Entry
-from jaxmem.training.load import Loaded
 
 # What rows are made with stands in a file; these change none.
 _FREE = ("out", "memories", "rows", "text", "train", "sinks")
@@ -127,7 +127,7 @@ def run(
     )
   longest = max(given.length, given.train_length)
   for memory in memories.values():
-    graft.check(whole.config.model, memory, given.layers, given.rank)
+    graft.check(whole.model.config, memory, given.layers, given.rank)
     limit = capacity.limit((memory,) if memory else ())
     if limit:
       limit.check(longest, "a window of text", "shorten it")

@@ -16,8 +16,8 @@ from jaxmem.finetune.tune import tune
 from jaxmem.interop import measure, smollm
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig, num_params
+from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import Entry
-from jaxmem.training.load import Loaded
 
 # Rows in which nothing is put beside the model's own memory.
 ALONE = {"lora": "window", "whole+lora": "whole"}
@@ -144,7 +144,7 @@ class Rows:
 
   def _config(self, kind: str) -> LMConfig:
     """Of the model whose context is whole, or a window of it."""
-    config, given = self.whole.config.model, self.given
+    config, given = self.whole.model.config, self.given
     if kind == "whole":
       longest = max(given.length, given.train_length)
       return _read_as(config, "attention", capacity=longest)

@@ -18,8 +18,8 @@ from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.interop import smollm
+from jaxmem.models.loaded import Loaded
 from jaxmem.runtime.peak import peak_memory
-from jaxmem.training.load import Loaded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _report(given: Options) -> Iterator[str]:
   load = lambda **options: smollm.load(given.path, **options)
   clock = _Clock()
   whole = load(capacity=given.length)
-  yield f"# {Path(whole.config.data.tokenizer).name}\n"
+  yield f"# {Path(given.path or smollm.installed()).name}\n"
   yield f"Printed by `python -m jaxmem.interop.measure`, float32, {_device()}.\n"
   yield "| what | found | seconds |"
   yield "|---|--:|--:|"

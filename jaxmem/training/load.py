@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from jaxmem import tasks
 from jaxmem.core.errors import UserError
-from jaxmem.models.lm import LM
+from jaxmem.models.loaded import Loaded
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.checkpoint import CheckpointError, Checkpoints, read_meta
-from jaxmem.tokenizers import Tokenizer, trained
+from jaxmem.tokenizers import trained
 from jaxmem.training import workdir as kept
 from jaxmem.training.config import Config
 from jaxmem.training.step import Program, resolve
@@ -35,24 +35,6 @@ class Run(NamedTuple):
   config: Config
   model: Any
   params: Any
-  step: int
-
-
-class Loaded(NamedTuple):
-  """A language model that can be asked.
-
-  Attributes:
-    config: of the run, resolved.
-    model: the language model.
-    params: see `Run`.
-    tokenizer: text to ids and back.
-    step: of the checkpoint.
-  """
-
-  config: Config
-  model: LM
-  params: Any
-  tokenizer: Tokenizer
   step: int
 
 

@@ -14,9 +14,8 @@ from jaxmem.finetune import graft, regain, rows, tune
 from jaxmem.interop import smollm
 from jaxmem.interop.smollm import Sizes, from_llama, places
 from jaxmem.models.lm import LM
+from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import entry
-from jaxmem.training.config import Config
-from jaxmem.training.load import Loaded
 
 pytest.importorskip("qwix", reason="needs the package qwix")
 
@@ -172,7 +171,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
 def arguments(tmp_path, monkeypatch):
   """Of a small run on a small Llama, in a list that can be added to."""
   config, params = _llama("attention")
-  loaded = Loaded(Config(model=config), LM(config), params, tokenizers.get("byte"), 0)
+  loaded = Loaded(None, LM(config), params, tokenizers.get("byte"), 0)
   monkeypatch.setattr(smollm, "load", lambda path, **options: loaded)
   draw = np.random.default_rng(1)
   for name, size in {"text": 80, "train": 400}.items():

@@ -73,7 +73,7 @@ def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_vocabulary_is_of_training_text_alone(name, source, tmp_path):
   corpus = prepare(*source, data_dir=tmp_path)
-  made = trained.of_corpus(name, corpus, exact=True)
+  made = samples.tokenizer_of(name, corpus, exact=True)
   assert len(made.encode("caf\u00e9".encode())) < 5 < len(made.encode(b" zebra"))
 
 
@@ -109,7 +109,7 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
 @pytest.mark.parametrize("name", NAMES)
 def test_bits_per_byte_count_every_byte(name, source, tmp_path):
   corpus = prepare(*source, data_dir=tmp_path)
-  tokenizer = trained.of_corpus(name, corpus, exact=True)
+  tokenizer = samples.tokenizer_of(name, corpus, exact=True)
   for split in ("train", "heldout"):
     stream = TokenStream.from_corpus(corpus, tokenizer, split)
     texts = [document.text for document in getattr(corpus, split)]
@@ -121,13 +121,13 @@ def test_a_vocabulary_is_made_once_and_is_the_same_everywhere(
   source, tmp_path, monkeypatch
 ):
   corpora = [prepare(*source, data_dir=tmp_path / name) for name in "ab"]
-  first, second = (trained.of_corpus("sp:300", c) for c in corpora)
+  first, second = (samples.tokenizer_of("sp:300", c) for c in corpora)
   assert first.fingerprint == second.fingerprint
   # lossy and exact words are not mistaken for each other
-  exact = trained.of_corpus("words:300", corpora[0], exact=True)
-  assert trained.of_corpus("words:300", corpora[0]).fingerprint != exact.fingerprint
+  exact = samples.tokenizer_of("words:300", corpora[0], exact=True)
+  assert samples.tokenizer_of("words:300", corpora[0]).fingerprint != exact.fingerprint
   monkeypatch.setattr(trained, "make", None)  # made before: read
-  assert trained.of_corpus("sp:300", corpora[0]).fingerprint == first.fingerprint
+  assert samples.tokenizer_of("sp:300", corpora[0]).fingerprint == first.fingerprint
 
 
 def test_a_sample_is_bounded_and_of_the_corpus_alone(source, tmp_path):

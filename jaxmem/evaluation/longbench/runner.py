@@ -14,8 +14,8 @@ from jaxmem.evaluation.longbench.page import Material, Sample, sample
 from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
+from jaxmem.models.loaded import Loaded
 from jaxmem.runtime.signals import Stop
-from jaxmem.training.load import Loaded
 
 ANSWERS, CONFIG = "answers.jsonl", "probe.json"
 

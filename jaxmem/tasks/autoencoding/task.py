@@ -19,6 +19,7 @@ from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError
 from jaxmem.data.epochs import once
+from jaxmem.data.samples import tokenizer_of
 from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.vae import VAE, VAEConfig
@@ -117,7 +118,7 @@ class CompressionJob(Asked):
         f"data.source {c.source!r} is a mixture, whose weights lines do not keep: give "
         "one source"
       )
-    self._tokenizer = trained.of_corpus(c.tokenizer, corpus, exact=True)
+    self._tokenizer = tokenizer_of(c.tokenizer, corpus, exact=True)
     self._made = self._tokenizer
     self._splits = {"train": corpus.train, "heldout": corpus.heldout}
     self.repeats = corpus.repeats

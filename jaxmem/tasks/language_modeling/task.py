@@ -8,6 +8,7 @@ import jax
 
 from jaxmem import data
 from jaxmem.core.errors import ConfigError
+from jaxmem.data.samples import tokenizer_of
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
 from jaxmem.tasks import with_made
@@ -44,7 +45,7 @@ class TextJob:
     self._config, self._model = config, model
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     self._repeats = corpus.repeats
-    self._tokenizer = trained.of_corpus(c.tokenizer, corpus, exact=True)
+    self._tokenizer = tokenizer_of(c.tokenizer, corpus, exact=True)
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
     processes = (jax.process_index(), jax.process_count())
     cuts = c.segment_length, c.document_length

@@ -16,6 +16,7 @@ import numpy as np
 from jaxmem import data, tasks
 from jaxmem.core.errors import ConfigError, UserError, shown
 from jaxmem.core.ranges import number
+from jaxmem.data.samples import tokenizer_of
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.tasks import Findings, baselines, fields, with_made
 from jaxmem.tasks.application import Asked
@@ -87,7 +88,7 @@ class MaskedJob(Asked):
     self._config = config
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     self.repeats = corpus.repeats
-    self._made = self._tokenizer = trained.of_corpus(c.tokenizer, corpus)
+    self._made = self._tokenizer = tokenizer_of(c.tokenizer, corpus)
     train, held = (
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
