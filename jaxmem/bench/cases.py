@@ -13,7 +13,8 @@ from jaxmem import ops
 from jaxmem.bench import decode, draws
 from jaxmem.bench.case import Case
 from jaxmem.mixers.longformer import Longformer
-from jaxmem.ops.attention_core import blockwise, masks
+from jaxmem.ops.attention_core import blockwise
+from jaxmem.ops.attention_core.block_table import BlockTable
 from jaxmem.ops.attention_core.scores import Scores
 from jaxmem.ops.attention_core.tokens import Tokens
 from jaxmem.ops.recurrence import linear_scan, scan
@@ -124,7 +125,7 @@ def _blocks_case(share: float, quick: bool) -> Case:
   size, count = (8, 8) if quick else (128, 32)
   table = np.random.RandomState(0).uniform(size=(count, count)) < share
   shape = (1, size * count, 4, 64)
-  mask = masks.BlockTable(size, tuple(map(tuple, table.tolist())))
+  mask = BlockTable(size, tuple(map(tuple, table.tolist())))
 
   def ours(params, inputs, state):
     place = scan.indices(shape[1])[None]

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import sys
-import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +9,6 @@ from jaxmem.commands import check_whole, require
 from jaxmem.core import files, ranges
 from jaxmem.core.errors import UserError
 from jaxmem.runtime.peak import peak_memory
-
-# Seconds between plain lines of progress.
-SECONDS = 5
 
 # What --carry says -> the ways of reading, of `tasks.language_modeling.bits_per_byte`.
 _WAYS = {
@@ -210,6 +205,8 @@ def _twin(config: Any, length: int, found: dict[str, Any]) -> dict[str, Any]:
 
 def _read(reading: Any, progress: Any, stop: Any, size: int) -> float:
   """Reads to the end, or to a signal; returns the seconds it took, in all its parts."""
+  from jaxmem.tasks.language_modeling.meter import Meter
+
   before = progress.seconds if progress else 0.0
   meter = Meter(size, reading.result().num_bytes)
   if progress and progress.begun:
@@ -297,44 +294,3 @@ def _peak(progress: Any) -> float:
   """The most memory that this process has held, or one before it, in MiB."""
   own = peak_memory() / 2**20
   return max(own, progress.peak if progress else 0.0)
-
-
-class Meter:
-  """How far it is: a tqdm bar on a terminal, a line every few seconds otherwise."""
-
-  def __init__(self, size: int, begun: int = 0):
-    """Args: the bytes of all the text; those that were read before."""
-    self._size, self._begun, self._begin = size, begun, time.monotonic()
-    self._said, self._bar = self._begin, None
-    if sys.stderr.isatty():
-      import tqdm
-
-      self._bar = tqdm.tqdm(total=size, initial=begun, unit="B", unit_scale=True)
-
-  @property
-  def seconds(self) -> float:
-    """Since the beginning."""
-    return time.monotonic() - self._begin
-
-  def update(self, result: Any) -> None:
-    """Shows a result on the way."""
-    now = time.monotonic()
-    bits = next(iter(result.bits_per_byte().values()))
-    if self._bar is not None:
-      self._bar.set_postfix_str(f"{bits:.3f} bits/byte")
-      self._bar.update(result.num_bytes - self._bar.n)
-    elif now - self._said >= SECONDS:
-      self._said = now
-      rate = max(result.num_bytes - self._begun, 1) / (now - self._begin)
-      left = (self._size - result.num_bytes) / rate
-      print(
-        f"{result.num_bytes:,} of {self._size:,} bytes  "
-        f"{bits:.3f} bits/byte  {rate:,.0f} bytes/s  {left / 60:.1f} min left",
-        flush=True,
-      )
-
-  def close(self) -> float:
-    """Leaves the bar as it stands; returns the seconds since the beginning."""
-    if self._bar is not None:
-      self._bar.close()
-    return self.seconds

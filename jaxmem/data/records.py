@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from jaxmem.core.errors import DataError
-from jaxmem.data import jsonl, opened, tables, template
+from jaxmem.data import jsonl, opened, strict_json, tables, template
 from jaxmem.data.bad_records import Tally
 
 _TFDS = "tfds:"
@@ -176,7 +176,7 @@ def _form(file: opened.Member, encoding: str) -> str:
   suffix = opened.suffix(file.name or file.path)
   with opened.stream(file, encoding) as data:
     first = next((n.data for n in opened.lines(data) if n.data and n.data.strip()), b"")
-  if suffix in _JSON or (first.startswith(b"{") and jsonl.is_json(first)):
+  if suffix in _JSON or (first.startswith(b"{") and strict_json.is_json(first)):
     return "JSON"
   return "table" if suffix in _TABLES else "labelled lines"
 

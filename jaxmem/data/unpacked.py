@@ -5,49 +5,17 @@ The machinery of `jaxmem.data.opened`, which is what readers use.
 
 import codecs
 import io
-import lzma
 import os
-import struct
 import zipfile
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxmem.core.errors import DataError
 from jaxmem.data import formats
+from jaxmem.data.unreadable import CONVERT, DAMAGE, Member, binary, damaged, refused
 
 BLOCK = 1 << 20
-# What is said of bytes that are not what they should be.
-CONVERT = (
-  "convert it to UTF-8, or name its encoding with data.encoding (of labels and pairs)"
-)
 # What an archive may unpack to: so many bytes in any case, or so many times its size.
 _PLENTY, _RATIO = 1 << 28, 200
-_DAMAGE = (
-  EOFError,
-  LookupError,
-  RuntimeError,
-  ValueError,
-  lzma.LZMAError,
-  struct.error,
-  zipfile.BadZipFile,
-  zlib.error,
-)
-
-
-class Member(NamedTuple):
-  """A file, or a file in a zip archive.
-
-  Attributes:
-    path: of the file.
-    name: in the archive; empty is no archive, or the only file of one.
-  """
-
-  path: Path
-  name: str = ""
-
-  def __str__(self) -> str:
-    return f"{self.path}: {self.name}" if self.name else str(self.path)
 
 
 class Stream(io.RawIOBase):
@@ -135,18 +103,18 @@ class Stream(io.RawIOBase):
       self._under.append(self._inner)
       try:
         self._inner = self._unpacked(found)
-      except (OSError, *_DAMAGE) as error:
-        raise _damaged(self._member, error) from error
+      except (OSError, *DAMAGE) as error:
+        raise damaged(self._member, error) from error
       outer = found.name
       head, found = self._look()
       if found:
-        raise _refused(self._member, found, f" in {outer}")
+        raise refused(self._member, found, f" in {outer}")
     self.mark, encoding = formats.mark(head)
     encoding = encoding or self._declared
     self.is_plain = not self._packed and encoding == "utf-8"
     wide = encoding.startswith(("utf-16", "utf-32"))
     if not wide and (b"\0" in head):
-      raise _binary(self._member, head)
+      raise binary(self._member, head)
     self._decoder = None
     if encoding not in ("utf-8", "ascii"):
       self._decoder = codecs.getincrementaldecoder(encoding)()
@@ -156,15 +124,15 @@ class Stream(io.RawIOBase):
     """The head of the inner file, which is then at its beginning, and its format."""
     try:
       head = _head(self._inner, self._piped)
-    except (OSError, *_DAMAGE) as error:
-      raise _damaged(self._member, error) from error
+    except (OSError, *DAMAGE) as error:
+      raise damaged(self._member, error) from error
     if self._piped:
       self._inner = _Pushed(head, self._inner)
     else:
       self._inner.seek(0)
     found = formats.recognise(head)
     if found and found.remedy:
-      raise _refused(self._member, found, " in what it unpacks to" * bool(self._under))
+      raise refused(self._member, found, " in what it unpacks to" * bool(self._under))
     return head, found
 
   def _unpacked(self, found: formats.Format) -> io.IOBase:
@@ -178,8 +146,8 @@ class Stream(io.RawIOBase):
   def _read(self, size: int) -> bytes:
     try:
       block = self._inner.read(size)
-    except (OSError, *_DAMAGE) as error:
-      raise _damaged(self._member, error) from error
+    except (OSError, *DAMAGE) as error:
+      raise damaged(self._member, error) from error
     self._taken += len(block)
     if self._packed and self._taken > max(_PLENTY, _RATIO * self._packed):
       raise DataError(
@@ -218,8 +186,8 @@ def members(path: str | Path) -> list[Member]:
   try:
     with zipfile.ZipFile(path) as archive:
       names = [one.filename for one in archive.infolist() if not one.is_dir()]
-  except (OSError, *_DAMAGE) as error:
-    raise _damaged(path, error) from error
+  except (OSError, *DAMAGE) as error:
+    raise damaged(path, error) from error
   _refuse_document(path, names)
   names = sorted(name for name in names if not _is_hidden(name))
   if not names:
@@ -315,28 +283,3 @@ def _encoding(name: str) -> str:
       f"no encoding {name!r}: give data.encoding as utf-8, utf-16, latin-1, ..."
     ) from error
   return found.name
-
-
-def _refused(where: Member, found: formats.Format, within: str) -> DataError:
-  remedy = found.remedy or "unpack it first"
-  return DataError(f"{where} is {found.name}{within}, which is not read: {remedy}")
-
-
-def _binary(where: Member, head: bytes) -> DataError:
-  likely = formats.unmarked(head)
-  remedy = (
-    f"it looks like {likely} without a byte-order mark: {CONVERT}"
-    if likely
-    else "only text is read; leave it out, or save its text as UTF-8"
-  )
-  return DataError(
-    f"{where} holds binary bytes, the first NUL at byte {head.index(0)}: {remedy}"
-  )
-
-
-def _damaged(where: object, error: Exception) -> DataError:
-  if isinstance(error, DataError):
-    return error
-  why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-  why = " ".join(why.split())[:200].rstrip(".")
-  return DataError(f"cannot read {where}: {why}; fetch or pack it again")

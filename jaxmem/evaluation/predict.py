@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxmem import models, tasks
 from jaxmem.core.errors import UserError, reason
-from jaxmem.data import jsonl, template
+from jaxmem.data import jsonl, strict_json, template
 from jaxmem.data.records import Record
 from jaxmem.tasks import Application, Findings, Predictor
 from jaxmem.training import config as configs
@@ -144,7 +144,7 @@ def write(lines: Iterable[bytes], predict: Predictor, rows: int, out: Any) -> in
 def _record(line: bytes, predict: Predictor) -> tuple[dict[str, Any], str]:
   """The record of a line, and why it cannot be answered, else nothing."""
   try:
-    record = jsonl.parse(line)
+    record = strict_json.parse(line)
     if not isinstance(record, dict):
       raise UserError("it is no JSON object")
     predict.check(record)

@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 from jaxmem.core import files
 from jaxmem.core.errors import RunError
 from jaxmem.runtime import abandoned
+from jaxmem.runtime.checkpoint_args import present, restore_args
 from jaxmem.runtime.fingerprints import fingerprints, kinds
 
 # Raised when the layout of a checkpoint changes in a way that older code cannot read.
@@ -97,7 +98,7 @@ class Checkpoints:
       "fingerprints": fingerprints(state),
     }
     args = ocp.args.Composite(
-      state=ocp.args.StandardSave(_present(state)),
+      state=ocp.args.StandardSave(present(state)),
       data=ocp.args.JsonSave(data),
       meta=ocp.args.JsonSave(meta),
       integrity=ocp.args.JsonSave(integrity),
@@ -170,7 +171,7 @@ class Checkpoints:
         "keys: go on with the version that wrote it, or begin anew with --resume never"
       )
     _compare(step, head.integrity["kinds"], kinds(target))
-    state = self._restore(step, state=_restore_args(_present(target), only)).state
+    state = self._restore(step, state=restore_args(present(target), only)).state
     want = head.integrity["fingerprints"]
     if only:
       state, prefix = state[only], f".{only}"
@@ -262,39 +263,14 @@ class _Errors:
       ) from error
 
 
-def _present(tree: Any) -> Any:
-  """A NamedTuple as a dict of the fields that hold something; another tree as it is.
-
-  Orbax compares empty fields too, and a field that was added later would be one.
-  """
-  if not hasattr(tree, "_asdict"):
-    return tree
-  return {name: a for name, a in tree._asdict().items() if jax.tree.leaves(a)}
-
-
-def _restore_args(target: Any, only: str) -> Any:
-  """What Orbax is asked for: all of the target, or one field of it."""
-  if not only:
-    return ocp.args.StandardRestore(target)
-  skip = lambda tree: jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
-  part = {name: a if name == only else skip(a) for name, a in target.items()}
-  place = lambda a: (
-    ocp.RestoreArgs()
-    if a is ocp.PLACEHOLDER
-    else ocp.ArrayRestoreArgs(sharding=a.sharding)
-  )
-  return ocp.args.PyTreeRestore(part, restore_args=jax.tree.map(place, part))
-
-
 def _first_line(error: BaseException) -> str:
   return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _compare(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
   """Raises if shapes or dtypes differ: Orbax itself would cast without a word."""
-  bad = [
-    k for k in sorted(wanted.keys() | saved.keys()) if wanted.get(k) != saved.get(k)
-  ]
+  keys = sorted(wanted.keys() | saved.keys())
+  bad = [key for key in keys if wanted.get(key) != saved.get(key)]
   if bad:
     lines = [
       f"{key} is {saved.get(key, 'nothing')} in the checkpoint and "

@@ -1,0 +1,49 @@
+"""How far the reading of a long text is, on a terminal or in a log."""
+
+import sys
+import time
+from typing import Any
+
+# Seconds between plain lines of progress.
+SECONDS = 5
+
+
+class Meter:
+  """How far it is: a tqdm bar on a terminal, a line every few seconds otherwise."""
+
+  def __init__(self, size: int, begun: int = 0):
+    """Args: the bytes of all the text; those that were read before."""
+    self._size, self._begun, self._begin = size, begun, time.monotonic()
+    self._said, self._bar = self._begin, None
+    if sys.stderr.isatty():
+      import tqdm
+
+      self._bar = tqdm.tqdm(total=size, initial=begun, unit="B", unit_scale=True)
+
+  @property
+  def seconds(self) -> float:
+    """Since the beginning."""
+    return time.monotonic() - self._begin
+
+  def update(self, result: Any) -> None:
+    """Shows a result on the way."""
+    now = time.monotonic()
+    bits = next(iter(result.bits_per_byte().values()))
+    if self._bar is not None:
+      self._bar.set_postfix_str(f"{bits:.3f} bits/byte")
+      self._bar.update(result.num_bytes - self._bar.n)
+    elif now - self._said >= SECONDS:
+      self._said = now
+      rate = max(result.num_bytes - self._begun, 1) / (now - self._begin)
+      left = (self._size - result.num_bytes) / rate
+      print(
+        f"{result.num_bytes:,} of {self._size:,} bytes  "
+        f"{bits:.3f} bits/byte  {rate:,.0f} bytes/s  {left / 60:.1f} min left",
+        flush=True,
+      )
+
+  def close(self) -> float:
+    """Leaves the bar as it stands; returns the seconds since the beginning."""
+    if self._bar is not None:
+      self._bar.close()
+    return self.seconds
