@@ -13,7 +13,9 @@ import pytest
 # the processes it starts. JAX_DISABLE_MOST_OPTIMIZATIONS=0 is what users compile with.
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 if jax.__version_info__ < (0, 11):  # later ones end at a flag that they do not know
-  QUICK["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+  QUICK["XLA_FLAGS"] = (
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+  )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -24,6 +26,8 @@ CACHE = os.environ.get(
 )
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+# Tracing makes millions of objects that live on; collecting among them is 5 % of a run.
+gc.set_threshold(200_000, 20, 100)
 
 
 # What no extra of this project brings, and how to get it. A test that is marked

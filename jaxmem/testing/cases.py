@@ -47,7 +47,7 @@ class Case:
 
   Attributes:
     name: what it is called in messages.
-    forms: form name -> form, with small chunks; the first is the reference.
+    forms: form name -> form, jitted, with small chunks; the first is the reference.
     example: `(key, batch_size, length) -> (params, inputs, state)`, state not empty.
     stress: the same with the hardest legal inputs, or None.
     init_state: `batch_size -> state`, or None where only the example knows the sizes.
@@ -74,7 +74,8 @@ def of_op(op: ModuleType) -> Case:
 
   def small(form):
     known = inspect.signature(form).parameters
-    return functools.partial(form, **{k: v for k, v in SMALL.items() if k in known})
+    sizes = {k: v for k, v in SMALL.items() if k in known}
+    return jax.jit(functools.partial(form, **sizes))
 
   return Case(
     name=op.__name__,
@@ -118,9 +119,13 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
   draw = inputs or activations
 
   def form(module):
-    return lambda params, inputs, state, reset=None: module.apply(
-      params, *inputs, state, reset
+    return jax.jit(
+      lambda params, inputs, state, reset=None: module.apply(
+        params, *inputs, state, reset
+      )
     )
+
+  forms = {name: form(m) for name, m in modules.items()}
 
   def example(key, batch_size, length):
     first, later, init, noise = jax.random.split(key, 4)
@@ -133,14 +138,15 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
     empty = own.init_state(batch_size)
     params = _unboxed(jax.jit(own.init)(init, x, empty))
     params = _noisy(noise, params)  # zeros at the start must not hide a leak
-    _, state = jax.jit(own.apply)(params, x, empty)
+    reset = jnp.zeros((batch_size, length), bool)
+    _, state = list(forms.values())[-1](params, (x,), empty, reset)  # own's trace
     if hasattr(own, "remember"):  # a memory that is given, not written
       state = _given(own, params, x)
     return params, (draw(later, batch_size, length),), state
 
   return Case(
     name=type(module).__name__,
-    forms={name: form(m) for name, m in modules.items()},
+    forms=forms,
     example=example,
     stress=None,
     init_state=module.init_state,

@@ -78,4 +78,4 @@ def _through_context(op: ModuleType) -> dict[str, Form]:
     sizes = {k: v for k, v in cases.SMALL.items() if k in known}
     return apply.apply(op, name, params, inputs, state, reset, sizes)
 
-  return {name: functools.partial(form, name) for name in op.FORMS}
+  return {name: jax.jit(functools.partial(form, name)) for name in op.FORMS}

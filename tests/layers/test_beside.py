@@ -52,10 +52,16 @@ def test_sum_begins_as_its_base_and_can_learn():
   state = both.init_state(2)
   params = jax.jit(both.init)(jax.random.key(1), x, state)["params"]
 
-  y, after = both.apply({"params": params}, x, state)
-  alone, kept = both.base.apply({"params": params["base"]}, x, state[0])
-  loss = lambda p: both.apply({"params": p}, x, state)[0].sum()
-  grad = jax.grad(loss)(params)["scale"].unbox()
+  @jax.jit
+  def run(params):
+    alone = both.base.apply({"params": params["base"]}, x, state[0])
+    y, pull, after = jax.vjp(
+      lambda p: both.apply({"params": p}, x, state), params, has_aux=True
+    )
+    (grads,) = pull(jnp.ones_like(y))
+    return y, after, alone, grads["scale"].unbox()
+
+  y, after, (alone, kept), grad = run(params)
 
   np.testing.assert_array_equal(y, alone)
   jax.tree.map(np.testing.assert_array_equal, after[0], kept)

@@ -59,17 +59,15 @@ def test_every_document_begins_from_the_start(form):
   reset = jnp.zeros((2, 12), bool).at[0, 5].set(True)
   empty = lstm.init_state(2, 4)
 
-  y, state = learned_init.learned(lstm).FORMS[form](
-    (c, h, *params), inputs, empty, reset
-  )
+  run = jax.jit(learned_init.learned(lstm).FORMS[form])
+  y, state = run((c, h, *params), inputs, empty, reset)
 
   rows = lambda a: jnp.broadcast_to(a, (2, 4))
   begin = lstm.State(rows(c), rows(h))
   cut = lambda a: a[:, 5:]
-  first, last = lstm.FORMS["recurrent"](params, inputs, begin)
-  second, last_second = lstm.FORMS["recurrent"](
-    params, jax.tree.map(cut, inputs), begin
-  )
+  plain = jax.jit(lstm.FORMS["recurrent"])
+  first, last = plain(params, inputs, begin)
+  second, last_second = plain(params, jax.tree.map(cut, inputs), begin)
   close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
   close(y[0, :5], first[0, :5])
   close(y[0, 5:], second[0])
@@ -84,17 +82,18 @@ def test_the_start_gets_gradients_from_every_document():
   reset = jnp.zeros((1, 12), bool).at[0, jnp.array([4, 8])].set(True)
   empty = lstm.init_state(1, 4)
 
-  def loss(h, token):
+  @jax.jit
+  @jax.grad
+  def slope(h, token):
     y, _ = op.FORMS["chunk"]((params[0], h, *params[2:]), inputs, empty, reset)
     return y[0, token].sum()
 
   for token in (3, 7, 11):
-    assert jnp.abs(jax.grad(loss)(params[1], token)).min() > 0
+    assert jnp.abs(slope(params[1], token)).min() > 0
 
 
 def test_what_keeps_inputs_has_no_learned_start():
   window = mixers.get("window").Mixer(d_model=8, num_heads=2, parent=None)
   with pytest.raises(ValueError, match="keeps are inputs"):
-    LearnedStart(window).init(
-      jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
-    )
+    given = jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
+    jax.eval_shape(LearnedStart(window).init, *given)

@@ -205,13 +205,12 @@ def test_overflow_is_nan_from_its_token_to_the_next_reset(name, form):
   tokens = jax.random.randint(jax.random.key(0), (2, 30), 0, 11)
   reset = jnp.zeros((2, 30), bool).at[0, 12].set(True).at[1, 20].set(True)
   state = model.init_state(2)
-  params = model.init(jax.random.key(1), tokens, state)
+  params = jax.jit(model.init)(jax.random.key(1), tokens, state)
+  run = jax.jit(model.apply)
 
-  logits, state = model.apply(params, tokens, state, reset)
+  logits, state = run(params, tokens, state, reset)
   position = np.stack([np.r_[:12, :18], np.r_[:20, :10]])
-  again, _ = model.apply(
-    params, tokens, state, jnp.zeros_like(reset).at[:, 0].set(True)
-  )
+  again, _ = run(params, tokens, state, jnp.zeros_like(reset).at[:, 0].set(True))
 
   np.testing.assert_array_equal(np.isnan(logits).all(-1), position >= 8)
   np.testing.assert_array_equal(np.isnan(logits).any(-1), position >= 8)

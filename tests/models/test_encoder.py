@@ -1,6 +1,7 @@
 """The encoder: texts read both ways, heads, windows, and what padding does not do."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,17 @@ PATTERNS = (
 )
 
 
+def compiled(model, method):
+  """A method of the model as one program of (params, batch, ...)."""
+  return jax.jit(functools.partial(model.apply, method=method))
+
+
 def build(**changes):
   config = dataclasses.replace(SMALL, **changes)
   model = Encoder(config)
   example = model.example(4, 16)
-  params = model.init(jax.random.key(0), example, (), method="objective")
+  init = jax.jit(functools.partial(model.init, method="objective"))
+  params = init(jax.random.key(0), example, ())
   # zeros at first, heads and biases tell nothing apart
   noise = jax.random.normal(jax.random.key(1), (997,))
   params = jax.tree.map(
@@ -63,7 +70,8 @@ def test_padding_moves_nothing(text, block):
 def test_a_token_sees_what_stands_before_and_behind(text):
   model, params = build(pattern=parse(text), head="spans")
   batch = texts() | {"context": jnp.ones((4, 16), bool)}
-  out = lambda b: model.apply(params, b, method="spans")[0, 8]
+  spans = compiled(model, "spans")
+  out = lambda b: spans(params, b)[0, 8]
   base = out(batch)
   for place in (7, 9):
     tokens = batch["tokens"].at[0, place].add(1) % 30
@@ -86,28 +94,27 @@ def test_a_pattern_both_ways_says_so_once_and_sums_are_refused():
 def test_windows_do_not_see_each_other_and_their_mean_is_the_text():
   model, params = build(window=8)
   batch = texts(rows=1)
-  whole = model.apply(params, batch, method="vector")
+  run = compiled(model, "vector")
+  whole = run(params, batch)
   halves = []
   for i in (0, 1):
     part = lambda a, i=i: a[:, 8 * i : 8 * i + 8]
     own = {"tokens": part(batch["tokens"]), "types": part(batch["types"])}
-    halves.append(
-      model.apply(params, own | {"length": jnp.array([8])}, method="vector")
-    )
+    halves.append(run(params, own | {"length": jnp.array([8])}))
   np.testing.assert_allclose(whole, (halves[0] + halves[1]) / 2, atol=1e-6)
 
 
 def test_a_memory_between_windows_knows_their_order_and_stops_at_the_last():
   model, params = build(window=4, between=(entry("gru"),))
   batch = texts(rows=1)
-  run = lambda b: model.apply(params, b, method="vector")
+  run = functools.partial(compiled(model, "vector"), params)
   turned = batch | {"tokens": jnp.roll(batch["tokens"], 8, axis=1)}
   assert np.abs(run(batch) - run(turned)).max() > 1e-3
   short = batch | {"length": jnp.array([8])}
   longer = short | {"tokens": batch["tokens"].at[:, 8:].set(3)}
   np.testing.assert_array_equal(run(short), run(longer))
   mean, params = build(window=4)
-  run = lambda b: mean.apply(params, b, method="vector")
+  run = functools.partial(compiled(mean, "vector"), params)
   np.testing.assert_allclose(run(batch), run(turned), atol=1e-5)
 
 
@@ -115,19 +122,23 @@ def test_classes_that_a_row_may_not_have_get_nothing():
   model, params = build()
   batch = texts()
   batch["choices"] = batch["choices"].at[:, 2].set(False)
-  share = jax.nn.softmax(model.apply(params, batch, method="logits"))
+  share = jax.nn.softmax(compiled(model, "logits")(params, batch))
   np.testing.assert_array_equal(share[:, 2], 0)
   batch["label"] = jnp.minimum(batch["label"], 1)
   loss = lambda p: model.apply(p, batch, (), method="objective")[0].sum()
-  grads = jax.grad(loss)(params)["params"]["head"]["kernel"].unbox()
+  grads = jax.jit(jax.grad(loss))(params)["params"]["head"]["kernel"].unbox()
   assert np.isfinite(grads).all() and not grads[:, 2].any() and grads[:, 0].any()
 
 
 def test_smoothing_is_optax_s_and_only_while_learning():
   model, params = build(smoothing=0.3)
   batch = texts()
-  nats = lambda quiet: model.apply(params, batch, (), quiet, method="objective")[0]
-  logits = model.apply(params, batch, method="logits")
+  objective = jax.jit(
+    lambda params, quiet: model.apply(params, batch, (), quiet, method="objective"),
+    static_argnums=1,
+  )
+  nats = lambda quiet: objective(params, quiet)[0]
+  logits = compiled(model, "logits")(params, batch)
   hot = jax.nn.one_hot(batch["label"], 3)
   soft = optax.softmax_cross_entropy(logits, optax.smooth_labels(hot, 0.3))
   np.testing.assert_allclose(nats(False), soft, rtol=1e-5)
@@ -144,9 +155,10 @@ def test_pairs_are_info_nce_and_rows_that_share_a_text_are_no_rivals():
     "group": jnp.array([0, 1, 1, 2], jnp.int32),
     "other_group": jnp.array([5, 6, 7, 5], jnp.int32),
   }
-  nats = model.apply(params, batch, (), method="objective")[0]
+  nats = compiled(model, "objective")(params, batch, ())[0]
+  run = compiled(model, "embed")
   embed = lambda tokens, length: np.asarray(
-    model.apply(params, {"tokens": tokens, "length": length}, method="embed"), float
+    run(params, {"tokens": tokens, "length": length}), float
   )
   a = embed(batch["tokens"], batch["length"])
   b = embed(batch["other"], batch["other_length"])
@@ -164,7 +176,7 @@ def test_documents_of_a_row_do_not_leak_into_each_other():
   batch = texts()
   reset = jnp.zeros((4, 16), bool).at[:, 0].set(True).at[:, 7].set(True)
   batch |= {"targets": batch["tokens"], "reset": reset}
-  run = lambda b: model.apply(params, b, method="losses")
+  run = functools.partial(compiled(model, "losses"), params)
   other = batch | {"tokens": batch["tokens"].at[:, 7:].set(2)}
   np.testing.assert_array_equal(run(batch)[:, :7], run(other)[:, :7])
   assert np.abs(run(batch)[:, 7:] - run(other)[:, 7:]).max() > 0.01
@@ -181,6 +193,6 @@ def test_numbers_out_of_range_are_said():
     with pytest.raises(ValueError, match=words):
       dataclasses.replace(SMALL, **changes).check()
   with pytest.raises(ValueError, match="17 tokens and 16 positions"):
-    Encoder(dataclasses.replace(SMALL, positions=16)).init(
-      jax.random.key(0), Encoder(SMALL).example(1, 17), (), method="objective"
-    )
+    init = Encoder(dataclasses.replace(SMALL, positions=16)).init
+    init = functools.partial(init, method="objective")
+    jax.eval_shape(init, jax.random.key(0), Encoder(SMALL).example(1, 17), ())

@@ -1,6 +1,7 @@
 """The encoder-decoder: step by step as taught, and what padding does not do."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,12 @@ KINDS = {
 }  # fmt: skip
 
 
+@functools.cache
+def compiled(model, method):
+  """A method of the model as one program of (params, batch, ...)."""
+  return jax.jit(functools.partial(model.apply, method=method))
+
+
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def built(request):
   encoder, pattern = map(parse, KINDS[request.param])
@@ -41,16 +48,17 @@ def built(request):
   }
   batch = jax.tree.map(jnp.asarray, batch)
   batch["targets"] = jnp.roll(batch["tokens"], -1, axis=1)
-  params = model.init(jax.random.key(0), batch, (), method="objective")
+  init = jax.jit(functools.partial(model.init, method="objective"))
+  params = init(jax.random.key(0), batch, ())
   return model, params, batch
 
 
 def test_step_by_step_is_as_taught(built):
   model, params, batch = built
-  whole = model.apply(params, batch, method="losses")
+  whole = compiled(model, "losses")(params, batch)
   given = batch["read"], batch["length"], batch["tokens"][:, 0]
-  logits, state = model.apply(params, *given, method="start")
-  step = jax.jit(lambda *args: model.apply(params, *args, method="step"))
+  logits, state = compiled(model, "start")(params, *given)
+  step = functools.partial(compiled(model, "step"), params)
   for t in range(6):
     nats = optax.softmax_cross_entropy_with_integer_labels(
       logits, batch["targets"][:, t]
@@ -64,7 +72,7 @@ def test_padding_of_what_is_read_moves_nothing(built):
   model, params, batch = built
   mask = jnp.arange(8) < batch["length"][:, None]
   other = batch | {"read": jnp.where(mask, batch["read"], 3)}
-  run = jax.jit(lambda batch: model.apply(params, batch, method="losses"))
+  run = functools.partial(compiled(model, "losses"), params)
   np.testing.assert_allclose(run(batch), run(other), rtol=0, atol=1e-6)
   shorter = {"read": batch["read"][:2, :8], "length": batch["length"][:2]}
   wider = {k: v[:2] for k, v in batch.items()} | shorter
@@ -73,13 +81,14 @@ def test_padding_of_what_is_read_moves_nothing(built):
 
 def test_every_token_that_is_read_moves_what_is_written_and_is_learned(built):
   model, params, batch = built
-  loss = lambda p: model.apply(p, batch, method="losses").sum()
-  grads = jax.tree.leaves(jax.grad(loss)(params)["params"]["encoder"])
+  run = compiled(model, "losses")
+  slope = jax.jit(jax.grad(lambda p: model.apply(p, batch, method="losses").sum()))
+  grads = jax.tree.leaves(slope(params)["params"]["encoder"])
   assert all(np.abs(np.asarray(g)).max() > 0 for g in grads)
-  base = model.apply(params, batch, method="losses")
+  base = run(params, batch)
   for place in (0, 7):
     read = batch["read"].at[0, place].add(1) % 20
-    moved = model.apply(params, batch | {"read": read}, method="losses")
+    moved = run(params, batch | {"read": read})
     assert np.abs(moved[0] - base[0]).max() > 1e-5
     np.testing.assert_array_equal(moved[1:], base[1:])
 
@@ -96,9 +105,13 @@ def test_smoothing_is_optax_s_and_nothing_else_changes():
 
 def test_smoothing_and_dropout_are_of_training_alone(built):
   model, params, batch = built
-  nats = lambda quiet, key=0: model.apply(
-    params, batch, (), quiet, method="objective", rngs={"dropout": jax.random.key(key)}
-  )[0]
+
+  @functools.partial(jax.jit, static_argnums=1)
+  def objective(params, quiet, key):
+    given = params, batch, (), quiet
+    return model.apply(*given, method="objective", rngs={"dropout": key})[0]
+
+  nats = lambda quiet, key: objective(params, quiet, jax.random.key(key))
   np.testing.assert_array_equal(nats(True, 0), nats(True, 1))
   assert np.abs(nats(False, 0) - nats(False, 1)).max() > 1e-3
 
@@ -108,9 +121,9 @@ def test_additive_attention_is_bahdanau_s():
   x = jax.random.normal(jax.random.key(0), (2, 6, 4))
   encoded = jax.random.normal(jax.random.key(1), (2, 5, 4))
   valid = jnp.array([5, 2], jnp.int32)
-  params = mixer.init(jax.random.key(2), x, mixer.init_state(2))
-  state = mixer.apply(params, encoded, valid, method="remember")
-  y, _ = mixer.apply(params, x, state)
+  params = jax.jit(mixer.init)(jax.random.key(2), x, mixer.init_state(2))
+  state = compiled(mixer, "remember")(params, encoded, valid)
+  y, _ = jax.jit(mixer.apply)(params, x, state)
   p = jax.tree.map(
     lambda a: np.asarray(a, float),
     jax.tree.map(

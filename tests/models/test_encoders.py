@@ -64,7 +64,7 @@ def test_a_token_sees_what_follows_in_its_document_alone(name):
   mixer = _mixer(name, **options)
   x = jax.random.normal(jax.random.key(0), (1, 12, 8))
   reset = jnp.zeros((1, 12), bool).at[0, 6].set(True)
-  params = mixer.init(jax.random.key(1), x, (), reset)
+  params = jax.jit(mixer.init)(jax.random.key(1), x, (), reset)
   run = jax.jit(lambda x: mixer.apply(params, x, (), reset)[0])
 
   changed = jnp.abs(run(x.at[0, 10].add(1)) - run(x)).max((0, 2))
@@ -104,7 +104,7 @@ def cross():
   x, encoded = (
     jax.random.normal(jax.random.key(i), (2, 6, n)) for i, n in ((0, 8), (1, 5))
   )
-  params = mixer.init(jax.random.key(2), x, mixer.init_state(2))
+  params = jax.jit(mixer.init)(jax.random.key(2), x, mixer.init_state(2))
   return mixer, params, x, encoded[:, :3], jnp.array([3, 2], jnp.int32)
 
 
@@ -115,7 +115,7 @@ def test_what_is_remembered_sends_gradients_to_the_encoder(cross):
     state = mixer.apply(params, encoded, valid, method="remember")
     return mixer.apply(params, x, state)[0].sum()
 
-  of_params, of_encoded = jax.grad(loss, (0, 1))(params, encoded)
+  of_params, of_encoded = jax.jit(jax.grad(loss, (0, 1)))(params, encoded)
 
   assert all(jnp.abs(g).max() > 0 for g in jax.tree.leaves(of_params))
   np.testing.assert_array_equal(jnp.abs(of_encoded).max(-1) > 0, [[1, 1, 1], [1, 1, 0]])
@@ -123,19 +123,20 @@ def test_what_is_remembered_sends_gradients_to_the_encoder(cross):
 
 def test_padding_of_the_encoder_may_be_anything(cross):
   mixer, params, x, encoded, valid = cross
-  remember = lambda e: mixer.apply(params, e, valid, method="remember")
+  remember = jax.jit(lambda e: mixer.apply(params, e, valid, method="remember"))
   got, want = remember(encoded.at[1, 2].set(jnp.nan)), remember(encoded)
   jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
 def test_memory_is_read_until_a_reset_forgets_it(cross):
   mixer, params, x, encoded, valid = cross
-  state = mixer.apply(params, encoded, valid, method="remember")
-  y, same = mixer.apply(params, x, state)
+  remember = lambda e: mixer.apply(params, e, valid, method="remember")
+  state, run = jax.jit(remember)(encoded), jax.jit(mixer.apply)
+  y, same = run(params, x, state)
   jax.tree.map(np.testing.assert_array_equal, same, state)
 
   reset = jnp.zeros((2, 6), bool).at[0, 4].set(True)
-  y2, after = mixer.apply(params, x, state, reset)
+  y2, after = run(params, x, state, reset)
 
   np.testing.assert_allclose(y2[0, :4], y[0, :4], rtol=1e-6)
   assert jnp.abs(y).min() > 0 and not y2[0, 4:].any()

@@ -1,5 +1,8 @@
 """The forecaster: proper losses, exact normalisation, streams equal to windows."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +18,8 @@ PATTERN = (entry("gru"), entry("window", window_size=3, num_heads=2))
 def made(**changes):
   given = {"horizon": 5, "patch": 4, "d_model": 8, "pattern": PATTERN} | changes
   model = Forecaster(ForecasterConfig(**given))
-  params = model.init(jax.random.key(0), model.example(2, 12), (), method="objective")
-  return model, params
+  init = jax.jit(functools.partial(model.init, method="objective"))
+  return model, init(jax.random.key(0), model.example(2, 12), ())
 
 
 def history(length=12, series=3):
@@ -42,7 +45,9 @@ def test_a_stream_with_its_state_is_the_whole_window():
   for at in range(0, 12, 4):
     piece, state = run(x[:, at : at + 4], scale, state)
   np.testing.assert_allclose(piece, whole, rtol=1e-5, atol=1e-5)
-  np.testing.assert_allclose(whole, model.apply(params, x), rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(
+    whole, jax.jit(model.apply)(params, x), rtol=1e-5, atol=1e-5
+  )
   close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
   jax.tree.map(close, state, end)
 
@@ -51,7 +56,8 @@ def test_series_do_not_see_each_other():
   model, params = made()
   x = history()
   other = x.at[..., 1].add(jnp.arange(12.0))
-  one, two = model.apply(params, x), model.apply(params, other)
+  run = jax.jit(model.apply)
+  one, two = run(params, x), run(params, other)
   np.testing.assert_allclose(one[..., [0, 2], :], two[..., [0, 2], :], atol=1e-6)
   assert jnp.abs(one[..., 1, :] - two[..., 1, :]).max() > 1e-2
 
@@ -59,10 +65,11 @@ def test_series_do_not_see_each_other():
 @pytest.mark.parametrize("head", ["gaussian", "student"])
 def test_the_nats_of_a_head_are_of_a_density(head):
   model, params = made(head=head, normalise=False)
-  forecast = model.apply(params, history())[:1, :1, :1]
-  loss = lambda y: float(model._loss(forecast, jnp.full((1, 1, 1), y))[0, 0, 0])
+  forecast = jax.jit(model.apply)(params, history())[:1, :1, :1]
   grid = np.linspace(-60, 60, 2401)
-  mass = integrate.simpson([np.exp(-loss(y)) for y in grid], x=grid)
+  y = jnp.asarray(grid, jnp.float32)[:, None, None]
+  nats = jax.jit(jax.vmap(lambda y: model._loss(forecast, y[None])))(y)
+  mass = integrate.simpson(np.exp(-np.asarray(nats, float).ravel()), x=grid)
   assert abs(mass - 1) < 5e-3
 
 
@@ -81,10 +88,11 @@ def test_the_pinball_loss_is_least_at_the_quantile():
 def test_quantiles_do_not_cross(backbone):
   """Whatever the head's own numbers are, also where they lie far apart."""
   model, params = made(head="quantile", quantiles="0.1,0.4,0.9", backbone=backbone)
-  forecast = lambda scale: model.apply(
-    jax.tree.map(lambda a: a * scale, params), history()
+  forecast = jax.jit(
+    lambda scale: model.apply(jax.tree.map(lambda a: a * scale, params), history())
   )
-  unordered = made(backbone=backbone, horizon=15)[0].apply
+  config = dataclasses.replace(model.config, head="point", horizon=15)
+  unordered = jax.jit(Forecaster(config).apply)
   for scale in (1.0, -1.0, 1e3, 1e6):
     found = forecast(scale)
     assert found.shape == (2, 5, 3, 3) and jnp.isfinite(found).all()
@@ -108,7 +116,7 @@ def test_a_series_that_does_not_move_has_a_finite_forecast_and_gradient():
     "weights": jnp.ones(2),
   }
   loss = lambda p: model.apply(p, batch, (), method="objective")[0].sum()
-  found = jax.tree.leaves(jax.value_and_grad(loss)(params))
+  found = jax.tree.leaves(jax.jit(jax.value_and_grad(loss))(params))
   assert all(bool(jnp.isfinite(a).all()) for a in found)
 
 
@@ -121,7 +129,7 @@ def test_dlinear_is_two_linear_maps():
   x = history()
   padded = np.pad(np.asarray(x), ((0, 0), (12, 12), (0, 0)), mode="edge")
   expected = padded[:, 6 : 6 + 25].mean(1)
-  found = model.apply(zeros, x)
+  found = jax.jit(model.apply)(zeros, x)
   np.testing.assert_allclose(found[:, 0, :, 0], expected, rtol=1e-5)
 
 

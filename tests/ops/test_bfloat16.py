@@ -74,8 +74,9 @@ def test_rounded_parameters_forget_as_fast(name):
   """A rate is rounded, not what it makes: exp(-0.001) would be 1, and never forget."""
   layer = mixer(Entry(name, ITEMS[name].options), 8, "float32")
   x, state = jax.random.normal(jax.random.key(0), (1, 6, 8)), layer.init_state(1)
-  params = meshes.unboxed(layer.init(jax.random.key(1), x, state))
+  params = meshes.unboxed(jax.jit(layer.init)(jax.random.key(1), x, state))
 
+  @jax.jit
   def decay(params):
     (y, _), sown = layer.apply(params, x, state, mutable=["intermediates"])
     return y, sown["intermediates"]["log_decay"][0]

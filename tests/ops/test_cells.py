@@ -35,26 +35,32 @@ def test_options_obey_the_full_laws(name, options):
 @pytest.mark.parametrize("length", [1, 7, 8, 21])
 def test_chunks_of_any_size_agree(name, length):
   op = ops.get(name)
-  params, inputs, state = op.example(jax.random.key(0), 2, length)
-  want = op.FORMS["recurrent"](params, inputs, state)
 
-  for size in (1, 4, 100):
-    got = op.FORMS["chunk"](params, inputs, state, chunk_size=size)
+  @jax.jit
+  def run(key):
+    case = op.example(key, 2, length)
+    sizes = [op.FORMS["chunk"](*case, chunk_size=size) for size in (1, 4, 100)]
+    return op.FORMS["recurrent"](*case), sizes
+
+  want, sizes = run(jax.random.key(0))
+
+  for got in sizes:
     for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
       np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-6)
 
 
 def test_chunk_of_no_tokens_is_refused():
-  case = ops.get("gru").example(jax.random.key(0), 2, 8)
+  gru = ops.get("gru")
+  case = jax.eval_shape(lambda: gru.example(jax.random.key(0), 2, 8))
   with pytest.raises(ValueError, match="chunk_size is 0"):
-    ops.get("gru").FORMS["chunk"](*case, chunk_size=0)
+    jax.eval_shape(lambda *case: gru.FORMS["chunk"](*case, chunk_size=0), *case)
 
 
 def test_slstm_is_empty_by_element_and_row():
   """What one element of one row holds decides nothing for another."""
   params, inputs, state = slstm.example(jax.random.key(0), 2, 1)
   params = (jnp.zeros_like(params[0]),)  # elements know of each other by R alone
-  run = slstm.FORMS["recurrent"]
+  run = jax.jit(slstm.FORMS["recurrent"])
   some = jnp.array([[True, False, True, False, False, True], [False] * 6])
   part = jax.tree.map(lambda a: jnp.where(some, 0, a), state)
 
@@ -85,4 +91,4 @@ def test_options_that_are_not_there_are_refused():
   for name, field in (("rnn", "activation"), ("slstm", "forget")):
     mixer = mixers.get(name).Mixer(d_model=8, **{field: "sine"})
     with pytest.raises(ValueError, match=f"{field} is 'sine'"):
-      mixer.init(jax.random.key(0), x, mixer.init_state(1))
+      jax.eval_shape(mixer.init, jax.random.key(0), x, mixer.init_state(1))

@@ -1,6 +1,7 @@
 """The delta rules where their op's own example and stress do not reach."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -42,35 +43,44 @@ def test_decay_by_channel_obeys_the_full_laws():
 
 @pytest.mark.parametrize("form", gated_delta.FORMS)
 def test_equal_decays_of_all_channels_are_one_decay_a_head(key, form):
-  _, (q, k, v, g, beta), state = gated_delta.example(key, 2, 24)
-  wide = jnp.broadcast_to(g[..., None], k.shape)
-  run = gated_delta.FORMS[form]
 
-  want = run((), (q, k, v, g, beta), state)
-  got = run((), (q, k, v, wide, beta), state)
+  @jax.jit
+  def both(key):
+    _, (q, k, v, g, beta), state = gated_delta.example(key, 2, 24)
+    wide = jnp.broadcast_to(g[..., None], k.shape)
+    run = gated_delta.FORMS[form]
+    return run((), (q, k, v, g, beta), state), run((), (q, k, v, wide, beta), state)
+
+  want, got = both(key)
 
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got, want)
 
 
 @pytest.mark.parametrize("form", dplr.FORMS)
 def test_gated_delta_is_a_setting_of_diagonal_plus_low_rank(key, form):
-  params, (q, k, v, g, beta), state = _by_channel(gated_delta.example)(key, 2, 24)
-  b = beta[..., None]
-  # a reads the memory before it decays: k^T Diag(alpha) S
-  setting = (q, b * k, v, jnp.exp(g) * k, -b * k, g)
 
-  got = dplr.FORMS[form](params, setting, dplr.State(*state))
-  want = gated_delta.FORMS["recurrent"](params, (q, k, v, g, beta), state)
+  @jax.jit
+  def both(key):
+    params, inputs, state = _by_channel(gated_delta.example)(key, 2, 24)
+    q, k, v, g, beta = inputs
+    b = beta[..., None]
+    # a reads the memory before it decays: k^T Diag(alpha) S
+    setting = (q, b * k, v, jnp.exp(g) * k, -b * k, g)
+    got = dplr.FORMS[form](params, setting, dplr.State(*state))
+    return got, gated_delta.FORMS["recurrent"](params, inputs, state)
+
+  got, want = both(key)
 
   np.testing.assert_allclose(got[0], want[0], atol=2e-5)
   np.testing.assert_allclose(got[1].s, want[1].s, atol=2e-5)
 
 
 def test_one_write_a_token_is_the_gated_delta_rule(key):
-  params, (q, k, v, g, beta), state = gated_delta.example(key, 2, 24)
+  params, (q, k, v, g, beta), state = jax.jit(lambda: gated_delta.example(key, 2, 24))()
   one = (q, k[:, :, None], v[:, :, None], g, beta[:, :, None])
+  run = lambda op: jax.jit(functools.partial(op.chunk, chunk_size=8))
 
-  got = gated_delta_product.chunk(params, one, state, chunk_size=8)
-  want = gated_delta.chunk(params, (q, k, v, g, beta), state, chunk_size=8)
+  got = run(gated_delta_product)(params, one, state)
+  want = run(gated_delta)(params, (q, k, v, g, beta), state)
 
   jax.tree.map(np.testing.assert_array_equal, got, want)

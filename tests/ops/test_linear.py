@@ -121,6 +121,10 @@ def test_taylor_features_are_exp_to_second_order(key):
   assert got.shape[-1] == features.count("taylor", 5) == 21
 
 
+def _both(inputs, state):
+  return [form((), inputs, state) for form in mlstm.FORMS.values()]
+
+
 @pytest.mark.parametrize("log_gate", [-1000.0, -50.0, 0.0, 50.0])
 def test_mlstm_is_a_weighted_mean_or_a_small_sum(log_gate):
   """One token: v where |n q| > 1, else e^i (k . q) v; the same in both forms."""
@@ -129,8 +133,7 @@ def test_mlstm_is_a_weighted_mean_or_a_small_sum(log_gate):
   i = jnp.full((1, 1, 1), log_gate)
   inputs, state = (k, k, v, i, jnp.zeros_like(i)), mlstm.init_state(1, 1, 4, 3)
   want = v * min(1.0, 4 * np.exp(log_gate))
-  for form in mlstm.FORMS.values():
-    y, new = form((), inputs, state)
+  for y, new in jax.jit(_both)(inputs, state):
     np.testing.assert_allclose(y, want, rtol=1e-5)
     assert new.m == max(log_gate, 0)
 
@@ -146,9 +149,14 @@ def test_linear_attention_takes_every_feature_map(key, feature_map, normalize):
       mixer.init_state(2)
     return
   x, state = jax.random.normal(key, (2, 9, 8)), mixer.init_state(2)
-  params = mixer.init(key, x, state)
-  y, new = mixer.apply(params, x, state)
-  y0, new0 = mixer.clone(form="recurrent").apply(params, x, state)
+
+  @jax.jit
+  def run(x, state):
+    params = mixer.init(key, x, state)
+    recurrent = mixer.clone(form="recurrent")
+    return mixer.apply(params, x, state), recurrent.apply(params, x, state)
+
+  (y, new), (y0, new0) = run(x, state)
 
   np.testing.assert_allclose(y, y0, rtol=1e-3, atol=1e-4)
   np.testing.assert_allclose(new.s, new0.s, rtol=1e-4, atol=1e-5)

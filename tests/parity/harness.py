@@ -5,6 +5,7 @@ A peer is asked once, by `python -m tests.parity`, and its answers are kept as a
 """
 
 import dataclasses
+import functools
 import importlib
 import re
 from collections.abc import Callable
@@ -109,7 +110,7 @@ def measure(case: Case, form: str) -> dict[str, tuple[float, float]]:
   """
   args = case.arguments()
   cotangents = _cotangents(case, args)
-  run = jax.jit(lambda *a: _by_jax(case.forms[form], a, cotangents))
+  run = jax.jit(lambda *a: _by_jax(_traced(case.forms[form]), a, cotangents))
   (y, state), grads = run(*args)
   with np.load(case.golden) as golden:
     errors = {}
@@ -129,8 +130,14 @@ def _random(shapes, seed):
   return jax.tree.map(draw, shapes, is_leaf=is_shape)
 
 
+@functools.cache
+def _traced(form):
+  """The form, traced once for all that is asked of it."""
+  return jax.jit(form)
+
+
 def _cotangents(case, args):
-  shape = jax.eval_shape(next(iter(case.forms.values())), *args)
+  shape = _traced(next(iter(case.forms.values()))).eval_shape(*args)
   return jax.tree.leaves(_random(jax.tree.map(lambda a: a.shape, shape), seed=1))
 
 

