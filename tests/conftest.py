@@ -1,5 +1,6 @@
 """What every test stands on: eight CPU devices, strict dtypes, a compilation cache."""
 
+import functools
 import gc
 import importlib.util
 import os
@@ -80,6 +81,34 @@ def _forget_what_was_compiled():
   yield
   jax.clear_caches()
   gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _devices(request):
+  """What is compiled for eight devices takes twice as long: a run that names none takes
+  the first, and as many as its module's `DEVICES` says where they are the subject."""
+  from jaxmem.parallel import mesh as meshes
+
+  make, count = meshes.make, getattr(request.module, "DEVICES", 1)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(
+      meshes,
+      "make",
+      lambda config, devices=None: make(
+        config, jax.devices()[:count] if devices is None else devices
+      ),
+    )
+    yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs():
+  """A config is compiled once a module, however many runs have it."""
+  from jaxmem.training import trainer
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(trainer, "Program", functools.cache(trainer.Program))
+    yield
 
 
 @pytest.fixture(scope="session", autouse=True)

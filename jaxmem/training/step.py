@@ -123,6 +123,7 @@ class Program:
       ema=params if config.optim.ema else (),
       best=jax.tree.map(lambda _: one, self.shapes.best),
     )
+    self._begin = jax.jit(self._init, out_shardings=self.shardings)
     self._compiled = jax.jit(
       self._step, donate_argnums=0, out_shardings=(self.shardings, one)
     )
@@ -135,8 +136,7 @@ class Program:
 
   def init(self) -> TrainState:
     """The state before the first step, made where it lives."""
-    key = jax.random.key(self.config.seed)
-    return jax.jit(self._init, out_shardings=self.shardings)(key)
+    return self._begin(jax.random.key(self.config.seed))
 
   def target(self) -> TrainState:
     """Shapes, dtypes and shardings of the state: what a checkpoint is restored into."""

@@ -14,11 +14,12 @@ from jaxmem.training import config as configs
 from support import runs
 
 
-@pytest.fixture
-def tiny(tmp_path):
-  corpus = runs.write_corpus(tmp_path / "corpus")
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+  root = tmp_path_factory.mktemp("tiny")
+  corpus = runs.write_corpus(root / "corpus")
   return runs.write_config(
-    tmp_path / "tiny.py", f"config = config({str(corpus)!r}, model=SMALL)\n"
+    root / "tiny.py", f"config = config({str(corpus)!r}, model=SMALL)\n"
   )
 
 
@@ -104,24 +105,26 @@ def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, monkeypatch)
     "jaxmem.training.trainer.train", lambda config, *_: seen.append(config) or 0
   )
 
-  flags = ["--workdir", str(tmp_path / "run"), "--memory", "gru"]
+  flags = ["--workdir", str(tmp_path / "run"), "--memory", "mingru"]
+  flags += ["--model.pattern", "window:num_heads=2,lstm"]
   assert cli.run(["train", str(tiny), *flags]) == 0
 
   names = [item.name for item in seen[0].model.pattern]
-  assert names == ["window", "gru"]
+  assert names == ["window", "mingru"]
 
 
-def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path):
+def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path, capsys):
   run = tmp_path / "run"
-  done = runs.call("train", tiny, "--workdir", run)
-  assert done.returncode == 0, done.stderr
+  command = ["train", str(tiny), "--workdir", str(run)]
+  assert cli.run(command) == 0
 
-  assert re.search(r"11,4\d\d parameters, [\d,]+ bytes of memory a row", done.stdout)
+  told = capsys.readouterr().out
+  assert re.search(r"8,\d\d\d parameters, [\d,]+ bytes of memory a row", told)
   for way in ("carried", "re-read", "reset", "gzip, whole", "xz, per file"):
-    assert f"| {way} |" in done.stdout
-  assert "what memory beyond one segment is worth" in done.stdout
+    assert f"| {way} |" in told
+  assert "what memory beyond one segment is worth" in told
   numbers = json.loads((run / "report.json").read_text())
-  assert "No separate test split was given: this is the score" in done.stdout
+  assert "No separate test split was given: this is the score" in told
   assert not numbers["test_split"] and not numbers["equal_records"]["left_out"]
   assert set(numbers["bits_per_byte"]) == {"carried", "reset", "re-read"}
   for name in ("loss.png", "gain_by_document.png", "gain_by_segment.png"):
@@ -132,13 +135,12 @@ def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path):
   assert [line["step"] for line in lines] == [4, 8, 12]
 
   longer = ["--steps", "14", "--eval-bytes", "0", "--sample-bytes", "0"]
-  assert (
-    "resumed from step 12" in runs.call("train", tiny, "--workdir", run, *longer).stdout
-  )
-  other = runs.call("train", tiny, "--workdir", run, "--model.d-model", "8")
-  assert other.returncode == 2 and "model.d_model: 16 -> 8" in other.stderr
-  never = runs.call("train", tiny, "--workdir", run, "--resume", "never")
-  assert never.returncode == 1 and "has a checkpoint of step 14" in never.stderr
+  assert cli.run([*command, *longer]) == 0
+  assert "resumed from step 12" in capsys.readouterr().out
+  assert cli.run([*command, "--model.d-model", "8"]) == 2
+  assert "model.d_model: 16 -> 8" in capsys.readouterr().err
+  assert cli.run([*command, "--resume", "never"]) == 1
+  assert "has a checkpoint of step 14" in capsys.readouterr().err
 
 
 def test_memories_prints_every_memory(capsys):

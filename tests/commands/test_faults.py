@@ -5,9 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import socket
-import time
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +34,12 @@ def finished(tmp_path_factory):
   """A finished run with checkpoints of steps 8 and 12, its config and its states."""
   root = tmp_path_factory.mktemp("finished")
   corpus = runs.write_corpus(root / "corpus")
-  small = {"eval_bytes": 0, "sample_bytes": 0}
-  text = f"config = config({str(corpus)!r}, eval_bytes=0, sample_bytes=0)\n"
+  text = (
+    f"config = config({str(corpus)!r}, model=SMALL, eval_bytes=0, sample_bytes=0)\n"
+  )
   path = runs.write_config(root / "tiny.py", text)
-  done = runs.call("train", path, "--workdir", root / "run")
-  assert done.returncode == 0, done.stderr
-  config = runs.config(corpus, **small)
+  config = runs.config(corpus, model=runs.SMALL, eval_bytes=0, sample_bytes=0)
+  assert trainer.train(config, root / "run") == 0
   program = runs.program(config)
   states = {}
   for step in (12, 8):
@@ -100,7 +98,7 @@ def test_damage_gives_the_right_state_or_a_clean_error(finished, tmp_path, kind)
   assert fell_back > 0
 
 
-def test_all_damaged_is_an_error_and_never_a_fresh_start(finished, tmp_path):
+def test_all_damaged_is_an_error_and_never_a_fresh_start(finished, tmp_path, capsys):
   _, path, config, program, _ = finished
   run = _copy(finished, tmp_path)
   for step in (8, 12):
@@ -108,31 +106,29 @@ def test_all_damaged_is_an_error_and_never_a_fresh_start(finished, tmp_path):
 
   with pytest.raises(CheckpointError, match="no usable checkpoint.*step 12.*step 8"):
     runs.restored(config, run, program)
-  done = runs.call("train", path, "--workdir", run)
-  assert done.returncode == 1
-  assert "no readable checkpoint" in done.stderr or "no usable" in done.stderr
-  assert "Traceback" not in done.stderr
+  assert cli.run(["train", str(path), "--workdir", str(run)]) == 1
+  said = capsys.readouterr().err
+  assert "no readable checkpoint" in said or "no usable" in said
+  assert "Traceback" not in said
 
 
-def test_damaged_newest_is_named_and_the_run_goes_on(finished, tmp_path):
+def test_damaged_newest_is_named_and_the_run_goes_on(finished, tmp_path, capsys):
   _, path, config, program, states = finished
   run = _copy(finished, tmp_path)
   shutil.rmtree(run / "checkpoints" / "12" / "state")
 
-  done = runs.call("train", path, "--workdir", run)
+  assert cli.run(["train", str(path), "--workdir", str(run)]) == 0
 
-  assert done.returncode == 0, done.stderr
-  assert "checkpoint of step 12 is damaged and was set aside" in done.stdout
-  assert "resumed from step 8" in done.stdout
+  said = capsys.readouterr().out
+  assert "checkpoint of step 12 is damaged and was set aside" in said
+  assert "resumed from step 8" in said
   assert runs.digest(runs.restored(config, run, program).state) == states[12]
 
 
-def test_resume_must_refuses_an_empty_directory(finished, tmp_path):
-  done = runs.call(
-    "train", finished[1], "--workdir", tmp_path / "new", "--resume", "must"
-  )
-  assert done.returncode == 1
-  assert "--resume must: no checkpoint" in done.stderr
+def test_resume_must_refuses_an_empty_directory(finished, tmp_path, capsys):
+  flags = ["--workdir", str(tmp_path / "new"), "--resume", "must"]
+  assert cli.run(["train", str(finished[1]), *flags]) == 1
+  assert "--resume must: no checkpoint" in capsys.readouterr().err
 
 
 def test_save_that_saved_nothing_is_an_error(tmp_path):
@@ -154,22 +150,14 @@ def test_other_dtype_or_shape_is_refused_by_name(finished):
       checkpoints.restore(target._replace(params=jax.tree.map(narrow, target.params)))
 
 
-def test_signal_saves_and_exits_with_its_code(finished, tmp_path):
+def test_signal_saves_and_exits_with_its_code(finished, tmp_path, monkeypatch, capsys):
   _, path, config, program, states = finished
   run = tmp_path / "run"
-  flags = ("--steps", "100000", "--save-every", "100000", "--log-every", "100000")
-  child = runs.start("train", path, "--workdir", run, *flags)
-  while (
-    not (run / "ledger.jsonl").exists() or not (run / "ledger.jsonl").stat().st_size
-  ):
-    assert child.poll() is None, child.communicate()
-    time.sleep(0.01)
+  runs.stop_at(monkeypatch, 2)
 
-  child.send_signal(signal.SIGTERM)
-  out, err = child.communicate(timeout=120)
+  assert trainer.train(config, run) == trainer.EXIT_STOPPED
 
-  assert child.returncode == trainer.EXIT_STOPPED, err
-  assert "stopped by SIGTERM" in out
+  assert "stopped by SIGTERM" in capsys.readouterr().out
   saved = [int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdecimal()]
   lines = (run / "ledger.jsonl").read_text().splitlines()
   assert saved == [len(lines)]

@@ -31,7 +31,7 @@ class Bomb:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-  run = runs.first_checkpoint(tmp_path_factory.mktemp("first"))
+  run = runs.first_checkpoint(tmp_path_factory.mktemp("first"), model=runs.SMALL)
   return load_model(run)
 
 

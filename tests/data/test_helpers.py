@@ -1,6 +1,7 @@
 """What helps training, each by its effect: the number stands in the docstring."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +33,9 @@ def batch(tokens, label, weights=None):
   }
 
 
-def learn(given, steps=80, **changes):
-  """Parameters after steps on one batch, and a function of logits."""
+@functools.cache
+def compiled(steps, **changes):
+  """A program, and its model's probabilities of the classes of a batch."""
   config = Config(
     model=dataclasses.replace(MODEL, **changes),
     data=LabelsConfig(tokenizer="words:300", segment_length=8, batch_size=16),
@@ -41,14 +43,23 @@ def learn(given, steps=80, **changes):
     steps=steps,
   )
   program = Program(config, meshes.make(config.mesh))
+
+  @jax.jit
+  def shares(params, given):
+    logits = program.model.apply({"params": params}, given, method="logits")
+    return jax.nn.softmax(logits)
+
+  return program, shares
+
+
+def learn(given, steps=80, **changes):
+  """The probabilities of the classes after steps on one batch."""
+  program, shares = compiled(steps, **changes)
   state = program.init()
   for _ in range(steps):
     state, _ = program.step(state, program.put(given))
     jax.block_until_ready(state.step)
-  model = Encoder(program.config.model)
-  params = jax.tree.map(jnp.asarray, jax.device_get(state.params))
-  used = {k: jnp.asarray(v) for k, v in given.items()}
-  return jax.nn.softmax(model.apply({"params": params}, used, method="logits"))
+  return shares(state.params, given)
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +104,27 @@ def test_class_weights_make_the_rare_class_as_likely_as_the_frequent():
 def test_weight_decay_is_of_matrices_alone():
   """Without a gradient a matrix shrinks by rate x decay a step, a norm does not."""
   model = Encoder(MODEL)
-  boxed = model.init(jax.random.key(0), model.example(2, 8), (), method="objective")
+  init = jax.jit(functools.partial(model.init, method="objective"))
+  boxed = init(jax.random.key(0), model.example(2, 8), ())
   names, params = meshes.param_names(boxed["params"]), meshes.unboxed(boxed["params"])
   config = OptimConfig(learning_rate=0.1, warmup_steps=0, weight_decay=0.5)
   optimizer = optim.make(config, 1000, names)
-  state = optimizer.init(params)
-  zeros = jax.tree.map(jnp.zeros_like, params)
+
+  @jax.jit
+  def updated(params):
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return optimizer.update(zeros, optimizer.init(params), params)[0]
+
   with jax.numpy_dtype_promotion("standard"):
-    updates, _ = optimizer.update(zeros, state, params)
+    updates = jax.device_get(updated(params))
   flat = dict(jax.tree_util.tree_leaves_with_path(updates))
   moved, still = 0, 0
   for path, a in jax.tree_util.tree_leaves_with_path(params):
     layers = 1 if "groups" in str(path) else 0
     if a.ndim - layers > 1:
-      np.testing.assert_allclose(flat[path], -0.05 * a, rtol=1e-4, atol=1e-7)
+      np.testing.assert_allclose(
+        flat[path], -0.05 * np.asarray(a), rtol=1e-4, atol=1e-7
+      )
       moved += 1
     else:
       assert not np.asarray(flat[path]).any()

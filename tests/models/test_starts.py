@@ -1,6 +1,7 @@
 """What a training segment starts from: each switch does what it says, and resumes."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -22,6 +23,8 @@ PATTERN = (
   entry("window", window_size=6, num_heads=2, block_size=8),
 )
 MODEL = LMConfig(vocab_size=0, d_model=8, d_ff=16, pattern=PATTERN, dtype="auto")
+# What trains here: a sum, the cheapest to compile.
+TRAINED = dataclasses.replace(MODEL, pattern=(entry("gru"),))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,12 @@ def corpus(tmp_path_factory):
 
 
 def _config(corpus, how, **changes):
-  return runs.config(corpus, model=MODEL, segment_start=how, **changes)
+  return runs.config(corpus, model=TRAINED, segment_start=how, **changes)
+
+
+def _read(program):
+  """A memory as if something had been read, where the program keeps its own."""
+  return jax.device_put(_random(program.shapes.memory), program.shardings.memory)
 
 
 def _random(shapes, rows=None):
@@ -46,21 +54,24 @@ def _random(shapes, rows=None):
   return jax.tree.map(one, shapes)
 
 
+@functools.cache
+def _losses(model):
+  """The model's own losses, compiled once for all starts."""
+  return jax.jit(functools.partial(model.apply, method="losses"))
+
+
 @pytest.mark.parametrize("how", state_init.STARTS)
 def test_loss_is_that_of_the_memory_it_says(corpus, how):
   """A step's loss is the model's own, from the memory made by hand of the last one."""
   program = runs.program(_config(corpus, how))
   lanes = runs.lanes(program.config)
-  state = program.init()._replace(memory=_random(program.shapes.memory))
+  state = program.init()._replace(memory=_read(program))
   key = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
-  memory = state_init.begin(how, PATTERN, state.memory, key)
+  memory = state_init.begin(how, TRAINED.pattern, state.memory, key)
   batch = lanes[1] | {"reset": np.zeros_like(lanes[1]["reset"])}
-  losses = jax.jit(
-    lambda *args: program.model.apply({"params": state.params}, *args, method="losses")
-  )
-  cost = lambda memory: float(
-    losses(batch["tokens"], batch["targets"], memory, batch["reset"])[0].mean()
-  )
+  losses = _losses(program.model)
+  read = {"params": state.params}, batch["tokens"], batch["targets"]
+  cost = lambda memory: float(losses(*read, memory, batch["reset"])[0].mean())
   want, empty = cost(memory), cost(jax.tree.map(jnp.zeros_like, memory))
 
   _, metrics = program.step(state, program.put(batch))
@@ -75,8 +86,9 @@ def test_document_that_begins_in_the_segment_begins_empty(corpus, how):
   lanes = runs.lanes(program.config)
   batch = lanes[1]
   batch["reset"][:, 0] = True
-  fresh, full = program.init(), program.init()
-  full = full._replace(memory=_random(program.shapes.memory))
+  fresh = program.init()
+  full = jax.tree.map(jnp.copy, fresh)  # a step takes the buffers of its state
+  full = full._replace(memory=_read(program))
 
   _, a = program.step(fresh, program.put(batch))
   _, b = program.step(full, program.put(batch))
@@ -126,7 +138,7 @@ def test_noise_is_for_sums_and_a_window_starts_empty(how):
 
 @pytest.mark.parametrize("how", ["passed", "fitted"])
 def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
-  """Three steps, a checkpoint, three more in a new program; and six at once."""
+  """Three steps, a checkpoint, three more; and six at once."""
   config = _config(corpus, how)
   lanes = runs.lanes(config)
 
@@ -143,7 +155,7 @@ def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
     checkpoints.wait()
   resumed = runs.restored(config, tmp_path, program).state
 
-  assert runs.digest(steps(runs.program(config), resumed, range(3, 6))) == whole
+  assert runs.digest(steps(program, resumed, range(3, 6))) == whole
 
 
 @pytest.mark.parametrize(("old", "new"), [(True, "carried"), (False, "empty")])

@@ -18,6 +18,8 @@ from jaxmem.parallel import mesh as meshes
 from jaxmem.testing import check_laws
 from jaxmem.testing.suite import with_gradients
 
+DEVICES = 8
+
 PLAIN = Scores(rotary=None)
 MASKS = [Document(), Causal(), Causal() & Window(1), Causal() & Window(5)]
 

@@ -19,6 +19,8 @@ from jaxmem.parallel import mesh as meshes
 from jaxmem.parallel.mesh import MeshConfig, MeshError
 from jaxmem.testing import check_shards
 
+DEVICES = 8
+
 ATTENTION = {"capacity": 64, "block_size": 4, "num_kv_heads": 2}
 WINDOW = {"window_size": 11, "block_size": 4, "num_kv_heads": 2}
 LEARNED = {"bias": "buckets", "learned_sink": True, "logit_cap": 5.0}

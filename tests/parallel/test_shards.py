@@ -22,6 +22,7 @@ from jaxmem.training.step import Program, resolve
 from support import runs
 
 ONE = MeshConfig(data=1)
+DEVICES = 8
 SEQ = MeshConfig(data=1, seq=8)
 MIXED = MeshConfig(data=2, fsdp=2, seq=2)
 TENSOR = MeshConfig(data=2, fsdp=2, tensor=2)

@@ -15,11 +15,13 @@ from support import runs
 QUIET = ("--eval-bytes", "0", "--sample-bytes", "0")
 
 
-@pytest.fixture
-def tiny(tmp_path):
-  corpus = runs.write_corpus(tmp_path / "corpus")
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+  """A config of which all runs of this module are."""
+  root = tmp_path_factory.mktemp("tiny")
+  corpus = runs.write_corpus(root / "corpus")
   return runs.write_config(
-    tmp_path / "tiny.py", f"config = config({str(corpus)!r}, model=SMALL)\n"
+    root / "tiny.py", f"config = config({str(corpus)!r}, model=SMALL)\n"
   )
 
 
@@ -41,7 +43,9 @@ def test_first_signal_asks_and_second_does_what_it_always_did():
   assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_second_sigterm_exits_at_once_and_nothing_is_half_written(tiny, tmp_path):
+def test_second_sigterm_exits_at_once_and_nothing_is_half_written(
+  tiny, tmp_path, capsys
+):
   slow = tmp_path / "slow.py"
   slow.write_text(
     tiny.read_text()
@@ -67,8 +71,8 @@ def test_second_sigterm_exits_at_once_and_nothing_is_half_written(tiny, tmp_path
 
   assert child.returncode == -signal.SIGTERM
   assert time.monotonic() - begin < 20
-  done = runs.call("train", tiny, "--workdir", run, *QUIET)
-  assert done.returncode == 0 and "resumed from step 4" in done.stdout, done.stderr
+  assert cli.run(["train", str(tiny), "--workdir", str(run), *QUIET]) == 0
+  assert "resumed from step 4" in capsys.readouterr().out
 
 
 def _lines(run):
@@ -88,25 +92,28 @@ def test_ctrl_c_leaves_nothing_behind(tiny, tmp_path):
 
   assert child.returncode == 75 and "stopped by SIGINT" in out, err
   assert "Traceback" not in err
+  saved = [int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdecimal()]
+  assert saved == [len(_lines(run))]
   assert not (run / "lock.json").exists()
   assert shared() <= before
 
 
-def test_full_disk_is_said_and_earlier_checkpoints_are_intact(tiny, tmp_path):
+def test_full_disk_is_said_and_earlier_checkpoints_are_intact(tiny, tmp_path, capsys):
   """No file may grow beyond some kilobytes: what a full disk does to a write."""
   run = tmp_path / "run"
-  done = runs.call("train", tiny, "--workdir", run, "--steps", "4", *QUIET)
-  assert done.returncode == 0, done.stderr
+  command = ["train", str(tiny), "--workdir", str(run), *QUIET]
+  assert cli.run([*command, "--steps", "4"]) == 0
 
   size = 6_000 + max(p.stat().st_size for p in run.glob("*.jsonl"))
   full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-  child = runs.start("train", tiny, "--workdir", run, *QUIET, before=full)
+  child = runs.start(*command, before=full)
   _, err = child.communicate(timeout=200)
 
   assert child.returncode == 1, err
   assert "failed: " in err and "earlier checkpoints are intact" in err, err
-  again = runs.call("train", tiny, "--workdir", run, *QUIET)
-  assert again.returncode == 0 and "resumed from step 4" in again.stdout, again.stderr
+  capsys.readouterr()
+  assert cli.run(command) == 0
+  assert "resumed from step 4" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["/proc/none/run", "/sys/none"])
@@ -121,8 +128,9 @@ def test_training_goes_on_without_tensorboard(tiny, tmp_path):
   run = tmp_path / "run"
   run.mkdir()
   (run / "tensorboard").write_text("a file where a directory should be")
-  done = runs.call("train", tiny, "--workdir", run, *QUIET)
 
-  assert done.returncode == 0, done.stderr
-  assert done.stderr.count("no TensorBoard log") == 1
+  with pytest.warns(UserWarning) as seen:
+    assert cli.run(["train", str(tiny), "--workdir", str(run), *QUIET]) == 0
+
+  assert sum("no TensorBoard log" in str(one.message) for one in seen) == 1
   assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 12

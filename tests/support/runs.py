@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.checkpoint import Checkpoints
+from jaxmem.runtime.logs import Log
 from jaxmem.training import config as configs
 from jaxmem.training.config import Config, DataConfig, MeshConfig, OptimConfig
 from jaxmem.training.step import Program, resolve
@@ -27,8 +29,8 @@ PATTERN = (
   entry("lstm", chunk_size=8),
 )
 MODEL = LMConfig(vocab_size=0, d_model=16, d_ff=32, pattern=PATTERN, dtype="auto")
-# For what holds whatever the memory is: a cell's state and a cache, cheap to compile.
-SMALL = dataclasses.replace(MODEL, pattern=PATTERN[2:])
+# For what holds whatever the memory is: a cell's state, the cheapest to compile.
+SMALL = dataclasses.replace(MODEL, pattern=(entry("gru"),))
 
 
 def write_corpus(directory: Path, files: int = 24) -> Path:
@@ -100,8 +102,10 @@ def call(*arguments: str, **changes: str) -> subprocess.CompletedProcess:
 
 
 def program(config: Config) -> Program:
-  """The program of a config, on the first device."""
-  return Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
+  """The program of a config, on the first device; the one of its runs in a test."""
+  from jaxmem.training import trainer  # whose `Program` conftest remembers
+
+  return trainer.Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
 
 
 def lanes(config: Config) -> data.Lanes:
@@ -123,6 +127,19 @@ def restored(
   target = (program_ or program(config)).target()
   with Checkpoints(workdir / which, keep=config.keep) as checkpoints:
     return checkpoints.restore(target)
+
+
+def stop_at(monkeypatch, step: int) -> None:
+  """The next run of this process has a SIGTERM in this step, and ends behind it."""
+  rows = Log.rows
+
+  def then_a_signal(self, now, numbers):
+    rows(self, now, numbers)
+    if now == step:
+      monkeypatch.setattr(Log, "rows", rows)
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  monkeypatch.setattr(Log, "rows", then_a_signal)
 
 
 def scores(workdir: Path) -> dict[int, float]:

@@ -28,7 +28,7 @@ sys.exit(code)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   """A tiny run at its first step, beside its corpus."""
-  return runs.first_checkpoint(tmp_path_factory.mktemp("run"))
+  return runs.first_checkpoint(tmp_path_factory.mktemp("run"), model=runs.SMALL)
 
 
 def _count(init=lambda rows: np.zeros((rows,), np.int64)):

@@ -14,9 +14,10 @@ from jaxmem.training import config as configs
 from jaxmem.training.config import Config, DataConfig, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_config
 from jaxmem.training.step import resolve
-from jaxmem.training.trainer import train
+from jaxmem.training.trainer import EXIT_STOPPED, train
 from support import runs
 
+DEVICES = 2  # training, its scores and its report over several
 CONFIG = Config(
   model=LMConfig(0, 16, 32, (entry("gru"), entry("attention", capacity=40))),
   data=DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=32),
@@ -56,7 +57,7 @@ def test_a_task_trains_scores_and_reports(run, capsys):
   assert (run / "loss.png").stat().st_size > 1000
 
 
-def test_a_finished_run_goes_on_with_the_same_examples(run, tmp_path):
+def test_a_stopped_run_goes_on_with_the_same_examples(run, tmp_path, monkeypatch):
   """Twenty steps and then forty are forty, bit for bit."""
   first = dataclasses.replace(CONFIG, validation=ValidationConfig())
   whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -64,7 +65,8 @@ def test_a_finished_run_goes_on_with_the_same_examples(run, tmp_path):
   ledger = lambda d: (d / "ledger.jsonl").read_text().splitlines()
   assert len(ledger(whole)) == 40
   digest = lambda d: runs.digest(runs.restored(first, d).state)
-  assert train(dataclasses.replace(first, save_every=7), parts) == 0
+  runs.stop_at(monkeypatch, 19)
+  assert train(first, parts) == EXIT_STOPPED and len(ledger(parts)) == 20
   assert train(first, parts, resume="must") == 0
   assert digest(whole) == digest(parts) and ledger(whole) == ledger(parts)
 

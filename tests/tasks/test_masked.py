@@ -1,10 +1,10 @@
 """Hidden words: how many, what they become, and that an encoder learns to say them."""
 
 import dataclasses
+import functools
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -88,7 +88,8 @@ def test_an_encoder_with_another_head_begins_from_it(run, head):
   found = init_from.parameters(str(run))
   made = dataclasses.replace(config(run).model, vocab_size=320, classes=2, head=head)
   model = Encoder(made)
-  fresh = model.init(jax.random.key(0), model.example(2, 8), (), method="objective")
+  init = jax.jit(functools.partial(model.init, method="objective"))
+  fresh = init(jax.random.key(0), model.example(2, 8), ())
   merged, taken = init_from._merged(nn.unbox(fresh["params"]), found)
   assert taken == len(jax.tree.leaves(found))
   np.testing.assert_array_equal(merged["embedding"], found["embedding"])
@@ -148,9 +149,11 @@ def test_a_hidden_word_is_said_from_its_own_document_alone(run, name):
   pattern = (entry(name, num_heads=2) if name != "gru" else entry(name),)
   model = Encoder(dataclasses.replace(made.model, pattern=pattern))
   one, cut = _two_documents(tasks.make(made, model).rows)
-  params = model.init(jax.random.key(0), model.example(1, 32), (), method="objective")
-  losses = lambda b: model.apply(params, b, (), method="objective")[0]
-  say = lambda b: np.asarray(losses(jax.tree.map(jnp.asarray, b)))[0]
+  init, apply = (
+    jax.jit(functools.partial(f, method="objective")) for f in (model.init, model.apply)
+  )
+  params = init(jax.random.key(0), model.example(1, 32), ())
+  say = lambda b: np.asarray(apply(params, b, ())[0])[0]
   changed = one["tokens"].copy()
   changed[0, :cut] = (changed[0, :cut] + 1) % 256
   moved = say(one) != say(one | {"tokens": changed})

@@ -11,6 +11,7 @@ from jaxmem.models.pattern import entry
 from jaxmem.tasks.dialogue.task import DialogueConfig
 from jaxmem.training.config import Config, DataConfig, OptimConfig
 from jaxmem.training.trainer import train
+from support import runs
 
 ASKED = {"messages": [{"role": "user", "content": "who?"}]}
 ANSWERED = {"messages": [{"role": "assistant", "content": "Momo"}]}
@@ -93,9 +94,8 @@ def test_mistakes_are_one_message(run, arguments, says, capsys):
 
 
 def test_a_language_model_has_neither_splits_nor_records(tmp_path, capsys):
-  workdir = tmp_path / "run"
   task = DataConfig("task:copy:vocab_size=8", segment_length=16, batch_size=8)
-  assert train(config(task), workdir) == 0
+  workdir = runs.first_checkpoint(tmp_path, model=config(task).model, data=task)
   assert cli.run(["eval", "--workdir", str(workdir), "--split", "test"]) == 2
   assert "has no splits" in capsys.readouterr().err
   assert cli.run(["predict", "--workdir", str(workdir)]) == 2

@@ -150,7 +150,7 @@ def test_signal_keeps_the_reading_and_the_same_command_goes_on(tmp_path, capsys)
   """A real SIGINT: 75, then the numbers of a reading that was never stopped."""
   run = runs.first_checkpoint(tmp_path, model=runs.SMALL)
   text, directory = tmp_path / "text", tmp_path / "progress"
-  text.write_bytes(b"memory state reset lane token forget\n" * 2000)
+  text.write_bytes(b"memory state reset lane token forget\n" * 400)
   out = tmp_path / "numbers.json"
   flags = ["--carry", "all", "--length", "32", "--segment", "24"]
   command = ["eval", "--workdir", run, "--text", text, *flags, "--out", out]

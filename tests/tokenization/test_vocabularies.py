@@ -19,7 +19,7 @@ from jaxmem.training.step import resolve
 from support import runs
 
 NAMES = ["words:300", "sp:300"]
-MODEL = LMConfig(vocab_size=0, d_model=16, pattern=(entry("rglru", num_heads=2),))
+MODEL = LMConfig(vocab_size=0, d_model=16, pattern=(entry("gru"),))
 
 
 def write(directory, **texts):
@@ -93,7 +93,9 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
     "masked": EncoderConfig(d_model=16, head="masked"),
   }
   fields = {"tokenizer": name, "segment_length": 16, "batch_size": 2}
-  if kind != "dialogue":
+  if kind == "dialogue":
+    fields |= {"source": "recall:facts=2:count=64"}
+  else:
     fields |= {"source": source[0], "heldout": source[1], "data_dir": str(tmp_path)}
   base = runs.config(tmp_path, steps=4)
   own = dataclasses.replace(base, data=job_config(**fields), model=models_[kind])

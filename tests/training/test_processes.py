@@ -4,9 +4,14 @@ import signal
 import socket
 import time
 
+import jax
 import numpy as np
 
-from jaxmem.training.config import ValidationConfig
+from jaxmem import cli
+from jaxmem.parallel import mesh as meshes
+from jaxmem.training import trainer
+from jaxmem.training.config import MeshConfig, ValidationConfig
+from jaxmem.training.step import resolve
 from support import runs
 
 FLAGS = ("--steps", "24", "--eval-bytes", "0", "--sample-bytes", "0")
@@ -37,7 +42,7 @@ def _end(pair):
   return [(*child.communicate(timeout=240), child.returncode) for child in pair]
 
 
-def test_two_processes_stop_together_and_one_goes_on(tmp_path):
+def test_two_processes_stop_together_and_one_goes_on(tmp_path, capsys):
   """SIGTERM to the second process alone; the resumed loss is that of a run by one."""
   corpus = runs.write_corpus(tmp_path / "corpus")
   text = "from jaxmem.training.config import ValidationConfig\n"
@@ -66,28 +71,33 @@ def test_two_processes_stop_together_and_one_goes_on(tmp_path):
   saved = max(int(p.name) for p in (run / "checkpoints").glob("[0-9]*"))
   assert f"at step {saved};" in out and 8 <= saved < 24
 
-  done = runs.call("train", path, "--workdir", run, *FLAGS)
-  assert done.returncode == 0, done.stderr
-  assert f"resumed from step {saved}" in done.stdout
-  whole = runs.call("train", path, "--workdir", alone, *FLAGS)
-  assert whole.returncode == 0, whole.stderr
-  validation = ValidationConfig(every=6, num_bytes=300)
-  config = runs.config(corpus, model=runs.SMALL, steps=24, validation=validation)
-  got, want = (runs.restored(config, w).state for w in (run, alone))
+  config = runs.config(
+    corpus,
+    model=runs.SMALL,
+    mesh=MeshConfig(fsdp=-1, data=1),
+    validation=ValidationConfig(every=6, num_bytes=300),
+    steps=24,
+    eval_bytes=0,
+    sample_bytes=0,
+  )
+  assert trainer.train(config, run) == 0
+  assert f"resumed from step {saved}" in capsys.readouterr().out
+  assert trainer.train(config, alone) == 0
+  program = trainer.Program(resolve(config), meshes.make(config.mesh))
+  got, want = (runs.restored(config, w, program).state for w in (run, alone))
   for a, b in zip(_leaves(got.params), _leaves(want.params), strict=True):
     np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
   assert runs.scores(run).keys() == runs.scores(alone).keys() == {6, 12, 18, 24}
 
 
 def _leaves(tree):
-  import jax
-
   return [np.asarray(a) for a in jax.tree.leaves(tree)]
 
 
-def test_half_an_environment_is_refused_by_name(tmp_path):
+def test_half_an_environment_is_refused_by_name(tmp_path, monkeypatch, capsys):
   path = runs.write_config(tmp_path / "tiny.py", "config = config('nowhere')\n")
-  done = runs.call("train", path, "--distributed", JAX_NUM_PROCESSES="2")
+  monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
 
-  assert done.returncode == 2
-  assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in done.stderr
+  assert cli.run(["train", str(path), "--distributed"]) == 2
+  said = capsys.readouterr().err
+  assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in said

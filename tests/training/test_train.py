@@ -24,7 +24,8 @@ from jaxmem.training.config import (
   to_json,
 )
 from jaxmem.training.optimizer import schedule
-from jaxmem.training.step import Program, resolve
+from jaxmem.training.step import Program
+from jaxmem.training.trainer import train
 from support import runs
 
 
@@ -33,12 +34,14 @@ def corpus(tmp_path_factory):
   return runs.write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-def _program(config, devices=1):
-  return Program(resolve(config), meshes.make(config.mesh, jax.devices()[:devices]))
+@pytest.fixture(scope="module")
+def config(corpus):
+  """The run whose program most tests share."""
+  return runs.config(corpus, steps=60)
 
 
-def _steps(config, count, devices=1):
-  program, lanes = _program(config, devices), runs.lanes(config)
+def _steps(config, count):
+  program, lanes = runs.program(config), runs.lanes(config)
   state, losses = program.init(), []
   for step in range(count):
     state, metrics = program.step(state, program.put(lanes[step]))
@@ -46,13 +49,21 @@ def _steps(config, count, devices=1):
   return state, losses
 
 
+def _full(program):
+  """A memory of ones, where the program keeps its own."""
+  ones = lambda a: np.ones(a.shape, a.dtype)
+  return jax.device_put(
+    jax.tree.map(ones, program.shapes.memory), program.shardings.memory
+  )
+
+
 def _close(a, b, rtol=2e-4, atol=2e-5):
   for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
     np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
 
 
-def test_loss_falls_and_memory_is_carried(corpus):
-  state, losses = _steps(runs.config(corpus, steps=60), 40)
+def test_loss_falls_and_memory_is_carried(config):
+  state, losses = _steps(config, 40)
 
   assert np.mean(losses[-5:]) < losses[0] - 1.0
   assert any(np.asarray(a).any() for a in jax.tree.leaves(state.memory))
@@ -60,16 +71,16 @@ def test_loss_falls_and_memory_is_carried(corpus):
 
 
 def test_accumulated_parts_equal_the_whole_batch(corpus):
-  whole = runs.config(corpus)
+  whole = runs.config(corpus, model=runs.SMALL)
   parts = dataclasses.replace(whole, optim=OptimConfig(warmup_steps=2, accumulate=2))
 
   _close(_steps(whole, 3)[0], _steps(parts, 3)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_without_carrying_every_segment_starts_empty(corpus):
-  config = runs.config(corpus, segment_start="empty")
-  program, lanes = _program(config), runs.lanes(config)
-  full = jax.tree.map(jnp.ones_like, program.init().memory)
+  config = runs.config(corpus, model=runs.SMALL, segment_start="empty")
+  program, lanes = runs.program(config), runs.lanes(config)
+  full = _full(program)
 
   fresh, _ = program.step(program.init(), program.put(lanes[1]))
   other, _ = program.step(program.init()._replace(memory=full), program.put(lanes[1]))
@@ -77,10 +88,9 @@ def test_without_carrying_every_segment_starts_empty(corpus):
   assert runs.digest(fresh) == runs.digest(other)
 
 
-def test_carried_memory_changes_the_step(corpus):
-  config = runs.config(corpus)
-  program, lanes = _program(config), runs.lanes(config)
-  full = jax.tree.map(jnp.ones_like, program.init().memory)
+def test_carried_memory_changes_the_step(config):
+  program, lanes = runs.program(config), runs.lanes(config)
+  full = _full(program)
   batch = lanes[1] | {"reset": np.zeros_like(lanes[1]["reset"])}
 
   _, fresh = program.step(program.init(), program.put(batch))
@@ -89,9 +99,8 @@ def test_carried_memory_changes_the_step(corpus):
   assert fresh["loss"] != other["loss"]
 
 
-def test_step_that_is_not_finite_changes_nothing(corpus):
-  config = runs.config(corpus)
-  program, lanes = _program(config), runs.lanes(config)
+def test_step_that_is_not_finite_changes_nothing(config):
+  program, lanes = runs.program(config), runs.lanes(config)
   before = program.init()
   kept = runs.digest(before._replace(step=0))
   batch = lanes[0] | {"weights": np.full_like(lanes[0]["weights"], np.nan)}
@@ -169,7 +178,11 @@ def test_schedule_of_one_step_is_at_the_peak():
 def test_parameters_and_states_are_float32_under_bfloat16(corpus):
   model = dataclasses.replace(runs.MODEL, dtype="bfloat16")
   with jax.numpy_dtype_promotion("standard"):  # flax's norm needs it
-    state, losses = _steps(runs.config(corpus, model=model), 2)
+    program = runs.program(runs.config(corpus, model=model))
+    batch = jax.tree.map(jnp.asarray, program.model.example(8, 16))
+    state, _ = jax.eval_shape(program._step, program.shapes, batch)
+    low = dataclasses.replace(runs.SMALL, dtype="bfloat16")
+    _, losses = _steps(runs.config(corpus, model=low), 2)
 
   assert np.isfinite(losses).all()
   assert all(a.dtype == jnp.float32 for a in jax.tree.leaves(state.params))
@@ -187,13 +200,19 @@ def _ledger(workdir):
   return [json.loads(line) for line in lines]
 
 
+def _written(workdir):
+  """How many lines the ledger has: asked often, so nothing is parsed."""
+  path = workdir / "ledger.jsonl"
+  return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def test_kills_change_nothing(corpus, tmp_path):
   """Bitwise the same latest and best state, rows and scores after seeded SIGKILLs.
 
   With dropout, averaged weights and held-out scores on the way.
   """
   more = dict(
-    model=dataclasses.replace(runs.MODEL, dropout=0.1),
+    model=dataclasses.replace(runs.SMALL, dropout=0.1),
     optim=OptimConfig(warmup_steps=2, ema=0.9),
     validation=ValidationConfig(every=10, num_bytes=600, patience=9),
     steps=60,
@@ -207,8 +226,7 @@ def test_kills_change_nothing(corpus, tmp_path):
   )
   path = runs.write_config(tmp_path / "tiny.py", text)
   whole, killed = tmp_path / "whole", tmp_path / "killed"
-  done = runs.call("train", path, "--workdir", whole)
-  assert done.returncode == 0, done.stderr
+  assert train(config, whole) == 0
 
   moments = random.Random(7)
   for _ in range(3):
@@ -216,13 +234,12 @@ def test_kills_change_nothing(corpus, tmp_path):
     # the next line of the ledger, or a few later, or while it starts, saves, restores
     lines = len(_ledger(killed)) + moments.randrange(1, 18)
     pause = moments.random() * 0.1
-    while child.poll() is None and len(_ledger(killed)) < lines:
-      time.sleep(0.002)
+    while child.poll() is None and _written(killed) < lines:
+      time.sleep(0.005)
     time.sleep(pause)
     child.send_signal(signal.SIGKILL)
     child.wait()
-  done = runs.call("train", path, "--workdir", killed)
-  assert done.returncode == 0, done.stderr
+  assert train(config, killed) == 0
 
   program = runs.program(config)
   for which in ("checkpoints", "best"):

@@ -6,25 +6,14 @@ import pytest
 
 from jaxmem.training.config import OptimConfig, ValidationConfig
 from jaxmem.training.load import load_model
+from jaxmem.training.trainer import train
 from jaxmem.training.validation import Validation, none_yet
 from support import runs
-
-MORE = (
-  "more = dict(model=SMALL, eval_bytes=0, optim=OptimConfig(warmup_steps=2, ema=0.9),\n"
-  "  validation=ValidationConfig(every=5, num_bytes=600, patience=9), sample_bytes=0)\n"
-)
-IMPORTS = "from jaxmem.training.config import OptimConfig, ValidationConfig\n"
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
   return runs.write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-def _file(directory, corpus, **changes):
-  given = ", ".join(f"{k}={v}" for k, v in changes.items())
-  text = IMPORTS + MORE + f"config = config({str(corpus)!r}, **more | dict({given}))\n"
-  return runs.write_config(directory / "tiny.py", text)
 
 
 def _config(corpus, **changes):
@@ -57,33 +46,29 @@ def test_averaged_weights_are_the_recurrence_and_are_what_is_loaded(corpus, tmp_
   assert program.weights == "ema"
 
 
-def test_run_ends_early_and_stays_ended(corpus, tmp_path):
+def test_run_ends_early_and_stays_ended(corpus, tmp_path, capsys):
   """A rate at which nothing improves: patience scores later it is enough."""
-  frozen = "OptimConfig(learning_rate=1e-30, weight_decay=0.0, warmup_steps=2)"
-  path = _file(
-    tmp_path,
+  config = _config(
     corpus,
     steps=400,
-    optim=frozen,
-    validation="ValidationConfig(every=5, num_bytes=600, patience=2)",
+    optim=OptimConfig(learning_rate=1e-30, weight_decay=0.0, warmup_steps=2),
+    validation=ValidationConfig(every=5, num_bytes=600, patience=2),
   )
   run = tmp_path / "run"
-  done = runs.call("train", path, "--workdir", run)
+  assert train(config, run) == 0
 
-  assert done.returncode == 0, done.stderr
-  assert "stopped early at step 15: the last 2 scores" in done.stdout
+  said = capsys.readouterr().out
+  assert "stopped early at step 15: the last 2 scores" in said
   assert list(runs.scores(run)) == [5, 10, 15]
-  assert "the best held-out score was at step 5" in done.stdout
+  assert "the best held-out score was at step 5" in said
   assert load_model(run).step == 15 and load_model(run, "best").step == 5
-  again = runs.call("train", path, "--workdir", run)
-  assert again.returncode == 0 and "stopped early at step 15" in again.stdout
+  assert train(config, run) == 0
+  assert "stopped early at step 15" in capsys.readouterr().out
   assert list(runs.scores(run)) == [5, 10, 15]
 
 
 def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
   """Parameters, optimizer, memory and keys are bitwise those of a run without."""
-  from jaxmem.training.trainer import train
-
   plain = _config(corpus, validation=ValidationConfig())
   scored = _config(corpus, validation=ValidationConfig(every=1, num_bytes=300))
   states = []

@@ -292,6 +292,5 @@ def _is_empty(cells: Cells, j: int) -> bool:
 
 def _is_text(cells: Sequence[str]) -> bool:
   """Whether a column has no numbers, nor what was meant to be one ("5 %", "1_000")."""
-  kinds = [_kind(cell) for cell in cells[:50]]
   meant = any(map(decimals.is_meant, cells[:50]))
-  return kinds[0] not in ("number", "missing") and not meant
+  return not meant and _kind(cells[0]) not in ("number", "missing")

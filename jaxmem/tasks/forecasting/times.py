@@ -235,7 +235,8 @@ def _parsers(*cells: str) -> list[Callable[[str], datetime.datetime]]:
   """What reads one of the first cells of a column."""
   formats = [f + clock for f in _FORMATS for clock in _CLOCKS] + list(_MONTHS)
   parsers = [_iso, _quarter, *(_by_format(f) for f in formats)]
-  return [p for p in parsers if not np.isnan(_parsed(cells, p)).all()]
+  reads = lambda parse: any(not np.isnan(_seconds(cell, parse)) for cell in set(cells))
+  return [parse for parse in parsers if reads(parse)]
 
 
 def _by_format(form: str) -> Callable[[str], datetime.datetime]:
@@ -261,14 +262,14 @@ def _parsed(
   cells: Sequence[str], parse: Callable[[str], datetime.datetime]
 ) -> Float[np.ndarray, " T"]:
   """Seconds since 1970, NaN for what cannot be parsed."""
+  return np.array([_seconds(cell, parse) for cell in cells])
 
-  def seconds(cell: str) -> float:
-    try:
-      return (parse(cell.strip()) - _EPOCH).total_seconds()
-    except (ValueError, OverflowError):
-      return np.nan
 
-  return np.array([seconds(cell) for cell in cells])
+def _seconds(cell: str, parse: Callable[[str], datetime.datetime]) -> float:
+  try:
+    return (parse(cell.strip()) - _EPOCH).total_seconds()
+  except (ValueError, OverflowError):
+    return np.nan
 
 
 def _float(cell: str) -> float:
