@@ -1,7 +1,7 @@
 """How far back a memory reaches: how a change of an input moves the outputs after it.
 
-Here are the derivatives of a trained model at a real text; `evaluation/visibility.py` asks a new
-mixer, by changing its inputs, which tokens can reach which at all.
+Here are the derivatives of a trained model at a real text; `evaluation/visibility.py`
+asks a new mixer, by changing its inputs, which tokens can reach which at all.
 """
 
 import functools
