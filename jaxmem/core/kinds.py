@@ -35,6 +35,7 @@ FLAG = "--plugins"
 _READS_SAVED = contextvars.ContextVar("reads_saved", default=False)
 # Package -> name -> the plugin.
 _PLUGINS: dict[str, dict[str, ModuleType]] = {}
+_LOADED: list[str] = []
 
 
 @contextlib.contextmanager
@@ -177,14 +178,27 @@ def load(name: str) -> None:
   Raises:
     UserError: if there is none, it cannot be imported, or is no plugin.
   """
+  if not name:
+    raise UserError(f"{FLAG} needs the name of a module or of an entry point")
   entries = [(g, g.installed()[name]) for g in GROUPS if name in g.installed()]
   for group, entry in entries:
     group.add(name, _loaded(entry))
-  if entries:
-    return
+  if not entries:
+    _load_module(name)
+  if name not in _LOADED:
+    _LOADED.append(name)
+
+
+def loaded() -> tuple[str, ...]:
+  """What `load` was called with; for the processes that a command starts."""
+  return tuple(_LOADED)
+
+
+def _load_module(name: str) -> None:
+  """`load` of a module."""
   try:
     module = importlib.import_module(name)
-  except Exception as error:  # whatever a module of the user's may raise
+  except (Exception, SystemExit) as error:  # whatever it may raise
     installed = sorted({each for group in GROUPS for each in group.installed()})
     raise UserError(
       f"{FLAG} {name}: cannot be imported ({reason(error)}); give a module that Python "
@@ -202,7 +216,10 @@ def load(name: str) -> None:
 def _loaded(entry: importlib.metadata.EntryPoint) -> ModuleType:
   try:
     module = entry.load()
-  except Exception as error:  # whatever a module of a stranger's may raise
+  except (
+    Exception,
+    SystemExit,
+  ) as error:  # whatever it may raise
     raise UserError(
       f"plugin {entry.name!r} ({entry.value}) cannot be imported: {reason(error)}"
     ) from error
