@@ -319,7 +319,7 @@ def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
     LabelsConfig(source, held, tokenizer="words:300", augment=augment), classes=2
   )
   draw = np.random.default_rng(0)
-  augmenter = job.rows._augmenter
+  augmenter = job.rows.collate.augmenter
   assert {augmenter.text("text 1", draw) for _ in range(9)} == {"words"}
   assert augmenter.text("text 2", draw) == "text 2"
   assert job.repeats == leaks.Repeats(left_out=2)

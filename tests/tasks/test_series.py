@@ -20,7 +20,7 @@ from jaxmem.tasks.forecasting import standard
 from jaxmem.tasks.forecasting import task as series_jobs
 from jaxmem.tasks.forecasting.predict import interval
 from jaxmem.tasks.forecasting.task import SeriesConfig, SeriesPredictor
-from jaxmem.tasks.forecasting.windows import Windows
+from jaxmem.tasks.forecasting.windows import window_rows
 from jaxmem.training.config import (
   Config,
   MeshConfig,
@@ -104,16 +104,17 @@ def test_what_is_no_table_is_refused(tmp_path):
 
 
 def test_an_epoch_reads_every_window_once():
-  windows = Windows(TABLE, (T, H), batch_size=7, seed=0)
-  assert windows.count == 120 - T - H + 1
-  steps = windows.count  # of 7 rows: seven epochs, whose borders lie inside steps
+  windows = window_rows(TABLE, (T, H), batch_size=7, seed=0)
+  count = windows.epochs.count
+  assert count == 120 - T - H + 1
+  steps = count  # of 7 rows: seven epochs, whose borders lie inside steps
   starts = [one for step in range(steps) for one in windows[step]["history"][:, 0, 1]]
-  known = sorted(TABLE[: windows.count, 1].astype(np.float32).tolist() * 7)
+  known = sorted(TABLE[:count, 1].astype(np.float32).tolist() * 7)
   assert sorted(float(s) for s in starts) == known
   batch = windows[3]
   np.testing.assert_array_equal(batch["history"], windows[3]["history"])
-  parts = [Windows(TABLE, (T, H), 8, 0, i, 2)[5]["rows"] for i in range(2)]
-  whole = Windows(TABLE, (T, H), 8, 0)[5]["rows"]
+  parts = [window_rows(TABLE, (T, H), 8, 0, (i, 2))[5]["rows"] for i in range(2)]
+  whole = window_rows(TABLE, (T, H), 8, 0)[5]["rows"]
   np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 

@@ -123,7 +123,7 @@ class CompressionJob(Asked):
     self.repeats = corpus.repeats
     train = self._lines(corpus.train)
     self._previous = c.latent_of == "previous"
-    self.rows = segments.SegmentRows(
+    self.rows = segments.segment_rows(
       train,
       self._previous,
       (c.segment_length, c.batch_size),
@@ -132,16 +132,18 @@ class CompressionJob(Asked):
       config.seed,
       (jax.process_index(), jax.process_count()),
     )
-    self._some("train on", self.rows.count)
+    self._count = self.rows.epochs.count
+    self._some("train on", self._count)
+    self._bytes_per_token = segments.bytes_per_token(train, self._previous)
     self._chosen("heldout", max(config.eval_bytes, 1))
 
   def introduction(self) -> str:
     said = self.repeats.words("documents")
-    return f"{self.rows.count:,} lines from {self._config.data.source!r}{said}"
+    return f"{self._count:,} lines from {self._config.data.source!r}{said}"
 
   def value(self, loss: float) -> float:
     """Of the loss with its free nats and the weight that the KL has at the step."""
-    return loss / self.rows.bytes_per_token / math.log(2)
+    return loss / self._bytes_per_token / math.log(2)
 
   def score(self, params: Any) -> float:
     """Bits a byte of held-out lines, the KL weighed as at the end of its annealing."""

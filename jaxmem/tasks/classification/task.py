@@ -27,7 +27,7 @@ from jaxmem.tasks.application import Asked
 from jaxmem.tasks.classification import data, metrics, tfidf
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.data import Example
-from jaxmem.tasks.classification.rows import Encoded, LabelRows, Task
+from jaxmem.tasks.classification.rows import Encoded, Task, label_rows
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
 
@@ -190,7 +190,7 @@ class LabelsJob(Asked):
     stranger = trained.stranger(self._tokenizer)
     augmenter = Augmenter(c.augment, stranger, counts, scored)
     self.repeats += leaks.Repeats(left_out=augmenter.left_out)
-    self.rows = LabelRows(
+    self.rows = label_rows(
       self._encoded,
       self._tokenizer.fingerprint,
       augmenter,

@@ -29,7 +29,7 @@ from jaxmem.tasks.forecasting import data as series
 from jaxmem.tasks.forecasting import metrics, standard
 from jaxmem.tasks.forecasting.metrics import MODEL, ForecastErrors
 from jaxmem.tasks.forecasting.predict import KEPT, SeriesPredictor
-from jaxmem.tasks.forecasting.windows import Windows, cut, to_the_end
+from jaxmem.tasks.forecasting.windows import collate, to_the_end, window_rows
 from jaxmem.training import config as configs
 
 # Horizons that the field reports.
@@ -162,13 +162,12 @@ class SeriesJob(Asked):
           f"model.horizon {config.model.horizon} are {needed}: lower one, or give more "
           "rows"
         )
-    self.rows = Windows(
+    self.rows = window_rows(
       self._parts["train"],
       (length, config.model.horizon),
       c.batch_size,
       config.seed,
-      jax.process_index(),
-      jax.process_count(),
+      (jax.process_index(), jax.process_count()),
     )
     heads = {"point": config.model.loss, "quantile": "pinball loss"}
     self.measure = heads.get(config.model.head, "nats/step")
@@ -181,7 +180,7 @@ class SeriesJob(Asked):
   def introduction(self) -> str:
     names, notes = ", ".join(self._table.names), "; ".join(self._table.notes)
     source = f"{self._config.data.source!r}" + (f" ({notes})" if notes else "")
-    return f"{self.rows.count:,} windows of {names}, from {source}"
+    return f"{self.rows.epochs.count:,} windows of {names}, from {source}"
 
   def keep(self, workdir: Path) -> None:
     """What standardises the series."""
@@ -193,9 +192,7 @@ class SeriesJob(Asked):
   def score(self, params: Any) -> float:
     """The loss over every held-out window."""
     total, count = 0.0, 0
-    for history, future, real in self._windows("heldout"):
-      weights = np.ones(len(history), np.float32)
-      batch = {"history": history, "future": future, "weights": weights}
+    for batch, real in self._windows("heldout"):
       losses = np.asarray(self._losses(params, batch)[0])[:real]
       total, count = total + float(losses.sum()), count + real
     return total / count
@@ -254,7 +251,7 @@ class SeriesJob(Asked):
     """All windows in batches of one size, and how many of each batch are real."""
     c, horizon = self._config.data, self._config.model.horizon
     for starts, real in self._starts(split, horizon):
-      yield *cut(self._parts[split], starts, (c.segment_length, horizon)), real
+      yield collate(self._parts[split], starts, (c.segment_length, horizon)), real
 
   def _starts(self, split: str, horizon: int):
     """Where the windows begin that have a horizon; see `once`."""

@@ -19,7 +19,7 @@ from jaxmem.core.ranges import number
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.tasks import Findings, baselines, fields, with_made
 from jaxmem.tasks.application import Asked
-from jaxmem.tasks.masked_lm.data import MaskedRows
+from jaxmem.tasks.masked_lm.data import masked_rows
 from jaxmem.tokenizers import trained
 from jaxmem.tokenizers.trained import MASK, HidingTokenizer
 from jaxmem.training import config as configs
@@ -92,23 +92,21 @@ class MaskedJob(Asked):
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
     )
-    rows = lambda stream, batch, seed, *of: MaskedRows(
-      data.Lanes(stream, batch, c.segment_length, seed, *of),
-      self._tokenizer,
-      c.share,
-      c.run,
-      seed,
-    )
     process = jax.process_index(), jax.process_count()
-    self.rows = rows(train, c.batch_size, config.seed, *process)
+    lanes = data.Lanes(train, c.batch_size, c.segment_length, config.seed, *process)
     # of every run the same words of the same rows, as many as there are
     most = max(len(held.tokens) // (c.segment_length + 1), 1)
-    self._held = rows(held, min(c.batch_size, most), 0)
+    fixed = data.Lanes(held, min(c.batch_size, most), c.segment_length, seed=0)
+    self._steps = {"train": lanes.steps_per_epoch, "heldout": fixed.steps_per_epoch}
+    self.rows, self._held = (
+      masked_rows(part, self._tokenizer, c.share, c.run, part.seed)
+      for part in (lanes, fixed)
+    )
     self._words = _words(model)
 
   def introduction(self) -> str:
     return (
-      f"text of {self._data.source!r}, {self.rows.steps_per_epoch:,} steps an epoch"
+      f"text of {self._data.source!r}, {self._steps['train']:,} steps an epoch"
       f"{self.repeats.words('documents')}"
     )
 
@@ -138,7 +136,7 @@ class MaskedJob(Asked):
   def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
     """Of about so many tokens of text, in whole steps of a fixed hiding."""
     rows = self.rows if split == "train" else self._held
-    steps = min(max(num_tokens // rows[0]["tokens"].size, 1), rows.steps_per_epoch)
+    steps = min(max(num_tokens // rows[0]["tokens"].size, 1), self._steps[split])
     bits, right, targets = 0.0, 0, []
     for step in range(steps):
       batch = rows[step]
@@ -162,7 +160,7 @@ class MaskedJob(Asked):
   def _frequencies(self) -> np.ndarray:
     """How frequent each id is in the first steps of training; none is impossible."""
     counts = np.ones(self._tokenizer.vocab_size)
-    for step in range(min(self.rows.steps_per_epoch, 50)):
+    for step in range(min(self._steps["train"], 50)):
       batch = self.rows[step]
       ids = batch["targets"][batch["targets"] != self._tokenizer.boundary]
       counts += np.bincount(ids, minlength=len(counts))

@@ -24,7 +24,13 @@ from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.question_answering import data, lexical, metrics
 from jaxmem.tasks.question_answering.data import Question
-from jaxmem.tasks.question_answering.rows import Cutter, SpanRows, answer_in, best_span
+from jaxmem.tasks.question_answering.rows import (
+  Cutter,
+  answer_in,
+  best_span,
+  collate,
+  span_rows,
+)
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
 
@@ -137,9 +143,8 @@ class SpansJob(Asked):
     self._made = trained.make(c.tokenizer, every)
     self._cutter = _cutter(c, self._made)
     given = self._cutter, self._windows("train"), c.batch_size, config.seed
-    self.rows = SpanRows(*given, (jax.process_index(), jax.process_count()))
-    held = self._windows("heldout")
-    self._held, self._count = SpanRows(self._cutter, held, ROWS, config.seed), len(held)
+    self.rows = span_rows(*given, (jax.process_index(), jax.process_count()))
+    self._held = self._windows("heldout")
     self._nats = jax.jit(
       lambda params, batch: model.apply(
         {"params": params}, batch, (), method="objective"
@@ -156,10 +161,13 @@ class SpansJob(Asked):
   def score(self, params: Any) -> float:
     """Nats of the first and the last token of a held-out window, their mean."""
     found = [
-      np.asarray(self._nats(params, self._held.batch(items.tolist())))[:real]
-      for items, real in once(self._count, ROWS)
+      np.asarray(self._nats(params, self._batch(items)))[:real]
+      for items, real in once(len(self._held), ROWS)
     ]
     return float(np.concatenate(found).mean())
+
+  def _batch(self, items):
+    return collate(self._cutter, [self._held[i] for i in items])
 
   def findings(self, params: Any, split: str) -> Findings:
     """Exact match and F1 on a split, beside the baselines."""

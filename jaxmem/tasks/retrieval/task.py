@@ -24,7 +24,7 @@ from jaxmem.tasks.application import Asked
 from jaxmem.tasks.retrieval import bm25, data, metrics
 from jaxmem.tasks.retrieval.data import Passage
 from jaxmem.tasks.retrieval.embed import Embedder
-from jaxmem.tasks.retrieval.rows import PassageRows
+from jaxmem.tasks.retrieval.rows import collate, encode, passage_rows
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
 from jaxmem.training import init_from
@@ -135,11 +135,10 @@ class PassagesJob(Asked):
     self._made = self._tokenizer = trained.make(c.tokenizer, every)
     sizes = c.segment_length, c.batch_size
     process = jax.process_index(), jax.process_count()
-    rows = lambda name, *which: PassageRows(
-      pairs[name], self._tokenizer, sizes, config.seed, *which
+    self.rows = passage_rows(
+      pairs["train"], self._tokenizer, sizes, config.seed, process
     )
-    self.rows, self._held = rows("train", process), rows("heldout")
-    self._counts = {name: len(some) for name, some in pairs.items()}
+    self._count, self._held = len(pairs["train"]), encode(pairs["heldout"], self._made)
     self._nats = jax.jit(
       lambda params, batch: model.apply(
         {"params": params}, batch, (), method="objective"
@@ -150,15 +149,16 @@ class PassagesJob(Asked):
     sizes = [len(self._splits[name]) for name in self.splits]
     return (
       f"{len(self._documents):,} documents, {sizes[0]} queries to train on, {sizes[1]} "
-      f"held out, {sizes[2]} to ask; {self._counts['train']:,} pairs"
+      f"held out, {sizes[2]} to ask; {self._count:,} pairs"
       f"{self.repeats.words('queries or titles')}"
     )
 
   def score(self, params: Any) -> float:
     """Nats of held-out pairs, each in a batch of as many as in training."""
-    rows, found = min(self._data.batch_size, self._counts["heldout"]), []
-    for items, real in once(self._counts["heldout"], rows):
-      batch = self._held.batch(items)
+    rows, found = min(self._data.batch_size, len(self._held)), []
+    for items, real in once(len(self._held), rows):
+      pairs = [self._held[i] for i in items]
+      batch = collate(pairs, self._tokenizer, self._data.segment_length)
       batch["weights"][real:] = 0
       found.append(np.asarray(self._nats(params, batch)[0])[:real])
     return float(np.concatenate(found).mean())

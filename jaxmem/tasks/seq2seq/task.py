@@ -150,7 +150,7 @@ class PairsJob(Asked):
     self._tokenizer = _reader(self._made, c)
     train = data.encode(self._splits["train"], self._tokenizer, c.segment_length)
     self._left_out = train.left_out
-    self.rows = data.PairRows(
+    self.rows = data.pair_rows(
       train,
       self._tokenizer,
       (c.segment_length, c.batch_size),

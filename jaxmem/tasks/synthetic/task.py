@@ -13,7 +13,7 @@ from jaxmem.models.lm import LMConfig
 from jaxmem.tasks import TASK, plots, with_vocab
 from jaxmem.tasks.synthetic import episodes
 from jaxmem.tasks.synthetic.accuracy import Accuracy, Examiner
-from jaxmem.tasks.synthetic.episodes import Episodes, Task, TaskRows
+from jaxmem.tasks.synthetic.episodes import Episodes, Task, example_rows
 from jaxmem.training import config as configs
 from jaxmem.training.config import DataConfig
 
@@ -64,8 +64,8 @@ class TaskJob:
     self._config, self._task = config, of(config.data)
     length = config.data.segment_length
     train = self._episodes("train", length)
-    processes = (jax.process_index(), jax.process_count())
-    self.rows = TaskRows(train, config.data.batch_size, *processes)
+    process = jax.process_index(), jax.process_count()
+    self.rows = example_rows(train, config.data.batch_size, process)
     self._test = self._episodes("test", length)
     self._examiner = Examiner(model)
     self._limit = capacity.limit(config.model.pattern)
