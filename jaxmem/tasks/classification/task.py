@@ -6,7 +6,7 @@ beside TF-IDF with logistic regression and the most frequent class, on the same 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +19,10 @@ from jaxmem.core import files
 from jaxmem.core.errors import ConfigError, UserError, shown
 from jaxmem.core.ranges import number
 from jaxmem.data import folds, leaks, texts
-from jaxmem.data.epochs import Epochs, once
+from jaxmem.data.epochs import Epochs
+from jaxmem.data.rows import Batch
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.classification import data, metrics, tfidf
@@ -199,7 +200,7 @@ class LabelsJob(Asked):
       Epochs(count, c.batch_size, config.seed, *process),
       config.seed,
     )
-    self._logp = _log_probabilities(model)
+    self._nats, self._logp = scoring.objective(model), _log_probabilities(model)
 
   def introduction(self) -> str:
     shown = ", ".join(
@@ -228,10 +229,9 @@ class LabelsJob(Asked):
 
   def score(self, params: Any) -> float:
     """Nats a held-out text, the mean over the tasks."""
-    found = [self._read(params, i, "heldout") for i in range(len(self._splits))]
-    return float(
-      np.mean([-np.take_along_axis(p, l[:, None], 1).mean() for l, p in found])
-    )
+    nats = lambda batch: self._nats(params, batch)
+    held = (self._batches(i, "heldout") for i in range(len(self._splits)))
+    return float(np.mean([scoring.mean_loss(nats, batches) for batches in held]))
 
   def findings(self, params: Any, split: str) -> Findings:
     """Accuracy, macro-F1 and confusion on a split, a task, beside the baselines."""
@@ -281,15 +281,23 @@ class LabelsJob(Asked):
   ) -> tuple[np.ndarray, np.ndarray]:
     """The labels of a task's split, and log probabilities of its classes."""
     task = self._encoded.tasks[number]
-    examples, found = [*self._splits.values()][number][split], []
-    for items, real in once(len(examples), ROWS):
-      some = [examples[i] for i in items]
+    examples = [*self._splits.values()][number][split]
+    batches = self._batches(number, split)
+    logp = np.concatenate([np.asarray(self._logp(params, batch)) for batch in batches])
+    label = np.array([task.classes.index(e.label) for e in examples])
+    columns = slice(task.first, task.first + len(task.classes))
+    return label, logp[: len(examples), columns]
+
+  def _batches(self, number: int, split: str) -> Iterator[Batch]:
+    """A task's split in batches of one size, every text of weight 1."""
+
+    def collate(some: list[Example]) -> Batch:
       parts = [self._encoded.ids(example) for example in some]
       batch = self._encoded.batch(parts, some, [number] * len(some))
-      found.append(np.asarray(self._logp(params, batch))[:real])
-    label = np.array([task.classes.index(e.label) for e in examples])
-    own = slice(task.first, task.first + len(task.classes))
-    return label, np.concatenate(found)[:, own]
+      return batch | {"weights": np.ones(len(some), np.float32)}
+
+    examples = [*self._splits.values()][number][split]
+    return scoring.batches(examples, ROWS, collate)
 
 
 class LabelsPredictor:

@@ -23,7 +23,7 @@ from jaxmem.core.ranges import number
 from jaxmem.data import DataError
 from jaxmem.data.epochs import once
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
-from jaxmem.tasks import Findings, plots
+from jaxmem.tasks import Findings, plots, scoring
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.forecasting import data as series
 from jaxmem.tasks.forecasting import metrics, standard
@@ -174,8 +174,7 @@ class SeriesJob(Asked):
     self._forecast = jax.jit(
       lambda params, history: model.apply({"params": params}, history)
     )
-    loss = functools.partial(model.apply, method="objective")
-    self._losses = jax.jit(lambda params, batch: loss({"params": params}, batch, ()))
+    self._losses = scoring.objective(model)
 
   def introduction(self) -> str:
     names, notes = ", ".join(self._table.names), "; ".join(self._table.notes)
@@ -191,11 +190,12 @@ class SeriesJob(Asked):
 
   def score(self, params: Any) -> float:
     """The loss over every held-out window."""
-    total, count = 0.0, 0
-    for batch, real in self._windows("heldout"):
-      losses = np.asarray(self._losses(params, batch)[0])[:real]
-      total, count = total + float(losses.sum()), count + real
-    return total / count
+    c = self._config
+    values, sizes = self._parts["heldout"], (c.data.segment_length, c.model.horizon)
+    windows = lambda starts: collate(values, np.array(starts), sizes)
+    starts = range(len(values) - sum(sizes) + 1)
+    batches = scoring.batches(starts, c.data.batch_size, windows)
+    return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """The errors at each horizon, beside the naive and the seasonal naive forecast."""
@@ -246,12 +246,6 @@ class SeriesJob(Asked):
     }
     draw = functools.partial(self._draw, last, title)
     return Findings(numbers, lines, {"forecast.png": draw})
-
-  def _windows(self, split: str):
-    """All windows in batches of one size, and how many of each batch are real."""
-    c, horizon = self._config.data, self._config.model.horizon
-    for starts, real in self._starts(split, horizon):
-      yield collate(self._parts[split], starts, (c.segment_length, horizon)), real
 
   def _starts(self, split: str, horizon: int):
     """Where the windows begin that have a horizon; see `once`."""

@@ -17,7 +17,7 @@ from jaxmem import data, tasks
 from jaxmem.core.errors import ConfigError, UserError, shown
 from jaxmem.core.ranges import number
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.masked_lm.data import masked_rows
 from jaxmem.tokenizers import trained
@@ -115,7 +115,24 @@ class MaskedJob(Asked):
 
   def score(self, params: Any) -> float:
     """Bits a hidden token of held-out text."""
-    return self._said(params, "heldout", self._config.validation.num_bytes)["bits"]
+    steps = self._within("heldout", self._config.validation.num_bytes)
+    batches = (self._held[step] for step in steps)
+    return self.value(scoring.mean_loss(lambda b: self._nats(params, b), batches))
+
+  def _within(self, split: str, num_tokens: int) -> range:
+    """Steps of a split that have about so many tokens, one at least."""
+    rows = self.rows if split == "train" else self._held
+    most = num_tokens // rows[0]["tokens"].size
+    return range(min(max(most, 1), self._steps[split]))
+
+  def _nats(self, params: Any, batch: dict) -> np.ndarray:
+    """Nats of the hidden tokens, [B, T]; 0 elsewhere."""
+    where = batch["weights"] > 0
+    logp = self._words(params, batch, where)
+    nats = np.zeros(where.shape)
+    targets = batch["targets"][where]
+    nats[where] = -np.take_along_axis(logp, targets[:, None], 1)[:, 0]
+    return nats
 
   def findings(self, params: Any, split: str) -> Findings:
     """Bits and accuracy of hidden tokens, beside their frequency alone."""
@@ -136,9 +153,8 @@ class MaskedJob(Asked):
   def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
     """Of about so many tokens of text, in whole steps of a fixed hiding."""
     rows = self.rows if split == "train" else self._held
-    steps = min(max(num_tokens // rows[0]["tokens"].size, 1), self._steps[split])
     bits, right, targets = 0.0, 0, []
-    for step in range(steps):
+    for step in self._within(split, num_tokens):
       batch = rows[step]
       where = batch["weights"] > 0
       own, wanted = self._words(params, batch, where), batch["targets"][where]

@@ -6,6 +6,7 @@ question's words stand, and the clause that has most of them.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from jaxmem.core.ranges import number
 from jaxmem.data import DataError, folds, leaks
 from jaxmem.data.epochs import once
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.question_answering import data, lexical, metrics
@@ -145,11 +146,7 @@ class SpansJob(Asked):
     given = self._cutter, self._windows("train"), c.batch_size, config.seed
     self.rows = span_rows(*given, (jax.process_index(), jax.process_count()))
     self._held = self._windows("heldout")
-    self._nats = jax.jit(
-      lambda params, batch: model.apply(
-        {"params": params}, batch, (), method="objective"
-      )[0]
-    )
+    self._nats = scoring.objective(model)
 
   def introduction(self) -> str:
     sizes = [len(self._splits[name]) for name in self.splits]
@@ -160,14 +157,9 @@ class SpansJob(Asked):
 
   def score(self, params: Any) -> float:
     """Nats of the first and the last token of a held-out window, their mean."""
-    found = [
-      np.asarray(self._nats(params, self._batch(items)))[:real]
-      for items, real in once(len(self._held), ROWS)
-    ]
-    return float(np.concatenate(found).mean())
-
-  def _batch(self, items):
-    return collate(self._cutter, [self._held[i] for i in items])
+    windows = functools.partial(collate, self._cutter)
+    batches = scoring.batches(self._held, ROWS, windows)
+    return scoring.mean_loss(lambda batch: self._nats(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """Exact match and F1 on a split, beside the baselines."""

@@ -16,9 +16,8 @@ from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, folds, leaks, texts
-from jaxmem.data.epochs import once
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.retrieval import bm25, data, metrics
@@ -139,11 +138,7 @@ class PassagesJob(Asked):
       pairs["train"], self._tokenizer, sizes, config.seed, process
     )
     self._count, self._held = len(pairs["train"]), encode(pairs["heldout"], self._made)
-    self._nats = jax.jit(
-      lambda params, batch: model.apply(
-        {"params": params}, batch, (), method="objective"
-      )
-    )
+    self._nats = scoring.objective(model)
 
   def introduction(self) -> str:
     sizes = [len(self._splits[name]) for name in self.splits]
@@ -155,13 +150,13 @@ class PassagesJob(Asked):
 
   def score(self, params: Any) -> float:
     """Nats of held-out pairs, each in a batch of as many as in training."""
-    rows, found = min(self._data.batch_size, len(self._held)), []
-    for items, real in once(len(self._held), rows):
-      pairs = [self._held[i] for i in items]
-      batch = collate(pairs, self._tokenizer, self._data.segment_length)
-      batch["weights"][real:] = 0
-      found.append(np.asarray(self._nats(params, batch)[0])[:real])
-    return float(np.concatenate(found).mean())
+    rows, length = (
+      min(self._data.batch_size, len(self._held)),
+      self._data.segment_length,
+    )
+    pairs = lambda some: collate(some, self._tokenizer, length)
+    batches = scoring.batches(self._held, rows, pairs)
+    return scoring.mean_loss(lambda batch: self._nats(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """Rankings of all documents for the queries of a split."""

@@ -20,11 +20,10 @@ from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, leaks, records
-from jaxmem.data.epochs import once
 from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.retrieval import embed
@@ -172,15 +171,12 @@ class PairsJob(Asked):
   def score(self, params: Any) -> float:
     """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
     length = self._data.segment_length
-    found = data.encode(self._splits["heldout"], self._tokenizer, length)
-    nats, count = 0.0, 0.0
-    for items, real in once(len(found.read), ROWS):
-      read, write = ([side[i] for i in items] for side in found[:2])
-      batch = data.batch(read, write, length, self._tokenizer.boundary)
-      weights = batch["weights"][:real]
-      nats += float((np.asarray(self._losses(params, batch))[:real] * weights).sum())
-      count += float(weights.sum())
-    return nats / count
+    length, boundary = self._data.segment_length, self._tokenizer.boundary
+    held = data.encode(self._splits["heldout"], self._tokenizer, length)
+    pairs = lambda some: data.batch(*zip(*some, strict=True), length, boundary)
+    both = [*zip(held.read, held.write, strict=True)]
+    batches = scoring.batches(both, ROWS, pairs)
+    return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """The metric of what is written, on the first pairs of so many bytes."""
