@@ -13,7 +13,8 @@ and 0.84 at 128 with 16 pairs; guessing gets 0.03.
 
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
-from jaxmem.training.config import Config, DataConfig
+from jaxmem.tasks.synthetic.task import SyntheticConfig
+from jaxmem.training.config import Config
 
 config = Config(
   model=LMConfig(
@@ -24,7 +25,7 @@ config = Config(
     num_groups=2,
     dtype="auto",
   ),
-  data=DataConfig(source="task:mqar", segment_length=64, batch_size=32),
+  data=SyntheticConfig(source="task:mqar", segment_length=64, batch_size=32),
   steps=600,
   log_every=50,
   eval_bytes=32_768,

@@ -12,8 +12,9 @@ import traceback
 from pathlib import Path
 
 from jaxmem import commands
-from jaxmem.core import files
+from jaxmem.core import files, kinds
 from jaxmem.core.errors import RunError, UserError, reason
+from jaxmem.core.kinds import FLAG
 from jaxmem.core.registry import nearest
 
 # Set in the environment, it shows an unforeseen error as Python does.
@@ -32,7 +33,31 @@ def known() -> dict[str, str]:
 def usage() -> str:
   """The help of the whole program."""
   lines = [f"  {name:<10} {line}" for name, line in known().items()]
-  return "\n".join(["usage: jaxmem COMMAND ...", "", *lines])
+  plugins = f"  {FLAG} MODULE (of any command) adds mixers, models or tasks of your own"
+  return "\n".join(["usage: jaxmem COMMAND ...", "", *lines, "", plugins])
+
+
+def load_plugins(argv: list[str]) -> list[str]:
+  """Imports what `--plugins MODULE` names, and returns the other arguments.
+
+  A module is looked for in the working directory, too.
+
+  Raises:
+    UserError: if a name is missing, or what it names is no plugin.
+  """
+  rest, names, words = [], [], iter(argv)
+  for word in words:
+    if word == FLAG:
+      names.append(next(words, ""))
+    elif word.startswith(f"{FLAG}="):
+      names.append(word.removeprefix(f"{FLAG}="))
+    else:
+      rest.append(word)
+  if names and os.getcwd() not in sys.path:
+    sys.path.append(os.getcwd())
+  for name in names:
+    kinds.load(name)
+  return rest
 
 
 def start_again() -> None:
@@ -70,11 +95,12 @@ def run(argv: list[str]) -> int:
   0 is success; 2 a mistake of the user's, one message and no traceback; 1 a run that
   cannot go on; 75 a run that was stopped and that the same command resumes.
   """
-  if not argv or argv[0] in ("-h", "--help"):
-    print(usage())
-    return 0 if argv else 2
-  name, *rest = argv
   try:
+    argv = load_plugins(argv)
+    if not argv or argv[0] in ("-h", "--help"):
+      print(usage())
+      return 0 if argv else 2
+    name, *rest = argv
     if name not in known():
       raise UserError(f"no command {name!r}: {nearest(name, list(known()))}")
     return importlib.import_module(f"jaxmem.commands.{name}").main(rest)

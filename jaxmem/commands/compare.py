@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from jaxmem.commands import require
-from jaxmem.core import files
+from jaxmem.core import files, kinds
 
 
 def main(argv: list[str]) -> int:
@@ -71,6 +71,7 @@ def _child(directory: Path, index: int, own: Path) -> int:
     "jaxmem.evaluation.compare.worker",
     str(directory),
     str(index),
+    *kinds.loaded(),
   ]
   begin = time.monotonic()
   with open(own / "log.txt", "a", encoding="utf-8") as log:

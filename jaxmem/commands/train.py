@@ -10,9 +10,10 @@ from typing import Any
 
 from jaxmem.commands import require
 from jaxmem.core.errors import UserError, reason
+from jaxmem.core.migrations import RETIRED
 from jaxmem.core.registry import nearest
 from jaxmem.models import pattern
-from jaxmem.training.config import RETIRED, Config, typed
+from jaxmem.training.config import Config, typed
 
 
 def main(argv: list[str]) -> int:
@@ -72,11 +73,11 @@ def main(argv: list[str]) -> int:
 
 def _refuse_retired(argv: list[str]) -> None:
   """Raises UserError for a flag that another one has replaced."""
-  for key, instead in RETIRED.items():
+  for key, retired in RETIRED.items():
     for word in argv:
       name = word.split("=")[0].replace("-", "_")
       if name in (f"__{key}", f"__no_{key}"):
-        raise UserError(f"{word} is now {instead}")
+        raise UserError(f"{word} is now {retired.instead}")
 
 
 def load_config(path: Path) -> Config:
@@ -119,7 +120,7 @@ def _why(path: Path, error: BaseException) -> str:
   if isinstance(error, TypeError) and unknown:
     owner, key = unknown.groups()
     if key in RETIRED:
-      return f"{path} gives {key}, which is now {RETIRED[key]}"
+      return f"{path} gives {key}, which is now {RETIRED[key].instead}"
     if owner:
       return f"{where}: {owner} has no {key!r}: {_nearest_field(error, owner, key)}"
   return f"{where} raises {reason(error)}"

@@ -4,6 +4,7 @@ import re
 from types import ModuleType
 
 from jaxmem import mixers
+from jaxmem.core import registry
 from jaxmem.evaluation import measured
 from jaxmem.models import pattern
 
@@ -48,8 +49,8 @@ def rows(d_model: int = 1024) -> list[dict[str, str]]:
   worst error of any law as a part of what is allowed.
   """
   out = []
-  for name in mixers.names():
-    module, op = mixers.get(name), mixers.op(name)
+  for name, module in registry.members("jaxmem.mixers", "Mixer").items():
+    op = mixers.op(name)
     out.append(
       {
         "memory": name,

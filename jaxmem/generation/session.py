@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
+from jaxmem.core.config import flatten
 from jaxmem.core.errors import UserError
 from jaxmem.core.typing import State
 from jaxmem.models import pattern
@@ -20,7 +21,6 @@ from jaxmem.models.lm import LM
 from jaxmem.runtime import array_file
 from jaxmem.runtime.fingerprints import fingerprints
 from jaxmem.tokenizers import Tokenizer
-from jaxmem.training import config as configs
 
 # Raised when the layout of the file changes in a way that older code cannot read.
 FORMAT = 2
@@ -146,7 +146,7 @@ def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
   config = dataclasses.replace(model.config, remat=False, loss_chunk=1, dropout=0.0)
   show = lambda value: pattern.show(value) if isinstance(value, tuple) else str(value)
   weights = json.dumps(fingerprints(params), sort_keys=True).encode()
-  model_keys = {f"model.{k}": show(v) for k, v in configs.flatten(config).items()}
+  model_keys = {f"model.{k}": show(v) for k, v in flatten(config).items()}
   return model_keys | {
     "weights": hashlib.sha256(weights).hexdigest()[:16],
     "tokenizer": tokenizer.fingerprint,

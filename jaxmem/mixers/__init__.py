@@ -3,17 +3,21 @@
 from types import ModuleType
 
 from jaxmem import ops
-from jaxmem.core import registry
+from jaxmem.core import kinds
 
 
 def names() -> list[str]:
-  """The mixers, by file name."""
-  return list(registry.members("jaxmem.mixers", "Mixer"))
+  """The mixers, by file name; plugins are among them once they are imported."""
+  return kinds.MIXERS.names()
 
 
 def get(name: str) -> ModuleType:
-  """The file `name`: its `Mixer` is the class."""
-  return registry.member("jaxmem.mixers", "Mixer", name)
+  """The file `name`, or a plugin: its `Mixer` is the class.
+
+  Raises:
+    KeyError: if there is none; names the nearest.
+  """
+  return kinds.MIXERS.get(name)
 
 
 def carrying() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from flax import linen as nn
 
-from jaxmem.core import registry
+from jaxmem.core import kinds
 from jaxmem.core.typing import State
 from jaxmem.models.pattern import Pattern
 
@@ -71,12 +71,16 @@ def get(kind: str) -> ModuleType:
   Raises:
     KeyError: if there is none; names the nearest.
   """
-  return registry.member("jaxmem.models", "Model", kind)
+  return kinds.MODELS.get(kind)
 
 
 def kind(config: ModelConfig) -> str:
-  """The name of the file that a config is of."""
-  return type(config).__module__.rpartition(".")[2]
+  """The registered name of the model that a config is of.
+
+  Raises:
+    KeyError: if it is of none.
+  """
+  return kinds.MODELS.name_of(type(config))
 
 
 def make(config: ModelConfig) -> nn.Module:

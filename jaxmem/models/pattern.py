@@ -77,8 +77,10 @@ def entry(name: str, /, **given: Any) -> Entry:
   """
   if not isinstance(name, str):
     raise PatternError(f"{shown(name)} is no memory: its name expected, such as 'gru'")
-  if name not in mixers.names():
-    raise PatternError(f"no memory {name!r}: {nearest(name, mixers.names())}")
+  try:
+    mixers.get(name)
+  except KeyError as error:
+    raise PatternError(error.args[0]) from error
   for key in given:
     if key not in options(name):
       raise PatternError(

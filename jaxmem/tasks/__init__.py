@@ -11,33 +11,19 @@ that can be asked for predictions has a `Predictor` too.
 """
 
 import dataclasses
-import importlib
 import importlib.util
-import pkgutil
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxmem.core import files, finite, registry
+from jaxmem.core import files, finite, kinds, migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.data import bad_records
-from jaxmem.training.config import Config, DataConfig, Reading
+from jaxmem.training.config import Config, Reading
 
-TASK = "task:"
-# Kinds as they were called until 0.1, in configs and checkpoints -> their names now.
-FORMER_KINDS = {
-  "text": "language_modeling",
-  "task": "synthetic",
-  "labels": "classification",
-  "pairs": "seq2seq",
-  "spans": "question_answering",
-  "passages": "retrieval",
-  "masked": "masked_lm",
-  "series": "forecasting",
-  "compression": "autoencoding",
-}
+TASK = migrations.SYNTHETIC
 
 
 @runtime_checkable
@@ -137,7 +123,7 @@ class Predictor(Protocol):
 
 def names() -> list[str]:
   """The kinds of tasks, by the names of their folders; nothing is imported."""
-  return [info.name for info in pkgutil.iter_modules(__path__) if info.ispkg]
+  return kinds.TASKS.names()
 
 
 def get(kind: str) -> ModuleType:
@@ -146,17 +132,16 @@ def get(kind: str) -> ModuleType:
   Raises:
     KeyError: if there is none; names the nearest.
   """
-  name = FORMER_KINDS.get(kind, kind)
-  if name not in names():
-    raise KeyError(f"no task {kind!r}: {registry.nearest(kind, names())}")
-  return importlib.import_module(f"jaxmem.tasks.{name}.task")
+  return kinds.TASKS.get(kind)
 
 
 def kind(config: Reading) -> str:
-  """The name of the folder that a data config is of."""
-  if isinstance(config, DataConfig):
-    return "synthetic" if config.source.startswith(TASK) else "language_modeling"
-  return type(config).__module__.removeprefix("jaxmem.tasks.").partition(".")[0]
+  """The registered name of the task that a data config is of.
+
+  Raises:
+    KeyError: if it is of none.
+  """
+  return kinds.TASKS.name_of(type(config))
 
 
 def fit(model: Any, data: Reading) -> Any:

@@ -1,19 +1,14 @@
 """An experiment as data: frozen dataclasses, saved as JSON, compared on resume."""
 
 import dataclasses
-import json
-import os
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
-from jaxmem import models
-from jaxmem.core import ranges
-from jaxmem.core.errors import ConfigError, UserError, reason, shown
+from jaxmem.core import kinds, migrations, ranges
+from jaxmem.core.config import Choice, Codec, Text, flatten
+from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import INT64, number
-from jaxmem.core.registry import nearest
+from jaxmem.data.config import DataConfig
 from jaxmem.models import ModelConfig, pattern
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.state_init import OF_ROWS, STARTS, Start
@@ -34,39 +29,6 @@ class Reading(Protocol):
   source: str
   segment_length: int
   batch_size: int
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-  """What a language model reads.
-
-  Attributes:
-    source: "stdlib" (the Python standard library on this machine), a file, a directory
-      or a glob (files are documents), FILE.jsonl#FIELD, tfds:NAME, or a mixture such as
-      mix:0.7*stdlib,0.3*path/to/dir; see `jaxmem.data.documents`.
-    heldout: where the held-out text is; empty holds out about a tenth of the source.
-      Documents that would be on both sides follow the rule of `jaxmem.data.leaks`.
-    tokenizer: "byte"; "sp:N" (SentencePiece) or "words:N" (words, and bytes for what is
-      not among them), made of the training text and kept in the work directory; or the
-      path of a SentencePiece `.model` or of a `.gguf`. No text may be lost.
-    segment_length: T, tokens of a row a step.
-    batch_size: rows of a step, over all processes; each is a contiguous lane.
-    document_length: documents are cut, by resets, into documents of at most so many
-      tokens, held-out ones too; 0 leaves them as they are. For memories of declared
-      capacity.
-    data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
-    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
-      records out and says how many, and which came first.
-  """
-
-  source: str = "stdlib"
-  heldout: str = ""
-  tokenizer: str = "byte"
-  segment_length: int = number(256, at_least=1)
-  batch_size: int = number(16, at_least=1)
-  document_length: int = number(0, at_least=0)
-  data_dir: str = ""
-  bad_records: typing.Literal["stop", "skip"] = "stop"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,37 +203,14 @@ def typed(config: Config) -> Config:
   Raises:
     ConfigError: if a value has another type; names the key.
   """
-  for name, hint in typing.get_type_hints(Config).items():
-    value = getattr(config, name)
-    holds_more = dataclasses.is_dataclass(hint) or hint in (ModelConfig, Reading)
-    if holds_more and not (
-      dataclasses.is_dataclass(type(value)) and isinstance(value, hint)
-    ):
-      expected = {
-        ModelConfig: "LMConfig or another model's",
-        Reading: "DataConfig or another job's",
-      }.get(hint, hint.__name__)
-      raise ConfigError(f"{name} is {shown(value)}: {expected} config expected")
-  return _build(type(config), _plain(config), "")
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-  """Dotted key -> value."""
-  flat = {}
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if dataclasses.is_dataclass(value):
-      flat |= flatten(value, f"{prefix}{field.name}.")
-    else:
-      flat[prefix + field.name] = value
-  return flat
+  return _CODEC.typed(config)
 
 
 def sources(config: Config) -> dict[str, str]:
   """What the data of a run are read from: flag -> source, without those left out."""
   flat = flatten(config)
-  given = {key: flat[key] for key in SOURCES if flat.get(key)}
-  return {f"--{key.replace('_', '-')}": source for key, source in given.items()}
+  texts = {key: flat[key] for key in SOURCES if flat.get(key)}
+  return {f"--{key.replace('_', '-')}": source for key, source in texts.items()}
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
@@ -284,24 +223,14 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
   Raises:
     ConfigError: if the config has no such key, or a value is of another type.
   """
-  plain, known = _plain(config), flatten(config)
-  for key, value in values.items():
-    if key not in known:
-      hint = nearest(key, list(known))
-      raise ConfigError(f"{key} is nothing that this run has: {hint}")
-    *parents, last = key.split(".")
-    place = plain
-    for parent in parents:
-      place = place[parent]
-    place[last] = value
-  return _build(type(config), plain, "")
+  return _CODEC.with_values(config, values)
 
 
 def with_paths(config: Config, change: Callable[[str], str]) -> Config:
   """The config with `change` applied to the text of everything that may be a path."""
   flat = flatten(config)
-  given = {key: flat[key] for key in PATHS if flat.get(key)}
-  return with_values(config, {key: change(text) for key, text in given.items()})
+  texts = {key: flat[key] for key in PATHS if flat.get(key)}
+  return with_values(config, {key: change(text) for key, text in texts.items()})
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -317,127 +246,37 @@ def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 def to_json(config: Config) -> str:
   """Readable JSON; `from_json(to_json(c)) == c`."""
-  return json.dumps(_plain(config), indent=2)
+  return _CODEC.to_json(config)
 
 
-def _plain(value: Any) -> Any:
+def from_json(text: str) -> Config:
+  """The config of `to_json`, which this or an older version wrote; imports no plugin.
+
+  Raises:
+    ConfigError: for an unknown key (names the nearest), a kind or a memory that is
+      neither jaxmem's nor a plugin that the user has named, or a value of another type.
+  """
+  with kinds.saved_file():
+    return _CODEC.from_json(text)
+
+
+def _show_pattern(value: Any) -> Any:
+  """The text of a pattern, of a list of entries or of an entry."""
   if isinstance(value, pattern.Entry):
     return str(value)
   if isinstance(value, tuple) or (isinstance(value, list) and value):
     return pattern.show(value)
-  if dataclasses.is_dataclass(value):
-    fields = dataclasses.fields(value)
-    plain = {field.name: _plain(getattr(value, field.name)) for field in fields}
-    return plain | _kind(value)
   return value
 
 
-def _kind(value: Any) -> dict[str, str]:
-  """Says of which file a config is, unless it is a language model's or its text's."""
-  from jaxmem import tasks
-
-  if isinstance(value, LMConfig | DataConfig):
-    return {}
-  if isinstance(value, ModelConfig):
-    return {"kind": models.kind(value)}
-  if isinstance(value, Reading):
-    return {"kind": tasks.kind(value)}
-  return {}
-
-
-def from_json(text: str) -> Config:
-  """The config of `to_json`.
-
-  Raises:
-    ConfigError: for an unknown key (names the nearest) or a value of another type.
-  """
-  try:
-    data = json.loads(text)
-  except (ValueError, RecursionError) as error:
-    raise ConfigError(f"the config is not JSON: {reason(error)}") from error
-  return _build(Config, _migrated(data), "")
-
-
-# Key that is no more -> what to write instead.
-RETIRED = {
-  "carry_memory": "segment_start: 'carried' for True, 'empty' for False",
-}
-
-
-def _migrated(data: Any) -> Any:
-  """What older versions saved, in today's keys."""
-  if isinstance(data, dict) and "carry_memory" in data:
-    data = dict(data)
-    carried = data.pop("carry_memory")
-    if type(carried) is not bool:
-      raise ConfigError(
-        f"carry_memory is {carried!r}: True or False expected, or better "
-        f"{RETIRED['carry_memory']}"
-      )
-    return {"segment_start": "carried" if carried else "empty"} | data
-  return data
-
-
-def _build(cls: type, data: Any, prefix: str) -> Any:
-  if not isinstance(data, dict):
-    what = prefix.rstrip(".") or "the config"
-    raise ConfigError(f"{what} is {shown(data)}: keys and values expected")
-  hints = typing.get_type_hints(cls)
-  given = {}
-  for key, value in data.items():
-    if key == "kind" and "kind" not in hints:
-      continue  # `_type` has read it
-    if key not in hints:
-      hint = nearest(key, list(hints))
-      raise ConfigError(f"no key {prefix + key!r} in the config: {hint}")
-    given[key] = _convert(_type(hints[key], value), value, prefix + key)
-  try:
-    return cls(**given)
-  except TypeError as error:  # a field without a default is missing
-    raise ConfigError(f"{prefix.rstrip('.') or 'the config'}: {error}") from error
-
-
-def _type(hint: Any, value: Any) -> Any:
-  """The dataclass of a model or of data, by the kind that is saved with it."""
-  from jaxmem import tasks
-
-  rooms = {ModelConfig: (models, LMConfig), Reading: (tasks, DataConfig)}
-  if hint not in rooms:
-    return hint
-  room, default = rooms[hint]
-  kind = value.get("kind") if isinstance(value, dict) else None
-  try:
-    return room.get(str(kind)).Config if kind else default
-  except KeyError as error:
-    raise ConfigError(f"the config is of another jaxmem: {error.args[0]}") from error
-
-
-def _convert(kind: Any, value: Any, key: str) -> Any:
-  if dataclasses.is_dataclass(kind):
-    return _build(kind, value, key + ".")
-  if kind == pattern.Pattern:
-    if not isinstance(value, str):
-      raise ConfigError(f"{key} is {shown(value)}: memories, or their text, expected")
-    try:
-      return pattern.parse(value) if value else ()
-    except UserError as error:
-      raise ConfigError(f"{key}: {error}") from error
-  if typing.get_origin(kind) is typing.Literal:
-    if not isinstance(value, str) or value not in typing.get_args(kind):
-      choices = ", ".join(typing.get_args(kind))
-      raise ConfigError(f"{key} is {shown(value)}: one of {choices}")
-    return value
-  if isinstance(value, np.generic):
-    value = value.item()
-  if kind is str and isinstance(value, os.PathLike):
-    value = os.fsdecode(value)
-  if kind is float and type(value) is int:
-    try:
-      return float(value)
-    except OverflowError as error:
-      raise ConfigError(f"{key} is {shown(value)}: it is too large") from error
-  if type(value) is not kind:
-    raise ConfigError(
-      f"{key} is {shown(value)}: a value of type {kind.__name__} expected"
-    )
-  return value
+_CODEC = Codec(
+  Config,
+  kinds={
+    ModelConfig: Choice(kinds.MODELS, "LMConfig or another model's"),
+    Reading: Choice(kinds.TASKS, "DataConfig or another job's"),
+  },
+  texts={
+    pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")
+  },
+  migrate=migrations.current,
+)

@@ -17,8 +17,8 @@ from jaxmem.models.lm import LM, LMConfig, num_params
 from jaxmem.models.pattern import Entry
 from jaxmem.tasks import TASK
 from jaxmem.tasks.synthetic import episodes
-from jaxmem.tasks.synthetic.task import MULTIPLES
-from jaxmem.training.config import Config, DataConfig, OptimConfig
+from jaxmem.tasks.synthetic.task import MULTIPLES, SyntheticConfig
+from jaxmem.training.config import Config, OptimConfig
 
 # Widths of MLPs are multiples of this; the size of a model is even to within it.
 WIDTH = 8
@@ -136,7 +136,7 @@ class Run:
     plan = self.plan
     return Config(
       model=self.model(),
-      data=DataConfig(
+      data=SyntheticConfig(
         source=TASK + plan.task,
         segment_length=self.length,
         batch_size=plan.batch_size,

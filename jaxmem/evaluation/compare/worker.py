@@ -1,6 +1,6 @@
 """One run of a comparison, in a process of its own: its memory is its own, too.
 
-    python -m jaxmem.evaluation.compare.worker DIRECTORY INDEX
+    python -m jaxmem.evaluation.compare.worker DIRECTORY INDEX [PLUGIN ...]
 
 Writes `result.json` when it ends. A first run of a memory and length finds how many
 steps fit the budget; the other seeds take as many.
@@ -16,7 +16,7 @@ from typing import Any
 import jax
 
 from jaxmem import tasks
-from jaxmem.core import files
+from jaxmem.core import files, kinds
 from jaxmem.core.errors import RunError, UserError
 from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare.plan import Run
@@ -86,6 +86,8 @@ def main(directory: Path, index: int) -> int:
 
 if __name__ == "__main__":
   try:
+    for plugin in sys.argv[3:]:
+      kinds.load(plugin)
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
   except (UserError, RunError) as error:
     sys.exit(f"jaxmem: {error}")

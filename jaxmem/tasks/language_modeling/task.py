@@ -8,6 +8,7 @@ import jax
 
 from jaxmem import data
 from jaxmem.core.errors import ConfigError
+from jaxmem.data.config import DataConfig
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
 from jaxmem.tasks import with_made
@@ -16,7 +17,6 @@ from jaxmem.tasks.language_modeling import report
 from jaxmem.tasks.language_modeling.heldout import HeldOut
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
-from jaxmem.training.config import DataConfig
 
 
 def fit(model: LMConfig, config: DataConfig) -> LMConfig:

@@ -1,5 +1,6 @@
 """A question to a memory: examples of a task, scored in bits an answer and accuracy."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import jax
 
 from jaxmem.core import files, finite
-from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import number
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
 from jaxmem.tasks import TASK, plots, with_vocab
@@ -15,7 +17,6 @@ from jaxmem.tasks.synthetic import episodes
 from jaxmem.tasks.synthetic.accuracy import Accuracy, Examiner
 from jaxmem.tasks.synthetic.episodes import Episodes, Task, example_rows
 from jaxmem.training import config as configs
-from jaxmem.training.config import DataConfig
 
 # Multiples of the trained length that a run is asked at when it ends.
 MULTIPLES = (1, 2, 4, 8, 16)
@@ -23,7 +24,22 @@ MULTIPLES = (1, 2, 4, 8, 16)
 LEAST = 64
 
 
-def of(config: DataConfig) -> Task:
+@dataclasses.dataclass(frozen=True)
+class SyntheticConfig:
+  """A question to a memory, drawn anew at every step.
+
+  Attributes:
+    source: `task:NAME:OPTION=VALUE`, a file of `tasks.synthetic.problems`.
+    segment_length: T, tokens of an example.
+    batch_size: examples of a step, over all processes.
+  """
+
+  source: str = f"{TASK}copy"
+  segment_length: int = number(256, at_least=1)
+  batch_size: int = number(16, at_least=1)
+
+
+def of(config: SyntheticConfig) -> Task:
   """The task of a source `task:NAME:OPTION=VALUE`.
 
   Raises:
@@ -32,18 +48,12 @@ def of(config: DataConfig) -> Task:
   return episodes.parse(config.source.removeprefix(TASK))
 
 
-def fit(model: LMConfig, config: DataConfig) -> LMConfig:
+def fit(model: LMConfig, config: SyntheticConfig) -> LMConfig:
   """The model's config with the task's vocabulary.
 
   Raises:
-    UserError: if there is no such task, the vocabulary is smaller, or a tokenizer is
-      given, which nothing would read.
+    UserError: if there is no such task, or the vocabulary is smaller.
   """
-  if config.tokenizer != DataConfig.tokenizer:
-    raise ConfigError(
-      f"data.tokenizer is {config.tokenizer!r}: {config.source} is made of ids, and no "
-      "text is read; leave it out"
-    )
   return with_vocab(model, of(config).vocab_size, config.source)
 
 
@@ -141,5 +151,5 @@ def _row(a: Accuracy) -> str:
   return f"| {a.length} | {a.examples} | {numbers} |"
 
 
-Config = DataConfig
+Config = SyntheticConfig
 Job = TaskJob

@@ -1,0 +1,241 @@
+"""Mixers, models and tasks by name: those of the package, and plugins.
+
+A plugin is a module outside of the package that defines what a file of `jaxmem.mixers`
+(`Mixer`), of `jaxmem.models` (`Config`, `Model`) or the `task` of a folder of
+`jaxmem.tasks` (`Config`, `fit`, `Job`) defines. Its name is that of its file. It is
+found in two ways:
+
+- `load("my_package.my_mixer")` imports it; `--plugins my_package.my_mixer` calls that;
+- a distribution declares it as an entry point of the group "jaxmem.mixers",
+  "jaxmem.models" or "jaxmem.tasks"; it is imported when the user names it, in a config
+  or as `--plugins NAME`.
+
+A saved file imports nothing: inside `saved_file()` only what is of the package, or was
+imported before, has a name.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+import functools
+import importlib
+import importlib.metadata
+import pkgutil
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+from jaxmem.core import migrations, registry
+from jaxmem.core.errors import UserError, reason
+
+# The option of every command that imports plugins.
+FLAG = "--plugins"
+# A context and not an argument: what reads a saved config calls `parse` of a pattern,
+# `entry`, `get`, the same functions that a user calls.
+_READS_SAVED = contextvars.ContextVar("reads_saved", default=False)
+# Package -> name -> the plugin.
+_PLUGINS: dict[str, dict[str, ModuleType]] = {}
+_LOADED: list[str] = []
+
+
+@contextlib.contextmanager
+def saved_file() -> Iterator[None]:
+  """Inside, a name of a plugin that is not imported yet is unknown."""
+  token = _READS_SAVED.set(True)
+  try:
+    yield
+  finally:
+    _READS_SAVED.reset(token)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """What can be named in a config: the files of a package, and plugins.
+
+  Attributes:
+    noun: what a member is, in messages.
+    package: whose files the members are; also the name of the group of entry points.
+    needs: names that a member defines, and the attributes that each must have.
+    file: a member is this file of a folder; "" for a file of the package itself.
+  """
+
+  noun: str
+  package: str
+  needs: tuple[tuple[str, tuple[str, ...]], ...]
+  file: str = ""
+
+  def names(self) -> list[str]:
+    """The names that can be given now, without plugins that nothing has imported."""
+    return sorted({*_own(self), *_PLUGINS.get(self.package, {})})
+
+  def get(self, name: str) -> ModuleType:
+    """The member `name`, or of a former name.
+
+    Raises:
+      KeyError: if there is none; names the nearest.
+      UserError: if it is an entry point that cannot be imported, or is no member.
+    """
+    name = migrations.KINDS.get(self.package, {}).get(name, name)
+    if name in _own(self):
+      return importlib.import_module(_own(self)[name])
+    plugins = _PLUGINS.get(self.package, {})
+    if name not in plugins and not _READS_SAVED.get() and name in self.installed():
+      return self.add(name, _loaded(self.installed()[name]))
+    if name not in plugins:
+      raise KeyError(f"no {self.noun} {name!r}: {self._hint(name)}")
+    return plugins[name]
+
+  def name_of(self, config: type) -> str:
+    """The name of the member whose `Config` is this class.
+
+    Raises:
+      KeyError: if there is none.
+    """
+    its_file = lambda name: config.__module__.startswith(_own(self).get(name, "?"))
+    for name in sorted(self.names(), key=its_file, reverse=True):
+      if self.get(name).Config is config:
+        return name
+    for name, entry in self.installed().items():
+      module = sys.modules.get(entry.module)
+      if getattr(module, "Config", None) is config:
+        return self.add(name, module) and name
+    raise KeyError(
+      f"{config.__module__}.{config.__name__} is the Config of no {self.noun}: name "
+      f"its module with {FLAG}, or call jaxmem.core.kinds.load"
+    )
+
+  def installed(self) -> dict[str, importlib.metadata.EntryPoint]:
+    """The entry points of the group, by name; nothing is imported."""
+    found = importlib.metadata.entry_points(group=self.package)
+    return {entry.name: entry for entry in sorted(found)}
+
+  def add(self, name: str, module: ModuleType) -> ModuleType:
+    """Gives a plugin its name.
+
+    Raises:
+      UserError: if the name is taken, or the module is no member.
+    """
+    where = module.__name__
+    self.check(module)
+    taken = _own(self).get(name) or getattr(
+      _PLUGINS.get(self.package, {}).get(name, module), "__name__", where
+    )
+    if taken != where:
+      raise UserError(
+        f"plugin {where} is called {name!r}, which {taken} is already: rename its file "
+        "or entry point"
+      )
+    return _PLUGINS.setdefault(self.package, {}).setdefault(name, module)
+
+  def check(self, module: ModuleType) -> None:
+    """Raises UserError unless a module defines all that a member defines."""
+    for name, attributes in self.needs:
+      value = getattr(module, name, None)
+      if value is None or (attributes and not isinstance(value, type)):
+        raise UserError(
+          f"{module.__name__} is no {self.noun}: it must define {self._needed()}"
+        )
+      fields = getattr(value, "__dataclass_fields__", {})
+      lacks = [a for a in attributes if a not in fields and a not in dir(value)]
+      if lacks:
+        raise UserError(
+          f"{module.__name__}.{name} has no {', '.join(lacks)}: a {self.noun} needs "
+          f"{', '.join(attributes)}"
+        )
+
+  def _needed(self) -> str:
+    return ", ".join(name for name, _ in self.needs)
+
+  def _hint(self, name: str) -> str:
+    hint = registry.nearest(name, self.names())
+    if not _READS_SAVED.get():
+      return hint
+    installed = ", ".join(self.installed()) or "none"
+    return (
+      f"{hint}; a plugin is imported only if you name it, {FLAG} MODULE (entry points "
+      f"installed: {installed})"
+    )
+
+
+@functools.cache
+def _own(group: Group) -> dict[str, str]:
+  """The members of the package: name -> module."""
+  if group.file:
+    folders = pkgutil.iter_modules(importlib.import_module(group.package).__path__)
+    names = [info.name for info in folders if info.ispkg]
+    return {name: f"{group.package}.{name}.{group.file}" for name in names}
+  marker = group.needs[-1][0]
+  members = registry.members(group.package, marker)
+  return {name: module.__name__ for name, module in members.items()}
+
+
+def load(name: str) -> None:
+  """Imports a plugin, which then has a name.
+
+  Args:
+    name: of an entry point, or a module, dotted.
+
+  Raises:
+    UserError: if there is none, it cannot be imported, or is no plugin.
+  """
+  if not name:
+    raise UserError(f"{FLAG} needs the name of a module or of an entry point")
+  entries = [(g, g.installed()[name]) for g in GROUPS if name in g.installed()]
+  for group, entry in entries:
+    group.add(name, _loaded(entry))
+  if not entries:
+    _load_module(name)
+  if name not in _LOADED:
+    _LOADED.append(name)
+
+
+def loaded() -> tuple[str, ...]:
+  """What `load` was called with; for the processes that a command starts."""
+  return tuple(_LOADED)
+
+
+def _load_module(name: str) -> None:
+  """`load` of a module."""
+  try:
+    module = importlib.import_module(name)
+  except (Exception, SystemExit) as error:  # whatever it may raise
+    installed = sorted({each for group in GROUPS for each in group.installed()})
+    raise UserError(
+      f"{FLAG} {name}: cannot be imported ({reason(error)}); give a module that Python "
+      f"finds, or an entry point (installed: {', '.join(installed) or 'none'})"
+    ) from error
+  defined = lambda group: all(hasattr(module, each) for each, _ in group.needs)
+  groups = [group for group in GROUPS if defined(group)]
+  if not groups:
+    needed = "; ".join(f"a {g.noun} {g._needed()}" for g in GROUPS)
+    raise UserError(f"{FLAG} {name}: the module is no plugin, which defines: {needed}")
+  for group in groups:
+    group.add(name.rpartition(".")[2], module)
+
+
+def _loaded(entry: importlib.metadata.EntryPoint) -> ModuleType:
+  try:
+    module = entry.load()
+  except (
+    Exception,
+    SystemExit,
+  ) as error:  # whatever it may raise
+    raise UserError(
+      f"plugin {entry.name!r} ({entry.value}) cannot be imported: {reason(error)}"
+    ) from error
+  if not isinstance(module, ModuleType):
+    raise UserError(f"plugin {entry.name!r} ({entry.value}) must be a module")
+  return module
+
+
+_MIXER = ("d_model", "dtype", "family", "init_state", "state_axes", "__call__")
+_MODEL_CONFIG = ("d_model", "pattern", "num_groups", "dropout", "dtype")
+_MODEL = ("objective", "example", "init_state", "state_axes")
+_TASK_CONFIG = ("source", "segment_length", "batch_size")
+_JOB = ("introduction", "value", "score", "keep", "report")
+MIXERS = Group("memory", "jaxmem.mixers", (("Mixer", _MIXER),))
+MODELS = Group("model", "jaxmem.models", (("Config", _MODEL_CONFIG), ("Model", _MODEL)))
+TASKS = Group(
+  "task", "jaxmem.tasks", (("Config", _TASK_CONFIG), ("fit", ()), ("Job", _JOB)), "task"
+)
+GROUPS = (MIXERS, MODELS, TASKS)

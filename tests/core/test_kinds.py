@@ -1,0 +1,91 @@
+"""Kinds are registered names that every file has; old files mean what they meant."""
+
+import dataclasses
+import json
+
+import pytest
+
+from jaxmem import models, tasks
+from jaxmem.core import kinds, migrations
+from jaxmem.core.errors import ConfigError
+from jaxmem.models.lm import LMConfig
+from jaxmem.tasks.classification.task import LabelsConfig
+from jaxmem.tasks.synthetic.task import SyntheticConfig
+from jaxmem.training import config as configs
+from jaxmem.training.config import Config, DataConfig
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_every_task_is_saved_with_its_name(name):
+  config = Config(data=tasks.get(name).Config())
+  assert json.loads(configs.to_json(config))["data"]["kind"] == name
+  assert configs.from_json(configs.to_json(config)) == config
+
+
+@pytest.mark.parametrize("name", kinds.MODELS.names())
+def test_every_model_is_saved_with_its_name(name):
+  config = Config(
+    model=models.get(name).Config(**{"vocab_size": 0} if name == "lm" else {})
+  )
+  assert json.loads(configs.to_json(config))["model"]["kind"] == name
+  assert configs.from_json(configs.to_json(config)) == config
+
+
+def test_every_member_of_the_package_is_one_by_the_check_of_plugins():
+  for group in kinds.GROUPS:
+    for name in group.names():
+      group.check(group.get(name))
+
+
+def _old(**data) -> Config:
+  """A config as 0.1 wrote it: no kind of a language model, nor of text."""
+  plain = json.loads(configs.to_json(Config(LMConfig(64, 16))))
+  del plain["model"]["kind"]
+  return configs.from_json(json.dumps(plain | {"data": data}))
+
+
+def test_a_file_without_kinds_is_of_a_language_model_and_text():
+  found = _old(source="a.txt", tokenizer="sp:300")
+  assert found.data == DataConfig("a.txt", tokenizer="sp:300")
+  assert found.model == LMConfig(64, 16)
+
+
+def test_a_source_that_is_a_task_tells_the_synthetic_task_from_text():
+  text = dataclasses.asdict(DataConfig("task:copy:vocab_size=8", batch_size=4))
+  for kind in ({}, {"kind": "text"}, {"kind": "language_modeling"}):
+    assert _old(**text | kind).data == SyntheticConfig("task:copy:vocab_size=8", 256, 4)
+  given = Config(LMConfig(64, 16), DataConfig("task:copy", batch_size=4))
+  assert configs.typed(given).data == SyntheticConfig("task:copy", batch_size=4)
+
+
+@pytest.mark.parametrize("old, new", migrations.KINDS["jaxmem.tasks"].items())
+def test_a_former_kind_is_read(old, new):
+  assert tasks.get(old) is tasks.get(new)
+  data = {"kind": old, "source": "x"}
+  if old != "text":
+    assert isinstance(_old(**data).data, tasks.get(new).Config)
+  if old == "labels":
+    assert _old(**data).data == LabelsConfig("x")
+
+
+def test_a_config_that_no_kind_is_cannot_be_saved():
+  @dataclasses.dataclass(frozen=True)
+  class Other(DataConfig):
+    pass
+
+  with pytest.raises(ConfigError, match="data: .*Other is the Config of no task"):
+    configs.to_json(Config(data=Other()))
+
+
+@pytest.mark.parametrize(
+  "part, says",
+  [
+    ({"data": {"kind": "seq2sec"}}, "data: no task 'seq2sec': did you mean 'seq2seq'"),
+    ({"model": {"kind": "os.path"}}, "model: no model 'os.path': known: "),
+    ({"model": {"kind": 5}}, "model is {'kind': 5}: keys and values, and a kind"),
+  ],
+)
+def test_an_unknown_kind_is_named_with_its_key(part, says):
+  with pytest.raises(ConfigError) as error:
+    configs.from_json(json.dumps(part))
+  assert says in str(error.value)
