@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
-from jaxmem import data, tasks
+from jaxmem import data
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError
@@ -22,14 +21,15 @@ from jaxmem.data.epochs import once
 from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.vae import VAE, VAEConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import baselines, fields
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.autoencoding import data as segments
 from jaxmem.tasks.autoencoding import metrics
 from jaxmem.tasks.autoencoding.latent_text import ROWS, LatentWriter
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.language_modeling import bits_per_byte
+from jaxmem.tasks.model_sizes import check_model, with_made
 from jaxmem.tokenizers import Tokenizer, trained
-from jaxmem.training import config as configs
 
 # Draws of the latent that a held-out text is scored with at the end.
 DRAWS = 16
@@ -80,7 +80,7 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     ConfigError: if a number is out of range, there is no such tokenizer, or it loses
       text.
   """
-  tasks.check_model(model)
+  check_model(model)
   if config.segment_length < 2:
     raise ConfigError(
       f"data.segment_length is {config.segment_length}: it must be at least 2, a token "
@@ -103,14 +103,14 @@ class CompressionJob(Asked):
   reported = "heldout"
   tested = False
 
-  def __init__(self, config: configs.Config, model: VAE):
+  def __init__(self, config: CompressionConfig, context: TaskContext, model: VAE):
     """Reads the text.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = config.data
-    self._config, self._model = config, model
+    c = self._config = config
+    self._context, self._model = context, model
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     if corpus.shares:
       raise ConfigError(
@@ -129,17 +129,17 @@ class CompressionJob(Asked):
       (c.segment_length, c.batch_size),
       self._tokenizer,
       (c.kl_weight, c.kl_steps),
-      config.seed,
-      (jax.process_index(), jax.process_count()),
+      context.seed,
+      context.process,
     )
     self._count = self.rows.epochs.count
     self._some("train on", self._count)
     self._bytes_per_token = segments.bytes_per_token(train, self._previous)
-    self._chosen("heldout", max(config.eval_bytes, 1))
+    self._chosen("heldout", max(context.eval_size, 1))
 
   def introduction(self) -> str:
     said = self.repeats.words("documents")
-    return f"{self._count:,} lines from {self._config.data.source!r}{said}"
+    return f"{self._count:,} lines from {self._config.source!r}{said}"
 
   def value(self, loss: float) -> float:
     """Of the loss with its free nats and the weight that the KL has at the step."""
@@ -147,16 +147,16 @@ class CompressionJob(Asked):
 
   def score(self, params: Any) -> float:
     """Bits a byte of held-out lines, the KL weighed as at the end of its annealing."""
-    found = self._worth(params, "heldout", self._config.validation.num_bytes, 1)
-    bits = found.reconstruction + self._config.data.kl_weight * found.kl
+    found = self._worth(params, "heldout", self._context.validation_size, 1)
+    bits = found.reconstruction + self._config.kl_weight * found.kl
     return bits / found.num_bytes
 
   def findings(self, params: Any, split: str) -> Findings:
     """The bound and its parts, the numbers of the latent in use, and some texts."""
-    num_bytes = self._config.eval_bytes
+    num_bytes = self._context.eval_size
     found = self._worth(params, split, num_bytes, DRAWS)
     numbers = {"split": split} | metrics.numbers(found, DRAWS)
-    title = f"{found.texts:,} lines of {self._config.data.source} ({split})"
+    title = f"{found.texts:,} lines of {self._config.source} ({split})"
     documents = self._splits["train" if split == "train" else "heldout"]
     chosen = [text for _, text, _ in bits_per_byte.choose(documents, num_bytes)]
     packed = numbers["compressors"] = bits_per_byte.compressors(chosen)
@@ -168,7 +168,7 @@ class CompressionJob(Asked):
 
   def _lines(self, documents: Sequence[Any]) -> segments.Segments:
     texts = ((document.name, document.text) for document in documents)
-    length = self._config.data.segment_length - 1
+    length = self._config.segment_length - 1
     return segments.lines(texts, self._tokenizer, length)
 
   def _chosen(self, split: str, num_bytes: int) -> tuple:
@@ -178,7 +178,7 @@ class CompressionJob(Asked):
     found = segments.lines(
       ((name, text) for name, text, _ in chosen),
       self._tokenizer,
-      self._config.data.segment_length - 1,
+      self._config.segment_length - 1,
     )
     pairs = segments.pairs(found, self._previous)
     self._some("score", len(pairs))
@@ -188,7 +188,7 @@ class CompressionJob(Asked):
     """Raises DataError if there is no line to `what`."""
     if not count:
       behind = " behind another" if self._previous else ""
-      source = self._config.data.source
+      source = self._config.source
       raise DataError(f"{source!r} has no line{behind} to {what}: give more text")
 
   def _worth(
@@ -201,7 +201,7 @@ class CompressionJob(Asked):
   def _batches(self, split: str, num_bytes: int) -> Iterator[tuple]:
     """Batches of one size, how many rows of each are real, and their bytes."""
     found, pairs = self._chosen(split, num_bytes)
-    length, boundary = self._config.data.segment_length, self._tokenizer.boundary
+    length, boundary = self._config.segment_length, self._tokenizer.boundary
     for items, real in once(len(pairs), ROWS):
       size = int(found.num_bytes[pairs[items[:real], 1]].sum())
       yield segments.batch(found, pairs[items], length, boundary), real, size
@@ -213,7 +213,7 @@ class CompressionJob(Asked):
     lines = ["Drawn from the prior:", "", *_code(samples)]
     if not self._model.config.d_latent:
       return lines
-    found, pairs = self._chosen(split, self._config.eval_bytes)
+    found, pairs = self._chosen(split, self._context.eval_size)
     some = pairs[np.linspace(0, len(pairs) - 1, SHOWN).astype(int)]
     cut = lambda i: found.tokens[found.starts[i] : found.starts[i + 1]]
     text = lambda i: self._tokenizer.decode(cut(i))
@@ -231,9 +231,9 @@ class CompressionJob(Asked):
 
 
 def _writer(
-  config: configs.Config, model: VAE, params: Any, tokenizer: Tokenizer
+  config: CompressionConfig, model: VAE, params: Any, tokenizer: Tokenizer
 ) -> LatentWriter:
-  return LatentWriter(model, params, tokenizer, config.data.segment_length)
+  return LatentWriter(model, params, tokenizer, config.segment_length)
 
 
 def _code(texts: Sequence[str]) -> list[str]:
@@ -248,9 +248,9 @@ class CompressionPredictor:
   perhaps with a "seed", draws from the prior, {"texts"}.
   """
 
-  def __init__(self, config: configs.Config, model: VAE, params: Any, workdir: Path):
+  def __init__(self, config: CompressionConfig, model: VAE, params: Any, workdir: Path):
     """Args: see `tasks.Predictor`."""
-    tokenizer = trained.kept(config.data.tokenizer, workdir)
+    tokenizer = trained.kept(config.tokenizer, workdir)
     self._writer = _writer(config, model, params, tokenizer)
     self._d_latent = model.config.d_latent
 

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import tasks as jobs
 from jaxmem.core import files
 from jaxmem.core.errors import ConfigError, UserError, shown
 from jaxmem.core.ranges import number
@@ -22,15 +21,16 @@ from jaxmem.data import folds, leaks, texts
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
+from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.classification import data, metrics, tfidf
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.data import Example
 from jaxmem.tasks.classification.rows import Encoded, Task, label_rows
+from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
-from jaxmem.training import config as configs
 
 # Texts that are read at once where nothing is learned.
 ROWS = 32
@@ -129,7 +129,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
-  jobs.check_encoder(model, "labels", config.segment_length)
+  check_encoder(model, "labels", config.segment_length)
   if model.classes < 2:
     raise ConfigError(
       f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
@@ -138,9 +138,9 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   return with_made(model, config.tokenizer, hidden=True)
 
 
-def packages(config: configs.Config) -> dict[str, str]:
+def packages(config: LabelsConfig, context: TaskContext) -> dict[str, str]:
   """For the report; see `tasks.packages`."""
-  return {"sklearn": "apps"} if config.eval_bytes else {}
+  return {"sklearn": "apps"} if context.eval_size else {}
 
 
 class LabelsJob(Asked):
@@ -149,15 +149,15 @@ class LabelsJob(Asked):
   measure = "nats/text"
   things = "labelled texts"
 
-  def __init__(self, config: configs.Config, model: Encoder):
+  def __init__(self, config: LabelsConfig, context: TaskContext, model: Encoder):
     """Reads the texts.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config, self._model = config, model
-    self._splits = data.splits(c.reader(), c.files(), c.folds(), config.seed)
+    c = self._config = config
+    self._context, self._model = context, model
+    self._splits = data.splits(c.reader(), c.files(), c.folds(), context.seed)
     self.repeats = self._splits.repeats
     self.tested = bool(c.fold or c.test) and not self._splits.one
     tasks, first = [], 0
@@ -170,15 +170,15 @@ class LabelsJob(Asked):
       weights = _weights(parts["train"], known, c.class_weights)
       tasks.append(Task(name, parts["train"], known, first, weights))
       first += len(known)
-    if first != config.model.classes:
+    if first != model.config.classes:
       raise ConfigError(
-        f"model.classes is {config.model.classes} and the labels are {first}: "
+        f"model.classes is {model.config.classes} and the labels are {first}: "
         + ", ".join(name for task in tasks for name in task.classes[:20])
       )
     every = (t.encode() for task in tasks for e in task.examples for t in e.texts)
     self._made = self._tokenizer = trained.make(c.tokenizer, every)
     self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
-    process = jax.process_index(), jax.process_count()
+    process = context.process
     count = sum(len(task.examples) for task in tasks)
     decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
     counts = self._encoded.counts() if c.augment.rare else None
@@ -197,8 +197,8 @@ class LabelsJob(Asked):
       augmenter,
       decides,
       c.temperature,
-      Epochs(count, c.batch_size, config.seed, *process),
-      config.seed,
+      Epochs(count, c.batch_size, context.seed, *process),
+      context.seed,
     )
     self._nats, self._logp = scoring.objective(model), _log_probabilities(model)
 
@@ -240,7 +240,7 @@ class LabelsJob(Asked):
       own = metrics.numbers(*self._read(params, i, split), task.classes)
       own["beside"], notes = self._baselines(i, split)
       mark = f"_{task.name}" if task.name else ""
-      title = f"{task.name or self._data.source} ({split})"
+      title = f"{task.name or self._config.source} ({split})"
       accuracies = {n: row["accuracy"] for n, row in own["beside"].items()}
       measure = f"accuracy of {task.name}" if task.name else "accuracy"
       first += baselines.better(measure, own["accuracy"], accuracies)
@@ -270,7 +270,7 @@ class LabelsJob(Asked):
     )
     train, heldout = as_split(parts["train"]), as_split(parts["heldout"])
     texts = [e.texts for e in asked]
-    answers = tfidf.fit_and_ask(train, heldout, texts, self._data.language)
+    answers = tfidf.fit_and_ask(train, heldout, texts, self._config.language)
     if answers is None:
       return found, ["", f"{tfidf.NAME} has no words, or no two classes, to learn."]
     guess = np.array([known.index(label) for label in answers.labels])
@@ -307,12 +307,10 @@ class LabelsPredictor:
   data; of several tasks a record names its own, {"task": ...}.
   """
 
-  def __init__(
-    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
-  ):
-    self._fields = [name for name in (config.data.text, config.data.other) if name]
-    self._length, self._params = config.data.segment_length, params
-    self._tokenizer = trained.kept(config.data.tokenizer, workdir)
+  def __init__(self, config: LabelsConfig, model: Encoder, params: Any, workdir: Path):
+    self._fields = [name for name in (config.text, config.other) if name]
+    self._length, self._params = config.segment_length, params
+    self._tokenizer = trained.kept(config.tokenizer, workdir)
     try:
       tasks = [
         (str(name), list(known)) for name, known in files.read_json(workdir / KEPT)

@@ -13,16 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import data, tasks
+from jaxmem import data
 from jaxmem.core.errors import ConfigError, UserError, shown
 from jaxmem.core.ranges import number
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
+from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.masked_lm.data import masked_rows
+from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
 from jaxmem.tokenizers.trained import MASK, HidingTokenizer
-from jaxmem.training import config as configs
 
 # How many guesses a hidden word gets.
 GUESSES = 5
@@ -63,7 +64,7 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  tasks.check_encoder(model, "masked", config.segment_length)
+  check_encoder(model, "masked", config.segment_length)
   if model.window:
     raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
   return with_made(model, config.tokenizer, hidden=True)
@@ -77,14 +78,14 @@ class MaskedJob(Asked):
   reported = "heldout"
   tested = False
 
-  def __init__(self, config: configs.Config, model: Encoder):
+  def __init__(self, config: MaskedConfig, context: TaskContext, model: Encoder):
     """Prepares the text.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config = config
+    c = self._config = config
+    self._context = context
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     self.repeats = corpus.repeats
     self._made = self._tokenizer = trained.of_corpus(c.tokenizer, corpus)
@@ -92,8 +93,8 @@ class MaskedJob(Asked):
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
     )
-    process = jax.process_index(), jax.process_count()
-    lanes = data.Lanes(train, c.batch_size, c.segment_length, config.seed, *process)
+    process = context.process
+    lanes = data.Lanes(train, c.batch_size, c.segment_length, context.seed, *process)
     # of every run the same words of the same rows, as many as there are
     most = max(len(held.tokens) // (c.segment_length + 1), 1)
     fixed = data.Lanes(held, min(c.batch_size, most), c.segment_length, seed=0)
@@ -106,7 +107,7 @@ class MaskedJob(Asked):
 
   def introduction(self) -> str:
     return (
-      f"text of {self._data.source!r}, {self._steps['train']:,} steps an epoch"
+      f"text of {self._config.source!r}, {self._steps['train']:,} steps an epoch"
       f"{self.repeats.words('documents')}"
     )
 
@@ -115,7 +116,7 @@ class MaskedJob(Asked):
 
   def score(self, params: Any) -> float:
     """Bits a hidden token of held-out text."""
-    steps = self._within("heldout", self._config.validation.num_bytes)
+    steps = self._within("heldout", self._context.validation_size)
     batches = (self._held[step] for step in steps)
     return self.value(scoring.mean_loss(lambda b: self._nats(params, b), batches))
 
@@ -136,12 +137,12 @@ class MaskedJob(Asked):
 
   def findings(self, params: Any, split: str) -> Findings:
     """Bits and accuracy of hidden tokens, beside their frequency alone."""
-    found = {"split": split} | self._said(params, split, self._config.eval_bytes)
+    found = {"split": split} | self._said(params, split, self._context.eval_size)
     frequent = "how frequent each is"
     others = {"the frequency of each token": found["unigram_bits"]}
     lines = [
       *baselines.better("bits a hidden token", found["bits"], others, lower=True),
-      f"{found['tokens']:,} hidden tokens of {self._data.source} ({split})",
+      f"{found['tokens']:,} hidden tokens of {self._config.source} ({split})",
       "",
       "| | bits a hidden token | said right |",
       "|---|--:|--:|",
@@ -187,12 +188,10 @@ class MaskedPredictor:
   """`{"text": "a [MASK] c"}` to `{"guesses": [[{"text", "share"}, ...]]}`, a list for
   every mask; see `tasks.Predictor`."""
 
-  def __init__(
-    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
-  ):
-    kept = trained.kept(config.data.tokenizer, workdir)
+  def __init__(self, config: MaskedConfig, model: Encoder, params: Any, workdir: Path):
+    kept = trained.kept(config.tokenizer, workdir)
     self._tokenizer = HidingTokenizer(kept)
-    self._length, self._params = config.data.segment_length, params
+    self._length, self._params = config.segment_length, params
     self._words = _words(model)
 
   def check(self, record: dict[str, Any]) -> None:

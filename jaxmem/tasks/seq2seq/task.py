@@ -16,23 +16,23 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, leaks, records
 from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from jaxmem.tasks import Findings, baselines, fields, scoring, with_made
+from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.model_sizes import check_model, with_made
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tasks.seq2seq import data, extractive, gap_sentences, metrics
 from jaxmem.tasks.seq2seq.data import Pair
 from jaxmem.tasks.seq2seq.writing import PairWriter, Written
 from jaxmem.tokenizers import Tokenizer, trained
 from jaxmem.tokenizers.trained import HidingTokenizer
-from jaxmem.training import config as configs
 
 # Pairs that are scored at once where nothing is learned, and that a report shows.
 ROWS, SHOWN = 32, 5
@@ -99,7 +99,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  tasks.check_model(model)
+  check_model(model)
   if config.segment_length < 4:
     raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
   try:
@@ -118,12 +118,12 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   return with_made(model, config.tokenizer, hidden=config.gaps > 0)
 
 
-def packages(config: configs.Config) -> dict[str, str]:
+def packages(config: PairsConfig, context: TaskContext) -> dict[str, str]:
   """For the report; see `tasks.packages`."""
-  if not config.eval_bytes:
+  if not context.eval_size:
     return {}
-  needed = {"sacrebleu" if config.data.metric == "bleu" else "rouge_score": "apps"}
-  if config.data.extract == "minilm":
+  needed = {"sacrebleu" if config.metric == "bleu" else "rouge_score": "apps"}
+  if config.extract == "minilm":
     needed |= {"safetensors": "apps", "tokenizers": "apps"}
   return needed
 
@@ -134,14 +134,14 @@ class PairsJob(Asked):
   measure = "nats/token"
   things = "pairs"
 
-  def __init__(self, config: configs.Config, model: EncoderDecoder):
+  def __init__(self, config: PairsConfig, context: TaskContext, model: EncoderDecoder):
     """Reads the pairs.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config, self._model = config, model
+    c = self._config = config
+    self._context, self._model = context, model
     self._splits = _splits(c)
     self.repeats = self._splits.repeats
     self.tested = bool(c.test) and not self._splits.one
@@ -153,8 +153,8 @@ class PairsJob(Asked):
       train,
       self._tokenizer,
       (c.segment_length, c.batch_size),
-      config.seed,
-      (jax.process_index(), jax.process_count()),
+      context.seed,
+      context.process,
     )
     self._losses = jax.jit(
       lambda params, batch: model.apply({"params": params}, batch, method="losses")
@@ -170,8 +170,8 @@ class PairsJob(Asked):
 
   def score(self, params: Any) -> float:
     """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
-    length = self._data.segment_length
-    length, boundary = self._data.segment_length, self._tokenizer.boundary
+    length = self._config.segment_length
+    length, boundary = self._config.segment_length, self._tokenizer.boundary
     held = data.encode(self._splits["heldout"], self._tokenizer, length)
     pairs = lambda some: data.batch(*zip(*some, strict=True), length, boundary)
     both = [*zip(held.read, held.write, strict=True)]
@@ -181,12 +181,12 @@ class PairsJob(Asked):
   def findings(self, params: Any, split: str) -> Findings:
     """The metric of what is written, on the first pairs of so many bytes."""
     sizes = [len(p.targets[0].encode()) for p in self._splits[split]]
-    count = max(int((np.cumsum(sizes) <= self._config.eval_bytes).sum()), 1)
+    count = max(int((np.cumsum(sizes) <= self._context.eval_size).sum()), 1)
     some = self._splits[split][:count]
     writer = _writer(self._config, self._model, params, self._tokenizer)
     written = [w.text for w in writer.write([p.source for p in some])]
     references = [p.targets for p in some]
-    c = self._data
+    c = self._config
     rows = _baselines(some, c, self._sentences()) | {f"beam {c.beams}": written}
     score = lambda texts: metrics.numbers(c.metric, texts, references, c.language)
     found = {name: score(texts) for name, texts in rows.items()}
@@ -215,11 +215,11 @@ class PairsPredictor:
   """
 
   def __init__(
-    self, config: configs.Config, model: EncoderDecoder, params: Any, workdir: Path
+    self, config: PairsConfig, model: EncoderDecoder, params: Any, workdir: Path
   ):
-    tokenizer = _reader(trained.kept(config.data.tokenizer, workdir), config.data)
+    tokenizer = _reader(trained.kept(config.tokenizer, workdir), config)
     self._writer = _writer(config, model, params, tokenizer)
-    self._read, self._write = config.data.read, config.data.write
+    self._read, self._write = config.read, config.write
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text that fits, and numbers in range."""
@@ -247,8 +247,8 @@ class PairsPredictor:
     return {self._write: texts[0]}
 
 
-def _writer(config: configs.Config, model, params, tokenizer) -> PairWriter:
-  c = config.data
+def _writer(config: PairsConfig, model, params, tokenizer) -> PairWriter:
+  c = config
   return PairWriter(model, params, tokenizer, c.segment_length, c.beams, c.alpha)
 
 
