@@ -54,8 +54,10 @@ def batches(
 
 
 def objective(model: Any) -> Callable[[Any, Batch], Any]:
-  """Compiled `(params, batch) -> nats` of what a model without memory learns."""
-  nats = lambda params, batch: model.apply(
-    {"params": params}, batch, (), method="objective"
-  )
-  return jax.jit(lambda params, batch: nats(params, batch)[0])
+  """Compiled `(params, batch) -> nats`, every row from an empty memory."""
+
+  def nats(params: Any, batch: dict[str, Any]) -> Any:
+    memory = model.init_state(len(batch["weights"]))
+    return model.apply({"params": params}, batch, memory, method="objective")[0]
+
+  return jax.jit(nats)
