@@ -9,30 +9,27 @@ or its first sentences.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
 from jaxmem.data import DataError, leaks, records
-from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from jaxmem.tasks import baselines, fields, scoring
+from jaxmem.tasks import baselines, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.model_sizes import check_model, with_made
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tasks.seq2seq import data, extractive, gap_sentences, metrics
+from jaxmem.tasks.seq2seq.config import PairsConfig
 from jaxmem.tasks.seq2seq.data import Pair
-from jaxmem.tasks.seq2seq.writing import PairWriter, Written
-from jaxmem.tokenizers import Tokenizer, trained
-from jaxmem.tokenizers.trained import HidingTokenizer
+from jaxmem.tasks.seq2seq.predict import PairsPredictor, reader, writer
+from jaxmem.tokenizers import trained
 
 # Pairs that are scored at once where nothing is learned, and that a report shows.
 ROWS, SHOWN = 32, 5
@@ -41,56 +38,6 @@ _HINT = (
   "target; Multi30k is at https://github.com/multi30k/dataset, SciTLDR at "
   "https://github.com/allenai/scitldr"
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class PairsConfig:
-  """Pairs of texts.
-
-  Attributes:
-    source: to train on: "A,B", two files of as many lines, or a file with the fields
-      below, see `data.records`.
-    heldout: to choose by; empty holds out a tenth. Texts to read that stand in two
-      splits follow the rule of `jaxmem.data.leaks`.
-    test: to score at the end; empty is what is held out.
-    read: the field with the text to read, or a template of several: "{title}\\n{body}",
-      see `data.template`.
-    write: the field with the text, or the texts, to write.
-    gaps: the share of the sentences of the text to read that are hidden there, to be
-      written; no other text is. 0 writes `write`. See `tasks.seq2seq.gap_sentences`.
-    encoding: of the files.
-    tokenizer: of both sides, "sp:N" or "words:N", made of the training texts, or see
-      `DataConfig`.
-    segment_length: T, tokens of a side; longer pairs are left out of training, and
-      longer texts read to there.
-    batch_size: pairs of a step.
-    metric: "bleu" or "rouge".
-    beams: of the beam search; 1 is greedy.
-    alpha: of its length penalty; 0 is none.
-    extract: "minilm" reports beside it the sentence of the source that the packaged
-      encoder finds nearest to the whole.
-    language: of what is written, such as "ja": decides the metric's words; empty is
-      decided by the references, see `tasks.language`.
-    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
-      records out and says how many, and which came first.
-  """
-
-  source: str = "data/train.de,data/train.en"
-  heldout: str = ""
-  test: str = ""
-  read: str = "source"
-  write: str = "target"
-  gaps: float = number(0.0, at_least=0, below=1)
-  encoding: str = "utf-8"
-  tokenizer: str = "sp:4000"
-  segment_length: int = number(64, at_least=1)
-  batch_size: int = number(64, at_least=1)
-  metric: Literal["bleu", "rouge"] = "bleu"
-  beams: int = number(5, at_least=1, at_most=1000)
-  alpha: float = number(1.0, at_least=0)
-  extract: Literal["none", "minilm"] = "none"
-  language: str = ""
-  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
@@ -146,7 +93,7 @@ class PairsJob(Asked):
     self.repeats = self._splits.repeats
     self.tested = bool(c.test) and not self._splits.one
     self._made = trained.make(c.tokenizer, _said(self._splits["train"], c))
-    self._tokenizer = _reader(self._made, c)
+    self._tokenizer = reader(self._made, c)
     train = data.encode(self._splits["train"], self._tokenizer, c.segment_length)
     self._left_out = train.left_out
     self.rows = data.pair_rows(
@@ -183,8 +130,8 @@ class PairsJob(Asked):
     sizes = [len(p.targets[0].encode()) for p in self._splits[split]]
     count = max(int((np.cumsum(sizes) <= self._context.eval_size).sum()), 1)
     some = self._splits[split][:count]
-    writer = _writer(self._config, self._model, params, self._tokenizer)
-    written = [w.text for w in writer.write([p.source for p in some])]
+    written_by = writer(self._config, self._model, params, self._tokenizer)
+    written = [w.text for w in written_by.write([p.source for p in some])]
     references = [p.targets for p in some]
     c = self._config
     rows = _baselines(some, c, self._sentences()) | {f"beam {c.beams}": written}
@@ -206,63 +153,12 @@ class PairsJob(Asked):
     return extractive.mean_length([p.targets[0] for p in self._splits["train"]])
 
 
-class PairsPredictor:
-  """`{"source": TEXT}` to `{"target": TEXT, "score": ...}`; see `tasks.Predictor`.
-
-  The fields are named as in the training data; the score is log p over the penalty of
-  the length. With a "temperature", and perhaps a "seed", the text is drawn, and has no
-  score.
-  """
-
-  def __init__(
-    self, config: PairsConfig, model: EncoderDecoder, params: Any, workdir: Path
-  ):
-    tokenizer = _reader(trained.kept(config.tokenizer, workdir), config)
-    self._writer = _writer(config, model, params, tokenizer)
-    self._read, self._write = config.read, config.write
-
-  def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless a record has a text that fits, and numbers in range."""
-    text = fields.text(record, self._read)
-    fields.whole(record, "seed", 0, 0, 2**31 - 1)
-    if "temperature" in record:
-      Sampling(temperature=fields.number(record, "temperature", 0.0)).check()
-    self._writer.check(text)
-
-  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    best = [record for record in records if "temperature" not in record]
-    texts = [record[self._read] for record in best]
-    written = iter(self._writer.write(texts) if texts else ())
-    return [
-      self._drawn(record) if "temperature" in record else self._best(next(written))
-      for record in records
-    ]
-
-  def _best(self, found: Written) -> dict[str, Any]:
-    return {self._write: found.text, "score": round(found.score, 4)}
-
-  def _drawn(self, record: dict[str, Any]) -> dict[str, Any]:
-    how = Sampling(temperature=float(record["temperature"]))
-    texts = self._writer.sample([record[self._read]], how, record.get("seed", 0))
-    return {self._write: texts[0]}
-
-
-def _writer(config: PairsConfig, model, params, tokenizer) -> PairWriter:
-  c = config
-  return PairWriter(model, params, tokenizer, c.segment_length, c.beams, c.alpha)
-
-
 def _said(some: list[Pair], c: PairsConfig) -> Iterator[bytes]:
   """What a tokenizer is made of: marks of what is hidden are no text."""
   for pair in some:
     source = pair.source.replace(trained.MASK, "") if c.gaps else pair.source
     yield source.encode()
     yield pair.targets[0].encode()
-
-
-def _reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
-  """Reads what stands for hidden sentences, where there are any."""
-  return HidingTokenizer(tokenizer) if c.gaps else tokenizer
 
 
 def _splits(c: PairsConfig) -> leaks.Parted:
