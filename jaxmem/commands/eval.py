@@ -138,9 +138,9 @@ def _split(given: Options) -> int:
     raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if given.text:
     raise UserError(f"--split {given.split} and --text {given.text}: give one of them")
-  from jaxmem import tasks
   from jaxmem.core import outputs
   from jaxmem.evaluation import predict
+  from jaxmem.tasks import application
   from jaxmem.training import config as configs
 
   out = Path(given.out or Path(given.workdir, given.split))
@@ -157,7 +157,7 @@ def _split(given: Options) -> int:
     outputs.refuse_overwrite(path, {"--workdir": given.workdir} | sources)
   outputs.refuse_overwrite_in(out.absolute().parent, ("*.png",), sources)
   found = predict.evaluate(workdir, given.checkpoint, given.split, elsewhere)
-  tasks.write(found, out)
+  application.write(found, out)
   return 0
 
 

@@ -141,9 +141,16 @@ def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
 
   if not workdir:
     return vectors.minilm(), {"name": vectors.MINILM}
+  from jaxmem.models.encoder import Encoder
+  from jaxmem.tokenizers import trained
   from jaxmem.training.load import load_run
 
-  embed = vectors.of_run(Path(workdir))
-  weights = json.dumps(fingerprints(load_run(Path(workdir)).params), sort_keys=True)
+  run = load_run(Path(workdir))
+  if not isinstance(run.model, Encoder):
+    raise UserError(f"the run in {workdir} is no encoder: train configs/retrieval.py")
+  config = run.config.data
+  tokenizer = trained.kept(config.tokenizer, Path(workdir))
+  embed = vectors.Embedder(run.model, run.params, tokenizer, config.segment_length)
+  weights = json.dumps(fingerprints(run.params), sort_keys=True)
   mark = hashlib.sha256(weights.encode()).hexdigest()[:16]
   return embed, {"workdir": str(Path(workdir).absolute()), "weights": mark}

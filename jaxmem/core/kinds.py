@@ -91,7 +91,9 @@ class Group:
     Raises:
       KeyError: if there is none.
     """
-    its_file = lambda name: config.__module__.startswith(_own(self).get(name, "?"))
+    # first the file, or the folder, that the class is of: the others stay unimported
+    place = lambda name: _own(self).get(name, "?").removesuffix(f".{self.file}")
+    its_file = lambda name: config.__module__.startswith(place(name))
     for name in sorted(self.names(), key=its_file, reverse=True):
       if self.get(name).Config is config:
         return name

@@ -2,9 +2,58 @@
 
 import functools
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
+
+Chosen = tuple[Int64[np.ndarray, " b"], Int64[np.ndarray, " b ..."]]
+
+
+@runtime_checkable
+class Order(Protocol):
+  """Which items each step reads; `order[step]` is a pure function of the step."""
+
+  def __len__(self) -> int: ...
+  def __getitem__(self, step: int) -> Chosen:
+    """The numbers of the rows, counted over all steps and processes; their items."""
+    ...
+
+
+class Fresh:
+  """An order of items without end: row n of the run reads item n, and none twice."""
+
+  def __init__(
+    self,
+    batch_size: int,
+    process: tuple[int, int] = (0, 1),
+    steps: int = 2**40,
+  ):
+    """Shares the rows of a step out.
+
+    Args:
+      batch_size: rows of a step over all processes.
+      process: which of how many parts of the rows to read.
+      steps: that there are.
+    """
+    index, count = process
+    self._batch, self._rows, self._steps = batch_size, batch_size // count, steps
+    self._first = index * self._rows
+
+  def __len__(self) -> int:
+    return self._steps
+
+  def __getitem__(self, step: int) -> Chosen:
+    """step * batch_size + row, counted over all processes, twice.
+
+    Raises:
+      IndexError: if there is no such step.
+    """
+    if not 0 <= step < len(self):
+      raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
+    first = int(step) * self._batch + self._first
+    numbers = first + np.arange(self._rows, dtype=np.int64)
+    return numbers, numbers
 
 
 class Epochs:
@@ -27,28 +76,27 @@ class Epochs:
     process_index: int = 0,
     process_count: int = 1,
   ):
-    """Args: items; those of a step over all processes; what decides the order; which
-    part of them to read."""
-    self.count = count
-    self._seed, self._batch = seed, batch_size
-    self._rows = batch_size // process_count
-    self._first = process_index * self._rows
+    """Args:
+    count: items there are.
+    batch_size: items of a step over all processes.
+    seed: decides the order.
+    process_index: which part of a step to read.
+    process_count: parts of a step.
+    """
+    self.count, self._seed = count, seed
+    self._fresh = Fresh(batch_size, (process_index, process_count))
     self._order = functools.lru_cache(maxsize=2)(self._shuffled)
 
   def __len__(self) -> int:
-    return 2**40
+    return len(self._fresh)
 
-  def __getitem__(
-    self, step: int
-  ) -> tuple[Int64[np.ndarray, " b"], Int64[np.ndarray, " b"]]:
+  def __getitem__(self, step: int) -> Chosen:
     """step * batch_size + row, counted over all processes, and the items, 0 .. count.
 
     Raises:
       IndexError: if the step is negative, or 2^40 or more.
     """
-    if not 0 <= step < len(self):
-      raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
-    numbers = int(step) * self._batch + self._first + np.arange(self._rows)
+    numbers, _ = self._fresh[step]
     places = (divmod(n, self.count) for n in numbers.tolist())
     return numbers, np.array([self._order(epoch)[at] for epoch, at in places])
 

@@ -7,8 +7,6 @@ run, at any number of processes.
 """
 
 import functools
-import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +16,11 @@ from jaxtyping import Int64
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
 from jaxmem.data.mixture import Order, Schedule, shuffled
+from jaxmem.data.rows import Batch, fingerprint
 from jaxmem.data.stream import TokenStream
 
 # Part of every fingerprint: how a step becomes a batch, should it ever change.
 _FORMAT = "jaxmem lanes 1"
-
-Batch = dict[str, np.ndarray]
 
 
 class Lanes:
@@ -136,7 +133,7 @@ class Lanes:
     if self.document_length:  # a run that is older than this has none
       sizes += (self.document_length,)
     parts = (_FORMAT, self.stream.fingerprint, *sizes)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return fingerprint(parts)
 
   @property
   def tokenizer(self) -> str:

@@ -1,7 +1,6 @@
 """All documents of a split as one flat run of tokens on disk."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ from jaxmem.core import files
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.data.corpora import Corpus, Document
 from jaxmem.data.mixture import Share
+from jaxmem.data.rows import fingerprint
 from jaxmem.tokenizers import Tokenizer
 
 # Part of every fingerprint: what a token stream holds, should it ever change.
@@ -93,7 +93,7 @@ class TokenStream:
       starts=np.asarray(index["starts"], np.int64),
       names=tuple(index["names"]),
       num_bytes=index["bytes"],
-      fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+      fingerprint=fingerprint(parts),
       tokenizer=tokenizer.fingerprint,
       shares=corpus.shares if split == "train" else (),
     )

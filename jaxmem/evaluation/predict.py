@@ -14,6 +14,7 @@ from jaxmem.data import jsonl, strict_json, template
 from jaxmem.data.records import Record
 from jaxmem.tasks import Application, Findings, Predictor
 from jaxmem.training import config as configs
+from jaxmem.training import task
 from jaxmem.training.config import Config
 from jaxmem.training.load import Which, load_run, run_config
 
@@ -37,8 +38,8 @@ def evaluate(
     UserError: if it has none, or no such split; before any device work.
   """
   config = asked_config(workdir, which, elsewhere)
-  tasks.check_packages(dataclasses.replace(config, start_from=""))
-  job = tasks.make(config, models.make(config.model))
+  task.check_packages(dataclasses.replace(config, start_from=""))
+  job = task.make(config, models.make(config.model))
   if not isinstance(job, Application):
     raise UserError(
       f"the run in {workdir} learned {config.data.source!r}, which has no splits to be "
@@ -69,7 +70,7 @@ def predictor(workdir: Path, which: Which) -> Predictor:
       "with `jaxmem generate`"
     )
   run = load_run(workdir, which)
-  predict = make(run.config, run.model, run.params, workdir)
+  predict = make(run.config.data, run.model, run.params, workdir)
   named = (getattr(config.data, name, "") for name in getattr(make, "TEXTS", _TEXTS))
   templates = tuple(name for name in named if template.is_template(name))
   return Filling(predict, templates) if templates else predict

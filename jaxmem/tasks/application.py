@@ -4,12 +4,12 @@ import abc
 from pathlib import Path
 from typing import Any
 
-from jaxmem import tasks
+from jaxmem.core import files, finite
 from jaxmem.core.errors import UserError
 from jaxmem.data import leaks
-from jaxmem.tasks import Findings, plots
+from jaxmem.tasks import plots
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tokenizers import Tokenizer, trained
-from jaxmem.training.config import Config
 
 
 class Asked(abc.ABC):
@@ -30,7 +30,7 @@ class Asked(abc.ABC):
   measure: str
   tested: bool = True
   repeats: leaks.Repeats = leaks.NONE
-  _config: Config
+  _context: TaskContext
   # the tokenizer that the run may have made of its own text
   _made: Tokenizer | None = None
 
@@ -59,25 +59,25 @@ class Asked(abc.ABC):
         f"no split {split!r} of {self.things}: one of {', '.join(self.splits)}"
       )
     found = self.findings(params, split)
-    note, numbers = provenance(self._config, split, self.tested, self.repeats)
+    note, numbers = provenance(self._context, split, self.tested, self.repeats)
     lines = [*found.lines[:1], *(["", *note] if note else []), *found.lines[1:]]
     return found._replace(numbers=found.numbers | numbers, lines=lines)
 
   def report(self, params: Any, workdir: Path) -> None:
     """The end of a run: `report.json`, `report.md` and pictures."""
-    if self._config.eval_bytes:
-      tasks.write(self.evaluate(params, self.reported), workdir / "report.json")
+    if self._context.eval_size:
+      write(self.evaluate(params, self.reported), workdir / "report.json")
     log = workdir / "metrics.jsonl"
     plots.loss_curve(log, workdir / "loss.png", measure=self.measure)
 
 
 def provenance(
-  config: Config, split: str, tested: bool, repeats: leaks.Repeats
+  context: TaskContext, split: str, tested: bool, repeats: leaks.Repeats
 ) -> tuple[list[str], dict[str, Any]]:
   """What a score must be read with: whether its split chose the checkpoint.
 
   Args:
-    config: of the run.
+    context: of the run.
     split: that is scored.
     tested: whether the test split is another than the one that is held out.
     repeats: what was found when the data were parted.
@@ -86,9 +86,8 @@ def provenance(
     A sentence for the report if the score is of what is held out, else none; and
     numbers for JSON, "test_split", "chose_checkpoint" and "equal_records".
   """
-  every = config.validation.every
   heldout = split == "heldout" or (split == "test" and not tested)
-  chose = heldout and 0 < every <= config.steps
+  chose = heldout and context.chooses
   numbers = {
     "test_split": tested,
     "chose_checkpoint": chose,
@@ -99,8 +98,27 @@ def provenance(
   first = "This" if tested else "No separate test split was given: this"
   if chose:
     then = "chose the best checkpoint."
-  elif every:
+  elif every := context.validate_every:
     then = f"chose no checkpoint: validation.every is {every}, beyond the run."
   else:
     then = "chose no checkpoint: validation.every is 0."
   return [f"{first} is the score of the held-out part, which {then}"], numbers
+
+
+def write(findings: Findings, out: Path) -> None:
+  """Writes findings and prints them.
+
+  Args:
+    findings: of a split.
+    out: the file for the numbers, as JSON; the table NAME.md and the pictures stand
+      beside it.
+  """
+  lines = findings.lines + finite.said(findings.numbers)
+  findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
+  files.write_text(out.with_suffix(".md"), "\n".join(findings.lines) + "\n")
+  files.write_json(out, findings.numbers)
+  for file, draw in findings.pictures.items():
+    with files.replacing(out.with_name(file)) as temporary:
+      draw(temporary)
+  # last: who reads the output may have left
+  print("\n".join(findings.lines), flush=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from jaxmem.core import kinds, migrations, ranges
 from jaxmem.core.config import Choice, Codec, Text, flatten
@@ -13,22 +13,8 @@ from jaxmem.models import ModelConfig, pattern
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.state_init import OF_ROWS, STARTS, Start
 from jaxmem.parallel.mesh import MeshConfig
+from jaxmem.tasks.base import Reading
 from jaxmem.training.adversarial import AdversaryConfig
-
-
-@runtime_checkable
-class Reading(Protocol):
-  """What every kind of data has, whatever else it has; its type decides the job.
-
-  Attributes:
-    source: where it is.
-    segment_length: tokens, or steps, of a row.
-    batch_size: rows of a step, over all processes.
-  """
-
-  source: str
-  segment_length: int
-  batch_size: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,7 +55,7 @@ def run_config(workdir: Path, which: Which = "last") -> Config:
       "`jaxmem train`; only a run with --validation.every has a best one"
     ) from error
   config = kept.saved_config(meta, workdir.absolute())
-  return resolve(tasks.with_kept(config, workdir.absolute()))
+  return resolve(kept.with_kept_tokenizer(config, workdir.absolute()))
 
 
 def load_config(workdir: Path, which: Which = "last") -> Config:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmem import data, tasks
+from jaxmem import data
 from jaxmem.core import files, outputs, paths
 from jaxmem.core.errors import ConfigError, RunError
 from jaxmem.models import pattern
@@ -28,7 +28,7 @@ from jaxmem.runtime.signals import Stop
 from jaxmem.tasks import Job
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
-from jaxmem.training import init_from
+from jaxmem.training import init_from, task
 from jaxmem.training import workdir as kept
 from jaxmem.training.config import Config
 from jaxmem.training.step import Program, TrainState, resolve
@@ -61,12 +61,12 @@ def train(config: Config, workdir: Path, resume: str = "auto") -> int:
     TrainingError: if too many steps in a row, or the last ones, had to be skipped.
   """
   config = kept.absolute(resolve(config))
-  tasks.check_packages(config)
+  task.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
   mesh = meshes.make(config.mesh)
   program = Program(config, mesh)
   program.check_memory()
-  job = tasks.make(_going_on(config, workdir, resume), program.model)
+  job = task.make(_going_on(config, workdir, resume), program.model)
 
   workdir = workdir.absolute()
   with contextlib.ExitStack() as stack:
@@ -292,7 +292,7 @@ def _going_on(config: Config, workdir: Path, resume: str) -> Config:
     return config
   begun = configs.from_json(meta["config"])
   same = getattr(begun.data, "tokenizer", "") == config.data.tokenizer
-  return tasks.with_kept(config, workdir) if same else config
+  return kept.with_kept_tokenizer(config, workdir) if same else config
 
 
 def _first_state(program, checkpoints, rows, resume):

@@ -1,10 +1,12 @@
 """What a work directory keeps and knows, so that it can be moved with all it needs."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
 from jaxmem.core import paths
+from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
 from jaxmem.training.config import Config
 
@@ -33,3 +35,16 @@ def saved_config(meta: dict[str, Any], workdir: Path) -> Config:
   before = meta.get("workdir", "")
   follow = lambda text: paths.moved(text, before, str(workdir))
   return configs.with_paths(config, follow) if before else config
+
+
+def with_kept_tokenizer(config: Config, workdir: Path) -> Config:
+  """The config of a run with the name of the tokenizer that the run kept, if it did.
+
+  Args:
+    config: of a run that has a checkpoint.
+    workdir: of the run.
+  """
+  name = getattr(config.data, "tokenizer", "")
+  kept = trained.kept_name(name, workdir)
+  reading = dataclasses.replace(config.data, tokenizer=kept) if kept != name else None
+  return dataclasses.replace(config, data=reading) if reading else config

@@ -10,12 +10,13 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmem import data, tasks
+from jaxmem import data
 from jaxmem.core.errors import UserError
 from jaxmem.data import DataError, folds, leaks, sources
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks.application import provenance
+from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.classification import data as labelled
 from jaxmem.tasks.classification.augment import AugmentConfig
 from jaxmem.tasks.classification.task import LabelsConfig
@@ -25,8 +26,9 @@ from jaxmem.tasks.question_answering.task import SpansConfig
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq import task as pairs
 from jaxmem.tasks.seq2seq.task import PairsConfig
-from jaxmem.training.config import Config, ValidationConfig
+from jaxmem.training.config import Config
 from jaxmem.training.step import resolve
+from jaxmem.training.task import make as make_task
 
 
 def lines(path, records):
@@ -319,7 +321,7 @@ def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
     LabelsConfig(source, held, tokenizer="words:300", augment=augment), classes=2
   )
   draw = np.random.default_rng(0)
-  augmenter = job.rows._augmenter
+  augmenter = job.rows.collate.augmenter
   assert {augmenter.text("text 1", draw) for _ in range(9)} == {"words"}
   assert augmenter.text("text 2", draw) == "text 2"
   assert job.repeats == leaks.Repeats(left_out=2)
@@ -331,7 +333,7 @@ def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
 def make_job(data, **model):
   config = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1, **model)
   resolved = resolve(Config(model=config, data=data))
-  return tasks.make(resolved, Encoder(resolved.model))
+  return make_task(resolved, Encoder(resolved.model))
 
 
 def sides(parted):
@@ -491,11 +493,9 @@ def test_folds_without_a_key_are_as_they_were():
   ],
 )
 def test_a_report_says_whether_its_part_chose(split, tested, every, says, chose):
-  config = Config(
-    model=EncoderConfig(), validation=ValidationConfig(every=every), steps=10
-  )
+  context = TaskContext(validate_every=every, steps=10)
   repeats = leaks.Repeats(1, 2, 3)
-  note, numbers = provenance(config, split, tested, repeats)
+  note, numbers = provenance(context, split, tested, repeats)
   assert len(note) == bool(says) and all(re.search(says, line) for line in note)
   assert numbers["chose_checkpoint"] is chose and numbers["test_split"] is tested
   assert numbers["equal_records"]["left_out"] == 2

@@ -34,7 +34,7 @@ from jaxmem.tasks.retrieval import data as judged
 from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq import data as pairs
-from jaxmem.training.config import Config, DataConfig
+from jaxmem.training.config import DataConfig
 
 
 def zipped(content: bytes) -> bytes:
@@ -240,14 +240,14 @@ def test_the_config_of_a_run_sets_the_policy(tmp_path, monkeypatch):
 
   class Module:
     @staticmethod
-    def Job(config, model):  # noqa: N802
+    def Job(config, context, model):  # noqa: N802
       seen.append(bad_records._policy.get())
       raise DataError("no data in this test")
 
   monkeypatch.setattr(tasks, "get", lambda kind: Module)
   for data in (LabelsConfig(bad_records="skip"), PassagesConfig(), DataConfig()):
     with pytest.raises(DataError, match="no data in this test"):
-      tasks.make(Config(data=data), None)
+      tasks.make(data, tasks.TaskContext(), None)
 
   assert seen == ["skip", "stop", "stop"] and not bad_records._policy.get()
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmem import data, tasks
+from jaxmem import data
 from jaxmem.core.errors import UserError
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
@@ -15,6 +15,7 @@ from jaxmem.tasks.dialogue import chat, recall, turns
 from jaxmem.tasks.dialogue.chat import Message
 from jaxmem.tasks.dialogue.task import DialogueConfig, DialoguePredictor
 from jaxmem.tokenizers import ByteTokenizer, trained
+from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig
 from jaxmem.training.step import resolve
 from support import runs
@@ -100,7 +101,7 @@ def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
     changed = DialogueConfig(str(source), str(heldout), segment_length=16)
     config = resolve(dataclasses.replace(CONFIG, data=changed))
     with pytest.raises(data.DataError, match="one dialogue|no answer of the assistant"):
-      tasks.make(config, LM(config.model))
+      task.make(config, LM(config.model))
   with pytest.raises(data.DataError, match="no file .*none.jsonl"):
     chat.read(tmp_path / "none.jsonl")
 
@@ -214,7 +215,7 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
   assert report["carried"]["by_turn"] and "| turn |" in capsys.readouterr().out
   assert (tmp_path / "run" / "turns.png").stat().st_size > 1000
   run = load_run(tmp_path / "run")
-  predict = DialoguePredictor(run.config, run.model, run.params, tmp_path / "run")
+  predict = DialoguePredictor(run.config.data, run.model, run.params, tmp_path / "run")
   record = {"messages": RECORD["messages"][:3]}
   predict.check(record)
   both = predict([record, record])
@@ -249,7 +250,7 @@ def test_a_name_is_the_same_piece_told_and_answered():
 def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):
   model = dataclasses.replace(CONFIG.model, pattern=(entry("attention", capacity=300),))
   config = resolve(dataclasses.replace(CONFIG, model=model))
-  predict = DialoguePredictor(config, LM(config.model), {}, tmp_path)
+  predict = DialoguePredictor(config.data, LM(config.model), {}, tmp_path)
   asked = lambda words: {"messages": [{"role": "user", "content": words}]}
   predict.check(asked("who?"))
   with pytest.raises(UserError, match="holds 300 tokens"):
@@ -271,7 +272,7 @@ def test_what_cannot_be_read_is_said_before_device_work(source, heldout, says):
   data_ = dataclasses.replace(CONFIG.data, source=source, heldout=heldout)
   with pytest.raises(UserError, match=says):
     config = resolve(dataclasses.replace(CONFIG, data=data_))
-    tasks.make(config, LM(config.model))
+    task.make(config, LM(config.model))
 
 
 def test_a_tokenizer_that_loses_text_is_refused(tmp_path):

@@ -5,7 +5,13 @@ import pytest
 
 from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic import problems
-from jaxmem.tasks.synthetic.episodes import BLOCK, Episodes, TaskRows, parse, split_of
+from jaxmem.tasks.synthetic.episodes import (
+  BLOCK,
+  Episodes,
+  example_rows,
+  parse,
+  split_of,
+)
 
 NAMES = problems.names()
 
@@ -47,14 +53,14 @@ def test_a_split_of_few_examples_never_takes_the_others():
 
 
 def test_processes_read_the_rows_of_one_batch():
-  whole = TaskRows(of("train"), 8, 0, 1)[5]
-  halves = [TaskRows(of("train"), 8, i, 2)[5] for i in (0, 1)]
+  whole = example_rows(of("train"), 8)[5]
+  halves = [example_rows(of("train"), 8, (i, 2))[5] for i in (0, 1)]
   for key, value in whole.items():
     np.testing.assert_array_equal(value, np.concatenate([h[key] for h in halves]))
   assert whole["rows"].tolist() == list(range(40, 48))
   assert whole["reset"][:, 0].all() and not whole["reset"][:, 1:].any()
-  assert TaskRows(of("train"), 8, 0, 1).fingerprint != (
-    TaskRows(of("train", seed=1), 8, 0, 1).fingerprint
+  assert example_rows(of("train"), 8).fingerprint != (
+    example_rows(of("train", seed=1), 8).fingerprint
   )
 
 

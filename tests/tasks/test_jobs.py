@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from jaxmem import tasks
+from jaxmem import models
 from jaxmem.core.errors import UserError
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.training import config as configs
+from jaxmem.training import task
 from jaxmem.training.config import Config, DataConfig, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_config
 from jaxmem.training.step import resolve
@@ -94,7 +95,8 @@ def test_what_cannot_be_asked_is_said_before_device_work(source, length, says):
   data = dataclasses.replace(CONFIG.data, source=source, segment_length=length)
   config = dataclasses.replace(CONFIG, data=data)
   with pytest.raises(UserError, match=says):
-    tasks.make(resolve(config), None)
+    config = resolve(config)
+    task.make(config, models.make(config.model))
 
 
 def test_a_vocabulary_smaller_than_the_task_s_is_refused():

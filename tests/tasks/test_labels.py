@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmem import cli, tasks, tokenizers
+from jaxmem import cli, tokenizers
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.data import DataError
 from jaxmem.evaluation import predict as asking
@@ -20,6 +20,7 @@ from jaxmem.tasks.classification import metrics, tfidf
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tokenizers import trained
+from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
@@ -57,7 +58,7 @@ def config(place, model=None, **changes):
 
 def make(config):
   resolved = resolve(config)
-  return tasks.make(resolved, Encoder(resolved.model))
+  return task.make(resolved, Encoder(resolved.model))
 
 
 @pytest.fixture(scope="module")

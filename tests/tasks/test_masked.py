@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxmem import tasks
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import predict as asking
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -18,7 +17,7 @@ from jaxmem.tasks.masked_lm.data import chosen, hide
 from jaxmem.tasks.masked_lm.task import MaskedConfig
 from jaxmem.tasks.question_answering.task import SpansConfig
 from jaxmem.tokenizers import trained
-from jaxmem.training import init_from
+from jaxmem.training import init_from, task
 from jaxmem.training.config import Config, OptimConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.step import resolve
@@ -148,7 +147,7 @@ def test_a_hidden_word_is_said_from_its_own_document_alone(run, name):
   made = resolve(config(run.parent))
   pattern = (entry(name, num_heads=2) if name != "gru" else entry(name),)
   model = Encoder(dataclasses.replace(made.model, pattern=pattern))
-  one, cut = _two_documents(tasks.make(made, model).rows)
+  one, cut = _two_documents(task.make(made, model).rows)
   init, apply = (
     jax.jit(functools.partial(f, method="objective")) for f in (model.init, model.apply)
   )
@@ -163,14 +162,14 @@ def test_a_hidden_word_is_said_from_its_own_document_alone(run, name):
 def test_held_out_words_are_hidden_alike_whatever_the_seed_and_however_few(run):
   first = resolve(config(run.parent))
   other = dataclasses.replace(first, seed=7)
-  found = [tasks.make(c, Encoder(c.model)) for c in (first, other)]
+  found = [task.make(c, Encoder(c.model)) for c in (first, other)]
   params = init_from.parameters(str(run))
   scores = [job.score(params) for job in found]
   assert scores[0] == scores[1]
   assert (found[0].rows[0]["tokens"] != found[1].rows[0]["tokens"]).any()
   (run.parent / "short.txt").write_text("the cat sat on the mat, the cat sat on")
   short = resolve(config(run.parent, heldout=str(run.parent / "short.txt")))
-  assert np.isfinite(tasks.make(short, Encoder(short.model)).score(params))
+  assert np.isfinite(task.make(short, Encoder(short.model)).score(params))
 
 
 @pytest.mark.parametrize("run_length", [1, 4])
@@ -190,7 +189,7 @@ def test_as_many_are_chosen_and_become_what_they_should(run_length):
 
 def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
   made = resolve(config(run.parent))
-  rows = [tasks.make(made, Encoder(made.model)).rows for _ in range(2)]
+  rows = [task.make(made, Encoder(made.model)).rows for _ in range(2)]
   for key, value in rows[0][3].items():
     np.testing.assert_array_equal(value, rows[1][3][key])
   batch = rows[0][0]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxmem import tasks, tokenizers
+from jaxmem import tokenizers
 from jaxmem.core.errors import UserError
 from jaxmem.data.sentences import sentences
 from jaxmem.evaluation import predict as asking
@@ -16,6 +16,7 @@ from jaxmem.models.pattern import entry
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.tasks.seq2seq import extractive, metrics
 from jaxmem.tasks.seq2seq.task import PairsConfig
+from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
@@ -63,7 +64,7 @@ def config(source, model=None, **changes):
 
 def make(config):
   resolved = resolve(config)
-  return tasks.make(resolved, EncoderDecoder(resolved.model))
+  return task.make(resolved, EncoderDecoder(resolved.model))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxmem import cli, tasks
+from jaxmem import cli
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import predict
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -16,6 +16,7 @@ from jaxmem.tasks import baselines
 from jaxmem.tasks.retrieval import data as judged
 from jaxmem.tasks.retrieval import index
 from jaxmem.tasks.retrieval.task import PassagesConfig
+from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
@@ -68,7 +69,7 @@ def config(place, **changes):
 
 def make(config):
   resolved = resolve(config)
-  return tasks.make(resolved, Encoder(resolved.model))
+  return task.make(resolved, Encoder(resolved.model))
 
 
 @pytest.fixture(scope="module")

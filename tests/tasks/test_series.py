@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmem import cli, tasks
+from jaxmem import cli
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.data import DataError
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
@@ -20,7 +20,8 @@ from jaxmem.tasks.forecasting import standard
 from jaxmem.tasks.forecasting import task as series_jobs
 from jaxmem.tasks.forecasting.predict import interval
 from jaxmem.tasks.forecasting.task import SeriesConfig, SeriesPredictor
-from jaxmem.tasks.forecasting.windows import Windows
+from jaxmem.tasks.forecasting.windows import window_rows
+from jaxmem.training import task
 from jaxmem.training.config import (
   Config,
   MeshConfig,
@@ -104,16 +105,17 @@ def test_what_is_no_table_is_refused(tmp_path):
 
 
 def test_an_epoch_reads_every_window_once():
-  windows = Windows(TABLE, (T, H), batch_size=7, seed=0)
-  assert windows.count == 120 - T - H + 1
-  steps = windows.count  # of 7 rows: seven epochs, whose borders lie inside steps
+  windows = window_rows(TABLE, (T, H), batch_size=7, seed=0)
+  count = windows.epochs.count
+  assert count == 120 - T - H + 1
+  steps = count  # of 7 rows: seven epochs, whose borders lie inside steps
   starts = [one for step in range(steps) for one in windows[step]["history"][:, 0, 1]]
-  known = sorted(TABLE[: windows.count, 1].astype(np.float32).tolist() * 7)
+  known = sorted(TABLE[:count, 1].astype(np.float32).tolist() * 7)
   assert sorted(float(s) for s in starts) == known
   batch = windows[3]
   np.testing.assert_array_equal(batch["history"], windows[3]["history"])
-  parts = [Windows(TABLE, (T, H), 8, 0, i, 2)[5]["rows"] for i in range(2)]
-  whole = Windows(TABLE, (T, H), 8, 0)[5]["rows"]
+  parts = [window_rows(TABLE, (T, H), 8, 0, (i, 2))[5]["rows"] for i in range(2)]
+  whole = window_rows(TABLE, (T, H), 8, 0)[5]["rows"]
   np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
@@ -133,7 +135,7 @@ def test_the_errors_are_those_of_every_window_counted_by_hand(run):
 
 def test_the_held_out_score_is_the_loss_over_all_its_windows(run):
   loaded = load_run(run)
-  job = tasks.make(loaded.config, loaded.model)
+  job = task.make(loaded.config, loaded.model)
   model = job.evaluate(loaded.params, "heldout").numbers["errors"]["model"][str(H)]
   assert job.score(loaded.params) == pytest.approx(model["mse"], rel=1e-5)
 
@@ -167,11 +169,11 @@ def test_a_distribution_is_answered_with_its_interval(tmp_path):
   path = written(tmp_path / "t.csv")
   given = resolve(config(path, model={"head": "student"}))
   model = Forecaster(given.model)
-  job = tasks.make(given, model)
+  job = task.make(given, model)
   job.keep(tmp_path)
   example = model.example(1, T)
   params = model.init(jax.random.key(0), example, (), method="objective")["params"]
-  (found,) = SeriesPredictor(given, model, params, tmp_path)(
+  (found,) = SeriesPredictor(given.data, model, params, tmp_path)(
     [{"series": TABLE[:T].tolist()}]
   )
   low, middle, high = (np.array(found[k]) for k in ("low", "forecast", "high"))
@@ -210,7 +212,7 @@ def test_what_cannot_be_forecast_is_said_before_device_work(changes, says, tmp_p
   path = written(tmp_path / "t.csv")
   with pytest.raises(UserError, match=says):
     given = resolve(config(path, **changes))
-    tasks.make(given, Forecaster(given.model))
+    task.make(given, Forecaster(given.model))
 
 
 def test_what_a_model_without_memory_cannot_be_given_is_refused(tmp_path):
@@ -236,7 +238,7 @@ def test_a_column_that_never_changes_is_refused(tmp_path):
   path = written(tmp_path / "t.csv", TABLE * [1, 0])
   given = resolve(config(path))
   with pytest.raises(DataError, match="column 'b' .* never changes"):
-    tasks.make(given, Forecaster(given.model))
+    task.make(given, Forecaster(given.model))
 
 
 @pytest.mark.parametrize("constant", [0.1, 1e-30, 1e30, 0.0, 123456.789])
@@ -263,7 +265,7 @@ def test_values_too_far_for_float32_are_said_with_their_column(tmp_path):
   values[100, 1] = 1e30
   given = resolve(config(written(tmp_path / "t.csv", values)))
   with pytest.raises(DataError, match="column 'b' of .*, row 101 of the data"):
-    tasks.make(given, Forecaster(given.model))
+    task.make(given, Forecaster(given.model))
 
 
 BAD_SERIES = {
@@ -298,7 +300,7 @@ def test_a_damaged_scale_is_said(run, tmp_path):
   for kept in ("{", '{"names": ["a"]}', '{"names": ["a"], "mean": [0], "std": [0]}'):
     (tmp_path / "series.json").write_text(kept, encoding="utf-8")
     with pytest.raises(UserError, match="missing or damaged"):
-      SeriesPredictor(loaded.config, loaded.model, loaded.params, tmp_path)
+      SeriesPredictor(loaded.config.data, loaded.model, loaded.params, tmp_path)
 
 
 def test_short_horizons_count_the_windows_at_the_end_and_who_wins_is_said_first(
@@ -306,7 +308,7 @@ def test_short_horizons_count_the_windows_at_the_end_and_who_wins_is_said_first(
 ):
   monkeypatch.setattr(series_jobs, "HORIZONS", (1, 2, 96))
   loaded = load_run(run)
-  job = tasks.make(loaded.config, loaded.model)
+  job = task.make(loaded.config, loaded.model)
   found = job.evaluate(loaded.params, "test")
   windows = {str(h): 30 - h + 1 for h in (1, 2, H)}
   assert found.numbers["windows_at"] == windows and found.numbers["windows"] == 30

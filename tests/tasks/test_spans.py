@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxmem import tasks, tokenizers
+from jaxmem import tokenizers
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import predict as asking
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -18,6 +18,7 @@ from jaxmem.tasks.question_answering import lexical, metrics
 from jaxmem.tasks.question_answering.rows import Cutter, answer_in, best_span
 from jaxmem.tasks.question_answering.task import Answerer, SpansConfig
 from jaxmem.tokenizers import trained
+from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.step import resolve
@@ -75,7 +76,7 @@ def config(place, **changes):
 
 def make(config):
   resolved = resolve(config)
-  return tasks.make(resolved, Encoder(resolved.model))
+  return task.make(resolved, Encoder(resolved.model))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.models.vae import VAEConfig
 from jaxmem.tokenizers import is_exact, trained
-from jaxmem.training import load, trainer
+from jaxmem.training import load, task, trainer
 from jaxmem.training.step import resolve
 from support import runs
 
@@ -100,7 +100,7 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
   base = runs.config(tmp_path, steps=4)
   own = dataclasses.replace(base, data=job_config(**fields), model=models_[kind])
   own = resolve(own)
-  job = tasks.make(own, models.make(own.model))
+  job = task.make(own, models.make(own.model))
   job.keep(tmp_path)
   kept = trained.kept(name, tmp_path)
   assert kept.fingerprint == job.rows.tokenizer
@@ -194,11 +194,11 @@ def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path
   with pytest.raises(
     DataError, match="'sp:5000' cannot be made: .* at most 2[0-9][0-9]"
   ):
-    tasks.make(own, LM(own.model))
+    task.make(own, LM(own.model))
   binary = write(tmp_path / "b", a=b"\xff\xfa" * 30, b=b"\x80" * 30)
   own = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
   with pytest.raises(DataError, match="not UTF-8"):
-    tasks.make(own, LM(own.model))
+    task.make(own, LM(own.model))
 
 
 def test_a_tokenizer_given_by_its_path_is_kept_beside_the_run(source, tmp_path):

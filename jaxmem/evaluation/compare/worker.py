@@ -15,13 +15,13 @@ from typing import Any
 
 import jax
 
-from jaxmem import tasks
 from jaxmem.core import files, kinds
 from jaxmem.core.errors import RunError, UserError
 from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare.plan import Run
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.peak import peak_memory
+from jaxmem.training import task
 from jaxmem.training.step import Program, resolve
 from jaxmem.training.trainer import train
 
@@ -38,7 +38,7 @@ def steps_within(run: Run) -> int:
   """How many steps the budget allows, by the time that some take."""
   config = resolve(run.config(steps=100))
   program = Program(config, meshes.make(config.mesh))
-  batch = program.put(tasks.make(config, program.model).rows[0])
+  batch = program.put(task.make(config, program.model).rows[0])
   state = program.init()
   state, metrics = program.step(state, batch)
   jax.block_until_ready(metrics)

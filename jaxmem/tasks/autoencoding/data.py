@@ -1,7 +1,5 @@
 """Lines of text as segments, alone or behind the segment before, as batches by step."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,9 +8,8 @@ from jaxtyping import Int, Int64
 
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.data.epochs import Epochs
+from jaxmem.data.rows import Batch, Rows, fingerprint
 from jaxmem.tokenizers import Tokenizer
-
-Batch = dict[str, np.ndarray]
 
 
 class Segments(NamedTuple):
@@ -117,62 +114,48 @@ def _padded(
   return np.where(np.arange(length) < size[:, None], text, 0), size
 
 
-class SegmentRows:
-  """The batch of every step, see `batch`, with "kl_weight" and "rows"; a `tasks.Rows`.
+def segment_rows(
+  segments: Segments,
+  previous: bool,
+  sizes: tuple[int, int],
+  tokenizer: Tokenizer,
+  annealing: tuple[float, int],
+  seed: int,
+  process: tuple[int, int] = (0, 1),
+) -> Rows:
+  """Pairs of segments in epochs, see `batch`, with "kl_weight".
 
-  The pairs of a step are those of `Epochs`.
-
-  Attributes:
-    fingerprint: SHA-256 over all that decides what a step reads.
-    tokenizer: the tokenizer's fingerprint.
+  Args:
+    segments: see `lines`.
+    previous: see `pairs`.
+    sizes: T, and rows of a step over all processes.
+    tokenizer: of the segments.
+    annealing: see `kl_weight`: its `final` and `steps`.
+    seed: decides the order.
+    process: which of how many parts of the rows to read.
   """
+  (length, batch_size), both = sizes, pairs(segments, previous)
 
-  def __init__(
-    self,
-    segments: Segments,
-    previous: bool,
-    sizes: tuple[int, int],
-    tokenizer: Tokenizer,
-    annealing: tuple[float, int],
-    seed: int,
-    process: tuple[int, int] = (0, 1),
-  ):
-    """Args: the segments; see `pairs`; T, and rows of a step over all processes; the
-    tokenizer of the segments; the weight of the KL at the end, and the steps on which
-    it rises to it from 0; what decides the order; which of how many parts of the rows
-    to read."""
-    self._segments, self._pairs = segments, pairs(segments, previous)
-    self._length, batch_size = sizes
-    self._boundary, self.tokenizer = tokenizer.boundary, tokenizer.fingerprint
-    self._annealing = annealing
-    self._epochs = Epochs(len(self._pairs), batch_size, seed, *process)
-    decides = ("jaxmem segments 1", previous, sizes, annealing, seed, self.tokenizer)
-    sha = hashlib.sha256(json.dumps(decides).encode())
-    for array in segments[:3]:
-      sha.update(array.tobytes())
-    self.fingerprint = sha.hexdigest()
+  def collate(items, numbers):
+    made = batch(segments, both[items], length, tokenizer.boundary)
+    weight = kl_weight(int(numbers[0]) // batch_size, *annealing)
+    return made | {"kl_weight": np.full(len(items), weight, np.float32)}
 
-  @property
-  def count(self) -> int:
-    """Pairs there are."""
-    return self._epochs.count
+  choices = previous, sizes, annealing, seed, tokenizer.fingerprint
+  content = (array.tobytes() for array in segments[:3])
+  return Rows(
+    Epochs(len(both), batch_size, seed, *process),
+    collate,
+    fingerprint(("jaxmem segments 1", *choices), content),
+    tokenizer.fingerprint,
+  )
 
-  @property
-  def bytes_per_token(self) -> float:
-    """Bytes of text for a token that is predicted, the boundary at the end included."""
-    written = self._pairs[:, 1]
-    tokens = np.diff(self._segments.starts)[written] + 1
-    return float(self._segments.num_bytes[written].sum() / tokens.sum())
 
-  def __len__(self) -> int:
-    return len(self._epochs)
-
-  def __getitem__(self, step: int) -> Batch:
-    numbers, items = self._epochs[step]
-    chosen = self._pairs[items]
-    made = batch(self._segments, chosen, self._length, self._boundary)
-    weight = np.full(len(numbers), kl_weight(step, *self._annealing), np.float32)
-    return made | {"kl_weight": weight, "rows": numbers}
+def bytes_per_token(segments: Segments, previous: bool) -> float:
+  """Bytes of text for a token that is predicted, the boundary at the end included."""
+  written = pairs(segments, previous)[:, 1]
+  tokens = np.diff(segments.starts)[written] + 1
+  return float(segments.num_bytes[written].sum() / tokens.sum())
 
 
 def kl_weight(step: int, final: float, steps: int) -> float:

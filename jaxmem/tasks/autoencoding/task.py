@@ -5,73 +5,35 @@ the line before it. Held-out lines are scored by the bound on their bits and its
 which a decoder without a latent (`--model.d-latent 0`) is measured beside.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import jax
 import numpy as np
 
-from jaxmem import data, tasks
-from jaxmem.core.errors import ConfigError, UserError
-from jaxmem.core.ranges import number
+from jaxmem import data
+from jaxmem.core.errors import ConfigError
 from jaxmem.data import DataError
 from jaxmem.data.epochs import once
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.vae import VAE, VAEConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import baselines
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.autoencoding import data as segments
 from jaxmem.tasks.autoencoding import metrics
-from jaxmem.tasks.autoencoding.latent_text import ROWS, LatentWriter
+from jaxmem.tasks.autoencoding.config import CompressionConfig
+from jaxmem.tasks.autoencoding.latent_text import ROWS
+from jaxmem.tasks.autoencoding.predict import STEPS, CompressionPredictor, writer
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.language_modeling import bits_per_byte
-from jaxmem.tokenizers import Tokenizer, trained
-from jaxmem.training import config as configs
+from jaxmem.tasks.model_sizes import check_model, with_made
 
 # Draws of the latent that a held-out text is scored with at the end.
 DRAWS = 16
-# Texts on the way from one to another, both included.
-STEPS = 5
 # Lines that a report shows.
 SHOWN = 5
-# Samples that one record may ask for.
-MOST = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class CompressionConfig:
-  """Lines of text.
-
-  Attributes:
-    source: see `DataConfig`, but no mixture.
-    heldout: see `DataConfig`.
-    tokenizer: see `DataConfig`.
-    segment_length: T, tokens of a line and of the boundary at its end; a longer line is
-      cut into several texts.
-    batch_size: texts of a step.
-    latent_of: "same", the text that is written, or "previous", the one before it in its
-      document: the latent is then a compressed memory.
-    kl_weight: of the KL at the end of its annealing, >= 0; 1 is the ELBO.
-    kl_steps: steps on which it rises in a line from 0; 0 does not anneal.
-    data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
-    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
-      records out and says how many, and which came first.
-  """
-
-  source: str = "stdlib"
-  heldout: str = ""
-  tokenizer: str = "byte"
-  segment_length: int = number(64, at_least=1)
-  batch_size: int = number(32, at_least=1)
-  latent_of: Literal["same", "previous"] = "same"
-  kl_weight: float = number(1.0, at_least=0)
-  kl_steps: int = number(0, at_least=0)
-  data_dir: str = ""
-  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
@@ -81,7 +43,7 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     ConfigError: if a number is out of range, there is no such tokenizer, or it loses
       text.
   """
-  tasks.check_model(model)
+  check_model(model)
   if config.segment_length < 2:
     raise ConfigError(
       f"data.segment_length is {config.segment_length}: it must be at least 2, a token "
@@ -104,14 +66,14 @@ class CompressionJob(Asked):
   reported = "heldout"
   tested = False
 
-  def __init__(self, config: configs.Config, model: VAE):
+  def __init__(self, config: CompressionConfig, context: TaskContext, model: VAE):
     """Reads the text.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = config.data
-    self._config, self._model = config, model
+    c = self._config = config
+    self._context, self._model = context, model
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     if corpus.shares:
       raise ConfigError(
@@ -124,38 +86,40 @@ class CompressionJob(Asked):
     self.repeats = corpus.repeats
     train = self._lines(corpus.train)
     self._previous = c.latent_of == "previous"
-    self.rows = segments.SegmentRows(
+    self.rows = segments.segment_rows(
       train,
       self._previous,
       (c.segment_length, c.batch_size),
       self._tokenizer,
       (c.kl_weight, c.kl_steps),
-      config.seed,
-      (jax.process_index(), jax.process_count()),
+      context.seed,
+      context.process,
     )
-    self._some("train on", self.rows.count)
-    self._chosen("heldout", max(config.eval_bytes, 1))
+    self._count = self.rows.epochs.count
+    self._some("train on", self._count)
+    self._bytes_per_token = segments.bytes_per_token(train, self._previous)
+    self._chosen("heldout", max(context.eval_size, 1))
 
   def introduction(self) -> str:
     said = self.repeats.words("documents")
-    return f"{self.rows.count:,} lines from {self._config.data.source!r}{said}"
+    return f"{self._count:,} lines from {self._config.source!r}{said}"
 
   def value(self, loss: float) -> float:
     """Of the loss with its free nats and the weight that the KL has at the step."""
-    return loss / self.rows.bytes_per_token / math.log(2)
+    return loss / self._bytes_per_token / math.log(2)
 
   def score(self, params: Any) -> float:
     """Bits a byte of held-out lines, the KL weighed as at the end of its annealing."""
-    found = self._worth(params, "heldout", self._config.validation.num_bytes, 1)
-    bits = found.reconstruction + self._config.data.kl_weight * found.kl
+    found = self._worth(params, "heldout", self._context.validation_size, 1)
+    bits = found.reconstruction + self._config.kl_weight * found.kl
     return bits / found.num_bytes
 
   def findings(self, params: Any, split: str) -> Findings:
     """The bound and its parts, the numbers of the latent in use, and some texts."""
-    num_bytes = self._config.eval_bytes
+    num_bytes = self._context.eval_size
     found = self._worth(params, split, num_bytes, DRAWS)
     numbers = {"split": split} | metrics.numbers(found, DRAWS)
-    title = f"{found.texts:,} lines of {self._config.data.source} ({split})"
+    title = f"{found.texts:,} lines of {self._config.source} ({split})"
     documents = self._splits["train" if split == "train" else "heldout"]
     chosen = [text for _, text, _ in bits_per_byte.choose(documents, num_bytes)]
     packed = numbers["compressors"] = bits_per_byte.compressors(chosen)
@@ -167,7 +131,7 @@ class CompressionJob(Asked):
 
   def _lines(self, documents: Sequence[Any]) -> segments.Segments:
     texts = ((document.name, document.text) for document in documents)
-    length = self._config.data.segment_length - 1
+    length = self._config.segment_length - 1
     return segments.lines(texts, self._tokenizer, length)
 
   def _chosen(self, split: str, num_bytes: int) -> tuple:
@@ -177,7 +141,7 @@ class CompressionJob(Asked):
     found = segments.lines(
       ((name, text) for name, text, _ in chosen),
       self._tokenizer,
-      self._config.data.segment_length - 1,
+      self._config.segment_length - 1,
     )
     pairs = segments.pairs(found, self._previous)
     self._some("score", len(pairs))
@@ -187,7 +151,7 @@ class CompressionJob(Asked):
     """Raises DataError if there is no line to `what`."""
     if not count:
       behind = " behind another" if self._previous else ""
-      source = self._config.data.source
+      source = self._config.source
       raise DataError(f"{source!r} has no line{behind} to {what}: give more text")
 
   def _worth(
@@ -200,108 +164,37 @@ class CompressionJob(Asked):
   def _batches(self, split: str, num_bytes: int) -> Iterator[tuple]:
     """Batches of one size, how many rows of each are real, and their bytes."""
     found, pairs = self._chosen(split, num_bytes)
-    length, boundary = self._config.data.segment_length, self._tokenizer.boundary
+    length, boundary = self._config.segment_length, self._tokenizer.boundary
     for items, real in once(len(pairs), ROWS):
       size = int(found.num_bytes[pairs[items[:real], 1]].sum())
       yield segments.batch(found, pairs[items], length, boundary), real, size
 
   def _texts(self, params: Any, split: str) -> list[str]:
     """Some lines and what is written of them, as Markdown."""
-    writer = _writer(self._config, self._model, params, self._tokenizer)
-    samples = writer.write(writer.prior(5, 0), Sampling())
+    latents = writer(self._config, self._model, params, self._tokenizer)
+    samples = latents.write(latents.prior(5, 0), Sampling())
     lines = ["Drawn from the prior:", "", *_code(samples)]
     if not self._model.config.d_latent:
       return lines
-    found, pairs = self._chosen(split, self._config.eval_bytes)
+    found, pairs = self._chosen(split, self._context.eval_size)
     some = pairs[np.linspace(0, len(pairs) - 1, SHOWN).astype(int)]
     cut = lambda i: found.tokens[found.starts[i] : found.starts[i + 1]]
     text = lambda i: self._tokenizer.decode(cut(i))
-    latent = writer.read([text(i) for i in some[:, 0]])
-    back = writer.write(latent, Sampling(temperature=0.0))
+    latent = latents.read([text(i) for i in some[:, 0]])
+    back = latents.write(latent, Sampling(temperature=0.0))
     columns = [some[:, 0], some[:, 1]] if self._previous else [some[:, 0]]
     shown = [[text(i).decode(errors="replace") for i in c] for c in columns] + [back]
     title = "Read, followed by, and written" if self._previous else "Read and written"
     rows = [line for row in zip(*shown, strict=True) for line in (*row, "")]
     lines += ["", f"{title}:", "", *_code(rows[:-1])]
-    way = writer.write(
-      writer.between(latent[0], latent[-1], STEPS), Sampling(temperature=0.0)
+    way = latents.write(
+      latents.between(latent[0], latent[-1], STEPS), Sampling(temperature=0.0)
     )
     return [*lines, "", "From the first to the last:", "", *_code(way)]
 
 
-def _writer(
-  config: configs.Config, model: VAE, params: Any, tokenizer: Tokenizer
-) -> LatentWriter:
-  return LatentWriter(model, params, tokenizer, config.data.segment_length)
-
-
 def _code(texts: Sequence[str]) -> list[str]:
   return ["```text", *texts, "```"]
-
-
-class CompressionPredictor:
-  """Answers of three kinds; see `tasks.Predictor`.
-
-  `{"text": LINE}` gets its latent and what is likeliest of it, {"latent", "text"}; `{
-  "from": LINE, "to": LINE}` the texts on the way, {"texts"}; `{"samples": COUNT}`,
-  perhaps with a "seed", draws from the prior, {"texts"}.
-  """
-
-  def __init__(self, config: configs.Config, model: VAE, params: Any, workdir: Path):
-    """Args: see `tasks.Predictor`."""
-    tokenizer = trained.kept(config.data.tokenizer, workdir)
-    self._writer = _writer(config, model, params, tokenizer)
-    self._d_latent = model.config.d_latent
-
-  def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless a record is of one of the kinds, and can be read."""
-    keys = set(record)
-    if "samples" in keys and keys <= {"samples", "seed"}:
-      fields.whole(record, "samples", 0, 1, MOST)
-      fields.whole(record, "seed", 0, 0, 2**31 - 1)
-      return
-    if keys not in ({"text"}, {"from", "to"}):
-      raise UserError(
-        'give "text", or "from" and "to", or "samples" and perhaps "seed"'
-      )
-    if not self._d_latent:
-      raise UserError("the model has no latent (model.d_latent 0): only samples")
-    for key in sorted(keys):
-      text = fields.text(record, key)
-      try:
-        self._writer.check(text)
-      except UserError as error:
-        raise UserError(f'"{key}" cannot be read: {error}') from error
-
-  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All lines are read at once, and all texts but samples written at once."""
-    writer, given = self._writer, [_lines_of(record) for record in records]
-    flat = [line.encode() for lines in given for line in lines]
-    read = iter(writer.read(flat) if flat else ())
-    ends = [[next(read) for _ in lines] for lines in given]
-    latent = [writer.between(*two, STEPS) if len(two) > 1 else two for two in ends]
-    every = [one for some in latent for one in some]
-    greedy = Sampling(temperature=0.0)
-    texts = iter(writer.write(np.stack(every), greedy) if every else ())
-    written = [[next(texts) for _ in some] for some in latent]
-    answers = []
-    for record, own, some in zip(records, ends, written, strict=True):
-      if "samples" in record:
-        answers.append({"texts": self._samples(**record)})
-      elif "text" in record:
-        answers.append({"latent": own[0].tolist(), "text": some[0]})
-      else:
-        answers.append({"texts": some})
-    return answers
-
-  def _samples(self, samples: int, seed: int = 0) -> list[str]:
-    latent = self._writer.prior(samples, seed)
-    return self._writer.write(latent, Sampling(), seed)
-
-
-def _lines_of(record: dict[str, Any]) -> list[str]:
-  """What is to be read for a record."""
-  return [record[key] for key in ("text", "from", "to") if key in record]
 
 
 Config = CompressionConfig

@@ -1,7 +1,5 @@
 """The batches of labelled texts: epochs of one task, or a mixture of several."""
 
-import hashlib
-import json
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +7,10 @@ from jaxtyping import Float, Int
 
 from jaxmem.data import texts
 from jaxmem.data.epochs import Epochs
+from jaxmem.data.rows import Batch, Rows, fingerprint
 from jaxmem.tasks.classification.augment import Augmenter
 from jaxmem.tasks.classification.data import Example
 from jaxmem.tokenizers import Tokenizer
-
-Batch = dict[str, np.ndarray]
 
 
 class Task(NamedTuple):
@@ -70,48 +67,38 @@ class Encoded:
     return made | {"label": label, "choices": choices, "weights": weights}
 
 
-class LabelRows:
-  """The batch of every step, with "rows"; a `tasks.Rows`.
+class Collate:
+  """Makes the batches to train on: texts, perhaps changed, with their labels.
 
-  One task is read in epochs. Of several, each row's task is drawn with probability in
-  proportion to n^(1 / temperature), n its examples, and then one of them.
+  Of one task an item is an example. Of several, each row's task is drawn with
+  probability in proportion to n^(1 / temperature), n its examples, and then one of
+  them, whatever the item is.
 
   Attributes:
-    fingerprint: SHA-256 over all that decides what a step reads.
-    tokenizer: the tokenizer's fingerprint.
+    augmenter: what changes texts.
+    shares: the probability of each task.
   """
 
   def __init__(
-    self,
-    encoded: Encoded,
-    tokenizer: str,
-    augmenter: Augmenter,
-    decides: tuple,
-    temperature: float,
-    epochs: Epochs,
-    seed: int,
+    self, encoded: Encoded, augmenter: Augmenter, temperature: float, seed: int
   ):
-    """Args: the tasks; the tokenizer's fingerprint; what changes texts; what else says
-    how; of the mixture; the order of one task, and the numbers of the rows; the seed of
-    what is drawn."""
-    self._encoded, self._augmenter, self._seed = encoded, augmenter, seed
-    self.tokenizer, self._epochs = tokenizer, epochs
+    """Encodes the texts, unless they are changed before.
+
+    Args:
+      encoded: the tasks.
+      augmenter: what changes texts.
+      temperature: of the mixture, > 0.
+      seed: of what is drawn.
+    """
+    self._encoded, self.augmenter, self._seed = encoded, augmenter, seed
     tasks = encoded.tasks
     sizes = np.array([len(task.examples) for task in tasks], float) ** (1 / temperature)
     self.shares = sizes / sizes.sum()
     ids = lambda task: [encoded.ids(example) for example in task.examples]
     self._ids = [[] if augmenter.of_text else ids(task) for task in tasks]
-    # what was read, not where: data may lie elsewhere when a run goes on
-    said = lambda task: [(e.texts, e.label) for e in task.examples]
-    shown = [[t.name, t.classes, t.weights.tolist(), said(t)] for t in tasks]
-    decides = ("jaxmem labels 3", decides, temperature, seed, tokenizer, shown)
-    self.fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
-  def __len__(self) -> int:
-    return len(self._epochs)
-
-  def __getitem__(self, step: int) -> Batch:
-    numbers, items = self._epochs[step]
+  def __call__(self, items: np.ndarray, numbers: np.ndarray) -> Batch:
+    """The batch of rows of these numbers; what is drawn depends on the number alone."""
     parts, examples, of = [], [], []
     for number, item in zip(numbers.tolist(), items.tolist(), strict=True):
       draw = np.random.default_rng([self._seed, 2, number])
@@ -122,12 +109,40 @@ class LabelRows:
         of.append(0)
       examples.append(self._encoded.tasks[of[-1]].examples[item])
       parts.append(self._parts(examples[-1], of[-1], item, draw))
-    return self._encoded.batch(parts, examples, of) | {"rows": numbers}
+    return self._encoded.batch(parts, examples, of)
 
   def _parts(self, example: Example, of: int, item: int, draw) -> list:
-    if self._augmenter.of_text:
-      changed = tuple(self._augmenter.text(t, draw) for t in example.texts)
+    if self.augmenter.of_text:
+      changed = tuple(self.augmenter.text(t, draw) for t in example.texts)
       ids = self._encoded.ids(example._replace(texts=changed))
     else:
       ids = self._ids[of][item]
-    return [self._augmenter.ids(part, draw) for part in ids]
+    return [self.augmenter.ids(part, draw) for part in ids]
+
+
+def label_rows(
+  encoded: Encoded,
+  tokenizer: str,
+  augmenter: Augmenter,
+  choices: tuple,
+  temperature: float,
+  epochs: Epochs,
+  seed: int,
+) -> Rows:
+  """Labelled texts in epochs of one task, or of a mixture; see `Collate`.
+
+  Args:
+    encoded: the tasks.
+    tokenizer: the tokenizer's fingerprint.
+    augmenter: what changes texts.
+    choices: what else decides how texts are read.
+    temperature: of the mixture, > 0.
+    epochs: the order of the examples of one task, and the numbers of the rows.
+    seed: of what is drawn.
+  """
+  # what was read, not where: data may lie elsewhere when a run goes on
+  texts = lambda task: [(e.texts, e.label) for e in task.examples]
+  tasks = [[t.name, t.classes, t.weights.tolist(), texts(t)] for t in encoded.tasks]
+  decides = ("jaxmem labels 3", choices, temperature, seed, tokenizer, tasks)
+  collate = Collate(encoded, augmenter, temperature, seed)
+  return Rows(epochs, collate, fingerprint(decides), tokenizer)

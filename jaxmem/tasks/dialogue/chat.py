@@ -21,7 +21,6 @@ and answered, a name is the same piece.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from jaxtyping import Int32
 
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.data import records
+from jaxmem.data.rows import fingerprint
 from jaxmem.data.stream import TokenStream
 from jaxmem.tokenizers import Tokenizer
 
@@ -220,7 +220,7 @@ def stream(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> TokenStream:
     starts=np.array(starts, np.int64),
     names=tuple(map(str, range(len(dialogues)))),
     num_bytes=size,
-    fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+    fingerprint=fingerprint(parts),
     tokenizer=tokenizer.fingerprint,
     counted=counts,
   )

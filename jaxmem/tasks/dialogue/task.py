@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
 from jaxmem import data
@@ -25,12 +24,13 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models import capacity
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.tasks import Findings, baselines, plots, with_made
+from jaxmem.tasks import baselines, plots
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.dialogue import chat, recall, turns
 from jaxmem.tasks.language_modeling import bits_per_byte
+from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tokenizers import trained
-from jaxmem.training import config as configs
 
 RECALL = "recall"
 # Tokens that a reply has at most.
@@ -81,15 +81,15 @@ class DialogueJob(Asked):
   splits = ("heldout", "test")  # one of them, under two names
   tested = False
 
-  def __init__(self, config: configs.Config, model: LM):
+  def __init__(self, config: DialogueConfig, context: TaskContext, model: LM):
     """Reads or draws the dialogues.
 
     Raises:
       DataError, ConfigError, CapacityError: before any device work.
     """
-    c = config.data
-    self._config, self._model = config, model
-    parted = _dialogues(c, config.seed)
+    c = self._config = config
+    self._context, self._model = context, model
+    parted = _dialogues(c, context.seed)
     self._train, self._heldout = parted["train"], parted["heldout"]
     self.repeats = parted.repeats
     self._tokenizer = trained.make(c.tokenizer, chat.written(self._train), exact=True)
@@ -98,14 +98,14 @@ class DialogueJob(Asked):
       chat.stream(_answering(part, where, c), self._tokenizer)
       for part, where in ((self._train, "train on"), (self._heldout, "hold out"))
     )
-    processes = (jax.process_index(), jax.process_count())
+    processes = context.process
     self.rows = data.Lanes(
-      self._stream, c.batch_size, c.segment_length, config.seed, *processes
+      self._stream, c.batch_size, c.segment_length, context.seed, *processes
     )
     counted = int(self._stream.counted.sum())
     self._bytes_per_token = self._stream.num_bytes / counted
     self._listener = turns.Listener(model, c.segment_length)
-    if limit := capacity.limit(config.model.pattern):
+    if limit := capacity.limit(model.config.pattern):
       remedy = "take a memory without capacity, or leave the longest out"
       longest = max(int(np.diff(s.starts).max()) for s in (self._stream, heldout))
       limit.check(longest, "the longest dialogue", remedy)
@@ -113,7 +113,7 @@ class DialogueJob(Asked):
   def introduction(self) -> str:
     return (
       f"{len(self._train):,} dialogues to train on, {len(self._heldout):,} held out, "
-      f"from {self._config.data.source!r}{self.repeats.words('dialogues')}"
+      f"from {self._config.source!r}{self.repeats.words('dialogues')}"
     )
 
   def value(self, loss: float) -> float:
@@ -121,16 +121,16 @@ class DialogueJob(Asked):
 
   def score(self, params: Any) -> float:
     """Bits a byte of held-out answers, the memory carried."""
-    some = self._some(self._config.validation.num_bytes)
+    some = self._some(self._context.validation_size)
     found = self._listener.listen(params, some, self._tokenizer)
     all_turns = turns.total(found["carried"])
     return all_turns.bits / all_turns.num_bytes
 
   def findings(self, params: Any, split: str) -> Findings:
     """Exact answers and bits per byte of held-out dialogues, by turn and way."""
-    some = self._some(self._config.eval_bytes)
+    some = self._some(self._context.eval_size)
     found = self._listener.listen(params, some, self._tokenizer)
-    title = f"Held-out dialogues of {self._config.data.source}"
+    title = f"Held-out dialogues of {self._config.source}"
     draw = lambda path: plots.turns(found, path, title)
     numbers, lines = turns.numbers(found), [title, "", *turns.table(found)]
     packed, own = self._packed(some), numbers["carried"]
@@ -139,7 +139,7 @@ class DialogueJob(Asked):
     first = baselines.better("bits per byte of answers", bits, packed, lower=True)
     lines += ["", "| the answers alone | bits per byte | |", "|---|--:|---|"]
     lines += bits_per_byte.packed_rows(packed)
-    name, given = registry.options(self._config.data.source)
+    name, given = registry.options(self._config.source)
     if name == RECALL:
       numbers["unbound"] = recall.unbound(some, given.get("asks", 1))
       lines += ["", f"A guess among the names told: {numbers['unbound']:.3f} exact."]
@@ -164,10 +164,10 @@ class DialogueJob(Asked):
 class DialoguePredictor:
   """Replies: `{"messages": [...]}` to `{"reply": "..."}`; see `tasks.Predictor`."""
 
-  def __init__(self, config: configs.Config, model: LM, params: Any, workdir: Path):
-    self._tokenizer = trained.kept(config.data.tokenizer, workdir)
+  def __init__(self, config: DialogueConfig, model: LM, params: Any, workdir: Path):
+    self._tokenizer = trained.kept(config.tokenizer, workdir)
     self._model, self._params = model, params
-    self._limit = capacity.limit(config.model.pattern)
+    self._limit = capacity.limit(model.config.pattern)
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record is a dialogue, not too long, that waits."""

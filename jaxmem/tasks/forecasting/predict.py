@@ -13,9 +13,9 @@ from jaxmem.core import files
 from jaxmem.core.errors import UserError
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.ops import densities
+from jaxmem.tasks.base import Reading
 from jaxmem.tasks.forecasting import standard
 from jaxmem.tasks.forecasting.standard import Standard
-from jaxmem.training import config as configs
 
 # Of a distribution that lies in the interval of a prediction.
 SHARE = 0.8
@@ -29,9 +29,7 @@ class SeriesPredictor:
   The answer is `{"forecast": [[...], ...]}`, of a distribution with "low" and "high".
   """
 
-  def __init__(
-    self, config: configs.Config, model: Forecaster, params: Any, workdir: Path
-  ):
+  def __init__(self, config: Reading, model: Forecaster, params: Any, workdir: Path):
     """Args: see `tasks.Predictor`."""
     try:
       kept = files.read_json(workdir / KEPT)
@@ -45,7 +43,7 @@ class SeriesPredictor:
         f"{workdir / KEPT} is missing or damaged: run `jaxmem train` again"
       ) from error
     self._model, self._params = model, params
-    self._length = config.data.segment_length
+    self._length = config.segment_length
     self._forecast = jax.jit(lambda *given: model.apply(*given))
 
   def check(self, record: dict[str, Any]) -> None:

@@ -16,21 +16,21 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem import tasks
 from jaxmem.core import files
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError
 from jaxmem.data.epochs import once
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
-from jaxmem.tasks import Findings, plots
+from jaxmem.tasks import plots, scoring
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.forecasting import data as series
 from jaxmem.tasks.forecasting import metrics, standard
 from jaxmem.tasks.forecasting.metrics import MODEL, ForecastErrors
 from jaxmem.tasks.forecasting.predict import KEPT, SeriesPredictor
-from jaxmem.tasks.forecasting.windows import Windows, cut, to_the_end
-from jaxmem.training import config as configs
+from jaxmem.tasks.forecasting.windows import collate, to_the_end, window_rows
+from jaxmem.tasks.model_sizes import check_model
 
 # Horizons that the field reports.
 HORIZONS = (96, 192, 336, 720)
@@ -115,7 +115,7 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   Raises:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
-  tasks.check_model(model)
+  check_model(model)
   config.shares()
   if config.segment_length % model.patch:
     raise ConfigError(
@@ -130,14 +130,15 @@ class SeriesJob(Asked):
 
   things = "a series"
 
-  def __init__(self, config: configs.Config, model: Forecaster):
+  def __init__(self, config: SeriesConfig, context: TaskContext, model: Forecaster):
     """Reads the table.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = config.data
-    self._config, self._model = config, model
+    c = self._config = config
+    self._context, self._model = context, model
+    horizon = self._horizon = model.config.horizon
     self._table = series.read(Path(c.source), c.columns, c.header, c.gaps)
     parts = c.parts(len(self._table.values))
     train = self._table.values[: parts[0]]
@@ -155,33 +156,31 @@ class SeriesJob(Asked):
     self._parts = {split: values[part] for split, part in rows.items()}
     self._raw = {split: self._table.values[part] for split, part in rows.items()}
     for split, part in self._parts.items():
-      needed = length + config.model.horizon
+      needed = length + horizon
       if len(part) < needed:
         raise ConfigError(
           f"the {split} part has {len(part)} rows, and data.segment_length {length} + "
-          f"model.horizon {config.model.horizon} are {needed}: lower one, or give more "
+          f"model.horizon {horizon} are {needed}: lower one, or give more "
           "rows"
         )
-    self.rows = Windows(
+    self.rows = window_rows(
       self._parts["train"],
-      (length, config.model.horizon),
+      (length, horizon),
       c.batch_size,
-      config.seed,
-      jax.process_index(),
-      jax.process_count(),
+      context.seed,
+      context.process,
     )
-    heads = {"point": config.model.loss, "quantile": "pinball loss"}
-    self.measure = heads.get(config.model.head, "nats/step")
+    heads = {"point": model.config.loss, "quantile": "pinball loss"}
+    self.measure = heads.get(model.config.head, "nats/step")
     self._forecast = jax.jit(
       lambda params, history: model.apply({"params": params}, history)
     )
-    loss = functools.partial(model.apply, method="objective")
-    self._losses = jax.jit(lambda params, batch: loss({"params": params}, batch, ()))
+    self._losses = scoring.objective(model)
 
   def introduction(self) -> str:
     names, notes = ", ".join(self._table.names), "; ".join(self._table.notes)
-    source = f"{self._config.data.source!r}" + (f" ({notes})" if notes else "")
-    return f"{self.rows.count:,} windows of {names}, from {source}"
+    source = f"{self._config.source!r}" + (f" ({notes})" if notes else "")
+    return f"{self.rows.epochs.count:,} windows of {names}, from {source}"
 
   def keep(self, workdir: Path) -> None:
     """What standardises the series."""
@@ -192,18 +191,17 @@ class SeriesJob(Asked):
 
   def score(self, params: Any) -> float:
     """The loss over every held-out window."""
-    total, count = 0.0, 0
-    for history, future, real in self._windows("heldout"):
-      weights = np.ones(len(history), np.float32)
-      batch = {"history": history, "future": future, "weights": weights}
-      losses = np.asarray(self._losses(params, batch)[0])[:real]
-      total, count = total + float(losses.sum()), count + real
-    return total / count
+    c = self._config
+    sizes, values = (c.segment_length, self._horizon), self._parts["heldout"]
+    windows = lambda starts: collate(values, np.array(starts), sizes)
+    starts = range(len(values) - sum(sizes) + 1)
+    batches = scoring.batches(starts, c.batch_size, windows)
+    return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """The errors at each horizon, beside the naive and the seasonal naive forecast."""
     c = self._config
-    length, horizon, season = c.data.segment_length, c.model.horizon, c.data.season
+    length, horizon, season = c.segment_length, self._horizon, c.season
     horizons = sorted({h for h in HORIZONS if h < horizon} | {horizon})
     errors = ForecastErrors(horizons, self._units)
     last, sizes = None, (length, horizon)
@@ -227,7 +225,7 @@ class SeriesJob(Asked):
   def _found(self, errors: ForecastErrors, last: tuple, split: str) -> Findings:
     """The report of a split."""
     found, windows = errors.at(), errors.windows
-    most, data = max(windows.values()), self._config.data
+    most, data = max(windows.values()), self._config
     won = metrics.wins(found)
     first = metrics.sentence(won)
     title = f"{split} part of {Path(data.source).name}, {most:,} windows"
@@ -250,15 +248,9 @@ class SeriesJob(Asked):
     draw = functools.partial(self._draw, last, title)
     return Findings(numbers, lines, {"forecast.png": draw})
 
-  def _windows(self, split: str):
-    """All windows in batches of one size, and how many of each batch are real."""
-    c, horizon = self._config.data, self._config.model.horizon
-    for starts, real in self._starts(split, horizon):
-      yield *cut(self._parts[split], starts, (c.segment_length, horizon)), real
-
   def _starts(self, split: str, horizon: int):
     """Where the windows begin that have a horizon; see `once`."""
-    c = self._config.data
+    c = self._config
     count = len(self._parts[split]) - c.segment_length - horizon + 1
     return once(count, c.batch_size)
 

@@ -1,56 +1,50 @@
 """Windows of a table over time, and what comes after them, as batches by step."""
 
-import hashlib
-import json
-
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxmem.data.epochs import Epochs
+from jaxmem.data.rows import Batch, Rows, fingerprint
 
 
-class Windows:
-  """The batch of every step; see `tasks.Rows`.
+def window_rows(
+  values: Float[np.ndarray, "N C"],
+  sizes: tuple[int, int],
+  batch_size: int,
+  seed: int,
+  process: tuple[int, int] = (0, 1),
+) -> Rows:
+  """All windows of a table in epochs; see `collate`.
 
-      history  float32 [b, T, C]
-      future   float32 [b, H, C]  the steps after each
-      weights  float32 [b]        1
-      rows     int64   [b]        step * batch_size + row, counted over all processes
-
-  The windows of a step are those of `Epochs`.
-
-  Attributes:
-    count: windows there are.
-    fingerprint: SHA-256 over all that decides what a step reads.
+  Args:
+    values: the table.
+    sizes: T and H, steps that are read and that are forecast.
+    batch_size: windows of a step over all processes.
+    seed: decides the order.
+    process: which of how many parts of the rows to read.
   """
+  decides = ("jaxmem windows 1", sizes, seed, batch_size)
+  return Rows(
+    Epochs(len(values) - sum(sizes) + 1, batch_size, seed, *process),
+    lambda starts, _: collate(values, starts, sizes),
+    fingerprint(decides, [values.tobytes()]),
+  )
 
-  tokenizer = ""
 
-  def __init__(
-    self,
-    values: Float[np.ndarray, "N C"],
-    sizes: tuple[int, int],
-    batch_size: int,
-    seed: int,
-    process_index: int = 0,
-    process_count: int = 1,
-  ):
-    """Args: the table; T and H; windows of a step over all processes; what decides the
-    order; which part of the rows to read."""
-    self._values, self._sizes = values, sizes
-    self.count = len(values) - sum(sizes) + 1
-    self._epochs = Epochs(self.count, batch_size, seed, process_index, process_count)
-    parts = json.dumps(("jaxmem windows 1", sizes, seed, batch_size)).encode()
-    self.fingerprint = hashlib.sha256(parts + values.tobytes()).hexdigest()
+def collate(
+  values: Float[np.ndarray, "N C"],
+  starts: Int[np.ndarray, " B"],
+  sizes: tuple[int, int],
+) -> Batch:
+  """Windows of a table, the steps after each, and weights of 1.
 
-  def __len__(self) -> int:
-    return len(self._epochs)
-
-  def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-    numbers, starts = self._epochs[step]
-    history, future = cut(self._values, starts, self._sizes)
-    weights = np.ones(len(numbers), np.float32)
-    return {"history": history, "future": future, "weights": weights, "rows": numbers}
+  history  float32 [B, T, C]
+  future   float32 [B, H, C]
+  weights  float32 [B]
+  """
+  history, future = cut(values, starts, sizes)
+  weights = np.ones(len(starts), np.float32)
+  return {"history": history, "future": future, "weights": weights}
 
 
 def cut(

@@ -11,10 +11,10 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
 from jaxmem.tasks import baselines, plots
+from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.language_modeling import bits_per_byte
 from jaxmem.tasks.language_modeling.heldout import HeldOut
 from jaxmem.tokenizers import Tokenizer
-from jaxmem.training.config import Config
 
 _MEANING = (
   "Carried against re-read is what memory beyond one segment is worth: both have read "
@@ -23,7 +23,8 @@ _MEANING = (
 
 
 def write(
-  config: Config,
+  context: TaskContext,
+  segment: int,
   model: LM,
   params: Any,
   heldout: HeldOut,
@@ -38,7 +39,8 @@ def write(
   `gain_by_segment.png` and `sample.txt` to `workdir`.
 
   Args:
-    config: of the run.
+    context: of the run.
+    segment: T, tokens of a row of the run.
     model: that was trained.
     params: its weights.
     heldout: the text to score.
@@ -49,25 +51,25 @@ def write(
   """
   lines, numbers, written = [], {}, ["config.json", "metrics.jsonl", "ledger.jsonl"]
   carried = None
-  if config.eval_bytes:
+  if context.eval_size:
     print(
-      f"scoring {config.eval_bytes:,} bytes of held-out text, three ways", flush=True
+      f"scoring {context.eval_size:,} bytes of held-out text, three ways", flush=True
     )
-    scores = heldout.score(params, config.eval_bytes)
+    scores = heldout.score(params, context.eval_size)
     bits, packed = scores.bits_per_byte(), bits_per_byte.compressors(scores.texts)
     carried = bits["carried"]
-    numbers = _numbers(scores, bits, packed, config.data.segment_length) | (about or {})
+    numbers = _numbers(scores, bits, packed, segment) | (about or {})
     lines += baselines.better("bits per byte", carried, packed, lower=True)
     lines += note
-    lines += _table(scores, bits, packed, config.data.segment_length)
+    lines += _table(scores, bits, packed, segment)
     lines += finite.said({"bits_per_byte": bits})
     numbers = finite.plain(numbers)
-    written += _pictures(scores, config.data.segment_length, workdir)
+    written += _pictures(scores, segment, workdir)
   written += [
     plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried).name
   ]
-  if config.sample_bytes:
-    text = _sample(config, model, params, tokenizer)
+  if context.sample_size:
+    text = _sample(context, model, params, tokenizer)
     files.write_bytes(workdir / "sample.txt", text)
     lines += ["A sample:", "", *_quoted(text), ""]
     written += ["sample.txt"]
@@ -143,10 +145,10 @@ def _pictures(scores, segment, workdir) -> list[str]:
   return [path.name for path in made]
 
 
-def _sample(config, model, params, tokenizer) -> bytes:
+def _sample(context, model, params, tokenizer) -> bytes:
   writer = Writer(model, params, tokenizer, first_session(model, 1))
-  writer.read([b""], seed=config.seed)
-  pieces = writer.write(Sampling(temperature=0.8), config.sample_bytes)
+  writer.read([b""], seed=context.seed)
+  pieces = writer.write(Sampling(temperature=0.8), context.sample_size)
   return b"".join(piece.text[0] for piece in pieces)
 
 

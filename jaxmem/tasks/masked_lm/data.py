@@ -1,16 +1,13 @@
 """Text with words hidden: what an encoder learns to say."""
 
-import hashlib
-import json
-
 import numpy as np
 from jaxtyping import Bool, Int
 
+from jaxmem.data.epochs import Fresh
 from jaxmem.data.lanes import Lanes
+from jaxmem.data.rows import Rows, fingerprint
 from jaxmem.tokenizers import Tokenizer
 from jaxmem.tokenizers.trained import hidden
-
-Batch = dict[str, np.ndarray]
 
 
 def chosen(
@@ -51,45 +48,42 @@ def hide(
   return np.where(where, changed, tokens).astype(np.int32)
 
 
-class MaskedRows:
-  """The batch of every step, for the head "masked"; a `tasks.Rows`.
+def masked_rows(
+  lanes: Lanes, tokenizer: Tokenizer, share: float, run: int, seed: int
+) -> Rows:
+  """Segments of lanes with tokens hidden.
 
-  Rows are segments of lanes. A document that a segment begins in the middle of is read
-  from there on; boundaries are never hidden.
+  A document that a segment begins in the middle of is read from there on; boundaries
+  are never hidden.
 
-  Attributes:
-    fingerprint: SHA-256 over all that decides what a step reads.
-    tokenizer: the tokenizer's fingerprint.
+  Args:
+    lanes: the segments.
+    tokenizer: of the segments.
+    share: see `chosen`.
+    run: see `chosen`.
+    seed: decides the draws.
   """
+  ids = hidden(tokenizer), tokenizer.vocab_size, tokenizer.boundary
 
-  def __init__(
-    self, lanes: Lanes, tokenizer: Tokenizer, share: float, run: int, seed: int
-  ):
-    """Args: segments; their tokenizer; see `chosen`; what decides the draws."""
-    self._lanes, self._boundary, self._seed = lanes, tokenizer.boundary, seed
-    self._share, self._run = share, run
-    self._ids = hidden(tokenizer), tokenizer.vocab_size, tokenizer.boundary
-    self.tokenizer = tokenizer.fingerprint
-    decides = ("jaxmem masked 2", lanes.fingerprint, share, run, seed)
-    self.fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
-
-  @property
-  def steps_per_epoch(self) -> int:
-    """See `Lanes`."""
-    return self._lanes.steps_per_epoch
-
-  def __len__(self) -> int:
-    return len(self._lanes)
-
-  def __getitem__(self, step: int) -> Batch:
-    lanes = self._lanes[step]
-    tokens, rows = lanes["tokens"], lanes["rows"]
+  def collate(_, numbers):
+    segments = lanes[int(numbers[0]) // lanes.batch_size]
+    tokens = segments["tokens"]
     where, inputs = np.zeros(tokens.shape, bool), tokens.copy()
-    for i, row in enumerate(rows.tolist()):  # so that processes do not matter
-      draw, own = np.random.default_rng([self._seed, 4, row]), slice(i, i + 1)
-      where[own] = chosen(tokens[own].shape, self._share, self._run, draw)
-      where[own] &= tokens[own] != self._boundary
-      inputs[own] = hide(tokens[own], where[own], self._ids, draw)
-    weights = where.astype(np.float32)
-    text = {"tokens": inputs, "targets": tokens.astype(np.int32), "weights": weights}
-    return text | {"reset": lanes["reset"], "rows": rows}
+    for i, number in enumerate(numbers.tolist()):  # so that processes do not matter
+      draw, row = np.random.default_rng([seed, 4, number]), slice(i, i + 1)
+      where[row] = chosen(tokens[row].shape, share, run, draw)
+      where[row] &= tokens[row] != tokenizer.boundary
+      inputs[row] = hide(tokens[row], where[row], ids, draw)
+    return {
+      "tokens": inputs,
+      "targets": tokens.astype(np.int32),
+      "weights": where.astype(np.float32),
+      "reset": segments["reset"],
+    }
+
+  return Rows(
+    Fresh(lanes.batch_size, (lanes.process_index, lanes.process_count), len(lanes)),
+    collate,
+    fingerprint(("jaxmem masked 2", lanes.fingerprint, share, run, seed)),
+    tokenizer.fingerprint,
+  )

@@ -13,17 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem import data, tasks
+from jaxmem import data
 from jaxmem.core.errors import ConfigError, UserError, shown
 from jaxmem.core.ranges import number
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks.application import Asked
-from jaxmem.tasks.masked_lm.data import MaskedRows
+from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.masked_lm.data import masked_rows
+from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
 from jaxmem.tokenizers.trained import MASK, HidingTokenizer
-from jaxmem.training import config as configs
 
 # How many guesses a hidden word gets.
 GUESSES = 5
@@ -64,7 +65,7 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  tasks.check_encoder(model, "masked", config.segment_length)
+  check_encoder(model, "masked", config.segment_length)
   if model.window:
     raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
   return with_made(model, config.tokenizer, hidden=True)
@@ -78,14 +79,14 @@ class MaskedJob(Asked):
   reported = "heldout"
   tested = False
 
-  def __init__(self, config: configs.Config, model: Encoder):
+  def __init__(self, config: MaskedConfig, context: TaskContext, model: Encoder):
     """Prepares the text.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config = config
+    c = self._config = config
+    self._context = context
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     self.repeats = corpus.repeats
     self._made = self._tokenizer = tokenizer_of(c.tokenizer, corpus)
@@ -93,23 +94,21 @@ class MaskedJob(Asked):
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
     )
-    rows = lambda stream, batch, seed, *of: MaskedRows(
-      data.Lanes(stream, batch, c.segment_length, seed, *of),
-      self._tokenizer,
-      c.share,
-      c.run,
-      seed,
-    )
-    process = jax.process_index(), jax.process_count()
-    self.rows = rows(train, c.batch_size, config.seed, *process)
+    process = context.process
+    lanes = data.Lanes(train, c.batch_size, c.segment_length, context.seed, *process)
     # of every run the same words of the same rows, as many as there are
     most = max(len(held.tokens) // (c.segment_length + 1), 1)
-    self._held = rows(held, min(c.batch_size, most), 0)
+    fixed = data.Lanes(held, min(c.batch_size, most), c.segment_length, seed=0)
+    self._steps = {"train": lanes.steps_per_epoch, "heldout": fixed.steps_per_epoch}
+    self.rows, self._held = (
+      masked_rows(part, self._tokenizer, c.share, c.run, part.seed)
+      for part in (lanes, fixed)
+    )
     self._words = _words(model)
 
   def introduction(self) -> str:
     return (
-      f"text of {self._data.source!r}, {self.rows.steps_per_epoch:,} steps an epoch"
+      f"text of {self._config.source!r}, {self._steps['train']:,} steps an epoch"
       f"{self.repeats.words('documents')}"
     )
 
@@ -118,16 +117,33 @@ class MaskedJob(Asked):
 
   def score(self, params: Any) -> float:
     """Bits a hidden token of held-out text."""
-    return self._said(params, "heldout", self._config.validation.num_bytes)["bits"]
+    steps = self._within("heldout", self._context.validation_size)
+    batches = (self._held[step] for step in steps)
+    return self.value(scoring.mean_loss(lambda b: self._nats(params, b), batches))
+
+  def _within(self, split: str, num_tokens: int) -> range:
+    """Steps of a split that have about so many tokens, one at least."""
+    rows = self.rows if split == "train" else self._held
+    most = num_tokens // rows[0]["tokens"].size
+    return range(min(max(most, 1), self._steps[split]))
+
+  def _nats(self, params: Any, batch: dict) -> np.ndarray:
+    """Nats of the hidden tokens, [B, T]; 0 elsewhere."""
+    where = batch["weights"] > 0
+    logp = self._words(params, batch, where)
+    nats = np.zeros(where.shape)
+    targets = batch["targets"][where]
+    nats[where] = -np.take_along_axis(logp, targets[:, None], 1)[:, 0]
+    return nats
 
   def findings(self, params: Any, split: str) -> Findings:
     """Bits and accuracy of hidden tokens, beside their frequency alone."""
-    found = {"split": split} | self._said(params, split, self._config.eval_bytes)
+    found = {"split": split} | self._said(params, split, self._context.eval_size)
     frequent = "how frequent each is"
     others = {"the frequency of each token": found["unigram_bits"]}
     lines = [
       *baselines.better("bits a hidden token", found["bits"], others, lower=True),
-      f"{found['tokens']:,} hidden tokens of {self._data.source} ({split})",
+      f"{found['tokens']:,} hidden tokens of {self._config.source} ({split})",
       "",
       "| | bits a hidden token | said right |",
       "|---|--:|--:|",
@@ -139,9 +155,8 @@ class MaskedJob(Asked):
   def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
     """Of about so many tokens of text, in whole steps of a fixed hiding."""
     rows = self.rows if split == "train" else self._held
-    steps = min(max(num_tokens // rows[0]["tokens"].size, 1), rows.steps_per_epoch)
     bits, right, targets = 0.0, 0, []
-    for step in range(steps):
+    for step in self._within(split, num_tokens):
       batch = rows[step]
       where = batch["weights"] > 0
       own, wanted = self._words(params, batch, where), batch["targets"][where]
@@ -163,7 +178,7 @@ class MaskedJob(Asked):
   def _frequencies(self) -> np.ndarray:
     """How frequent each id is in the first steps of training; none is impossible."""
     counts = np.ones(self._tokenizer.vocab_size)
-    for step in range(min(self.rows.steps_per_epoch, 50)):
+    for step in range(min(self._steps["train"], 50)):
       batch = self.rows[step]
       ids = batch["targets"][batch["targets"] != self._tokenizer.boundary]
       counts += np.bincount(ids, minlength=len(counts))
@@ -174,12 +189,10 @@ class MaskedPredictor:
   """`{"text": "a [MASK] c"}` to `{"guesses": [[{"text", "share"}, ...]]}`, a list for
   every mask; see `tasks.Predictor`."""
 
-  def __init__(
-    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
-  ):
-    kept = trained.kept(config.data.tokenizer, workdir)
+  def __init__(self, config: MaskedConfig, model: Encoder, params: Any, workdir: Path):
+    kept = trained.kept(config.tokenizer, workdir)
     self._tokenizer = HidingTokenizer(kept)
-    self._length, self._params = config.data.segment_length, params
+    self._length, self._params = config.segment_length, params
     self._words = _words(model)
 
   def check(self, record: dict[str, Any]) -> None:

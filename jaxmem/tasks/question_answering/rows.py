@@ -1,7 +1,5 @@
 """Questions with windows of their texts as rows, and the best answer of a window."""
 
-import hashlib
-import json
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +7,9 @@ from jaxtyping import Float
 
 from jaxmem.core.errors import DataError
 from jaxmem.data.epochs import Epochs
+from jaxmem.data.rows import Batch, Rows, fingerprint
 from jaxmem.tasks.question_answering.data import Pieces, pieces
 from jaxmem.tokenizers import Tokenizer
-
-Batch = dict[str, np.ndarray]
 
 
 class Window(NamedTuple):
@@ -129,42 +126,43 @@ def best_span(
   return i + to_text, j + to_text, score - float(logits[0].sum())
 
 
-class SpanRows:
-  """Windows of questions in epochs; a `tasks.Rows`.
+Row = tuple[Window, tuple[int, int]]
 
-  Attributes:
-    fingerprint: SHA-256 over all that decides what a step reads.
-    tokenizer: the tokenizer's fingerprint.
+
+def span_rows(
+  cutter: Cutter,
+  rows: list[Row],
+  batch_size: int,
+  seed: int,
+  process: tuple[int, int] = (0, 1),
+) -> Rows:
+  """Windows of questions in epochs.
+
+  Args:
+    cutter: what cut the windows.
+    rows: windows and the places of their answers.
+    batch_size: rows of a step over all processes.
+    seed: decides the order.
+    process: which of how many parts of the rows to read.
   """
+  tokenizer = cutter.tokenizer.fingerprint
+  content = (
+    part
+    for window, answer in rows
+    for part in (
+      window.tokens.tobytes() + window.types.tobytes(),
+      repr((window[2:], answer)).encode(),
+    )
+  )
+  return Rows(
+    Epochs(len(rows), batch_size, seed, *process),
+    lambda items, _: collate(cutter, [rows[i] for i in items.tolist()]),
+    fingerprint(("jaxmem spans 2", batch_size, seed, tokenizer), content),
+    tokenizer,
+  )
 
-  def __init__(
-    self,
-    cutter: Cutter,
-    rows: list[tuple[Window, tuple[int, int]]],
-    batch_size: int,
-    seed: int,
-    process: tuple[int, int] = (0, 1),
-  ):
-    """Args: what cut the windows; windows and the places of their answers; rows of a
-    step; what decides the order; which of how many parts of the rows to read."""
-    self._cutter, self._rows = cutter, rows
-    self.tokenizer = cutter.tokenizer.fingerprint
-    self._epochs = Epochs(len(rows), batch_size, seed, *process)
-    decides = ("jaxmem spans 2", batch_size, seed, self.tokenizer)
-    sha = hashlib.sha256(json.dumps(decides).encode())
-    for window, answer in rows:
-      sha.update(window.tokens.tobytes() + window.types.tobytes())
-      sha.update(repr((window[2:], answer)).encode())
-    self.fingerprint = sha.hexdigest()
 
-  def __len__(self) -> int:
-    return len(self._epochs)
-
-  def __getitem__(self, step: int) -> Batch:
-    numbers, items = self._epochs[step]
-    return self.batch(items.tolist()) | {"rows": numbers}
-
-  def batch(self, items: list[int]) -> Batch:
-    """Some rows."""
-    some, answers = zip(*(self._rows[i] for i in items), strict=True)
-    return self._cutter.batch(list(some), list(answers))
+def collate(cutter: Cutter, rows: list[Row]) -> Batch:
+  """The batch of some windows and the places of their answers."""
+  windows, answers = zip(*rows, strict=True)
+  return cutter.batch(list(windows), list(answers))

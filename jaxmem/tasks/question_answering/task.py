@@ -6,6 +6,7 @@ question's words stand, and the clause that has most of them.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,20 +14,26 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, folds, leaks
 from jaxmem.data.epochs import once
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.question_answering import data, lexical, metrics
 from jaxmem.tasks.question_answering.data import Question
-from jaxmem.tasks.question_answering.rows import Cutter, SpanRows, answer_in, best_span
+from jaxmem.tasks.question_answering.rows import (
+  Cutter,
+  answer_in,
+  best_span,
+  collate,
+  span_rows,
+)
 from jaxmem.tokenizers import trained
-from jaxmem.training import config as configs
 
 # Windows that are read at once where nothing is learned; lengths the baseline may have.
 ROWS, LENGTHS = 16, (1, 2, 3, 4, 6, 8, 12)
@@ -91,7 +98,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
     languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"data.{error}") from error
-  tasks.check_encoder(model, "spans", config.segment_length)
+  check_encoder(model, "spans", config.segment_length)
   if config.match and model.types < 3:
     raise ConfigError(f"data.match needs model.types of 3: it is {model.types}")
   room = config.segment_length - config.question_length - 3
@@ -112,14 +119,14 @@ class SpansJob(Asked):
   measure = "nats/row"
   things = "questions"
 
-  def __init__(self, config: configs.Config, model: Encoder):
+  def __init__(self, config: SpansConfig, context: TaskContext, model: Encoder):
     """Reads the questions.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config, self._model = config, model
+    c = self._config = config
+    self._context, self._model = context, model
     self._splits = folds.split(
       data.read(c.source, _HINT, (c.question, c.context)),
       *folds.parse(c.fold, 3),
@@ -136,15 +143,10 @@ class SpansJob(Asked):
     every = (t.encode() for q in train for t in (q.question, q.context))
     self._made = trained.make(c.tokenizer, every)
     self._cutter = _cutter(c, self._made)
-    given = self._cutter, self._windows("train"), c.batch_size, config.seed
-    self.rows = SpanRows(*given, (jax.process_index(), jax.process_count()))
-    held = self._windows("heldout")
-    self._held, self._count = SpanRows(self._cutter, held, ROWS, config.seed), len(held)
-    self._nats = jax.jit(
-      lambda params, batch: model.apply(
-        {"params": params}, batch, (), method="objective"
-      )[0]
-    )
+    given = self._cutter, self._windows("train"), c.batch_size, context.seed
+    self.rows = span_rows(*given, context.process)
+    self._held = self._windows("heldout")
+    self._nats = scoring.objective(model)
 
   def introduction(self) -> str:
     sizes = [len(self._splits[name]) for name in self.splits]
@@ -155,16 +157,14 @@ class SpansJob(Asked):
 
   def score(self, params: Any) -> float:
     """Nats of the first and the last token of a held-out window, their mean."""
-    found = [
-      np.asarray(self._nats(params, self._held.batch(items.tolist())))[:real]
-      for items, real in once(self._count, ROWS)
-    ]
-    return float(np.concatenate(found).mean())
+    windows = functools.partial(collate, self._cutter)
+    batches = scoring.batches(self._held, ROWS, windows)
+    return scoring.mean_loss(lambda batch: self._nats(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """Exact match and F1 on a split, beside the baselines."""
     asked, rule = self._splits[split], self._rule
-    answerer = Answerer(self._model, params, self._cutter, self._data.answer_length)
+    answerer = Answerer(self._model, params, self._cutter, self._config.answer_length)
     given = [(q.question, q.context) for q in asked]
     length = self._baseline()
     clause = lambda q: lexical.clause(q.question, q.context, rule)
@@ -176,12 +176,11 @@ class SpansJob(Asked):
     wanted = [q.answers for q in asked]
     found = {n: metrics.numbers(rule, r, wanted) for n, r in rows.items()}
     numbers = {"split": split, "questions": len(asked), "beside": found}
-    language = languages.describe(self._language, self._data.language)
+    language = languages.describe(self._language, self._config.language)
     signature = f"rule:{rule}|best of the right answers|language:{language}"
     numbers["signature"] = signature
-    title = (
-      f"{len(asked)} questions ({split}, fold {self._data.fold}) of {self._data.source}"
-    )
+    source = f"{split}, fold {self._config.fold}) of {self._config.source}"
+    title = f"{len(asked)} questions ({source}"
     lines = [f"| {n} | {f['exact']:.1f} | {f['f1']:.1f} |" for n, f in found.items()]
     table = ["| | exact match | F1 |", "|---|--:|--:|", *lines]
     own = found["this run"]
@@ -272,12 +271,10 @@ class SpansPredictor:
 
   TEXTS = data.FIELDS
 
-  def __init__(
-    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
-  ):
-    cutter = _cutter(config.data, trained.kept(config.data.tokenizer, workdir))
-    self._cutter, self._fields = cutter, (config.data.question, config.data.context)
-    self._answer = Answerer(model, params, cutter, config.data.answer_length)
+  def __init__(self, config: SpansConfig, model: Encoder, params: Any, workdir: Path):
+    cutter = _cutter(config, trained.kept(config.tokenizer, workdir))
+    self._cutter, self._fields = cutter, (config.question, config.context)
+    self._answer = Answerer(model, params, cutter, config.answer_length)
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a question and a text."""

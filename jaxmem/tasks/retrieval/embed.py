@@ -1,7 +1,6 @@
 """Texts to vectors, by an encoder with the head "embedding"."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -69,19 +68,3 @@ def minilm(length: int = 256) -> Embedder:
 
   model = Encoder(minilm.config())
   return Embedder(model, minilm.read(), tokenizers.get(MINILM), length)
-
-
-def of_run(workdir: Path, which: Any = "last") -> Embedder:
-  """That of a run of passages.
-
-  Raises:
-    UserError: if it is another run.
-  """
-  from jaxmem.tokenizers import trained
-  from jaxmem.training.load import load_run
-
-  run = load_run(workdir, which)
-  if not isinstance(run.model, Encoder):
-    raise UserError(f"the run in {workdir} is no encoder: train configs/retrieval.py")
-  tokenizer = trained.kept(run.config.data.tokenizer, workdir)
-  return Embedder(run.model, run.params, tokenizer, run.config.data.segment_length)

@@ -24,17 +24,14 @@ from jaxtyping import Float, Int
 from jaxmem.core import files
 from jaxmem.core.errors import UserError
 from jaxmem.core.extras import require
+from jaxmem.tasks.retrieval import graph
 
 KINDS = ("exact", "ivf", "hnsw", "device")
 FORMAT = 1
 # What an index is kept in; the manifest is the mark of one.
 FILES = _MANIFEST, _VECTORS, _FAISS = "index.json", "vectors.npy", "vectors.faiss"
-# Of the cells of "ivf" that are looked into; neighbours of a vector in the graph, and
-# vectors that are kept on the walk that finds them.
-PROBES, NEIGHBOURS, CONSTRUCTION = 8, 32, 100
-# Vectors that are kept on the walk of a query: the least width at which a sample of
-# vectors find themselves, and this share of so many that are nearest to each.
-WIDTHS, SAMPLE, NEAREST, SHARE = (64, 128, 256, 512), 2_000, 10, 0.98
+# Of the cells of "ivf" that are looked into.
+PROBES = 8
 
 
 class NoIndex(UserError):
@@ -113,7 +110,7 @@ def build(
     raise UserError(f"{len(ids)} ids for {len(vectors)} vectors: give one for each")
   vectors = _checked(vectors, "vector", ids)
   directory.mkdir(parents=True, exist_ok=True)
-  graph: dict[str, Any] = {}
+  walked: dict[str, Any] = {}
   if kind == "device":
     np.save(directory / _VECTORS, vectors)
   else:
@@ -121,8 +118,8 @@ def build(
     import faiss
 
     if kind == "hnsw":
-      made, graph = _graph(vectors)
-      if not graph:
+      made, walked = graph.build(vectors)
+      if not walked:
         kind = "exact"
         print(
           "jaxmem: the graph of hnsw does not find all that is there, so every vector "
@@ -140,7 +137,7 @@ def build(
     "encoder": encoder,
     "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     "ids": list(ids),
-    **graph,
+    **walked,
   }
   # last: without it there is no index
   files.write_json(directory / _MANIFEST, manifest, ensure_ascii=False, indent=None)
@@ -213,44 +210,6 @@ def _made(vectors: Float[np.ndarray, "N D"], kind: str) -> Any:
   return index
 
 
-def _graph(vectors: Float[np.ndarray, "N D"]) -> tuple[Any, dict[str, Any]]:
-  """A graph of the unlike vectors, and what the manifest must say of it.
-
-  Many equal vectors would be each other's only neighbours, and no walk would leave
-  them. What is nearly equal can still do that, so the graph is asked for a sample of
-  what it holds.
-
-  Returns:
-    The index; "same_as", which place of it each vector has, and "width" of the walk.
-    Nothing to say if no width finds what a comparison with every vector does.
-  """
-  import faiss
-
-  unlike, same_as = np.unique(vectors, axis=0, return_inverse=True)
-  index = faiss.IndexHNSWFlat(vectors.shape[1], NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-  index.hnsw.efConstruction = CONSTRUCTION
-  # in no order: sorted neighbours would be added one behind the other
-  order = np.random.default_rng(0).permutation(len(unlike))
-  index.add(unlike[order])
-  asked, count = unlike[order[:SAMPLE]], min(NEAREST, len(unlike))
-  wanted, _ = _made(unlike, "exact").search(asked, count)
-  for width in WIDTHS:
-    found, _ = _walk(index, asked, count, width)
-    near = found >= wanted - 1e-5  # in order, so the same as far as it goes
-    if near[:, 0].all() and near.mean() >= SHARE:
-      place = np.argsort(order)[same_as.ravel()]
-      return index, {"same_as": place.tolist(), "width": width}
-  return index, {}
-
-
-def _walk(index: Any, vectors: np.ndarray, count: int, width: int) -> tuple:
-  """Scores and places; a walk that keeps fewer than are asked for finds fewer."""
-  import faiss
-
-  how = faiss.SearchParametersHNSW(efSearch=max(width, 2 * count))
-  return index.search(vectors, count, params=how)
-
-
 def _completed(found: tuple, vectors: np.ndarray, search: Callable) -> tuple:
   """Scores and places; rows with too few are asked again, by a search of everything."""
   scores, places = found
@@ -258,20 +217,6 @@ def _completed(found: tuple, vectors: np.ndarray, search: Callable) -> tuple:
   if lacking.any():
     scores[lacking], places[lacking] = search(vectors[lacking])
   return scores, places
-
-
-def _spread(scores, places, same_as: np.ndarray, count: int) -> tuple:
-  """Of places of unlike vectors those of all that are equal to each, `count` a row."""
-  order = np.argsort(same_as, kind="stable")
-  ends = np.cumsum(np.bincount(same_as))
-  begins = np.concatenate([[0], ends[:-1]])
-  best = np.empty((len(places), count), np.float32)
-  at = np.empty((len(places), count), np.int64)
-  for row, found in enumerate(places):
-    groups = [order[begins[place] : ends[place]] for place in found]
-    at[row] = np.concatenate(groups)[:count]
-    best[row] = np.repeat(scores[row], [len(group) for group in groups])[:count]
-  return best, at
 
 
 def _searcher(directory: Path, manifest: dict[str, Any]) -> Any:
@@ -287,14 +232,14 @@ def _searcher(directory: Path, manifest: dict[str, Any]) -> Any:
   if kind == "hnsw":
     # an index of an older jaxmem has a place for every vector
     same_as = np.asarray(manifest.get("same_as", np.arange(index.ntotal)))
-    width = manifest.get("width", WIDTHS[0])
+    width = manifest.get("width", graph.WIDTHS[0])
     storage = faiss.downcast_index(index.storage)
 
     def walk(vectors, count):
       most = min(count, index.ntotal)
-      found = _walk(index, vectors, most, width)
+      found = graph.walk(index, vectors, most, width)
       found = _completed(found, vectors, lambda some: storage.search(some, most))
-      return _spread(*found, same_as, count)
+      return graph.spread(*found, same_as, count)
 
     return walk
   if kind == "ivf":

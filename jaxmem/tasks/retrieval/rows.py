@@ -1,63 +1,75 @@
 """The batches of queries and documents that belong together."""
 
-import hashlib
-import json
-from typing import Any
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxmem.data import texts
 from jaxmem.data.epochs import Epochs
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.data.rows import Batch, Rows, fingerprint
+from jaxmem.tokenizers import Ids, Tokenizer
 
-Batch = dict[str, np.ndarray]
+# Two texts that belong together, and the number of each.
+Pair = tuple[str, str, int, int]
 
 
-class PassageRows:
-  """Pairs of texts, a number each text, in epochs; a `tasks.Rows`.
+class Encoded(NamedTuple):
+  """A pair as ids; pairs that share the number of a text are no negatives."""
 
-  Attributes:
-    fingerprint: SHA-256 over all that decides what a step reads.
-    tokenizer: the tokenizer's fingerprint.
+  text: Ids
+  other: Ids
+  group: int
+  other_group: int
+
+
+def passage_rows(
+  pairs: list[Pair],
+  tokenizer: Tokenizer,
+  sizes: tuple[int, int],
+  seed: int,
+  process: tuple[int, int] = (0, 1),
+) -> Rows:
+  """Pairs of texts in epochs.
+
+  Args:
+    pairs: texts that belong together.
+    tokenizer: of the texts.
+    sizes: T, and pairs of a step over all processes.
+    seed: decides the order.
+    process: which of how many parts of the rows to read.
   """
+  length, batch_size = sizes
+  encoded = encode(pairs, tokenizer)
+  decides = ("jaxmem passages 2", sizes, seed, tokenizer.fingerprint, pairs)
+  return Rows(
+    Epochs(len(pairs), batch_size, seed, *process),
+    lambda items, _: collate((encoded[i] for i in items), tokenizer, length),
+    fingerprint(decides),
+    tokenizer.fingerprint,
+  )
 
-  def __init__(
-    self,
-    pairs: list[tuple[str, str, int, int]],
-    tokenizer: Tokenizer,
-    sizes: tuple[int, int],
-    seed: int,
-    process: tuple[int, int] = (0, 1),
-  ):
-    """Args: two texts that belong together, and the number of each: pairs that share
-    a text are no rivals; T, and pairs of a step; what decides the order; which of how
-    many parts of the rows to read."""
-    self._length, batch_size = sizes
-    self._tokenizer, self.tokenizer = tokenizer, tokenizer.fingerprint
-    encode = lambda text: texts.encode(text, tokenizer, "a text")
-    self._pairs = [(encode(a), encode(b), *numbers) for a, b, *numbers in pairs]
-    self._epochs = Epochs(len(pairs), batch_size, seed, *process)
-    decides = ("jaxmem passages 2", sizes, seed, self.tokenizer, pairs)
-    self.fingerprint = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
-  def __len__(self) -> int:
-    return len(self._epochs)
+def encode(pairs: Iterable[Pair], tokenizer: Tokenizer) -> list[Encoded]:
+  """The ids of pairs.
 
-  def __getitem__(self, step: int) -> Batch:
-    numbers, items = self._epochs[step]
-    return self.batch(items) | {"rows": numbers}
+  Raises:
+    DataError: if the tokenizer makes nothing of a text.
+  """
+  ids = lambda text: texts.encode(text, tokenizer, "a text")
+  return [Encoded(ids(a), ids(b), *numbers) for a, b, *numbers in pairs]
 
-  def batch(self, items: Any) -> Batch:
-    """Some pairs; see `models.encoder.Encoder`."""
-    first, second, *groups = zip(*(self._pairs[i] for i in items), strict=True)
-    made, other = (
-      texts.batch([[ids] for ids in side], self._tokenizer, self._length)
-      for side in (first, second)
-    )
-    return made | {
-      "other": other["tokens"],
-      "other_length": other["length"],
-      "group": np.array(groups[0], np.int32),
-      "other_group": np.array(groups[1], np.int32),
-      "weights": np.ones(len(first), np.float32),
-    }
+
+def collate(pairs: Iterable[Encoded], tokenizer: Tokenizer, length: int) -> Batch:
+  """The batch of some pairs, of `length` tokens; see `models.encoder.Encoder`."""
+  first, second, *groups = zip(*pairs, strict=True)
+  made, other = (
+    texts.batch([[ids] for ids in side], tokenizer, length) for side in (first, second)
+  )
+  return made | {
+    "other": other["tokens"],
+    "other_length": other["length"],
+    "group": np.array(groups[0], np.int32),
+    "other_group": np.array(groups[1], np.int32),
+    "weights": np.ones(len(first), np.float32),
+  }

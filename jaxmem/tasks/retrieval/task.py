@@ -9,25 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
-from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, folds, leaks, texts
-from jaxmem.data.epochs import once
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.retrieval import bm25, data, metrics
 from jaxmem.tasks.retrieval.data import Passage
 from jaxmem.tasks.retrieval.embed import Embedder
-from jaxmem.tasks.retrieval.rows import PassageRows
+from jaxmem.tasks.retrieval.rows import collate, encode, passage_rows
 from jaxmem.tokenizers import trained
-from jaxmem.training import config as configs
-from jaxmem.training import init_from
 
 # Documents that a ranking has.
 DEPTH = 100
@@ -96,13 +93,13 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
       f"data.text is {config.text!r}, which has the title in it or leaves it out, and "
       "data.pairs titles learns titles: leave data.text empty, or set data.pairs judged"
     )
-  tasks.check_encoder(model, "embedding", config.segment_length)
+  check_encoder(model, "embedding", config.segment_length)
   return with_made(model, config.tokenizer, hidden=True)
 
 
-def packages(config: configs.Config) -> dict[str, str]:
+def packages(config: PassagesConfig, context: TaskContext) -> dict[str, str]:
   """For the report; see `tasks.packages`."""
-  return {"bm25s": "apps", "pytrec_eval": "apps"} if config.eval_bytes else {}
+  return {"bm25s": "apps", "pytrec_eval": "apps"} if context.eval_size else {}
 
 
 class PassagesJob(Asked):
@@ -111,14 +108,14 @@ class PassagesJob(Asked):
   measure = "nats/pair"
   things = "queries"
 
-  def __init__(self, config: configs.Config, model: Encoder):
+  def __init__(self, config: PassagesConfig, context: TaskContext, model: Encoder):
     """Reads the collection.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config, self._model = config, model
+    c = self._config = config
+    self._context, self._model = context, model
     files = c.source, c.queries, c.relevant
     self._all = data.collection(*files, c.by_order, _HINT, (c.text, c.query))
     self._splits = folds.split(
@@ -134,34 +131,30 @@ class PassagesJob(Asked):
     every = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
     self._made = self._tokenizer = trained.make(c.tokenizer, every)
     sizes = c.segment_length, c.batch_size
-    process = jax.process_index(), jax.process_count()
-    rows = lambda name, *which: PassageRows(
-      pairs[name], self._tokenizer, sizes, config.seed, *which
+    process = context.process
+    self.rows = passage_rows(
+      pairs["train"], self._tokenizer, sizes, context.seed, process
     )
-    self.rows, self._held = rows("train", process), rows("heldout")
-    self._counts = {name: len(some) for name, some in pairs.items()}
-    self._nats = jax.jit(
-      lambda params, batch: model.apply(
-        {"params": params}, batch, (), method="objective"
-      )
-    )
+    self._count, self._held = len(pairs["train"]), encode(pairs["heldout"], self._made)
+    self._nats = scoring.objective(model)
 
   def introduction(self) -> str:
     sizes = [len(self._splits[name]) for name in self.splits]
     return (
       f"{len(self._documents):,} documents, {sizes[0]} queries to train on, {sizes[1]} "
-      f"held out, {sizes[2]} to ask; {self._counts['train']:,} pairs"
+      f"held out, {sizes[2]} to ask; {self._count:,} pairs"
       f"{self.repeats.words('queries or titles')}"
     )
 
   def score(self, params: Any) -> float:
     """Nats of held-out pairs, each in a batch of as many as in training."""
-    rows, found = min(self._data.batch_size, self._counts["heldout"]), []
-    for items, real in once(self._counts["heldout"], rows):
-      batch = self._held.batch(items)
-      batch["weights"][real:] = 0
-      found.append(np.asarray(self._nats(params, batch)[0])[:real])
-    return float(np.concatenate(found).mean())
+    rows, length = (
+      min(self._config.batch_size, len(self._held)),
+      self._config.segment_length,
+    )
+    pairs = lambda some: collate(some, self._tokenizer, length)
+    batches = scoring.batches(self._held, rows, pairs)
+    return scoring.mean_loss(lambda batch: self._nats(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """Rankings of all documents for the queries of a split."""
@@ -169,17 +162,17 @@ class PassagesJob(Asked):
     rows, how = {}, baselines.missing("BM25", "bm25s")
     if not how:
       rows["BM25"], how = self._lexical(asked)
-    if self._config.start_from:
-      begun = init_from.parameters(self._config.start_from)
-      rows[f"{self._config.start_from}, as it was"] = self._dense(begun, asked)
+    if self._context.initial_params:
+      begun = self._context.initial_params()
+      rows[f"{self._context.init_from}, as it was"] = self._dense(begun, asked)
     rows["this run"] = self._dense(params, asked)
     found = {n: metrics.numbers(r, self._all.relevant) for n, r in rows.items()}
     each = {n: metrics.by_query(r, self._all.relevant) for n, r in rows.items()}
     numbers = {"split": split, "queries": len(asked), "documents": len(self._documents)}
     numbers |= found["this run"] | {"beside": found, "by_query": each}
     title = (
-      f"{len(asked)} queries ({split}, fold {self._data.fold}) against "
-      f"{len(self._documents):,} documents of {self._data.source}"
+      f"{len(asked)} queries ({split}, fold {self._config.fold}) against "
+      f"{len(self._documents):,} documents of {self._config.source}"
     )
     numbers["signature"] = signature = metrics.signature()
     others = {n: f["ndcg_10"] for n, f in found.items() if n != "this run"}
@@ -190,7 +183,7 @@ class PassagesJob(Asked):
 
   def _pairs(self, split: str) -> list[tuple[str, str, int, int]]:
     """Texts that belong together, with the number of each."""
-    if self._data.pairs == "judged":
+    if self._config.pairs == "judged":
       places = {name: i for i, name in enumerate(self._documents)}
       relevant = self._all.relevant
       found = [
@@ -202,7 +195,7 @@ class PassagesJob(Asked):
     else:
       found = self._titles(split)
     if len(found) < 2:
-      raise DataError(f"{len(found)} pairs ({self._data.pairs}, {split}): give more")
+      raise DataError(f"{len(found)} pairs ({self._config.pairs}, {split}): give more")
     return found
 
   def _titles(self, split: str) -> list[tuple[str, str, int, int]]:
@@ -230,7 +223,7 @@ class PassagesJob(Asked):
 
   def _dense(self, params: Any, asked: list[Passage]) -> dict[str, list[str]]:
     """The nearest documents to each query."""
-    given = self._model, params, self._tokenizer, self._data.segment_length
+    given = self._model, params, self._tokenizer, self._config.segment_length
     embed = Embedder(*given)
     # as trec_eval: equal scores stand in the reverse order of their names
     names = sorted(self._documents, reverse=True)
@@ -243,7 +236,7 @@ class PassagesJob(Asked):
     """BM25's rankings, and how it cut words."""
     documents = {name: d.whole for name, d in self._documents.items()}
     queries = {q.name: q.whole for q in asked}
-    return bm25.rank(documents, queries, DEPTH, self._data.language)
+    return bm25.rank(documents, queries, DEPTH, self._config.language)
 
 
 def _apart(each: dict[str, dict[str, float]]) -> list[str]:
@@ -269,10 +262,10 @@ class PassagesPredictor:
   TEXTS = ()
 
   def __init__(
-    self, config: configs.Config, model: Encoder, params: Any, workdir: Path
+    self, config: PassagesConfig, model: Encoder, params: Any, workdir: Path
   ):
-    self._tokenizer = trained.kept(config.data.tokenizer, workdir)
-    self._embed = Embedder(model, params, self._tokenizer, config.data.segment_length)
+    self._tokenizer = trained.kept(config.tokenizer, workdir)
+    self._embed = Embedder(model, params, self._tokenizer, config.segment_length)
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text."""

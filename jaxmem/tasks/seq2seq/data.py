@@ -1,19 +1,19 @@
 """Pairs of texts, one to read and one to write, and their batches."""
 
 import functools
-import hashlib
-import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from jaxmem.core.errors import DataError
 from jaxmem.data import opened, records, texts
 from jaxmem.data.bad_records import Tally
 from jaxmem.data.epochs import Epochs
+from jaxmem.data.rows import Batch, Rows, fingerprint
 from jaxmem.tokenizers import Ids, Tokenizer
 
-Batch = dict[str, np.ndarray]
 # Steps whose pairs are sorted by length together, so that a batch pads little.
 _TOGETHER = 16
 
@@ -150,7 +150,7 @@ def encode(pairs: list[Pair], tokenizer: Tokenizer, length: int) -> Encoded:
   return Encoded(read, write, len(pairs) - len(read))
 
 
-def padded(ids: list[Ids], length: int) -> tuple[np.ndarray, np.ndarray]:
+def padded(ids: Sequence[Ids], length: int) -> tuple[np.ndarray, np.ndarray]:
   """Rows of zeros behind ids, [B, length] int32, and how many ids there are."""
   rows = np.zeros((len(ids), length), np.int32)
   for row, own in zip(rows, ids, strict=True):
@@ -158,7 +158,9 @@ def padded(ids: list[Ids], length: int) -> tuple[np.ndarray, np.ndarray]:
   return rows, np.array([*map(len, ids)], np.int32)
 
 
-def batch(read: list[Ids], write: list[Ids], length: int, boundary: int) -> Batch:
+def batch(
+  read: Sequence[Ids], write: Sequence[Ids], length: int, boundary: int
+) -> Batch:
   """What `models.encoder_decoder.EncoderDecoder` reads of some pairs."""
   source, size = padded(read, length)
   end = np.array([boundary], np.int32)
@@ -176,55 +178,47 @@ def rounded(size: int, length: int) -> int:
   return min(-(-size // quarter) * quarter, length)
 
 
-class PairRows:
-  """The batch of every step, with "rows"; a `tasks.Rows`.
+class ByLength:
+  """Pairs in epochs, those of a step of about one length; an `epochs.Order`.
 
   An epoch has all pairs. Those of 16 steps stand in one order by length, so that the
-  pairs of a batch are of about one length, and the batches in a random one.
-
-  Attributes:
-    fingerprint: SHA-256 over all that decides what a step reads.
-    tokenizer: the tokenizer's fingerprint.
+  pairs of a batch are of about one length, and the batches in a random one. An item is
+  a pair, and the length that all pairs of its step are padded to.
   """
 
   def __init__(
     self,
-    encoded: Encoded,
-    tokenizer: Tokenizer,
-    sizes: tuple[int, int],
+    sizes: Int[np.ndarray, " N"],
+    length: int,
+    batch_size: int,
     seed: int,
     process: tuple[int, int] = (0, 1),
   ):
-    """Args: the pairs and their tokenizer; T, and pairs of a step over all processes;
-    what decides the order; which of how many parts of the rows to read."""
-    self._encoded, self._seed, self._process = encoded, seed, process
-    self._length, self._batch = sizes
-    self._boundary, self.tokenizer = tokenizer.boundary, tokenizer.fingerprint
-    count = len(encoded.read)
-    self._epochs = Epochs(count, self._batch * _TOGETHER, seed)
-    self._sizes = np.array(
-      [max(len(a), len(b) + 1) for a, b in zip(*encoded[:2], strict=True)]
-    )
+    """Args:
+    sizes: tokens of the longer side of each pair.
+    length: T, tokens of a side at most.
+    batch_size: pairs of a step over all processes.
+    seed: decides the order.
+    process: which of how many parts of the rows to read.
+    """
+    self._sizes, self._length, self._seed = sizes, length, seed
+    self._epochs = Epochs(len(sizes), batch_size * _TOGETHER, seed)
+    index, count = process
+    rows = index * batch_size // count, (index + 1) * batch_size // count
+    self._rows = slice(*rows)
     self._sorted = functools.lru_cache(maxsize=2)(self._chunk)
-    decides = ("jaxmem pairs 1", sizes, seed, self.tokenizer)
-    sha = hashlib.sha256(json.dumps(decides).encode())
-    for ids in (*encoded.read, *encoded.write):
-      sha.update(len(ids).to_bytes(4, "little") + ids.tobytes())
-    self.fingerprint = sha.hexdigest()
 
   def __len__(self) -> int:
     return len(self._epochs)
 
-  def __getitem__(self, step: int) -> Batch:
+  def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the rows, and their pairs with the length of the step, [b, 2]."""
     chunk, at = divmod(step, _TOGETHER)
-    numbers, items = self._sorted(chunk)
-    numbers, items = numbers[at], items[at]
+    numbers, pairs = (side[at] for side in self._sorted(chunk))
     # one length for all processes
-    length = rounded(int(self._sizes[items].max()), self._length)
-    index, of = self._process
-    own = slice(index * self._batch // of, (index + 1) * self._batch // of)
-    read, write = ([side[i] for i in items[own]] for side in self._encoded[:2])
-    return batch(read, write, length, self._boundary) | {"rows": numbers[own]}
+    length = rounded(int(self._sizes[pairs].max()), self._length)
+    items = np.stack([pairs, np.full_like(pairs, length)], 1)
+    return numbers[self._rows], items[self._rows]
 
   def _chunk(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
     """The numbers and pairs of 16 steps, [16, B]."""
@@ -232,3 +226,38 @@ class PairRows:
     order = np.argsort(self._sizes[items], kind="stable").reshape(_TOGETHER, -1)
     order = np.random.default_rng([self._seed, 3, chunk]).permutation(order)
     return numbers[order], items[order]
+
+
+def pair_rows(
+  encoded: Encoded,
+  tokenizer: Tokenizer,
+  sizes: tuple[int, int],
+  seed: int,
+  process: tuple[int, int] = (0, 1),
+) -> Rows:
+  """Pairs of texts in epochs; see `ByLength`.
+
+  Args:
+    encoded: the pairs.
+    tokenizer: of the pairs.
+    sizes: T, and pairs of a step over all processes.
+    seed: decides the order.
+    process: which of how many parts of the rows to read.
+  """
+  both = [*zip(*encoded[:2], strict=True)]
+  lengths = np.array([max(len(a), len(b) + 1) for a, b in both])
+
+  def collate(items, _):
+    read, write = zip(*(both[i] for i, _ in items), strict=True)
+    return batch(read, write, int(items[0, 1]), tokenizer.boundary)
+
+  content = (
+    len(ids).to_bytes(4, "little") + ids.tobytes()
+    for ids in (*encoded.read, *encoded.write)
+  )
+  return Rows(
+    ByLength(lengths, *sizes, seed, process),
+    collate,
+    fingerprint(("jaxmem pairs 1", sizes, seed, tokenizer.fingerprint), content),
+    tokenizer.fingerprint,
+  )

@@ -9,31 +9,27 @@ or its first sentences.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
 from jaxmem.data import DataError, leaks, records
-from jaxmem.data.epochs import once
-from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from jaxmem.tasks import Findings, baselines, fields, with_made
+from jaxmem.tasks import baselines, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.model_sizes import check_model, with_made
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tasks.seq2seq import data, extractive, gap_sentences, metrics
+from jaxmem.tasks.seq2seq.config import PairsConfig
 from jaxmem.tasks.seq2seq.data import Pair
-from jaxmem.tasks.seq2seq.writing import PairWriter, Written
-from jaxmem.tokenizers import Tokenizer, trained
-from jaxmem.tokenizers.trained import HidingTokenizer
-from jaxmem.training import config as configs
+from jaxmem.tasks.seq2seq.predict import PairsPredictor, reader, writer
+from jaxmem.tokenizers import trained
 
 # Pairs that are scored at once where nothing is learned, and that a report shows.
 ROWS, SHOWN = 32, 5
@@ -44,63 +40,13 @@ _HINT = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class PairsConfig:
-  """Pairs of texts.
-
-  Attributes:
-    source: to train on: "A,B", two files of as many lines, or a file with the fields
-      below, see `data.records`.
-    heldout: to choose by; empty holds out a tenth. Texts to read that stand in two
-      splits follow the rule of `jaxmem.data.leaks`.
-    test: to score at the end; empty is what is held out.
-    read: the field with the text to read, or a template of several: "{title}\\n{body}",
-      see `data.template`.
-    write: the field with the text, or the texts, to write.
-    gaps: the share of the sentences of the text to read that are hidden there, to be
-      written; no other text is. 0 writes `write`. See `tasks.seq2seq.gap_sentences`.
-    encoding: of the files.
-    tokenizer: of both sides, "sp:N" or "words:N", made of the training texts, or see
-      `DataConfig`.
-    segment_length: T, tokens of a side; longer pairs are left out of training, and
-      longer texts read to there.
-    batch_size: pairs of a step.
-    metric: "bleu" or "rouge".
-    beams: of the beam search; 1 is greedy.
-    alpha: of its length penalty; 0 is none.
-    extract: "minilm" reports beside it the sentence of the source that the packaged
-      encoder finds nearest to the whole.
-    language: of what is written, such as "ja": decides the metric's words; empty is
-      decided by the references, see `tasks.language`.
-    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
-      records out and says how many, and which came first.
-  """
-
-  source: str = "data/train.de,data/train.en"
-  heldout: str = ""
-  test: str = ""
-  read: str = "source"
-  write: str = "target"
-  gaps: float = number(0.0, at_least=0, below=1)
-  encoding: str = "utf-8"
-  tokenizer: str = "sp:4000"
-  segment_length: int = number(64, at_least=1)
-  batch_size: int = number(64, at_least=1)
-  metric: Literal["bleu", "rouge"] = "bleu"
-  beams: int = number(5, at_least=1, at_most=1000)
-  alpha: float = number(1.0, at_least=0)
-  extract: Literal["none", "minilm"] = "none"
-  language: str = ""
-  bad_records: Literal["stop", "skip"] = "stop"
-
-
 def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
   """The model's config with the vocabulary and the length of what is read, checked.
 
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  tasks.check_model(model)
+  check_model(model)
   if config.segment_length < 4:
     raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
   try:
@@ -119,12 +65,12 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   return with_made(model, config.tokenizer, hidden=config.gaps > 0)
 
 
-def packages(config: configs.Config) -> dict[str, str]:
+def packages(config: PairsConfig, context: TaskContext) -> dict[str, str]:
   """For the report; see `tasks.packages`."""
-  if not config.eval_bytes:
+  if not context.eval_size:
     return {}
-  needed = {"sacrebleu" if config.data.metric == "bleu" else "rouge_score": "apps"}
-  if config.data.extract == "minilm":
+  needed = {"sacrebleu" if config.metric == "bleu" else "rouge_score": "apps"}
+  if config.extract == "minilm":
     needed |= {"safetensors": "apps", "tokenizers": "apps"}
   return needed
 
@@ -135,27 +81,27 @@ class PairsJob(Asked):
   measure = "nats/token"
   things = "pairs"
 
-  def __init__(self, config: configs.Config, model: EncoderDecoder):
+  def __init__(self, config: PairsConfig, context: TaskContext, model: EncoderDecoder):
     """Reads the pairs.
 
     Raises:
       DataError, ConfigError: before any device work.
     """
-    c = self._data = config.data
-    self._config, self._model = config, model
+    c = self._config = config
+    self._context, self._model = context, model
     self._splits = _splits(c)
     self.repeats = self._splits.repeats
     self.tested = bool(c.test) and not self._splits.one
     self._made = trained.make(c.tokenizer, _said(self._splits["train"], c))
-    self._tokenizer = _reader(self._made, c)
+    self._tokenizer = reader(self._made, c)
     train = data.encode(self._splits["train"], self._tokenizer, c.segment_length)
     self._left_out = train.left_out
-    self.rows = data.PairRows(
+    self.rows = data.pair_rows(
       train,
       self._tokenizer,
       (c.segment_length, c.batch_size),
-      config.seed,
-      (jax.process_index(), jax.process_count()),
+      context.seed,
+      context.process,
     )
     self._losses = jax.jit(
       lambda params, batch: model.apply({"params": params}, batch, method="losses")
@@ -171,26 +117,23 @@ class PairsJob(Asked):
 
   def score(self, params: Any) -> float:
     """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
-    length = self._data.segment_length
-    found = data.encode(self._splits["heldout"], self._tokenizer, length)
-    nats, count = 0.0, 0.0
-    for items, real in once(len(found.read), ROWS):
-      read, write = ([side[i] for i in items] for side in found[:2])
-      batch = data.batch(read, write, length, self._tokenizer.boundary)
-      weights = batch["weights"][:real]
-      nats += float((np.asarray(self._losses(params, batch))[:real] * weights).sum())
-      count += float(weights.sum())
-    return nats / count
+    length = self._config.segment_length
+    length, boundary = self._config.segment_length, self._tokenizer.boundary
+    held = data.encode(self._splits["heldout"], self._tokenizer, length)
+    pairs = lambda some: data.batch(*zip(*some, strict=True), length, boundary)
+    both = [*zip(held.read, held.write, strict=True)]
+    batches = scoring.batches(both, ROWS, pairs)
+    return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
     """The metric of what is written, on the first pairs of so many bytes."""
     sizes = [len(p.targets[0].encode()) for p in self._splits[split]]
-    count = max(int((np.cumsum(sizes) <= self._config.eval_bytes).sum()), 1)
+    count = max(int((np.cumsum(sizes) <= self._context.eval_size).sum()), 1)
     some = self._splits[split][:count]
-    writer = _writer(self._config, self._model, params, self._tokenizer)
-    written = [w.text for w in writer.write([p.source for p in some])]
+    written_by = writer(self._config, self._model, params, self._tokenizer)
+    written = [w.text for w in written_by.write([p.source for p in some])]
     references = [p.targets for p in some]
-    c = self._data
+    c = self._config
     rows = _baselines(some, c, self._sentences()) | {f"beam {c.beams}": written}
     score = lambda texts: metrics.numbers(c.metric, texts, references, c.language)
     found = {name: score(texts) for name, texts in rows.items()}
@@ -210,63 +153,12 @@ class PairsJob(Asked):
     return extractive.mean_length([p.targets[0] for p in self._splits["train"]])
 
 
-class PairsPredictor:
-  """`{"source": TEXT}` to `{"target": TEXT, "score": ...}`; see `tasks.Predictor`.
-
-  The fields are named as in the training data; the score is log p over the penalty of
-  the length. With a "temperature", and perhaps a "seed", the text is drawn, and has no
-  score.
-  """
-
-  def __init__(
-    self, config: configs.Config, model: EncoderDecoder, params: Any, workdir: Path
-  ):
-    tokenizer = _reader(trained.kept(config.data.tokenizer, workdir), config.data)
-    self._writer = _writer(config, model, params, tokenizer)
-    self._read, self._write = config.data.read, config.data.write
-
-  def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless a record has a text that fits, and numbers in range."""
-    text = fields.text(record, self._read)
-    fields.whole(record, "seed", 0, 0, 2**31 - 1)
-    if "temperature" in record:
-      Sampling(temperature=fields.number(record, "temperature", 0.0)).check()
-    self._writer.check(text)
-
-  def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    best = [record for record in records if "temperature" not in record]
-    texts = [record[self._read] for record in best]
-    written = iter(self._writer.write(texts) if texts else ())
-    return [
-      self._drawn(record) if "temperature" in record else self._best(next(written))
-      for record in records
-    ]
-
-  def _best(self, found: Written) -> dict[str, Any]:
-    return {self._write: found.text, "score": round(found.score, 4)}
-
-  def _drawn(self, record: dict[str, Any]) -> dict[str, Any]:
-    how = Sampling(temperature=float(record["temperature"]))
-    texts = self._writer.sample([record[self._read]], how, record.get("seed", 0))
-    return {self._write: texts[0]}
-
-
-def _writer(config: configs.Config, model, params, tokenizer) -> PairWriter:
-  c = config.data
-  return PairWriter(model, params, tokenizer, c.segment_length, c.beams, c.alpha)
-
-
 def _said(some: list[Pair], c: PairsConfig) -> Iterator[bytes]:
   """What a tokenizer is made of: marks of what is hidden are no text."""
   for pair in some:
     source = pair.source.replace(trained.MASK, "") if c.gaps else pair.source
     yield source.encode()
     yield pair.targets[0].encode()
-
-
-def _reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
-  """Reads what stands for hidden sentences, where there are any."""
-  return HidingTokenizer(tokenizer) if c.gaps else tokenizer
 
 
 def _splits(c: PairsConfig) -> leaks.Parted:

@@ -10,9 +10,7 @@ seed or number drew it; so no example of one split is one of another.
 
 import dataclasses
 import functools
-import hashlib
 import inspect
-import json
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +20,8 @@ import numpy as np
 from jaxmem.core import registry
 from jaxmem.core.errors import UserError
 from jaxmem.core.registry import nearest
+from jaxmem.data.epochs import Fresh
+from jaxmem.data.rows import Rows, fingerprint
 from jaxmem.tasks.synthetic import problems
 from jaxmem.tasks.synthetic.problems import Examples
 
@@ -149,35 +149,23 @@ def split_of(tokens: np.ndarray) -> str:
   return SPLITS[test]
 
 
-class TaskRows:
+def example_rows(
+  episodes: Episodes, batch_size: int, process: tuple[int, int] = (0, 1)
+) -> Rows:
   """The batch of every step, as `data.Lanes` has it; a row is an example.
 
   Every row begins a document, so memory starts empty. Example `step * batch_size + row`
-  is read once; the ids in `rows` are these numbers.
+  is read once. The name of the tokenizer is the task as text, which names the
+  vocabulary.
 
-  Attributes:
+  Args:
     episodes: the examples.
-    fingerprint: SHA-256 over all that decides which examples a step reads.
-    tokenizer: the task as text, which names the vocabulary.
+    batch_size: rows of a step over all processes.
+    process: which of how many parts of the rows to read.
   """
 
-  def __init__(
-    self, episodes: Episodes, batch_size: int, process_index: int, process_count: int
-  ):
-    """Args: the examples, rows over all processes, and which part of them to read."""
-    self.episodes = episodes
-    self._batch_size, self._rows = batch_size, batch_size // process_count
-    self._first = process_index * self._rows
-
-  def __len__(self) -> int:
-    return 2**40
-
-  def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-    if not 0 <= step < len(self):
-      raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
-    first = int(step) * self._batch_size + self._first
-    numbers = first + np.arange(self._rows, dtype=np.int64)
-    tokens, targets, weights = self.episodes[numbers]
+  def collate(numbers, _):
+    tokens, targets, weights = episodes[numbers]
     reset = np.zeros(tokens.shape, bool)
     reset[:, 0] = True
     return {
@@ -185,15 +173,12 @@ class TaskRows:
       "targets": targets.astype(np.int32),
       "reset": reset,
       "weights": weights.astype(np.float32),
-      "rows": numbers,
     }
 
-  @property
-  def tokenizer(self) -> str:
-    return str(self.episodes.task)
-
-  @property
-  def fingerprint(self) -> str:
-    e = self.episodes
-    parts = ("jaxmem episodes 1", str(e.task), e.length, e.seed, self._batch_size)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+  task, length, seed = str(episodes.task), episodes.length, episodes.seed
+  return Rows(
+    Fresh(batch_size, process),
+    collate,
+    fingerprint(("jaxmem episodes 1", task, length, seed, batch_size)),
+    task,
+  )

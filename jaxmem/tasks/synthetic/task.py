@@ -5,18 +5,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jaxmem.core import files, finite
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
-from jaxmem.tasks import TASK, plots, with_vocab
+from jaxmem.tasks import TASK, plots
+from jaxmem.tasks.base import TaskContext
+from jaxmem.tasks.model_sizes import with_vocab
 from jaxmem.tasks.synthetic import episodes
 from jaxmem.tasks.synthetic.accuracy import Accuracy, Examiner
-from jaxmem.tasks.synthetic.episodes import Episodes, Task, TaskRows
-from jaxmem.training import config as configs
+from jaxmem.tasks.synthetic.episodes import Episodes, Task, example_rows
 
 # Multiples of the trained length that a run is asked at when it ends.
 MULTIPLES = (1, 2, 4, 8, 16)
@@ -65,25 +64,25 @@ class TaskJob:
 
   measure = "bits/answer"
 
-  def __init__(self, config: configs.Config, model: Any):
+  def __init__(self, config: SyntheticConfig, context: TaskContext, model: Any):
     """Draws the first examples, and so finds what cannot be drawn.
 
     Raises:
       UserError, CapacityError: before any device work.
     """
-    self._config, self._task = config, of(config.data)
-    length = config.data.segment_length
+    self._config, self._context, self._task = config, context, of(config)
+    length = config.segment_length
     train = self._episodes("train", length)
-    processes = (jax.process_index(), jax.process_count())
-    self.rows = TaskRows(train, config.data.batch_size, *processes)
+    process = context.process
+    self.rows = example_rows(train, config.batch_size, process)
     self._test = self._episodes("test", length)
     self._examiner = Examiner(model)
-    self._limit = capacity.limit(config.model.pattern)
+    self._limit = capacity.limit(model.config.pattern)
     if self._limit:
       self._limit.check(length, f"an example of {self._task}", "lower segment_length")
 
   def _episodes(self, split: str, length: int) -> Episodes:
-    return Episodes(self._task, length, self._config.seed, split)
+    return Episodes(self._task, length, self._context.seed, split)
 
   def introduction(self) -> str:
     asked = self._test[[0]].weights.sum()
@@ -96,13 +95,13 @@ class TaskJob:
     """Nothing: a task is its config."""
 
   def score(self, params: Any) -> float:
-    tokens = self._config.validation.num_bytes
+    tokens = self._context.validation_size
     return self._accuracy(params, self._test, tokens).bits
 
   def report(self, params: Any, workdir: Path) -> None:
     """`report.json`, `report.md`, `loss.png`: accuracy at `MULTIPLES` of the length."""
     found, left_out = self._by_length(params)
-    chose = 0 < self._config.validation.every <= self._config.steps
+    chose = self._context.chooses
     note = "The best checkpoint was chosen by examples of this split."
     lines = [
       f"Test split of {self._task}",
@@ -127,10 +126,10 @@ class TaskJob:
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
     """What was answered at each length, and why others are left out."""
     found, left_out = [], {}
-    if not self._config.eval_bytes:
+    if not self._context.eval_size:
       return found, left_out
     for times in MULTIPLES:
-      length = times * self._config.data.segment_length
+      length = times * self._config.segment_length
       try:
         if self._limit:
           what = f"an example of length {length}"
@@ -139,7 +138,7 @@ class TaskJob:
       except UserError as error:
         left_out[length] = str(error)
         continue
-      found.append(self._accuracy(params, test, self._config.eval_bytes))
+      found.append(self._accuracy(params, test, self._context.eval_size))
     return found, left_out
 
   def _accuracy(self, params: Any, test: Episodes, tokens: int) -> Accuracy:

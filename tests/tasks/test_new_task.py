@@ -1,0 +1,61 @@
+"""A new task is one file: it is trained, scored, asked, and nothing else is edited."""
+
+import json
+
+import pytest
+
+from jaxmem.core import kinds
+from jaxmem.evaluation import predict
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.base import Application, Job, Rows, TaskContext
+from jaxmem.training.config import Config, OptimConfig, ValidationConfig
+from jaxmem.training.load import load_run
+from jaxmem.training.task import make
+from jaxmem.training.trainer import train
+from support import first_letter
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  kinds.load("support.first_letter")
+  workdir = tmp_path_factory.mktemp("first") / "run"
+  config = Config(
+    model=LMConfig(0, 8, 16, (entry("gru"),)),
+    data=first_letter.Config(),
+    optim=OptimConfig(warmup_steps=1),
+    validation=ValidationConfig(every=2),
+    steps=3,
+    log_every=1,
+  )
+  assert train(config, workdir) == 0
+  return workdir
+
+
+def test_a_new_task_is_trained_and_reported(run):
+  report = json.loads((run / "report.json").read_text())
+
+  assert 0 <= report["accuracy"] <= 1 and report["chose_checkpoint"]
+  log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+  assert "nats_per_row" in log[0] and any("heldout_nats_per_row" in m for m in log)
+
+
+def test_a_new_task_is_asked(run):
+  lines = [b'{"text": "abcdefgh"}', b'{"text": "xyz"}']
+
+  good, bad = predict.answers(lines, predict.predictor(run, "last"), rows=2)
+  assert good["first"] in first_letter.LETTERS
+  assert bad["line"] == 2 and "8 letters of abcdefgh" in bad["error"]
+  report = json.loads((run / "report.json").read_text())
+  found = predict.evaluate(run, "best", "heldout").numbers
+  assert found["accuracy"] == report["accuracy"]
+
+
+def test_a_new_task_is_one_by_the_protocols(run):
+  loaded = load_run(run)
+  job = make(loaded.config, loaded.model)
+
+  assert isinstance(job, Job) and isinstance(job, Application)
+  assert isinstance(job.rows, Rows)
+  alone = first_letter.Job(first_letter.Config(), TaskContext(), loaded.model)
+  assert alone.rows.fingerprint == job.rows.fingerprint  # without any run

@@ -1,0 +1,30 @@
+"""A held-out score is one weighted mean, and counts every example once."""
+
+import numpy as np
+import pytest
+
+from jaxmem.core.errors import UserError
+from jaxmem.tasks import scoring
+
+
+def collate(examples):
+  """Each example is its own loss; odd ones count three times."""
+  losses = np.array(examples, np.float32)
+  return {"loss": losses, "weights": np.where(losses % 2, 3, 1).astype(np.float32)}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 10])
+def test_mean_loss_does_not_depend_on_the_rows_of_a_batch(rows):
+  batches = [*scoring.batches(range(7), rows, collate)]
+
+  assert all(len(batch["weights"]) == rows for batch in batches)
+  found = scoring.mean_loss(lambda batch: batch["loss"], batches)
+  assert found == pytest.approx((0 + 3 * 1 + 2 + 3 * 3 + 4 + 3 * 5 + 6) / 13)
+
+
+def test_what_has_no_weight_may_have_any_loss():
+  batch = {"weights": np.array([0.0, 2.0])}
+
+  assert scoring.mean_loss(lambda _: np.array([np.nan, 5.0]), [batch]) == 5
+  with pytest.raises(UserError, match="nothing of the held-out data counts"):
+    scoring.mean_loss(lambda _: np.ones(2), [{"weights": np.zeros(2)}])
