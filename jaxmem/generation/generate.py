@@ -240,9 +240,7 @@ def _read(model: LM, params: Any, tokens, state):
 
   def last_logits(model, tokens, state):
     x, state = model.features(tokens, state)
-    x, table = x[:, -1:], model.head.astype(x.dtype)
-    logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
-    return logits, state
+    return model.head(x[:, -1:]), state
 
   return model.apply({"params": params}, tokens, state, method=last_logits)
 

@@ -44,7 +44,17 @@ class Entry:
     return "+".join([own, *more])
 
 
-Pattern = tuple[Entry, ...]
+@dataclasses.dataclass(frozen=True)
+class Block:
+  """All layers of a block: mixers of `jaxmem.mixers`, MLPs of `jaxmem.layers.mlps`."""
+
+  layers: tuple[Entry, ...]
+
+  def __str__(self) -> str:
+    return "/".join(map(str, self.layers))
+
+
+Pattern = tuple[Entry | Block, ...]
 
 
 class PatternError(UserError):
@@ -147,6 +157,10 @@ def terms(pattern: Pattern) -> Pattern:
   """The entries of a pattern, each sum taken apart."""
   found = []
   for item in pattern:
+    if isinstance(item, Block):
+      mixing = (layer for layer in item.layers if layer.name in mixers.names())
+      found += terms(tuple(mixing))
+      continue
     given = dict(item.options)
     more = given.pop("beside", None)
     found.append(Entry(item.name, tuple(given.items())))

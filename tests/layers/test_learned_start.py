@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxmem import mixers, ops
+from jaxmem.models.block import ResidualBlock
 from jaxmem.models.pattern import entry, parse
-from jaxmem.models.stack import Block
 from jaxmem.models.wrappers.learned_init import LearnedStart
 from jaxmem.ops import lstm
 from jaxmem.ops.recurrence import learned_init
@@ -44,7 +44,7 @@ def test_every_mixer_with_a_learned_start_obeys_the_laws(name):
 def test_a_pattern_can_ask_for_it():
   (item,) = parse("gru:learned_start=True")
   assert item == entry("gru", learned_start=True)
-  check_laws(Block(item, d_model=8, d_ff=16))
+  check_laws(ResidualBlock(item, d_model=8, d_ff=16))
 
 
 def test_shards_do_not_matter_to_a_learned_start():

@@ -15,9 +15,9 @@ from flax import linen as nn
 
 from jaxmem import mixers
 from jaxmem.layers.attention_heads import Heads
+from jaxmem.models.block import ResidualBlock
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry
-from jaxmem.models.stack import Block
 from jaxmem.parallel.mesh import unboxed
 
 # Half-lives are shown between these many tokens: never and at once are no numbers.
@@ -127,7 +127,7 @@ def _watch(recent: int, call, args, kwargs, context):
   """Sows what a mixer is given and how it attends, beside what it does."""
   module, method = context.module, context.method_name
   if method == "__call__" and module.name == "mixer":
-    if isinstance(module.parent, Block):
+    if isinstance(module.parent, ResidualBlock):
       module.sow("intermediates", _INPUT, args[0])
   if method == "_attend" and isinstance(module, Heads):
     module.sow("intermediates", _MAP, attention_map(call, args, kwargs, recent))
