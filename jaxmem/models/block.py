@@ -169,10 +169,11 @@ class ResidualBlock(nn.Module):
   def _unbound(self) -> list[nn.Module]:
     return [self._layer(name, parent=None) for name in self._entries]
 
-  @property
-  def takes_stream(self) -> bool:
-    """Whether a layer reads what earlier ones give."""
-    return any(getattr(layer, "takes_stream", False) for layer in self._unbound())
+  def streams(self) -> list[tuple[str, bool]]:
+    """The layers that have to do with the side stream, and whether each reads it."""
+    pairs = zip(self._entries.values(), self._unbound(), strict=True)
+    reads = lambda layer: layer.takes_stream
+    return [(str(e), reads(m)) for e, m in pairs if hasattr(m, "with_stream")]
 
   @property
   def _first_alone(self) -> bool:

@@ -143,8 +143,19 @@ class Stack(nn.Module):
 
   @property
   def _has_stream(self) -> bool:
+    """Whether a layer reads what an earlier one gives.
+
+    Raises:
+      ValueError: if none has given before.
+    """
     blocks = self._group(self.first + self.pattern + self.last).blocks()
-    return any(block.takes_stream for block in blocks)
+    layers = [layer for block in blocks for layer in block.streams()]
+    if layers and layers[0][1]:
+      raise ValueError(
+        f"{layers[0][0]!r} reads what an earlier layer gives, and there is none: name "
+        "one among the first layers of the model"
+      )
+    return any(reads for _, reads in layers)
 
   def _split(self, state: State) -> Parts:
     return state if self.first or self.last else Parts((), state, ())

@@ -126,7 +126,8 @@ _INPUT, _MAP = "mixer_input", "attention_map"
 def _watch(recent: int, call, args, kwargs, context):
   """Sows what a mixer is given and how it attends, beside what it does."""
   module, method = context.module, context.method_name
-  if method == "__call__" and module.name == "mixer":
+  whole = "with_stream" if hasattr(module, "with_stream") else "__call__"
+  if method == whole and module.name == "mixer":
     if isinstance(module.parent, ResidualBlock):
       module.sow("intermediates", _INPUT, args[0])
   if method == "_attend" and isinstance(module, Heads):
