@@ -13,8 +13,8 @@ from jaxmem.core.errors import UserError, shown
 from jaxmem.core.ranges import INT32
 from jaxmem.core.registry import nearest
 from jaxmem.models.wrappers.bidirectional import Bidirectional
-from jaxmem.models.wrappers.learned_init import LearnedStart
-from jaxmem.models.wrappers.sum import Beside
+from jaxmem.models.wrappers.learned_init import LearnedInit
+from jaxmem.models.wrappers.sum import Sum
 from jaxmem.ops.attention_core import masks
 from jaxmem.ops.attention_core.tokens import Tokens, visited
 
@@ -78,9 +78,9 @@ def sees(mixer: nn.Module, reset: jax.Array) -> np.ndarray:
   """
   if hasattr(mixer, "mask"):
     return seen(mixer.mask, reset, mixer.num_heads)
-  if isinstance(mixer, Beside):
+  if isinstance(mixer, Sum):
     return sees(mixer.base, reset) | sees(mixer.memory, reset)
-  if isinstance(mixer, LearnedStart):
+  if isinstance(mixer, LearnedInit):
     return sees(mixer.mixer, reset)
   if isinstance(mixer, Bidirectional):
     backwards = jnp.flip(jnp.roll(reset, -1, axis=1), axis=1)

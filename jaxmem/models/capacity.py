@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jaxmem import mixers
 from jaxmem.core.errors import UserError
-from jaxmem.models.pattern import Pattern, terms
+from jaxmem.models.pattern import Pattern, walk
 from jaxmem.tokenizers import Tokenizer
 
 
@@ -45,7 +45,7 @@ def limit(pattern: Pattern) -> Limit | None:
   Every mixer with a field `capacity` counts.
   """
   found = []
-  for item in terms(pattern):
+  for item in walk(pattern):
     fields = dataclasses.fields(mixers.get(item.name).Mixer)
     given = {f.name: f.default for f in fields} | dict(item.options)
     if "capacity" in given:

@@ -67,3 +67,6 @@ class Bidirectional(nn.Module):
 
   def state_axes(self) -> tuple[()]:
     return ()
+
+
+Wrapper = Bidirectional

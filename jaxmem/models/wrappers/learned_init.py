@@ -10,15 +10,15 @@ from jaxmem.ops.recurrence import learned_init
 from jaxmem.parallel import apply
 
 
-class LearnedStart(nn.Module):
+class LearnedInit(nn.Module):
   """`mixer`, its op's memory starting from parameters; as many as a row's state has.
 
   The state is the mixer's own, and holds the difference from the start. In a pattern it
-  is the option `learned_start=True` of the memory.
+  is `learned_init(gru)`.
 
       from jaxmem.mixers.gru import GRU
-      from jaxmem.models.wrappers.learned_init import LearnedStart
-      mixer = LearnedStart(GRU(d_model=64, parent=None))
+      from jaxmem.models.wrappers.learned_init import LearnedInit
+      mixer = LearnedInit(GRU(d_model=64, parent=None))
       state = mixer.init_state(batch_size=2)
 
   Attributes:
@@ -58,3 +58,6 @@ class LearnedStart(nn.Module):
 
   def state_axes(self) -> State:
     return self.mixer.state_axes()
+
+
+Wrapper = LearnedInit

@@ -12,17 +12,17 @@ from jaxmem.layers.primitives import named
 from jaxmem.ops.recurrence import scan
 
 
-class Beside(nn.Module):
+class Sum(nn.Module):
   """y = base(x) + scale * memory(x); the parameters of both and D, scale 0 at first.
 
   So a model that is trained can be given a memory without a change of what it says. The
-  state is a pair, the base's and the memory's. In a pattern it is a sum,
-  `window:window_size=64+gated_delta`.
+  state is a pair, the base's and the memory's. In a pattern it is
+  `sum(window:window_size=64,gated_delta)`.
 
-      from jaxmem.models.wrappers.sum import Beside
+      from jaxmem.models.wrappers.sum import Sum
       from jaxmem.mixers.gru import GRU
       from jaxmem.mixers.window import Window
-      mixer = Beside(Window(d_model=64, parent=None), GRU(d_model=64, parent=None))
+      mixer = Sum(Window(d_model=64, parent=None), GRU(d_model=64, parent=None))
       state = mixer.init_state(batch_size=2)
 
   Attributes:
@@ -57,3 +57,6 @@ class Beside(nn.Module):
 
   def state_axes(self) -> tuple[State, State]:
     return self.base.state_axes(), self.memory.state_axes()
+
+
+Wrapper = Sum
