@@ -274,7 +274,7 @@ def _check(layers: int, given: Set[str], parts: Set[str]) -> None:
 
 def _as_llama(config: LMConfig) -> tuple[Sizes, float, int]:
   """Sizes, rotary base and the longest document of a model that is a Llama."""
-  item = pattern.memory(config.pattern[0])
+  item = pattern.memory_of(config.pattern[0])
   more = [key for key, _ in item.options if key not in (*_FREE, *OF_LLAMA)]
   mixer = pattern.mixer(item, config.d_model, "float32")
   plain = item.name in ("attention", "window") and mixer.rotary_base is not None

@@ -202,7 +202,7 @@ class EncoderDecoder(nn.Module):
 
 def _is_given(item: patterns.Entry | patterns.Block) -> bool:
   """Whether a block's memory is what was encoded; one within a wrapper is not found."""
-  return patterns.is_given(patterns.memory(item))
+  return patterns.is_given(patterns.memory_of(item))
 
 
 Config = EncoderDecoderConfig

@@ -47,7 +47,7 @@ from jaxmem.models.grammar import Block, Entry, Pattern, show, split
 __all__ = [
   "Block", "Entry", "Pattern", "PatternError", "block", "both_ways", "built",
   "check_causal", "check_language", "check_own", "edit", "edit_blocks", "entry",
-  "mixer", "options", "parse", "replace_recurrent", "show", "split", "state_bytes",
+  "is_given", "memory_of", "mixer", "options", "parse", "replace_recurrent", "set_options", "show", "split", "state_bytes",
   "walk", "with_memory",
 ]  # fmt: skip
 
@@ -77,7 +77,7 @@ def _checked(item: Entry | Block) -> Entry | Block:
 
 
 def walk(pattern: Pattern) -> Iterator[Entry]:
-  """The mixers of a pattern, from left to right, with those that wrappers are around."""
+  """The mixers of a pattern, left to right, those inside of wrappers too."""
   for item in _layers(pattern):
     if item.name in mixers.names():
       yield item
@@ -113,7 +113,7 @@ def edit_blocks(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
   return tuple(map(one, pattern))
 
 
-def memory(item: Entry | Block) -> Entry:
+def memory_of(item: Entry | Block) -> Entry:
   """The entry of a block's memory: a mixer, or a wrapper."""
   return item.layers[0] if isinstance(item, Block) else item
 
@@ -130,7 +130,7 @@ def mixer(
     d_ff: width of the MLPs that do not say their own; None is 4 d_model.
     fields: Flax's own, `name` or `parent`.
   """
-  item = memory(item)
+  item = memory_of(item)
   values = dict(item.options) | fields
   if item.parts:
     parts = (mixer(part, d_model, dtype, d_ff, parent=None) for part in item.parts)
@@ -241,10 +241,8 @@ def is_given(item: Entry) -> bool:
 
 def with_memory(pattern: Pattern, size: int) -> Pattern:
   """The pattern whose given memories hold so many tokens of the encoder."""
-  return edit(
-    pattern,
-    lambda item: set_options(item, memory_size=size) if is_given(item) else item,
-  )
+  hold = lambda item: set_options(item, memory_size=size) if is_given(item) else item
+  return edit(pattern, hold)
 
 
 def set_options(item: Entry, **values: Any) -> Entry:

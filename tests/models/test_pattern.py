@@ -128,7 +128,7 @@ def test_entries_in_python_are_those_of_the_text():
     ("bidirectional()", r"takes 1 part \(mixer\), and 0 are given"),
     (
       "bidirectional(gru,zz=3)",
-      "wrapper 'bidirectional' has no option 'zz': it has no",
+      "'bidirectional' has no option 'zz': it has none",
     ),
     ("gru(lstm)", "gru is no wrapper: 'lstm' cannot be its part"),
     ("gru/lstm", "no MLP 'lstm'"),

@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxmem import mixers
 from jaxmem.layers.attention_heads import Heads
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.models.pattern import Entry, edit, memory, set_options, walk
+from jaxmem.models.pattern import Entry, edit, memory_of, set_options, walk
 from jaxmem.models.stack import Block
 from jaxmem.parallel.mesh import unboxed
 
@@ -45,7 +45,7 @@ def layers(config: LMConfig) -> list[Layer]:
   """All blocks, in the order in which they read."""
   size = len(config.pattern)
   return [
-    Layer(1 + group * size + block, memory(item), group, block)
+    Layer(1 + group * size + block, memory_of(item), group, block)
     for group in range(config.num_groups)
     for block, item in enumerate(config.pattern)
   ]
