@@ -47,8 +47,8 @@ from jaxmem.models.grammar import Block, Entry, Pattern, show, split
 __all__ = [
   "Block", "Entry", "Pattern", "PatternError", "block", "both_ways", "built",
   "check_causal", "check_language", "check_own", "edit", "edit_blocks", "entry",
-  "is_given", "memory_of", "mixer", "options", "parse", "replace_recurrent", "set_options", "show", "split", "state_bytes",
-  "walk", "with_memory",
+  "is_given", "memory_of", "mixer", "options", "parse", "replace_recurrent",
+  "set_options", "show", "split", "state_bytes", "walk", "with_memory",
 ]  # fmt: skip
 
 

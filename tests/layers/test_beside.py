@@ -100,3 +100,24 @@ def test_a_sum_is_refused_for_any_of_its_memories():
     check_language(parse("window+encoder_attention"))
   limit = capacity.limit(parse("window+attention:capacity=7"))
   assert limit == capacity.Limit("attention", 7)
+
+
+def test_parallel_parts_are_added():
+  both = _mixer(f"parallel({SMALL},mingru)")
+  x = jax.random.normal(jax.random.key(0), (2, 12, 8))
+  state = both.init_state(2)
+  params = jax.jit(both.init)(jax.random.key(1), x, state)["params"]
+
+  y, after = both.apply({"params": params}, x, state)
+  parts = [
+    part.apply({"params": params[f"parts_{i}"]}, x, state[i])
+    for i, part in enumerate(both.parts)
+  ]
+
+  np.testing.assert_allclose(y, parts[0][0] + parts[1][0], rtol=1e-5, atol=1e-6)
+  jax.tree.map(np.testing.assert_array_equal, after, (parts[0][1], parts[1][1]))
+
+
+@pytest.mark.full
+def test_parallel_parts_obey_the_laws():
+  check_laws(_mixer(f"parallel({SMALL},mingru)"))

@@ -2,15 +2,25 @@
 
 A wrapper is a file with the name `Wrapper`, a Flax module with a mixer's contract. Of
 its fields, one of type `nn.Module` is a part, one of type `tuple[nn.Module, ...]` any
-number of parts, and every other an option; parts are given unbound.
+number of parts, and every other an option; parts are given unbound. Besides what a
+mixer has it says `sees(part_sees, reset)`: which tokens reach which, [T, T], made from
+what `part_sees(part, reset)` says of its parts, see `jaxmem.evaluation.visibility`.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from flax import linen as nn
 
 from jaxmem.core import registry
+from jaxmem.core.typing import Reset
+
+# What a layer sees, [T, T], of one row's documents.
+Sight = Callable[[nn.Module, Reset], np.ndarray]
+# The types of fields that hold a part, or all parts.
+_ONE, _ANY = nn.Module, tuple[nn.Module, ...]
 
 
 def names() -> list[str]:
@@ -55,7 +65,3 @@ def build(name: str, layers: tuple[nn.Module, ...], **fields: Any) -> nn.Module:
 
 def _takes_any(name: str) -> bool:
   return any(f.type == _ANY for f in dataclasses.fields(get(name)))
-
-
-# The types of fields that hold parts.
-_ONE, _ANY = nn.Module, tuple[nn.Module, ...]

@@ -1,11 +1,13 @@
 """A mixer with a learned initial state; see `jaxmem.ops.recurrence.learned_init`."""
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from jaxmem import mixers
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.primitives import named
+from jaxmem.models.wrappers import Sight
 from jaxmem.ops.recurrence import learned_init
 from jaxmem.parallel import apply
 
@@ -52,6 +54,9 @@ class LearnedInit(nn.Module):
   @property
   def d_model(self) -> int:
     return self.mixer.d_model
+
+  def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
+    return part_sees(self.mixer, reset)
 
   def init_state(self, batch_size: int) -> State:
     return self.mixer.init_state(batch_size)

@@ -5,10 +5,12 @@ beside local attention; the weight that begins at 0 is that of Bachlechner et al
 arXiv:2003.04887 (ReZero), a channel each.
 """
 
+import numpy as np
 from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.primitives import named
+from jaxmem.models.wrappers import Sight
 from jaxmem.ops.recurrence import scan
 
 
@@ -51,6 +53,9 @@ class Sum(nn.Module):
   def causal(self) -> bool:
     """Whether a token is read by later ones alone."""
     return all(getattr(m, "causal", True) for m in (self.base, self.memory))
+
+  def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
+    return part_sees(self.base, reset) | part_sees(self.memory, reset)
 
   def init_state(self, batch_size: int) -> tuple[State, State]:
     return self.base.init_state(batch_size), self.memory.init_state(batch_size)
