@@ -274,11 +274,11 @@ def _check(layers: int, given: Set[str], parts: Set[str]) -> None:
 
 def _as_llama(config: LMConfig) -> tuple[Sizes, float, int]:
   """Sizes, rotary base and the longest document of a model that is a Llama."""
-  item = config.pattern[0]
+  item = pattern.memory_of(config.pattern[0])
   more = [key for key, _ in item.options if key not in (*_FREE, *OF_LLAMA)]
   mixer = pattern.mixer(item, config.d_model, "float32")
   plain = item.name in ("attention", "window") and mixer.rotary_base is not None
-  if len(config.pattern) > 1 or more or not plain or not config.tied:
+  if config.pattern != (item,) or more or not plain or not config.tied:
     raise DataError(
       f"{pattern.show(config.pattern)} is more than a Llama: one entry of attention or "
       "window with rotary positions, without other options, and a tied head can be "

@@ -9,16 +9,13 @@ from typing import Any, Literal
 
 from flax import linen as nn
 
-from jaxmem.core import registry
 from jaxmem.core.typing import Activations, Reset, State
-from jaxmem.layers import mlps
 from jaxmem.layers.norms import Norm
 from jaxmem.layers.primitives import Dropout
-from jaxmem.models.pattern import Block, Entry, PatternError, mixer
+from jaxmem.models.grammar import NO_MLP
+from jaxmem.models.pattern import Block, Entry, mixer, mlp_entry, mlps
 
 Position = Literal["pre", "post", "sandwich"]
-# In the place of a layer: there is none.
-NONE = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,41 +50,28 @@ class Residual:
       )
 
 
-def mlp_entry(text: str) -> Entry:
-  """The entry of an MLP, from `gelu:approximate=True`, or "none".
+def default_mlp(text: str) -> Entry | None:
+  """The MLP of blocks that name none, or None, from a model's field `mlp`.
 
   Raises:
-    PatternError: if there is no such MLP or option; names the nearest.
+    PatternError: see `entries.mlp_entry`.
   """
-  try:
-    name, options = registry.options(text)
-  except ValueError as error:
-    raise PatternError(str(error)) from error
-  known = mlps.options(name) if name in mlps.names() else []
-  if name != NONE and name not in mlps.names():
-    hint = registry.nearest(name, [*mlps.names(), NONE])
-    raise PatternError(f"no MLP {name!r}: {hint}")
-  for key in options:
-    if key not in known:
-      hint = registry.nearest(key, known)
-      raise PatternError(f"MLP {name!r} has no option {key!r}: {hint}")
-  return Entry(name, tuple(sorted(options.items())))
+  return None if text == NO_MLP else mlp_entry(text)
 
 
-def layers(item: Entry | Block, mlp: Entry) -> dict[str, Entry]:
+def layers(item: Entry | Block, mlp: Entry | None) -> dict[str, Entry]:
   """Parameter name -> layer of a block: "mixer", "mlp", then "mixer_1" and so on.
 
   Args:
     item: of a pattern.
-    mlp: of an item that is an entry alone.
+    mlp: of an item that is an entry alone; None is none.
   """
-  entries = item.layers if isinstance(item, Block) else (item, mlp)
-  named = {}
-  for entry in entries:
-    if entry.name != NONE:
-      kind = "mlp" if entry.name in mlps.names() else "mixer"
-      count = sum(name.startswith(kind) for name in named)
-      named[f"{kind}_{count}" if count else kind] = entry
+  alone = (item,) if mlp is None else (item, mlp)
+  named, known = {}, mlps()
+  for entry in item.layers if isinstance(item, Block) else alone:
+    kind = "mlp" if entry.name in known else "mixer"
+    count = sum(name.startswith(kind) for name in named)
+    named[f"{kind}_{count}" if count else kind] = entry
   return named
 
 
@@ -103,7 +87,7 @@ class ResidualBlock(nn.Module):
     d_ff: width of the MLP.
     dropout: rate on every branch, in [0, 1); the layers themselves have none.
     dtype: of the computation.
-    mlp: of an item that is an entry alone.
+    mlp: of an item that is an entry alone; None is none.
     residual: how branches are joined.
   """
 
@@ -112,7 +96,7 @@ class ResidualBlock(nn.Module):
   d_ff: int
   dropout: float = 0.0
   dtype: str = "float32"
-  mlp: Entry = Entry("swiglu")
+  mlp: Entry | None = Entry("swiglu")
   residual: Residual = Residual()
 
   def __call__(
@@ -161,10 +145,7 @@ class ResidualBlock(nn.Module):
   def _layer(self, layer: str, **fields: Any) -> nn.Module:
     """The layer of that name, with Flax's own fields: `name` or `parent`."""
     entry = self._entries[layer]
-    if entry.name not in mlps.names():
-      return mixer(entry, self.d_model, self.dtype, **fields)
-    sizes = {"d_model": self.d_model, "d_ff": self.d_ff, "dtype": self.dtype}
-    return mlps.get(entry.name).MLP(**sizes | dict(entry.options), **fields)
+    return mixer(entry, self.d_model, self.dtype, self.d_ff, **fields)
 
   def _unbound(self) -> list[nn.Module]:
     return [self._layer(name, parent=None) for name in self._entries]

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem import mixers
 from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, State, Tokens
@@ -195,8 +194,9 @@ class EncoderDecoder(nn.Module):
     return self.decoder_norm(x), state
 
 
-def _is_given(item: patterns.Entry) -> bool:
-  return mixers.is_given(mixers.get(item.name).Mixer)
+def _is_given(item: patterns.Entry | patterns.Block) -> bool:
+  """Whether a block's memory is what was encoded; one within a wrapper is not found."""
+  return patterns.is_given(patterns.memory_of(item))
 
 
 Config = EncoderDecoderConfig

@@ -14,7 +14,7 @@ from jaxmem.layers import norms
 from jaxmem.layers.embedder import Embedder, places
 from jaxmem.layers.norms import Norm
 from jaxmem.models import Batch
-from jaxmem.models.block import Position, Residual, mlp_entry
+from jaxmem.models.block import Position, Residual, default_mlp
 from jaxmem.models.pattern import Pattern, check_language, entry
 from jaxmem.models.stack import Stack
 from jaxmem.parallel import apply
@@ -150,7 +150,7 @@ class LM(nn.Module):
       c.dropout,
       c.remat,
       c.dtype,
-      mlp_entry(c.mlp),
+      default_mlp(c.mlp),
       Residual(c.norm_position, self._norm, c.parallel, c.residual_scale),
       c.first,
       c.last,

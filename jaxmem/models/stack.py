@@ -1,6 +1,6 @@
 """First layers, groups of blocks scanned, last layers. The one file with nn.scan."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ class Group(nn.Module):
   d_ff: int
   dropout: float = 0.0
   dtype: str = "float32"
-  mlp: Entry = Entry("swiglu")
+  mlp: Entry | None = Entry("swiglu")
   residual: Residual = Residual()
 
   @nn.compact
@@ -61,6 +61,11 @@ class Parts(NamedTuple):
   last: tuple[State, ...]
 
 
+def blocks_of(config: Any) -> Pattern:
+  """All blocks of a model's config in their order, a group once."""
+  return getattr(config, "first", ()) + config.pattern + getattr(config, "last", ())
+
+
 class Stack(nn.Module):
   """First layers, `num_groups` groups, scanned, and last layers.
 
@@ -83,7 +88,7 @@ class Stack(nn.Module):
     dropout: see `ResidualBlock`.
     remat: compute a group again in the reverse pass instead of keeping its activations.
     dtype: of the computation.
-    mlp: of a block that names none.
+    mlp: of a block that names none; None is none.
     residual: how a block joins its layers.
     first: memories before the groups.
     last: memories behind them.
@@ -96,7 +101,7 @@ class Stack(nn.Module):
   dropout: float = 0.0
   remat: bool = False
   dtype: str = "float32"
-  mlp: Entry = Entry("swiglu")
+  mlp: Entry | None = Entry("swiglu")
   residual: Residual = Residual()
   first: Pattern = ()
   last: Pattern = ()

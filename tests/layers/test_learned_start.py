@@ -8,7 +8,7 @@ import pytest
 from jaxmem import mixers, ops
 from jaxmem.models.block import ResidualBlock
 from jaxmem.models.pattern import entry, parse
-from jaxmem.models.wrappers.learned_init import LearnedStart
+from jaxmem.models.wrappers.learned_init import LearnedInit
 from jaxmem.ops import lstm
 from jaxmem.ops.recurrence import learned_init
 from jaxmem.testing import check_laws, check_shards, example_of
@@ -38,7 +38,7 @@ def test_every_op_with_a_learned_start_obeys_the_full_laws(name):
 )
 def test_every_mixer_with_a_learned_start_obeys_the_laws(name):
   mixer = mixers.get(name).Mixer(d_model=8, **example_of(name), parent=None)
-  check_laws(LearnedStart(mixer))
+  check_laws(LearnedInit(mixer))
 
 
 def test_a_pattern_can_ask_for_it():
@@ -49,7 +49,7 @@ def test_a_pattern_can_ask_for_it():
 
 def test_shards_do_not_matter_to_a_learned_start():
   mixer = mixers.get("rglru").Mixer(d_model=8, num_heads=2, parent=None)
-  check_shards(LearnedStart(mixer), shards=(2,))
+  check_shards(LearnedInit(mixer), shards=(2,))
 
 
 @pytest.mark.parametrize("form", lstm.FORMS)
@@ -95,6 +95,6 @@ def test_the_start_gets_gradients_from_every_document():
 def test_what_keeps_inputs_has_no_learned_start():
   window = mixers.get("window").Mixer(d_model=8, num_heads=2, parent=None)
   with pytest.raises(ValueError, match="keeps are inputs"):
-    LearnedStart(window).init(
+    LearnedInit(window).init(
       jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
     )

@@ -4,7 +4,6 @@ An MLP is a layer like any mixer, `y, state = mlp(x, state, reset)`; most have t
 `()`.
 """
 
-import dataclasses
 from types import ModuleType
 
 from jaxmem.core import registry
@@ -22,10 +21,3 @@ def get(name: str) -> ModuleType:
     KeyError: if there is none; names the nearest.
   """
   return registry.member("jaxmem.layers.mlps", "MLP", name)
-
-
-def options(name: str) -> list[str]:
-  """What an entry of the MLP `name` can be given; the model gives the rest."""
-  fields = dataclasses.fields(get(name).MLP)
-  given = ("d_model", "d_ff", "dtype", "parent", "name")
-  return [f.name for f in fields if f.name not in given]
