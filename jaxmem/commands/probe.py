@@ -155,7 +155,7 @@ def _model(given: Options, longest: int) -> tuple[Any, Any]:
 
   workdir = Path(given.workdir)
   config = load_config(workdir, given.checkpoint)
-  _refuse(capacity.limit(config.model.pattern), longest, "")
+  _refuse(capacity.limit_of(config.model), longest, "")
   tokenizer = trained.kept(config.data.tokenizer, workdir)
   return tokenizer, lambda: load_model(workdir, given.checkpoint)
 

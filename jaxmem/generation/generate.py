@@ -112,7 +112,7 @@ class Writer:
     """Args: the model and its parameters, the tokenizer, and where to begin."""
     self.session = session
     self._model, self._params, self._tokenizer = model, params, tokenizer
-    self._limit = capacity.limit(model.config.pattern)
+    self._limit = capacity.limit_of(model.config)
 
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
     """Reads a text a row; a row that has not begun reads the boundary first.

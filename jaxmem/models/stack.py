@@ -66,6 +66,12 @@ def blocks_of(config: Any) -> Pattern:
   return getattr(config, "first", ()) + config.pattern + getattr(config, "last", ())
 
 
+def parts_of(memory: State) -> Parts:
+  """The states of the blocks in the memory of a language model or of a stack."""
+  memory = getattr(memory, "stack", memory)  # without the positions
+  return memory if isinstance(memory, Parts) else Parts((), memory, ())
+
+
 class Stack(nn.Module):
   """First layers, `num_groups` groups, scanned, and last layers.
 

@@ -18,6 +18,7 @@ from jaxmem.layers.attention_heads import Heads
 from jaxmem.models.block import ResidualBlock
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry, edit, memory_of, set_options, walk
+from jaxmem.models.stack import parts_of
 from jaxmem.parallel.mesh import unboxed
 
 # Half-lives are shown between these many tokens: never and at once are no numbers.
@@ -42,7 +43,7 @@ class Layer(NamedTuple):
 
 
 def layers(config: LMConfig) -> list[Layer]:
-  """All blocks, in the order in which they read."""
+  """All blocks of the groups, in the order in which they read."""
   size = len(config.pattern)
   return [
     Layer(1 + group * size + block, memory_of(item), group, block)
@@ -267,7 +268,7 @@ def _field(model: LM, layer: Layer) -> tuple | None:
 
   def own(state):
     is_own = lambda a: isinstance(a, op.State)
-    nodes = jax.tree.leaves(state[layer.block], is_leaf=is_own)
+    nodes = jax.tree.leaves(parts_of(state).groups[layer.block], is_leaf=is_own)
     return next(filter(is_own, nodes))
 
   axes = own(model.state_axes())[0]

@@ -79,7 +79,7 @@ class TextJob:
   def _check_capacity(self) -> None:
     """Raises CapacityError if the run would read more than a memory holds."""
     config = self._config
-    limit = capacity.limit(config.model.pattern)
+    limit = capacity.limit_of(config.model)
     if limit is None:
       return
     c = config.data

@@ -68,7 +68,7 @@ class TaskJob:
     self.rows = TaskRows(train, config.data.batch_size, *processes)
     self._test = self._episodes("test", length)
     self._examiner = Examiner(model)
-    self._limit = capacity.limit(config.model.pattern)
+    self._limit = capacity.limit_of(config.model)
     if self._limit:
       self._limit.check(length, f"an example of {self._task}", "lower segment_length")
 
