@@ -262,7 +262,7 @@ def _check_capacity(given: Options, config: Any, documents: list) -> None:
   from jaxmem.models import capacity
   from jaxmem.tokenizers import trained
 
-  limit = capacity.limit(config.model.pattern)
+  limit = capacity.limit_of(config.model)
   if limit is None:
     return
   # what is read without forgetting: two segments, where one is read again

@@ -125,7 +125,7 @@ def _check_capacity(given: Options, prompts: list[bytes]) -> None:
   from jaxmem.training.load import load_config
 
   config = load_config(Path(given.workdir), given.checkpoint)
-  limit = capacity.limit(config.model.pattern)
+  limit = capacity.limit_of(config.model)
   if limit is None:
     return
   tokenizer = trained.kept(config.data.tokenizer, Path(given.workdir))

@@ -155,7 +155,7 @@ def _check(given: Options) -> np.ndarray:
     raise UserError(
       f"{given.text} has {len(ids)} tokens: give a text of at least {FEWEST - 1}"
     )
-  limit = capacity.limit(config.model.pattern)
+  limit = capacity.limit_of(config.model)
   if limit is not None:
     remedy = f"read fewer with --tokens {limit.tokens}"
     limit.check(len(tokens), f"the beginning of {given.text}", remedy)

@@ -155,7 +155,7 @@ def _model(given: Options, longest: int) -> tuple[Any, Any]:
 
   workdir = Path(given.workdir)
   config = load_config(workdir, given.checkpoint)
-  _refuse(capacity.limit(config.model.pattern), longest, "")
+  _refuse(capacity.limit_of(config.model), longest, "")
   tokenizer = trained.kept(config.data.tokenizer, workdir)
   return tokenizer, lambda: load_model(workdir, given.checkpoint)
 
@@ -170,19 +170,20 @@ def _gguf(given: Options, longest: int) -> tuple[Any, Any]:
   from jaxmem.tokenizers import gguf_file
 
   items = pattern.parse(given.memory)
-  if len(items) > 1 or items[0].name not in ("attention", "window"):
+  item = pattern.memory_of(items[0])
+  if items != (item,) or item.name not in ("attention", "window"):
     raise UserError(
       f"--memory {given.memory}: a GGUF model is read with attention or with window"
     )
   path = str(smollm.installed()) if given.gguf == "smollm2" else given.gguf
   metadata = gguf_file.read(path).metadata
-  options = dict(items[0].options)
-  if items[0].name == "attention":
+  options = dict(item.options)
+  if item.name == "attention":
     most = options.get("capacity", int(metadata.get("llama.context_length", longest)))
     _refuse(Limit("attention", most), longest, ", or --memory window:window_size=N")
     options.setdefault("capacity", longest)  # no more of a cache than is read
   tokenizer = gguf_file.tokenizer(metadata, path)
-  return tokenizer, lambda: smollm.load(path, items[0].name, **options)
+  return tokenizer, lambda: smollm.load(path, item.name, **options)
 
 
 def _refuse(limit: Any, longest: int, more: str) -> None:

@@ -12,9 +12,6 @@ from flax import linen as nn
 from jaxmem.core.errors import UserError, shown
 from jaxmem.core.ranges import INT32
 from jaxmem.core.registry import nearest
-from jaxmem.models.wrappers.bidirectional import Bidirectional
-from jaxmem.models.wrappers.learned_init import LearnedStart
-from jaxmem.models.wrappers.sum import Beside
 from jaxmem.ops.attention_core import masks
 from jaxmem.ops.attention_core.tokens import Tokens, visited
 
@@ -78,13 +75,8 @@ def sees(mixer: nn.Module, reset: jax.Array) -> np.ndarray:
   """
   if hasattr(mixer, "mask"):
     return seen(mixer.mask, reset, mixer.num_heads)
-  if isinstance(mixer, Beside):
-    return sees(mixer.base, reset) | sees(mixer.memory, reset)
-  if isinstance(mixer, LearnedStart):
-    return sees(mixer.mixer, reset)
-  if isinstance(mixer, Bidirectional):
-    backwards = jnp.flip(jnp.roll(reset, -1, axis=1), axis=1)
-    return sees(mixer.mixer, reset) | sees(mixer.mixer, backwards)[::-1, ::-1]
+  if hasattr(mixer, "sees"):  # a wrapper
+    return mixer.sees(sees, reset)
   return _carries(mixer, reset)
 
 

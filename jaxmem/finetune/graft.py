@@ -23,7 +23,7 @@ from jaxtyping import Array
 from jaxmem.core.errors import UserError
 from jaxmem.core.extras import require
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.models.pattern import Entry, built, entry, options
+from jaxmem.models.pattern import Entry, built, edit, entry, options, set_options
 from jaxmem.parallel import mesh as meshes
 
 # The kernels of a Llama that are given an update, by the path of their module.
@@ -62,8 +62,7 @@ def graft(
   if memory is not None:
     last = blocks[f"block_{every - 1}"]
     last["mixer"] = {"base": last["mixer"]}
-    beside = sized(memory, item)
-    pattern[-1] = entry(item.name, **dict(item.options), beside=beside)
+    pattern[-1] = entry("sum", item, sized(memory, item))
   config = dataclasses.replace(
     config, pattern=tuple(pattern), num_groups=count // every
   )
@@ -93,9 +92,13 @@ def sized(memory: Entry, item: Entry) -> Entry:
   own = dict(item.options)
   heads = {"num_heads": own["num_heads"]}
   heads |= {"key_dim": own["head_dim"], "value_dim": own["head_dim"]}
-  known = options(memory.name)
-  heads = {key: value for key, value in heads.items() if key in known}
-  return entry(memory.name, **(heads | dict(memory.options)))
+
+  def one(memory):
+    known = options(memory.name)
+    shared = {key: value for key, value in heads.items() if key in known}
+    return set_options(memory, **(shared | dict(memory.options)))
+
+  return edit((memory,), one)[0]
 
 
 def _updated(model: LM, rank: int) -> nn.Module:

@@ -51,7 +51,7 @@ class Writer:
     """Args: the model and its parameters, the tokenizer, and where to begin."""
     self.session = session
     self._model, self._params, self._tokenizer = model, params, tokenizer
-    self._limit = capacity.limit(model.config.pattern)
+    self._limit = capacity.limit_of(model.config)
 
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
     """Reads a text a row; a row that has not begun reads the boundary first.
@@ -179,9 +179,7 @@ def _read(model: LM, params: Any, tokens, state):
 
   def last_logits(model, tokens, state):
     x, state = model.features(tokens, state)
-    x, table = x[:, -1:], model.head.astype(x.dtype)
-    logits = jnp.einsum("btd,vd->btv", x, table, preferred_element_type=jnp.float32)
-    return logits, state
+    return model.head(x[:, -1:]), state
 
   return model.apply({"params": params}, tokens, state, method=last_logits)
 

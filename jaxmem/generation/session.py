@@ -154,6 +154,9 @@ def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def _compare(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
+  saved = dict(saved)
+  if key := saved.get("model.pattern"):
+    saved["model.pattern"] = pattern.show(pattern.parse(key))  # maybe in an older form
   for key, value in wanted.items():
     if saved.get(key) != value:
       raise SessionError(

@@ -153,7 +153,7 @@ def to_bert(c: EncoderConfig, params: Mapping) -> tuple[dict, dict[str, np.ndarr
   Raises:
     DataError: if the encoder is no BERT.
   """
-  options = dict(c.pattern[0].options)
+  options = dict(pattern.memory_of(c.pattern[0]).options)
   heads = options.get("num_heads", 4)
   settings = dict(
     _FIXED,

@@ -270,17 +270,20 @@ def _check(layers: int, given: Set[str], parts: Set[str]) -> None:
     raise DataError(f"this is not a Llama with a tied head: {', '.join(wrong)}")
 
 
+_SIZES = "vocab_size d_model d_ff num_groups dropout remat loss_chunk dtype".split()
+
+
 def _as_llama(config: LMConfig) -> tuple[Sizes, float, int]:
   """Sizes, rotary base and the longest document of a model that is a Llama."""
-  item = config.pattern[0]
+  item = pattern.memory_of(config.pattern[0])
   more = [key for key, _ in item.options if key not in (*_FREE, *OF_LLAMA)]
   mixer = pattern.mixer(item, config.d_model, "float32")
   plain = item.name in ("attention", "window") and mixer.rotary_base is not None
-  if len(config.pattern) > 1 or more or not plain or not config.tied:
+  free = {name: getattr(config, name) for name in _SIZES}
+  if config != LMConfig(**free, pattern=(item,)) or more or not plain:
     raise DataError(
-      f"{pattern.show(config.pattern)} is more than a Llama: one entry of attention or "
-      "window with rotary positions, without other options, and a tied head can be "
-      "written"
+      f"{pattern.show(config.pattern)} is more than a Llama: attention or window with "
+      "rotary positions alone, default blocks and a tied head can be written"
     )
   key_heads, size = mixer.num_kv_heads or mixer.num_heads, mixer.head_dim
   sizes = Sizes(

@@ -27,6 +27,7 @@ class Heads(Memory):
     num_kv_heads: H_kv, key heads, a divisor of H; 0 is H.
     head_dim: K; 0 is D/H.
     qk_norm: an RMS norm on every query and key.
+    query_scale: of scores; 0 is K^-0.5.
     gate: the output times sigmoid(W_g x), for every number of every head.
     use_bias: of the projections.
     block_size: tokens of a block.
@@ -39,6 +40,7 @@ class Heads(Memory):
   num_kv_heads: int = 0
   head_dim: int = 0
   qk_norm: bool = False
+  query_scale: float = number(0.0, at_least=0)
   gate: bool = False
   use_bias: bool = False
   block_size: int = 128
@@ -55,7 +57,10 @@ class Heads(Memory):
 
   def _queries(self, x: Activations, which: str = "") -> Array:
     q = self._heads(self.num_heads, "q" + which)(x)
-    return rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
+    q = rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
+    if self.query_scale:  # ops scale by K^-0.5
+      q = q * (self.query_scale * self._dims[1] ** 0.5)
+    return q
 
   def _keys(self, x: Activations, which: str = "") -> tuple[Array, Array]:
     """Keys and values."""

@@ -120,42 +120,6 @@ def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNo
   )
 
 
-def layer_norm(name: str, dtype: str, epsilon: float = 1e-12) -> nn.LayerNorm:
-  """(x - mean) / sqrt(var + epsilon) * scale + bias.
-
-  Source: Ba et al. 2016, arXiv:1607.06450; BERT's epsilon.
-  """
-  return nn.LayerNorm(
-    epsilon=epsilon,
-    dtype=jnp.dtype(dtype),
-    scale_init=named(nn.initializers.ones, ("embed",), decay=False),
-    bias_init=named(nn.initializers.zeros, ("embed",), decay=False),
-    name=name,
-  )
-
-
-class GatedMLP(nn.Module):
-  """W_down (silu(W_gate x) * W_up x); 3 D F parameters.
-
-  Source: Shazeer 2020, arXiv:2002.05202 (SwiGLU).
-
-  Attributes:
-    d_model: D.
-    d_ff: F.
-    dtype: of the computation.
-  """
-
-  d_model: int
-  d_ff: int
-  dtype: str = "float32"
-
-  @nn.compact
-  def __call__(self, x: Activations) -> Activations:
-    gate = dense(self.d_ff, ("embed", "mlp"), "gate", self.dtype)(x)
-    up = dense(self.d_ff, ("embed", "mlp"), "up", self.dtype)(x)
-    return dense(self.d_model, ("mlp", "embed"), "down", self.dtype)(nn.silu(gate) * up)
-
-
 class ShortConv(Memory):
   """The causal depthwise convolution before a recurrence; L D (+ D) parameters.
 

@@ -10,9 +10,18 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.mixer import Memory
-from jaxmem.layers.primitives import ShortConv, dense, named, rate_init, step_init, wide
+from jaxmem.layers.primitives import (
+  EPSILON,
+  ShortConv,
+  dense,
+  named,
+  rate_init,
+  step_init,
+  wide,
+)
 from jaxmem.ops import gated_linear, short_conv
 from jaxmem.parallel import apply
 
@@ -42,6 +51,7 @@ class Mamba2(Memory):
     state_dim: K, of b and c.
     expand: E, how much wider than D the layer is.
     conv_size: taps of the convolution on x, b and c.
+    norm_epsilon: of the norm behind the gate.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
@@ -53,6 +63,7 @@ class Mamba2(Memory):
   state_dim: int = 128
   expand: int = 2
   conv_size: int = 4
+  norm_epsilon: float = number(EPSILON, above=0)
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"
@@ -98,6 +109,7 @@ class Mamba2(Memory):
   def _norm(self, y: Float[Array, "B T R"]) -> Array:
     """An RMS norm of each group's channels, with a scale a channel."""
     norm = nn.RMSNorm(
+      epsilon=self.norm_epsilon,
       dtype=jnp.dtype(self.dtype),
       scale_init=named(nn.initializers.ones, ("heads", None), decay=False),
       reduction_axes=-1,

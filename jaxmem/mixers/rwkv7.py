@@ -1,8 +1,8 @@
 """RWKV-7's time mixing: token shift, a diagonal plus low rank transition, a bonus.
 
-Source: Peng et al. 2025, arXiv:2503.14456, section 4. The value residual is left out:
-it mixes the values of later layers with those of the first, which one mixer cannot;
-every layer here is what the first is there.
+Source: Peng et al. 2025, arXiv:2503.14456, section 4. By default every layer is what
+the first is there; later ones have `value_residual`, which needs a stack, see
+`jaxmem.models.stack`.
 """
 
 import functools
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.mixer import Memory, head_size
 from jaxmem.layers.primitives import dense, head_norm, l2_normalize, named, token_shift
@@ -60,6 +61,11 @@ class RWKV7(Memory):
       2.5 D^0.5 K/64, in steps of 32.
     rate_rank: R_a, of that of the in-context learning rate; 0 is the same.
     gate_rank: R_g, of that of the output gate; 0 is 5 D^0.5, in steps of 32.
+    value_residual: mixes the values with those that the first layer gives; alone, where
+      none gives, with themselves.
+    value_rank: of the low-rank map that makes its shares; 0 is 1.7 D^0.5 K/64, in steps
+      of 32.
+    norm_epsilon: of the norm of every head, which takes K times as much.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
@@ -70,18 +76,35 @@ class RWKV7(Memory):
   decay_rank: int = 0
   rate_rank: int = 0
   gate_rank: int = 0
+  value_residual: bool = False
+  value_rank: int = 0
+  norm_epsilon: float = number(1e-5, above=0)
   chunk_size: int = 32
   form: str = "auto"
   dtype: str = "float32"
 
   family: ClassVar[str] = "matrix"
 
-  @nn.compact
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
+    return self.with_stream(x, state, reset)[:2]
+
+  @nn.compact
+  def with_stream(
+    self,
+    x: Activations,
+    state: State,
+    reset: Reset | None = None,
+    stream: Activations | None = None,
+  ) -> tuple[Activations, State, Activations | None]:
+    """The layer with the side stream, which holds the first layer's values."""
     seen, shift = self._shift(x.astype(self.dtype), state.shift, reset)
     r, k, v = (self._dense(name)(seen[name]) for name in "rkv")
+    if self.value_residual:
+      v = self._mixed(v, v if stream is None else stream, seen["v"])
+    elif stream is not None:
+      stream = v.astype(stream.dtype)
     # gates in float32: a decay of 0.999 is 1 in bfloat16
     rank = self._rank(2.5 * self._head_dim / 64)
     w = self._low_rank("w", seen["w"], self.decay_rank or rank, nn.tanh)
@@ -105,12 +128,25 @@ class RWKV7(Memory):
       reset,
       sizes={"chunk_size": self.chunk_size},
     )
-    norm = head_norm("norm", self.dtype, 1e-5 * self._head_dim)  # as released
+    # K times the epsilon, as released
+    norm = head_norm("norm", self.dtype, self.norm_epsilon * self._head_dim)
     y = norm(y) + self._bonus(r * k) * v
     rank = self.gate_rank or self._rank(5.0)
     gate = self._low_rank("g", seen["g"], rank, nn.sigmoid)
     y = y.reshape(x.shape) * gate.astype(self.dtype)
-    return self._dense("out", ("heads", "embed"))(y), State(shift, memory)
+    return self._dense("out", ("heads", "embed"))(y), State(shift, memory), stream
+
+  def _mixed(self, v: Activations, first: Activations, seen: Activations) -> Array:
+    """Values moved towards those of the first layer, a share a channel."""
+    rank = self.value_rank or self._rank(1.7 * self._head_dim / 64)
+    share = self._low_rank("value_share", seen, rank)
+    bias = self._channels("value_share_bias", _ramp(0.93, 0.53), share)  # as released
+    return v + (first - v) * nn.sigmoid(share + bias).astype(v.dtype)
+
+  @property
+  def takes_stream(self) -> bool:
+    """Whether it reads the side stream; else it gives to it."""
+    return self.value_residual
 
   def _shift(
     self, x: Activations, state: short_conv.State, reset: Reset | None

@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 
 from jaxmem import mixers
 from jaxmem.core.errors import UserError
-from jaxmem.models.pattern import Pattern, terms
+from jaxmem.models.pattern import Pattern, walk
+from jaxmem.models.stack import blocks_of
 from jaxmem.tokenizers import Tokenizer
+
+# What a limit of learned positions is named.
+POSITIONS = "positions"
 
 
 class CapacityError(UserError):
@@ -32,10 +36,13 @@ class Limit(NamedTuple):
   def check(self, length: int, what: str, remedy: str) -> None:
     """Raises CapacityError if `what`, of `length` tokens, is longer than this."""
     if length > self.tokens:
+      option = f"{self.memory}:capacity={length} in --model.pattern"
+      if self.memory == POSITIONS:
+        option = f"--model.positions {length}"
       raise CapacityError(
         f"memory {self.memory!r} holds {self.tokens:,} tokens of a document, and "
         f"{what} has {length:,}: {remedy}, or train with a larger capacity "
-        f"({self.memory}:capacity={length} in --model.pattern)"
+        f"({option})"
       )
 
 
@@ -45,12 +52,20 @@ def limit(pattern: Pattern) -> Limit | None:
   Every mixer with a field `capacity` counts.
   """
   found = []
-  for item in terms(pattern):
+  for item in walk(pattern):
     fields = dataclasses.fields(mixers.get(item.name).Mixer)
     given = {f.name: f.default for f in fields} | dict(item.options)
     if "capacity" in given:
       found.append(Limit(item.name, given["capacity"]))
   return min(found, key=lambda each: each.tokens, default=None)
+
+
+def limit_of(config: Any) -> Limit | None:
+  """The smallest capacity of a model, that of learned positions included."""
+  found = [limit(blocks_of(config))]
+  if positions := getattr(config, "positions", 0):
+    found.append(Limit(POSITIONS, positions))
+  return min(filter(None, found), key=lambda each: each.tokens, default=None)
 
 
 def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:

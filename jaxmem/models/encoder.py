@@ -16,15 +16,16 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset, Tokens
-from jaxmem.layers.primitives import Dropout, dense, layer_norm, named, rms_norm
+from jaxmem.layers.embedder import Embedder
+from jaxmem.layers.norms import LAYER_NORM
+from jaxmem.layers.primitives import Dropout, dense, rms_norm
 from jaxmem.models import Batch, heads
 from jaxmem.models import pattern as patterns
-from jaxmem.models.pattern import Pattern, check_language, check_own, entry
+from jaxmem.models.block import Residual
+from jaxmem.models.pattern import Entry, Pattern, check_language, check_own, entry
 from jaxmem.models.stack import Stack
 from jaxmem.models.wrappers.bidirectional import one_text
-from jaxmem.ops.losses import chunked_cross_entropy
 from jaxmem.ops.recurrence import scan
-from jaxmem.ops.recurrence.precision import einsum
 
 Heads = Literal["masked", "labels", "spans", "embedding"]
 
@@ -87,6 +88,13 @@ class EncoderConfig:
       raise ValueError("between is for texts of several windows: set window")
 
 
+# What `block` names, as fields of `Stack`.
+BLOCKS = {
+  "pre": {},
+  "post": {"mlp": Entry("gelu"), "residual": Residual("post", LAYER_NORM)},
+}
+
+
 class Encoder(nn.Module):
   """Texts to features a token, and what a head makes of them.
 
@@ -115,21 +123,27 @@ class Encoder(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = lambda axes: named(nn.initializers.normal(c.d_model**-0.5), axes, True)
-    table = lambda name, size, first=None: self.param(
-      name, normal((first, "embed")), (size, c.d_model)
+    # BERT's embeddings are as they were learned; ours are of unit size
+    scale = 1.0 if c.block == "post" else 0.0
+    self.embedder = Embedder(
+      c.vocab_size,
+      c.d_model,
+      scale=scale,
+      positions=c.positions,
+      types=c.types,
+      dtype=c.dtype,
     )
-    self.embedding = table("embedding", c.vocab_size, "vocab")
-    if c.positions:
-      self.positions = table("positions", c.positions)
-    if c.types:
-      self.types = table("types", c.types)
+    nn.share_scope(self, self.embedder)
     if c.block == "post":
-      self.embedding_norm = layer_norm("embedding_norm", c.dtype)
+      self.embedding_norm = LAYER_NORM.make("embedding_norm", c.dtype)
     check_own(c.pattern)
     sizes = c.d_model, c.d_ff or 2 * c.d_model, c.num_groups, c.dropout
     self.stack = Stack(
-      patterns.both_ways(c.pattern), *sizes, dtype=c.dtype, block=c.block, name="stack"
+      patterns.both_ways(c.pattern),
+      *sizes,
+      dtype=c.dtype,
+      **BLOCKS[c.block],
+      name="stack",
     )
     if c.block == "pre":
       self.norm = rms_norm("norm", c.dtype)
@@ -162,7 +176,7 @@ class Encoder(nn.Module):
       ValueError: if a row has more tokens than there are positions.
     """
     c = self.config
-    x = self._embed(tokens, types)
+    x = self.embedder.encode(tokens, types=types)
     if noise is not None:
       x = x + noise.astype(x.dtype)
     if c.block == "post":
@@ -219,9 +233,7 @@ class Encoder(nn.Module):
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
     """Nats of each target, for the head "masked"."""
     given = batch["tokens"], batch["reset"], None, batch.get("noise"), deterministic
-    return chunked_cross_entropy(
-      self.features(*given), self.embedding, batch["targets"]
-    )
+    return self.embedder.nats(self.features(*given), batch["targets"])
 
   def words(
     self, tokens: Tokens, reset: Reset, places: Int[Array, "B K"]
@@ -229,7 +241,7 @@ class Encoder(nn.Module):
     """Logits of what stands at some places, float32, for the head "masked"."""
     x = self.features(tokens, reset)
     x = jnp.take_along_axis(x, places[..., None], axis=1)
-    return einsum("bkd,vd->bkv", x, self.embedding.astype(x.dtype), jnp.float32)
+    return self.embedder.decode(x)
 
   @property
   def across_rows(self) -> bool:
@@ -297,20 +309,6 @@ class Encoder(nn.Module):
   def noise_shape(self, batch: Batch) -> tuple[int, int, int]:
     """Of the "noise" that a batch may have; see `jaxmem.training.adversarial`."""
     return (*batch["tokens"].shape, self.config.d_model)
-
-  def _embed(self, tokens: Tokens, types: Int[Array, "B T"] | None) -> Activations:
-    c = self.config
-    # BERT's embeddings are as they were learned; ours are of unit size
-    x = self.embedding[tokens] * (c.d_model**0.5 if c.block == "pre" else 1.0)
-    if c.positions:
-      if tokens.shape[1] > c.positions:
-        raise ValueError(
-          f"{tokens.shape[1]} tokens and {c.positions} positions: read by windows"
-        )
-      x = x + self.positions[: tokens.shape[1]]
-    if c.types:
-      x = x + self.types[jnp.zeros_like(tokens) if types is None else types]
-    return x.astype(jnp.dtype(c.dtype))
 
   def _window(self, length: int) -> int:
     """Tokens of a window; raises ValueError if the row does not divide."""

@@ -13,19 +13,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem import mixers
 from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, State, Tokens
+from jaxmem.layers.embedder import Embedder
 from jaxmem.layers.encoder_memory import Encoded
-from jaxmem.layers.primitives import Dropout, named, rms_norm
+from jaxmem.layers.primitives import Dropout, rms_norm
 from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
 from jaxmem.models.pattern import Pattern, check_causal, check_own, entry
 from jaxmem.models.stack import Stack
 from jaxmem.models.wrappers.bidirectional import one_text
-from jaxmem.ops.losses import chunked_cross_entropy
-from jaxmem.ops.recurrence.precision import einsum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +94,8 @@ class EncoderDecoder(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"), True)
-    self.embedding = self.param("embedding", normal, (c.vocab_size, c.d_model))
+    self.embedder = Embedder(c.vocab_size, c.d_model, dtype=c.dtype)
+    nn.share_scope(self, self.embedder)
     self.encoder = self._stack(patterns.both_ways(c.encoder), name="encoder")
     self.encoder_norm = rms_norm("encoder_norm", c.dtype)
     self.decoder = self._decoder(name="decoder")
@@ -138,17 +136,14 @@ class EncoderDecoder(nn.Module):
   ) -> tuple[Float[Array, "B V"], State]:
     """Logits of the token after one, float32, and the decoder's memory."""
     x, state = self._decode(tokens[:, None], state, True)
-    table = self.embedding.astype(x.dtype)
-    return einsum("bd,vd->bv", x[:, 0], table, jnp.float32), state
+    return self.embedder.decode(x[:, 0]), state
 
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
     """Nats of each target given all before it; smoothed where something is learned."""
     encoded = self.encode(batch["read"], batch["length"], deterministic)
     x, _ = self._decode(batch["tokens"], self.first_state(encoded), deterministic)
     smoothing = 0.0 if deterministic else self.config.smoothing
-    return chunked_cross_entropy(
-      x, self.embedding, batch["targets"], smoothing=smoothing
-    )
+    return self.embedder.nats(x, batch["targets"], smoothing=smoothing)
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
@@ -189,9 +184,7 @@ class EncoderDecoder(nn.Module):
     return self._stack(patterns.with_memory(c.pattern, c.memory_size), **fields)
 
   def _embed(self, tokens: Tokens, deterministic: bool) -> Activations:
-    x = self.embedding[tokens] * self.config.d_model**0.5
-    x = x.astype(jnp.dtype(self.config.dtype))
-    return self.drop(x, deterministic=deterministic)
+    return self.drop(self.embedder.encode(tokens), deterministic=deterministic)
 
   def _decode(
     self, tokens: Tokens, state: State, deterministic: bool
@@ -201,8 +194,9 @@ class EncoderDecoder(nn.Module):
     return self.decoder_norm(x), state
 
 
-def _is_given(item: patterns.Entry) -> bool:
-  return mixers.is_given(mixers.get(item.name).Mixer)
+def _is_given(item: patterns.Entry | patterns.Block) -> bool:
+  """Whether a block's memory is what was encoded; one within a wrapper is not found."""
+  return patterns.is_given(patterns.memory_of(item))
 
 
 Config = EncoderDecoderConfig

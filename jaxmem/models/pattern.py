@@ -1,218 +1,149 @@
-"""Models are described by data: a pattern is a tuple of entries, an entry a memory.
+"""Models are described by data: a pattern is a tuple of blocks, a block of layers.
 
-pattern = (entry("rglru"), entry("window", window_size=1024))
-parse("rglru,window:window_size=1024") == pattern
+    pattern = (entry("rglru"), entry("window", window_size=1024))
+    parse("rglru,window:window_size=1024") == pattern
 
-A memory beside another, `window:window_size=64+gated_delta`, is an option of the first.
+The grammar of the text, in which spaces around a sign mean nothing:
+
+    pattern = block , block , ...
+    block   = entry                      with the model's default MLP
+            | entry / mlp                with this one
+            | entry / none               with none
+    entry   = name:option=value:...      a file of `jaxmem.mixers`, or an MLP
+            | wrapper(entry, ..., option=value, ...)    one of `jaxmem.models.wrappers`
+    value   = a literal of Python, else a word
+
+So `sum(window:window_size=64,gated_delta)` is a memory beside a window,
+`bidirectional(gru)` one for an encoder, `learned_init(lstm)` begins from parameters;
+wrappers nest. In Python a wrapper is an entry too, `entry("sum", a, b)`, and
+`block(a, mlp)` is a block.
+
+Three older forms are read and never written: `a+b` is `sum(a,b)` (so is the option
+`beside`), `both_ways=True` is `bidirectional(...)` and `learned_start=True` is
+`learned_init(...)`.
 """
 
 import dataclasses
-import functools
-import re
-import types
-import typing
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
 from jaxmem import mixers
-from jaxmem.core import ranges, registry
-from jaxmem.core.errors import UserError, shown
-from jaxmem.core.registry import nearest
-from jaxmem.models.wrappers.bidirectional import Bidirectional
-from jaxmem.models.wrappers.learned_init import LearnedStart
-from jaxmem.models.wrappers.sum import Beside
+from jaxmem.models import grammar, wrappers
+from jaxmem.models.entries import (
+  PatternError,
+  block,
+  checked_entry,
+  entry,
+  layer_class,
+  mlp_entry,
+  mlps,
+  options,
+)
+from jaxmem.models.grammar import Block, Entry, Pattern, show, split
 
-# What the model says for all its mixers, and Flax's own fields.
-_GIVEN = ("d_model", "dtype", "parent", "name")
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-  """A memory by file name, and its options as sorted pairs: hashable, and JSON."""
-
-  name: str
-  options: tuple[tuple[str, Any], ...] = ()
-
-  def __str__(self) -> str:
-    given = dict(self.options)
-    more = [given.pop("beside")] if "beside" in given else []
-    own = ":".join([self.name, *(f"{k}={v}" for k, v in given.items())])
-    return "+".join([own, *more])
-
-
-Pattern = tuple[Entry, ...]
-
-
-class PatternError(UserError):
-  """A pattern names a memory or an option that is not there."""
-
-
-def options(name: str) -> list[str]:
-  """What an entry of the memory `name` can be given."""
-  fields = dataclasses.fields(mixers.get(name).Mixer)
-  own = [f.name for f in fields if f.name not in _GIVEN]
-  return [*own, "learned_start", "beside", "both_ways"]
-
-
-def entry(name: str, /, **given: Any) -> Entry:
-  """The memory `name` with options.
-
-      entry("window", window_size=1024)
-
-  Args:
-    name: a file of `jaxmem.mixers`; `jaxmem memories` lists them.
-    given: fields of its mixer, except d_model and dtype, which the model gives;
-      learned_start, True for a memory that begins from parameters; both_ways, True for
-      a causal memory run forwards and backwards, see `wrappers.bidirectional`; and
-      beside, another entry or its text, a memory whose output is added, see
-      `models.wrappers.sum`.
-
-  Raises:
-    PatternError: if there is no such memory or option, and names the nearest; or if a
-      value has another type than the option, or is a number that no device has.
-  """
-  if not isinstance(name, str):
-    raise PatternError(f"{shown(name)} is no memory: its name expected, such as 'gru'")
-  try:
-    mixers.get(name)
-  except KeyError as error:
-    raise PatternError(error.args[0]) from error
-  for key in given:
-    if key not in options(name):
-      raise PatternError(
-        f"memory {name!r} has no option {key!r}: {nearest(key, options(name))}"
-      )
-  hints = _hints(name)
-  for key, value in given.items():
-    given[key] = _checked(value, hints.get(key), f"{key} of {name}")
-  if "beside" in given:  # as text: an entry is hashable, and JSON
-    given["beside"] = str(_parse_entry(str(given["beside"])))
-  return Entry(name, tuple(sorted(given.items())))
-
-
-@functools.cache
-def _hints(name: str) -> dict[str, Any]:
-  """Option of the memory `name` -> its type; `beside` is a text or an entry."""
-  hints = typing.get_type_hints(mixers.get(name).Mixer)
-  return hints | {"both_ways": bool, "learned_start": bool, "beside": str | Entry}
-
-
-def _checked(value: Any, hint: Any, what: str) -> Any:
-  """The value of an option, plain and hashable.
-
-  Args:
-    value: as the user gave it.
-    hint: the type of the option.
-    what: names the option.
-
-  Raises:
-    PatternError: if it is of another type, or a number that no device has.
-  """
-  value = value.item() if isinstance(value, np.generic) else value
-  value = tuple(value) if isinstance(value, list) else value
-  choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-  if not any(_is_a(value, choice) for choice in choices):
-    expected = " or ".join(_NAMES[choice] for choice in choices)
-    raise PatternError(f"{what} is {shown(value)}: {expected} expected")
-  try:
-    for number in value if isinstance(value, tuple) else (value,):
-      ranges.check_number(number, what)
-  except ValueError as error:
-    raise PatternError(str(error)) from error
-  return float(value) if type(value) is int and float in choices else value
-
-
-# How a message names the type of an option.
-_NAMES = {
-  int: "a whole number",
-  float: "a number",
-  bool: "True or False",
-  str: "a word",
-  types.NoneType: "None",
-  tuple[int, ...]: "a tuple of whole numbers",
-  Entry: "an entry",
-}
-
-
-def _is_a(value: Any, hint: Any) -> bool:
-  """Whether a value has the type; True is no number, and 3 may stand for 3.0."""
-  if hint == tuple[int, ...]:
-    return type(value) is tuple and all(type(each) is int for each in value)
-  return type(value) is hint or (hint is float and type(value) is int)
-
-
-def terms(pattern: Pattern) -> Pattern:
-  """The entries of a pattern, each sum taken apart."""
-  found = []
-  for item in pattern:
-    given = dict(item.options)
-    more = given.pop("beside", None)
-    found.append(Entry(item.name, tuple(given.items())))
-    found += terms((_parse_entry(more),)) if more else ()
-  return tuple(found)
+__all__ = [
+  "Block", "Entry", "Pattern", "PatternError", "block", "both_ways", "built",
+  "check_causal", "check_language", "check_own", "edit", "edit_blocks", "entry",
+  "is_given", "memory_of", "mixer", "mlp_entry", "mlps", "options", "parse",
+  "replace_recurrent", "set_options", "show", "split", "state_bytes", "walk",
+  "with_memory",
+]  # fmt: skip
 
 
 def parse(text: str) -> Pattern:
-  """A pattern from the command line: `rglru,rglru,window:window_size=1024+gru`.
+  """A pattern from its text: `rglru,rglru,window:window_size=1024`.
 
   Raises:
     PatternError: if it cannot be read, or names what is not there.
   """
-  return tuple(map(_parse_entry, split(text)))
-
-
-def split(text: str) -> list[str]:
-  """The texts of the entries; a comma in brackets is of a value."""
-  return [part.strip() for part in re.split(r",(?![^(]*\))", text)]
-
-
-def _parse_entry(text: str) -> Entry:
-  own, *more = re.split(r"\+(?=\s*[a-z_])", text, maxsplit=1)  # not that of 1e+5
   try:
-    name, given = registry.options(own)
+    return tuple(map(_checked, grammar.read(text)))
   except ValueError as error:
     raise PatternError(str(error)) from error
-  beside = {"beside": more[0].strip()} if more else {}
-  return entry(name, **beside | given)
+  except RecursionError as error:
+    raise PatternError("the pattern is nested too deeply") from error
 
 
-def show(pattern: Pattern) -> str:
-  """The text that `parse` reads."""
-  return ",".join(map(str, pattern))
+def _checked(item: Entry | Block) -> Entry | Block:
+  """What was read, with names and options checked and older forms rewritten."""
+  if isinstance(item, Entry):
+    return checked_entry(item, "a memory")
+  if len(item.layers) > 2:
+    block(*item.layers[:2])  # a misspelt name is said first
+    raise PatternError(f"{str(item)!r} has more layers than memory/mlp")
+  return block(*item.layers)
 
 
-def mixer(item: Entry, d_model: int, dtype: str, **fields: Any) -> nn.Module:
-  """The mixer of an entry.
+def walk(pattern: Pattern) -> Iterator[Entry]:
+  """The mixers of a pattern, left to right, those inside of wrappers too."""
+  for item in _layers(pattern):
+    if item.name in mixers.names():
+      yield item
+
+
+def _layers(pattern: Pattern) -> Iterator[Entry]:
+  """Every entry of a pattern; a wrapper stands before its parts."""
+  for item in pattern:
+    for layer in item.layers if isinstance(item, Block) else (item,):
+      yield layer
+      yield from _layers(layer.parts)
+
+
+def edit(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
+  """The pattern with every mixer changed, those that wrappers are around too."""
+
+  def one(item: Entry) -> Entry:
+    if item.parts:
+      return dataclasses.replace(item, parts=tuple(map(one, item.parts)))
+    return change(item) if item.name in mixers.names() else item
+
+  return edit_blocks(pattern, one)
+
+
+def edit_blocks(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
+  """The pattern with the memory of every block changed, a wrapper as a whole."""
+
+  def one(item: Entry | Block) -> Entry | Block:
+    if isinstance(item, Block):
+      return Block((change(item.layers[0]), *item.layers[1:]))
+    return change(item)
+
+  return tuple(map(one, pattern))
+
+
+def memory_of(item: Entry | Block) -> Entry:
+  """The entry of a block's memory: a mixer, or a wrapper."""
+  return item.layers[0] if isinstance(item, Block) else item
+
+
+def mixer(
+  item: Entry | Block, d_model: int, dtype: str, d_ff: int | None = None, **fields: Any
+) -> nn.Module:
+  """The layer of an entry, or that of a block's memory.
 
   Args:
     item: the entry.
     d_model: features of the model.
     dtype: of its computation.
+    d_ff: width of the MLPs that do not say their own; None is 4 d_model.
     fields: Flax's own, `name` or `parent`.
   """
-  given = {"d_model": d_model, "dtype": dtype} | dict(item.options)
-  if "beside" in given:
-    parts = _parse_entry(given["beside"]), *terms((item,))[:1]
-    memory, base = (mixer(part, d_model, dtype, parent=None) for part in parts)
-    return Beside(base, memory, **fields)
-  if given.pop("both_ways", False):
-    return Bidirectional(
-      mixer(Entry(item.name, tuple(given.items())), d_model, dtype, parent=None),
-      **fields,
-    )
-  learned = given.pop("learned_start", False)
-  cls = mixers.get(item.name).Mixer
-  if learned:
-    return LearnedStart(cls(**given, parent=None), **fields)
-  return cls(**given, **fields)
+  item = memory_of(item)
+  values = dict(item.options) | fields
+  if item.parts:
+    parts = (mixer(part, d_model, dtype, d_ff, parent=None) for part in item.parts)
+    return wrappers.build(item.name, tuple(parts), **values)
+  if item.name in mlps():
+    values = {"d_ff": d_ff or 4 * d_model} | values
+  return layer_class(item.name)(**{"d_model": d_model, "dtype": dtype} | values)
 
 
 def built(
-  item: Entry, d_model: int, dtype: str, written: Entry | None = None
+  item: Entry | Block, d_model: int, dtype: str, written: Entry | None = None
 ) -> nn.Module:
   """The mixer of an entry, unbound, which is known to read two tokens.
 
@@ -251,7 +182,7 @@ def check_language(pattern: Pattern) -> None:
 
 def check_causal(pattern: Pattern) -> None:
   """Raises PatternError if a memory sees what is to be predicted."""
-  for item in terms(pattern):
+  for item in _layers(pattern):
     if not _is_causal(item):
       raise PatternError(
         f"{str(item)!r} reads both ways: a language model must not see what it is to "
@@ -260,9 +191,9 @@ def check_causal(pattern: Pattern) -> None:
 
 
 def _is_causal(item: Entry) -> bool:
-  given = dict(item.options)
-  own = getattr(mixers.get(item.name).Mixer, "causal", True)
-  return given.get("causal", own) and not given.get("both_ways", False)
+  """Whether the layer itself lets no token be read by earlier ones."""
+  own = getattr(layer_class(item.name), "causal", True)
+  return dict(item.options).get("causal", own) is not False
 
 
 def both_ways(pattern: Pattern) -> Pattern:
@@ -271,50 +202,61 @@ def both_ways(pattern: Pattern) -> Pattern:
   Raises:
     PatternError: if an entry cannot be: a sum whose parts differ, say.
   """
-  return tuple(map(_both_ways, pattern))
+  return edit_blocks(pattern, _both_ways)
 
 
 def _both_ways(item: Entry) -> Entry:
-  causal = {_is_causal(part) for part in terms((item,))}
+  causal = _directions(item)
   if causal == {False}:
     return item
-  if len(terms((item,))) > 1:
+  if len(causal) > 1:
     raise PatternError(
-      f"{str(item)!r} is a sum, which an encoder cannot run both ways: name the "
-      "memories one after the other"
+      f"{str(item)!r} is a sum of memories that read both ways and one way: an encoder "
+      "cannot run it both ways; write bidirectional(...) around those that read one way"
     )
-  return Entry(
-    item.name, tuple(sorted((dict(item.options) | {"both_ways": True}).items()))
-  )
+  return entry("bidirectional", item)
+
+
+def _directions(item: Entry) -> set[bool]:
+  """Whether the memories in an entry are causal; an MLP is neither."""
+  if item.name in mlps():
+    return set()
+  if not item.parts or not _is_causal(item):
+    return {_is_causal(item)}
+  return set().union(*map(_directions, item.parts))
 
 
 def check_own(pattern: Pattern) -> None:
   """Raises PatternError if a memory is given by an encoder, where there is none."""
-  for item in terms(pattern):
-    if mixers.is_given(mixers.get(item.name).Mixer):
+  for item in walk(pattern):
+    if is_given(item):
       raise PatternError(
         f"{str(item)!r} reads what an encoder remembers, and nothing remembers for it "
         "here: it would read nothing"
       )
 
 
+def is_given(item: Entry) -> bool:
+  """Whether the memory of an entry is what an encoder remembers."""
+  return mixers.is_given(layer_class(item.name))
+
+
 def with_memory(pattern: Pattern, size: int) -> Pattern:
   """The pattern whose given memories hold so many tokens of the encoder."""
-  return tuple(
-    Entry(
-      item.name, tuple(sorted((dict(item.options) | {"memory_size": size}).items()))
-    )
-    if mixers.is_given(mixers.get(item.name).Mixer)
-    else item
-    for item in pattern
-  )
+  hold = lambda item: set_options(item, memory_size=size) if is_given(item) else item
+  return edit(pattern, hold)
+
+
+def set_options(item: Entry, **values: Any) -> Entry:
+  """The entry with other values of some options."""
+  return entry(item.name, *item.parts, **dict(item.options) | values)
 
 
 def replace_recurrent(pattern: Pattern, name: str) -> Pattern:
   """The pattern with every memory but the attention ones replaced by `name`."""
   new = entry(name)
   keep = lambda item: mixers.get(item.name).Mixer.family == "attention"
-  return tuple(item if keep(item) else new for item in pattern)
+  return edit(pattern, lambda item: item if keep(item) else new)
 
 
 def state_bytes(mixer: nn.Module) -> int:

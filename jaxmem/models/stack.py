@@ -1,80 +1,17 @@
-"""Blocks, and groups of blocks scanned over the layers. The one file with nn.scan."""
+"""First layers, groups of blocks scanned, last layers. The one file with nn.scan."""
+
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset, State
-from jaxmem.layers.primitives import Dropout, GatedMLP, dense, layer_norm, rms_norm
-from jaxmem.models.pattern import Entry, Pattern, mixer
+from jaxmem.models.block import Residual, ResidualBlock
+from jaxmem.models.pattern import Entry, Pattern
 
-
-class Block(nn.Module):
-  """x + mixer(norm(x)), then x + mlp(norm(x)).
-
-  Attributes:
-    entry: which memory.
-    d_model: D.
-    d_ff: width of the MLP.
-    dropout: rate on both branches, in [0, 1); the mixer itself has none.
-    dtype: of the computation.
-  """
-
-  entry: Entry
-  d_model: int
-  d_ff: int
-  dropout: float = 0.0
-  dtype: str = "float32"
-
-  @nn.compact
-  def __call__(
-    self,
-    x: Activations,
-    state: State,
-    reset: Reset | None = None,
-    deterministic: bool = True,
-  ) -> tuple[Activations, State]:
-    drop = Dropout(self.dropout, deterministic=deterministic)
-    y = rms_norm("mixer_norm", self.dtype)(x)
-    y, state = self._mixer(name="mixer")(y, state, reset)
-    x = x + drop(y)
-    y = rms_norm("mlp_norm", self.dtype)(x)
-    y = GatedMLP(self.d_model, self.d_ff, self.dtype, name="mlp")(y)
-    return x + drop(y), state
-
-  def _mixer(self, **fields) -> nn.Module:
-    return mixer(self.entry, self.d_model, self.dtype, **fields)
-
-  def init_state(self, batch_size: int) -> State:
-    return self._mixer(parent=None).init_state(batch_size)
-
-  def state_axes(self) -> State:
-    return self._mixer(parent=None).state_axes()
-
-
-class PostNormBlock(Block):
-  """norm(x + mixer(x)), then norm(x + mlp(x)), with biases and GELU: BERT's.
-
-  Source: Devlin et al. 2018, arXiv:1810.04805; Vaswani et al. 2017, arXiv:1706.03762.
-  """
-
-  @nn.compact
-  def __call__(
-    self,
-    x: Activations,
-    state: State,
-    reset: Reset | None = None,
-    deterministic: bool = True,
-  ) -> tuple[Activations, State]:
-    drop = Dropout(self.dropout, deterministic=deterministic)
-    y, state = self._mixer(name="mixer")(x, state, reset)
-    x = layer_norm("mixer_norm", self.dtype)(x + drop(y))
-    y = dense(self.d_ff, ("embed", "mlp"), "up", self.dtype, bias=True)(x)
-    y = nn.gelu(y, approximate=False)
-    y = dense(self.d_model, ("mlp", "embed"), "down", self.dtype, bias=True)(y)
-    return layer_norm("mlp_norm", self.dtype)(x + drop(y)), state
-
-
-BLOCKS = {"pre": Block, "post": PostNormBlock}
+# Features, and the side stream; None where no layer reads one.
+Carry = tuple[Activations, Activations | None]
 
 
 class Group(nn.Module):
@@ -85,27 +22,29 @@ class Group(nn.Module):
   d_ff: int
   dropout: float = 0.0
   dtype: str = "float32"
-  block: str = "pre"
+  mlp: Entry | None = Entry("swiglu")
+  residual: Residual = Residual()
 
   @nn.compact
   def __call__(
     self,
-    x: Activations,
+    carry: Carry,
     state: State,
     reset: Reset | None = None,
     deterministic: bool = True,
-  ) -> tuple[Activations, State]:
-    states = []
+  ) -> tuple[Carry, State]:
+    (x, stream), states = carry, []
     for i, (block, old) in enumerate(zip(self.blocks(), state, strict=True)):
-      x, new = block.clone(parent=self, name=f"block_{i}")(x, old, reset, deterministic)
+      block = block.clone(parent=self, name=f"block_{i}")
+      x, new, stream = block.with_stream(x, old, reset, deterministic, stream)
       states.append(new)
-    return x, tuple(states)
+    return (x, stream), tuple(states)
 
-  def blocks(self) -> list[Block]:
+  def blocks(self) -> list[ResidualBlock]:
     """The blocks, unbound."""
-    args = (self.d_model, self.d_ff, self.dropout, self.dtype)
-    block = BLOCKS[self.block]
-    return [block(item, *args, parent=None) for item in self.pattern]
+    sizes = self.d_model, self.d_ff, self.dropout, self.dtype
+    how = self.mlp, self.residual
+    return [ResidualBlock(item, *sizes, *how, parent=None) for item in self.pattern]
 
   def init_state(self, batch_size: int) -> State:
     return tuple(block.init_state(batch_size) for block in self.blocks())
@@ -114,21 +53,51 @@ class Group(nn.Module):
     return tuple(block.state_axes() for block in self.blocks())
 
 
+class Parts(NamedTuple):
+  """The state of a stack that has first or last layers."""
+
+  first: tuple[State, ...]
+  groups: tuple[State, ...]
+  last: tuple[State, ...]
+
+
+def blocks_of(config: Any) -> Pattern:
+  """All blocks of a model's config in their order, a group once."""
+  return getattr(config, "first", ()) + config.pattern + getattr(config, "last", ())
+
+
+def parts_of(memory: State) -> Parts:
+  """The states of the blocks in the memory of a language model or of a stack."""
+  memory = getattr(memory, "stack", memory)  # without the positions
+  return memory if isinstance(memory, Parts) else Parts((), memory, ())
+
+
 class Stack(nn.Module):
-  """`num_groups` groups, scanned; states are [B, G, ...], rows first like any state.
+  """First layers, `num_groups` groups, scanned, and last layers.
+
+  The states of the groups are [B, G, ...], rows first like any state; where there are
+  no first and last layers they are the whole state, else it is `Parts`.
 
   One token unrolls the groups: a loop over layers while decoding copies every state and
   takes twice the time.
+
+  A layer may give activations to later ones, as RWKV-7 gives the values of its first:
+  one side stream, [B, T, D], zeros before a layer has given. A layer that does so has a
+  method `with_stream(x, state, reset, stream) -> (y, state, stream)` and the property
+  `takes_stream`, whether it reads it; where none does, there is no stream.
 
   Attributes:
     pattern: the memories of a group.
     d_model: D.
     d_ff: width of the MLPs.
     num_groups: G.
-    dropout: see `Block`.
+    dropout: see `ResidualBlock`.
     remat: compute a group again in the reverse pass instead of keeping its activations.
     dtype: of the computation.
-    block: "pre", see `Block`, or "post", see `PostNormBlock`.
+    mlp: of a block that names none; None is none.
+    residual: how a block joins its layers.
+    first: memories before the groups.
+    last: memories behind them.
   """
 
   pattern: Pattern
@@ -138,7 +107,10 @@ class Stack(nn.Module):
   dropout: float = 0.0
   remat: bool = False
   dtype: str = "float32"
-  block: str = "pre"
+  mlp: Entry | None = Entry("swiglu")
+  residual: Residual = Residual()
+  first: Pattern = ()
+  last: Pattern = ()
 
   @nn.compact
   def __call__(
@@ -161,20 +133,57 @@ class Stack(nn.Module):
       unroll=self.num_groups if x.shape[1] == 1 else 1,
       metadata_params={nn.PARTITION_NAME: "layers"},
     )
-    return scanned(*self._fields, name="groups")(x, state, reset, deterministic)
+    call = reset, deterministic
+    stream = jnp.zeros_like(x) if self._has_stream else None
+    first, groups, last = self._split(state)
+    carry = x, stream
+    if self.first:
+      carry, first = group(*self._fields(self.first), name="first")(carry, first, *call)
+    scan = scanned(*self._fields(self.pattern), name="groups")
+    carry, groups = scan(carry, groups, *call)
+    if self.last:
+      carry, last = group(*self._fields(self.last), name="last")(carry, last, *call)
+    return carry[0], self._joined(Parts(first, groups, last))
+
+  def _fields(self, pattern: Pattern) -> tuple:
+    sizes = self.d_model, self.d_ff
+    return pattern, *sizes, self.dropout, self.dtype, self.mlp, self.residual
+
+  def _group(self, pattern: Pattern) -> Group:
+    return Group(*self._fields(pattern), parent=None)
 
   @property
-  def _fields(self) -> tuple:
-    sizes = self.d_model, self.d_ff
-    return self.pattern, *sizes, self.dropout, self.dtype, self.block
+  def _has_stream(self) -> bool:
+    """Whether a layer reads what an earlier one gives.
+
+    Raises:
+      ValueError: if none has given before.
+    """
+    blocks = self._group(self.first + self.pattern + self.last).blocks()
+    layers = [layer for block in blocks for layer in block.streams()]
+    if layers and layers[0][1]:
+      raise ValueError(
+        f"{layers[0][0]!r} reads what an earlier layer gives, and there is none: name "
+        "one among the first layers of the model"
+      )
+    return any(reads for _, reads in layers)
+
+  def _split(self, state: State) -> Parts:
+    return state if self.first or self.last else Parts((), state, ())
+
+  def _joined(self, parts: Parts) -> State:
+    return parts if self.first or self.last else parts.groups
 
   def init_state(self, batch_size: int) -> State:
-    state = Group(*self._fields, parent=None).init_state(batch_size)
+    empty = lambda pattern: self._group(pattern).init_state(batch_size)
     stack = lambda a: a[:, None].repeat(self.num_groups, axis=1)
-    return jax.tree.map(stack, state)
+    groups = jax.tree.map(stack, empty(self.pattern))
+    return self._joined(Parts(empty(self.first), groups, empty(self.last)))
 
   def state_axes(self) -> State:
-    axes = Group(*self._fields, parent=None).state_axes()
-    is_axes = lambda a: type(a) is tuple and all(isinstance(n, str | None) for n in a)
+    axes = lambda pattern: self._group(pattern).state_axes()
+    names = lambda a: bool(a) and all(isinstance(n, str | None) for n in a)
+    is_axes = lambda a: type(a) is tuple and names(a)
     layered = lambda a: (a[0], "layers", *a[1:])
-    return jax.tree.map(layered, axes, is_leaf=is_axes)
+    groups = jax.tree.map(layered, axes(self.pattern), is_leaf=is_axes)
+    return self._joined(Parts(axes(self.first), groups, axes(self.last)))

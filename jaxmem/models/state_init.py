@@ -21,6 +21,7 @@ Source: Ruiz and Gu, "Understanding and Improving Length Generalization in Recur
 Models", 2025, arXiv 2507.02782.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import jax
@@ -28,7 +29,9 @@ import jax.numpy as jnp
 
 from jaxmem import mixers
 from jaxmem.core.typing import State
-from jaxmem.models.pattern import Pattern, terms
+from jaxmem.models.lm import Positioned
+from jaxmem.models.pattern import Pattern, walk
+from jaxmem.models.stack import Parts
 from jaxmem.ops.recurrence import learned_init
 
 Start = Literal["carried", "empty", "passed", "noise", "fitted"]
@@ -47,7 +50,7 @@ def begin(
 
   Args:
     how: one of `STARTS`.
-    pattern: of the model that the memory is of.
+    pattern: of the model that the memory is of, see `stack.blocks_of`.
     last: what the rows of the batch before ended with, `[B, ...]`.
     key: of the step.
     noise_scale: standard deviation of "noise".
@@ -60,6 +63,13 @@ def begin(
     return last
   if how == "empty":
     return jax.tree.map(jnp.zeros_like, last)
+  if isinstance(last, Positioned):
+    stack = begin(how, pattern, last.stack, key, noise_scale)
+    return Positioned(jnp.zeros_like(last.position), stack)
+  if isinstance(last, Parts):
+    blocks = begin(how, pattern, sum(last, ()), key, noise_scale)
+    ends = len(last.first), len(last.first) + len(last.groups)
+    return Parts(blocks[: ends[0]], blocks[ends[0] : ends[1]], blocks[ends[1] :])
   key = jax.random.fold_in(key, _STREAM)
   if how == "passed":
     source = _others(key, jax.tree.leaves(last)[0].shape[0])
@@ -72,7 +82,7 @@ def begin(
     return a.mean(0) + noise * a.std(0)
 
   return tuple(
-    _sum_redrawn(terms((item,)), memory, draw, jax.random.fold_in(key, i))
+    _redrawn((item,), memory, draw, jax.random.fold_in(key, i))
     for i, (item, memory) in enumerate(zip(pattern, last, strict=True))
   )
 
@@ -83,29 +93,32 @@ def _others(key: jax.Array, rows: int) -> jax.Array:
   return jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
 
 
-def _sum_redrawn(items: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
-  """The memory of an entry; of a sum, that of its first and that of the others."""
-  first, *others = items
-  own = memory[0] if others else memory
-  own = _redrawn(mixers.op(first.name), own, draw, key)
-  if not others:
-    return own
-  return own, _sum_redrawn(tuple(others), memory[1], draw, jax.random.fold_in(key, 1))
-
-
-def _redrawn(op: Any, memory: State, draw: Any, key: jax.Array) -> State:
-  """A mixer's memory with its op's sums drawn, and zeros elsewhere."""
-  try:
-    names = learned_init.fields(op)
-  except ValueError:  # it keeps inputs alone
-    names = ()
-  is_state = lambda a: isinstance(a, op.State)
+def _redrawn(pattern: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
+  """The memory of a block with its ops' sums drawn, and zeros elsewhere."""
+  ops = {op.State: op for op in (mixers.op(item.name) for item in walk(pattern))}
+  keys = _chain(key)
 
   def one(a):
     empty = jax.tree.map(jnp.zeros_like, a)
-    if not is_state(a):
+    if type(a) not in ops:
       return empty
-    keys = dict(zip(names, jax.random.split(key, max(len(names), 1)), strict=False))
-    return empty._replace(**{n: draw(k, getattr(a, n)) for n, k in keys.items()})
+    names, key = _summed(ops[type(a)]), next(keys)
+    fields = zip(names, jax.random.split(key, max(len(names), 1)), strict=False)
+    return empty._replace(**{n: draw(k, getattr(a, n)) for n, k in fields})
 
-  return jax.tree.map(one, memory, is_leaf=is_state)
+  return jax.tree.map(one, memory, is_leaf=lambda a: type(a) in ops)
+
+
+def _chain(key: jax.Array) -> Iterator[jax.Array]:
+  """A key for each memory of a block."""
+  while True:
+    yield key
+    key = jax.random.fold_in(key, 1)
+
+
+def _summed(op: Any) -> tuple[str, ...]:
+  """The fields of an op's state that noise may move."""
+  try:
+    return learned_init.fields(op)
+  except ValueError:  # it keeps inputs alone
+    return ()

@@ -17,14 +17,13 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, State, Tokens
-from jaxmem.layers.primitives import dense, named, rms_norm
+from jaxmem.layers.embedder import Embedder
+from jaxmem.layers.primitives import dense, rms_norm
 from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
 from jaxmem.models.pattern import Pattern, check_language, check_own, entry
 from jaxmem.models.stack import Stack
 from jaxmem.models.wrappers.bidirectional import one_text
-from jaxmem.ops.losses import chunked_cross_entropy
-from jaxmem.ops.recurrence.precision import einsum
 from jaxmem.parallel import rows
 
 
@@ -153,8 +152,8 @@ class VAE(nn.Module):
 
   def setup(self):
     c = self.config
-    normal = named(nn.initializers.normal(c.d_model**-0.5), ("vocab", "embed"), True)
-    self.embedding = self.param("embedding", normal, (c.vocab_size, c.d_model))
+    self.embedder = Embedder(c.vocab_size, c.d_model, dtype=c.dtype)
+    nn.share_scope(self, self.embedder)
     self.stack = self._stack(name="stack")
     self.norm = rms_norm("norm", c.dtype)
     if c.d_latent:
@@ -181,7 +180,7 @@ class VAE(nn.Module):
       nothing = jnp.zeros((read.shape[0], 0), jnp.float32)
       return Posterior(nothing, nothing)
     mask = jnp.arange(read.shape[1]) < length[:, None]
-    numbers = self.gaussian(self.reader(self._embed(read), mask))
+    numbers = self.gaussian(self.reader(self.embedder.encode(read), mask))
     return Posterior(*jnp.split(numbers, 2, axis=-1))
 
   def step(
@@ -194,9 +193,8 @@ class VAE(nn.Module):
       latent: of each row.
       state: see `first_state`.
     """
-    x, state = self._features(self._embed(tokens), latent, state)
-    table = self.embedding.astype(x.dtype)
-    return einsum("btd,vd->btv", x, table, jnp.float32), state
+    x, state = self._features(self.embedder.encode(tokens), latent, state)
+    return self.embedder.decode(x), state
 
   def losses(
     self,
@@ -206,7 +204,7 @@ class VAE(nn.Module):
     deterministic: bool = True,
   ) -> Float[Array, "B T"]:
     """Nats of each target, -log p(target | tokens before, latent), float32."""
-    x, drop = self._embed(tokens), self.config.word_dropout
+    x, drop = self.embedder.encode(tokens), self.config.word_dropout
     if drop and not deterministic:
       sample = lambda key, shape: jax.random.bernoulli(key, 1 - drop, shape)
       keep = rows.draw(sample, self.make_rng("dropout"), tokens.shape)
@@ -214,7 +212,7 @@ class VAE(nn.Module):
       x = jnp.where(keep[..., None], x, 0)
     state = self.first_state(tokens.shape[0])
     x, _ = self._features(x, latent, state, deterministic)
-    return chunked_cross_entropy(x, self.embedding, targets)
+    return self.embedder.nats(x, targets)
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
@@ -256,10 +254,6 @@ class VAE(nn.Module):
 
   def state_axes(self) -> tuple[()]:
     return ()
-
-  def _embed(self, tokens: Tokens) -> Activations:
-    x = self.embedding[tokens] * self.config.d_model**0.5
-    return x.astype(jnp.dtype(self.config.dtype))
 
   def _features(
     self,

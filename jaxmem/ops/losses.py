@@ -15,6 +15,7 @@ def chunked_cross_entropy(
   *,
   chunk_size: int = 512,
   smoothing: float = 0.0,
+  logit_cap: float = 0.0,
 ) -> Float[Array, "B T"]:
   """-log softmax(x_t table^T)[target_t], chunk by chunk over time.
 
@@ -28,6 +29,7 @@ def chunked_cross_entropy(
     chunk_size: tokens of a chunk, C >= 1; T need not be a multiple.
     smoothing: s in [0, 1): the target has 1 - s of the probability, and all V share s
       alike (Szegedy et al. 2015, arXiv:1512.00567).
+    logit_cap: see `capped`.
 
   Returns:
     Nats for every token, at least float32.
@@ -45,6 +47,7 @@ def chunked_cross_entropy(
   @jax.checkpoint
   def nats(x, targets):
     logits = einsum("btd,vd->btv", x, table, scan.state_dtype(x.dtype))
+    logits = capped(logits, logit_cap)
     right = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     if smoothing:
       right = (1 - smoothing) * right + smoothing * logits.mean(-1)
@@ -52,3 +55,11 @@ def chunked_cross_entropy(
 
   chunks = (scan.to_chunks(x, size), scan.to_chunks(targets, size))
   return scan.from_chunks(jax.lax.map(lambda xs: nats(*xs), chunks), length)
+
+
+def capped(logits: Float[Array, "..."], cap: float) -> Float[Array, "..."]:
+  """cap tanh(logits / cap): bounded smoothly; 0 leaves them.
+
+  Source: Gemma Team 2024, arXiv:2408.00118, section 2.
+  """
+  return cap * jnp.tanh(logits / cap) if cap else logits

@@ -13,6 +13,7 @@ from jaxmem.core.errors import ConfigError
 from jaxmem.core.finite import all_finite
 from jaxmem.models import pattern, state_init
 from jaxmem.models.lm import LM
+from jaxmem.models.stack import blocks_of
 from jaxmem.parallel import mesh as meshes
 from jaxmem.parallel import rows
 from jaxmem.parallel.mesh import MeshError
@@ -200,7 +201,7 @@ class Program:
     c = self.config
     rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
     memory = state_init.begin(
-      c.segment_start, c.model.pattern, state.memory, rng, c.noise_scale
+      c.segment_start, blocks_of(c.model), state.memory, rng, c.noise_scale
     )
     grads, nats, memory = self._gradients(state.params, memory, batch, rng)
     count = jnp.maximum(batch["weights"].sum(), 1)

@@ -44,8 +44,9 @@ def test_recurrence_sees_its_document_up_to_itself():
     (entry("gla", num_heads=2, temperature=0.01), False),
     (entry("mamba2", num_heads=2, state_dim=4), False),
     (entry("window", num_heads=2, window_size=2, beside="gru"), False),
-    (entry("gated_delta", num_heads=2, learned_start=True), False),
-    (entry("rglru", num_heads=2, both_ways=True), True),
+    (entry("parallel", "window:num_heads=2:window_size=2", "gru"), False),
+    (entry("learned_init", entry("gated_delta", num_heads=2)), False),
+    (entry("bidirectional", entry("rglru", num_heads=2)), True),
   ],
   ids=str,
 )

@@ -1,7 +1,5 @@
 """A memory beside another: a sum that begins as the first alone."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,13 +14,14 @@ from jaxmem.models.pattern import (
   mixer,
   parse,
   show,
-  terms,
+  walk,
 )
-from jaxmem.models.wrappers.sum import Beside
+from jaxmem.models.wrappers.sum import Sum
 from jaxmem.testing import check_laws, check_shards, example_of
 from jaxmem.training import config
 
-TEXT = "window:rotary_base=1e+20:window_size=6+mingru"
+OLD = "window:rotary_base=1e+20:window_size=6+mingru"
+TEXT = "sum(window:rotary_base=1e+20:window_size=6,mingru)"
 SMALL = "window:block_size=8:num_heads=2:window_size=6"
 
 
@@ -31,7 +30,7 @@ def _mixer(text):
 
 
 def test_sum_obeys_the_laws():
-  check_laws(_mixer(f"{SMALL}+mingru"))
+  check_laws(_mixer(f"sum({SMALL},mingru)"))
 
 
 @pytest.mark.full
@@ -43,11 +42,11 @@ def test_sum_obeys_the_laws_with_any_memory(name):
 
 @pytest.mark.full
 def test_shards_do_not_matter_to_a_sum():
-  check_shards(_mixer(f"{SMALL}+mingru"), shards=(2,))
+  check_shards(_mixer(f"sum({SMALL},mingru)"), shards=(2,))
 
 
 def test_sum_begins_as_its_base_and_can_learn():
-  both = _mixer(f"{SMALL}+mingru")
+  both = _mixer(f"sum({SMALL},mingru)")
   x = jax.random.normal(jax.random.key(0), (2, 12, 8))
   state = both.init_state(2)
   params = jax.jit(both.init)(jax.random.key(1), x, state)["params"]
@@ -71,18 +70,20 @@ def test_sum_begins_as_its_base_and_can_learn():
 def test_pattern_writes_a_sum_and_reads_it_back():
   (item,) = parse(TEXT)
 
-  assert show(parse(TEXT)) == TEXT and hash(item)
+  assert show(parse(TEXT)) == show(parse(OLD)) == TEXT and hash(item)
   given = {"rotary_base": 1e20, "window_size": 6, "beside": entry("mingru")}
   assert item == entry("window", **given)
-  assert json.loads(json.dumps(item.options))
+  assert item == entry(
+    "sum", entry("window", rotary_base=1e20, window_size=6), "mingru"
+  )
   made = mixer(item, 8, "float32", parent=None)
-  assert isinstance(made, Beside) and made.base.rotary_base == 1e20
-  run = config.Config(model=LMConfig(11, pattern=parse(f"gru,{TEXT}+lstm")))
+  assert isinstance(made, Sum) and made.base.rotary_base == 1e20
+  run = config.Config(model=LMConfig(11, pattern=parse(f"gru,{OLD}+lstm")))
   assert config.from_json(config.to_json(run)) == run
 
 
 def test_a_sum_of_three_is_taken_apart():
-  names = [item.name for item in terms(parse("gru,window+mingru+lstm"))]
+  names = [item.name for item in walk(parse("gru,window+mingru+lstm"))]
   assert names == ["gru", "window", "mingru", "lstm"]
   assert len(_mixer("window+mingru+lstm").init_state(1)[1]) == 2
 
@@ -105,3 +106,24 @@ def test_a_sum_is_refused_for_any_of_its_memories():
     check_language(parse("window+encoder_attention"))
   limit = capacity.limit(parse("window+attention:capacity=7"))
   assert limit == capacity.Limit("attention", 7)
+
+
+def test_parallel_parts_are_added():
+  both = _mixer(f"parallel({SMALL},mingru)")
+  x = jax.random.normal(jax.random.key(0), (2, 12, 8))
+  state = both.init_state(2)
+  params = jax.jit(both.init)(jax.random.key(1), x, state)["params"]
+
+  y, after = both.apply({"params": params}, x, state)
+  parts = [
+    part.apply({"params": params[f"parts_{i}"]}, x, state[i])
+    for i, part in enumerate(both.parts)
+  ]
+
+  np.testing.assert_allclose(y, parts[0][0] + parts[1][0], rtol=1e-5, atol=1e-6)
+  jax.tree.map(np.testing.assert_array_equal, after, (parts[0][1], parts[1][1]))
+
+
+@pytest.mark.full
+def test_parallel_parts_obey_the_laws():
+  check_laws(_mixer(f"parallel({SMALL},mingru)"))

@@ -10,7 +10,7 @@ from flax.core import meta
 
 from jaxmem import mixers
 from jaxmem.models.wrappers.bidirectional import Bidirectional
-from jaxmem.models.wrappers.learned_init import LearnedStart
+from jaxmem.models.wrappers.learned_init import LearnedInit
 from jaxmem.testing import check_laws, check_shards, example_of
 from jaxmem.testing.suite import BORDERS
 from jaxmem.testing.tolerance import worst
@@ -137,7 +137,7 @@ def test_shards_do_not_matter():
 
 def test_it_reads_from_a_learned_start_both_ways():
   mixer = mixers.get("gru").Mixer(d_model=DIM, parent=None)
-  layer = Bidirectional(LearnedStart(mixer))
+  layer = Bidirectional(LearnedInit(mixer))
   params = jax.jit(layer.init)(jax.random.key(0), X)
 
   loss = lambda params, x: (layer.apply(params, x)[0] * DY).sum()

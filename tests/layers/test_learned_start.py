@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxmem import mixers, ops
+from jaxmem.models.block import ResidualBlock
 from jaxmem.models.pattern import entry, parse
-from jaxmem.models.stack import Block
-from jaxmem.models.wrappers.learned_init import LearnedStart
+from jaxmem.models.wrappers.learned_init import LearnedInit
 from jaxmem.ops import lstm
 from jaxmem.ops.recurrence import learned_init
 from jaxmem.testing import check_laws, check_shards, example_of
@@ -38,18 +38,18 @@ def test_every_op_with_a_learned_start_obeys_the_full_laws(name):
 )
 def test_every_mixer_with_a_learned_start_obeys_the_laws(name):
   mixer = mixers.get(name).Mixer(d_model=8, **example_of(name), parent=None)
-  check_laws(LearnedStart(mixer))
+  check_laws(LearnedInit(mixer))
 
 
 def test_a_pattern_can_ask_for_it():
   (item,) = parse("gru:learned_start=True")
   assert item == entry("gru", learned_start=True)
-  check_laws(Block(item, d_model=8, d_ff=16))
+  check_laws(ResidualBlock(item, d_model=8, d_ff=16))
 
 
 def test_shards_do_not_matter_to_a_learned_start():
   mixer = mixers.get("rglru").Mixer(d_model=8, num_heads=2, parent=None)
-  check_shards(LearnedStart(mixer), shards=(2,))
+  check_shards(LearnedInit(mixer), shards=(2,))
 
 
 @pytest.mark.parametrize("form", lstm.FORMS)
@@ -96,4 +96,4 @@ def test_what_keeps_inputs_has_no_learned_start():
   window = mixers.get("window").Mixer(d_model=8, num_heads=2, parent=None)
   with pytest.raises(ValueError, match="keeps are inputs"):
     given = jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
-    jax.eval_shape(LearnedStart(window).init, *given)
+    jax.eval_shape(LearnedInit(window).init, *given)

@@ -78,17 +78,15 @@ def test_a_token_sees_what_stands_before_and_behind(text):
     assert np.abs(out(batch | {"tokens": tokens}) - base).max() > 1e-4
 
 
-def test_a_pattern_both_ways_says_so_once_and_sums_are_refused():
+def test_a_pattern_both_ways_says_so_once_and_mixed_sums_are_refused():
   pattern = parse("gru,encoder_attention,lstm:chunk_size=8")
   twice = both_ways(pattern)
-  assert (
-    show(twice)
-    == "gru:both_ways=True,encoder_attention,lstm:both_ways=True:chunk_size=8"
-    or parse(show(twice)) == twice
-  )
+  text = "bidirectional(gru),encoder_attention,bidirectional(lstm:chunk_size=8)"
+  assert show(twice) == text
   assert both_ways(twice) == twice
+  assert show(both_ways(parse("sum(window,gru)"))) == "bidirectional(sum(window,gru))"
   with pytest.raises(PatternError, match="a sum"):
-    both_ways((entry("window", beside="gru"),))
+    both_ways(parse("sum(window,encoder_attention)"))
 
 
 def test_windows_do_not_see_each_other_and_their_mean_is_the_text():

@@ -6,7 +6,18 @@ from jaxmem import bench
 from jaxmem.core import outputs
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import visibility
-from jaxmem.models.pattern import PatternError, built, parse
+from jaxmem.models.pattern import (
+  PatternError,
+  block,
+  built,
+  check_language,
+  edit,
+  entry,
+  parse,
+  set_options,
+  show,
+  walk,
+)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +86,62 @@ def test_a_new_file_among_checkpoints(tmp_path):
     outputs.refuse_overwrite(
       tmp_path / "checkpoints" / "4" / "new", {"--workdir": tmp_path}
     )
+
+
+@pytest.mark.parametrize(
+  ("text", "canonical"),
+  [
+    ("rglru, window:window_size = 5", "rglru,window:window_size=5"),
+    ("longformer:dilation=(1,2),gru/none", "longformer:dilation=(1, 2),gru/none"),
+    ("sum( window , bidirectional(gru) )", "sum(window,bidirectional(gru))"),
+    # the older forms
+    ("window:window_size=6+gru+lru", "sum(window:window_size=6,sum(gru,lru))"),
+    ("window:rotary_base=1e+20+gru", "sum(window:rotary_base=1e+20,gru)"),
+    ("gru:beside=lru", "sum(gru,lru)"),
+    ("gru:both_ways=False:learned_start=False", "gru"),
+    (
+      "gru:both_ways=True:learned_start=True:form=chunk+lru",
+      "sum(bidirectional(learned_init(gru:form=chunk)),lru)",
+    ),
+  ],
+)
+def test_every_form_is_read_and_one_is_written(text, canonical):
+  pattern = parse(text)
+  assert show(pattern) == canonical
+  assert parse(canonical) == pattern and hash(pattern)
+
+
+def test_entries_in_python_are_those_of_the_text():
+  pattern = (entry("sum", "gru", entry("learned_init", "lstm")), block("lru"))
+  assert pattern == parse("sum(gru,learned_init(lstm)),lru/none")
+  assert [item.name for item in walk(pattern)] == ["gru", "lstm", "lru"]
+  chunked = edit(pattern, lambda item: set_options(item, form="recurrent"))
+  assert [dict(item.options) for item in walk(chunked)] == [{"form": "recurrent"}] * 3
+  assert [item.name for item in walk(chunked)] == ["gru", "lstm", "lru"]
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("bidirectinal(gru)", "no memory 'bidirectinal': did you mean 'bidirectional'"),
+    ("sum(gru,lru,rnn)", r"sum takes 2 parts \(base, memory\), and 3 are given"),
+    ("bidirectional()", r"takes 1 part \(mixer\), and 0 are given"),
+    (
+      "bidirectional(gru,zz=3)",
+      "'bidirectional' has no option 'zz': it has none",
+    ),
+    ("gru(lstm)", "gru is no wrapper: 'lstm' cannot be its part"),
+    ("gru/lstm", "no MLP 'lstm'"),
+    ("grru/none", "no memory 'grru': did you mean 'gru'"),
+    ("gru:both_ways=3", "both_ways of gru is 3: True or False expected"),
+    ("sum(" * 2000 + ")" * 2000, "nested too deeply"),
+  ],
+)
+def test_what_is_not_of_the_grammar_is_named(text, message):
+  with pytest.raises(PatternError, match=message):
+    parse(text)
+
+
+def test_what_reads_both_ways_is_named_within_wrappers():
+  with pytest.raises(PatternError, match="^'bidirectional.gru.' reads both ways"):
+    check_language(parse("lstm,sum(window,bidirectional(gru))"))

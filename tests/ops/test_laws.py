@@ -8,9 +8,9 @@ import jax
 import pytest
 
 from jaxmem import mixers, ops
+from jaxmem.models.block import ResidualBlock
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
-from jaxmem.models.stack import Block
 from jaxmem.testing import check_laws, example_of
 
 
@@ -43,7 +43,7 @@ def test_mixer_obeys_the_laws(name):
 
 
 def test_block_obeys_the_laws():
-  check_laws(Block(entry("rglru", num_heads=2), d_model=8, d_ff=16))
+  check_laws(ResidualBlock(entry("rglru", num_heads=2), d_model=8, d_ff=16))
 
 
 @pytest.mark.parametrize("pattern", HYBRIDS.values(), ids=HYBRIDS)

@@ -1,7 +1,8 @@
 """Every op against a peer that nobody here wrote, with all gradients, in float32.
 
 A family of memories a file; each file's `CASES` is found by name. `minilm` asks a peer
-with real weights, whose answers `test_minilm` reads.
+with real weights, whose answers `test_minilm` reads; `blocks` whole models, whose
+answers `test_reference_blocks` reads.
 """
 
 import importlib
@@ -14,6 +15,7 @@ def cases() -> list[Case]:
   """The cases of all files, in the order of their names."""
   found = []
   for info in pkgutil.iter_modules(__path__):
-    if info.name not in ("harness", "minilm", "__main__"):
+    whole = info.name.startswith("blocks")
+    if not whole and info.name not in ("harness", "minilm", "__main__"):
       found += importlib.import_module(f"{__name__}.{info.name}").CASES
   return found

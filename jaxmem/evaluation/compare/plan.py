@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmem import mixers
 from jaxmem.core import files, outputs, ranges
 from jaxmem.core.errors import ConfigError, UserError, reason
 from jaxmem.core.ranges import INT64, number
@@ -161,11 +160,13 @@ class Run:
 
 def held(item: Entry, tokens: int) -> Entry:
   """The memory with room for so many tokens, if it is one of declared capacity."""
-  names = [f.name for f in dataclasses.fields(mixers.get(item.name).Mixer)]
-  given = dict(item.options)
-  if "capacity" in names:
-    given.setdefault("capacity", tokens)
-  return pattern.entry(item.name, **given)
+
+  def one(mixer: Entry) -> Entry:
+    if "capacity" not in pattern.options(mixer.name):
+      return mixer
+    return pattern.set_options(mixer, **{"capacity": tokens} | dict(mixer.options))
+
+  return pattern.edit((item,), one)[0]
 
 
 def shapes(model: LMConfig) -> Any:

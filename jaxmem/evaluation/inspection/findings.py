@@ -150,7 +150,7 @@ def memories(ends: np.ndarray, found: dict[Layer, Memory], out: Path) -> list[Se
     "and value, the greatest possible a full memory. It is e to the entropy of its "
     "singular values."
   ]
-  scaled = {"mlstm", "slstm"} & {layer.entry.name for layer in found}
+  scaled = {"mlstm", "slstm"} & {layer.mixer for layer in found}
   if scaled:
     names = " and ".join(sorted(scaled))
     words.append(f"The norm of {names} is that of the state as it is kept, scaled.")

@@ -15,9 +15,10 @@ from flax import linen as nn
 
 from jaxmem import mixers
 from jaxmem.layers.attention_heads import Heads
+from jaxmem.models.block import ResidualBlock
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.models.pattern import Entry
-from jaxmem.models.stack import Block
+from jaxmem.models.pattern import Entry, edit, memory_of, set_options, walk
+from jaxmem.models.stack import parts_of
 from jaxmem.parallel.mesh import unboxed
 
 # Half-lives are shown between these many tokens: never and at once are no numbers.
@@ -33,14 +34,19 @@ class Layer(NamedTuple):
   block: int
 
   def __str__(self) -> str:
-    return f"{self.number} {self.entry.name}"
+    return f"{self.number} {self.mixer}"
+
+  @property
+  def mixer(self) -> str:
+    """The name of its mixer; of a wrapper, that of the first it is around."""
+    return next(walk((self.entry,))).name
 
 
 def layers(config: LMConfig) -> list[Layer]:
-  """All blocks, in the order in which they read."""
+  """All blocks of the groups, in the order in which they read."""
   size = len(config.pattern)
   return [
-    Layer(1 + group * size + block, item, group, block)
+    Layer(1 + group * size + block, memory_of(item), group, block)
     for group in range(config.num_groups)
     for block, item in enumerate(config.pattern)
   ]
@@ -56,11 +62,10 @@ def plain(model: LM) -> LM:
 
   def look(item: Entry) -> Entry:
     known = {f.name for f in dataclasses.fields(mixers.get(item.name).Mixer)}
-    options = dict(item.options) | {k: v for k, v in wanted.items() if k in known}
-    return Entry(item.name, tuple(sorted(options.items())))
+    return set_options(item, **{k: v for k, v in wanted.items() if k in known})
 
   c = model.config
-  pattern = tuple(map(look, c.pattern))
+  pattern = edit(c.pattern, look)
   return LM(dataclasses.replace(c, pattern=pattern, dtype="float32", remat=False))
 
 
@@ -126,8 +131,9 @@ _INPUT, _MAP = "mixer_input", "attention_map"
 def _watch(recent: int, call, args, kwargs, context):
   """Sows what a mixer is given and how it attends, beside what it does."""
   module, method = context.module, context.method_name
-  if method == "__call__" and module.name == "mixer":
-    if isinstance(module.parent, Block):
+  whole = "with_stream" if hasattr(module, "with_stream") else "__call__"
+  if method == whole and module.name == "mixer":
+    if isinstance(module.parent, ResidualBlock):
       module.sow("intermediates", _INPUT, args[0])
   if method == "_attend" and isinstance(module, Heads):
     module.sow("intermediates", _MAP, attention_map(call, args, kwargs, recent))
@@ -255,14 +261,14 @@ def _field(model: LM, layer: Layer) -> tuple | None:
   The memory is the first field of the op's state: not the inputs of a convolution, nor
   normalisers. Attention remembers tokens, which its map shows.
   """
-  name = layer.entry.name
+  name = layer.mixer
   if mixers.get(name).Mixer.family == "attention":
     return None
   op = mixers.op(name)
 
   def own(state):
     is_own = lambda a: isinstance(a, op.State)
-    nodes = jax.tree.leaves(state[layer.block], is_leaf=is_own)
+    nodes = jax.tree.leaves(parts_of(state).groups[layer.block], is_leaf=is_own)
     return next(filter(is_own, nodes))
 
   axes = own(model.state_axes())[0]

@@ -10,6 +10,8 @@ from jaxmem.evaluation import longbench
 from jaxmem.evaluation.longbench import metrics, needle
 from jaxmem.evaluation.longbench.runner import Plan
 from jaxmem.models.lm import LM
+from jaxmem.models.pattern import memory_of
+from jaxmem.models.stack import blocks_of, parts_of
 from jaxmem.runtime.peak import peak_memory
 
 Scores = dict[str, dict[int, float]]
@@ -114,18 +116,17 @@ def grid(plan: Plan, done: Mapping[tuple, dict], depths: int) -> np.ndarray:
 
 def state_bytes(model: LM) -> dict[str, int]:
   """Memory of the pattern -> bytes of its state in one layer, for one text."""
-  state = jax.eval_shape(lambda: model.init_state(1))
-  groups = model.config.num_groups
-  sizes = [
-    sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(part)) // groups
-    for part in state
-  ]
+  parts = parts_of(jax.eval_shape(lambda: model.init_state(1)))
+  count = lambda block: sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(block))
+  groups = [count(block) // model.config.num_groups for block in parts.groups]
+  sizes = [*map(count, parts.first), *groups, *map(count, parts.last)]
+  items = [memory_of(block) for block in blocks_of(model.config)]
   named: dict[str, set[int]] = {}
-  for item, size in zip(model.config.pattern, sizes, strict=True):
+  for item, size in zip(items, sizes, strict=True):
     named.setdefault(item.name, set()).add(size)
   # options are named only where they decide
   plain = lambda item: len(named[item.name]) == 1
   return {
     item.name if plain(item) else str(item): size
-    for item, size in zip(model.config.pattern, sizes, strict=True)
+    for item, size in zip(items, sizes, strict=True)
   }

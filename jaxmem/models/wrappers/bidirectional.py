@@ -4,11 +4,13 @@ Source: Schuster and Paliwal 1997, IEEE Transactions on Signal Processing 45(11)
 """
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.primitives import dense
+from jaxmem.models.wrappers import Sight
 
 
 def one_text(mask: Bool[Array, "B T"]) -> Reset:
@@ -62,8 +64,16 @@ class Bidirectional(nn.Module):
   def d_model(self) -> int:
     return self.mixer.d_model
 
+  def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
+    backwards = jnp.flip(jnp.roll(reset, -1, axis=1), axis=1)
+    ahead = part_sees(self.mixer, backwards)[::-1, ::-1]
+    return part_sees(self.mixer, reset) | ahead
+
   def init_state(self, batch_size: int) -> tuple[()]:
     return ()
 
   def state_axes(self) -> tuple[()]:
     return ()
+
+
+Wrapper = Bidirectional

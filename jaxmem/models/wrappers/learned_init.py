@@ -1,24 +1,26 @@
 """A mixer with a learned initial state; see `jaxmem.ops.recurrence.learned_init`."""
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from jaxmem import mixers
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.primitives import named
+from jaxmem.models.wrappers import Sight
 from jaxmem.ops.recurrence import learned_init
 from jaxmem.parallel import apply
 
 
-class LearnedStart(nn.Module):
+class LearnedInit(nn.Module):
   """`mixer`, its op's memory starting from parameters; as many as a row's state has.
 
   The state is the mixer's own, and holds the difference from the start. In a pattern it
-  is the option `learned_start=True` of the memory.
+  is `learned_init(gru)`.
 
       from jaxmem.mixers.gru import GRU
-      from jaxmem.models.wrappers.learned_init import LearnedStart
-      mixer = LearnedStart(GRU(d_model=64, parent=None))
+      from jaxmem.models.wrappers.learned_init import LearnedInit
+      mixer = LearnedInit(GRU(d_model=64, parent=None))
       state = mixer.init_state(batch_size=2)
 
   Attributes:
@@ -53,8 +55,14 @@ class LearnedStart(nn.Module):
   def d_model(self) -> int:
     return self.mixer.d_model
 
+  def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
+    return part_sees(self.mixer, reset)
+
   def init_state(self, batch_size: int) -> State:
     return self.mixer.init_state(batch_size)
 
   def state_axes(self) -> State:
     return self.mixer.state_axes()
+
+
+Wrapper = LearnedInit

@@ -5,24 +5,26 @@ beside local attention; the weight that begins at 0 is that of Bachlechner et al
 arXiv:2003.04887 (ReZero), a channel each.
 """
 
+import numpy as np
 from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.primitives import named
+from jaxmem.models.wrappers import Sight
 from jaxmem.ops.recurrence import scan
 
 
-class Beside(nn.Module):
+class Sum(nn.Module):
   """y = base(x) + scale * memory(x); the parameters of both and D, scale 0 at first.
 
   So a model that is trained can be given a memory without a change of what it says. The
-  state is a pair, the base's and the memory's. In a pattern it is a sum,
-  `window:window_size=64+gated_delta`.
+  state is a pair, the base's and the memory's. In a pattern it is
+  `sum(window:window_size=64,gated_delta)`.
 
-      from jaxmem.models.wrappers.sum import Beside
+      from jaxmem.models.wrappers.sum import Sum
       from jaxmem.mixers.gru import GRU
       from jaxmem.mixers.window import Window
-      mixer = Beside(Window(d_model=64, parent=None), GRU(d_model=64, parent=None))
+      mixer = Sum(Window(d_model=64, parent=None), GRU(d_model=64, parent=None))
       state = mixer.init_state(batch_size=2)
 
   Attributes:
@@ -52,8 +54,14 @@ class Beside(nn.Module):
     """Whether a token is read by later ones alone."""
     return all(getattr(m, "causal", True) for m in (self.base, self.memory))
 
+  def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
+    return part_sees(self.base, reset) | part_sees(self.memory, reset)
+
   def init_state(self, batch_size: int) -> tuple[State, State]:
     return self.base.init_state(batch_size), self.memory.init_state(batch_size)
 
   def state_axes(self) -> tuple[State, State]:
     return self.base.state_axes(), self.memory.state_axes()
+
+
+Wrapper = Sum

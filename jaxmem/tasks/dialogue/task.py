@@ -105,7 +105,7 @@ class DialogueJob(Asked):
     counted = int(self._stream.counted.sum())
     self._bytes_per_token = self._stream.num_bytes / counted
     self._listener = turns.Listener(model, c.segment_length)
-    if limit := capacity.limit(model.config.pattern):
+    if limit := capacity.limit_of(model.config):
       remedy = "take a memory without capacity, or leave the longest out"
       longest = max(int(np.diff(s.starts).max()) for s in (self._stream, heldout))
       limit.check(longest, "the longest dialogue", remedy)
@@ -167,7 +167,7 @@ class DialoguePredictor:
   def __init__(self, config: DialogueConfig, model: LM, params: Any, workdir: Path):
     self._tokenizer = trained.kept(config.tokenizer, workdir)
     self._model, self._params = model, params
-    self._limit = capacity.limit(model.config.pattern)
+    self._limit = capacity.limit_of(model.config)
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record is a dialogue, not too long, that waits."""

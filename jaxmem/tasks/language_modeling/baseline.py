@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxmem import mixers
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.models.pattern import Entry, Pattern, entry
+from jaxmem.models.pattern import Entry, Pattern, edit_blocks, entry, walk
 
 # Tokens that stand before a timed call, in calls.
 CONTEXTS = (0, 1, 2, 4)
@@ -57,15 +57,17 @@ def of_pattern(pattern: Pattern, d_model: int, capacity: int) -> Pattern:
   """
   shared = ("num_heads", "num_kv_heads", "head_dim")
   is_attention = lambda item: mixers.get(item.name).Mixer.family == "attention"
-  own = [dict(item.options) for item in pattern if is_attention(item)]
+  firsts = [next(walk((item,))) for item in pattern]
+  own = [dict(item.options) for item in firsts if is_attention(item)]
   heads = own[0] if own else {"num_heads": 1 if d_model % 4 else 4}
 
   def one(item: Entry) -> Entry:
-    given = dict(item.options) if is_attention(item) else heads
+    first = next(walk((item,)))
+    given = dict(first.options) if is_attention(first) else heads
     kept = {key: given[key] for key in shared if key in given}
     return entry("attention", capacity=capacity, **kept)
 
-  return tuple(map(one, pattern))
+  return edit_blocks(pattern, one)
 
 
 def measure(config: LMConfig, length: int) -> Twin:

@@ -78,7 +78,7 @@ class TextJob:
   def _check_capacity(self) -> None:
     """Raises CapacityError if the run would read more than a memory holds."""
     config, context = self._config, self._context
-    limit = capacity.limit(self._model.config.pattern)
+    limit = capacity.limit_of(self._model.config)
     if limit is None:
       return
     cut = f"cut documents with --data.document-length {limit.tokens}"

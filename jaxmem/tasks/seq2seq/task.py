@@ -59,7 +59,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
       f"model.memory_size is {size}, a text has {config.segment_length} tokens "
       "(data.segment_length): set 0 to take as many"
     )
-  if limit := capacity.limit(model.pattern):
+  if limit := capacity.limit_of(model):
     limit.check(config.segment_length, "a text of data.segment_length", "lower it")
   model = dataclasses.replace(model, memory_size=size)
   return with_made(model, config.tokenizer, hidden=config.gaps > 0)

@@ -77,7 +77,7 @@ class TaskJob:
     self.rows = example_rows(train, config.batch_size, process)
     self._test = self._episodes("test", length)
     self._examiner = Examiner(model)
-    self._limit = capacity.limit(model.config.pattern)
+    self._limit = capacity.limit_of(model.config)
     if self._limit:
       self._limit.check(length, f"an example of {self._task}", "lower segment_length")
 

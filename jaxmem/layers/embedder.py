@@ -1,0 +1,128 @@
+"""Tokens to features, and features to logits: the two ends of a model of text."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxmem.core.typing import Activations, Reset, Tokens
+from jaxmem.layers.primitives import named
+from jaxmem.ops.losses import capped, chunked_cross_entropy
+from jaxmem.ops.recurrence.precision import einsum
+
+
+class Embedder(nn.Module):
+  """Tables of vectors: a token's, a position's, a type's; and the head.
+
+  A model calls `nn.share_scope(self, self.embedder)`, so that the tables are parameters
+  of its own: `embedding`, `head`, `positions`, `types`.
+
+  Attributes:
+    vocab_size: V, ids are 0 .. V - 1.
+    d_model: D.
+    tied: the head is the embedding.
+    scale: of the embedding where it is read; 0 is D^0.5, which makes features of size 1
+      of rows of norm 1.
+    positions: M, learned positions; 0 has none.
+    types: kinds of tokens; 0 has none.
+    logit_cap: bounds logits smoothly, see `ops.losses.capped`; 0 does not.
+    dtype: of the features.
+  """
+
+  vocab_size: int
+  d_model: int
+  tied: bool = True
+  scale: float = 0.0
+  positions: int = 0
+  types: int = 0
+  logit_cap: float = 0.0
+  dtype: str = "float32"
+
+  def setup(self):
+    self.embedding = self._table("embedding", self.vocab_size, "vocab")
+    if self.tied:
+      self.head = self.embedding
+    else:
+      self.head = self._table("head", self.vocab_size, "vocab")
+    if self.positions:
+      self.position_table = self._table("positions", self.positions)
+    if self.types:
+      self.type_table = self._table("types", self.types)
+
+  def _table(self, name: str, size: int, axis: str | None = None) -> Array:
+    normal = nn.initializers.normal(self.d_model**-0.5)
+    init = named(normal, (axis, "embed"), decay=True)
+    return self.param(name, init, (size, self.d_model))
+
+  def encode(
+    self,
+    tokens: Tokens,
+    place: Int[Array, "B T"] | None = None,
+    types: Int[Array, "B T"] | None = None,
+  ) -> Activations:
+    """What the first layer reads.
+
+    Args:
+      tokens: ids.
+      place: of each token in its document, where positions are learned; from M on it is
+        NaN. None counts along the row.
+      types: kind of each token; None is 0.
+
+    Raises:
+      ValueError: if a row has more tokens than there are positions, without `place`.
+    """
+    x = self.embedding[tokens] * (self.scale or self.d_model**0.5)
+    if self.positions:
+      x = x + self._positions(tokens, place)
+    if self.types:
+      x = x + self.type_table[jnp.zeros_like(tokens) if types is None else types]
+    return x.astype(jnp.dtype(self.dtype))
+
+  def _positions(self, tokens: Tokens, place: Int[Array, "B T"] | None) -> Array:
+    if place is not None:
+      return self.position_table.at[place].get(mode="fill", fill_value=jnp.nan)
+    length = tokens.shape[1]
+    if length > self.positions:
+      raise ValueError(
+        f"{length} tokens and {self.positions} positions: read by windows"
+      )
+    return self.position_table[:length]
+
+  def decode(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+    """Logits, float32."""
+    logits = einsum("...d,vd->...v", x, self.head.astype(x.dtype), jnp.float32)
+    return capped(logits, self.logit_cap)
+
+  def nats(
+    self, x: Activations, targets: Tokens, chunk_size: int = 512, smoothing: float = 0.0
+  ) -> Float[Array, "B T"]:
+    """-log p of each target, without the logits of a whole row.
+
+    Args: those of `ops.losses.chunked_cross_entropy`.
+    """
+    return chunked_cross_entropy(
+      x,
+      self.head,
+      targets,
+      chunk_size=chunk_size,
+      smoothing=smoothing,
+      logit_cap=self.logit_cap,
+    )
+
+
+def places(
+  position: Int[Array, " B"], reset: Reset | None, tokens: Tokens
+) -> Int[Array, "B T"]:
+  """The place of every token in its document, from 0.
+
+  Args:
+    position: of each row's first token, if no document begins with it.
+    reset: where documents begin.
+    tokens: of the rows.
+  """
+  index = jnp.arange(tokens.shape[1], dtype=jnp.int32)
+  place = position[:, None] + index
+  if reset is None:
+    return place
+  first = jax.lax.cummax(jnp.where(reset, index, -1), axis=1)
+  return jnp.where(first >= 0, index - first, place)

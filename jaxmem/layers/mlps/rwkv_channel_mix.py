@@ -1,0 +1,50 @@
+"""RWKV-7's channel mix. Source: Peng et al. 2025, arXiv:2503.14456, section 4.2."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxmem.core.typing import Activations, Reset
+from jaxmem.layers.feed_forward import FeedForward
+from jaxmem.layers.primitives import named, token_shift
+from jaxmem.ops import short_conv
+from jaxmem.ops.recurrence import scan
+
+
+def _share(key, shape, dtype=jnp.float32):
+  """From 1 to 0 along the features: the first layer's as released."""
+  del key
+  return jnp.linspace(1, 0, shape[0], dtype=dtype)
+
+
+class ChannelMix(FeedForward):
+  """W_down relu(W_up (x_t + mu (x_{t-1} - x_t)))^2; 2 D F + D parameters.
+
+  State: D features of the last token, of `dtype`. The token before a document's first
+  is 0.
+
+      from jaxmem.layers.mlps.rwkv_channel_mix import ChannelMix
+      mlp = ChannelMix(d_model=64, d_ff=256)
+      y, state = mlp.apply(params, x, mlp.init_state(batch_size=2))
+
+  Attributes: those of `FeedForward`.
+  """
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: short_conv.State, reset: Reset | None = None
+  ) -> tuple[Activations, short_conv.State]:
+    x = x.astype(self.dtype)
+    before, state = token_shift(x, state, reset)
+    mu = self.param("shift", named(_share, ("embed",), decay=False), (self.d_model,))
+    hidden = nn.relu(self._up()(x + (before - x) * scan.per_channel(mu, x)))
+    return self._down()(hidden * hidden), state
+
+  def init_state(self, batch_size: int) -> short_conv.State:
+    dtype = jnp.dtype(self.dtype)
+    return short_conv.init_state(batch_size, 2, self.d_model, dtype)
+
+  def state_axes(self) -> short_conv.State:
+    return short_conv.State(("batch", None, "heads"))
+
+
+MLP = ChannelMix

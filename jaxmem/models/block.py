@@ -1,0 +1,191 @@
+"""A block of a stack: a list of residual branches, each a norm and a layer.
+
+A pattern's item says which layers: an entry alone is that mixer and the model's MLP, a
+`Block` names all of its layers. How branches are joined is the same for a whole stack.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from flax import linen as nn
+
+from jaxmem.core.typing import Activations, Reset, State
+from jaxmem.layers.norms import Norm
+from jaxmem.layers.primitives import Dropout
+from jaxmem.models.grammar import NO_MLP
+from jaxmem.models.pattern import Block, Entry, mixer, mlp_entry, mlps
+
+Position = Literal["pre", "post", "sandwich"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Residual:
+  """How the layers of a block are joined with what they read.
+
+      pre:       x + scale layer(norm(x))
+      post:      norm(x + scale layer(x))
+      sandwich:  x + scale norm(layer(norm(x)))
+
+  Attributes:
+    position: where the norms stand: "pre", "post" as in the first Transformer and in
+      BERT, or "sandwich" as in Gemma 2.
+    norm: which norm.
+    parallel: every layer reads what the block reads, as in GPT-J; not with "post".
+    scale: of every branch.
+
+  Source: Xiong et al. 2020, arXiv:2002.04745 (pre, post); Ding et al. 2021,
+  arXiv:2105.13290 (sandwich).
+  """
+
+  position: Position = "pre"
+  norm: Norm = Norm()
+  parallel: bool = False
+  scale: float = 1.0
+
+  def __post_init__(self):
+    if self.parallel and self.position == "post":
+      raise ValueError(
+        "parallel branches have no norm behind each sum: norm_position is 'pre' or "
+        "'sandwich'"
+      )
+
+
+def default_mlp(text: str) -> Entry | None:
+  """The MLP of blocks that name none, or None, from a model's field `mlp`.
+
+  Raises:
+    PatternError: see `entries.mlp_entry`.
+  """
+  return None if text == NO_MLP else mlp_entry(text)
+
+
+def layers(item: Entry | Block, mlp: Entry | None) -> dict[str, Entry]:
+  """Parameter name -> layer of a block: "mixer", "mlp", then "mixer_1" and so on.
+
+  Args:
+    item: of a pattern.
+    mlp: of an item that is an entry alone; None is none.
+  """
+  alone = (item,) if mlp is None else (item, mlp)
+  named, known = {}, mlps()
+  for entry in item.layers if isinstance(item, Block) else alone:
+    kind = "mlp" if entry.name in known else "mixer"
+    count = sum(name.startswith(kind) for name in named)
+    named[f"{kind}_{count}" if count else kind] = entry
+  return named
+
+
+class ResidualBlock(nn.Module):
+  """The layers of one item of a pattern, each a residual branch.
+
+  The state is that of the first layer where the others have none, else a tuple, one a
+  layer.
+
+  Attributes:
+    block: the item.
+    d_model: D.
+    d_ff: width of the MLP.
+    dropout: rate on every branch, in [0, 1); the layers themselves have none.
+    dtype: of the computation.
+    mlp: of an item that is an entry alone; None is none.
+    residual: how branches are joined.
+  """
+
+  block: Entry | Block
+  d_model: int
+  d_ff: int
+  dropout: float = 0.0
+  dtype: str = "float32"
+  mlp: Entry | None = Entry("swiglu")
+  residual: Residual = Residual()
+
+  def __call__(
+    self,
+    x: Activations,
+    state: State,
+    reset: Reset | None = None,
+    deterministic: bool = True,
+  ) -> tuple[Activations, State]:
+    return self.with_stream(x, state, reset, deterministic)[:2]
+
+  @nn.compact
+  def with_stream(
+    self,
+    x: Activations,
+    state: State,
+    reset: Reset | None = None,
+    deterministic: bool = True,
+    stream: Activations | None = None,
+  ) -> tuple[Activations, State, Activations | None]:
+    """The block with what earlier layers give to later ones; see `Stack`."""
+    drop, residual = Dropout(self.dropout, deterministic=deterministic), self.residual
+    norm = lambda name, x: residual.norm.make(name, self.dtype)(x)
+    read, states = x, []
+    for name, old in zip(self._entries, self._split(state), strict=True):
+      y = read if residual.parallel else x
+      if residual.position != "post":
+        y = norm(f"{name}_norm", y)
+      layer = self._layer(name, name=name)
+      if (name, residual.position) == ("mlp", "post"):
+        nn.share_scope(self, layer)  # checkpoints have "up" beside "mixer", not below
+      y, new, stream = _call(layer, y, old, reset, stream)
+      if residual.position == "sandwich":
+        y = norm(f"{name}_out_norm", y)
+      y = drop(y)
+      x = x + (y if residual.scale == 1 else y * residual.scale)
+      if residual.position == "post":
+        x = norm(f"{name}_norm", x)
+      states.append(new)
+    return x, self._joined(states), stream
+
+  @property
+  def _entries(self) -> dict[str, Entry]:
+    return layers(self.block, self.mlp)
+
+  def _layer(self, layer: str, **fields: Any) -> nn.Module:
+    """The layer of that name, with Flax's own fields: `name` or `parent`."""
+    entry = self._entries[layer]
+    return mixer(entry, self.d_model, self.dtype, self.d_ff, **fields)
+
+  def _unbound(self) -> list[nn.Module]:
+    return [self._layer(name, parent=None) for name in self._entries]
+
+  def streams(self) -> list[tuple[str, bool]]:
+    """The layers that have to do with the side stream, and whether each reads it."""
+    pairs = zip(self._entries.values(), self._unbound(), strict=True)
+    reads = lambda layer: layer.takes_stream
+    return [(str(e), reads(m)) for e, m in pairs if hasattr(m, "with_stream")]
+
+  @property
+  def _first_alone(self) -> bool:
+    return all(layer.state_axes() == () for layer in self._unbound()[1:])
+
+  def _split(self, state: State) -> tuple[State, ...]:
+    """The states of the layers."""
+    if not self._first_alone:
+      return state
+    return (state, *[()] * (len(self._entries) - 1)) if self._entries else ()
+
+  def _joined(self, states: list[State]) -> State:
+    if not self._first_alone:
+      return tuple(states)
+    return states[0] if states else ()
+
+  def init_state(self, batch_size: int) -> State:
+    return self._joined([layer.init_state(batch_size) for layer in self._unbound()])
+
+  def state_axes(self) -> State:
+    return self._joined([layer.state_axes() for layer in self._unbound()])
+
+
+def _call(
+  layer: nn.Module,
+  x: Activations,
+  state: State,
+  reset: Reset | None,
+  stream: Activations | None,
+) -> tuple[Activations, State, Activations | None]:
+  """A layer that may read the side stream and give to it."""
+  if stream is not None and hasattr(layer, "with_stream"):
+    return layer.with_stream(x, state, reset, stream)
+  return *layer(x, state, reset), stream
