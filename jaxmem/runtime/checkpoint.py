@@ -6,6 +6,7 @@ checkpoint that does not match is set aside for the one before it.
 """
 
 import dataclasses
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -124,15 +125,15 @@ class Checkpoints:
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
 
-  def restore(self, target: Any, only: str = "") -> Restored:
+  def restore(self, target: Any, only: tuple[str, ...] = ()) -> Restored:
     """The newest checkpoint that is whole.
 
     A damaged one is named in the log and moved aside, and the one before is tried.
 
     Args:
       target: a tree of `jax.ShapeDtypeStruct` with shardings, built from the config.
-      only: a field of the target, the rest of which is then not read: the state that
-        is returned is that field's.
+      only: fields of the target, the rest of which is then not read: it is () in the
+        state that is returned. What the target has in no field is not compared.
 
     Raises:
       CheckpointError: if there is none, none is whole, or the newest whole one does not
@@ -153,7 +154,9 @@ class Checkpoints:
     )
     raise CheckpointError(f"no usable checkpoint in {self.directory}: {tried}")
 
-  def _load(self, step: int, target: Any, only: str) -> tuple[Any, dict[str, Any]]:
+  def _load(
+    self, step: int, target: Any, only: tuple[str, ...]
+  ) -> tuple[Any, dict[str, Any]]:
     json_item = ocp.args.JsonRestore
     head = self._restore(step, integrity=json_item(), data=json_item())
     if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
@@ -169,12 +172,15 @@ class Checkpoints:
         f"step {step} has format {head.integrity['format']}, whose windows hold other "
         "keys: go on with the version that wrote it, or begin anew with --resume never"
       )
-    _compare(step, head.integrity["kinds"], kinds(target))
-    state = self._restore(step, state=_restore_args(_present(target), only)).state
-    want = head.integrity["fingerprints"]
+    saved, want = head.integrity["kinds"], head.integrity["fingerprints"]
     if only:
-      state, prefix = state[only], f".{only}"
-      want = {k[len(prefix) :]: v for k, v in want.items() if k.startswith(prefix)}
+      present = _present(target)
+      saved = {key: kind for key, kind in saved.items() if _field(key) in present}
+      want = {key: value for key, value in want.items() if _field(key) in only}
+    _compare(step, saved, kinds(target))
+    state = self._restore(step, state=_restore_args(_present(target), only)).state
+    if only:
+      state = target._replace(**{n: state.get(n, ()) for n in target._fields})
     elif isinstance(state, dict):
       state = target._replace(**state)
     got = fingerprints(state)
@@ -272,18 +278,19 @@ def _present(tree: Any) -> Any:
   return {name: a for name, a in tree._asdict().items() if jax.tree.leaves(a)}
 
 
-def _restore_args(target: Any, only: str) -> Any:
-  """What Orbax is asked for: all of the target, or one field of it."""
+def _field(key: str) -> str:
+  """The field of the state in which a leaf lies, by the leaf's key, ".params['a']"."""
+  return re.split(r"[.\[]", key.removeprefix("."), maxsplit=1)[0]
+
+
+def _restore_args(target: Any, only: tuple[str, ...]) -> Any:
+  """What Orbax is asked for: all of the target, or some of its fields."""
   if not only:
     return ocp.args.StandardRestore(target)
-  skip = lambda tree: jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
-  part = {name: a if name == only else skip(a) for name, a in target.items()}
-  place = lambda a: (
-    ocp.RestoreArgs()
-    if a is ocp.PLACEHOLDER
-    else ocp.ArrayRestoreArgs(sharding=a.sharding)
-  )
-  return ocp.args.PyTreeRestore(part, restore_args=jax.tree.map(place, part))
+  part = {name: target[name] for name in only}
+  place = lambda a: ocp.ArrayRestoreArgs(sharding=a.sharding)
+  restore_args = jax.tree.map(place, part)
+  return ocp.args.PyTreeRestore(part, restore_args=restore_args, partial_restore=True)
 
 
 def _first_line(error: BaseException) -> str:
