@@ -69,7 +69,8 @@ def train(
     TrainingError: if too many steps in a row, or the last ones, had to be skipped.
   """
   # config: what the user and a run that has begun leave open, filled in and checked
-  config = kept.absolute(resolve(resuming.with_warmup(config, workdir, resume)))
+  config = resuming.with_warmup(configs.typed(config), workdir, resume)
+  config = kept.absolute(resolve(config))
   tasks.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
   # mesh, model, optimizer: traced, so that what does not fit is found now
