@@ -28,6 +28,8 @@ from jaxmem.parallel import mesh as meshes
 
 # The kernels of a Llama that are given an update, by the path of their module.
 UPDATED = r".*/mixer/(base/)?(q|k|v|out)|.*/mlp/(gate|up|down)"
+# What `graft` gives a model and `first` makes, by the paths of parameters.
+GRAFTED = r"_lora_[ab]$|/mixer/(memory/|scale$)"
 # What a memory of one head size shares with the attention beside it.
 _SHARED = ("q", "k", "v", "out")
 

@@ -24,11 +24,13 @@ from jaxmem.core.errors import RunError, UserError
 from jaxmem.core.extras import require
 from jaxmem.data import opened
 from jaxmem.finetune import graft
+from jaxmem.finetune.lessons import Stopped
 from jaxmem.finetune.rows import ALONE, Options, Row, Rows, write
 from jaxmem.interop import smollm
 from jaxmem.models import capacity, pattern
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import Entry
+from jaxmem.training.trainer import EXIT_STOPPED
 
 # What rows are made with stands in a file; these change none.
 _FREE = ("out", "memories", "rows", "text", "train", "sinks")
@@ -43,6 +45,8 @@ def main(argv: list[str] | None = None) -> None:
   try:
     for line in report(given):
       print(line, flush=True)
+  except Stopped:
+    sys.exit(EXIT_STOPPED)
   except (UserError, RunError) as error:
     print(f"jaxmem: {error}", file=sys.stderr)
     sys.exit(2 if isinstance(error, UserError) else 1)

@@ -1,8 +1,6 @@
 """The rows of `jaxmem.finetune.regain`: a model as it is, or trained with a memory."""
 
 import dataclasses
-import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +10,7 @@ import numpy as np
 from jaxmem.core import files
 from jaxmem.core.errors import UserError, reason
 from jaxmem.finetune import graft
-from jaxmem.finetune.tune import tune
+from jaxmem.finetune.lessons import Clock, Windows, learn
 from jaxmem.interop import measure, smollm
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig, num_params
@@ -97,9 +95,9 @@ class Rows:
   def __init__(
     self, given: Options, whole: Loaded, ids: np.ndarray, lessons: np.ndarray
   ):
-    self.given, self.whole, self.ids, self.lessons = given, whole, ids, lessons
-    count = (len(lessons) - 1) // given.train_length
-    self._order = np.random.default_rng(given.seed).permutation(count)
+    self.given, self.whole, self.ids = given, whole, ids
+    how = given.train_length, given.batch, given.steps, given.seed
+    self._windows = Windows(lessons, *how)
 
   def base(self, kind: str) -> Row:
     """The model untrained: "whole", "window", or a window with sinks."""
@@ -120,14 +118,22 @@ class Rows:
     model, frozen = graft.graft(
       config, self.whole.params, memory, given.layers, given.rank
     )
-    first = graft.first(model, frozen, key, given.start)
-    clock = _Clock(given)
-    directory = Path(given.out) / _slug(name)
-    how = given.steps, given.rate, directory
-    fresh = tune(model, frozen, first, self._rows, *how, say=clock.say)
+    fresh, _ = graft.first(model, frozen, key, given.start)
+    clock = Clock(given.batch * given.train_length)
+    learned = learn(
+      model,
+      graft.join(frozen, fresh),
+      self._windows,
+      given.rate,
+      Path(given.out) / _slug(name),
+      steps=given.steps,
+      batch=given.batch,
+      length=given.train_length,
+      callbacks=(clock,),
+    )
     row = Row(
       name,
-      self._score(model, graft.join(frozen, fresh)),
+      self._score(model, learned),
       _state_bytes(config.pattern[0], config),
       _state_bytes(graft.sized(memory, config.pattern[0]), config) if memory else 0,
       num_params(fresh),
@@ -135,12 +141,6 @@ class Rows:
       clock.rate,
     )
     return self._keep(row)
-
-  def _rows(self, step: int) -> np.ndarray:
-    """Windows of the text for a step, each with the token after it."""
-    size, batch = self.given.train_length, self.given.batch
-    picks = [self._order[(step * batch + i) % len(self._order)] for i in range(batch)]
-    return np.stack([self.lessons[size * i : size * (i + 1) + 1] for i in picks])
 
   def _config(self, kind: str) -> LMConfig:
     """Of the model whose context is whole, or a window of it."""
@@ -169,23 +169,6 @@ class Rows:
   def _keep(self, row: Row) -> Row:
     write(self._path(row.name), row._asdict())
     return row
-
-
-class _Clock:
-  """Says how far training is, and how fast after the first step, which compiles."""
-
-  def __init__(self, given: Options):
-    self._tokens, self._steps = given.batch * given.train_length, given.steps
-    self._begin, self.rate = None, 0.0
-
-  def say(self, step: int, loss: float) -> None:
-    now = time.monotonic()
-    if self._begin is None:
-      self._begin = step, now
-    elif now > self._begin[1]:
-      self.rate = (step - self._begin[0]) * self._tokens / (now - self._begin[1])
-    rate = f"{self.rate:,.0f} tokens/s"
-    print(f"step {step} of {self._steps}  {loss:.3f} nats  {rate}", file=sys.stderr)
 
 
 def write(path: Path, what: dict[str, Any]) -> None:

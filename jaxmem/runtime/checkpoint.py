@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from jaxmem.core import files
 from jaxmem.core.errors import RunError
 from jaxmem.runtime import abandoned
-from jaxmem.runtime.checkpoint_args import present, restore_args
+from jaxmem.runtime.checkpoint_args import field_of, present, restore_args
 from jaxmem.runtime.fingerprints import fingerprints, kinds
 
 # Raised when the layout of a checkpoint changes in a way that older code cannot read.
@@ -125,15 +125,15 @@ class Checkpoints:
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
 
-  def restore(self, target: Any, only: str = "") -> Restored:
+  def restore(self, target: Any, only: tuple[str, ...] = ()) -> Restored:
     """The newest checkpoint that is whole.
 
     A damaged one is named in the log and moved aside, and the one before is tried.
 
     Args:
       target: a tree of `jax.ShapeDtypeStruct` with shardings, built from the config.
-      only: a field of the target, the rest of which is then not read: the state that
-        is returned is that field's.
+      only: fields of the target, the rest of which is then not read: it is () in the
+        state that is returned. What the target has in no field is not compared.
 
     Raises:
       CheckpointError: if there is none, none is whole, or the newest whole one does not
@@ -154,7 +154,9 @@ class Checkpoints:
     )
     raise CheckpointError(f"no usable checkpoint in {self.directory}: {tried}")
 
-  def _load(self, step: int, target: Any, only: str) -> tuple[Any, dict[str, Any]]:
+  def _load(
+    self, step: int, target: Any, only: tuple[str, ...]
+  ) -> tuple[Any, dict[str, Any]]:
     json_item = ocp.args.JsonRestore
     head = self._restore(step, integrity=json_item(), data=json_item())
     if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
@@ -170,12 +172,15 @@ class Checkpoints:
         f"step {step} has format {head.integrity['format']}, whose windows hold other "
         "keys: go on with the version that wrote it, or begin anew with --resume never"
       )
-    _compare(step, head.integrity["kinds"], kinds(target))
-    state = self._restore(step, state=restore_args(present(target), only)).state
-    want = head.integrity["fingerprints"]
+    saved, want = head.integrity["kinds"], head.integrity["fingerprints"]
     if only:
-      state, prefix = state[only], f".{only}"
-      want = {k[len(prefix) :]: v for k, v in want.items() if k.startswith(prefix)}
+      fields = present(target)
+      saved = {key: kind for key, kind in saved.items() if field_of(key) in fields}
+      want = {key: value for key, value in want.items() if field_of(key) in only}
+    _compare(step, saved, kinds(target))
+    state = self._restore(step, state=restore_args(present(target), only)).state
+    if only:
+      state = target._replace(**{n: state.get(n, ()) for n in target._fields})
     elif isinstance(state, dict):
       state = target._replace(**state)
     got = fingerprints(state)

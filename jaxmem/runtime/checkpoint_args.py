@@ -1,5 +1,6 @@
-"""What Orbax is asked for: a state without its empty fields, or one field of it."""
+"""What Orbax is asked for: a state without its empty fields, or some of its fields."""
 
+import re
 from typing import Any
 
 import jax
@@ -16,15 +17,16 @@ def present(tree: Any) -> Any:
   return {name: a for name, a in tree._asdict().items() if jax.tree.leaves(a)}
 
 
-def restore_args(target: Any, only: str) -> Any:
-  """What Orbax is asked for: all of the target, or one field of it."""
+def field_of(key: str) -> str:
+  """The field of the state in which a leaf lies, by the leaf's key, ".params['a']"."""
+  return re.split(r"[.\[]", key.removeprefix("."), maxsplit=1)[0]
+
+
+def restore_args(target: Any, only: tuple[str, ...]) -> Any:
+  """What Orbax is asked for: all of the target, or some of its fields."""
   if not only:
     return ocp.args.StandardRestore(target)
-  skip = lambda tree: jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
-  part = {name: a if name == only else skip(a) for name, a in target.items()}
-  place = lambda a: (
-    ocp.RestoreArgs()
-    if a is ocp.PLACEHOLDER
-    else ocp.ArrayRestoreArgs(sharding=a.sharding)
-  )
-  return ocp.args.PyTreeRestore(part, restore_args=jax.tree.map(place, part))
+  part = {name: target[name] for name in only}
+  place = lambda a: ocp.ArrayRestoreArgs(sharding=a.sharding)
+  restore_args = jax.tree.map(place, part)
+  return ocp.args.PyTreeRestore(part, restore_args=restore_args, partial_restore=True)

@@ -100,8 +100,14 @@ class Progress:
 
       self._bar = tqdm.tqdm(total=steps, initial=first_step, unit="step")
 
-  def update(self, step: int, loss: float, value: float) -> float:
+  def update(self, step: int, loss: float, value: float, learning_rate: float) -> float:
     """Shows where the run is; called when numbers come from the device anyway.
+
+    Args:
+      step: steps made.
+      loss: since the last call.
+      value: of the measure.
+      learning_rate: of the last step.
 
     Returns:
       Tokens a second since the last call.
@@ -112,13 +118,14 @@ class Progress:
     left = (self._steps - step) * seconds / max(step - self._last_step, 1)
     if self._bar is not None:
       self._bar.set_postfix_str(
-        f"loss {loss:.3f}, {value:.3f} {self._measure}, {rate:,.0f} tokens/s"
+        f"loss {loss:.3f}, {value:.3f} {self._measure}, rate {learning_rate:.2e}, "
+        f"{rate:,.0f} tokens/s"
       )
       self._bar.update(step - self._last_step)
     elif self._show:
       print(
         f"step {step:>6}/{self._steps}  loss {loss:.3f}  {value:.3f} {self._measure}"
-        f"  {rate:,.0f} tokens/s  {left / 60:.1f} min left",
+        f"  rate {learning_rate:.2e}  {rate:,.0f} tokens/s  {left / 60:.1f} min left",
         flush=True,
       )
     self._last_time, self._last_step = now, step

@@ -8,7 +8,8 @@ import jax
 from jaxmem.core.errors import UserError
 from jaxmem.parallel.distributed import say
 from jaxmem.training.load import load_run
-from jaxmem.training.step import Program, TrainState
+from jaxmem.training.state import TrainState
+from jaxmem.training.step import Program
 
 
 def begin(program: Program, state: TrainState) -> TrainState:
@@ -29,7 +30,8 @@ def begin(program: Program, state: TrainState) -> TrainState:
     )
   say(f"begins from {name!r}: {taken} of {len(jax.tree.leaves(params))} arrays")
   params = jax.device_put(params, program.shardings.params)
-  return state._replace(params=params, ema=params if program.config.optim.ema else ())
+  average = program.trainable.part(params) if program.config.optim.ema else ()
+  return state._replace(params=params, ema=average)
 
 
 def parameters(name: str) -> Any:

@@ -89,13 +89,14 @@ def load_run(workdir: Path, which: Which = "last") -> Run:
   """
   config = run_config(workdir, which)
   mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
-  program = Program(config, mesh)
+  # without an optimizer, which may be a function that only the run's own file has
+  program = Program(config, mesh, trains=False)
   directory = workdir.absolute() / _DIRECTORY[which]
   with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
     restored = checkpoints.restore(program.target(), only=program.weights)
   # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
   # jnp.zeros has another placement than what comes back, and is compiled for twice
-  params = jax.tree.map(jnp.asarray, jax.device_get(restored.state))
+  params = jax.tree.map(jnp.asarray, jax.device_get(program.weights_of(restored.state)))
   return Run(config, program.model, params, restored.step)
 
 

@@ -1,43 +1,29 @@
 """What a config means on a mesh: the model, the optimizer, and the compiled step."""
 
 import dataclasses
+import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
 from jaxmem import data, models, tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.finite import all_finite
 from jaxmem.models import pattern, state_init
-from jaxmem.models.lm import LM
 from jaxmem.models.stack import blocks_of
 from jaxmem.parallel import mesh as meshes
 from jaxmem.parallel import rows
-from jaxmem.parallel.mesh import MeshError
 from jaxmem.training import accumulate, adversarial, optimizer
 from jaxmem.training import config as configs
 from jaxmem.training.config import Config
+from jaxmem.training.schedule import schedule
+from jaxmem.training.state import TrainState, check_carried, check_mesh
+from jaxmem.training.trainable import Trainable
 from jaxmem.training.validation import none_yet
-
-
-class TrainState(NamedTuple):
-  """All that a step changes, and the key.
-
-  `rng` is the data of a key that stays as it is; a step folds its number into it. `ema`
-  is the moving average of the parameters and `best` the best held-out score, each ()
-  where the config has none.
-  """
-
-  step: jax.Array
-  params: Any
-  opt_state: Any
-  memory: Any
-  rng: jax.Array
-  ema: Any = ()
-  best: Any = ()
 
 
 def resolve(config: Config) -> Config:
@@ -51,7 +37,11 @@ def resolve(config: Config) -> Config:
   model = tasks.fit(config.model, config.data)
   low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
   dtype = low if model.dtype == "auto" else model.dtype
-  return dataclasses.replace(config, model=dataclasses.replace(model, dtype=dtype))
+  optim = dataclasses.replace(
+    config.optim, warmup_steps=config.optim.warmup(config.steps)
+  )
+  model = dataclasses.replace(model, dtype=dtype)
+  return dataclasses.replace(config, model=model, optim=optim)
 
 
 class Program:
@@ -61,25 +51,35 @@ class Program:
     config: resolved.
     mesh: the devices.
     model: see `models.TrainableModel`.
+    trainable: which parameters move.
+    optimizer: of these; None where the program does not train.
     shapes: of the state.
     shardings: of the state.
   """
 
-  def __init__(self, config: Config, mesh: jax.sharding.Mesh):
+  def __init__(
+    self,
+    config: Config,
+    mesh: jax.sharding.Mesh,
+    model: nn.Module | None = None,
+    trains: bool = True,
+  ):
     """Traces the model, and so finds what does not fit, before any device work.
 
+    Args:
+      config: resolved.
+      mesh: the devices.
+      model: in the place of the config's, such as one with low-rank updates.
+      trains: False makes no optimizer, for a state that is only read.
+
     Raises:
-      ConfigError: if the model cannot be built.
+      ConfigError: if the model, the optimizer or its schedule cannot be built.
       MeshError: if an array does not divide.
     """
-    self.config, self.mesh, self.model = config, mesh, models.make(config.model)
+    self.config, self.mesh = config, mesh
+    self.model = models.make(config.model) if model is None else model
+    check_mesh(config, self.model, mesh)
     example = jax.eval_shape(self._example)
-    if mesh.shape["seq"] > 1 and not isinstance(self.model, LM):
-      raise MeshError(
-        f"mesh.seq is {mesh.shape['seq']} and the model is an "
-        f"{models.kind(config.model)}: only a language model cuts time over devices; "
-        "use --mesh.data or --mesh.fsdp"
-      )
     for array in example.values():  # the rows divide, or say so
       meshes.shardings(mesh, meshes.batch_names(array.ndim), array)
     try:
@@ -93,35 +93,26 @@ class Program:
       raise ConfigError(
         f"model.pattern {shown!r} cannot be built: {message}"
       ) from error
-    if config.segment_start != "carried" and not jax.tree.leaves(memory):
-      raise ConfigError(
-        f"segment_start is {config.segment_start!r}, and a model of kind "
-        f"{models.kind(config.model)!r} carries no memory to start from: leave it out"
-      )
-    if config.adversary.kind != "none" and not hasattr(self.model, "noise_shape"):
-      raise ConfigError(
-        f"adversary.kind is {config.adversary.kind!r}, and a model of kind "
-        f"{models.kind(config.model)!r} has no embeddings that can be moved: "
-        "leave it out"
-      )
+    check_carried(config, self.model, memory)
     names = meshes.param_names(boxed)
-    self.optimizer = optimizer.make(config.optim, config.steps, names)
+    self.trainable = Trainable(config.optim.trainable, names)
+    self.optimizer = None
+    if trains:
+      moving = self.trainable.part
+      self._rate = schedule(config.optim, config.steps)
+      self.optimizer = optimizer.make(config.optim, config.steps, moving(names))
+      optimizer.check(config.optim, self.optimizer, moving(meshes.unboxed(boxed)))
     self.shapes = jax.eval_shape(self._init, jax.random.key(0))
     params = meshes.shardings(mesh, names, self.shapes.params)
+    pairs = jax.tree.map(lambda a, s: (a.shape, s), self.shapes.params, params)
     one = meshes.replicated(mesh)
     self.shardings = TrainState(
       step=one,
       params=params,
-      opt_state=optax.tree_utils.tree_map_params(
-        self.optimizer,
-        lambda _, sharding: sharding,
-        self.shapes.opt_state,
-        params,
-        transform_non_params=lambda _: one,
-      ),
+      opt_state=optimizer.placed(self.shapes.opt_state, pairs, one),
       memory=meshes.shardings(mesh, self.model.state_axes(), self.shapes.memory),
       rng=one,
-      ema=params if config.optim.ema else (),
+      ema=self._first_average(params),
       best=jax.tree.map(lambda _: one, self.shapes.best),
     )
     self._begin = jax.jit(self._init, out_shardings=self.shardings)
@@ -135,9 +126,14 @@ class Program:
     with meshes.use(self.mesh, self.config.mesh):
       return self._compiled(state, batch)
 
-  def init(self) -> TrainState:
-    """The state before the first step, made where it lives."""
-    return self._begin(jax.random.key(self.config.seed))
+  def init(self, params: Any = None) -> TrainState:
+    """The state before the first step, made where it lives.
+
+    Args:
+      params: to begin with, copied; None draws them.
+    """
+    key = jax.random.key(self.config.seed)
+    return self._begin(key, params)
 
   def target(self) -> TrainState:
     """Shapes, dtypes and shardings of the state: what a checkpoint is restored into."""
@@ -162,9 +158,17 @@ class Program:
       )
 
   @property
-  def weights(self) -> str:
-    """The field of the state that is scored and used: "params" or "ema"."""
-    return "ema" if self.config.optim.ema else "params"
+  def weights(self) -> tuple[str, ...]:
+    """The fields of the state that `weights_of` reads."""
+    if not self.config.optim.ema:
+      return ("params",)
+    return ("ema",) if self.trainable.all else ("params", "ema")
+
+  def weights_of(self, state: TrainState) -> Any:
+    """The parameters that are scored and used: their average where there is one."""
+    if not self.config.optim.ema:
+      return state.params
+    return self.trainable.join(state.ema, state.params)
 
   def put(self, batch: data.lanes.Batch) -> dict[str, jax.Array]:
     """This process's rows of a batch, as arrays over all devices."""
@@ -180,18 +184,20 @@ class Program:
     """Fresh parameters, in the boxes that Flax keeps their names in."""
     return self.model.init(key, batch, memory, method="objective")["params"]
 
-  def _init(self, key: jax.Array) -> TrainState:
+  def _init(self, key: jax.Array, params: Any = None) -> TrainState:
     memory = self.model.init_state(self.config.data.batch_size)
     init, rng = jax.random.split(key)
-    params = meshes.unboxed(self._parameters(init, self._example(), memory))
-    opt_state = self.optimizer.init(params)
+    if params is None:
+      params = meshes.unboxed(self._parameters(init, self._example(), memory))
+    moving = self.trainable.part(params)
+    opt_state = self.optimizer.init(moving) if self.optimizer else ()
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       params=params,
       opt_state=opt_state,
       memory=memory,
       rng=jax.random.key_data(rng),
-      ema=params if self.config.optim.ema else (),
+      ema=self._first_average(params),
       best=none_yet() if self.config.validation.every else (),
     )
 
@@ -203,11 +209,18 @@ class Program:
     memory = state_init.begin(
       c.segment_start, blocks_of(c.model), state.memory, rng, c.noise_scale
     )
-    grads, nats, memory = self._gradients(state.params, memory, batch, rng)
+    # frozen parameters pass by: no gradient, no update, no choice between old and new
+    frozen, state = (
+      state.params,
+      state._replace(params=self.trainable.part(state.params)),
+    )
+    grads, nats, memory = self._gradients(state.params, frozen, memory, batch, rng)
     count = jnp.maximum(batch["weights"].sum(), 1)
     grads = jax.tree.map(lambda g: g / count, grads)
     norm = optax.tree.norm(grads)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts with floats
+      rate = self._rate(optimizer.count(state.opt_state, state.step))
+      rate = jnp.asarray(rate, jnp.float32)
       updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     new = state._replace(
@@ -216,11 +229,20 @@ class Program:
       memory=jax.lax.stop_gradient(memory),
       ema=self._average(state, params),
     )
-    after = new.params, new.opt_state, new.memory, new.ema
-    good = all_finite((nats, norm, after))
+    good = all_finite((nats, norm, new.params, new.opt_state, new.memory, new.ema))
     kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state)
-    metrics = {"loss": nats / count, "grad_norm": norm, "skipped": ~good}
-    return kept._replace(step=state.step + 1), metrics
+    metrics = {
+      "loss": nats / count,
+      "grad_norm": norm,
+      "learning_rate": rate,
+      "skipped": ~good,
+    }
+    params = self.trainable.join(kept.params, frozen)
+    return kept._replace(step=state.step + 1, params=params), metrics
+
+  def _first_average(self, params: Any) -> Any:
+    """What the moving average begins as: the parameters that move."""
+    return self.trainable.part(params) if self.config.optim.ema else ()
 
   def _average(self, state: TrainState, params: Any) -> Any:
     """The moving average of the parameters; early on it forgets sooner."""
@@ -230,23 +252,28 @@ class Program:
     decay = jnp.minimum(self.config.optim.ema, (1 + step) / (10 + step))
     return optax.incremental_update(params, state.ema, 1 - decay)
 
-  def _gradients(self, params, memory, batch, rng):
-    """The gradient of the summed loss, in `accumulate` parts of the rows."""
+  def _gradients(self, params, frozen, memory, batch, rng):
+    """The gradient of the summed loss by what moves, in parts of the rows."""
     count, parts = self.config.data.batch_size, self.config.optim.accumulate
     # what a part must know of the whole: its rows' numbers, and their mean weight
     share = jnp.broadcast_to(batch["weights"].sum() / count, (count,))
     batch = batch | {"number": jnp.arange(count), "share": share}
+    of_moving = lambda f: (
+      lambda params, *rest: f(self.trainable.join(params, frozen), *rest)
+    )
     if parts == 1:
       differentiate = adversarial.whole
     elif getattr(self.model, "across_rows", False):
-      passes = accumulate.in_two_passes(self._by_row, self._across, parts)
+      # what the loss reads of each row, and what mixers sow
+      by_row = functools.partial(self._apply, method="by_row")
+      passes = accumulate.in_two_passes(of_moving(by_row), self._across, parts)
       differentiate = lambda _: passes
     else:
       names = self.model.state_axes()
       differentiate = lambda loss: accumulate.in_parts(loss, parts, names)
     shape = getattr(self.model, "noise_shape", None)
     gradient = adversarial.gradient(
-      self._loss, self.config.adversary, shape, differentiate
+      of_moving(self._loss), self.config.adversary, shape, differentiate
     )
     (nats, memory), grads = gradient(params, memory, batch, rng)
     return grads, nats, memory
@@ -255,10 +282,6 @@ class Program:
     """Summed nats, and what mixers sow as losses: means, weighed by the tokens."""
     (nats, memory), extra = self._apply(params, batch, rng, "objective", memory)
     return (nats * batch["weights"]).sum() + extra, memory
-
-  def _by_row(self, params, batch, rng):
-    """What a loss that looks across rows reads of each, and what mixers sow."""
-    return self._apply(params, batch, rng, "by_row")
 
   def _across(self, vectors, batch):
     return (self.model.nats_across(vectors, batch) * batch["weights"]).sum()

@@ -18,7 +18,7 @@ from jaxmem.core.finite import all_finite
 from jaxmem.runtime.checkpoint import CheckpointError, Checkpoints
 from jaxmem.runtime.lock import Lock, LockError
 from jaxmem.runtime.logs import Log
-from jaxmem.training import optimizer, trainer
+from jaxmem.training import optimizer, skips, trainer
 from support import runs
 
 # Orbax leaves the reads behind that it had begun when another one met the damage.
@@ -199,8 +199,8 @@ def test_losses_that_stay_nan_stop_the_run_and_keep_the_checkpoint(finished, tmp
   fetched = [{"skipped": True}] * 10
 
   with pytest.raises(trainer.TrainingError, match="10 steps in a row"):
-    trainer._count_skips(fetched, 0, 22, config)
-  assert trainer._count_skips(fetched[:4] + [{"skipped": False}], 3, 22, config) == 0
+    skips.count_skips(fetched, 0, 22, config)
+  assert skips.count_skips(fetched[:4] + [{"skipped": False}], 3, 22, config) == 0
   assert runs.digest(runs.restored(config, run, program).state) == states[12]
 
 

@@ -10,12 +10,14 @@ from flax import traverse_util
 
 from jaxmem import tokenizers
 from jaxmem.core.errors import RunError
-from jaxmem.finetune import graft, regain, rows, tune
+from jaxmem.finetune import graft, lessons, regain, rows
 from jaxmem.interop import smollm
 from jaxmem.interop.smollm import Sizes, from_llama, places
 from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import entry
+from jaxmem.training.callbacks import Callback
+from jaxmem.training.trainable import Trainable
 
 pytest.importorskip("qwix", reason="needs the package qwix")
 
@@ -58,6 +60,38 @@ def _answers(step):
   ids[:, 0] = ids[:, -1] = draw.choice([ord(c) for c in "ab"], 8)
   ids[:, -2] = ord("?")
   return ids
+
+
+class _Rows:
+  """What is asked, as the trainer reads it."""
+
+  fingerprint = tokenizer = "answers"
+
+  def __len__(self):
+    return 1000
+
+  def __getitem__(self, step):
+    return lessons.batch_of(_answers(step), np.arange(8))
+
+
+class _Steps(Callback):
+  """The steps of a run and their nats; may interrupt it."""
+
+  def __init__(self, interrupt=0):
+    self.steps, self.nats, self.interrupt = [], [], interrupt
+
+  def on_step(self, step, metrics):
+    if step == self.interrupt:
+      raise KeyboardInterrupt
+    self.steps.append(step)
+    self.nats.append(metrics["loss"])
+
+
+def _learn(grafted, steps, path, heard, save_every=1000):
+  model, frozen, (fresh, _) = grafted
+  how = {"steps": steps, "batch": 8, "length": LENGTH, "save_every": save_every}
+  given = model, graft.join(frozen, fresh), _Rows(), 1e-2, path
+  return lessons.learn(*given, **how, callbacks=(heard,))
 
 
 def _grafted(memory, **options):
@@ -118,12 +152,13 @@ def test_memory_begins_with_the_matrices_of_the_attention(name):
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
   """What was frozen and what was fresh, before and after, and the losses."""
-  model, frozen, first = _grafted(entry("retention"))
-  before, nats = jax.device_get((frozen, first[0])), []
-  say = lambda step, loss: nats.append(loss)
-  path = tmp_path_factory.mktemp("tuned")
-  after = tune.tune(model, frozen, first, _answers, 150, 1e-2, path, 1000, say)
-  return before, jax.device_get((frozen, after)), nats
+  grafted = _grafted(entry("retention"))
+  frozen, fresh = jax.device_get((grafted[1], grafted[2][0]))
+  heard = _Steps()
+  after = _learn(grafted, 150, tmp_path_factory.mktemp("learned"), heard)
+  after = jax.device_get(after)
+  rest = graft.difference(after, fresh)
+  return (frozen, fresh), (rest, graft.difference(after, frozen)), heard.nats
 
 
 def test_frozen_parameters_do_not_move_and_the_others_do(learned):
@@ -140,31 +175,31 @@ def test_memory_learns_what_lies_beyond_the_window(learned):
   assert np.mean(nats[-20:]) < 0.3 * np.log(2) / LENGTH
 
 
+@pytest.mark.parametrize("memory", [None, DELTA, entry("retention")])
+def test_pattern_selects_what_is_grafted(memory):
+  _, frozen, (fresh, _) = _grafted(memory)
+  params = graft.join(frozen, fresh)
+  moving = Trainable(graft.GRAFTED, params).part(params)
+  assert jax.tree.structure(moving) == jax.tree.structure(fresh)
+
+
 def test_training_goes_on_where_it_was_cut_off(tmp_path):
-  model, frozen, first = _grafted(None)
-  how = 4, 1e-2
-
-  def cut_off(step):
-    if step == 3:
-      raise KeyboardInterrupt
-    return _answers(step)
-
-  whole = tune.tune(model, frozen, first, _answers, *how, tmp_path / "a", 2)
+  grafted = _grafted(None)
+  whole = _learn(grafted, 4, tmp_path / "a", _Steps(), save_every=2)
   with pytest.raises(KeyboardInterrupt):
-    tune.tune(model, frozen, first, cut_off, *how, tmp_path / "b", 2)
-  seen = []
-  note = lambda step: seen.append(step) or _answers(step)
-  again = tune.tune(model, frozen, first, note, *how, tmp_path / "b", 2)
+    _learn(grafted, 4, tmp_path / "b", _Steps(interrupt=3), save_every=2)
+  heard = _Steps()
+  again = _learn(grafted, 4, tmp_path / "b", heard, save_every=2)
 
-  assert seen == [2, 3]
+  assert heard.steps == [3, 4]
   jax.tree.map(np.testing.assert_array_equal, again, whole)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
   model, frozen, first = _grafted(None)
   broken = jax.tree.map(lambda a: a * jnp.nan, frozen)
-  with pytest.raises(RunError, match="the loss of step 1 is nan: take a lower rate"):
-    tune.tune(model, broken, first, _answers, 2, 1e-2, tmp_path)
+  with pytest.raises(RunError, match="step 0; .* and take a lower --rate"):
+    _learn((model, broken, first), 2, tmp_path, _Steps())
 
 
 @pytest.fixture
@@ -187,7 +222,7 @@ def arguments(tmp_path, monkeypatch):
 def test_command_prints_a_row_for_each_and_keeps_them(arguments, capsys, monkeypatch):
   regain.main(arguments)
   first = capsys.readouterr().out
-  monkeypatch.setattr(rows, "tune", None)
+  monkeypatch.setattr(rows, "learn", None)
   monkeypatch.setattr(rows.Rows, "_score", None)
   regain.main(arguments)
 

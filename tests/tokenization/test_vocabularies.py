@@ -14,7 +14,7 @@ from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.models.vae import VAEConfig
 from jaxmem.tokenizers import is_exact, trained
-from jaxmem.training import load, task, trainer
+from jaxmem.training import load, resume, task, trainer
 from jaxmem.training.step import resolve
 from support import runs
 
@@ -61,13 +61,13 @@ def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
   # `jaxmem eval` makes a job of this config
   assert load.run_config(moved).data.tokenizer == str(moved / "tokenizer.json")
   # a run that goes on does so with the tokenizer that it began with
-  going = trainer._going_on(own, moved, "auto")
+  going = resume.with_tokenizer(own, moved, "auto")
   assert going.data.tokenizer == str(moved / "tokenizer.json")
   other = dataclasses.replace(own.data, tokenizer="words:301")
   for fresh in (own, dataclasses.replace(own, data=other)):
-    resume, workdir = ("never", moved) if fresh is own else ("auto", moved)
-    assert trainer._going_on(fresh, workdir, resume) is fresh
-  assert trainer._going_on(own, tmp_path / "new", "auto") is own
+    how = "never" if fresh is own else "auto"
+    assert resume.with_tokenizer(fresh, moved, how) is fresh
+  assert resume.with_tokenizer(own, tmp_path / "new", "auto") is own
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,7 +23,7 @@ from jaxmem.training.config import (
   ValidationConfig,
   to_json,
 )
-from jaxmem.training.optimizer import schedule
+from jaxmem.training.schedule import schedule
 from jaxmem.training.step import Program
 from jaxmem.training.trainer import train
 from support import runs

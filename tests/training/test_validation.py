@@ -43,7 +43,7 @@ def test_averaged_weights_are_the_recurrence_and_are_what_is_loaded(corpus, tmp_
     jax.tree.leaves(state.ema), jax.tree.leaves(want), strict=True
   ):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
-  assert program.weights == "ema"
+  assert program.weights == ("ema",)
 
 
 def test_run_ends_early_and_stays_ended(corpus, tmp_path, capsys):

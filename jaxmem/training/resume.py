@@ -1,0 +1,117 @@
+"""Where a run goes on: what it began with, and the state of its last checkpoint."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jaxmem.core import paths
+from jaxmem.core.errors import ConfigError
+from jaxmem.parallel.distributed import say
+from jaxmem.runtime.checkpoint import CheckpointError, Checkpoints, read_meta
+from jaxmem.tasks import Rows
+from jaxmem.tokenizers import trained
+from jaxmem.training import config as configs
+from jaxmem.training import init_from
+from jaxmem.training import workdir as kept
+from jaxmem.training.config import Config
+from jaxmem.training.state import TrainState
+from jaxmem.training.step import Program
+
+
+def with_warmup(config: Config, workdir: Path, resume: str) -> Config:
+  """The config with the warm-up that the run began with, where it names none itself.
+
+  So a run that is made longer goes on with the learning rates that it had.
+  """
+  begun = None if config.optim.warmup_steps >= 0 else _begun(workdir, resume)
+  if begun is None:
+    return config
+  optim = dataclasses.replace(config.optim, warmup_steps=begun.optim.warmup_steps)
+  return dataclasses.replace(config, optim=optim)
+
+
+def _begun(workdir: Path, resume: str) -> Config | None:
+  """The config of the run that has begun in a directory, if there is one."""
+  if resume == "never":
+    return None
+  try:
+    meta = read_meta(workdir.absolute() / "checkpoints")
+  except CheckpointError:
+    return None
+  return configs.from_json(meta["config"])
+
+
+def with_tokenizer(config: Config, workdir: Path, resume: str) -> Config:
+  """The config with the tokenizer that the run made when it began, if it has begun."""
+  if not trained.is_made(getattr(config.data, "tokenizer", "")):
+    return config
+  begun = _begun(workdir, resume)
+  if begun is None:
+    return config
+  same = getattr(begun.data, "tokenizer", "") == config.data.tokenizer
+  return kept.with_kept_tokenizer(config, workdir) if same else config
+
+
+def first_state(
+  program: Program,
+  checkpoints: Checkpoints,
+  rows: Rows,
+  resume: str,
+  params: Any = None,
+) -> tuple[TrainState, int]:
+  """The state to start from and its step: a checkpoint's, or a fresh one.
+
+  Args:
+    program: of the run.
+    checkpoints: of the run.
+    rows: its batches.
+    resume: see `trainer.train`.
+    params: that a fresh state begins with; None draws them, or takes `start_from`.
+
+  Raises:
+    CheckpointError: if none can be read, or `resume` forbids what there is.
+    ConfigError: if the run was started with another config or other data.
+  """
+  # what there is, and what is asked for
+  found = checkpoints.steps()
+  if resume == "must" and not found:
+    raise CheckpointError(f"--resume must: no checkpoint in {checkpoints.directory}")
+  if resume == "never" and found:
+    raise CheckpointError(
+      f"--resume never: {checkpoints.directory} has a checkpoint of step {found[-1]}; "
+      "choose another --workdir"
+    )
+  if not found:
+    state = program.init(params)
+    if program.config.start_from:
+      state = init_from.begin(program, state)
+    return state, 0
+  # the config that the run was started with
+  meta = read_meta(checkpoints.directory)
+  saved = kept.absolute(kept.saved_config(meta, checkpoints.directory.parent))
+  changed = configs.changes(saved, program.config)
+  # what lies elsewhere now may be named so: its content is compared below
+  for key in configs.PATHS:
+    if key in changed and paths.lost(changed[key][0]):
+      del changed[key]
+  if changed:
+    lines = [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed.items()]
+    raise ConfigError(
+      f"the run in {checkpoints.directory.parent} was started with another config "
+      f"({'; '.join(lines)}): restore these, or choose another --workdir"
+    )
+  # the state, and the data that it was trained on
+  restored = checkpoints.restore(program.target())
+  for step, why in restored.set_aside.items():
+    say(f"checkpoint of step {step} is damaged and was set aside: {why}")
+  if restored.data["fingerprint"] != rows.fingerprint:
+    other = restored.data["tokenizer"] != rows.tokenizer
+    named = getattr(program.config.data, "tokenizer", "")
+    what = f"tokenizer {named}" if other else "data"
+    raise ConfigError(
+      f"the {what} is not what step {restored.step} was trained on (fingerprint "
+      f"{rows.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "
+      "same files, or choose another --workdir"
+    )
+  say(f"resumed from step {restored.step}")
+  return restored.state, restored.step
