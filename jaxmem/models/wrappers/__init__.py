@@ -51,7 +51,7 @@ def check_parts(name: str, count: int) -> None:
     )
 
 
-def build(name: str, layers: tuple[nn.Module, ...], **fields: Any) -> nn.Module:
+def build(name: str, layers: tuple[nn.Module, ...], /, **fields: Any) -> nn.Module:
   """The wrapper `name` around unbound layers.
 
   Args:
