@@ -32,7 +32,7 @@ from jaxmem.core.typing import State
 from jaxmem.models.lm import Positioned
 from jaxmem.models.pattern import Pattern, walk
 from jaxmem.models.stack import Parts
-from jaxmem.ops.recurrence import learned_init
+from jaxmem.ops import record
 
 Start = Literal["carried", "empty", "passed", "noise", "fitted"]
 STARTS = get_args(Start)
@@ -95,14 +95,15 @@ def _others(key: jax.Array, rows: int) -> jax.Array:
 
 def _redrawn(pattern: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
   """The memory of a block with its ops' sums drawn, and zeros elsewhere."""
-  ops = {op.State: op for op in (mixers.op(item.name) for item in walk(pattern))}
+  records = (record(mixers.op(item.name)) for item in walk(pattern))
+  ops = {op.State: op for op in records}
   keys = _chain(key)
 
   def one(a):
     empty = jax.tree.map(jnp.zeros_like, a)
     if type(a) not in ops:
       return empty
-    names, key = _summed(ops[type(a)]), next(keys)
+    names, key = ops[type(a)].starts, next(keys)
     fields = zip(names, jax.random.split(key, max(len(names), 1)), strict=False)
     return empty._replace(**{n: draw(k, getattr(a, n)) for n, k in fields})
 
@@ -114,11 +115,3 @@ def _chain(key: jax.Array) -> Iterator[jax.Array]:
   while True:
     yield key
     key = jax.random.fold_in(key, 1)
-
-
-def _summed(op: Any) -> tuple[str, ...]:
-  """The fields of an op's state that noise may move."""
-  try:
-    return learned_init.fields(op)
-  except ValueError:  # it keeps inputs alone
-    return ()
