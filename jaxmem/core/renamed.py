@@ -40,7 +40,7 @@ _MOVED = (
   ("evals", "tasks.synthetic", "episodes accuracy"),
   ("data", "tasks.forecasting", "standard times decimals long_format windows"),
   ("evals", "evaluation.inspection", "inside findings page pictures span"),
-  ("interop", "finetune", "graft regain rows tune"),
+  ("interop", "finetune", "graft regain rows"),
 )
 # Old module -> new one, whose file has another name.
 _RENAMED = {

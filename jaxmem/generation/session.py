@@ -17,7 +17,7 @@ from jaxmem.core.config import flatten
 from jaxmem.core.errors import UserError
 from jaxmem.core.typing import State
 from jaxmem.models import pattern
-from jaxmem.models.lm import LM
+from jaxmem.models.lm import LM, LMConfig
 from jaxmem.runtime import array_file
 from jaxmem.runtime.fingerprints import fingerprints
 from jaxmem.tokenizers import Tokenizer
@@ -144,19 +144,37 @@ def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
   """What a saved memory is of: the model's config, its weights, the ids of the text."""
   # how the model is trained does not change what its memory means
   config = dataclasses.replace(model.config, remat=False, loss_chunk=1, dropout=0.0)
-  show = lambda value: pattern.show(value) if isinstance(value, tuple) else str(value)
   weights = json.dumps(fingerprints(params), sort_keys=True).encode()
-  model_keys = {f"model.{k}": show(v) for k, v in flatten(config).items()}
+  model_keys = {f"model.{k}": _shown(v) for k, v in flatten(config).items()}
   return model_keys | {
     "weights": hashlib.sha256(weights).hexdigest()[:16],
     "tokenizer": tokenizer.fingerprint,
   }
 
 
+def as_of_now(saved: dict[str, Any]) -> dict[str, Any]:
+  """What `belongs` gave an older version, as this one says it.
+
+  A field of the model's config that was added since had its default, and a pattern may
+  stand in an older form.
+  """
+  fields = dataclasses.fields(LMConfig)
+  added = {
+    f"model.{f.name}": _shown(f.default)
+    for f in fields
+    if "model.d_model" in saved and f.default is not dataclasses.MISSING
+  }
+  if text := saved.get("model.pattern"):
+    saved = saved | {"model.pattern": pattern.show(pattern.parse(text))}
+  return added | saved
+
+
+def _shown(value: Any) -> str:
+  return pattern.show(value) if isinstance(value, tuple) else str(value)
+
+
 def _compare(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
-  saved = dict(saved)
-  if key := saved.get("model.pattern"):
-    saved["model.pattern"] = pattern.show(pattern.parse(key))  # maybe in an older form
+  saved = as_of_now(saved)
   for key, value in wanted.items():
     if saved.get(key) != value:
       raise SessionError(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxmem.core.errors import UserError
 from jaxmem.data.sources import Piece
+from jaxmem.generation.session import as_of_now
 from jaxmem.runtime import array_file
 from jaxmem.tasks.language_modeling.stream import Reading
 
@@ -132,7 +133,7 @@ class Progress:
     return header, data
 
   def _compare(self, wanted: dict[str, Any]) -> None:
-    saved = self._header["belongs"]
+    saved = as_of_now(self._header["belongs"])
     for key, value in wanted.items():
       if saved.get(key) != value:
         raise ProgressError(
