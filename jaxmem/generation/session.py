@@ -162,9 +162,9 @@ def _compare(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
       )
 
 
-def _same_pattern(saved: Any, wanted: str) -> bool:
+def _same_pattern(saved: str | None, wanted: str) -> bool:
   """Whether a pattern was saved in an older form of its text."""
   try:
-    return isinstance(saved, str) and pattern.show(pattern.parse(saved)) == wanted
+    return bool(saved) and pattern.show(pattern.parse(saved)) == wanted
   except pattern.PatternError:
     return False
