@@ -15,12 +15,13 @@ from jaxmem.ops.recurrence import cell, scan
 from jaxmem.parallel import sequence_parallel
 
 
-def choose(op: Op, form: str, length: int) -> str:
+def choose(op: ModuleType | Op, form: str, length: int) -> str:
   """The form that runs: "auto" is the fastest here, one token is always the reference.
 
   The reference is the first of an op's forms: `recurrent`, or `dense` of an op that
   reads both ways and so has no step.
   """
+  op = ops.record(op)
   if length == 1:
     return op.form_names[0]
   if form == "auto":

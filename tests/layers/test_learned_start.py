@@ -94,3 +94,10 @@ def test_what_keeps_inputs_has_no_learned_start():
   with pytest.raises(ValueError, match="keeps are inputs"):
     given = jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
     jax.eval_shape(LearnedInit(window).init, *given)
+
+
+def test_a_mixer_that_applies_its_op_as_it_is_says_so(monkeypatch):
+  gru = mixers.get("gru").Mixer(d_model=8, parent=None)
+  monkeypatch.setattr(type(gru), "op", lambda self, file: ops.record(file))
+  with pytest.raises(ValueError, match="GRU applies its op as it is"):
+    LearnedInit(gru).init(jax.random.key(0), jnp.zeros((1, 4, 8)), gru.init_state(1))

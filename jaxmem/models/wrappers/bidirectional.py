@@ -38,8 +38,7 @@ class Bidirectional(nn.Module):
 
   Attributes:
     mixer: the mixer, unbound; each direction is one like it with parameters of its own.
-      What a wrapper is around, such as the cell of `learned_init(gru)`, is one for
-      both.
+      What a wrapper is around, the cell of `learned_init(gru)` say, is one for both.
   """
 
   mixer: nn.Module

@@ -33,10 +33,11 @@ class LearnedInit(nn.Module):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    if not isinstance(self.mixer, Memory):
+    file = type(self.mixer).__module__.rpartition(".")[2]
+    if not isinstance(self.mixer, Memory) or file not in mixers.names():
       what = type(self.mixer).__name__
       raise ValueError(f"a learned state is that of a mixer, and {what} is none")
-    op = ops.record(mixers.op(type(self.mixer).__module__.rpartition(".")[2]))
+    op = ops.record(mixers.op(file))
     empty, axes = (
       next(a for a in self._nodes(op, tree) if isinstance(a, op.State))
       for tree in (self.init_state(1), self.state_axes())
@@ -50,9 +51,20 @@ class LearnedInit(nn.Module):
 
     start = tuple(map(param, learned_init.fields(op)))
     # the same mixer in the same place, with another op
-    begin = lambda op: learned_init.begin(op, start)
+    changed = []
+
+    def begin(op):
+      changed.append(op)
+      return learned_init.begin(op, start)
+
     scope = self.mixer.scope.rewound()  # where a mixer that is called again stands
-    return self.mixer.clone(parent=scope, change_op=begin)(x, state, reset)
+    y, state = self.mixer.clone(parent=scope, change_op=begin)(x, state, reset)
+    if not changed:
+      raise ValueError(
+        f"{type(self.mixer).__name__} applies its op as it is, and no learned state "
+        "reaches it: give `apply` self.op(...) of the op"
+      )
+    return y, state
 
   def _nodes(self, op, tree: State) -> list:
     return jax.tree.leaves(tree, is_leaf=lambda a: isinstance(a, op.State))
