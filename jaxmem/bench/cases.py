@@ -79,8 +79,8 @@ QUICK_GROWTH = {"short": 32, "long": 128}
 
 def fast_form(op: ModuleType) -> Callable:
   """The form of an op that its author names for the CPU, else its last one."""
-  name = getattr(op, "FASTEST", {}).get("cpu", list(op.FORMS)[-1])
-  return op.FORMS[name]
+  op = ops.record(op)
+  return op.form(dict(op.fastest).get("cpu", op.form_names[-1]))
 
 
 def _example(op: ModuleType, batch: int, length: int):
@@ -161,9 +161,9 @@ def _longformer_case(quick: bool) -> Case:
 
 def growing() -> list[str]:
   """The cases whose cost is to grow with T alone: not those that see all of T."""
-  of = lambda name: ops.get(SIZES[name][0] if name in SIZES else name)
+  of = lambda name: ops.record(SIZES[name][0] if name in SIZES else name)
   names = sorted({*ops.names(), *SIZES})
-  sees_all = lambda op: hasattr(op, "LONGEST") or not hasattr(op, "step")
+  sees_all = lambda op: op.longest or op.step is None
   return [name for name in names if not sees_all(of(name))]
 
 

@@ -3,7 +3,7 @@
 import re
 from types import ModuleType
 
-from jaxmem import mixers
+from jaxmem import mixers, ops
 from jaxmem.evaluation import measured
 from jaxmem.models import pattern
 
@@ -27,7 +27,8 @@ def _state_bytes(module: ModuleType, d_model: int) -> int:
 
 def _cost(op: ModuleType) -> str:
   """The first sentence after "Cost:" of the op's step, or of its first form."""
-  definition = getattr(op, "step", next(iter(op.FORMS.values())))
+  record = ops.record(op)
+  definition = record.step or record.forms[0][1]
   text = " ".join((definition.__doc__ or "").partition("Cost:")[2].split())
   return re.split(r"[.;] ", text + " ")[0].rstrip(". ")
 

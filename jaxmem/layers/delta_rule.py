@@ -96,7 +96,7 @@ class DeltaRule(Memory):
   def _recall(self, op, inputs, state, reset) -> tuple[Array, gated_delta.State]:
     """One call of the op."""
     sizes = {"chunk_size": self.chunk_size}
-    return apply.apply(op, self.form, (), inputs, state, reset, sizes=sizes)
+    return apply.apply(self.op(op), self.form, (), inputs, state, reset, sizes=sizes)
 
   def _gate(self, x: Activations) -> Float[Array, "B T H V"]:
     """A full linear map to the output's gate."""

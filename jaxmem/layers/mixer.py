@@ -1,13 +1,17 @@
 """The base of all mixers: options that cannot be are refused when a mixer is made."""
 
 import dataclasses
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxmem import ops
 from jaxmem.core import ranges
+from jaxmem.core.op import Op
 from jaxmem.core.ranges import Range
 
 
@@ -18,9 +22,21 @@ class Memory(nn.Module):
   defaults to 0 may be 0; any other is at least 1, unless `MAY_BE_ZERO` names it. Other
   numbers declare their ranges (`ranges.number`), and are finite. A subclass says in
   `_check` what must divide what.
+
+  Attributes:
+    change_op: what is done to the mixer's op before it is applied; None is nothing. It
+      is for wrappers, such as `learned_init`, and no option.
   """
 
   MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
+
+  change_op: Callable[[Op], Op] | None = dataclasses.field(default=None, kw_only=True)
+
+  @nn.nowrap
+  def op(self, file: ModuleType) -> Op:
+    """The mixer's op, as it is to be applied."""
+    op = ops.record(file)
+    return self.change_op(op) if self.change_op else op
 
   def __post_init__(self):
     super().__post_init__()

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.op import Op
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.mixer import Memory
 from jaxmem.ops import short_conv
@@ -162,7 +162,7 @@ class ShortConv(Memory):
 
 def sow_gates(
   module: nn.Module,
-  op: ModuleType,
+  op: Op,
   params: tuple[Array, ...],
   inputs: tuple[Array, ...],
   state: State,

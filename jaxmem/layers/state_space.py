@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxmem.core.op import Op
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.ops import complex_diagonal
 from jaxmem.ops.recurrence.precision import einsum
@@ -28,6 +29,7 @@ class System(NamedTuple):
 
 
 def run(
+  op: Op,
   form: str,
   system: System,
   x: Activations,
@@ -42,7 +44,7 @@ def run(
   u = einsum(into, x, write, jnp.float32)
   flat = u.reshape(*u.shape[:3], math.prod(u.shape[3:]))
   decay = (system.decay.reshape(2, -1),)
-  h, state = apply.apply(complex_diagonal, form, decay, (flat,), state, reset)
+  h, state = apply.apply(op, form, decay, (flat,), state, reset)
   y = einsum(out, h.reshape(u.shape).astype(x.dtype), read, jnp.float32)
   return y.astype(x.dtype), state
 

@@ -64,7 +64,7 @@ class GLA(Memory):
     g = jax.nn.log_sigmoid(high(low)) / self.temperature
     self.sow("intermediates", "log_decay", g)
     y, state = apply.apply(
-      gated_linear,
+      self.op(gated_linear),
       self.form,
       (),
       (project(key, "q") * key**-0.5, project(key, "k"), project(value, "v"), g),

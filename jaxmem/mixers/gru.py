@@ -54,9 +54,9 @@ class GRU(Memory):
     dtype = jnp.dtype(self.dtype)
     given = tuple(a.astype(dtype) for a in params), (x.astype(dtype),), state, reset
     options = dict(reset_after=self.reset_after)
-    sow_gates(self, gru, *given, **options)
+    sow_gates(self, self.op(gru), *given, **options)
     sizes = {"chunk_size": self.chunk_size}
-    return apply.apply(gru, self.form, *given, sizes=sizes, **options)
+    return apply.apply(self.op(gru), self.form, *given, sizes=sizes, **options)
 
   def init_state(self, batch_size: int) -> gru.State:
     return gru.init_state(batch_size, self.d_model)

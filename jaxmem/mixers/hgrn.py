@@ -62,7 +62,7 @@ class HGRN(Memory):
     self.sow("intermediates", "log_decay", g)
     candidate = nn.silu(linear("candidate")).astype(jnp.float32)
     inputs = (candidate, g)
-    h, state = apply.apply(gated_average, self.form, (), inputs, state, reset)
+    h, state = apply.apply(self.op(gated_average), self.form, (), inputs, state, reset)
     y = rms_norm("norm", self.dtype, "heads")(h) * nn.silu(linear("gate"))
     return dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y), state
 

@@ -68,7 +68,7 @@ class HGRN2(Memory):
     self.sow("intermediates", "log_decay", g)
     q = nn.silu(project(key, "q")) * key**-0.5
     y, state = apply.apply(
-      gated_linear,
+      self.op(gated_linear),
       self.form,
       (),
       (q, k.astype(self.dtype), project(value, "v"), g),

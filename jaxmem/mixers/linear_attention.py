@@ -72,7 +72,7 @@ class LinearAttention(Memory):
     else:
       q = q * key**-0.5
     y, state = apply.apply(
-      gated_linear,
+      self.op(gated_linear),
       self.form,
       (),
       (q, k, v, jnp.zeros((*x.shape[:2], heads), jnp.float32)),

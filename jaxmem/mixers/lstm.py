@@ -69,9 +69,9 @@ class LSTM(Memory):
         )
     given = tuple(params), (x.astype(dtype),), state, reset
     options = dict(peepholes=self.peepholes, layer_norm=self.layer_norm)
-    sow_gates(self, lstm, *given, **options)
+    sow_gates(self, self.op(lstm), *given, **options)
     sizes = {"chunk_size": self.chunk_size}
-    return apply.apply(lstm, self.form, *given, sizes=sizes, **options)
+    return apply.apply(self.op(lstm), self.form, *given, sizes=sizes, **options)
 
   def init_state(self, batch_size: int) -> lstm.State:
     return lstm.init_state(batch_size, self.d_model)

@@ -82,7 +82,7 @@ class Mamba(Memory):
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(wide(rate)))
     y, ssm = apply.apply(
-      mamba,
+      self.op(mamba),
       self.form,
       (-jnp.exp(wide(rate)),),
       (u.astype(jnp.float32), dt, b.astype(jnp.float32), c.astype(jnp.float32)),

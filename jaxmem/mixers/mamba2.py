@@ -91,7 +91,7 @@ class Mamba2(Memory):
     self.sow("intermediates", "log_decay", g)
     self.sow("intermediates", "write_strength", dt)
     y, ssm = apply.apply(
-      gated_linear,
+      self.op(gated_linear),
       self.form,
       (),
       (q, k, v * dt[..., None].astype(v.dtype), g),

@@ -48,7 +48,7 @@ class MinGRU(Memory):
     g = jax.nn.log_sigmoid(-linear("gate"))
     self.sow("intermediates", "log_decay", g)
     inputs = (gated_average.positive(linear("candidate")), g)
-    y, state = apply.apply(gated_average, self.form, (), inputs, state, reset)
+    y, state = apply.apply(self.op(gated_average), self.form, (), inputs, state, reset)
     return y.astype(jnp.dtype(self.dtype)), state
 
   def init_state(self, batch_size: int) -> gated_average.State:

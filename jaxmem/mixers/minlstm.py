@@ -56,7 +56,7 @@ class MinLSTM(Memory):
     g = -jax.nn.softplus(log_i - log_f)  # log f/(f + i), exact at both ends
     self.sow("intermediates", "log_decay", g)
     inputs = (gated_average.positive(linear("candidate")), g)
-    y, state = apply.apply(gated_average, self.form, (), inputs, state, reset)
+    y, state = apply.apply(self.op(gated_average), self.form, (), inputs, state, reset)
     return y.astype(jnp.dtype(self.dtype)), state
 
   def init_state(self, batch_size: int) -> gated_average.State:

@@ -71,7 +71,7 @@ class MLSTM(Memory):
     self.sow("intermediates", "log_input", i)
     self.sow("intermediates", "log_decay", f)
     y, state = apply.apply(
-      mlstm,
+      self.op(mlstm),
       self.form,
       (),
       (project(key, "q") * key**-0.5, project(key, "k"), project(value, "v"), i, f),

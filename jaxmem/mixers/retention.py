@@ -69,7 +69,7 @@ class Retention(Memory):
     g = jnp.broadcast_to(jnp.asarray(gamma, jnp.float32), (rows, length, heads))
     self.sow("intermediates", "log_decay", g)
     y, state = apply.apply(
-      gated_linear,
+      self.op(gated_linear),
       self.form,
       (),
       (q, k, project(value, "v"), g),

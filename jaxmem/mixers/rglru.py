@@ -75,7 +75,9 @@ class RGLRU(Memory):
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", rglru.log_decay(lam, r))
     inputs = (u.astype(jnp.float32), r, i)
-    h, memory = apply.apply(rglru, self.form, (lam,), inputs, state.rglru, reset)
+    h, memory = apply.apply(
+      self.op(rglru), self.form, (lam,), inputs, state.rglru, reset
+    )
     y = h.astype(gate.dtype) * gate
     y = dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y)
     return y, State(conv, memory)

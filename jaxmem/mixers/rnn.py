@@ -53,7 +53,7 @@ class RNN(Memory):
     b = self.param("bias", named(init.zeros, (None,), decay=False), (d,))
     dtype = jnp.dtype(self.dtype)
     return apply.apply(
-      rnn,
+      self.op(rnn),
       self.form,
       tuple(a.astype(dtype) for a in (w, r, b)),
       (x.astype(dtype),),

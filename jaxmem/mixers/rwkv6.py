@@ -97,7 +97,7 @@ class RWKV6(Memory):
     self.sow("intermediates", "log_decay", g)
     u = self.param("bonus", named(_ramp(1.0, 0.0), ("heads", None), decay=False), heads)
     y, wkv = apply.apply(
-      gated_linear,
+      self.op(gated_linear),
       self.form,
       (u,),
       (project("r"), project("k"), project("v"), g),

@@ -120,7 +120,7 @@ class RWKV7(Memory):
     k = k * (1 + (a - 1) * self._channels("replaced", _ramp(1.02, 1.02), k))
     r, k, v = (self._heads(z.astype(self.dtype)) for z in (r, k, v))
     y, memory = apply.apply(
-      dplr,
+      self.op(dplr),
       self.form,
       (),
       (r, k, v, -kappa, kappa * self._heads(a), self._heads(g)),

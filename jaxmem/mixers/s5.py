@@ -68,7 +68,9 @@ class S5(Memory):
     system = self._system()
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", state_space.log_decay(system))
-    y, state = state_space.run(self.form, system, x, state, reset)
+    y, state = state_space.run(
+      self.op(complex_diagonal), self.form, system, x, state, reset
+    )
     normal = named(nn.initializers.normal(1.0), ("embed",), decay=False)
     skip = self.param("skip", normal, (self.d_model,))
     y = nn.gelu(y + scan.per_channel(skip, x) * x)

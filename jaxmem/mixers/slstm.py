@@ -75,9 +75,11 @@ class SLSTM(Memory):
     axes = (None, "heads", None, None)
     r = self.param("recurrent", named(init, axes, decay=True), (4, *self._matrices))
     given = (r.astype(x.dtype),), tuple(gates), state.slstm, reset
-    sow_gates(self, slstm, *given, forget=self.forget)
+    sow_gates(self, self.op(slstm), *given, forget=self.forget)
     sizes = {"chunk_size": self.chunk_size}
-    h, memory = apply.apply(slstm, self.form, *given, sizes=sizes, forget=self.forget)
+    h, memory = apply.apply(
+      self.op(slstm), self.form, *given, sizes=sizes, forget=self.forget
+    )
     return self._normed(h).astype(x.dtype), State(conv, memory)
 
   @nn.nowrap

@@ -16,7 +16,7 @@ from jaxmem.models.grammar import Block, Entry
 from jaxmem.models.option_types import checked
 
 # What the model says for all its layers, and Flax's own fields.
-_GIVEN = ("d_model", "dtype", "parent", "name")
+_GIVEN = ("d_model", "dtype", "change_op", "parent", "name")
 # Older options of a memory -> the wrapper each stands for, the innermost first.
 _OLD = {"learned_start": "learned_init", "both_ways": "bidirectional"}
 

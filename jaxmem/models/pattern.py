@@ -199,31 +199,17 @@ def _is_causal(item: Entry) -> bool:
 def both_ways(pattern: Pattern) -> Pattern:
   """The pattern for an encoder: what is causal is run forwards and backwards.
 
-  Raises:
-    PatternError: if an entry cannot be: a sum whose parts differ, say.
+  Of a wrapper around several parts each part for itself: a sum becomes the sum of what
+  reads both ways.
   """
   return edit_blocks(pattern, _both_ways)
 
 
 def _both_ways(item: Entry) -> Entry:
-  causal = _directions(item)
-  if causal == {False}:
-    return item
-  if len(causal) > 1:
-    raise PatternError(
-      f"{str(item)!r} is a sum of memories that read both ways and one way: an encoder "
-      "cannot run it both ways; write bidirectional(...) around those that read one way"
-    )
-  return entry("bidirectional", item)
-
-
-def _directions(item: Entry) -> set[bool]:
-  """Whether the memories in an entry are causal; an MLP is neither."""
-  if item.name in mlps():
-    return set()
-  if not item.parts or not _is_causal(item):
-    return {_is_causal(item)}
-  return set().union(*map(_directions, item.parts))
+  if len(item.parts) > 1:
+    return dataclasses.replace(item, parts=tuple(map(_both_ways, item.parts)))
+  causal = all(map(_is_causal, _layers((item,))))
+  return entry("bidirectional", item) if causal and item.name not in mlps() else item
 
 
 def check_own(pattern: Pattern) -> None:

@@ -32,7 +32,7 @@ from jaxmem.core.typing import State
 from jaxmem.models.lm import Positioned
 from jaxmem.models.pattern import Pattern, walk
 from jaxmem.models.stack import Parts
-from jaxmem.ops.recurrence import learned_init
+from jaxmem.ops import record
 
 Start = Literal["carried", "empty", "passed", "noise", "fitted"]
 STARTS = get_args(Start)
@@ -63,13 +63,6 @@ def begin(
     return last
   if how == "empty":
     return jax.tree.map(jnp.zeros_like, last)
-  if isinstance(last, Positioned):
-    stack = begin(how, pattern, last.stack, key, noise_scale)
-    return Positioned(jnp.zeros_like(last.position), stack)
-  if isinstance(last, Parts):
-    blocks = begin(how, pattern, sum(last, ()), key, noise_scale)
-    ends = len(last.first), len(last.first) + len(last.groups)
-    return Parts(blocks[: ends[0]], blocks[ends[0] : ends[1]], blocks[ends[1] :])
   key = jax.random.fold_in(key, _STREAM)
   if how == "passed":
     source = _others(key, jax.tree.leaves(last)[0].shape[0])
@@ -81,10 +74,7 @@ def begin(
       return noise * noise_scale
     return a.mean(0) + noise * a.std(0)
 
-  return tuple(
-    _redrawn((item,), memory, draw, jax.random.fold_in(key, i))
-    for i, (item, memory) in enumerate(zip(pattern, last, strict=True))
-  )
+  return _all_redrawn(pattern, last, draw, key)
 
 
 def _others(key: jax.Array, rows: int) -> jax.Array:
@@ -93,16 +83,32 @@ def _others(key: jax.Array, rows: int) -> jax.Array:
   return jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
 
 
+def _all_redrawn(pattern: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
+  """The memory of a model with that of every block redrawn; positions are 0."""
+  if isinstance(memory, Positioned):
+    stack = _all_redrawn(pattern, memory.stack, draw, key)
+    return Positioned(jnp.zeros_like(memory.position), stack)
+  if isinstance(memory, Parts):
+    blocks = _all_redrawn(pattern, sum(memory, ()), draw, key)
+    ends = len(memory.first), len(memory.first) + len(memory.groups)
+    return Parts(blocks[: ends[0]], blocks[ends[0] : ends[1]], blocks[ends[1] :])
+  return tuple(
+    _redrawn((item,), old, draw, jax.random.fold_in(key, i))
+    for i, (item, old) in enumerate(zip(pattern, memory, strict=True))
+  )
+
+
 def _redrawn(pattern: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
   """The memory of a block with its ops' sums drawn, and zeros elsewhere."""
-  ops = {op.State: op for op in (mixers.op(item.name) for item in walk(pattern))}
+  records = (record(mixers.op(item.name)) for item in walk(pattern))
+  ops = {op.State: op for op in records}
   keys = _chain(key)
 
   def one(a):
     empty = jax.tree.map(jnp.zeros_like, a)
     if type(a) not in ops:
       return empty
-    names, key = _summed(ops[type(a)]), next(keys)
+    names, key = ops[type(a)].starts, next(keys)
     fields = zip(names, jax.random.split(key, max(len(names), 1)), strict=False)
     return empty._replace(**{n: draw(k, getattr(a, n)) for n, k in fields})
 
@@ -114,11 +120,3 @@ def _chain(key: jax.Array) -> Iterator[jax.Array]:
   while True:
     yield key
     key = jax.random.fold_in(key, 1)
-
-
-def _summed(op: Any) -> tuple[str, ...]:
-  """The fields of an op's state that noise may move."""
-  try:
-    return learned_init.fields(op)
-  except ValueError:  # it keeps inputs alone
-    return ()

@@ -1,59 +1,39 @@
 """Where a mixer's op meets the devices."""
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import jax
 from jaxtyping import Array
 
+from jaxmem import ops
+from jaxmem.core.op import Op
 from jaxmem.core.registry import nearest
 from jaxmem.core.typing import Reset, State
 from jaxmem.ops.recurrence import cell, scan
-from jaxmem.ops.recurrence import learned_init as starts
 from jaxmem.parallel import sequence_parallel
 
-_START = contextvars.ContextVar("start", default=None)
 
-
-@contextlib.contextmanager
-def starting_from(op: ModuleType, start: tuple[Array, ...]) -> Iterator[None]:
-  """Within it, `apply` of the op begins every document from `start`, not from zeros.
-
-  Args:
-    op: an op file.
-    start: a parameter for each of `ops.recurrence.learned_init.fields(op)`.
-  """
-  token = _START.set((op, start))
-  try:
-    yield
-  finally:
-    _START.reset(token)
-
-
-def choose(op: ModuleType, form: str, length: int) -> str:
+def choose(op: ModuleType | Op, form: str, length: int) -> str:
   """The form that runs: "auto" is the fastest here, one token is always the reference.
 
   The reference is the first of an op's forms: `recurrent`, or `dense` of an op that
   reads both ways and so has no step.
   """
-  reference, *others = op.FORMS
+  op = ops.record(op)
   if length == 1:
-    return reference
+    return op.form_names[0]
   if form == "auto":
-    fallback = others[0] if others else reference
-    return getattr(op, "FASTEST", {}).get(jax.default_backend(), fallback)
-  if form not in op.FORMS:
-    known = ["auto", *op.FORMS]
-    raise ValueError(f"{op.__name__} has no form {form!r}: {nearest(form, known)}")
+    return op.fast_form()
+  if form not in op.form_names:
+    known = ["auto", *op.form_names]
+    raise ValueError(f"{op.name} has no form {form!r}: {nearest(form, known)}")
   return form
 
 
 def apply(
-  op: ModuleType,
+  op: ModuleType | Op,
   form: str,
   params: tuple[Array, ...],
   inputs: tuple[Array, ...],
@@ -68,7 +48,7 @@ def apply(
   token is always the plain form.
 
   Args:
-    op: an op file.
+    op: an op file, or its record.
     form: a key of its FORMS, or "auto".
     params: see the op.
     inputs: see the op.
@@ -84,19 +64,22 @@ def apply(
     ValueError: if there is no such form or no token, or T does not divide into the
       shards.
   """
-  op, params = _started(op, params)
+  op, params = _opened(op, params)
   rows, length = inputs[0].shape[:2]
   scan.check_length(length)
   form = choose(op, form, length)
-  sizes = {} if form == next(iter(op.FORMS)) else sizes or {}
-  run = functools.partial(op.FORMS[form], **options, **sizes)
+  sizes = {} if form == op.form_names[0] else sizes or {}
+  run = functools.partial(op.form(form), **options, **sizes)
   if not rows or length == 1 or sequence_parallel.shards() == 1:
     return run(params, inputs, state, reset)
-  return sequence_parallel.over_time(op, run, params, inputs, state, reset, options)
+  across = op.takes(form, "timeline")
+  return sequence_parallel.over_time(
+    op, run, across, params, inputs, state, reset, options
+  )
 
 
 def gates(
-  op: ModuleType,
+  op: ModuleType | Op,
   params: tuple[Array, ...],
   inputs: tuple[Array, ...],
   state: State,
@@ -104,14 +87,14 @@ def gates(
   **options: Any,
 ) -> dict[str, Array]:
   """See `cell.gates`, for an op that is a cell; arguments as in `apply`."""
-  op, params = _started(op, params)
+  op, params = _opened(op, params)
   return cell.gates(op.cell_of(**options), params, inputs, state, reset)
 
 
-def _started(op: ModuleType, params: tuple) -> tuple[ModuleType, tuple]:
-  """The op and its params, from the start that `starting_from` has given it."""
-  of, start = _START.get() or (None, ())
-  return (starts.learned(op), (*start, *params)) if of is op else (op, params)
+def _opened(op: ModuleType | Op, params: tuple) -> tuple[Op, tuple]:
+  """The record of an op, and its params with those of its learned start."""
+  op = ops.record(op)
+  return op._replace(start=()), (*op.start, *params)
 
 
 def by_token(f: Callable[..., Array], *sequences: Array) -> Array:

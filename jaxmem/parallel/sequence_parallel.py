@@ -8,10 +8,8 @@ nonlinear memory has neither: it swaps time for rows, or waits its turn.
 """
 
 import functools
-import inspect
 import logging
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -19,6 +17,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
+from jaxmem.core.op import Op
 from jaxmem.core.typing import Reset, State
 from jaxmem.ops.recurrence import scan
 from jaxmem.parallel import mesh as meshes
@@ -34,8 +33,9 @@ def shards() -> int:
 
 
 def over_time(
-  op: ModuleType,
+  op: Op,
   run: Callable,
+  across: bool,
   params: tuple[Array, ...],
   inputs: tuple[Array, ...],
   state: State,
@@ -50,8 +50,9 @@ def over_time(
   compute the same.
 
   Args:
-    op: an op file.
-    run: a form of it, all options bound.
+    op: whose form it is.
+    run: the form, all options bound.
+    across: whether it reads across shards by itself, by a `timeline`.
     params: see the op.
     inputs: see the op.
     state: memory before the first token.
@@ -75,11 +76,11 @@ def over_time(
   cut = Cut(AXIS, meshes.attention.value)
 
   def local(params, inputs, state, reset):
-    if "timeline" in inspect.signature(run).parameters:
+    if across:
       return run(params, inputs, state, reset, timeline=cut)
     call = Call(op, run, options, params, inputs, reset)
     kind = family(op)
-    both_ways = not hasattr(op, "step")
+    both_ways = op.step is None
     if both_ways or (kind is None and inputs[0].shape[0] % count == 0):
       return _swapped(call, state, count)
     start = _passed if kind is None else functools.partial(_composed, kind)
@@ -135,7 +136,7 @@ def _swapped(call: Call, state: State, count: int) -> tuple[Array, State]:
 
   Rows that the shards do not divide are filled up, which needs an empty state.
   """
-  _say(call.op.__name__, f"swaps time for rows over {count} shards")
+  _say(call.op.name, f"swaps time for rows over {count} shards")
   swap = functools.partial(jax.lax.all_to_all, axis_name=AXIS, tiled=True)
   given = call.inputs[0].shape[0]
   there = lambda a: swap(scan.pad_time(a, count, axis=0), split_axis=0, concat_axis=1)
@@ -153,7 +154,7 @@ def _passed(call: Call, state: State, count: int) -> State:
   Cost: the time of the whole sequence on one device, every shard but one waiting. The
   reverse pass runs a shard again and keeps one state a turn.
   """
-  _say(call.op.__name__, f"waits for its turn: {count} shards run one after the other")
+  _say(call.op.name, f"waits for its turn: {count} shards run one after the other")
   shard = jax.lax.axis_index(AXIS)
 
   @jax.checkpoint

@@ -5,13 +5,13 @@ A family knows the `summary` of a shard, how to `compose` those of two neighbour
 """
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from jaxmem.core.op import Op
 from jaxmem.core.typing import Reset, State
 from jaxmem.ops.recurrence import scan
 
@@ -19,7 +19,7 @@ from jaxmem.ops.recurrence import scan
 class Call(NamedTuple):
   """A form of an op on one shard of time."""
 
-  op: ModuleType
+  op: Op
   run: Callable  # (params, inputs, state, reset) -> (y, state)
   options: dict[str, Any]  # what every form knows
   params: tuple[Array, ...]
@@ -27,10 +27,10 @@ class Call(NamedTuple):
   reset: Reset | None
 
   def last(self, state: State, value: Array | None = None) -> State:
-    """The state after the last token; `value` stands in for inputs[VALUE]."""
+    """The state after the last token; `value` stands in for inputs[op.value]."""
     inputs = list(self.inputs)
     if value is not None:
-      inputs[self.op.VALUE] = value
+      inputs[self.op.value] = value
     return self.run(self.params, tuple(inputs), state, self.reset)[1]
 
 
@@ -64,7 +64,7 @@ def _elementwise(one: Callable, times: Callable) -> Family:
 
   def summary(call: Call, state: State) -> Affine:
     """b from the empty memory, a from ones into which nothing is written."""
-    silent = jnp.zeros_like(call.inputs[call.op.VALUE])
+    silent = jnp.zeros_like(call.inputs[call.op.value])
     return Affine(call.last(jax.tree.map(one, state), silent), call.last(_empty(state)))
 
   def compose(call: Call, first: Affine, then: Affine, length: int) -> Affine:
@@ -91,7 +91,7 @@ def _matrix_summary(call: Call, state: State) -> Affine:
   *rows, key, value = s.shape
   eye = jnp.broadcast_to(jnp.eye(key, dtype=s.dtype), (*rows, key, key))
   wide = jnp.concatenate([jnp.zeros_like(s), eye], axis=-1)
-  v = call.inputs[call.op.VALUE]
+  v = call.inputs[call.op.value]
   v = jnp.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, key)])
   (end,) = jax.tree.leaves(call.last(jax.tree.unflatten(tree, [wide]), v))
   return Affine(end[..., value:], jax.tree.unflatten(tree, [end[..., :value]]))
@@ -148,7 +148,7 @@ WINDOW = Family(
 )
 
 
-def _own(op: ModuleType) -> Family:
+def _own(op: Op) -> Family:
   """The family of an op that makes and composes summaries in its own way."""
   return Family(
     summary=lambda call, state: op.summary(call.last, call.inputs, state, call.reset),
@@ -158,16 +158,15 @@ def _own(op: ModuleType) -> Family:
   )
 
 
-def family(op: ModuleType) -> Family | None:
-  """The family of an op, from what its file declares; None where there is no summary.
+def family(op: Op) -> Family | None:
+  """The family of an op; None where there is no summary.
 
-  A linear op says TRANSITION, and VALUE, the input without which nothing is written; an
-  op that holds its last tokens says `join`; any other may bring its own `summary`,
-  `given` and `compose`.
+  A linear op has a transition and a value; an op that holds its last tokens has `join`;
+  any other may bring its own `summary`, `given` and `compose`.
   """
-  if hasattr(op, "VALUE"):
+  if op.value is not None:
     families = {"diagonal": DIAGONAL, "complex": COMPLEX, "matrix": MATRIX}
-    return families[op.TRANSITION]
-  if hasattr(op, "compose"):
+    return families[op.transition]
+  if op.compose:
     return _own(op)
-  return WINDOW if hasattr(op, "join") else None
+  return WINDOW if op.join else None

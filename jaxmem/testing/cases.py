@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem import ops
+from jaxmem.core.op import Op
 from jaxmem.core.typing import Form
 from jaxmem.testing import layers
 
@@ -69,23 +70,24 @@ class Case:
   causal: bool = True
 
 
-def of_op(op: ModuleType) -> Case:
-  """The case of an op file: its FORMS on its own example and stress inputs."""
+def of_op(op: Op) -> Case:
+  """The case of an op: its forms on its own example and stress inputs."""
 
-  def small(form):
-    known = inspect.signature(form).parameters
-    return functools.partial(form, **{k: v for k, v in SMALL.items() if k in known})
+  def small(name, form):
+    return functools.partial(
+      form, **{k: v for k, v in SMALL.items() if op.takes(name, k)}
+    )
 
   return Case(
-    name=op.__name__,
-    forms={name: small(form) for name, form in op.FORMS.items()},
+    name=op.name,
+    forms={name: small(name, form) for name, form in op.forms},
     example=op.example,
     stress=op.stress,
     init_state=None,
-    as_released=op.FORMS,
-    reverse_only=tuple(op.REVERSE_ONLY),
-    longest=getattr(op, "LONGEST", 0),
-    causal=hasattr(op, "step"),
+    as_released=dict(op.forms),
+    reverse_only=op.reverse_only,
+    longest=op.longest,
+    causal=op.step is not None,
   )
 
 
@@ -188,5 +190,6 @@ def of(thing: Any, inputs: Callable | None = None) -> Case:
     return thing
   if isinstance(thing, ModuleType):
     layers.check_op(thing)
-    return of_op(thing)
+  if isinstance(thing, ModuleType | Op):
+    return of_op(ops.record(thing))
   return of_module(thing, inputs)

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import jax
 
+from jaxmem import ops
+from jaxmem.core.op import Op
 from jaxmem.core.typing import Form
 from jaxmem.parallel import apply
 from jaxmem.parallel import mesh as meshes
@@ -55,8 +56,9 @@ def check_shards(
     LawError: if the law is broken; the message names form, shards and position.
   """
   case = cases.of(thing, inputs)
-  if isinstance(thing, ModuleType):
-    case = dataclasses.replace(case, forms=_through_context(thing))
+  if isinstance(thing, ModuleType | Op):
+    forms = _through_context(ops.record(thing))
+    case = dataclasses.replace(case, forms=forms)
   suite = Suite(case, jax.random.key(seed), batch_size, LENGTH, BORDERS)
   want = suite.whole
   for count in shards:
@@ -70,12 +72,11 @@ def check_shards(
   return suite.rows
 
 
-def _through_context(op: ModuleType) -> dict[str, Form]:
+def _through_context(op: Op) -> dict[str, Form]:
   """The forms of an op, as mixers call them, with small chunks."""
 
   def form(name, params, inputs, state, reset=None):
-    known = inspect.signature(op.FORMS[name]).parameters
-    sizes = {k: v for k, v in cases.SMALL.items() if k in known}
+    sizes = {k: v for k, v in cases.SMALL.items() if op.takes(name, k)}
     return apply.apply(op, name, params, inputs, state, reset, sizes)
 
-  return {name: functools.partial(form, name) for name in op.FORMS}
+  return {name: functools.partial(form, name) for name in op.form_names}

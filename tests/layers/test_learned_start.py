@@ -15,21 +15,18 @@ from jaxmem.testing import check_laws, check_shards, example_of
 
 
 def _can_start(op):
-  try:
-    return bool(learned_init.fields(op))
-  except ValueError:
-    return False
+  return bool(ops.record(op).starts)
 
 
 @pytest.mark.parametrize("name", ["slstm", "rglru"])
 def test_op_with_a_learned_start_obeys_the_laws(name):
-  check_laws(learned_init.learned(ops.get(name)))
+  check_laws(learned_init.learned(ops.record(name)))
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", [n for n in ops.names() if _can_start(ops.get(n))])
 def test_every_op_with_a_learned_start_obeys_the_full_laws(name):
-  check_laws(learned_init.learned(ops.get(name)), full=True)
+  check_laws(learned_init.learned(ops.record(name)), full=True)
 
 
 @pytest.mark.full
@@ -59,7 +56,7 @@ def test_every_document_begins_from_the_start(form):
   reset = jnp.zeros((2, 12), bool).at[0, 5].set(True)
   empty = lstm.init_state(2, 4)
 
-  y, state = learned_init.learned(lstm).FORMS[form](
+  y, state = learned_init.learned(ops.record("lstm")).form(form)(
     (c, h, *params), inputs, empty, reset
   )
 
@@ -79,13 +76,13 @@ def test_every_document_begins_from_the_start(form):
 
 
 def test_the_start_gets_gradients_from_every_document():
-  op = learned_init.learned(lstm)
+  op = learned_init.learned(ops.record("lstm"))
   params, inputs, _ = op.example(jax.random.key(0), 1, 12)
   reset = jnp.zeros((1, 12), bool).at[0, jnp.array([4, 8])].set(True)
   empty = lstm.init_state(1, 4)
 
   def loss(h, token):
-    y, _ = op.FORMS["chunk"]((params[0], h, *params[2:]), inputs, empty, reset)
+    y, _ = op.form("chunk")((params[0], h, *params[2:]), inputs, empty, reset)
     return y[0, token].sum()
 
   for token in (3, 7, 11):

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from jaxmem.models.encoder import Encoder, EncoderConfig
-from jaxmem.models.pattern import PatternError, both_ways, entry, parse, show
+from jaxmem.models.pattern import both_ways, entry, parse, show
 
 SMALL = EncoderConfig(vocab_size=30, d_model=16, num_groups=2, classes=3)
 PATTERNS = (
@@ -70,15 +70,15 @@ def test_a_token_sees_what_stands_before_and_behind(text):
     assert np.abs(out(batch | {"tokens": tokens}) - base).max() > 1e-4
 
 
-def test_a_pattern_both_ways_says_so_once_and_mixed_sums_are_refused():
+def test_a_pattern_both_ways_says_so_once():
   pattern = parse("gru,encoder_attention,lstm:chunk_size=8")
   twice = both_ways(pattern)
   text = "bidirectional(gru),encoder_attention,bidirectional(lstm:chunk_size=8)"
   assert show(twice) == text
   assert both_ways(twice) == twice
-  assert show(both_ways(parse("sum(window,gru)"))) == "bidirectional(sum(window,gru))"
-  with pytest.raises(PatternError, match="a sum"):
-    both_ways(parse("sum(window,encoder_attention)"))
+  mixed = both_ways(parse("sum(learned_init(gru),encoder_attention)/none"))
+  text = "sum(bidirectional(learned_init(gru)),encoder_attention)/none"
+  assert show(mixed) == text and both_ways(mixed) == mixed
 
 
 def test_windows_do_not_see_each_other_and_their_mean_is_the_text():

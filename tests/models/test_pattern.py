@@ -1,11 +1,14 @@
 """The options of a memory are checked where a pattern is read: types and ranges."""
 
+from pathlib import Path
+
 import pytest
 
 from jaxmem import bench
 from jaxmem.core import outputs
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import visibility
+from jaxmem.generation import session
 from jaxmem.models.pattern import (
   PatternError,
   block,
@@ -145,3 +148,11 @@ def test_what_is_not_of_the_grammar_is_named(text, message):
 def test_what_reads_both_ways_is_named_within_wrappers():
   with pytest.raises(PatternError, match="^'bidirectional.gru.' reads both ways"):
     check_language(parse("lstm,sum(window,bidirectional(gru))"))
+
+
+def test_a_session_saved_with_an_older_form_is_that_of_its_model():
+  here = {"model.pattern": "sum(window,gru)"}
+  session._compare(Path("state"), {"model.pattern": "window+gru"}, here)
+  for other in ("window", "window+", None, 3):
+    with pytest.raises(session.SessionError, match="was saved with model.pattern"):
+      session._compare(Path("state"), {"model.pattern": other}, here)

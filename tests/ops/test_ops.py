@@ -10,7 +10,7 @@ from jaxmem.ops import gated_delta, lstm, window
 from jaxmem.ops.attention_core import blockwise, masks, rotary
 from jaxmem.ops.attention_core.tokens import Tokens
 from jaxmem.ops.losses import chunked_cross_entropy
-from jaxmem.ops.recurrence import linear_scan, scan
+from jaxmem.ops.recurrence import learned_init, linear_scan, scan
 from jaxmem.ops.recurrence.triangular import unit_lower_inverse
 from jaxmem.parallel import apply
 
@@ -157,6 +157,20 @@ def test_chunk_size_below_one_is_refused(size):
 def test_unknown_form_names_the_nearest():
   with pytest.raises(ValueError, match="did you mean 'chunk'"):
     apply.choose(gated_delta, "chnk", 8)
+
+
+@pytest.mark.parametrize("name", ops.names())
+def test_a_record_says_what_its_file_says(name):
+  file, record = ops.get(name), ops.record(name)
+  assert record == ops.record(file) == ops.record(record) and hash(record)
+  assert dict(record.forms) == file.FORMS
+  assert (record.step is None) == (not hasattr(file, "step"))
+  assert record.transition == file.TRANSITION
+  assert record.fast_form() in record.form_names
+  if record.starts:
+    made = learned_init.learned(record)
+    assert made is learned_init.learned(ops.record(name)) and hash(made)
+    assert (made.transition, made.value, made.starts) == (None, None, ())
 
 
 def test_one_token_is_always_a_step():

@@ -38,6 +38,7 @@ class Bidirectional(nn.Module):
 
   Attributes:
     mixer: the mixer, unbound; each direction is one like it with parameters of its own.
+      What a wrapper is around, the cell of `learned_init(gru)` say, is one for both.
   """
 
   mixer: nn.Module

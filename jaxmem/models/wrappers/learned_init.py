@@ -4,12 +4,12 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from jaxmem import mixers
+from jaxmem import mixers, ops
 from jaxmem.core.typing import Activations, Reset, State
+from jaxmem.layers.mixer import Memory
 from jaxmem.layers.primitives import named
 from jaxmem.models.wrappers import Sight
 from jaxmem.ops.recurrence import learned_init
-from jaxmem.parallel import apply
 
 
 class LearnedInit(nn.Module):
@@ -33,7 +33,10 @@ class LearnedInit(nn.Module):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    op = mixers.op(type(self.mixer).__module__.rpartition(".")[2])
+    if not isinstance(self.mixer, Memory):
+      what = type(self.mixer).__name__
+      raise ValueError(f"a learned state is that of a mixer, and {what} is none")
+    op = ops.record(mixers.op(type(self.mixer).__module__.rpartition(".")[2]))
     empty, axes = (
       next(a for a in self._nodes(op, tree) if isinstance(a, op.State))
       for tree in (self.init_state(1), self.state_axes())
@@ -45,8 +48,11 @@ class LearnedInit(nn.Module):
         f"start_{name}", named(nn.initializers.zeros, own, decay=False), shape
       )
 
-    with apply.starting_from(op, tuple(map(param, learned_init.fields(op)))):
-      return self.mixer(x, state, reset)
+    start = tuple(map(param, learned_init.fields(op)))
+    # the same mixer in the same place, with another op
+    begin = lambda op: learned_init.begin(op, start)
+    scope = self.mixer.scope.rewound()  # where a mixer that is called again stands
+    return self.mixer.clone(parent=scope, change_op=begin)(x, state, reset)
 
   def _nodes(self, op, tree: State) -> list:
     return jax.tree.leaves(tree, is_leaf=lambda a: isinstance(a, op.State))

@@ -5,17 +5,17 @@ reset still writes zeros, and the start gets gradients from every document.
 """
 
 import functools
-import inspect
 from collections.abc import Callable
-from types import ModuleType
 
 import jax
+from jaxtyping import Array
 
+from jaxmem.core.op import Op
 from jaxmem.core.typing import Form, Reset, State
 from jaxmem.ops.recurrence import cell, scan
 
 
-def fields(op: ModuleType) -> tuple[str, ...]:
+def fields(op: Op) -> tuple[str, ...]:
   """The fields of an op's state that start from a parameter.
 
   All of them, or those in the op's `STARTS`: a normaliser, a stabiliser and a position
@@ -25,15 +25,23 @@ def fields(op: ModuleType) -> tuple[str, ...]:
     ValueError: if there are none. A window or a convolution keeps inputs, which nobody
       has seen before the first token.
   """
-  if hasattr(op, "STARTS"):
-    return op.STARTS
-  if op.TRANSITION is None and not hasattr(op, "cell_of"):
-    raise ValueError(f"{op.__name__} has no learned start: what it keeps are inputs")
-  return op.State._fields
+  if not op.starts:
+    raise ValueError(f"{op.name} has no learned start: what it keeps are inputs")
+  return op.starts
+
+
+def begin(op: Op, start: tuple[Array, ...]) -> Op:
+  """The op with `start` in the place of zeros, and the parameters of `op`.
+
+  Args:
+    op: its params are what a mixer gives.
+    start: an array for each of `fields(op)`, without rows.
+  """
+  return learned(op)._replace(start=start)
 
 
 @functools.cache
-def learned(op: ModuleType) -> ModuleType:
+def learned(op: Op) -> Op:
   """The op that starts from the parameters that stand before its own.
 
       state'_0 = 0,    y_t, state'_t = step(inputs_t, state'_{t-1} + start) - (0, start)
@@ -44,7 +52,7 @@ def learned(op: ModuleType) -> ModuleType:
   falls back to `recurrent` where one begins later.
 
   Args:
-    op: an op file.
+    op: an op without a learned start.
 
   Returns:
     An op like `op`, whose params are (*start, *params); a start, one for each of
@@ -61,31 +69,28 @@ def learned(op: ModuleType) -> ModuleType:
     return y, _add(state, start, -1)
 
   recurrent = scan.recurrent(step)
-  known = frozenset(inspect.signature(op.step).parameters)
+  known = dict(op.keywords)["step"]
+  cell_of = _cell_of(op, part) if op.cell_of else None
 
-  cell_of = _cell_of(op, part) if hasattr(op, "cell_of") else None
-
-  def lift(form):
-    if form is op.FORMS["recurrent"]:
+  def lift(name, form):
+    if name == "recurrent":
       return recurrent
-    is_cell = cell_of is not None
-    new = _of_cell(cell_of, part) if is_cell else _aligned(form, recurrent, part, known)
-    return functools.wraps(form)(new)  # it takes the same keywords
+    return (
+      _of_cell(cell_of, part) if cell_of else _aligned(form, recurrent, part, known)
+    )
 
-  lifted = ModuleType(f"{op.__name__} from a learned start")
-  lifted.__dict__.update(
-    State=op.State,
-    step=step,
-    FORMS=scan.of_any_rows({name: lift(form) for name, form in op.FORMS.items()}),
-    TRANSITION=None,
-    REVERSE_ONLY=op.REVERSE_ONLY,
-    FASTEST=getattr(op, "FASTEST", {}),
+  forms = scan.of_any_rows({name: lift(name, form) for name, form in op.forms})
+  return op._replace(
+    name=f"{op.name} from a learned start",
+    forms=tuple(forms.items()),
     example=_with_start(op.example, names),
     stress=_with_start(op.stress, names),
+    step=step,
+    cell_of=cell_of,
+    transition=None,  # no longer linear: documents begin elsewhere than at 0
+    **dict.fromkeys(("init_state", "value", "join", "summary", "given", "compose")),
+    starts=(),
   )
-  if cell_of is not None:
-    lifted.cell_of = cell_of
-  return lifted
 
 
 def _add(state: State, start: dict, sign: int = 1) -> State:
@@ -94,7 +99,7 @@ def _add(state: State, start: dict, sign: int = 1) -> State:
   return state._replace(**{k: shift(getattr(state, k), b) for k, b in start.items()})
 
 
-def _cell_of(op: ModuleType, part: Callable) -> Callable[..., cell.Cell]:
+def _cell_of(op: Op, part: Callable) -> Callable[..., cell.Cell]:
   """A cell's `cell_of`, whose state is the difference from the start."""
 
   def cell_of(**options):
