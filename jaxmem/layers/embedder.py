@@ -64,8 +64,8 @@ class Embedder(nn.Module):
 
     Args:
       tokens: ids.
-      place: of each token in its document, where positions are learned; from M on it is
-        NaN. None counts along the row.
+      place: of each token in its document, where positions are learned; from M on all
+        read the last. None counts along the row.
       types: kind of each token; None is 0.
 
     Raises:
@@ -80,7 +80,7 @@ class Embedder(nn.Module):
 
   def _positions(self, tokens: Tokens, place: Int[Array, "B T"] | None) -> Array:
     if place is not None:
-      return self.position_table.at[place].get(mode="fill", fill_value=jnp.nan)
+      return self.position_table.at[place].get(mode="clip")
     length = tokens.shape[1]
     if length > self.positions:
       raise ValueError(

@@ -13,9 +13,11 @@ from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.norms import Norm
 from jaxmem.layers.primitives import Dropout
 from jaxmem.models.grammar import NO_MLP
-from jaxmem.models.pattern import Block, Entry, mixer, mlp_entry, mlps
+from jaxmem.models.pattern import Block, Entry, mixer, mlp_entry, mlps, walk
 
 Position = Literal["pre", "post", "sandwich"]
+# What a layer is asked: whether it reads the side stream of a stack, see `Stack`.
+STREAM = "takes_stream"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,10 +153,20 @@ class ResidualBlock(nn.Module):
     return [self._layer(name, parent=None) for name in self._entries]
 
   def streams(self) -> list[tuple[str, bool]]:
-    """The layers that have to do with the side stream, and whether each reads it."""
-    pairs = zip(self._entries.values(), self._unbound(), strict=True)
-    reads = lambda layer: layer.takes_stream
-    return [(str(e), reads(m)) for e, m in pairs if hasattr(m, "with_stream")]
+    """The layers that have to do with the side stream, and whether each reads it.
+
+    Raises:
+      ValueError: if one inside a wrapper would read it.
+    """
+    entries = self._entries.values()
+    for part in walk(tuple(part for entry in entries for part in entry.parts)):
+      if getattr(mixer(part, self.d_model, self.dtype, parent=None), STREAM, False):
+        raise ValueError(
+          f"{str(part)!r} in a wrapper reads no other layer: name it alone"
+        )
+    pairs = zip(entries, self._unbound(), strict=True)
+    streams = [(str(entry), getattr(layer, STREAM, None)) for entry, layer in pairs]
+    return [(text, reads) for text, reads in streams if reads is not None]
 
   @property
   def _first_alone(self) -> bool:

@@ -210,11 +210,13 @@ class LM(nn.Module):
     if c.embedding_norm:
       x = self.embedding_norm(x)
     x, memory = self.stack(x, memory, reset, deterministic)
+    x = self.norm(x) if c.final_norm else x
     if c.positions:
+      # here and not in what is read: no NaN reaches the documents behind
+      x = jnp.where((place < c.positions)[..., None], x, jnp.nan)
       # nothing is counted behind the last: no document is too long for int32
-      after = jnp.minimum(place[:, -1] + 1, c.positions)
-      memory = Positioned(after, memory)
-    return self.norm(x) if c.final_norm else x, memory
+      memory = Positioned(jnp.minimum(place[:, -1] + 1, c.positions), memory)
+    return x, memory
 
   def head(self, x: Activations) -> Float[Array, "B T V"]:
     """Logits, float32, of what `features` gives."""

@@ -63,13 +63,6 @@ def begin(
     return last
   if how == "empty":
     return jax.tree.map(jnp.zeros_like, last)
-  if isinstance(last, Positioned):
-    stack = begin(how, pattern, last.stack, key, noise_scale)
-    return Positioned(jnp.zeros_like(last.position), stack)
-  if isinstance(last, Parts):
-    blocks = begin(how, pattern, sum(last, ()), key, noise_scale)
-    ends = len(last.first), len(last.first) + len(last.groups)
-    return Parts(blocks[: ends[0]], blocks[ends[0] : ends[1]], blocks[ends[1] :])
   key = jax.random.fold_in(key, _STREAM)
   if how == "passed":
     source = _others(key, jax.tree.leaves(last)[0].shape[0])
@@ -81,16 +74,28 @@ def begin(
       return noise * noise_scale
     return a.mean(0) + noise * a.std(0)
 
-  return tuple(
-    _redrawn((item,), memory, draw, jax.random.fold_in(key, i))
-    for i, (item, memory) in enumerate(zip(pattern, last, strict=True))
-  )
+  return _all_redrawn(pattern, last, draw, key)
 
 
 def _others(key: jax.Array, rows: int) -> jax.Array:
   """For each row another one, each given once: all rows in one random cycle."""
   order = jax.random.permutation(key, rows)
   return jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
+
+
+def _all_redrawn(pattern: Pattern, memory: State, draw: Any, key: jax.Array) -> State:
+  """The memory of a model with that of every block redrawn; positions are 0."""
+  if isinstance(memory, Positioned):
+    stack = _all_redrawn(pattern, memory.stack, draw, key)
+    return Positioned(jnp.zeros_like(memory.position), stack)
+  if isinstance(memory, Parts):
+    blocks = _all_redrawn(pattern, sum(memory, ()), draw, key)
+    ends = len(memory.first), len(memory.first) + len(memory.groups)
+    return Parts(blocks[: ends[0]], blocks[ends[0] : ends[1]], blocks[ends[1] :])
+  return tuple(
+    _redrawn((item,), old, draw, jax.random.fold_in(key, i))
+    for i, (item, old) in enumerate(zip(pattern, memory, strict=True))
+  )
 
 
 def _redrawn(pattern: Pattern, memory: State, draw: Any, key: jax.Array) -> State:

@@ -72,6 +72,7 @@ def test_a_document_longer_than_the_positions_gets_nan_from_there_on(run):
   logits, _ = run(TOKENS, full, reset)
 
   assert np.isnan(logits[0]).all() and np.isnan(logits[1, :3]).all()
+  assert np.isfinite(logits[1, 3:]).all()
 
 
 @pytest.mark.full
@@ -80,11 +81,19 @@ def test_a_stack_of_all_parts_obeys_the_laws():
   check_laws(LM(dataclasses.replace(CONFIG, positions=200_000)), inputs=draw, deep=True)
 
 
+def _shapes(config):
+  model = LM(config)
+  return jax.eval_shape(model.init, jax.random.key(0), TOKENS, model.init_state(2))
+
+
 def test_a_layer_that_reads_what_none_gives_is_refused():
   config = dataclasses.replace(CONFIG, first=())
   with pytest.raises(ValueError, match="reads what an earlier layer gives, and there"):
-    model = LM(config)
-    jax.eval_shape(model.init, jax.random.key(0), TOKENS, model.init_state(2))
+    _shapes(config)
+  alone = CONFIG.pattern[0].layers[0]
+  wrapped = dataclasses.replace(CONFIG, last=(entry("parallel", alone),))
+  with pytest.raises(ValueError, match="in a wrapper reads no other layer: name it"):
+    _shapes(wrapped)
 
 
 def test_parallel_branches_read_the_same_and_a_scale_weighs_them():
