@@ -99,4 +99,4 @@ def test_a_language_model_has_neither_splits_nor_records(tmp_path, capsys):
   assert cli.run(["eval", "--workdir", str(workdir), "--split", "test"]) == 2
   assert "has no splits" in capsys.readouterr().err
   assert cli.run(["predict", "--workdir", str(workdir)]) == 2
-  assert "a task run, which answers no records" in capsys.readouterr().err
+  assert "a synthetic run, which answers no records" in capsys.readouterr().err
