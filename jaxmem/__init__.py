@@ -1,3 +1,80 @@
-"""Memory for long-context sequence models: `y, state = f(x, state, reset)`."""
+"""Memory for long-context sequence models: `y, state = f(x, state, reset)`.
+
+    import jaxmem
+
+    layer = jaxmem.layers.GatedDelta(d_model=64, num_heads=2)
+    model = jaxmem.LM(jaxmem.LMConfig(256, pattern=jaxmem.parse("rglru,window")))
+    jaxmem.check_laws(layer)
+
+What stands here is imported when it is first used, so that `import jaxmem` is light.
+"""
+
+import importlib
+import sys
+import types
+from typing import Any
+
+from jaxmem.core import renamed
 
 __version__ = "0.1.0"
+
+# Public name -> the module that defines it, and its name there where that is another.
+_PUBLIC = {
+  "LM": "models.lm",
+  "LMConfig": "models.lm",
+  "Encoder": "models.encoder",
+  "EncoderConfig": "models.encoder",
+  "EncoderDecoder": "models.encoder_decoder",
+  "EncoderDecoderConfig": "models.encoder_decoder",
+  "Forecaster": "models.forecaster",
+  "ForecasterConfig": "models.forecaster",
+  "VAE": "models.vae",
+  "VAEConfig": "models.vae",
+  "entry": "models.pattern",
+  "parse": "models.pattern",
+  "Config": "training.config",
+  "DataConfig": "training.config",
+  "OptimConfig": "training.config",
+  "ValidationConfig": "training.config",
+  "MeshConfig": "parallel.mesh",
+  "train": "training.trainer",
+  "load": "training.load:load_model",
+  "load_run": "training.load",
+  "generate": "generation.text",
+  "Sampling": "generation.sampling",
+  "check_laws": "testing",
+  "load_plugin": "core.kinds:load",
+  "UserError": "core.errors",
+}
+_PACKAGES = ("layers", "mixers", "models", "ops", "tasks", "testing", "tokenizers")
+__all__ = ["__version__", *_PACKAGES, *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+  """A public name, imported from where it is defined."""
+  if name in _PACKAGES:
+    return importlib.import_module(f"jaxmem.{name}")
+  if name not in _PUBLIC:
+    raise AttributeError(f"module 'jaxmem' has no attribute {name!r}")
+  module, _, attribute = _PUBLIC[name].partition(":")
+  return getattr(importlib.import_module(f"jaxmem.{module}"), attribute or name)
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)
+
+
+class _Package(types.ModuleType):
+  """The type of this module, whose functions no former module of the name hides.
+
+  `from jaxmem.train import train` is a former name of `jaxmem.training.trainer`: behind
+  it Python sets the attribute `train` of this package to that module.
+  """
+
+  def __setattr__(self, name: str, value: Any) -> None:
+    if not (name in _PUBLIC and isinstance(value, types.ModuleType)):
+      super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+renamed.install()

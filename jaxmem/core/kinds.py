@@ -103,7 +103,7 @@ class Group:
         return self.add(name, module) and name
     raise KeyError(
       f"{config.__module__}.{config.__name__} is the Config of no {self.noun}: name "
-      f"its module with {FLAG}, or call jaxmem.core.kinds.load"
+      f"its module with {FLAG}, or call jaxmem.load_plugin"
     )
 
   def installed(self) -> dict[str, importlib.metadata.EntryPoint]:

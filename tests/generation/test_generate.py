@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmem import cli
-from jaxmem.generation import generate, session
+from jaxmem.generation import generate, session, text
 from jaxmem.generation.generate import Writer, extend
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import SessionError, first_session
@@ -307,3 +307,10 @@ def test_loading_only_reads(run):
   before = listing()
   load_model(run)
   assert listing() == before
+
+
+def test_one_call_gives_the_text_that_a_writer_gives(loaded):
+  writer = _writer(loaded, [b"def", b"memory"])
+  expected = _texts(writer, max_tokens=5)
+  parts = loaded.model, loaded.params, loaded.tokenizer
+  assert text.generate(*parts, [b"def", b"memory"], RANDOM, 5) == expected
