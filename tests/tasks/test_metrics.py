@@ -20,6 +20,7 @@ from jaxmem.models.encoder_decoder import EncoderDecoderConfig
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines, language, plots
+from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.classification import metrics as classes
 from jaxmem.tasks.classification import task, tfidf
 from jaxmem.tasks.language_modeling import bits_per_byte, report
@@ -33,7 +34,6 @@ from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.seq2seq import extractive
 from jaxmem.tasks.seq2seq import metrics as overlap
 from jaxmem.tasks.seq2seq import task as pairs
-from jaxmem.training.config import Config
 
 # Text, its words, and the language that it tells.
 WORDS = [
@@ -316,11 +316,10 @@ def test_a_report_of_text_says_first_that_xz_is_better(tmp_path, monkeypatch):
   scores = bits_per_byte.Scores(bits, np.arange(count), len(text), ("a",), (text,))
   monkeypatch.setattr(HeldOut, "score", lambda self, params, num_bytes: scores)
   monkeypatch.setattr(plots, "loss_curve", lambda log, path, carried: path)
-  config = Config(
-    model=LMConfig(vocab_size=256, pattern=(entry("gru"),)), sample_bytes=0
-  )
+  model = LM(LMConfig(vocab_size=256, pattern=(entry("gru"),)))
+  context = TaskContext(eval_size=len(text))
   heldout, byte = object.__new__(HeldOut), tokenizers.get("byte")
-  report.write(config, LM(config.model), None, heldout, byte, tmp_path)
+  report.write(context, 256, model, None, heldout, byte, tmp_path)
   first = (tmp_path / "report.md").read_text().splitlines()[0]
   assert "is better than this model: bits per byte" in first
   assert first.endswith("against 1.001.")
