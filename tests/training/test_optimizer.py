@@ -16,7 +16,14 @@ from jaxmem.models.pattern import entry
 from jaxmem.parallel import mesh as meshes
 from jaxmem.training import optimizer
 from jaxmem.training.callbacks import Callback
-from jaxmem.training.config import Config, DataConfig, OptimConfig, from_json, to_json
+from jaxmem.training.config import (
+  Config,
+  DataConfig,
+  OptimConfig,
+  ValidationConfig,
+  from_json,
+  to_json,
+)
 from jaxmem.training.load import load_run
 from jaxmem.training.schedule import schedule
 from jaxmem.training.step import Program, resolve
@@ -149,11 +156,14 @@ def test_function_is_saved_by_its_name_and_never_found_by_it():
 
 class _Listener(Callback):
   def __init__(self):
-    self.steps, self.rates, self.end = [], [], None
+    self.steps, self.rates, self.scores, self.end = [], [], [], None
 
   def on_step(self, step, metrics):
     self.steps.append(step)
     self.rates.append(metrics["learning_rate"])
+
+  def on_validation(self, step, score, best):
+    self.scores.append((step, score, best))
 
   def on_end(self, step, complete):
     self.end = step, complete
@@ -166,6 +176,7 @@ def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
     optim=OptimConfig(optimizer=halves, trainable="mixer"),
     **dict(steps=10, log_every=4, save_every=5, eval_bytes=0, sample_bytes=0),
     mesh=meshes.MeshConfig(data=2, fsdp=-1),
+    validation=ValidationConfig(every=5, num_bytes=8),
   )
   config = dataclasses.replace(
     config, data=dataclasses.replace(config.data, batch_size=8)
@@ -174,6 +185,9 @@ def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
   assert train(config, tmp_path, callbacks=[listener]) == 0
 
   assert listener.steps == list(range(1, 11)) and listener.end == (10, True)
+  (_, first, none), (_, _, best) = listener.scores
+  assert [step for step, _, _ in listener.scores] == [5, 10]
+  assert none is None and best == np.float32(first)
   rate = schedule(config.optim, 10)
   np.testing.assert_allclose(listener.rates, [rate(i) for i in range(10)], rtol=1e-6)
   lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
