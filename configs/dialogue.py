@@ -2,7 +2,7 @@
 
     jaxmem train configs/dialogue.py
     jaxmem eval --workdir runs/dialogue --split heldout
-    jaxmem train configs/dialogue.py --data.source FILE.jsonl
+    jaxmem train configs/dialogue.py --task.source FILE.jsonl
 
 Generated dialogues of two speakers: up to four things are told, each is asked for
 later, among other talk (`tasks.dialogue.recall`); or any JSONL file of chat form
@@ -28,7 +28,7 @@ config = Config(
     num_groups=1,
     dtype="auto",
   ),
-  data=DialogueConfig(source="recall:facts=4:count=65536", tokenizer="sp:512"),
+  task=DialogueConfig(source="recall:facts=4:count=65536", tokenizer="sp:512"),
   optim=OptimConfig(learning_rate=3e-3, warmup_steps=50),
   steps=1200,
   log_every=50,

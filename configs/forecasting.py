@@ -1,14 +1,14 @@
 """Forecasting: the next days of seven series of a power transformer.
 
-    jaxmem train configs/forecasting.py --data.source ETTh1.csv.gz
-    jaxmem train configs/forecasting.py --data.source ETTh1.csv.gz \
+    jaxmem train configs/forecasting.py --task.source ETTh1.csv.gz
+    jaxmem train configs/forecasting.py --task.source ETTh1.csv.gz \
       --model.backbone dlinear --model.no-normalise --workdir runs/dlinear
     jaxmem eval --workdir runs/forecasting --split test
     jaxmem predict --workdir runs/forecasting --input FILE.jsonl
 
 ETTh1 is at https://github.com/zhouhaoyi/ETDataset (ETT-small, CC BY-ND 4.0): hourly, 12
 months to train on, 4 held out, 4 to test. Any delimited file with a header will do,
-with --data.rows for its parts: three counts of rows, or fractions such as 0.7,0.1,0.2.
+with --task.rows for its parts: three counts of rows, or fractions such as 0.7,0.1,0.2.
 
 Mean squared error over all test windows at 96, 192, 336 and 720 hours: 0.423, 0.452,
 0.471 and 0.481 in 35 seconds of CPU time; DLinear 0.382, 0.418, 0.449 and 0.499 in 28.
@@ -29,7 +29,7 @@ config = Config(
     dropout=0.2,
     dtype="auto",
   ),
-  data=SeriesConfig(),
+  task=SeriesConfig(),
   optim=OptimConfig(learning_rate=1e-3, warmup_steps=50),
   validation=ValidationConfig(every=100, patience=5),
   steps=1500,

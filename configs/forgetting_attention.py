@@ -22,7 +22,7 @@ config = Config(
     num_groups=2,
     dtype="auto",
   ),
-  data=DataConfig(batch_size=8, document_length=2048),
+  task=DataConfig(batch_size=8, document_length=2048),
   steps=300,
   eval_bytes=65_536,
 )

@@ -1,11 +1,11 @@
 """Gap sentences (Pegasus): the sentences that matter most are hidden, to be written.
 
-    jaxmem train configs/gap_sentences.py --data.source TEXTS.jsonl
-    jaxmem train configs/summarisation.py --start-from runs/gap_sentences \
-      --data.tokenizer runs/gap_sentences/tokenizer.model ...
+    jaxmem train configs/gap_sentences.py --task.source TEXTS.jsonl
+    jaxmem train configs/summarisation.py --init-from runs/gap_sentences \
+      --task.tokenizer runs/gap_sentences/tokenizer.model ...
 
 The second run begins from the first, with its pieces. TEXTS has a field "text"; the
-abstracts of https://github.com/allenai/scitldr are --data.read source. Measured on them
+abstracts of https://github.com/allenai/scitldr are --task.read source. Measured on them
 with --steps 150 --validation.every 50: 6.42 nats a held-out piece, 6.91 after 50 steps;
 what it writes by then is empty (first sentence 15.6 ROUGE-1). Whether summaries gain by
 it was not measured.
@@ -26,7 +26,7 @@ config = Config(
     dropout=0.1,
     dtype="auto",
   ),
-  data=PairsConfig(
+  task=PairsConfig(
     source="data/texts.jsonl",
     read="text",
     gaps=0.3,

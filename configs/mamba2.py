@@ -21,7 +21,7 @@ config = Config(
     num_groups=2,
     dtype="auto",
   ),
-  data=DataConfig(batch_size=8),
+  task=DataConfig(batch_size=8),
   steps=300,
   eval_bytes=65_536,
 )

@@ -1,7 +1,7 @@
 """Hidden words: a small encoder on the Python standard library, to begin others from.
 
     jaxmem train configs/masked.py
-    jaxmem train configs/labels.py --start_from runs/masked ...
+    jaxmem train configs/labels.py --init_from runs/masked ...
 
 The second run must have the pattern, the sizes and the tokenizer of the first.
 """
@@ -19,7 +19,7 @@ config = Config(
     head="masked",
     dtype="auto",
   ),
-  data=MaskedConfig(tokenizer="byte", segment_length=128, batch_size=32),
+  task=MaskedConfig(tokenizer="byte", segment_length=128, batch_size=32),
   optim=OptimConfig(learning_rate=2e-3, warmup_steps=50),
   steps=500,
   log_every=50,

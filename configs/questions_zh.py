@@ -1,9 +1,9 @@
 """Extractive question answering: CMRC 2018, Chinese characters, from scratch.
 
-    jaxmem train configs/questions_zh.py --data.source cmrc2018_dev.json
+    jaxmem train configs/questions_zh.py --task.source cmrc2018_dev.json
 
 The set is at https://github.com/ymcui/cmrc2018 (gzipped or not). Measured on
-all 3,219 questions by five runs (--data.fold 1/5 to 5/5): exact match 30.6, F1 52.0,
+all 3,219 questions by five runs (--task.fold 1/5 to 5/5): exact match 30.6, F1 52.0,
 lexical baselines at most 2.1 and 25.0; 8.2 minutes of CPU time a fold
 (results/questions.md).
 """
@@ -23,7 +23,7 @@ config = Config(
     dropout=0.3,
     dtype="auto",
   ),
-  data=SpansConfig(
+  task=SpansConfig(
     rule="cmrc",
     tokenizer="words:4000",
     match=True,

@@ -22,7 +22,7 @@ config = Config(
     ),
     dtype="auto",
   ),
-  data=DataConfig(source="stdlib", segment_length=256, batch_size=8),
+  task=DataConfig(source="stdlib", segment_length=256, batch_size=8),
   steps=1500,
   log_every=25,
   save_every=500,

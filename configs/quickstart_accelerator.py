@@ -22,7 +22,7 @@ config = Config(
     num_groups=3,
     dtype="auto",
   ),
-  data=DataConfig(source="stdlib", segment_length=512, batch_size=32),
+  task=DataConfig(source="stdlib", segment_length=512, batch_size=32),
   optim=OptimConfig(learning_rate=1e-3, warmup_steps=100),
   steps=2000,
   log_every=50,

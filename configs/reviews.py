@@ -1,8 +1,8 @@
 """Long documents: film reviews of 4 kB, read by windows; five folds.
 
-    jaxmem train configs/reviews.py --data.source movie_reviews.zip --data.fold 1/5
-    jaxmem train configs/reviews.py --data.source movie_reviews.zip --data.fold 1/5 \
-      --data.first_bytes 256 --data.segment_length 256
+    jaxmem train configs/reviews.py --task.source movie_reviews.zip --task.fold 1/5
+    jaxmem train configs/reviews.py --task.source movie_reviews.zip --task.fold 1/5 \
+      --task.first_bytes 256 --task.segment_length 256
 
 The set is at https://www.cs.cornell.edu/people/pabo/movie-review-data (polarity 2.0): a
 folder of texts for each label, or a zip of such. Measured over five folds, 2,000
@@ -29,7 +29,7 @@ config = Config(
     dropout=0.3,
     dtype="auto",
   ),
-  data=LabelsConfig(
+  task=LabelsConfig(
     tokenizer="words:20000",
     segment_length=1024,
     batch_size=32,

@@ -1,7 +1,7 @@
 """The classic: recurrent encoder and decoder, additive attention between them.
 
-    jaxmem train configs/seq2seq_attention.py --data.source TRAIN.de,TRAIN.en \
-      --data.heldout VAL.de,VAL.en --data.test TEST.de,TEST.en
+    jaxmem train configs/seq2seq_attention.py --task.source TRAIN.de,TRAIN.en \
+      --task.heldout VAL.de,VAL.en --task.test TEST.de,TEST.en
 
 A GRU read both ways and a GRU that writes, after Bahdanau et al. 2014
 (arXiv:1409.0473). `additive_attention` may be `cross_attention` (dot products). On
@@ -23,7 +23,7 @@ config = Config(
     dropout=0.2,
     dtype="auto",
   ),
-  data=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
+  task=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
   optim=OptimConfig(learning_rate=2e-3, warmup_steps=100, ema=0.999),
   validation=ValidationConfig(every=500),
   steps=1000,

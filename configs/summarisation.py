@@ -1,7 +1,7 @@
 """Summaries of a line, of the first sentences of papers (SciTLDR), from scratch.
 
-    jaxmem train configs/summarisation.py --data.source TRAIN.jsonl \
-      --data.heldout DEV.jsonl --data.test TEST.jsonl
+    jaxmem train configs/summarisation.py --task.source TRAIN.jsonl \
+      --task.heldout DEV.jsonl --task.test TEST.jsonl
 
 The set is at https://github.com/allenai/scitldr (abstracts alone). 2,000 pairs teach no
 summariser from scratch: with --steps 300 --eval-bytes 10000, 9 minutes of CPU time, the
@@ -25,7 +25,7 @@ config = Config(
     dropout=0.2,
     dtype="auto",
   ),
-  data=PairsConfig(
+  task=PairsConfig(
     tokenizer="sp:4000",
     segment_length=384,
     batch_size=8,

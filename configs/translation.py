@@ -1,7 +1,7 @@
 """Translation, German to English: a small Transformer on Multi30k.
 
-    jaxmem train configs/translation.py --data.source TRAIN.de,TRAIN.en \
-      --data.heldout VAL.de,VAL.en --data.test TEST.de,TEST.en
+    jaxmem train configs/translation.py --task.source TRAIN.de,TRAIN.en \
+      --task.heldout VAL.de,VAL.en --task.test TEST.de,TEST.en
 
 The set is at https://github.com/multi30k/dataset. Measured on the 1,000 sentences of
 test_2016_flickr: 29.24 BLEU (sacrebleu, cased) and 47.13 chrF after 8.3 minutes of CPU
@@ -23,7 +23,7 @@ config = Config(
     dropout=0.15,
     dtype="auto",
   ),
-  data=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
+  task=PairsConfig(tokenizer="sp:4000", segment_length=64, batch_size=64),
   optim=OptimConfig(learning_rate=1.5e-3, warmup_steps=100, ema=0.999),
   validation=ValidationConfig(every=500),
   steps=1000,

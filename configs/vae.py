@@ -26,7 +26,7 @@ config = Config(
     num_groups=1,
     dtype="auto",
   ),
-  data=CompressionConfig(kl_steps=1000),
+  task=CompressionConfig(kl_steps=1000),
   optim=OptimConfig(learning_rate=3e-3, warmup_steps=50),
   steps=1000,
   log_every=50,

@@ -4,10 +4,11 @@ Each file has `main(argv) -> exit code`, and its docstring's first line is the h
 """
 
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxmem.core import ranges
+from jaxmem.core import migrations, ranges
 from jaxmem.core.errors import UserError
 
 
@@ -33,6 +34,23 @@ def check_whole(given: Any, least: Mapping[str, int]) -> None:
       ranges.check_number(getattr(given, name), name, ranges.Range(at_least=low))
     except ValueError as error:
       raise UserError(str(error)) from error
+
+
+def current_flags(argv: Sequence[str]) -> list[str]:
+  """The arguments with flags of former names by those of now, which it tells once."""
+  new, told = [], {}
+  for word in argv:
+    flag, *value = word.split("=", 1)
+    name = flag.replace("_", "-")
+    for old, key in migrations.RENAMED.items():
+      before, after = old.replace("_", "-"), key.replace("_", "-")
+      if name == f"--{before}" or name.startswith(f"--{before}."):
+        told[f"--{before}"] = f"--{after}"
+        flag = f"--{after}{name.removeprefix(f'--{before}')}"
+    new.append("=".join([flag, *value]))
+  for before, after in told.items():
+    print(f"jaxmem: {before} is now {after}", file=sys.stderr)
+  return new
 
 
 def no_arguments(command: str, argv: Sequence[str]) -> None:

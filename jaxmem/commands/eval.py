@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import check_whole, require
+from jaxmem.commands import check_whole, current_flags, require
 from jaxmem.core import files, ranges
 from jaxmem.core.errors import UserError
 from jaxmem.runtime.peak import peak_memory
@@ -24,11 +24,11 @@ class Elsewhere:
   """Where the data of a run are now, if they are not where it was trained on them.
 
   Attributes:
-    source: as data.source of the config.
-    heldout: as data.heldout.
-    test: as data.test.
-    queries: as data.queries.
-    relevant: as data.relevant.
+    source: as task.source of the config.
+    heldout: as task.heldout.
+    test: as task.test.
+    queries: as task.queries.
+    relevant: as task.relevant.
   """
 
   source: str = ""
@@ -60,7 +60,7 @@ class Options:
     progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
       75) the same command goes on.
     save_every: seconds between saves there.
-    data: with split, where the data are now, if they are elsewhere than for training.
+    task: with split, where the data are now, if they are elsewhere than for training.
     twin: also times the same model with full attention for all its memories, and
       projects what this text would cost it.
   """
@@ -77,7 +77,7 @@ class Options:
   out: str = ""
   progress: str = ""
   save_every: float = 60.0
-  data: Elsewhere = Elsewhere()
+  task: Elsewhere = Elsewhere()
   twin: bool = False
 
 
@@ -86,14 +86,14 @@ def main(argv: list[str]) -> int:
   require("tyro", "tqdm")
   import tyro
 
-  given = tyro.cli(Options, args=argv, prog="jaxmem eval")
+  given = tyro.cli(Options, args=current_flags(argv), prog="jaxmem eval")
   if given.split:
     return _split(given)
   documents = _check(given)
   from jaxmem.training.load import load_config, load_model
 
   config = load_config(Path(given.workdir), given.checkpoint)
-  segment = given.segment or config.data.segment_length
+  segment = given.segment or config.task.segment_length
   given = dataclasses.replace(given, segment=segment)
   _check_capacity(given, config, documents)
 
@@ -163,8 +163,8 @@ def _split(given: Options) -> int:
 
 def _elsewhere(given: Options) -> dict[str, str]:
   """Dotted key -> where these data are now."""
-  fields = dataclasses.asdict(given.data)
-  return {f"data.{name}": source for name, source in fields.items() if source}
+  fields = dataclasses.asdict(given.task)
+  return {f"task.{name}": source for name, source in fields.items() if source}
 
 
 def _reading(given: Options, loaded: Any, documents: list) -> Any:
@@ -242,7 +242,7 @@ def _check(given: Options) -> list:
   if not given.text:
     raise UserError("--text is missing: a file, a directory, a glob, or stdlib")
   if _elsewhere(given):
-    raise UserError("--data.source and its like are for --split: text is --text FILE")
+    raise UserError("--task.source and its like are for --split: text is --text FILE")
   if given.out.endswith(".png"):
     raise UserError(f"--out {given.out}: a name for JSON; the picture stands beside it")
   if given.out:
@@ -269,7 +269,7 @@ def _check_capacity(given: Options, config: Any, documents: list) -> None:
   reach = {"off": given.segment, "reread": 2 * given.segment}.get(given.carry, 0)
   length = min(filter(None, (given.document_length, reach)), default=0)
   if not 0 < length <= limit.tokens:
-    tokenizer = trained.kept(config.data.tokenizer, Path(given.workdir))
+    tokenizer = trained.kept(config.task.tokenizer, Path(given.workdir))
     longest = capacity.longest(documents, tokenizer, limit)
     length = min(longest, length or longest)
   remedy = f"cut documents with --document-length {limit.tokens}"

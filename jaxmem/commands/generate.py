@@ -128,7 +128,7 @@ def _check_capacity(given: Options, prompts: list[bytes]) -> None:
   limit = capacity.limit_of(config.model)
   if limit is None:
     return
-  tokenizer = trained.kept(config.data.tokenizer, Path(given.workdir))
+  tokenizer = trained.kept(config.task.tokenizer, Path(given.workdir))
   length = 1 + max(len(tokenizer.encode(prompt)) for prompt in prompts)
   room = limit.tokens - length
   remedy = f"give --max-tokens {room}" if room > 0 else "give a shorter prompt"

@@ -148,7 +148,7 @@ def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
   run = load_run(Path(workdir))
   if not isinstance(run.model, Encoder):
     raise UserError(f"the run in {workdir} is no encoder: train configs/retrieval.py")
-  config = run.config.data
+  config = run.config.task
   tokenizer = trained.kept(config.tokenizer, Path(workdir))
   embed = vectors.Embedder(run.model, run.params, tokenizer, config.segment_length)
   weights = json.dumps(fingerprints(run.params), sort_keys=True)

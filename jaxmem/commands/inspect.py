@@ -111,12 +111,12 @@ def _facts(given: Options, loaded: Any, tokens: np.ndarray):
   model = loaded.config.model
   rows = [
     ("run", given.workdir),
-    ("trained on", loaded.config.data.source),
+    ("trained on", loaded.config.task.source),
     ("pattern", show(model.pattern)),
     ("groups", model.num_groups),
     ("d_model", model.d_model),
     ("parameters", num_params(loaded.params)),
-    ("tokenizer", loaded.config.data.tokenizer),
+    ("tokenizer", loaded.config.task.tokenizer),
     ("text", given.text),
     ("tokens read", len(tokens)),
   ]
@@ -148,7 +148,7 @@ def _check(given: Options) -> np.ndarray:
   pieces = sources.find(given.text)
   if len(pieces) > 1:
     raise UserError(f"--text {given.text} is {len(pieces)} documents: give one file")
-  tokenizer = trained.kept(config.data.tokenizer, Path(given.workdir))
+  tokenizer = trained.kept(config.task.tokenizer, Path(given.workdir))
   ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * given.tokens))
   tokens = np.r_[tokenizer.boundary, ids][: given.tokens].astype(np.int32)
   if len(tokens) < FEWEST:

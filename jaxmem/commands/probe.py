@@ -156,7 +156,7 @@ def _model(given: Options, longest: int) -> tuple[Any, Any]:
   workdir = Path(given.workdir)
   config = load_config(workdir, given.checkpoint)
   _refuse(capacity.limit_of(config.model), longest, "")
-  tokenizer = trained.kept(config.data.tokenizer, workdir)
+  tokenizer = trained.kept(config.task.tokenizer, workdir)
   return tokenizer, lambda: load_model(workdir, given.checkpoint)
 
 

@@ -50,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(prog="jaxmem tokenizer")
   actions = parser.add_subparsers(dest="action", required=True)
   train = actions.add_parser("train", help="a byte-pair model of a source")
-  train.add_argument("source", help="as data.source of a config, but no mixture")
+  train.add_argument("source", help="as task.source of a config, but no mixture")
   train.add_argument("--out", required=True, help="the .model file to write")
   train.add_argument("--vocab-size", type=int, default=8192, help="pieces")
-  train.add_argument("--heldout", default="", help="as data.heldout; never read")
+  train.add_argument("--heldout", default="", help="as task.heldout; never read")
   train.add_argument(
     "--max-bytes", type=int, default=100_000_000, help="a sample of a larger source"
   )

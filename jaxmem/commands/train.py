@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from jaxmem.commands import require
+from jaxmem.commands import current_flags, require
 from jaxmem.core.errors import UserError, reason
 from jaxmem.core.migrations import RETIRED
 from jaxmem.core.registry import nearest
@@ -25,6 +25,7 @@ def main(argv: list[str]) -> int:
   import tyro
 
   base = load_config(path)
+  argv = [argv[0], *current_flags(argv[1:])]
   _refuse_retired(argv[1:])
   model_type = with_pattern_flags(type(base.model))
 
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
 
     # of the file's own kinds, so that their fields are the flags
     model: model_type = model_type(**_fields(base.model))
-    data: type(base.data) = base.data
+    task: type(base.task) = base.task
     workdir: str = f"runs/{path.stem}"
     memory: str = ""
     resume: typing.Literal["auto", "must", "never"] = "auto"

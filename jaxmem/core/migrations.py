@@ -24,7 +24,9 @@ KINDS: Mapping[str, Mapping[str, str]] = {
   },
 }
 # Key of a config -> its kind where none was written: these were left out before 0.2.
-UNNAMED = {"model": "lm", "data": "language_modeling"}
+UNNAMED = {"model": "lm", "task": "language_modeling"}
+# Key and flag of a config -> its name now; the old ones are read, never written.
+RENAMED = {"data": "task", "start_from": "init_from"}
 # A text of this beginning was the source of a synthetic task, whose config has these
 # keys; it shared the config of text before 0.2.
 SYNTHETIC = "task:"
@@ -73,12 +75,13 @@ def current(data: Any) -> Any:
     return data
   new: dict[str, Any] = {}
   for key, value in data.items():
+    key = RENAMED.get(key, key)
     new |= RETIRED[key].convert(value) if key in RETIRED else {key: value}
   for key, kind in UNNAMED.items():
     if isinstance(new.get(key), dict):
       new[key] = {"kind": kind} | new[key]
-  if isinstance(new.get("data"), dict):
-    new["data"] = _told_apart(new["data"])
+  if isinstance(new.get("task"), dict):
+    new["task"] = _told_apart(new["task"])
   return new
 
 
@@ -90,7 +93,7 @@ def _told_apart(data: dict[str, Any]) -> dict[str, Any]:
     return data
   if data.get("tokenizer", "byte") != "byte":
     raise ConfigError(
-      f"data.tokenizer is {data['tokenizer']!r}: {source} is made of ids, and no text "
+      f"task.tokenizer is {data['tokenizer']!r}: {source} is made of ids, and no text "
       "is read; leave it out"
     )
   kept = {key: data[key] for key in _SYNTHETIC_KEYS if key in data}

@@ -1,7 +1,7 @@
 """What is done with a record that cannot be read: stop there, or skip and count it.
 
 The policy holds for all that is read inside `policy`; `tasks.make` sets it from
-`data.bad_records`. Every reader of records hands what is wrong to a `Tally`.
+`task.bad_records`. Every reader of records hands what is wrong to a `Tally`.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def policy(name: str) -> Iterator[list[str]]:
     DataError: if it is another.
   """
   if name not in (STOP, SKIP):
-    raise DataError(f"data.bad_records is {name!r}: stop or skip")
+    raise DataError(f"task.bad_records is {name!r}: stop or skip")
   skipped: list[str] = []
   token, places = _policy.set(name), _skipped.set(skipped)
   try:
@@ -66,7 +66,7 @@ class Tally:
       DataError: `error`, unless bad records are skipped.
     """
     if _policy.get() == STOP:
-      raise DataError(f"{error} (--data.bad-records skip leaves it out)") from error
+      raise DataError(f"{error} (--task.bad-records skip leaves it out)") from error
     if _policy.get() != SKIP:
       raise error
     self._first = self._first or str(error)

@@ -62,7 +62,7 @@ def find(source: str) -> list[Piece]:
       it cannot be read.
   """
   if source.startswith(mixture.PREFIX):
-    raise DataError(f"source {source!r} is a mixture: only data.source can be one")
+    raise DataError(f"source {source!r} is a mixture: only task.source can be one")
   if source.startswith(datasets.PREFIX):
     found, pieces = "records", list(datasets.find(source))
   else:

@@ -280,6 +280,6 @@ def _encoding(name: str) -> str:
     "".encode(name)  # refuses codecs that are none of text
   except (LookupError, ValueError) as error:
     raise DataError(
-      f"no encoding {name!r}: give data.encoding as utf-8, utf-16, latin-1, ..."
+      f"no encoding {name!r}: give task.encoding as utf-8, utf-16, latin-1, ..."
     ) from error
   return found.name

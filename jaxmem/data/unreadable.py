@@ -12,7 +12,7 @@ from jaxmem.data import formats
 
 # What is said of bytes that are not what they should be.
 CONVERT = (
-  "convert it to UTF-8, or name its encoding with data.encoding (of labels and pairs)"
+  "convert it to UTF-8, or name its encoding with task.encoding (of labels and pairs)"
 )
 # What readers of packed files raise on damaged ones.
 DAMAGE = (

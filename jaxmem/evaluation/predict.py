@@ -32,17 +32,17 @@ def evaluate(
     workdir: of the run.
     which: of its checkpoints.
     split: "train", "heldout" or "test".
-    elsewhere: dotted key, such as "data.source", -> where these data are now.
+    elsewhere: dotted key, such as "task.source", -> where these data are now.
 
   Raises:
     UserError: if it has none, or no such split; before any device work.
   """
   config = asked_config(workdir, which, elsewhere)
-  task.check_packages(dataclasses.replace(config, start_from=""))
+  task.check_packages(dataclasses.replace(config, init_from=""))
   job = task.make(config, models.make(config.model))
   if not isinstance(job, Application):
     raise UserError(
-      f"the run in {workdir} learned {config.data.source!r}, which has no splits to be "
+      f"the run in {workdir} learned {config.task.source!r}, which has no splits to be "
       "asked: score text with --text FILE"
     )
   return job.evaluate(load_run(workdir, which).params, split)
@@ -62,7 +62,7 @@ def predictor(workdir: Path, which: Which) -> Predictor:
     UserError: if its kind of run answers none.
   """
   config = run_config(workdir, which)
-  kind = tasks.kind(config.data)
+  kind = tasks.kind(config.task)
   make = getattr(tasks.get(kind), "Predictor", None)
   if make is None:
     raise UserError(
@@ -70,8 +70,8 @@ def predictor(workdir: Path, which: Which) -> Predictor:
       "with `jaxmem generate`"
     )
   run = load_run(workdir, which)
-  predict = make(run.config.data, run.model, run.params, workdir)
-  named = (getattr(config.data, name, "") for name in getattr(make, "TEXTS", _TEXTS))
+  predict = make(run.config.task, run.model, run.params, workdir)
+  named = (getattr(config.task, name, "") for name in getattr(make, "TEXTS", _TEXTS))
   templates = tuple(name for name in named if template.is_template(name))
   return Filling(predict, templates) if templates else predict
 

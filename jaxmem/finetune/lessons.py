@@ -174,7 +174,7 @@ def learn(
   config = Config(
     model=model.config,
     # what is read lies in no file of a config: rows have a fingerprint
-    data=DataConfig(source="", segment_length=length, batch_size=batch),
+    task=DataConfig(source="", segment_length=length, batch_size=batch),
     optim=OptimConfig(
       learning_rate=rate,
       warmup_steps=steps // 10,

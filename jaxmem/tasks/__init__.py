@@ -6,7 +6,7 @@
 memory, a file of `tasks.synthetic.problems`. The trainer knows only what stands in
 `tasks.base`.
 
-- `Config` is the type of `Config.data` of a run; it decides the task.
+- `Config` is the type of `Config.task` of a run; it decides the task.
 - `fit(model, config)` fills in what the data decide of a model's config; costs nothing.
 - `Job(config, context, model)` reads the data; see `base.Job` and `base.TaskContext`.
 - `Predictor(config, model, params, workdir)` answers records; see `base.Predictor`.

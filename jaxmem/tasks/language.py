@@ -5,7 +5,7 @@ underscores; what is written without spaces (Chinese, Japanese, Thai, Lao, Khmer
 Burmese, Tibetan) is cut into characters, each with its marks, because to cut it into
 words takes a dictionary.
 
-The language is what the run declares (`data.language`); else the texts decide: the
+The language is what the run declares (`task.language`); else the texts decide: the
 script with the most words (in scripts without spaces, characters) says Chinese (Han),
 Japanese (Han and kana, a tenth of them kana), Korean (Hangul), Thai, Lao, Khmer,
 Burmese or Tibetan. Latin script is English if "the" and "and" are 2 % of its words.
@@ -142,7 +142,7 @@ def _most(scripts: collections.Counter) -> tuple[str, int]:
 def describe(language: str, declared: str = "") -> str:
   """A language and who said so, for a report."""
   if declared:
-    return f"{language} (data.language)"
+    return f"{language} (task.language)"
   return f"{language} (by its words)" if language else "unknown (by its words)"
 
 

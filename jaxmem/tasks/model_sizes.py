@@ -53,13 +53,13 @@ def check_encoder(model: Any, head: str, length: int) -> None:
     raise ConfigError(f"model.head is {model.head!r}: this is learned by {head!r}")
   if length < 8 or (model.window and length % model.window):
     raise ConfigError(
-      f"data.segment_length is {length}: 8 at least, in whole windows of model.window"
+      f"task.segment_length is {length}: 8 at least, in whole windows of model.window"
     )
   most = model.window or length
   if model.positions and most > model.positions:
     raise ConfigError(
       f"{most} tokens are read at once and model.positions is {model.positions}: lower "
-      "data.segment_length, or set model.window"
+      "task.segment_length, or set model.window"
     )
 
 
@@ -85,5 +85,5 @@ def _sized(model: Any, name: str, size: Callable[[str], int]) -> Any:
   try:
     tokens = size(name)
   except ValueError as error:
-    raise ConfigError(f"data.tokenizer: {error}") from error
+    raise ConfigError(f"task.tokenizer: {error}") from error
   return with_vocab(model, tokens, f"tokenizer {name!r}")

@@ -68,7 +68,7 @@ class Report(Callback):
       log: where numbers go.
       start: the step that the run goes on from.
     """
-    tokens = config.data.batch_size * config.data.segment_length
+    tokens = config.task.batch_size * config.task.segment_length
     self._progress = Progress(start, config.steps, tokens, job.measure, primary())
     self._config, self._job, self._log, self._metrics = config, job, log, []
 

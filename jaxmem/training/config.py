@@ -1,6 +1,8 @@
 """An experiment as data: frozen dataclasses, saved as JSON, compared on resume."""
 
 import dataclasses
+import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -95,6 +97,27 @@ class ValidationConfig:
   patience: int = number(0, at_least=0)
 
 
+def _with_former_names(cls: type) -> type:
+  """Lets the constructor of `Config` take the names that arguments had before 0.2."""
+  init = cls.__init__
+
+  @functools.wraps(init)
+  def __init__(self, *args, **fields):
+    for old in migrations.RENAMED.keys() & fields.keys():
+      new = migrations.RENAMED[old]
+      warnings.warn(
+        f"Config({old}=) is now Config({new}=): the old name goes in 0.3",
+        DeprecationWarning,
+        stacklevel=2,
+      )
+      fields[new] = fields.pop(old)
+    init(self, *args, **fields)
+
+  cls.__init__ = __init__
+  return cls
+
+
+@_with_former_names
 @dataclasses.dataclass(frozen=True)
 class Config:
   """An experiment.
@@ -103,14 +126,14 @@ class Config:
     model: `LMConfig`, or the config of another file of `jaxmem.models`; vocab_size 0 is
       the tokenizer's, up to a multiple of 64; dtype "auto" is float32 on CPU, bfloat16
       elsewhere.
-    data: what is read: `DataConfig` of text, or the config of another file of
-      `jaxmem.tasks`, which decides what is learned.
+    task: what is learned, and from what: `DataConfig` of text, or the config of another
+      folder of `jaxmem.tasks`.
     optim: how parameters move.
     validation: when held-out text is scored, and what follows.
     adversary: how embeddings are moved to make training harder.
     mesh: where it runs.
     steps: updates of the parameters.
-    start_from: whose parameters to begin with where name and shape agree: a work
+    init_from: whose parameters to begin with where name and shape agree: a work
       directory, or a name that `jaxmem.training.init_from` knows; empty is none.
     segment_start: what memory a segment starts from: "carried" is the lane's own
       (truncated backpropagation through time), "empty" none, "passed" another row's,
@@ -129,13 +152,13 @@ class Config:
   """
 
   model: ModelConfig = LMConfig(vocab_size=0, dtype="auto")
-  data: Reading = DataConfig()
+  task: Reading = DataConfig()
   optim: OptimConfig = OptimConfig()
   validation: ValidationConfig = ValidationConfig()
   adversary: AdversaryConfig = AdversaryConfig()
   mesh: MeshConfig = MeshConfig()
   steps: int = number(500, at_least=1)
-  start_from: str = ""
+  init_from: str = ""
   segment_start: Start = "carried"
   noise_scale: float = number(1.0, above=0)
   seed: int = number(0, at_least=0, at_most=2**32 - 1)
@@ -150,16 +173,16 @@ class Config:
 # What may differ when a run goes on: how long, how it is shown, where it runs.
 MAY_CHANGE = (
   "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
-  "stop_after_skips", "mesh", "validation.patience", "data.data_dir", "data.language",
-  "data.rule", "model.remat", "model.loss_chunk",
+  "stop_after_skips", "mesh", "validation.patience", "task.data_dir", "task.language",
+  "task.rule", "model.remat", "model.loss_chunk",
 )  # fmt: skip
 
 # Where data are, in whatever config has it, and what else is a path.
 SOURCES = (
-  "data.source", "data.heldout", "data.test", "data.queries", "data.relevant",
-  "data.augment.table", "data.augment.wordings",
+  "task.source", "task.heldout", "task.test", "task.queries", "task.relevant",
+  "task.augment.table", "task.augment.wordings",
 )  # fmt: skip
-PATHS = (*SOURCES, "data.tokenizer", "data.data_dir", "start_from")
+PATHS = (*SOURCES, "task.tokenizer", "task.data_dir", "init_from")
 
 
 def check(config: Config) -> None:
@@ -173,9 +196,9 @@ def check(config: Config) -> None:
       f"optim.warmup_steps is {config.optim.warmup_steps} of steps {config.steps}: "
       "lower it, or train longer"
     )
-  if config.data.batch_size % config.optim.accumulate:
+  if config.task.batch_size % config.optim.accumulate:
     raise ConfigError(
-      f"data.batch_size {config.data.batch_size} does not divide into "
+      f"task.batch_size {config.task.batch_size} does not divide into "
       f"optim.accumulate {config.optim.accumulate} parts"
     )
   if config.validation.patience and not config.validation.every:
@@ -187,10 +210,10 @@ def check(config: Config) -> None:
     raise ConfigError(
       f"segment_start is {config.segment_start!r}: one of {', '.join(STARTS)}"
     )
-  if config.segment_start in OF_ROWS and config.data.batch_size < 2:
+  if config.segment_start in OF_ROWS and config.task.batch_size < 2:
     raise ConfigError(
-      f"segment_start is {config.segment_start!r} and data.batch_size is "
-      f"{config.data.batch_size}: it needs at least 2 rows"
+      f"segment_start is {config.segment_start!r} and task.batch_size is "
+      f"{config.task.batch_size}: it needs at least 2 rows"
     )
   if config.noise_scale != 1 and config.segment_start != "noise":
     raise ConfigError(

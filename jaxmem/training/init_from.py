@@ -13,19 +13,19 @@ from jaxmem.training.step import Program
 
 
 def begin(program: Program, state: TrainState) -> TrainState:
-  """A fresh state with the parameters that `config.start_from` names.
+  """A fresh state with the parameters that `config.init_from` names.
 
   A new head, or a vocabulary of another size, stays as it was drawn.
 
   Raises:
     UserError: if there is no such run, or nothing of it fits.
   """
-  name = program.config.start_from
+  name = program.config.init_from
   found = parameters(name)
   params, taken = _merged(state.params, found)
   if not taken:
     raise UserError(
-      f"start_from {name!r}: no parameter has the name and shape of one of this model; "
+      f"init_from {name!r}: no parameter has the name and shape of one of this model; "
       "give the model the pattern and sizes of that run"
     )
   say(f"begins from {name!r}: {taken} of {len(jax.tree.leaves(params))} arrays")

@@ -65,9 +65,9 @@ def load_config(workdir: Path, which: Which = "last") -> Config:
     UserError: if there is no checkpoint, or it is of another kind of run.
   """
   config = run_config(workdir, which)
-  if tasks.kind(config.data) != "language_modeling":
+  if tasks.kind(config.task) != "language_modeling":
     raise UserError(
-      f"the run in {workdir} learned {config.data.source}, and reads no text: give the "
+      f"the run in {workdir} learned {config.task.source}, and reads no text: give the "
       "--workdir of a language model"
     )
   return config
@@ -112,5 +112,5 @@ def load_model(workdir: Path, which: Which = "last") -> Loaded:
   """
   config = load_config(workdir, which)
   run = load_run(workdir, which)
-  tokenizer = trained.kept(config.data.tokenizer, workdir)
+  tokenizer = trained.kept(config.task.tokenizer, workdir)
   return Loaded(run.config, run.model, run.params, tokenizer, run.step)

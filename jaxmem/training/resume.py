@@ -43,12 +43,12 @@ def _begun(workdir: Path, resume: str) -> Config | None:
 
 def with_tokenizer(config: Config, workdir: Path, resume: str) -> Config:
   """The config with the tokenizer that the run made when it began, if it has begun."""
-  if not trained.is_made(getattr(config.data, "tokenizer", "")):
+  if not trained.is_made(getattr(config.task, "tokenizer", "")):
     return config
   begun = _begun(workdir, resume)
   if begun is None:
     return config
-  same = getattr(begun.data, "tokenizer", "") == config.data.tokenizer
+  same = getattr(begun.task, "tokenizer", "") == config.task.tokenizer
   return kept.with_kept_tokenizer(config, workdir) if same else config
 
 
@@ -66,7 +66,7 @@ def first_state(
     checkpoints: of the run.
     rows: its batches.
     resume: see `trainer.train`.
-    params: that a fresh state begins with; None draws them, or takes `start_from`.
+    params: that a fresh state begins with; None draws them, or takes `init_from`.
 
   Raises:
     CheckpointError: if none can be read, or `resume` forbids what there is.
@@ -83,7 +83,7 @@ def first_state(
     )
   if not found:
     state = program.init(params)
-    if program.config.start_from:
+    if program.config.init_from:
       state = init_from.begin(program, state)
     return state, 0
   # the config that the run was started with
@@ -106,7 +106,7 @@ def first_state(
     say(f"checkpoint of step {step} is damaged and was set aside: {why}")
   if restored.data["fingerprint"] != rows.fingerprint:
     other = restored.data["tokenizer"] != rows.tokenizer
-    named = getattr(program.config.data, "tokenizer", "")
+    named = getattr(program.config.task, "tokenizer", "")
     what = f"tokenizer {named}" if other else "data"
     raise ConfigError(
       f"the {what} is not what step {restored.step} was trained on (fingerprint "

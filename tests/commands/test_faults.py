@@ -245,12 +245,12 @@ def test_log_has_null_for_what_json_does_not_have(tmp_path):
 def test_changed_config_is_refused_with_old_and_new(finished, tmp_path, capsys):
   _, path, *_ = finished
   run = _copy(finished, tmp_path)
-  flags = ["--workdir", str(run), "--model.d-model", "32", "--data.batch-size", "16"]
+  flags = ["--workdir", str(run), "--model.d-model", "32", "--task.batch-size", "16"]
 
   assert cli.run(["train", str(path), *flags]) == 2
 
   said = capsys.readouterr().err
-  assert "model.d_model: 16 -> 32" in said and "data.batch_size: 8 -> 16" in said
+  assert "model.d_model: 16 -> 32" in said and "task.batch_size: 8 -> 16" in said
   assert "restore these, or choose another --workdir" in said
   assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["12", "8"]
 

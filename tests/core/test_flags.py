@@ -41,5 +41,5 @@ def test_every_option_of_a_command_is_a_flag(module, capsys):
 def test_patterns_of_any_length_can_be_given(tmp_path, capsys):
   path = next(path for path in CONFIGS if path.stem == "translation")
   given = ["--model.pattern", "gru,cross_attention", "--model.encoder", "gru,lstm"]
-  assert cli.run(["train", str(path), *given, "--data.source", "no,no"]) == 2
+  assert cli.run(["train", str(path), *given, "--task.source", "no,no"]) == 2
   assert "no file 'no'" in capsys.readouterr().err

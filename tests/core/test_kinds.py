@@ -6,6 +6,7 @@ import json
 import pytest
 
 from jaxmem import models, tasks
+from jaxmem.commands import current_flags
 from jaxmem.core import kinds, migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.models.lm import LMConfig
@@ -17,8 +18,8 @@ from jaxmem.training.config import Config, DataConfig
 
 @pytest.mark.parametrize("name", tasks.names())
 def test_every_task_is_saved_with_its_name(name):
-  config = Config(data=tasks.get(name).Config())
-  assert json.loads(configs.to_json(config))["data"]["kind"] == name
+  config = Config(task=tasks.get(name).Config())
+  assert json.loads(configs.to_json(config))["task"]["kind"] == name
   assert configs.from_json(configs.to_json(config)) == config
 
 
@@ -46,16 +47,16 @@ def _old(**data) -> Config:
 
 def test_a_file_without_kinds_is_of_a_language_model_and_text():
   found = _old(source="a.txt", tokenizer="sp:300")
-  assert found.data == DataConfig("a.txt", tokenizer="sp:300")
+  assert found.task == DataConfig("a.txt", tokenizer="sp:300")
   assert found.model == LMConfig(64, 16)
 
 
 def test_a_source_that_is_a_task_tells_the_synthetic_task_from_text():
   text = dataclasses.asdict(DataConfig("task:copy:vocab_size=8", batch_size=4))
   for kind in ({}, {"kind": "text"}, {"kind": "language_modeling"}):
-    assert _old(**text | kind).data == SyntheticConfig("task:copy:vocab_size=8", 256, 4)
+    assert _old(**text | kind).task == SyntheticConfig("task:copy:vocab_size=8", 256, 4)
   given = Config(LMConfig(64, 16), DataConfig("task:copy", batch_size=4))
-  assert configs.typed(given).data == SyntheticConfig("task:copy", batch_size=4)
+  assert configs.typed(given).task == SyntheticConfig("task:copy", batch_size=4)
 
 
 @pytest.mark.parametrize("old, new", migrations.KINDS["jaxmem.tasks"].items())
@@ -63,9 +64,9 @@ def test_a_former_kind_is_read(old, new):
   assert tasks.get(old) is tasks.get(new)
   data = {"kind": old, "source": "x"}
   if old != "text":
-    assert isinstance(_old(**data).data, tasks.get(new).Config)
+    assert isinstance(_old(**data).task, tasks.get(new).Config)
   if old == "labels":
-    assert _old(**data).data == LabelsConfig("x")
+    assert _old(**data).task == LabelsConfig("x")
 
 
 def test_a_config_that_no_kind_is_cannot_be_saved():
@@ -73,14 +74,14 @@ def test_a_config_that_no_kind_is_cannot_be_saved():
   class Other(DataConfig):
     pass
 
-  with pytest.raises(ConfigError, match="data: .*Other is the Config of no task"):
-    configs.to_json(Config(data=Other()))
+  with pytest.raises(ConfigError, match="task: .*Other is the Config of no task"):
+    configs.to_json(Config(task=Other()))
 
 
 @pytest.mark.parametrize(
   "part, says",
   [
-    ({"data": {"kind": "seq2sec"}}, "data: no task 'seq2sec': did you mean 'seq2seq'"),
+    ({"task": {"kind": "seq2sec"}}, "task: no task 'seq2sec': did you mean 'seq2seq'"),
     ({"model": {"kind": "os.path"}}, "model: no model 'os.path': known: "),
     ({"model": {"kind": 5}}, "model is {'kind': 5}: keys and values, and a kind"),
   ],
@@ -89,3 +90,24 @@ def test_an_unknown_kind_is_named_with_its_key(part, says):
   with pytest.raises(ConfigError) as error:
     configs.from_json(json.dumps(part))
   assert says in str(error.value)
+
+
+def test_former_names_of_the_constructor_are_read_and_name_the_new_one():
+  with pytest.warns(DeprecationWarning, match=r"is now Config\(task=\)"):
+    config = Config(data=SyntheticConfig())
+  assert config == Config(task=SyntheticConfig())
+  old = json.dumps({"data": {"kind": "text", "source": "a"}, "start_from": "runs/a"})
+  new = Config(task=DataConfig("a"), init_from="runs/a")
+  assert configs.from_json(old) == new
+
+
+def test_former_flags_are_read_and_named_once(capsys):
+  argv = ["--data.source", "a", "--data.batch_size=3", "--start-from=b", "--seed", "1"]
+  assert current_flags(argv) == [
+    *("--task.source", "a", "--task.batch-size=3", "--init-from=b", "--seed", "1")
+  ]
+  told = capsys.readouterr().err.splitlines()
+  assert told == [
+    "jaxmem: --data is now --task",
+    "jaxmem: --start-from is now --init-from",
+  ]

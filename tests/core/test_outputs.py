@@ -109,13 +109,13 @@ def test_a_file_is_written_whole_or_not_at_all(file):
 
 def test_a_run_does_not_write_into_its_source(file, tmp_path):
   with pytest.raises(UserError, match="would be read as data"):
-    outputs.refuse_workdir(tmp_path / "run", {"--data.source": str(tmp_path)})
+    outputs.refuse_workdir(tmp_path / "run", {"--task.source": str(tmp_path)})
   with pytest.raises(UserError, match="would be read as data"):
-    outputs.refuse_workdir(tmp_path, {"--data.source": f"mix:1*{tmp_path}"})
+    outputs.refuse_workdir(tmp_path, {"--task.source": f"mix:1*{tmp_path}"})
   (tmp_path / "config.json").touch()
-  with pytest.raises(UserError, match="would overwrite --data.source"):
-    outputs.refuse_workdir(tmp_path, {"--data.source": str(tmp_path / "config.json")})
-  outputs.refuse_workdir(tmp_path, {"--data.source": str(file)})
+  with pytest.raises(UserError, match="would overwrite --task.source"):
+    outputs.refuse_workdir(tmp_path, {"--task.source": str(tmp_path / "config.json")})
+  outputs.refuse_workdir(tmp_path, {"--task.source": str(file)})
   with pytest.raises(UserError, match="is not UTF-8"):
     outputs.refuse_workdir(tmp_path / os.fsdecode(b"\xff"), {})
 

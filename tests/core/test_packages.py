@@ -18,7 +18,7 @@ from jaxmem.training.trainer import train
 
 LABELS = Config(EncoderConfig(classes=2), LabelsConfig("none.jsonl"))
 PAIRS = Config(EncoderDecoderConfig(), PairsConfig("none.jsonl"))
-ROUGE = dataclasses.replace(PAIRS, data=PairsConfig("none.jsonl", metric="rouge"))
+ROUGE = dataclasses.replace(PAIRS, task=PairsConfig("none.jsonl", metric="rouge"))
 PASSAGES = Config(EncoderConfig(head="embedding"), PassagesConfig("none.jsonl"))
 
 
@@ -32,11 +32,11 @@ PASSAGES = Config(EncoderConfig(head="embedding"), PassagesConfig("none.jsonl"))
     (PASSAGES, "bm25s", "apps"),
     (Config(), "matplotlib", "train"),
     (Config(), "grain", "train"),
-    (dataclasses.replace(LABELS, start_from="minilm"), "safetensors", "apps"),
+    (dataclasses.replace(LABELS, init_from="minilm"), "safetensors", "apps"),
   ],
 )
 def test_a_missing_package_is_named_with_its_extra(config, module, extra, monkeypatch):
-  if config.start_from != "minilm":  # whose weights are a package of their own
+  if config.init_from != "minilm":  # whose weights are a package of their own
     task.check_packages(config)
   monkeypatch.setitem(sys.modules, module, None)
   with pytest.raises(ConfigError, match=rf"needs {module}.*jaxmem\[{extra}\]"):

@@ -73,11 +73,11 @@ def test_a_module_that_is_named_gives_a_mixer(place):
   assert configs.from_json(configs.to_json(config)) == config
 
 
-@pytest.mark.parametrize("part, text", [("model", MODEL), ("data", TASK)])
+@pytest.mark.parametrize("part, text", [("model", MODEL), ("task", TASK)])
 def test_a_module_that_is_named_gives_a_model_or_a_task(place, part, text):
   (place / "outside.py").write_text(text)
   kinds.load("outside")
-  module = {"model": models, "data": tasks}[part].get("outside")
+  module = {"model": models, "task": tasks}[part].get("outside")
   sizes = {"vocab_size": 64} if part == "model" else {}
   config = Config(**{part: module.Config(**sizes, extra=5)})
   saved = configs.to_json(config)
@@ -111,7 +111,7 @@ def test_a_saved_run_imports_nothing(place, part, capsys):
   name = "thing" if part == "module" else "outside"
   plain = json.loads(configs.to_json(Config(LMConfig(0, 8))))
   if part == "kind":
-    plain["data"]["kind"] = name
+    plain["task"]["kind"] = name
   else:
     plain["model"]["pattern"] = f"gru,{name}"
   meta = place / "run" / "checkpoints" / "1" / "meta" / "metadata"

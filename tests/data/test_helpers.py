@@ -38,7 +38,7 @@ def compiled(steps, **changes):
   """A program, and its model's probabilities of the classes of a batch."""
   config = Config(
     model=dataclasses.replace(MODEL, **changes),
-    data=LabelsConfig(tokenizer="words:300", segment_length=8, batch_size=16),
+    task=LabelsConfig(tokenizer="words:300", segment_length=8, batch_size=16),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=2, weight_decay=0.0),
     steps=steps,
   )

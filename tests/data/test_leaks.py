@@ -332,7 +332,7 @@ def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
 
 def make_job(data, **model):
   config = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1, **model)
-  resolved = resolve(Config(model=config, data=data))
+  resolved = resolve(Config(model=config, task=data))
   return make_task(resolved, Encoder(resolved.model))
 
 
@@ -390,7 +390,7 @@ def test_dialogues_are_compared_whole(tmp_path):
   with pytest.raises(DataError, match="one dialogue 9 times"):
     again = lines(tmp_path / "y.jsonl", rows[:1] * 9)
     task._dialogues(DialogueConfig(again), 0)
-  with pytest.raises(DataError, match="data.heldout is trained on too"):
+  with pytest.raises(DataError, match="task.heldout is trained on too"):
     task._dialogues(DialogueConfig(source, source), 0)
 
 

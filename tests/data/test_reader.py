@@ -228,7 +228,7 @@ def test_bad_records_are_skipped_and_counted(tmp_path, capsys, task, given, expe
   assert f"6 bad records skipped, {len(given)} read: line 2, line 3, line 4" in said
   assert "line 6, ...; the first: " in said and "line 2" in said.split("first: ")[1]
 
-  with pytest.raises(DataError, match="line 2 .*--data.bad-records skip"):
+  with pytest.raises(DataError, match="line 2 .*--task.bad-records skip"):
     with bad_records.policy("stop"):
       task(file)
   with pytest.raises(DataError, match="stop or skip"), bad_records.policy("ignore"):
@@ -355,10 +355,10 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
     judged.passages(xml, "", text="body")
   nested = {"data": [{"paragraphs": []}]}
   nested = written(tmp_path, json.dumps(nested).encode(), "n.json")
-  with pytest.raises(DataError, match="leave data.question and data.context"):
+  with pytest.raises(DataError, match="leave task.question and task.context"):
     squad.read(nested, "", ("ask", "context"))
   encoder = EncoderConfig(head="embedding")
-  with pytest.raises(ConfigError, match="leave data.text empty"):
+  with pytest.raises(ConfigError, match="leave task.text empty"):
     passages.fit(encoder, PassagesConfig(pairs="titles", text=spec))
 
 

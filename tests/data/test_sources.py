@@ -384,7 +384,7 @@ def test_a_run_on_a_mixture_resumes_and_refuses_other_data(tmp_path, subwords, c
     tmp_path / "mixed.py",
     "from dataclasses import replace\n"
     f"config = config('mix:0.6*{one},0.4*{two}', eval_bytes=256, model=SMALL)\n"
-    f"config = replace(config, data=replace(config.data, tokenizer={str(model)!r}))\n",
+    f"config = replace(config, task=replace(config.task, tokenizer={str(model)!r}))\n",
   )
 
   def train(steps):

@@ -32,7 +32,7 @@ def _experiment(model, data, every=STEPS, **optim) -> Config:
   """Ten steps, every loss in the log; nothing is scored or written at the end."""
   return Config(
     model=model,
-    data=data,
+    task=data,
     optim=OptimConfig(learning_rate=3e-3, warmup_steps=2, **optim),
     validation=ValidationConfig(every=every, num_bytes=512),
     steps=STEPS,

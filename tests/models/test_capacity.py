@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
   )
   text = f"config = config({str(corpus)!r}, steps=4, model={model})\n"
   path = runs.write_config(root / "tiny.py", text)
-  flags = ["--workdir", root / "run", "--data.document-length", CAPACITY]
+  flags = ["--workdir", root / "run", "--task.document-length", CAPACITY]
   flags += ["--validation.every", 2, "--validation.num-bytes", 300]
   assert cli.run([str(a) for a in ["train", path, *flags]]) == 0
   return root
@@ -69,15 +69,15 @@ def test_training_on_cut_documents_is_finite(trained):
 @pytest.mark.parametrize(
   ("flags", "words"),
   [
-    ([], ["a document of", "--data.document-length 48"]),
-    (["--data.document-length", "49"], ["a document of", "has 49"]),
-    (["--segment-start", "empty"], ["the held-out text", "--data.document-length 48"]),
+    ([], ["a document of", "--task.document-length 48"]),
+    (["--task.document-length", "49"], ["a document of", "has 49"]),
+    (["--segment-start", "empty"], ["the held-out text", "--task.document-length 48"]),
     (
-      ["--data.document-length", "48", "--sample-bytes", "48"],
+      ["--task.document-length", "48", "--sample-bytes", "48"],
       ["the sample at the end has 49", "--sample-bytes 47"],
     ),
     (
-      ["--segment-start=empty", "--eval-bytes=0", "--data.segment-length=50"],
+      ["--segment-start=empty", "--eval-bytes=0", "--task.segment-length=50"],
       ["a document of", "has 50"],
     ),
   ],

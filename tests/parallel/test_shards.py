@@ -133,10 +133,10 @@ def _program(corpus, mesh, pattern=runs.PATTERN[1:3]):
 def _trained(program, steps=3):
   """The state after some steps, and the losses."""
   config = program.config
-  found = data.prepare(config.data.source)
-  tokenizer = data.tokenizers.get(config.data.tokenizer)
+  found = data.prepare(config.task.source)
+  tokenizer = data.tokenizers.get(config.task.tokenizer)
   stream = data.TokenStream.from_corpus(found, tokenizer, "train")
-  lanes = data.Lanes(stream, config.data.batch_size, config.data.segment_length, 0)
+  lanes = data.Lanes(stream, config.task.batch_size, config.task.segment_length, 0)
   state, losses = program.init(), []
   for step in range(steps):
     state, metrics = program.step(state, program.put(lanes[step]))
@@ -214,9 +214,9 @@ def test_shardings_cut_what_the_mesh_says(corpus):
 
 def test_time_that_does_not_divide_names_both_numbers(corpus):
   config = resolve(runs.config(corpus, mesh=SEQ))
-  odd = dataclasses.replace(config.data, segment_length=12)
+  odd = dataclasses.replace(config.task, segment_length=12)
   with pytest.raises(MeshError, match="'time' of size 12 .* into 8 parts"):
-    Program(dataclasses.replace(config, data=odd), meshes.make(SEQ))
+    Program(dataclasses.replace(config, task=odd), meshes.make(SEQ))
 
 
 def test_loss_of_a_shard_stays_on_its_device(key):

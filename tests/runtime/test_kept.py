@@ -21,12 +21,12 @@ def place(tmp_path, monkeypatch):
 
 
 def _config(**data) -> Config:
-  return Config(data=DataConfig(**data))
+  return Config(task=DataConfig(**data))
 
 
 def test_paths_are_saved_absolute_and_names_as_they_are(place):
   given = _config(source="text.txt", tokenizer="a.model", data_dir="prepared")
-  data = workdir.absolute(given).data
+  data = workdir.absolute(given).task
   assert data.source == str(place / "text.txt")
   assert data.tokenizer == str(place / "a.model")
   assert data.data_dir == str(place / "prepared")
@@ -39,7 +39,7 @@ def test_data_inside_the_directory_are_found_where_it_is_now(place):
   config = _config(source=f"mix:1*{inside},1*{place / 'text.txt'}")
   meta = {"config": configs.to_json(config), "workdir": str(place / "run")}
   moved = (place / "run").rename(place / "moved")
-  found = workdir.saved_config(meta, moved).data.source
+  found = workdir.saved_config(meta, moved).task.source
   assert found == f"mix:1*{moved / 'data.jsonl'},1*{place / 'text.txt'}"
   del meta["workdir"]  # as runs of before were saved
   assert workdir.saved_config(meta, moved) == config
@@ -54,9 +54,9 @@ def test_what_is_no_more_is_told_from_what_is_another(place):
 
 def test_data_can_be_given_again_by_their_keys(place):
   config = dataclasses.replace(_config(), steps=7)
-  other = configs.with_values(config, {"data.source": "b", "data.heldout": "c"})
-  assert (other.data.source, other.data.heldout, other.steps) == ("b", "c", 7)
-  with pytest.raises(ConfigError, match="data.queries is nothing that this run has"):
-    configs.with_values(config, {"data.queries": "x"})
-  with pytest.raises(ConfigError, match="data.source is 5"):
-    configs.with_values(config, {"data.source": 5})
+  other = configs.with_values(config, {"task.source": "b", "task.heldout": "c"})
+  assert (other.task.source, other.task.heldout, other.steps) == ("b", "c", 7)
+  with pytest.raises(ConfigError, match="task.queries is nothing that this run has"):
+    configs.with_values(config, {"task.queries": "x"})
+  with pytest.raises(ConfigError, match="task.source is 5"):
+    configs.with_values(config, {"task.source": 5})

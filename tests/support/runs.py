@@ -48,7 +48,7 @@ def config(source: Path, **changes) -> Config:
   """A run of some seconds."""
   given = dict(
     model=MODEL,
-    data=DataConfig(source=str(source), segment_length=16, batch_size=8),
+    task=DataConfig(source=str(source), segment_length=16, batch_size=8),
     optim=OptimConfig(warmup_steps=2),
     mesh=MeshConfig(),
     steps=12,
@@ -110,11 +110,11 @@ def program(config: Config) -> Program:
 
 def lanes(config: Config) -> data.Lanes:
   """The batches of a run."""
-  corpus = data.prepare(config.data.source)
+  corpus = data.prepare(config.task.source)
   stream = data.TokenStream.from_corpus(
     corpus, data.tokenizers.ByteTokenizer(), "train"
   )
-  return data.Lanes(stream, config.data.batch_size, config.data.segment_length, 0)
+  return data.Lanes(stream, config.task.batch_size, config.task.segment_length, 0)
 
 
 def restored(

@@ -44,7 +44,7 @@ def config(texts, model=None, **changes):
   model = VAEConfig(d_latent=3, d_model=8) if model is None else model
   return Config(
     model=model,
-    data=dataclasses.replace(data, **changes),
+    task=dataclasses.replace(data, **changes),
     optim=OptimConfig(warmup_steps=1),
     validation=ValidationConfig(every=2, num_bytes=64),
     steps=4,

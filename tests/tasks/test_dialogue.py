@@ -31,7 +31,7 @@ RECORD = {
 }
 CONFIG = Config(
   model=LMConfig(0, 16, 32, (entry("gru"),)),
-  data=DialogueConfig(
+  task=DialogueConfig(
     source="recall:facts=2:count=64", segment_length=16, batch_size=8
   ),
   optim=OptimConfig(warmup_steps=1),
@@ -99,7 +99,7 @@ def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
   other.write_text(path.read_text().replace("hi", "hello"))
   for source, heldout in ((path, ""), (path, other)):
     changed = DialogueConfig(str(source), str(heldout), segment_length=16)
-    config = resolve(dataclasses.replace(CONFIG, data=changed))
+    config = resolve(dataclasses.replace(CONFIG, task=changed))
     with pytest.raises(data.DataError, match="one dialogue|no answer of the assistant"):
       task.make(config, LM(config.model))
   with pytest.raises(data.DataError, match="no file .*none.jsonl"):
@@ -206,8 +206,8 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
   from jaxmem.training.load import load_run
   from jaxmem.training.trainer import train
 
-  own = dataclasses.replace(CONFIG.data, tokenizer="sp:320")
-  assert train(dataclasses.replace(CONFIG, data=own), tmp_path / "run") == 0
+  own = dataclasses.replace(CONFIG.task, tokenizer="sp:320")
+  assert train(dataclasses.replace(CONFIG, task=own), tmp_path / "run") == 0
   report = json.loads((tmp_path / "run" / "report.json").read_text())
   about = {"test_split", "chose_checkpoint", "equal_records"}
   scores = {"carried", "reset", "unbound", "compressors"}
@@ -215,7 +215,7 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
   assert report["carried"]["by_turn"] and "| turn |" in capsys.readouterr().out
   assert (tmp_path / "run" / "turns.png").stat().st_size > 1000
   run = load_run(tmp_path / "run")
-  predict = DialoguePredictor(run.config.data, run.model, run.params, tmp_path / "run")
+  predict = DialoguePredictor(run.config.task, run.model, run.params, tmp_path / "run")
   record = {"messages": RECORD["messages"][:3]}
   predict.check(record)
   both = predict([record, record])
@@ -250,7 +250,7 @@ def test_a_name_is_the_same_piece_told_and_answered():
 def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):
   model = dataclasses.replace(CONFIG.model, pattern=(entry("attention", capacity=300),))
   config = resolve(dataclasses.replace(CONFIG, model=model))
-  predict = DialoguePredictor(config.data, LM(config.model), {}, tmp_path)
+  predict = DialoguePredictor(config.task, LM(config.model), {}, tmp_path)
   asked = lambda words: {"messages": [{"role": "user", "content": words}]}
   predict.check(asked("who?"))
   with pytest.raises(UserError, match="holds 300 tokens"):
@@ -269,15 +269,15 @@ def test_a_dialogue_longer_than_a_memory_is_one_bad_record(tmp_path):
   ],
 )
 def test_what_cannot_be_read_is_said_before_device_work(source, heldout, says):
-  data_ = dataclasses.replace(CONFIG.data, source=source, heldout=heldout)
+  data_ = dataclasses.replace(CONFIG.task, source=source, heldout=heldout)
   with pytest.raises(UserError, match=says):
-    config = resolve(dataclasses.replace(CONFIG, data=data_))
+    config = resolve(dataclasses.replace(CONFIG, task=data_))
     task.make(config, LM(config.model))
 
 
 def test_a_tokenizer_that_loses_text_is_refused(tmp_path):
   trained.keep(trained.make("words:300", [b"a b"]), tmp_path)
   lossy = str(tmp_path / "tokenizer.json")
-  data_ = dataclasses.replace(CONFIG.data, tokenizer=lossy)
+  data_ = dataclasses.replace(CONFIG.task, tokenizer=lossy)
   with pytest.raises(UserError, match="loses text.*take byte, sp:N"):
-    resolve(dataclasses.replace(CONFIG, data=data_))
+    resolve(dataclasses.replace(CONFIG, task=data_))

@@ -93,7 +93,7 @@ def test_a_run_begins_another_with_its_own_words(run, tmp_path, capsys):
   rows = [{"source": f"{a}. {b}.", "target": a} for a in WORDS for b in WORDS]
   source.write_text("\n".join(map(json.dumps, rows)))
   begun = dataclasses.replace(
-    config(str(source)), start_from=str(run), steps=6, eval_bytes=0
+    config(str(source)), init_from=str(run), steps=6, eval_bytes=0
   )
   program = runs.program(begun)
   init_from.begin(program, program.init())
@@ -115,9 +115,9 @@ def test_bad_input_is_named(tmp_path):
   short.write_text('{"text": "One alone."}\n')
   with pytest.raises(UserError, match="no text of two sentences"):
     make(config(str(short), **GAPS))
-  with pytest.raises(UserError, match="data.gaps is 1"):
+  with pytest.raises(UserError, match="task.gaps is 1"):
     make(config(write(tmp_path), **GAPS | {"gaps": 1.0}))
-  with pytest.raises(UserError, match="data.metric is 'rogue': one of bleu, rouge"):
+  with pytest.raises(UserError, match="task.metric is 'rogue': one of bleu, rouge"):
     bad = config(write(tmp_path), **GAPS)
-    object.__setattr__(bad.data, "metric", "rogue")  # of a program without type checks
+    object.__setattr__(bad.task, "metric", "rogue")  # of a program without type checks
     make(bad)

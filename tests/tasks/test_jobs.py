@@ -21,7 +21,7 @@ from support import runs
 DEVICES = 2  # training, its scores and its report over several
 CONFIG = Config(
   model=LMConfig(0, 16, 32, (entry("gru"), entry("attention", capacity=40))),
-  data=DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=32),
+  task=DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=32),
   optim=OptimConfig(learning_rate=1e-2, warmup_steps=4),
   validation=ValidationConfig(every=20, num_bytes=1024),
   steps=40,
@@ -92,8 +92,8 @@ def test_a_run_of_a_task_reads_no_text(run):
   ],
 )
 def test_what_cannot_be_asked_is_said_before_device_work(source, length, says):
-  data = dataclasses.replace(CONFIG.data, source=source, segment_length=length)
-  config = dataclasses.replace(CONFIG, data=data)
+  data = dataclasses.replace(CONFIG.task, source=source, segment_length=length)
+  config = dataclasses.replace(CONFIG, task=data)
   with pytest.raises(UserError, match=says):
     config = resolve(config)
     task.make(config, models.make(config.model))

@@ -48,7 +48,7 @@ def config(place, model=None, **changes):
   data = LabelsConfig(tokenizer="words:300", segment_length=16, batch_size=8)
   return Config(
     model=base if model is None else dataclasses.replace(base, **model),
-    data=dataclasses.replace(data, **changes),
+    task=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=2),
     validation=ValidationConfig(every=20),
     steps=40,
@@ -96,10 +96,10 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
   try:
     ask = ["eval", "--workdir", str(moved), "--split", "heldout"]
     assert cli.run(ask) == 2  # where it was is nothing
-    assert cli.run([*ask, "--data.source", str(data)]) == 0
-    assert cli.run([*ask, "--data.queries", str(data)]) == 2
-    assert "data.queries is nothing that this run has" in capsys.readouterr().err
-    assert cli.run(["eval", "--workdir", str(moved), "--text", "x", "--data.test", "y"])
+    assert cli.run([*ask, "--task.source", str(data)]) == 0
+    assert cli.run([*ask, "--task.queries", str(data)]) == 2
+    assert "task.queries is nothing that this run has" in capsys.readouterr().err
+    assert cli.run(["eval", "--workdir", str(moved), "--text", "x", "--task.test", "y"])
     # goes on with the data where they are now
     monkeypatch.chdir(tmp_path)
     again = config("data.jsonl")
@@ -109,7 +109,7 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
   finally:
     hidden.rename(run.parent / "train.jsonl")
   saved = json.loads((moved / "config.json").read_text(encoding="utf-8"))
-  assert saved["data"]["source"] == str(data)
+  assert saved["task"]["source"] == str(data)
 
 
 def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
@@ -195,7 +195,7 @@ def test_bad_input_is_named(tmp_path):
   fails([*lines, b'{"label": "a"}'], "line 9 has no field 'text', only label")
   fails(lines[::2], "one class alone, 'a'")
   fails(lines, "model.classes is 2 and the labels are 4", source=f"x={place},y={place}")
-  fails(lines, "leave data.heldout and data.test out", fold="1/2", test=str(place))
+  fails(lines, "leave task.heldout and task.test out", fold="1/2", test=str(place))
   other = tmp_path / "test.jsonl"
   other.write_text('{"label": "c", "text": "words"}\n')
   fails(lines, "1 examples of 'c', a label that training has not", test=str(other))
@@ -204,7 +204,7 @@ def test_bad_input_is_named(tmp_path):
     ({"tokenizer": "words:3"}, "at least 300"),
     ({"source": "none.jsonl"}, "no file 'none.jsonl': give JSONL"),
     ({"temperature": 0.0}, "temperature is 0.0"),
-    ({"augment": AugmentConfig(deletion=2.0)}, "data.augment.deletion is 2.0"),
+    ({"augment": AugmentConfig(deletion=2.0)}, "task.augment.deletion is 2.0"),
     ({"augment": AugmentConfig(synonyms=0.1)}, "give both"),
   ):
     with pytest.raises(UserError, match=words):
@@ -247,8 +247,8 @@ def test_a_mixture_draws_tasks_by_size_and_temperature_and_keeps_their_classes(
   mixed = config(large, {"classes": 4}, source=f"x={large},y={small}")
   shares = {}
   for temperature in (1.0, 1e6):
-    data = dataclasses.replace(mixed.data, temperature=temperature)
-    rows = make(dataclasses.replace(mixed, data=data)).rows
+    data = dataclasses.replace(mixed.task, temperature=temperature)
+    rows = make(dataclasses.replace(mixed, task=data)).rows
     drawn = np.concatenate([rows[i]["choices"][:, 2] for i in range(60)])
     shares[temperature] = drawn.mean()
     batch = rows[0]

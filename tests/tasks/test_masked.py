@@ -36,7 +36,7 @@ def config(place, **changes):
     model=EncoderConfig(
       d_model=32, pattern=(entry("gru"),), num_groups=1, head="masked"
     ),
-    data=dataclasses.replace(data, **changes),
+    task=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=5),
     steps=80,
     log_every=5,
@@ -118,9 +118,9 @@ def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
   second = dataclasses.replace(
     first,
     model=dataclasses.replace(first.model, head="spans", vocab_size=320),
-    data=SpansConfig(str(asked), tokenizer=tokenizer, **sizes),
+    task=SpansConfig(str(asked), tokenizer=tokenizer, **sizes),
     optim=OptimConfig(warmup_steps=1, learning_rate=1e-9),
-    start_from=str(tmp_path / "run"),
+    init_from=str(tmp_path / "run"),
     steps=2,
   )
   assert train(second, tmp_path / "second") == 0
@@ -203,8 +203,8 @@ def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
 
 def test_numbers_out_of_range_are_said(run):
   for changes, words in (
-    ({"share": 0.0}, "data.share is 0.0"),
-    ({"run": 0}, "data.run is 0"),
+    ({"share": 0.0}, "task.share is 0.0"),
+    ({"run": 0}, "task.run is 0"),
     ({"tokenizer": "bite"}, "did you mean 'byte'"),
   ):
     with pytest.raises(UserError, match=words):

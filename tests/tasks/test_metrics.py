@@ -88,7 +88,7 @@ def test_configs_refuse_what_is_no_language():
     (spans, make("spans")),
     (pairs, decoder),
   ):
-    with pytest.raises(ConfigError, match="data.language is 'Chinese'"):
+    with pytest.raises(ConfigError, match="task.language is 'Chinese'"):
       job.fit(model, job.Config(language="Chinese"))
     job.fit(model, job.Config(language="zh"))
 
@@ -231,7 +231,7 @@ def test_bm25_finds_words_of_any_script_and_nothing_else():
   german = ["der Hund", "die Katze und der"]
   assert rank(german, "der Hund")[0] == {"q": ["0", "1"]}
   found, how = rank(german, "der Hund", language="de")
-  assert found == {"q": ["0"]} and "de (data.language), its stop words left out" in how
+  assert found == {"q": ["0"]} and "de (task.language), its stop words left out" in how
   assert "no stop words" in rank(german, "der Hund")[1]
   # English stop words are left out of English alone
   assert rank(["the and the cat", "the dog"], "the dog")[0] == {"q": ["1"]}

@@ -22,7 +22,7 @@ def run(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("first") / "run"
   config = Config(
     model=LMConfig(0, 8, 16, (entry("gru"),)),
-    data=first_letter.Config(),
+    task=first_letter.Config(),
     optim=OptimConfig(warmup_steps=1),
     validation=ValidationConfig(every=2),
     steps=3,

@@ -52,7 +52,7 @@ def config(source, model=None, **changes):
   )
   return Config(
     model=dataclasses.replace(SMALL, **model or {}),
-    data=dataclasses.replace(data, **changes),
+    task=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=2e-2, warmup_steps=5),
     validation=ValidationConfig(every=100),
     steps=400,
@@ -188,16 +188,16 @@ def test_bad_input_is_named(tmp_path):
   fails(b"x\ny\n", b"x\n", "has 2 lines and .* 1")
   fails(b"x\n\n", b"x\ny\n", "a line 2 is empty")
   fails(b"x\n\xff\n", b"x\ny\n", "line 2 is bad: it is not UTF-8 at byte 2")
-  fails(b"x\ny\nz\n", b"x\n" * 3, "has 3 pairs: give data.heldout")
+  fails(b"x\ny\nz\n", b"x\n" * 3, "has 3 pairs: give task.heldout")
   c, d = tmp_path / "c", tmp_path / "d"
   c.write_bytes(b"y\n"), d.write_bytes(b"y\n")
   fails(b"x" * 50 + b"\n", b"x\n", "are longer than 16", heldout=f"{c},{d}")
   fails(b"x\n" * 30, b"x\n" * 30, "has 30 pairs, 1 of them different: give data.held")
-  fails(b"x\n" * 30, b"z\n" * 30, "a of data.heldout is trained on too", heldout=source)
+  fails(b"x\n" * 30, b"z\n" * 30, "a of task.heldout is trained on too", heldout=source)
   fails(b"x\n", b"x\n", "no file 'none': give two files", source="none,b")
   fails(b"x\n", b"x\n", "one file, or two", source="a,b,c")
-  fails(b"x\n", b"x\n", "data.segment_length is 2", segment_length=2)
-  fails(b"x\n", b"x\n", "data.beams is 0", beams=0)
+  fails(b"x\n", b"x\n", "task.segment_length is 2", segment_length=2)
+  fails(b"x\n", b"x\n", "task.beams is 0", beams=0)
   with pytest.raises(UserError, match="model.memory_size is 4"):
     make(config(source, {"memory_size": 4}))
 

@@ -58,7 +58,7 @@ def config(place, **changes):
     model=EncoderConfig(
       d_model=16, pattern=(entry("gru"),), num_groups=1, head="embedding"
     ),
-    data=PassagesConfig(**data | changes),
+    task=PassagesConfig(**data | changes),
     optim=OptimConfig(learning_rate=2e-2, warmup_steps=2),
     validation=ValidationConfig(every=40),
     steps=80,
@@ -167,7 +167,7 @@ def test_cranfield_s_form_is_read_and_its_queries_are_counted_by_order(tmp_path)
   assert [d.whole for d in found.documents] == ["a wing flies & so"]
   assert found.queries[0].whole == "what flies"
   assert found.relevant == {"1": {"1": 1, "2": 1}}  # 2 is judged and has no text
-  with pytest.raises(UserError, match="data.by_order"):
+  with pytest.raises(UserError, match="task.by_order"):
     judged.collection(*files, False, "")
 
 

@@ -20,7 +20,7 @@ ANSWERED = {"messages": [{"role": "assistant", "content": "Momo"}]}
 def config(data):
   return Config(
     model=LMConfig(0, 16, 32, (entry("gru"),)),
-    data=data,
+    task=data,
     optim=OptimConfig(warmup_steps=1),
     steps=2,
     eval_bytes=64,
@@ -95,7 +95,7 @@ def test_mistakes_are_one_message(run, arguments, says, capsys):
 
 def test_a_language_model_has_neither_splits_nor_records(tmp_path, capsys):
   task = DataConfig("task:copy:vocab_size=8", segment_length=16, batch_size=8)
-  workdir = runs.first_checkpoint(tmp_path, model=config(task).model, data=task)
+  workdir = runs.first_checkpoint(tmp_path, model=config(task).model, task=task)
   assert cli.run(["eval", "--workdir", str(workdir), "--split", "test"]) == 2
   assert "has no splits" in capsys.readouterr().err
   assert cli.run(["predict", "--workdir", str(workdir)]) == 2

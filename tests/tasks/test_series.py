@@ -52,7 +52,7 @@ def config(path, **changes):
   model = ForecasterConfig(horizon=H, patch=4, d_model=8, pattern=(entry("gru"),))
   return Config(
     model=dataclasses.replace(model, **changes.pop("model", {})),
-    data=dataclasses.replace(data, **changes.pop("data", {})),
+    task=dataclasses.replace(data, **changes.pop("data", {})),
     optim=OptimConfig(warmup_steps=1),
     validation=ValidationConfig(every=2),
     steps=4,
@@ -173,7 +173,7 @@ def test_a_distribution_is_answered_with_its_interval(tmp_path):
   job.keep(tmp_path)
   example = model.example(1, T)
   params = model.init(jax.random.key(0), example, (), method="objective")["params"]
-  (found,) = SeriesPredictor(given.data, model, params, tmp_path)(
+  (found,) = SeriesPredictor(given.task, model, params, tmp_path)(
     [{"series": TABLE[:T].tolist()}]
   )
   low, middle, high = (np.array(found[k]) for k in ("low", "forecast", "high"))
@@ -193,7 +193,7 @@ def test_the_config_is_saved_with_its_kinds(tmp_path):
   "changes, says",
   [
     ({"data": {"rows": "60,30"}}, "three numbers"),
-    ({"data": {"rows": "60,30,300"}}, "has 120 rows and data.rows names 390"),
+    ({"data": {"rows": "60,30,300"}}, "has 120 rows and task.rows names 390"),
     ({"data": {"segment_length": 10}}, "does not divide into patches"),
     ({"data": {"rows": "60,2,30"}}, "the heldout part has 10 rows"),
     ({"data": {"season": 0}}, "season is 0"),
@@ -300,7 +300,7 @@ def test_a_damaged_scale_is_said(run, tmp_path):
   for kept in ("{", '{"names": ["a"]}', '{"names": ["a"], "mean": [0], "std": [0]}'):
     (tmp_path / "series.json").write_text(kept, encoding="utf-8")
     with pytest.raises(UserError, match="missing or damaged"):
-      SeriesPredictor(loaded.config.data, loaded.model, loaded.params, tmp_path)
+      SeriesPredictor(loaded.config.task, loaded.model, loaded.params, tmp_path)
 
 
 def test_short_horizons_count_the_windows_at_the_end_and_who_wins_is_said_first(

@@ -117,7 +117,7 @@ REFUSED = {
   "beyond float64": ("d,a\nx,-1e400\ny,2\n", "row 2, .* a number of float32"),
   "infinite": ("d,a\nx,1\ny,inf\n", "row 3, column 'a' is 'inf': a finite number"),
   "missing": ("d,a\nx,1\ny,NaN\nz,3\n", "row 3, column 'a' is 'NaN': .* fill"),
-  "no header": ("2020-01-01,5\n2020-01-02,6\n", "has no header: .*data.header"),
+  "no header": ("2020-01-01,5\n2020-01-02,6\n", "has no header: .*task.header"),
   "no header of numbers": ("1,2\n3,4\n", "has no header"),
   "no header, decimal commas": ("1,5;2\n3,5;4\n", "has no header"),
   "back": (DAYS + "2020-01-01,3\n", "row 4: '2020-01-01' lies before '2020-01-02'"),

@@ -65,7 +65,7 @@ def config(place, **changes):
     model=EncoderConfig(
       d_model=32, pattern=pattern, num_groups=1, head="spans", types=2
     ),
-    data=dataclasses.replace(data, **changes),
+    task=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=5),
     validation=ValidationConfig(every=60),
     steps=120,
@@ -280,8 +280,8 @@ def test_bad_files_are_named(tmp_path):
   fails("is not of SQuAD's form", lambda qa: qa.pop("question"))
   fails("5 articles and 6 folds", fold="1/6")
   fails("of 3 folds at least", fold="1/2")
-  fails("data.overlap is 30", overlap=30)
-  fails("data.match needs model.types of 3: it is 2", match=True)
+  fails("task.overlap is 30", overlap=30)
+  fails("task.match needs model.types of 3: it is 2", match=True)
   fails("no file 'none': give JSON", source="none")
   write(place, 5)
   moved = json.loads(place.read_text())

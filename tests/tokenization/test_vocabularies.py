@@ -31,8 +31,8 @@ def write(directory, **texts):
 
 def config(source, tokenizer, **changes):
   made = runs.config(source, model=MODEL, steps=4, eval_bytes=256)
-  data = dataclasses.replace(made.data, tokenizer=tokenizer, **changes)
-  return dataclasses.replace(made, data=data)
+  data = dataclasses.replace(made.task, tokenizer=tokenizer, **changes)
+  return dataclasses.replace(made, task=data)
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,12 @@ def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
   assert loaded.tokenizer.fingerprint == kept.fingerprint
   assert loaded.config.model.vocab_size == 320
   # `jaxmem eval` makes a job of this config
-  assert load.run_config(moved).data.tokenizer == str(moved / "tokenizer.json")
+  assert load.run_config(moved).task.tokenizer == str(moved / "tokenizer.json")
   # a run that goes on does so with the tokenizer that it began with
   going = resume.with_tokenizer(own, moved, "auto")
-  assert going.data.tokenizer == str(moved / "tokenizer.json")
-  other = dataclasses.replace(own.data, tokenizer="words:301")
-  for fresh in (own, dataclasses.replace(own, data=other)):
+  assert going.task.tokenizer == str(moved / "tokenizer.json")
+  other = dataclasses.replace(own.task, tokenizer="words:301")
+  for fresh in (own, dataclasses.replace(own, task=other)):
     how = "never" if fresh is own else "auto"
     assert resume.with_tokenizer(fresh, moved, how) is fresh
   assert resume.with_tokenizer(own, tmp_path / "new", "auto") is own
@@ -98,7 +98,7 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
   else:
     fields |= {"source": source[0], "heldout": source[1], "data_dir": str(tmp_path)}
   base = runs.config(tmp_path, steps=4)
-  own = dataclasses.replace(base, data=job_config(**fields), model=models_[kind])
+  own = dataclasses.replace(base, task=job_config(**fields), model=models_[kind])
   own = resolve(own)
   job = task.make(own, models.make(own.model))
   job.keep(tmp_path)
@@ -159,9 +159,9 @@ def test_a_tokenizer_that_loses_text_is_refused_where_bits_per_byte_are_measured
   lossy = trained.make("words:300", [b"a b c"])
   trained.keep(lossy, tmp_path)
   for kind in (runs.config(tmp_path), config(tmp_path, "byte")):
-    data = dataclasses.replace(kind.data, tokenizer=str(tmp_path / "tokenizer.json"))
+    data = dataclasses.replace(kind.task, tokenizer=str(tmp_path / "tokenizer.json"))
     with pytest.raises(ConfigError, match="loses text.*take byte, sp:N, words:N"):
-      resolve(dataclasses.replace(kind, data=data))
+      resolve(dataclasses.replace(kind, task=data))
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_what_cannot_be_made_is_said_before_any_text_is_read(name, says):
 
 def test_a_task_has_no_text_for_a_tokenizer(tmp_path):
   own = config(tmp_path, "sp:300")
-  data = dataclasses.replace(own.data, source="task:copy:length=4")
-  with pytest.raises(ConfigError, match="data.tokenizer is 'sp:300'.*leave it out"):
-    resolve(dataclasses.replace(own, data=data))
+  data = dataclasses.replace(own.task, source="task:copy:length=4")
+  with pytest.raises(ConfigError, match="task.tokenizer is 'sp:300'.*leave it out"):
+    resolve(dataclasses.replace(own, task=data))
 
 
 def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path):

@@ -79,7 +79,7 @@ def program(kind, parts=1, devices=1):
   model, *adversary = KINDS[kind]
   config = Config(
     model=model,
-    data=DataConfig(segment_length=LENGTH, batch_size=ROWS),
+    task=DataConfig(segment_length=LENGTH, batch_size=ROWS),
     optim=OptimConfig(accumulate=parts),
     mesh=MeshConfig(data=devices),
   )

@@ -30,8 +30,8 @@ WRONG = {
   ),
   "config = Config(carry_memory=True)": "which is now segment_start",
   "config = Config(steps='10')": "steps is '10': a value of type int expected",
-  "config = Config(data=DataConfig(segment_length=16.0))": "segment_length is 16.0",
-  "config = Config(data=5)": "data is 5: DataConfig or another job's config expected",
+  "config = Config(task=DataConfig(segment_length=16.0))": "segment_length is 16.0",
+  "config = Config(task=5)": "task is 5: DataConfig or another job's config expected",
   "config = Config(model=LMConfig)": "model is <class",
   "config = Config(segment_start=[])": "segment_start is []",
   "config = Config(seed=2**64)": "seed is 18446744073709551616: it must be",
@@ -56,7 +56,7 @@ RIGHT = {
   "config = Config(LMConfig(0, pattern=entry('gru')))": (
     "config.model.pattern == (entry('gru'),)"
   ),
-  "config = Config(data=DataConfig(source=Path('a')))": "config.data.source == 'a'",
+  "config = Config(task=DataConfig(source=Path('a')))": "config.task.source == 'a'",
   "config = Config(LMConfig(0, np.int64(16)))": "type(config.model.d_model) is int",
 }
 # A process of its own: the tests' type checks would refuse the values before we do.

@@ -31,7 +31,7 @@ from jaxmem.training.trainer import train
 
 TINY = Config(
   model=LMConfig(0, d_model=8, d_ff=8, pattern=(entry("gru"),), dtype="float32"),
-  data=DataConfig(source="task:copy", segment_length=4, batch_size=2),
+  task=DataConfig(source="task:copy", segment_length=4, batch_size=2),
   steps=20,
 )
 NAMES = {"kernel": (None, None), "bias": (None,)}
@@ -179,7 +179,7 @@ def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
     validation=ValidationConfig(every=5, num_bytes=8),
   )
   config = dataclasses.replace(
-    config, data=dataclasses.replace(config.data, batch_size=8)
+    config, task=dataclasses.replace(config.task, batch_size=8)
   )
   listener = _Listener()
   assert train(config, tmp_path, callbacks=[listener]) == 0

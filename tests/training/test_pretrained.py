@@ -16,7 +16,7 @@ from support import runs
 
 CONFIG = Config(
   model=LMConfig(0, 16, 32, (entry("gru"),)),
-  data=DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=8),
+  task=DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=8),
   optim=OptimConfig(warmup_steps=1),
   steps=2,
   eval_bytes=0,
@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 
 
 def begun(config, workdir):
-  program = runs.program(dataclasses.replace(config, start_from=str(workdir)))
+  program = runs.program(dataclasses.replace(config, init_from=str(workdir)))
   return program, init_from.begin(program, program.init())
 
 

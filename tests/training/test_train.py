@@ -114,7 +114,7 @@ def test_step_that_is_not_finite_changes_nothing(config):
 def test_state_larger_than_a_device_is_refused_before_it_is_made():
   config = Config(
     model=LMConfig(64, d_model=2**20, pattern=(entry("gru"),), dtype="float32"),
-    data=DataConfig(source="task:copy", segment_length=4, batch_size=2),
+    task=DataConfig(source="task:copy", segment_length=4, batch_size=2),
   )
   program = Program(config, meshes.make(config.mesh, jax.devices()[:1]))
   with pytest.raises(ConfigError, match=r"take .* GiB a device.*: lower model.d_model"):
@@ -126,7 +126,7 @@ def test_step_whose_state_would_not_be_finite_does_not_count(field):
   """The loss and the gradient are finite, what the update makes of them is not."""
   config = Config(
     model=LMConfig(64, d_model=8, d_ff=8, pattern=(entry("gru"),), dtype="float32"),
-    data=DataConfig(source="task:copy", segment_length=4, batch_size=2),
+    task=DataConfig(source="task:copy", segment_length=4, batch_size=2),
     optim=OptimConfig(warmup_steps=0, clip_norm=1e30),
   )
   program = Program(config, meshes.make(config.mesh, jax.devices()[:1]))

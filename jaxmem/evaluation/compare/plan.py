@@ -135,7 +135,7 @@ class Run:
     plan = self.plan
     return Config(
       model=self.model(),
-      data=SyntheticConfig(
+      task=SyntheticConfig(
         source=TASK + plan.task,
         segment_length=self.length,
         batch_size=plan.batch_size,

@@ -47,7 +47,7 @@ class LatentWriter:
     if len(ids) >= self._length:
       raise UserError(
         f"it has {len(ids)} tokens, and at most {self._length - 1} are read: shorten "
-        "it, or train with a larger data.segment_length"
+        "it, or train with a larger task.segment_length"
       )
 
   def read(self, texts: Sequence[bytes]) -> Float[np.ndarray, "N L"]:

@@ -46,15 +46,15 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   check_model(model)
   if config.segment_length < 2:
     raise ConfigError(
-      f"data.segment_length is {config.segment_length}: it must be at least 2, a token "
+      f"task.segment_length is {config.segment_length}: it must be at least 2, a token "
       "and the boundary at the end"
     )
   if config.latent_of not in ("same", "previous"):
-    raise ConfigError(f"data.latent_of is {config.latent_of!r}: same or previous")
+    raise ConfigError(f"task.latent_of is {config.latent_of!r}: same or previous")
   for side in (model.pattern, model.encoder):
     if limit := capacity.limit(side):
-      lower = "lower data.segment_length"
-      limit.check(config.segment_length, "a row of data.segment_length", lower)
+      lower = "lower task.segment_length"
+      limit.check(config.segment_length, "a row of task.segment_length", lower)
   return with_made(model, config.tokenizer, exact=True)
 
 
@@ -77,7 +77,7 @@ class CompressionJob(Asked):
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     if corpus.shares:
       raise ConfigError(
-        f"data.source {c.source!r} is a mixture, whose weights lines do not keep: give "
+        f"task.source {c.source!r} is a mixture, whose weights lines do not keep: give "
         "one source"
       )
     self._tokenizer = tokenizer_of(c.tokenizer, corpus, exact=True)

@@ -56,7 +56,7 @@ class Reader:
       DataError: names the file, the line, and what is wrong.
     """
     if self.first_bytes < 0:
-      raise DataError(f"data.first_bytes is {self.first_bytes}: 0 reads all, or above")
+      raise DataError(f"task.first_bytes is {self.first_bytes}: 0 reads all, or above")
     found = records.collect(source, self._example, self.hint, self.encoding)
     if not found:
       raise DataError(f"{source} has no labelled text")
@@ -73,7 +73,7 @@ class Reader:
     if not label:
       raise DataError(
         f"{record.where} has no label in field {self.label!r}, but {value!r}: name "
-        "the field with data.label, or leave such records out with data.ignore ','"
+        "the field with task.label, or leave such records out with task.ignore ','"
       )
     label = records.checked(label, f"{record.where}: label")
     label = label.split(self.label_end)[0] if self.label_end else label
@@ -112,7 +112,7 @@ def check_known(
     count = sum(e.label in new for e in examples)
     raise DataError(
       f"{source} has {count} examples of {new[0]!r}, a label that training has not: "
-      f"leave them out with --data.ignore {','.join(new)}, or train on some"
+      f"leave them out with --task.ignore {','.join(new)}, or train on some"
     )
 
 
@@ -157,8 +157,8 @@ def splits(
   """
   if fold[1] and (files.heldout or files.test):
     raise DataError(
-      f"fold {fold[0]}/{fold[1]} tests on a part of the source: leave data.heldout and "
-      "data.test out"
+      f"fold {fold[0]}/{fold[1]} tests on a part of the source: leave task.heldout and "
+      "task.test out"
     )
   train, *others = (_named(text) for text in files)
   for given in others:
@@ -169,7 +169,7 @@ def splits(
       )
   heldout, test = others
   leaks.refuse_shared_files(
-    train.values(), {"data.heldout": heldout.values(), "data.test": test.values()}
+    train.values(), {"task.heldout": heldout.values(), "task.test": test.values()}
   )
   drawn: dict[str, Splits] = {}
   repeats = leaks.NONE
@@ -240,7 +240,7 @@ def _tenth(
   if not held:
     raise DataError(
       f"{source} has no class with two different texts, one of which can be held out: "
-      "give more, or data.heldout"
+      "give more, or task.heldout"
     )
   return train, held
 

@@ -44,7 +44,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   try:
     config.augment.check()
   except ValueError as error:
-    raise ConfigError(f"data.augment.{error}") from error
+    raise ConfigError(f"task.augment.{error}") from error
   try:
     config.folds()
     languages.code(config.language)

@@ -200,10 +200,10 @@ def _dialogues(config: DialogueConfig, seed: int) -> leaks.Parted:
   name, given = registry.options(config.source)
   if name == RECALL:
     if config.heldout:
-      raise ConfigError(f"data.heldout {config.heldout!r}: generated dialogues have it")
+      raise ConfigError(f"task.heldout {config.heldout!r}: generated dialogues have it")
     drawn = (_drawn(split, seed, given) for split in recall.SPLITS)
     return leaks.Parted(dict(zip(recall.SPLITS, drawn, strict=True)))
-  leaks.refuse_shared_files([config.source], {"data.heldout": [config.heldout]})
+  leaks.refuse_shared_files([config.source], {"task.heldout": [config.heldout]})
   every = chat.read(config.source)
   if config.heldout:
     named = {"train": every, "heldout": chat.read(config.heldout)}
@@ -214,7 +214,7 @@ def _dialogues(config: DialogueConfig, seed: int) -> leaks.Parted:
   if len(every) - repeated < 2:
     alike = f" {len(every)} times" if repeated else ""
     raise DataError(
-      f"{config.source} has one dialogue{alike}: give data.heldout, or more"
+      f"{config.source} has one dialogue{alike}: give task.heldout, or more"
     )
   both = [*zip(every, inside, strict=True)]
   splits = {
@@ -248,7 +248,7 @@ def _drawn(split: str, seed: int, given: dict[str, Any]) -> list:
   try:
     return recall.dialogues(split, seed, **given)
   except (ValueError, TypeError) as error:
-    raise ConfigError(f"data.source {RECALL}: {error}") from error
+    raise ConfigError(f"task.source {RECALL}: {error}") from error
 
 
 Config = DialogueConfig

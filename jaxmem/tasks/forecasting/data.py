@@ -85,7 +85,7 @@ def read(
     raise DataError(
       f"{path} has no column of numbers beside {', '.join(map(repr, cells.names))}: "
       "put commas, semicolons, tabs or bars between cells, or name what is a series in "
-      "data.columns"
+      "task.columns"
     )
   if nameless := [j + 1 for j in taken if not cells.names[j]]:
     raise DataError(f"{path}: column {nameless[0]} has no name: write one above it")
@@ -107,7 +107,7 @@ def _cells(path: Path, header: Header) -> Cells:
     shown = ", ".join(cell.strip() for cell in first[:4])
     raise DataError(
       f"{path} has no header: its first row is {shown!r}, like the second. Write "
-      "names above, or set data.header no; if these are names, set data.header yes"
+      "names above, or set task.header no; if these are names, set task.header yes"
     )
   if header == "no":
     names = tuple(str(i + 1) for i in range(len(first)))
@@ -174,10 +174,10 @@ def _chosen(cells: Cells, columns: str) -> list[int]:
     if name not in cells.names:
       raise DataError(
         f"{cells.path} has no column {name!r}, only {', '.join(cells.names)}: change "
-        "data.columns"
+        "task.columns"
       )
     if name in asked[:i]:
-      raise DataError(f"data.columns names {name!r} twice: name it once")
+      raise DataError(f"task.columns names {name!r} twice: name it once")
   return [cells.names.index(name) for name in asked]
 
 
@@ -226,13 +226,13 @@ def _checked(
   if fault := times.first_fault(when):
     raise DataError(
       f"{row(fault[0])}: {fault[1]}: sort the rows by time and keep one of each; if "
-      "the column is a series, name it in data.columns"
+      "the column is a series, name it in task.columns"
     )
   if fault := times.gap(when):
     if gaps == "stop":
       raise DataError(
         f"{row(fault[0])}, a gap: {fault[1]}. Fill the rows that are missing, or set "
-        "data.gaps keep to take rows as equally far apart"
+        "task.gaps keep to take rows as equally far apart"
       )
     notes.append(f"gaps are kept, the first at row {cells.lines[fault[0]]}")
   if len(cells.lines) > 1:
@@ -245,7 +245,7 @@ def _check_parts(cells: Cells, taken: list[int]) -> None:
   if len(parts) > 1:
     raise DataError(
       f"{cells.path} has a time in several columns ({', '.join(parts)}): join them in "
-      "one, or name the series with data.columns"
+      "one, or name the series with task.columns"
     )
 
 
@@ -272,7 +272,7 @@ def _why(cells: Cells, i: int, j: int) -> str:
       return (
         f"{place} is {column[i]!r}, and no number follows: the series are of unequal "
         "length. Fill what is missing, cut all series to the rows that they share, or "
-        "leave the column out with data.columns"
+        "leave the column out with task.columns"
       )
     first = missing.index(False)
     if i < first:
@@ -280,7 +280,7 @@ def _why(cells: Cells, i: int, j: int) -> str:
         f"{place} is {column[i]!r}, and its first number is in row "
         f"{cells.lines[first]}: the series are of unequal length. Fill what is "
         "missing, cut all series to the rows that they share, or leave the column out "
-        "with data.columns"
+        "with task.columns"
       )
   return f"{place} is {shown(column[i])}: {decimals.wrong(column[i])}"
 

@@ -71,5 +71,5 @@ def wrong(cell: str) -> str:
     )
   return (
     "a finite number expected; fill what is missing, or leave the column out with "
-    "data.columns"
+    "task.columns"
   )

@@ -53,7 +53,7 @@ def fit(
     name = names[int(constant.argmax())]
     raise DataError(
       f"column {name!r} of {source} never changes in the training rows: leave it out "
-      "with data.columns"
+      "with task.columns"
     )
   # by powers of two, which is exact: squares neither overflow nor vanish
   exponent = np.frexp(np.abs(rows).max(0))[1]
@@ -79,5 +79,5 @@ def check_far(
       f"column {names[column]!r} of {source}, row {row + 1} of the data: it lies "
       f"{np.abs(values[row, column]):.0e} standard deviations from the mean of the "
       f"training rows, more than the {FARTHEST:.0e} that can be computed with: mend "
-      "the cell, or leave the column out with data.columns"
+      "the cell, or leave the column out with task.columns"
     )

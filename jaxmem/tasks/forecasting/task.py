@@ -82,7 +82,7 @@ class SeriesConfig:
       return train, count - train - test if sum(parts) == 1 else heldout, test
     if sum(parts) > count:
       raise DataError(
-        f"{self.source} has {count:,} rows and data.rows names {int(sum(parts)):,}: "
+        f"{self.source} has {count:,} rows and task.rows names {int(sum(parts)):,}: "
         "lower them, or give fractions"
       )
     return tuple(map(int, parts))
@@ -98,12 +98,12 @@ class SeriesConfig:
     parts = [Fraction(w) for w in words if unsigned.fullmatch(w)]
     if len(words) != 3 or len(parts) != 3 or not all(parts):
       raise ConfigError(
-        f"data.rows is {self.rows!r}: three numbers above 0 expected, counts as in "
+        f"task.rows is {self.rows!r}: three numbers above 0 expected, counts as in "
         "8640,2880,2880 or fractions as in 0.7,0.1,0.2"
       )
     if any(part.denominator > 1 for part in parts) and sum(parts) > 1:
       raise ConfigError(
-        f"data.rows is {self.rows!r}: fractions sum to {float(sum(parts)):g}, which is "
+        f"task.rows is {self.rows!r}: fractions sum to {float(sum(parts)):g}, which is "
         "more than 1"
       )
     return tuple(parts)
@@ -119,7 +119,7 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   config.shares()
   if config.segment_length % model.patch:
     raise ConfigError(
-      f"data.segment_length {config.segment_length} does not divide into patches of "
+      f"task.segment_length {config.segment_length} does not divide into patches of "
       f"model.patch {model.patch} steps"
     )
   return model
@@ -159,7 +159,7 @@ class SeriesJob(Asked):
       needed = length + horizon
       if len(part) < needed:
         raise ConfigError(
-          f"the {split} part has {len(part)} rows, and data.segment_length {length} + "
+          f"the {split} part has {len(part)} rows, and task.segment_length {length} + "
           f"model.horizon {horizon} are {needed}: lower one, or give more "
           "rows"
         )

@@ -81,7 +81,7 @@ class TextJob:
     limit = capacity.limit_of(self._model.config)
     if limit is None:
       return
-    cut = f"cut documents with --data.document-length {limit.tokens}"
+    cut = f"cut documents with --task.document-length {limit.tokens}"
     length = self.rows.longest_document
     if context.segment_start == "passed":
       raise ConfigError(

@@ -1,6 +1,6 @@
 """Hidden words: an encoder learns text by saying what it does not see.
 
-The run is one to begin others from (`start_from`): classification, answers, retrieval.
+The run is one to begin others from (`init_from`): classification, answers, retrieval.
 """
 
 import dataclasses

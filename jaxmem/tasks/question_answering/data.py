@@ -63,7 +63,7 @@ def read(source: str, hint: str, fields: tuple[str, str] = FIELDS) -> list[Quest
   elif fields != FIELDS:
     raise DataError(
       f"{source} is of SQuAD's form, whose fields are {' and '.join(FIELDS)}, not "
-      f"{' and '.join(fields)}: leave data.question and data.context as they are"
+      f"{' and '.join(fields)}: leave task.question and task.context as they are"
     )
   else:
     found = _questions(data, source, hint)

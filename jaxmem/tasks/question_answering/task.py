@@ -100,12 +100,12 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
     raise ConfigError(f"data.{error}") from error
   check_encoder(model, "spans", config.segment_length)
   if config.match and model.types < 3:
-    raise ConfigError(f"data.match needs model.types of 3: it is {model.types}")
+    raise ConfigError(f"task.match needs model.types of 3: it is {model.types}")
   room = config.segment_length - config.question_length - 3
   if not 0 <= config.overlap < room:
     raise ConfigError(
-      f"data.overlap is {config.overlap} and a window has {room} tokens "
-      "(data.segment_length without the question and 3 marks): less than that, 0 at "
+      f"task.overlap is {config.overlap} and a window has {room} tokens "
+      "(task.segment_length without the question and 3 marks): less than that, 0 at "
       "least"
     )
   if model.window:
@@ -200,8 +200,8 @@ class SpansJob(Asked):
       found += zip(windows, places, strict=True) if any(map(any, places)) else []
     if not found:
       raise DataError(
-        f"no window has a whole answer ({split}): raise data.segment_length, or "
-        "data.overlap"
+        f"no window has a whole answer ({split}): raise task.segment_length, or "
+        "task.overlap"
       )
     return found
 

@@ -186,7 +186,7 @@ def collection(
   if unknown:
     raise DataError(
       f"{relevant} judges query {min(unknown)!r}, which {queries} has not: is it "
-      "counted by order (data.by_order)?"
+      "counted by order (task.by_order)?"
     )
   held = passages(documents, hint, text=texts[0])
   names = {d.name for d in held}

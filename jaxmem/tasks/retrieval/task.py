@@ -90,8 +90,8 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
     raise ConfigError(f"data.{error}") from error
   if config.pairs == "titles" and config.text:
     raise ConfigError(
-      f"data.text is {config.text!r}, which has the title in it or leaves it out, and "
-      "data.pairs titles learns titles: leave data.text empty, or set data.pairs judged"
+      f"task.text is {config.text!r}, which has the title in it or leaves it out, and "
+      "task.pairs titles learns titles: leave task.text empty, or set task.pairs judged"
     )
   check_encoder(model, "embedding", config.segment_length)
   return with_made(model, config.tokenizer, hidden=True)

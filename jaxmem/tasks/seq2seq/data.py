@@ -145,7 +145,7 @@ def encode(pairs: list[Pair], tokenizer: Tokenizer, length: int) -> Encoded:
   if not read:
     raise DataError(
       f"all {len(pairs)} pairs are longer than {length} tokens: raise "
-      "data.segment_length"
+      "task.segment_length"
     )
   return Encoded(read, write, len(pairs) - len(read))
 

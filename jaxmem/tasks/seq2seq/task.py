@@ -1,7 +1,7 @@
 """Sequence to sequence: a text is read, another is written. Translation, summaries.
 
 Or what is written are the sentences that matter most of the text that is read, where
-they are hidden: Pegasus' task, to begin summaries from (`data.gaps`). Held-out pairs
+they are hidden: Pegasus' task, to begin summaries from (`task.gaps`). Held-out pairs
 are scored in nats a token; the metric at the end is the field's, of what beam search
 writes: BLEU and chrF, or ROUGE, beside what needs no training: the source as it stands,
 or its first sentences.
@@ -48,7 +48,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   """
   check_model(model)
   if config.segment_length < 4:
-    raise ConfigError(f"data.segment_length is {config.segment_length}: 4 at least")
+    raise ConfigError(f"task.segment_length is {config.segment_length}: 4 at least")
   try:
     languages.code(config.language)
   except ValueError as error:
@@ -57,10 +57,10 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   if size < config.segment_length:
     raise ConfigError(
       f"model.memory_size is {size}, a text has {config.segment_length} tokens "
-      "(data.segment_length): set 0 to take as many"
+      "(task.segment_length): set 0 to take as many"
     )
   if limit := capacity.limit_of(model):
-    limit.check(config.segment_length, "a text of data.segment_length", "lower it")
+    limit.check(config.segment_length, "a text of task.segment_length", "lower it")
   model = dataclasses.replace(model, memory_size=size)
   return with_made(model, config.tokenizer, hidden=config.gaps > 0)
 
@@ -195,7 +195,7 @@ def _tenth(
   if len(every) - repeated < 10:
     different = f", {len(every) - repeated} of them different" if repeated else ""
     raise ConfigError(
-      f"{source} has {len(every)} pairs{different}: give data.heldout, or more"
+      f"{source} has {len(every)} pairs{different}: give task.heldout, or more"
     )
   both = [*zip(every, inside, strict=True)]
   return [p for p, own in both if not own], [p for p, own in both if own], repeated

@@ -72,7 +72,7 @@ class PairWriter:
     if count > self._length:
       raise UserError(
         f"the text has {count} tokens, the run reads {self._length}: cut it, or train "
-        "with a larger data.segment_length"
+        "with a larger task.segment_length"
       )
 
   def write(self, given: Sequence[str]) -> list[Written]:
