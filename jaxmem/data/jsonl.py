@@ -204,15 +204,15 @@ def has_lines(data: io.IOBase, suffix: str) -> bool:
   """
   some = (line for line in opened.lines(data) if line.data is None or line.data.strip())
   first, second = next(some, None), next(some, None)
-  if first is None or first.task is None:
+  if first is None or first.data is None:
     return True
-  begin = first.task.removeprefix(BOM).strip()
+  begin = first.data.removeprefix(BOM).strip()
   if begin.startswith(b"[") or begin == b"{":
     return False
   if suffix in SUFFIXES:
     return True
   try:
-    value = parse(first.task)
+    value = parse(first.data)
   except DataError:
     return False
   return second is not None or not (isinstance(value, dict) and "data" in value)

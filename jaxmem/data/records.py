@@ -175,7 +175,7 @@ def _form(file: opened.Member, encoding: str) -> str:
     return kind
   suffix = opened.suffix(file.name or file.path)
   with opened.stream(file, encoding) as data:
-    first = next((n.task for n in opened.lines(data) if n.task and n.task.strip()), b"")
+    first = next((n.data for n in opened.lines(data) if n.data and n.data.strip()), b"")
   if suffix in _JSON or (first.startswith(b"{") and strict_json.is_json(first)):
     return "JSON"
   return "table" if suffix in _TABLES else "labelled lines"
