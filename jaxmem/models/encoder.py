@@ -6,93 +6,21 @@ text; "spans", where an answer begins and ends; "embedding", a vector of the tex
 that of a text it belongs to. A text longer than a window is read window by window.
 """
 
-import dataclasses
-from typing import Literal
-
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmem.core import ranges
-from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset, Tokens
 from jaxmem.layers.embedder import Embedder
 from jaxmem.layers.norms import LAYER_NORM
 from jaxmem.layers.primitives import Dropout, dense, rms_norm
 from jaxmem.models import Batch, heads
 from jaxmem.models import pattern as patterns
-from jaxmem.models.block import Residual
-from jaxmem.models.pattern import Entry, Pattern, check_language, check_own, entry
+from jaxmem.models.encoder_config import BLOCKS, EncoderConfig
+from jaxmem.models.pattern import check_language, check_own
 from jaxmem.models.stack import Stack
 from jaxmem.models.wrappers.bidirectional import one_text
 from jaxmem.ops.recurrence import scan
-
-Heads = Literal["masked", "labels", "spans", "embedding"]
-
-
-@dataclasses.dataclass(frozen=True)
-class EncoderConfig:
-  """An encoder as data.
-
-  Attributes:
-    vocab_size: ids are 0 .. vocab_size - 1.
-    d_model: D, features.
-    d_ff: width of the MLPs; 0 is 2 D.
-    pattern: the memories of a group; causal ones are run both ways.
-    num_groups: how often the pattern is repeated.
-    block: "pre" normalises what a layer reads; "post" is BERT's block, with biases,
-      GELU and layer norms behind each sum.
-    positions: learned positions, of a window at most; 0 has none and leaves order to
-      the memories.
-    types: kinds of token that are told apart, 2 for a pair of texts, say; 0 is none.
-    window: tokens that are read at once; 0 is the whole row. Longer texts are cut into
-      windows that do not see each other.
-    between: the memories that carry what was read from window to window, causal; none
-      takes the mean over the windows. Only "labels" and "embedding" read it.
-    pool: what a window is to a head: "mean" or "max" over its tokens, or its "first".
-    head: what is learned.
-    classes: of the head "labels"; 0 is what the data have.
-    smoothing: of the targets of "labels", in [0, 1); only while training.
-    temperature: of the similarities of "embedding", > 0.
-    dropout: rate in the blocks and before the head, in [0, 1).
-    dtype: of the computation, "float32" or "bfloat16"; heads are float32.
-  """
-
-  vocab_size: int = number(0, at_least=0, at_most=2**24)
-  d_model: int = number(128, at_least=1, at_most=2**20)
-  d_ff: int = number(0, at_least=0, at_most=2**24)
-  pattern: Pattern = (entry("encoder_attention"),)
-  num_groups: int = number(2, at_least=1, at_most=2**16)
-  block: Literal["pre", "post"] = "pre"
-  positions: int = number(0, at_least=0, at_most=2**24)
-  types: int = number(0, at_least=0, at_most=2**24)
-  window: int = number(0, at_least=0)
-  between: Pattern = ()
-  pool: Literal["mean", "max", "first"] = "mean"
-  head: Heads = "labels"
-  classes: int = number(0, at_least=0, at_most=2**24)
-  smoothing: float = number(0.0, at_least=0, below=1)
-  temperature: float = number(0.05, above=0)
-  dropout: float = number(0.0, at_least=0, below=1)
-  dtype: str = "float32"
-
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
-    if self.between and self.head not in ("labels", "embedding"):
-      raise ValueError(
-        f"between is {patterns.show(self.between)!r} and head {self.head!r}, which "
-        "reads tokens: leave it out"
-      )
-    if self.between and not self.window:
-      raise ValueError("between is for texts of several windows: set window")
-
-
-# What `block` names, as fields of `Stack`.
-BLOCKS = {
-  "pre": {},
-  "post": {"mlp": Entry("gelu"), "residual": Residual("post", LAYER_NORM)},
-}
 
 
 class Encoder(nn.Module):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops.recurrence import cell, scan
+from jaxmem.ops.recurrence import cell, products, scan
 
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
@@ -31,7 +31,7 @@ def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
 
 
 def _project(weights, inputs, dtype):
-  r, z, n = cell.affine(*weights, inputs[0], 3, dtype)
+  r, z, n = products.affine(*weights, inputs[0], 3, dtype)
   return (r, z), (n,)
 
 
@@ -48,7 +48,7 @@ def _shown(gates, vectors, state: State) -> dict[str, Array]:
 def _before() -> cell.Cell:
   def split(params):
     w, u, b = params
-    ur, uz, un = cell.columns(u, 3)
+    ur, uz, un = products.columns(u, 3)
     return (w, b), ((ur, uz), (un,)), ()
 
   def update(gates, vectors, state: State) -> State:
@@ -62,7 +62,7 @@ def _before() -> cell.Cell:
 def _after() -> cell.Cell:
   def split(params):
     w, u, b, b_n = params
-    return (w, b), (cell.columns(u, 3), None), b_n
+    return (w, b), (products.columns(u, 3), None), b_n
 
   def project(weights, inputs, dtype):
     (r, z), n = _project(weights, inputs, dtype)

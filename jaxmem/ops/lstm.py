@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops.recurrence import cell, scan
+from jaxmem.ops.recurrence import cell, products, scan
 
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
@@ -42,7 +42,7 @@ def _normed(parts: tuple[Array, ...], gain: Array) -> tuple[Array, ...]:
   x = x - x.mean(axis=-1, keepdims=True)
   variance = jnp.square(x).mean(axis=-1, keepdims=True)
   y = x * jax.lax.rsqrt(variance + 1e-5)
-  return cell.columns(y * scan.per_channel(gain, y), len(parts))
+  return products.columns(y * scan.per_channel(gain, y), len(parts))
 
 
 def _gates_of(gates, gain, h: Array) -> tuple[Array, ...]:
@@ -55,7 +55,7 @@ def _gates_of(gates, gain, h: Array) -> tuple[Array, ...]:
 
 def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
   """What `cell` needs to know of it; options as in `step`."""
-  cut = functools.partial(cell.columns, count=4)
+  cut = functools.partial(products.columns, count=4)
 
   def split(params: Params):
     w, r, b, *rest = params
@@ -68,8 +68,8 @@ def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
   def project(weights, inputs, dtype):
     w, b, gain = weights
     if gain is None:
-      return (cell.affine(w, b, inputs[0], 4, dtype),)
-    (z,) = _normed((cell.dot(inputs[0], w, dtype),), gain)
+      return (products.affine(w, b, inputs[0], 4, dtype),)
+    (z,) = _normed((products.dot(inputs[0], w, dtype),), gain)
     return cut(z + b.astype(dtype)), (None,) * 4
 
   def opened(gates, vectors, state: State) -> tuple[Array, ...]:

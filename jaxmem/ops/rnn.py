@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.ops.recurrence import cell, scan
+from jaxmem.ops.recurrence import cell, products, scan
 
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
@@ -37,7 +37,7 @@ def _split(params: Params):
 
 
 def _project(weights, inputs, dtype):
-  return (cell.affine(*weights, inputs[0], 1, dtype),)
+  return (products.affine(*weights, inputs[0], 1, dtype),)
 
 
 def cell_of(activation: str = "tanh") -> cell.Cell:

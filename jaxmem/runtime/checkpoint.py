@@ -15,17 +15,18 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxmem.core import files
-from jaxmem.core.errors import RunError
 from jaxmem.runtime import abandoned
 from jaxmem.runtime.checkpoint_args import field_of, present, restore_args
+from jaxmem.runtime.checkpoint_errors import (
+  CheckpointError,
+  Damaged,
+  WriteErrors,
+  first_line,
+)
 from jaxmem.runtime.fingerprints import fingerprints, kinds
 
 # Raised when the layout of a checkpoint changes in a way that older code cannot read.
 FORMAT = 2  # 1 kept a window's keys before their rotation
-
-
-class CheckpointError(RunError):
-  """A checkpoint cannot be written or read; the message names step and reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Checkpoints:
     for step in reversed(self.steps()):
       try:
         state, data = self._load(step, target, only)
-      except _Damaged as error:
+      except Damaged as error:
         set_aside[step] = str(error)
         continue
       # only now: were none whole, the next attempt must find them all and say so again
@@ -160,7 +161,7 @@ class Checkpoints:
     json_item = ocp.args.JsonRestore
     head = self._restore(step, integrity=json_item(), data=json_item())
     if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
-      raise _Damaged("its integrity record is incomplete")
+      raise Damaged("its integrity record is incomplete")
     if head.integrity["format"] > FORMAT:
       raise CheckpointError(
         f"step {step} has format {head.integrity['format']}, this jaxmem reads up to "
@@ -186,7 +187,7 @@ class Checkpoints:
     got = fingerprints(state)
     bad = sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k))
     if bad:
-      raise _Damaged(f"the content of {', '.join(bad[:3])} is not what was saved")
+      raise Damaged(f"the content of {', '.join(bad[:3])} is not what was saved")
     return state, head.data
 
   def _restore(self, step: int, **items: Any) -> Any:
@@ -194,7 +195,7 @@ class Checkpoints:
     try:
       return self._manager.restore(step, args=ocp.args.Composite(**items))
     except Exception as error:
-      raise _Damaged(f"{type(error).__name__}: {_first_line(error)}") from error
+      raise Damaged(f"{type(error).__name__}: {first_line(error)}") from error
 
   def _move_aside(self, steps: Iterable[int]) -> None:
     """Renames damaged steps, so that they are neither used nor lost, nor in the way."""
@@ -208,7 +209,7 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(self.directory, options=self._options)
 
   def _errors(self, step):
-    return _Errors(self.directory, step)
+    return WriteErrors(self.directory, step)
 
   def close(self) -> None:
     """Ends the background threads; what was saved is on disk.
@@ -245,31 +246,6 @@ def _make(directory: Path) -> None:
     raise CheckpointError(
       f"cannot write checkpoints to {directory}: {error}; choose another --workdir"
     ) from error
-
-
-class _Damaged(Exception):
-  """A checkpoint is not whole."""
-
-
-class _Errors:
-  """Turns what Orbax raises while writing into a CheckpointError."""
-
-  def __init__(self, directory, step):
-    self.where = f"step {step} to {directory}" if step is not None else str(directory)
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, kind, error, trace):
-    if isinstance(error, Exception) and not isinstance(error, CheckpointError):
-      raise CheckpointError(
-        f"writing {self.where} failed: {_first_line(error)}; earlier checkpoints are "
-        "intact: free space or choose another --workdir, then run the same command"
-      ) from error
-
-
-def _first_line(error: BaseException) -> str:
-  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _compare(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:

@@ -12,9 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.testing import cases
+from jaxmem.testing import cases, full_laws
 from jaxmem.testing.cases import LENGTH
-from jaxmem.testing.suite import BORDERS, CUTS, Suite, is_float, with_gradients
+from jaxmem.testing.suite import (
+  BORDERS,
+  CUTS,
+  Suite,
+  in_float64,
+  is_float,
+  with_gradients,
+)
 
 
 def law_1_forms_agree(suite: Suite, form: str) -> None:
@@ -25,7 +32,7 @@ def law_1_forms_agree(suite: Suite, form: str) -> None:
   suite.expect(1, form, "state", state, state0)
   if form == suite.reference and suite.case.stress:
     args = (suite.params, suite.inputs, suite.state, suite.reset)
-    y64, state64 = _in_float64(suite.forward[form], *args)
+    y64, state64 = in_float64(suite.forward[form], *args)
     suite.expect(1, form, "y", y, y64)
     suite.expect(1, form, "state", state, state64)
 
@@ -46,9 +53,8 @@ def law_3_split_anywhere(suite: Suite, form: str) -> None:
   y, state, _ = suite.whole[form]
   now, begin = suite.state, 0
   for length in CUTS:
-    piece = lambda a, b=begin, n=length: a[:, b : b + n]
     got, now = _piece(suite, form, begin, length, now, suite.reset)
-    suite.expect(3, form, "y", got, piece(y), since=begin)
+    suite.expect(3, form, "y", got, y[:, begin : begin + length], since=begin)
     begin += length
   suite.expect(3, form, "state", now, state)
 
@@ -137,12 +143,10 @@ def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
   """The same tree after any call, and zeros at the start."""
   for length in sorted(set(CUTS)):
     piece = jax.tree.map(lambda a, n=length: a[:, :n], (suite.inputs, suite.reset))
-    _, new = suite.forward[form].eval_shape(
-      suite.params, piece[0], suite.state, piece[1]
-    )
-    shapes = [
-      jax.tree.map(lambda a: (a.shape, str(a.dtype)), s) for s in (new, suite.state)
-    ]
+    args = suite.params, piece[0], suite.state, piece[1]
+    _, new = suite.forward[form].eval_shape(*args)
+    kind = lambda a: (a.shape, str(a.dtype))
+    shapes = [jax.tree.map(kind, tree) for tree in (new, suite.state)]
     if jax.tree.structure(new) != jax.tree.structure(suite.state):
       suite.fail(6, form, f"the state becomes {jax.tree.structure(new)}")
     if shapes[0] != shapes[1]:
@@ -201,72 +205,22 @@ def law_8_transforms_work(suite: Suite, form: str) -> None:
     suite.expect(8, form, name, g, w)
 
 
-def law_8_in_full(suite: Suite, form: str) -> None:
-  """jvp equals a difference quotient's limit, the vjp; grad of grad is finite."""
-  if form in suite.case.reverse_only:
-    return
-  fixed = (suite.params, suite.state, suite.reset)
-  f, (params, begin, reset) = suite.forward[form], jax.tree.map(jnp.asarray, fixed)
-  floats = lambda tree: [a for a in jax.tree.leaves(tree) if is_float(a)]
-
-  def scalar(inputs):
-    y, _ = f(params, inputs, begin, reset)
-    return jnp.vdot(y, suite.dy)
-
-  if not floats(suite.inputs):
-    return
-  along = jax.tree.map(jnp.ones_like, suite.inputs)
-  _, forward = jax.jit(lambda i: jax.jvp(scalar, (i,), (along,)))(suite.inputs)
-  grad = jax.jit(jax.grad(scalar))(suite.inputs)
-  suite.expect(8, form, "jvp", forward, sum(a.sum() for a in floats(grad)))
-  inner = lambda i: sum((a * a).sum() for a in floats(jax.grad(scalar)(i)))
-  second = jax.jit(jax.grad(inner))(suite.inputs)
-  # the directional derivative of |grad|^2, once by reverse and once by forward mode
-  _, want = jax.jit(lambda i: jax.jvp(inner, (i,), (along,)))(suite.inputs)
-  suite.expect(8, form, "grad of grad", sum(a.sum() for a in floats(second)), want)
-
-
 def law_9_numbers_hold(suite: Suite, form: str) -> None:
   """On the stress inputs every form, with the chunks users get, agrees with float64."""
   if suite.case.stress is None:
     return
   reference = suite.forward[suite.reference]
   got = jax.jit(suite.case.as_released[form])(*suite.stress)
-  want = _in_float64(reference, *suite.stress)
+  want = in_float64(reference, *suite.stress)
   for name, g, w in zip(("y", "state"), got, want, strict=True):
     suite.expect(9, form, name, g, w)
 
   low = lambda a: a.astype(jnp.bfloat16) if is_float(a) else a
   args = (suite.params, jax.tree.map(low, suite.inputs), suite.state, suite.reset)
   got = suite.forward[form](*args)
-  want = _in_float64(reference, *args)
+  want = in_float64(reference, *args)
   for name, g, w in zip(("y", "state"), got, want, strict=True):
     suite.expect(9, form, name, g, w, "bfloat16")
-
-
-def law_9_in_full(suite: Suite, form: str) -> None:
-  """131,072 steps of the recurrent form stay finite, in documents of legal length."""
-  if form != "recurrent" or suite.case.stress is None:
-    return
-  draw = suite.case.example
-  params, inputs, state = draw(suite.key, 2, 131_072)
-  reset = None
-  if suite.case.longest:
-    reset = jnp.arange(131_072) % suite.case.longest == 0
-    reset = jnp.broadcast_to(reset, (2, 131_072))
-  y, state = suite.forward[form](params, inputs, state, reset)
-  for name, tree in (("y", y), ("state", state)):
-    for a in jax.tree.leaves(tree):
-      if not bool(jnp.isfinite(a.astype(jnp.float32)).all()):
-        suite.fail(9, form, f"{name} is not finite after 131,072 steps")
-
-
-def _in_float64(form, params, inputs, state, reset=None):
-  """y and state of a form on the same numbers in float64."""
-  wide = lambda a: np.asarray(a, np.float64) if is_float(a) else np.asarray(a)
-  case = jax.tree.map(wide, (params, inputs, state))
-  with jax.enable_x64(True):
-    return jax.device_get(form(*case, reset))
 
 
 def _row(tree, row):
@@ -300,7 +254,6 @@ LAWS = (
   law_8_transforms_work,
   law_9_numbers_hold,
 )
-FULL = (law_8_in_full, law_9_in_full)
 
 
 def check_laws(
@@ -341,7 +294,7 @@ def check_laws(
       is given is no layer (`LayerError`); the message says what a layer needs.
   """
   suite = Suite(cases.of(mixer_or_op, inputs), jax.random.key(seed), deep=deep)
-  for law in LAWS + (FULL if full else ()):
+  for law in LAWS + (full_laws.FULL if full else ()):
     for form in suite.case.forms if forms is None else forms:
       law(suite, form)
   return suite.rows

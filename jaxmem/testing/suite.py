@@ -205,3 +205,11 @@ def with_gradients(form) -> Callable:
     return y, new, jax.tree.unflatten(tree, full)
 
   return run
+
+
+def in_float64(form, params, inputs, state, reset=None):
+  """y and state of a form on the same numbers in float64."""
+  wide = lambda a: np.asarray(a, np.float64) if is_float(a) else np.asarray(a)
+  case = jax.tree.map(wide, (params, inputs, state))
+  with jax.enable_x64(True):
+    return jax.device_get(form(*case, reset))

@@ -17,68 +17,7 @@ from jaxmem.models.state_init import OF_ROWS, STARTS, Start
 from jaxmem.parallel.mesh import MeshConfig
 from jaxmem.tasks.base import Reading
 from jaxmem.training.adversarial import AdversaryConfig
-from jaxmem.training.functions import named
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimConfig:
-  """How parameters move; at first AdamW, a linear warm-up and a cosine.
-
-  Attributes:
-    optimizer: the name of an optimizer of Optax or `optax.contrib`, with its options:
-      "adamw", "lion:b1=0.9:b2=0.99", "adafactor", "sgd:momentum=0.9", "muon". A Python
-      config may give a function that takes `learning_rate`; a run keeps its name, and
-      whoever goes on with it gives the function again.
-    schedule: of the learning rate behind the warm-up: "cosine", "linear" (to
-      `final_fraction`), "constant", "wsd:decay=0.2" (constant, then linear over the
-      last fifth), or a schedule of Optax by name; see `training.schedule`. A function
-      of a Python config, of the step, is the whole schedule.
-    learning_rate: the highest, > 0.
-    warmup_steps: of the warm-up, fewer than all; -1 is a fifth of all, at most 50.
-    final_fraction: of the learning rate at the last step, in [0, 1].
-    weight_decay: of what mixes channels: projections, convolution taps, embeddings and
-      other tables of vectors, and what LRU and S5 read by (C). Not of biases, scales of
-      norms, decay rates, time constants, skips, shifts and bonuses of RWKV, peepholes,
-      biases of attention scores, learned starts; nor of what LRU and S5 write by (B)
-      and the low-rank maps of RWKV, which the code of their authors does not decay.
-      Every layer declares it for its parameters, see `layers.primitives.named`.
-    beta1: of AdamW's first moment.
-    beta2: of AdamW's second moment.
-    trainable: a regular expression that is searched for in the paths of parameters,
-      such as "stack/groups/block_0/mixer/q/kernel"; those without it are frozen, and
-      have neither gradient nor optimizer state. "" is all.
-    clip_norm: gradients of a larger global norm are scaled down to it; > 0.
-    accumulate: parts of the batch that are computed one after the other, with the
-      same result as all at once; divides the batch size.
-    ema: decay of a moving average of the parameters, in [0, 1); 0 keeps none. It begins
-      as (1 + step) / (10 + step). Where there is one, it is what is scored and what
-      `generate` and `eval` use.
-  """
-
-  learning_rate: float = number(3e-3, above=0, at_most=1000)
-  warmup_steps: int = number(-1, at_least=-1)
-  final_fraction: float = number(0.1, at_least=0, at_most=1)
-  weight_decay: float = number(0.1, at_least=0, at_most=1000)
-  beta1: float = number(0.9, at_least=0, below=1)
-  beta2: float = number(0.95, at_least=0, below=1)
-  clip_norm: float = number(1.0, above=0)
-  accumulate: int = number(1, at_least=1)
-  ema: float = number(0.0, at_least=0, below=1)
-  optimizer: str = "adamw"
-  schedule: str = "cosine"
-  trainable: str = ""
-
-  def __post_init__(self):
-    for name in ("optimizer", "schedule"):
-      object.__setattr__(self, name, named(getattr(self, name)))
-
-  def warmup(self, steps: int) -> int:
-    """The steps of the warm-up of a run of `steps`."""
-    return min(50, steps // 5) if self.warmup_steps < 0 else self.warmup_steps
-
-
-# A function may be given where its name is kept; `typed` checks all that is kept.
-OptimConfig.__init__.__no_type_check__ = True
+from jaxmem.training.optim_config import OptimConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,9 +37,8 @@ def resolve(config: Config) -> Config:
   model = tasks.fit(config.model, config.task)
   low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
   dtype = low if model.dtype == "auto" else model.dtype
-  optim = dataclasses.replace(
-    config.optim, warmup_steps=config.optim.warmup(config.steps)
-  )
+  warmup = config.optim.warmup(config.steps)
+  optim = dataclasses.replace(config.optim, warmup_steps=warmup)
   model = dataclasses.replace(model, dtype=dtype)
   return dataclasses.replace(config, model=model, optim=optim)
 
@@ -210,10 +209,8 @@ class Program:
       c.segment_start, blocks_of(c.model), state.memory, rng, c.noise_scale
     )
     # frozen parameters pass by: no gradient, no update, no choice between old and new
-    frozen, state = (
-      state.params,
-      state._replace(params=self.trainable.part(state.params)),
-    )
+    frozen = state.params
+    state = state._replace(params=self.trainable.part(frozen))
     grads, nats, memory = self._gradients(state.params, frozen, memory, batch, rng)
     count = jnp.maximum(batch["weights"].sum(), 1)
     grads = jax.tree.map(lambda g: g / count, grads)

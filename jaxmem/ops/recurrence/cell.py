@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxmem.core.typing import Form, Reset, State
 from jaxmem.ops.recurrence import scan
-from jaxmem.ops.recurrence.precision import einsum
+from jaxmem.ops.recurrence.products import dot, known, outer
 
 
 class Cell(NamedTuple):
@@ -42,31 +42,6 @@ class Cell(NamedTuple):
   project: Callable[[Any, tuple[Array, ...], Any], tuple[tuple, ...]]
   update: Callable[[Callable, Any, State], State]
   shown: Callable[[Callable, Any, State], dict[str, Array]] = lambda *_: {}
-
-
-def dot(x: Float[Array, "... D"], w: Array, dtype) -> Float[Array, "... E"]:
-  """x w with operands in the dtype of w and a sum in `dtype`.
-
-  Args:
-    x: rows.
-    w: [D, E], or [H, D/H, E/H] with a matrix a head.
-    dtype: of the sum.
-  """
-  x = x.astype(w.dtype)
-  if w.ndim == 2:
-    return einsum("...i,ij->...j", x, w, dtype)
-  y = einsum("...hi,hij->...hj", _heads(x, w), w, dtype)
-  return y.reshape(*x.shape[:-1], y.shape[-2] * y.shape[-1])
-
-
-def columns(w: Float[Array, "... E"], count: int) -> tuple[Array, ...]:
-  """The gates of a wide matrix or bias, each for itself."""
-  return tuple(jnp.split(w, count, axis=-1))
-
-
-def affine(w: Array, b: Array, x: Array, count: int, dtype) -> tuple[Array, ...]:
-  """x W + b of `count` gates side by side: what most cells project."""
-  return columns(dot(x, w, dtype) + b.astype(dtype), count)
 
 
 def step(cell: Cell, params: Any, inputs_t: tuple[Array, ...], state: State):
@@ -196,7 +171,7 @@ def _unrolled_backward(cell, size, residuals, cotangents):
   ]
 
   def update(tape, vectors, before):
-    gates = lambda k, v=None: tape[k] if v is None else _known(v, tape[k], stacked[k])
+    gates = lambda k, v=None: tape[k] if v is None else known(v, tape[k], stacked[k])
     return cell.update(gates, vectors, before)
 
   def token(carry, xs):
@@ -217,7 +192,7 @@ def _unrolled_backward(cell, size, residuals, cotangents):
     cell.update(gates, vectors, before)
     carry, dtape = jax.lax.scan(token, carry, (tape, before, r, d), reverse=True)
     dmatrices = tuple(
-      None if group is None else _outer(read[k], dtape[k], group, dtype)
+      None if group is None else outer(read[k], dtape[k], group, dtype)
       for k, group in enumerate(matrices)
     )
     z, pull = jax.vjp(lambda w, x: cell.project(w, x, dtype), weights, x)
@@ -266,42 +241,3 @@ def _forget(state, reset):
 
 def _add(total, more):
   return jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, more)
-
-
-def _heads(x, w):
-  return x.reshape(*x.shape[:-1], w.shape[0], x.shape[-1] // w.shape[0])
-
-
-def _outer(v: Array, dgates: tuple, group: tuple, dtype) -> tuple[Array, ...]:
-  """The gradients of a group's matrices: all tokens of a chunk in one product."""
-  r = group[0]
-  narrow = lambda a: a.astype(r.dtype)
-  if r.ndim == 2:
-    d = narrow(jnp.concatenate(dgates, axis=-1))
-    return columns(einsum("tbi,tbj->ij", narrow(v), d, dtype), len(group))
-  v = _heads(narrow(v), r)
-  ds = (_heads(narrow(d), r) for d in dgates)
-  return tuple(einsum("tbhi,tbhj->hij", v, d, dtype) for d in ds)
-
-
-@jax.custom_vjp
-def _known(v, gates, stacked):
-  """Pre-activations that were kept, with the derivative of z_j + v R_j."""
-  return gates
-
-
-def _known_forward(v, gates, stacked):
-  return gates, (v, stacked)
-
-
-def _known_backward(residuals, dgates):
-  v, stacked = residuals
-  if stacked.ndim == 3:
-    dgates_by_head = [_heads(d, stacked) for d in dgates]
-    d = jnp.concatenate(dgates_by_head, axis=-1).reshape(*v.shape[:-1], -1)
-  else:
-    d = jnp.concatenate(dgates, axis=-1)
-  return dot(d, stacked, v.dtype), dgates, jnp.zeros_like(stacked)
-
-
-_known.defvjp(_known_forward, _known_backward)

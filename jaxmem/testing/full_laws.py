@@ -1,0 +1,51 @@
+"""The laws of the full run: forward mode, second derivatives, 131,072 steps."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem.testing.suite import Suite, is_float
+
+
+def law_8_in_full(suite: Suite, form: str) -> None:
+  """jvp equals a difference quotient's limit, the vjp; grad of grad is finite."""
+  if form in suite.case.reverse_only:
+    return
+  fixed = (suite.params, suite.state, suite.reset)
+  f, (params, begin, reset) = suite.forward[form], jax.tree.map(jnp.asarray, fixed)
+  floats = lambda tree: [a for a in jax.tree.leaves(tree) if is_float(a)]
+
+  def scalar(inputs):
+    y, _ = f(params, inputs, begin, reset)
+    return jnp.vdot(y, suite.dy)
+
+  if not floats(suite.inputs):
+    return
+  along = jax.tree.map(jnp.ones_like, suite.inputs)
+  _, forward = jax.jit(lambda i: jax.jvp(scalar, (i,), (along,)))(suite.inputs)
+  grad = jax.jit(jax.grad(scalar))(suite.inputs)
+  suite.expect(8, form, "jvp", forward, sum(a.sum() for a in floats(grad)))
+  inner = lambda i: sum((a * a).sum() for a in floats(jax.grad(scalar)(i)))
+  second = jax.jit(jax.grad(inner))(suite.inputs)
+  # the directional derivative of |grad|^2, once by reverse and once by forward mode
+  _, want = jax.jit(lambda i: jax.jvp(inner, (i,), (along,)))(suite.inputs)
+  suite.expect(8, form, "grad of grad", sum(a.sum() for a in floats(second)), want)
+
+
+def law_9_in_full(suite: Suite, form: str) -> None:
+  """131,072 steps of the recurrent form stay finite, in documents of legal length."""
+  if form != "recurrent" or suite.case.stress is None:
+    return
+  draw = suite.case.example
+  params, inputs, state = draw(suite.key, 2, 131_072)
+  reset = None
+  if suite.case.longest:
+    reset = jnp.arange(131_072) % suite.case.longest == 0
+    reset = jnp.broadcast_to(reset, (2, 131_072))
+  y, state = suite.forward[form](params, inputs, state, reset)
+  for name, tree in (("y", y), ("state", state)):
+    for a in jax.tree.leaves(tree):
+      if not bool(jnp.isfinite(a.astype(jnp.float32)).all()):
+        suite.fail(9, form, f"{name} is not finite after 131,072 steps")
+
+
+FULL = (law_8_in_full, law_9_in_full)
