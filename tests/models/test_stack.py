@@ -13,6 +13,7 @@ from jaxmem.models.pattern import Block, Entry, entry
 from jaxmem.testing import check_laws
 
 RANKS = {"num_heads": 2, "decay_rank": 2, "rate_rank": 2, "gate_rank": 2}
+RANKS |= {"form": "recurrent"}  # compiles soonest
 MIX = Entry("rwkv_channel_mix")
 CONFIG = LMConfig(
   vocab_size=11,

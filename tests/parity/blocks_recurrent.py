@@ -221,7 +221,8 @@ def _fla_rwkv7():
 
 def _rwkv7_item(**options):
   ranks = {"decay_rank": RANKS["w"], "rate_rank": RANKS["a"], "gate_rank": RANKS["g"]}
-  mixer = entry("rwkv7", num_heads=HEADS, norm_epsilon=EPSILON, **ranks | options)
+  options |= {"num_heads": HEADS, "norm_epsilon": EPSILON, "form": "recurrent"}
+  mixer = entry("rwkv7", **ranks | options)
   return (Block((mixer, Entry("rwkv_channel_mix"))),)
 
 

@@ -65,8 +65,8 @@ def plain(model: LM) -> LM:
     return set_options(item, **{k: v for k, v in wanted.items() if k in known})
 
   c = model.config
-  pattern = edit(c.pattern, look)
-  return LM(dataclasses.replace(c, pattern=pattern, dtype="float32", remat=False))
+  parts = {name: edit(getattr(c, name), look) for name in ("first", "pattern", "last")}
+  return LM(dataclasses.replace(c, **parts, dtype="float32", remat=False))
 
 
 class Seen(NamedTuple):
