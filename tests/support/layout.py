@@ -1,14 +1,17 @@
-"""The tree of the package, a line a file: python -m tests.support.layout
+"""What is generated in the documents: python -m tests.support.layout
 
-The line of a file is the first line of its docstring. Written to docs/layout.md, which
-a test compares with what this prints.
+The tree of the package in docs/layout.md, where the line of a file is the first line of
+its docstring, and the table of memories in the README. Tests compare both.
 """
 
 import ast
+import re
 from pathlib import Path
 
+from jaxmem.evaluation import layer_table
+
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "layout.md"
+PAGE, README = ROOT / "docs" / "layout.md", ROOT / "README.md"
 _WIDTH = 26
 _HEAD = """\
 # The layout of the package
@@ -57,5 +60,13 @@ def _first_line(path: Path) -> str:
   return docstring.partition("\n")[0]
 
 
+def readme() -> str:
+  """The README as it should be: with the table of memories of today."""
+  table = layer_table.markdown().rstrip()
+  text = README.read_text()
+  return re.sub(r"\| memory \| what \|.*?(?=\n\n)", lambda _: table, text, flags=re.S)
+
+
 if __name__ == "__main__":
   PAGE.write_text(page())
+  README.write_text(readme())
