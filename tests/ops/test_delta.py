@@ -25,7 +25,7 @@ def _by_channel(draw):
 
 
 CHANNELS = dataclasses.replace(
-  cases.of_op(gated_delta),
+  cases.of(gated_delta),
   name="gated_delta by channel",
   example=_by_channel(gated_delta.example),
   stress=_by_channel(gated_delta.stress),
