@@ -23,7 +23,7 @@ BONUS = {"bonus": True}
 def _variant(**options):
   """The op's case with other shapes; its own example is a decay a channel."""
   draw = lambda f: functools.partial(f, **options)
-  case = cases.of_op(gated_linear)
+  case = cases.of(gated_linear)
   example, stress = draw(gated_linear.example), draw(gated_linear.stress)
   return dataclasses.replace(case, example=example, stress=stress)
 
