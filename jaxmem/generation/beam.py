@@ -1,18 +1,17 @@
-"""Texts of a model: the likeliest, found in the breadth of a beam, or drawn ones."""
+"""The likeliest texts of a model, found in the breadth of a beam."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int, Shaped
 
 from jaxmem.core.typing import State
-from jaxmem.generation.sampling import Sampling, draw
+from jaxmem.generation.decode import Decoding, Step, decode
+from jaxmem.generation.decode import sample as sample  # by its older name
 
 # Of what cannot be: finite, so that sums of it are.
 NEVER = -1e9
-Step = Callable[[Int[Array, " N"], State], tuple[Float[Array, "N V"], State]]
 
 
 class Found(NamedTuple):
@@ -29,16 +28,22 @@ class Found(NamedTuple):
   score: Float[Array, "B K"]
 
 
-class _Search(NamedTuple):
-  """What goes from token to token: the texts that go on, and those that have ended."""
+class _Beam(NamedTuple):
+  """The texts of each row: those that go on, and the best that have ended."""
 
-  at: Int[Array, ""]
   tokens: Int[Array, "B K L"]
   logp: Float[Array, "B K"]
-  logits: Float[Array, "N V"]
-  state: Any
   ended: Int[Array, "B K L"]
   score: Float[Array, "B K"]
+
+
+class _Candidates(NamedTuple):
+  """The likeliest continuations of all texts of a row by one token, the best first."""
+
+  source: Int[Array, "B M"]
+  token: Int[Array, "B M"]
+  tokens: Int[Array, "B M L"]
+  logp: Float[Array, "B M"]
 
 
 def penalty(length: Any, alpha: float) -> Any:
@@ -70,7 +75,7 @@ def search(
   Cost: `length` calls of `step` at most, on B K rows.
 
   Args:
-    step: (token, state) -> logits of the next, and the state; state is rows first.
+    step: see `decode.decode`.
     logits: of the first token.
     state: behind what each row begins with.
     boundary: the id that ends a text.
@@ -87,107 +92,72 @@ def search(
   spread = lambda a: jnp.repeat(a, beams, axis=0)
   first = jnp.where(jnp.arange(beams) == 0, 0.0, NEVER)  # one text begins
   blank = jnp.full((rows, beams, length), boundary, jnp.int32)
-  begin = _Search(
+  nothing = jnp.full((rows, beams), NEVER)
+  begin = Decoding(
     at=jnp.zeros((), jnp.int32),
-    tokens=blank,
-    logp=jnp.broadcast_to(first, (rows, beams)),
+    active=jnp.ones(rows, bool),
     logits=spread(logits.astype(jnp.float32)),
     state=jax.tree.map(spread, state),
-    ended=blank,
-    score=jnp.full((rows, beams), NEVER),
+    texts=_Beam(blank, jnp.broadcast_to(first, (rows, beams)), blank, nothing),
   )
 
-  def goes_on(s: _Search):
-    longest = float(length) if alpha > 0 else _count(s.at)
-    hope = s.logp.max(1) / penalty(longest, alpha)
-    return (s.at < length) & (hope > s.score.min(1)).any()
-
-  def advance(s: _Search) -> _Search:
-    logp = jax.nn.log_softmax(s.logits).reshape(rows, beams, vocab)
-    total = (s.logp[..., None] + logp).reshape(rows, beams * vocab)
-    count = min(2 * beams, beams * vocab)
-    best, place = jax.lax.top_k(total, count)
-    source, token = place // vocab, (place % vocab).astype(jnp.int32)
-    tokens = jnp.take_along_axis(s.tokens, source[..., None], axis=1)
-    tokens = tokens.at[:, :, s.at].set(token)
-    # one that ends must be among the K best, so that a beam of one is greedy
-    over = token == boundary
-    ends = over & (jnp.arange(count) < beams)
-    score = jnp.where(ends, best / penalty(_count(s.at), alpha), NEVER)
-    score = jnp.where(best > NEVER / 2, score, NEVER)
-    ended, score = _best(
-      jnp.concatenate([s.ended, tokens], 1), jnp.concatenate([s.score, score], 1), beams
-    )
-    logp, keep = jax.lax.top_k(jnp.where(over, 2 * NEVER, best), min(beams, count))
-    take = lambda a: jnp.take_along_axis(
-      a, keep.reshape(keep.shape + (1,) * (a.ndim - 2)), 1
-    )
-    source, token, tokens = take(source), take(token), take(tokens)
+  def choose(now: Decoding) -> tuple[Int[Array, " N"], Decoding]:
+    beam, candidates = now.texts, _candidates(now)
+    count = _count(now.at)
+    ended, score = _end(beam, candidates, penalty(count, alpha), boundary)
+    source, token, tokens, logp = _go_on(candidates, beams, boundary)
+    # the best that a text can still become, against the worst of those that ended
+    longest = float(length) if alpha > 0 else count + 1
+    active = logp.max(1) / penalty(longest, alpha) > score.min(1)
     from_row = (source + beams * jnp.arange(rows)[:, None]).reshape(-1)
-    state = jax.tree.map(lambda a: a[from_row], s.state)
-    logits, state = step(token.reshape(-1), state)
-    return _Search(
-      s.at + 1, tokens, logp, logits.astype(jnp.float32), state, ended, score
-    )
+    state = jax.tree.map(lambda a: a[from_row], now.state)
+    texts = _Beam(tokens, logp, ended, score)
+    return token.reshape(-1), now._replace(active=active, state=state, texts=texts)
 
-  end = jax.lax.while_loop(goes_on, advance, begin)
-  # what has not ended counts only where nothing can be added to it
-  cut = jnp.where(end.at == length, end.logp / penalty(float(length), alpha), NEVER)
-  cut = jnp.where(end.logp > NEVER / 2, cut, NEVER)
-  tokens, score = _best(
-    jnp.concatenate([end.ended, end.tokens], 1),
-    jnp.concatenate([end.score, cut], 1),
-    beams,
-  )
+  end = decode(step, choose, begin, length)
+  tokens, score = _result(end, penalty(float(length), alpha))
   return Found(tokens, (tokens != boundary).sum(-1).astype(jnp.int32), score)
 
 
-def sample(
-  step: Step,
-  logits: Float[Array, "B V"],
-  state: State,
-  keys: UInt32[Array, "B words"],
-  how: Sampling,
-  *,
-  boundary: int,
-  length: int,
-) -> Int[Array, "B L"]:
-  """A text a row, drawn token by token; the boundary behind it, and from there on.
+def _candidates(now: Decoding) -> _Candidates:
+  """Two for each place of the beam: should K of them end, K are left to go on."""
+  rows, beams, _ = now.texts.tokens.shape
+  vocab = now.logits.shape[-1]
+  logp = jax.nn.log_softmax(now.logits).reshape(rows, beams, vocab)
+  total = (now.texts.logp[..., None] + logp).reshape(rows, beams * vocab)
+  best, place = jax.lax.top_k(total, min(2 * beams, beams * vocab))
+  source, token = place // vocab, (place % vocab).astype(jnp.int32)
+  tokens = _take(now.texts.tokens, source).at[:, :, now.at].set(token)
+  return _Candidates(source, token, tokens, best)
 
-  Cost: `length` calls of `step` at most.
 
-  Args:
-    step: see `search`.
-    logits: see `search`.
-    state: see `search`.
-    keys: see `sampling.draw`.
-    how: see `Sampling`; temperature 0 is greedy.
-    boundary: the id that ends a text.
-    length: L, tokens of a text at most.
-  """
-  rows, vocab = logits.shape
-  ids = jnp.arange(vocab)
+def _end(
+  beam: _Beam, new: _Candidates, penalty: Float[Array, ""], boundary: int
+) -> tuple[Int[Array, "B K L"], Float[Array, "B K"]]:
+  """The best texts that have ended, with those that now do, and their scores."""
+  beams = beam.score.shape[1]
+  # one that ends must be among the K best, so that a beam of one is greedy
+  ends = (new.token == boundary) & (jnp.arange(new.token.shape[1]) < beams)
+  score = jnp.where(ends & (new.logp > NEVER / 2), new.logp / penalty, NEVER)
+  return _best(beam.ended, new.tokens, beam.score, score)
 
-  def advance(carry):
-    at, logits, state, tokens, seen, over = carry
-    place = jnp.full(rows, at, jnp.int32)
-    token = draw(logits, seen, keys, place, how, vocab)
-    token = jnp.where(over, boundary, token)
-    seen, over = seen | (ids == token[:, None]), over | (token == boundary)
-    logits, state = step(token, state)
-    wide = logits.astype(jnp.float32)
-    return at + 1, wide, state, tokens.at[:, at].set(token), seen, over
 
-  begin = (
-    jnp.zeros((), jnp.int32),
-    logits.astype(jnp.float32),
-    state,
-    jnp.full((rows, length), boundary, jnp.int32),
-    jnp.zeros((rows, vocab), bool),
-    jnp.zeros(rows, bool),
-  )
-  goes_on = lambda carry: (carry[0] < length) & ~carry[-1].all()
-  return jax.lax.while_loop(goes_on, advance, begin)[3]
+def _go_on(new: _Candidates, beams: int, boundary: int) -> _Candidates:
+  """The K likeliest continuations that do not end."""
+  logp = jnp.where(new.token == boundary, 2 * NEVER, new.logp)
+  logp, keep = jax.lax.top_k(logp, min(beams, logp.shape[1]))
+  take = lambda a: _take(a, keep)
+  return _Candidates(take(new.source), take(new.token), take(new.tokens), logp)
+
+
+def _result(
+  end: Decoding, penalty: float
+) -> tuple[Int[Array, "B K L"], Float[Array, "B K"]]:
+  """The texts that have ended and, where nothing can be added to them, the others."""
+  beam = end.texts
+  whole = (end.at == beam.tokens.shape[2]) & (beam.logp > NEVER / 2)
+  score = jnp.where(whole, beam.logp / penalty, NEVER)
+  return _best(beam.ended, beam.tokens, beam.score, score)
 
 
 def _count(at: Int[Array, ""]) -> Float[Array, ""]:
@@ -196,7 +166,17 @@ def _count(at: Int[Array, ""]) -> Float[Array, ""]:
 
 
 def _best(
-  tokens: Int[Array, "B M L"], score: Float[Array, "B M"], count: int
+  old: Int[Array, "B K L"],
+  new: Int[Array, "B M L"],
+  old_score: Float[Array, "B K"],
+  new_score: Float[Array, "B M"],
 ) -> tuple[Int[Array, "B K L"], Float[Array, "B K"]]:
-  score, place = jax.lax.top_k(score, count)
-  return jnp.take_along_axis(tokens, place[..., None], axis=1), score
+  """The K with the highest scores of both; of equal ones the old."""
+  score = jnp.concatenate([old_score, new_score], 1)
+  score, place = jax.lax.top_k(score, old.shape[1])
+  return _take(jnp.concatenate([old, new], 1), place), score
+
+
+def _take(a: Shaped[Array, "B M ..."], place: Int[Array, "B K"]) -> Array:
+  """Of each row those at some places."""
+  return jnp.take_along_axis(a, place.reshape(place.shape + (1,) * (a.ndim - 2)), 1)

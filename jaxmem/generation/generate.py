@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from jaxmem.generation.decode import continue_rows
 from jaxmem.generation.extend import extend
-from jaxmem.generation.sampling import Cutter, Sampling, SamplingError, draw
+from jaxmem.generation.sampling import Cutter, Sampling, SamplingError
 from jaxmem.generation.session import Session, keys_of
 from jaxmem.models import capacity
 from jaxmem.models.lm import LM
@@ -200,39 +201,32 @@ def _steps(
   vocab_size: int,
   boundary: int,
 ):
-  """Draws and reads up to limit[b] <= length tokens in row b; one loop.
+  """Draws and reads up to limit[b] <= length tokens in row b.
 
   Returns:
     The session; the tokens [B, length]; how many of them count; and who drew the
     boundary, which is not read and does not count.
   """
-  rows = scan.indices(limit.shape[0])
 
-  def going(carry):
-    i, _, on, *_ = carry
-    return (i < length) & on.any()
+  def step(token, old):
+    # a row that has ended is given the boundary, and stays as it is: it may go on later
+    logits, state = model.apply({"params": params}, token[:, None], old[1])
+    new = scan.where_row(token != boundary, (logits[:, 0], state), old)
+    return new[0], new
 
-  def body(carry):
-    i, old, on, tokens, counts, at_boundary = carry
-    token = draw(old.logits, old.seen, old.key, old.length, how, vocab_size)
-    at_boundary |= on & (token == boundary)
-    on &= token != boundary
-    logits, state = model.apply({"params": params}, token[:, None], old.state)
-    seen = old.seen.at[rows, token].set(True)
-    new = Session(state, logits[:, 0], seen, old.key, old.length + 1)
-    tokens = tokens.at[:, i].set(jnp.where(on, token, 0))
-    counts += on.astype(jnp.int32)
-    return (
-      i + 1,
-      scan.where_row(on, new, old),
-      on & (counts < limit),
-      tokens,
-      counts,
-      at_boundary,
-    )
-
-  none = jnp.zeros_like(limit)
-  tokens = jnp.zeros((limit.shape[0], length), jnp.int32)
-  start = (jnp.int32(0), session, limit > 0, tokens, none, none > 0)
-  _, session, _, tokens, counts, at_boundary = jax.lax.while_loop(going, body, start)
-  return session, tokens, counts, at_boundary
+  drawn, (logits, state) = continue_rows(
+    step,
+    session.logits,
+    (session.logits, session.state),
+    session.key,
+    how,
+    boundary=boundary,
+    length=length,
+    vocab_size=vocab_size,
+    limit=limit,
+    seen=session.seen,
+    position=session.length,
+  )
+  read = session.length + drawn.count
+  session = Session(state, logits, drawn.seen, session.key, read)
+  return session, drawn.tokens, drawn.count, drawn.count < limit

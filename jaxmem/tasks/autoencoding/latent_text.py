@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from jaxmem.core.errors import UserError
 from jaxmem.data.epochs import once
-from jaxmem.generation.sampling import Sampling, draw
+from jaxmem.generation.decode import sample
+from jaxmem.generation.sampling import Sampling
 from jaxmem.models.vae import VAE
 from jaxmem.tokenizers import Tokenizer
 
@@ -121,8 +122,8 @@ def _write(
 ) -> Int[Array, "B T"]:
   """A text of each latent, up to its boundary and behind it boundaries alone.
 
-  Cost: one loop of at most `length` steps. A row does not depend on the others, but for
-  the last bits of the matrix products.
+  Cost: at most `length` + 1 steps. A row does not depend on the others, but for the
+  last bits of the matrix products.
 
   Args:
     model: the autoencoder.
@@ -134,23 +135,13 @@ def _write(
     vocab_size: ids of the tokenizer.
     boundary: the id that begins and ends a text.
   """
-  rows = latent.shape[0]
-  seen = jnp.zeros((rows, model.config.vocab_size), bool)
-  texts = jnp.full((rows, length), boundary, jnp.int32)
 
-  def going(carry):
-    i, _, on, *_ = carry
-    return (i < length) & on.any()
+  def step(token, state):
+    args = token[:, None], latent, state
+    logits, state = model.apply({"params": params}, *args, method="step")
+    return logits[:, 0], state
 
-  def body(carry):
-    i, token, on, texts, state = carry
-    given = token[:, None], latent, state
-    logits, state = model.apply({"params": params}, *given, method="step")
-    position = jnp.full(rows, i)
-    token = draw(logits[:, 0], seen, keys, position, how, vocab_size)
-    on &= token != boundary
-    token = jnp.where(on, token, boundary)
-    return i + 1, token, on, texts.at[:, i].set(token), state
-
-  start = jnp.int32(0), texts[:, 0], jnp.ones(rows, bool), texts
-  return jax.lax.while_loop(going, body, (*start, model.first_state(rows)))[3]
+  rows = len(latent)
+  begin = step(jnp.full(rows, boundary, jnp.int32), model.first_state(rows))
+  sizes = dict(boundary=boundary, length=length, vocab_size=vocab_size)
+  return sample(step, *begin, keys, how, **sizes)  # begin: [B, V] logits, the state

@@ -11,7 +11,7 @@ import numpy as np
 from jaxmem.core.errors import UserError
 from jaxmem.data import texts
 from jaxmem.data.epochs import once
-from jaxmem.generation import beam
+from jaxmem.generation import beam, decode
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import keys_of
 from jaxmem.models.encoder_decoder import EncoderDecoder
@@ -62,7 +62,7 @@ class PairWriter:
     @jax.jit
     def sample(params, keys, how, *args):
       step = functools.partial(start, params, method="step")
-      return beam.sample(step, *start(params, *args), keys, how, **options)
+      return decode.sample(step, *start(params, *args), keys, how, **options)
 
     self._search, self._sample = search, sample
 
