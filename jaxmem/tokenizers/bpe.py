@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
 from jaxmem.tokenizers.ids import BYTE_PAIRS, Spelled
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 
 def spelling() -> list[str]:

@@ -10,9 +10,9 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import tokenizers
 from jaxtyping import Int32
 
-import tokenizers
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
 from jaxmem.tokenizers.ids import MOST_IDS, check_ids

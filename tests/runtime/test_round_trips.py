@@ -33,8 +33,9 @@ def byte_pairs():
 
 def word_pieces():
   import tokenizers as huggingface
-  from jaxmem.tokenizers import wordpiece
   from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+  from jaxmem.tokenizers import wordpiece
 
   marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
   pieces = [*marks, "the", "a", "##a", "b", "##b", "12", "?", "'", "中", "文", "don"]
