@@ -19,6 +19,7 @@ class Options:
     ops: all, or names with commas between them; memories that are settings of another's
       op (kda, retention) and decode have names of their own.
     peers: measure also what other libraries offer, as far as they are installed.
+    against: the root of another checkout, whose ops take turns with these.
     rounds: samples of every contestant.
     out: where bench_cpu.json and bench_cpu.md are written.
     quick: tiny sizes, to try the plumbing; its numbers mean nothing.
@@ -26,6 +27,7 @@ class Options:
 
   ops: str = "all"
   peers: bool = False
+  against: Path | None = None
   rounds: int = 5
   out: Path = Path("runs/bench")
   quick: bool = False
@@ -49,13 +51,16 @@ def chosen(names: str) -> list[str]:
   return picked
 
 
-def groups(name: str, with_peers: bool) -> list[list[runner.Contestant]]:
+def groups(
+  name: str, with_peers: bool, against: Path | None = None
+) -> list[list[runner.Contestant]]:
   """Who takes turns with whom: a case with its peers, short calls with long ones."""
   own = lambda *names: [runner.Contestant(each, OURS) for each in names]
-  against = peers.installed(name) if with_peers else []
+  others = peers.installed(name) if with_peers else []
+  others += [str(against.absolute())] if against else []
   compared = [t.theirs for t in targets.targets() if t.ours == name]
   first = own(name, *(c for c, who in compared if who == OURS and c != name))
-  first += [runner.Contestant(name, who) for who in against]
+  first += [runner.Contestant(name, who) for who in others]
   growth = [n for n in (f"{name}_short", f"{name}_long") if n in cases.table()]
   return [first] + ([own(*growth)] if growth else [])
 
@@ -72,7 +77,7 @@ def run(options: Options) -> dict:
   tokens = {name: case.tokens for name, case in table.items()}
   results = []
   for name in chosen(options.ops):
-    for group in groups(name, options.peers):
+    for group in groups(name, options.peers, options.against):
       print(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}", flush=True)
       measured = runner.measure(
         group,
@@ -93,6 +98,8 @@ def main(argv: list[str] | None = None) -> int:
   options = tyro.cli(Options, args=argv, prog="jaxmem bench")
   try:
     chosen(options.ops)
+    if options.against and not (options.against / "jaxmem").is_dir():
+      raise ValueError(f"--against {options.against}: give the root of a checkout")
     outputs.make_directory(options.out)
     results = run(options)
   except (KeyError, ValueError) as error:

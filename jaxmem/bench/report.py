@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import statistics
 from pathlib import Path
 
 from jaxmem.bench import cases, peers, runner, targets
@@ -86,6 +87,16 @@ def _against(target: Target) -> str:
   return "the shorter call" if case.endswith("_short") else f"our {case}"
 
 
+def ratios(results: list[dict]) -> list[float]:
+  """Our seconds over those of another checkout, for each case and direction."""
+  key = lambda r: (r["group"], r["case"], r["direction"])
+  ours = {key(r): r for r in results if r["who"] == OURS}
+  pairs = [(ours[key(r)], r) for r in results if "/" in r["who"]]
+  return [
+    a["seconds"] / b["seconds"] for a, b in pairs if "seconds" in a and "seconds" in b
+  ]
+
+
 def build(results: list[dict], rounds: int, quick: bool) -> dict:
   """The whole report: machine, protocol, comparisons, results."""
   return {
@@ -161,6 +172,7 @@ def markdown(report: dict) -> str:
       ["what", "against", "ours", "theirs", "fraction", "must / stretch", "verdict"],
       list(map(_comparison, report["comparisons"])),
     ),
+    _against_checkout(ratios(report["results"])),
     "## All measurements",
     _table(
       ["case", "who", "direction", "median", "min .. max, ms", "ns/token", "temp MB"],
@@ -168,6 +180,16 @@ def markdown(report: dict) -> str:
     ),
   ]
   return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _against_checkout(fractions: list[float]) -> str:
+  if not fractions:
+    return ""
+  low, middle, high = min(fractions), statistics.median(fractions), max(fractions)
+  return (
+    f"Seconds over those of the other checkout: median {middle:.3f}, {low:.2f} to "
+    f"{high:.2f}, of {len(fractions)}."
+  )
 
 
 def write(report: dict, out: Path) -> tuple[Path, Path]:

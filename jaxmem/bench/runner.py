@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmem.bench.case import DIRECTIONS
+from jaxmem.bench.case import DIRECTIONS, OURS
 
 # The same for all sides. glibc gives buffers back after every call, and without huge
 # pages both XLA and torch spend up to half of their time on faulting them in again.
@@ -28,10 +28,21 @@ SETTINGS = {
 
 
 class Contestant(NamedTuple):
-  """A case and who runs it: `cases.OURS` or a key of `peers.PEERS`."""
+  """A case and who runs it.
+
+  Attributes:
+    case: a key of `cases.table`.
+    who: `case.OURS`, a key of `peers.PEERS`, or the root of another checkout, whose
+      side of the case it is then.
+  """
 
   case: str
   who: str
+
+  @property
+  def root(self) -> Path:
+    """Where the code of a contestant of ours is."""
+    return Path(self.who) if "/" in self.who else Path(__file__).parents[2]
 
 
 class WorkerError(RuntimeError):
@@ -44,10 +55,12 @@ class Worker:
   def __init__(self, contestant: Contestant, quick: bool):
     self.contestant = contestant
     self._said = tempfile.TemporaryFile("w+", errors="replace")
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    root, who = contestant.root, contestant.who
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    case = contestant.case, OURS if str(root) == who else who
     self._process = subprocess.Popen(
-      [sys.executable, "-m", "jaxmem.bench.worker", *contestant] + ["--quick"] * quick,
+      [sys.executable, "-m", "jaxmem.bench.worker", *case] + ["--quick"] * quick,
+      cwd=root,  # `-m` looks there first
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=self._said,

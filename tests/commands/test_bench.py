@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -94,6 +95,27 @@ def test_dead_contestant_becomes_an_error_and_the_others_go_on():
   assert [r["who"] for r in errors] == ["nobody", "nobody"]
   assert "nobody" in errors[0]["error"]
   assert [r["who"] for r in results if "seconds" in r] == [OURS] * 2
+
+
+def test_another_checkout_takes_turns_with_this_one():
+  root = Path(__file__).parents[2]
+  (group, *_) = bench.groups("diagonal", with_peers=False, against=root)
+  assert [c.who for c in group][-1] == str(root)
+
+  results = runner.measure(
+    group[:1] + group[-1:],
+    {"diagonal": 128},
+    rounds=1,
+    quick=True,
+    directions=("forward",),
+  )
+  rows = [{"group": "diagonal", **row} for row in results]
+  assert report.ratios(rows) == [rows[0]["seconds"] / rows[1]["seconds"]]
+
+
+def test_a_folder_that_is_no_checkout_exits_2(tmp_path, capsys):
+  assert bench.main(["--quick", "--against", str(tmp_path)]) == 2
+  assert "give the root of a checkout" in capsys.readouterr().err
 
 
 def test_summary_is_median_range_and_ns_per_token():
