@@ -1,9 +1,22 @@
-"""The laws of the full run: forward mode, second derivatives, 131,072 steps."""
+"""The laws of the full run: whole chunks, forward mode, second derivatives, length."""
 
 import jax
 import jax.numpy as jnp
 
 from jaxmem.testing.suite import Suite, is_float
+
+
+def law_3_in_full(suite: Suite, form: str) -> None:
+  """f(x) = f(x2, f(x1)), in pieces of whole chunks: 16 and 8 tokens."""
+  if not suite.case.causal:
+    return
+  y, state, _ = suite.whole[form]
+  now, begin = suite.state, 0
+  for length in (16, 8):
+    got, now = suite.piece(form, begin, length, now, suite.reset)
+    suite.expect(3, form, "y", got, y[:, begin : begin + length], since=begin)
+    begin += length
+  suite.expect(3, form, "state", now, state)
 
 
 def law_8_in_full(suite: Suite, form: str) -> None:
@@ -48,4 +61,4 @@ def law_9_in_full(suite: Suite, form: str) -> None:
         suite.fail(9, form, f"{name} is not finite after 131,072 steps")
 
 
-FULL = (law_8_in_full, law_9_in_full)
+FULL = (law_3_in_full, law_8_in_full, law_9_in_full)

@@ -53,17 +53,10 @@ def law_3_split_anywhere(suite: Suite, form: str) -> None:
   y, state, _ = suite.whole[form]
   now, begin = suite.state, 0
   for length in CUTS:
-    got, now = _piece(suite, form, begin, length, now, suite.reset)
+    got, now = suite.piece(form, begin, length, now, suite.reset)
     suite.expect(3, form, "y", got, y[:, begin : begin + length], since=begin)
     begin += length
   suite.expect(3, form, "state", now, state)
-
-
-def _piece(suite, form, begin, length, state, reset):
-  """y and state of some tokens from a state."""
-  piece = lambda a: a[:, begin : begin + length]
-  inputs, reset = jax.tree.map(piece, (suite.inputs, reset))
-  return jax.device_get(suite.forward[form](suite.params, inputs, state, reset))
 
 
 def law_4_packed_is_separate(suite: Suite, form: str) -> None:
@@ -85,7 +78,7 @@ def law_4_packed_is_separate(suite: Suite, form: str) -> None:
   none, tail = np.zeros_like(suite.reset), LENGTH - end
   parts, state3, at = [], empty, end
   for length in (1,) * tail if suite.case.causal else (tail,):
-    y3, state3 = _piece(suite, form, at, length, state3, none)
+    y3, state3 = suite.piece(form, at, length, state3, none)
     parts.append(y3)
     at += length
   y3 = np.concatenate(parts, axis=1)
@@ -278,7 +271,7 @@ def check_laws(
       with `init_state(batch_size)` that is called as `(x, state, reset)`.
     inputs: `(key, batch_size, length) -> x` where x is not activations [B, T, d_model],
       such as token ids.
-    full: also jvp, grad of grad, and 131,072 steps.
+    full: also pieces of whole chunks, jvp, grad of grad, and 131,072 steps.
     deep: of a stack of memories, where one layer's rounding is magnified by the next:
       what is allowed of a value grows by how far that value moves, measured, when all
       parameters, inputs and states are off by one rounding.

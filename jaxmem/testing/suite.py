@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.core.typing import State
 from jaxmem.testing.cases import LENGTH, Case
 from jaxmem.testing.layers import LawError
 from jaxmem.testing.tolerance import worst
@@ -134,6 +135,14 @@ class Suite:
     named = {"y": y, "state": state, "gradient": gradient}
     named |= {f"gradient of {name}": tree for name, tree in of.items()}
     return {name: jax.tree.leaves(tree) for name, tree in named.items()}
+
+  def piece(
+    self, form: str, begin: int, length: int, state: State, reset: np.ndarray
+  ) -> tuple[np.ndarray, State]:
+    """y of the tokens `begin` to `begin + length` read from a state, and the state."""
+    cut = lambda a: a[:, begin : begin + length]
+    inputs, reset = jax.tree.map(cut, (self.inputs, reset))
+    return jax.device_get(self.forward[form](self.params, inputs, state, reset))
 
   def __call__(self, form, inputs=None, state=None, reset=None, dy=None, dstate=None):
     """One compiled function a form serves all laws, by changing values only."""
