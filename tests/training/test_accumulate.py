@@ -108,7 +108,8 @@ def compiled(kind, parts, devices):
   batch, (params, memory) = batch_of(run.model, kind), start(run)
   names = meshes.shardings(run.mesh, run.model.state_axes(), memory)
   memory = jax.device_put(memory, names)
-  given = params, memory, run.put(batch), jax.random.key(5)
+  moving = run.trainable.part(params)
+  given = moving, params, memory, run.put(batch), jax.random.key(5)
   with meshes.use(run.mesh, run.config.mesh):
     return jax.jit(run._gradients).lower(*given).compile(), given
 
