@@ -21,7 +21,7 @@ def _hybrid(names):
 
 
 CARRYING = mixers.carrying()
-# Every memory once; in the other order, with other neighbours, in the full run.
+# One memory of every family; in the full run another one, in the other order.
 HYBRIDS = [
   pytest.param(_hybrid(CARRYING), id="last"),
   pytest.param(_hybrid(CARRYING[::-1]), id="first", marks=pytest.mark.full),
