@@ -14,9 +14,7 @@ import pytest
 # the processes it starts. JAX_DISABLE_MOST_OPTIMIZATIONS=0 is what users compile with.
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 if jax.__version_info__ < (0, 11):  # later ones end at a flag that they do not know
-  QUICK["XLA_FLAGS"] = (
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-  )
+  QUICK["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

@@ -1,5 +1,6 @@
 """What rows of text go on from, in memory and in a file."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -165,7 +166,8 @@ def as_of_now(saved: dict[str, Any]) -> dict[str, Any]:
     if "model.d_model" in saved and f.default is not dataclasses.MISSING
   }
   if text := saved.get("model.pattern"):
-    saved = saved | {"model.pattern": pattern.show(pattern.parse(text))}
+    with contextlib.suppress(UserError):  # what cannot be read is not this model's
+      saved = saved | {"model.pattern": pattern.show(pattern.parse(text))}
   return added | saved
 
 

@@ -277,7 +277,7 @@ def test_one_file_of_labels_is_not_two_splits(tmp_path, split):
     other = str(tmp_path / f"{make.__name__}.jsonl")
     os.rename(tmp_path / make.__name__, other)
     with pytest.raises(
-      DataError, match=f"data.{split} is trained on too .as .*x.jsonl"
+      DataError, match=f"task.{split} is trained on too .as .*x.jsonl"
     ):
       split_labels(source, **{split: other})
   (tmp_path / "y.jsonl.gz").write_bytes(

@@ -192,7 +192,7 @@ def test_bad_input_is_named(tmp_path):
   c, d = tmp_path / "c", tmp_path / "d"
   c.write_bytes(b"y\n"), d.write_bytes(b"y\n")
   fails(b"x" * 50 + b"\n", b"x\n", "are longer than 16", heldout=f"{c},{d}")
-  fails(b"x\n" * 30, b"x\n" * 30, "has 30 pairs, 1 of them different: give data.held")
+  fails(b"x\n" * 30, b"x\n" * 30, "has 30 pairs, 1 of them different: give task.held")
   fails(b"x\n" * 30, b"z\n" * 30, "a of task.heldout is trained on too", heldout=source)
   fails(b"x\n", b"x\n", "no file 'none': give two files", source="none,b")
   fails(b"x\n", b"x\n", "one file, or two", source="a,b,c")

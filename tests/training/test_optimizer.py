@@ -29,6 +29,7 @@ from jaxmem.training.schedule import schedule
 from jaxmem.training.step import Program, resolve
 from jaxmem.training.trainer import train
 
+DEVICES = 4
 TINY = Config(
   model=LMConfig(0, d_model=8, d_ff=8, pattern=(entry("gru"),), dtype="float32"),
   task=DataConfig(source="task:copy", segment_length=4, batch_size=2),

@@ -49,7 +49,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     config.folds()
     languages.code(config.language)
   except ValueError as error:
-    raise ConfigError(f"data.{error}") from error
+    raise ConfigError(f"task.{error}") from error
   check_encoder(model, "labels", config.segment_length)
   if model.classes < 2:
     raise ConfigError(

@@ -97,7 +97,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
     folds.parse(config.fold, 3)
     languages.code(config.language)
   except ValueError as error:
-    raise ConfigError(f"data.{error}") from error
+    raise ConfigError(f"task.{error}") from error
   check_encoder(model, "spans", config.segment_length)
   if config.match and model.types < 3:
     raise ConfigError(f"task.match needs model.types of 3: it is {model.types}")

@@ -87,7 +87,7 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
     folds.parse(config.fold, 3)
     languages.code(config.language)
   except ValueError as error:
-    raise ConfigError(f"data.{error}") from error
+    raise ConfigError(f"task.{error}") from error
   if config.pairs == "titles" and config.text:
     raise ConfigError(
       f"task.text is {config.text!r}, which has the title in it or leaves it out, and "

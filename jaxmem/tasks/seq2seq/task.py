@@ -52,7 +52,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   try:
     languages.code(config.language)
   except ValueError as error:
-    raise ConfigError(f"data.{error}") from error
+    raise ConfigError(f"task.{error}") from error
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(
@@ -165,7 +165,7 @@ def _splits(c: PairsConfig) -> leaks.Parted:
   """The pairs of the config, parted by the rule of `jaxmem.data.leaks`."""
   files = {name: getattr(c, name).split(",") for name in ("source", "heldout", "test")}
   leaks.refuse_shared_files(
-    files["source"], {f"data.{name}": files[name] for name in ("heldout", "test")}
+    files["source"], {f"task.{name}": files[name] for name in ("heldout", "test")}
   )
   read = functools.partial(_read, c)
   # what is hidden of a text stands in the target
