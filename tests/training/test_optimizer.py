@@ -14,7 +14,7 @@ from jaxmem.core.errors import ConfigError
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.parallel import mesh as meshes
-from jaxmem.training import optimizer
+from jaxmem.training import optimizer, trainer
 from jaxmem.training.callbacks import Callback
 from jaxmem.training.config import (
   Config,
@@ -198,6 +198,7 @@ def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
   assert load_run(tmp_path).step == 10  # nothing of an optimizer is needed
   longer = dataclasses.replace(config, steps=12)
   assert train(longer, tmp_path, callbacks=[_Raises(11)]) == 0
+  trainer.Program.cache_clear()  # a saved name equals the function that it names
   with pytest.raises(ConfigError, match="nothing is imported by the name"):
     train(from_json((tmp_path / "config.json").read_text()), tmp_path)
   other = dataclasses.replace(config.optim, optimizer="adamw")
