@@ -14,9 +14,10 @@ import pytest
 from . import observed
 from .cases import CASES, SAVED_AT
 
-# Another CPU may fuse other operations, which ten steps then amplify; on one machine
+# Another CPU fuses other operations and another number of devices sums in another order
+# (2e-5 at most was seen), which ten steps amplify; on one machine
 # `python -m tests.guard check --against TREE` compares two trees bit by bit.
-RELATIVE = 2e-5
+RELATIVE = 1e-4
 NUMBERS = observed.numbers()
 
 
