@@ -89,7 +89,7 @@ def _against(target: Target) -> str:
 
 def ratios(results: list[dict]) -> list[float]:
   """Our seconds over those of another checkout, for each case and direction."""
-  key = lambda r: (r["group"], r["case"], r["direction"])
+  key = lambda r: (r.get("group"), r["case"], r["direction"])
   ours = {key(r): r for r in results if r["who"] == OURS}
   pairs = [(ours[key(r)], r) for r in results if "/" in r["who"]]
   return [
