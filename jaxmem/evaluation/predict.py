@@ -24,7 +24,10 @@ _TEXTS = ("text", "other", "read")
 
 
 def evaluate(
-  workdir: Path, which: Which, split: str, elsewhere: Mapping[str, str] | None = None
+  workdir: str | Path,
+  which: Which,
+  split: str,
+  elsewhere: Mapping[str, str] | None = None,
 ) -> Findings:
   """The metric of a run's field on a split of its data.
 
@@ -49,18 +52,19 @@ def evaluate(
 
 
 def asked_config(
-  workdir: Path, which: Which, elsewhere: Mapping[str, str] | None = None
+  workdir: str | Path, which: Which, elsewhere: Mapping[str, str] | None = None
 ) -> Config:
   """The config of a run, with data that are elsewhere now; see `evaluate`."""
   return configs.with_values(run_config(workdir, which), elsewhere or {})
 
 
-def predictor(workdir: Path, which: Which) -> Predictor:
+def predictor(workdir: str | Path, which: Which) -> Predictor:
   """What answers records as a run has learned to.
 
   Raises:
     UserError: if its kind of run answers none.
   """
+  workdir = Path(workdir)
   config = run_config(workdir, which)
   kind = tasks.kind(config.task)
   make = getattr(tasks.get(kind), "Predictor", None)

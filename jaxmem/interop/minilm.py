@@ -220,7 +220,7 @@ def read(path: str = "") -> dict:
     raise DataError(f"cannot read {file}: {error}; fetch it again") from error
 
 
-def write(params: Mapping, c: EncoderConfig, directory: Path) -> None:
+def write(params: Mapping, c: EncoderConfig, directory: str | Path) -> None:
   """Writes config.json and model.safetensors, which transformers loads.
 
   `BertModel.from_pretrained(directory, add_pooling_layer=False)` is the same encoder.
@@ -228,6 +228,7 @@ def write(params: Mapping, c: EncoderConfig, directory: Path) -> None:
   Raises:
     DataError: if the encoder is no BERT.
   """
+  directory = Path(directory)
   require("safetensors", extra="apps")
   from safetensors.numpy import save_file
 
