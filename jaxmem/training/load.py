@@ -18,6 +18,8 @@ from jaxmem.training.step import Program, resolve
 
 # The latest checkpoint, or the one with the best held-out score: --checkpoint.
 Which = Literal["last", "best"]
+# The kind of task whose runs are language models of text.
+TEXT = "language_modeling"
 _DIRECTORY = {"last": "checkpoints", "best": "best"}
 
 
@@ -66,7 +68,7 @@ def load_config(workdir: str | Path, which: Which = "last") -> Config:
     UserError: if there is no checkpoint, or it is of another kind of run.
   """
   config = run_config(workdir, which)
-  if tasks.kind(config.task) != "language_modeling":
+  if tasks.kind(config.task) != TEXT:
     raise UserError(
       f"the run in {workdir} learned {config.task.source}, and reads no text: give the "
       "--workdir of a language model"
