@@ -1,4 +1,4 @@
-"""What `help()` says of the arguments of a layer, those of its base classes included."""
+"""What `help()` shows of a layer: its arguments, those of its base classes too."""
 
 import dataclasses
 import inspect

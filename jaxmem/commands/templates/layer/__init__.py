@@ -1,0 +1,14 @@
+"""my_layer: a leaky sum as a memory of jaxmem; `--plugins my_layer` makes it known.
+
+    pytest my_layer
+    jaxmem laws --plugins my_layer my_layer
+    jaxmem train configs/quickstart.py --plugins my_layer --memory my_layer
+
+`op.py` has the equation, `mixer.py` the projections around it. In a distribution of
+your own an entry point of the group "jaxmem.mixers" takes the place of `--plugins`.
+"""
+
+from . import op as OP
+from .mixer import MyLayer as Mixer
+
+__all__ = ["OP", "Mixer"]
