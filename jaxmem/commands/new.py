@@ -27,8 +27,9 @@ def main(argv: list[str]) -> int:
     "--out", default=".", help="the directory to write the package in"
   )
   args = parser.parse_args(argv)
-  _check(args.kind, args.name)
-  package = outputs.make_directory(args.out) / args.name
+  package = Path(args.out) / args.name
+  _check(args.kind, args.name, package)
+  outputs.make_directory(args.out)
   write(args.kind, args.name, package)
   print(f"{package} is a {args.kind} that works; in {args.out}:\n")
   print("\n".join(f"  {command}" for command in _next(args.kind, args.name)))
@@ -68,7 +69,7 @@ def write(kind: str, name: str, package: str | Path) -> None:
     raise UserError(f"cannot write {package}: {error.strerror}") from error
 
 
-def _check(kind: str, name: str) -> None:
+def _check(kind: str, name: str, package: Path) -> None:
   """Raises UserError unless a name can be that of a new package.
 
   A package of a name that Python finds already would hide it, or be hidden.
@@ -82,7 +83,7 @@ def _check(kind: str, name: str) -> None:
   if name in members:
     raise UserError(f"{name!r} is a {kind} of jaxmem already: give another name")
   spec = importlib.util.find_spec(name)
-  if spec is not None and not (Path.cwd() / name).exists():
+  if spec is not None and not package.exists():  # what exists is refused as such
     raise UserError(
       f"Python has a module {name!r} already ({spec.origin or 'built in'}): give "
       "another name"
@@ -92,8 +93,12 @@ def _check(kind: str, name: str) -> None:
 def _members(kind: str) -> list[str]:
   """The names that are taken."""
   from jaxmem import mixers, tasks
+  from jaxmem.layers import mlps
+  from jaxmem.models import wrappers
 
-  return mixers.names() if kind == "layer" else tasks.names()
+  if kind == "task":
+    return tasks.names()
+  return [*mixers.names(), *wrappers.names(), *mlps.names(), "none"]  # of patterns
 
 
 def _class(name: str) -> str:

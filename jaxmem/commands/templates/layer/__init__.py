@@ -1,4 +1,6 @@
-"""my_layer: a leaky sum as a memory of jaxmem; `--plugins my_layer` makes it known.
+"""my_layer, a memory of jaxmem: a leaky sum.
+
+`--plugins my_layer` makes it known to a command:
 
     pytest my_layer
     jaxmem laws --plugins my_layer my_layer

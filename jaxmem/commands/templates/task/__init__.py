@@ -1,4 +1,6 @@
-"""my_task: name the first letter, a task of jaxmem; `--plugins my_task` makes it known.
+"""my_task, a task of jaxmem: name the first letter.
+
+`--plugins my_task` makes it known to a command:
 
     pytest my_task
     jaxmem train my_task/config.py --plugins my_task
