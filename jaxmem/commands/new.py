@@ -10,8 +10,8 @@ from pathlib import Path
 from jaxmem.core import files, outputs
 from jaxmem.core.errors import UserError
 
-# The folders of templates. Their files are tested as they stand: `PLACEHOLDER`, which
-# is also in the names of files, and the same as the name of a class are replaced.
+# A folder of templates a kind. The placeholder, and the class that is named after it,
+# are replaced in their texts and in the names of their files.
 TEMPLATES = Path(__file__).parent / "templates"
 PLACEHOLDER = "my_{kind}"
 

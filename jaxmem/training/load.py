@@ -109,6 +109,8 @@ def load_model(workdir: str | Path, which: Which = "last") -> Loaded:
       loaded = load_model("runs/quickstart")
       logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
 
+  `jaxmem.load` gives the same with methods, and runs of other kinds.
+
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.
     CheckpointError: if none is whole.
