@@ -108,7 +108,7 @@ def _class(name: str) -> str:
 
 def _next(kind: str, name: str) -> list[str]:
   """Commands that use the package, once one stands in its directory."""
-  train = f"jaxmem train {name}/config.py --plugins {name}"
-  if kind == "layer":
-    train = f"jaxmem train configs/quickstart.py --plugins {name} --memory {name}"
-  return [f"pytest {name}", train]
+  use = f"jaxmem laws --plugins {name} {name}"
+  if kind == "task":
+    use = f"jaxmem train {name}/config.py --plugins {name} --workdir runs/{name}"
+  return [f"pytest {name}", use]

@@ -4,7 +4,7 @@
 
     pytest my_layer
     jaxmem laws --plugins my_layer my_layer
-    jaxmem train configs/quickstart.py --plugins my_layer --memory my_layer
+    jaxmem train CONFIG.py --plugins my_layer --memory my_layer
 
 `op.py` has the equation, `mixer.py` the projections around it. In a distribution of
 your own an entry point of the group "jaxmem.mixers" takes the place of `--plugins`.

@@ -3,7 +3,7 @@
 `--plugins my_task` makes it known to a command:
 
     pytest my_task
-    jaxmem train my_task/config.py --plugins my_task
+    jaxmem train my_task/config.py --plugins my_task --workdir runs/my_task
     jaxmem eval --workdir runs/my_task --split heldout --plugins my_task
     jaxmem predict --workdir runs/my_task --input FILE.jsonl --plugins my_task
 

@@ -1,6 +1,6 @@
 """A small recurrent network names the first letter.
 
-jaxmem train my_task/config.py --plugins my_task
+jaxmem train my_task/config.py --plugins my_task --workdir runs/my_task
 """
 
 from jaxmem import Config, LMConfig, parse
