@@ -5,6 +5,7 @@
     layer = jaxmem.layers.GatedDelta(d_model=64, num_heads=2)
     model = jaxmem.LM(jaxmem.LMConfig(256, pattern=jaxmem.parse("rglru,window")))
     jaxmem.check_laws(layer)
+    jaxmem.load("runs/quickstart").generate("def main")
 
 What stands here is imported when it is first used, so that `import jaxmem` is light.
 """

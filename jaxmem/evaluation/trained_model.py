@@ -16,7 +16,7 @@ from jaxmem.evaluation.text_score import Score, score
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.text import generate
 from jaxmem.generation.text_stream import TextStream
-from jaxmem.models.encoder import Encoder
+from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tokenizers import Tokenizer
@@ -93,11 +93,11 @@ class TrainedModel:
       loaded.model,
       loaded.params,
       loaded.tokenizer,
-      [encoded(each) for each in prompts],
-      sampling,
-      max_tokens,
-      [encoded(each) for each in stop],
-      seed,
+      prompts=[encoded(each) for each in prompts],
+      sampling=sampling,
+      max_tokens=max_tokens,
+      stop=[encoded(each) for each in stop],
+      seed=seed,
     )
     answers = [
       text if isinstance(each, bytes) else text.decode(errors="replace")
@@ -197,11 +197,10 @@ class TrainedModel:
   @functools.cached_property
   def _fitting(self) -> list[str]:
     """The methods that fit the model."""
-    kind = tasks.kind(self.config.task) if self.config else None
-    head = self.model.config.head if isinstance(self.model, Encoder) else ""
-    is_text = kind == TEXT if self.config else not head
+    kind = tasks.kind(self.config.task) if self.config else ""
+    is_text = kind == TEXT if kind else isinstance(self.model, LM)
     fitting = ["generate", "score", "stream"] if is_text else []
-    fitting += ["encode"] if head == "embedding" else []
+    fitting += ["encode"] if embed.embeds(self.model) else []
     return fitting + (["predict"] if kind and predict.answers_records(kind) else [])
 
   def _unfit(self, cannot: str) -> UserError:

@@ -23,9 +23,6 @@ class TextStream:
         print(text, end="")
       stream.read(" and then")  # goes on from all that was read and written
       stream.save("main.state")  # m.stream(state="main.state") goes on from here
-
-  Attributes:
-    length: tokens that were read or written, the boundary before the text included.
   """
 
   def __init__(self, loaded: Loaded, seed: int = 0, state: str | Path = ""):
@@ -39,17 +36,17 @@ class TextStream:
     Raises:
       SessionError: if the file is missing, damaged, or not of this model.
     """
-    model, params, tokenizer, self._seed = *_parts(loaded), seed
-    first = sessions.first_session(model, 1)
+    self._loaded, self._seed = loaded, seed
+    _, model, params, tokenizer, _ = loaded
+    session = sessions.first_session(model, 1)
     if state:
-      first = sessions.load(state, model, params, tokenizer)
-      if len(first.length) != 1:
+      session = sessions.load(state, model, params, tokenizer)
+      if len(session.length) != 1:
         raise sessions.SessionError(
-          f"{state} holds {len(first.length)} texts, and a stream is one: go on with "
+          f"{state} holds {len(session.length)} texts, and a stream is one: go on with "
           "`jaxmem generate --load-state`"
         )
-    self._loaded = loaded
-    self._writer = Writer(model, params, tokenizer, first)
+    self._writer = Writer(model, params, tokenizer, session)
 
   @property
   def session(self) -> Session:
@@ -58,6 +55,7 @@ class TextStream:
 
   @property
   def length(self) -> int:
+    """Tokens that were read or written, the boundary before the text included."""
     return int(self.session.length[0])
 
   def read(self, text: str | bytes) -> None:
@@ -66,8 +64,8 @@ class TextStream:
     Raises:
       CapacityError: if a memory does not hold it; nothing is read then.
     """
-    first = None if self.length else self._seed
-    self._writer.read([encoded(text)], first)
+    seed = None if self.length else self._seed  # a text keeps the keys it began with
+    self._writer.read([encoded(text)], seed)
 
   def write(
     self,
@@ -94,7 +92,6 @@ class TextStream:
     pieces = self._writer.write(
       sampling or Sampling(), max_tokens, [encoded(each) for each in stop]
     )
-    # a generator of its own, so that mistakes are raised by the call
     return _decoded(piece.text[0] for piece in pieces)
 
   def save(self, path: str | Path) -> None:
@@ -103,11 +100,8 @@ class TextStream:
     Raises:
       SessionError: if the file cannot be written.
     """
-    sessions.save(path, self.session, *_parts(self._loaded))
-
-
-def _parts(loaded: Loaded) -> tuple:
-  return loaded.model, loaded.params, loaded.tokenizer
+    _, model, params, tokenizer, _ = self._loaded
+    sessions.save(path, self.session, model, params, tokenizer)
 
 
 def _decoded(pieces: Iterator[bytes]) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Embedder:
 
   def __init__(self, model: Encoder, params: Any, tokenizer: Tokenizer, length: int):
     """Args: a model with the head "embedding"; T, tokens that are read of a text."""
-    if model.config.head != "embedding":
+    if not embeds(model):
       raise UserError(
         f"the run's head is {model.config.head!r}: vectors are of 'embedding'"
       )
@@ -64,6 +64,11 @@ class Embedder:
       batch = texts.batch([[ids[i]] for i in some], self.tokenizer, length)
       found[some[:real]] = np.asarray(self._embed(self.params, batch))[:real]
     return found
+
+
+def embeds(model: Any) -> bool:
+  """Whether a model makes vectors of texts, so that an `Embedder` can be made of it."""
+  return isinstance(model, Encoder) and model.config.head == "embedding"
 
 
 def minilm(length: int = MINILM_LENGTH) -> Embedder:
