@@ -1,4 +1,4 @@
-"""An experiment as data: frozen dataclasses, saved as JSON, compared on resume."""
+"""Experiments as data: frozen dataclasses, saved as JSON and compared on resume."""
 
 import dataclasses
 import functools
@@ -22,13 +22,14 @@ from jaxmem.training.optim_config import OptimConfig
 
 @dataclasses.dataclass(frozen=True)
 class ValidationConfig:
-  """Held-out scores while the run goes.
+  """When held-out data is scored during a run.
 
   Attributes:
     every: steps between scores; 0 scores only at the end. The state with the best score
       is kept in `best/`, beside the latest in `checkpoints/`.
-    num_bytes: of held-out text, read with the memory carried.
-    patience: so many scores in a row without a better one end the run; 0 never does.
+    num_bytes: how much held-out text is scored, read with the memory carried.
+    patience: the run ends after so many scores in a row without a better one; 0 never
+      ends it.
   """
 
   every: int = number(0, at_least=0)
@@ -59,7 +60,7 @@ def _with_former_names(cls: type) -> type:
 @_with_former_names
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """An experiment.
+  """An experiment: a model, a task, and how the model is trained on it.
 
   Attributes:
     model: `LMConfig`, or the config of another file of `jaxmem.models`; vocab_size 0 is
@@ -67,10 +68,10 @@ class Config:
       elsewhere.
     task: what is learned, and from what: `DataConfig` of text, or the config of another
       folder of `jaxmem.tasks`.
-    optim: how parameters move.
+    optim: how parameters are updated.
     validation: when held-out text is scored, and what follows.
-    adversary: how embeddings are moved to make training harder.
-    mesh: where it runs.
+    adversary: how embeddings are perturbed to make training harder.
+    mesh: the devices that it runs on.
     steps: updates of the parameters.
     init_from: whose parameters to begin with where name and shape agree: a work
       directory, or a name that `jaxmem.training.init_from` knows; empty is none.
@@ -109,14 +110,14 @@ class Config:
   stop_after_skips: int = number(10, at_least=1)
 
 
-# What may differ when a run goes on: how long, how it is shown, where it runs.
+# Keys that may differ on resume: how long the run is, what it logs, where it runs.
 MAY_CHANGE = (
   "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
   "stop_after_skips", "mesh", "validation.patience", "task.data_dir", "task.language",
   "task.rule", "model.remat", "model.loss_chunk",
 )  # fmt: skip
 
-# Where data are, in whatever config has it, and what else is a path.
+# Keys that name data, in the tasks that have them, and all keys that may hold a path.
 SOURCES = (
   "task.source", "task.heldout", "task.test", "task.queries", "task.relevant",
   "task.augment.table", "task.augment.wordings",
@@ -165,15 +166,15 @@ def check(config: Config) -> None:
     )
   if not config.model.pattern:
     raise ConfigError("model.pattern is empty: name at least one memory")
-  # what is saved can be read: types, one of the choices, and the options of memories
+  # the round trip proves that the file can be read: types, choices, options of memories
   from_json(to_json(config))
 
 
 def typed(config: Config) -> Config:
-  """The config with every value of the type that its field has.
+  """Returns the config with every value of the type that its field has.
 
-  What means the same is converted: a pattern as text or as a list, a path, an integer
-  where a number may have a fraction, a number of NumPy's.
+  Values that mean the same are converted: a pattern as text or as a list, a path, an
+  integer where a number may have a fraction, a number of NumPy's.
 
   Raises:
     ConfigError: if a value has another type; names the key.
@@ -182,18 +183,18 @@ def typed(config: Config) -> Config:
 
 
 def sources(config: Config) -> dict[str, str]:
-  """What the data of a run are read from: flag -> source, without those left out."""
+  """Returns the sources that a run reads, by flag; those left empty are omitted."""
   flat = flatten(config)
   texts = {key: flat[key] for key in SOURCES if flat.get(key)}
   return {f"--{key.replace('_', '-')}": source for key, source in texts.items()}
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
-  """The config with other values.
+  """Returns the config with other values.
 
   Args:
     config: the experiment.
-    values: dotted key -> value.
+    values: the new values by dotted key.
 
   Raises:
     ConfigError: if the config has no such key, or a value is of another type.
@@ -202,30 +203,29 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def with_paths(config: Config, change: Callable[[str], str]) -> Config:
-  """The config with `change` applied to the text of everything that may be a path."""
+  """Returns the config with `change` applied to every value that may be a path."""
   flat = flatten(config)
   texts = {key: flat[key] for key in PATHS if flat.get(key)}
   return with_values(config, {key: change(text) for key, text in texts.items()})
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-  """What differs and may not: key -> (old, new)."""
+  """Returns what differs and must not, as `{key: (old, new)}`; see `MAY_CHANGE`."""
   before, after = flatten(old), flatten(new)
-  free = lambda key: key in MAY_CHANGE or key.split(".")[0] in MAY_CHANGE
   return {
     key: (before[key], after[key])
     for key in before
-    if before[key] != after[key] and not free(key)
+    if before[key] != after[key] and not {key, key.split(".")[0]} & {*MAY_CHANGE}
   }
 
 
 def to_json(config: Config) -> str:
-  """Readable JSON; `from_json(to_json(c)) == c`."""
+  """Returns readable JSON, which `from_json` reads back to an equal config."""
   return _CODEC.to_json(config)
 
 
 def from_json(text: str) -> Config:
-  """The config of `to_json`, which this or an older version wrote; imports no plugin.
+  """Reads what `to_json` of this or an older version wrote; imports no plugin.
 
   Raises:
     ConfigError: for an unknown key (names the nearest), a kind or a memory that is
@@ -236,7 +236,7 @@ def from_json(text: str) -> Config:
 
 
 def _show_pattern(value: Any) -> Any:
-  """The text of a pattern, of a list of entries or of an entry."""
+  """Returns the text of a pattern, of a list of entries or of an entry."""
   if isinstance(value, pattern.Entry):
     return str(value)
   if isinstance(value, tuple) or (isinstance(value, list) and value):

@@ -1,4 +1,4 @@
-"""A trained model from its checkpoint alone."""
+"""Loads a trained model from its checkpoint alone."""
 
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -24,14 +24,14 @@ _DIRECTORY = {"last": "checkpoints", "best": "best"}
 
 
 class Run(NamedTuple):
-  """A run of any kind, from its checkpoint.
+  """A run of any kind, read from its checkpoint.
 
   Attributes:
-    config: of the run, resolved.
+    config: the config of the run, resolved.
     model: see `models.TrainableModel`.
     params: its parameters, or their moving average where the run keeps one, on the
       default device.
-    step: of the checkpoint.
+    step: the step of the checkpoint.
   """
 
   config: Config
@@ -41,9 +41,9 @@ class Run(NamedTuple):
 
 
 def run_config(workdir: str | Path, which: Which = "last") -> Config:
-  """The config of the run in `workdir`, from its checkpoint; no device work.
+  """Reads the config of the run in `workdir` from its checkpoint; does no device work.
 
-  Its tokenizer is the copy that the run kept, so that ids mean what they meant whatever
+  Its tokenizer is the copy that the run kept, so that ids keep their meaning whatever
   has become of other files and of the training text.
 
   Raises:
@@ -62,7 +62,7 @@ def run_config(workdir: str | Path, which: Which = "last") -> Config:
 
 
 def load_config(workdir: str | Path, which: Which = "last") -> Config:
-  """The config of the language model in `workdir`; no device work.
+  """Reads the config of the language model in `workdir`; does no device work.
 
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.
@@ -77,13 +77,13 @@ def load_config(workdir: str | Path, which: Which = "last") -> Config:
 
 
 def load_run(workdir: str | Path, which: Which = "last") -> Run:
-  """The newest checkpoint that is whole, its parameters verified.
+  """Loads the newest undamaged checkpoint, and verifies its parameters.
 
   The directory is only read, so the run may be going on: nothing in it is made, moved
   or cleaned, and neither optimizer nor training memory is loaded.
 
   Args:
-    workdir: of the run.
+    workdir: the work directory of the run.
     which: "last", or "best" on what is held out.
 
   Raises:
@@ -104,7 +104,7 @@ def load_run(workdir: str | Path, which: Which = "last") -> Run:
 
 
 def load_model(workdir: str | Path, which: Which = "last") -> Loaded:
-  """The language model of a run, see `load_run`.
+  """Loads the language model of a run; see `load_run`.
 
       loaded = load_model("runs/quickstart")
       logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)

@@ -1,4 +1,4 @@
-"""The task of a run: what its whole config says of it, and what it needs."""
+"""Makes the task of a run from its whole config, and checks what it needs."""
 
 import functools
 import importlib.util
@@ -14,7 +14,7 @@ from jaxmem.training.config import Config
 
 
 def context(config: Config) -> TaskContext:
-  """What the task of a run knows of it."""
+  """Returns what the task of a run may know of the run."""
   name = config.init_from
   return TaskContext(
     seed=config.seed,
@@ -31,7 +31,7 @@ def context(config: Config) -> TaskContext:
 
 
 def make(config: Config, model: Any) -> Job:
-  """The task of a resolved config; reads and prepares its data.
+  """Makes the task of a resolved config; reads and prepares its data.
 
   Raises:
     ConfigError, DataError, CapacityError: before any device work.
@@ -59,4 +59,4 @@ def check_packages(config: Config) -> None:
   if "minilm" in (config.init_from, getattr(config.task, "extract", "")):
     from jaxmem.tokenizers import wordpiece
 
-    wordpiece.minilm()  # or says which package has it
+    wordpiece.minilm()  # raises a message that names the package with the vocabulary
