@@ -126,6 +126,7 @@ def within(y: Array, position: Int[Array, "..."], capacity: int) -> Array:
   return jnp.where((position < capacity)[..., None, None], y, jnp.nan)
 
 
+AXES = State(*[("batch", "slots", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

@@ -125,6 +125,7 @@ def parallel(
   return score.share(params, y, lse), ()
 
 
+AXES = ()
 FORMS = scan.of_any_rows({"dense": dense, "parallel": parallel})
 
 

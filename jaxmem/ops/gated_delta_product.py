@@ -103,6 +103,7 @@ def chunk(
   return y[:, writes - 1 :: writes], state
 
 
+AXES = gated_delta.AXES
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

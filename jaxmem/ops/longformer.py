@@ -195,6 +195,7 @@ def parallel(
   return y, _state(first, ring, position)
 
 
+AXES = window.AXES
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

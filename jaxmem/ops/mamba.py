@@ -181,6 +181,7 @@ def _chunks_backward(residuals, cotangents):
 
 _chunks.defvjp(_chunks_forward, _chunks_backward)
 
+AXES = State(("batch", "key", "heads"))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

@@ -222,6 +222,7 @@ def parallel(
   return y, State(*ring, position)
 
 
+AXES = State(*[("batch", "window", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

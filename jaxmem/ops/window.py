@@ -171,6 +171,7 @@ def parallel(
   return score.share(params, y, lse), State(*ring, position)
 
 
+AXES = State(*[("batch", "window", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
