@@ -142,7 +142,7 @@ def _pair(a: Array) -> Array:
   return jnp.stack([a.real, a.imag])
 
 
-def _product(a: Array, b: Array) -> Array:
+def _product(a: Array | np.ndarray, b: Array | np.ndarray) -> Array:
   """The complex product of a real and a complex matrix, in either order."""
   return jnp.asarray(a, jnp.complex64) @ jnp.asarray(b, jnp.complex64)
 
