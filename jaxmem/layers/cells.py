@@ -10,6 +10,7 @@ from jaxmem.core.typing import Reset, State
 from jaxmem.layers.mixer import Memory
 from jaxmem.layers.primitives import named, sow_gates
 
+# Keeps the norm of what is fed back at first.
 ORTHOGONAL = nn.initializers.orthogonal()
 
 

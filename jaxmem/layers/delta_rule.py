@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, StateSpec, head_size
+from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import (
   ShortConv,
   dense,
@@ -79,7 +79,8 @@ class DeltaRule(Memory):
     """beta of every write, in float32."""
     shape = (*self._writes, self.num_heads)
     axes = ("embed", *[None] * len(self._writes), "heads")
-    beta = nn.sigmoid(dense(shape, axes, "write", "float32")(x))
+    beta = nn.sigmoid(dense(shape, axes, "write", "float32")(x))  # [B, T, *N, H]
+    # I - beta k k^T has the eigenvalue 1 - beta: negative from 1 on
     beta = beta * (2 if self.negative_eigenvalues else 1)
     self.sow("intermediates", "write_strength", beta)
     return beta
@@ -127,5 +128,5 @@ class DeltaRule(Memory):
 
   @property
   def _state_spec(self) -> State:
-    conv = StateSpec(short_conv, (self.conv_size, sum(self._widths)), self.dtype)
-    return State(conv, StateSpec(gated_delta, self._dims))
+    conv = OpState(short_conv, (self.conv_size, sum(self._widths)), self.dtype)
+    return State(conv, OpState(gated_delta, self._dims))

@@ -5,7 +5,7 @@ from typing import ClassVar
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, StateSpec
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import dense
 from jaxmem.ops import gated_average
 
@@ -52,5 +52,5 @@ class GatedAverage(Memory):
     return self._recall(gated_average, (candidate, g), state, reset)
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(gated_average, (self.d_model,))
+  def _state_spec(self) -> OpState:
+    return OpState(gated_average, (self.d_model,))

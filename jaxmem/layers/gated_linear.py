@@ -65,5 +65,4 @@ class GatedLinear(Memory):
   @property
   def _dims(self) -> tuple[int, int, int]:
     """H, K and V."""
-    sizes = key_and_value(self, self.key_share, self.value_times)
-    return self.num_heads, *sizes
+    return self.num_heads, *key_and_value(self, self.key_share, self.value_times)

@@ -29,8 +29,10 @@ BLOCKED = ("chunk_size", "block_size", "implementation")
 
 
 @dataclasses.dataclass(frozen=True)
-class StateSpec:
-  """The state of one op before it has rows: what a mixer says of what it carries.
+class OpState:
+  """The state of one op, before the number of rows is known.
+
+  A mixer says by it what it carries; `init_state` and `state_axes` are made of it.
 
   Attributes:
     op: the op file.
@@ -106,6 +108,7 @@ class Memory(nn.Module):
     Returns:
       y, and the memory after the last token.
     """
+    # the reference form, a scan over `step`, has no blocks and knows none of these
     sizes = {name: getattr(self, name) for name in BLOCKED if hasattr(self, name)}
     return apply.apply(
       self.op(file), self.form, params, inputs, state, reset, sizes=sizes, **options
@@ -113,7 +116,7 @@ class Memory(nn.Module):
 
   @property
   def _state_spec(self) -> State:
-    """What the mixer carries, a tree of `StateSpec`."""
+    """What the mixer carries: a tree of `OpState`, of the shape of its state."""
     return ()
 
   @nn.nowrap
@@ -128,7 +131,7 @@ class Memory(nn.Module):
   @nn.nowrap
   def state_axes(self) -> State:
     """Returns the logical names of the state's axes, in a tree like the state."""
-    return jax.tree.map(StateSpec.axes, self._state_spec)
+    return jax.tree.map(OpState.axes, self._state_spec)
 
   def __post_init__(self):
     super().__post_init__()

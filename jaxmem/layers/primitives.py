@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.op import Op
 from jaxmem.core.typing import Activations, Reset, State
-from jaxmem.layers.mixer import Memory, StateSpec
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.ops import short_conv
 from jaxmem.parallel import apply, rows
 from jaxmem.parallel.mesh import Declared
@@ -162,8 +162,8 @@ class ShortConv(Memory):
     return y, state
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(short_conv, (self.taps, self.dim), self.dtype)
+  def _state_spec(self) -> OpState:
+    return OpState(short_conv, (self.taps, self.dim), self.dtype)
 
 
 def sow_gates(

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense, rms_norm
 from jaxmem.ops import gated_linear
 
@@ -56,8 +56,8 @@ class GLA(GatedLinear):
     return self._out(y), state
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(gated_linear, self._dims)
+  def _state_spec(self) -> OpState:
+    return OpState(gated_linear, self._dims)
 
 
 OP = gated_linear

@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.cells import Cells
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import named
 from jaxmem.ops import gru
 
@@ -41,8 +41,8 @@ class GRU(Cells):
     )
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(gru, (self.d_model,))
+  def _state_spec(self) -> OpState:
+    return OpState(gru, (self.d_model,))
 
 
 Mixer = GRU

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense, rms_norm
 from jaxmem.ops import gated_linear
 
@@ -38,7 +38,7 @@ class HGRN2(GatedLinear):
   def __call__(
     self, x: Activations, state: gated_linear.State, reset: Reset | None = None
   ) -> tuple[Activations, gated_linear.State]:
-    (_, key, value), bound = self._dims, self.lower_bound
+    (heads, key, value), bound = self._dims, self.lower_bound
     # gates in float32: a decay of 0.999 is 1 in bfloat16
     z = self._project(x, "forget", key, "float32")  # [B, T, H, K]
     g = jax.nn.log_sigmoid(z)
@@ -50,12 +50,12 @@ class HGRN2(GatedLinear):
     inputs = (q, k.astype(self.dtype), self._project(x, "v", value), g)
     y, state = self._recall(gated_linear, inputs, state, reset)  # [B, T, H, V]
     # one norm over all heads, unlike GLA's norm a head
-    y = rms_norm("norm", self.dtype, "heads")(y.reshape(*x.shape[:2], -1))
+    y = rms_norm("norm", self.dtype, "heads")(y.reshape(*x.shape[:2], heads * value))
     return dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y), state
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(gated_linear, self._dims)
+  def _state_spec(self) -> OpState:
+    return OpState(gated_linear, self._dims)
 
 
 OP = gated_linear

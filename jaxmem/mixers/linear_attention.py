@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxmem.core.registry import nearest
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.ops import gated_linear
 from jaxmem.ops.recurrence import features
 
@@ -68,10 +68,10 @@ class LinearAttention(GatedLinear):
       )
 
   @property
-  def _state_spec(self) -> StateSpec:
+  def _state_spec(self) -> OpState:
     heads, key, value = self._dims
     rows = features.count(self.feature_map, key)
-    return StateSpec(gated_linear, (heads, rows, value + self.normalize))
+    return OpState(gated_linear, (heads, rows, value + self.normalize))
 
 
 OP = gated_linear

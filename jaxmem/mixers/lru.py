@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import StateSpec, check_order
+from jaxmem.layers.mixer import OpState, check_order
 from jaxmem.layers.primitives import named, wide
 from jaxmem.layers.state_space import StateSpace, System
 from jaxmem.ops import complex_diagonal
@@ -49,10 +49,8 @@ class LRU(StateSpace):
 
   def _system(self) -> System:
     size, d = self._size, self.d_model
-    nu, theta = (
-      self._vector("nu", self._nu_init),
-      self._vector("theta", self._theta_init),
-    )
+    nu = self._vector("nu", self._nu_init)  # [N]
+    theta = self._vector("theta", self._theta_init)  # [N]
 
     def gain_init(key, shape, dtype=jnp.float32) -> Float[Array, " N"]:
       """log sqrt(1 - |lambda|^2): what keeps h as large as B x."""
@@ -79,6 +77,7 @@ class LRU(StateSpace):
     check_order(self, "min_decay", "max_decay")
 
   def _nu_init(self, key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+    """log -log |lambda|, |lambda|^2 uniform: uniform on a ring of the unit disk."""
     low, high = self.min_decay**2, self.max_decay**2
     square = jax.random.uniform(key, shape, dtype, low, high)
     return jnp.log(-jnp.log(square) / 2)
@@ -92,8 +91,8 @@ class LRU(StateSpace):
     return self.state_size or self.d_model
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(complex_diagonal, (self._size,))
+  def _state_spec(self) -> OpState:
+    return OpState(complex_diagonal, (self._size,))
 
 
 OP = complex_diagonal

@@ -7,7 +7,7 @@ from jaxtyping import Array
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.cells import Cells
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import named
 from jaxmem.ops import lstm
 
@@ -60,8 +60,8 @@ class LSTM(Cells):
     return [self.param(f"{name}_gain", ones, (n,)) for name, n in sizes.items()]
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(lstm, (self.d_model,))
+  def _state_spec(self) -> OpState:
+    return OpState(lstm, (self.d_model,))
 
 
 Mixer = LSTM

@@ -8,10 +8,10 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, StateSpec
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import ShortConv, dense, named, step_init, wide
 from jaxmem.ops import mamba, short_conv
 from jaxmem.ops.recurrence import scan
@@ -26,8 +26,8 @@ class State(NamedTuple):
 
 def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   """log -A for A = -1, -2, ..., -N in every channel (S4D-Real)."""
-  size, dim = shape
-  return jnp.broadcast_to(jnp.log(jnp.arange(1, size + 1, dtype=dtype))[:, None], shape)
+  rates = jnp.log(jnp.arange(1, shape[0] + 1, dtype=dtype))  # [N]
+  return jnp.broadcast_to(rates[:, None], shape)
 
 
 class Mamba(Memory):
@@ -69,7 +69,8 @@ class Mamba(Memory):
     rank = self.step_rank or -(-self.d_model // 16)
     both = dense((2, width), ("embed", None, "heads"), "in", self.dtype)(x)
     u, gate = both[:, :, 0], both[:, :, 1]  # [B, T, E], [B, T, E]
-    conv = ShortConv(width, self.conv_size, True, self.dtype, name="conv")
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(width, **options, name="conv")
     u, conv_state = conv(u, state.conv, reset)
     u = nn.silu(u)
     read = dense(rank + 2 * size, ("heads", None), "read", self.dtype)(u)
@@ -92,7 +93,7 @@ class Mamba(Memory):
     out = dense(self.d_model, ("heads", "embed"), "out", self.dtype)
     return out(y * nn.silu(gate)), State(conv_state, ssm)
 
-  def _step(self, low: Array) -> Array:
+  def _step(self, low: Float[Array, "B T R"]) -> Float[Array, "B T E"]:
     """The time step before softplus, in float32: a decay of 0.999 is 1 in bfloat16."""
     width, rank = self._width, low.shape[-1]
     scale = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # +-R^-0.5
@@ -110,8 +111,8 @@ class Mamba(Memory):
 
   @property
   def _state_spec(self) -> State:
-    conv = StateSpec(short_conv, (self.conv_size, self._width), self.dtype)
-    return State(conv, StateSpec(mamba, (self.state_size, self._width)))
+    conv = OpState(short_conv, (self.conv_size, self._width), self.dtype)
+    return State(conv, OpState(mamba, (self.state_size, self._width)))
 
 
 Mixer = Mamba

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, StateSpec
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import (
   EPSILON,
   ShortConv,
@@ -78,12 +78,13 @@ class Mamba2(Memory):
     gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
     # x, b and c of the paper are v, k and q of linear attention
     xbc = dense(width + 2 * shared, axes, "xbc", self.dtype)(x)
-    conv = ShortConv(width + 2 * shared, self.conv_size, True, self.dtype, name="conv")
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(width + 2 * shared, **options, name="conv")
     xbc, conv_state = conv(xbc, state.conv, reset)
     v, k, q = jnp.split(nn.silu(xbc), [width, width + shared], axis=-1)
-    v = v.reshape(*tokens, heads, -1)  # [B, T, H, R/H]
-    k = k.reshape(*tokens, self.num_groups, -1)  # [B, T, G, K]
-    q = q.reshape(*tokens, self.num_groups, -1)  # [B, T, G, K]
+    v = v.reshape(*tokens, heads, width // heads)  # [B, T, H, R/H]
+    k = k.reshape(*tokens, self.num_groups, self.state_dim)  # [B, T, G, K]
+    q = q.reshape(*tokens, self.num_groups, self.state_dim)  # [B, T, G, K]
 
     # gates in float32: a decay of 0.999 is 1 in bfloat16
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
@@ -92,6 +93,7 @@ class Mamba2(Memory):
     g = -jnp.exp(wide(rate)) * dt
     self.sow("intermediates", "log_decay", g)
     self.sow("intermediates", "write_strength", dt)
+    # the step is a write strength, too
     inputs = (q, k, v * dt[..., None].astype(v.dtype), g)
     y, ssm = self._recall(gated_linear, inputs, state.ssm, reset)  # [B, T, H, R/H]
     skip = self.param(
@@ -129,9 +131,9 @@ class Mamba2(Memory):
   def _state_spec(self) -> State:
     width = self._width
     channels = width + 2 * self.num_groups * self.state_dim  # of x, b and c
-    conv = StateSpec(short_conv, (self.conv_size, channels), self.dtype)
+    conv = OpState(short_conv, (self.conv_size, channels), self.dtype)
     sizes = self.num_heads, self.state_dim, width // self.num_heads
-    return State(conv, StateSpec(gated_linear, sizes))
+    return State(conv, OpState(gated_linear, sizes))
 
 
 OP = gated_linear

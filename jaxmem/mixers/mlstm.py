@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense, head_norm, named
 from jaxmem.ops import mlstm
 
@@ -70,8 +70,8 @@ class MLSTM(GatedLinear):
     return self.gate_cap * jnp.tanh(z / self.gate_cap)
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(mlstm, self._dims)
+  def _state_spec(self) -> OpState:
+    return OpState(mlstm, self._dims)
 
 
 Mixer = MLSTM

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import head_norm
 from jaxmem.ops import gated_linear
 from jaxmem.ops.attention_core import rotary
@@ -80,8 +80,8 @@ class Retention(GatedLinear):
       raise ValueError(f"key_dim {key} is odd: rotary positions need pairs")
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(gated_linear, self._dims)
+  def _state_spec(self) -> OpState:
+    return OpState(gated_linear, self._dims)
 
 
 OP = gated_linear

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, StateSpec
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import ShortConv, dense, named
 from jaxmem.ops import rglru, short_conv
 from jaxmem.ops.recurrence.precision import einsum
@@ -65,7 +65,8 @@ class RGLRU(Memory):
     width, axes = self._width, ("embed", "heads")
     gate = nn.gelu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
     u = dense(width, axes, "in", self.dtype)(x)  # [B, T, R]
-    conv = ShortConv(width, self.conv_size, True, self.dtype, name="conv")
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(width, **options, name="conv")
     u, conv_state = conv(u, state.conv, reset)
     r = nn.sigmoid(self._block_diagonal("recurrence_gate", u))
     i = nn.sigmoid(self._block_diagonal("input_gate", u))
@@ -107,8 +108,8 @@ class RGLRU(Memory):
 
   @property
   def _state_spec(self) -> State:
-    conv = StateSpec(short_conv, (self.conv_size, self._width), self.dtype)
-    return State(conv, StateSpec(rglru, (self._width,)))
+    conv = OpState(short_conv, (self.conv_size, self._width), self.dtype)
+    return State(conv, OpState(rglru, (self._width,)))
 
 
 Mixer = RGLRU

@@ -6,7 +6,7 @@ from jaxtyping import Array
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.cells import ORTHOGONAL, Cells
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.ops import rnn
 
 
@@ -47,8 +47,8 @@ class RNN(Cells):
       raise ValueError(f"activation is {self.activation!r}: it must be one of {names}")
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(rnn, (self.d_model,))
+  def _state_spec(self) -> OpState:
+    return OpState(rnn, (self.d_model,))
 
 
 Mixer = RNN

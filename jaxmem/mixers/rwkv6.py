@@ -12,11 +12,11 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, StateSpec, head_size
+from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import dense, head_norm, named, token_shift
 from jaxmem.ops import gated_linear, short_conv
 
-# What has a mixture of this token and the last one for itself.
+# The uses of a token; each has a mixture of this token and the last one for itself.
 MIXED = "rkvgw"
 # exp(-exp(8)) is 0 in any precision; beyond it only the gradient would overflow.
 FASTEST_DECAY = 8.0
@@ -106,7 +106,7 @@ class RWKV6(Memory):
     return -jnp.exp(jnp.minimum(logits, FASTEST_DECAY))
 
   def _mixed(self, x: Activations, step: Activations) -> dict[str, Activations]:
-    """x_t + (x_{t-1} - x_t) * how much, which itself depends on such a mixture."""
+    """x_t + share (x_{t-1} - x_t) for each use; a share depends on such a mixture."""
     d, count, rank = self.d_model, len(MIXED), self.shift_rank
     half = named(_ramp(1.0, 0.0), ("embed",), decay=False)
     mu = self.param("shift", half, (d,)).astype(x.dtype)
@@ -116,11 +116,11 @@ class RWKV6(Memory):
     w = self.param(
       "shift_out", named(init, (None, None, "embed"), decay=False), (count, rank, d)
     )
-    much = jnp.einsum("btnr,nrd->nbtd", low, w.astype(x.dtype))  # [N, B, T, D]
+    shares = jnp.einsum("btnr,nrd->nbtd", low, w.astype(x.dtype))  # [N, B, T, D]
     mixed = {}
     for i, name in enumerate(MIXED):
       base = self.param(f"shift_{name}", half, (d,)).astype(x.dtype)
-      mixed[name] = x + step * (base + much[i])
+      mixed[name] = x + step * (base + shares[i])
     return mixed
 
   @property
@@ -131,8 +131,8 @@ class RWKV6(Memory):
   @property
   def _state_spec(self) -> State:
     heads, size = self._heads
-    shift = StateSpec(short_conv, (2, self.d_model), self.dtype)
-    return State(shift, StateSpec(gated_linear, (heads, size, size)))
+    shift = OpState(short_conv, (2, self.d_model), self.dtype)
+    return State(shift, OpState(gated_linear, (heads, size, size)))
 
 
 OP = gated_linear

@@ -16,12 +16,12 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, StateSpec, head_size
+from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import dense, head_norm, l2_normalize, named, token_shift
 from jaxmem.ops import dplr, short_conv
 from jaxmem.ops.recurrence import scan
 
-# What a token is mixed with the one before for, and how fast the share falls along D.
+# The uses of a token mixed with the one before, and how fast the share falls along D.
 SHIFTED = {"r": 0.2, "w": 0.9, "k": 0.7, "v": 0.7, "a": 0.9, "g": 0.2}
 # The slowest and the fastest log decay are 0 and this.
 LOWEST = -math.exp(-0.5)
@@ -145,7 +145,7 @@ class RWKV7(Memory):
   def _shift(
     self, x: Activations, state: short_conv.State, reset: Reset | None
   ) -> tuple[dict[str, Activations], short_conv.State]:
-    """For every use its own mixture of a token and the one before."""
+    """Mixtures of a token and the one before, a mixture for each use."""
     before, state = token_shift(x, state, reset)  # [B, T, D]
 
     def mixed(name, power):
@@ -191,8 +191,8 @@ class RWKV7(Memory):
   @property
   def _state_spec(self) -> State:
     size = self._head_dim
-    shift = StateSpec(short_conv, (2, self.d_model), self.dtype)
-    return State(shift, StateSpec(dplr, (self.num_heads, size, size)))
+    shift = OpState(short_conv, (2, self.d_model), self.dtype)
+    return State(shift, OpState(dplr, (self.num_heads, size, size)))
 
 
 OP = dplr

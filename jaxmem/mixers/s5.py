@@ -13,7 +13,7 @@ from jaxtyping import Array
 from jaxmem.core.ranges import number
 from jaxmem.core.registry import nearest
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import StateSpec, check_order
+from jaxmem.layers.mixer import OpState, check_order
 from jaxmem.layers.primitives import named, wide
 from jaxmem.layers.state_space import StateSpace, System, log_uniform
 from jaxmem.ops import complex_diagonal
@@ -126,9 +126,9 @@ class S5(StateSpace):
     return rate, frequency, _real_ones, nn.initializers.normal(0.5**0.5)
 
   @property
-  def _state_spec(self) -> StateSpec:
+  def _state_spec(self) -> OpState:
     systems = 1 if self.mimo else self.d_model
-    return StateSpec(complex_diagonal, (systems * (self.state_size // 2),))
+    return OpState(complex_diagonal, (systems * (self.state_size // 2),))
 
 
 def _real_ones(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:

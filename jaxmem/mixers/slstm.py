@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.cells import Cells
-from jaxmem.layers.mixer import StateSpec, head_size
+from jaxmem.layers.mixer import OpState, head_size
 from jaxmem.layers.primitives import ShortConv, named
 from jaxmem.ops import short_conv, slstm
 from jaxmem.ops.recurrence.precision import einsum
@@ -53,7 +53,8 @@ class SLSTM(Cells):
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
     x = x.astype(jnp.dtype(self.dtype))
-    conv = ShortConv(self.d_model, self.conv_size, True, self.dtype, name="conv")
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(self.d_model, **options, name="conv")
     mixed, conv_state = conv(x, state.conv, reset)  # [B, T, D]
     mixed = nn.silu(mixed)
     gates = (
@@ -114,8 +115,8 @@ class SLSTM(Cells):
   @property
   def _state_spec(self) -> State:
     sizes = self.conv_size, self.d_model
-    conv = StateSpec(short_conv, sizes, self.dtype)
-    return State(conv, StateSpec(slstm, (self.d_model,)))
+    conv = OpState(short_conv, sizes, self.dtype)
+    return State(conv, OpState(slstm, (self.d_model,)))
 
 
 Mixer = SLSTM

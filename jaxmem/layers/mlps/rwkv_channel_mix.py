@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.feed_forward import FeedForward
-from jaxmem.layers.mixer import StateSpec
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import named, token_shift
 from jaxmem.ops import short_conv
 from jaxmem.ops.recurrence import scan
@@ -42,8 +42,8 @@ class ChannelMix(FeedForward):
     return self._down()(hidden * hidden), state
 
   @property
-  def _state_spec(self) -> StateSpec:
-    return StateSpec(short_conv, (2, self.d_model), self.dtype)
+  def _state_spec(self) -> OpState:
+    return OpState(short_conv, (2, self.d_model), self.dtype)
 
 
 MLP = ChannelMix
