@@ -22,6 +22,7 @@ from jaxmem.core import ranges
 from jaxmem.core.op import Op
 from jaxmem.core.ranges import Range
 from jaxmem.core.typing import Reset, State
+from jaxmem.layers import arguments
 from jaxmem.parallel import apply
 
 # The options of a mixer that only the blocked forms of its op know.
@@ -79,6 +80,10 @@ class Memory(nn.Module):
   MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
 
   change_op: Callable[[Op], Op] | None = dataclasses.field(default=None, kw_only=True)
+
+  def __init_subclass__(cls, **kwargs):
+    super().__init_subclass__(**kwargs)
+    arguments.describe(cls)
 
   @nn.nowrap
   def op(self, file: ModuleType) -> Op:
