@@ -18,8 +18,8 @@ class GatedLinear(Memory):
   Attributes:
     d_model: D, features in and out.
     num_heads: H.
-    key_dim: K, a head's; 0 is D/H, or what the subclass says.
-    value_dim: V, a head's; 0 is D/H, or what the subclass says.
+    key_dim: K, a head's; 0 is D/H.
+    value_dim: V, a head's; 0 is D/H.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
