@@ -73,13 +73,19 @@ def step(
   Returns:
     y_t in the dtype of v, and the state.
   """
-  dtype = state.s.dtype
+  dtype = state.s.dtype  # sums of many tokens: bfloat16 would lose the later ones
   q, k, v, a, b, g = (x.astype(dtype) for x in inputs_t)
-  read = jnp.einsum("bhk,bhkv->bhv", a, state.s)
-  outer = lambda x, y: x[..., :, None] * y[..., None, :]
-  s = jnp.exp(g)[..., None] * state.s + outer(b, read) + outer(k, v)
-  y = jnp.einsum("bhk,bhkv->bhv", q, s)
+  # a reads S_{t-1}, before the decay: so the low-rank term is b a^T, not b a^T Diag
+  read = jnp.einsum("bhk,bhkv->bhv", a, state.s)  # [B, H, V]
+  corrected = jnp.exp(g)[..., None] * state.s + _outer(b, read)  # [B, H, K, V]
+  s = corrected + _outer(k, v)  # [B, H, K, V]
+  y = jnp.einsum("bhk,bhkv->bhv", q, s)  # [B, H, V]
   return y.astype(inputs_t[2].dtype), State(s)
+
+
+def _outer(x: Float[Array, "B H K"], y: Float[Array, "B H V"]) -> Array:
+  """x y^T of every row and head, [B, H, K, V]."""
+  return x[..., :, None] * y[..., None, :]
 
 
 def chunk(
@@ -88,7 +94,7 @@ def chunk(
   state: State,
   reset: Reset | None = None,
   *,
-  chunk_size: int = 32,
+  chunk_size: int = 32,  # half of the delta rules': five products of tokens with tokens
 ) -> tuple[Float[Array, "B T H V"], State]:
   """All tokens, chunk by chunk, by matrix products.
 
@@ -118,28 +124,37 @@ def chunk(
   Raises:
     ValueError: if chunk_size < 1.
   """
-  # padding changes nothing: all of it is 0
+  # padding is zeros: log decay 0 keeps everything, and keys of 0 write nothing
   return scan.by_chunks(_chunk_step, inputs, state, reset, chunk_size)
 
 
 def _chunk_step(state, xs):
-  """One chunk: inputs [B, H, C, ...], reset [B, C]."""
+  """One chunk: q, k, a, b, g [B, H, C, K], v [B, H, C, V], reset [B, C]."""
   (q, k, v, a, b, g), reset = xs
-  s, dtype = state.s, state.s.dtype
-  mm = products(v.dtype, dtype)
-  after = decay.within(g.astype(dtype), reset)
-  before = decay.before(after)
-  left = lambda x, left: x.astype(dtype) * left
-  add = lambda x, y: mm("bhij,bhjv->bhiv", x, y)
-  recall = lambda x: mm("bhik,bhkv->bhiv", x, s)
-  write = lambda x, y: mm("bhik,bhiv->bhkv", left(x, decay.to_end(after)), y)
+  s, dtype = state.s, state.s.dtype  # [B, H, K, V]
+  mm = products(v.dtype, dtype)  # narrow operands, wide sums
+  after = decay.within(g.astype(dtype), reset)  # of q, which reads S_t
+  before = decay.before(after)  # of a, which reads S_{t-1}
 
-  x = unit_lower_inverse(-decay.scores(before, a, b, mm))
-  u = add(decay.scores(before, a, k, mm), v) + recall(left(a, decay.from_start(before)))
-  u = add(x, u)
-  y = recall(left(q, decay.from_start(after))) + add(decay.scores(after, q, k, mm), v)
-  y = y + add(decay.scores(after, q, b, mm), u)
-  s = decay.whole(after) * s + write(k, v) + write(b, u)
+  def from_tokens(scores, values):
+    return mm("bhij,bhjv->bhiv", scores, values)  # [B, H, C, V]
+
+  def from_state(x, left):
+    return mm("bhik,bhkv->bhiv", x.astype(dtype) * left, s)  # [B, H, C, V]
+
+  def written(x, values):
+    left = decay.to_end(after)  # [B, H, C, K]
+    return mm("bhik,bhiv->bhkv", x.astype(dtype) * left, values)  # [B, H, K, V]
+
+  # u_i = S_{i-1}^T a_i depends on the u before it: a triangular system, solved at once
+  inverse = unit_lower_inverse(-decay.scores(before, a, b, mm))  # [B, H, C, C]
+  u = from_tokens(decay.scores(before, a, k, mm), v)  # [B, H, C, V]
+  u = u + from_state(a, decay.from_start(before))
+  u = from_tokens(inverse, u)
+  y = from_state(q, decay.from_start(after))  # [B, H, C, V]
+  y = y + from_tokens(decay.scores(after, q, k, mm), v)
+  y = y + from_tokens(decay.scores(after, q, b, mm), u)
+  s = decay.whole(after) * s + written(k, v) + written(b, u)  # [B, H, K, V]
   return State(s), y.astype(v.dtype)
 
 
@@ -151,7 +166,10 @@ def example(key: Array, batch_size: int, length: int):
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, a, b, g, s = jax.random.split(key, 7)
   shape = (batch_size, length, heads)
-  normal = lambda key, dim: jax.random.normal(key, (*shape, dim))
+
+  def normal(key, dim):
+    return jax.random.normal(key, (*shape, dim))
+
   a = normal(a, key_dim)
   a = -a / jnp.linalg.norm(a, axis=-1, keepdims=True)
   inputs = (
@@ -159,8 +177,8 @@ def example(key: Array, batch_size: int, length: int):
     normal(k, key_dim) * key_dim**-0.5,
     normal(v, value_dim),
     a,
-    -a * jax.nn.sigmoid(normal(b, key_dim)),
-    -jnp.exp(-0.5) * jax.nn.sigmoid(normal(g, key_dim)),
+    -a * jax.nn.sigmoid(normal(b, key_dim)),  # RWKV-7's kappa times its rate
+    -jnp.exp(-0.5) * jax.nn.sigmoid(normal(g, key_dim)),  # and its range of decays
   )
   state = State(jax.random.normal(s, (batch_size, heads, key_dim, value_dim)))
   return (), inputs, state
@@ -176,7 +194,7 @@ def stress(key: Array, batch_size: int, length: int):
   """
   _, (q, k, v, a, _, g), state = example(key, batch_size, length)
   same = jnp.broadcast_to(a[:, :1], a.shape)
-  noisy = same + 0.1 * a
+  noisy = same + 0.1 * a  # almost parallel keys: the system is worst conditioned here
   noisy = noisy / jnp.linalg.norm(noisy, axis=-1, keepdims=True)
   a = jnp.stack([same[:, :, 0], noisy[:, :, 1]], axis=2)
   third = length // 3
@@ -186,5 +204,6 @@ def stress(key: Array, batch_size: int, length: int):
   fast = jnp.where(jnp.arange(g.shape[-1]) % 2 == 0, -1000.0 / max(third, 1), 0.0)
   g = jnp.zeros_like(g).at[:, 2 * third :].set(fast)
   g = g.at[:, 2 * third].set(-jnp.inf)
+  # b is written back into what has decayed: else |b a^T| > decay and the memory grows
   b = b * jnp.exp(g)
   return (), (q, k, v, a, b, g), state

@@ -15,7 +15,7 @@ from jaxmem.ops.recurrence import linear_scan, scan
 TRANSITION = "diagonal"
 VALUE = 0  # x
 REVERSE_ONLY = ("sequential",)
-FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere the first form
+FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere `parallel`
 
 Inputs = tuple[Float[Array, "*B D"], Float[Array, "*B D"]]
 
@@ -32,9 +32,14 @@ def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
 
 
 def decay_and_input(params: tuple[()], inputs: Inputs) -> tuple[Array, Array]:
-  """e^g_t and (1 - e^g_t) x_t, elementwise, in the state's dtype."""
-  x, g = (a.astype(scan.state_dtype(a.dtype)) for a in inputs)
-  return jnp.exp(g), -jnp.expm1(g) * x
+  """Returns e^g_t and (1 - e^g_t) x_t, elementwise, in the state's dtype.
+
+  Args:
+    params: none.
+    inputs: x and g as in `step`, of one token or of all.
+  """
+  x, g = (a.astype(scan.state_dtype(a.dtype)) for a in inputs)  # [..., D]
+  return jnp.exp(g), -jnp.expm1(g) * x  # expm1: 1 - e^g is exact near g = 0
 
 
 def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, State]:
@@ -56,13 +61,19 @@ def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, Stat
   Returns:
     h_t in the dtype of x, and the state.
   """
-  a, b = decay_and_input(params, inputs_t)
+  a, b = decay_and_input(params, inputs_t)  # [B, D]
   h = a * state.h + b
   return h.astype(inputs_t[0].dtype), State(h)
 
 
 def positive(x: Array) -> Array:
-  """x + 1/2 from 0 on, sigmoid(x) below: the candidate's activation in log space."""
+  """Maps x to a positive number: x + 1/2 from 0 on, sigmoid(x) below.
+
+  minGRU and minLSTM apply it to their candidates; a memory of positive numbers may be
+  computed by a scan over its logarithm.
+
+  Source: Feng et al. 2024, arXiv:2410.01201, appendix B.
+  """
   return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
 
 
@@ -91,5 +102,6 @@ def stress(key: Array, batch_size: int, length: int):
   """Forget gates of exactly 0, exactly 1, 1 - 1e-7 and e^-40, mixed over time."""
   params, (x, g), state = example(key, batch_size, length)
   ends = jnp.array([-jnp.inf, 0.0, -1e-7, -40.0], g.dtype)
+  # two channels never forget: what they hold from the first token on must not drift
   which = jax.random.randint(key, g.shape, 0, 4).at[..., 0].set(1).at[..., 1].set(2)
   return params, (x, ends[which]), state

@@ -33,18 +33,23 @@ def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
 
 def _split(params: Params):
   w, r, b = params
-  return (w, b), ((r,),), ()
+  return (w, b), ((r,),), ()  # one group of one gate
 
 
 def _project(weights, inputs, dtype):
-  return (products.affine(*weights, inputs[0], 1, dtype),)
+  w, b = weights
+  return (products.affine(w, b, inputs[0], 1, dtype),)  # ([..., H],)
 
 
 def cell_of(activation: str = "tanh") -> cell.Cell:
-  """What `cell` needs to know of it; options as in `step`."""
+  """Returns the functions that `cell` builds the forms of.
+
+  Args:
+    activation: a key of `ACTIVATIONS`.
+  """
 
   def update(gates, vectors, state: State) -> State:
-    (z,) = gates(0, state.h)
+    (z,) = gates(0, state.h)  # [B, H]
     return State(ACTIVATIONS[activation](z))
 
   return cell.Cell(_split, _project, update)
@@ -86,7 +91,7 @@ def example(key: Array, batch_size: int, length: int):
   w, r, b, x, h = jax.random.split(key, 5)
   params = (
     jax.random.normal(w, (dim, hidden)),
-    jax.random.normal(r, (hidden, hidden)) / 2,
+    jax.random.normal(r, (hidden, hidden)) / 2,  # smaller: gradients do not explode
     jax.random.normal(b, (hidden,)),
   )
   inputs = (jax.random.normal(x, (batch_size, length, dim)),)

@@ -50,9 +50,11 @@ def step(
     y_t in the dtype of x, and the state.
   """
   (w,), (x,) = params, inputs_t
-  seen = jnp.concatenate([state.past.astype(x.dtype), x[:, None]], axis=1)
-  y = jnp.einsum("bld,ld->bd", seen[:, ::-1], w.astype(x.dtype))
-  return y, State(seen[:, 1:].astype(state.past.dtype))
+  past = state.past.astype(x.dtype)
+  window = jnp.concatenate([past, x[:, None]], axis=1)  # [B, L, D]
+  # newest first, as tap 0 is the present
+  y = jnp.einsum("bld,ld->bd", window[:, ::-1], w.astype(x.dtype))  # [B, D]
+  return y, State(window[:, 1:].astype(state.past.dtype))
 
 
 def parallel(
@@ -64,21 +66,36 @@ def parallel(
   """All tokens at once: L shifted products, cut where a document begins.
 
   Equal to `step` scanned over time. Cost: L T D multiplies, no loop.
+
+  Args:
+    params: w, as in `step`.
+    inputs: x.
+    state: the inputs before the first token.
+    reset: True on the first token of a document.
+
+  Returns:
+    y in the dtype of x, and the state after the last token.
   """
   (w,), (x,) = params, inputs
   (taps, _), length = w.shape, x.shape[1]
-  seen = jnp.concatenate([state.past.astype(x.dtype), x], axis=1)
-  number = jnp.zeros((x.shape[0], length), jnp.int32)
+  line = jnp.concatenate([state.past.astype(x.dtype), x], axis=1)  # [B, L - 1 + T, D]
+  document = jnp.zeros((x.shape[0], length), jnp.int32)
   if reset is not None:
-    number = scan.documents(reset)
-  number = jnp.pad(number, ((0, 0), (taps - 1, 0)))  # the past is document 0
-  at = lambda a, lag: a[:, taps - 1 - lag :][:, :length]
+    document = scan.documents(reset)
+  document = jnp.pad(document, ((0, 0), (taps - 1, 0)))  # the past is document 0
+
+  def lagged(a, lag):
+    """The tokens `lag` places before those of the call, [B, T, ...]."""
+    return a[:, taps - 1 - lag :][:, :length]
+
+  # per_channel: gradients of the taps are sums over [B, T], slow on CPU if implicit
   y = scan.per_channel(w[0], x) * x
   for lag in range(1, taps):
-    same = (at(number, lag) == at(number, 0))[..., None]
-    y = y + scan.per_channel(w[lag], x) * jnp.where(same, at(seen, lag), 0)
-  kept = (number == number[:, -1:])[..., None]
-  past = jnp.where(kept, seen, 0)[:, length:]
+    same = (lagged(document, lag) == lagged(document, 0))[..., None]  # [B, T, 1]
+    y = y + scan.per_channel(w[lag], x) * jnp.where(same, lagged(line, lag), 0)
+  # what ended inside the call must not be seen by the next one
+  current = (document == document[:, -1:])[..., None]
+  past = jnp.where(current, line, 0)[:, length:]  # [B, L - 1, D]
   return y, State(past.astype(state.past.dtype))
 
 
@@ -93,8 +110,8 @@ def join(before: State, after: State, length: int) -> State:
     after: what the second one left in an empty memory.
     length: tokens of the second.
   """
-  size = after.past.shape[1]
-  new = min(length, size)
+  size = after.past.shape[1]  # L - 1
+  new = min(length, size)  # a stretch may be shorter than the window
   past = [before.past[:, new:], after.past[:, size - new :]]
   return State(jnp.concatenate(past, axis=1))
 
@@ -111,5 +128,5 @@ def example(key: Array, batch_size: int, length: int):
 def stress(key: Array, batch_size: int, length: int):
   """Large inputs that cancel."""
   params, (x,), state = example(key, batch_size, length)
-  sign = jnp.where(jnp.arange(length) % 2 == 0, 1.0, -1.0)
+  sign = jnp.where(jnp.arange(length) % 2 == 0, 1.0, -1.0)  # sums of +-100 cancel
   return params, (100 * sign[:, None] + x,), state
