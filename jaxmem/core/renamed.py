@@ -125,13 +125,15 @@ _RENAMED = {
 
 
 def table() -> dict[str, str]:
-  """Old name -> new name, below `jaxmem`; files of an old package move with it."""
+  """Returns old name -> new name, below `jaxmem`; files move with their package."""
   names = dict(_RENAMED)
   for old, new, files in _MOVED:
     names |= {f"{old}.{file}".lstrip("."): f"{new}.{file}" for file in files.split()}
   return names
 
 
+# A finder and not a stub file at every old place: imports of an old name must give the
+# very module of the new one, or classes would exist twice and `isinstance` be False.
 class Renamed(importlib.abc.MetaPathFinder):
   """Finds modules by their old names.
 
@@ -148,11 +150,11 @@ class Renamed(importlib.abc.MetaPathFinder):
     path: Any = None,
     target: ModuleType | None = None,
   ) -> importlib.machinery.ModuleSpec | None:
-    """The spec of an old name; None for any other."""
-    found = self._current(fullname)
-    if not found:
+    """Returns the spec of an old name; None for any other."""
+    names = self._current(fullname)
+    if not names:
       return None
-    old, new = found
+    old, new = names
     warnings.warn(
       f"{old} is now {new}: import that, the old name goes in 0.3",
       DeprecationWarning,
@@ -165,6 +167,7 @@ class Renamed(importlib.abc.MetaPathFinder):
     if not name.startswith("jaxmem."):
       return None
     head, rest = name, ""
+    # the longest old name wins: a file may have moved apart from its package
     while head not in self.names:
       head, dot, last = head.rpartition(".")
       if not dot:
@@ -181,8 +184,9 @@ class _Loader(importlib.abc.InspectLoader):
     self._new = new
 
   def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+    """Imports the module of the new name."""
     module = importlib.import_module(self._new)
-    self._spec = module.__spec__
+    self._spec = module.__spec__  # Python sets that of the old name next
     return module
 
   def exec_module(self, module: ModuleType) -> None:
@@ -195,6 +199,7 @@ class _Loader(importlib.abc.InspectLoader):
     return spec.loader.get_code(self._new)
 
   def get_source(self, fullname: str) -> str | None:
+    """For tracebacks, and `inspect.getsource`."""
     spec = importlib.util.find_spec(self._new)
     return spec.loader.get_source(self._new)
 

@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 
 from jaxmem.core.errors import UserError
 
-# The names are those of JAX, which reads the first of them only.
+# JAX itself reads the first of them only.
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 

@@ -94,7 +94,7 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
       f"mesh {sizes} needs {math.prod(sizes.values()) or fixed} devices, there are "
       f"{len(devices)}: change --mesh.data, --mesh.fsdp, --mesh.seq or --mesh.tensor"
     )
-  # Auto: the compiler places arrays; with Explicit, the default, every gather must say
+  # Auto: the compiler places arrays; Explicit, the default, needs a sharding a gather
   return jax.make_mesh(
     tuple(sizes.values()),
     AXES,
