@@ -69,7 +69,11 @@ class Op(NamedTuple):
   start: tuple[Array, ...] = ()
 
   def form(self, name: str) -> Form:
-    """Returns the form of this name."""
+    """Returns the form of a name.
+
+    Args:
+      name: a key of FORMS.
+    """
     return dict(self.forms)[name]
 
   @property
@@ -105,6 +109,7 @@ def view(module: ModuleType) -> Op:
   # a sum or a cell may start anywhere; a window holds inputs, and there are none before
   is_summed = transition is not None or "cell_of" in names
   functions = forms | ({} if step is None else {"step": step})
+  # fields that a file calls as the record does, and may leave out
   same_names = ("init_state", "join", "summary", "compose", "cell_of")
   return Op(
     name=module.__name__,

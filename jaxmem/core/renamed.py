@@ -127,7 +127,7 @@ _RENAMED = {
 def table() -> dict[str, str]:
   """Returns old name -> new name, below `jaxmem`; files move with their package."""
   names = dict(_RENAMED)
-  for old, new, files in _MOVED:
+  for old, new, files in _MOVED:  # "" is the root of the package: no dot before a file
     names |= {f"{old}.{file}".lstrip("."): f"{new}.{file}" for file in files.split()}
   return names
 
@@ -190,16 +190,16 @@ class _Loader(importlib.abc.InspectLoader):
     return module
 
   def exec_module(self, module: ModuleType) -> None:
-    """It has run; only its spec, which Python has just replaced, is set back."""
+    """Restores the module's spec, which Python has just replaced; it has run before."""
     module.__spec__ = self._spec
 
   def get_code(self, fullname: str) -> CodeType | None:
-    """For `python -m OLD_NAME`."""
+    """Returns the code of the new module, for `python -m OLD_NAME`."""
     spec = importlib.util.find_spec(self._new)
     return spec.loader.get_code(self._new)
 
   def get_source(self, fullname: str) -> str | None:
-    """For tracebacks, and `inspect.getsource`."""
+    """Returns the source of the new module, for tracebacks and `inspect`."""
     spec = importlib.util.find_spec(self._new)
     return spec.loader.get_source(self._new)
 
@@ -214,7 +214,7 @@ def install() -> None:
   if any(isinstance(finder, Renamed) for finder in sys.meta_path):
     return
   names = table()
-  first, last = {}, {}
+  first, last = {}, {}  # what the two finders know
   for old, new in names.items():
     full = f"jaxmem.{old}", f"jaxmem.{new}"
     first[full[0]] = full

@@ -25,13 +25,23 @@ Params = tuple[Float[Array, "2 N"]]
 
 
 class State(NamedTuple):
-  """h: [B, 2, N], float32 (float64 under float64 inputs)."""
+  """The state of N complex numbers.
+
+  Attributes:
+    h: [B, 2, N], float32 (float64 under float64 inputs).
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    dim: N, complex numbers.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, 2, dim), dtype))
 
 
@@ -48,7 +58,7 @@ def from_complex(h: Complex[Array, "*B N"]) -> Float[Array, "*B 2 N"]:
 def step(
   params: Params, inputs_t: tuple[Float[Array, "B 2 N"]], state: State
 ) -> tuple[Float[Array, "B 2 N"], State]:
-  """One token.
+  """Computes one token.
 
       h_t = lambda h_{t-1} + u_t
 
@@ -75,7 +85,7 @@ def parallel(
   state: State,
   reset: Reset | None = None,
 ) -> tuple[Float[Array, "B T 2 N"], State]:
-  """All tokens at once, by an associative scan; see `linear_scan.associative`.
+  """Computes all tokens at once by an associative scan: `linear_scan.associative`.
 
   Args:
     params: lambda.
@@ -101,7 +111,7 @@ def sequential(
   state: State,
   reset: Reset | None = None,
 ) -> tuple[Float[Array, "B T 2 N"], State]:
-  """All tokens, by a loop with its own reverse pass; see `linear_scan.constant`.
+  """Computes all tokens by a loop with its own reverse pass: `linear_scan.constant`.
 
   Args:
     params: lambda.
@@ -166,7 +176,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim = 4
   modulus, angle, u, h = jax.random.split(key, 4)
   modulus = jax.random.uniform(modulus, (dim,), minval=0.4, maxval=0.999)
@@ -177,7 +187,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """|lambda| of 1 - 1e-6 at a small, a large and a flipping angle, and lambda = 0."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  |lambda| is 1 - 1e-6 at a small, a large and a flipping angle, and lambda is 0 once.
+  """
   _, inputs, state = example(key, batch_size, length)
   angle = jnp.array([1e-4, 2.0, jnp.pi, 0.0])
   modulus = jnp.array([1 - 1e-6, 1 - 1e-6, 1 - 1e-6, 0.0])

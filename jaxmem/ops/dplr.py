@@ -42,7 +42,11 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+  """The memory matrix of every head.
+
+  Attributes:
+    s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q.
+  """
 
   s: Array
 
@@ -50,14 +54,22 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
 
 
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       S_t = (Diag(exp(g_t)) + b_t a_t^T) S_{t-1} + k_t v_t^T,   y_t = S_t^T q_t
 
@@ -96,7 +108,7 @@ def chunk(
   *,
   chunk_size: int = 32,  # half of the delta rules': five products of tokens with tokens
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With G the sum of g over the chunk's tokens of the same document so far, G' the same
   before the token, and (q, k)_ij = sum_c q_ic exp(G_ic - G_jc) k_jc for j <= i in one
@@ -162,7 +174,7 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, a, b, g, s = jax.random.split(key, 7)
   shape = (batch_size, length, heads)
@@ -185,12 +197,13 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Repeated keys at the largest write strength, of norm 0 and 100, decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  Head 0 repeats one key exactly, head 1 with 10 % noise, b = -2 a (a reflection) and no
-  decay; a third of row 0 has keys of norm 0, of row 1 keys a of norm 100 (b of norm
-  0.02); the last third of every row a decay of e^-1000 a chunk in half of the channels,
-  and of 0 at its first token.
+  Keys repeat at the largest write strength or have norm 0 or 100; decays reach
+  e^-1000. Head 0 repeats one key exactly, head 1 with 10 % noise, b = -2 a (a
+  reflection) and no decay; a third of row 0 has keys of norm 0, of row 1 keys a of
+  norm 100 (b of norm 0.02); the last third of every row a decay of e^-1000 a chunk in
+  half of the channels, and of 0 at its first token.
   """
   _, (q, k, v, a, _, g), state = example(key, batch_size, length)
   same = jnp.broadcast_to(a[:, :1], a.shape)

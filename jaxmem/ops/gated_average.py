@@ -21,13 +21,23 @@ Inputs = tuple[Float[Array, "*B D"], Float[Array, "*B D"]]
 
 
 class State(NamedTuple):
-  """h: [B, D], float32 (float64 under float64 inputs)."""
+  """The average.
+
+  Attributes:
+    h: [B, D], float32 (float64 under float64 inputs).
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    dim: D, features.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, dim), dtype))
 
 
@@ -43,7 +53,7 @@ def decay_and_input(params: tuple[()], inputs: Inputs) -> tuple[Array, Array]:
 
 
 def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, State]:
-  """One token.
+  """Computes one token.
 
       h_t = e^g_t h_{t-1} + (1 - e^g_t) x_t
 
@@ -87,7 +97,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim = 4
   x, g, h = jax.random.split(key, 3)
   shape = (batch_size, length, dim)
@@ -99,7 +109,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Forget gates of exactly 0, exactly 1, 1 - 1e-7 and e^-40, mixed over time."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Forget gates are exactly 0, exactly 1, 1 - 1e-7 and e^-40, mixed over time.
+  """
   params, (x, g), state = example(key, batch_size, length)
   ends = jnp.array([-jnp.inf, 0.0, -1e-7, -40.0], g.dtype)
   # two channels never forget: what they hold from the first token on must not drift

@@ -40,7 +40,11 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+  """The memory matrix of every head.
+
+  Attributes:
+    s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q.
+  """
 
   s: Array
 
@@ -48,14 +52,22 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
 
 
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       S' = exp(g_t) S_{t-1},  S_t = S' + k_t beta_t (v_t - S'^T k_t)^T,  y_t = S_t^T q_t
 
@@ -90,7 +102,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With G the sum of g over the chunk's tokens of the same document so far, and
   (q, k)_ij = sum_c q_ic exp(G_ic - G_jc) k_jc for j <= i in one document (else 0):
@@ -149,7 +161,7 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, g, beta, s = jax.random.split(key, 6)
   shape = (batch_size, length, heads)
@@ -166,11 +178,12 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Repeated keys at the largest write strength, of norm 0 and 100, decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  Head 0 repeats one key exactly, head 1 with 10 % noise, beta |k|^2 = 2 and no decay;
-  in the middle third keys have norm 0 in row 0 and 100 in the others; in the last third
-  of every row the decay is e^-1000 a chunk, and 0 at its first token.
+  Keys repeat at the largest write strength or have norm 0 or 100; decays reach
+  e^-1000. Head 0 repeats one key exactly, head 1 with 10 % noise, beta |k|^2 = 2 and
+  no decay; in the middle third keys have norm 0 in row 0 and 100 in the others; in
+  the last third of every row the decay is e^-1000 a chunk, and 0 at its first token.
   """
   _, (q, k, v, _, _), state = example(key, batch_size, length)
   same = jnp.broadcast_to(k[:, :1], k.shape)  # [B, T, H, K]

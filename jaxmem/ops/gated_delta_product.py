@@ -36,7 +36,7 @@ Inputs = tuple[
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token: it decays once, writes N times and reads after the last write.
+  """Computes one token: it decays once, writes N times and then reads.
 
       S_0 = exp(g_t) S_{t-1},  S_i = S_{i-1} + k_ti beta_ti (v_ti - S_{i-1}^T k_ti)^T,
       S_t = S_N,  y_t = S_t^T q_t
@@ -68,7 +68,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, by the chunk form of the gated delta rule over T N writes.
+  """Computes all tokens by the chunk form of the gated delta rule over T N writes.
 
   The first write of a token carries its decay and its reset, the last one its query.
   Equal to `step` scanned over time. Cost: that of `gated_delta.chunk` at length T N.
@@ -127,10 +127,13 @@ def _by_token(draw, key, batch_size, length):
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   return _by_token(gated_delta.example, key, batch_size, length)
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """That of the gated delta rule: repeated keys at the largest write strength."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  They are those of the gated delta rule: keys repeat at the largest write strength.
+  """
   return _by_token(gated_delta.stress, key, batch_size, length)

@@ -39,7 +39,11 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+  """The memory matrix of every head.
+
+  Attributes:
+    s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q.
+  """
 
   s: Array
 
@@ -47,14 +51,22 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
 
 
 def step(
   params: Params, inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,    y_t = S_t^T q_t
 
@@ -99,7 +111,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With G the sum of g over the chunk's tokens of the same document so far, and
   P_ij = sum_k q_ik k_jk exp(G_ik - G_jk) for j <= i in one document (else 0):
@@ -191,7 +203,7 @@ def example(
   per_channel: bool = True,
   bonus: bool = False,
 ):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, g, u, s = jax.random.split(key, 6)
   shape = (batch_size, length)
@@ -208,10 +220,11 @@ def example(
 
 
 def stress(key: Array, batch_size: int, length: int, **options):
-  """One key repeated at norm 100, keys of norm 0, no decay, a decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  For two thirds of the tokens head 0 keeps all and head 1 forgets all now and then; the
-  last third decays by e^-1000 a chunk.
+  One key repeats at norm 100, and a third of row 0 has keys of norm 0. For two thirds
+  of the tokens head 0 keeps all and head 1 forgets all now and then; the last third
+  decays by e^-1000 a chunk.
   """
   params, (q, k, v, g), state = example(key, batch_size, length, **options)
   same = jnp.broadcast_to(k[:, :1], k.shape)

@@ -20,13 +20,23 @@ Params = tuple[Float[Array, "..."], ...]
 
 
 class State(NamedTuple):
-  """h: [B, H], float32 (float64 under float64 inputs)."""
+  """The units.
+
+  Attributes:
+    h: [B, H], float32 (float64 under float64 inputs).
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    hidden: H, units.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, hidden), dtype))
 
 
@@ -104,7 +114,7 @@ def step(
   *,
   reset_after: bool = True,
 ) -> tuple[Float[Array, "B H"], State]:
-  """One token.
+  """Computes one token.
 
       r, z = sigmoid(x_t W_rz + h_{t-1} U_rz + b_rz)
       n = tanh(x_t W_n + r (h_{t-1} U_n + b'_n) + b_n)     reset after
@@ -132,7 +142,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim, hidden = 3, 4
   w, u, b, b_n, x, h = jax.random.split(key, 6)
   params = (
@@ -146,7 +156,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Saturated gates: keep all and keep nothing, in turn by channel."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Gates are saturated: they keep all and keep nothing, in turn by channel.
+  """
   (w, u, b, b_n), (x,), state = example(key, batch_size, length)
   hidden = u.shape[0]
   keep = jnp.where(jnp.arange(hidden) % 2 == 0, 50.0, -50.0)

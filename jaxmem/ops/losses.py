@@ -17,7 +17,7 @@ def chunked_cross_entropy(
   smoothing: float = 0.0,
   logit_cap: float = 0.0,
 ) -> Float[Array, "B T"]:
-  """-log softmax(x_t table^T)[target_t], chunk by chunk over time.
+  """Returns -log softmax(x_t table^T)[target_t], chunk by chunk over time.
 
   Cost: T V D multiplies a row, twice in the reverse pass, which computes the logits of
   a chunk again; [B, C, V] logits are all that ever exists.

@@ -23,14 +23,25 @@ Params = tuple[Float[Array, "..."], ...]
 
 
 class State(NamedTuple):
-  """c, h: [B, H], float32 (float64 under float64 inputs): the cell and its output."""
+  """The cell and its output.
+
+  Attributes:
+    c: [B, H], float32 (float64 under float64 inputs), the cell.
+    h: [B, H], likewise, its output.
+  """
 
   c: Array
   h: Array
 
 
 def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    hidden: H, units.
+    dtype: of the state.
+  """
   zeros = jnp.zeros((batch_size, hidden), dtype)
   return State(zeros, zeros)
 
@@ -115,7 +126,7 @@ def step(
   peepholes: bool = False,
   layer_norm: bool = False,
 ) -> tuple[Float[Array, "B H"], State]:
-  """One token.
+  """Computes one token.
 
       i, f, g, o = x_t W + h_{t-1} R + b
       c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),   h_t = sigmoid(o) tanh(c_t)
@@ -146,7 +157,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim, hidden = 3, 4
   w, r, b, x, c, h = jax.random.split(key, 6)
   params = (
@@ -160,7 +171,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Saturated gates: forget at 1 (the cell only grows) and at 0, in turn by channel."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Forget gates are 1, so that the cell only grows, and 0, in turn by channel.
+  """
   (w, r, b), (x,), state = example(key, batch_size, length)
   hidden = r.shape[0]
   forget = jnp.where(jnp.arange(hidden) % 2 == 0, 50.0, -50.0)

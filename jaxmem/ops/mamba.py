@@ -30,20 +30,31 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """h: [B, N, D], float32 (float64 under float64 inputs), read as c h."""
+  """N numbers of every channel.
+
+  Attributes:
+    h: [B, N, D], float32 (float64 under float64 inputs), read as c h.
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, state_size: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    state_size: N, numbers of a channel.
+    dim: D, channels.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, state_size, dim), dtype))
 
 
 def step(
   params: Params, inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B D"], State]:
-  """One token.
+  """Computes one token.
 
       h_t = exp(dt_t A) h_{t-1} + b_t (dt_t x_t)^T,    y_t = c_t h_t
 
@@ -82,7 +93,7 @@ def chunk(
   *,
   chunk_size: int = 32,
 ) -> tuple[Float[Array, "B T D"], State]:
-  """All tokens, by a loop that keeps one state a chunk.
+  """Computes all tokens by a loop that keeps one state a chunk.
 
       dh_t = c_t dy_t + a_{t+1} dh_{t+1},    q_t = a_t dh_t h_{t-1},  a_t = exp(dt_t A)
       d(dt_t A) = q_t,    d(b_t (dt_t x_t)^T) = dh_t
@@ -199,7 +210,7 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   size, dim = 4, 3
   rate, x, dt, b, c, h = jax.random.split(key, 6)
   params = (-jnp.exp(jax.random.normal(rate, (size, dim))),)
@@ -214,7 +225,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Decays of 1 - 1e-7, e^-1000 and exactly 0 and 1 a token; one direction repeated."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Decays are 1 - 1e-7, e^-1000 and exactly 0 and 1 a token; one direction repeats.
+  """
   _, (x, _, b, c), state = example(key, batch_size, length)
   rate = -jnp.array([1e-7, 1.0, 1000.0, 1e30])[:, None] * jnp.ones((1, x.shape[-1]))
   dt = jax.random.bernoulli(key, 0.5, x.shape).astype(x.dtype)  # exactly 0 and 1

@@ -37,9 +37,14 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """c: [B, H, K, V], n: [B, H, K], m: [B, H], float32; what is meant is e^m c, e^m n.
+  """The memory matrix of every head and its normaliser, which are e^m c and e^m n.
 
-  Nothing read depends on m, so that the empty memory may have m = 0.
+  No output depends on m, so that the empty memory may have m = 0.
+
+  Attributes:
+    c: [B, H, K, V], float32 (float64 under float64 inputs).
+    n: [B, H, K], likewise.
+    m: [B, H], likewise: the log of the scale, a running maximum.
   """
 
   c: Array
@@ -50,7 +55,15 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   shape = (batch_size, num_heads)
   return State(
     jnp.zeros((*shape, key_dim, value_dim), dtype),
@@ -62,7 +75,7 @@ def init_state(
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       m_t = max(f_t + m_{t-1}, i_t)
       c_t = e^{f_t + m_{t-1} - m_t} c_{t-1} + e^{i_t - m_t} k_t v_t^T,  n_t: v = 1
@@ -107,7 +120,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With F the sum of f over the chunk's tokens of the same document so far, m' the m of
   the chunk's state (0 for later documents) and j <= t in one document:
@@ -241,7 +254,7 @@ def compose(first: Stretch, then: Stretch) -> Stretch:
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, i, f, *s = jax.random.split(key, 8)
   shape = (batch_size, length, heads)
@@ -258,9 +271,9 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Input gates of e^50 and e^-50, repeated keys, keys of norm 0, a decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  One key is repeated; head 0 keeps all for two thirds of the tokens and the last third
+  One key repeats; head 0 keeps all for two thirds of the tokens, and the last third
   decays by e^-1000 a chunk. In row 0 the input gates are e^-50 but for a token of e^50,
   and a third of the keys has norm 0.
   """

@@ -24,13 +24,23 @@ Inputs = tuple[Float[Array, "*B D"], Float[Array, "*B D"], Float[Array, "*B D"]]
 
 
 class State(NamedTuple):
-  """h: [B, D], float32 (float64 under float64 inputs)."""
+  """The recurrent units.
+
+  Attributes:
+    h: [B, D], float32 (float64 under float64 inputs).
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    dim: D, features.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, dim), dtype))
 
 
@@ -65,7 +75,7 @@ def decay_and_input(params: Params, inputs: Inputs) -> tuple[Array, Array]:
 
 
 def step(params: Params, inputs_t: Inputs, state: State) -> tuple[Array, State]:
-  """One token.
+  """Computes one token.
 
       a_t = sigmoid(lambda)^(c r_t),   h_t = a_t h_{t-1} + sqrt(1 - a_t^2) (i_t x_t)
 
@@ -97,7 +107,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim = 4
   lam, x, r, i, h = jax.random.split(key, 5)
   shape = (batch_size, length, dim)
@@ -108,7 +118,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Gates at the ends of their range, decay from 1 - 1e-7 to e^-40 a token."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Gates are at the ends of their range; a decay is 1 - 1e-7 to e^-40 a token.
+  """
   params, (x, r, _), state = example(key, batch_size, length)
   params = (jnp.array([-5.0, 0.0, 8.0, 16.0], params[0].dtype),)
   ends = jnp.round(r)  # exactly 0 and 1

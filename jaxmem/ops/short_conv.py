@@ -22,20 +22,31 @@ Params = tuple[Float[Array, "L D"]]
 
 
 class State(NamedTuple):
-  """past: [B, L - 1, D], the last inputs, oldest first, in the inputs' dtype."""
+  """The inputs before.
+
+  Attributes:
+    past: [B, L - 1, D], the last inputs, oldest first, in the inputs' dtype.
+  """
 
   past: Array
 
 
 def init_state(batch_size: int, taps: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    taps: L, taps of the filter.
+    dim: D, channels.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, taps - 1, dim), dtype))
 
 
 def step(
   params: Params, inputs_t: tuple[Float[Array, "B D"]], state: State
 ) -> tuple[Float[Array, "B D"], State]:
-  """One token.
+  """Computes one token.
 
       y_t = sum_{l=0}^{L-1} w_l x_{t-l}
 
@@ -63,7 +74,7 @@ def parallel(
   state: State,
   reset: Reset | None = None,
 ) -> tuple[Float[Array, "B T D"], State]:
-  """All tokens at once: L shifted products, cut where a document begins.
+  """Computes all tokens at once: L shifted products, cut where a document begins.
 
   Equal to `step` scanned over time. Cost: L T D multiplies, no loop.
 
@@ -103,7 +114,7 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": paralle
 
 
 def join(before: State, after: State, length: int) -> State:
-  """The state after two stretches of one document.
+  """Returns the state after two stretches of one document.
 
   Args:
     before: what the first stretch left.
@@ -117,7 +128,7 @@ def join(before: State, after: State, length: int) -> State:
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   taps, dim = 4, 3
   w, x, past = jax.random.split(key, 3)
   params = (jax.random.normal(w, (taps, dim)),)
@@ -126,7 +137,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Large inputs that cancel."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  The inputs are large and cancel.
+  """
   params, (x,), state = example(key, batch_size, length)
   sign = jnp.where(jnp.arange(length) % 2 == 0, 1.0, -1.0)  # sums of +-100 cancel
   return params, (100 * sign[:, None] + x,), state

@@ -23,10 +23,15 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """c, n, m, h: [B, D], float32 (float64 under float64 inputs).
+  """The cell, all of it [B, D] and float32 (float64 under float64 inputs).
 
-  Cell and normaliser, both divided by e^m, the stabiliser m, and the output. n >= 1
-  after any token, so n = 0 says of each element of each row that it is empty.
+  n >= 1 after any token, so n = 0 says of each element of each row that it is empty.
+
+  Attributes:
+    c: the cell divided by e^m.
+    n: the normaliser divided by e^m.
+    m: the stabiliser, a running maximum.
+    h: the output.
   """
 
   c: Array
@@ -36,7 +41,13 @@ class State(NamedTuple):
 
 
 def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    dim: D, features of all heads.
+    dtype: of the state.
+  """
   zeros = jnp.zeros((batch_size, dim), dtype)
   return State(zeros, zeros, zeros, zeros)
 
@@ -79,7 +90,7 @@ def cell_of(forget: str = "sigmoid") -> cell.Cell:
 def step(
   params: Params, inputs_t: Inputs, state: State, *, forget: str = "sigmoid"
 ) -> tuple[Float[Array, "B D"], State]:
-  """One token, per head.
+  """Computes one token, each head by itself.
 
       i, f, z, o = x^i_t, x^f_t, x^z_t, x^o_t + h_{t-1} R
       m_t = max(log F + m_{t-1}, i),   F = sigmoid(f) or e^f
@@ -111,7 +122,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, size = 2, 3
   r, x, c, n, m, h = jax.random.split(key, 6)
   params = (jax.random.normal(r, (4, heads, size, size)) / 2,)
@@ -125,7 +136,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Input and forget gates of 50 and -50, in turn by channel and token."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Input and forget gates are 50 and -50, in turn by channel and token.
+  """
   params, (i, f, z, o), state = example(key, batch_size, length)
 
   def saturated(a):

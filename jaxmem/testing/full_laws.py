@@ -8,7 +8,7 @@ from jaxmem.testing.trees import floats
 
 
 def law_3_in_full(suite: Suite, form: str) -> None:
-  """f(x) = f(x2, f(x1)), in pieces of whole chunks: 16 and 8 tokens."""
+  """f(x) equals f(x2, f(x1)), in pieces of whole chunks: 16 and 8 tokens."""
   if not suite.case.causal:
     return
   y, state, _ = suite.whole[form]

@@ -23,7 +23,7 @@ from jaxmem.testing.suite import (
 
 
 def law_1_forms_agree(suite: Suite, form: str) -> None:
-  """Every form equals the reference in output and final state, and that float64."""
+  """Every form equals the reference in output and final state; that equals float64."""
   y, state, _ = suite.whole[form]
   y0, state0, _ = suite.whole[suite.reference]
   suite.expect(1, form, "y", y, y0)
@@ -36,7 +36,7 @@ def law_1_forms_agree(suite: Suite, form: str) -> None:
 
 
 def law_2_gradients_agree(suite: Suite, form: str) -> None:
-  """With respect to every parameter, every input and the initial state."""
+  """Gradients of every parameter, input and initial state equal the reference's."""
   names = ("gradient of params", "gradient of inputs", "gradient of state")
   for name, got, want in zip(
     names, suite.whole[form][2], suite.whole[suite.reference][2], strict=True
@@ -45,7 +45,7 @@ def law_2_gradients_agree(suite: Suite, form: str) -> None:
 
 
 def law_3_split_anywhere(suite: Suite, form: str) -> None:
-  """f(x) = f(x2, f(x1)), in pieces of 1 and 15 tokens, then one by one: decoding."""
+  """f(x) equals f(x2, f(x1)), in pieces of 1 and 15 tokens, then token by token."""
   if not suite.case.causal:
     return
   y, state, _ = suite.whole[form]
@@ -139,7 +139,7 @@ def law_5_causality(suite: Suite, form: str) -> None:
 
 
 def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
-  """The same tree after any call, and zeros at the start."""
+  """The state is the same tree after any call, and zeros at the start."""
   for length in sorted(set(CUTS)):
     pieces = jax.tree.map(lambda a, n=length: a[:, :n], (suite.inputs, suite.reset))
     inputs, reset = pieces

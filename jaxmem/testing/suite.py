@@ -98,19 +98,19 @@ class Suite:
 
   @functools.cached_property
   def other(self) -> tuple:
-    """Inputs that differ from `inputs` everywhere."""
+    """Inputs that differ from `inputs` everywhere: what a change is made of."""
     another = jax.random.fold_in(self.key, 1)
     return jax.device_get(self.draw(another, self.batch_size, self.length)[1])
 
   @functools.cached_property
   def stress(self) -> tuple:
     """The hardest legal inputs, longer than the largest default chunk."""
-    draw = jax.jit(self.case.stress, static_argnums=(1, 2))
+    draw = jax.jit(self.case.stress, static_argnums=(1, 2))  # a compilation, not many
     return jax.device_get(draw(self.key, 2, STRESS_LENGTH))
 
   @functools.cached_property
   def whole(self) -> dict:
-    """Every form on the whole example: y, state and gradients."""
+    """What every form gives on the whole example: y, state and gradients."""
     return {name: self(name) for name in self.run}
 
   @functools.cached_property

@@ -11,12 +11,16 @@ import numpy as np
 
 
 def is_float(a: Any) -> bool:
-  """Returns whether an array can be differentiated."""
+  """Returns whether an array can be differentiated.
+
+  Args:
+    a: an array, or the shape of one.
+  """
   return jnp.issubdtype(a.dtype, jnp.floating)
 
 
 def floats(tree: Any) -> list:
-  """Returns the leaves that can be differentiated."""
+  """Returns the leaves of a tree that can be differentiated."""
   return [a for a in jax.tree.leaves(tree) if is_float(a)]
 
 
@@ -29,6 +33,7 @@ def equal(a: Any, b: Any) -> bool:
   """Returns whether two trees hold the same numbers, to the last bit."""
 
   def same(a, b):
+    # an infinite or NaN output is the business of other laws; integers have no NaN
     return np.array_equal(a, b, equal_nan=is_float(a))
 
   return all(jax.tree.leaves(jax.tree.map(same, a, b)))
@@ -44,7 +49,7 @@ def put(tree: Any, at: Any, source: Any) -> Any:
   """
 
   def put_one(a, b):
-    a = a.copy()
+    a = a.copy()  # the suite's arrays serve all laws
     a[at] = b[at]
     return a
 
@@ -54,7 +59,7 @@ def put(tree: Any, at: Any, source: Any) -> Any:
 def masked(tree: Any, mask: np.ndarray) -> Any:
   """Returns a tree [B, T, ...] with zeros where the mask [B, T] is False."""
 
-  def mask_one(a):
+  def mask_one(a):  # times 0, not `where`: a NaN outside of the mask stays visible
     return a * mask.reshape(mask.shape + (1,) * (a.ndim - 2)).astype(a.dtype)
 
   return jax.tree.map(mask_one, tree)

@@ -82,18 +82,29 @@ def from_start(d: Decay) -> Float[Array, "B *H C E"]:
   """Returns what is left of the chunk's first state where a query reads.
 
   It is 0 in documents that begin inside the chunk.
+
+  Args:
+    d: the decays of the chunk.
   """
   return _exp((d.document == 0)[..., None], d.read)
 
 
 def to_end(d: Decay) -> Float[Array, "B *H C E"]:
-  """Returns what is left of a token's write at the end; 0 if its document has ended."""
+  """Returns what is left of a token's write at the end; 0 if its document has ended.
+
+  Args:
+    d: the decays of the chunk.
+  """
   mask = d.document == d.document[..., -1:]  # [B, ..., C]
   return _exp(mask[..., None], d.write[..., -1:, :] - d.write)
 
 
 def whole(d: Decay) -> Float[Array, "B *H E 1"]:
-  """Returns what is left of the chunk's first state at the end."""
+  """Returns what is left of the chunk's first state at the end.
+
+  Args:
+    d: the decays of the chunk.
+  """
   left = _exp((d.document[..., -1:] == 0)[..., None], d.write[..., -1:, :])
   return left.swapaxes(-1, -2)  # as factors of the rows of a state [.., K, V]
 
@@ -102,6 +113,9 @@ def between(d: Decay) -> Float[Array, "B *H C C"]:
   """Returns what is left of token j where query i reads, for one decay a head.
 
   It is 0 where query i does not see token j.
+
+  Args:
+    d: the decays of the chunk.
   """
   read, write = d.read, d.write.swapaxes(-1, -2)  # [.., C, 1], [.., 1, C]
   return _exp(seen(d.document, d.strict), read - write)

@@ -23,7 +23,7 @@ def einsum(spec: str, a: Float[Array, "..."], b: Float[Array, "..."], dtype) -> 
     b: the right operand, in the dtype of `a`.
     dtype: of the sum, as wide as the operands' or wider.
   """
-  if a.dtype == dtype:
+  if a.dtype == dtype:  # float32 in float32: no choice to make
     return jnp.einsum(spec, a, b)
 
   def narrow(a, b):
