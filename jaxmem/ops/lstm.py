@@ -101,7 +101,7 @@ def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
     peep, _, gain_c = vectors
     i, f, g, o = pre_activations(gates, vectors, state)
     c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)  # [B, H]
-    # only what is read of the cell is normalised: the sum itself goes on unchanged
+    # only what is read of the cell is normalised: the sum is carried as it is
     (out,) = (c,) if gain_c is None else _normed((c,), gain_c)
     o = o if peep is None else o + _peep(peep, 2, c)  # of the new cell, not the old
     return State(c, jax.nn.sigmoid(o) * jnp.tanh(out))

@@ -115,8 +115,8 @@ def gates(
 def _with_start(op: ModuleType | Op, params: tuple) -> tuple[Op, tuple]:
   """The record of an op, and its params after those of its learned start.
 
-  The record that runs holds no arrays: it is hashable, and compiled functions are told
-  apart by it.
+  The record that runs holds no arrays: it must be hashable, as what is compiled for it
+  is kept under it.
   """
   op = ops.record(op)
   return op._replace(start=()), (*op.start, *params)

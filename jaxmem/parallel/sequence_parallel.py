@@ -47,8 +47,8 @@ def over_time(
 
   Cost: a linear op runs its form twice a shard (a matrix the first time with V + K
   columns) and exchanges log2 N summaries; see `Cut` for forms that take a `timeline`,
-  `_swapped` and `_passed` for the others. Rows stay cut over data and fsdp; other axes
-  compute the same.
+  `_all_to_all` and `_pipelined` for the others. Rows stay cut over data and fsdp; other
+  axes compute the same.
 
   Args:
     op: whose form it is.

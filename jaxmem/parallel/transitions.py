@@ -135,9 +135,8 @@ def _matrix_summary(call: Call, state: State) -> Affine:
 
 def _matrix_initial(state: State) -> Affine:
   (s,) = jax.tree.leaves(state)
-  return Affine(
-    jnp.zeros((*s.shape[:-1], s.shape[-2]), s.dtype), state
-  )  # a: [.., K, K]
+  zeros = jnp.zeros((*s.shape[:-1], s.shape[-2]), s.dtype)  # [B, H, K, K]
+  return Affine(zeros, state)
 
 
 def _matrix_compose(call: Call, first: Affine, then: Affine, length: int) -> Affine:
@@ -162,6 +161,7 @@ class Joined(NamedTuple):
 
 
 def _window_summary(call: Call, state: State) -> Joined:
+  """What the shard leaves; a window is joined to the one before it, and not mapped."""
   rows = jax.tree.leaves(state)[0].shape[0]
   began = jnp.zeros(rows, bool) if call.reset is None else call.reset.any(axis=1)
   return Joined(call.last(_empty(state)), began)
