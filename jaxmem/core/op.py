@@ -125,7 +125,7 @@ def view(module: ModuleType) -> Op:
     starts=names.get("STARTS", state._fields if is_summed else ()),
     fastest=tuple(names.get("FASTEST", {}).items()),
     longest=names.get("LONGEST", 0),
-    # pairs, not dicts: the record is hashable, and caches of what is made of it need that
+    # pairs, not dicts: the record must be hashable, as caches are kept by it
     keywords=tuple((name, _keywords(f)) for name, f in functions.items()),
     **{name: names.get(name) for name in same_names},
   )
