@@ -251,7 +251,7 @@ def _from_text(text: Text, value: Any, key: str) -> Any:
 
 def _scalar(kind: type, value: Any, key: str) -> Any:
   """A number, a word or a truth value of the type `kind`."""
-  if isinstance(value, np.generic):  # of a sweep over np.linspace, say
+  if isinstance(value, np.generic):  # such as one of a sweep over np.linspace
     value = value.item()
   if kind is str and isinstance(value, os.PathLike):
     value = os.fsdecode(value)

@@ -106,7 +106,7 @@ def chunk(
   state: State,
   reset: Reset | None = None,
   *,
-  chunk_size: int = 32,  # half of the delta rules': five products of tokens with tokens
+  chunk_size: int = 32,
 ) -> tuple[Float[Array, "B T H V"], State]:
   """Computes all tokens chunk by chunk, by matrix products.
 

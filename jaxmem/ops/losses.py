@@ -51,7 +51,8 @@ def chunked_cross_entropy(
     logits = einsum("btd,vd->btv", x, table, scan.state_dtype(x.dtype))  # [B, C, V]
     logits = capped(logits, logit_cap)
     correct = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    if smoothing:  # the mean over V is the share of all classes, as logits are linear
+    if smoothing:
+      # the weights of the log probabilities sum to 1, so logsumexp is subtracted once
       correct = (1 - smoothing) * correct + smoothing * logits.mean(-1)
     return jax.nn.logsumexp(logits, axis=-1) - correct  # [B, C]
 

@@ -249,7 +249,7 @@ def compose(first: Stretch, then: Stretch) -> Stretch:
   n = keep[..., None] * before.n + add[..., None] * after.n
   keep, add = keep[..., None, None], add[..., None, None]
   state = State(keep * before.c + add * after.c, n, m)
-  # bounded below: sums of NOTHING over many rounds would reach -inf, and inf - inf
+  # bounded below: what is forgotten twice is not more than forgotten
   return Stretch(state, jnp.maximum(first.f + then.f, NOTHING))
 
 

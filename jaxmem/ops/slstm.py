@@ -13,7 +13,7 @@ from jaxmem.ops.recurrence import cell, scan
 
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
-STARTS = ("h",)  # n = 0 says that c and n are empty, so nothing can start in them
+STARTS = ("h",)  # what c and n hold before the first token is dropped
 
 # G = 4, the gates i f z o; P = D/H
 Params = tuple[Float[Array, "G H P P"]]

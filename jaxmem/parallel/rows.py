@@ -55,6 +55,6 @@ def draw(
   if shape[0] % len(numbers):
     raise ValueError(f"{shape[0]} rows of a batch of {len(numbers)} rows")
   each = (shape[0] // len(numbers), *shape[1:])  # of a row of the batch
-  # fold_in, not split: `split(key, n)` gives other keys for another number of rows
+  # fold_in, not split: a row keeps its key whichever rows are computed beside it
   keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)  # [B]
   return jax.vmap(lambda key: sample(key, each))(keys).reshape(shape)

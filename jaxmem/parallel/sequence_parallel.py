@@ -116,7 +116,7 @@ def _from_last(state: State, count: int) -> State:
   is_last = jax.lax.axis_index(AXIS) == count - 1
 
   def broadcast(a):
-    # a sum of which all terms but one are 0; its transpose needs no gather
+    # a sum whose other terms are 0: no device receives the states of all
     return jax.lax.psum(jnp.where(is_last, a, jnp.zeros_like(a)), AXIS)
 
   return jax.tree.map(broadcast, state)

@@ -202,7 +202,7 @@ class Suite:
       if error > 1:
         name = what + jax.tree_util.keystr(path)
         self.fail(law, form, _describe(name, g, w, at, since))
-      if np.isfinite(error):  # an infinite `want` that is met has no multiple
+      if np.isfinite(error):
         self.rows.append((law, form, error))
 
   def fail(self, law, form, message):

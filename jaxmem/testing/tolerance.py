@@ -25,7 +25,7 @@ def worst(got, want, dtype: str, moves: float = 0.0) -> tuple[float, tuple[int, 
     the index.
   """
   got, want = (
-    # NumPy has no bfloat16 of its own: its arithmetic would not know how to promote it
+    # JAX widens bfloat16, which is no type of NumPy's own
     np.asarray(jnp.asarray(a).astype(jnp.float32))
     if a.dtype == jnp.bfloat16
     else np.asarray(a)
