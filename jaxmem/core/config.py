@@ -121,6 +121,7 @@ class Codec:
     Raises:
       ConfigError: if a value has another type; names the key.
     """
+    # the parts first: about one of a wrong class, a message on its keys would mislead
     for name, hint in _hints(type(config)).items():
       value = getattr(config, name)
       choice = self._kinds.get(hint)
@@ -190,7 +191,7 @@ class Codec:
       fields[key] = self._convert(hints[key], value, prefix + key)
     try:
       return cls(**fields)
-    except TypeError as error:  # a field without a default is missing
+    except TypeError as error:  # unknown keys were refused: a field has no default
       raise ConfigError(f"{what}: {error}") from error
 
   def _convert(self, hint: Any, value: Any, key: str) -> Any:
@@ -231,7 +232,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
   return flat
 
 
-@functools.cache
+@functools.cache  # needed for every dataclass of every config that is read
 def _hints(cls: type) -> dict[str, Any]:
   return typing.get_type_hints(cls)
 

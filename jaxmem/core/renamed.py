@@ -158,7 +158,7 @@ class Renamed(importlib.abc.MetaPathFinder):
     warnings.warn(
       f"{old} is now {new}: import that, the old name goes in 0.3",
       DeprecationWarning,
-      stacklevel=2,
+      stacklevel=2,  # Python skips its import machinery: the importing line is named
     )
     return importlib.machinery.ModuleSpec(fullname, _Loader(new))
 

@@ -82,7 +82,7 @@ def apply(
   form = choose(op, form, length)
   sizes = {} if form == op.form_names[0] else sizes or {}  # the reference has no blocks
   run = functools.partial(op.form(form), **options, **sizes)
-  if not rows or length == 1 or sequence_parallel.shards() == 1:
+  if not rows or length == 1 or sequence_parallel.shards() == 1:  # nothing to cut
     return run(params, inputs, state, reset)
   across = op.takes(form, "timeline")
   return sequence_parallel.over_time(

@@ -249,7 +249,7 @@ def with_gradients(form) -> Callable:
 
     (y, _), vjp, new = jax.vjp(of_floats, [leaves[i] for i in float_at], has_aux=True)
     (grads,) = vjp((dy, dstate))
-    full = [None] * len(leaves)
+    full = [None] * len(leaves)  # integers have no gradient
     for i, g in zip(float_at, grads, strict=True):
       full[i] = g
     return y, new, jax.tree.unflatten(tree, full)
@@ -272,5 +272,7 @@ def in_float64(form, params, inputs, state, reset=None):
     return np.asarray(a, np.float64) if is_float(a) else np.asarray(a)
 
   params, inputs, state = jax.tree.map(wide, (params, inputs, state))
-  with jax.enable_x64(True):
+  with jax.enable_x64(
+    True
+  ):  # for this call alone: all else is float32, as users run it
     return jax.device_get(form(params, inputs, state, reset))
