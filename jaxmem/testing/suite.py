@@ -272,7 +272,5 @@ def in_float64(form, params, inputs, state, reset=None):
     return np.asarray(a, np.float64) if is_float(a) else np.asarray(a)
 
   params, inputs, state = jax.tree.map(wide, (params, inputs, state))
-  with jax.enable_x64(
-    True
-  ):  # for this call alone: all else is float32, as users run it
+  with jax.enable_x64(True):  # for this call alone: users run in float32
     return jax.device_get(form(params, inputs, state, reset))
