@@ -167,11 +167,7 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
 
 def _encoder_state(module, params, x):
   """What a module remembers of an encoder's outputs, fewer in every other row."""
-  shape = (
-    x.shape[0],
-    module.memory_size,
-    module.d_encoded or module.d_model,
-  )  # [B, M, D]
+  shape = x.shape[0], module.memory_size, module.d_encoded or module.d_model
   encoded = jax.random.normal(jax.random.key(0), shape)  # [B, M, D]
   valid = module.memory_size - jnp.arange(len(x), dtype=jnp.int32) % 2
   return module.apply(params, encoded, valid, method="remember")
