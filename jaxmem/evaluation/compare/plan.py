@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmem.core import files, outputs, ranges
+from jaxmem.core import files, ranges
 from jaxmem.core.errors import ConfigError, UserError, reason
 from jaxmem.core.ranges import INT64, number
 from jaxmem.models import pattern
@@ -203,31 +203,6 @@ def sized(model: LMConfig, params: int) -> LMConfig:
     )
   width = WIDTH * (1 + round((params - least) / (more - least)))
   return dataclasses.replace(model, d_ff=width)
-
-
-def keep(plan: Plan, directory: Path) -> None:
-  """Writes the plan, or finds that the directory has the same one.
-
-  Raises:
-    UserError: if it has another.
-  """
-  path = directory / "plan.json"
-  if not path.exists():
-    outputs.make_directory(directory)
-    files.write_json(path, dataclasses.asdict(plan))
-    return
-  old = read(directory)
-  changed = {
-    f.name: (getattr(old, f.name), getattr(plan, f.name))
-    for f in dataclasses.fields(Plan)
-    if getattr(old, f.name) != getattr(plan, f.name)
-  }
-  if changed:
-    lines = [f"{name}: {a!r} -> {b!r}" for name, (a, b) in changed.items()]
-    raise UserError(
-      f"{directory} holds a comparison with another plan ({'; '.join(lines)}): restore "
-      "these, or choose another --out"
-    )
 
 
 def read(directory: Path) -> Plan:

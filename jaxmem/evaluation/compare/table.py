@@ -7,21 +7,15 @@ from typing import Any
 import numpy as np
 
 from jaxmem.core import files
+from jaxmem.evaluation.compare import ledger
 from jaxmem.evaluation.compare.plan import Plan
-from jaxmem.evaluation.compare.worker import place
 
 
 def rows(plan: Plan, directory: Path) -> list[dict[str, Any]]:
-  """One a run that has ended, in the plan's order; a failed one says why."""
-  found = []
-  for run in plan.runs():
-    own = place(directory, run)
-    head = {"memory": str(run.memory), "length": run.length, "seed": run.seed}
-    if (own / "result.json").exists():
-      found.append(head | files.read_json(own / "result.json"))
-    elif (own / "failed.txt").exists():
-      found.append(head | {"failed": files.read_text(own / "failed.txt").strip()})
-  return found
+  """Returns a row a run that has ended, in the plan's order; a failed one says why."""
+  opened = ledger.open_ledger(plan, directory)
+  lines = (ledger.ended(opened, run, directory) for run in plan.runs())
+  return [line for line in lines if line]
 
 
 def summary(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
