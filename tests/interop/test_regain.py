@@ -1,5 +1,6 @@
 """A memory grafted on a frozen model: what it starts as, what moves, what it learns."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -225,6 +226,13 @@ def test_command_prints_a_row_for_each_and_keeps_them(arguments, capsys, monkeyp
   first = capsys.readouterr().out
   monkeypatch.setattr(rows, "learn", None)
   monkeypatch.setattr(rows.Rows, "_score", None)
+  regain.main(arguments)
+  assert capsys.readouterr().out == first
+  ledger = Path(_out(arguments)) / "rows.jsonl"
+  for line in map(json.loads, ledger.read_text().splitlines()):
+    # before 0.2 each row had a file of its own
+    ledger.with_name(f"{line['name']}.json").write_text(json.dumps(line))
+  ledger.unlink()
   regain.main(arguments)
 
   assert capsys.readouterr().out == first
