@@ -108,7 +108,7 @@ def test_eval_refuses_what_does_not_fit_and_reads_it_cut(capfd, trained, tmp_pat
   assert [b["to"] for b in numbers["by_position"]] == [128]
   loaded = load_model(trained / "run")
   scorer = TextScorer(
-    functools.partial(perplexity.compiled(loaded.model), loaded.params),
+    functools.partial(perplexity.losses, loaded.model, loaded.params),
     loaded.model.init_state,
     sources.find(str(trained / "corpus")),
     loaded.tokenizer,

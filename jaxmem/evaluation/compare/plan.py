@@ -127,7 +127,7 @@ class Run:
   def model(self) -> LMConfig:
     """Of the plan's size."""
     plan = self.plan
-    item = held(self.memory, self.length * max(MULTIPLES))
+    item = with_capacity(self.memory, self.length * max(MULTIPLES))
     return sized(plan.base(item), plan.params or plan.largest())
 
   def config(self, steps: int) -> Config:
@@ -153,20 +153,20 @@ class Run:
 
   def state_bytes(self) -> int:
     """Of a layer and row, as far as `length` tokens need it."""
-    item = held(self.memory, self.length)
+    item = with_capacity(self.memory, self.length)
     mixer = pattern.built(item, self.plan.d_model, "float32")
     return pattern.state_bytes(mixer)
 
 
-def held(item: Entry, tokens: int) -> Entry:
-  """The memory with room for so many tokens, if it is one of declared capacity."""
+def with_capacity(item: Entry, tokens: int) -> Entry:
+  """Returns the memory with room for so many tokens, if it declares a capacity."""
 
-  def one(mixer: Entry) -> Entry:
+  def enlarged(mixer: Entry) -> Entry:
     if "capacity" not in pattern.options(mixer.name):
       return mixer
     return pattern.set_options(mixer, **{"capacity": tokens} | dict(mixer.options))
 
-  return pattern.edit((item,), one)[0]
+  return pattern.edit((item,), enlarged)[0]
 
 
 def shapes(model: LMConfig) -> Any:

@@ -177,7 +177,7 @@ def _scorer(
   settings: Settings, loaded: Loaded, documents: Sequence[Piece]
 ) -> TextScorer:
   return TextScorer(
-    functools.partial(perplexity.compiled(loaded.model), loaded.params),
+    functools.partial(perplexity.losses, loaded.model, loaded.params),
     loaded.model.init_state,
     documents,
     loaded.tokenizer,

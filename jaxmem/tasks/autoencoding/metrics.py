@@ -127,19 +127,19 @@ def _terms(model: VAE, params, batch, noise: Float[Array, "B K L"], *, own: bool
   return nats.T, weights.T, q.kl(), q.mean
 
 
-def numbers(found: Worth, draws: int) -> dict[str, Any]:
-  """A worth by the byte and by the line, for JSON."""
-  per_byte = lambda bits: bits / found.num_bytes
+def numbers(worth: Worth, draws: int) -> dict[str, Any]:
+  """Returns a worth by the byte and by the line, for JSON."""
+  size = worth.num_bytes
   return {
-    "texts": found.texts,
-    "bytes": found.num_bytes,
-    "elbo": per_byte(found.elbo),
-    "reconstruction": per_byte(found.reconstruction),
-    "sampled": per_byte(found.sampled),
+    "texts": worth.texts,
+    "bytes": worth.num_bytes,
+    "elbo": worth.elbo / size,
+    "reconstruction": worth.reconstruction / size,
+    "sampled": worth.sampled / size,
     "draws": draws,
-    "kl_bits_per_text": found.kl / found.texts,
-    "kl_bits_of": list(found.kl_of),
-    "active_units": found.active,
+    "kl_bits_per_text": worth.kl / worth.texts,
+    "kl_bits_of": list(worth.kl_of),
+    "active_units": worth.active,
   }
 
 

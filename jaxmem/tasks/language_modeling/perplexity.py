@@ -24,6 +24,7 @@ the process 681 MiB; 51,000 bytes a CPU-second, and 29,300 bytes/s by the clock 
 x86 cores that had other work.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -256,8 +257,8 @@ class TextScorer:
     for i, emptied in enumerate(_EMPTIED[way]):
       also = False
       if emptied:
-        every, first = (n * self._segment for n in emptied)
-        also = (position >= 0) & (position % every == first)
+        period, phase = (n * self._segment for n in emptied)
+        also = (position >= 0) & (position % period == phase)
       nats, states[i] = self._losses(tokens, targets, states[i], reset | also)
       costs.append(np.asarray(jax.device_get(nats), np.float64) / math.log(2))
     if len(costs) == 1:
@@ -266,17 +267,14 @@ class TextScorer:
     return np.where(position // self._segment % 2, *costs)
 
 
-def compiled(model: Any) -> Callable:
-  """Returns `(params, tokens, targets, state, reset) -> (nats, state)`, jitted.
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="state")
+def losses(model: Any, params: Any, tokens, targets, state, reset) -> tuple[Any, Any]:
+  """Returns nats [B, T] and the state after; compiled once for each model and shape.
 
   The state is donated: its memory becomes that of the next.
   """
-
-  def losses(params, tokens, targets, state, reset):
-    inputs = tokens, targets, state, reset
-    return model.apply({"params": params}, *inputs, method="losses")
-
-  return jax.jit(losses, donate_argnums=3)
+  inputs = tokens, targets, state, reset
+  return model.apply({"params": params}, *inputs, method="losses")
 
 
 def document_edges(count: int) -> np.ndarray:

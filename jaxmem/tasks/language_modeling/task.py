@@ -60,7 +60,6 @@ class TextJob(Asked):
       *context.process,
       c.document_length,
     )
-    self._losses = perplexity.compiled(model)
     self._check_capacity()
 
   def introduction(self) -> str:
@@ -102,7 +101,7 @@ class TextJob(Asked):
     self, params: Any, documents: Sequence[Excerpt], ways: Sequence[str], **options: Any
   ) -> Result:
     scorer = TextScorer(
-      functools.partial(self._losses, params),
+      functools.partial(perplexity.losses, self._model, params),
       self._model.init_state,
       documents,
       self._tokenizer,
