@@ -145,6 +145,11 @@ def test_held_out_score_report_split_and_text_are_one_number(tmp_path, capsys):
     assert (tmp_path / name).stat().st_size
   assert "| carried |" in capsys.readouterr().out
 
+  assert cli.run([*split, "--split", "train"]) == 0
+  numbers = json.loads(out.read_text())
+  assert numbers["train_bytes"] == sum(p.stat().st_size for p in corpus.iterdir())
+  capsys.readouterr()
+
   text = ["eval", "--workdir", str(run), "--text", str(heldout)]
   flags = ["--carry", "all", "--out", str(out)]
   assert cli.run([*text, *flags, "--rows", "16", "--length", "512"]) == 0

@@ -34,7 +34,7 @@ def findings(result: Result, texts: Sequence[bytes], split: str) -> Findings:
   bits, packed = result.bits_per_byte(), baselines.compressors(texts)
   lines = baselines.better("bits per byte", bits["carried"], packed, lower=True)
   lines += _table(result, bits, packed, split)
-  return Findings(_numbers(result, bits, packed), lines, _pictures(result))
+  return Findings(_numbers(result, bits, packed, split), lines, _pictures(result))
 
 
 def write(findings: Findings | None, sample: bytes | None, workdir: Path) -> None:
@@ -82,7 +82,7 @@ def sample(context: TaskContext, model: LM, params: Any, tokenizer: Tokenizer) -
 
 
 def _numbers(
-  result: Result, bits: dict[str, float], packed: dict[str, float]
+  result: Result, bits: dict[str, float], packed: dict[str, float], split: str
 ) -> dict[str, Any]:
   def curve(buckets: Buckets) -> dict[str, Any]:
     mean = [None if math.isnan(m) else float(m) for m in buckets.mean]
@@ -92,9 +92,10 @@ def _numbers(
       "count": buckets.count.tolist(),
     }
 
+  side = "train" if split == "train" else "heldout"
   return {
-    "heldout_bytes": result.num_bytes,
-    "heldout_documents": result.num_documents,
+    f"{side}_bytes": result.num_bytes,
+    f"{side}_documents": result.num_documents,
     "bits_per_byte": bits,
     "compressors": packed,
     "gain_by_document_position": curve(result.gain_by_document_position("re-read")),

@@ -79,7 +79,8 @@ class TextJob(Asked):
     """Bits a byte in every way of reading, and what carrying saves where."""
     size = self._context.eval_size or self._context.validation_size
     documents = self._chosen(split, size)
-    print(f"scoring {size:,} bytes of {split} text, three ways", flush=True)
+    side = "training" if split == "train" else "held-out"
+    print(f"scoring {size:,} bytes of {side} text, three ways", flush=True)
     result = self._read(params, documents, WAYS, by_segment=True)
     return report.findings(result, [d.text for d in documents], split)
 
