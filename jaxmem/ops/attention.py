@@ -59,9 +59,9 @@ def step(
     y_p in the dtype of v, and the state.
   """
   position, capacity = state.position, state.k.shape[1]
-  inputs_t = held(inputs_t, position, capacity)
+  inputs_t = zero_beyond(inputs_t, position, capacity)
   y, new = window.step(params, inputs_t, state, score=score)
-  return within(y, position, capacity), new
+  return nan_beyond(y, position, capacity), new
 
 
 def parallel(
@@ -98,7 +98,7 @@ def parallel(
   """
   queries = timeline.call(state.position, inputs[0].shape[1], reset)
   position, capacity = queries.in_document, state.k.shape[1]  # [B, T]
-  q, k, v = held(inputs, position, capacity)
+  q, k, v = zero_beyond(inputs, position, capacity)
   # a window of the whole cache: nobody sees a slot that has been written over
   mask = Causal() & Window(capacity)
   spec = AttentionSpec(mask, score, block_size, implementation)
@@ -107,27 +107,32 @@ def parallel(
   y, lse = timeline.attend(spec, params, rotated, kept, queries, ring, state.position)
   ring, count = timeline.after(ring, kept, queries)
   y = score.apply_attention_sink(params, y, lse)
-  return within(y, position, capacity), State(*ring, count)
+  return nan_beyond(y, position, capacity), State(*ring, count)
 
 
-def held(inputs: tuple, position: Int[Array, "..."], capacity: int) -> tuple:
-  """The inputs, 0 where the token has no place in the cache.
+def zero_beyond(
+  inputs: tuple, position: Int[Array, "..."], capacity: int
+) -> tuple[Array, ...]:
+  """The inputs, 0 where the token has no slot in the cache.
 
   A layer below has answered NaN there, and a NaN that is not seen, times 0, is NaN: it
   would reach the tokens before it and the next document.
   """
   fits = position < capacity  # [B] or [B, T]
 
-  def zero_beyond(a):
+  def zero(a):
     return jnp.where(fits.reshape(*fits.shape, *[1] * (a.ndim - fits.ndim)), a, 0)
 
-  return tuple(zero_beyond(a) for a in inputs)
+  return tuple(zero(a) for a in inputs)
 
 
-def within(y: Array, position: Int[Array, "..."], capacity: int) -> Array:
-  """NaN where the token has no place in the cache."""
+def nan_beyond(y: Array, position: Int[Array, "..."], capacity: int) -> Array:
+  """y, NaN where the token has no slot in the cache."""
   return jnp.where((position < capacity)[..., None, None], y, jnp.nan)
 
+
+# Their names before 0.2.
+held, within = zero_beyond, nan_beyond
 
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 

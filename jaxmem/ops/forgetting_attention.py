@@ -180,7 +180,7 @@ def step(
     y_p in the dtype of v, and the state.
   """
   p, capacity = state.position, state.k.shape[1]
-  q, k, v, g = attention.held(inputs_t, p, capacity)
+  q, k, v, g = attention.zero_beyond(inputs_t, p, capacity)
 
   def rotate(x):  # [B, H, K]
     return score.rotate(x[:, None], p[:, None])[:, 0]
@@ -194,7 +194,7 @@ def step(
   extras = query_sum, Total(*key_sums)
   s = score.one(params, rotate(q), keys, pair, age <= p[:, None], *extras)
   y = score.read(params, s, values)
-  return attention.within(y, p, capacity), State(*ring, p + 1)
+  return attention.nan_beyond(y, p, capacity), State(*ring, p + 1)
 
 
 def parallel(
@@ -229,7 +229,7 @@ def parallel(
   """
   queries = timeline.call(state.position, inputs[0].shape[1], reset)
   position, capacity = queries.in_document, state.k.shape[1]  # [B, T]
-  q, k, v, g = attention.held(inputs, position, capacity)
+  q, k, v, g = attention.zero_beyond(inputs, position, capacity)
   no_border = jnp.zeros(state.position.shape, bool)
   initial = no_border, _last(state)
   # the gates of the tokens here are summed for other devices only if there are any
@@ -243,7 +243,9 @@ def parallel(
     spec, params, rotated, kept, queries, ring, state.position, total
   )
   (keys, values, kept_sums), count = timeline.after(ring, kept, queries)
-  y = attention.within(score.apply_attention_sink(params, y, lse), position, capacity)
+  y = attention.nan_beyond(
+    score.apply_attention_sink(params, y, lse), position, capacity
+  )
   return y, State(keys, values, *kept_sums, count)
 
 

@@ -117,17 +117,15 @@ softmax.defvjp(_fwd, _bwd)
 
 def deal(tree: Any, axis: str) -> Any:
   """From tokens in order, [B, T, ...], to an early and a late chunk on every device."""
-  count, late = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
-  to = lambda chunk: min(chunk, 2 * count - 1 - chunk)
-  even = [(i, to(2 * i)) for i in range(count)]
-  odd = [(i, to(2 * i + 1)) for i in range(count)]
+  is_odd = jax.lax.axis_index(axis) % 2 == 1
+  even, odd = _routes(axis)
 
   def one(a: Array) -> Array:
     first, second = jnp.split(a, 2, axis=1)
     first = jax.lax.ppermute(first, axis, even)
     second = jax.lax.ppermute(second, axis, odd)
     both = jnp.stack([first, second])
-    first, second = jnp.where(late, both[::-1], both)
+    first, second = jnp.where(is_odd, both[::-1], both)  # the early chunk first
     return jnp.concatenate([first, second], axis=1)
 
   return jax.tree.map(one, tree)
@@ -135,16 +133,22 @@ def deal(tree: Any, axis: str) -> Any:
 
 def collect(tree: Any, axis: str) -> Any:
   """The inverse of `deal`."""
-  count, late = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
-  to = lambda chunk: min(chunk, 2 * count - 1 - chunk)
-  even = [(to(2 * i), i) for i in range(count)]
-  odd = [(to(2 * i + 1), i) for i in range(count)]
+  is_odd = jax.lax.axis_index(axis) % 2 == 1
+  even, odd = ([(b, a) for a, b in route] for route in _routes(axis))
 
   def one(a: Array) -> Array:
     both = jnp.stack(jnp.split(a, 2, axis=1))
-    first, second = jnp.where(late, both[::-1], both)
+    first, second = jnp.where(is_odd, both[::-1], both)
     first = jax.lax.ppermute(first, axis, even)
     second = jax.lax.ppermute(second, axis, odd)
     return jnp.concatenate([first, second], axis=1)
 
   return jax.tree.map(one, tree)
+
+
+def _routes(axis: str) -> tuple[list, list]:
+  """Where both halves of every device's tokens go, the chunks 2 i and 2 i + 1."""
+  count = jax.lax.axis_size(axis)
+  # device i holds the chunks i and 2 N - 1 - i
+  holder = [min(chunk, 2 * count - 1 - chunk) for chunk in range(2 * count)]
+  return list(enumerate(holder[::2])), list(enumerate(holder[1::2]))

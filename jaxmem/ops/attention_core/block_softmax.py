@@ -94,7 +94,7 @@ def forward(
       seen = visible(spec.mask, query, key, pair)
       # the maximum of seen scores alone: an unseen one may be huge, or NaN
       new = jnp.maximum(top, jnp.where(seen, s, NOTHING).max(-1))
-      # masked again after exp: where nothing is seen yet s - new is not negative
+      # masked again: where nothing is seen yet, new is NOTHING and the exp infinite
       p = jnp.where(seen, jnp.exp(s - new[..., None]), 0)
       shrink = jnp.exp(top - new)  # what was summed relative to the old maximum
       product = einsum("bhnij,bhjv->bhniv", p.astype(v.dtype), block_at(v, j), dtype)

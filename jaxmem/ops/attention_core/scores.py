@@ -32,7 +32,7 @@ class ALiBi:
   heads: int
 
   def __call__(self, params: Any, query: Any, key: Any, pair: Pair) -> Array:
-    slopes = jnp.asarray(_slopes(self.heads), jnp.float32)[pair.head]
+    slopes = jnp.asarray(_slopes(self.heads), jnp.float32)[pair.head]  # [H, N, 1, 1]
     return -slopes * jnp.abs(pair.distance).astype(slopes.dtype)
 
 
@@ -60,7 +60,7 @@ class Buckets:
 
   def __call__(self, params: Params, query: Any, key: Any, pair: Pair) -> Array:
     (table,) = params
-    return table[self.bucket(pair.distance), pair.head]
+    return table[self.bucket(pair.distance), pair.head]  # [B, H, N, C, C]
 
   def bucket(self, distance: Int[Array, "..."]) -> Int[Array, "..."]:
     """The bucket of every distance."""

@@ -105,16 +105,18 @@ class RandomBlocks(Mask):
     low, high = _blocks(bounds.key, self.size)
     # tokens of one document and of at most three blocks are looked at closely
     many = (last - first > 2) | (bounds.length.low != bounds.length.high)
-    axes = lambda a: a[..., None, None, None]
-    blocks = axes(first) + scan.indices(3)[:, None, None]  # [..., 3, 1, 1]
-    eligible = self._eligible(blocks, axes(bounds.length.low))
+    first, last, low, high, length = (
+      a[..., None, None, None] for a in (first, last, low, high, bounds.length.low)
+    )
+    blocks = first + scan.indices(3)[:, None, None]  # [..., 3, 1, 1]
+    eligible = self._eligible(blocks, length)
     head, run = scan.indices(self.heads)[:, None], scan.indices(self.count)
     rank = self._drawn(eligible, run, head)  # [..., 3, heads, count]
     # where there are no more than are drawn, the runs are single blocks
     rank = jnp.where(eligible.count <= self.count, run, rank)
     drawn = eligible.nth(rank)
-    is_drawn = (blocks <= axes(last)) & (rank < eligible.count)
-    is_drawn = is_drawn & (drawn >= axes(low)) & (drawn <= axes(high))
+    is_drawn = (blocks <= last) & (rank < eligible.count)
+    is_drawn = is_drawn & (drawn >= low) & (drawn <= high)
     return many | is_drawn.any((-3, -2, -1))
 
   def _eligible(self, block, length) -> _Eligible:

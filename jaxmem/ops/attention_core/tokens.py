@@ -114,9 +114,12 @@ def _overlaps(mask: Mask, query: BlockBounds, keys: BlockBounds) -> Bool[Array, 
   low = jnp.maximum(query.start.low, keys.start.low)
   high = jnp.minimum(query.start.high, keys.start.high)
   here, there = query.position, keys.position
-  in_document = lambda p: Bounds(p.low - high, p.high - low)
-  distance = Bounds(here.low - there.high, here.high - there.low)
-  bounds = PairBounds(in_document(here), in_document(there), distance, query.length)
+  bounds = PairBounds(
+    query=Bounds(here.low - high, here.high - low),
+    key=Bounds(there.low - high, there.high - low),
+    distance=Bounds(here.low - there.high, here.high - there.low),
+    length=query.length,
+  )
   return (low <= high) & mask.block_overlaps(bounds)
 
 
@@ -124,8 +127,14 @@ def visited(
   mask: Mask, queries: Tokens, keys: Tokens, block_size: int
 ) -> Bool[Array, "M N"]:
   """Which blocks the engine computes, of as many queries as keys."""
-  of = lambda tokens: block_bounds(in_blocks(tokens, (), block_size, 0))
-  return jax.vmap(lambda query: _overlaps(mask, query, of(keys)).any(-1))(of(queries))
+  query_bounds, key_bounds = (
+    block_bounds(in_blocks(tokens, (), block_size, 0)) for tokens in (queries, keys)
+  )
+
+  def key_blocks(query: BlockBounds) -> Bool[Array, " N"]:
+    return _overlaps(mask, query, key_bounds).any(-1)
+
+  return jax.vmap(key_blocks)(query_bounds)
 
 
 def to_visit(
@@ -150,13 +159,18 @@ def to_visit(
     again = jnp.zeros_like(j, bool).at[1:].set(j[1:] == j[:-1])
     j = jnp.sort(jnp.where(again, -1, j), axis=0, descending=True)
     return (j >= 0).any(1).sum(dtype=jnp.int32), j
-  row = overlaps.any(-1)
+  row = overlaps.any(-1)  # [S/C]
   count, first = row.sum(dtype=jnp.int32), jnp.argmax(row).astype(jnp.int32)
   last = len(row) - 1 - jnp.argmax(row[::-1]).astype(jnp.int32)
+
+  def consecutive(row):
+    return first + scan.indices(len(row))
+
+  def scattered(row):
+    return jnp.argsort(~row, stable=True).astype(jnp.int32)
+
   # most masks see blocks that follow each other, and a sort costs as much as a block
-  follow = lambda row: first + scan.indices(len(row))
-  gather = lambda row: jnp.argsort(~row, stable=True).astype(jnp.int32)
-  return count, jax.lax.cond(last - first < count, follow, gather, row)
+  return count, jax.lax.cond(last - first < count, consecutive, scattered, row)
 
 
 def block_at(tree: Any, j: Int[Array, ""] | Int[Array, " B"]) -> Any:
@@ -177,8 +191,11 @@ def keys_at(keys: TokenBlocks, j: Int[Array, ""] | Int[Array, " B"]) -> TokenBlo
 
 def add_at(sums: Any, j: Int[Array, ""] | Int[Array, " B"], parts: Any) -> Any:
   """The sums [S/C, B, ...] with `parts` [B, ...] added to block j, as in `block_at`."""
-  where = (jnp.maximum(j, 0), scan.indices(len(j))) if j.ndim else j
-  add = lambda total, part: total.at[where].add(part.astype(total.dtype))
+  block = (jnp.maximum(j, 0), scan.indices(len(j))) if j.ndim else j
+
+  def add(total, part):
+    return total.at[block].add(part.astype(total.dtype))
+
   return jax.tree.map(add, sums, parts)
 
 
