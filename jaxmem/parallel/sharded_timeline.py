@@ -76,16 +76,18 @@ class ShardedTimeline(Timeline):
     # refuses what was named and cannot be
     dispatch.choose(spec, q, *kept[:2], sharded=True)
     spec = dataclasses.replace(spec, implementation="xla")
-    args = spec, params, q, tuple(kept), queries, ring, position, query_extra
-    size, length = jax.tree.leaves(ring)[0].shape[1], q.shape[1]
+    run = self._crossing(kept, query_extra, ring, q.shape[1])
+    return run(spec, params, q, tuple(kept), queries, ring, position, query_extra)
+
+  def _crossing(self, kept, query_extra, ring, length: int) -> Callable:
+    """How a call of `length` tokens a shard crosses the shards."""
+    size = jax.tree.leaves(ring)[0].shape[1]
     if 2 * size <= length * self.count:
-      return self._by_halo(*args)
+      return self._by_halo
     why = self._whole_heads(kept, query_extra)
     if self.layout == "ulysses" and why:
       raise ValueError(f"attention layout 'ulysses': {why}; 'ring' has no such bounds")
-    if self.layout == "ring" or why:
-      return self._by_ring(*args)
-    return self._by_heads(*args)
+    return self._by_ring if self.layout == "ring" or why else self._by_heads
 
   def _by_halo(self, spec, params, q, kept, queries, ring, position, query_extra):
     """The last W tokens before the shard, from the shards before it or the ring."""

@@ -79,9 +79,10 @@ class Timeline:
       line = cache.line(ring, position, kept, queries)  # [B, W + T, ...]
       return engine.attend(spec, params, q, line.kept, queries, line.keys, query_extra)
     # another library reads the call alone; our blocks stand by where there is a memory
-    spec_of_blocks = dataclasses.replace(spec, implementation="xla")
-    args = spec_of_blocks, params, q, kept, queries, ring, position, query_extra
-    blocks = functools.partial(self.attend, *args)
+    by_blocks = dataclasses.replace(spec, implementation="xla")
+    blocks = functools.partial(
+      self.attend, by_blocks, params, q, kept, queries, ring, position, query_extra
+    )
     return dispatch.run(backend, spec, q, kept, queries, blocks)
 
   def after(
