@@ -151,7 +151,7 @@ def step(
   age = cache.ages(p, size)  # [B, S + M]
   pair = scores.pair(p, p[:, None] - age, q.shape[1], k.shape[1])
   in_segment, seen = (mask(length, n).allows(pair)[:, 0, 0, 0] for n in (0, memory))
-  if not through_memory:
+  if not through_memory:  # keys of earlier segments give no gradient
     keys, values = (
       cache.pick(in_segment, a, jax.lax.stop_gradient(a)) for a in (keys, values)
     )

@@ -171,6 +171,7 @@ class First(Mask):
   count: int
 
   def allows(self, pair):
+    # the second term is True and gives the first the shape of all pairs
     return (pair.key < self.count) & (pair.query == pair.query)
 
   def block_overlaps(self, bounds):

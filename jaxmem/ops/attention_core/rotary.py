@@ -103,7 +103,7 @@ def angles(
 
 def rotate(x: Float[Array, "... K"], by: Angles) -> Float[Array, "... K"]:
   """`x` rotated by the angles; rotate(q, i) . rotate(k, j) depends on i - j alone."""
-  cos, sin = by
+  cos, sin = by  # [..., K/2]
   x1, x2 = jnp.split(x.astype(cos.dtype), 2, axis=-1)
   return jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], -1).astype(x.dtype)
 

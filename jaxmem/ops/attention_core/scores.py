@@ -246,7 +246,14 @@ def grouped(q: Float[Array, "... A K"], key_heads: int) -> Float[Array, "... H N
 def pair(
   query: Int[Array, " B"], key: Int[Array, "B S"], heads: int, key_heads: int
 ) -> Pair:
-  """One query a row and its keys, as a block of queries and one of keys."""
+  """One query a row and its keys, as a block of queries and one of keys.
+
+  Args:
+    query: position in its document.
+    key: positions in the same document.
+    heads: A.
+    key_heads: H.
+  """
   head = scan.indices(heads).reshape(key_heads, -1, 1, 1)  # [H, N, 1, 1]
   query = query[:, None, None, None, None]  # [B, 1, 1, 1, 1]
   return Pair(query, key[:, None, None, None], query + 1, head)
@@ -258,7 +265,15 @@ def merge(
   other: Float[Array, "B T A V"],
   other_lse: Float[Array, "B T A"],
 ) -> tuple[Float[Array, "B T A V"], Float[Array, "B T A"]]:
-  """One softmax over two sets of keys, from those over each and their denominators."""
+  """One softmax over two sets of keys, from those over each.
+
+  Args:
+    y: over the one set.
+    lse: the log of its denominator; NOTHING where it shows nothing.
+    other: over the other set.
+    other_lse: the log of its denominator.
+  """
+  # finite where both are NOTHING: then y and other are 0, and so is the result
   total = jnp.logaddexp(lse, other_lse)
 
   def weighted(y, lse):

@@ -88,7 +88,13 @@ class Timeline:
   def after(
     self, ring: Ring, kept: tuple, queries: Tokens
   ) -> tuple[Ring, Int[Array, " B"]]:
-    """The ring after the call, and the document's tokens so far."""
+    """The ring after the call, and the document's tokens so far.
+
+    Args:
+      ring: before the call.
+      kept: k, v and what else is kept of the tokens that are here.
+      queries: the tokens that are here.
+    """
     size = jax.tree.leaves(ring)[0].shape[1]
     end, start = self.last(queries)
     position = end - start
@@ -96,6 +102,8 @@ class Timeline:
     new = self.fetch(kept, end - age)
 
     def slots(old, x):
+      # slots that the call did not reach keep the old tokens of a document that
+      # continues, and are emptied where a new one has begun
       x = cache.pick(end - age >= 0, x.astype(old.dtype), old)
       return cache.pick(age <= position[:, None], x, jnp.zeros_like(x))
 
@@ -122,11 +130,23 @@ class Timeline:
     return jax.tree.map(join, self.early(first, kept, position), kept), keys
 
   def early(self, first: Ring, kept: tuple, position: Int[Array, "B M"]) -> Ring:
-    """The tokens at positions before those that are here."""
+    """The tokens at positions before those that are here.
+
+    Args:
+      first: those before the call, whose positions are negative.
+      kept: of the tokens that are here, which others may need.
+      position: of the tokens that are looked for.
+    """
     return first
 
   def last_sinks(self, first: Ring, kept: tuple, queries: Tokens) -> Ring:
-    """The first tokens of the document that the call's last token belongs to."""
+    """The first tokens of the document that the call's last token belongs to.
+
+    Args:
+      first: those of the document before the call, [B, M, ...].
+      kept: of the tokens that are here.
+      queries: the tokens that are here.
+    """
     size = jax.tree.leaves(first)[0].shape[1]
     end, start = self.last(queries)
     position = start[:, None] + scan.indices(size)  # [B, M]
