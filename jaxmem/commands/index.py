@@ -141,13 +141,17 @@ def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
 
   if not workdir:
     return vectors.minilm(), {"name": vectors.MINILM}
-  from jaxmem.models.encoder import Encoder
+  from jaxmem import tasks
+  from jaxmem.tasks.retrieval.model import TextEmbedder
   from jaxmem.tokenizers import trained
   from jaxmem.training.load import load_run
 
   run = load_run(Path(workdir))
-  if not isinstance(run.model, Encoder):
-    raise UserError(f"the run in {workdir} is no encoder: train configs/retrieval.py")
+  if not isinstance(run.model, TextEmbedder):
+    raise UserError(
+      f"the run in {workdir} learned {tasks.kind(run.config.task)}, and no vectors of "
+      "texts: train configs/retrieval.py"
+    )
   config = run.config.task
   tokenizer = trained.kept(config.tokenizer, Path(workdir))
   embed = vectors.Embedder(run.model, run.params, tokenizer, config.segment_length)

@@ -18,7 +18,7 @@ from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, folds, leaks
 from jaxmem.data.epochs import once
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
@@ -26,6 +26,7 @@ from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.question_answering import data, lexical, metrics
 from jaxmem.tasks.question_answering.data import Question
+from jaxmem.tasks.question_answering.model import SpanReader
 from jaxmem.tasks.question_answering.rows import (
   Cutter,
   answer_in,
@@ -98,7 +99,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
     languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"task.{error}") from error
-  check_encoder(model, "spans", config.segment_length)
+  check_encoder(model, config.segment_length, windows=False)
   if config.match and model.types < 3:
     raise ConfigError(f"task.match needs model.types of 3: it is {model.types}")
   room = config.segment_length - config.question_length - 3
@@ -108,9 +109,12 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
       "(task.segment_length without the question and 3 marks): less than that, 0 at "
       "least"
     )
-  if model.window:
-    raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
   return with_made(model, config.tokenizer, hidden=True)
+
+
+def make_model(model: EncoderConfig, config: SpansConfig) -> SpanReader:
+  """What is trained; see `tasks.make_model`."""
+  return SpanReader(model)
 
 
 class SpansJob(Asked):
@@ -119,7 +123,7 @@ class SpansJob(Asked):
   measure = "nats/row"
   things = "questions"
 
-  def __init__(self, config: SpansConfig, context: TaskContext, model: Encoder):
+  def __init__(self, config: SpansConfig, context: TaskContext, model: SpanReader):
     """Reads the questions.
 
     Raises:
@@ -228,7 +232,7 @@ class Answer(dict):
 class Answerer:
   """Answers to questions about texts."""
 
-  def __init__(self, model: Encoder, params: Any, cutter: Cutter, longest: int):
+  def __init__(self, model: SpanReader, params: Any, cutter: Cutter, longest: int):
     """Args: a trained model; what cuts texts; tokens of an answer at most."""
     self._params, self._cutter, self._longest = params, cutter, longest
     used = ("tokens", "types", "length", "context")
@@ -271,7 +275,9 @@ class SpansPredictor:
 
   TEXTS = data.FIELDS
 
-  def __init__(self, config: SpansConfig, model: Encoder, params: Any, workdir: Path):
+  def __init__(
+    self, config: SpansConfig, model: SpanReader, params: Any, workdir: Path
+  ):
     cutter = _cutter(config, trained.kept(config.tokenizer, workdir))
     self._cutter, self._fields = cutter, (config.question, config.context)
     self._answer = Answerer(model, params, cutter, config.answer_length)
