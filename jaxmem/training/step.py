@@ -75,8 +75,9 @@ class Program:
       ConfigError: if the model, the optimizer or its schedule cannot be built.
       MeshError: if an array does not divide.
     """
-    self.config, self.mesh = config, mesh
-    self.model = model or tasks.make_model(config.model, config.task)
+    if model is None:
+      model = tasks.make_model(config.model, config.task)
+    self.config, self.mesh, self.model = config, mesh, model
     check_mesh(config, self.model, mesh)
     example = jax.eval_shape(self._example)
     for array in example.values():  # the rows divide, or say so
