@@ -408,13 +408,13 @@ def test_articles_with_one_text_are_in_one_fold(tmp_path):
     question_length=16,
     overlap=8,
   )
-  job = make_job(given, head="spans")
+  job = make_job(given)
   contexts = [{q.context for q in own} for own in job._splits.values()]
   assert [len(own) for own in contexts] == [6, 3, 3]
   assert len(set.union(*contexts)) == 12 and job.repeats.together == 12
   assert "12 repeated articles" in job.introduction()
   with pytest.raises(DataError, match="12 articles of different content and 13 folds"):
-    make_job(dataclasses.replace(given, fold="1/13"), head="spans")
+    make_job(dataclasses.replace(given, fold="1/13"))
 
 
 @pytest.mark.parametrize("kind", ["judged", "titles"])
@@ -435,7 +435,6 @@ def test_queries_are_in_one_fold_and_their_titles_not_trained_on(tmp_path, kind)
       segment_length=16,
       batch_size=4,
     ),
-    head="embedding",
   )
   asked = [{q.text for q in own} for own in job._splits.values()]
   assert [len(own) for own in asked] == [6, 2, 2] and len(set.union(*asked)) == 10
