@@ -434,7 +434,7 @@ def test_queries_are_in_one_fold_and_their_titles_not_trained_on(tmp_path, kind)
       tokenizer="byte",
       segment_length=16,
       batch_size=4,
-    ),
+    )
   )
   asked = [{q.text for q in own} for own in job._splits.values()]
   assert [len(own) for own in asked] == [6, 2, 2] and len(set.union(*asked)) == 10
