@@ -125,7 +125,7 @@ def make_directory(directory: str | Path, flag: str = "--out") -> Path:
   return directory
 
 
-def refuse_workdir(workdir: Path, sources: Mapping[str, str]) -> None:
+def refuse_workdir(workdir: str | Path, sources: Mapping[str, str]) -> None:
   """Checks that a run does not write into what it reads.
 
   Args:
@@ -136,6 +136,7 @@ def refuse_workdir(workdir: Path, sources: Mapping[str, str]) -> None:
     UserError: if the work directory lies in a directory that is read, or holds a file
       that is read under a name that the run writes to.
   """
+  workdir = Path(workdir)
   place = Path(os.path.realpath(workdir))
   try:
     str(place).encode()

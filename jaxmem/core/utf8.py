@@ -1,6 +1,6 @@
 """Bytes as characters, and where they may be cut without breaking one."""
 
-from jaxmem.core.errors import NotUTF8
+from jaxmem.core.errors import NotUTF8, UserError
 
 
 def text(data: bytes) -> str:
@@ -13,6 +13,22 @@ def text(data: bytes) -> str:
     return data.decode()
   except UnicodeDecodeError as error:
     raise NotUTF8(error.start) from error
+
+
+def encoded(text: str | bytes) -> bytes:
+  """A text as the bytes that a tokenizer reads; bytes stay as they are.
+
+  Raises:
+    UserError: if the text cannot be written in UTF-8.
+  """
+  if isinstance(text, bytes):
+    return text
+  try:
+    return text.encode("utf-8", "surrogateescape")  # what is no UTF-8 in an argument
+  except UnicodeEncodeError as error:
+    raise UserError(
+      "the text holds half of a surrogate pair, which is no text"
+    ) from error
 
 
 def border(text: bytes, at: int) -> int:
