@@ -126,7 +126,7 @@ def _moved(model: dict[str, Any], task: dict[str, Any]) -> dict[str, dict[str, A
 
 
 def _told_apart(data: dict[str, Any]) -> dict[str, Any]:
-  """The config of text, or that of a synthetic task by its source."""
+  """The config of text, or that of a synthetic task, told apart by its source."""
   source = data.get("source")
   text = data["kind"] in ("text", "language_modeling")
   if not text or not isinstance(source, str) or not source.startswith(SYNTHETIC):
