@@ -41,6 +41,7 @@ def border(text: bytes, at: int) -> int:
   Returns:
     A place from at - 3 to at.
   """
+  # a character around `at` begins at most 3 bytes before it, and ends after it
   for begin in range(at - 1, max(at - 4, -1), -1):
     for size in range(at - begin + 1, min(4, len(text) - begin) + 1):
       if _is_character(text[begin : begin + size]):
@@ -59,10 +60,10 @@ def whole(text: bytes) -> int:
   """
   for back in range(1, min(len(text), 3) + 1):
     byte = text[-back]
-    if byte >= 0xC0:
+    if byte >= 0xC0:  # the first byte of a character, which says how many it has
       size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
       return len(text) - back if size > back else len(text)
-    if byte < 0x80:
+    if byte < 0x80:  # ASCII
       break
   return len(text)
 

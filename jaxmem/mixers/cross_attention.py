@@ -9,12 +9,13 @@ from flax import linen as nn
 
 from jaxmem.core.ranges import number
 from jaxmem.layers.attention_heads import Attending
-from jaxmem.layers.encoder_memory import Given
+from jaxmem.layers.encoder_memory import EncoderMemory
+from jaxmem.layers.mixer import OpState
 from jaxmem.ops import cross_attention
 from jaxmem.parallel import apply
 
 
-class CrossAttention(Given, Attending):
+class CrossAttention(EncoderMemory, Attending):
   """Reads an encoder's outputs and writes nothing; 2 K (D H + D_enc H_kv) parameters.
 
   State: keys and values of S tokens and how many there are, 2 S H_kv K numbers of
@@ -41,7 +42,7 @@ class CrossAttention(Given, Attending):
   family: ClassVar[str] = "attention"
 
   def _read(self, x, state, reset):
-    y, state = apply.apply(
+    y, state = apply.apply(  # [B, T, A, K]
       cross_attention,
       self.form,
       self._learned(),
@@ -65,12 +66,9 @@ class CrossAttention(Given, Attending):
         "'none' in cross attention"
       )
 
-  def init_state(self, batch_size: int) -> cross_attention.State:
-    return cross_attention.init_state(batch_size, self.memory_size, *self._kept)
-
-  def state_axes(self) -> cross_attention.State:
-    kv = ("batch", "slots", "heads", None)
-    return cross_attention.State(kv, kv, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(cross_attention, (self.memory_size, *self._kept), self.dtype)
 
 
 Mixer = CrossAttention

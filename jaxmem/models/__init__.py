@@ -1,7 +1,8 @@
 """Whole models: each is one file, found by the file's name.
 
 A file's last lines name its `Config`, a frozen dataclass, and its `Model`, the Linen
-module of such a config. The trainer trains any `TrainableModel`.
+module of such a config. The trainer trains any `TrainableModel`; an encoder alone has
+no loss, and is trained with the head of a task (`tasks.make_model`).
 """
 
 from types import ModuleType

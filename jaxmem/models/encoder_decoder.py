@@ -18,7 +18,7 @@ from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
-from jaxmem.layers.encoder_memory import Encoded
+from jaxmem.layers.encoder_memory import EncoderOutputs
 from jaxmem.layers.primitives import Dropout, rms_norm
 from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
@@ -106,7 +106,7 @@ class EncoderDecoder(nn.Module):
 
   def encode(
     self, read: Tokens, length: Int[Array, " B"], deterministic: bool = True
-  ) -> Encoded:
+  ) -> EncoderOutputs:
     """Encodes what the decoder may read of each row.
 
     Args:
@@ -119,7 +119,7 @@ class EncoderDecoder(nn.Module):
     state = self.encoder.init_state(len(read))
     # padding is a document of its own, so nothing of it reaches the text
     x, _ = self.encoder(x, state, one_text(mask), deterministic)  # [B, S, D]
-    return Encoded(self.encoder_norm(x), length)
+    return EncoderOutputs(self.encoder_norm(x), length)
 
   def start(
     self, read: Tokens, length: Int[Array, " B"], boundary: Int[Array, " B"]
@@ -155,7 +155,7 @@ class EncoderDecoder(nn.Module):
     """Returns `losses`, in the form that the trainer asks for."""
     return self.losses(batch, deterministic), memory
 
-  def first_state(self, encoded: Encoded) -> State:
+  def first_state(self, encoded: EncoderOutputs) -> State:
     """Returns the decoder's memory before a text, with `encoded` in every layer."""
     layers = self.config.num_groups
 
@@ -163,7 +163,7 @@ class EncoderDecoder(nn.Module):
       return jnp.broadcast_to(a[:, None], (len(a), layers, *a.shape[1:]))  # [B, G, ...]
 
     empty = self._decoder(parent=None).init_state(len(encoded.valid))
-    # cross-attention takes `Encoded` as its state, and makes its keys in its first call
+    # cross-attention takes `EncoderOutputs` as its state, and makes keys of it once
     by_layer = jax.tree.map(repeat_by_layer, encoded)
     pairs = zip(self.config.pattern, empty, strict=True)
     return tuple(by_layer if _is_given(item) else state for item, state in pairs)

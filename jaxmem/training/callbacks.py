@@ -96,7 +96,8 @@ class Report(Callback):
     """Writes the score, and how it compares with the best before."""
     measure = self._job.measure
     self._log.scalars(step, {f"heldout_{key_of(measure)}": score})
-    if np.isfinite(score) and (best is None or score < best):
+    # the best is kept in float32, and compared in it
+    if np.isfinite(score) and (best is None or np.float32(score) < best):
       comparison = "the best so far"
     elif best is not None:
       comparison = f"best {best:.3f}"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxmem import data, models, tasks
+from jaxmem import data, tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.finite import all_finite
 from jaxmem.models import pattern, state_init
@@ -67,15 +67,16 @@ class Program:
     Args:
       config: the resolved config.
       mesh: the devices.
-      model: replaces the config's model, for one with low-rank updates; None makes it.
+      model: replaces the task's model, for one with low-rank updates; None makes it.
       trains: False makes no optimizer, for a state that is only read.
 
     Raises:
       ConfigError: if the model, the optimizer or its schedule cannot be built.
       MeshError: if an array does not divide.
     """
-    self.config, self.mesh = config, mesh
-    self.model = models.make(config.model) if model is None else model
+    if model is None:
+      model = tasks.make_model(config.model, config.task)
+    self.config, self.mesh, self.model = config, mesh, model
     check_mesh(config, self.model, mesh)
     example = jax.eval_shape(self._example)
     for array in example.values():  # raises MeshError if the rows do not divide

@@ -75,6 +75,7 @@ def train(
   config = kept.absolute(resolve(config))
   task.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
+  config = task.complete(config)
   # mesh, model, optimizer: they are traced, so that what does not fit is found now
   program = Program(config, meshes.make(config.mesh))
   program.check_memory()
@@ -244,7 +245,7 @@ class Run:
     if better:
       self.validation.keep(step, lambda into: self.save(into, step, state))
     for callback in self.callbacks:
-      callback.on_validation(step, float(score), before)
+      callback.on_validation(step, score, before)
     return state
 
   def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:

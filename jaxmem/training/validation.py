@@ -54,8 +54,8 @@ class Validation:
     """Whether none of the last `patience` scores was better than all before it."""
     return bool(self._config.patience) and int(best.waited) >= self._config.patience
 
-  def score(self, weights) -> np.float32:
-    """Returns the held-out score; every process gets the same number.
+  def score(self, weights) -> float:
+    """Returns the held-out score; several processes get the same float32.
 
     Args:
       weights: the parameters to score, as they lie on the devices.
@@ -64,10 +64,10 @@ class Validation:
     weights, score = distributed.local(weights), 0.0
     if distributed.primary():
       score = self._job.score(weights)
-    return np.float32(distributed.said_by_first(score))
+    return float(distributed.said_by_first(score))
 
-  def compare(self, score: np.float32, step: int, best: Best) -> tuple[Best, bool]:
-    """Compares a score with the best before it.
+  def compare(self, score: float, step: int, best: Best) -> tuple[Best, bool]:
+    """Compares a score with the best before it, which is kept in float32.
 
     A score that is NaN or infinite is never the best; patience counts it.
 
@@ -79,6 +79,7 @@ class Validation:
     Returns:
       The best after this score, and whether it is this score.
     """
+    score = np.float32(score)
     beaten = int(best.step) and not score < float(best.bits_per_byte)
     if beaten or not np.isfinite(score):
       waited = np.int32(int(best.waited) + 1)
