@@ -107,7 +107,7 @@ class Lessons:
     return loss
 
   def score(self, params: Any) -> float:
-    """Raises ConfigError: nothing is held out of what a row is trained on."""
+    """Raises ConfigError, since no text is held out of what a row is trained on."""
     raise ConfigError("validation.every: a row of regain holds no text out; leave it 0")
 
   def keep(self, workdir: Path) -> None:

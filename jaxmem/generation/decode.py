@@ -64,7 +64,8 @@ def decode(step: Step, choose: Choose, initial: Decoding, length: int) -> Decodi
 
   def advance(decoding: Decoding) -> Decoding:
     token, decoding = choose(decoding)
-    logits, state = step(token, decoding.state)
+    logits, state = step(token, decoding.state)  # [N, V]
+    # the carry of a while loop has one dtype, whatever the model computes in
     logits = logits.astype(jnp.float32)
     return decoding._replace(at=decoding.at + 1, logits=logits, state=state)
 
@@ -174,7 +175,7 @@ def sample(
     length: L, the most tokens of a text.
     vocab_size: ids at or above it are never drawn; None draws all.
   """
-  rows, vocab = logits.shape
+  rows, vocab = logits.shape  # [B, V]
   drawn, _ = continue_rows(
     step,
     logits,

@@ -159,7 +159,7 @@ class Cutter:
       stops: the stop strings.
 
     Raises:
-      SamplingError: if a stop string is empty, and so would stand everywhere.
+      SamplingError: if a stop string is empty, since it would match everywhere.
     """
     if not all(stops):
       raise SamplingError("a stop string is empty: give at least one character")

@@ -174,6 +174,7 @@ def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
   """
   # how the model is trained does not change what its memory means
   config = dataclasses.replace(model.config, remat=False, loss_chunk=1, dropout=0.0)
+  # the values of the weights and not their file: a copied run is the same model
   weights = json.dumps(fingerprints(params), sort_keys=True).encode()
   model_keys = {f"model.{k}": _shown(v) for k, v in flatten(config).items()}
   return model_keys | {

@@ -26,7 +26,7 @@ class ModelConfig(Protocol):
     pattern: the memories of a group.
     num_groups: how often the pattern is repeated.
     dropout: rate in the blocks, in [0, 1).
-    dtype: of the computation, "auto", "float32" or "bfloat16".
+    dtype: the dtype of the computation, "auto", "float32" or "bfloat16".
   """
 
   d_model: int

@@ -30,7 +30,7 @@ class Residual:
       sandwich:  x + scale norm(layer(norm(x)))
 
   Attributes:
-    position: where the norms stand: "pre", "post" as in the first Transformer and in
+    position: where the norms are: "pre", "post" as in the first Transformer and in
       BERT, or "sandwich" as in Gemma 2.
     norm: which norm.
     parallel: every layer reads the input of the block, as in GPT-J; not with "post".
@@ -93,7 +93,7 @@ class ResidualBlock(nn.Module):
     d_model: D, the number of features.
     d_ff: width of the MLP.
     dropout: rate on every branch, in [0, 1); the layers themselves have none.
-    dtype: of the computation.
+    dtype: the dtype of the computation.
     mlp: the MLP that follows an entry alone; None adds none.
     residual: how branches are joined.
   """

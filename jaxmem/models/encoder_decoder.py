@@ -41,9 +41,9 @@ class EncoderDecoderConfig:
     num_groups: how often either pattern is repeated.
     memory_size: tokens of the encoder that the decoder can read; 0 is what the data
       have.
-    smoothing: of the targets while training, in [0, 1).
+    smoothing: label smoothing of the targets while training, in [0, 1).
     dropout: rate in the blocks and on the embeddings, in [0, 1).
-    dtype: of the computation, "float32" or "bfloat16".
+    dtype: the dtype of the computation, "float32" or "bfloat16".
   """
 
   vocab_size: int = number(0, at_least=0, at_most=2**24)
@@ -72,7 +72,7 @@ class EncoderDecoderConfig:
 
 
 class EncoderDecoder(nn.Module):
-  """`logits, state = step(tokens, state)` behind `start(read, length)`, and its loss.
+  """An encoder and a decoder: `start` reads a text, `step` writes a token of another.
 
       model = EncoderDecoder(EncoderDecoderConfig(vocab_size=300, memory_size=32))
       params = model.init(key, model.example(8, 32), (), method="objective")

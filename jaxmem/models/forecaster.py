@@ -42,8 +42,8 @@ class ForecasterConfig:
     patch: P, steps of a token; divides the length of what is read.
     head: "point", or the parameters of a "gaussian" or a "student" distribution, or
       "quantile"s.
-    loss: of the point head, "mse" or "mae".
-    quantiles: of the quantile head, in (0, 1), rising, apart by commas.
+    loss: the loss of the point head, "mse" or "mae".
+    quantiles: the levels of the quantile head, in (0, 1), rising, separated by commas.
     normalise: each window to mean 0 and variance 1, and its forecast back (reversible
       instance normalisation without its affine map, Kim et al. 2022).
     backbone: "stack", or "dlinear", which needs none of the fields below: two linear
@@ -54,7 +54,7 @@ class ForecasterConfig:
     pattern: the memories of a group, causal.
     num_groups: how often the pattern is repeated.
     dropout: rate in the blocks, in [0, 1).
-    dtype: of the stack, "float32" or "bfloat16"; forecasts are float32.
+    dtype: the dtype of the stack, "float32" or "bfloat16"; forecasts are float32.
   """
 
   horizon: int = number(96, at_least=1, at_most=2**20)

@@ -33,8 +33,8 @@ class LMConfig:
     num_groups: how often the pattern is repeated.
     first: memories before the groups.
     last: memories after the groups.
-    mlp: of a block that names none: a file of `jaxmem.layers.mlps` and its options,
-      "gelu:approximate=True", or "none".
+    mlp: the MLP of a block that names none: a file of `jaxmem.layers.mlps` and its
+      options, "gelu:approximate=True", or "none".
     norm: "rms" or "layer".
     norm_epsilon: under the root of every norm.
     norm_offset: added to the scales of norms, 1 in Gemma; else 0.
@@ -54,8 +54,8 @@ class LMConfig:
     remat: whether groups are computed again in the reverse pass, which saves the memory
       of their activations.
     loss_chunk: how many tokens of a row have their logits in memory at once.
-    dtype: of the computation, "float32" or "bfloat16"; parameters and recurrent states
-      are float32 under either.
+    dtype: the dtype of the computation, "float32" or "bfloat16"; parameters and
+      recurrent states are float32 under either.
   """
 
   vocab_size: int = number(at_least=0, at_most=2**24)
@@ -98,7 +98,7 @@ class Positioned(NamedTuple):
 
 
 class LM(nn.Module):
-  """`logits, state = f(tokens, state, reset)`, at any length, and its loss.
+  """A language model, `logits, state = f(tokens, state, reset)`, at any length.
 
       model = LM(LMConfig(vocab_size=257, d_model=64))
       state = model.init_state(batch_size=2)

@@ -129,7 +129,7 @@ def mixer(
   Args:
     item: the entry, or the block.
     d_model: D, the number of features.
-    dtype: of the computation.
+    dtype: the dtype of the computation.
     d_ff: width of the MLPs that set none themselves; None is 4 d_model.
     **fields: Flax's own fields, `name` or `parent`.
   """
@@ -153,7 +153,7 @@ def built(
   Args:
     item: the entry.
     d_model: D, the number of features.
-    dtype: of the computation.
+    dtype: the dtype of the computation.
     written: the entry as the user wrote it, for the message; None is `item`.
 
   Raises:
@@ -210,6 +210,7 @@ def both_ways(pattern: Pattern) -> Pattern:
 def _both_ways(item: Entry) -> Entry:
   if len(item.parts) > 1:
     return dataclasses.replace(item, parts=tuple(map(_both_ways, item.parts)))
+  # an MLP reads no other token, so it needs no second direction
   causal = all(map(_is_causal, _layers((item,))))
   return entry("bidirectional", item) if causal and item.name not in mlps() else item
 

@@ -107,7 +107,7 @@ class Stack(nn.Module):
     dropout: see `ResidualBlock`.
     remat: whether a group is computed again in the reverse pass, which saves the memory
       of its activations.
-    dtype: of the computation.
+    dtype: the dtype of the computation.
     mlp: the MLP of a block that names none; None adds none.
     residual: how a block joins its layers.
     first: memories before the groups.

@@ -47,7 +47,7 @@ class VAEConfig:
     pattern: the memories of a group of the decoder, causal.
     num_groups: how often the pattern is repeated.
     dropout: rate in the decoder's blocks, in [0, 1).
-    dtype: of the computation, "float32" or "bfloat16"; the latent is float32.
+    dtype: the dtype of the computation, "float32" or "bfloat16"; the latent is float32.
   """
 
   vocab_size: int = number(0, at_least=0, at_most=2**24)
@@ -111,7 +111,7 @@ class Reader(nn.Module):
   Attributes:
     pattern: the memories; causal ones are run in both directions.
     d_model: D, the number of features.
-    dtype: of the computation.
+    dtype: the dtype of the computation.
   """
 
   pattern: Pattern

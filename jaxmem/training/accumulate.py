@@ -1,7 +1,7 @@
 """Gradient accumulation: a batch computed in parts has the gradient of the whole.
 
-Part p of P takes the rows p, p + P, p + 2 P, ...: rows lie over the devices in blocks,
-so each device has rows in every part, and computes no more than without parts.
+Part p of P takes the rows p, p + P, p + 2 P, ...: rows are sharded over the devices in
+blocks, so each device has rows in every part, and no device idles during a part.
 
 A loss that looks across rows takes two passes: the first computes what the loss reads
 of each row, and the loss of the whole batch is differentiated with respect to these

@@ -111,7 +111,7 @@ def _fgm(value_and_grad, config, noise_shape, params, memory, batch, rng):
   zeros = jnp.zeros(noise_shape(batch))  # [B, T, D]
   aux, (grads, ascent) = value_and_grad((params, zeros), memory, batch, rng)
   noise = config.radius * _unit(ascent)
-  # the memory of the unperturbed pass goes on, not that of the worst neighbour
+  # the carried memory is that of the unperturbed text, not of its worst neighbour
   _, (worst_grads, _) = value_and_grad((params, noise), memory, batch, rng)
   return aux, jax.tree.map(lambda a, b: (a + b) / 2, grads, worst_grads)
 

@@ -79,6 +79,7 @@ class Report(Callback):
     if step % self._config.log_every and step != self._config.steps:
       return
     interval, self._metrics = self._metrics, []
+    # the loss of a skipped step may be NaN, and would hide those of the others
     losses = [m["loss"] for m in interval if not m["skipped"]]
     loss = float(np.mean(losses or [np.nan]))
     value, rate = self._job.value(loss), metrics["learning_rate"]

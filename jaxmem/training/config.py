@@ -79,8 +79,9 @@ class Config:
       (truncated backpropagation through time), "empty" none, "passed" another row's,
       "noise" and "fitted" random numbers; see `jaxmem.models.state_init`.
     noise_scale: standard deviation of the numbers of segment_start "noise", > 0.
-    seed: of parameters, document order and dropout. What is drawn for a row depends on
-      it, on the step and on the row, not on `optim.accumulate`, processes or mesh.
+    seed: the seed of parameters, document order and dropout. What is drawn for a row
+      depends on it, on the step and on the row, not on `optim.accumulate`, processes or
+      mesh.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints; the last step is always saved.
     keep: how many of the latest checkpoints are kept.

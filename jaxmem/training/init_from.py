@@ -33,7 +33,9 @@ def begin(program: Program, state: TrainState) -> TrainState:
       "give the model the pattern and sizes of that run"
     )
   say(f"begins from {name!r}: {num_merged} of {len(jax.tree.leaves(params))} arrays")
+  # the arrays of the source are on one device, or on the host
   params = jax.device_put(params, program.shardings.params)
+  # the average begins as the parameters do, not as those that were drawn
   average = program.trainable.part(params) if program.config.optim.ema else ()
   return state._replace(params=params, ema=average)
 

@@ -84,7 +84,7 @@ def load_run(workdir: str | Path, which: Which = "last") -> Run:
 
   Args:
     workdir: the work directory of the run.
-    which: "last", or "best" on what is held out.
+    which: "last", or "best", which is the best on held-out data.
 
   Raises:
     UserError: if there is no checkpoint.

@@ -121,6 +121,7 @@ def first_state(
   restored = checkpoints.restore(program.target())
   for step, why in restored.set_aside.items():
     say(f"checkpoint of step {step} is damaged and was set aside: {why}")
+  # batches are a function of the step, so equal data continue exactly where they ended
   if restored.data["fingerprint"] != rows.fingerprint:
     other = restored.data["tokenizer"] != rows.tokenizer
     named = getattr(program.config.task, "tokenizer", "")

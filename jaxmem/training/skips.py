@@ -42,6 +42,7 @@ def count_skips(fetched: list[dict], before: int, step: int, config: Config) -> 
   Raises:
     TrainingError: if too many in a row were skipped.
   """
+  # `before` carries a streak over from the metrics that were fetched last time
   count = before
   for i, metrics in enumerate(fetched):
     count = count + 1 if metrics["skipped"] else 0

@@ -112,6 +112,7 @@ class Program:
       ema=self._first_average(params),
       best=jax.tree.map(lambda _: replicated, self.shapes.best),
     )
+    # compiled with its shardings: every device makes its own shards
     self._begin = jax.jit(self._init, out_shardings=self.shardings)
     self._compiled = jax.jit(
       self._step, donate_argnums=0, out_shardings=(self.shardings, replicated)
@@ -129,8 +130,7 @@ class Program:
     Args:
       params: the initial parameters, which are copied; None draws them.
     """
-    key = jax.random.key(self.config.seed)
-    return self._begin(key, params)
+    return self._begin(jax.random.key(self.config.seed), params)
 
   def target(self) -> TrainState:
     """Returns shapes, dtypes and shardings that a checkpoint is restored into."""

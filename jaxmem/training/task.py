@@ -54,7 +54,7 @@ def check_packages(config: Config) -> None:
 
   Nothing is imported, so that it costs nothing.
   """
-  needed = {"grain": "train", "matplotlib": "train"}
+  needed = {"grain": "train", "matplotlib": "train"}  # package -> extra of jaxmem
   if config.init_from == "minilm":
     needed["safetensors"] = "apps"
   needed |= tasks.packages(config.task, context(config))

@@ -34,6 +34,7 @@ class Trainable:
       ) from error
     paths = traverse_util.flatten_dict(params)
     self._selected = {path for path in paths if regex.search("/".join(path))}
+    # where all are selected the tree is passed as it is, as older checkpoints have it
     self._all = len(self._selected) == len(paths)
     if not self._selected:
       raise ConfigError(

@@ -58,7 +58,7 @@ class Validation:
     """Returns the held-out score; several processes get the same float32.
 
     Args:
-      weights: the parameters to score, as they lie on the devices.
+      weights: the parameters to score, sharded over the devices.
     """
     # a collective, so every process takes part; one of them scores
     weights, score = distributed.local(weights), 0.0
@@ -80,6 +80,7 @@ class Validation:
       The best after this score, and whether it is this score.
     """
     score = np.float32(score)
+    # `not <` and not `>=`: a score that is NaN compares false with everything
     beaten = int(best.step) and not score < float(best.bits_per_byte)
     if beaten or not np.isfinite(score):
       waited = np.int32(int(best.waited) + 1)

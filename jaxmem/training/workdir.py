@@ -48,6 +48,7 @@ def with_kept_tokenizer(config: Config, workdir: Path) -> Config:
     workdir: the work directory of the run.
   """
   name = getattr(config.task, "tokenizer", "")
+  # the copy of the run: the user's file may have been moved or trained again
   saved_name = trained.kept_name(name, workdir)
   if saved_name == name:
     return config

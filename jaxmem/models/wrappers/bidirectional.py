@@ -82,7 +82,7 @@ class Bidirectional(nn.Module):
 
 def _flipped_reset(reset: Reset | None) -> Reset | None:
   """Returns the reset of flipped rows, where a document begins with its last token."""
-  # a document's last token stands before the next reset, and before the end of the row
+  # a document's last token precedes the next reset; rolling wraps the first to the end
   return None if reset is None else jnp.flip(jnp.roll(reset, -1, axis=1), axis=1)
 
 
