@@ -142,7 +142,7 @@ class Lanes:
 
   @property
   def longest_document(self) -> int:
-    """Tokens that are read at most without a reset, its boundary included."""
+    """Tokens that are read at most without a reset, its EOS token included."""
     longest = int(np.diff(self.stream.starts).max())
     return min(longest, self.document_length or longest)
 

@@ -22,11 +22,12 @@ _FORMAT = "jaxmem tokens 2"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TokenStream:
-  """Documents end to end, each `[boundary] + ids`.
+  """Documents end to end, each `[eos_id] + ids`.
 
   Attributes:
     tokens: every token, uint16 where the vocabulary fits and else uint32; on disk.
-    starts: where each document begins (at its boundary), and last the number of tokens.
+    starts: where each document begins, at the EOS token before it; the last entry is
+      the number of tokens.
     names: of the documents.
     num_bytes: of all the text, before it became tokens.
     fingerprint: SHA-256 over corpus, split and tokenizer.
@@ -50,7 +51,7 @@ class TokenStream:
 
   @property
   def bytes_per_token(self) -> float:
-    """Bytes of text for a token that is read, boundaries among the tokens."""
+    """Bytes of text for a token that is read, EOS tokens among the tokens."""
     if not self.shares:
       return self.num_bytes / len(self.tokens)
     borders = self.starts[np.cumsum([0] + [share.documents for share in self.shares])]
@@ -124,7 +125,7 @@ def _tokenize(
   starts, names, num_bytes = [0], [], 0
   for document in documents:
     ids = _encode(document, tokenizer)
-    np.array([tokenizer.boundary], dtype).tofile(file)
+    np.array([tokenizer.eos_id], dtype).tofile(file)
     ids.astype(dtype).tofile(file)
     starts.append(starts[-1] + 1 + len(ids))
     names.append(document.name)
@@ -139,12 +140,12 @@ def _encode(document: Document, tokenizer: Tokenizer) -> np.ndarray:
     ids = tokenizer.encode(document.text)
   except NotUTF8 as error:
     raise DataError(f"document {document.name} is {error}") from error
-  wrong = ids[(ids < 0) | (ids >= tokenizer.vocab_size) | (ids == tokenizer.boundary)]
+  wrong = ids[(ids < 0) | (ids >= tokenizer.vocab_size) | (ids == tokenizer.eos_id)]
   if wrong.size:
     raise DataError(
       f"tokenizer {tokenizer.fingerprint} gave id {wrong[0]} for {document.name}: ids "
-      f"of text are 0 .. {tokenizer.vocab_size - 1} without the boundary "
-      f"{tokenizer.boundary}; mend the tokenizer"
+      f"of text are 0 .. {tokenizer.vocab_size - 1} without the EOS id "
+      f"{tokenizer.eos_id}; mend the tokenizer"
     )
   return ids
 

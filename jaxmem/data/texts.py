@@ -50,15 +50,16 @@ def row(
 ) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"], int]:
   """begin text end, or begin text end text end: tokens, types and how many there are.
 
-  A tokenizer that has a `begin` of its own (BERT's [CLS]) begins with it, others with
-  their boundary; the end is the boundary. Types are 0 up to the first end, then 1.
+  A row begins with the tokenizer's `begin` (BERT's [CLS]) if it has one, and with its
+  `eos_id` (BERT's [SEP]) otherwise; each text ends with `eos_id`. Types are 0 up to the
+  end of the first text, and 1 after it.
 
   Args:
     parts: ids of one text, or two.
     tokenizer: that they are of.
     length: T; what does not fit is cut, see `shorten`.
   """
-  begin, end = getattr(tokenizer, "begin", tokenizer.boundary), tokenizer.boundary
+  begin, end = getattr(tokenizer, "begin", tokenizer.eos_id), tokenizer.eos_id
   tokens, types = [begin], [0]
   for kind, part in enumerate(shorten(parts, length)):
     tokens += [*part.tolist(), end]

@@ -55,7 +55,7 @@ class Writer:
     self._limit = capacity.limit_of(model.config)
 
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
-    """Reads a text a row; a row that has not begun reads the boundary first.
+    """Reads a text a row; a row that has not begun reads the EOS token first.
 
     Args:
       texts: one a row, or its ids; an empty one leaves its row as it is.
@@ -72,7 +72,7 @@ class Writer:
     begun = np.asarray(old.length) > 0
     encode = self._tokenizer.encode
     ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
-    heads = [[] if b else [self._tokenizer.boundary] for b in begun]
+    heads = [[] if b else [self._tokenizer.eos_id] for b in begun]
     whole = [np.r_[h, i].astype(np.int32) for h, i in zip(heads, ids, strict=True)]
     lengths = np.array([len(w) for w in whole])
     self._check(lengths, "shorter texts")
@@ -95,11 +95,11 @@ class Writer:
     stop: Sequence[bytes] = (),
     piece_size: int = 16,
   ) -> Iterator[Piece]:
-    """Draws tokens until each row has its number, a stop string, or the boundary.
+    """Draws tokens until each row has its number, a stop string, or the EOS token.
 
-    The memory is then that of what was drawn, a stop string included, the boundary not:
-    the text can go on. Cost: `max_tokens` steps; the steps of a piece that stand behind
-    a stop string are taken back, by taking the piece again up to there.
+    The memory is then that of what was drawn, with a stop string and without the EOS
+    token: the text can continue. Cost: `max_tokens` steps; the steps of a piece that
+    stand behind a stop string are taken back, by taking the piece again up to there.
 
     Args:
       how: see `Sampling`.
@@ -158,7 +158,7 @@ class Writer:
     return text, len(tokens), False
 
   def _draw(self, how, limit, piece_size):
-    """Goes on by up to `limit` tokens a row: the tokens, and who met the boundary."""
+    """Writes up to `limit` tokens a row: the tokens, and which rows met the EOS token."""
     self.session, tokens, counts, at_boundary = _steps(
       self._model,
       self._params,
@@ -167,7 +167,7 @@ class Writer:
       limit.astype(np.int32),
       length=piece_size,
       vocab_size=self._tokenizer.vocab_size,
-      boundary=self._tokenizer.boundary,
+      eos_id=self._tokenizer.eos_id,
     )
     tokens, counts, at_boundary = jax.device_get((tokens, counts, at_boundary))
     rows = zip(tokens, counts, strict=True)
@@ -187,7 +187,7 @@ def _read(model: LM, params: Any, tokens, state):
 
 @functools.partial(
   jax.jit,
-  static_argnames=("model", "length", "vocab_size", "boundary"),
+  static_argnames=("model", "length", "vocab_size", "eos_id"),
   donate_argnames="session",
 )
 def _steps(
@@ -199,19 +199,19 @@ def _steps(
   *,
   length: int,
   vocab_size: int,
-  boundary: int,
+  eos_id: int,
 ):
   """Draws and reads up to limit[b] <= length tokens in row b.
 
   Returns:
     The session; the tokens [B, length]; how many of them count; and who drew the
-    boundary, which is not read and does not count.
+    EOS token, which is not read and does not count.
   """
 
   def step(token, old):
-    # a row that has ended is given the boundary, and stays as it is: it may go on later
+    # a row that has ended reads the EOS token and stays as it is: it may continue later
     logits, state = model.apply({"params": params}, token[:, None], old[1])
-    new = scan.where_row(token != boundary, (logits[:, 0], state), old)
+    new = scan.where_row(token != eos_id, (logits[:, 0], state), old)
     return new[0], new
 
   drawn, (logits, state) = continue_rows(
@@ -220,7 +220,7 @@ def _steps(
     (session.logits, session.state),
     session.key,
     how,
-    boundary=boundary,
+    eos_id=eos_id,
     length=length,
     vocab_size=vocab_size,
     limit=limit,

@@ -37,7 +37,7 @@ class Session(NamedTuple):
   Attributes:
     state: the model's memory after every token read or drawn.
     logits: of the next token.
-    seen: which tokens were read or drawn, but not the boundary.
+    seen: which tokens were read or drawn, but not the EOS token.
     key: the data of a random key a row.
     length: tokens read or drawn; 0 has not begun.
   """

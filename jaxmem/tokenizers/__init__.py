@@ -8,7 +8,7 @@ from jaxtyping import Int, Int32
 
 from jaxmem.core.extras import require
 from jaxmem.core.registry import nearest
-from jaxmem.tokenizers.ids import check_ids
+from jaxmem.tokenizers.ids import OldNames, check_ids
 
 # Of one text; each has its own length.
 Ids = Int[np.ndarray, "_"]
@@ -24,8 +24,9 @@ class Tokenizer(Protocol):
 
   Attributes:
     vocab_size: ids are 0 .. vocab_size - 1.
-    boundary: the id before every document, hence also what the model predicts at a
-      document's end. `encode` never yields it.
+    eos_id: the id that ends a document. As in GPT-2 one id parts documents: it stands
+      before every document, the first included, so a model predicts it at a document's
+      end. `encode` never yields it.
     fingerprint: equal only for tokenizers with equal ids; fit for a file name.
   """
 
@@ -33,7 +34,7 @@ class Tokenizer(Protocol):
   def vocab_size(self) -> int: ...
 
   @property
-  def boundary(self) -> int: ...
+  def eos_id(self) -> int: ...
 
   @property
   def fingerprint(self) -> str: ...
@@ -44,19 +45,19 @@ class Tokenizer(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class ByteTokenizer:
-  """One id a byte, and 256 for the boundary. Nothing to train, nothing to lose."""
+class ByteTokenizer(OldNames):
+  """Reads every byte as one id, 256 being EOS; nothing is trained and nothing lost."""
 
   vocab_size: int = dataclasses.field(default=257, init=False)
-  boundary: int = dataclasses.field(default=256, init=False)
+  eos_id: int = dataclasses.field(default=256, init=False)
   fingerprint: str = dataclasses.field(default="byte-257", init=False)
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The bytes as ids; no boundary is added."""
+    """The bytes as ids; no EOS token is added."""
     return np.frombuffer(data, np.uint8).astype(np.int32)
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The bytes of `ids`, boundaries left out.
+    """The bytes of `ids`, EOS tokens left out.
 
     Args:
       ids: integers of any shape, 0 .. 256, read in row order.
@@ -68,7 +69,7 @@ class ByteTokenizer:
       ValueError: if an id is outside the vocabulary.
     """
     ids = np.array(check_ids(ids, self.vocab_size), np.int64)
-    return ids[ids != self.boundary].astype(np.uint8).tobytes()
+    return ids[ids != self.eos_id].astype(np.uint8).tobytes()
 
 
 _TOKENIZERS = {"byte": ByteTokenizer}

@@ -35,7 +35,7 @@ class BytePairTokenizer(Spelled):
 
   Attributes:
     vocab_size: pieces.
-    boundary: the id before every document.
+    eos_id: the id before every document.
     fingerprint: SHA-256 of all that decides the ids, behind "bpe-".
     kept: name and content of the file that a run keeps, see `make`.
   """
@@ -45,7 +45,7 @@ class BytePairTokenizer(Spelled):
     pieces: Sequence[str],
     merges: Sequence[str],
     control: Sequence[int],
-    boundary: int,
+    eos_id: int,
     split_digits: bool,
   ):
     """Builds the merger.
@@ -54,7 +54,7 @@ class BytePairTokenizer(Spelled):
       pieces: spelt as `spelling` says; a piece's place is its id.
       merges: "left right", the earliest first.
       control: ids that no text yields.
-      boundary: one of them.
+      eos_id: one of them.
       split_digits: every digit is a piece of its own, as SmolLM has it.
 
     Raises:
@@ -64,13 +64,13 @@ class BytePairTokenizer(Spelled):
     text = {p: i for p, i in ids.items() if i not in set(control)}
     pairs = [tuple(merge.split(" ")) for merge in merges]
     known = all(len(p) == 2 and {*p, "".join(p)} <= text.keys() for p in pairs)
-    if len(ids) != len(pieces) or not known or boundary not in control:
+    if len(ids) != len(pieces) or not known or eos_id not in control:
       raise DataError(
-        "the tokenizer is damaged: a piece twice, a merge of unknown pieces, or a "
-        "boundary that text could spell; fetch the file again"
+        "the tokenizer is damaged: a piece twice, a merge of unknown pieces, or an "
+        "EOS id that text could spell; fetch the file again"
       )
-    self.vocab_size, self.boundary = len(pieces), boundary
-    parts = [list(pieces), list(merges), sorted(control), boundary, split_digits]
+    self.vocab_size, self.eos_id = len(pieces), eos_id
+    parts = [list(pieces), list(merges), sorted(control), eos_id, split_digits]
     self.fingerprint = f"bpe-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
     content = json.dumps({"jaxmem": BYTE_PAIRS, "parts": parts}) + "\n"
     self.kept = "tokenizer.json", content.encode()
@@ -92,7 +92,7 @@ class BytePairTokenizer(Spelled):
     )
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text; no boundary is added.
+    """The ids of UTF-8 text; no EOS token is added.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.

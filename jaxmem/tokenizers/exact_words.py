@@ -23,23 +23,23 @@ from jaxmem.tokenizers.ids import Spelled
 
 # Of the file that a run keeps.
 FORMAT = "exact words 1"
-# Ids: the boundary, then the bytes, then the pieces.
-_BOUNDARY, _BYTES, _FIRST = 0, 1, 257
+# Ids: the EOS token, then the bytes, then the pieces.
+_EOS, _BYTES, _FIRST = 0, 1, 257
 
 
 class ExactWordTokenizer(Spelled):
   """Words with the space before them, case and all; bytes where a piece is unknown.
 
   Attributes:
-    vocab_size: of the boundary, the bytes and the pieces.
-    boundary: 0.
+    vocab_size: of the EOS token, the bytes and the pieces.
+    eos_id: 0.
     fingerprint: SHA-256 of the pieces, behind "exact-words-".
     exact: text comes back as it was, even where it is not UTF-8.
     pieces: the most frequent first.
     kept: name and content of the file that a run keeps.
   """
 
-  boundary, exact = _BOUNDARY, True
+  eos_id, exact = _EOS, True
 
   def __init__(self, pieces: list[str]):
     """Args: text of two bytes or more each, the most frequent first."""
@@ -53,7 +53,7 @@ class ExactWordTokenizer(Spelled):
     self._bytes = [b"", *single, *(piece.encode() for piece in pieces)]
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of any bytes; no boundary is added."""
+    """The ids of any bytes; no EOS token is added."""
     found = array.array("i")
     for piece in _cut(data):
       known = self._ids.get(piece)

@@ -23,18 +23,24 @@ def check_ids(ids: np.ndarray, vocab_size: int) -> list[int]:
   return ids.tolist()
 
 
-class Spelled:
+class OldNames:
+  """Special ids by the names that they had before 0.2; these go in 0.3."""
+
+  boundary = property(lambda self: self.eos_id)
+
+
+class Spelled(OldNames):
   """The half of a tokenizer that decodes: each of its ids stands for some bytes.
 
-  A subclass sets `vocab_size` and `_bytes`, which has the bytes of every id; those of a
-  boundary or of another control piece are empty.
+  A subclass sets `vocab_size` and `_bytes`, which has the bytes of every id; those of
+  an EOS token or of another control piece are empty.
   """
 
   vocab_size: int
   _bytes: Sequence[bytes]
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """Returns the bytes of `ids`; boundaries and other control pieces are left out.
+    """Returns the bytes of `ids`; EOS tokens and other control pieces are left out.
 
     Args:
       ids: integers of any shape, 0 .. vocab_size - 1, read in row order.

@@ -10,28 +10,28 @@ from jaxtyping import Int32
 
 from jaxmem.core import utf8
 from jaxmem.tokenizers import words
-from jaxmem.tokenizers.ids import check_ids
+from jaxmem.tokenizers.ids import OldNames, check_ids
 
 # Ids before those of the words.
-_BOUNDARY, _UNKNOWN, _FIRST = 0, 1, 2
+_EOS, _UNKNOWN, _FIRST = 0, 1, 2
 
 
-class WordTokenizer:
+class WordTokenizer(OldNames):
   """Lower-cased words and signs; what is not among them is one id, so text is lost.
 
   What is decoded is the words with spaces between, and "?" for an unknown one. Encoding
   and decoding that again changes nothing more.
 
   Attributes:
-    vocab_size: of the words, the boundary and the unknown.
-    boundary: 0.
+    vocab_size: of the words, the EOS token and the unknown.
+    eos_id: 0.
     unknown: 1, the id of every other word.
     fingerprint: SHA-256 of the words, behind "words-".
     exact: False.
     kept: name and content of the file that a run keeps.
   """
 
-  boundary, unknown, exact = _BOUNDARY, _UNKNOWN, False
+  eos_id, unknown, exact = _EOS, _UNKNOWN, False
 
   def __init__(self, words: list[str]):
     """Args: the words, the most frequent first."""
@@ -58,14 +58,14 @@ class WordTokenizer:
     return np.array(ids, np.int32), places[:, 0], places[:, 1]
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The words with spaces between; "?" for the unknown, nothing for the boundary.
+    """The words with spaces between; "?" for the unknown, nothing for the EOS token.
 
     Raises:
       ValueError: if an id is outside the vocabulary.
     """
     shown = ["", "?", *self.words]
     known = check_ids(ids, self.vocab_size)
-    return " ".join(shown[i] for i in known if i != _BOUNDARY).encode()
+    return " ".join(shown[i] for i in known if i != _EOS).encode()
 
 
 def make(texts: Iterable[bytes], vocab_size: int) -> WordTokenizer:
@@ -73,7 +73,7 @@ def make(texts: Iterable[bytes], vocab_size: int) -> WordTokenizer:
 
   Args:
     texts: documents.
-    vocab_size: ids at most, the boundary and the unknown among them.
+    vocab_size: ids at most, the EOS token and the unknown among them.
 
   Raises:
     NotUTF8: if a document is no text.

@@ -64,8 +64,8 @@ class SentencePieceTokenizer(Spelled):
   """A `.model` file as a `Tokenizer`.
 
   Attributes:
-    vocab_size: pieces of the model, and one more if none of them is a boundary.
-    boundary: the id that no text yields: the beginning of a sentence, else its end,
+    vocab_size: pieces of the model, and one more if none of them is an EOS token.
+    eos_id: the id that no text yields: the beginning of a sentence, else its end,
       else the padding, else one id behind those of the model.
     fingerprint: SHA-256 of the model's bytes, behind "sp-".
     kept: name and content of the file that a run keeps, which has those bytes.
@@ -104,8 +104,8 @@ class SentencePieceTokenizer(Spelled):
       raise ValueError("it is empty")
     self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     count = self._processor.vocab_size()
-    self.boundary = self._find_boundary(count)
-    self.vocab_size = max(count, self.boundary + 1)
+    self.eos_id = self._find_eos(count)
+    self.vocab_size = max(count, self.eos_id + 1)
     self._bytes = [self._spell(i) for i in range(count)] + [b""]
     pieces = {self._processor.id_to_piece(i): i for i in range(count)}
     bytes_ = [pieces.get(f"<0x{b:02X}>", -1) for b in range(256)]
@@ -117,7 +117,7 @@ class SentencePieceTokenizer(Spelled):
     return -1 not in bytes_ and self.decode(self.encode(probe)) == probe
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text; no boundary is added.
+    """The ids of UTF-8 text; no EOS token is added.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.
@@ -129,7 +129,7 @@ class SentencePieceTokenizer(Spelled):
         parts.append(np.array(ids, np.int32))
     return np.concatenate(parts)
 
-  def _find_boundary(self, count: int) -> int:
+  def _find_eos(self, count: int) -> int:
     model = self._processor
     for i in (model.bos_id(), model.eos_id(), model.pad_id()):
       if 0 <= i < count and model.is_control(i):

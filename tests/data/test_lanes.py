@@ -8,8 +8,8 @@ import pytest
 
 from jaxmem import data
 
-BOUNDARY = 256
-SIZES = (37, 1, 120, 5, 64, 3, 88, 2, 51)  # 380 tokens with the boundaries
+EOS = 256
+SIZES = (37, 1, 120, 5, 64, 3, 88, 2, 51)  # 380 tokens with the EOS tokens
 
 
 @pytest.fixture

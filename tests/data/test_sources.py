@@ -79,7 +79,7 @@ def test_a_book_is_cut_between_characters(tmp_path):
 
 
 class Broken:
-  vocab_size, boundary, fingerprint = 100, 99, "broken"
+  vocab_size, eos_id, fingerprint = 100, 99, "broken"
 
   def __init__(self, bad):
     self.bad = bad

@@ -84,7 +84,7 @@ def test_what_is_encoded_comes_back(name):
   assert is_exact(made) == (name not in LOSSY)
   for text in STRINGS:
     ids = made.encode(text.encode())
-    assert ids.dtype == np.int32 and made.boundary not in ids
+    assert ids.dtype == np.int32 and made.eos_id not in ids
     assert not len(ids) or 0 <= ids.min() <= ids.max() < made.vocab_size
     back = made.decode(ids)
     if is_exact(made):
@@ -121,7 +121,7 @@ def test_a_run_keeps_what_reads_the_same_ids(name, tmp_path):
   for path in files:
     again = trained.get(str(path))
     assert again.fingerprint == made.fingerprint
-    assert again.vocab_size == made.vocab_size and again.boundary == made.boundary
+    assert again.vocab_size == made.vocab_size and again.eos_id == made.eos_id
     assert again.encode(ENGLISH).tolist() == made.encode(ENGLISH).tolist()
 
 

@@ -79,7 +79,7 @@ def test_masks_of_a_record_are_guessed(run):
   assert "surrogate" in found[3]["error"]
   assert len(found[4]["guesses"]) == 4
   every = [g["text"] for some in found[4]["guesses"] for g in some]
-  assert "" not in every  # the boundary is no text
+  assert "" not in every  # the EOS token is no text
 
 
 @pytest.mark.parametrize("head", ["labels", "spans", "embedding"])
@@ -180,7 +180,7 @@ def test_as_many_are_chosen_and_become_what_they_should(run_length):
   tokens = draw.integers(8, 50, (200, 100))
   inputs = hide(tokens, where, (50, 51, 7), draw)
   np.testing.assert_array_equal(inputs[~where], tokens[~where])
-  assert not (inputs == 7).any()  # the boundary
+  assert not (inputs == 7).any()  # the EOS token
   assert abs((inputs[where] == 50).mean() - 0.8 - 0.1 / 50) < 0.03
   assert abs((inputs[where] == tokens[where]).mean() - 0.1 - 0.1 / 50) < 0.03
   begins = where & ~np.pad(where, ((0, 0), (1, 0)))[:, :-1]

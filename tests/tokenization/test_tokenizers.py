@@ -42,7 +42,7 @@ def test_round_trip_is_exact(tokenizer, text):
   ids = tokenizer.encode(text.encode())
 
   assert isinstance(tokenizer, tokenizers.Tokenizer)
-  assert ids.dtype == np.int32 and tokenizer.boundary not in ids
+  assert ids.dtype == np.int32 and tokenizer.eos_id not in ids
   assert tokenizer.decode(np.r_[2, ids, 2]) == text.encode()
 
 
@@ -142,7 +142,7 @@ def test_a_line_longer_than_a_piece_is_read_whole(tokenizer, tmp_path):
     pieces = sources.find(str(tmp_path / "t.txt"))
     row = reader.Row(reader.Reader(pieces, tokenizer), 0)
     tokens = row.fill(400_000)[1]
-    end = int(np.argmax(tokens == tokenizer.boundary))
+    end = int(np.argmax(tokens == tokenizer.eos_id))
     assert tokenizer.decode(tokens[:end]) == text.encode()
 
 
@@ -254,7 +254,7 @@ def test_models_of_others_need_no_beginning_of_sentence(ids):
   )
   tokenizer = sentencepieces.SentencePieceTokenizer(model.getvalue(), "x")
   wanted = next((i for i in ids if i >= 0), 300)
-  assert tokenizer.boundary == wanted
+  assert tokenizer.eos_id == wanted
   assert tokenizer.vocab_size == max(300, wanted + 1)
   assert wanted not in tokenizer.encode(TEXT.encode())
   ids = np.r_[wanted, tokenizer.encode(TEXT.encode()), wanted]

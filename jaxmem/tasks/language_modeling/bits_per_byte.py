@@ -37,9 +37,9 @@ class Scores:
 
   Attributes:
     bits: way -> bits of each scored token, documents end to end; the tokens of a
-      document are its own and, if it is whole, the boundary after it.
+      document are its own and, if it is whole, the EOS token after it.
     position: of each scored token, in its document.
-    num_bytes: of all documents, the boundaries not counted.
+    num_bytes: of all documents, the EOS tokens not counted.
     names: of the documents.
     texts: of the documents.
   """
@@ -51,7 +51,7 @@ class Scores:
   texts: tuple[bytes, ...]
 
   def bits_per_byte(self) -> dict[str, float]:
-    """Way -> all bits, the boundaries' too, over the number of bytes."""
+    """Way -> all bits, the EOS tokens' too, over the number of bytes."""
     return {way: float(b.sum()) / self.num_bytes for way, b in self.bits.items()}
 
   def gain(self, over: str) -> np.ndarray:
@@ -97,7 +97,7 @@ def pieces(tokens: np.ndarray, segment: int, way: str) -> list[tuple[np.ndarray,
   """A document as runs that each begin with an empty memory.
 
   Args:
-    tokens: the document's ids between two boundaries, both included.
+    tokens: the document's ids between two EOS tokens, both included.
     segment: tokens of a segment, counted from the document's first.
     way: one of `WAYS`.
 
@@ -171,9 +171,9 @@ def score(
   Returns:
     The scores, tokens in the order of the documents.
   """
-  boundary = tokenizer.boundary
+  eos_id = tokenizer.eos_id
   ids = [
-    np.r_[boundary, tokenizer.encode(text), [boundary] * whole]
+    np.r_[eos_id, tokenizer.encode(text), [eos_id] * whole]
     for _, text, whole in documents
   ]
   ids = [part for d in ids for part in _cut(d, document_length)]

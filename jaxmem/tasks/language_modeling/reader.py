@@ -26,7 +26,7 @@ class Reader:
     documents: what there is to read.
     tokenizer: text to ids.
     counts: bytes, words, tokens and documents that rows have taken; a token is also the
-      boundary before a document, a word what white space (of ASCII) parts.
+      EOS token before a document, a word what white space (of ASCII) parts.
   """
 
   def __init__(self, documents: Sequence[Piece], tokenizer: Tokenizer):
@@ -78,11 +78,11 @@ class Row:
     line = np.concatenate(parts)
     count = max(min(len(line) - 1, length), 0)
     self._tokens = line[count:]
-    boundary = self._reader.tokenizer.boundary
-    padded = np.full(length + 1, boundary, np.int32)
+    eos_id = self._reader.tokenizer.eos_id
+    padded = np.full(length + 1, eos_id, np.int32)
     padded[: count + 1] = line[: count + 1]
     tokens, targets = padded[:-1], padded[1:]
-    reset = tokens == boundary
+    reset = tokens == eos_id
     at = np.arange(length)
     begun = np.maximum.accumulate(np.where(reset, at, -1))
     position = np.where(begun >= 0, at - begun, self._at["position"] + at)
@@ -94,9 +94,9 @@ class Row:
     return tokens, targets, reset, np.where(at < count, position, -1)
 
   def _next(self) -> np.ndarray | None:
-    """The row's next tokens: a piece of its document, or the boundary before one.
+    """The row's next tokens: a piece of its document, or the EOS token before one.
 
-    Behind the last document comes a boundary, and then None.
+    Behind the last document comes an EOS token, and then None.
     """
     at, end = self._at, len(self._reader.documents)
     if at["document"] == end:
@@ -107,7 +107,7 @@ class Row:
       return ids
     new = self._reader.next_document()
     at |= {"document": end if new is None else new, "read": 0, "given": 0, "in_word": 0}
-    return np.array([self._reader.tokenizer.boundary], np.int32)
+    return np.array([self._reader.tokenizer.eos_id], np.int32)
 
   def _piece(self) -> bytes:
     """A document's next bytes, cut after an end of a line, or between characters.

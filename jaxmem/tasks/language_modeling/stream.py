@@ -43,7 +43,7 @@ class Result(NamedTuple):
 
   Attributes:
     bits: way -> of the tokens of each bucket of positions; a document's tokens are its
-      own and the boundary after it.
+      own and the EOS token after it.
     squares: way -> sums of squares of what each token costs more than in the first way.
     tokens: of each bucket.
     num_bytes: of the text that those are.
@@ -59,7 +59,7 @@ class Result(NamedTuple):
   num_documents: int
 
   def bits_per_byte(self) -> dict[str, float]:
-    """Way -> all bits, the boundaries' too, over the number of bytes."""
+    """Way -> all bits, the EOS tokens' too, over the number of bytes."""
     return {way: float(b.sum()) / self.num_bytes for way, b in self.bits.items()}
 
   def bits_per_word(self) -> dict[str, float]:
@@ -114,7 +114,7 @@ class Reading:
   """Documents on the way to their end; iterating reads on, a result after every call.
 
   A document is read by one row from its beginning to its end, and begins with the
-  boundary token and an empty memory. More rows use the device better, and give the same
+  EOS token and an empty memory. More rows use the device better, and give the same
   numbers.
   """
 

@@ -180,7 +180,7 @@ class MaskedJob(Asked):
     counts = np.ones(self._tokenizer.vocab_size)
     for step in range(min(self._steps["train"], 50)):
       batch = self.rows[step]
-      ids = batch["targets"][batch["targets"] != self._tokenizer.boundary]
+      ids = batch["targets"][batch["targets"] != self._tokenizer.eos_id]
       counts += np.bincount(ids, minlength=len(counts))
     return counts / counts.sum()
 
@@ -208,26 +208,26 @@ class MaskedPredictor:
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ids = [self._ids(record["text"]) for record in records]
-    # behind a text is another one, of boundaries, as where it was learned
-    boundary = self._tokenizer.boundary
-    tokens = np.full((len(ids), self._length), boundary, np.int32)
+    # behind a text is another one, of EOS tokens, as where it was learned
+    eos_id = self._tokenizer.eos_id
+    tokens = np.full((len(ids), self._length), eos_id, np.int32)
     for i, own in enumerate(ids):
       tokens[i, : len(own)] = own
-    batch = {"tokens": tokens, "reset": tokens == boundary}
+    batch = {"tokens": tokens, "reset": tokens == eos_id}
     where = tokens == self._tokenizer.mask
     logp = self._words(self._params, batch, where)
     ends = np.cumsum(where.sum(1))[:-1]
     return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]
 
   def _ids(self, text: str) -> np.ndarray:
-    """The boundary and the text."""
-    boundary = np.array([self._tokenizer.boundary], np.int32)
-    return np.concatenate([boundary, self._tokenizer.encode(text.encode())])
+    """The EOS token and the text."""
+    eos_id = np.array([self._tokenizer.eos_id], np.int32)
+    return np.concatenate([eos_id, self._tokenizer.encode(text.encode())])
 
   def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
     """The likeliest tokens of text."""
     order = np.argsort(-logp[: self._tokenizer.vocab_size])
-    best = order[order != self._tokenizer.boundary][:GUESSES]
+    best = order[order != self._tokenizer.eos_id][:GUESSES]
     show = lambda i: self._tokenizer.decode(np.array([i])).decode(errors="replace")
     return [{"text": show(i), "share": round(float(np.exp(logp[i])), 4)} for i in best]
 

@@ -56,7 +56,7 @@ class Cutter:
     text = pieces(self.tokenizer, context)
     if not len(text.ids):
       raise DataError(f"the tokenizer makes nothing of {context[:60]!r}")
-    end = self.tokenizer.boundary
+    end = self.tokenizer.eos_id
     begin = getattr(self.tokenizer, "begin", end)
     head = [begin, *asked.tolist(), end]
     room = self._length - len(head) - 1

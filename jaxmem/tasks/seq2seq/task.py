@@ -118,9 +118,9 @@ class PairsJob(Asked):
   def score(self, params: Any) -> float:
     """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
     length = self._config.segment_length
-    length, boundary = self._config.segment_length, self._tokenizer.boundary
+    length, eos_id = self._config.segment_length, self._tokenizer.eos_id
     held = data.encode(self._splits["heldout"], self._tokenizer, length)
-    pairs = lambda some: data.batch(*zip(*some, strict=True), length, boundary)
+    pairs = lambda some: data.batch(*zip(*some, strict=True), length, eos_id)
     both = [*zip(held.read, held.write, strict=True)]
     batches = scoring.batches(both, ROWS, pairs)
     return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
