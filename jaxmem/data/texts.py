@@ -59,7 +59,7 @@ def row(
     tokenizer: that they are of.
     length: T; what does not fit is cut, see `shorten`.
   """
-  begin, end = getattr(tokenizer, "begin", tokenizer.eos_id), tokenizer.eos_id
+  begin, end = getattr(tokenizer, "cls_id", tokenizer.eos_id), tokenizer.eos_id
   tokens, types = [begin], [0]
   for kind, part in enumerate(shorten(parts, length)):
     tokens += [*part.tolist(), end]

@@ -132,11 +132,11 @@ class Writer:
     while left.any():
       limit = np.minimum(left, piece_size)
       before = jax.tree.map(jnp.copy, self.session) if may_stop else None
-      drawn, at_boundary = self._draw(how, limit, piece_size)
+      drawn, at_eos = self._draw(how, limit, piece_size)
       texts, used = [], []
       for row, tokens in enumerate(drawn):
         text, count, stopped = self._feed(cutters[row], tokens)
-        goes_on = not stopped and not at_boundary[row] and left[row] > count
+        goes_on = not stopped and not at_eos[row] and left[row] > count
         if not goes_on and not stopped:
           text += cutters[row].rest()
         left[row] = left[row] - count if goes_on else 0
@@ -158,8 +158,8 @@ class Writer:
     return text, len(tokens), False
 
   def _draw(self, how, limit, piece_size):
-    """Writes up to `limit` tokens a row: the tokens, and which rows met the EOS token."""
-    self.session, tokens, counts, at_boundary = _steps(
+    """Writes up to `limit` tokens a row; also says which rows met the EOS token."""
+    self.session, tokens, counts, at_eos = _steps(
       self._model,
       self._params,
       self.session,
@@ -169,9 +169,9 @@ class Writer:
       vocab_size=self._tokenizer.vocab_size,
       eos_id=self._tokenizer.eos_id,
     )
-    tokens, counts, at_boundary = jax.device_get((tokens, counts, at_boundary))
+    tokens, counts, at_eos = jax.device_get((tokens, counts, at_eos))
     rows = zip(tokens, counts, strict=True)
-    return [row[:count] for row, count in rows], at_boundary
+    return [row[:count] for row, count in rows], at_eos
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -27,6 +27,9 @@ class OldNames:
   """Special ids by the names that they had before 0.2; these go in 0.3."""
 
   boundary = property(lambda self: self.eos_id)
+  begin = property(lambda self: self.cls_id)
+  mask = property(lambda self: self.mask_id)
+  unknown = property(lambda self: self.unk_id)
 
 
 class Spelled(OldNames):

@@ -13,7 +13,7 @@ from jaxmem.tokenizers import words
 from jaxmem.tokenizers.ids import OldNames, check_ids
 
 # Ids before those of the words.
-_EOS, _UNKNOWN, _FIRST = 0, 1, 2
+_EOS, _UNK, _FIRST = 0, 1, 2
 
 
 class WordTokenizer(OldNames):
@@ -25,13 +25,13 @@ class WordTokenizer(OldNames):
   Attributes:
     vocab_size: of the words, the EOS token and the unknown.
     eos_id: 0.
-    unknown: 1, the id of every other word.
+    unk_id: 1, the id of every other word.
     fingerprint: SHA-256 of the words, behind "words-".
     exact: False.
     kept: name and content of the file that a run keeps.
   """
 
-  eos_id, unknown, exact = _EOS, _UNKNOWN, False
+  eos_id, unk_id, exact = _EOS, _UNK, False
 
   def __init__(self, words: list[str]):
     """Args: the words, the most frequent first."""
@@ -53,7 +53,7 @@ class WordTokenizer(OldNames):
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ids of a text, and the characters where each begins and ends."""
     found = [*words.tokens(text)]
-    ids = [self._ids.get(word[0].lower(), _UNKNOWN) for word in found]
+    ids = [self._ids.get(word[0].lower(), _UNK) for word in found]
     places = np.array([word.span() for word in found], int).reshape(-1, 2)
     return np.array(ids, np.int32), places[:, 0], places[:, 1]
 

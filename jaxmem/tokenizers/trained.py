@@ -27,44 +27,48 @@ from jaxmem.tokenizers.lossy_words import WordTokenizer
 
 # Kind of a tokenizer that is to be made -> the fewest ids it can have.
 KINDS = {"words": 300, "sp": 262}
-# What stands in a text for what is hidden.
+# What stands in a text for a masked part of it.
 MASK = "[MASK]"
 # What a run keeps its tokenizer in, if it is no SentencePiece model.
 KEPT = "tokenizer.json"
 
 
-class HidingTokenizer(OldNames):
-  """A tokenizer that reads `MASK` in a text as the id of what is hidden; see `hidden`.
+class MaskTokenizer(OldNames):
+  """A tokenizer that reads `MASK` in a text as one id; see `mask_id`.
 
   Attributes:
-    vocab_size: of the tokenizer; `mask` may be the id behind them, which is never
-      written.
-    eos_id: of the tokenizer.
-    mask: the id of what is hidden.
-    fingerprint: of the tokenizer, behind "hiding-".
+    vocab_size: that of the inner tokenizer; `mask_id` may be the first id above it,
+      which no model writes.
+    eos_id: that of the inner tokenizer.
+    mask_id: the id of `MASK`.
+    fingerprint: that of the inner tokenizer, after "hiding-", which files of 0.1 have.
   """
 
   def __init__(self, tokenizer: Tokenizer):
-    """Args: what reads the text around the marks."""
+    """Wraps a tokenizer.
+
+    Args:
+      tokenizer: the inner one, which reads the text around the masks.
+    """
     self._tokenizer = tokenizer
     self.vocab_size, self.eos_id = tokenizer.vocab_size, tokenizer.eos_id
-    self.mask = hidden(tokenizer)
+    self.mask_id = mask_id(tokenizer)
     self.fingerprint = f"hiding-{tokenizer.fingerprint}"
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text.
+    """Returns the ids of UTF-8 text.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.
     """
-    first, *others = data.split(MASK.encode())
-    found = [self._tokenizer.encode(first)]
-    for part in others:
-      found += [np.array([self.mask], np.int32), self._tokenizer.encode(part)]
-    return np.concatenate(found)
+    head, *tails = data.split(MASK.encode())
+    parts = [self._tokenizer.encode(head)]
+    for tail in tails:
+      parts += [np.array([self.mask_id], np.int32), self._tokenizer.encode(tail)]
+    return np.concatenate(parts)
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The text of ids that the tokenizer has."""
+    """Returns the text of ids; the inner tokenizer must have them all."""
     return self._tokenizer.decode(ids)
 
 
@@ -99,24 +103,32 @@ def size(name: str, exact: bool = False) -> int:
   return tokenizer.vocab_size
 
 
-def hidden(tokenizer: Tokenizer) -> int:
-  """The id in the place of what is hidden: the tokenizer's own, else one more."""
-  return getattr(tokenizer, "mask", tokenizer.vocab_size)
+def mask_id(tokenizer: Tokenizer) -> int:
+  """Returns the id of masked tokens: the tokenizer's `mask_id`, else one new id."""
+  return getattr(tokenizer, "mask_id", tokenizer.vocab_size)
 
 
-def stranger(tokenizer: Tokenizer) -> int:
-  """The id of a word that says nothing: the unknown one, so that a text whose words are
-  hidden while training teaches what it is worth (Iyyer et al. 2015); else `hidden`."""
-  return getattr(tokenizer, "unknown", hidden(tokenizer))
+def unk_id(tokenizer: Tokenizer) -> int:
+  """Returns the id of unknown words: the tokenizer's `unk_id`, else `mask_id`.
+
+  Words that are replaced by it while training teach the model what an unknown word is
+  worth (Iyyer et al. 2015).
+  """
+  return getattr(tokenizer, "unk_id", mask_id(tokenizer))
 
 
-def size_with_hidden(name: str) -> int:
-  """Ids of a tokenizer, one of which says that something is hidden; see `size`."""
+def size_with_mask(name: str) -> int:
+  """Returns how many ids a tokenizer has with the mask id; see `size`, `mask_id`."""
   kind, number = _parsed(name)
   if kind:
     return number + 1
   tokenizer = get(name)
-  return max(tokenizer.vocab_size, hidden(tokenizer) + 1)
+  return max(tokenizer.vocab_size, mask_id(tokenizer) + 1)
+
+
+# Names before 0.2; they go in 0.3.
+HidingTokenizer, hidden, stranger = MaskTokenizer, mask_id, unk_id
+size_with_hidden = size_with_mask
 
 
 def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:

@@ -32,8 +32,8 @@ class WordPieceTokenizer(OldNames):
   Attributes:
     vocab_size: pieces.
     eos_id: [SEP], which ends a text.
-    begin: [CLS], which begins one.
-    mask: [MASK], in the place of a word that is hidden.
+    cls_id: [CLS], which begins one.
+    mask_id: [MASK], which stands for a masked word.
     fingerprint: SHA-256 of the file, behind "wp-".
     exact: False.
     kept: name and content of the file that a run keeps.
@@ -60,7 +60,7 @@ class WordPieceTokenizer(OldNames):
     if None in marks:
       absent = _MARKS[marks.index(None)]
       raise DataError(f"{name} has no piece {absent}: only BERT's kind can be read")
-    self.begin, self.eos_id, self.mask = marks
+    self.cls_id, self.eos_id, self.mask_id = marks
     ids = self._tokenizer.get_vocab().values()
     self.vocab_size = max(ids) + 1  # they may have holes
     if self.vocab_size > MOST_IDS:

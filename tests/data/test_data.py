@@ -318,7 +318,7 @@ assert not {{"tensorflow_datasets", "tensorflow"}} & set(sys.modules)
 # --- the token stream
 
 
-def test_stream_is_every_document_behind_a_boundary(tmp_path, awkward):
+def test_stream_is_every_document_after_an_eos(tmp_path, awkward):
   corpus = data.prepare(awkward, data_dir=tmp_path / "cache")
 
   for split in ("train", "heldout"):

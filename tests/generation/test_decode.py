@@ -32,7 +32,7 @@ def text(row, limit):
   return tokens
 
 
-def test_rows_end_at_the_boundary_or_at_their_limit():
+def test_rows_end_at_eos_or_at_their_limit():
   limit = np.array([9, 0, 1, 2, 9, 3])
   texts = [text(row, limit[row]) for row in range(ROWS)]
   sizes = [len(tokens) for tokens in texts]

@@ -179,7 +179,7 @@ def test_stop_cuts_the_text_and_the_memory_stands_behind_it(loaded):
   _equal(writer.session, again.session)
 
 
-def test_boundary_ends_a_row_and_is_not_read(loaded):
+def test_eos_ends_a_row_and_is_not_read(loaded):
   eos_id = loaded.tokenizer.eos_id
   writer = _writer(loaded, PROMPTS)
   before = jax.tree.map(jnp.copy, writer.session)

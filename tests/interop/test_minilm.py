@@ -83,5 +83,5 @@ def test_what_is_no_bert_is_refused(params, tmp_path):
 def test_text_that_spells_a_mark_is_text():
   tokenizer = tokenizers.get("minilm")
   ids = tokenizer.encode(b"[SEP] [CLS] [MASK] word")
-  assert not {tokenizer.begin, tokenizer.eos_id, tokenizer.mask} & {*ids.tolist()}
+  assert not {tokenizer.cls_id, tokenizer.eos_id, tokenizer.mask_id} & {*ids.tolist()}
   assert tokenizer.decode(tokenizer.encode(b"Caf\xc3\xa9 au lait")) == b"cafe au lait"

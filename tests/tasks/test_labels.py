@@ -311,7 +311,7 @@ def test_a_hidden_word_is_an_unknown_one(tmp_path):
   ids = job.rows[0]["tokens"]
   unknown = job._tokenizer.encode(b"neverseen")
   assert 0.5 < (ids == unknown).sum() / job.rows[0]["length"].sum() <= 1
-  assert trained.stranger(tokenizers.get("byte")) == 257
+  assert trained.unk_id(tokenizers.get("byte")) == 257
 
 
 def test_a_token_is_hidden_the_likelier_the_seldomer_it_is():

@@ -187,7 +187,7 @@ def test_as_many_are_chosen_and_become_what_they_should(run_length):
   assert (where.sum() / begins.sum() > 3.5) == (run_length == 4)
 
 
-def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
+def test_batches_depend_on_seed_and_step_alone_and_mask_no_eos(run):
   made = resolve(config(run.parent))
   rows = [task.make(made, Encoder(made.model)).rows for _ in range(2)]
   for key, value in rows[0][3].items():

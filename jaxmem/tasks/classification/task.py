@@ -56,7 +56,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
       f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
       "tasks"
     )
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 def packages(config: LabelsConfig, context: TaskContext) -> dict[str, str]:
@@ -109,8 +109,8 @@ class LabelsJob(Asked):
       for example in (*parts["heldout"], *parts["test"])
       for text in example.texts
     )
-    stranger = trained.stranger(self._tokenizer)
-    augmenter = Augmenter(c.augment, stranger, counts, scored)
+    unk_id = trained.unk_id(self._tokenizer)
+    augmenter = Augmenter(c.augment, unk_id, counts, scored)
     self.repeats += leaks.Repeats(left_out=augmenter.left_out)
     self.rows = label_rows(
       self._encoded,

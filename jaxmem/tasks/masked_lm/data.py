@@ -7,7 +7,7 @@ from jaxmem.data.epochs import Fresh
 from jaxmem.data.lanes import Lanes
 from jaxmem.data.rows import Rows, fingerprint
 from jaxmem.tokenizers import Tokenizer
-from jaxmem.tokenizers.trained import hidden
+from jaxmem.tokenizers.trained import mask_id
 
 
 def chosen(
@@ -63,7 +63,7 @@ def masked_rows(
     run: see `chosen`.
     seed: decides the draws.
   """
-  ids = hidden(tokenizer), tokenizer.vocab_size, tokenizer.eos_id
+  ids = mask_id(tokenizer), tokenizer.vocab_size, tokenizer.eos_id
 
   def collate(_, numbers):
     segments = lanes[int(numbers[0]) // lanes.batch_size]

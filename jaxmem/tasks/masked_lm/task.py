@@ -24,7 +24,7 @@ from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.masked_lm.data import masked_rows
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
-from jaxmem.tokenizers.trained import MASK, HidingTokenizer
+from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 
 # How many guesses a hidden word gets.
 GUESSES = 5
@@ -68,7 +68,7 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   check_encoder(model, "masked", config.segment_length)
   if model.window:
     raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 class MaskedJob(Asked):
@@ -191,7 +191,7 @@ class MaskedPredictor:
 
   def __init__(self, config: MaskedConfig, model: Encoder, params: Any, workdir: Path):
     kept = trained.kept(config.tokenizer, workdir)
-    self._tokenizer = HidingTokenizer(kept)
+    self._tokenizer = MaskTokenizer(kept)
     self._length, self._params = config.segment_length, params
     self._words = _words(model)
 
@@ -214,7 +214,7 @@ class MaskedPredictor:
     for i, own in enumerate(ids):
       tokens[i, : len(own)] = own
     batch = {"tokens": tokens, "reset": tokens == eos_id}
-    where = tokens == self._tokenizer.mask
+    where = tokens == self._tokenizer.mask_id
     logp = self._words(self._params, batch, where)
     ends = np.cumsum(where.sum(1))[:-1]
     return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]

@@ -110,7 +110,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
     )
   if model.window:
     raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 class SpansJob(Asked):

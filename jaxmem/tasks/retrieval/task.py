@@ -94,7 +94,7 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
       "task.pairs titles learns titles: leave task.text empty, or set task.pairs judged"
     )
   check_encoder(model, "embedding", config.segment_length)
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 def packages(config: PassagesConfig, context: TaskContext) -> dict[str, str]:

@@ -62,7 +62,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   if limit := capacity.limit_of(model):
     limit.check(config.segment_length, "a text of task.segment_length", "lower it")
   model = dataclasses.replace(model, memory_size=size)
-  return with_made(model, config.tokenizer, hidden=config.gaps > 0)
+  return with_made(model, config.tokenizer, mask=config.gaps > 0)
 
 
 def packages(config: PairsConfig, context: TaskContext) -> dict[str, str]:
