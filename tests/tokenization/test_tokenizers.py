@@ -10,6 +10,7 @@ import pytest
 
 from jaxmem import cli, data, tokenizers
 from jaxmem.core import utf8
+from jaxmem.core.errors import NotUTF8
 from jaxmem.data import DataError
 from jaxmem.tokenizers import sentencepiece as sentencepieces
 from jaxmem.tokenizers import trained
@@ -61,7 +62,7 @@ def test_ids_outside_the_vocabulary_are_refused(tokenizer):
 
 
 def test_what_is_not_utf8_is_refused_with_its_offset(tokenizer):
-  with pytest.raises(data.errors.NotUTF8, match="not UTF-8 at byte 5") as caught:
+  with pytest.raises(NotUTF8, match="not UTF-8 at byte 5") as caught:
     tokenizer.encode(b"fine \xff")
   assert caught.value.offset == 5
 
