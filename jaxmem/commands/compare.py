@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
   class Options(plan.Plan):
     """Trains equal-sized models of several memories on a task, and tells them apart.
 
-    The same command goes on where it was stopped. A run that failed is a row that says
+    The same command continues where it stopped. A run that failed is a row that says
     so; delete its folder to try it again.
 
     Attributes:
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
     code = _child(directory, index, own)
     if code == EXIT_STOPPED:
-      print("stopped; the same command goes on", flush=True)
+      print("stopped; the same command continues", flush=True)
       break
   text, summary = table.write(what, directory)
   made = pictures.draw(summary, what.task, directory)

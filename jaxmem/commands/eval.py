@@ -53,12 +53,12 @@ class Options:
     segment: tokens after which off and reread forget; 0 is the run's segment length.
     rows: documents that are read at once.
     length: tokens of a call; changes the speed and the memory used, not the numbers.
-    document_length: tokens after which the memory is emptied and a document goes on as
-      another one; 0 is never.
+    document_length: tokens after which the memory is emptied and a document continues
+      as another one; 0 is never.
     out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it, and
       with split a table NAME.md.
     progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
-      75) the same command goes on.
+      75) the same command continues.
     save_every: seconds between saves there.
     task: with split, where the data are now, if they are elsewhere than for training.
     twin: also times the same model with full attention for all its memories, and
@@ -114,7 +114,7 @@ def main(argv: list[str]) -> int:
     seconds = _read(reading, progress, stop, sum(d.size for d in documents))
     if stop and stop.requested:
       done = f"{reading.result().num_bytes:,} bytes"
-      print(f"stopped by {stop.requested} after {done}; the same command goes on")
+      print(f"stopped by {stop.requested} after {done}; the same command continues")
       return EXIT_STOPPED
     peak = _peak(progress)
 
@@ -210,7 +210,7 @@ def _read(reading: Any, progress: Any, stop: Any, size: int) -> float:
   before = progress.seconds if progress else 0.0
   meter = Meter(size, reading.result().num_bytes)
   if progress and progress.begun:
-    print(f"goes on after {reading.result().num_bytes:,} bytes", flush=True)
+    print(f"continues after {reading.result().num_bytes:,} bytes", flush=True)
   for result in reading:
     meter.update(result)
     if stop and stop.requested:

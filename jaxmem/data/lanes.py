@@ -1,4 +1,4 @@
-"""Contiguous lanes: row b of a batch goes on exactly where row b of the last one ended.
+"""Contiguous lanes: row b of a batch continues where row b of the last one ended.
 
 A memory carried from batch to batch needs that. An epoch is the documents in a new
 order, end to end, cut into `batch_size` equal shares; lane b walks share b, one segment
@@ -45,8 +45,8 @@ class Lanes:
   batch, is left out, and is another rest in the next epoch. Reading is thread-safe.
 
   Of a mixture an epoch is as many steps, but a stretch of a token stream without end
-  (see `jaxmem.data.mixture`): nothing is left out, the next goes on where it ended, and
-  each component has epochs of its own.
+  (see `jaxmem.data.mixture`): nothing is left out, the next epoch continues where it
+  ended, and each component has epochs of its own.
 
   Attributes:
     steps_per_epoch: steps until the documents are put in a new order.

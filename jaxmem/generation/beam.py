@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 class _Beam(NamedTuple):
-  """The texts of each row: those that go on, and the best that have ended."""
+  """The texts of each row: those that continue, and the best that have ended."""
 
   tokens: Int[Array, "B K L"]
   logp: Float[Array, "B K"]
@@ -68,7 +68,7 @@ def search(
 
   A text that has ended leaves the beam, which stays as wide as before, so 2 K
   continuations are looked at for each token; one of the K best may end a text. The
-  search ends when no text that goes on can become better than the worst of the K that
+  search ends when no text that continues can become better than the worst of the K that
   have ended. A text that has no end after `length` tokens counts as it stands. Rows do
   not touch each other.
 
@@ -105,7 +105,7 @@ def search(
     beam, candidates = now.texts, _candidates(now)
     count = _count(now.at)
     ended, score = _end(beam, candidates, penalty(count, alpha), eos_id)
-    source, token, tokens, logp = _go_on(candidates, beams, eos_id)
+    source, token, tokens, logp = _continue(candidates, beams, eos_id)
     # the best that a text can still become, against the worst of those that ended
     longest = float(length) if alpha > 0 else count + 1
     active = logp.max(1) / penalty(longest, alpha) > score.min(1)
@@ -120,7 +120,7 @@ def search(
 
 
 def _candidates(now: Decoding) -> _Candidates:
-  """Two for each place of the beam: should K of them end, K are left to go on."""
+  """Two for each place of the beam: should K of them end, K are left to continue."""
   rows, beams, _ = now.texts.tokens.shape
   vocab = now.logits.shape[-1]
   logp = jax.nn.log_softmax(now.logits).reshape(rows, beams, vocab)
@@ -142,7 +142,7 @@ def _end(
   return _best(beam.ended, new.tokens, beam.score, score)
 
 
-def _go_on(new: _Candidates, beams: int, eos_id: int) -> _Candidates:
+def _continue(new: _Candidates, beams: int, eos_id: int) -> _Candidates:
   """The K likeliest continuations that do not end."""
   logp = jnp.where(new.token == eos_id, 2 * NEVER, new.logp)
   logp, keep = jax.lax.top_k(logp, min(beams, logp.shape[1]))

@@ -1,6 +1,6 @@
-"""The loop that writes tokens: choose the next one, read it, until nothing goes on.
+"""The loop that writes tokens: choose the next one, read it, until nothing continues.
 
-    while length is left and something goes on:
+    while length is left and something continues:
       token = choose(logits)
       logits, state = step(token, state)
 
@@ -50,7 +50,7 @@ def decode(step: Step, choose: Choose, begin: Decoding, length: int) -> Decoding
   Args:
     step: (token, state) -> logits of the next, and the state; state is rows first.
     choose: the next token of each text, and the decoding with `texts` and `active`
-      brought up to it; a choice that goes on from another text puts its state there.
+      brought up to it; a choice that continues from another text puts its state there.
     begin: before the first token.
     length: L, tokens of a text at most.
   """
@@ -95,7 +95,7 @@ def continue_rows(
   seen: Bool[Array, "B V"],
   position: Int[Array, " B"],
 ) -> tuple[Drawn, State]:
-  """Each row goes on from what it has read, token by token.
+  """Each row continues from what it has read, token by token.
 
   A row ends at its limit or where the EOS token is chosen. From there on it reads the
   EOS token until the others have ended; rows do not touch each other.

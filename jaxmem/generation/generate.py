@@ -42,10 +42,10 @@ class Writer:
       writer.read([b"def main", b"import"], seed=0)
       for piece in writer.write(Sampling(temperature=0.8), max_tokens=100):
         print(piece.text)
-      writer.read([b" and then", b""])  # goes on from all that was read and written
+      writer.read([b" and then", b""])  # continues from all that was read and written
 
   Attributes:
-    session: what the rows go on from; donated to the next call of `write`.
+    session: what the rows continue from; donated to the next call of `write`.
   """
 
   def __init__(self, model: LM, params: Any, tokenizer: Tokenizer, session: Session):
@@ -123,7 +123,7 @@ class Writer:
     return self._write(how, np.full(rows, max_tokens), cutters, bool(stop), piece_size)
 
   def _check(self, more: int | np.ndarray, remedy: str) -> None:
-    """Raises CapacityError if a row cannot go on by `more` tokens."""
+    """Raises CapacityError if a row cannot continue by `more` tokens."""
     if self._limit:
       longest = (np.asarray(self.session.length) + more).max()
       self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")

@@ -20,7 +20,7 @@ def generate(
   stop: Sequence[bytes] = (),
   seed: int = 0,
 ) -> list[bytes]:
-  """Writes a continuation of each prompt; `Writer` gives text as it comes, and goes on.
+  """Writes a continuation of each prompt; `Writer` streams, and can continue.
 
       loaded = jaxmem.load(Path("runs/quickstart"))
       jaxmem.generate(loaded.model, loaded.params, loaded.tokenizer, [b"def main"])

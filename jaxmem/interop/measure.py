@@ -33,7 +33,7 @@ class Options:
     tokens: that are read in all, a multiple of the length.
     windows: lengths of shorter memories that are scored beside the whole one.
     pieces: lengths of the pieces that the first T tokens are also read in.
-    prompt: is gone on with, by the likeliest tokens.
+    prompt: is continued by the likeliest tokens.
     max_tokens: that are written.
     rows: that are read at once.
   """

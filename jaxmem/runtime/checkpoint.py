@@ -59,7 +59,7 @@ class Checkpoints:
     Args:
       directory: absolute.
       keep: how many of the latest are kept.
-      read_only: makes, cleans and moves nothing; the run that writes may be going on.
+      read_only: makes, cleans and moves nothing; the run that writes may still run.
 
     Raises:
       CheckpointError: if it is no directory, or cannot be written to.
@@ -171,7 +171,7 @@ class Checkpoints:
     if head.integrity["format"] < 2 and turned and not only:
       raise CheckpointError(
         f"step {step} has format {head.integrity['format']}, whose windows hold other "
-        "keys: go on with the version that wrote it, or begin anew with --resume never"
+        "keys: continue with the version that wrote it, or begin anew by --resume never"
       )
     saved, want = head.integrity["kinds"], head.integrity["fingerprints"]
     if only:

@@ -17,7 +17,7 @@ class Log:
 
   Both files are appended to by every attempt at the run; a line is on its way to disk
   when the call returns. A TensorBoard that fails is dropped with one warning: training
-  goes on.
+  continues.
   """
 
   def __init__(self, workdir: Path, primary: bool = True):

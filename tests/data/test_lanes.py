@@ -1,4 +1,4 @@
-"""Contiguous lanes: a batch goes on where the last one ended, from any step."""
+"""Contiguous lanes: a batch continues where the last one ended, from any step."""
 
 import threading
 

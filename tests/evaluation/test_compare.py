@@ -83,7 +83,7 @@ def test_a_comparison_stops_goes_on_and_shows_what_failed(tmp_path):
     assert "done" in said
   else:
     assert child.returncode == EXIT_STOPPED, error
-    assert "the same command goes on" in said
+    assert "the same command continues" in said
     assert not (log.parent / "result.json").exists()
 
   with Lock(out / "runs" / "mingru-8" / "seed0"):

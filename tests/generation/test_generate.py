@@ -1,4 +1,4 @@
-"""Text from a model: rows know nothing of each other, and go on where they were."""
+"""Text from a model: rows know nothing of each other, and continue where they were."""
 
 import dataclasses
 import functools

@@ -54,7 +54,7 @@ def test_checkpoint_of_the_first_format_is_restored_bit_for_bit(old_run, tmp_pat
 
 
 def test_first_format_is_refused_where_it_means_other_keys(old_run, tmp_path):
-  """A window kept its keys before their rotation: going on would be silently wrong."""
+  """A window kept its keys before their rotation: continuing would be wrong."""
   path = old_run / "checkpoints" / "4" / "integrity" / "metadata"
   path.write_text(path.read_text().replace(".h", ".position"))
 

@@ -100,7 +100,7 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
     assert cli.run([*ask, "--task.queries", str(data)]) == 2
     assert "task.queries is nothing that this run has" in capsys.readouterr().err
     assert cli.run(["eval", "--workdir", str(moved), "--text", "x", "--task.test", "y"])
-    # goes on with the data where they are now
+    # continues with the data where they are now
     monkeypatch.chdir(tmp_path)
     again = config("data.jsonl")
     assert train(again, moved, resume="must") == 0

@@ -1,4 +1,4 @@
-"""Ways of reading a stream, and a reading that is left and gone on with."""
+"""Ways of reading a stream, and a reading that is left and continued."""
 
 import json
 import signal
@@ -177,7 +177,7 @@ def test_signal_keeps_the_reading_and_the_same_command_goes_on(tmp_path, capsys)
   text.write_bytes(text_bytes)
 
   assert cli.run([*command, *kept]) == 0
-  assert "goes on after" in capsys.readouterr().out
+  assert "continues after" in capsys.readouterr().out
   gone_on = json.loads(out.read_text())
   with jax.default_device(jax.devices()[0]):
     assert cli.run(command) == 0

@@ -60,7 +60,7 @@ def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
   assert loaded.config.model.vocab_size == 320
   # `jaxmem eval` makes a job of this config
   assert load.run_config(moved).task.tokenizer == str(moved / "tokenizer.json")
-  # a run that goes on does so with the tokenizer that it began with
+  # a run that continues does so with the tokenizer that it began with
   going = resume.with_tokenizer(own, moved, "auto")
   assert going.task.tokenizer == str(moved / "tokenizer.json")
   other = dataclasses.replace(own.task, tokenizer="words:301")

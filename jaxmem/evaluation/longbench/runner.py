@@ -44,7 +44,7 @@ class Stopped(Exception):
 
 
 def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
-  """Answers of a model: the prompts of a batch are read and gone on with, likeliest
+  """Answers of a model: the prompts of a batch are read and continued, likeliest
   token by likeliest token.
 
   Args:
@@ -187,7 +187,7 @@ class Ledger:
       if kept.get(key, value) != value:
         raise UserError(
           f"{self._directory} holds answers with {key} {kept[key]!r}, and {value!r} is "
-          "asked for: go on with the same, or give another --out"
+          "asked for: continue with the same, or give another --out"
         )
     files.write_json(path, kept | wanted)
 

@@ -52,7 +52,7 @@ def in_blocks(tokens: Tokens, extra: Any, size: int, lead: int) -> Side:
     a = jnp.pad(lead_in(a, lead, fill), ((0, 0), (0, short)), constant_values=fill)
     return scan.to_chunks(a, size)
 
-  # places go on evenly, as a bias may count from the first of a block
+  # places continue evenly, as a bias may count from the first of a block
   before = tokens.place[:, :1] - lead + scan.indices(lead)
   behind = tokens.place[:, -1:] + 1 + scan.indices(short)
   place = jnp.concatenate([before, tokens.place, behind], axis=1)

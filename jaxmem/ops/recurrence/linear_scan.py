@@ -149,7 +149,7 @@ def constant(
 
 
 def _old(reset: Array | None, h: Row) -> Row:
-  """h where the document goes on, else 0."""
+  """h where the document continues, else 0."""
   return h if reset is None else jnp.where(reset[:, None], jnp.zeros((), h.dtype), h)
 
 

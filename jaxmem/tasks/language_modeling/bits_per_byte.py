@@ -1,6 +1,6 @@
 """What is memory worth? Held-out bits per byte, read in three ways.
 
-- *carried*: memory goes on through the whole document;
+- *carried*: memory continues through the whole document;
 - *reset*: memory is emptied at every segment;
 - *re-read*: memory is emptied, the preceding segment is read but not scored, and then
   the segment is scored.

@@ -1,4 +1,4 @@
-"""A reading of long text that was left, kept in a directory, and gone on with.
+"""A reading of long text that was left, kept in a directory, and continued.
 
 With the same versions and device kind the sums of a reading that was stopped any number
 of times are bitwise those of one that was not.
@@ -52,11 +52,11 @@ class Progress:
 
   @property
   def begun(self) -> bool:
-    """Whether there is something to go on from."""
+    """Whether there is something to continue from."""
     return bool(self._header)
 
   def restore(self, reading: Reading, model: dict[str, str]) -> None:
-    """Lets the reading go on where it was left, if it was ever begun.
+    """Lets the reading continue where it was left, if it was ever begun.
 
     Args:
       reading: that has read nothing yet.

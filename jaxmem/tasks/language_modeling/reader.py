@@ -1,8 +1,8 @@
 """Documents of any length as rows of tokens, in pieces, from any place in the middle.
 
 What is in memory of a file is a piece of it, and what a row stands on is a few integers
-and the tokens that it has read and not given yet: so a reading can be left and gone on
-with, to the bit.
+and the tokens that it has read and not given yet: so a reading can be left and
+continued, to the bit.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Reader:
     return self.counts["documents"] - 1
 
   def encode(self, text: bytes, inside_word: bool) -> np.ndarray:
-    """The ids of a piece, which is counted; `inside_word`: it goes on with a word."""
+    """The ids of a piece, which is counted; `inside_word`: it continues with a word."""
     ids = np.asarray(self.tokenizer.encode(text), np.int32)
     words = len(text.split()) - (inside_word and not text[:1].isspace())
     new = {"bytes": len(text), "words": words, "tokens": len(ids)}
@@ -52,7 +52,7 @@ class Reader:
 
 
 class Row:
-  """A lane of documents: `fill` takes its next tokens, and goes on where it was."""
+  """A lane of documents: `fill` takes its next tokens, and continues where it was."""
 
   def __init__(self, reader: Reader, cut: int):
     """Args: where documents come from; tokens after which one is cut, 0 for never."""
@@ -62,11 +62,11 @@ class Row:
     self._at = {"document": -1, "read": 0, "given": 0, "in_word": 0, "position": 0}
 
   def kept(self) -> tuple[dict[str, int], np.ndarray]:
-    """All that a row of the same documents goes on from: JSON, and tokens."""
+    """All that a row of the same documents continues from: JSON, and tokens."""
     return dict(self._at), self._tokens
 
   def go_on(self, at: dict[str, int], tokens: np.ndarray) -> None:
-    """Goes on from what `kept` returned."""
+    """Continues from what `kept` returned."""
     self._at, self._tokens = dict(at), tokens
 
   def fill(self, length: int) -> tuple[np.ndarray, ...]:
@@ -136,6 +136,6 @@ def _bytes(document: Piece, begin: int, size: int) -> bytes:
 
 
 def kept(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-  """What several rows go on from: JSON, and arrays."""
+  """What several rows continue from: JSON, and arrays."""
   pairs = [row.kept() for row in rows]
   return [at for at, _ in pairs], [tokens for _, tokens in pairs]

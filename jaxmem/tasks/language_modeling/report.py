@@ -101,7 +101,7 @@ def _numbers(scores, bits, packed, segment) -> dict[str, Any]:
 
 def _table(scores, bits, packed, segment) -> list[str]:
   what = {
-    "carried": "memory goes on through whole documents",
+    "carried": "memory continues through whole documents",
     "re-read": f"emptied every {segment} tokens, after reading the segment before",
     "reset": f"emptied every {segment} tokens",
   }

@@ -178,7 +178,7 @@ class Reading:
     )
 
   def kept(self) -> tuple[dict[str, Any], Any]:
-    """All that a reading of the same text goes on from: JSON, and a tree of arrays."""
+    """All that a reading of the same text continues from: JSON and a tree of arrays."""
     at, tokens = reader.kept(self._rows)
     # by way in their order, since a tree of arrays sorts a dictionary
     sums = list(self._bits.values()), list(self._squares.values()), self._tokens
@@ -186,7 +186,7 @@ class Reading:
     return {"read": self._reader.counts, "rows": at}, (states, sums, tokens)
 
   def go_on(self, numbers: dict[str, Any], arrays: Any) -> None:
-    """Goes on from what `kept` returned."""
+    """Continues from what `kept` returned."""
     self._reader.counts = dict(numbers["read"])
     states, (bits, squares, self._tokens), tokens = arrays
     by_way = lambda values: dict(zip(self._states, values, strict=True))
@@ -213,7 +213,7 @@ class Reading:
     return True
 
   def _cost(self, way, tokens, targets, reset, position) -> np.ndarray:
-    """Bits of every token, read in a way, whose memory goes on."""
+    """Bits of every token, read in a way, whose memory continues."""
     costs, states = [], self._states[way]
     for i, emptied in enumerate(_EMPTIED[way]):
       also = False
