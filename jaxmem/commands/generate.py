@@ -71,8 +71,8 @@ def main(argv: list[str]) -> int:
   first = writer.session.length.sum()
   stop = [os.fsencode(each) for each in given.stop]
   show = Show([os.fsdecode(p) for p in prompts] if len(prompts) > 1 else [])
-  for piece in writer.write(sampling, given.max_tokens, stop):
-    show.update(piece)
+  for chunk in writer.write(sampling, given.max_tokens, stop):
+    show.update(chunk)
   drawn = int(writer.session.length.sum() - first)
   rate = drawn / max(time.monotonic() - begin, 1e-9)
   print(f"{drawn} tokens, {rate:,.0f} tokens/s", file=sys.stderr)
@@ -167,16 +167,16 @@ class Show:
     """Args: a title a text, for a line before it; none for a single text."""
     self._titles, self._texts, self._row = titles, None, -1
 
-  def update(self, piece: Any) -> None:
+  def update(self, chunk: Any) -> None:
     """Prints what is new of the text whose turn it is, and of those after it."""
     if self._texts is None:
-      self._texts = [b""] * len(piece.text)
+      self._texts = [b""] * len(chunk.text)
       self._next()
-    self._texts = [a + b for a, b in zip(self._texts, piece.text, strict=True)]
+    self._texts = [a + b for a, b in zip(self._texts, chunk.text, strict=True)]
     while self._row < len(self._texts):
       new, self._texts[self._row] = self._texts[self._row], b""
       self._put(new)
-      if not piece.done[self._row]:
+      if not chunk.done[self._row]:
         break
       if self._last != b"\n":
         self._put(b"\n")

@@ -9,7 +9,7 @@ from typing import Any
 from jaxmem.core.errors import DataError
 from jaxmem.data import opened, template
 from jaxmem.data.bad_records import Tally
-from jaxmem.data.piece import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.data.strict_json import BOM, parse
 
 # Names of files that hold a JSON object a line, in any capitals.
@@ -17,7 +17,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".jl")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Line(Piece):
+class LineSlice(FileSlice):
   """The text in one line: its bytes `start` to `stop`.
 
   Attributes:
@@ -40,7 +40,7 @@ class Line(Piece):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Held(Piece):
+class TextSlice(FileSlice):
   """The text of a record that cannot be read alone, as those of an array.
 
   Attributes:
@@ -54,7 +54,7 @@ class Held(Piece):
     return self.text[at : min(at + size, self.stop)]
 
 
-def find(path: Path, name: str, field: str, member: str = "") -> Iterator[Piece]:
+def find(path: Path, name: str, field: str, member: str = "") -> Iterator[FileSlice]:
   """The documents of a file; blank lines and empty texts are none.
 
   Args:
@@ -79,7 +79,7 @@ def find(path: Path, name: str, field: str, member: str = "") -> Iterator[Piece]
       return
     data.seek(0)
     for line in opened.lines(data):
-      piece = Line(
+      file_slice = LineSlice(
         f"{name}:{line.number:08}",
         path,
         0,
@@ -92,14 +92,14 @@ def find(path: Path, name: str, field: str, member: str = "") -> Iterator[Piece]
       )
       try:
         if line.data is None:
-          raise DataError(opened.too_long(_where(piece), line.size))
-        size = len(_text(line.data, piece)) if line.data.strip() else 0
+          raise DataError(opened.too_long(_where(file_slice), line.size))
+        size = len(_text(line.data, file_slice)) if line.data.strip() else 0
       except DataError as error:
-        tally.bad(_where(piece), error)
+        tally.bad(_where(file_slice), error)
         continue
       if size:
         tally.good()
-        yield dataclasses.replace(piece, stop=size)
+        yield dataclasses.replace(file_slice, stop=size)
   tally.close()
 
 
@@ -112,7 +112,9 @@ def holds(file: opened.Member, field: str) -> bool:
   return not why and isinstance(first.get(field), str)
 
 
-def _held(file: opened.Member, name: str, field: str, tally: Tally) -> Iterator[Piece]:
+def _held(
+  file: opened.Member, name: str, field: str, tally: Tally
+) -> Iterator[FileSlice]:
   for number, (where, value, why) in enumerate(_of_whole(file), start=1):
     try:
       if why:
@@ -124,7 +126,7 @@ def _held(file: opened.Member, name: str, field: str, tally: Tally) -> Iterator[
     if text:
       tally.good()
       own = f"{name}:{number:08}"
-      yield Held(own, file.path, 0, len(text), file.name, text=text)
+      yield TextSlice(own, file.path, 0, len(text), file.name, text=text)
   tally.close()
 
 
@@ -247,18 +249,18 @@ def _names(value: dict) -> str:
   return ", ".join(sorted(value)[:20]) or "none"
 
 
-def _where(piece: Line) -> str:
-  file = opened.Member(piece.path, piece.member)
-  return f"{file} line {piece.number}"
+def _where(file_slice: LineSlice) -> str:
+  file = opened.Member(file_slice.path, file_slice.member)
+  return f"{file} line {file_slice.number}"
 
 
-def _text(line: bytes, piece: Line) -> bytes:
+def _text(line: bytes, file_slice: LineSlice) -> bytes:
   """The field's text; DataError if the line is bad."""
   try:
-    value = _object(parse(line, piece.offset))
+    value = _object(parse(line, file_slice.offset))
   except DataError as error:
-    raise DataError(f"{_where(piece)} is bad: {error}") from error
-  return _encoded(value, piece.field, _where(piece))
+    raise DataError(f"{_where(file_slice)} is bad: {error}") from error
+  return _encoded(value, file_slice.field, _where(file_slice))
 
 
 def _encoded(value: dict[str, Any], field: str, where: str) -> bytes:

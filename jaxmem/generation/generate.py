@@ -19,8 +19,8 @@ from jaxmem.ops.recurrence import scan
 from jaxmem.tokenizers import Ids, Tokenizer
 
 
-class Piece(NamedTuple):
-  """What has just been written.
+class Chunk(NamedTuple):
+  """A chunk of streamed text: what has just been written.
 
   Attributes:
     text: the new bytes of each row.
@@ -31,17 +31,20 @@ class Piece(NamedTuple):
   done: list[bool]
 
 
+Piece = Chunk  # the name before 0.2; it goes in 0.3
+
+
 class Writer:
   """Reads and writes rows of text, each with a memory of its own, at constant memory.
 
-  A row gives the same tokens in any batch: neither its pieces nor its random numbers
-  know of the other rows. Its logits do, by the last bits of the matrix products, so two
-  tokens would have to be as likely as each other to within 1e-5 to change places.
+  A row gives the same tokens in any batch: neither its chunks nor its random numbers
+  depend on the other rows. Its logits do, by the last bits of the matrix products, so
+  two tokens would have to be equally likely to within 1e-5 to change places.
 
       writer = Writer(model, params, tokenizer, first_session(model, 2))
       writer.read([b"def main", b"import"], seed=0)
-      for piece in writer.write(Sampling(temperature=0.8), max_tokens=100):
-        print(piece.text)
+      for chunk in writer.write(Sampling(temperature=0.8), max_tokens=100):
+        print(chunk.text)
       writer.read([b" and then", b""])  # continues from all that was read and written
 
   Attributes:
@@ -94,12 +97,12 @@ class Writer:
     max_tokens: int,
     stop: Sequence[bytes] = (),
     piece_size: int = 16,
-  ) -> Iterator[Piece]:
+  ) -> Iterator[Chunk]:
     """Draws tokens until each row has its number, a stop string, or the EOS token.
 
     The memory is then that of what was drawn, with a stop string and without the EOS
-    token: the text can continue. Cost: `max_tokens` steps; the steps of a piece that
-    stand behind a stop string are taken back, by taking the piece again up to there.
+    token: the text can continue. Cost: `max_tokens` steps; the steps of a chunk that
+    lie after a stop string are undone, by writing the chunk again up to there.
 
     Args:
       how: see `Sampling`.
@@ -128,7 +131,7 @@ class Writer:
       longest = (np.asarray(self.session.length) + more).max()
       self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")
 
-  def _write(self, how, left, cutters, may_stop, piece_size) -> Iterator[Piece]:
+  def _write(self, how, left, cutters, may_stop, piece_size) -> Iterator[Chunk]:
     while left.any():
       limit = np.minimum(left, piece_size)
       before = jax.tree.map(jnp.copy, self.session) if may_stop else None
@@ -136,16 +139,16 @@ class Writer:
       texts, used = [], []
       for row, tokens in enumerate(drawn):
         text, count, stopped = self._feed(cutters[row], tokens)
-        goes_on = not stopped and not at_eos[row] and left[row] > count
-        if not goes_on and not stopped:
+        continues = not stopped and not at_eos[row] and left[row] > count
+        if not continues and not stopped:
           text += cutters[row].rest()
-        left[row] = left[row] - count if goes_on else 0
+        left[row] = left[row] - count if continues else 0
         texts.append(text)
         used.append(count)
       if used != [len(tokens) for tokens in drawn]:
         self.session = before
         self._draw(how, np.array(used), piece_size)
-      yield Piece(texts, (left == 0).tolist())
+      yield Chunk(texts, (left == 0).tolist())
 
   def _feed(self, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
     """The text of tokens up to a stop, how many tokens that took, and if one came."""

@@ -264,7 +264,7 @@ def test_prepare_of_two_at_once_ends_well(tmp_path, awkward, monkeypatch):
 
 def test_prepare_refuses_a_file_that_changes_meanwhile(tmp_path, awkward, monkeypatch):
   reads = iter(range(100))
-  monkeypatch.setattr(sources.Piece, "read", lambda _: bytes([next(reads)]))
+  monkeypatch.setattr(sources.FileSlice, "read", lambda _: bytes([next(reads)]))
 
   with pytest.raises(data.DataError, match="changed while it was being read"):
     data.prepare(awkward, data_dir=tmp_path / "cache")

@@ -248,7 +248,7 @@ def test_repeated_texts_stand_on_one_side_whatever_their_label(tmp_path, fold):
   train, scored = {*own[""]["train"]}, {*own[""]["heldout"], *own[""]["test"]}
   assert train and scored and not train & scored
   assert not fold or not {*own[""]["heldout"]} & {*own[""]["test"]}
-  assert found.repeats.together == 160 and not found.one
+  assert found.repeats.together == 160 and not found.heldout_is_test
 
 
 def test_a_split_without_repeats_is_as_it_was(tmp_path):
@@ -352,8 +352,8 @@ def test_pairs_share_no_text_to_read(tmp_path):
   own = sides(drawn)
   assert own["heldout"] == {"s 0", "s 10"} and not own["train"] & own["heldout"]
   assert drawn.repeats == leaks.Repeats(together=40)
-  assert named.one and named.repeats.left_out == 3
-  assert not tested.one and "s 3" not in sides(tested)["train"]
+  assert named.heldout_is_test and named.repeats.left_out == 3
+  assert not tested.heldout_is_test and "s 3" not in sides(tested)["train"]
   with pytest.raises(UserError, match="trained on too"):
     pairs._splits(PairsConfig(source, test=source))
 

@@ -59,8 +59,8 @@ def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
     pen = Writer(*belongs, first_session(loaded.model, rows))
     pen.read([*prompts, *[b""] * (rows - len(prompts))], seed=0)
     texts = [b""] * rows
-    for piece in pen.write(Sampling(temperature=0.0), max_tokens):
-      texts = [a + b for a, b in zip(texts, piece.text, strict=True)]
+    for chunk in pen.write(Sampling(temperature=0.0), max_tokens):
+      texts = [a + b for a, b in zip(texts, chunk.text, strict=True)]
       if stop.requested:
         raise Stopped
     return texts[: len(prompts)]

@@ -80,7 +80,7 @@ class LabelsJob(Asked):
     self._context, self._model = context, model
     self._splits = data.splits(c.reader(), c.files(), c.folds(), context.seed)
     self.repeats = self._splits.repeats
-    self.tested = bool(c.fold or c.test) and not self._splits.one
+    self.tested = bool(c.fold or c.test) and not self._splits.heldout_is_test
     tasks, first = [], 0
     for name, parts in self._splits.items():
       known = data.classes(parts["train"], name or c.source)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem.core.errors import UserError
-from jaxmem.data.sources import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.generation.session import as_of_now
 from jaxmem.runtime import array_file
 from jaxmem.tasks.language_modeling.stream import Reading
@@ -148,7 +148,7 @@ class Progress:
     )
 
 
-def digest(documents: Sequence[Piece]) -> str:
+def digest(documents: Sequence[FileSlice]) -> str:
   """SHA-256, shortened, over the names, sizes and bytes of all documents.
 
   Read once through, which takes a small part of the time that a model takes.

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
-from jaxmem.data.sources import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.tokenizers import Tokenizer
 
 # Bytes of a file that are in memory at once, a row.
@@ -29,7 +29,7 @@ class Reader:
       EOS token before a document, a word what white space (of ASCII) parts.
   """
 
-  def __init__(self, documents: Sequence[Piece], tokenizer: Tokenizer):
+  def __init__(self, documents: Sequence[FileSlice], tokenizer: Tokenizer):
     self.documents, self.tokenizer = documents, tokenizer
     self.counts = {"bytes": 0, "words": 0, "tokens": 0, "documents": 0}
 
@@ -127,7 +127,7 @@ class Row:
     return text
 
 
-def _bytes(document: Piece, begin: int, size: int) -> bytes:
+def _bytes(document: FileSlice, begin: int, size: int) -> bytes:
   """Bytes of a document from the `begin`-th on."""
   text = document.part(begin, size)
   if len(text) < size:

@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 from jaxmem.core.errors import RunError
-from jaxmem.data.sources import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.tasks.language_modeling import reader
 from jaxmem.tokenizers import Tokenizer
 
@@ -122,7 +122,7 @@ class Reading:
     self,
     losses: Callable,
     init_state: Callable[[int], Any],
-    documents: Sequence[Piece],
+    documents: Sequence[FileSlice],
     tokenizer: Tokenizer,
     rows: int = 1,
     length: int = 4096,

@@ -215,7 +215,7 @@ class PassagesJob(Asked):
     if split == "heldout":
       return pairs
     asked = (q for name in ("heldout", "test") for q in self._splits[name])
-    taken = leaks.known(leaks.key(q.whole) for q in asked)
+    taken = leaks.content_keys(leaks.key(q.whole) for q in asked)
     kept, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], taken)
     together = sum(i != first for i, first in enumerate(firsts))
     self.repeats += leaks.Repeats(together, lost)

@@ -91,7 +91,7 @@ class PairsJob(Asked):
     self._context, self._model = context, model
     self._splits = _splits(c)
     self.repeats = self._splits.repeats
-    self.tested = bool(c.test) and not self._splits.one
+    self.tested = bool(c.test) and not self._splits.heldout_is_test
     self._made = trained.make(c.tokenizer, _said(self._splits["train"], c))
     self._tokenizer = reader(self._made, c)
     train = data.encode(self._splits["train"], self._tokenizer, c.segment_length)

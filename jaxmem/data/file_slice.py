@@ -1,4 +1,4 @@
-"""A document before it is in a corpus: where it is, and how it is read."""
+"""A document before it is in a corpus: where it lies, and how it is read."""
 
 import dataclasses
 from pathlib import Path
@@ -9,14 +9,14 @@ from jaxmem.data import opened
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Piece:
+class FileSlice:
   """One document: the bytes `start` to `stop` of a file, or of a record in one.
 
   Attributes:
-    name: below the root of its source.
+    name: its path below the root of its source.
     path: the file, or the directory that holds the record.
-    start: of its first byte; of a packed file in what it unpacks to.
-    stop: behind its last byte.
+    start: offset of its first byte; in a packed file, of what the file unpacks to.
+    stop: offset after its last byte.
     member: the name in the file, if that is a zip archive.
     packed: whether the file is compressed or in another encoding than UTF-8.
   """
@@ -30,18 +30,24 @@ class Piece:
 
   @property
   def size(self) -> int:
+    """Bytes of the document."""
     return self.stop - self.start
 
   @property
   def group(self) -> str:
+    """The first component of the name; a split keeps groups whole."""
     return self.name.split("/")[0]
 
   def read(self) -> bytes:
-    """All of it."""
+    """Returns the whole document."""
     return self.part(0, self.size)
 
   def part(self, begin: int, size: int) -> bytes:
-    """So many of its bytes, from the `begin`-th on; fewer at its end."""
+    """Returns `size` bytes from the `begin`-th on; fewer at the end of the document.
+
+    Raises:
+      DataError: if the file cannot be read.
+    """
     size = min(size, self.size - begin)
     if self.packed:
       file = opened.Member(self.path, self.member)
@@ -57,7 +63,11 @@ class Piece:
       ) from error
 
   def border(self, at: int) -> int:
-    """The nearest place at or before `at` that is not inside a UTF-8 character."""
+    """Returns the last offset up to `at` that is not inside a UTF-8 character."""
+    # A character has at most four bytes: three on each side decide.
     begin, end = max(at - 3, self.start), min(at + 3, self.stop)
     around = dataclasses.replace(self, start=begin, stop=end).read()
     return begin + utf8.border(around, at - begin)
+
+
+Piece = FileSlice  # the name before 0.2; it goes in 0.3
