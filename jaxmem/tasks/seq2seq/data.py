@@ -177,7 +177,7 @@ def rounded(size: int, length: int) -> int:
 
 
 class ByLength:
-  """Pairs in epochs, those of a step of about one length; an `epochs.Order`.
+  """Pairs in epochs, those of a step of about one length; an `epochs.StepOrder`.
 
   An epoch has all pairs. Those of 16 steps stand in one order by length, so that the
   pairs of a batch are of about one length, and the batches in a random one. An item is
