@@ -70,7 +70,7 @@ def batch_of(ids: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
 
   Args:
     ids: tokens.
-    numbers: of the rows, for the ledger.
+    numbers: of the rows, for the data log.
   """
   tokens = ids[:, :-1]
   return {
