@@ -179,9 +179,7 @@ class Checkpoints:
     if only:
       fields = present(target)
       saved = {key: kind for key, kind in saved.items() if field_of(key) in fields}
-      expected = {
-        key: print_ for key, print_ in expected.items() if field_of(key) in only
-      }
+      expected = {key: sums for key, sums in expected.items() if field_of(key) in only}
     _compare(step, saved, kinds(target))
     state = self._restore(step, state=restore_args(present(target), only)).state
     if only:
