@@ -179,7 +179,7 @@ def growing() -> list[str]:
 
   def sees_all(name: str) -> bool:
     op = ops.record(SIZES[name][0] if name in SIZES else name)
-    return op.longest or op.step is None
+    return bool(op.longest) or op.step is None
 
   return [name for name in sorted({*ops.names(), *SIZES}) if not sees_all(name)]
 
