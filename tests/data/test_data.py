@@ -111,8 +111,8 @@ def test_split_is_by_group_and_skips_groups_too_large(tmp_path):
 
   parts = sources.split(root)
 
-  train, held = ({piece.group for piece in parts[side]} for side in parts)
-  assert not train & held and "large" in train
+  train, heldout = ({piece.group for piece in parts[side]} for side in parts)
+  assert not train & heldout and "large" in train
   assert sum(piece.size for piece in parts["heldout"]) == 120  # of 1,400, 30 a group
 
 
@@ -138,9 +138,9 @@ def test_split_cuts_where_every_group_is_too_large(tmp_path):
 
 def test_heldout_source_replaces_the_rule(tmp_path):
   train = write_tree(tmp_path / "train", a=b"1" * 50, b=b"2" * 50)
-  held = write_tree(tmp_path / "held", c=b"3")
+  heldout = write_tree(tmp_path / "held", c=b"3")
 
-  corpus = data.prepare(train, f"{held}/*", data_dir=tmp_path / "cache")
+  corpus = data.prepare(train, f"{heldout}/*", data_dir=tmp_path / "cache")
 
   assert contents(corpus.train) == {"a": b"1" * 50, "b": b"2" * 50}
   assert contents(corpus.heldout) == {"c": b"3"}
@@ -170,9 +170,9 @@ def test_source_mistakes_are_named_with_their_remedy(tmp_path):
 def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
   name = os.fsdecode(b"not\xffutf8")
   Path(awkward, name).write_bytes(b"named oddly")
-  held = write_tree(tmp_path / "held", x=b"\x02")
+  heldout = write_tree(tmp_path / "held", x=b"\x02")
 
-  corpus = data.prepare(awkward, held, data_dir=tmp_path / "cache")
+  corpus = data.prepare(awkward, heldout, data_dir=tmp_path / "cache")
 
   expected = {p.name: p.read_bytes() for p in Path(awkward).iterdir()}
   assert contents(corpus.train) == expected
@@ -184,18 +184,18 @@ def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
 
 def test_fingerprint_changes_with_bytes_names_and_split(tmp_path):
   root = write_tree(tmp_path / "s", a=b"1" * 20, b=b"2" * 20)
-  held = write_tree(tmp_path / "held", c=b"3")
+  heldout = write_tree(tmp_path / "held", c=b"3")
 
   def fingerprint(*arguments):
     return data.prepare(*arguments, data_dir=tmp_path / "cache").fingerprint
 
-  first = fingerprint(root, held)
-  again = fingerprint(f"{root}/*", held)  # the same documents by another road
-  swapped = fingerprint(held, root)
+  first = fingerprint(root, heldout)
+  again = fingerprint(f"{root}/*", heldout)  # the same documents by another road
+  swapped = fingerprint(heldout, root)
   Path(root, "a").write_bytes(b"1" * 19 + b"0")
-  edited = fingerprint(root, held)
+  edited = fingerprint(root, heldout)
   Path(root, "a").rename(Path(root, "A"))
-  renamed = fingerprint(root, held)
+  renamed = fingerprint(root, heldout)
 
   assert first == again and len(first) == 64
   assert len({first, swapped, edited, renamed}) == 4
@@ -362,28 +362,28 @@ def test_stream_is_tokenised_once_for_each_tokenizer_and_split(tmp_path, awkward
   assert not [path for path in files if path.suffix == ".tmp"]
   assert len({stream.fingerprint for stream in streams}) == 3
   assert streams[2].tokens.dtype == np.uint32 and streams[2].tokens[0] == 69_999
-  for one, two in zip(streams, again, strict=True):
-    assert one.fingerprint == two.fingerprint
-    assert isinstance(two.tokens, np.memmap)
-    np.testing.assert_array_equal(one.tokens, two.tokens)
+  for first, second in zip(streams, again, strict=True):
+    assert first.fingerprint == second.fingerprint
+    assert isinstance(second.tokens, np.memmap)
+    np.testing.assert_array_equal(first.tokens, second.tokens)
 
 
 def test_stream_names_damaged_files_and_unknown_splits(tmp_path, awkward):
   corpus = data.prepare(awkward, data_dir=tmp_path / "cache")
   data.TokenStream.from_corpus(corpus, BYTE, "train")
   path = corpus.directory / "tokens-byte-257-train.npy"
-  whole = path.read_bytes()
+  content = path.read_bytes()
 
   with pytest.raises(data.DataError, match="no split 'test'; known: train, heldout"):
     data.TokenStream.from_corpus(corpus, BYTE, "test")
-  for damage in (b"", whole[:50], whole[:-2]):
+  for damage in (b"", content[:50], content[:-2]):
     path.write_bytes(damage)
     with pytest.raises(data.DataError, match="damaged: delete that file"):
       data.TokenStream.from_corpus(corpus, BYTE, "train")
   path.unlink()
   data.TokenStream.from_corpus(corpus, BYTE, "train")
 
-  assert path.read_bytes() == whole
+  assert path.read_bytes() == content
 
 
 def test_stream_of_two_at_once_is_one(tmp_path, awkward):
