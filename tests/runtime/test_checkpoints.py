@@ -19,7 +19,7 @@ DIGEST = "4e4b0ea493b7ae0a705a4f3219142034406da7a284ebaf71d1ffcd1b517480fe"
 
 @pytest.mark.parametrize("name", mixers.names())
 def test_saved_is_kept(name, tmp_path):
-  """Law 10: the state of every memory, through a checkpoint."""
+  """Checks law 10: the state of every memory, through a checkpoint."""
   check_saved(mixers.get(name).Mixer(d_model=8, **example_of(name)), tmp_path)
 
 

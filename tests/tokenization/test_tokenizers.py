@@ -185,9 +185,9 @@ def test_command_trains_on_what_has_no_spaces_and_on_a_part_of_one_book(
   flags = ["--out", model, "--vocab-size", "320", "--max-bytes", "3001"]
   assert cli.run(["tokenizer", "train", source, *flags]) == 0
   assert "320 pieces from 3,000 of 13,500 bytes" in capsys.readouterr().out
-  made = tokenizers.get(model)
+  tokenizer = tokenizers.get(model)
   mixed = f"{text[:9]} and \u2581 spaces\n".encode()
-  assert made.decode(made.encode(mixed)) == mixed
+  assert tokenizer.decode(tokenizer.encode(mixed)) == mixed
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_command_refuses_in_one_sentence(argv, says, tmp_path, capsys):
 
 def test_training_text_that_sentencepiece_would_leave_out_is_read():
   # lines with its signs for a space and for an unknown piece
-  made = sentencepieces.train(["\u6625\u2585\u6625\u6625\u2581\u6625" * 9], 263)
-  tokenizer = sentencepieces.SentencePieceTokenizer(made, "x")
+  model = sentencepieces.train(["\u6625\u2585\u6625\u6625\u2581\u6625" * 9], 263)
+  tokenizer = sentencepieces.SentencePieceTokenizer(model, "x")
   assert len(tokenizer.encode("\u6625\u6625".encode())) == 1
 
 
@@ -254,11 +254,11 @@ def test_models_of_others_need_no_beginning_of_sentence(ids):
     **options,
   )
   tokenizer = sentencepieces.SentencePieceTokenizer(model.getvalue(), "x")
-  wanted = next((i for i in ids if i >= 0), 300)
-  assert tokenizer.eos_id == wanted
-  assert tokenizer.vocab_size == max(300, wanted + 1)
-  assert wanted not in tokenizer.encode(TEXT.encode())
-  ids = np.r_[wanted, tokenizer.encode(TEXT.encode()), wanted]
+  eos_id = next((i for i in ids if i >= 0), 300)
+  assert tokenizer.eos_id == eos_id
+  assert tokenizer.vocab_size == max(300, eos_id + 1)
+  assert eos_id not in tokenizer.encode(TEXT.encode())
+  ids = np.r_[eos_id, tokenizer.encode(TEXT.encode()), eos_id]
   assert tokenizer.decode(ids) == TEXT.encode()
 
 
