@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
   material = _material(given, plan, tokenizer)
 
   from jaxmem.evaluation.longbench import runner
-  from jaxmem.evaluation.longbench.runner import Ledger, Stopped
+  from jaxmem.evaluation.longbench.runner import Stopped
   from jaxmem.runtime.fingerprints import fingerprints
   from jaxmem.runtime.lock import Lock
   from jaxmem.runtime.signals import Stop
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
   out = Path(given.out)
   with contextlib.ExitStack() as stack:
     stack.enter_context(Lock(out, flag="--out"))
-    ledger = Ledger(out, _config(given, material))
+    ledger = runner.open_ledger(out, _identity(given, material))
     stop = stack.enter_context(Stop())
     loaded = load()
     # not where the model is, but what it is
@@ -162,28 +162,22 @@ def _model(given: Options, longest: int) -> tuple[Any, Any]:
 
 def _gguf(given: Options, longest: int) -> tuple[Any, Any]:
   from jaxmem.core.extras import require as require_package
+  from jaxmem.evaluation.load import llama_memory
   from jaxmem.interop import smollm
-  from jaxmem.models import pattern
   from jaxmem.models.capacity import Limit
 
   require_package("gguf", "tokenizers", extra="interop")
   from jaxmem.tokenizers import gguf_file
 
-  items = pattern.parse(given.memory)
-  item = pattern.memory_of(items[0])
-  if items != (item,) or item.name not in ("attention", "window"):
-    raise UserError(
-      f"--memory {given.memory}: a GGUF model is read with attention or with window"
-    )
+  memory, options = llama_memory(given.memory)
   path = str(smollm.installed()) if given.gguf == "smollm2" else given.gguf
   metadata = gguf_file.read(path).metadata
-  options = dict(item.options)
-  if item.name == "attention":
+  if memory == "attention":
     most = options.get("capacity", int(metadata.get("llama.context_length", longest)))
     _refuse(Limit("attention", most), longest, ", or --memory window:window_size=N")
     options.setdefault("capacity", longest)  # no more of a cache than is read
   tokenizer = gguf_file.tokenizer(metadata, path)
-  return tokenizer, lambda: smollm.load(path, item.name, **options)
+  return tokenizer, lambda: smollm.load(path, memory, **options)
 
 
 def _refuse(limit: Any, longest: int, more: str) -> None:
@@ -211,7 +205,7 @@ def _material(given: Options, plan: Any, tokenizer: Any) -> Any:
   return Material(tokenizer, haystack, papers, given.depths, given.max_tokens)
 
 
-def _config(given: Options, material: Any) -> dict[str, Any]:
+def _identity(given: Options, material: Any) -> dict[str, Any]:
   """All that decides what a sample says and how it is answered."""
   free = ("workdir", "tasks", "lengths", "samples", "rows", "threshold", "out")
   pieces = [(p.name, p.size) for p in material.haystack.pieces]

@@ -32,11 +32,7 @@ _MOVED = (
   ("modules", "models", "heads pattern stack"),
   ("data", "tokenizers", "gguf_file ids exact_words lossy_words words"),
   ("evals", "tasks", "baselines language plots"),
-  (
-    "evals",
-    "tasks.language_modeling",
-    "bits_per_byte heldout stream reader long_text progress",
-  ),
+  ("evals", "tasks.language_modeling", "reader"),
   ("evals", "tasks.synthetic", "episodes accuracy"),
   ("data", "tasks.forecasting", "standard times decimals long_format windows"),
   ("evals", "evaluation.inspection", "inside findings page pictures span"),
@@ -65,24 +61,29 @@ _RENAMED = {
   "data.vocabularies": "tokenizers.trained",
   "data.wordpieces": "tokenizers.wordpiece",
   "evals": "evaluation",
+  "evals.bits_per_byte": "tasks.language_modeling.perplexity",
   "evals.bm25": "tasks.retrieval.bm25",
   "evals.classes": "tasks.classification.metrics",
   "evals.extractive": "tasks.seq2seq.extractive",
   "evals.forecast_errors": "tasks.forecasting.metrics",
+  "evals.heldout": "tasks.language_modeling.perplexity",
   "evals.latent_text": "tasks.autoencoding.latent_text",
   "evals.latents": "tasks.autoencoding.metrics",
   "evals.lexical": "tasks.question_answering.lexical",
+  "evals.long_text": "evaluation.long_text.table",
   "evals.overlap": "tasks.seq2seq.metrics",
   "evals.pair_text": "tasks.seq2seq.writing",
   "evals.probes": "evaluation.longbench",
+  "evals.progress": "runtime.resumable",
   "evals.ranking": "tasks.retrieval.metrics",
   "evals.recall_dialogue": "tasks.dialogue.recall",
   "evals.sight": "evaluation.visibility",
   "evals.span_metrics": "tasks.question_answering.metrics",
+  "evals.stream": "tasks.language_modeling.perplexity",
   "evals.tasks": "tasks.synthetic.problems",
   "evals.tfidf": "tasks.classification.tfidf",
   "evals.turns": "tasks.dialogue.turns",
-  "evals.twin": "tasks.language_modeling.baseline",
+  "evals.twin": "evaluation.long_text.full_attention",
   "evals.vectors": "tasks.retrieval.embed",
   "index": "tasks.retrieval.index",
   "jobs": "tasks",
@@ -126,13 +127,15 @@ _RENAMED = {
 
 
 def table() -> dict[str, str]:
-  """Old name -> new name, below `jaxmem`; files of an old package move with it."""
+  """Returns old name -> new name, below `jaxmem`; files move with their package."""
   names = dict(_RENAMED)
-  for old, new, files in _MOVED:
+  for old, new, files in _MOVED:  # "" is the root of the package: no dot before a file
     names |= {f"{old}.{file}".lstrip("."): f"{new}.{file}" for file in files.split()}
   return names
 
 
+# A finder and not a stub file at every old place: imports of an old name must give the
+# very module of the new one, or classes would exist twice and `isinstance` be False.
 class Renamed(importlib.abc.MetaPathFinder):
   """Finds modules by their old names.
 
@@ -149,15 +152,15 @@ class Renamed(importlib.abc.MetaPathFinder):
     path: Any = None,
     target: ModuleType | None = None,
   ) -> importlib.machinery.ModuleSpec | None:
-    """The spec of an old name; None for any other."""
-    found = self._current(fullname)
-    if not found:
+    """Returns the spec of an old name; None for any other."""
+    names = self._current(fullname)
+    if not names:
       return None
-    old, new = found
+    old, new = names
     warnings.warn(
       f"{old} is now {new}: import that, the old name goes in 0.3",
       DeprecationWarning,
-      stacklevel=2,
+      stacklevel=2,  # Python skips its import machinery: the importing line is named
     )
     return importlib.machinery.ModuleSpec(fullname, _Loader(new))
 
@@ -166,6 +169,7 @@ class Renamed(importlib.abc.MetaPathFinder):
     if not name.startswith("jaxmem."):
       return None
     head, rest = name, ""
+    # the longest old name wins: a file may have moved apart from its package
     while head not in self.names:
       head, dot, last = head.rpartition(".")
       if not dot:
@@ -182,20 +186,22 @@ class _Loader(importlib.abc.InspectLoader):
     self._new = new
 
   def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+    """Imports the module of the new name."""
     module = importlib.import_module(self._new)
-    self._spec = module.__spec__
+    self._spec = module.__spec__  # Python sets that of the old name next
     return module
 
   def exec_module(self, module: ModuleType) -> None:
-    """It has run; only its spec, which Python has just replaced, is set back."""
+    """Restores the module's spec, which Python has just replaced; it has run before."""
     module.__spec__ = self._spec
 
   def get_code(self, fullname: str) -> CodeType | None:
-    """For `python -m OLD_NAME`."""
+    """Returns the code of the new module, for `python -m OLD_NAME`."""
     spec = importlib.util.find_spec(self._new)
     return spec.loader.get_code(self._new)
 
   def get_source(self, fullname: str) -> str | None:
+    """Returns the source of the new module, for tracebacks and `inspect`."""
     spec = importlib.util.find_spec(self._new)
     return spec.loader.get_source(self._new)
 
@@ -210,7 +216,7 @@ def install() -> None:
   if any(isinstance(finder, Renamed) for finder in sys.meta_path):
     return
   names = table()
-  first, last = {}, {}
+  first, last = {}, {}  # what the two finders know
   for old, new in names.items():
     full = f"jaxmem.{old}", f"jaxmem.{new}"
     first[full[0]] = full

@@ -54,7 +54,9 @@ class TextSlice(FileSlice):
     return self.text[at : min(at + size, self.stop)]
 
 
-def find(path: Path, name: str, field: str, member: str = "") -> Iterator[FileSlice]:
+def find(
+  path: str | Path, name: str, field: str, member: str = ""
+) -> Iterator[FileSlice]:
   """Yields the documents of a file; blank lines and empty texts are no documents.
 
   Args:
@@ -69,6 +71,7 @@ def find(path: Path, name: str, field: str, member: str = "") -> Iterator[FileSl
   Raises:
     DataError: if the file is unreadable or a line is bad; names file, line and reason.
   """
+  path = Path(path)
   file = opened.Member(path, member)
   tally = Tally(str(file))
   if template.is_template(field):

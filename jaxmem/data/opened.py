@@ -175,8 +175,9 @@ def suffix(path: str | Path) -> str:
   return path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: str | Path) -> None:
   """Refuses a folder that Hugging Face's `datasets` saved, by a DataError."""
+  path = Path(path)
   for name in ("dataset_info.json", "state.json", "dataset_dict.json"):
     if (path / name).is_file():
       raise DataError(

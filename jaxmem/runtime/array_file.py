@@ -29,7 +29,7 @@ class Unreadable(ValueError):
   """Raised for a file that `write` did not write, or that is damaged."""
 
 
-def write(path: Path, header: dict[str, Any], tree: Any) -> None:
+def write(path: str | Path, header: dict[str, Any], tree: Any) -> None:
   """Writes a header and a tree's arrays to a file that replaces the old one.
 
   The file is an npz: the bytes of every leaf, and the header with their dtypes and
@@ -50,7 +50,7 @@ def write(path: Path, header: dict[str, Any], tree: Any) -> None:
     np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+def read(path: str | Path) -> tuple[dict[str, Any], list[bytes]]:
   """Reads the header, and the bytes of every leaf.
 
   Raises:

@@ -22,7 +22,7 @@ class Lock:
   process is alive.
   """
 
-  def __init__(self, workdir: Path, flag: str = "--workdir"):
+  def __init__(self, workdir: str | Path, flag: str = "--workdir"):
     """Makes the directory.
 
     Args:
@@ -32,6 +32,7 @@ class Lock:
     Raises:
       LockError: if it is a file, or cannot be made or written to.
     """
+    workdir = Path(workdir)
     self.path, self._flag = workdir / "lock.json", flag
     try:
       workdir.mkdir(parents=True, exist_ok=True)

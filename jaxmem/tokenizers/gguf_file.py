@@ -56,7 +56,7 @@ class File(NamedTuple):
   tensors: Mapping[str, np.ndarray]
 
 
-def read(path: str) -> File:
+def read(path: str | Path) -> File:
   """Opens a file; its tensors are read later.
 
   Raises:

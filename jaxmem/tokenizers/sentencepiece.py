@@ -149,7 +149,7 @@ class SentencePieceTokenizer(ByteDecoder):
     return piece.replace(_SPACE, " ").encode()
 
 
-def load(path: str) -> SentencePieceTokenizer:
+def load(path: str | Path) -> SentencePieceTokenizer:
   """Returns the tokenizer of a `.model` file.
 
   Raises:
@@ -163,7 +163,7 @@ def load(path: str) -> SentencePieceTokenizer:
       f"cannot read tokenizer {path}: {why}; give the path of a .model file, or "
       "make one with jaxmem tokenizer train"
     ) from error
-  return SentencePieceTokenizer(model, path)
+  return SentencePieceTokenizer(model, str(path))
 
 
 def train(texts: Iterable[str], vocab_size: int) -> bytes:
