@@ -10,7 +10,7 @@ import jaxmem
 from jaxmem import cli
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import load as doors
-from jaxmem.generation.generate import FileSlice
+from jaxmem.generation.generate import Chunk
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import SessionError
 from jaxmem.models.encoder import EncoderConfig
@@ -112,9 +112,9 @@ def test_a_stream_carries_its_memory(reader, tmp_path):
 
 
 def test_a_stream_parts_no_character(reader, monkeypatch):
-  pieces = [FileSlice([text], [False]) for text in (b"a\xe2", b"\x82\xac", b"b\xff")]
+  chunks = [Chunk([text], [False]) for text in (b"a\xe2", b"\x82\xac", b"b\xff")]
   stream = reader.stream("memory")
-  monkeypatch.setattr(stream._writer, "write", lambda *_: iter(pieces))
+  monkeypatch.setattr(stream._writer, "write", lambda *_: iter(chunks))
   assert [*stream.write()] == ["a", "€", "b�"]
 
 
