@@ -89,10 +89,10 @@ class TextStream:
     """
     if not self.length:
       self.read("")  # the model predicts from the EOS token on
-    pieces = self._writer.write(
+    chunks = self._writer.write(
       sampling or Sampling(), max_tokens, [encoded(each) for each in stop]
     )
-    return _decoded(piece.text[0] for piece in pieces)
+    return _decoded(chunk.text[0] for chunk in chunks)
 
   def save(self, path: str | Path) -> None:
     """Writes the state to a file, with which a stream of the same model continues.
@@ -104,11 +104,11 @@ class TextStream:
     sessions.save(path, self.session, model, params, tokenizer)
 
 
-def _decoded(pieces: Iterator[bytes]) -> Iterator[str]:
-  """The text of bytes that may be parted inside a character."""
+def _decoded(chunks: Iterator[bytes]) -> Iterator[str]:
+  """Yields the text of chunks, whose borders may lie inside a character."""
   decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-  for piece in pieces:
-    if text := decoder.decode(piece):
+  for chunk in chunks:
+    if text := decoder.decode(chunk):
       yield text
-  if rest := decoder.decode(b"", final=True):
-    yield rest
+  if text := decoder.decode(b"", final=True):
+    yield text
