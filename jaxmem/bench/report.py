@@ -68,7 +68,7 @@ def compare(results: list[dict], quick: bool = False) -> list[dict]:
       ours = by_key.get((group, target.ours, OURS, target.direction), {})
       theirs = by_key.get((group, *target.theirs, target.direction), {})
       a, b = ours.get(target.measure), theirs.get(target.of or target.measure)
-      if a is None or not b:
+      if a is None or not b:  # one side failed, or torch has no such number
         continue
       judged = verdict(a / b, target.must, target.stretch)
       rows.append(

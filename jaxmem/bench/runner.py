@@ -159,6 +159,7 @@ def _direction(workers, direction, tokens, rounds):
     rows[c], samples[c] = {**c._asdict(), "direction": direction}, []
     rows[c] |= ask(worker, "prepare") or {}
   for turn in range(rounds):
+    # there and back, so that a drift of the machine hits all contestants alike
     for worker in workers[:: 1 if turn % 2 == 0 else -1]:
       if answer := ask(worker, "sample"):
         samples[worker.contestant].append(answer["seconds"])

@@ -94,6 +94,7 @@ def contestant(case_name: str, who: str, quick: bool) -> Callable:
 
 def _seconds(call: Callable, repeats: int) -> float:
   """Returns the CPU seconds of a call, the mean of several."""
+  # CPU time: what other processes take of the core does not count
   begin = time.process_time()
   for _ in range(repeats):
     call()

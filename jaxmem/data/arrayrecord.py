@@ -52,7 +52,7 @@ def write(directory: str | Path, splits: Mapping[str, Callable[[], Iterable]]) -
         encoded = os.fsencode(name)
         writer.write(len(encoded).to_bytes(4, "little") + encoded + text)
       writer.close()
-    except RuntimeError as error:
+    except RuntimeError as error:  # the package raises no narrower error
       raise OSError(str(error)) from error
 
 

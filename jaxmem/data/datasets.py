@@ -133,6 +133,7 @@ def _builder(name: str, directory: str | None) -> Any:
       _import_old_layout(Path(tfds.__file__).parent, re.split("[/:]", name)[0])
       builder = tfds.builder(name, **options)
     if not builder.is_prepared():
+      # ArrayRecord is the one format that is read at random without TensorFlow.
       builder = tfds.builder(name, file_format="array_record", **options)
       _prepare(builder)
   except Exception as error:
@@ -156,6 +157,7 @@ def _prepare(builder: Any) -> None:
   import tensorflow_datasets as tfds
 
   tfds.disable_progress_bar()
+  # TFDS prints to standard output, which belongs to the command that asked.
   with contextlib.redirect_stdout(io.StringIO()):
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(try_download_gcs=False)

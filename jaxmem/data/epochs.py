@@ -54,7 +54,7 @@ class Fresh:
     if not 0 <= step < len(self):
       raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
     first = int(step) * self._batch + self._first
-    numbers = first + np.arange(self._rows, dtype=np.int64)
+    numbers = first + np.arange(self._rows, dtype=np.int64)  # [b]
     return numbers, numbers
 
 
@@ -101,7 +101,7 @@ class Epochs:
     Raises:
       IndexError: if the step is negative, or 2^40 or more.
     """
-    numbers, _ = self._fresh[step]
+    numbers, _ = self._fresh[step]  # [b]
     positions = (divmod(n, self.count) for n in numbers.tolist())
     return numbers, np.array([self._order(epoch)[i] for epoch, i in positions])
 
@@ -120,5 +120,5 @@ def once(count: int, rows: int) -> Iterator[tuple[Int64[np.ndarray, " rows"], in
     `rows` items, and how many of them count; the others repeat the last item.
   """
   for begin in range(0, count, rows):
-    items = np.minimum(begin + np.arange(rows), count - 1)
+    items = np.minimum(begin + np.arange(rows), count - 1)  # [rows]
     yield items, min(rows, count - begin)

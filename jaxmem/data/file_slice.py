@@ -59,6 +59,7 @@ class FileSlice:
       DataError: if the file cannot be read.
     """
     size = min(size, self.size - begin)
+    # a packed file has no byte to seek to: its stream is read from the beginning, or on
     if self.packed:
       file = opened.Member(self.path, self.member)
       return opened.read_at(file, self.start + begin, size)

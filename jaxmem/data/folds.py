@@ -68,7 +68,9 @@ def split(
     raise DataError(
       f"{len(groups)} {what}{different} and {of} folds: give more, or fewer"
     )
+  # in turn: folds differ by a group at most
   fold = {name: i % of for i, name in enumerate(groups)}
+  # the fold after the last is the first
   side = {which - 1: "test", which % of: "heldout"}
   splits: dict[str, list] = {"train": [], "heldout": [], "test": []}
   for item, name in zip(items, names, strict=True):

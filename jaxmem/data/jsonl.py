@@ -34,6 +34,7 @@ class LineSlice(FileSlice):
 
   def part(self, begin: int, size: int) -> bytes:
     file = opened.Member(self.path, self.member)
+    # The line is read again: a source of any size is offsets in memory, and no text.
     line = opened.read_at(file, self.offset, self.length)
     at = self.start + begin
     return _text(line, self)[at : min(at + size, self.stop)]
@@ -220,6 +221,7 @@ def has_lines(data: io.IOBase, suffix: str) -> bool:
   if first is None or first.data is None:
     return True
   begin = first.data.removeprefix(BOM).strip()
+  # an array, or an object that is printed over several lines
   if begin.startswith(b"[") or begin == b"{":
     return False
   if suffix in SUFFIXES:

@@ -55,6 +55,9 @@ class Stretch(NamedTuple):
   end: int
 
 
+Order = Stretch  # the name before 0.2; it goes in 0.3
+
+
 def parse(source: str) -> list[tuple[float, str]]:
   """Returns the components of a mixture, their weights scaled to a sum of 1.
 
@@ -108,7 +111,7 @@ class Schedule:
       shares: the components.
       seed: decides the order of documents in every epoch of every component.
     """
-    borders = np.cumsum([0] + [share.documents for share in shares])
+    borders = np.cumsum([0] + [share.documents for share in shares])  # [components + 1]
     self._first = borders[:-1]
     self._lengths = [
       np.diff(starts[low : high + 1])
@@ -136,7 +139,7 @@ class Schedule:
       np.concatenate(part) for part in zip(*components, strict=True)
     )
     order = np.argsort(due, kind="stable")  # a tie goes to the first component
-    ends = np.cumsum(lengths[order]) + self._before(low) - begin
+    ends = np.cumsum(lengths[order]) + self._before(low) - begin  # from `begin` on
     return Stretch(documents[order], ends - lengths[order], int(ends[-1]))
 
   def _due(self, k: int, low: int, high: int) -> tuple[np.ndarray, ...]:
@@ -172,6 +175,7 @@ class Schedule:
 
   def _make_epoch(self, k: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns component k's documents in an epoch's order, and where each begins."""
+    # in the component
     documents = shuffled(len(self._lengths[k]), self._seed, k, epoch)
     lengths = self._lengths[k][documents]
     return documents, np.cumsum(lengths) - lengths

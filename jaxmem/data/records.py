@@ -181,6 +181,7 @@ def _file(file: opened.Member, encoding: str) -> Iterator[Record]:
 
 def _form(file: opened.Member, encoding: str) -> str:
   """Returns which of `READERS` reads a file."""
+  # The first bytes decide before the name: a reader of a binary format has its own.
   if (kind := opened.kind(file.path)) in READERS:
     return kind
   suffix = opened.suffix(file.name or file.path)

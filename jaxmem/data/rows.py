@@ -63,6 +63,7 @@ def fingerprint(decides: Any, content: Iterable[bytes] = ()) -> str:
     decides: the name and version of the format, and every choice, as plain JSON.
     content: bytes of the data themselves, in an order that is always the same.
   """
+  # JSON gives the same text on any machine and version, unlike repr or a pickle
   sha = hashlib.sha256(json.dumps(decides).encode())
   for part in content:
     sha.update(part)

@@ -32,6 +32,7 @@ def tokenizer_of(name: str, corpus: Corpus, exact: bool = False) -> Tokenizer:
   if not trained.is_made(name):
     return trained.get(name)
   parts = json.dumps([_FORMAT, corpus.fingerprint, name, exact, MOST])
+  # all that decides the vocabulary is in its name: a changed corpus makes another one
   key = hashlib.sha256(parts.encode()).hexdigest()
   path = corpus.directory / f"vocabulary-{key}" / trained.file_name(name)
   if not path.is_file():
@@ -77,6 +78,7 @@ def sample(corpus: Corpus, most: int = MOST) -> Iterator[bytes]:
 def _sampled(documents: Documents, indices: range, most: int) -> dict[int, bytes]:
   """Draws documents up to `most` bytes; maps positions in `indices` to texts."""
   texts = {}
+  # a fixed order: equal corpora give equal vocabularies
   for i in shuffled(len(indices), 0).tolist():
     if most <= 0:
       break

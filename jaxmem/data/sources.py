@@ -261,13 +261,13 @@ def _cut(documents: Sequence[_Keyed], source: str) -> _Split:
   sides: _Sides = {"train": [], "heldout": []}
   side_of: dict[leaks.Key, str] = {}  # of the documents that are not cut
   for document in different:
-    whole = document.slice
-    at = min(max(whole.start, whole.start + cut - begin), whole.stop)
-    if whole.start < at < whole.stop:
-      at = whole.border(at)
-    head = dataclasses.replace(whole, stop=at)
-    tail = dataclasses.replace(whole, start=at)
-    begin += whole.size
+    part = document.slice
+    at = min(max(part.start, part.start + cut - begin), part.stop)
+    if part.start < at < part.stop:
+      at = part.border(at)
+    head = dataclasses.replace(part, stop=at)
+    tail = dataclasses.replace(part, start=at)
+    begin += part.size
     sides["train"] += [document._replace(slice=head)] if head.size else []
     sides["heldout"] += [document._replace(slice=tail)] if tail.size else []
     if not (head.size and tail.size):

@@ -131,7 +131,7 @@ def _tokenize(
     ids = _encode(document, tokenizer)
     np.array([tokenizer.eos_id], dtype).tofile(file)
     ids.astype(dtype).tofile(file)
-    starts.append(starts[-1] + 1 + len(ids))
+    starts.append(starts[-1] + 1 + len(ids))  # 1 for the EOS token
     names.append(document.name)
     num_bytes += len(document.text)
   file.seek(0)

@@ -36,6 +36,7 @@ def parse(line: bytes, offset: int | None = None) -> Any:
   skip = len(BOM) if line.startswith(BOM) else 0
   try:
     return json.loads(
+      # decode here: json.loads would guess UTF-16 and UTF-32 from bytes
       line[skip:].decode(),
       parse_constant=_refuse_constant,
       parse_float=_finite,

@@ -93,6 +93,7 @@ def read(
   later_rows = _checked(rows, len(first.cells), header)
   if not header:
     return Table(str(file), delimiter, None, itertools.chain([first], later_rows))
+  # spaces around a column's name are never meant
   names = tuple(cell.strip() for cell in first.cells)
   _check_names(names, str(file))
   return Table(str(file), delimiter, names, later_rows)

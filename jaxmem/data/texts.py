@@ -69,6 +69,7 @@ def row(
     Tokens and types, padded with 0, and how many tokens there are.
   """
   begin, end = getattr(tokenizer, "cls_id", tokenizer.eos_id), tokenizer.eos_id
+  # [CLS] a [SEP] b [SEP], with types 0 0 0 1 1
   tokens, types = [begin], [0]
   for kind, part in enumerate(shorten(parts, length)):
     tokens += [*part.tolist(), end]

@@ -119,6 +119,7 @@ class Stream(io.RawIOBase):
         raise refused(self._member, kind, f" in {outer}")
     self.mark, encoding = formats.mark(head)
     encoding = encoding or self._declared
+    # the file itself can be mapped and sought
     self.is_plain = not self._packed and encoding == "utf-8"
     wide = encoding.startswith(("utf-16", "utf-32"))
     if not wide and (b"\0" in head):

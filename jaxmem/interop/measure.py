@@ -50,6 +50,9 @@ class MeasureOptions:
   rows: int = 4
 
 
+Options = MeasureOptions  # the name before 0.2; it goes in 0.3
+
+
 def perplexity(loaded: Loaded, ids: np.ndarray, rows: int) -> float:
   """Returns exp of the mean nats of all tokens but the first of each row.
 
@@ -66,7 +69,7 @@ def perplexity(loaded: Loaded, ids: np.ndarray, rows: int) -> float:
 
   nats = []
   for begin in range(0, len(ids), rows):
-    row = ids[begin : begin + rows]
+    row = ids[begin : begin + rows]  # [rows, T]
     state = loaded.model.init_state(len(row))
     nats.append(losses(loaded.params, row[:, :-1], row[:, 1:], state)[0])
   return math.exp(np.concatenate(nats).astype(np.float64).mean())
@@ -88,7 +91,7 @@ def logits(loaded: Loaded, ids: np.ndarray, piece: int) -> np.ndarray:
   state, parts = loaded.model.init_state(len(ids)), []
   for begin in range(0, ids.shape[1], piece):
     part, state = read(loaded.params, ids[:, begin : begin + piece], state)
-    parts.append(np.asarray(part))
+    parts.append(np.asarray(part))  # [B, piece, V]
   return np.concatenate(parts, axis=1)
 
 
@@ -138,7 +141,7 @@ def _report(options: MeasureOptions) -> Iterator[str]:
   yield clock.row(
     f"{title}, whole attention", f"{perplexity(full, ids, options.rows):.2f}"
   )
-  once = logits(full, ids[:1], options.length)
+  once = logits(full, ids[:1], options.length)  # [1, T, V]
   yield clock.row(f"logits of {options.length} tokens at once, largest", _largest(once))
   for piece in options.pieces:
     error = _largest(logits(full, ids[:1], piece) - once)

@@ -67,7 +67,7 @@ def outer(c: EncoderConfig) -> dict[str, Param]:
 def inner(c: EncoderConfig) -> dict[str, Param]:
   """Returns the parameters of a layer, by their tensors' names after its number."""
   heads, d, f = dict(c.pattern[0].options)["num_heads"], c.d_model, c.d_ff
-  split = heads, d // heads
+  split = heads, d // heads  # H, K
   maps = {
     "attention.self.query": (("mixer", "q"), (d, *split), split),
     "attention.self.key": (("mixer", "k"), (d, *split), split),
@@ -183,10 +183,12 @@ def to_bert(c: EncoderConfig, params: Mapping) -> tuple[dict, dict[str, np.ndarr
       f"and {c.types} types is no BERT, which is {pattern.show(plain)!r} in blocks "
       "'post' with some of both"
     )
+  # with the defaults filled in, such as d_ff
   c = from_settings(settings)
   tensors = {name: _to_tensor(_at(params, p.path)) for name, p in outer(c).items()}
   block = params["stack"]["groups"]["block_0"]
   for name, param in inner(c).items():
+    # [H, K, D] has two
     inputs = len(param.shape) - 1 if param.path[1:2] == ("out",) else 1
     for i, layer in enumerate(np.asarray(_at(block, param.path))):
       tensors[_LAYER.format(i) + name] = _to_tensor(layer, inputs, param.path[-1])

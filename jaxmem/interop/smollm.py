@@ -82,6 +82,7 @@ def from_llama(
     pattern=(item,),
     num_groups=sizes.layers,
   )
+  # see the module's docstring
   s = math.sqrt(EPSILON / metadata["llama.attention.layer_norm_rms_epsilon"])
   block: dict = {}
   for name, spec in layer_tensors(sizes).items():
@@ -94,8 +95,8 @@ def from_llama(
     leaf[last] = jnp.stack(layers) * (s if spec.adds else 1.0)  # [layers, ...]
   root = math.sqrt(sizes.d_model)
   params = {
-    "embedding": jnp.asarray(tensors["token_embd.weight"]) * (s / root),
-    "norm": {"scale": jnp.asarray(tensors["output_norm.weight"]) * (root / s)},
+    "embedding": jnp.asarray(tensors["token_embd.weight"]) * (s / root),  # [V, D]
+    "norm": {"scale": jnp.asarray(tensors["output_norm.weight"]) * (root / s)},  # [D]
     "stack": {"groups": {"block_0": block}},
   }
   return config, params

@@ -47,6 +47,7 @@ def write(path: str | Path, header: dict[str, Any], tree: Any) -> None:
   arrays = {str(i): np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(leaves)}
   text = json.dumps(header | {"leaves": kinds(tree)}).encode()
   with files.replacing(path) as temporary, open(temporary, "wb") as file:
+    # a header of bytes: as an object array it would be a pickle
     np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
@@ -58,6 +59,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[bytes]]:
     Unreadable: if `write` did not write it, or it is damaged.
   """
   try:
+    # a pickle would run code of whoever made the file
     with np.load(path, allow_pickle=False) as file:
       header = json.loads(file["header"].tobytes())
       count = len(header["leaves"])

@@ -65,6 +65,7 @@ class Checkpoints:
     Raises:
       CheckpointError: if it is no directory, or cannot be written to.
     """
+    # before Orbax starts its threads
     abandoned.silence()
     directory = Path(directory).absolute()  # Orbax takes no other
     self.directory, self._read_only = directory, read_only
@@ -108,6 +109,7 @@ class Checkpoints:
     )
     with self._errors(step):
       self._manager.check_for_errors()
+      # force: Orbax would otherwise decide by its own policy whether a step is due
       if not self._manager.save(step, args=args, force=True):
         raise CheckpointError(
           f"step {step} was not saved: Orbax declined, with no reason"
@@ -162,6 +164,7 @@ class Checkpoints:
   ) -> tuple[Any, dict[str, Any]]:
     """Restores one step; raises Damaged if it is not whole."""
     json_item = ocp.args.JsonRestore
+    # the small files first: they say whether the arrays can be read at all
     head = self._restore(step, integrity=json_item(), data=json_item())
     if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
       raise Damaged("its integrity record is incomplete")

@@ -27,6 +27,7 @@ def restore_args(target: Any, only: tuple[str, ...]) -> Any:
   """Returns Orbax' arguments to restore all of the target, or some of its fields."""
   if not only:
     return ocp.args.StandardRestore(target)
+  # partial_restore reads these from disk and nothing else, such as optimizer moments
   part = {name: target[name] for name in only}
   args = jax.tree.map(lambda a: ocp.ArrayRestoreArgs(sharding=a.sharding), part)
   return ocp.args.PyTreeRestore(part, restore_args=args, partial_restore=True)

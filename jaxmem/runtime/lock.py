@@ -60,6 +60,7 @@ class Lock:
     """Writes the file; raises FileExistsError if there is one."""
     now = datetime.datetime.now().isoformat(timespec="seconds")
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "start": now}
+    # "x": of two processes one wins
     with open(self.path, "x", encoding="utf-8") as file:
       json.dump(owner, file)
 

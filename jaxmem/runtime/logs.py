@@ -40,6 +40,7 @@ class Log:
     """Logs the numbers of a step; null replaces a number that JSON does not have."""
     if not self._primary:
       return
+    # NaN and infinity are no JSON: other readers would stop at the line
     plain = {k: v if math.isfinite(v) else None for k, v in values.items()}
     _write(self._metrics, {"step": step, **plain})
     if self._board is None:
@@ -122,6 +123,7 @@ class Progress:
       Tokens a second since the last call.
     """
     now = time.monotonic()
+    # two calls may fall into one tick of the clock
     seconds = max(now - self._last_time, 1e-9)
     rate = (step - self._last_step) * self._tokens / seconds
     left = (self._steps - step) * seconds / max(step - self._last_step, 1)

@@ -77,6 +77,7 @@ def make(texts: Iterable[bytes], vocab_size: int) -> ExactWordTokenizer:
     vocab_size: the most ids, more than 257.
   """
   counts = collections.Counter(piece for text in texts for piece in _cut(text))
+  # ties by the piece: no order of texts counts
   ranked = sorted(counts, key=lambda piece: (-counts[piece], piece))
   useful = (piece for piece in ranked if _is_useful(piece))
   return ExactWordTokenizer([*itertools.islice(useful, vocab_size - _FIRST)])

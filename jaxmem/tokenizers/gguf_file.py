@@ -34,7 +34,7 @@ class Tensors(Mapping):
 
   def __getitem__(self, name: str) -> np.ndarray:
     tensor = self._tensors[name]
-    shape = tensor.shape.tolist()[::-1]
+    shape = tensor.shape.tolist()[::-1]  # GGUF lists the contiguous axis first
     return dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
 
   def __iter__(self) -> Iterator[str]:

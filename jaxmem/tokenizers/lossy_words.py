@@ -85,5 +85,6 @@ def make(texts: Iterable[bytes], vocab_size: int) -> WordTokenizer:
   counts = collections.Counter(
     match[0].lower() for text in texts for match in words.tokens(utf8.text(text))
   )
+  # ties by the word: no order of texts counts
   ranked = sorted(counts, key=lambda word: (-counts[word], word))
   return WordTokenizer(ranked[: vocab_size - _FIRST])

@@ -57,6 +57,7 @@ class WordPieceTokenizer(OldNames):
       raise DataError(
         f"{name} is damaged or no tokenizer.json ({error}): fetch it again"
       ) from error
+    # the file may say how a model cuts and pads its texts; here the caller does
     self._tokenizer.no_truncation()
     self._tokenizer.no_padding()
     self._tokenizer.encode_special_tokens = True
