@@ -103,7 +103,7 @@ def table(quick: bool) -> dict[str, Case]:
   return {
     "decode_cache": _cache_case(quick),
     "decode": case(
-      title=f"decoding, {NEW} tokens behind {CONTEXT}",
+      title=f"decoding, {NEW} tokens after {CONTEXT}",
       draw=_draw(hybrid, quick),
       ours=after_context,
     ),

@@ -75,7 +75,7 @@ class Lanes:
       process_index: which part of the rows to read.
       process_count: parts; the rows are shared out contiguously and evenly.
       document_length: tokens after which a document is cut by a reset, always at the
-        same places; 0 cuts none.
+        same positions; 0 cuts none.
 
     Raises:
       DataError: if a number is out of range, or the stream too short for one batch.

@@ -364,9 +364,8 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   nested = written(tmp_path, json.dumps(nested).encode(), "n.json")
   with pytest.raises(DataError, match="leave task.question and task.context"):
     squad.read(nested, "", ("ask", "context"))
-  encoder = EncoderConfig(head="embedding")
   with pytest.raises(ConfigError, match="leave task.text empty"):
-    passages.fit(encoder, PassagesConfig(pairs="titles", text=spec))
+    passages.fit(EncoderConfig(), PassagesConfig(pairs="titles", text=spec))
 
 
 def test_an_id_that_repeats_is_one_bad_record(tmp_path, capsys):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmem import models, tasks
+from jaxmem import tasks
 from jaxmem.core.errors import ConfigError, NotUTF8
 from jaxmem.data import DataError, TokenStream, prepare, samples
 from jaxmem.models.encoder import EncoderConfig
@@ -94,7 +94,7 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
     "text": MODEL,
     "dialogue": MODEL,
     "compression": VAEConfig(pattern=MODEL.pattern, encoder=MODEL.pattern, d_model=16),
-    "masked": EncoderConfig(d_model=16, head="masked"),
+    "masked": EncoderConfig(d_model=16),
   }
   fields = {"tokenizer": name, "segment_length": 16, "batch_size": 2}
   if kind == "dialogue":
@@ -104,7 +104,7 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
   base = runs.config(tmp_path, steps=4)
   config_ = dataclasses.replace(base, task=job_config(**fields), model=models_[kind])
   config_ = resolve(config_)
-  job = task.make(config_, models.make(config_.model))
+  job = runs.job(config_)
   job.keep(tmp_path)
   tokenizer = trained.kept(name, tmp_path)
   assert tokenizer.fingerprint == job.rows.tokenizer
