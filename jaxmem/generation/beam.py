@@ -63,7 +63,7 @@ def search(
   logits: Float[Array, "B V"],
   state: State,
   *,
-  boundary: int,
+  eos_id: int,
   beams: int,
   length: int,
   alpha: float = 1.0,
@@ -146,12 +146,12 @@ def _candidates(decoding: Decoding) -> _Candidates:
 
 
 def _end(
-  beam: _Beam, new: _Candidates, penalty: Float[Array, ""], boundary: int
+  beam: _Beam, new: _Candidates, penalty: Float[Array, ""], eos_id: int
 ) -> tuple[Int[Array, "B K L"], Float[Array, "B K"]]:
   """Returns the best texts that have ended, those that end now among them."""
   beams = beam.score.shape[1]
   # one that ends must be among the K best, so that a beam of one is greedy
-  ends = (new.token == boundary) & (jnp.arange(new.token.shape[1]) < beams)
+  ends = (new.token == eos_id) & (jnp.arange(new.token.shape[1]) < beams)
   score = jnp.where(ends & (new.logp > NEVER / 2), new.logp / penalty, NEVER)
   return _best(beam.ended, new.tokens, beam.score, score)
 

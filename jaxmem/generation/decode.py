@@ -93,7 +93,7 @@ def continue_rows(
   keys: UInt32[Array, "B words"],
   sampling: Sampling,
   *,
-  boundary: int,
+  eos_id: int,
   length: int,
   vocab_size: int,
   limit: Int[Array, " B"],
@@ -157,7 +157,7 @@ def sample(
   keys: UInt32[Array, "B words"],
   sampling: Sampling,
   *,
-  boundary: int,
+  eos_id: int,
   length: int,
   vocab_size: int | None = None,
 ) -> Int[Array, "B L"]:

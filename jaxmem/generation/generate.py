@@ -31,6 +31,9 @@ class Piece(NamedTuple):
   done: list[bool]
 
 
+Piece = Chunk  # the name before 0.2; it goes in 0.3
+
+
 class Writer:
   """Reads and writes rows of text, each with a state of its own.
 
@@ -62,7 +65,7 @@ class Writer:
     self._limit = capacity.limit_of(model.config)
 
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
-    """Reads a text a row; a row that has not begun reads the boundary first.
+    """Reads a text a row; a row that has not begun reads the EOS token first.
 
     Args:
       texts: one a row, or its ids; an empty text leaves its row unchanged.
@@ -188,11 +191,11 @@ class Writer:
       limit.astype(np.int32),
       length=piece_size,
       vocab_size=self._tokenizer.vocab_size,
-      boundary=self._tokenizer.boundary,
+      eos_id=self._tokenizer.eos_id,
     )
-    tokens, counts, at_boundary = jax.device_get((tokens, counts, at_boundary))
+    tokens, counts, at_eos = jax.device_get((tokens, counts, at_eos))
     rows = zip(tokens, counts, strict=True)
-    return [row[:count] for row, count in rows], at_boundary
+    return [row[:count] for row, count in rows], at_eos
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -208,7 +211,7 @@ def _read(model: LM, params: Any, tokens, state):
 
 @functools.partial(
   jax.jit,
-  static_argnames=("model", "length", "vocab_size", "boundary"),
+  static_argnames=("model", "length", "vocab_size", "eos_id"),
   donate_argnames="session",
 )
 def _steps(
@@ -220,7 +223,7 @@ def _steps(
   *,
   length: int,
   vocab_size: int,
-  boundary: int,
+  eos_id: int,
 ):
   """Draws and reads up to limit[b] <= length tokens in row b.
 
@@ -232,7 +235,7 @@ def _steps(
   def step(token, old):
     # a row that has ended gets the boundary and keeps its state: it may continue later
     logits, state = model.apply({"params": params}, token[:, None], old[1])
-    new = scan.where_row(token != boundary, (logits[:, 0], state), old)
+    new = scan.where_row(token != eos_id, (logits[:, 0], state), old)
     return new[0], new
 
   drawn, (logits, state) = continue_rows(

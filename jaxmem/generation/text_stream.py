@@ -44,8 +44,8 @@ class TextStream:
       session = sessions.load(state, model, params, tokenizer)
       if len(session.length) != 1:
         raise sessions.SessionError(
-          f"{state} holds {len(session.length)} texts, and a stream is one: go on with "
-          "`jaxmem generate --load-state`"
+          f"{state} holds {len(session.length)} texts, and a stream is one: continue "
+          "with `jaxmem generate --load-state`"
         )
     self._writer = Writer(model, params, tokenizer, session)
 
@@ -113,8 +113,8 @@ class TextStream:
 def _decoded(pieces: Iterator[bytes]) -> Iterator[str]:
   """Decodes bytes that may be split inside of a character."""
   decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-  for piece in pieces:
-    if text := decoder.decode(piece):
+  for chunk in chunks:
+    if text := decoder.decode(chunk):
       yield text
   if text := decoder.decode(b"", final=True):
     yield text

@@ -87,7 +87,7 @@ def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:
   """
   most = 0
   for text in texts:
-    length = text.size + 1  # the boundary
+    length = text.size + 1  # the EOS token
     if length > limit.tokens:
       length = len(tokenizer.encode(text.read())) + 1
     most = max(most, length)

@@ -149,8 +149,8 @@ class VAE(nn.Module):
 
       read     int32   [B, T]  the text that becomes the latent
       length   int32   [B]     its tokens, 0 .. T
-      tokens   int32   [B, T]  the boundary and the text to write
-      targets  int32   [B, T]  that text and the boundary
+      tokens   int32   [B, T]  the EOS token and the text to write
+      targets  int32   [B, T]  that text and the EOS token
       weights  float32 [B, T]  1 for a target, 0 for padding
       kl_weight float32 [B]    of the KL, from 0 on while it is annealed
 

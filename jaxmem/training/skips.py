@@ -63,7 +63,7 @@ def count_skips(fetched: list[dict], before: int, step: int, config: Config) -> 
 def goes_on(end: End) -> str:
   """Returns how a run that was stopped can be continued, for its last message."""
   if not end.skipped:
-    return "the same command goes on"
+    return "the same command continues"
   return (
     f"its last {end.skipped} steps were skipped and not saved; the same command goes "
     "on before them"
