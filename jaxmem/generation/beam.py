@@ -18,8 +18,8 @@ class Found(NamedTuple):
   """The texts that a search found in each row, the best first.
 
   Attributes:
-    tokens: the ids of each text, padded with the boundary.
-    length: how many tokens stand before the boundary.
+    tokens: the ids of each text, padded with the EOS token.
+    length: how many tokens stand before the EOS token.
     score: log p / penalty, see `penalty`; -1e9 where there is no text.
   """
 
@@ -47,7 +47,7 @@ class _Candidates(NamedTuple):
 
 
 def penalty(length: Any, alpha: float) -> Any:
-  """Computes the length penalty ((5 + n) / 6)^alpha of n tokens, the boundary included.
+  """Computes the length penalty ((5 + n) / 6)^alpha of n tokens, EOS included.
 
   Args:
     length: n.
@@ -82,7 +82,7 @@ def search(
     step: see `decode.decode`.
     logits: the logits of the first token.
     state: the model's state after what each row begins with.
-    boundary: the id that ends a text.
+    eos_id: the id that ends a text.
     beams: K >= 1; 1 without a penalty is greedy.
     length: L, the most tokens of a text.
     alpha: the exponent of the length penalty; 0 is none.
@@ -99,7 +99,7 @@ def search(
 
   # all K texts of a row are equal at first, so only one of them may continue
   logp = jnp.where(jnp.arange(beams) == 0, 0.0, NEVER)
-  blank = jnp.full((rows, beams, length), boundary, jnp.int32)
+  blank = jnp.full((rows, beams, length), eos_id, jnp.int32)
   initial = Decoding(
     at=jnp.zeros((), jnp.int32),
     active=jnp.ones(rows, bool),
@@ -116,8 +116,8 @@ def search(
   def choose(decoding: Decoding) -> tuple[Int[Array, " N"], Decoding]:
     beam, candidates = decoding.texts, _candidates(decoding)
     count = _count(decoding.at)
-    ended, score = _end(beam, candidates, penalty(count, alpha), boundary)
-    source, token, tokens, logp = _continue(candidates, beams, boundary)
+    ended, score = _end(beam, candidates, penalty(count, alpha), eos_id)
+    source, token, tokens, logp = _continue(candidates, beams, eos_id)
     # the best that a text can still become, against the worst of those that ended
     longest = float(length) if alpha > 0 else count + 1
     active = logp.max(1) / penalty(longest, alpha) > score.min(1)  # [B]
@@ -130,7 +130,7 @@ def search(
 
   final = decode(step, choose, initial, length)
   tokens, score = _result(final, penalty(float(length), alpha))
-  return Found(tokens, (tokens != boundary).sum(-1).astype(jnp.int32), score)
+  return Found(tokens, (tokens != eos_id).sum(-1).astype(jnp.int32), score)
 
 
 def _candidates(decoding: Decoding) -> _Candidates:
@@ -156,10 +156,10 @@ def _end(
   return _best(beam.ended, new.tokens, beam.score, score)
 
 
-def _continue(new: _Candidates, beams: int, boundary: int) -> _Candidates:
+def _continue(new: _Candidates, beams: int, eos_id: int) -> _Candidates:
   """Returns the K likeliest candidates that do not end."""
   # below NEVER, so that one which ends is chosen after all impossible texts
-  logp = jnp.where(new.token == boundary, 2 * NEVER, new.logp)
+  logp = jnp.where(new.token == eos_id, 2 * NEVER, new.logp)
   logp, index = jax.lax.top_k(logp, min(beams, logp.shape[1]))  # [B, K]
   return _Candidates(
     source=_take(new.source, index),

@@ -76,9 +76,9 @@ class Drawn(NamedTuple):
   """One text a row.
 
   Attributes:
-    tokens: the ids of each text, padded with the boundary.
-    count: how many tokens stand before the boundary.
-    seen: the tokens that the repetition penalty applies to, without the boundary.
+    tokens: the ids of each text, padded with the EOS token.
+    count: how many tokens stand before the EOS token.
+    seen: the tokens that the repetition penalty applies to, without the EOS token.
   """
 
   tokens: Int[Array, "B L"]
@@ -102,8 +102,8 @@ def continue_rows(
 ) -> tuple[Drawn, State]:
   """Continues each row from what it has read, token by token.
 
-  A row ends at its limit or where the boundary is chosen. From there on it reads the
-  boundary until the other rows have ended; rows do not influence each other.
+  A row ends at its limit or where the EOS token is chosen. From there on it reads the
+  eos_id until the other rows have ended; rows do not influence each other.
 
   Args:
     step: see `decode`.
@@ -111,7 +111,7 @@ def continue_rows(
     state: the model's state after what each row begins with.
     keys: see `sampling.draw`.
     sampling: how tokens are drawn; temperature 0 is greedy.
-    boundary: the id that ends a text.
+    eos_id: the id that ends a text.
     length: L, the most tokens of a text.
     vocab_size: ids at or above it are never drawn.
     limit: the most tokens of each row, 0 .. L.
@@ -129,8 +129,8 @@ def continue_rows(
       decoding.logits, seen, keys, position + decoding.at, sampling, vocab_size
     )
     # a row that has ended writes nothing more, whatever is drawn for it
-    written = decoding.active & (token != boundary)  # [B]
-    token = jnp.where(written, token, boundary)
+    written = decoding.active & (token != eos_id)  # [B]
+    token = jnp.where(written, token, eos_id)
     tokens = tokens.at[:, decoding.at].set(token)
     count += written.astype(jnp.int32)
     seen |= written[:, None] & (ids == token[:, None])  # [B, V]
@@ -138,7 +138,7 @@ def continue_rows(
     texts = Drawn(tokens, count, seen)
     return token, decoding._replace(active=active, texts=texts)
 
-  blank = jnp.full((rows, length), boundary, jnp.int32)
+  blank = jnp.full((rows, length), eos_id, jnp.int32)
   initial = Decoding(
     at=jnp.zeros((), jnp.int32),
     active=limit > 0,
@@ -161,7 +161,7 @@ def sample(
   length: int,
   vocab_size: int | None = None,
 ) -> Int[Array, "B L"]:
-  """Draws a new text a row, token by token, padded with the boundary.
+  """Draws a new text a row, token by token, padded with the EOS token.
 
   Cost: `length` calls of `step` at most.
 
@@ -171,7 +171,7 @@ def sample(
     state: the model's state after what each row begins with.
     keys: see `sampling.draw`.
     sampling: how tokens are drawn; temperature 0 is greedy.
-    boundary: the id that ends a text.
+    eos_id: the id that ends a text.
     length: L, the most tokens of a text.
     vocab_size: ids at or above it are never drawn; None draws all.
   """
@@ -182,7 +182,7 @@ def sample(
     state,
     keys,
     sampling,
-    boundary=boundary,
+    eos_id=eos_id,
     length=length,
     vocab_size=vocab_size or vocab,
     limit=jnp.full(rows, length, jnp.int32),

@@ -19,8 +19,8 @@ from jaxmem.ops.recurrence import scan
 from jaxmem.tokenizers import Ids, Tokenizer
 
 
-class Piece(NamedTuple):
-  """A piece of text that has just been written.
+class Chunk(NamedTuple):
+  """A chunk of streamed text, which has just been written.
 
   Attributes:
     text: the new bytes of each row.
@@ -37,14 +37,14 @@ Piece = Chunk  # the name before 0.2; it goes in 0.3
 class Writer:
   """Reads and writes rows of text, each with a state of its own.
 
-  A row gets the same tokens in any batch, since neither its pieces nor its random
+  A row gets the same tokens in any batch, since neither its chunks nor its random
   numbers depend on the other rows. Only the last bits of its logits do, by the matrix
   products: two tokens must be equally likely to within 1e-5 to change places.
 
       writer = Writer(model, params, tokenizer, first_session(model, 2))
       writer.read([b"def main", b"import"], seed=0)
-      for piece in writer.write(Sampling(temperature=0.8), max_tokens=100):
-        print(piece.text)
+      for chunk in writer.write(Sampling(temperature=0.8), max_tokens=100):
+        print(chunk.text)
       writer.read([b" and then", b""])  # continues all that was read and written
 
   Attributes:
@@ -82,12 +82,12 @@ class Writer:
     is_new = np.asarray(old.length) == 0  # [B]
     encode = self._tokenizer.encode
     ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
-    prefixes = [[self._tokenizer.boundary] if new else [] for new in is_new]
+    prefixes = [[self._tokenizer.eos_id] if new else [] for new in is_new]
     inputs = [np.r_[p, i].astype(np.int32) for p, i in zip(prefixes, ids, strict=True)]
     lengths = np.array([len(row) for row in inputs])
     self._check(lengths, "shorter texts")
     tokens = np.zeros((rows, lengths.max()), np.int32)  # [B, T]
-    seen = np.array(old.seen)  # [B, V], without the boundary
+    seen = np.array(old.seen)  # [B, V], without the EOS token
     for row, row_ids in enumerate(inputs):
       tokens[row, : len(row_ids)] = row_ids
       seen[row, ids[row]] = True
@@ -109,13 +109,13 @@ class Writer:
     max_tokens: int,
     stop: Sequence[bytes] = (),
     piece_size: int = 16,
-  ) -> Iterator[Piece]:
-    """Draws tokens until each row has `max_tokens`, a stop string, or the boundary.
+  ) -> Iterator[Chunk]:
+    """Draws tokens until each row has `max_tokens`, a stop string, or an EOS token.
 
-    The state then contains what was drawn, a stop string included and the boundary not,
-    so the text can be continued.
+    The state then contains what was drawn, with a stop string and without the EOS
+    token, so the text can be continued.
 
-    Cost: `max_tokens` steps. A piece that contains a stop string is drawn again up to
+    Cost: `max_tokens` steps. A chunk that contains a stop string is drawn again up to
     there, which takes back the steps after it.
 
     Args:
@@ -149,17 +149,17 @@ class Writer:
 
   def _write(
     self, sampling, remaining, cutters, may_stop, piece_size
-  ) -> Iterator[Piece]:
-    """Yields pieces until no row has tokens `remaining`."""
+  ) -> Iterator[Chunk]:
+    """Yields chunks until no row has tokens `remaining`."""
     while remaining.any():
       limit = np.minimum(remaining, piece_size)
       # a copy, since `_steps` donates the session
       before = jax.tree.map(jnp.copy, self.session) if may_stop else None
-      drawn, at_boundary = self._draw(sampling, limit, piece_size)
+      drawn, at_eos = self._draw(sampling, limit, piece_size)
       texts, used = [], []
       for row, tokens in enumerate(drawn):
         text, count, stopped = self._feed(cutters[row], tokens)
-        continues = not stopped and not at_boundary[row] and remaining[row] > count
+        continues = not stopped and not at_eos[row] and remaining[row] > count
         if not continues and not stopped:
           text += cutters[row].rest()
         remaining[row] = remaining[row] - count if continues else 0
@@ -169,7 +169,7 @@ class Writer:
         # the same keys and positions draw the same tokens, now without the surplus
         self.session = before
         self._draw(sampling, np.array(used), piece_size)
-      yield Piece(texts, (remaining == 0).tolist())
+      yield Chunk(texts, (remaining == 0).tolist())
 
   def _feed(self, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
     """Returns the text up to a stop, how many tokens that took, and if one came."""
@@ -182,8 +182,8 @@ class Writer:
     return text, len(tokens), False
 
   def _draw(self, sampling, limit, piece_size):
-    """Draws up to `limit` tokens a row; also returns which rows drew the boundary."""
-    self.session, tokens, counts, at_boundary = _steps(
+    """Draws up to `limit` tokens a row; also returns which rows drew the EOS token."""
+    self.session, tokens, counts, at_eos = _steps(
       self._model,
       self._params,
       self.session,
@@ -229,11 +229,11 @@ def _steps(
 
   Returns:
     The session; the tokens [B, length]; how many of them count; and which rows drew the
-    boundary, which is not read and does not count.
+    eos_id, which is not read and does not count.
   """
 
   def step(token, old):
-    # a row that has ended gets the boundary and keeps its state: it may continue later
+    # a row that has ended gets the EOS token and keeps its state: it may continue later
     logits, state = model.apply({"params": params}, token[:, None], old[1])
     new = scan.where_row(token != eos_id, (logits[:, 0], state), old)
     return new[0], new
@@ -244,7 +244,7 @@ def _steps(
     (session.logits, session.state),
     session.key,
     sampling,
-    boundary=boundary,
+    eos_id=eos_id,
     length=length,
     vocab_size=vocab_size,
     limit=limit,

@@ -37,7 +37,7 @@ class Session(NamedTuple):
   Attributes:
     state: the model's memory after all tokens that were read or drawn.
     logits: the logits of the next token.
-    seen: which tokens were read or drawn, the boundary excepted.
+    seen: which tokens were read or drawn, the EOS token excepted.
     key: the data of a random key a row.
     length: how many tokens were read or drawn; 0 where the text has not begun.
   """

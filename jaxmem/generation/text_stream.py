@@ -56,7 +56,7 @@ class TextStream:
 
   @property
   def length(self) -> int:
-    """How many tokens were read or written, the boundary before the text included."""
+    """How many tokens were read or written, the EOS token before the text included."""
     return int(self.session.length[0])
 
   def read(self, text: str | bytes) -> None:
@@ -92,10 +92,10 @@ class TextStream:
       CapacityError: if a memory cannot hold so many tokens more.
     """
     if not self.length:
-      self.read("")  # the model predicts from the boundary on
+      self.read("")  # the model predicts from the EOS token on
     stops = [encoded(string) for string in stop]
-    pieces = self._writer.write(sampling or Sampling(), max_tokens, stops)
-    return _decoded(piece.text[0] for piece in pieces)
+    chunks = self._writer.write(sampling or Sampling(), max_tokens, stops)
+    return _decoded(chunk.text[0] for chunk in chunks)
 
   def save(self, path: str | Path) -> None:
     """Writes the state to a file, from which a stream of the same model continues.
@@ -110,7 +110,7 @@ class TextStream:
     sessions.save(path, self.session, model, params, tokenizer)
 
 
-def _decoded(pieces: Iterator[bytes]) -> Iterator[str]:
+def _decoded(chunks: Iterator[bytes]) -> Iterator[str]:
   """Decodes bytes that may be split inside of a character."""
   decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
   for chunk in chunks:

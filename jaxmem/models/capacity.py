@@ -27,7 +27,7 @@ class Limit(NamedTuple):
 
   Attributes:
     memory: its name.
-    tokens: how many tokens of a document it holds, the boundary included.
+    tokens: how many tokens of a document it holds, the EOS token included.
   """
 
   memory: str
@@ -37,7 +37,7 @@ class Limit(NamedTuple):
     """Checks a length against the limit.
 
     Args:
-      length: tokens of the text, its boundary included.
+      length: tokens of the text, its EOS token included.
       subject: what is that long, for the message.
       remedy: what to do about it, for the message.
 

@@ -129,7 +129,7 @@ class EncoderDecoder(nn.Module):
     Args:
       read: the text, padded on the right.
       length: how many tokens of each row are text.
-      boundary: the id that every text begins with.
+      eos_id: the id that every text begins with.
     """
     state = self.first_state(self.encode(read, length))
     return self.step(eos_id, state)

@@ -40,7 +40,7 @@ class VAEConfig:
     free_nats: how much of the KL of each number of the latent of each row is free: it
       counts as max(free_nats, KL); >= 0.
     word_dropout: share of the decoder's inputs that read as zeros while training, in
-      [0, 1]; the boundary that begins a text never does.
+      [0, 1]; the EOS token that begins a text never does.
     encoder: the memories that read a text; causal ones are run in both directions.
     d_model: D, the number of features.
     d_ff: width of the decoder's MLPs; 0 is 2 d_model.
@@ -208,7 +208,7 @@ class VAE(nn.Module):
     """Returns logits of the token after each, float32, and the decoder's memory.
 
     Args:
-      tokens: ids; a text begins with the boundary.
+      tokens: ids; a text begins with the EOS token.
       latent: the latent of each row.
       state: see `first_state`.
     """
@@ -286,7 +286,7 @@ class VAE(nn.Module):
     deterministic: bool = True,
   ) -> tuple[Activations, State]:
     """Returns what the head reads."""
-    # every input has the latent, the boundary too, so that the memory begins from it
+    # every input has the latent, the EOS token too, so that the memory begins from it
     if self.config.d_latent:
       x = x + self.given(latent)[:, None]
     x, state = self.stack(x, state, None, deterministic)
