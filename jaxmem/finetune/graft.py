@@ -191,12 +191,22 @@ def _repeats(frozen: dict, path: tuple[str, ...]) -> int:
 
 
 def difference(tree: dict, other: dict) -> dict:
-  """Returns the part of a tree of parameters whose paths `other` does not have."""
+  """Returns the part of a tree whose paths another tree does not have.
+
+  Args:
+    tree: parameters.
+    other: parameters with some of its paths.
+  """
   flat, paths = traverse_util.flatten_dict(tree), traverse_util.flatten_dict(other)
   return traverse_util.unflatten_dict({k: a for k, a in flat.items() if k not in paths})
 
 
 def join(frozen: dict, fresh: dict) -> dict[str, Any]:
-  """Returns all parameters of the model."""
+  """Returns all parameters of the model.
+
+  Args:
+    frozen: see `graft`.
+    fresh: see `first`.
+  """
   flat = traverse_util.flatten_dict(frozen) | traverse_util.flatten_dict(fresh)
   return traverse_util.unflatten_dict(flat)

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
   Args:
     argv: the command line; None is that of the process.
   """
-  require("tyro")
+  require("tyro")  # a message in the place of an ImportError
   import tyro
 
   options = tyro.cli(Options, args=argv, prog="python -m jaxmem.finetune.regain")
@@ -154,6 +154,7 @@ def run(
       f"--text has {len(ids)} tokens, fewer than --tokens {options.tokens}"
     )
   ids = ids.reshape(-1, options.length)  # [N, T]
+  # a memory that has trained on the scored text would seem to regain its context
   for row in ids:
     if loaded.tokenizer.decode(row) in train:
       raise UserError("--train has text that --text scores: train on other text")
@@ -164,6 +165,7 @@ def run(
       f"{options.train_length} and the token after it"
     )
   longest = max(options.length, options.train_length)
+  # every row is checked before the first is trained, which takes minutes
   for memory in memories.values():
     graft.check(loaded.model.config, memory, options.layers, options.rank)
     limit = capacity.limit((memory,) if memory else ())

@@ -94,6 +94,10 @@ class Row(NamedTuple):
 def open_ledger(directory: Path, settings: Mapping[str, Any]) -> Ledger:
   """Opens the rows of a directory, which are made with the same settings.
 
+  Args:
+    directory: the directory.
+    settings: see `regain.settings`.
+
   Raises:
     ResumeError: if they are not, or the directory cannot be used.
   """
@@ -203,7 +207,7 @@ class Rows:
     line = self._ledger.done.get((name,))
     path = Path(self.options.out) / f"{_slug(name)}.json"
     try:
-      if line is None and path.exists():
+      if line is None and path.exists():  # before 0.2 every row had a file
         line = files.read_json(path)
       return None if line is None else Row(**line)
     except (OSError, ValueError, TypeError) as error:

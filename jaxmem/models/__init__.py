@@ -50,11 +50,25 @@ class TrainableModel(Protocol):
   def objective(
     self, batch: Batch, memory: State, deterministic: bool = True
   ) -> tuple[Any, State]:
-    """Returns nats, of the shape of `batch["weights"]`, and the memory after."""
+    """Computes the loss of a batch.
+
+    Args:
+      batch: see `example`.
+      memory: the memory before the batch, see `init_state`.
+      deterministic: False applies dropout.
+
+    Returns:
+      Nats, of the shape of `batch["weights"]`, and the memory after the batch.
+    """
     ...
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """Returns a batch of zeros to initialise from; needs no parameters."""
+    """Returns a batch of zeros to initialise from; needs no parameters.
+
+    Args:
+      batch_size: B, the number of rows.
+      length: T, the number of tokens of a row.
+    """
     ...
 
   def init_state(self, batch_size: int) -> State:

@@ -137,12 +137,22 @@ class EncoderDecoder(nn.Module):
   def step(
     self, tokens: Int[Array, " B"], state: State
   ) -> tuple[Float[Array, "B V"], State]:
-    """Reads one token a row; returns logits of the next, and the decoder's memory."""
+    """Reads one token a row; returns logits of the next, and the decoder's memory.
+
+    Args:
+      tokens: the token of each row.
+      state: the memory before it, see `start`.
+    """
     x, state = self._decode(tokens[:, None], state, True)  # [B, 1, D]
     return self.embedder.decode(x[:, 0]), state
 
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
-    """Returns nats of each target given those before it; smoothed while training."""
+    """Returns nats of each target given those before it.
+
+    Args:
+      batch: see `EncoderDecoder`.
+      deterministic: False applies dropout and label smoothing.
+    """
     encoded = self.encode(batch["read"], batch["length"], deterministic)
     state = self.first_state(encoded)
     x, _ = self._decode(batch["tokens"], state, deterministic)  # [B, T, D]

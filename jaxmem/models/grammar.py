@@ -59,7 +59,12 @@ def show(pattern: Pattern) -> str:
 
 
 def split(text: str, separator: str = ",") -> list[str]:
-  """Splits a text at separators that stand outside of all brackets."""
+  """Splits a text at separators that are outside of all brackets.
+
+  Args:
+    text: the text.
+    separator: one character.
+  """
   parts, depth = [""], 0
   for c in text:
     depth += (c in "([{") - (c in ")]}")

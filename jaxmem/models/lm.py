@@ -118,6 +118,7 @@ class LM(nn.Module):
   @property
   def d_ff(self) -> int:
     """The width of the MLPs."""
+    # with three matrices as many parameters as an MLP of two and of width 4 D has
     return self.config.d_ff or -(-self.d_model * 8 // 3 // 64) * 64
 
   def setup(self):
@@ -225,7 +226,14 @@ class LM(nn.Module):
     reset: Reset | None = None,
     deterministic: bool = True,
   ) -> tuple[Activations, State]:
-    """Returns what the head reads, and the memory after the last token."""
+    """Returns what the head reads, and the memory after the last token.
+
+    Args:
+      tokens: see `__call__`.
+      state: see `__call__`.
+      reset: see `__call__`.
+      deterministic: see `__call__`.
+    """
     c, position, memory = self.config, None, state
     if c.positions:
       position, memory = places(state.position, reset, tokens), state.stack  # [B, T]

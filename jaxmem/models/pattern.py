@@ -95,7 +95,12 @@ def _layers(pattern: Pattern) -> Iterator[Entry]:
 
 
 def edit(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
-  """Applies `change` to every mixer of a pattern, those inside of wrappers too."""
+  """Changes every mixer of a pattern, those inside of wrappers too.
+
+  Args:
+    pattern: the pattern.
+    change: `entry -> entry`.
+  """
 
   def change_mixers(item: Entry) -> Entry:
     if item.parts:
@@ -106,7 +111,12 @@ def edit(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
 
 
 def edit_blocks(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
-  """Applies `change` to the memory of every block, a wrapper as a whole."""
+  """Changes the memory of every block of a pattern, a wrapper as a whole.
+
+  Args:
+    pattern: the pattern.
+    change: `entry -> entry`.
+  """
 
   def change_block(item: Entry | Block) -> Entry | Block:
     if isinstance(item, Block):
@@ -168,7 +178,7 @@ def built(
     layer = mixer(item, d_model, dtype, parent=None)
     jax.eval_shape(lambda: init(layer))
   except (ValueError, TypeError, ZeroDivisionError) as error:
-    message = str(error).strip().splitlines()[0]
+    message = str(error).strip().splitlines()[0]  # Flax appends paragraphs of advice
     raise PatternError(
       f"memory {str(written or item)!r} cannot be built: {message}"
     ) from error
@@ -231,7 +241,12 @@ def is_given(item: Entry) -> bool:
 
 
 def with_memory(pattern: Pattern, size: int) -> Pattern:
-  """Sets how many tokens the memories hold that an encoder gives."""
+  """Sets how many tokens the memories hold that an encoder gives.
+
+  Args:
+    pattern: the pattern of a decoder.
+    size: how many tokens.
+  """
   return edit(
     pattern,
     lambda item: set_options(item, memory_size=size) if is_given(item) else item,
@@ -244,7 +259,12 @@ def set_options(item: Entry, **values: Any) -> Entry:
 
 
 def replace_recurrent(pattern: Pattern, name: str) -> Pattern:
-  """Replaces every memory of a pattern that is no attention by `name`."""
+  """Replaces every memory of a pattern that is no attention.
+
+  Args:
+    pattern: the pattern.
+    name: the mixer that replaces them.
+  """
   new = entry(name)
 
   def replace(item: Entry) -> Entry:

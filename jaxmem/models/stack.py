@@ -17,7 +17,14 @@ Carry = tuple[Activations, Activations | None]
 class Group(nn.Module):
   """Runs the blocks of a pattern in order; the state is a tuple with one a block.
 
-  Attributes: those of `Stack`.
+  Attributes:
+    pattern: see `Stack`.
+    d_model: see `Stack`.
+    d_ff: see `Stack`.
+    dropout: see `Stack`.
+    dtype: see `Stack`.
+    mlp: see `Stack`.
+    residual: see `Stack`.
   """
 
   pattern: Pattern

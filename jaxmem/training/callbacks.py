@@ -76,6 +76,7 @@ class Report(Callback):
   def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
     """Collects the metrics, and writes their means at the end of an interval."""
     self._metrics.append(metrics)
+    # the last interval ends with the run, and may be shorter
     if step % self._config.log_every and step != self._config.steps:
       return
     interval, self._metrics = self._metrics, []

@@ -204,15 +204,26 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def with_paths(config: Config, change: Callable[[str], str]) -> Config:
-  """Returns the config with `change` applied to every value that may be a path."""
+  """Returns the config with every value changed that may be a path.
+
+  Args:
+    config: the experiment.
+    change: the function of the text.
+  """
   flat = flatten(config)
   texts = {key: flat[key] for key in PATHS if flat.get(key)}
   return with_values(config, {key: change(text) for key, text in texts.items()})
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-  """Returns what differs and must not, as `{key: (old, new)}`; see `MAY_CHANGE`."""
+  """Returns what differs and must not, as `{key: (old, new)}`.
+
+  Args:
+    old: the config that a run was started with.
+    new: the config that it would continue with; `MAY_CHANGE` may differ.
+  """
   before, after = flatten(old), flatten(new)
+  # `MAY_CHANGE` names keys, or sections such as "mesh"
   return {
     key: (before[key], after[key])
     for key in before
@@ -232,7 +243,7 @@ def from_json(text: str) -> Config:
     ConfigError: for an unknown key (names the nearest), a kind or a memory that is
       neither jaxmem's nor a plugin that the user has named, or a value of another type.
   """
-  with kinds.saved_file():
+  with kinds.saved_file():  # names in a saved run never import a module
     return _CODEC.from_json(text)
 
 

@@ -72,7 +72,7 @@ def find(
     name, kwargs = options(text)
   except ValueError as error:
     raise ConfigError(f"{key}: {error}") from error
-  if "." in name:
+  if "." in name:  # a dotted name, which only `Function` makes
     raise ConfigError(
       f"{key} is the function {name!r} of a Python config, and nothing is imported by "
       "the name that a run was saved with: train with the file that gives the function"

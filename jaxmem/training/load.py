@@ -46,6 +46,10 @@ def run_config(workdir: str | Path, which: Which = "last") -> Config:
   Its tokenizer is the copy that the run kept, so that ids keep their meaning whatever
   has become of other files and of the training text.
 
+  Args:
+    workdir: the work directory of the run.
+    which: "last", or "best", which is the best on held-out data.
+
   Raises:
     UserError: if there is no checkpoint.
   """
@@ -63,6 +67,10 @@ def run_config(workdir: str | Path, which: Which = "last") -> Config:
 
 def load_config(workdir: str | Path, which: Which = "last") -> Config:
   """Reads the config of the language model in `workdir`; does no device work.
+
+  Args:
+    workdir: see `run_config`.
+    which: see `run_config`.
 
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.
@@ -110,6 +118,10 @@ def load_model(workdir: str | Path, which: Which = "last") -> Loaded:
       logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
 
   `jaxmem.load` gives the same with methods, and runs of other kinds.
+
+  Args:
+    workdir: see `load_run`.
+    which: see `load_run`.
 
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.

@@ -138,7 +138,7 @@ def check(config: OptimConfig, rule: optax.GradientTransformation, params: Any) 
   def update(params):
     return rule.update(params, rule.init(params), params)
 
-  with jax.numpy_dtype_promotion("standard"):
+  with jax.numpy_dtype_promotion("standard"):  # as in the step: Optax mixes dtypes
     call(_KEY, config.optimizer, jax.eval_shape, update, params)
 
 
@@ -169,6 +169,10 @@ def count(opt_state: Any, step: jax.Array) -> jax.Array:
   """Returns the optimizer's own count of updates, or `step` if it keeps none.
 
   The count is less than the steps where some steps were skipped.
+
+  Args:
+    opt_state: the state of any optimizer of Optax.
+    step: how many steps the run has made.
   """
   for path, leaf in jax.tree_util.tree_leaves_with_path(opt_state):
     if getattr(path[-1], "name", None) == "count":

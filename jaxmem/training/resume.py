@@ -60,6 +60,7 @@ def with_tokenizer(config: Config, workdir: Path, resume: str) -> Config:
   saved = _saved_config(workdir, resume)
   if saved is None:
     return config
+  # another tokenizer stays as it is: `first_state` refuses it as a change of the config
   same = getattr(saved.task, "tokenizer", "") == config.task.tokenizer
   return kept.with_kept_tokenizer(config, workdir) if same else config
 

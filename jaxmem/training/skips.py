@@ -71,7 +71,12 @@ def goes_on(end: End) -> str:
 
 
 def not_reported(end: End, saved: list[int]) -> str:
-  """Returns why a run ends without a report: its last steps did not count."""
+  """Returns why a run ends without a report: its last steps did not count.
+
+  Args:
+    end: where the loop ended.
+    saved: the steps of the checkpoints.
+  """
   first, last = end.step - end.skipped, end.step - 1
   steps = f"last step, {last}," if first == last else f"last steps, {first} to {last},"
   last = f"the last checkpoint is of step {saved[-1]}" if saved else "no state is saved"

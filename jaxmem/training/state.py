@@ -35,6 +35,7 @@ class TrainState(NamedTuple):
 
 def check_mesh(config: Config, model: Any, mesh: jax.sharding.Mesh) -> None:
   """Raises MeshError if the mesh shards time and the model is no language model."""
+  # only `LM` passes its segments through ops that run over shards of time
   if mesh.shape["seq"] > 1 and not isinstance(model, LM):
     raise MeshError(
       f"mesh.seq is {mesh.shape['seq']} and the model is an "

@@ -43,6 +43,10 @@ def complete(config: Config) -> Config:
 def make(config: Config, model: Any) -> Job:
   """Makes the task of a resolved config; reads and prepares its data.
 
+  Args:
+    config: the resolved config.
+    model: the model that is trained.
+
   Raises:
     ConfigError, DataError, CapacityError: before any device work.
   """

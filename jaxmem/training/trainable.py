@@ -48,14 +48,23 @@ class Trainable:
     return self._all
 
   def part(self, tree: Any) -> Any:
-    """Returns the trainable part of a tree that has the parameters' paths."""
+    """Returns the trainable part of a tree.
+
+    Args:
+      tree: a tree with the paths of the parameters.
+    """
     if self._all:
       return tree
     flat = traverse_util.flatten_dict(tree)
     return traverse_util.unflatten_dict({p: flat[p] for p in self._selected})
 
   def join(self, part: Any, tree: Any) -> Any:
-    """Returns the tree with its trainable part replaced by `part`."""
+    """Returns a tree with its trainable part replaced.
+
+    Args:
+      part: the new trainable part.
+      tree: all parameters.
+    """
     if self._all:
       return part
     flat = traverse_util.flatten_dict(tree) | traverse_util.flatten_dict(part)

@@ -249,7 +249,13 @@ class Run:
     return state
 
   def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
-    """Starts writing the state, the position in the data and the config."""
+    """Starts writing the state, the position in the data and the config.
+
+    Args:
+      checkpoints: the checkpoints to write to.
+      step: how many steps the state has made.
+      state: the state.
+    """
     tokenizer, fingerprint = self.job.rows.tokenizer, self.job.rows.fingerprint
     position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
     meta = {

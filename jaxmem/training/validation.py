@@ -98,4 +98,5 @@ class Validation:
     """
     if step not in self._checkpoints.steps():
       save(self._checkpoints)
+      # the step's own checkpoint, which refers to this one, must not be written first
       self._checkpoints.wait()
