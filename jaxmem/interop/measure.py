@@ -11,8 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem.core.errors import UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.extras import require
+from jaxmem.core.ranges import number, required
 from jaxmem.data import opened
 from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
@@ -38,15 +40,15 @@ class Options:
     rows: that are read at once.
   """
 
-  text: str = ""
+  text: str = required("a file of text to score")
   path: str = ""
-  length: int = 512
-  tokens: int = 8192
-  windows: tuple[int, ...] = (64, 65)
-  pieces: tuple[int, ...] = (1, 7, 64)
+  length: int = number(512, at_least=2)
+  tokens: int = number(8192, at_least=1)
+  windows: tuple[int, ...] = number((64, 65), at_least=1)
+  pieces: tuple[int, ...] = number((1, 7, 64), at_least=1)
   prompt: str = "The capital of France is"
-  max_tokens: int = 12
-  rows: int = 4
+  max_tokens: int = number(12, at_least=1)
+  rows: int = number(4, at_least=1)
 
 
 def perplexity(loaded: Loaded, ids: np.ndarray, rows: int) -> float:
@@ -98,8 +100,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _report(given: Options) -> Iterator[str]:
-  if not given.text:
-    raise UserError("--text is missing: a file of text to score")
+  with raised_as(UserError):
+    ranges.check(given, "--")
   with opened.stream(given.text) as data:
     text = data.read()
   load = lambda **options: smollm.load(given.path, **options)

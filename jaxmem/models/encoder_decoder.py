@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
@@ -56,9 +55,8 @@ class EncoderDecoderConfig:
   dropout: float = number(0.1, at_least=0, below=1)
   dtype: str = "float32"
 
-  def check(self) -> None:
-    """Raises ValueError or PatternError if it cannot be built."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     if not self.encoder:
       raise ValueError("encoder is empty: name at least one memory")
     check_own(self.encoder)

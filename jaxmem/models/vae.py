@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
@@ -60,9 +59,8 @@ class VAEConfig:
   dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     if not self.encoder:
       raise ValueError("encoder is empty: name at least one memory")
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxmem.core.errors import ConfigError
+from jaxmem.core.errors import ConfigError, raised_as
 from jaxmem.tokenizers import trained
 
 
@@ -30,10 +30,8 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
 
 def check_model(model: Any) -> None:
   """Raises ConfigError if a number of a model's config is out of range."""
-  try:
+  with raised_as(ConfigError, "model."):
     model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
 
 
 def check_encoder(model: Any, head: str, length: int) -> None:

@@ -128,8 +128,16 @@ def test_numbers_and_dtypes_out_of_range_are_refused(name):
     ("mlstm", {"gate_cap": -1.0}, "gate_cap is -1.0: it must be above 0"),
     ("retention", {"rotary_base": 0.0}, "rotary_base is 0.0: it must be above 0"),
     ("lru", {"max_decay": 1.0}, "max_decay is 1.0: it must be in"),
-    ("lru", {"min_decay": 0.9, "max_decay": 0.5}, "min_decay is 0.9 and max_decay 0.5"),
-    ("s5", {"min_step": 1.0}, "min_step is 1.0 and max_step 0.1"),
+    (
+      "lru",
+      {"min_decay": 0.9, "max_decay": 0.5},
+      "min_decay is 0.9: it must be at least 0 and at most max_decay",
+    ),
+    (
+      "s5",
+      {"min_step": 1.0},
+      "min_step is 1.0: .* at most max_step (0.1)",
+    ),
     ("window", {"rotary_scaling": "yarn"}, "needs the trained length"),
     ("cross_attention", {"rotary_scaling": "x"}, "rotary scaling 'x': it is one of"),
     ("longformer", {"dilation": ()}, "dilation is \\(\\): a whole number"),

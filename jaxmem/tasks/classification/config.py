@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import folds
 from jaxmem.tasks.classification import data
 from jaxmem.tasks.classification.augment import AugmentConfig
@@ -65,7 +65,7 @@ class LabelsConfig:
   class_weights: Literal["none", "balanced"] = "none"
   temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
   def reader(self) -> data.Reader:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import DataError, folds, leaks
 from jaxmem.data.epochs import once
 from jaxmem.models.encoder import Encoder, EncoderConfig
@@ -75,7 +75,7 @@ class SpansConfig:
   fold: str = "1/5"
   question: str = data.FIELDS[0]
   context: str = data.FIELDS[1]
-  rule: Literal["auto", "squad", "cmrc", "words"] = "auto"
+  rule: Literal["auto", "squad", "cmrc", "words"] = affecting("nothing", "auto")
   tokenizer: str = "words:8000"
   segment_length: int = number(256, at_least=1)
   question_length: int = number(48, at_least=1)
@@ -83,7 +83,7 @@ class SpansConfig:
   answer_length: int = number(24, at_least=1)
   match: bool = False
   batch_size: int = number(16, at_least=1)
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import DataError, folds, leaks, texts
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
@@ -73,7 +73,7 @@ class PassagesConfig:
   tokenizer: str = "words:8000"
   segment_length: int = number(128, at_least=1)
   batch_size: int = number(32, at_least=1)
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
 

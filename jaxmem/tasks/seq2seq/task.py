@@ -23,7 +23,7 @@ from jaxmem.tasks import baselines, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
-from jaxmem.tasks.model_sizes import check_model, with_made
+from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tasks.seq2seq import data, extractive, gap_sentences, metrics
 from jaxmem.tasks.seq2seq.config import PairsConfig
@@ -46,9 +46,6 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  check_model(model)
-  if config.segment_length < 4:
-    raise ConfigError(f"task.segment_length is {config.segment_length}: 4 at least")
   try:
     languages.code(config.language)
   except ValueError as error:
