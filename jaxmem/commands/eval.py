@@ -5,9 +5,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import check_whole, current_flags, require
-from jaxmem.core import files, ranges
+from jaxmem.commands import check, current_flags, require, workdir
+from jaxmem.core import files
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import number
 from jaxmem.runtime.peak import peak_memory
 
 # What --carry says -> the ways of reading, of `tasks.language_modeling.bits_per_byte`.
@@ -65,18 +66,18 @@ class Options:
       projects what this text would cost it.
   """
 
-  workdir: str = ""
+  workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   text: str = ""
   split: str = ""
   carry: Literal["on", "off", "reread", "all"] = "on"
-  segment: int = 0
-  rows: int = 1
-  length: int = 4096
-  document_length: int = 0
+  segment: int = number(0, at_least=0)
+  rows: int = number(1, at_least=1)
+  length: int = number(4096, at_least=1)
+  document_length: int = number(0, at_least=0)
   out: str = ""
   progress: str = ""
-  save_every: float = 60.0
+  save_every: float = number(60.0, above=0, remedy="it is in seconds")
   task: Elsewhere = Elsewhere()
   twin: bool = False
 
@@ -87,6 +88,7 @@ def main(argv: list[str]) -> int:
   import tyro
 
   given = tyro.cli(Options, args=current_flags(argv), prog="jaxmem eval")
+  check(given)
   if given.split:
     return _split(given)
   documents = _check(given)
@@ -134,8 +136,6 @@ def main(argv: list[str]) -> int:
 
 def _split(given: Options) -> int:
   """The metric of the run's own field."""
-  if not given.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if given.text:
     raise UserError(f"--split {given.split} and --text {given.text}: give one of them")
   from jaxmem.core import outputs
@@ -232,13 +232,6 @@ def _check(given: Options) -> list:
   from jaxmem.core import outputs
   from jaxmem.data import sources
 
-  check_whole(given, {"rows": 1, "length": 1, "document_length": 0, "segment": 0})
-  try:
-    ranges.check_number(given.save_every, "save_every", ranges.Range(above=0))
-  except ValueError as error:
-    raise UserError(f"{error} (seconds)") from error
-  if not given.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if not given.text:
     raise UserError("--text is missing: a file, a directory, a glob, or stdlib")
   if _elsewhere(given):

@@ -83,7 +83,7 @@ class Range:
     limits = [(name, getattr(self, name)) for name in _LIMITS]
     parts = [f"{n.replace('_', ' ')} {v}" for n, v in limits if v is not None]
     text = self.text or " and ".join(parts)
-    if not self.text and low is not None and high == 1:
+    if not self.text and len(parts) == 2 and low is not None and high == 1:
       left, right = "(["[self.above is None], ")]"[self.below is None]
       text = f"in {left}{low}, {high}{right}"
     return f"{text}; {self.remedy}" if self.remedy else text

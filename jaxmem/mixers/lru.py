@@ -41,8 +41,8 @@ class LRU(Memory):
 
   d_model: int
   state_size: int = 0
-  min_decay: float = number(0.9, at_least=0, at_most="max_decay")
-  max_decay: float = number(0.999, above=0, below=1)
+  min_decay: float = number(0.9, at_least=0, below=1)
+  max_decay: float = number(0.999, above=0, at_least="min_decay", below=1)
   max_phase: float = number(6.28, above=0)
   form: str = "auto"
   dtype: str = "float32"

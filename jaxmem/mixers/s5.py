@@ -53,8 +53,8 @@ class S5(Memory):
   state_size: int = 64
   mimo: bool = True
   discretisation: str = "zoh"
-  min_step: float = number(0.001, above=0, at_most="max_step")
-  max_step: float = number(0.1, above=0)
+  min_step: float = number(0.001, above=0)
+  max_step: float = number(0.1, at_least="min_step")
   form: str = "auto"
   dtype: str = "float32"
 
