@@ -1,8 +1,10 @@
-"""Sparse attention both ways, four blocks of 32 tokens and a random one: hidden bytes of the Python standard library.
+"""BigBird: near blocks, the first, the last and a random one; blocks of 32 bytes.
 
     jaxmem train configs/bigbird.py
 
-TODO
+0.6 M bytes of the Python standard library, about two minutes on two CPU cores:
+3.57 bits a hidden byte of held-out files, 0.37 of them right; the frequency of each
+byte alone gives 4.74 and 0.28.
 """
 
 from jaxmem.models.encoder import EncoderConfig

@@ -2,7 +2,8 @@
 
     jaxmem train configs/encoder_attention.py
 
-TODO
+0.6 M bytes read, about a minute on two CPU cores: 3.66 bits a hidden byte of held-out
+files, 0.36 of them right; the frequency of each byte alone gives 4.74 and 0.28.
 """
 
 from jaxmem.models.encoder import EncoderConfig
