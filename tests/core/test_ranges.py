@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,15 @@ def test_every_number_declares_its_range(kind):
   for field in dataclasses.fields(KINDS[kind]):
     if type(getattr(KINDS[kind], field.name)) in (int, float):
       assert "range" in field.metadata, field.name
+
+
+def test_every_field_of_every_config_is_named_by_another_test():
+  """An option that no test gives may do nothing."""
+  paths = Path(__file__).parents[1].rglob("*.py")
+  tests = "\n".join(path.read_text() for path in paths if path != Path(__file__))
+  words = set(re.findall(r"\w+", tests.replace("-", "_")))
+  fields = {f.name for config in KINDS.values() for f in dataclasses.fields(config)}
+  assert fields <= words, sorted(fields - words)
 
 
 @pytest.mark.parametrize(

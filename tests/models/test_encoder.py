@@ -194,3 +194,18 @@ def test_numbers_out_of_range_are_said():
     init = Encoder(dataclasses.replace(SMALL, positions=16)).init
     init = functools.partial(init, method="objective")
     jax.eval_shape(init, jax.random.key(0), Encoder(SMALL).example(1, 17), ())
+
+
+def test_pooling_takes_the_mean_the_largest_or_the_first_of_a_text():
+  model, params = build()
+  batch = texts()
+  x = np.asarray(model.apply(params, batch, method="tokens"), np.float32)
+  read = [row[:length] for row, length in zip(x, batch["length"], strict=True)]
+  for pool, of in (
+    ("mean", lambda row: row.mean(0)),
+    ("max", lambda row: row.max(0)),
+    ("first", lambda row: row[0]),
+  ):
+    other = Encoder(dataclasses.replace(model.config, pool=pool))
+    found = other.apply(params, batch, method="vector")
+    np.testing.assert_allclose(found, np.stack([*map(of, read)]), rtol=1e-5, atol=1e-6)
