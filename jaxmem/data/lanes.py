@@ -244,9 +244,9 @@ def batches(
   Raises:
     DataError: if `start_step` is out of range or grain is not installed.
   """
-  if not 0 <= start_step < len(source):
-    last = len(source) - 1
-    raise DataError(f"start_step is {start_step}: it must lie in 0 .. {last}")
+  with raised_as(DataError):
+    steps = Range(at_least=0, at_most=len(source) - 1)
+    check_number(start_step, "start_step", steps)
   require("grain")
   import grain
 

@@ -13,6 +13,7 @@ import zipfile
 import pytest
 
 from jaxmem import tasks, tokenizers
+from jaxmem.core import ranges
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.data import (
   DataError,
@@ -231,7 +232,10 @@ def test_bad_records_are_skipped_and_counted(tmp_path, capsys, task, given, expe
   with pytest.raises(DataError, match="line 2 .*--task.bad-records skip"):
     with bad_records.policy("stop"):
       task(file)
-  with pytest.raises(DataError, match="stop or skip"), bad_records.policy("ignore"):
+  with (
+    pytest.raises(DataError, match="one of stop, skip"),
+    bad_records.policy("ignore"),
+  ):
     pass
 
 
@@ -305,10 +309,9 @@ def test_folders_are_labels_in_directories_and_archives(tmp_path):
       task(str(tmp_path / "d"))
 
 
-def test_first_bytes_below_zero_are_refused(tmp_path):
-  reader = LabelsConfig(first_bytes=-3).reader()
-  with pytest.raises(DataError, match="first_bytes is -3"):
-    reader.read(written(tmp_path, b"pos a\n", "a.txt"))
+def test_first_bytes_below_zero_are_refused():
+  with pytest.raises(ValueError, match="first_bytes is -3: it must be at least 0"):
+    ranges.check(LabelsConfig(first_bytes=-3))
 
 
 def test_a_format_is_added_in_one_place(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem.core.errors import ConfigError
+from jaxmem.core.errors import ConfigError, raised_as
 from jaxmem.data import DataError, leaks, records
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -46,10 +46,8 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
+  with raised_as(ConfigError, "task."):
     languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(

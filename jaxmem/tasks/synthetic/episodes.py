@@ -86,9 +86,8 @@ def parse(text: str) -> Task:
     raise UserError(f"no task {name!r}: {nearest(name, problems.names())}") from error
   known = ["size", *list(inspect.signature(problem.draw).parameters)[2:]]
   known.remove("length")
-  for key in options:
-    if key not in known:
-      raise UserError(f"task {name!r} has no option {key!r}: {nearest(key, known)}")
+  with raised_as(UserError):
+    registry.check_options(options, known, f"task {name!r}")
   with raised_as(UserError, f"task {name!r}: "):
     ranges.check_word(options.get("size", "cpu"), "size", problem.SIZES)
   return Task(name, tuple(sorted(options.items())))
