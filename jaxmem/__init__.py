@@ -5,6 +5,7 @@
     layer = jaxmem.layers.GatedDelta(d_model=64, num_heads=2)
     model = jaxmem.LM(jaxmem.LMConfig(256, pattern=jaxmem.parse("rglru,window")))
     jaxmem.check_laws(layer)
+    jaxmem.load("runs/quickstart").generate("def main")
 
 What stands here is imported when it is first used, so that `import jaxmem` is light.
 """
@@ -38,7 +39,8 @@ _PUBLIC = {
   "ValidationConfig": "training.config",
   "MeshConfig": "parallel.mesh",
   "train": "training.trainer",
-  "load": "training.load:load_model",
+  "load": "evaluation.load",
+  "TrainedModel": "evaluation.trained_model",
   "load_run": "training.load",
   "generate": "generation.text",
   "Sampling": "generation.sampling",

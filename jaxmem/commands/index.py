@@ -137,21 +137,12 @@ class Finder:
 
 def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
   """What makes vectors, and what it is: MiniLM without a run."""
+  from jaxmem.evaluation import load
   from jaxmem.runtime.fingerprints import fingerprints
-  from jaxmem.tasks.retrieval import embed as vectors
 
   if not workdir:
-    return vectors.minilm(), {"name": vectors.MINILM}
-  from jaxmem.models.encoder import Encoder
-  from jaxmem.tokenizers import trained
-  from jaxmem.training.load import load_run
-
-  run = load_run(Path(workdir))
-  if not isinstance(run.model, Encoder):
-    raise UserError(f"the run in {workdir} is no encoder: train configs/retrieval.py")
-  config = run.config.task
-  tokenizer = trained.kept(config.tokenizer, Path(workdir))
-  embed = vectors.Embedder(run.model, run.params, tokenizer, config.segment_length)
-  weights = json.dumps(fingerprints(run.params), sort_keys=True)
+    return load.minilm().embedder, {"name": "minilm"}
+  loaded = load.load(workdir)
+  weights = json.dumps(fingerprints(loaded.params), sort_keys=True)
   mark = hashlib.sha256(weights.encode()).hexdigest()[:16]
-  return embed, {"workdir": str(Path(workdir).absolute()), "weights": mark}
+  return loaded.embedder, {"workdir": str(Path(workdir).absolute()), "weights": mark}

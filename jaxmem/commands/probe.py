@@ -149,28 +149,22 @@ def _model(given: Options, longest: int) -> tuple[Any, Any]:
 
 def _gguf(given: Options, longest: int) -> tuple[Any, Any]:
   from jaxmem.core.extras import require as require_package
+  from jaxmem.evaluation.load import llama_memory
   from jaxmem.interop import smollm
-  from jaxmem.models import pattern
   from jaxmem.models.capacity import Limit
 
   require_package("gguf", "tokenizers", extra="interop")
   from jaxmem.tokenizers import gguf_file
 
-  items = pattern.parse(given.memory)
-  item = pattern.memory_of(items[0])
-  if items != (item,) or item.name not in ("attention", "window"):
-    raise UserError(
-      f"--memory {given.memory}: a GGUF model is read with attention or with window"
-    )
+  memory, options = llama_memory(given.memory)
   path = str(smollm.installed()) if given.gguf == "smollm2" else given.gguf
   metadata = gguf_file.read(path).metadata
-  options = dict(item.options)
-  if item.name == "attention":
+  if memory == "attention":
     most = options.get("capacity", int(metadata.get("llama.context_length", longest)))
     _refuse(Limit("attention", most), longest, ", or --memory window:window_size=N")
     options.setdefault("capacity", longest)  # no more of a cache than is read
   tokenizer = gguf_file.tokenizer(metadata, path)
-  return tokenizer, lambda: smollm.load(path, item.name, **options)
+  return tokenizer, lambda: smollm.load(path, memory, **options)
 
 
 def _refuse(limit: Any, longest: int, more: str) -> None:

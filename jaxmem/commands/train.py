@@ -81,8 +81,9 @@ def _refuse_retired(argv: list[str]) -> None:
         raise UserError(f"{word} is now {retired.instead}")
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: str | Path) -> Config:
   """The `config` of a Python file."""
+  path = Path(path)
   if path.is_dir():
     raise UserError(f"{path} is a directory: give a Python file that defines `config`")
   if not path.is_file():

@@ -84,7 +84,10 @@ class Codec:
     self._migrate = migrate
 
   def to_json(self, config: Any) -> str:
-    """Readable JSON.
+    """Returns a config as readable JSON.
+
+    Args:
+      config: of the class that the codec is for.
 
     Raises:
       ConfigError: if the config holds a dataclass that no kind is.
@@ -92,7 +95,10 @@ class Codec:
     return json.dumps(self._plain(config, self._cls, ""), indent=2)
 
   def from_json(self, text: str) -> Any:
-    """The config of `to_json`.
+    """Returns the config that `to_json` has written, by this version or an older one.
+
+    Args:
+      text: the JSON.
 
     Raises:
       ConfigError: for an unknown key (names the nearest), an unknown kind, or a value
@@ -105,14 +111,18 @@ class Codec:
     return self._build(self._cls, self._migrate(data), "")
 
   def typed(self, config: Any) -> Any:
-    """The config with every value of the type that its field has.
+    """Returns the config with every value of the type that its field has.
 
     What means the same is converted: text for a pattern, a path for a string, an
     integer where a number may have a fraction, a scalar of NumPy.
 
+    Args:
+      config: of the class that the codec is for, made by a user.
+
     Raises:
       ConfigError: if a value has another type; names the key.
     """
+    # the parts first: about one of a wrong class, a message on its keys would mislead
     for name, hint in _hints(type(config)).items():
       value = getattr(config, name)
       choice = self._kinds.get(hint)
@@ -121,11 +131,12 @@ class Codec:
       if not (_is_config(value) and isinstance(value, hint)):
         expected = choice.expected if choice else hint.__name__
         raise ConfigError(f"{name} is {shown(value)}: {expected} config expected")
+    # JSON's values are the common form of all spellings: what it reads back is typed
     plain = self._plain(config, self._cls, "")
     return self._build(type(config), self._migrate(plain), "")
 
   def with_values(self, config: Any, values: Mapping[str, Any]) -> Any:
-    """The config with other values.
+    """Returns the config with other values.
 
     Args:
       config: to start from.
@@ -139,20 +150,20 @@ class Codec:
       if key not in keys:
         raise ConfigError(f"{key} is nothing that this run has: {nearest(key, keys)}")
       *parents, last = key.split(".")
-      place = plain
+      node = plain
       for parent in parents:
-        place = place[parent]
-      place[last] = value
+        node = node[parent]
+      node[last] = value
     return self._build(type(config), plain, "")
 
   def _plain(self, value: Any, hint: Any, key: str) -> Any:
     """The value in dictionaries, numbers and text."""
-    if hint in self._texts:
+    if hint in self._texts:  # first: what has a text is not taken apart into fields
       return self._texts[hint].show(value)
     if not _is_config(value):
       return value
     plain = {}
-    if hint in self._kinds:
+    if hint in self._kinds:  # always saved: a default that changes must not change runs
       plain["kind"] = self._kind(value, hint, key)
     hints = _hints(type(value))
     for field in dataclasses.fields(value):
@@ -181,7 +192,7 @@ class Codec:
       fields[key] = self._convert(hints[key], value, prefix + key)
     try:
       return cls(**fields)
-    except TypeError as error:  # a field without a default is missing
+    except TypeError as error:  # unknown keys were refused: a field has no default
       raise ConfigError(f"{what}: {error}") from error
 
   def _convert(self, hint: Any, value: Any, key: str) -> Any:
@@ -200,11 +211,11 @@ class Codec:
     return _scalar(hint, value, key)
 
   def _chosen(self, kinds: Kinds, value: Any, key: str) -> tuple[type, Any]:
-    """The dataclass that the saved kind names, and what it is built of."""
+    """The dataclass that the saved kind names, and the values of its fields."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
       expected = "keys and values, and a kind among them,"
       raise ConfigError(f"{key} is {shown(value)}: {expected} expected")
-    value = dict(value)
+    value = dict(value)  # a copy: the caller's JSON keeps its kind
     try:
       return kinds.get(value.pop("kind")).Config, value
     except KeyError as error:
@@ -235,7 +246,7 @@ def flatten(
   return flat
 
 
-@functools.cache
+@functools.cache  # needed for every dataclass of every config that is read
 def _hints(cls: type) -> dict[str, Any]:
   return typing.get_type_hints(cls)
 
@@ -255,13 +266,13 @@ def _from_text(text: Text, value: Any, key: str) -> Any:
 
 def _scalar(kind: type, value: Any, key: str) -> Any:
   """A number, a word or a truth value of the type `kind`."""
-  if isinstance(value, np.generic):
+  if isinstance(value, np.generic):  # such as one of a sweep over np.linspace
     value = value.item()
   if kind is str and isinstance(value, os.PathLike):
     value = os.fsdecode(value)
   if kind is str and isinstance(value, str):
     return value  # a subclass may carry more than its text
-  if kind is float and type(value) is int:
+  if kind is float and type(value) is int:  # not isinstance: True is an int
     try:
       return float(value)
     except OverflowError as error:

@@ -27,21 +27,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
     OSError: if the directory cannot be written to. The old file is then intact.
   """
   path = Path(os.path.realpath(path))
-  if path.exists() and not path.is_file():
+  if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
     yield path
     return
+  # in the same directory: a rename is atomic within a file system only
   temporary = path.with_name(f".{path.stem[:64]}.{uuid.uuid4().hex}{path.suffix}")
   try:
     yield temporary
     with open(temporary, "rb+") as file:
-      os.fsync(file.fileno())
+      os.fsync(file.fileno())  # else a crash may leave the new name on an empty file
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-  """Writes a file whole or not at all; see `replacing`."""
+  """Writes a file whole or not at all; see `replacing`.
+
+  Args:
+    path: of the file.
+    content: its bytes.
+  """
   with replacing(path) as temporary:
     temporary.write_bytes(content)
 
@@ -50,6 +56,10 @@ def write_text(path: str | Path, text: str) -> None:
   """Writes UTF-8 with the line ends of `text`, whole or not at all.
 
   What has no UTF-8, such as a file's name that is no text, is escaped as JSON does.
+
+  Args:
+    path: of the file.
+    text: its content.
   """
   write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
@@ -66,7 +76,10 @@ def write_json(path: str | Path, value: Any, **options: Any) -> None:
 
 
 def read_text(path: str | Path) -> str:
-  """The text of a UTF-8 file, whatever the locale.
+  """Reads the text of a UTF-8 file, whatever the locale.
+
+  Args:
+    path: of the file.
 
   Raises:
     OSError: if it cannot be read.
@@ -76,7 +89,10 @@ def read_text(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-  """What a UTF-8 file of JSON holds.
+  """Reads a UTF-8 file of JSON.
+
+  Args:
+    path: of the file.
 
   Raises:
     OSError: if it cannot be read.
@@ -84,5 +100,5 @@ def read_json(path: str | Path) -> Any:
   """
   try:
     return json.loads(read_text(path))
-  except RecursionError as error:
+  except RecursionError as error:  # of Python's parser, and no OSError or ValueError
     raise ValueError("it is nested too deeply") from error

@@ -10,28 +10,29 @@ from jaxtyping import Array, Bool
 
 
 def all_finite(tree: Any) -> Bool[Array, ""]:
-  """Whether no number of a tree of arrays is NaN or infinite.
+  """Returns whether no number of a tree of arrays is NaN or infinite.
 
   Args:
-    tree: arrays of any kind; integers and flags always are.
+    tree: arrays of any kind; integers and flags are always finite.
 
   Returns:
-    One flag, True for a tree without arrays.
+    One flag on the devices of the arrays, True for a tree without arrays.
   """
-  good = [
+  flags = [
     jnp.isfinite(a).all()
     for a in jax.tree.leaves(tree)
     if jnp.issubdtype(a.dtype, jnp.inexact)
   ]
-  return jnp.stack(good).all() if good else jnp.array(True)
+  # one flag, so that a step of training waits for one number of the device
+  return jnp.stack(flags).all() if flags else jnp.array(True)
 
 
 def not_finite(numbers: Any, key: str = "") -> list[str]:
-  """The dotted keys of the numbers that are NaN or infinite.
+  """Returns the dotted keys of the numbers that are NaN or infinite.
 
   Args:
     numbers: of a report, as JSON has them: dictionaries, lists and numbers.
-    key: that `numbers` stands under.
+    key: under which `numbers` stands in the report.
   """
   if isinstance(numbers, float):
     return [] if math.isfinite(numbers) else [key]
@@ -39,14 +40,20 @@ def not_finite(numbers: Any, key: str = "") -> list[str]:
     items = numbers.items()
   elif isinstance(numbers, list | tuple):
     items = enumerate(numbers)
-  else:
+  else:  # an integer, a word or a flag is always finite
     return []
-  within = lambda name: f"{key}.{name}" if key else str(name)
-  return [bad for name, value in items for bad in not_finite(value, within(name))]
+  keys = []
+  for name, value in items:
+    keys += not_finite(value, f"{key}.{name}" if key else str(name))
+  return keys
 
 
 def plain(numbers: Any) -> Any:
-  """The same numbers as JSON has them: None in the place of NaN and infinities."""
+  """Returns the numbers with None for NaN and infinities, which JSON does not have.
+
+  Args:
+    numbers: of a report: dictionaries, lists and numbers.
+  """
   if isinstance(numbers, float):
     return numbers if math.isfinite(numbers) else None
   if isinstance(numbers, Mapping):
@@ -56,14 +63,24 @@ def plain(numbers: Any) -> Any:
   return numbers
 
 
-def said(numbers: Any) -> list[str]:
-  """Lines for a report that names the numbers that are not finite; none if all are."""
-  bad = not_finite(numbers)
-  if not bad:
+def report_lines(numbers: Any) -> list[str]:
+  """Returns lines of a report that name the numbers that are not finite.
+
+  Args:
+    numbers: of the report: dictionaries, lists and numbers.
+
+  Returns:
+    No line if all are finite.
+  """
+  keys = not_finite(numbers)
+  if not keys:
     return []
-  shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if bad[5:] else "")
+  names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if keys[5:] else "")
   return [
-    "",
-    f"Not finite: {shown}. The weights give no finite score for this data: train again "
+    "",  # a blank line before it
+    f"Not finite: {names}. The weights give no finite score for this data: train again "
     "with a lower --optim.learning-rate, or look for values out of range in the data.",
   ]
+
+
+said = report_lines  # its name before 0.2

@@ -30,8 +30,8 @@ from jaxmem.core.errors import UserError, reason
 
 # The option of every command that imports plugins.
 FLAG = "--plugins"
-# A context and not an argument: what reads a saved config calls `parse` of a pattern,
-# `entry`, `get`, the same functions that a user calls.
+# A context and not an argument: reading a saved config calls `parse` of a pattern,
+# `entry` and `get`, the same functions that a user calls.
 _READS_SAVED = contextvars.ContextVar("reads_saved", default=False)
 # Package -> name -> the plugin.
 _PLUGINS: dict[str, dict[str, ModuleType]] = {}
@@ -40,7 +40,11 @@ _LOADED: list[str] = []
 
 @contextlib.contextmanager
 def saved_file() -> Iterator[None]:
-  """Inside, a name of a plugin that is not imported yet is unknown."""
+  """Makes the names of plugins that are not imported yet unknown inside the context.
+
+  A saved file must not cause an import that its reader has not asked for: it would run
+  the code of whoever wrote the file.
+  """
   token = _READS_SAVED.set(True)
   try:
     yield
@@ -65,20 +69,25 @@ class Group:
   file: str = ""
 
   def names(self) -> list[str]:
-    """The names that can be given now, without plugins that nothing has imported."""
-    return sorted({*_own(self), *_PLUGINS.get(self.package, {})})
+    """Returns the names that have a member now: of files, and of imported plugins."""
+    return sorted({*_package_members(self), *_PLUGINS.get(self.package, {})})
 
   def get(self, name: str) -> ModuleType:
-    """The member `name`, or of a former name.
+    """Returns the member of a name.
+
+    Args:
+      name: of the member, or one that it had before 0.2.
 
     Raises:
       KeyError: if there is none; names the nearest.
       UserError: if it is an entry point that cannot be imported, or is no member.
     """
     name = migrations.KINDS.get(self.package, {}).get(name, name)
-    if name in _own(self):
-      return importlib.import_module(_own(self)[name])
+    # the package first: a plugin cannot take the place of one of its files
+    if name in _package_members(self):
+      return importlib.import_module(_package_members(self)[name])
     plugins = _PLUGINS.get(self.package, {})
+    # an entry point is imported only where the user, and no saved file, has named it
     if name not in plugins and not _READS_SAVED.get() and name in self.installed():
       return self.add(name, _loaded(self.installed()[name]))
     if name not in plugins:
@@ -86,15 +95,23 @@ class Group:
     return plugins[name]
 
   def name_of(self, config: type) -> str:
-    """The name of the member whose `Config` is this class.
+    """Returns the name of the member whose `Config` is this class.
+
+    Args:
+      config: the class of a config.
 
     Raises:
       KeyError: if there is none.
     """
-    # first the file, or the folder, that the class is of: the others stay unimported
-    place = lambda name: _own(self).get(name, "?").removesuffix(f".{self.file}")
-    its_file = lambda name: config.__module__.startswith(place(name))
-    for name in sorted(self.names(), key=its_file, reverse=True):
+    members = _package_members(self)
+
+    def defines(name):
+      """Whether the class is of this member's file, or of its folder."""
+      module = members.get(name, "?").removesuffix(f".{self.file}")
+      return config.__module__.startswith(module)
+
+    # the likely member first: the others then stay unimported
+    for name in sorted(self.names(), key=defines, reverse=True):
       if self.get(name).Config is config:
         return name
     for name, entry in self.installed().items():
@@ -107,26 +124,29 @@ class Group:
     )
 
   def installed(self) -> dict[str, importlib.metadata.EntryPoint]:
-    """The entry points of the group, by name; nothing is imported."""
-    found = importlib.metadata.entry_points(group=self.package)
-    return {entry.name: entry for entry in sorted(found)}
+    """Returns the entry points of the group, by name; nothing is imported."""
+    entries = importlib.metadata.entry_points(group=self.package)
+    return {entry.name: entry for entry in sorted(entries)}
 
   def add(self, name: str, module: ModuleType) -> ModuleType:
-    """Gives a plugin its name.
+    """Registers a plugin under a name, and returns it.
+
+    Args:
+      name: that configs will use.
+      module: the plugin.
 
     Raises:
       UserError: if the name is taken, or the module is no member.
     """
-    where = module.__name__
     self.check(module)
-    taken = _own(self).get(name) or getattr(
-      _PLUGINS.get(self.package, {}).get(name, module), "__name__", where
-    )
-    if taken != where:
+    plugin = _PLUGINS.get(self.package, {}).get(name, module)  # of that name, if any
+    holder = _package_members(self).get(name) or plugin.__name__
+    if holder != module.__name__:
       raise UserError(
-        f"plugin {where} is called {name!r}, which {taken} is already: rename its file "
-        "or entry point"
+        f"plugin {module.__name__} is called {name!r}, which {holder} is already: "
+        "rename its file or entry point"
       )
+    # the first module of a name stays: a second import of it is another object
     return _PLUGINS.setdefault(self.package, {}).setdefault(name, module)
 
   def check(self, module: ModuleType) -> None:
@@ -160,9 +180,9 @@ class Group:
 
 
 @functools.cache
-def _own(group: Group) -> dict[str, str]:
-  """The members of the package: name -> module."""
-  if group.file:
+def _package_members(group: Group) -> dict[str, str]:
+  """The members that are files of the package: name -> module."""
+  if group.file:  # tasks, found by their folders: none of them need be imported
     folders = pkgutil.iter_modules(importlib.import_module(group.package).__path__)
     names = [info.name for info in folders if info.ispkg]
     return {name: f"{group.package}.{name}.{group.file}" for name in names}
@@ -172,7 +192,7 @@ def _own(group: Group) -> dict[str, str]:
 
 
 def load(name: str) -> None:
-  """Imports a plugin, which then has a name.
+  """Imports a plugin and registers it under its name.
 
   Args:
     name: of an entry point, or a module, dotted.
@@ -192,7 +212,7 @@ def load(name: str) -> None:
 
 
 def loaded() -> tuple[str, ...]:
-  """What `load` was called with; for the processes that a command starts."""
+  """Returns what `load` was called with, for the processes that a command starts."""
   return tuple(_LOADED)
 
 
@@ -200,14 +220,14 @@ def _load_module(name: str) -> None:
   """`load` of a module."""
   try:
     module = importlib.import_module(name)
-  except (Exception, SystemExit) as error:  # whatever it may raise
+  except (Exception, SystemExit) as error:  # a plugin's code may raise anything
     installed = sorted({each for group in GROUPS for each in group.installed()})
     raise UserError(
       f"{FLAG} {name}: cannot be imported ({reason(error)}); give a module that Python "
       f"finds, or an entry point (installed: {', '.join(installed) or 'none'})"
     ) from error
-  defined = lambda group: all(hasattr(module, each) for each, _ in group.needs)
-  groups = [group for group in GROUPS if defined(group)]
+  # one module may be a member of several groups, such as a model with its mixer
+  groups = [g for g in GROUPS if all(hasattr(module, name) for name, _ in g.needs)]
   if not groups:
     needed = "; ".join(f"a {g.noun} {g._needed()}" for g in GROUPS)
     raise UserError(f"{FLAG} {name}: the module is no plugin, which defines: {needed}")
@@ -218,10 +238,7 @@ def _load_module(name: str) -> None:
 def _loaded(entry: importlib.metadata.EntryPoint) -> ModuleType:
   try:
     module = entry.load()
-  except (
-    Exception,
-    SystemExit,
-  ) as error:  # whatever it may raise
+  except (Exception, SystemExit) as error:  # a plugin's code may raise anything
     raise UserError(
       f"plugin {entry.name!r} ({entry.value}) cannot be imported: {reason(error)}"
     ) from error

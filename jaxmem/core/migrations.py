@@ -92,7 +92,7 @@ def current(data: Any) -> Any:
 
 
 def _told_apart(data: dict[str, Any]) -> dict[str, Any]:
-  """The config of text, or that of a synthetic task by its source."""
+  """The config of text, or that of a synthetic task, told apart by its source."""
   source = data.get("source")
   text = data["kind"] in ("text", "language_modeling")
   if not text or not isinstance(source, str) or not source.startswith(SYNTHETIC):

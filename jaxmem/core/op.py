@@ -33,8 +33,10 @@ class Op(NamedTuple):
     value: [VALUE] the index of the input without which a linear op writes nothing.
     join: [join] `(before, after, length, **options) -> state` of an op that keeps its
       last tokens: the state after both stretches.
-    summary, given, compose: [the same] what a stretch does to any state, of an op that
-      says it in its own way; see `jaxmem.parallel.transitions`.
+    summary: [summary] `(last, inputs, state, reset) -> summary`: what a stretch does to
+      any state, of an op that is no linear map; see `jaxmem.parallel.transitions`.
+    initial: [initial] `state -> summary` of whatever left that state.
+    compose: [compose] `(first, then) -> summary` of two stretches.
     cell_of: [cell_of] `**options -> ops.recurrence.cell.Cell` of a nonlinear cell.
     starts: [STARTS] fields of the state that a learned initial state may move: all of
       what is summed or a cell, unless the file says which; () of what keeps inputs.
@@ -57,7 +59,7 @@ class Op(NamedTuple):
   value: int | None = None
   join: Callable[..., State] | None = None
   summary: Callable | None = None
-  given: Callable[[State], Any] | None = None
+  initial: Callable[[State], Any] | None = None
   compose: Callable[[Any, Any], Any] | None = None
   cell_of: Callable[..., Any] | None = None
   starts: tuple[str, ...] = ()
@@ -67,7 +69,11 @@ class Op(NamedTuple):
   start: tuple[Array, ...] = ()
 
   def form(self, name: str) -> Form:
-    """The form of this name."""
+    """Returns the form of a name.
+
+    Args:
+      name: a key of FORMS.
+    """
     return dict(self.forms)[name]
 
   @property
@@ -76,39 +82,52 @@ class Op(NamedTuple):
     return tuple(name for name, _ in self.forms)
 
   def takes(self, name: str, keyword: str) -> bool:
-    """Whether a form, or the "step", names a keyword."""
+    """Returns whether a form, or the step, has a keyword.
+
+    Args:
+      name: of the form, or "step".
+      keyword: such as "chunk_size".
+    """
     return keyword in dict(self.keywords)[name]
 
   def fast_form(self) -> str:
-    """The name of the form that is fastest on this backend."""
+    """Returns the name of the form that is fastest on this backend."""
     first, *others = self.form_names
-    fallback = others[0] if others else first
+    fallback = others[0] if others else first  # the reference is seldom the fastest
     return dict(self.fastest).get(jax.default_backend(), fallback)
 
 
 def view(module: ModuleType) -> Op:
-  """The record of an op file."""
-  own = vars(module)
-  step, forms, transition = own.get("step"), own["FORMS"], own.get("TRANSITION")
-  state = own.get("State")
-  is_summed = transition is not None or "cell_of" in own
+  """Returns the record of an op file.
+
+  Args:
+    module: the file, imported.
+  """
+  names = vars(module)
+  step, forms, transition = names.get("step"), names["FORMS"], names.get("TRANSITION")
+  state = names.get("State")
+  # a sum or a cell may start anywhere; a window holds inputs, and there are none before
+  is_summed = transition is not None or "cell_of" in names
   functions = forms | ({} if step is None else {"step": step})
-  same = ("init_state", "join", "summary", "given", "compose", "cell_of")
+  # fields that a file calls as the record does, and may leave out
+  same_names = ("init_state", "join", "summary", "compose", "cell_of")
   return Op(
     name=module.__name__,
     State=state,
     forms=tuple(forms.items()),
-    example=own["example"],
-    stress=own["stress"],
+    example=names["example"],
+    stress=names["stress"],
     transition=transition,
-    reverse_only=tuple(own["REVERSE_ONLY"]),
+    reverse_only=tuple(names["REVERSE_ONLY"]),
     step=step,
-    value=own.get("VALUE"),
-    starts=own.get("STARTS", state._fields if is_summed else ()),
-    fastest=tuple(own.get("FASTEST", {}).items()),
-    longest=own.get("LONGEST", 0),
+    value=names.get("VALUE"),
+    initial=names.get("initial", names.get("given")),  # `given` before 0.2
+    starts=names.get("STARTS", state._fields if is_summed else ()),
+    fastest=tuple(names.get("FASTEST", {}).items()),
+    longest=names.get("LONGEST", 0),
+    # pairs, not dicts: the record must be hashable, as caches are kept by it
     keywords=tuple((name, _keywords(f)) for name, f in functions.items()),
-    **{name: own.get(name) for name in same},
+    **{name: names.get(name) for name in same_names},
   )
 
 

@@ -79,7 +79,7 @@ def refuse_overwrite_in(
     raise UserError(f"{flag} {directory} is a file: name a directory")
   if not directory.is_dir():
     return
-  patterns = list(names)
+  patterns = list(names)  # read once for every file
   for file in sorted(directory.iterdir()):
     if file.is_file() and any(fnmatch.fnmatch(file.name, p) for p in patterns):
       refuse_overwrite(file, inputs, flag)
@@ -119,13 +119,13 @@ def make_directory(directory: str | Path, flag: str = "--out") -> Path:
   directory = Path(directory)
   try:
     directory.mkdir(parents=True, exist_ok=True)
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError) as error:  # ValueError: a NUL in the name
     why = getattr(error, "strerror", None) or error
     raise UserError(f"cannot make {flag} {directory}: {why}; name another") from error
   return directory
 
 
-def refuse_workdir(workdir: Path, sources: Mapping[str, str]) -> None:
+def refuse_workdir(workdir: str | Path, sources: Mapping[str, str]) -> None:
   """Checks that a run does not write into what it reads.
 
   Args:
@@ -136,6 +136,7 @@ def refuse_workdir(workdir: Path, sources: Mapping[str, str]) -> None:
     UserError: if the work directory lies in a directory that is read, or holds a file
       that is read under a name that the run writes to.
   """
+  workdir = Path(workdir)
   place = Path(os.path.realpath(workdir))
   try:
     str(place).encode()
@@ -194,18 +195,21 @@ def _refuse_unwritable(path: Path, flag: str) -> None:
     raise UserError(f"{flag} {path} is a directory: name a file")
   if not parent.is_dir():
     raise UserError(f"{flag} {path}: its directory does not exist")
-  special = path.exists() and not path.is_file()
+  special = path.exists() and not path.is_file()  # it is written, and not replaced
   if not os.access(path if special else parent, os.W_OK):
     raise UserError(f"{flag} {path}: its directory cannot be written to")
 
 
 def _mark(path: str | Path, stream: Any) -> tuple[int, int] | None:
-  """Device and inode of a plain file, or of the one that a stream goes to."""
+  """Device and inode of a plain file, or of the one that a stream goes to.
+
+  They tell a file whatever it is called: by a link, or in another spelling.
+  """
   try:
-    found = os.fstat(stream.fileno()) if str(path) == "-" else os.stat(path)
+    status = os.fstat(stream.fileno()) if str(path) == "-" else os.stat(path)
   except (OSError, ValueError, AttributeError):  # not there, or a stream of a test
     return None
-  return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+  return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def _marks(source: str | Path) -> set[tuple[int, int] | None]:
@@ -214,7 +218,7 @@ def _marks(source: str | Path) -> set[tuple[int, int] | None]:
     return {_mark("-", sys.stdin)} - {None}
   marks = set()
   for path in paths.existing(str(source)):
-    if path.is_dir():
+    if path.is_dir():  # every file below it may be read
       below = (os.path.join(at, n) for at, _, names in os.walk(path) for n in names)
       marks |= {_mark(file, None) for file in below}
     else:

@@ -18,10 +18,10 @@ _JOINTS = re.compile(r"[,=*#\[\]?]")
 
 
 def absolute(text: str) -> str:
-  """The text of a source with every path that exists made absolute.
+  """Returns the text of a source with every path that exists made absolute.
 
   Args:
-    text: as a config or a flag gives it.
+    text: as it stands in a config or a flag.
 
   Returns:
     The same source, whichever directory it is read from.
@@ -30,14 +30,14 @@ def absolute(text: str) -> str:
   here = os.getcwd()
   if spans not in ([], [(0, len(text))]) and _JOINTS.search(here):
     return text
-  for begin, end in reversed(spans):
+  for begin, end in reversed(spans):  # from the end: the spans before stay valid
     path = os.path.abspath(os.path.expanduser(text[begin:end]))
     text = text[:begin] + path + text[end:]
   return text
 
 
 def moved(text: str, old: str, new: str) -> str:
-  """The text with what lay below one directory sought below another.
+  """Returns the text of a source with paths below one directory moved to another.
 
   Args:
     text: of a source, absolute.
@@ -56,7 +56,11 @@ def moved(text: str, old: str, new: str) -> str:
 
 
 def lost(text: str) -> bool:
-  """Whether a source names an absolute path at which there is nothing any more."""
+  """Returns whether a source names an absolute path at which there is nothing.
+
+  Args:
+    text: of a source.
+  """
   if _exists(text):
     return False
   pieces = re.split(r"[,=*#]", text)
@@ -64,20 +68,27 @@ def lost(text: str) -> bool:
 
 
 def existing(text: str) -> list[Path]:
-  """The files and directories that a source names; those of a pattern one by one."""
-  found = []
+  """Returns the files and directories that a source names.
+
+  Args:
+    text: of a source.
+
+  Returns:
+    Existing paths; those that match a pattern one by one.
+  """
+  existing_paths = []
   for begin, end in _spans(text):
     path = os.path.expanduser(text[begin:end])
     if os.path.exists(path):
-      found.append(Path(path))
+      existing_paths.append(Path(path))
     else:
-      found += map(Path, glob.iglob(path, recursive=True))
-  return found
+      existing_paths += map(Path, glob.iglob(path, recursive=True))
+  return existing_paths
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
   """Where in the text paths that exist begin and end."""
-  if _exists(text):
+  if _exists(text):  # also one with a comma in its name
     yield 0, len(text)
     return
   start = 0
@@ -91,7 +102,7 @@ def _path_within(part: str) -> tuple[int, int] | None:
   """The path in a part, without what may stand before and behind it."""
   begins = [0, *(m.end() for m in re.finditer(r"[:*=]", part))]
   ends = [len(part), part.rfind("#")]
-  for begin in begins:
+  for begin in begins:  # the longest first: a path may hold any of these characters
     for end in ends:
       if end > begin and _exists(part[begin:end]):
         return begin, end

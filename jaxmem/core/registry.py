@@ -12,24 +12,28 @@ from typing import Any
 _MOST_HINTS = 3
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-  """A hint for a misspelt name: what was probably meant, else all that is known.
+def nearest(name: str, names: Sequence[str]) -> str:
+  """Returns a hint for a misspelt name: what was probably meant, else all names.
 
   What was meant is what is few slips away (a letter more, less, another, or two that
   changed places): one, and one more for every five letters; else the names of which
   this is a word or the beginning, as `size` is of `window_size`. Of equally near ones
   all are named, unless they are many: a guess would mislead.
+
+  Args:
+    name: what was written.
+    names: what could have been meant.
   """
-  given = _folded(name)
-  slips = {other: _slips(given, _folded(other)) for other in known}
+  word = _folded(name)
+  slips = {other: _slips(word, _folded(other)) for other in names}
   fewest = min(slips.values(), default=0)
-  near = [other for other in known if slips[other] == fewest]
-  if fewest > 1 + len(given) // 5 or fewest >= len(given):
-    part = lambda other: given in other.split("_") or other.startswith(given)
-    near = [other for other in known if given and part(_folded(other))]
+  near = [other for other in names if slips[other] == fewest]
+  # too far, or no letter in common: a part of a longer name is likelier
+  if fewest > 1 + len(word) // 5 or fewest >= len(word):
+    near = [other for other in names if word and _is_part(word, _folded(other))]
   if 1 <= len(near) <= _MOST_HINTS:
     return f"did you mean {' or '.join(map(repr, near))}?"
-  return f"known: {', '.join(sorted(known))}"
+  return f"known: {', '.join(sorted(names))}"
 
 
 def check_options(names: Iterable[str], known: Sequence[str], owner: str) -> None:
@@ -53,8 +57,17 @@ def _folded(name: str) -> str:
   return name.casefold().replace("-", "_")
 
 
+def _is_part(word: str, name: str) -> bool:
+  return word in name.split("_") or name.startswith(word)
+
+
 def _slips(a: str, b: str) -> int:
-  """How many slips are between two words (Damerau 1964, adjacent ones)."""
+  """The number of slips between two words.
+
+  Source: Damerau 1964, Communications of the ACM 7(3); two letters that changed places
+  count as one slip if they are neighbours.
+  """
+  # the rows of the table of prefixes of a, against all prefixes of b; two are kept
   before, last = [], list(range(len(b) + 1))
   for i, x in enumerate(a, start=1):
     row = [i]
@@ -67,32 +80,35 @@ def _slips(a: str, b: str) -> int:
 
 
 def options(text: str) -> tuple[str, dict[str, Any]]:
-  """A name and its options, from `name:option=value:...`.
+  """Parses `name:option=value:...` into a name and its options.
 
   A value is a literal of Python's, else a word.
 
+  Args:
+    text: the name and its options.
+
   Raises:
-    ValueError: if a part has no equals sign, or an option is given twice.
+    ValueError: if a part has no equals sign, or an option is named twice.
   """
   name, *pairs = text.strip().split(":")
-  given = {}
+  values = {}
   for pair in pairs:
     key, equals, value = pair.partition("=")
     if not equals:
       raise ValueError(f"{pair!r} in {text!r} is not of the form option=value")
     key, value = key.strip(), value.strip()
-    if key in given:
+    if key in values:
       raise ValueError(f"{key!r} is given twice in {text!r}: name it once")
     try:
-      given[key] = ast.literal_eval(value)
+      values[key] = ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):  # nested too deeply
-      given[key] = value  # a word, such as form=recurrent
-  return name, given
+      values[key] = value  # a word, such as form=recurrent
+  return name, values
 
 
 @functools.cache
 def members(package: str, marker: str) -> dict[str, ModuleType]:
-  """All modules of `package` that define the name `marker`, by file name.
+  """Returns all modules of `package` that define the name `marker`, by file name.
 
   Args:
     package: dotted name of a package, such as "jaxmem.ops".
@@ -102,21 +118,26 @@ def members(package: str, marker: str) -> dict[str, ModuleType]:
   Returns:
     file name -> module, sorted.
   """
-  found = {}
+  modules = {}
   for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
     module = importlib.import_module(f"{package}.{info.name}")
     if hasattr(module, marker):
-      found[info.name] = module
-  return dict(sorted(found.items()))
+      modules[info.name] = module
+  return dict(sorted(modules.items()))
 
 
 def member(package: str, marker: str, name: str) -> ModuleType:
-  """The module `name` of `package`.
+  """Returns the module `name` of `package`.
+
+  Args:
+    package: see `members`.
+    marker: see `members`.
+    name: of the file.
 
   Raises:
     KeyError: if there is none; the message names the nearest.
   """
-  found = members(package, marker)
-  if name not in found:
-    raise KeyError(f"no {name!r} in {package}: {nearest(name, list(found))}")
-  return found[name]
+  modules = members(package, marker)
+  if name not in modules:
+    raise KeyError(f"no {name!r} in {package}: {nearest(name, list(modules))}")
+  return modules[name]

@@ -125,13 +125,15 @@ _RENAMED = {
 
 
 def table() -> dict[str, str]:
-  """Old name -> new name, below `jaxmem`; files of an old package move with it."""
+  """Returns old name -> new name, below `jaxmem`; files move with their package."""
   names = dict(_RENAMED)
-  for old, new, files in _MOVED:
+  for old, new, files in _MOVED:  # "" is the root of the package: no dot before a file
     names |= {f"{old}.{file}".lstrip("."): f"{new}.{file}" for file in files.split()}
   return names
 
 
+# A finder and not a stub file at every old place: imports of an old name must give the
+# very module of the new one, or classes would exist twice and `isinstance` be False.
 class Renamed(importlib.abc.MetaPathFinder):
   """Finds modules by their old names.
 
@@ -148,15 +150,15 @@ class Renamed(importlib.abc.MetaPathFinder):
     path: Any = None,
     target: ModuleType | None = None,
   ) -> importlib.machinery.ModuleSpec | None:
-    """The spec of an old name; None for any other."""
-    found = self._current(fullname)
-    if not found:
+    """Returns the spec of an old name; None for any other."""
+    names = self._current(fullname)
+    if not names:
       return None
-    old, new = found
+    old, new = names
     warnings.warn(
       f"{old} is now {new}: import that, the old name goes in 0.3",
       DeprecationWarning,
-      stacklevel=2,
+      stacklevel=2,  # Python skips its import machinery: the importing line is named
     )
     return importlib.machinery.ModuleSpec(fullname, _Loader(new))
 
@@ -165,6 +167,7 @@ class Renamed(importlib.abc.MetaPathFinder):
     if not name.startswith("jaxmem."):
       return None
     head, rest = name, ""
+    # the longest old name wins: a file may have moved apart from its package
     while head not in self.names:
       head, dot, last = head.rpartition(".")
       if not dot:
@@ -181,20 +184,22 @@ class _Loader(importlib.abc.InspectLoader):
     self._new = new
 
   def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+    """Imports the module of the new name."""
     module = importlib.import_module(self._new)
-    self._spec = module.__spec__
+    self._spec = module.__spec__  # Python sets that of the old name next
     return module
 
   def exec_module(self, module: ModuleType) -> None:
-    """It has run; only its spec, which Python has just replaced, is set back."""
+    """Restores the module's spec, which Python has just replaced; it has run before."""
     module.__spec__ = self._spec
 
   def get_code(self, fullname: str) -> CodeType | None:
-    """For `python -m OLD_NAME`."""
+    """Returns the code of the new module, for `python -m OLD_NAME`."""
     spec = importlib.util.find_spec(self._new)
     return spec.loader.get_code(self._new)
 
   def get_source(self, fullname: str) -> str | None:
+    """Returns the source of the new module, for tracebacks and `inspect`."""
     spec = importlib.util.find_spec(self._new)
     return spec.loader.get_source(self._new)
 
@@ -209,7 +214,7 @@ def install() -> None:
   if any(isinstance(finder, Renamed) for finder in sys.meta_path):
     return
   names = table()
-  first, last = {}, {}
+  first, last = {}, {}  # what the two finders know
   for old, new in names.items():
     full = f"jaxmem.{old}", f"jaxmem.{new}"
     first[full[0]] = full

@@ -1,4 +1,4 @@
-"""The letters and types that every room shares.
+"""The letters and types that all packages share.
 
     B  rows of a batch        T  tokens of a call        D  features of the model
     H  heads                  K  key features a head     V  value features a head
@@ -43,6 +43,10 @@ class SequenceMixer(Protocol):
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]: ...
 
-  def init_state(self, batch_size: int) -> State: ...
+  def init_state(self, batch_size: int) -> State:
+    """Returns the empty memory of `batch_size` rows."""
+    ...
 
-  def state_axes(self) -> State: ...
+  def state_axes(self) -> State:
+    """Returns the logical names of the state's axes, see `parallel.mesh.RULES`."""
+    ...

@@ -1,6 +1,6 @@
 """Bytes as characters, and where they may be cut without breaking one."""
 
-from jaxmem.core.errors import NotUTF8
+from jaxmem.core.errors import NotUTF8, UserError
 
 
 def text(data: bytes) -> str:
@@ -15,6 +15,22 @@ def text(data: bytes) -> str:
     raise NotUTF8(error.start) from error
 
 
+def encoded(text: str | bytes) -> bytes:
+  """A text as the bytes that a tokenizer reads; bytes stay as they are.
+
+  Raises:
+    UserError: if the text cannot be written in UTF-8.
+  """
+  if isinstance(text, bytes):
+    return text
+  try:
+    return text.encode("utf-8", "surrogateescape")  # what is no UTF-8 in an argument
+  except UnicodeEncodeError as error:
+    raise UserError(
+      "the text holds half of a surrogate pair, which is no text"
+    ) from error
+
+
 def border(text: bytes, at: int) -> int:
   """The nearest place at or before `at` that is not inside a UTF-8 character.
 
@@ -25,6 +41,7 @@ def border(text: bytes, at: int) -> int:
   Returns:
     A place from at - 3 to at.
   """
+  # a character around `at` begins at most 3 bytes before it, and ends after it
   for begin in range(at - 1, max(at - 4, -1), -1):
     for size in range(at - begin + 1, min(4, len(text) - begin) + 1):
       if _is_character(text[begin : begin + size]):
@@ -43,10 +60,10 @@ def whole(text: bytes) -> int:
   """
   for back in range(1, min(len(text), 3) + 1):
     byte = text[-back]
-    if byte >= 0xC0:
+    if byte >= 0xC0:  # the first byte of a character, which says how many it has
       size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
       return len(text) - back if size > back else len(text)
-    if byte < 0x80:
+    if byte < 0x80:  # ASCII
       break
   return len(text)
 

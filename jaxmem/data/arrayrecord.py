@@ -17,7 +17,7 @@ _OPTIONS = "group_size:1"
 class Records(Sequence):
   """The records of a file, {"name": bytes, "text": bytes}."""
 
-  def __init__(self, path: Path):
+  def __init__(self, path: str | Path):
     self._path = path
     self._reader = array_record_module.ArrayRecordReader(os.fspath(path))
     if not self._reader.ok():
@@ -33,7 +33,7 @@ class Records(Sequence):
     return {"name": record[4:begin], "text": record[begin:]}
 
 
-def write(directory: Path, splits: Mapping[str, Callable[[], Iterable]]) -> None:
+def write(directory: str | Path, splits: Mapping[str, Callable[[], Iterable]]) -> None:
   """Writes every split.
 
   Args:
@@ -55,12 +55,12 @@ def write(directory: Path, splits: Mapping[str, Callable[[], Iterable]]) -> None
       raise OSError(str(error)) from error
 
 
-def is_there(directory: Path, splits: Iterable[str]) -> bool:
+def is_there(directory: str | Path, splits: Iterable[str]) -> bool:
   """Whether all splits were written to a directory."""
   return all(_file(directory, split).is_file() for split in splits)
 
 
-def read(directory: Path, split: str) -> Records:
+def read(directory: str | Path, split: str) -> Records:
   """What `write` put into `directory`.
 
   Args:
@@ -76,5 +76,5 @@ def read(directory: Path, split: str) -> Records:
   return Records(_file(directory, split))
 
 
-def _file(directory: Path, split: str) -> Path:
-  return directory / f"{split}.array_record"
+def _file(directory: str | Path, split: str) -> Path:
+  return Path(directory) / f"{split}.array_record"

@@ -54,7 +54,7 @@ class Held(Piece):
     return self.text[at : min(at + size, self.stop)]
 
 
-def find(path: Path, name: str, field: str, member: str = "") -> Iterator[Piece]:
+def find(path: str | Path, name: str, field: str, member: str = "") -> Iterator[Piece]:
   """The documents of a file; blank lines and empty texts are none.
 
   Args:
@@ -69,6 +69,7 @@ def find(path: Path, name: str, field: str, member: str = "") -> Iterator[Piece]
   Raises:
     DataError: if the file is unreadable or a line is bad; names file, line and reason.
   """
+  path = Path(path)
   file = opened.Member(path, member)
   tally = Tally(str(file))
   if template.is_template(field):

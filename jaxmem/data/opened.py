@@ -172,8 +172,9 @@ def suffix(path: str | Path) -> str:
   return path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: str | Path) -> None:
   """Raises DataError if a folder is a data set of `datasets`, not one of texts."""
+  path = Path(path)
   for name in ("dataset_info.json", "state.json", "dataset_dict.json"):
     if (path / name).is_file():
       raise DataError(

@@ -16,7 +16,7 @@ from jaxmem.tasks import Application, Findings, Predictor
 from jaxmem.training import config as configs
 from jaxmem.training import task
 from jaxmem.training.config import Config
-from jaxmem.training.load import Which, load_run, run_config
+from jaxmem.training.load import Run, Which, load_run, run_config
 
 # Fields of a job's config that name a field of a record, or a template of several; a
 # predictor with others says so in its `TEXTS`.
@@ -24,7 +24,10 @@ _TEXTS = ("text", "other", "read")
 
 
 def evaluate(
-  workdir: Path, which: Which, split: str, elsewhere: Mapping[str, str] | None = None
+  workdir: str | Path,
+  which: Which,
+  split: str,
+  elsewhere: Mapping[str, str] | None = None,
 ) -> Findings:
   """The metric of a run's field on a split of its data.
 
@@ -49,29 +52,43 @@ def evaluate(
 
 
 def asked_config(
-  workdir: Path, which: Which, elsewhere: Mapping[str, str] | None = None
+  workdir: str | Path, which: Which, elsewhere: Mapping[str, str] | None = None
 ) -> Config:
   """The config of a run, with data that are elsewhere now; see `evaluate`."""
   return configs.with_values(run_config(workdir, which), elsewhere or {})
 
 
-def predictor(workdir: Path, which: Which) -> Predictor:
+def predictor(workdir: str | Path, which: Which) -> Predictor:
   """What answers records as a run has learned to.
 
   Raises:
     UserError: if its kind of run answers none.
   """
-  config = run_config(workdir, which)
-  kind = tasks.kind(config.task)
-  make = getattr(tasks.get(kind), "Predictor", None)
-  if make is None:
+  kind = tasks.kind(run_config(workdir, which).task)
+  if not answers_records(kind):
     raise UserError(
       f"the run in {workdir} is a {kind} run, which answers no records: write text "
       "with `jaxmem generate`"
     )
-  run = load_run(workdir, which)
-  predict = make(run.config.task, run.model, run.params, workdir)
-  named = (getattr(config.task, name, "") for name in getattr(make, "TEXTS", _TEXTS))
+  return predictor_of(load_run(workdir, which), workdir)
+
+
+def answers_records(kind: str) -> bool:
+  """Whether runs of a kind of task answer records."""
+  return hasattr(tasks.get(kind), "Predictor")
+
+
+def predictor_of(run: Run, workdir: str | Path) -> Predictor:
+  """What answers records as a run that is loaded has learned to.
+
+  Args:
+    run: of a kind that `answers_records`.
+    workdir: of the run.
+  """
+  config = run.config.task
+  make = tasks.get(tasks.kind(config)).Predictor
+  predict = make(config, run.model, run.params, Path(workdir))
+  named = (getattr(config, name, "") for name in getattr(make, "TEXTS", _TEXTS))
   templates = tuple(name for name in named if template.is_template(name))
   return Filling(predict, templates) if templates else predict
 

@@ -77,7 +77,7 @@ def keys_of(seed: int, prompts: Sequence[bytes]) -> UInt32[Array, "B words"]:
 
 
 def save(
-  path: Path, session: Session, model: LM, params: Any, tokenizer: Tokenizer
+  path: str | Path, session: Session, model: LM, params: Any, tokenizer: Tokenizer
 ) -> None:
   """Writes a session to a file that `load` goes on from; whole, or not at all.
 
@@ -96,13 +96,14 @@ def save(
     ) from error
 
 
-def load(path: Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
+def load(path: str | Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
   """The session that `save` wrote.
 
   Raises:
     SessionError: if the file is missing or damaged, or if model, weights or tokenizer
       are not those it was saved with; the message names what differs.
   """
+  path = Path(path)
   try:
     header, data = array_file.read(path)
   except FileNotFoundError as error:

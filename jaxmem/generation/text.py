@@ -22,8 +22,8 @@ def generate(
 ) -> list[bytes]:
   """Writes a continuation of each prompt; `Writer` gives text as it comes, and goes on.
 
-      loaded = jaxmem.load(Path("runs/quickstart"))
-      jaxmem.generate(loaded.model, loaded.params, loaded.tokenizer, [b"def main"])
+      m = jaxmem.load("runs/quickstart")
+      jaxmem.generate(m.model, m.params, m.tokenizer, [b"def main"])  # m.generate
 
   Args:
     model: the language model.

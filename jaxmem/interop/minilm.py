@@ -185,7 +185,7 @@ def to_bert(c: EncoderConfig, params: Mapping) -> tuple[dict, dict[str, np.ndarr
   return settings, tensors
 
 
-def config(path: str = "") -> EncoderConfig:
+def config(path: str | Path = "") -> EncoderConfig:
   """The encoder in a folder.
 
   Args:
@@ -203,7 +203,7 @@ def config(path: str = "") -> EncoderConfig:
     raise DataError(f"cannot read {file}: {error}; give a BERT's folder") from error
 
 
-def read(path: str = "") -> dict:
+def read(path: str | Path = "") -> dict:
   """The parameters of `Encoder(config(path))`, float32.
 
   Raises:
@@ -220,7 +220,7 @@ def read(path: str = "") -> dict:
     raise DataError(f"cannot read {file}: {error}; fetch it again") from error
 
 
-def write(params: Mapping, c: EncoderConfig, directory: Path) -> None:
+def write(params: Mapping, c: EncoderConfig, directory: str | Path) -> None:
   """Writes config.json and model.safetensors, which transformers loads.
 
   `BertModel.from_pretrained(directory, add_pooling_layer=False)` is the same encoder.
@@ -228,6 +228,7 @@ def write(params: Mapping, c: EncoderConfig, directory: Path) -> None:
   Raises:
     DataError: if the encoder is no BERT.
   """
+  directory = Path(directory)
   require("safetensors", extra="apps")
   from safetensors.numpy import save_file
 
@@ -237,7 +238,7 @@ def write(params: Mapping, c: EncoderConfig, directory: Path) -> None:
   save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
 
 
-def _folder(path: str) -> Path:
+def _folder(path: str | Path) -> Path:
   if path:
     return Path(path).expanduser()
   require("tokenizers", extra="apps")

@@ -181,7 +181,7 @@ def to_llama(config: LMConfig, params: Mapping) -> tuple[dict, dict]:
   return metadata, tensors
 
 
-def load(path: str = "", memory: str = "attention", **options: Any) -> Loaded:
+def load(path: str | Path = "", memory: str = "attention", **options: Any) -> Loaded:
   """SmolLM2 from a GGUF file, with its tokenizer.
 
       smollm = load(memory="window", window_size=64)
@@ -198,7 +198,7 @@ def load(path: str = "", memory: str = "attention", **options: Any) -> Loaded:
   require("gguf", "tokenizers", extra="interop")
   from jaxmem.tokenizers import gguf_file
 
-  path = path or str(installed())
+  path = str(path or installed())
   file = gguf_file.read(path)
   model, params = from_llama(*file, memory, **options)
   tokenizer = gguf_file.tokenizer(file.metadata, path)

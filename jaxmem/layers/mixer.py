@@ -13,6 +13,7 @@ from jaxmem import ops
 from jaxmem.core import ranges
 from jaxmem.core.op import Op
 from jaxmem.core.ranges import Range
+from jaxmem.layers import arguments
 
 
 class Memory(nn.Module):
@@ -31,6 +32,10 @@ class Memory(nn.Module):
   MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
 
   change_op: Callable[[Op], Op] | None = dataclasses.field(default=None, kw_only=True)
+
+  def __init_subclass__(cls, **kwargs):
+    super().__init_subclass__(**kwargs)
+    arguments.describe(cls)
 
   @nn.nowrap
   def op(self, file: ModuleType) -> Op:

@@ -19,7 +19,8 @@ class GatedDeltaProduct(DeltaRule):
       mixer = GatedDeltaProduct(d_model=64, num_heads=2, num_writes=3)
       state = mixer.init_state(batch_size=2)
 
-  Attributes: those of `DeltaRule` (chunk_size counts writes), and
+  Attributes: those of `DeltaRule`, and
+    chunk_size: writes of a chunk.
     num_writes: N, Householder steps a token.
     negative_eigenvalues: on, as in the paper: a product of reflections can rotate.
   """

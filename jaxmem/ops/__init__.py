@@ -7,20 +7,27 @@ from jaxmem.core.op import Op, view
 
 
 def names() -> list[str]:
-  """The ops, by file name."""
+  """Returns the names of the ops, which are those of their files."""
   return list(registry.members("jaxmem.ops", "FORMS"))
 
 
 def get(name: str) -> ModuleType:
-  """The op `name`: a module with State, init_state, step, FORMS, example, stress."""
+  """Returns the file of an op: a module with State, init_state, step, FORMS, example.
+
+  Args:
+    name: of the file.
+
+  Raises:
+    KeyError: if there is none; the message names the nearest.
+  """
   return registry.member("jaxmem.ops", "FORMS", name)
 
 
 def record(op: str | ModuleType | Op) -> Op:
-  """All that an op says, as one record.
+  """Returns all that an op file defines, as one record.
 
   Args:
-    op: its name, its file, or its record.
+    op: the op's name, its file, or its record.
   """
   if isinstance(op, str):
     op = get(op)

@@ -39,12 +39,15 @@ _LARGE = 6
 
 
 def normal_log_density(y: Numbers, mean: Numbers, log_scale: Numbers) -> Numbers:
-  """log N(y; mean, exp(log_scale)^2), nats.
+  """Returns the log density of a normal distribution at y, in nats.
 
   Args:
-    y: where.
+    y: where the density is evaluated.
     mean: of the distribution.
     log_scale: log of the standard deviation.
+
+  Returns:
+    log N(y; mean, exp(log_scale)^2).
   """
   log_scale = jnp.clip(log_scale, *LOG_SCALE)
   z = _standardised(y - mean, log_scale)
@@ -57,13 +60,16 @@ def student_log_density(
   log_scale: Numbers,
   log_freedom: Numbers,
 ) -> Numbers:
-  """log of Student's t density at y, nats.
+  """Returns the log of Student's t density at y, in nats.
 
   Args:
-    y: where.
+    y: where the density is evaluated.
     location: of the distribution.
     log_scale: log of its scale, which is not its standard deviation.
-    log_freedom: log(v - 2), v degrees of freedom.
+    log_freedom: log(v - 2) for v degrees of freedom.
+
+  Returns:
+    The log density, of the shape that the arguments broadcast to.
   """
   log_scale = jnp.clip(log_scale, *LOG_SCALE)
   z = _standardised(y - location, log_scale)
@@ -71,27 +77,30 @@ def student_log_density(
 
 
 def degrees_of_freedom(log_freedom: Numbers) -> Numbers:
-  """The v that a density has, clamped: 2 + exp(log_freedom)."""
+  """Returns the v that a density uses, clamped: 2 + exp(log_freedom)."""
   return 2 + jnp.exp(jnp.clip(log_freedom, *LOG_FREEDOM))
 
 
 def scale(log_scale: Numbers) -> Numbers:
-  """The scale that a density has, clamped."""
+  """Returns the scale that a density uses, clamped: exp(log_scale)."""
   return jnp.exp(jnp.clip(log_scale, *LOG_SCALE))
 
 
 @jax.custom_jvp
 def _standardised(residual: Numbers, log_scale: Numbers) -> Numbers:
+  """z = residual / scale, clamped to where its square is finite."""
   return jnp.clip(residual * jnp.exp(-log_scale), -FARTHEST, FARTHEST)
 
 
 @_standardised.defjvp
 def _standardised_jvp(primals, tangents):
-  z = _standardised(*primals)
+  residual, log_scale = primals
+  dresidual, dlog_scale = tangents
+  z = _standardised(residual, log_scale)
   # the derivative to the log scale is -z, and no product with the bare residual, which
   # overflows where scale and residual are both large
-  by_both = jnp.exp(-primals[1]) * tangents[0] - z * tangents[1]
-  return z, jnp.where(jnp.abs(z) < FARTHEST, by_both, 0)
+  dz = jnp.exp(-log_scale) * dresidual - z * dlog_scale
+  return z, jnp.where(jnp.abs(z) < FARTHEST, dz, 0)
 
 
 @jax.custom_jvp
@@ -109,20 +118,21 @@ def _student(z: Numbers, log_freedom: Numbers) -> Numbers:
 @_student.defjvp
 def _student_jvp(primals, tangents):
   z, log_freedom = primals
-  above = jnp.exp(log_freedom)
+  dz, dlog_freedom = tangents
+  above = jnp.exp(log_freedom)  # v - 2, which is also dv / dlog_freedom
   v = 2 + above
   u = z**2 / v
   share = u / (1 + u)
   by_z = -(v + 1) / v * z / (1 + u)
+  # (v + 1) / 2 log1p(u) to v: log1p(u) - share cancels for small u, so it is a series
   by_v = 0.5 * _gamma_ratio_slope(0.5 * v) - 0.5 * _log1p_excess(u, share)
   by_v = by_v + 0.5 * share / v
-  dz, dw = tangents
-  return _student(z, log_freedom), by_z * dz + above * by_v * dw
+  return _student(z, log_freedom), by_z * dz + above * by_v * dlog_freedom
 
 
 def _log1p_excess(u: Numbers, share: Numbers) -> Numbers:
   """log(1 + u) - u / (1 + u), which is sum over k >= 2 of share^k / k."""
-  small = jnp.minimum(share, 0.1)
+  small = jnp.minimum(share, 0.1)  # both branches are computed: neither may overflow
   series = sum(small ** (k - 2) / k for k in range(2, 9)) * small**2
   return jnp.where(share < 0.1, series, jnp.log1p(u) - share)
 
@@ -133,7 +143,7 @@ def _gamma_ratio(x: Numbers) -> Numbers:
   Source: B(x) = B(x + n) + log(1 + n / x) / 2 - sum_k log(1 + 1 / (2 (x + k))) by the
   recurrence of Gamma, and the asymptotic series of Tricomi and Erdelyi 1951.
   """
-  low = jnp.minimum(x, _LARGE)
+  low = jnp.minimum(x, _LARGE)  # what `where` does not take stays finite, too
   steps = sum(jnp.log1p(0.5 / (low + k)) for k in range(_LARGE))
   raised = _asymptotic(low + _LARGE) + 0.5 * jnp.log1p(_LARGE / low) - steps
   return jnp.where(x < _LARGE, raised, _asymptotic(jnp.maximum(x, _LARGE)))
@@ -149,8 +159,10 @@ def _gamma_ratio_slope(x: Numbers) -> Numbers:
 
 
 def _asymptotic(x: Numbers) -> Numbers:
+  """B(x) by its series in 1/x, for large x."""
   return sum(c * (1 / x) ** (2 * i + 1) for i, c in enumerate(_SERIES))
 
 
 def _asymptotic_slope(x: Numbers) -> Numbers:
+  """The derivative of `_asymptotic`, term by term."""
   return -sum((2 * i + 1) * c * (1 / x) ** (2 * i + 2) for i, c in enumerate(_SERIES))

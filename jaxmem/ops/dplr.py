@@ -42,7 +42,11 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+  """The memory matrix of every head.
+
+  Attributes:
+    s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q.
+  """
 
   s: Array
 
@@ -50,14 +54,22 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
 
 
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       S_t = (Diag(exp(g_t)) + b_t a_t^T) S_{t-1} + k_t v_t^T,   y_t = S_t^T q_t
 
@@ -73,13 +85,19 @@ def step(
   Returns:
     y_t in the dtype of v, and the state.
   """
-  dtype = state.s.dtype
+  dtype = state.s.dtype  # sums of many tokens: bfloat16 would lose the later ones
   q, k, v, a, b, g = (x.astype(dtype) for x in inputs_t)
-  read = jnp.einsum("bhk,bhkv->bhv", a, state.s)
-  outer = lambda x, y: x[..., :, None] * y[..., None, :]
-  s = jnp.exp(g)[..., None] * state.s + outer(b, read) + outer(k, v)
-  y = jnp.einsum("bhk,bhkv->bhv", q, s)
+  # a reads S_{t-1}, before the decay: so the low-rank term is b a^T, not b a^T Diag
+  read = jnp.einsum("bhk,bhkv->bhv", a, state.s)  # [B, H, V]
+  corrected = jnp.exp(g)[..., None] * state.s + _outer(b, read)  # [B, H, K, V]
+  s = corrected + _outer(k, v)  # [B, H, K, V]
+  y = jnp.einsum("bhk,bhkv->bhv", q, s)  # [B, H, V]
   return y.astype(inputs_t[2].dtype), State(s)
+
+
+def _outer(x: Float[Array, "B H K"], y: Float[Array, "B H V"]) -> Array:
+  """x y^T of every row and head, [B, H, K, V]."""
+  return x[..., :, None] * y[..., None, :]
 
 
 def chunk(
@@ -90,7 +108,7 @@ def chunk(
   *,
   chunk_size: int = 32,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With G the sum of g over the chunk's tokens of the same document so far, G' the same
   before the token, and (q, k)_ij = sum_c q_ic exp(G_ic - G_jc) k_jc for j <= i in one
@@ -118,28 +136,37 @@ def chunk(
   Raises:
     ValueError: if chunk_size < 1.
   """
-  # padding changes nothing: all of it is 0
+  # padding is zeros: log decay 0 keeps everything, and keys of 0 write nothing
   return scan.by_chunks(_chunk_step, inputs, state, reset, chunk_size)
 
 
 def _chunk_step(state, xs):
-  """One chunk: inputs [B, H, C, ...], reset [B, C]."""
+  """One chunk: q, k, a, b, g [B, H, C, K], v [B, H, C, V], reset [B, C]."""
   (q, k, v, a, b, g), reset = xs
-  s, dtype = state.s, state.s.dtype
-  mm = products(v.dtype, dtype)
-  after = decay.within(g.astype(dtype), reset)
-  before = decay.before(after)
-  left = lambda x, left: x.astype(dtype) * left
-  add = lambda x, y: mm("bhij,bhjv->bhiv", x, y)
-  recall = lambda x: mm("bhik,bhkv->bhiv", x, s)
-  write = lambda x, y: mm("bhik,bhiv->bhkv", left(x, decay.to_end(after)), y)
+  s, dtype = state.s, state.s.dtype  # [B, H, K, V]
+  mm = products(v.dtype, dtype)  # narrow operands, wide sums
+  after = decay.within(g.astype(dtype), reset)  # of q, which reads S_t
+  before = decay.before(after)  # of a, which reads S_{t-1}
 
-  x = unit_lower_inverse(-decay.scores(before, a, b, mm))
-  u = add(decay.scores(before, a, k, mm), v) + recall(left(a, decay.from_start(before)))
-  u = add(x, u)
-  y = recall(left(q, decay.from_start(after))) + add(decay.scores(after, q, k, mm), v)
-  y = y + add(decay.scores(after, q, b, mm), u)
-  s = decay.whole(after) * s + write(k, v) + write(b, u)
+  def from_tokens(scores, values):
+    return mm("bhij,bhjv->bhiv", scores, values)  # [B, H, C, V]
+
+  def from_state(x, left):
+    return mm("bhik,bhkv->bhiv", x.astype(dtype) * left, s)  # [B, H, C, V]
+
+  def written(x, values):
+    left = decay.to_end(after)  # [B, H, C, K]
+    return mm("bhik,bhiv->bhkv", x.astype(dtype) * left, values)  # [B, H, K, V]
+
+  # u_i = S_{i-1}^T a_i depends on the u before it: a triangular system, solved at once
+  inverse = unit_lower_inverse(-decay.scores(before, a, b, mm))  # [B, H, C, C]
+  u = from_tokens(decay.scores(before, a, k, mm), v)  # [B, H, C, V]
+  u = u + from_state(a, decay.from_start(before))
+  u = from_tokens(inverse, u)
+  y = from_state(q, decay.from_start(after))  # [B, H, C, V]
+  y = y + from_tokens(decay.scores(after, q, k, mm), v)
+  y = y + from_tokens(decay.scores(after, q, b, mm), u)
+  s = decay.whole(after) * s + written(k, v) + written(b, u)  # [B, H, K, V]
   return State(s), y.astype(v.dtype)
 
 
@@ -147,11 +174,14 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, a, b, g, s = jax.random.split(key, 7)
   shape = (batch_size, length, heads)
-  normal = lambda key, dim: jax.random.normal(key, (*shape, dim))
+
+  def normal(key, dim):
+    return jax.random.normal(key, (*shape, dim))
+
   a = normal(a, key_dim)
   a = -a / jnp.linalg.norm(a, axis=-1, keepdims=True)
   inputs = (
@@ -159,24 +189,25 @@ def example(key: Array, batch_size: int, length: int):
     normal(k, key_dim) * key_dim**-0.5,
     normal(v, value_dim),
     a,
-    -a * jax.nn.sigmoid(normal(b, key_dim)),
-    -jnp.exp(-0.5) * jax.nn.sigmoid(normal(g, key_dim)),
+    -a * jax.nn.sigmoid(normal(b, key_dim)),  # RWKV-7's kappa times its rate
+    -jnp.exp(-0.5) * jax.nn.sigmoid(normal(g, key_dim)),  # and its range of decays
   )
   state = State(jax.random.normal(s, (batch_size, heads, key_dim, value_dim)))
   return (), inputs, state
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Repeated keys at the largest write strength, of norm 0 and 100, decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  Head 0 repeats one key exactly, head 1 with 10 % noise, b = -2 a (a reflection) and no
-  decay; a third of row 0 has keys of norm 0, of row 1 keys a of norm 100 (b of norm
-  0.02); the last third of every row a decay of e^-1000 a chunk in half of the channels,
-  and of 0 at its first token.
+  Keys repeat at the largest write strength or have norm 0 or 100; decays reach
+  e^-1000. Head 0 repeats one key exactly, head 1 with 10 % noise, b = -2 a (a
+  reflection) and no decay; a third of row 0 has keys of norm 0, of row 1 keys a of
+  norm 100 (b of norm 0.02); the last third of every row a decay of e^-1000 a chunk in
+  half of the channels, and of 0 at its first token.
   """
   _, (q, k, v, a, _, g), state = example(key, batch_size, length)
   same = jnp.broadcast_to(a[:, :1], a.shape)
-  noisy = same + 0.1 * a
+  noisy = same + 0.1 * a  # almost parallel keys: the system is worst conditioned here
   noisy = noisy / jnp.linalg.norm(noisy, axis=-1, keepdims=True)
   a = jnp.stack([same[:, :, 0], noisy[:, :, 1]], axis=2)
   third = length // 3
@@ -186,5 +217,6 @@ def stress(key: Array, batch_size: int, length: int):
   fast = jnp.where(jnp.arange(g.shape[-1]) % 2 == 0, -1000.0 / max(third, 1), 0.0)
   g = jnp.zeros_like(g).at[:, 2 * third :].set(fast)
   g = g.at[:, 2 * third].set(-jnp.inf)
+  # b is written back into what has decayed: else |b a^T| > decay and the memory grows
   b = b * jnp.exp(g)
   return (), (q, k, v, a, b, g), state

@@ -15,30 +15,45 @@ from jaxmem.ops.recurrence import linear_scan, scan
 TRANSITION = "diagonal"
 VALUE = 0  # x
 REVERSE_ONLY = ("sequential",)
-FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere the first form
+FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere `parallel`
 
 Inputs = tuple[Float[Array, "*B D"], Float[Array, "*B D"]]
 
 
 class State(NamedTuple):
-  """h: [B, D], float32 (float64 under float64 inputs)."""
+  """The average.
+
+  Attributes:
+    h: [B, D], float32 (float64 under float64 inputs).
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    dim: D, features.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, dim), dtype))
 
 
 def decay_and_input(params: tuple[()], inputs: Inputs) -> tuple[Array, Array]:
-  """e^g_t and (1 - e^g_t) x_t, elementwise, in the state's dtype."""
-  x, g = (a.astype(scan.state_dtype(a.dtype)) for a in inputs)
-  return jnp.exp(g), -jnp.expm1(g) * x
+  """Returns e^g_t and (1 - e^g_t) x_t, elementwise, in the state's dtype.
+
+  Args:
+    params: none.
+    inputs: x and g as in `step`, of one token or of all.
+  """
+  x, g = (a.astype(scan.state_dtype(a.dtype)) for a in inputs)  # [..., D]
+  return jnp.exp(g), -jnp.expm1(g) * x  # expm1: 1 - e^g is exact near g = 0
 
 
 def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, State]:
-  """One token.
+  """Computes one token.
 
       h_t = e^g_t h_{t-1} + (1 - e^g_t) x_t
 
@@ -56,13 +71,19 @@ def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, Stat
   Returns:
     h_t in the dtype of x, and the state.
   """
-  a, b = decay_and_input(params, inputs_t)
+  a, b = decay_and_input(params, inputs_t)  # [B, D]
   h = a * state.h + b
   return h.astype(inputs_t[0].dtype), State(h)
 
 
 def positive(x: Array) -> Array:
-  """x + 1/2 from 0 on, sigmoid(x) below: the candidate's activation in log space."""
+  """Maps x to a positive number: x + 1/2 from 0 on, sigmoid(x) below.
+
+  minGRU and minLSTM apply it to their candidates; a memory of positive numbers may be
+  computed by a scan over its logarithm.
+
+  Source: Feng et al. 2024, arXiv:2410.01201, appendix B.
+  """
   return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
 
 
@@ -76,7 +97,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim = 4
   x, g, h = jax.random.split(key, 3)
   shape = (batch_size, length, dim)
@@ -88,8 +109,12 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Forget gates of exactly 0, exactly 1, 1 - 1e-7 and e^-40, mixed over time."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Forget gates are exactly 0, exactly 1, 1 - 1e-7 and e^-40, mixed over time.
+  """
   params, (x, g), state = example(key, batch_size, length)
   ends = jnp.array([-jnp.inf, 0.0, -1e-7, -40.0], g.dtype)
+  # two channels never forget: what they hold from the first token on must not drift
   which = jax.random.randint(key, g.shape, 0, 4).at[..., 0].set(1).at[..., 1].set(2)
   return params, (x, ends[which]), state

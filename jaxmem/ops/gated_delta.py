@@ -40,7 +40,11 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+  """The memory matrix of every head.
+
+  Attributes:
+    s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q.
+  """
 
   s: Array
 
@@ -48,14 +52,22 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
 
 
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       S' = exp(g_t) S_{t-1},  S_t = S' + k_t beta_t (v_t - S'^T k_t)^T,  y_t = S_t^T q_t
 
@@ -72,13 +84,13 @@ def step(
   Returns:
     y_t in the dtype of v, and the state.
   """
-  dtype = state.s.dtype
+  dtype = state.s.dtype  # a decay of 0.999 is 1 in bfloat16
   q, k, v, g, beta = (a.astype(dtype) for a in inputs_t)
-  # one decay a head, or one a channel: both stand over [B, H, K, V]
-  s = jnp.exp(g).reshape(*k.shape[:2], -1, 1) * state.s
-  error = v - jnp.einsum("bhk,bhkv->bhv", k, s)
-  s = s + k[..., None] * (beta[..., None] * error)[..., None, :]
-  y = jnp.einsum("bhk,bhkv->bhv", q, s)
+  # one decay a head, or one a channel: [B, H, 1, 1] or [B, H, K, 1]
+  s = jnp.exp(g).reshape(*k.shape[:2], -1, 1) * state.s  # [B, H, K, V]
+  error = v - jnp.einsum("bhk,bhkv->bhv", k, s)  # [B, H, V]
+  s = s + k[..., None] * (beta[..., None] * error)[..., None, :]  # [B, H, K, V]
+  y = jnp.einsum("bhk,bhkv->bhv", q, s)  # [B, H, V]
   return y.astype(inputs_t[2].dtype), State(s)
 
 
@@ -90,7 +102,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With G the sum of g over the chunk's tokens of the same document so far, and
   (q, k)_ij = sum_c q_ic exp(G_ic - G_jc) k_jc for j <= i in one document (else 0):
@@ -118,25 +130,30 @@ def chunk(
   Raises:
     ValueError: if chunk_size < 1.
   """
-  # padding writes nothing: beta = 0, g = 0
+  # padding is zeros: g = 0 keeps everything, and beta = 0 writes nothing
   return scan.by_chunks(_chunk_step, inputs, state, reset, chunk_size)
 
 
 def _chunk_step(state, xs):
-  """One chunk: inputs [B, H, C, ...], reset [B, C]."""
+  """One chunk: q, k [B, H, C, K], v [B, H, C, V], beta [B, H, C], reset [B, C]."""
   (q, k, v, g, beta), reset = xs
-  s, dtype = state.s, state.s.dtype
-  mm = products(v.dtype, dtype)
-  left = lambda a, left: a.astype(dtype) * left
-  recall = lambda a: mm("bhik,bhkv->bhiv", left(a, from_s), s)
-  beta = beta.astype(dtype)[..., None]
+  s, dtype = state.s, state.s.dtype  # [B, H, K, V]
+  mm = products(v.dtype, dtype)  # narrow operands, wide sums
+  beta = beta.astype(dtype)[..., None]  # [B, H, C, 1]
   d = decay.within(g.astype(dtype).reshape(*beta.shape[:-1], -1), reset)
-  from_s = decay.from_start(d)
+  left_of_start = decay.from_start(d)  # [B, H, C, E]
 
-  x = unit_lower_inverse(beta * jnp.tril(decay.scores(d, k, k, mm), -1))
-  error = mm("bhij,bhjv->bhiv", x, beta * (v.astype(dtype) - recall(k)))
+  def recall(a):
+    """What q or k reads of the state before the chunk."""
+    return mm("bhik,bhkv->bhiv", a.astype(dtype) * left_of_start, s)  # [B, H, C, V]
+
+  # A token's error depends on the writes before it in the chunk, which are errors too:
+  # (I + A) E = beta (v - recall), solved at once instead of token by token (WY form).
+  inverse = unit_lower_inverse(beta * jnp.tril(decay.scores(d, k, k, mm), -1))
+  error = mm("bhij,bhjv->bhiv", inverse, beta * (v.astype(dtype) - recall(k)))
   y = recall(q) + mm("bhij,bhjv->bhiv", decay.scores(d, q, k, mm), error)
-  written = mm("bhik,bhiv->bhkv", left(k, decay.to_end(d)), error)
+  left_at_end = decay.to_end(d)  # [B, H, C, E]
+  written = mm("bhik,bhiv->bhkv", k.astype(dtype) * left_at_end, error)
   return State(decay.whole(d) * s + written), y.astype(v.dtype)
 
 
@@ -144,7 +161,7 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, g, beta, s = jax.random.split(key, 6)
   shape = (batch_size, length, heads)
@@ -154,28 +171,29 @@ def example(key: Array, batch_size: int, length: int):
     keys / jnp.linalg.norm(keys, axis=-1, keepdims=True),
     jax.random.normal(v, (*shape, value_dim)),
     -jax.nn.softplus(jax.random.normal(g, shape)),
-    2 * jax.nn.sigmoid(jax.random.normal(beta, shape)),
+    2 * jax.nn.sigmoid(jax.random.normal(beta, shape)),  # above 1 it over-corrects
   )
   state = State(jax.random.normal(s, (batch_size, heads, key_dim, value_dim)))
   return (), inputs, state
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Repeated keys at the largest write strength, of norm 0 and 100, decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  Head 0 repeats one key exactly, head 1 with 10 % noise, beta |k|^2 = 2 and no decay;
-  in the middle third keys have norm 0 in row 0 and 100 in the others; in the last third
-  of every row the decay is e^-1000 a chunk, and 0 at its first token.
+  Keys repeat at the largest write strength or have norm 0 or 100; decays reach
+  e^-1000. Head 0 repeats one key exactly, head 1 with 10 % noise, beta |k|^2 = 2 and
+  no decay; in the middle third keys have norm 0 in row 0 and 100 in the others; in
+  the last third of every row the decay is e^-1000 a chunk, and 0 at its first token.
   """
   _, (q, k, v, _, _), state = example(key, batch_size, length)
-  same = jnp.broadcast_to(k[:, :1], k.shape)
-  noisy = same + 0.1 * k
+  same = jnp.broadcast_to(k[:, :1], k.shape)  # [B, T, H, K]
+  noisy = same + 0.1 * k  # almost parallel keys: the system is worst conditioned here
   noisy = noisy / jnp.linalg.norm(noisy, axis=-1, keepdims=True)
   k = jnp.stack([same[:, :, 0], noisy[:, :, 1]], axis=2)
   third = length // 3
   middle = slice(third, 2 * third)
   k = k.at[0, middle].set(0.0).at[1:, middle].multiply(100.0)
   g = jnp.zeros(k.shape[:3], k.dtype).at[:, 2 * third :].set(-1000.0 / max(third, 1))
-  g = g.at[:, 2 * third].set(-jnp.inf)
+  g = g.at[:, 2 * third].set(-jnp.inf)  # a decay of exactly 0 must give no NaN
   beta = jnp.full_like(g, 2.0).at[1:, middle].divide(100.0**2)
   return (), (q, k, v, g, beta), state

@@ -36,7 +36,7 @@ Inputs = tuple[
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token: it decays once, writes N times and reads after the last write.
+  """Computes one token: it decays once, writes N times and then reads.
 
       S_0 = exp(g_t) S_{t-1},  S_i = S_{i-1} + k_ti beta_ti (v_ti - S_{i-1}^T k_ti)^T,
       S_t = S_N,  y_t = S_t^T q_t
@@ -54,10 +54,10 @@ def step(
   """
   q, k, v, g, beta = inputs_t
   for i in range(k.shape[1]):
-    one = (q, k[:, i], v[:, i], g, beta[:, i])
-    y, state = gated_delta.step((), one, state)
-    g = jnp.zeros_like(g)
-  return y, state
+    write = (q, k[:, i], v[:, i], g, beta[:, i])
+    y, state = gated_delta.step((), write, state)
+    g = jnp.zeros_like(g)  # the token has decayed: only its first write does
+  return y, state  # y of the last write, [B, H, V]
 
 
 def chunk(
@@ -68,7 +68,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, by the chunk form of the gated delta rule over T N writes.
+  """Computes all tokens by the chunk form of the gated delta rule over T N writes.
 
   The first write of a token carries its decay and its reset, the last one its query.
   Equal to `step` scanned over time. Cost: that of `gated_delta.chunk` at length T N.
@@ -87,20 +87,25 @@ def chunk(
     ValueError: if chunk_size < 1.
   """
   q, k, v, g, beta = inputs
-  writes = k.shape[2]
-  flat = lambda a: a.reshape(a.shape[0], -1, *a.shape[3:])
+  num_writes = k.shape[2]
 
-  def at(a, before):
+  def flat(a):
+    """[B, T, N, ...] -> [B, T N, ...]: every write is a token of the delta rule."""
+    return a.reshape(a.shape[0], -1, *a.shape[3:])
+
+  def at_write(a, index):
     """[B, T, ...] -> [B, T N, ...]: zeros in all writes of a token but one."""
     widths = [(0, 0)] * (a.ndim + 1)
-    widths[2] = (before, writes - 1 - before)
+    widths[2] = (index, num_writes - 1 - index)
     return flat(jnp.pad(a[:, :, None], widths))
 
-  one = (at(q, writes - 1), flat(k), flat(v), at(g, 0), flat(beta))
+  # zeros are neutral: a query of 0 reads nothing, a log decay of 0 keeps everything
+  query, keys, values = at_write(q, num_writes - 1), flat(k), flat(v)  # [B, T N, ...]
+  writes = (query, keys, values, at_write(g, 0), flat(beta))
   if reset is not None:
-    reset = at(reset, 0)
-  y, state = gated_delta.chunk((), one, state, reset, chunk_size=chunk_size)
-  return y[:, writes - 1 :: writes], state
+    reset = at_write(reset, 0)  # [B, T N]: a document begins with its first write
+  y, state = gated_delta.chunk((), writes, state, reset, chunk_size=chunk_size)
+  return y[:, num_writes - 1 :: num_writes], state  # [B, T, H, V]
 
 
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
@@ -108,18 +113,27 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 def _by_token(draw, key, batch_size, length):
   """An example of the gated delta rule over the writes of all tokens."""
-  writes = 2
-  params, (q, k, v, g, beta), state = draw(key, batch_size, length * writes)
-  tokens = lambda a: a.reshape(batch_size, length, writes, *a.shape[2:])
-  first = lambda a: tokens(a)[:, :, 0]
-  return params, (first(q), tokens(k), tokens(v), first(g), tokens(beta)), state
+  num_writes = 2
+  params, (q, k, v, g, beta), state = draw(key, batch_size, length * num_writes)
+
+  def writes(a):
+    return a.reshape(batch_size, length, num_writes, *a.shape[2:])  # [B, T, N, ...]
+
+  def first_write(a):
+    return writes(a)[:, :, 0]  # [B, T, ...]: a token has one query and one decay
+
+  inputs = (first_write(q), writes(k), writes(v), first_write(g), writes(beta))
+  return params, inputs, state
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   return _by_token(gated_delta.example, key, batch_size, length)
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """That of the gated delta rule: repeated keys at the largest write strength."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  They are those of the gated delta rule: keys repeat at the largest write strength.
+  """
   return _by_token(gated_delta.stress, key, batch_size, length)

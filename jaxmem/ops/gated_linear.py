@@ -39,7 +39,11 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q."""
+  """The memory matrix of every head.
+
+  Attributes:
+    s: [B, H, K, V], float32 (float64 under float64 inputs), read as s^T q.
+  """
 
   s: Array
 
@@ -47,14 +51,22 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, num_heads, key_dim, value_dim), dtype))
 
 
 def step(
   params: Params, inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,    y_t = S_t^T q_t
 
@@ -73,20 +85,22 @@ def step(
   Returns:
     y_t in the dtype of v, and the state.
   """
-  dtype = state.s.dtype
+  dtype = state.s.dtype  # a decay of 0.999 is 1 in bfloat16
   q, k, v, g = (a.astype(dtype) for a in inputs_t)
-  q, k = _to_heads(q, k, heads=v.shape[1], axis=1)
-  g = g.reshape(*v.shape[:2], -1, 1)
-  write = k[..., None] * v[..., None, :]
+  heads = v.shape[1]
+  q, k = _to_heads(q, heads, axis=1), _to_heads(k, heads, axis=1)  # [B, H, K]
+  g = g.reshape(*v.shape[:2], -1, 1)  # [B, H, 1, 1] or [B, H, K, 1]
+  write = k[..., None] * v[..., None, :]  # [B, H, K, V]
   s = jnp.exp(g) * state.s + write
+  # with a bonus the query reads the state before the token, and the token by itself
   read = state.s + params[0].astype(dtype)[..., None] * write if params else s
-  y = jnp.einsum("bhk,bhkv->bhv", q, read)
+  y = jnp.einsum("bhk,bhkv->bhv", q, read)  # [B, H, V]
   return y.astype(inputs_t[2].dtype), State(s)
 
 
-def _to_heads(*groups: Array, heads: int, axis: int) -> list[Array]:
-  """Every group repeated for its heads."""
-  return [jnp.repeat(a, heads // a.shape[axis], axis=axis) for a in groups]
+def _to_heads(group: Array, heads: int, axis: int) -> Array:
+  """Repeats every group for its heads, next to each other: G -> H along `axis`."""
+  return jnp.repeat(group, heads // group.shape[axis], axis=axis)
 
 
 def chunk(
@@ -97,7 +111,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With G the sum of g over the chunk's tokens of the same document so far, and
   P_ij = sum_k q_ik k_jk exp(G_ik - G_jk) for j <= i in one document (else 0):
@@ -124,50 +138,56 @@ def chunk(
   """
   q, k, v, g = inputs
   batch_size, length, heads, _ = v.shape
-  if g.ndim == 4:
-    q, k = _to_heads(q, k, heads=heads, axis=2)
+  if g.ndim == 4:  # decays by channel scale q and k, so heads can share neither
+    q, k = _to_heads(q, heads, axis=2), _to_heads(k, heads, axis=2)  # [B, T, H, K]
   groups = q.shape[2]
-  # N heads a group: v [B, T, G, N, V], g [B, T, G, N, E], s [B, G, K, N, V]
-  by_group = lambda a: a.reshape(*a.shape[:2], groups, -1, *a.shape[3:])
-  g = by_group(g.astype(scan.state_dtype(v.dtype)).reshape(*v.shape[:3], -1))
-  u = params[0].reshape(groups, -1, q.shape[-1]) if params else None
-  s = state.s.reshape(batch_size, groups, -1, *state.s.shape[2:])
-  # padding writes nothing: k = 0, g = 0
+
+  def by_group(a):
+    """[B, T, H, ...] -> [B, T, G, N, ...], N heads a group: q k^T is taken once."""
+    return a.reshape(*a.shape[:2], groups, -1, *a.shape[3:])
+
+  g = g.astype(scan.state_dtype(v.dtype)).reshape(*v.shape[:3], -1)  # [B, T, H, E]
+  g = by_group(g)
+  u = params[0].reshape(groups, -1, q.shape[-1]) if params else None  # [G, N, K]
+  s = state.s.reshape(batch_size, groups, -1, *state.s.shape[2:])  # [B, G, N, K, V]
+  # padding is zeros: g = 0 keeps everything, and k = 0 writes nothing
   y, new = scan.by_chunks(
     functools.partial(_chunk_step, u),
     (q, k, by_group(v), g),
-    State(jnp.moveaxis(s, 2, 3)),
+    # K before N: one product of [C, K] with [K, N V] then serves all heads of a group
+    State(jnp.moveaxis(s, 2, 3)),  # [B, G, K, N, V]
     reset,
     chunk_size,
   )
-  s = jnp.moveaxis(new.s, 3, 2).reshape(state.s.shape)
+  s = jnp.moveaxis(new.s, 3, 2).reshape(state.s.shape)  # [B, H, K, V]
   return y.reshape(batch_size, length, heads, -1), State(s)
 
 
 def _chunk_step(u, state, xs):
   """One chunk: s [B, G, K, N, V], u [G, N, K] or None, v [B, G, C, N, V]."""
-  (q, k, v, g), reset = xs
+  (q, k, v, g), reset = xs  # q, k [B, G, C, K], g [B, G, C, N, E]
   s, dtype = state.s, state.s.dtype
-  product = products(v.dtype, dtype)
-  d = decay.within(jnp.moveaxis(g, 2, 3), reset)
-  read = d if u is None else decay.before(d)
-  weights = decay.scores(read, q[:, :, None], k[:, :, None], product)
-  y = product("bgnij,bgjnv->bginv", weights, v)
+  product = products(v.dtype, dtype)  # narrow operands, wide sums
+  d = decay.within(jnp.moveaxis(g, 2, 3), reset)  # [B, G, N, C, E]
+  read = d if u is None else decay.before(d)  # a bonus: q reads S_{t-1}
+  weights = decay.scores(read, q[:, :, None], k[:, :, None], product)  # [B,G,N,C,C]
+  y = product("bgnij,bgjnv->bginv", weights, v)  # [B, G, C, N, V]
   if u is not None:
-    own = q.astype(dtype) * k.astype(dtype)
-    own = jnp.einsum("bgik,gnk->bgin", own, u.astype(dtype))
-    y = y + own[..., None] * v.astype(dtype)
-  # to [B, G, C, N, 1] or [B, G, C, 1, K]
+    bonus = q.astype(dtype) * k.astype(dtype)  # [B, G, C, K]: a token reads itself
+    bonus = jnp.einsum("bgik,gnk->bgin", bonus, u.astype(dtype))
+    y = y + bonus[..., None] * v.astype(dtype)
+  # [B, G, C, N, 1] where decays are one a head, [B, G, C, 1, K] where one a channel
   start, end = (
     jnp.moveaxis(a, 2, 3) for a in (decay.from_start(read), decay.to_end(d))
   )
-  if g.shape[-1] == 1:  # a decay a head: it need not touch what heads share
+  if g.shape[-1] == 1:
+    # a number a head commutes with the sum over K: q and k stay shared by the group
     y = y + start * product("bgik,bgknv->bginv", q, s)
     added = product("bgik,bginv->bgknv", k, end * v.astype(dtype))
   else:
     y = y + product("bgik,bgknv->bginv", start[:, :, :, 0] * q.astype(dtype), s)
     added = product("bgik,bginv->bgknv", end[:, :, :, 0] * k.astype(dtype), v)
-  s = jnp.moveaxis(decay.whole(d), 2, 3) * s + added
+  s = jnp.moveaxis(decay.whole(d), 2, 3) * s + added  # [B, G, K, N, V]
   return State(s), y.astype(v.dtype)
 
 
@@ -183,7 +203,7 @@ def example(
   per_channel: bool = True,
   bonus: bool = False,
 ):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, g, u, s = jax.random.split(key, 6)
   shape = (batch_size, length)
@@ -200,10 +220,11 @@ def example(
 
 
 def stress(key: Array, batch_size: int, length: int, **options):
-  """One key repeated at norm 100, keys of norm 0, no decay, a decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  For two thirds of the tokens head 0 keeps all and head 1 forgets all now and then; the
-  last third decays by e^-1000 a chunk.
+  One key repeats at norm 100, and a third of row 0 has keys of norm 0. For two thirds
+  of the tokens head 0 keeps all and head 1 forgets all now and then; the last third
+  decays by e^-1000 a chunk.
   """
   params, (q, k, v, g), state = example(key, batch_size, length, **options)
   same = jnp.broadcast_to(k[:, :1], k.shape)
@@ -211,5 +232,6 @@ def stress(key: Array, batch_size: int, length: int, **options):
   third = length // 3
   k = k.at[0, third : 2 * third].set(0.0)
   g = g.at[:, :, 0].set(0.0).at[:, ::7, 1].set(-100.0)
+  # differences of such sums must not be taken where they are positive: e^1000 overflows
   g = g.at[:, 2 * third :].set(-1000.0 / max(third, 1))
   return params, (q, k, v, g), state

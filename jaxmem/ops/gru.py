@@ -15,70 +15,95 @@ from jaxmem.ops.recurrence import cell, products, scan
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
 
-# E = 3 H, the gates r z n; the last bias, [H], is there where the reset comes after
+# W [D, 3 H], U [H, 3 H], b [3 H] for the gates r z n; b'_n [H] with the reset after
 Params = tuple[Float[Array, "..."], ...]
 
 
 class State(NamedTuple):
-  """h: [B, H], float32 (float64 under float64 inputs)."""
+  """The units.
+
+  Attributes:
+    h: [B, H], float32 (float64 under float64 inputs).
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    hidden: H, units.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, hidden), dtype))
 
 
 def _project(weights, inputs, dtype):
-  r, z, n = products.affine(*weights, inputs[0], 3, dtype)
+  """The inputs' part of the gates, in two groups: r and z read h, n reads r h."""
+  w, b = weights
+  r, z, n = products.affine(w, b, inputs[0], 3, dtype)  # [..., H] each
   return (r, z), (n,)
 
 
 def _mix(z: Array, n: Array, h: Array) -> State:
-  z = jax.nn.sigmoid(z)
+  """Moves h towards the candidate n, as far as the gate z lets it."""
+  z = jax.nn.sigmoid(z)  # [B, H]
   return State((1 - z) * n + z * h)
 
 
-def _shown(gates, vectors, state: State) -> dict[str, Array]:
-  r, z, *_ = gates(0, state.h)
+def _inspect(gates, vectors, state: State) -> dict[str, Array]:
+  """The gates of a token, for `cell.gates`."""
+  r, z, *_ = gates(0, state.h)  # [B, H]
   return {"reset_gate": jax.nn.sigmoid(r), "log_decay": jax.nn.log_sigmoid(z)}
 
 
 def _before() -> cell.Cell:
+  """The cell whose reset gate acts on h before the recurrent product."""
+
   def split(params):
     w, u, b = params
-    ur, uz, un = products.columns(u, 3)
+    ur, uz, un = products.columns(u, 3)  # [H, H] each
+    # two groups, as n reads another vector than r and z do
     return (w, b), ((ur, uz), (un,)), ()
 
   def update(gates, vectors, state: State) -> State:
-    r, z = gates(0, state.h)
-    (n,) = gates(1, jax.nn.sigmoid(r) * state.h)
+    r, z = gates(0, state.h)  # [B, H]
+    (n,) = gates(1, jax.nn.sigmoid(r) * state.h)  # waits for r: a second product
     return _mix(z, jnp.tanh(n), state.h)
 
-  return cell.Cell(split, _project, update, _shown)
+  return cell.Cell(split, _project, update, _inspect)
 
 
 def _after() -> cell.Cell:
+  """The cell whose reset gate acts on the recurrent product."""
+
   def split(params):
     w, u, b, b_n = params
+    # one group of three: all recurrent products read h
     return (w, b), (products.columns(u, 3), None), b_n
 
   def project(weights, inputs, dtype):
     (r, z), n = _project(weights, inputs, dtype)
+    # the inputs' part of n stays apart: r must not scale it
     return (r, z, None), n
 
   def update(gates, b_n, state: State) -> State:
-    r, z, read = gates(0, state.h)
+    r, z, read = gates(0, state.h)  # [B, H]
     (n,) = gates(1)
     read = read + scan.per_channel(b_n, read)
     return _mix(z, jnp.tanh(n + jax.nn.sigmoid(r) * read), state.h)
 
-  return cell.Cell(split, project, update, _shown)
+  return cell.Cell(split, project, update, _inspect)
 
 
 def cell_of(reset_after: bool = True) -> cell.Cell:
-  """What `cell` needs to know of it; options as in `step`."""
+  """Returns the functions that `cell` builds the forms of.
+
+  Args:
+    reset_after: whether the reset gate acts after the recurrent product.
+  """
   return _after() if reset_after else _before()
 
 
@@ -89,7 +114,7 @@ def step(
   *,
   reset_after: bool = True,
 ) -> tuple[Float[Array, "B H"], State]:
-  """One token.
+  """Computes one token.
 
       r, z = sigmoid(x_t W_rz + h_{t-1} U_rz + b_rz)
       n = tanh(x_t W_n + r (h_{t-1} U_n + b'_n) + b_n)     reset after
@@ -103,7 +128,7 @@ def step(
       reset after the product b'_n [H]. Their dtype is that of the matrix products.
     inputs_t: x.
     state: what is remembered.
-    reset_after: which.
+    reset_after: whether the reset gate acts after the recurrent product.
 
   Returns:
     h_t in the dtype of x, and the state.
@@ -117,12 +142,12 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim, hidden = 3, 4
   w, u, b, b_n, x, h = jax.random.split(key, 6)
   params = (
     jax.random.normal(w, (dim, 3 * hidden)),
-    jax.random.normal(u, (hidden, 3 * hidden)) / 2,
+    jax.random.normal(u, (hidden, 3 * hidden)) / 2,  # smaller: gradients do not explode
     jax.random.normal(b, (3 * hidden,)),
     jax.random.normal(b_n, (hidden,)),
   )
@@ -131,9 +156,13 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Saturated gates: keep all and keep nothing, in turn by channel."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Gates are saturated: they keep all and keep nothing, in turn by channel.
+  """
   (w, u, b, b_n), (x,), state = example(key, batch_size, length)
   hidden = u.shape[0]
   keep = jnp.where(jnp.arange(hidden) % 2 == 0, 50.0, -50.0)
+  # r and z are saturated at opposite ends in every channel
   b = b.at[: 2 * hidden].set(jnp.concatenate([keep[::-1], keep]))
   return (w, u, b, b_n), (10 * x,), state

@@ -17,14 +17,14 @@ def chunked_cross_entropy(
   smoothing: float = 0.0,
   logit_cap: float = 0.0,
 ) -> Float[Array, "B T"]:
-  """-log softmax(x_t table^T)[target_t], chunk by chunk over time.
+  """Returns -log softmax(x_t table^T)[target_t], chunk by chunk over time.
 
   Cost: T V D multiplies a row, twice in the reverse pass, which computes the logits of
   a chunk again; [B, C, V] logits are all that ever exists.
 
   Args:
-    x: what the head reads.
-    table: one row a token of the vocabulary.
+    x: the features that the head reads.
+    table: one row for each token of the vocabulary; it is cast to the dtype of x.
     targets: ids in 0 .. V - 1.
     chunk_size: tokens of a chunk, C >= 1; T need not be a multiple.
     smoothing: s in [0, 1): the target has 1 - s of the probability, and all V share s
@@ -42,23 +42,30 @@ def chunked_cross_entropy(
   scan.check_chunk_size(chunk_size)
   length = x.shape[1]
   size = min(chunk_size, length)
-  table = table.astype(x.dtype)
+  table = table.astype(x.dtype)  # [V, D]: both operands narrow, the sum is wide
 
+  # without it the loop would keep the logits of every chunk, [B, T, V] in all
   @jax.checkpoint
   def nats(x, targets):
-    logits = einsum("btd,vd->btv", x, table, scan.state_dtype(x.dtype))
+    """The loss of a chunk, [B, C]."""
+    logits = einsum("btd,vd->btv", x, table, scan.state_dtype(x.dtype))  # [B, C, V]
     logits = capped(logits, logit_cap)
-    right = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    correct = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     if smoothing:
-      right = (1 - smoothing) * right + smoothing * logits.mean(-1)
-    return jax.nn.logsumexp(logits, axis=-1) - right
+      # the weights of the log probabilities sum to 1, so logsumexp is subtracted once
+      correct = (1 - smoothing) * correct + smoothing * logits.mean(-1)
+    return jax.nn.logsumexp(logits, axis=-1) - correct  # [B, C]
 
-  chunks = (scan.to_chunks(x, size), scan.to_chunks(targets, size))
+  chunks = (scan.to_chunks(x, size), scan.to_chunks(targets, size))  # [T/C, B, C, ...]
   return scan.from_chunks(jax.lax.map(lambda xs: nats(*xs), chunks), length)
 
 
 def capped(logits: Float[Array, "..."], cap: float) -> Float[Array, "..."]:
-  """cap tanh(logits / cap): bounded smoothly; 0 leaves them.
+  """Bounds logits smoothly: cap tanh(logits / cap).
+
+  Args:
+    logits: of any shape.
+    cap: the bound; 0 leaves the logits as they are.
 
   Source: Gemma Team 2024, arXiv:2408.00118, section 2.
   """

@@ -18,27 +18,37 @@ from jaxmem.ops.recurrence import cell, products, scan
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
 
-
-# W, R, b, then what the options ask for
+# W, R, b, then what the options need
 Params = tuple[Float[Array, "..."], ...]
 
 
 class State(NamedTuple):
-  """c, h: [B, H], float32 (float64 under float64 inputs): the cell and its output."""
+  """The cell and its output.
+
+  Attributes:
+    c: [B, H], float32 (float64 under float64 inputs), the cell.
+    h: [B, H], likewise, its output.
+  """
 
   c: Array
   h: Array
 
 
 def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    hidden: H, units.
+    dtype: of the state.
+  """
   zeros = jnp.zeros((batch_size, hidden), dtype)
   return State(zeros, zeros)
 
 
 def _normed(parts: tuple[Array, ...], gain: Array) -> tuple[Array, ...]:
-  """Layer norm, without bias, of what stands in several arrays."""
-  x = jnp.concatenate(parts, axis=-1)
+  """Layer norm, without bias, over several arrays side by side."""
+  x = jnp.concatenate(parts, axis=-1)  # [..., 4 H], or [..., H] of the cell
   x = x - x.mean(axis=-1, keepdims=True)
   variance = jnp.square(x).mean(axis=-1, keepdims=True)
   y = x * jax.lax.rsqrt(variance + 1e-5)
@@ -49,54 +59,62 @@ def _gates_of(gates, gain, h: Array) -> tuple[Array, ...]:
   """The pre-activations of i, f, g, o; with a gain, of normalised products."""
   if gain is None:
     return gates(0, h)
+  # normalised apart, so they are two groups: the inputs' products read no vector
   pairs = zip(gates(0), _normed(gates(1, h), gain), strict=True)
-  return tuple(a + b for a, b in pairs)
+  return tuple(of_x + of_h for of_x, of_h in pairs)
 
 
 def cell_of(peepholes: bool = False, layer_norm: bool = False) -> cell.Cell:
-  """What `cell` needs to know of it; options as in `step`."""
-  cut = functools.partial(products.columns, count=4)
+  """Returns the functions that `cell` builds the forms of.
+
+  Args:
+    peepholes: whether the gates see the cell.
+    layer_norm: whether products and cell are normalised.
+  """
+  columns = functools.partial(products.columns, count=4)
 
   def split(params: Params):
     w, r, b, *rest = params
-    peep = rest.pop(0) if peepholes else None
+    peep = rest.pop(0) if peepholes else None  # [3, H]
     if not layer_norm:
-      return (w, b, None), (cut(r),), (peep, None, None)
-    of_x, of_h, of_c = rest
-    return (w, b, of_x), (None, cut(r)), (peep, of_h, of_c)
+      return (w, b, None), (columns(r),), (peep, None, None)
+    gain_x, gain_h, gain_c = rest  # [4 H], [4 H], [H]
+    return (w, b, gain_x), (None, columns(r)), (peep, gain_h, gain_c)
 
   def project(weights, inputs, dtype):
     w, b, gain = weights
     if gain is None:
       return (products.affine(w, b, inputs[0], 4, dtype),)
-    (z,) = _normed((products.dot(inputs[0], w, dtype),), gain)
-    return cut(z + b.astype(dtype)), (None,) * 4
+    (z,) = _normed((products.dot(inputs[0], w, dtype),), gain)  # [..., 4 H]
+    # the bias comes after the norm, which would remove its mean
+    return columns(z + b.astype(dtype)), (None,) * 4
 
-  def opened(gates, vectors, state: State) -> tuple[Array, ...]:
-    """The pre-activations of i, f, g, o, but for what o sees of the new cell."""
-    peep, of_h, _ = vectors
-    i, f, g, o = _gates_of(gates, of_h, state.h)
+  def pre_activations(gates, vectors, state: State) -> tuple[Array, ...]:
+    """Those of i, f, g, o, but for what o sees of the new cell; [B, H] each."""
+    peep, gain_h, _ = vectors
+    i, f, g, o = _gates_of(gates, gain_h, state.h)
     if peep is not None:
-      i, f = i + _seen(peep, 0, state.c), f + _seen(peep, 1, state.c)
+      i, f = i + _peep(peep, 0, state.c), f + _peep(peep, 1, state.c)
     return i, f, g, o
 
   def update(gates, vectors, state: State) -> State:
-    peep, _, of_c = vectors
-    i, f, g, o = opened(gates, vectors, state)
-    c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    (out,) = (c,) if of_c is None else _normed((c,), of_c)
-    o = o if peep is None else o + _seen(peep, 2, c)
+    peep, _, gain_c = vectors
+    i, f, g, o = pre_activations(gates, vectors, state)
+    c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)  # [B, H]
+    # only what is read of the cell is normalised: the sum is carried as it is
+    (out,) = (c,) if gain_c is None else _normed((c,), gain_c)
+    o = o if peep is None else o + _peep(peep, 2, c)  # of the new cell, not the old
     return State(c, jax.nn.sigmoid(o) * jnp.tanh(out))
 
-  def shown(gates, vectors, state: State) -> dict[str, Array]:
-    i, f, _, _ = opened(gates, vectors, state)
+  def inspect(gates, vectors, state: State) -> dict[str, Array]:
+    i, f, _, _ = pre_activations(gates, vectors, state)
     return {"input_gate": jax.nn.sigmoid(i), "log_decay": jax.nn.log_sigmoid(f)}
 
-  return cell.Cell(split, project, update, shown)
+  return cell.Cell(split, project, update, inspect)
 
 
-def _seen(peepholes: Float[Array, "3 H"], j: int, c: Array) -> Array:
-  """What gate j sees of the cell."""
+def _peep(peepholes: Float[Array, "3 H"], j: int, c: Array) -> Array:
+  """What the peephole of gate j adds to it, [B, H]."""
   return scan.per_channel(peepholes[j], c) * c
 
 
@@ -108,7 +126,7 @@ def step(
   peepholes: bool = False,
   layer_norm: bool = False,
 ) -> tuple[Float[Array, "B H"], State]:
-  """One token.
+  """Computes one token.
 
       i, f, g, o = x_t W + h_{t-1} R + b
       c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),   h_t = sigmoid(o) tanh(c_t)
@@ -124,8 +142,8 @@ def step(
       matrices' dtype is that of their products; a forget bias is part of b.
     inputs_t: x.
     state: what is remembered.
-    peepholes: the gates see the cell.
-    layer_norm: products and cell are normalised.
+    peepholes: whether the gates see the cell.
+    layer_norm: whether products and cell are normalised.
 
   Returns:
     h_t in the dtype of x, and the state.
@@ -139,7 +157,7 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim, hidden = 3, 4
   w, r, b, x, c, h = jax.random.split(key, 6)
   params = (
@@ -153,7 +171,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Saturated gates: forget at 1 (the cell only grows) and at 0, in turn by channel."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Forget gates are 1, so that the cell only grows, and 0, in turn by channel.
+  """
   (w, r, b), (x,), state = example(key, batch_size, length)
   hidden = r.shape[0]
   forget = jnp.where(jnp.arange(hidden) % 2 == 0, 50.0, -50.0)

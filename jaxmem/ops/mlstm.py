@@ -37,9 +37,14 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """c: [B, H, K, V], n: [B, H, K], m: [B, H], float32; what is meant is e^m c, e^m n.
+  """The memory matrix of every head and its normaliser, which are e^m c and e^m n.
 
-  Nothing read depends on m, so that the empty memory may have m = 0.
+  No output depends on m, so that the empty memory may have m = 0.
+
+  Attributes:
+    c: [B, H, K, V], float32 (float64 under float64 inputs).
+    n: [B, H, K], likewise.
+    m: [B, H], likewise: the log of the scale, a running maximum.
   """
 
   c: Array
@@ -50,7 +55,15 @@ class State(NamedTuple):
 def init_state(
   batch_size: int, num_heads: int, key_dim: int, value_dim: int, dtype=jnp.float32
 ) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    num_heads: H, heads.
+    key_dim: K, key features of a head.
+    value_dim: V, value features of a head.
+    dtype: of the state.
+  """
   shape = (batch_size, num_heads)
   return State(
     jnp.zeros((*shape, key_dim, value_dim), dtype),
@@ -62,7 +75,7 @@ def init_state(
 def step(
   params: tuple[()], inputs_t: Inputs_t, state: State
 ) -> tuple[Float[Array, "B H V"], State]:
-  """One token.
+  """Computes one token.
 
       m_t = max(f_t + m_{t-1}, i_t)
       c_t = e^{f_t + m_{t-1} - m_t} c_{t-1} + e^{i_t - m_t} k_t v_t^T,  n_t: v = 1
@@ -80,10 +93,11 @@ def step(
     y_t in the dtype of v, and the state.
   """
   q, k, v, i, f = (a.astype(state.c.dtype) for a in inputs_t)
-  m = jnp.maximum(f + state.m, i)
+  m = jnp.maximum(f + state.m, i)  # [B, H]
+  # both exponents are <= 0, so nothing overflows whatever the input gate is
   keep, write = jnp.exp(f + state.m - m)[..., None], jnp.exp(i - m)[..., None]
-  c = keep[..., None] * state.c + (write * k)[..., None] * v[..., None, :]
-  n = keep * state.n + write * k
+  c = keep[..., None] * state.c + (write * k)[..., None] * v[..., None, :]  # [B,H,K,V]
+  n = keep * state.n + write * k  # [B, H, K]
   read, weight = jnp.einsum("bhk,bhkv->bhv", q, c), jnp.einsum("bhk,bhk->bh", q, n)
   return _normalized(read, weight, m).astype(inputs_t[2].dtype), State(c, n, m)
 
@@ -92,6 +106,7 @@ def _normalized(
   read: Float[Array, "*B V"], weight: Float[Array, "*B"], m: Float[Array, "*B"]
 ) -> Array:
   """read / max(|weight|, e^-m), scaled so that no exponential overflows."""
+  # numerator and denominator times e^min(m, 0): then e^-m becomes 1 where m < 0
   scale = jnp.exp(jnp.minimum(m, 0))
   least = jnp.exp(-jnp.clip(m, 0, 80))  # not 0: a key of norm 0 has weight 0
   return read * (scale / jnp.maximum(jnp.abs(weight) * scale, least))[..., None]
@@ -105,7 +120,7 @@ def chunk(
   *,
   chunk_size: int = 64,
 ) -> tuple[Float[Array, "B T H V"], State]:
-  """All tokens, chunk by chunk, by matrix products.
+  """Computes all tokens chunk by chunk, by matrix products.
 
   With F the sum of f over the chunk's tokens of the same document so far, m' the m of
   the chunk's state (0 for later documents) and j <= t in one document:
@@ -134,41 +149,43 @@ def chunk(
   """
   scan.check_chunk_size(chunk_size)
   q, k, v, i, f = inputs
-  # padding writes nothing and keeps all, m too: it must not write e^0
-  behind = -q.shape[1] % min(chunk_size, q.shape[1])
-  i = jnp.pad(i, ((0, 0), (0, behind), (0, 0)), constant_values=NOTHING)
+  # zeros would be input gates of e^0: padding must write nothing and leave m alone
+  padding = -q.shape[1] % min(chunk_size, q.shape[1])
+  i = jnp.pad(i, ((0, 0), (0, padding), (0, 0)), constant_values=NOTHING)
   return scan.by_chunks(_chunk_step, (q, k, v, i, f), state, reset, chunk_size)
 
 
 def _chunk_step(state, xs):
-  """One chunk: inputs [B, H, C, ...], reset [B, C]."""
+  """One chunk: q, k [B, H, C, K], v [B, H, C, V], i, f [B, H, C], reset [B, C]."""
   (q, k, v, i, f), reset = xs
   dtype = state.c.dtype
-  product = products(v.dtype, dtype)
+  product = products(v.dtype, dtype)  # narrow operands, wide sums
   d = decay.within(f.astype(dtype)[..., None], reset)
-  total, old = d.write[..., 0], d.document == 0
-  # what each token's write and the chunk's state weigh where a token reads, as logs
+  total, old = d.write[..., 0], d.document == 0  # [B, H, C], [B, 1, C]
+  # the weights of each token's write and of the chunk's state where a token reads, as
+  # logs: their maximum must be known before any of them is exponentiated
   log = total[..., :, None] - total[..., None, :] + i.astype(dtype)[..., None, :]
-  log = jnp.where(decay.seen(d.document), log, -jnp.inf)
+  log = jnp.where(decay.seen(d.document), log, -jnp.inf)  # [B, H, C, C]
   before = total + jnp.where(old, state.m[..., None], 0)
-  m = jnp.maximum(before, log.max(-1))
+  m = jnp.maximum(before, log.max(-1))  # [B, H, C]
 
   # no y depends on m, so no gradient need go through the maximum
   fixed = jax.lax.stop_gradient(m)
   weights = product("bhik,bhjk->bhij", q, k) * jnp.exp(log - fixed[..., None])
-  left = jnp.exp(jnp.where(old, before - fixed, -jnp.inf))
-  read = product("bhij,bhjv->bhiv", weights, v)
+  left = jnp.exp(jnp.where(old, before - fixed, -jnp.inf))  # [B, H, C]
+  read = product("bhij,bhjv->bhiv", weights, v)  # [B, H, C, V]
   read = read + left[..., None] * product("bhik,bhkv->bhiv", q, state.c)
   weight = weights.sum(-1) + left * jnp.einsum(
     "bhik,bhk->bhi", q.astype(dtype), state.n
   )
   y = _normalized(read, weight, fixed)
 
-  last = m[..., -1]
+  # here m keeps its gradient, as in `step`: it is part of the state, and may be read
+  last = m[..., -1]  # [B, H]
   kept = jnp.exp(jnp.where(old[..., -1], before[..., -1] - last, -jnp.inf))
   k = k.astype(dtype) * jnp.exp(log[..., -1, :] - last[..., None])[..., None]
   c = kept[..., None, None] * state.c + product("bhik,bhiv->bhkv", k, v)
-  n = kept[..., None] * state.n + k.sum(-2)
+  n = kept[..., None] * state.n + k.sum(-2)  # [B, H, K]
   return State(c, n, last), y.astype(v.dtype)
 
 
@@ -176,19 +193,33 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 
 class Stretch(NamedTuple):
-  """What a stretch of tokens does: S -> e^f S + state, with f [B, H] as a log."""
+  """What a stretch of tokens does to any memory: S -> e^f S + state.
+
+  Attributes:
+    state: what the stretch writes into an empty memory.
+    f: [B, H], the log of what is left of the memory before it.
+  """
 
   state: State
   f: Array
 
 
-def given(state: State) -> Stretch:
-  """A stretch that ends in `state` whatever came before it."""
+def initial(state: State) -> Stretch:
+  """Returns a stretch that ends in `state` whatever came before it.
+
+  Args:
+    state: a memory.
+  """
   return Stretch(state, jnp.full_like(state.m, NOTHING))
 
 
-def summary(last: Callable, inputs: Inputs, state: State, reset: Reset | None):
-  """The stretch of `inputs`, by one run of a form.
+given = initial  # its name before 0.2
+
+
+def summary(
+  last: Callable, inputs: Inputs, state: State, reset: Reset | None
+) -> Stretch:
+  """Returns the stretch of `inputs`, by one run of a form.
 
   Args:
     last: memory before the first token -> memory after the last.
@@ -196,28 +227,34 @@ def summary(last: Callable, inputs: Inputs, state: State, reset: Reset | None):
     state: any memory of these sizes.
     reset: True on the first token of a document.
   """
-  f = inputs[4].astype(state.m.dtype).sum(1)
-  if reset is not None:
+  f = inputs[4].astype(state.m.dtype).sum(1)  # [B, H]
+  if reset is not None:  # nothing from before the stretch outlives a reset
     f = jnp.where(reset.any(1, keepdims=True), NOTHING, f)
   zeros = jnp.zeros_like
-  # no maximum yet, which is less than the empty memory's 0
-  nothing = State(zeros(state.c), zeros(state.n), jnp.full_like(state.m, NOTHING))
-  return Stretch(last(nothing), f)
+  # m = 0, the empty memory's, would be a maximum: here there is none yet
+  empty = State(zeros(state.c), zeros(state.n), jnp.full_like(state.m, NOTHING))
+  return Stretch(last(empty), f)
 
 
 def compose(first: Stretch, then: Stretch) -> Stretch:
-  """Two stretches, one after the other."""
+  """Returns the stretch of two stretches, one after the other.
+
+  Args:
+    first: the earlier one.
+    then: the later one.
+  """
   before, after = first.state, then.state
-  m = jnp.maximum(then.f + before.m, after.m)
+  m = jnp.maximum(then.f + before.m, after.m)  # [B, H]
   keep, add = jnp.exp(then.f + before.m - m), jnp.exp(after.m - m)
   n = keep[..., None] * before.n + add[..., None] * after.n
   keep, add = keep[..., None, None], add[..., None, None]
   state = State(keep * before.c + add * after.c, n, m)
+  # bounded below: what is forgotten twice is not more than forgotten
   return Stretch(state, jnp.maximum(first.f + then.f, NOTHING))
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, key_dim, value_dim = 2, 4, 3
   q, k, v, i, f, *s = jax.random.split(key, 8)
   shape = (batch_size, length, heads)
@@ -229,14 +266,14 @@ def example(key: Array, batch_size: int, length: int):
     -jax.nn.softplus(jax.random.normal(f, shape)),
   )
   empty = init_state(batch_size, heads, key_dim, value_dim)
-  draw = lambda key, a: jax.random.normal(key, a.shape)
-  return (), inputs, State(*map(draw, s, empty))
+  c, n, m = (jax.random.normal(key, a.shape) for key, a in zip(s, empty, strict=True))
+  return (), inputs, State(c, n, m)
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Input gates of e^50 and e^-50, repeated keys, keys of norm 0, a decay of e^-1000.
+  """Returns the hardest legal inputs: (params, inputs, state).
 
-  One key is repeated; head 0 keeps all for two thirds of the tokens and the last third
+  One key repeats; head 0 keeps all for two thirds of the tokens, and the last third
   decays by e^-1000 a chunk. In row 0 the input gates are e^-50 but for a token of e^50,
   and a third of the keys has norm 0.
   """

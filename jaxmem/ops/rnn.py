@@ -21,30 +21,45 @@ Params = tuple[Float[Array, "D H"], Float[Array, "H H"], Float[Array, " H"]]
 
 
 class State(NamedTuple):
-  """h: [B, H], float32 (float64 under float64 inputs)."""
+  """The units.
+
+  Attributes:
+    h: [B, H], float32 (float64 under float64 inputs).
+  """
 
   h: Array
 
 
 def init_state(batch_size: int, hidden: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    hidden: H, units.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, hidden), dtype))
 
 
 def _split(params: Params):
   w, r, b = params
-  return (w, b), ((r,),), ()
+  return (w, b), ((r,),), ()  # one group of one gate
 
 
 def _project(weights, inputs, dtype):
-  return (products.affine(*weights, inputs[0], 1, dtype),)
+  w, b = weights
+  return (products.affine(w, b, inputs[0], 1, dtype),)  # ([..., H],)
 
 
 def cell_of(activation: str = "tanh") -> cell.Cell:
-  """What `cell` needs to know of it; options as in `step`."""
+  """Returns the functions that `cell` builds the forms of.
+
+  Args:
+    activation: a key of `ACTIVATIONS`.
+  """
 
   def update(gates, vectors, state: State) -> State:
-    (z,) = gates(0, state.h)
+    (z,) = gates(0, state.h)  # [B, H]
     return State(ACTIVATIONS[activation](z))
 
   return cell.Cell(_split, _project, update)
@@ -57,7 +72,7 @@ def step(
   *,
   activation: str = "tanh",
 ) -> tuple[Float[Array, "B H"], State]:
-  """One token.
+  """Computes one token.
 
       h_t = f(x_t W + h_{t-1} R + b)
 
@@ -81,12 +96,12 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   dim, hidden = 3, 4
   w, r, b, x, h = jax.random.split(key, 5)
   params = (
     jax.random.normal(w, (dim, hidden)),
-    jax.random.normal(r, (hidden, hidden)) / 2,
+    jax.random.normal(r, (hidden, hidden)) / 2,  # smaller: gradients do not explode
     jax.random.normal(b, (hidden,)),
   )
   inputs = (jax.random.normal(x, (batch_size, length, dim)),)
@@ -94,7 +109,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Pre-activations of 50 and -50, by channel, on which inputs of 10 do little."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Pre-activations are 50 and -50 by channel, where inputs of 10 change little.
+  """
   (w, r, b), (x,), state = example(key, batch_size, length)
   ends = jnp.where(jnp.arange(b.shape[0]) % 2 == 0, 50.0, -50.0)
   return (w, r, ends), (10 * x,), state

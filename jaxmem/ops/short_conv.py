@@ -22,20 +22,31 @@ Params = tuple[Float[Array, "L D"]]
 
 
 class State(NamedTuple):
-  """past: [B, L - 1, D], the last inputs, oldest first, in the inputs' dtype."""
+  """The inputs before.
+
+  Attributes:
+    past: [B, L - 1, D], the last inputs, oldest first, in the inputs' dtype.
+  """
 
   past: Array
 
 
 def init_state(batch_size: int, taps: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    taps: L, taps of the filter.
+    dim: D, channels.
+    dtype: of the state.
+  """
   return State(jnp.zeros((batch_size, taps - 1, dim), dtype))
 
 
 def step(
   params: Params, inputs_t: tuple[Float[Array, "B D"]], state: State
 ) -> tuple[Float[Array, "B D"], State]:
-  """One token.
+  """Computes one token.
 
       y_t = sum_{l=0}^{L-1} w_l x_{t-l}
 
@@ -50,9 +61,11 @@ def step(
     y_t in the dtype of x, and the state.
   """
   (w,), (x,) = params, inputs_t
-  seen = jnp.concatenate([state.past.astype(x.dtype), x[:, None]], axis=1)
-  y = jnp.einsum("bld,ld->bd", seen[:, ::-1], w.astype(x.dtype))
-  return y, State(seen[:, 1:].astype(state.past.dtype))
+  past = state.past.astype(x.dtype)
+  window = jnp.concatenate([past, x[:, None]], axis=1)  # [B, L, D]
+  # newest first, as tap 0 is the present
+  y = jnp.einsum("bld,ld->bd", window[:, ::-1], w.astype(x.dtype))  # [B, D]
+  return y, State(window[:, 1:].astype(state.past.dtype))
 
 
 def parallel(
@@ -61,24 +74,39 @@ def parallel(
   state: State,
   reset: Reset | None = None,
 ) -> tuple[Float[Array, "B T D"], State]:
-  """All tokens at once: L shifted products, cut where a document begins.
+  """Computes all tokens at once: L shifted products, cut where a document begins.
 
   Equal to `step` scanned over time. Cost: L T D multiplies, no loop.
+
+  Args:
+    params: w, as in `step`.
+    inputs: x.
+    state: the inputs before the first token.
+    reset: True on the first token of a document.
+
+  Returns:
+    y in the dtype of x, and the state after the last token.
   """
   (w,), (x,) = params, inputs
   (taps, _), length = w.shape, x.shape[1]
-  seen = jnp.concatenate([state.past.astype(x.dtype), x], axis=1)
-  number = jnp.zeros((x.shape[0], length), jnp.int32)
+  line = jnp.concatenate([state.past.astype(x.dtype), x], axis=1)  # [B, L - 1 + T, D]
+  document = jnp.zeros((x.shape[0], length), jnp.int32)
   if reset is not None:
-    number = scan.documents(reset)
-  number = jnp.pad(number, ((0, 0), (taps - 1, 0)))  # the past is document 0
-  at = lambda a, lag: a[:, taps - 1 - lag :][:, :length]
+    document = scan.documents(reset)
+  document = jnp.pad(document, ((0, 0), (taps - 1, 0)))  # the past is document 0
+
+  def lagged(a, lag):
+    """The tokens `lag` places before those of the call, [B, T, ...]."""
+    return a[:, taps - 1 - lag :][:, :length]
+
+  # per_channel: gradients of the taps are sums over [B, T], slow on CPU if implicit
   y = scan.per_channel(w[0], x) * x
   for lag in range(1, taps):
-    same = (at(number, lag) == at(number, 0))[..., None]
-    y = y + scan.per_channel(w[lag], x) * jnp.where(same, at(seen, lag), 0)
-  kept = (number == number[:, -1:])[..., None]
-  past = jnp.where(kept, seen, 0)[:, length:]
+    same = (lagged(document, lag) == lagged(document, 0))[..., None]  # [B, T, 1]
+    y = y + scan.per_channel(w[lag], x) * jnp.where(same, lagged(line, lag), 0)
+  # what ended inside the call must not be seen by the next one
+  current = (document == document[:, -1:])[..., None]
+  past = jnp.where(current, line, 0)[:, length:]  # [B, L - 1, D]
   return y, State(past.astype(state.past.dtype))
 
 
@@ -86,21 +114,21 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": paralle
 
 
 def join(before: State, after: State, length: int) -> State:
-  """The state after two stretches of one document.
+  """Returns the state after two stretches of one document.
 
   Args:
     before: what the first stretch left.
     after: what the second one left in an empty memory.
     length: tokens of the second.
   """
-  size = after.past.shape[1]
-  new = min(length, size)
+  size = after.past.shape[1]  # L - 1
+  new = min(length, size)  # a stretch may be shorter than the window
   past = [before.past[:, new:], after.past[:, size - new :]]
   return State(jnp.concatenate(past, axis=1))
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   taps, dim = 4, 3
   w, x, past = jax.random.split(key, 3)
   params = (jax.random.normal(w, (taps, dim)),)
@@ -109,7 +137,10 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Large inputs that cancel."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  The inputs are large and cancel.
+  """
   params, (x,), state = example(key, batch_size, length)
-  sign = jnp.where(jnp.arange(length) % 2 == 0, 1.0, -1.0)
+  sign = jnp.where(jnp.arange(length) % 2 == 0, 1.0, -1.0)  # sums of +-100 cancel
   return params, (100 * sign[:, None] + x,), state

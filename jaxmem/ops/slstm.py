@@ -13,7 +13,7 @@ from jaxmem.ops.recurrence import cell, scan
 
 TRANSITION = None
 REVERSE_ONLY = ("chunk",)
-STARTS = ("h",)  # what c and n hold before the first token counts for nothing
+STARTS = ("h",)  # what c and n hold before the first token is dropped
 
 # G = 4, the gates i f z o; P = D/H
 Params = tuple[Float[Array, "G H P P"]]
@@ -23,10 +23,15 @@ Inputs = tuple[
 
 
 class State(NamedTuple):
-  """c, n, m, h: [B, D], float32 (float64 under float64 inputs).
+  """The cell, all of it [B, D] and float32 (float64 under float64 inputs).
 
-  Cell and normaliser, both divided by e^m, the stabiliser m, and the output. n >= 1
-  after any token, so n = 0 says of each element of each row that it is empty.
+  n >= 1 after any token, so n = 0 says of each element of each row that it is empty.
+
+  Attributes:
+    c: the cell divided by e^m.
+    n: the normaliser divided by e^m.
+    m: the stabiliser, a running maximum.
+    h: the output.
   """
 
   c: Array
@@ -36,43 +41,56 @@ class State(NamedTuple):
 
 
 def init_state(batch_size: int, dim: int, dtype=jnp.float32) -> State:
-  """The empty memory."""
+  """Returns the empty memory, all zeros.
+
+  Args:
+    batch_size: B, rows.
+    dim: D, features of all heads.
+    dtype: of the state.
+  """
   zeros = jnp.zeros((batch_size, dim), dtype)
   return State(zeros, zeros, zeros, zeros)
 
 
 def _split(params: Params):
-  return (), (tuple(params[0]),), ()
+  return (), (tuple(params[0]),), ()  # one group of four gates, R [H, P, P] each
 
 
 def _project(weights, inputs: Inputs, dtype):
-  return (tuple(a.astype(dtype) for a in inputs),)
+  return (tuple(a.astype(dtype) for a in inputs),)  # the mixer has projected them
 
 
 def cell_of(forget: str = "sigmoid") -> cell.Cell:
-  """What `cell` needs to know of it; options as in `step`."""
+  """Returns the functions that `cell` builds the forms of.
+
+  Args:
+    forget: "sigmoid" or "exp", see `step`.
+  """
   log_forget = {"sigmoid": jax.nn.log_sigmoid, "exp": lambda f: f}[forget]
 
   def update(gates, vectors, state: State) -> State:
-    i, f, z, o = gates(0, state.h)
-    kept = log_forget(f) + state.m
+    i, f, z, o = gates(0, state.h)  # [B, D]
+    log_kept = log_forget(f) + state.m
+    # An empty memory has no maximum: max(m, i) with m = 0 would shut a gate of e^-50.
     empty = state.n == 0
-    m = jnp.where(empty, i, jnp.maximum(kept, i))
-    f, i = jnp.where(empty, 0, jnp.exp(jnp.where(empty, 0, kept - m))), jnp.exp(i - m)
+    m = jnp.where(empty, i, jnp.maximum(log_kept, i))
+    # masked inside the exp, too: the gradient of what `where` drops may be inf * 0
+    f = jnp.where(empty, 0, jnp.exp(jnp.where(empty, 0, log_kept - m)))
+    i = jnp.exp(i - m)  # f and i are both <= 1, and one of them is 1: n >= 1
     c, n = f * state.c + i * jnp.tanh(z), f * state.n + i
     return State(c, n, m, jax.nn.sigmoid(o) * c / n)
 
-  def shown(gates, vectors, state: State) -> dict[str, Array]:
+  def inspect(gates, vectors, state: State) -> dict[str, Array]:
     i, f, _, _ = gates(0, state.h)
     return {"log_input": i, "log_decay": log_forget(f)}
 
-  return cell.Cell(_split, _project, update, shown)
+  return cell.Cell(_split, _project, update, inspect)
 
 
 def step(
   params: Params, inputs_t: Inputs, state: State, *, forget: str = "sigmoid"
 ) -> tuple[Float[Array, "B D"], State]:
-  """One token, per head.
+  """Computes one token, each head by itself.
 
       i, f, z, o = x^i_t, x^f_t, x^z_t, x^o_t + h_{t-1} R
       m_t = max(log F + m_{t-1}, i),   F = sigmoid(f) or e^f
@@ -104,18 +122,27 @@ FORMS = scan.of_any_rows(
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case with a non-empty state: (params, inputs, state)."""
+  """Returns a small random case with a non-empty state: (params, inputs, state)."""
   heads, size = 2, 3
   r, x, c, n, m, h = jax.random.split(key, 6)
   params = (jax.random.normal(r, (4, heads, size, size)) / 2,)
   inputs = tuple(jax.random.normal(x, (4, batch_size, length, heads * size)))
-  draw = lambda key: jax.random.normal(key, (batch_size, heads * size))
-  normaliser = 1 + jnp.square(draw(n))
+
+  def draw(key):
+    return jax.random.normal(key, (batch_size, heads * size))
+
+  normaliser = 1 + jnp.square(draw(n))  # n >= 1 after any token
   return params, inputs, State(draw(c), normaliser, draw(m), draw(h))
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Input and forget gates of 50 and -50, in turn by channel and token."""
+  """Returns the hardest legal inputs: (params, inputs, state).
+
+  Input and forget gates are 50 and -50, in turn by channel and token.
+  """
   params, (i, f, z, o), state = example(key, batch_size, length)
-  ends = lambda a: jnp.where(a > 0, 50.0, -50.0)
-  return params, (ends(i), ends(f), 10 * z, 10 * o), state
+
+  def saturated(a):
+    return jnp.where(a > 0, 50.0, -50.0)
+
+  return params, (saturated(i), saturated(f), 10 * z, 10 * o), state

@@ -1,4 +1,7 @@
-"""Where a mixer's op meets the devices."""
+"""Runs a mixer's op on the devices of the ambient mesh, by the form that fits.
+
+Mixers call `apply` and know nothing of devices; ops know nothing of meshes.
+"""
 
 import functools
 from collections.abc import Callable
@@ -16,19 +19,28 @@ from jaxmem.parallel import sequence_parallel
 
 
 def choose(op: ModuleType | Op, form: str, length: int) -> str:
-  """The form that runs: "auto" is the fastest here, one token is always the reference.
+  """Returns the name of the form that runs.
 
-  The reference is the first of an op's forms: `recurrent`, or `dense` of an op that
-  reads both ways and so has no step.
+  "auto" is the fastest form on this backend. One token always runs by the reference,
+  the first of an op's forms: `recurrent`, or `dense` of an op that reads both ways and
+  so has no step.
+
+  Args:
+    op: an op file, or its record.
+    form: a key of its FORMS, or "auto".
+    length: tokens of the call.
+
+  Raises:
+    ValueError: if there is no such form; the message names the nearest.
   """
   op = ops.record(op)
-  if length == 1:
+  if length == 1:  # decoding: a chunk of one token would only add work
     return op.form_names[0]
   if form == "auto":
     return op.fast_form()
   if form not in op.form_names:
-    known = ["auto", *op.form_names]
-    raise ValueError(f"{op.name} has no form {form!r}: {nearest(form, known)}")
+    names = ["auto", *op.form_names]
+    raise ValueError(f"{op.name} has no form {form!r}: {nearest(form, names)}")
   return form
 
 
@@ -42,10 +54,10 @@ def apply(
   sizes: dict[str, Any] | None = None,
   **options: Any,
 ) -> tuple[Array, State]:
-  """A form of an op, on the devices of the ambient mesh (`jax.set_mesh`).
+  """Computes a form of an op on the devices of the ambient mesh (`jax.set_mesh`).
 
-  Where that mesh cuts time (axis "seq") the form runs over the shards, see `lifts`; one
-  token is always the plain form.
+  Where that mesh cuts time (axis "seq") the form runs over the shards, see
+  `sequence_parallel`; one token always runs by the plain form.
 
   Args:
     op: an op file, or its record.
@@ -54,8 +66,8 @@ def apply(
     inputs: see the op.
     state: memory before the first token.
     reset: True on the first token of a document.
-    sizes: what only blocked forms know, such as chunk_size.
-    options: what every form knows.
+    sizes: options that only blocked forms take, such as chunk_size.
+    options: those that every form of the op takes.
 
   Returns:
     y, and the memory after the last token.
@@ -64,13 +76,13 @@ def apply(
     ValueError: if there is no such form or no token, or T does not divide into the
       shards.
   """
-  op, params = _opened(op, params)
+  op, params = _with_start(op, params)
   rows, length = inputs[0].shape[:2]
   scan.check_length(length)
   form = choose(op, form, length)
-  sizes = {} if form == op.form_names[0] else sizes or {}
+  sizes = {} if form == op.form_names[0] else sizes or {}  # the reference has no blocks
   run = functools.partial(op.form(form), **options, **sizes)
-  if not rows or length == 1 or sequence_parallel.shards() == 1:
+  if not rows or length == 1 or sequence_parallel.shards() == 1:  # nothing to cut
     return run(params, inputs, state, reset)
   across = op.takes(form, "timeline")
   return sequence_parallel.over_time(
@@ -86,26 +98,39 @@ def gates(
   reset: Reset | None = None,
   **options: Any,
 ) -> dict[str, Array]:
-  """See `cell.gates`, for an op that is a cell; arguments as in `apply`."""
-  op, params = _opened(op, params)
+  """Returns the gates of an op that is a cell, {name: [B, T, H]}; see `cell.gates`.
+
+  Args:
+    op: an op file, or its record.
+    params: see the op.
+    inputs: see the op.
+    state: memory before the first token.
+    reset: True on the first token of a document.
+    options: those of the op's `step`.
+  """
+  op, params = _with_start(op, params)
   return cell.gates(op.cell_of(**options), params, inputs, state, reset)
 
 
-def _opened(op: ModuleType | Op, params: tuple) -> tuple[Op, tuple]:
-  """The record of an op, and its params with those of its learned start."""
+def _with_start(op: ModuleType | Op, params: tuple) -> tuple[Op, tuple]:
+  """The record of an op, and its params after those of its learned start.
+
+  The record that runs holds no arrays: it must be hashable, as what is compiled for it
+  is kept under it.
+  """
   op = ops.record(op)
   return op._replace(start=()), (*op.start, *params)
 
 
 def by_token(f: Callable[..., Array], *sequences: Array) -> Array:
-  """`f(*sequences)` for an f that treats every token alone, shard by shard.
+  """Computes `f(*sequences)`, where f treats every token by itself, shard by shard.
 
   The shards of time become rows, so that chunks of time inside f lie within a shard:
   cut across them, every device would be sent, and would compute, all of them.
 
   Args:
     f: [B, T, ...], ... -> [B, T, ...].
-    sequences: what f is given.
+    sequences: the arguments of f.
 
   Raises:
     ValueError: if T does not divide into the shards.
@@ -116,9 +141,13 @@ def by_token(f: Callable[..., Array], *sequences: Array) -> Array:
     return f(*sequences)
   if length % count:
     raise ValueError(f"{length} tokens do not divide into {count} shards of time")
-  # shards first: then every device already holds the rows that become its own
-  fold = lambda a: a.reshape(rows, count, -1, *a.shape[2:]).swapaxes(0, 1)
-  flat = lambda a: a.reshape(count * rows, *a.shape[2:])
-  y = f(*(flat(fold(a)) for a in sequences))
-  y = y.reshape(count, rows, *y.shape[1:]).swapaxes(0, 1)
+
+  def to_rows(a):
+    """[B, T, ...] -> [N B, T/N, ...]."""
+    # shards first: then every device already holds the rows that become its own
+    a = a.reshape(rows, count, -1, *a.shape[2:]).swapaxes(0, 1)
+    return a.reshape(count * rows, *a.shape[2:])
+
+  y = f(*(to_rows(a) for a in sequences))  # [N B, T/N, ...]
+  y = y.reshape(count, rows, *y.shape[1:]).swapaxes(0, 1)  # [B, N, T/N, ...]
   return y.reshape(rows, length, *y.shape[3:])

@@ -1,4 +1,8 @@
-"""Many processes, one computation: who is there, what all of them know."""
+"""Many processes, one computation: how they find each other, and what they agree on.
+
+Every process runs the same program on the same arrays. Only the primary one writes
+files and prints; where it alone has computed a number, the number is broadcast.
+"""
 
 import os
 from typing import Any
@@ -9,28 +13,28 @@ from jax.experimental import multihost_utils
 
 from jaxmem.core.errors import UserError
 
+# JAX itself reads the first of them only.
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 
 def initialize() -> None:
-  """Joins the other processes; must come before the first use of a device.
+  """Joins the other processes; it must be called before the first use of a device.
 
-  On a TPU pod, under Slurm, Open MPI and the like JAX finds them by itself. Elsewhere
-  each process is told by JAX_COORDINATOR_ADDRESS (host:port of process 0),
+  On a TPU pod, under Slurm, Open MPI and the like JAX finds them without help.
+  Elsewhere each process reads JAX_COORDINATOR_ADDRESS (host:port of process 0),
   JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
   Raises:
-    UserError: if some of these are set and others are not, or nobody is found.
+    UserError: if some of these are set and others are not, or no process is found.
   """
-  given = [os.environ.get(name) for name in _VARIABLES]
-  missing = [n for n, value in zip(_VARIABLES, given, strict=True) if not value]
+  address, count, index = values = [os.environ.get(name) for name in _VARIABLES]
+  missing = [n for n, value in zip(_VARIABLES, values, strict=True) if not value]
   if 0 < len(missing) < 3:
     raise UserError(f"--distributed: {', '.join(missing)} missing in the environment")
-  address, count, index = given
-  if jax.config.jax_platforms == "cpu":
+  if jax.config.jax_platforms == "cpu":  # CPUs have no collectives unless asked for
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
   try:
-    if missing:
+    if missing:  # a cluster that JAX knows
       jax.distributed.initialize()
     else:
       jax.distributed.initialize(address, int(count), int(index))
@@ -41,37 +45,57 @@ def initialize() -> None:
 
 
 def several() -> bool:
-  """Whether this is one of several processes."""
+  """Returns whether this is one of several processes."""
   return jax.process_count() > 1
 
 
 def primary() -> bool:
-  """Whether this is the process that writes and speaks for all."""
+  """Returns whether this is the process that writes and prints for all."""
   return jax.process_index() == 0
 
 
 def say(text: str) -> None:
-  """Prints, once for all processes."""
+  """Prints once for all processes.
+
+  Args:
+    text: a line.
+  """
   if primary():
     print(text, flush=True)
 
 
 def reached_preemption(step: int) -> bool:
-  """Whether some process was asked to stop and all have agreed on this step."""
+  """Returns whether some process must stop and all have agreed on this step.
+
+  Args:
+    step: the number of the step that has just ended, the same in every process.
+  """
+  # one process may get its signal a step before another: JAX picks a step for all
   return multihost_utils.reached_preemption_sync_point(step)
 
 
-def said_by_first(value: float) -> float:
-  """The number of the primary process, on all of them."""
+def broadcast_from_primary(value: float) -> float:
+  """Returns the number of the primary process, on all of them.
+
+  Args:
+    value: the number; that of other processes is ignored.
+  """
   if not several():
     return value
   return float(multihost_utils.broadcast_one_to_all(np.float64(value)))
 
 
-def local(tree: Any) -> Any:
-  """Arrays that this process alone can compute with; all processes must call it.
+said_by_first = broadcast_from_primary  # its name before 0.2
 
-  Cost: with several processes the whole tree on every host.
+
+def local(tree: Any) -> Any:
+  """Returns arrays that this process alone can compute with.
+
+  All processes must call it. Cost: with several processes every host holds the whole
+  tree.
+
+  Args:
+    tree: arrays, sharded over the devices of all processes.
   """
   if not several():
     return tree

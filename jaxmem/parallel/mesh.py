@@ -20,11 +20,11 @@ AXES = ("data", "fsdp", "seq", "tensor")
 # How attention crosses the shards of time; see `sharded_timeline.Cut`.
 LAYOUTS = ("auto", "ring", "ulysses")
 
-# The layout that is in force, as a context; compiled functions are told apart by it.
+# The layout of attention, as a context of JAX: jit compiles anew where it differs.
 attention = jax.make_user_context("auto")
 
-# Logical name -> mesh axis or axes. Shards of time are neighbours in order: a layout
-# that deals time out (zig-zag) would be wrong for every recurrence and does not exist.
+# Logical name -> mesh axis or axes. Shards of time are neighbours in order: a zigzag
+# order outside of attention would be wrong for every recurrence, and does not exist.
 RULES: dict[str, Any] = {
   "batch": ("data", "fsdp"),
   "time": "seq",
@@ -47,7 +47,7 @@ class MeshError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-  """How many devices along each axis; -1 on one axis takes those that are left.
+  """How many devices there are along each axis; -1 on one axis takes all that are left.
 
   Attributes:
     data: copies of the parameters, each with its rows of the batch.
@@ -66,7 +66,11 @@ class MeshConfig:
 
 
 def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
-  """The mesh of a config, over all devices of all processes.
+  """Returns the mesh of a config, over all devices of all processes.
+
+  Args:
+    config: devices along each axis.
+    devices: those of the mesh; None is all of them.
 
   Raises:
     MeshError: if the axes do not multiply to the number of devices, or there is no such
@@ -90,7 +94,7 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
       f"mesh {sizes} needs {math.prod(sizes.values()) or fixed} devices, there are "
       f"{len(devices)}: change --mesh.data, --mesh.fsdp, --mesh.seq or --mesh.tensor"
     )
-  # Auto: the compiler places; with the default (Explicit) every gather needs a sharding
+  # Auto: the compiler places arrays; Explicit, the default, needs a sharding a gather
   return jax.make_mesh(
     tuple(sizes.values()),
     AXES,
@@ -100,11 +104,12 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
 
 
 def device_memory() -> int:
-  """Bytes that a device of this process has, 0 where that is not known.
+  """Returns the bytes that a device of this process has, 0 where that is not known.
 
   The devices of a CPU share the memory of the machine.
   """
   devices = jax.local_devices()
+  # `memory_stats` is None on backends without an allocator of their own
   limit = (devices[0].memory_stats() or {}).get("bytes_limit", 0)
   if limit or devices[0].platform != "cpu" or not hasattr(os, "sysconf"):
     return limit
@@ -114,7 +119,12 @@ def device_memory() -> int:
 
 @contextlib.contextmanager
 def use(mesh: Mesh, config: MeshConfig) -> Iterator[None]:
-  """Within it, what is compiled runs on the mesh as the config says."""
+  """Makes a mesh, and the config's layout of attention, the ambient ones of a context.
+
+  Args:
+    mesh: the devices.
+    config: what the mesh was made of.
+  """
   with jax.set_mesh(mesh), attention(config.attention):
     yield
 
@@ -122,7 +132,11 @@ def use(mesh: Mesh, config: MeshConfig) -> Iterator[None]:
 def partition(
   names: tuple[str | None, ...], rules: dict[str, Any] = RULES
 ) -> PartitionSpec:
-  """Mesh axes for the logical names of an array's axes.
+  """Returns the mesh axes for the logical names of an array's axes.
+
+  Args:
+    names: one for each axis; None is cut by no mesh axis.
+    rules: logical name -> mesh axis or axes.
 
   Raises:
     MeshError: for a name without a rule, or two axes on one mesh axis.
@@ -168,13 +182,14 @@ class Names(tuple):
 
 
 def is_names(tree: Any) -> bool:
-  """Whether this is the logical names of one array: `Names`, or a plain tuple."""
+  """Returns whether a tree is the names of one array: `Names`, or a plain tuple."""
+  # a NamedTuple is a state, whose fields are names in turn: `type` and not isinstance
   plain = type(tree) is tuple and all(isinstance(n, str | None) for n in tree)
   return plain or isinstance(tree, Names)
 
 
 def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
-  """A NamedSharding for every array of a tree.
+  """Returns a NamedSharding for every array of a tree.
 
   Args:
     mesh: the devices.
@@ -185,7 +200,7 @@ def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
     MeshError: if a mesh axis does not divide the array's; names both numbers.
   """
 
-  def one(axes, array):
+  def sharding(axes, array):
     if isinstance(array, tuple):  # (), the memory of a model that carries none
       return array
     spec = partition(axes)
@@ -199,21 +214,30 @@ def shardings(mesh: Mesh, names: Any, shapes: Any) -> Any:
         )
     return NamedSharding(mesh, spec)
 
-  return jax.tree.map(one, names, shapes, is_leaf=is_names)
+  return jax.tree.map(sharding, names, shapes, is_leaf=is_names)
 
 
 def batch_names(ndim: int) -> tuple[str, ...]:
-  """The logical names of an array of a batch: rows first, then time if it has one."""
+  """Returns the names of a batch's axes: rows first, then time if it has one.
+
+  Args:
+    ndim: axes of the array.
+  """
   return ("batch", "time")[:ndim]
 
 
 def batch_sharding(mesh: Mesh, ndim: int = 2) -> NamedSharding:
-  """Of arrays [B, T, ...] or [B]: rows over data and fsdp, time over seq."""
+  """Returns the sharding of arrays [B, T, ...]: rows over data and fsdp, time over seq.
+
+  Args:
+    mesh: the devices.
+    ndim: axes of the array; 1 for [B].
+  """
   return NamedSharding(mesh, partition(batch_names(ndim)))
 
 
 def by_hand(mesh: Mesh | AbstractMesh, rows: int) -> PartitionSpec:
-  """How [B, T, ...] is cut inside a `shard_map`: time always, rows where they divide.
+  """Returns how a `shard_map` cuts [B, T, ...]: time always, rows where they divide.
 
   Args:
     mesh: of any axes; those it does not have cut nothing.
@@ -226,12 +250,16 @@ def by_hand(mesh: Mesh | AbstractMesh, rows: int) -> PartitionSpec:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """The same on every device."""
+  """Returns the sharding of an array that is whole on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def param_names(boxed: Any) -> Any:
-  """The logical `Names` of parameters, from the boxes that Flax keeps them in."""
+  """Returns the logical `Names` of parameters, from the boxes that Flax keeps them in.
+
+  Args:
+    boxed: parameters as `init` returns them; what has no box has no names.
+  """
 
   def names(box):
     if isinstance(box, nn.Partitioned):
@@ -242,5 +270,5 @@ def param_names(boxed: Any) -> Any:
 
 
 def unboxed(boxed: Any) -> Any:
-  """The parameters themselves, without their names."""
+  """Returns the parameters without the boxes that hold their names."""
   return nn.meta.unbox(boxed)

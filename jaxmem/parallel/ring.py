@@ -1,8 +1,13 @@
-"""Keys and values go round the devices; queries and their softmax stay.
+"""Ring attention: keys and values go round the devices, queries and their softmax stay.
+
+Under a causal mask late tokens have more to do than early ones. In zigzag order device
+i has chunks i and 2 N - 1 - i of 2 N, an early and a late one, and all have the same:
+
+    chunk     0   1   2   3   4   5   6   7
+    device    0   1   2   3   3   2   1   0
 
 Source: Liu et al. 2023, arXiv:2310.01889 (the ring, and its overlap with compute);
-Brandon et al. 2023, arXiv:2311.09431 (balance for causal masks). The deal is that of
-zig-zag: device i takes chunks i and 2 N - 1 - i of 2 N, an early and a late one.
+Brandon et al. 2023, arXiv:2311.09431 (balance for causal masks).
 """
 
 import functools
@@ -103,36 +108,57 @@ def _backward(axis, plan, residuals, cotangents):
 attend.defvjp(_forward, _backward)
 
 
-def deal(tree: Any, axis: str) -> Any:
-  """From tokens in order, [B, T, ...], to an early and a late chunk on every device."""
-  count, late = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
-  to = lambda chunk: min(chunk, 2 * count - 1 - chunk)
-  even = [(i, to(2 * i)) for i in range(count)]
-  odd = [(i, to(2 * i + 1)) for i in range(count)]
+def _owner(chunk: int, count: int) -> int:
+  """The device that has a chunk of 2 N in zigzag order."""
+  return min(chunk, 2 * count - 1 - chunk)
 
-  def one(a: Array) -> Array:
+
+def zigzag(tree: Any, axis: str) -> Any:
+  """Deals tokens in order, [B, T, ...], so that every device has a chunk from each end.
+
+  Args:
+    tree: arrays of this device, whose T is even.
+    axis: of the mesh; inside `shard_map` over it.
+
+  Returns:
+    The same shapes: the early chunk first, then the late one.
+  """
+  count, is_odd = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
+  # device i holds chunks 2 i and 2 i + 1; a permutation takes one from each device
+  even = [(i, _owner(2 * i, count)) for i in range(count)]
+  odd = [(i, _owner(2 * i + 1, count)) for i in range(count)]
+
+  def deal(a: Array) -> Array:
     first, second = jnp.split(a, 2, axis=1)
     first = jax.lax.ppermute(first, axis, even)
     second = jax.lax.ppermute(second, axis, odd)
-    both = jnp.stack([first, second])
-    first, second = jnp.where(late, both[::-1], both)
+    both = jnp.stack([first, second])  # [2, B, T / 2, ...]
+    # an odd device gets its early chunk, which has an odd number, by the second
+    first, second = jnp.where(is_odd, both[::-1], both)
     return jnp.concatenate([first, second], axis=1)
 
-  return jax.tree.map(one, tree)
+  return jax.tree.map(deal, tree)
 
 
-def collect(tree: Any, axis: str) -> Any:
-  """The inverse of `deal`."""
-  count, late = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
-  to = lambda chunk: min(chunk, 2 * count - 1 - chunk)
-  even = [(to(2 * i), i) for i in range(count)]
-  odd = [(to(2 * i + 1), i) for i in range(count)]
+def unzigzag(tree: Any, axis: str) -> Any:
+  """Puts what `zigzag` has dealt in order again.
 
-  def one(a: Array) -> Array:
-    both = jnp.stack(jnp.split(a, 2, axis=1))
-    first, second = jnp.where(late, both[::-1], both)
+  Args:
+    tree: arrays of this device, an early and a late chunk.
+    axis: of the mesh; inside `shard_map` over it.
+  """
+  count, is_odd = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
+  even = [(_owner(2 * i, count), i) for i in range(count)]
+  odd = [(_owner(2 * i + 1, count), i) for i in range(count)]
+
+  def collect(a: Array) -> Array:
+    both = jnp.stack(jnp.split(a, 2, axis=1))  # [2, B, T / 2, ...]
+    first, second = jnp.where(is_odd, both[::-1], both)
     first = jax.lax.ppermute(first, axis, even)
     second = jax.lax.ppermute(second, axis, odd)
     return jnp.concatenate([first, second], axis=1)
 
-  return jax.tree.map(one, tree)
+  return jax.tree.map(collect, tree)
+
+
+deal, collect = zigzag, unzigzag  # their names before 0.2

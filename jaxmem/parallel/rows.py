@@ -1,8 +1,8 @@
-"""Random numbers of a row, wherever and beside whichever rows it is computed.
+"""Random numbers of a row that do not depend on where, or beside which rows, it is.
 
 What is drawn for a row depends on the key and on the row's number in the batch of the
 step, so that neither the parts of an accumulated batch, nor the processes, nor the mesh
-move a number.
+change a number.
 """
 
 import contextlib
@@ -14,15 +14,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+# A context and not an argument: the whole model and Flax stand between the trainer,
+# which knows which rows it computes, and a layer that draws.
 _NUMBERS = contextvars.ContextVar("row numbers", default=None)
 
 
 @contextlib.contextmanager
 def numbered(numbers: Int[Array, " B"]) -> Iterator[None]:
-  """Within it, the rows that are computed are these of the whole batch.
+  """Tells `draw` which rows of the whole batch are computed inside the context.
 
   Args:
-    numbers: of each row; without this context rows are counted from 0.
+    numbers: the number of each row; without this context rows are counted from 0.
   """
   token = _NUMBERS.set(numbers)
   try:
@@ -34,13 +36,13 @@ def numbered(numbers: Int[Array, " B"]) -> Iterator[None]:
 def draw(
   sample: Callable[[Array, tuple[int, ...]], Array], key: Array, shape: tuple[int, ...]
 ) -> Array:
-  """`sample(key, shape)`, with a key of its own for each row.
+  """Returns `sample(key, shape)`, with a key of its own for each row.
 
   Args:
-    sample: such as `jax.random.normal`.
-    key: of what is drawn, the same for all rows.
-    shape: rows first. There may be several for a row of the batch, such as its windows
-      or its series, if they lie next to each other.
+    sample: draws numbers, such as `jax.random.normal`.
+    key: the same for all rows.
+    shape: of the numbers, rows first. A row of the batch may have several, such as its
+      windows or its series, if they lie next to each other.
 
   Raises:
     ValueError: if the rows are no multiple of the batch's.
@@ -52,6 +54,7 @@ def draw(
     return sample(key, shape)
   if shape[0] % len(numbers):
     raise ValueError(f"{shape[0]} rows of a batch of {len(numbers)} rows")
-  each = (shape[0] // len(numbers), *shape[1:])
-  keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
+  each = (shape[0] // len(numbers), *shape[1:])  # of a row of the batch
+  # fold_in, not split: a row keeps its key whichever rows are computed beside it
+  keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)  # [B]
   return jax.vmap(lambda key: sample(key, each))(keys).reshape(shape)

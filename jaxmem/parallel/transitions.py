@@ -1,7 +1,7 @@
-"""What a shard of time does to the state it is given, whatever state that will be.
+"""What a shard of time does to the state before it, whatever state that will be.
 
 A family knows the `summary` of a shard, how to `compose` those of two neighbours, and
-`given`, the summary of all that came before the first shard: what left a known state.
+the `initial` summary, of all that came before the first shard and left a known state.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,31 @@ from jaxmem.ops.recurrence import scan
 
 
 class Call(NamedTuple):
-  """A form of an op on one shard of time."""
+  """A form of an op on one shard of time.
+
+  Attributes:
+    op: whose form it is.
+    run: the form, its options bound: `(params, inputs, state, reset) -> (y, state)`.
+    options: those that every form of the op takes.
+    params: of the op.
+    inputs: the shard's.
+    reset: the shard's.
+  """
 
   op: Op
-  run: Callable  # (params, inputs, state, reset) -> (y, state)
-  options: dict[str, Any]  # what every form knows
+  run: Callable
+  options: dict[str, Any]
   params: tuple[Array, ...]
   inputs: tuple[Array, ...]
   reset: Reset | None
 
   def last(self, state: State, value: Array | None = None) -> State:
-    """The state after the last token; `value` stands in for inputs[op.value]."""
+    """Returns the state after the last token.
+
+    Args:
+      state: memory before the first token of the shard.
+      value: what replaces inputs[op.value], the input that is written; None is nothing.
+    """
     inputs = list(self.inputs)
     if value is not None:
       inputs[self.op.value] = value
@@ -35,16 +49,28 @@ class Call(NamedTuple):
 
 
 class Family(NamedTuple):
-  """How the summaries of one kind of memory are made and composed."""
+  """How the summaries of one kind of memory are made and composed.
+
+  Attributes:
+    summary: `(call, any state of these sizes) -> summary` of a shard.
+    initial: `state -> summary` of whatever left that state.
+    compose: `(call, first, then, length of then) -> summary` of both.
+    state: `summary -> state` that it leaves, of one that began with an initial one.
+  """
 
   summary: Callable[[Call, State], Any]
-  given: Callable[[State], Any]
+  initial: Callable[[State], Any]
   compose: Callable[[Call, Any, Any, int], Any]
   state: Callable[[Any], State]
 
 
 class Affine(NamedTuple):
-  """S -> a S + b, with a for every element (diagonal) or every matrix [B, H, K, K]."""
+  """The map S -> a S + b that a shard applies to a linear memory.
+
+  Attributes:
+    a: [B, ...] for every element of a diagonal memory, [B, H, K, K] of a matrix.
+    b: what the shard writes into an empty memory.
+  """
 
   a: Any
   b: State
@@ -55,74 +81,93 @@ def _empty(state: State) -> State:
 
 
 def _elementwise(one: Callable, times: Callable) -> Family:
-  """The family of memories that keep every number apart.
+  """The family of memories whose numbers decay independently of each other.
 
   Args:
-    one: of a leaf of the state, what makes `times(a, one)` a.
+    one: `leaf of a state -> identity` of `times`, shaped like the leaf.
     times: the product of two leaves.
   """
 
   def summary(call: Call, state: State) -> Affine:
-    """b from the empty memory, a from ones into which nothing is written."""
+    """b is what the empty memory becomes, a what ones become if nothing is written."""
     silent = jnp.zeros_like(call.inputs[call.op.value])
     return Affine(call.last(jax.tree.map(one, state), silent), call.last(_empty(state)))
 
-  def compose(call: Call, first: Affine, then: Affine, length: int) -> Affine:
-    after = lambda x: jax.tree.map(times, then.a, x)
-    return Affine(after(first.a), jax.tree.map(jnp.add, after(first.b), then.b))
+  def initial(state: State) -> Affine:
+    return Affine(_empty(state), state)  # a = 0: what came before leaves nothing else
 
-  given = lambda state: Affine(_empty(state), state)
-  return Family(summary, given, compose, state=lambda affine: affine.b)
+  def compose(call: Call, first: Affine, then: Affine, length: int) -> Affine:
+    # a2 (a1 S + b1) + b2
+    a = jax.tree.map(times, then.a, first.a)
+    kept = jax.tree.map(times, then.a, first.b)
+    return Affine(a, jax.tree.map(jnp.add, kept, then.b))
+
+  return Family(summary, initial, compose, state=lambda affine: affine.b)
 
 
 def _complex_one(h: Array) -> Array:
+  """1 + 0 i in every element of [B, 2, N]."""
   return jnp.ones_like(h).at[..., 1, :].set(0)
 
 
 def _complex_times(a: Array, b: Array) -> Array:
   """The product of complex numbers [B, 2, N], real parts first."""
+  # each [B, N]; not as complex64, which would be packed and unpacked every round
   (ar, ai), (br, bi) = jnp.moveaxis(a, -2, 0), jnp.moveaxis(b, -2, 0)
   return jnp.stack([ar * br - ai * bi, ar * bi + ai * br], axis=-2)
 
 
 def _matrix_summary(call: Call, state: State) -> Affine:
-  """[b | a] is what [0 | I] becomes, v being padded by zeros: one run of the form."""
+  """Reads a and b off one run of the form: [0 | I] becomes [b | a].
+
+  The columns of a matrix memory do not mix, so K more of them, which start from the
+  identity and write values of 0, pass through the same decays and corrections.
+  """
   (s,), tree = jax.tree.flatten(state)
-  *rows, key, value = s.shape
+  *rows, key, value = s.shape  # [B, H, K, V]
   eye = jnp.broadcast_to(jnp.eye(key, dtype=s.dtype), (*rows, key, key))
-  wide = jnp.concatenate([jnp.zeros_like(s), eye], axis=-1)
+  wide = jnp.concatenate([jnp.zeros_like(s), eye], axis=-1)  # [B, H, K, V + K]
   v = call.inputs[call.op.value]
-  v = jnp.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, key)])
+  v = jnp.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, key)])  # [B, T, H, V + K]
   (end,) = jax.tree.leaves(call.last(jax.tree.unflatten(tree, [wide]), v))
   return Affine(end[..., value:], jax.tree.unflatten(tree, [end[..., :value]]))
 
 
-def _matrix_given(state: State) -> Affine:
+def _matrix_initial(state: State) -> Affine:
   (s,) = jax.tree.leaves(state)
-  return Affine(jnp.zeros((*s.shape[:-1], s.shape[-2]), s.dtype), state)
+  zeros = jnp.zeros((*s.shape[:-1], s.shape[-2]), s.dtype)  # [B, H, K, K]
+  return Affine(zeros, state)
 
 
 def _matrix_compose(call: Call, first: Affine, then: Affine, length: int) -> Affine:
-  # a TPU would multiply float32 in bfloat16
-  times = lambda x: jnp.matmul(then.a, x, precision=jax.lax.Precision.HIGHEST)
-  b = jax.tree.map(lambda x, y: times(x) + y, first.b, then.b)
-  return Affine(times(first.a), b)
+  def apply(x):
+    # a TPU would multiply float32 in bfloat16
+    return jnp.matmul(then.a, x, precision=jax.lax.Precision.HIGHEST)
+
+  b = jax.tree.map(lambda x, y: apply(x) + y, first.b, then.b)
+  return Affine(apply(first.a), b)
 
 
 class Joined(NamedTuple):
-  """What a stretch leaves in an empty memory, and whether it began a document."""
+  """What a shard leaves in a memory of its last tokens.
+
+  Attributes:
+    state: what it leaves in an empty memory.
+    began: whether a document begins in it: then nothing from before it is left.
+  """
 
   state: State
   began: Bool[Array, " B"]
 
 
 def _window_summary(call: Call, state: State) -> Joined:
+  """What the shard leaves; a window is joined to the one before it, and not mapped."""
   rows = jax.tree.leaves(state)[0].shape[0]
   began = jnp.zeros(rows, bool) if call.reset is None else call.reset.any(axis=1)
   return Joined(call.last(_empty(state)), began)
 
 
-def _window_given(state: State) -> Joined:
+def _window_initial(state: State) -> Joined:
   return Joined(state, jnp.ones(jax.tree.leaves(state)[0].shape[0], bool))
 
 
@@ -136,37 +181,40 @@ DIAGONAL = _elementwise(jnp.ones_like, jnp.multiply)
 COMPLEX = _elementwise(_complex_one, _complex_times)
 MATRIX = Family(
   summary=_matrix_summary,
-  given=_matrix_given,
+  initial=_matrix_initial,
   compose=_matrix_compose,
   state=lambda affine: affine.b,
 )
 WINDOW = Family(
   summary=_window_summary,
-  given=_window_given,
+  initial=_window_initial,
   compose=_window_compose,
   state=lambda joined: joined.state,
 )
 
 
-def _own(op: Op) -> Family:
-  """The family of an op that makes and composes summaries in its own way."""
+def _defined_by(op: Op) -> Family:
+  """The family of an op whose file defines its summaries, as that of mLSTM does."""
   return Family(
     summary=lambda call, state: op.summary(call.last, call.inputs, state, call.reset),
-    given=op.given,
+    initial=op.initial,
     compose=lambda call, first, then, length: op.compose(first, then),
     state=lambda summary: summary.state,
   )
 
 
 def family(op: Op) -> Family | None:
-  """The family of an op; None where there is no summary.
+  """Returns the family of an op; None where a shard has no summary.
 
   A linear op has a transition and a value; an op that holds its last tokens has `join`;
-  any other may bring its own `summary`, `given` and `compose`.
+  any other may define `summary`, `initial` and `compose`.
+
+  Args:
+    op: the record of the op.
   """
   if op.value is not None:
     families = {"diagonal": DIAGONAL, "complex": COMPLEX, "matrix": MATRIX}
     return families[op.transition]
   if op.compose:
-    return _own(op)
+    return _defined_by(op)
   return WINDOW if op.join else None

@@ -23,7 +23,7 @@ class Unreadable(ValueError):
   """A file is not one that `write` wrote, or it is damaged."""
 
 
-def write(path: Path, header: dict[str, Any], tree: Any) -> None:
+def write(path: str | Path, header: dict[str, Any], tree: Any) -> None:
   """Writes the header and a tree's arrays to a file that replaces the one before.
 
   The file is an npz: the bytes of every leaf, and the header, which also gets to know
@@ -44,7 +44,7 @@ def write(path: Path, header: dict[str, Any], tree: Any) -> None:
     np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+def read(path: str | Path) -> tuple[dict[str, Any], list[bytes]]:
   """The header, and the bytes of every leaf.
 
   Raises:

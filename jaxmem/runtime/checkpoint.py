@@ -53,11 +53,11 @@ class Checkpoints:
   they are on disk.
   """
 
-  def __init__(self, directory: Path, keep: int, read_only: bool = False):
+  def __init__(self, directory: str | Path, keep: int, read_only: bool = False):
     """Opens the directory, made if need be.
 
     Args:
-      directory: absolute.
+      directory: where they are.
       keep: how many of the latest are kept.
       read_only: makes, cleans and moves nothing; the run that writes may be going on.
 
@@ -65,6 +65,7 @@ class Checkpoints:
       CheckpointError: if it is no directory, or cannot be written to.
     """
     abandoned.silence()
+    directory = Path(directory).absolute()  # Orbax takes no other
     self.directory, self._read_only = directory, read_only
     if not read_only:
       _make(directory)
@@ -264,12 +265,13 @@ def _compare(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
     )
 
 
-def read_meta(directory: Path) -> dict[str, Any]:
+def read_meta(directory: str | Path) -> dict[str, Any]:
   """What the run in `directory` is, from its newest readable checkpoint.
 
   Raises:
     CheckpointError: if there is none.
   """
+  directory = Path(directory)
   steps = [int(p.name) for p in directory.glob("*") if p.name.isdecimal()]
   for step in sorted(steps, reverse=True):
     try:

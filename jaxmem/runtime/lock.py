@@ -21,7 +21,7 @@ class Lock:
   taken over; one of another host is respected, since it cannot be asked.
   """
 
-  def __init__(self, workdir: Path, flag: str = "--workdir"):
+  def __init__(self, workdir: str | Path, flag: str = "--workdir"):
     """Makes the directory.
 
     Args:
@@ -31,6 +31,7 @@ class Lock:
     Raises:
       LockError: if it is a file, or cannot be made or written to.
     """
+    workdir = Path(workdir)
     self.path, self._flag = workdir / "lock.json", flag
     try:
       workdir.mkdir(parents=True, exist_ok=True)

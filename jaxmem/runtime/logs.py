@@ -20,8 +20,9 @@ class Log:
   goes on.
   """
 
-  def __init__(self, workdir: Path, primary: bool = True):
+  def __init__(self, workdir: str | Path, primary: bool = True):
     """Opens the files; only the primary process writes."""
+    workdir = Path(workdir)
     self._primary = primary
     self._board = None
     if not primary:

@@ -35,11 +35,15 @@ _FIELDS = {
 
 
 def example_of(name: str) -> dict[str, Any]:
-  """Options that make the mixer `name` a small case at d_model 8."""
-  from jaxmem.models.pattern import options
+  """Returns options that make the mixer `name` a small case at d_model 8.
 
-  known = {**_FIELDS, **SMALL}
-  return {key: known[key] for key in options(name) if key in known}
+  Args:
+    name: of the mixer.
+  """
+  from jaxmem.models.pattern import options  # an op is checked without Flax
+
+  values = {**_FIELDS, **SMALL}
+  return {key: values[key] for key in options(name) if key in values}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Case:
     as_released: form name -> form with the chunks that users get.
     reverse_only: forms that refuse forward mode.
     longest: tokens of a document at most, where the state holds whole ones; else 0.
-    causal: whether a token is read by later ones alone; what reads both ways carries
-      nothing, so nothing of it can be split or saved.
+    causal: whether a token is read by later ones alone; a memory that reads both ways
+      carries nothing, so nothing of it can be split or saved.
   """
 
   name: str
@@ -71,9 +75,14 @@ class Case:
 
 
 def of_op(op: Op) -> Case:
-  """The case of an op: its forms on its own example and stress inputs."""
+  """Returns the case of an op: its forms, its example and its stress inputs.
+
+  Args:
+    op: the record of the op.
+  """
 
   def small(name, form):
+    # several chunks in few tokens, or borders of chunks would not be seen
     sizes = {k: v for k, v in SMALL.items() if op.takes(name, k)}
     return jax.jit(functools.partial(form, **sizes))
 
@@ -91,7 +100,7 @@ def of_op(op: Op) -> Case:
 
 
 def of_module(module: Any, inputs: Callable | None = None) -> Case:
-  """The case of a Flax module: a mixer, a block, a stack, a model.
+  """Returns the case of a Flax module: a mixer, a block, a stack, a model.
 
   Args:
     module: has `init_state(batch_size)` and is called as `(x, state, reset)`. Where it
@@ -106,12 +115,12 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
   if inputs is None:
     layers.check_width(module)
   fields = {f.name for f in dataclasses.fields(module)}
-  own = module.clone(**{k: v for k, v in SMALL.items() if k in fields})
+  small = module.clone(**{k: v for k, v in SMALL.items() if k in fields})
   causal = getattr(module, "causal", True)
   reference = "recurrent" if causal else "dense"
-  modules = {"call": own}
-  if "form" in fields:
-    modules = {reference: own.clone(form=reference), own.form: own}
+  modules = {"call": small}
+  if "form" in fields:  # the module's form last: `example` runs it, and it is traced
+    modules = {reference: small.clone(form=reference), small.form: small}
 
   def activations(key, batch_size, length):
     return jax.random.normal(key, (batch_size, length, module.d_model))
@@ -132,16 +141,16 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
     x = draw(first, batch_size, length)
 
     def fresh(state):
-      return own.apply(own.init(init, x, state), x, state)
+      return small.apply(small.init(init, x, state), x, state)
 
-    layers.check_call(own, fresh, batch_size, length)
-    empty = own.init_state(batch_size)
-    params = _unboxed(jax.jit(own.init)(init, x, empty))
+    layers.check_call(small, fresh, batch_size, length)
+    empty = small.init_state(batch_size)
+    params = _unboxed(jax.jit(small.init)(init, x, empty))
     params = _noisy(noise, params)  # zeros at the start must not hide a leak
     reset = jnp.zeros((batch_size, length), bool)
-    _, state = list(forms.values())[-1](params, (x,), empty, reset)  # own's trace
-    if hasattr(own, "remember"):  # a memory that is given, not written
-      state = _given(own, params, x)
+    _, state = list(forms.values())[-1](params, (x,), empty, reset)
+    if hasattr(small, "remember"):  # cross-attention, whose state is an encoder's
+      state = _encoder_state(small, params, x)
     return params, (draw(later, batch_size, length),), state
 
   return Case(
@@ -156,10 +165,10 @@ def of_module(module: Any, inputs: Callable | None = None) -> Case:
   )
 
 
-def _given(module, params, x):
+def _encoder_state(module, params, x):
   """What a module remembers of an encoder's outputs, fewer in every other row."""
   shape = x.shape[0], module.memory_size, module.d_encoded or module.d_model
-  encoded = jax.random.normal(jax.random.key(0), shape)
+  encoded = jax.random.normal(jax.random.key(0), shape)  # [B, M, D]
   valid = module.memory_size - jnp.arange(len(x), dtype=jnp.int32) % 2
   return module.apply(params, encoded, valid, method="remember")
 
@@ -173,7 +182,7 @@ def _unboxed(params):
 
 @jax.jit
 def _noisy(key, params):
-  """Every float with noise of 0.1; one draw, as every shape drawn is a compilation."""
+  """Adds noise of 0.1 to every float; one draw, as every shape is a compilation."""
   leaves, tree = jax.tree.flatten(params)
   if not leaves:
     return params
@@ -189,7 +198,12 @@ def _noisy(key, params):
 
 
 def of(thing: Any, inputs: Callable | None = None) -> Case:
-  """The case of an op file or a module."""
+  """Returns the case of an op file, an op's record or a module.
+
+  Args:
+    thing: what is under test; a case is returned as it is.
+    inputs: see `of_module`.
+  """
   if isinstance(thing, Case):
     return thing
   if isinstance(thing, ModuleType):

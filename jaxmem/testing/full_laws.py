@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmem.testing.suite import Suite, is_float
+from jaxmem.testing.suite import Suite
+from jaxmem.testing.trees import floats
 
 
 def law_3_in_full(suite: Suite, form: str) -> None:
-  """f(x) = f(x2, f(x1)), in pieces of whole chunks: 16 and 8 tokens."""
+  """f(x) equals f(x2, f(x1)), in pieces of whole chunks: 16 and 8 tokens."""
   if not suite.case.causal:
     return
   y, state, _ = suite.whole[form]
@@ -23,24 +24,28 @@ def law_8_in_full(suite: Suite, form: str) -> None:
   """jvp equals a difference quotient's limit, the vjp; grad of grad is finite."""
   if form in suite.case.reverse_only:
     return
-  fixed = (suite.params, suite.state, suite.reset)
-  f, (params, begin, reset) = suite.forward[form], jax.tree.map(jnp.asarray, fixed)
-  floats = lambda tree: [a for a in jax.tree.leaves(tree) if is_float(a)]
+  constants = (suite.params, suite.state, suite.reset)
+  params, state, reset = jax.tree.map(jnp.asarray, constants)
+  run = suite.forward[form]
 
-  def scalar(inputs):
-    y, _ = f(params, inputs, begin, reset)
+  def loss(inputs):
+    y, _ = run(params, inputs, state, reset)
     return jnp.vdot(y, suite.dy)
 
-  if not floats(suite.inputs):
+  def squared_norm(inputs):
+    """|grad|^2 of the loss."""
+    return sum((a * a).sum() for a in floats(jax.grad(loss)(inputs)))
+
+  if not floats(suite.inputs):  # token ids have no tangents
     return
-  along = jax.tree.map(jnp.ones_like, suite.inputs)
-  _, forward = jax.jit(lambda i: jax.jvp(scalar, (i,), (along,)))(suite.inputs)
-  grad = jax.jit(jax.grad(scalar))(suite.inputs)
+  # along (1, 1, ...): then jvp is the sum of the gradient
+  ones = jax.tree.map(jnp.ones_like, suite.inputs)
+  _, forward = jax.jit(lambda i: jax.jvp(loss, (i,), (ones,)))(suite.inputs)
+  grad = jax.jit(jax.grad(loss))(suite.inputs)
   suite.expect(8, form, "jvp", forward, sum(a.sum() for a in floats(grad)))
-  inner = lambda i: sum((a * a).sum() for a in floats(jax.grad(scalar)(i)))
-  second = jax.jit(jax.grad(inner))(suite.inputs)
+  second = jax.jit(jax.grad(squared_norm))(suite.inputs)
   # the directional derivative of |grad|^2, once by reverse and once by forward mode
-  _, want = jax.jit(lambda i: jax.jvp(inner, (i,), (along,)))(suite.inputs)
+  _, want = jax.jit(lambda i: jax.jvp(squared_norm, (i,), (ones,)))(suite.inputs)
   suite.expect(8, form, "grad of grad", sum(a.sum() for a in floats(second)), want)
 
 
@@ -48,8 +53,8 @@ def law_9_in_full(suite: Suite, form: str) -> None:
   """131,072 steps of the recurrent form stay finite, in documents of legal length."""
   if form != "recurrent" or suite.case.stress is None:
     return
-  draw = suite.case.example
-  params, inputs, state = draw(suite.key, 2, 131_072)
+  # new numbers: those of the suite have the length of all other laws
+  params, inputs, state = suite.case.example(suite.key, 2, 131_072)
   reset = None
   if suite.case.longest:
     reset = jnp.arange(131_072) % suite.case.longest == 0

@@ -9,23 +9,21 @@ from types import ModuleType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.testing import cases, full_laws
+from jaxmem.testing import cases, full_laws, trees
 from jaxmem.testing.cases import LENGTH
 from jaxmem.testing.suite import (
   BORDERS,
   CUTS,
   Suite,
   in_float64,
-  is_float,
   with_gradients,
 )
 
 
 def law_1_forms_agree(suite: Suite, form: str) -> None:
-  """Every form equals the reference in output and final state, and that float64."""
+  """Every form equals the reference in output and final state; that equals float64."""
   y, state, _ = suite.whole[form]
   y0, state0, _ = suite.whole[suite.reference]
   suite.expect(1, form, "y", y, y0)
@@ -38,7 +36,7 @@ def law_1_forms_agree(suite: Suite, form: str) -> None:
 
 
 def law_2_gradients_agree(suite: Suite, form: str) -> None:
-  """With respect to every parameter, every input and the initial state."""
+  """Gradients of every parameter, input and initial state equal the reference's."""
   names = ("gradient of params", "gradient of inputs", "gradient of state")
   for name, got, want in zip(
     names, suite.whole[form][2], suite.whole[suite.reference][2], strict=True
@@ -47,7 +45,7 @@ def law_2_gradients_agree(suite: Suite, form: str) -> None:
 
 
 def law_3_split_anywhere(suite: Suite, form: str) -> None:
-  """f(x) = f(x2, f(x1)), in pieces of 1 and 15 tokens, then one by one: decoding."""
+  """f(x) equals f(x2, f(x1)), in pieces of 1 and 15 tokens, then token by token."""
   if not suite.case.causal:
     return
   y, state, _ = suite.whole[form]
@@ -61,52 +59,61 @@ def law_3_split_anywhere(suite: Suite, form: str) -> None:
 
 def law_4_packed_is_separate(suite: Suite, form: str) -> None:
   """Values and gradients of packed documents are those of separate ones."""
-  token = np.arange(LENGTH)
-  row, begin, end = 0, *[t for b, t in BORDERS if b == 0]
-  empty = jax.tree.map(np.zeros_like, suite.state)
+  begin, end = [token for row, token in BORDERS if row == 0]
+  _forgets_at(suite, form, end)
+  _last_document_is_alone(suite, form, end)
+  _document_inside_is_alone(suite, form, begin, end)
 
-  # nothing before a border reaches behind it: the rest may be anything
+
+def _forgets_at(suite: Suite, form: str, border: int) -> None:
+  """Other inputs before a border of row 0 change nothing behind it, to the last bit."""
   y, state, _ = suite.whole[form]
-  before = lambda a, b: np.concatenate([b[:, :end], a[:, end:]], axis=1)
-  changed = jax.tree.map(before, suite.inputs, suite.other)
+  changed = trees.put(suite.inputs, np.s_[:, :border], suite.other)
+  empty = jax.tree.map(np.zeros_like, suite.state)
   y2, state2, _ = suite(form, inputs=changed, state=empty)
-  after = lambda a: np.asarray(a)[row : row + 1, end:]
-  suite.expect(4, form, "y", after(y2), after(y), "exact", since=end)
-  suite.expect(4, form, "state", _row(state2, row), _row(state, row), "exact")
+  after, after2 = (trees.row(a, 0)[:, border:] for a in (y, y2))
+  suite.expect(4, form, "y", after2, after, "exact", since=border)
+  suite.expect(4, form, "state", trees.row(state2, 0), trees.row(state, 0), "exact")
 
-  # the last document alone, in an empty memory; token by token if that is decoding
-  none, tail = np.zeros_like(suite.reset), LENGTH - end
-  parts, state3, at = [], empty, end
+
+def _last_document_is_alone(suite: Suite, form: str, border: int) -> None:
+  """The last document of row 0 equals the same tokens read from an empty memory."""
+  y, state, _ = suite.whole[form]
+  no_reset, tail = np.zeros_like(suite.reset), LENGTH - border
+  outputs, alone, at = [], jax.tree.map(np.zeros_like, suite.state), border
+  # token by token where that is decoding: what is carried is forgotten like the rest
   for length in (1,) * tail if suite.case.causal else (tail,):
-    y3, state3 = suite.piece(form, at, length, state3, none)
-    parts.append(y3)
+    y_piece, alone = suite.piece(form, at, length, alone, no_reset)
+    outputs.append(y_piece)
     at += length
-  y3 = np.concatenate(parts, axis=1)
-  suite.expect(4, form, "y", after(y), _row(y3, row), since=end)
-  suite.expect(4, form, "state", _row(state, row), _row(state3, row))
+  y_alone = trees.row(np.concatenate(outputs, axis=1), 0)
+  suite.expect(4, form, "y", trees.row(y, 0)[:, border:], y_alone, since=border)
+  suite.expect(4, form, "state", trees.row(state, 0), trees.row(alone, 0))
 
-  # a document in the middle: the loss on it alone, against the same tokens put first
-  inside = ((token >= begin) & (token < end))[None] & (np.arange(2) == row)[:, None]
-  mask = lambda a: a * _fit(inside, a).astype(a.dtype)
-  none = [np.zeros_like(a) for a in suite.dstate]
-  packed = suite(form, dy=mask(suite.dy), dstate=none)
-  roll = lambda a: np.roll(a, -begin, axis=1)
-  alone = suite(
+
+def _document_inside_is_alone(suite: Suite, form: str, begin: int, end: int) -> None:
+  """A loss on one document equals that on the same tokens at the start of a call."""
+  token, rows = np.arange(LENGTH), np.arange(2)
+  inside = ((token >= begin) & (token < end))[None] & (rows == 0)[:, None]  # [B, T]
+  dy, dstate = trees.masked(suite.dy, inside), [np.zeros_like(a) for a in suite.dstate]
+  y, _, (dparams, dinputs, dbefore) = suite(form, dy=dy, dstate=dstate)
+  y2, _, (dparams2, dinputs2, _) = suite(
     form,
-    inputs=jax.tree.map(roll, suite.inputs),
-    state=empty,
+    inputs=trees.rolled(suite.inputs, -begin),
+    state=jax.tree.map(np.zeros_like, suite.state),
     reset=np.zeros_like(suite.reset) | (token == end - begin),
-    dy=roll(mask(suite.dy)),
-    dstate=none,
+    dy=trees.rolled(dy, -begin),
+    dstate=dstate,
   )
-  shown = lambda run: mask(run)[:1]
-  suite.expect(4, form, "y", shown(packed[0]), shown(np.roll(alone[0], begin, 1)))
-  (dparams, dinputs, dstate), (dparams1, dinputs1, _) = packed[2], alone[2]
-  suite.expect(4, form, "gradient of params", dparams, dparams1)
-  back = jax.tree.map(lambda a: np.roll(a, begin, 1), dinputs1)
-  suite.expect(4, form, "gradient of inputs", dinputs, jax.tree.map(mask, back))
-  outside = jax.tree.map(lambda a: a - mask(a), dinputs)
-  for name, grads in (("inputs of other documents", outside), ("state", dstate)):
+  y2, dinputs2 = trees.rolled(y2, begin), trees.rolled(dinputs2, begin)
+  y, y2 = (trees.row(trees.masked(a, inside), 0) for a in (y, y2))
+  suite.expect(4, form, "y", y, y2)
+  suite.expect(4, form, "gradient of params", dparams, dparams2)
+  dinputs2 = trees.masked(dinputs2, inside)  # the other tokens were read, too
+  suite.expect(4, form, "gradient of inputs", dinputs, dinputs2)
+  # exactly 0, not small: rounding noise of other documents would be a leak, too
+  outside = trees.masked(dinputs, ~inside)
+  for name, grads in (("inputs of other documents", outside), ("state", dbefore)):
     zeros = jax.tree.map(np.zeros_like, grads)
     suite.expect(4, form, f"gradient of {name}", grads, zeros, "exact")
 
@@ -114,32 +121,34 @@ def law_4_packed_is_separate(suite: Suite, form: str) -> None:
 def law_5_causality(suite: Suite, form: str) -> None:
   """Changing token t changes nothing before t, and nothing in another row.
 
-  What reads both ways: changing a document changes nothing in another.
+  Of a memory that reads both ways: changing a document changes nothing in another.
   """
   y, state, _ = suite.whole[form]
   begins = [0, *[t for b, t in BORDERS if b == 0]]
-  both_ways = zip(begins, [*begins[1:], LENGTH], strict=True)
-  ahead = ((t, LENGTH) for t in (1, 8, 12, LENGTH - 1))
-  for begin, end in ahead if suite.case.causal else both_ways:
-    change = lambda a, b, at=slice(begin, end): _put(a, np.s_[0, at], b)
-    changed = jax.tree.map(change, suite.inputs, suite.other)
-    y2, state2, _ = suite(form, inputs=changed)
+  documents = zip(begins, [*begins[1:], LENGTH], strict=True)
+  tails = ((t, LENGTH) for t in (1, 8, 12, LENGTH - 1))  # inside and at chunks' borders
+  for begin, end in tails if suite.case.causal else documents:
+    tokens = np.s_[0, begin:end]
+    y2, state2, _ = suite(form, inputs=trees.put(suite.inputs, tokens, suite.other))
     for what, got, want in (("y", y2, y), ("state", state2, state)):
       for row in range(1, suite.batch_size):
-        if not _same(_row(got, row), _row(want, row)):
+        if not trees.equal(trees.row(got, row), trees.row(want, row)):
           message = f"its {what} changes with tokens {begin} to {end - 1} of row 0"
           suite.fail(5, form, f"row {row} sees row 0: {message}")
-    suite.expect(5, form, "y", change(y2, y), y, "exact")
+    suite.expect(5, form, "y", trees.put(y2, tokens, y), y, "exact")
 
 
 def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
-  """The same tree after any call, and zeros at the start."""
+  """The state is the same tree after any call, and zeros at the start."""
   for length in sorted(set(CUTS)):
-    piece = jax.tree.map(lambda a, n=length: a[:, :n], (suite.inputs, suite.reset))
-    args = suite.params, piece[0], suite.state, piece[1]
-    _, new = suite.forward[form].eval_shape(*args)
-    kind = lambda a: (a.shape, str(a.dtype))
-    shapes = [jax.tree.map(kind, tree) for tree in (new, suite.state)]
+    pieces = jax.tree.map(lambda a, n=length: a[:, :n], (suite.inputs, suite.reset))
+    inputs, reset = pieces
+    # traced, not run: shapes need no numbers
+    _, new = suite.forward[form].eval_shape(suite.params, inputs, suite.state, reset)
+    shapes = [
+      jax.tree.map(lambda a: (a.shape, str(a.dtype)), tree)
+      for tree in (new, suite.state)
+    ]
     if jax.tree.structure(new) != jax.tree.structure(suite.state):
       suite.fail(6, form, f"the state becomes {jax.tree.structure(new)}")
     if shapes[0] != shapes[1]:
@@ -154,17 +163,17 @@ def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
 
 
 def _state_keeps_its_dtype(suite: Suite, form: str) -> None:
-  """The state of a memory that reads bfloat16 is what it is of one that reads float32.
+  """A memory that reads bfloat16 has the state of one that reads float32.
 
   Else a loop over calls compiles anew, and sums are rounded to 8 bits.
   """
-  low = lambda a: a.astype(jnp.bfloat16) if is_float(a) else a
-  inputs = jax.tree.map(low, suite.inputs)
-  args = suite.params, inputs, suite.state, suite.reset
+  inputs = trees.to_bfloat16(suite.inputs)
   # what a layer of one dtype makes of another is JAX's rule, not the user's setting
   with jax.numpy_dtype_promotion("standard"):
     try:
-      _, new = suite.forward[form].eval_shape(*args)
+      _, new = suite.forward[form].eval_shape(
+        suite.params, inputs, suite.state, suite.reset
+      )
     except TypeError as error:
       reason = str(error).strip().splitlines()[0]
       suite.fail(6, form, f"bfloat16 inputs cannot be read: {reason}")
@@ -178,9 +187,10 @@ def _state_keeps_its_dtype(suite: Suite, form: str) -> None:
 def law_6_zeros_are_empty(suite: Suite, form: str) -> None:
   """A reset on the first token is the same as the empty memory."""
   empty = jax.tree.map(np.zeros_like, suite.state)
-  none = np.zeros_like(suite.reset)
-  y, state, _ = suite(form, state=empty, reset=none)
-  y2, state2, _ = suite(form, reset=_put(none, np.s_[:, 0], ~none))
+  no_reset = np.zeros_like(suite.reset)
+  at_first = trees.put(no_reset, np.s_[:, 0], ~no_reset)  # of every row
+  y, state, _ = suite(form, state=empty, reset=no_reset)
+  y2, state2, _ = suite(form, reset=at_first)
   suite.expect(6, form, "y", y2, y)
   suite.expect(6, form, "state", state2, state)
 
@@ -188,11 +198,11 @@ def law_6_zeros_are_empty(suite: Suite, form: str) -> None:
 def law_8_transforms_work(suite: Suite, form: str) -> None:
   """jit, vmap, grad and jax.checkpoint together give what grad under jit gives."""
   run = with_gradients(jax.checkpoint(suite.forward[form]))
-  two = lambda tree: jax.tree.map(lambda a, b: np.stack([a, b]), tree, tree)
   args = (suite.inputs, suite.state, suite.reset, suite.dy, suite.dstate)
+  args = jax.tree.map(lambda a: np.stack([a, a]), args)
   mapped = jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0, 0)))
-  got = jax.device_get(mapped(suite.params, *map(two, args)))
-  second = jax.tree.map(lambda a: a[1], got)
+  got = jax.device_get(mapped(suite.params, *args))
+  second = jax.tree.map(lambda a: a[1], got)  # an axis that is ignored would show here
   names = ("y", "state", "gradient")
   for name, g, w in zip(names, second, suite.whole[form], strict=True):
     suite.expect(8, form, name, g, w)
@@ -208,32 +218,13 @@ def law_9_numbers_hold(suite: Suite, form: str) -> None:
   for name, g, w in zip(("y", "state"), got, want, strict=True):
     suite.expect(9, form, name, g, w)
 
-  low = lambda a: a.astype(jnp.bfloat16) if is_float(a) else a
-  args = (suite.params, jax.tree.map(low, suite.inputs), suite.state, suite.reset)
+  # the same bfloat16 numbers in float64: what is compared is the arithmetic alone
+  inputs = trees.to_bfloat16(suite.inputs)
+  args = (suite.params, inputs, suite.state, suite.reset)
   got = suite.forward[form](*args)
   want = in_float64(reference, *args)
   for name, g, w in zip(("y", "state"), got, want, strict=True):
     suite.expect(9, form, name, g, w, "bfloat16")
-
-
-def _row(tree, row):
-  return jax.tree.map(lambda a: np.asarray(a)[row : row + 1], tree)
-
-
-def _same(got, want) -> bool:
-  equal = lambda a, b: np.array_equal(a, b, equal_nan=is_float(a))
-  return all(jax.tree.leaves(jax.tree.map(equal, got, want)))
-
-
-def _put(a, at, b):
-  """a, with the numbers of b at some places."""
-  a = a.copy()
-  a[at] = b[at]
-  return a
-
-
-def _fit(mask, a):
-  return mask.reshape(mask.shape + (1,) * (a.ndim - 2))
 
 
 LAWS = (

@@ -35,7 +35,7 @@ def check_module(layer: Any) -> None:
     _fail(name, "is no Flax module (flax.linen.Module)")
   if not callable(getattr(layer, "init_state", None)):
     _fail(name, "has no method `init_state`")
-  try:
+  try:  # bound, not called: names of parameters are the layer's choice
     inspect.signature(layer.__call__).bind("x", "state", "reset")
   except TypeError as error:
     _fail(name, f"cannot be called as (x, state, reset): {error}")
@@ -57,7 +57,7 @@ def check_width(layer: nn.Module) -> None:
       "has no `d_model`, features of its x [B, T, d_model]: add the field, or give "
       "check_laws(..., inputs=) where x is something else",
     )
-  if not hasattr(layer.d_model, "__index__"):
+  if not hasattr(layer.d_model, "__index__"):  # what an axis may be: no 8.0, no "8"
     _fail(type(layer).__name__, f"has d_model {layer.d_model!r}: give a whole number")
 
 
@@ -73,6 +73,7 @@ def check_call(layer: nn.Module, run: Callable, batch_size: int, length: int) ->
   name = type(layer).__name__
   state = _tried(name, "`init_state`", lambda: layer.init_state(batch_size))
   _check_state(name, "`init_state` gives", state, batch_size)
+  # traced, not run: a mistake of the layer costs no compilation
   result = _tried(name, "a call", lambda: jax.eval_shape(run, state))
   if not isinstance(result, tuple) or len(result) != 2:
     _fail(name, f"returns {_kind(result)} instead of the pair (y, state)")
@@ -81,17 +82,18 @@ def check_call(layer: nn.Module, run: Callable, batch_size: int, length: int) ->
     _fail(name, f"returns y of {_kind(y)} for x of [{batch_size}, {length}, ...]")
   if state is not None and new is None:
     _fail(name, "returns None as its state")
+  # a scan over calls needs the same tree before and after
   trees = [jax.tree.structure(tree) for tree in (new, state)]
   if trees[0] != trees[1]:
     _fail(name, f"returns a state of {trees[0]}, and begins with one of {trees[1]}")
 
 
 def _tried(name: str, what: str, run: Callable) -> Any:
-  """The result of a layer's own code, whose exceptions are the layer's.
+  """Runs code of a layer, and turns its exceptions into mistakes of the layer.
 
   Args:
     name: of the layer.
-    what: runs.
+    what: what runs, in messages.
     run: runs it.
 
   Raises:
@@ -109,7 +111,7 @@ def _tried(name: str, what: str, run: Callable) -> Any:
 def _check_state(name: str, what: str, state: Any, batch_size: int) -> None:
   if state is None:
     _fail(name, f"{what} None: give (), where nothing is carried")
-  for leaf in jax.tree.leaves(state):
+  for leaf in jax.tree.leaves(state):  # the first mistake is enough
     if not hasattr(leaf, "shape") or leaf.shape[:1] != (batch_size,):
       _fail(
         name, f"{what} {_kind(leaf)}, whose first axis is not the {batch_size} rows"

@@ -11,7 +11,7 @@ from jaxmem.testing.suite import Suite
 
 
 def check_saved(
-  thing: Any | ModuleType, directory: Path, seed: int = 0
+  thing: Any | ModuleType, directory: str | Path, seed: int = 0
 ) -> list[tuple[int, str, float]]:
   """Checks law 10: a state goes on after a checkpoint as if there had been none.
 
@@ -49,7 +49,7 @@ def check_saved(
     for cut in (slice(half), slice(half, None))
   )
   _, state = run(suite.params, first[0], suite.state, first[1])
-  with Checkpoints(directory.absolute(), keep=1) as checkpoints:
+  with Checkpoints(directory, keep=1) as checkpoints:
     checkpoints.save(half, state, {}, {})
     checkpoints.wait()
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])

@@ -56,7 +56,7 @@ def check_shards(
     LawError: if the law is broken; the message names form, shards and position.
   """
   case = cases.of(thing, inputs)
-  if isinstance(thing, ModuleType | Op):
+  if isinstance(thing, ModuleType | Op):  # a module finds the mesh by `apply`
     forms = _through_context(ops.record(thing))
     case = dataclasses.replace(case, forms=forms)
   suite = Suite(case, jax.random.key(seed), batch_size, LENGTH, BORDERS)
@@ -73,7 +73,7 @@ def check_shards(
 
 
 def _through_context(op: Op) -> dict[str, Form]:
-  """The forms of an op, as mixers call them, with small chunks."""
+  """The forms of an op as mixers call them, over the ambient mesh, in small chunks."""
 
   def form(name, params, inputs, state, reset=None):
     sizes = {k: v for k, v in cases.SMALL.items() if op.takes(name, k)}

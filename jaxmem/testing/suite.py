@@ -12,6 +12,7 @@ from jaxmem.core.typing import State
 from jaxmem.testing.cases import LENGTH, Case
 from jaxmem.testing.layers import LawError
 from jaxmem.testing.tolerance import worst
+from jaxmem.testing.trees import is_float
 
 TITLES = {
   1: "forms agree",
@@ -29,8 +30,8 @@ TITLES = {
 # Document borders: inside a chunk, on a chunk's border, on the first token of a call.
 BORDERS = ((0, 5), (0, 16), (1, 0), (1, 13))
 CUTS = (1, 15, *8 * (1,))  # two lengths are two compilations
-STRESS_LENGTH = 80
-PROBES = 4
+STRESS_LENGTH = 80  # longer than the largest default chunk
+PROBES = 4  # random directions of rounding, see `Suite.moves`
 
 
 @dataclasses.dataclass
@@ -69,41 +70,47 @@ class Suite:
 
   @property
   def reference(self) -> str:
+    """The name of the form that all others are compared with."""
     return next(iter(self.case.forms))
 
   @functools.cached_property
   def cotangents(self) -> tuple:
-    """Random ones of y and of the float leaves of the state."""
+    """Random cotangents of y and of the float leaves of the state."""
     y, state = self.forward[self.reference].eval_shape(
       self.params, self.inputs, self.state, self.reset
     )
     random = np.random.default_rng(np.asarray(jax.random.key_data(self.key)))
-    draw = lambda a: random.normal(size=a.shape).astype(a.dtype)
+
+    def draw(a):
+      return random.normal(size=a.shape).astype(a.dtype)
+
     return draw(y), [draw(a) for a in jax.tree.leaves(state) if is_float(a)]
 
   @property
   def dy(self) -> np.ndarray:
+    """The cotangent of y."""
     return self.cotangents[0]
 
   @property
   def dstate(self) -> list:
+    """The cotangents of the float leaves of the state."""
     return self.cotangents[1]
 
   @functools.cached_property
   def other(self) -> tuple:
-    """Inputs that differ from `inputs` everywhere."""
+    """Inputs that differ from `inputs` everywhere: what a change is made of."""
     another = jax.random.fold_in(self.key, 1)
     return jax.device_get(self.draw(another, self.batch_size, self.length)[1])
 
   @functools.cached_property
   def stress(self) -> tuple:
     """The hardest legal inputs, longer than the largest default chunk."""
-    draw = jax.jit(self.case.stress, static_argnums=(1, 2))
+    draw = jax.jit(self.case.stress, static_argnums=(1, 2))  # a compilation, not many
     return jax.device_get(draw(self.key, 2, STRESS_LENGTH))
 
   @functools.cached_property
   def whole(self) -> dict:
-    """Every form on the whole example: y, state and gradients."""
+    """What every form gives on the whole example: y, state and gradients."""
     return {name: self(name) for name in self.run}
 
   @functools.cached_property
@@ -116,49 +123,77 @@ class Suite:
     """
     if not self.deep:
       return {}
-    draw, one = np.random.default_rng(0), jnp.finfo(jnp.float32).eps
+    random, eps = np.random.default_rng(0), jnp.finfo(jnp.float32).eps
 
-    def off(a):
-      sign = draw.choice((-1, 1), a.shape)
-      return a * (1 + one * sign).astype(a.dtype) if is_float(a) else a
+    def perturbed(a):
+      sign = random.choice((-1, 1), a.shape)
+      return a * (1 + eps * sign).astype(a.dtype) if is_float(a) else a
 
-    here = self.whole[self.reference]
-    most = jax.tree.map(lambda a: 0.0, here)
-    larger = lambda m, a, b: max(m, 2 * float(np.abs(a - b).max(initial=0)))
+    def larger(most, a, b):
+      return max(most, 2 * float(np.abs(a - b).max(initial=0)))
+
+    exact, run = self.whole[self.reference], self.run[self.reference]
+    most = jax.tree.map(lambda a: 0.0, exact)
     for _ in range(PROBES):
-      args = jax.tree.map(off, (self.params, self.inputs, self.state))
-      run = self.run[self.reference]
-      there = jax.device_get(run(*args, self.reset, self.dy, self.dstate))
-      most = jax.tree.map(larger, most, here, there)
+      args = (self.params, self.inputs, self.state)
+      params, inputs, state = jax.tree.map(perturbed, args)
+      rounded = run(params, inputs, state, self.reset, self.dy, self.dstate)
+      most = jax.tree.map(larger, most, exact, jax.device_get(rounded))
     y, state, gradient = most
-    of = dict(zip(("params", "inputs", "state"), gradient, strict=True))
-    named = {"y": y, "state": state, "gradient": gradient}
-    named |= {f"gradient of {name}": tree for name, tree in of.items()}
-    return {name: jax.tree.leaves(tree) for name, tree in named.items()}
+    # by the names under which `expect` compares them
+    trees = {"y": y, "state": state, "gradient": gradient}
+    for name, tree in zip(("params", "inputs", "state"), gradient, strict=True):
+      trees[f"gradient of {name}"] = tree
+    return {name: jax.tree.leaves(tree) for name, tree in trees.items()}
 
   def piece(
     self, form: str, begin: int, length: int, state: State, reset: np.ndarray
   ) -> tuple[np.ndarray, State]:
-    """y of the tokens `begin` to `begin + length` read from a state, and the state."""
-    cut = lambda a: a[:, begin : begin + length]
-    inputs, reset = jax.tree.map(cut, (self.inputs, reset))
+    """Reads `length` tokens from `begin` on.
+
+    Args:
+      form: the name of the form.
+      begin: the first token.
+      length: of the piece; a new one is a compilation.
+      state: memory before the piece.
+      reset: [B, T], of the whole example.
+
+    Returns:
+      y of the piece, and the state after it.
+    """
+    inputs, reset = jax.tree.map(
+      lambda a: a[:, begin : begin + length], (self.inputs, reset)
+    )
     return jax.device_get(self.forward[form](self.params, inputs, state, reset))
 
   def __call__(self, form, inputs=None, state=None, reset=None, dy=None, dstate=None):
-    """One compiled function a form serves all laws, by changing values only."""
-    given = lambda new, old: old if new is None else new
+    """Returns y, the state and the gradients of a form on the example.
+
+    What is named replaces the example's: one compiled function a form serves all laws,
+    by changing values only.
+    """
     result = self.run[form](
       self.params,
-      given(inputs, self.inputs),
-      given(state, self.state),
-      given(reset, self.reset),
-      given(dy, self.dy),
-      given(dstate, self.dstate),
+      self.inputs if inputs is None else inputs,
+      self.state if state is None else state,
+      self.reset if reset is None else reset,
+      self.dy if dy is None else dy,
+      self.dstate if dstate is None else dstate,
     )
     return jax.device_get(result)
 
   def expect(self, law, form, what, got, want, dtype="float32", since=0):
-    """Raises unless two trees agree; the position of y is (row, token)."""
+    """Raises LawError unless two trees agree, and keeps the error as a row.
+
+    Args:
+      law: its number.
+      form: the name of the form.
+      what: what is compared, in messages; "y" has positions (row, token).
+      got: the tree.
+      want: the tree that it should equal.
+      dtype: a key of the table of tolerances, or "exact".
+      since: the token that the first one of y is.
+    """
     got_leaves = jax.tree_util.tree_leaves_with_path(got)
     want_leaves = jax.tree.leaves(want)
     moves = self.moves.get(what, [0.0] * len(want_leaves))
@@ -171,6 +206,7 @@ class Suite:
         self.rows.append((law, form, error))
 
   def fail(self, law, form, message):
+    """Raises LawError for a form, with the title of the law."""
     who = f"{self.case.name}, form {form!r}"
     raise LawError(f"law {law} ({TITLES[law]}) is broken by {who}: {message}")
 
@@ -178,37 +214,42 @@ class Suite:
 def _describe(name, got, want, at, since) -> str:
   if got.shape != want.shape:
     return f"{name} has shape {got.shape} instead of {want.shape}"
-  place = f"at index {at}"
+  position = f"at index {at}"
   if name == "y" and len(at) > 1:
-    place = f"at row {at[0]}, token {at[1] + since}"
+    position = f"at row {at[0]}, token {at[1] + since}"
   elif name.startswith("state"):
-    place = f"in row {at[0]}"
-  number = lambda a: float(np.asarray(a, np.float64)[at])
-  return f"{name} is {number(got):.6g} instead of {number(want):.6g} {place}"
-
-
-def is_float(a) -> bool:
-  """Whether an array can be differentiated."""
-  return jnp.issubdtype(a.dtype, jnp.floating)
+    position = f"in row {at[0]}"
+  numbers = [float(np.asarray(a, np.float64)[at]) for a in (got, want)]
+  return f"{name} is {numbers[0]:.6g} instead of {numbers[1]:.6g} {position}"
 
 
 def with_gradients(form) -> Callable:
-  """(y, state, gradients) of a form, for cotangents of y and of the float state."""
+  """Makes a form return its gradients, too.
+
+  Args:
+    form: `(params, inputs, state, reset) -> (y, state)`.
+
+  Returns:
+    `(params, inputs, state, reset, dy, dstate) -> (y, state, gradients)` for cotangents
+    of y and of the float leaves of the state; gradients of integers are None.
+  """
 
   def run(params, inputs, state, reset, dy, dstate):
     leaves, tree = jax.tree.flatten((params, inputs, state))
     float_at = [i for i, a in enumerate(leaves) if is_float(a)]
 
+    # jax.vjp takes floats alone: token ids and counters are closed over
     def of_floats(floats):
       full = list(leaves)
       for i, a in zip(float_at, floats, strict=True):
         full[i] = a
-      y, new = form(*jax.tree.unflatten(tree, full), reset)
+      params, inputs, state = jax.tree.unflatten(tree, full)
+      y, new = form(params, inputs, state, reset)
       return (y, [a for a in jax.tree.leaves(new) if is_float(a)]), new
 
-    (y, _), pull, new = jax.vjp(of_floats, [leaves[i] for i in float_at], has_aux=True)
-    (grads,) = pull((dy, dstate))
-    full = [None] * len(leaves)
+    (y, _), vjp, new = jax.vjp(of_floats, [leaves[i] for i in float_at], has_aux=True)
+    (grads,) = vjp((dy, dstate))
+    full = [None] * len(leaves)  # integers have no gradient
     for i, g in zip(float_at, grads, strict=True):
       full[i] = g
     return y, new, jax.tree.unflatten(tree, full)
@@ -217,8 +258,19 @@ def with_gradients(form) -> Callable:
 
 
 def in_float64(form, params, inputs, state, reset=None):
-  """y and state of a form on the same numbers in float64."""
-  wide = lambda a: np.asarray(a, np.float64) if is_float(a) else np.asarray(a)
-  case = jax.tree.map(wide, (params, inputs, state))
-  with jax.enable_x64(True):
-    return jax.device_get(form(*case, reset))
+  """Returns y and state of a form on the same numbers in float64.
+
+  Args:
+    form: the form.
+    params: its parameters.
+    inputs: its inputs.
+    state: memory before the first token.
+    reset: True on the first token of a document.
+  """
+
+  def wide(a):
+    return np.asarray(a, np.float64) if is_float(a) else np.asarray(a)
+
+  params, inputs, state = jax.tree.map(wide, (params, inputs, state))
+  with jax.enable_x64(True):  # for this call alone: users run in float32
+    return jax.device_get(form(params, inputs, state, reset))

@@ -12,7 +12,7 @@ TOLERANCE = {
 
 
 def worst(got, want, dtype: str, moves: float = 0.0) -> tuple[float, tuple[int, ...]]:
-  """The worst error as a multiple of what is allowed, and where it stands.
+  """Returns the worst error as a multiple of what is allowed, and its index.
 
   Args:
     got: an array.
@@ -25,6 +25,7 @@ def worst(got, want, dtype: str, moves: float = 0.0) -> tuple[float, tuple[int, 
     the index.
   """
   got, want = (
+    # JAX widens bfloat16, which is no type of NumPy's own
     np.asarray(jnp.asarray(a).astype(jnp.float32))
     if a.dtype == jnp.bfloat16
     else np.asarray(a)
@@ -35,12 +36,14 @@ def worst(got, want, dtype: str, moves: float = 0.0) -> tuple[float, tuple[int, 
   if not want.size:
     return 0.0, ()
   got, want = got.astype(np.float64), want.astype(np.float64)
+  # inf - inf and 0 / 0 are NaN, which is inf below: too much
   with np.errstate(invalid="ignore", divide="ignore"):
     error = np.abs(got - want)
     if dtype == "exact":
       error = np.where(error == 0, 0.0, np.inf)
     else:
       relative, absolute = TOLERANCE[dtype]
+      # a sum of large terms that cancel is as inexact as the terms
       size = max(1, np.abs(want).max())
       error = error / (relative * np.abs(want) + absolute * size + moves)
   error = np.where(np.isnan(error), np.inf, error)

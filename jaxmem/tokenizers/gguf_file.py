@@ -54,7 +54,7 @@ class File(NamedTuple):
   tensors: Mapping[str, np.ndarray]
 
 
-def read(path: str) -> File:
+def read(path: str | Path) -> File:
   """The file, its tensors not read yet.
 
   Raises:

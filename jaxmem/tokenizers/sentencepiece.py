@@ -146,7 +146,7 @@ class SentencePieceTokenizer(Spelled):
     return piece.replace(_SPACE, " ").encode()
 
 
-def load(path: str) -> SentencePieceTokenizer:
+def load(path: str | Path) -> SentencePieceTokenizer:
   """The tokenizer of a `.model` file.
 
   Raises:
@@ -160,7 +160,7 @@ def load(path: str) -> SentencePieceTokenizer:
       f"cannot read tokenizer {path}: {why}; give the path of a .model file, or "
       "make one with jaxmem tokenizer train"
     ) from error
-  return SentencePieceTokenizer(model, path)
+  return SentencePieceTokenizer(model, str(path))
 
 
 def train(texts: Iterable[str], vocab_size: int) -> bytes:

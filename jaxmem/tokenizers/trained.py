@@ -150,14 +150,14 @@ def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
   return get(name)
 
 
-def keep(tokenizer: Tokenizer, workdir: Path) -> None:
+def keep(tokenizer: Tokenizer, workdir: str | Path) -> None:
   """Writes what `kept` reads, unless the library itself has the tokenizer."""
   if kept := getattr(tokenizer, "kept", None):
     name, content = kept
-    files.write_bytes(workdir / name, content)
+    files.write_bytes(Path(workdir) / name, content)
 
 
-def kept(name: str, workdir: Path) -> Tokenizer:
+def kept(name: str, workdir: str | Path) -> Tokenizer:
   """The tokenizer that a run was trained with.
 
   Args:
@@ -167,16 +167,16 @@ def kept(name: str, workdir: Path) -> Tokenizer:
   Raises:
     DataError: if its file is missing or damaged.
   """
-  path = workdir / file_name(name)
+  path = Path(workdir) / file_name(name)
   if is_made(name) and not path.is_file():
     raise DataError(f"{path} is missing, which {name!r} made: train the run again")
   # runs of earlier versions kept no copy of a tokenizer that was there before
   return get(str(path) if _is_path(name) and path.is_file() else name)
 
 
-def kept_name(name: str, workdir: Path) -> str:
+def kept_name(name: str, workdir: str | Path) -> str:
   """The name of the tokenizer that a run kept, if it can be read; else `name`."""
-  path = workdir / file_name(name)
+  path = Path(workdir) / file_name(name)
   if not _is_path(name) or not path.is_file():
     return name
   try:

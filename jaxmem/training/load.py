@@ -18,6 +18,8 @@ from jaxmem.training.step import Program, resolve
 
 # The latest checkpoint, or the one with the best held-out score: --checkpoint.
 Which = Literal["last", "best"]
+# The kind of task whose runs are language models of text.
+TEXT = "language_modeling"
 _DIRECTORY = {"last": "checkpoints", "best": "best"}
 
 
@@ -38,7 +40,7 @@ class Run(NamedTuple):
   step: int
 
 
-def run_config(workdir: Path, which: Which = "last") -> Config:
+def run_config(workdir: str | Path, which: Which = "last") -> Config:
   """The config of the run in `workdir`, from its checkpoint; no device work.
 
   Its tokenizer is the copy that the run kept, so that ids mean what they meant whatever
@@ -47,6 +49,7 @@ def run_config(workdir: Path, which: Which = "last") -> Config:
   Raises:
     UserError: if there is no checkpoint.
   """
+  workdir = Path(workdir)
   try:
     meta = read_meta(workdir.absolute() / _DIRECTORY[which])
   except CheckpointError as error:
@@ -58,14 +61,14 @@ def run_config(workdir: Path, which: Which = "last") -> Config:
   return resolve(kept.with_kept_tokenizer(config, workdir.absolute()))
 
 
-def load_config(workdir: Path, which: Which = "last") -> Config:
+def load_config(workdir: str | Path, which: Which = "last") -> Config:
   """The config of the language model in `workdir`; no device work.
 
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.
   """
   config = run_config(workdir, which)
-  if tasks.kind(config.task) != "language_modeling":
+  if tasks.kind(config.task) != TEXT:
     raise UserError(
       f"the run in {workdir} learned {config.task.source}, and reads no text: give the "
       "--workdir of a language model"
@@ -73,7 +76,7 @@ def load_config(workdir: Path, which: Which = "last") -> Config:
   return config
 
 
-def load_run(workdir: Path, which: Which = "last") -> Run:
+def load_run(workdir: str | Path, which: Which = "last") -> Run:
   """The newest checkpoint that is whole, its parameters verified.
 
   The directory is only read, so the run may be going on: nothing in it is made, moved
@@ -91,7 +94,7 @@ def load_run(workdir: Path, which: Which = "last") -> Run:
   mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
   # without an optimizer, which may be a function that only the run's own file has
   program = Program(config, mesh, trains=False)
-  directory = workdir.absolute() / _DIRECTORY[which]
+  directory = Path(workdir).absolute() / _DIRECTORY[which]
   with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
     restored = checkpoints.restore(program.target(), only=program.weights)
   # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
@@ -100,11 +103,13 @@ def load_run(workdir: Path, which: Which = "last") -> Run:
   return Run(config, program.model, params, restored.step)
 
 
-def load_model(workdir: Path, which: Which = "last") -> Loaded:
+def load_model(workdir: str | Path, which: Which = "last") -> Loaded:
   """The language model of a run, see `load_run`.
 
-      loaded = load_model(Path("runs/quickstart"))
+      loaded = load_model("runs/quickstart")
       logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
+
+  `jaxmem.load` gives the same with methods, and runs of other kinds.
 
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.

@@ -48,7 +48,7 @@ EXIT_STOPPED = 75
 
 def train(
   config: Config,
-  workdir: Path,
+  workdir: str | Path,
   resume: str = "auto",
   callbacks: Sequence[Callback] = (),
 ) -> int:
@@ -69,6 +69,7 @@ def train(
     CheckpointError: if no checkpoint can be written or read.
     TrainingError: if too many steps in a row, or the last ones, had to be skipped.
   """
+  workdir = Path(workdir)
   # config: what the user and a run that has begun leave open, filled in and checked
   config = resuming.with_warmup(configs.typed(config), workdir, resume)
   config = kept.absolute(resolve(config))
@@ -85,7 +86,7 @@ def train(
 def run(
   program: Program,
   job: Job,
-  workdir: Path,
+  workdir: str | Path,
   resume: str = "auto",
   callbacks: Sequence[Callback] = (),
   params: Any = None,
@@ -106,7 +107,7 @@ def run(
   Raises:
     See `train`.
   """
-  config, workdir = program.config, workdir.absolute()
+  config, workdir = program.config, Path(workdir).absolute()
   with contextlib.ExitStack() as stack:
     # the work directory: ours alone
     if distributed.primary():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jaxmem.evaluation import layer_table
-from support import layout
+from support import layout, runs
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -17,7 +17,13 @@ def _blocks(language):
 
 
 @pytest.mark.parametrize("code", _blocks("python"), ids=lambda c: c.splitlines()[0])
-def test_readme_example_runs(code):
+def test_readme_example_runs(code, tmp_path, monkeypatch):
+  """Where there is a run of the quickstart: a tiny one, which is as good as any."""
+  if "runs/quickstart" in code:
+    (tmp_path / "runs").mkdir()
+    run = runs.first_checkpoint(tmp_path, model=runs.SMALL)
+    run.rename(tmp_path / "runs" / "quickstart")
+  monkeypatch.chdir(tmp_path)
   exec(compile(code, "README.md", "exec"), {})
 
 

@@ -37,7 +37,7 @@ def test_shards_do_not_matter(name):
 
 @pytest.mark.parametrize("rows, how", [(3, "waits for its turn"), (8, "swaps time")])
 def test_shards_do_not_matter_to_a_nonlinear_memory(rows, how, caplog):
-  sequence_parallel._say.cache_clear()
+  sequence_parallel._log_once.cache_clear()
   with caplog.at_level(logging.INFO, "jaxmem"):
     check_shards(ops.get("lstm"), batch_size=rows)
 

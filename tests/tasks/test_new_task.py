@@ -1,9 +1,14 @@
-"""A new task is one file: it is trained, scored, asked, and nothing else is edited."""
+"""A new task is one folder, as `jaxmem new` writes it: it is trained, scored, asked.
 
+Nothing else is edited.
+"""
+
+import importlib
 import json
 
 import pytest
 
+from jaxmem.commands import new
 from jaxmem.core import kinds
 from jaxmem.evaluation import predict
 from jaxmem.models.lm import LMConfig
@@ -13,12 +18,23 @@ from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.task import make
 from jaxmem.training.trainer import train
-from support import first_letter
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-  kinds.load("support.first_letter")
+def first_letter(tmp_path_factory):
+  """The package, a plugin as long as the module runs."""
+  place = tmp_path_factory.mktemp("plugins")
+  new.write("task", "first_letter", place / "first_letter")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(kinds, "_PLUGINS", {})
+    patch.setattr(kinds, "_LOADED", [])
+    patch.syspath_prepend(place)
+    kinds.load("first_letter")
+    yield importlib.import_module("first_letter")
+
+
+@pytest.fixture(scope="module")
+def run(first_letter, tmp_path_factory):
   workdir = tmp_path_factory.mktemp("first") / "run"
   config = Config(
     model=LMConfig(0, 8, 16, (entry("gru"),)),
@@ -40,18 +56,18 @@ def test_a_new_task_is_trained_and_reported(run):
   assert "nats_per_row" in log[0] and any("heldout_nats_per_row" in m for m in log)
 
 
-def test_a_new_task_is_asked(run):
+def test_a_new_task_is_asked(run, first_letter):
   lines = [b'{"text": "abcdefgh"}', b'{"text": "xyz"}']
 
   good, bad = predict.answers(lines, predict.predictor(run, "last"), rows=2)
-  assert good["first"] in first_letter.LETTERS
+  assert good["first"] in first_letter.task.LETTERS
   assert bad["line"] == 2 and "8 letters of abcdefgh" in bad["error"]
   report = json.loads((run / "report.json").read_text())
   found = predict.evaluate(run, "best", "heldout").numbers
   assert found["accuracy"] == report["accuracy"]
 
 
-def test_a_new_task_is_one_by_the_protocols(run):
+def test_a_new_task_is_one_by_the_protocols(run, first_letter):
   loaded = load_run(run)
   job = make(loaded.config, loaded.model)
 

@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from jaxmem.core.typing import Form, Reset, State
 from jaxmem.ops.recurrence import scan
-from jaxmem.ops.recurrence.products import dot, known, outer
+from jaxmem.ops.recurrence.products import dot, outer, replayed
 
 
 class Cell(NamedTuple):
@@ -32,20 +32,32 @@ class Cell(NamedTuple):
     split: `params -> (weights, matrices, vectors)`: what `project` needs; of each group
       the R_j, or None where it reads no vector; what `update` needs.
     project: `(weights, inputs, dtype) -> z`: of each group the z_j, each None where the
-      inputs say nothing. Knows no time: it is given one token or a chunk of them.
+      inputs do not enter. It knows no time: it gets one token or a chunk of them.
     update: `(gates, vectors, state) -> state`, elementwise over rows; `gates(k, v)` are
       the pre-activations of group k, `gates(k)` those of a group that reads no vector.
-    shown: `(gates, vectors, state) -> {name: gate}`, for who looks; see `gates`.
+    inspect: `(gates, vectors, state) -> {name: gate}`, the gates by name; see `gates`.
   """
 
   split: Callable[[Any], tuple[Any, tuple, Any]]
   project: Callable[[Any, tuple[Array, ...], Any], tuple[tuple, ...]]
   update: Callable[[Callable, Any, State], State]
-  shown: Callable[[Callable, Any, State], dict[str, Array]] = lambda *_: {}
+  inspect: Callable[[Callable, Any, State], dict[str, Array]] = lambda *_: {}
 
 
-def step(cell: Cell, params: Any, inputs_t: tuple[Array, ...], state: State):
-  """One token of a cell: `(y_t, state)`, y_t in the dtype of the inputs."""
+def step(
+  cell: Cell, params: Any, inputs_t: tuple[Array, ...], state: State
+) -> tuple[Array, State]:
+  """Computes one token of a cell.
+
+  Args:
+    cell: what the memory is.
+    params: those of the op.
+    inputs_t: those of the op, at one token.
+    state: what is remembered.
+
+  Returns:
+    h_t in the dtype of the inputs, and the state.
+  """
   weights, matrices, vectors = cell.split(params)
   dtype = state.h.dtype
   gates = _gates(cell.project(weights, inputs_t, dtype), matrices, dtype)
@@ -53,19 +65,32 @@ def step(cell: Cell, params: Any, inputs_t: tuple[Array, ...], state: State):
   return state.h.astype(inputs_t[0].dtype), state
 
 
-def gates(cell: Cell, params: Any, inputs: tuple, state: State, reset: Reset | None):
-  """What the gates of a cell let through: {name: [B, T, H]}; costs the reference form.
+def gates(
+  cell: Cell,
+  params: Any,
+  inputs: tuple[Array, ...],
+  state: State,
+  reset: Reset | None,
+) -> dict[str, Array]:
+  """Returns the values of a cell's gates at every token, {name: [B, T, H]}.
 
-  Args: as those of a form.
+  Cost: that of the reference form.
+
+  Args:
+    cell: what the memory is.
+    params: those of the op.
+    inputs: those of the op.
+    state: memory before the first token.
+    reset: True on the first token of a document.
   """
   weights, matrices, vectors = cell.split(params)
 
-  def look(params, inputs_t, state):
+  def inspect(params, inputs_t, state):
     z = cell.project(weights, inputs_t, state.h.dtype)
-    shown = cell.shown(_gates(z, matrices, state.h.dtype), vectors, state)
-    return shown, step(cell, params, inputs_t, state)[1]
+    values = cell.inspect(_gates(z, matrices, state.h.dtype), vectors, state)
+    return values, step(cell, params, inputs_t, state)[1]
 
-  return scan.recurrent(look)(params, inputs, state, reset)[0]
+  return scan.recurrent(inspect)(params, inputs, state, reset)[0]
 
 
 def chunk(cell_of: Callable[..., Cell]) -> Form:
@@ -80,7 +105,8 @@ def chunk(cell_of: Callable[..., Cell]) -> Form:
     cell_of: `(**options) -> cell`.
 
   Returns:
-    A form with a keyword `chunk_size`: C >= 1, or ValueError; T need not be a multiple.
+    A form with a keyword `chunk_size`, of which T need not be a multiple; it raises
+    ValueError for one below 1.
   """
 
   def form(
@@ -96,15 +122,15 @@ def chunk(cell_of: Callable[..., Cell]) -> Form:
     length, dtype = inputs[0].shape[1], inputs[0].dtype
     state = jax.tree.map(lambda s: s.astype(scan.state_dtype(dtype)), state)
     cell = cell_of(**options)
-    parts = cell.split(params)
+    weights, matrices, vectors = cell.split(params)
     whole = length - length % chunk_size
     outputs = []
     # the last tokens are a chunk of their own: padding would change the state
     for begin, end, size in ((0, whole, chunk_size), (whole, length, length - whole)):
       if begin < end:
-        cut = lambda a, b=begin, e=end: a[:, b:e]
-        xs = jax.tree.map(cut, (tuple(inputs), reset))
-        h, state = _unrolled(cell, size, *parts, *xs, state)
+        tokens = slice(begin, end)
+        x, r = jax.tree.map(lambda a, at=tokens: a[:, at], (tuple(inputs), reset))
+        h, state = _unrolled(cell, size, weights, matrices, vectors, x, r, state)
         outputs.append(h)
     y = outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=1)
     return y.astype(dtype), state
@@ -113,19 +139,34 @@ def chunk(cell_of: Callable[..., Cell]) -> Form:
 
 
 def _gates(z: tuple, matrices: tuple, dtype) -> Callable:
-  """The pre-activations of a group, computed."""
+  """The function `gates` that computes: z_j + v R_j of every gate of a group."""
 
   def gates(k, v=None):
     if v is None:
       return z[k]
-    read = (dot(v, r, dtype) for r in matrices[k])
-    return tuple(u if a is None else a + u for a, u in zip(z[k], read, strict=True))
+    products = (dot(v, r, dtype) for r in matrices[k])
+    return tuple(
+      of_v if of_x is None else of_x + of_v
+      for of_x, of_v in zip(z[k], products, strict=True)
+    )
 
   return gates
 
 
+# `update` gets its pre-activations by calling `gates(k, v)`. It is written once; what
+# `gates` does differs between the passes:
+#
+#   forward   gates(k, v) = z[k] + v R[k] ------------> update ---> state
+#                  '--> tape[k], kept for every token
+#
+#   reverse   gates(k, v) = replayed(v, tape[k]) -----> update, under jax.vjp
+#                  '--> dtape[k], and dv = dtape[k] R[k]^T, one product a token
+#
+#   chunk     dR[k] = v^T dtape[k] and dz[k] = dtape[k], one product for C tokens
+#
+# So no product is computed again, and the sums over tokens leave the sequential loop.
 def _taped(gates: Callable, keep: Callable) -> tuple[Callable, dict]:
-  """`gates`, and a tape which gets `keep(v, result)` of every group that is asked."""
+  """`gates`, and a tape that holds `keep(v, result)` of every group after its call."""
   tape = {}
 
   def taped(k, v=None):
@@ -139,11 +180,10 @@ def _taped(gates: Callable, keep: Callable) -> tuple[Callable, dict]:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _unrolled(cell, size, weights, matrices, vectors, inputs, reset, state):
   """h of every token, [B, T, H], and the last state; `size` divides T."""
-  parts = weights, matrices, vectors
-  return _unrolled_forward(cell, size, *parts, inputs, reset, state)[0]
+  return _unrolled_fwd(cell, size, weights, matrices, vectors, inputs, reset, state)[0]
 
 
-def _unrolled_forward(cell, size, weights, matrices, vectors, inputs, reset, state):
+def _unrolled_fwd(cell, size, weights, matrices, vectors, inputs, reset, state):
   dtype = state.h.dtype
 
   def token(state, xs):
@@ -153,76 +193,89 @@ def _unrolled_forward(cell, size, weights, matrices, vectors, inputs, reset, sta
     return state, (state, tape)
 
   def block(state, n):
-    x, r = _chunk_of((inputs, reset), n, size)
+    x, r = _chunk_of((inputs, reset), n, size)  # [C, B, ...]
+    # hoisted: the inputs' products of C tokens are one, outside of the inner loop
     return jax.lax.scan(token, state, (cell.project(weights, x, dtype), r))
 
   last, (states, tape) = jax.lax.scan(block, state, _numbers(inputs, size))
   residuals = weights, matrices, vectors, inputs, reset, state, states, tape
-  return (_rows_first(states.h), last), residuals
+  return (_rows_first(states.h), last), residuals  # states are [T/C, C, B, ...]
 
 
-def _unrolled_backward(cell, size, residuals, cotangents):
+def _unrolled_bwd(cell, size, residuals, cotangents):
   weights, matrices, vectors, inputs, reset, state, states, tape = residuals
   dh, dlast = cotangents
   dtype = state.h.dtype
+  # all transposes of a group below each other: dv is then one product, not one a gate
   stacked = [
     None if group is None else jnp.concatenate([r.mT for r in group], axis=-2)
     for group in matrices
   ]
 
   def update(tape, vectors, before):
-    gates = lambda k, v=None: tape[k] if v is None else known(v, tape[k], stacked[k])
+    def gates(k, v=None):
+      return tape[k] if v is None else replayed(v, tape[k], stacked[k])
+
     return cell.update(gates, vectors, before)
 
   def token(carry, xs):
     dstate, dvectors = carry
     tape, before, reset, dh = xs
-    _, pull = jax.vjp(update, tape, vectors, before)
-    dtape, more, dstate = pull(dstate._replace(h=dstate.h + dh))
-    return (_forget(dstate, reset), _add(dvectors, more)), dtape
+    _, vjp = jax.vjp(update, tape, vectors, before)
+    # h is also the output: its two cotangents add up
+    dtape, dvectors_t, dstate = vjp(dstate._replace(h=dstate.h + dh))
+    return (_forget(dstate, reset), _add(dvectors, dvectors_t)), dtape
 
   def block(carry, xs):
     carry, sums = carry
     n, first, states, tape = xs
-    x, r, d = _chunk_of((inputs, reset, dh), n, size)
+    x, r, d = _chunk_of((inputs, reset, dh), n, size)  # [C, B, ...]
     before = jax.tree.map(_shifted, first, states)
     before = before if r is None else jax.vmap(scan.forget)(before, r)
-    # for what each group has read; XLA leaves the rest of the update out
-    gates, read = _taped(lambda k, v=None: tape[k], lambda v, result: v)
+    # run for the vectors that each group reads, [C, B, H]; XLA drops the rest of it
+    gates, vectors_read = _taped(lambda k, v=None: tape[k], lambda v, result: v)
     cell.update(gates, vectors, before)
     carry, dtape = jax.lax.scan(token, carry, (tape, before, r, d), reverse=True)
     dmatrices = tuple(
-      None if group is None else outer(read[k], dtape[k], group, dtype)
+      None if group is None else outer(vectors_read[k], dtape[k], group, dtype)
       for k, group in enumerate(matrices)
     )
-    z, pull = jax.vjp(lambda w, x: cell.project(w, x, dtype), weights, x)
-    said = lambda a, d: None if a is None else d
-    dz = tuple(tuple(map(said, group, dtape[k])) for k, group in enumerate(z))
-    dweights, dx = pull(dz)
+    z, vjp = jax.vjp(lambda w, x: cell.project(w, x, dtype), weights, x)
+    # gates that the inputs do not enter are None in z, and have no cotangent there
+    dz = tuple(
+      tuple(None if a is None else d for a, d in zip(group, dtape[k], strict=True))
+      for k, group in enumerate(z)
+    )
+    dweights, dx = vjp(dz)
     return (carry, _add(sums, (dweights, dmatrices))), dx
 
-  zeros = lambda tree: jax.tree.map(lambda a: jnp.zeros(a.shape, dtype), tree)
-  carry = ((dlast, zeros(vectors)), zeros((weights, matrices)))
-  ends = jax.tree.map(lambda s: s[:, -1], states)
-  first = jax.tree.map(_shifted, state, ends)  # what stood before each chunk
+  # gradients of bfloat16 parameters are summed over all chunks in the state's dtype
+  carry = ((dlast, _zeros(vectors, dtype)), _zeros((weights, matrices), dtype))
+  ends = jax.tree.map(lambda s: s[:, -1], states)  # [T/C, B, ...]
+  first = jax.tree.map(_shifted, state, ends)  # the state before each chunk
   xs = (_numbers(inputs, size), first, states, tape)
   ((dstate, dvectors), sums), dx = jax.lax.scan(block, carry, xs, reverse=True)
-  like = lambda tree, params: jax.tree.map(lambda d, p: d.astype(p.dtype), tree, params)
-  dparts = like((*sums, dvectors), (weights, matrices, vectors))
-  return *dparts, jax.tree.map(_rows_first, dx), None, dstate
+  dweights, dmatrices, dvectors = jax.tree.map(
+    lambda d, p: d.astype(p.dtype), (*sums, dvectors), (weights, matrices, vectors)
+  )
+  dinputs = jax.tree.map(_rows_first, dx)
+  return dweights, dmatrices, dvectors, dinputs, None, dstate  # None: of reset
 
 
-_unrolled.defvjp(_unrolled_forward, _unrolled_backward)
+_unrolled.defvjp(_unrolled_fwd, _unrolled_bwd)
 
 
-def _numbers(inputs, size):
+def _numbers(inputs, size):  # of the chunks, [T/C]
   return scan.indices(inputs[0].shape[1] // size)
 
 
 def _chunk_of(tree, n, size):
   """Chunk n of [B, T, ...] as [C, B, ...]; cut inside the loop, no whole copy."""
-  cut = lambda a: jax.lax.dynamic_slice_in_dim(a, n * size, size, axis=1)
-  return jax.tree.map(lambda a: cut(a).swapaxes(0, 1), tree)
+
+  def cut(a):
+    return jax.lax.dynamic_slice_in_dim(a, n * size, size, axis=1).swapaxes(0, 1)
+
+  return jax.tree.map(cut, tree)
 
 
 def _shifted(first, rest):
@@ -235,9 +288,13 @@ def _rows_first(a):
   return a.reshape(-1, *a.shape[2:]).swapaxes(0, 1)
 
 
+def _zeros(tree, dtype):
+  return jax.tree.map(lambda a: jnp.zeros(a.shape, dtype), tree)
+
+
 def _forget(state, reset):
   return state if reset is None else scan.forget(state, reset)
 
 
-def _add(total, more):
-  return jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, more)
+def _add(total, terms):  # a sum keeps its dtype, the state's
+  return jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, terms)

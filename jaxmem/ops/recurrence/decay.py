@@ -22,10 +22,15 @@ from jaxmem.ops.recurrence import scan
 class Decay(NamedTuple):
   """The log decays of a chunk, summed from where each document begins in it.
 
-  read: [B, ..., C, E], what a query has decayed; E is K, or 1 for one decay a head.
-  write: the same for a key, its own token included.
-  document: [B, ..., C], broadcastable; 0 is the document that the state belongs to.
-  strict: whether a query sees only the tokens before its own.
+  They stay logs until two of them are subtracted: exp(read) alone underflows, and
+  exp(-write) overflows, where exp(read - write) is an ordinary number.
+
+  Attributes:
+    read: [B, ..., C, E], the sum up to where a query reads; E is K, or 1 for one decay
+      a head.
+    write: the same up to a key's write, the decay of its token included.
+    document: [B, ..., C], broadcastable; 0 is the document that the state belongs to.
+    strict: whether a query sees only the tokens before its own.
   """
 
   read: Float[Array, "B *H C E"]
@@ -35,7 +40,7 @@ class Decay(NamedTuple):
 
 
 def within(g: Float[Array, "B *H C E"], reset: Reset | None) -> Decay:
-  """The decays of a chunk whose queries read after their own token's write.
+  """Returns the decays of a chunk whose queries read after their own token's write.
 
   Args:
     g: log decay <= 0, in the state's dtype; E is K, or 1 for one a head.
@@ -45,53 +50,84 @@ def within(g: Float[Array, "B *H C E"], reset: Reset | None) -> Decay:
   document = jnp.zeros((rows, size), jnp.int32)
   if reset is not None:
     document = scan.documents(reset)
-  document = document.reshape(rows, *[1] * (g.ndim - 3), size)
+  document = document.reshape(rows, *[1] * (g.ndim - 3), size)  # [B, 1, ..., C]
   # exp of less is 0 anyway, and larger sums would round what other tokens add to them
   g = jnp.maximum(g, math.log(jnp.finfo(g.dtype).tiny) - 1)
   # sums by document, not one cumulated sum: other documents get gradients of exactly 0
   mask = seen(document).astype(g.dtype)
   # one mask a head: shared, XLA on CPU would turn the sums round, element by element
   mask = jnp.broadcast_to(mask, (*g.shape[:-1], size))
+  # HIGHEST: a TPU would round log decays to bfloat16, and their exp be 1 % off
   total = jnp.einsum("...ij,...je->...ie", mask, g, precision=jax.lax.Precision.HIGHEST)
   return Decay(total, total, document, strict=False)
 
 
 def before(d: Decay) -> Decay:
-  """The same for queries that read before their own token's decay and write."""
-  last = lambda a, axis: jax.lax.slice_in_dim(a, 0, a.shape[axis] - 1, axis=axis)
-  shifted = jnp.concatenate(
-    [jnp.zeros_like(d.write[..., :1, :]), last(d.write, d.write.ndim - 2)], axis=-2
-  )
+  """Returns the decays for queries that read before their token's decay and write.
+
+  Args:
+    d: those of the chunk, from `within`.
+  """
+  # a query reads what the token before it left: its sum, or 0 where a document begins
+  size, axis = d.write.shape[-2], d.write.ndim - 2
+  zeros = jnp.zeros_like(d.write[..., :1, :])
+  earlier = jax.lax.slice_in_dim(d.write, 0, size - 1, axis=axis)
+  shifted = jnp.concatenate([zeros, earlier], axis=-2)  # [B, ..., C, E]
   first = jnp.ones_like(d.document[..., :1], bool)
   first = jnp.concatenate([first, d.document[..., 1:] != d.document[..., :-1]], axis=-1)
   return d._replace(read=jnp.where(first[..., None], 0, shifted), strict=True)
 
 
 def from_start(d: Decay) -> Float[Array, "B *H C E"]:
-  """What a query reads of the chunk's first state; 0 in other documents."""
+  """Returns what is left of the chunk's first state where a query reads.
+
+  It is 0 in documents that begin inside the chunk.
+
+  Args:
+    d: the decays of the chunk.
+  """
   return _exp((d.document == 0)[..., None], d.read)
 
 
 def to_end(d: Decay) -> Float[Array, "B *H C E"]:
-  """What is left of a token's write at the end; 0 if its document has ended before."""
-  mask = d.document == d.document[..., -1:]
+  """Returns what is left of a token's write at the end; 0 if its document has ended.
+
+  Args:
+    d: the decays of the chunk.
+  """
+  mask = d.document == d.document[..., -1:]  # [B, ..., C]
   return _exp(mask[..., None], d.write[..., -1:, :] - d.write)
 
 
 def whole(d: Decay) -> Float[Array, "B *H E 1"]:
-  """What is left of the chunk's first state at the end."""
+  """Returns what is left of the chunk's first state at the end.
+
+  Args:
+    d: the decays of the chunk.
+  """
   left = _exp((d.document[..., -1:] == 0)[..., None], d.write[..., -1:, :])
-  return left.swapaxes(-1, -2)
+  return left.swapaxes(-1, -2)  # as factors of the rows of a state [.., K, V]
 
 
 def between(d: Decay) -> Float[Array, "B *H C C"]:
-  """What is left of token j where query i reads, one decay a head; 0 where unseen."""
-  read, write = d.read, d.write.swapaxes(-1, -2)
+  """Returns what is left of token j where query i reads, for one decay a head.
+
+  It is 0 where query i does not see token j.
+
+  Args:
+    d: the decays of the chunk.
+  """
+  read, write = d.read, d.write.swapaxes(-1, -2)  # [.., C, 1], [.., 1, C]
   return _exp(seen(d.document, d.strict), read - write)
 
 
 def seen(document: Int[Array, "*B C"], strict: bool = False) -> Bool[Array, "*B C C"]:
-  """Whether token i sees token j: an earlier one of its document, or its own."""
+  """Returns whether token i sees token j: an earlier one of its document, or itself.
+
+  Args:
+    document: the number of each token's document.
+    strict: whether a token does not see itself.
+  """
   size = document.shape[-1]
   past = jnp.tril(jnp.ones((size, size), bool), -1 if strict else 0)
   return past & (document[..., :, None] == document[..., None, :])
@@ -103,7 +139,7 @@ def scores(
   k: Float[Array, "B *G C K"],
   product: Callable,
 ) -> Float[Array, "B *H C C"]:
-  """sum_k q_ik exp(read_ik - write_jk) k_jk where query i sees token j, else 0.
+  """Returns sum_k q_ik exp(read_ik - write_jk) k_jk where query i sees token j, else 0.
 
   Cost: C^2 K multiplies. With decays a channel, half of them: the square of side C/2
   below the diagonal is a matrix product anchored between its keys and its queries, so
@@ -116,52 +152,73 @@ def scores(
     k: keys.
     product: `(spec, a, b) -> einsum` in the state's dtype.
   """
-  if d.write.shape[-1] == 1:
+  if d.write.shape[-1] == 1:  # one decay a head is a factor of the whole product
     left = between(d)
     return _repeated(product("...ik,...jk->...ij", q, k), left.shape) * left
   q, k = q.astype(d.read.dtype), k.astype(d.read.dtype)
   size, padded = q.shape[-2], 1
   while padded < size:
     padded *= 2
-  pad = lambda *of: tuple(scan.pad_time(a, padded, a.ndim - 2) for a in of)
-  (own,) = pad(q * k)  # what a token reads of itself has not decayed
-  own = own.sum(-1)[..., None, None]
+
+  def pad(a):
+    return scan.pad_time(a, padded, a.ndim - 2)
+
+  # what a token reads of itself has not decayed: the 1 x 1 blocks of the diagonal
+  diagonal = pad(q * k).sum(-1)[..., None, None]  # [B, ..., C, 1, 1]
   # whatever a product is anchored at, what is left of j at i depends on its ends alone:
   # their derivatives go past all the exponentials
-  log = (jax.lax.stop_gradient(a) for a in (d.read, d.write))
-  rows = pad(q * _one(d.read), k * _one(-d.write), *log)
-  # padding is nobody's document
+  read, write = jax.lax.stop_gradient(d.read), jax.lax.stop_gradient(d.write)
+  q, k = q * _one(d.read), k * _one(-d.write)
+  q, k, read, write = pad(q), pad(k), pad(read), pad(write)
+  # padding is nobody's document: those of the chunk count from 1
   document = scan.pad_time(d.document + 1, padded, d.document.ndim - 1)
-  x, side = jnp.zeros_like(own) if d.strict else own, 1
+  # Squares of side 1, 2, 4, ... below the diagonal, until one block is the whole chunk:
+  #
+  #   d        each square is a product of the second half's queries with the first
+  #   1 d      half's keys, anchored at the first half's last token a: j <= a < i, so
+  #   2 2 d    that q_i exp(G_i - G_a) and k_j exp(G_a - G_j) both have factors <= 1
+  #   2 2 1 d
+  x, side = jnp.zeros_like(diagonal) if d.strict else diagonal, 1
   while side < padded:
     side *= 2
-    halves = (_blocks(a, side, -2) for a in rows)
-    x = _join(x, _anchored(*halves, _blocks(document, side, -1), product))
+    square = _anchored(
+      _blocks(q, side, -2),
+      _blocks(k, side, -2),
+      _blocks(read, side, -2),
+      _blocks(write, side, -2),
+      _blocks(document, side, -1),
+      product,
+    )
+    x = _join(x, square)  # [B, ..., C / side, side, side]
   return x[..., 0, :size, :size]
 
 
 def _exp(mask: Bool[Array, "..."], log: Float[Array, "..."]) -> Array:
-  """exp where the mask is True, else 0; masked before: the rest may be e^+1000."""
+  """exp where the mask is True, else 0; it is masked before, as the rest may be e^1000.
+
+  Masked after, the gradient there would be inf * 0.
+  """
   return jnp.exp(jnp.where(mask, log, -jnp.inf))
 
 
 @jax.custom_jvp
 def _one(log: Float[Array, "..."]) -> Array:
-  """exp(log - c) where c has the value of `log` but does not vary: 1, and varies."""
+  """exp(log - c) for a constant c equal to `log`: 1, with the derivative of exp."""
   return jnp.ones_like(log)
 
 
 @_one.defjvp
-def _one_varies(primals, tangents):
-  one = _one(*primals)
-  return one, one * tangents[0]
+def _one_jvp(primals, tangents):
+  (log,), (dlog,) = primals, tangents
+  one = _one(log)
+  return one, one * dlog
 
 
 def _repeated(x: Array, shape: tuple[int, ...]) -> Array:
   """`x` in `shape`; copied, as XLA on CPU sums a broadcast's gradient slowly."""
-  for axis, (have, want) in enumerate(zip(x.shape, shape, strict=True)):
-    if have != want:
-      x = jnp.concatenate([x] * want, axis)
+  for axis, (size, target) in enumerate(zip(x.shape, shape, strict=True)):
+    if size != target:
+      x = jnp.concatenate([x] * target, axis)
   return x
 
 
@@ -174,10 +231,11 @@ def _blocks(a: Array, size: int, axis: int) -> Array:
 def _anchored(q, k, read, write, document, product) -> Array:
   """The second half's queries times the first half's keys, of every block."""
   half = q.shape[-2] // 2
-  anchor, own = write[..., half - 1 : half, :], document[..., half - 1 : half]
-  mine = (document == own)[..., None]
-  q = q[..., half:, :] * _exp(mine[..., half:, :], read[..., half:, :] - anchor)
-  k = k[..., :half, :] * _exp(mine[..., :half, :], anchor - write[..., :half, :])
+  anchor = write[..., half - 1 : half, :]  # the first half's last token
+  same = (document == document[..., half - 1 : half])[..., None]
+  # a pair of one document on both sides of the anchor has the anchor in it, too
+  q = q[..., half:, :] * _exp(same[..., half:, :], read[..., half:, :] - anchor)
+  k = k[..., :half, :] * _exp(same[..., :half, :], anchor - write[..., :half, :])
   return product("...ik,...jk->...ij", q, k)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def eigen(size: int) -> tuple[np.ndarray, np.ndarray]:
-  """Half of the eigenvalues and eigenvectors of HiPPO-LegS's normal part, one a pair.
+  """Returns half of the spectrum of HiPPO-LegS's normal part, one of each pair.
 
       S_nk = -sqrt((2n + 1)(2k + 1)) / 2  (n > k),    A = -I/2 + S - S^T = V diag(.) V*
 
@@ -26,9 +26,10 @@ def eigen(size: int) -> tuple[np.ndarray, np.ndarray]:
   """
   if size < 2 or size % 2:
     raise ValueError(f"state_size is {size}: complex pairs need an even number >= 2")
-  root = np.sqrt(2 * np.arange(size) + 1)
-  lower = -np.tril(np.outer(root, root), -1) / 2
-  # skew-symmetric: -i times it is Hermitian, with eigenvalues in pairs of +-
+  root = np.sqrt(2 * np.arange(size) + 1)  # [P]
+  lower = -np.tril(np.outer(root, root), -1) / 2  # [P, P]
+  # S - S^T is skew-symmetric: -i times it is Hermitian, with eigenvalues in pairs of +-
+  # and `eigh`, in float64, which sorts them; `eig` is neither sorted nor orthogonal
   frequencies, vectors = np.linalg.eigh(-1j * (lower - lower.T))
   half = size // 2
   return -0.5 + 1j * frequencies[half:], vectors[:, half:]

@@ -11,17 +11,21 @@ from jaxmem.core.typing import Form, Reset, State
 
 
 def state_dtype(dtype: jnp.dtype) -> jnp.dtype:
-  """The dtype of recurrent state under activations of `dtype`: float32, or float64."""
+  """Returns the dtype of recurrent state under activations of `dtype`.
+
+  It is float32, or float64 under float64: sums over thousands of tokens, and decays
+  near 1, have no room in bfloat16.
+  """
   return jnp.dtype(jnp.float64 if jnp.finfo(dtype).bits == 64 else jnp.float32)
 
 
 def indices(length: int) -> Int[Array, " I"]:
-  """0 .. length - 1, int32 whatever the precision: positions and phases are int32."""
+  """Returns 0 .. length - 1, int32 whatever the precision: positions are int32."""
   return jnp.arange(length, dtype=jnp.int32)
 
 
 def where_row(rows: Bool[Array, " B"], yes: State, no: State) -> State:
-  """For every row of the batch the state `yes` or the state `no`.
+  """Picks the state `yes` or the state `no` for every row of the batch.
 
   Args:
     rows: which rows take `yes`.
@@ -33,7 +37,7 @@ def where_row(rows: Bool[Array, " B"], yes: State, no: State) -> State:
   """
 
   def pick(a, b):
-    mask = rows.reshape(rows.shape + (1,) * (b.ndim - 1))
+    mask = rows.reshape(rows.shape + (1,) * (b.ndim - 1))  # [B, 1, ...]
     return jnp.where(mask, jnp.asarray(a, b.dtype), b)
 
   if isinstance(yes, int):
@@ -42,12 +46,12 @@ def where_row(rows: Bool[Array, " B"], yes: State, no: State) -> State:
 
 
 def forget(state: State, reset: Bool[Array, " B"]) -> State:
-  """The state, empty in the rows where `reset` is True: zeros are the empty memory."""
+  """Empties the state in the rows where `reset` is True: zeros are the empty memory."""
   return where_row(reset, 0, state)
 
 
 def recurrent(step: Callable) -> Form:
-  """The form that every op has: `step` scanned over time, forgetting before each step.
+  """Makes the form that every op has: `step` scanned over time, after forgetting.
 
   Cost: T sequential steps; its gradient keeps every state.
 
@@ -66,39 +70,52 @@ def recurrent(step: Callable) -> Form:
       y_t, state = step(params, inputs_t, state, **options)
       return state, y_t
 
-    swap = lambda a: a.swapaxes(0, 1)
-    xs = jax.tree.map(swap, (tuple(inputs), reset))
-    if xs[0][0].shape[0] == 1:  # one token: decoding needs no loop
+    xs = jax.tree.map(_swap_time, (tuple(inputs), reset))  # [T, B, ...]
+    inputs_by_token, _ = xs
+    if inputs_by_token[0].shape[0] == 1:  # one token: decoding needs no loop
       state, y = body(state, jax.tree.map(lambda a: a[0], xs))
       return jax.tree.map(lambda a: a[:, None], y), state
     state, y = jax.lax.scan(body, state, xs)
-    return jax.tree.map(swap, y), state
+    return jax.tree.map(_swap_time, y), state
 
   return form
 
 
-def of_any_rows(forms: dict[str, Form]) -> dict[str, Form]:
-  """The forms of an op, with one answer to sizes of 0.
+def _swap_time(a: Array) -> Array:
+  """[B, T, ...] -> [T, B, ...], and back."""
+  return a.swapaxes(0, 1)
 
-  No rows have empty outputs, found without a run, as axes of size 0 cannot be cut into
-  heads or chunks.
+
+def of_any_rows(forms: dict[str, Form]) -> dict[str, Form]:
+  """Makes the forms of an op accept a batch without rows.
+
+  Its outputs are empty arrays, whose shapes are found without a run: axes of size 0
+  cannot be cut into heads or chunks.
 
   Args:
-    forms: name -> form. A form raises ValueError for 0 tokens.
+    forms: name -> form.
+
+  Returns:
+    The same forms, which raise ValueError for 0 tokens.
   """
   return {name: _of_any_rows(form) for name, form in forms.items()}
 
 
 def _of_any_rows(form: Form) -> Form:
+  # `wraps` keeps the signature: `Op.keywords` reads the options of a form from it
   @functools.wraps(form)
   def sized(params, inputs, state, reset: Reset | None = None, **options):
     rows, length = inputs[0].shape[:2]
     check_length(length)
     if rows:
       return form(params, inputs, state, reset, **options)
-    one = lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype)
-    row = jax.tree.map(one, (tuple(inputs), state, reset))
-    shapes = jax.eval_shape(functools.partial(form, **options), params, *row)
+
+    def one_row(a):
+      return jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype)
+
+    inputs, state, reset = jax.tree.map(one_row, (tuple(inputs), state, reset))
+    run = functools.partial(form, **options)
+    shapes = jax.eval_shape(run, params, inputs, state, reset)
     return jax.tree.map(lambda a: jnp.zeros((0, *a.shape[1:]), a.dtype), shapes)
 
   return sized
@@ -111,38 +128,49 @@ def check_length(length: int) -> None:
 
 
 def per_channel(w: Float[Array, " D"], x: Float[Array, "... D"]) -> Array:
-  """`w` in the shape and dtype of `x`, one number a channel, for elementwise use.
+  """Broadcasts `w`, one number a channel, to the shape and dtype of `x`.
 
-  Said outright instead of left to broadcasting: for one row ([1, T, D]) XLA on CPU sums
-  the gradient of an implicit broadcast fifty times slower.
+  The broadcast is written out for the sake of its gradient, a sum over rows and tokens:
+  for one row ([1, T, D]) XLA on CPU sums that of an implicit broadcast fifty times
+  slower.
+
+  Args:
+    w: a bias, a gain, a decay.
+    x: what it is used with, elementwise.
   """
   return jax.lax.broadcast_in_dim(w.astype(x.dtype), x.shape, (x.ndim - 1,))
 
 
 def documents(reset: Reset) -> Int[Array, "B T"]:
-  """Each token's document, counted within the call; 0 continues what came before."""
+  """Numbers each token's document within the call; 0 continues what came before."""
   return jnp.cumsum(reset.astype(jnp.int32), axis=1)
 
 
 def pad_time(x: Array, multiple: int, axis: int = 1) -> Array:
-  """`x` with zeros at the end of `axis`, to the next multiple."""
-  short = -x.shape[axis] % multiple
-  if not short:
+  """Appends zeros to an axis, up to the next multiple.
+
+  Args:
+    x: an array.
+    multiple: of which the length of the axis becomes one.
+    axis: the axis, time unless another is named.
+  """
+  missing = -x.shape[axis] % multiple
+  if not missing:
     return x
   widths = [(0, 0)] * x.ndim
-  widths[axis] = (0, short)
+  widths[axis] = (0, missing)
   return jnp.pad(x, widths)
 
 
 def to_chunks(x: Array, chunk_size: int) -> Array:
-  """[B, T, ...] -> [T/C, B, C, ...], zeros at the end where T is no multiple of C."""
+  """Cuts time into chunks: [B, T, ...] -> [T/C, B, C, ...], zeros behind the last."""
   x = pad_time(x, chunk_size)
   x = x.reshape(x.shape[0], x.shape[1] // chunk_size, chunk_size, *x.shape[2:])
   return x.swapaxes(0, 1)
 
 
 def from_chunks(x: Float[Array, "..."], length: int) -> Array:
-  """[T/C, B, C, ...] -> [B, T, ...]: the inverse of `to_chunks`."""
+  """Joins chunks: [T/C, B, C, ...] -> [B, T, ...], the inverse of `to_chunks`."""
   x = x.swapaxes(0, 1)
   return x.reshape(x.shape[0], x.shape[1] * x.shape[2], *x.shape[3:])[:, :length]
 
@@ -175,10 +203,11 @@ def by_chunks(
   check_chunk_size(chunk_size)
   length, dtype = inputs[0].shape[1], state_dtype(inputs[0].dtype)
   size = min(chunk_size, length)
-  heads_first = lambda a: jnp.moveaxis(to_chunks(a, size), 3, 2)  # [T/C, B, H, C]
-  xs = tuple(heads_first(a) for a in inputs)
+  # heads before time, so that products of a chunk are batched over leading axes
+  xs = tuple(jnp.moveaxis(to_chunks(a, size), 3, 2) for a in inputs)  # [T/C, B, H, C]
   if reset is not None:
-    reset = to_chunks(reset, size)
+    reset = to_chunks(reset, size)  # [T/C, B, C]
+  # the scan itself prevents that the second computation is merged with the first
   body = jax.checkpoint(chunk_step, prevent_cse=False)
   # an empty memory made inside jit is a constant, and XLA on CPU (jax 0.10 to 0.12) may
   # read a product with a constant from memory that nobody wrote: NaN
@@ -189,6 +218,6 @@ def by_chunks(
 
 
 def check_chunk_size(chunk_size: int) -> None:
-  """Raises ValueError if there is no such chunk."""
+  """Raises ValueError unless a chunk has at least one token."""
   if chunk_size < 1:
     raise ValueError(f"chunk_size is {chunk_size}: it must be at least 1")

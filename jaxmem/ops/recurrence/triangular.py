@@ -14,7 +14,7 @@ BASE = 16
 
 @jax.custom_jvp
 def unit_lower_inverse(a: Square) -> Square:
-  """The inverse of I + A: substitution in small blocks, then block inversion.
+  """Returns the inverse of I + A: substitution in small blocks, then block inversion.
 
       [P 0; Q R]^{-1} = [P^{-1} 0; -R^{-1} Q P^{-1}  R^{-1}]
 
@@ -38,7 +38,16 @@ def unit_lower_inverse(a: Square) -> Square:
   if power > size:  # a larger identity around it changes nothing
     widths = [(0, 0)] * (a.ndim - 2) + [(0, power - size)] * 2
     a = jnp.pad(a, widths)
-  x = _substitute(_diagonal_blocks(a, min(BASE, power)))
+  # The ladder, for C = 64: inverses of 4 blocks of 16, of 2 of 32, of 1 of 64.
+  #
+  #   X                  X                  X
+  #   . X        ->      X X        ->      X X
+  #   . . X              . . X              X X X
+  #   . . . X            . . X X            X X X X
+  #
+  # A rung fills the squares below the diagonal from the inverses above and right of
+  # them; all squares of a rung are one batched product.
+  x = _substitute(_diagonal_blocks(a, min(BASE, power)))  # [..., C / 16, 16, 16]
   while x.shape[-1] < power:
     x = _join(x, _diagonal_blocks(a, 2 * x.shape[-1]))
   return x[..., 0, :size, :size]
@@ -55,8 +64,8 @@ def _substitute(a: Array) -> Array:
   """Row i of the inverse is e_i minus the rows above, weighed by row i of A."""
   eye = jnp.eye(a.shape[-1], dtype=a.dtype)
   rows = [jnp.broadcast_to(eye[0], a.shape[:-1])]
-  for i in range(1, a.shape[-1]):
-    above = jnp.stack(rows, axis=-2)
+  for i in range(1, a.shape[-1]):  # 15 steps for all blocks, rows and heads at once
+    above = jnp.stack(rows, axis=-2)  # [..., i, 16]
     rows.append(eye[i] - (a[..., i, :i, None] * above).sum(-2))
   return jnp.stack(rows, axis=-2)
 
@@ -64,18 +73,21 @@ def _substitute(a: Array) -> Array:
 def _join(x: Array, a: Array) -> Array:
   """Inverses of blocks of twice the size, from those of their halves."""
   half = x.shape[-1]
-  x = x.reshape(*x.shape[:-3], -1, 2, half, half)
-  p, r = x[..., 0, :, :], x[..., 1, :, :]
+  x = x.reshape(*x.shape[:-3], -1, 2, half, half)  # neighbours in pairs
+  p, r = x[..., 0, :, :], x[..., 1, :, :]  # P^{-1} and R^{-1}
   corner = -_matmul(_matmul(r, a[..., half:, :half]), p)
   top = jnp.concatenate([p, jnp.zeros_like(p)], axis=-1)
   return jnp.concatenate([top, jnp.concatenate([corner, r], axis=-1)], axis=-2)
 
 
 def _matmul(x: Array, y: Array) -> Array:
+  # a TPU would take float32 to bfloat16 first: errors add up over the rungs
   return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
 
 
 @unit_lower_inverse.defjvp
-def _derivative(primals, tangents):
-  x = unit_lower_inverse(*primals)
-  return x, -_matmul(_matmul(x, tangents[0]), x)
+def _unit_lower_inverse_jvp(primals, tangents):
+  (a,), (da,) = primals, tangents
+  x = unit_lower_inverse(a)
+  # a JVP, not a VJP: the rule is linear in da, so JAX transposes it for reverse mode
+  return x, -_matmul(_matmul(x, da), x)

@@ -15,7 +15,8 @@ from jaxmem.tokenizers import Tokenizer
 
 # Texts that are read at once, and steps of their length: few shapes are compiled.
 ROWS, STEP = 32, 32
-MINILM = "minilm"
+# The packaged encoder, and the tokens that it reads of a text.
+MINILM, MINILM_LENGTH = "minilm", 256
 
 
 class Embedder:
@@ -23,16 +24,20 @@ class Embedder:
 
   Attributes:
     dim: D, numbers of a vector.
+    model: the encoder.
+    params: its parameters.
+    tokenizer: text to ids.
   """
 
   def __init__(self, model: Encoder, params: Any, tokenizer: Tokenizer, length: int):
     """Args: a model with the head "embedding"; T, tokens that are read of a text."""
-    if model.config.head != "embedding":
+    if not embeds(model):
       raise UserError(
         f"the run's head is {model.config.head!r}: vectors are of 'embedding'"
       )
     self.dim = model.config.d_model
-    self._params, self._tokenizer, self._length = params, tokenizer, length
+    self.model, self.params, self.tokenizer = model, params, tokenizer
+    self._length = length
     self._step = model.config.window or STEP
     self._embed = jax.jit(
       lambda params, batch: model.apply({"params": params}, batch, method="embed")
@@ -40,7 +45,7 @@ class Embedder:
 
   def check(self, text: str) -> None:
     """Raises DataError if the tokenizer makes nothing of a text."""
-    texts.encode(text, self._tokenizer, "the text")
+    texts.encode(text, self.tokenizer, "the text")
 
   def __call__(self, given: Sequence[str]) -> Float[np.ndarray, "N D"]:
     """A vector for each text, read to the length.
@@ -48,7 +53,7 @@ class Embedder:
     Raises:
       DataError: if the tokenizer makes nothing of a text.
     """
-    encode = lambda text: texts.encode(text, self._tokenizer, "the text")
+    encode = lambda text: texts.encode(text, self.tokenizer, "the text")
     ids = [encode(text) for text in given]
     order = np.argsort([len(own) for own in ids], kind="stable")  # little padding
     found = np.zeros((len(ids), self.dim), np.float32)
@@ -56,13 +61,18 @@ class Embedder:
       some = order[items]
       longest = max(len(ids[i]) for i in some) + 2
       length = min(-(-longest // self._step) * self._step, self._length)
-      batch = texts.batch([[ids[i]] for i in some], self._tokenizer, length)
-      found[some[:real]] = np.asarray(self._embed(self._params, batch))[:real]
+      batch = texts.batch([[ids[i]] for i in some], self.tokenizer, length)
+      found[some[:real]] = np.asarray(self._embed(self.params, batch))[:real]
     return found
 
 
-def minilm(length: int = 256) -> Embedder:
-  """The packaged encoder, which reads 256 tokens of a text."""
+def embeds(model: Any) -> bool:
+  """Whether a model makes vectors of texts, so that an `Embedder` can be made of it."""
+  return isinstance(model, Encoder) and model.config.head == "embedding"
+
+
+def minilm(length: int = MINILM_LENGTH) -> Embedder:
+  """The packaged encoder."""
   from jaxmem import tokenizers
   from jaxmem.interop import minilm
 

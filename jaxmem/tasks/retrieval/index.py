@@ -84,7 +84,7 @@ def require_packages(kind: str) -> None:
 
 
 def build(
-  directory: Path,
+  directory: str | Path,
   ids: Sequence[str],
   vectors: Float[np.ndarray, "N D"],
   kind: str,
@@ -104,6 +104,7 @@ def build(
     UserError: if there is no vector, an id is there twice, or a vector is zeros or not
       finite.
   """
+  directory = Path(directory)
   if not len(ids) or len(set(ids)) < len(ids):
     raise UserError(f"{len(ids)} ids, {len(set(ids))} of them unlike: give unlike ones")
   if len(ids) != len(vectors):
@@ -144,12 +145,13 @@ def build(
   return Index(manifest, _searcher(directory, manifest))
 
 
-def load(directory: Path) -> Index:
+def load(directory: str | Path) -> Index:
   """The index that `build` wrote.
 
   Raises:
     UserError: if it is missing or damaged.
   """
+  directory = Path(directory)
   try:
     manifest = files.read_json(directory / _MANIFEST)
     kind, wanted = manifest["kind"], manifest["sha256"]

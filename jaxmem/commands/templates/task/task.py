@@ -1,7 +1,6 @@
-"""A task in one file, as a newcomer writes it: what a row began with.
+"""Name the first letter of a row, at its end: what the trainer asks of the task.
 
-It is no part of the package: `--plugins support.first_letter`, or `kinds.load`. As a
-task of the package it would be `jaxmem/tasks/first_letter/task.py`, unchanged.
+What each name is for stands in `jaxmem.tasks.base`.
 """
 
 import dataclasses
@@ -12,22 +11,21 @@ from typing import Any
 
 import jax
 import numpy as np
-
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 from jaxmem.data.epochs import Fresh
-from jaxmem.data.rows import Batch, Rows, fingerprint
+from jaxmem.data.rows import Rows, fingerprint
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.tasks import scoring
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.model_sizes import with_vocab
 
-LETTERS = "abcdefgh"
+from .data import LETTERS, batch
 
 
 @dataclasses.dataclass(frozen=True)
-class FirstLetterConfig:
+class MyTaskConfig:
   """Rows of random letters; the last target is the first letter.
 
   Attributes:
@@ -41,63 +39,52 @@ class FirstLetterConfig:
   batch_size: int = number(16, at_least=1)
 
 
-def fit(model: LMConfig, config: FirstLetterConfig) -> LMConfig:
-  """The model's config with the size of the alphabet."""
+def fit(model: LMConfig, config: MyTaskConfig) -> LMConfig:
+  """The model's config with what the data decide: the size of the alphabet."""
   return with_vocab(model, len(LETTERS), config.source)
 
 
-def batch(numbers: np.ndarray, length: int, seed: int) -> Batch:
-  """Rows drawn by seed and number; only the last target counts."""
-  draw = lambda n: np.random.default_rng([seed, n]).integers(len(LETTERS), size=length)
-  tokens = np.stack([draw(n) for n in numbers.tolist()]).astype(np.int32)  # [B, T]
-  ends = np.arange(length) == length - 1
-  return {
-    "tokens": tokens,
-    "targets": np.where(ends, tokens[:, :1], 0).astype(np.int32),
-    "reset": np.broadcast_to(np.arange(length) == 0, tokens.shape),
-    "weights": np.broadcast_to(ends, tokens.shape).astype(np.float32),
-  }
-
-
-class FirstLetterJob(Asked):
-  """See `tasks.base.Application`."""
+class MyTaskJob(Asked):
+  """What the trainer asks; see `jaxmem.tasks.base.Application`."""
 
   measure = "nats/row"
   things = "rows of letters"
   splits = ("heldout",)
   reported = "heldout"
-  tested = False
+  tested = False  # there is no test split beside the one that is held out
 
-  def __init__(self, config: FirstLetterConfig, context: TaskContext, model: LM):
+  def __init__(self, config: MyTaskConfig, context: TaskContext, model: LM):
     self._config, self._context, self._model = config, context, model
     length, seed = config.segment_length, context.seed
     self.rows = Rows(
       Fresh(config.batch_size, context.process),
       lambda numbers, _: batch(numbers, length, seed),
-      fingerprint(("first letter 1", length, config.batch_size, seed)),
+      # all that decides what a step reads, behind a name and the version of the format
+      fingerprint(("my_task 1", length, config.batch_size, seed)),
     )
     self._heldout = batch(np.arange(64), length, seed + 1)
     self._nats = scoring.objective(model)
 
   def introduction(self) -> str:
+    """The line of the log that says what is read."""
     return f"rows of {self._config.segment_length} letters"
 
   def score(self, params: Any) -> float:
-    """Nats of the first letter."""
+    """Nats of the first letter, on what is held out."""
     nats = functools.partial(self._nats, params)
     return scoring.mean_loss(nats, [self._heldout])
 
   def findings(self, params: Any, split: str) -> Findings:
     """The share of rows whose first letter is the likeliest."""
     guess = likeliest(self._model, params, self._heldout["tokens"])
-    right = float((guess == self._heldout["tokens"][:, 0]).mean())
-    return Findings({"accuracy": right}, [f"{right:.3f} of the rows right"], {})
+    accuracy = float((guess == self._heldout["tokens"][:, 0]).mean())
+    return Findings({"accuracy": accuracy}, [f"{accuracy:.3f} of the rows right"], {})
 
 
-class FirstLetterPredictor:
-  """`{"text": "abca"}` to `{"first": "a"}`."""
+class MyTaskPredictor:
+  """`{"text": "abcdefgh"}` to `{"first": "a"}`."""
 
-  def __init__(self, config: FirstLetterConfig, model: LM, params: Any, workdir: Path):
+  def __init__(self, config: MyTaskConfig, model: LM, params: Any, workdir: Path):
     self._model, self._params, self._length = model, params, config.segment_length
 
   def check(self, record: dict[str, Any]) -> None:
@@ -109,20 +96,14 @@ class FirstLetterPredictor:
       )
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    tokens = np.array(
-      [[LETTERS.index(a) for a in r["text"]] for r in records], np.int32
-    )
-    guess = likeliest(self._model, self._params, tokens)
+    """The answers to records that were checked."""
+    ids = [[LETTERS.index(letter) for letter in record["text"]] for record in records]
+    guess = likeliest(self._model, self._params, np.array(ids, np.int32))
     return [{"first": LETTERS[i]} for i in guess]
 
 
 def likeliest(model: LM, params: Any, tokens: np.ndarray) -> np.ndarray:
   """The likeliest letter behind each row, [B]."""
   apply = jax.jit(functools.partial(model.apply, {"params": params}))
-  logits, _ = apply(tokens, model.init_state(len(tokens)))
+  logits, _ = apply(tokens, model.init_state(len(tokens)))  # [B, T, V]
   return np.asarray(logits[:, -1, : len(LETTERS)].argmax(-1))
-
-
-Config = FirstLetterConfig
-Job = FirstLetterJob
-Predictor = FirstLetterPredictor

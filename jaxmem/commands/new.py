@@ -1,0 +1,114 @@
+"""writes a package to begin from: jaxmem new layer|task NAME [--out DIR]"""
+
+import argparse
+import importlib.util
+import keyword
+import re
+import shutil
+from pathlib import Path
+
+from jaxmem.core import files, outputs
+from jaxmem.core.errors import UserError
+
+# A folder of templates a kind. The placeholder, and the class that is named after it,
+# are replaced in their texts and in the names of their files.
+TEMPLATES = Path(__file__).parent / "templates"
+PLACEHOLDER = "my_{kind}"
+
+
+def main(argv: list[str]) -> int:
+  """`jaxmem new`."""
+  parser = argparse.ArgumentParser("jaxmem new", description=__doc__)
+  parser.add_argument(
+    "kind", choices=["layer", "task"], help="what it is an example of"
+  )
+  parser.add_argument("name", help="of the package: small letters, digits, underscores")
+  parser.add_argument(
+    "--out", default=".", help="the directory to write the package in"
+  )
+  args = parser.parse_args(argv)
+  package = Path(args.out) / args.name
+  _check(args.kind, args.name, package)
+  outputs.make_directory(args.out)
+  write(args.kind, args.name, package)
+  print(f"{package} is a {args.kind} that works; in {args.out}:\n")
+  print("\n".join(f"  {command}" for command in _next(args.kind, args.name)))
+  return 0
+
+
+def write(kind: str, name: str, package: str | Path) -> None:
+  """Writes a template under another name.
+
+  Args:
+    kind: "layer" or "task".
+    name: takes the place of the template's.
+    package: the folder to make.
+
+  Raises:
+    UserError: if it exists already, or cannot be written.
+  """
+  package, placeholder = Path(package), PLACEHOLDER.format(kind=kind)
+  names = {placeholder: name, _class(placeholder): _class(name)}
+  try:
+    package.mkdir()
+  except FileExistsError as error:
+    raise UserError(
+      f"{package} exists already, and nothing is overwritten: give another name, or "
+      "another --out"
+    ) from error
+  except OSError as error:
+    raise UserError(f"cannot make {package}: {error.strerror}") from error
+  try:
+    for path in sorted((TEMPLATES / kind).glob("*.py")):
+      text = files.read_text(path)
+      for old, new in names.items():
+        text = text.replace(old, new)
+      files.write_text(package / path.name.replace(placeholder, name), text)
+  except OSError as error:
+    shutil.rmtree(package, ignore_errors=True)
+    raise UserError(f"cannot write {package}: {error.strerror}") from error
+
+
+def _check(kind: str, name: str, package: Path) -> None:
+  """Raises UserError unless a name can be that of a new package.
+
+  A package of a name that Python finds already would hide it, or be hidden.
+  """
+  if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    raise UserError(
+      f"{name!r} is no name of a package: give small letters, digits and underscores, "
+      "a letter first, such as leaky_sum"
+    )
+  members = _members(kind)
+  if name in members:
+    raise UserError(f"{name!r} is a {kind} of jaxmem already: give another name")
+  spec = importlib.util.find_spec(name)
+  if spec is not None and not package.exists():  # what exists is refused as such
+    raise UserError(
+      f"Python has a module {name!r} already ({spec.origin or 'built in'}): give "
+      "another name"
+    )
+
+
+def _members(kind: str) -> list[str]:
+  """The names that are taken."""
+  from jaxmem import mixers, tasks
+  from jaxmem.layers import mlps
+  from jaxmem.models import wrappers
+
+  if kind == "task":
+    return tasks.names()
+  return [*mixers.names(), *wrappers.names(), *mlps.names(), "none"]  # of patterns
+
+
+def _class(name: str) -> str:
+  """The name of a class in the file of a name: leaky_sum is LeakySum."""
+  return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _next(kind: str, name: str) -> list[str]:
+  """Commands that use the package, once one stands in its directory."""
+  use = f"jaxmem laws --plugins {name} {name}"
+  if kind == "task":
+    use = f"jaxmem train {name}/config.py --plugins {name} --workdir runs/{name}"
+  return [f"pytest {name}", use]

@@ -1,0 +1,64 @@
+"""The leaky sum as a layer: projections around one op."""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxmem.core.ranges import number
+from jaxmem.core.typing import Activations, Reset
+from jaxmem.layers.mixer import Memory
+from jaxmem.layers.primitives import dense, named
+from jaxmem.parallel import apply
+
+from . import op
+
+
+class MyLayer(Memory):
+  """D leaky sums; 3 D^2 + D parameters, 4 D bytes of state a row.
+
+      g = log sigmoid(W_g x + b)
+      h_t = e^g h_{t-1} + W_x x,    y = W_o h
+
+      mixer = MyLayer(d_model=64)
+      state = mixer.init_state(batch_size=2)
+
+  Attributes:
+    d_model: D, features in and out, and sums.
+    gate_bias: b at the start; positive remembers longer.
+    form: "auto", "recurrent" or "parallel".
+    dtype: of the matrix products and the output; the sums are float32.
+  """
+
+  d_model: int
+  gate_bias: float = number(2.0)
+  form: str = "auto"
+  dtype: str = "float32"
+
+  family: ClassVar[str] = "diagonal"
+
+  @nn.compact
+  def __call__(
+    self, x: Activations, state: op.State, reset: Reset | None = None
+  ) -> tuple[Activations, op.State]:
+    gate = dense(self.d_model, ("embed", "heads"), "gate", self.dtype)(x)  # [B, T, D]
+    start = nn.initializers.constant(self.gate_bias)
+    # weight decay would pull every rate towards one half
+    bias = self.param("bias", named(start, ("heads",), decay=False), (self.d_model,))
+    # float32, since a decay of 0.999 is 1 in bfloat16
+    g = jax.nn.log_sigmoid(gate.astype(jnp.float32) + bias)
+    self.sow("intermediates", "log_decay", g)  # for `jaxmem inspect`
+
+    value = dense(self.d_model, ("embed", "heads"), "value", self.dtype)(x)
+    inputs = (value.astype(jnp.float32), g)
+    h, state = apply.apply(self.op(op), self.form, (), inputs, state, reset)
+    out = dense(self.d_model, ("heads", "embed"), "out", self.dtype)
+    return out(h), state
+
+  def init_state(self, batch_size: int) -> op.State:
+    """The empty memory."""
+    return op.init_state(batch_size, self.d_model)
+
+  def state_axes(self) -> op.State:
+    """The logical names of the axes of the state, for sharding."""
+    return op.State(("batch", "heads"))

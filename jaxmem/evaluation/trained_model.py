@@ -1,0 +1,225 @@
+"""A trained model of any kind, and all that can be asked of it."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxmem import tasks
+from jaxmem.core.errors import UserError
+from jaxmem.core.utf8 import encoded
+from jaxmem.evaluation import predict
+from jaxmem.evaluation.text_score import Score, score
+from jaxmem.generation.sampling import Sampling
+from jaxmem.generation.text import generate
+from jaxmem.generation.text_stream import TextStream
+from jaxmem.models.lm import LM
+from jaxmem.models.loaded import Loaded
+from jaxmem.tasks.retrieval import embed
+from jaxmem.tokenizers import Tokenizer
+from jaxmem.training.load import TEXT, Run
+
+# Records that are answered at once.
+_RECORDS = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class TrainedModel:
+  """A trained model of any kind, with its weights; `jaxmem.load` makes it.
+
+      m = jaxmem.load("runs/quickstart")
+      m.generate("def main")
+      m.score("some text").bits_per_byte
+
+  A method that does not fit the model raises UserError, which names those that do. A
+  text, or a record, has one answer; a sequence of them has a list of answers.
+
+  Attributes:
+    name: what the model is, for messages.
+    config: of the run, resolved; None where the weights are not those of a run.
+    model: the Flax module.
+    params: its parameters, or their moving average where the run keeps one, on the
+      default device.
+    tokenizer: text to ids and back; None of what reads no text.
+    step: of the checkpoint; 0 where there is none.
+    workdir: of the run; None where there is none.
+  """
+
+  name: str
+  config: Any
+  model: Any
+  params: Any
+  tokenizer: Tokenizer | None
+  step: int
+  workdir: Path | None = None
+
+  def __repr__(self) -> str:
+    return f"<{self.name}, step {self.step}; {_calls(self._fitting)}>"
+
+  def generate(
+    self,
+    prompt: str | bytes | Sequence[str | bytes],
+    max_tokens: int = 256,
+    sampling: Sampling | None = None,
+    stop: Sequence[str | bytes] = (),
+    seed: int = 0,
+  ) -> Any:
+    """Writes a continuation of each prompt, without the prompt.
+
+    Args:
+      prompt: what is continued; several are a batch, and each is answered as alone.
+      max_tokens: of each continuation, >= 1.
+      sampling: how tokens are drawn; None is from the model's distribution.
+      stop: a continuation ends before any of these strings.
+      seed: of the draws.
+
+    Returns:
+      The new text of each prompt: str, or bytes of a prompt of bytes. What is no UTF-8
+      becomes the replacement character in a str.
+
+    Raises:
+      UserError: if the model generates no text.
+      SamplingError: if a number is out of range or a stop string empty.
+      CapacityError: if a memory does not hold a prompt and its continuation.
+    """
+    loaded = self._language_model("generates no text")
+    prompts = [prompt] if isinstance(prompt, str | bytes) else list(prompt)
+    if not prompts:
+      return []
+    texts = generate(
+      loaded.model,
+      loaded.params,
+      loaded.tokenizer,
+      prompts=[encoded(each) for each in prompts],
+      sampling=sampling,
+      max_tokens=max_tokens,
+      stop=[encoded(each) for each in stop],
+      seed=seed,
+    )
+    answers = [
+      text if isinstance(each, bytes) else text.decode(errors="replace")
+      for each, text in zip(prompts, texts, strict=True)
+    ]
+    return answers[0] if isinstance(prompt, str | bytes) else answers
+
+  def score(self, text: str | bytes | Sequence[str | bytes]) -> Score:
+    """What texts cost, each a document, read as `jaxmem eval` reads files.
+
+    Args:
+      text: one document, or several that are scored together.
+
+    Raises:
+      UserError: if the model is no language model, or the texts are empty.
+      CapacityError: if a memory does not hold a text.
+    """
+    loaded = self._language_model("scores no text")
+    return score(loaded, [text] if isinstance(text, str | bytes) else text)
+
+  def stream(
+    self, prompt: str | bytes = "", seed: int = 0, state: str | Path = ""
+  ) -> TextStream:
+    """A text that the model reads and writes in turns, its memory carried.
+
+    Args:
+      prompt: is read first.
+      seed: of the draws.
+      state: a file of `TextStream.save` to go on from, behind which the prompt stands.
+
+    Raises:
+      UserError: if the model generates no text.
+      SessionError: if the file is missing, damaged, or not of this model.
+      CapacityError: if a memory does not hold the prompt.
+    """
+    text = TextStream(self._language_model("streams no text"), seed, state)
+    if prompt:
+      text.read(prompt)
+    return text
+
+  def encode(self, texts: str | Sequence[str]) -> np.ndarray:
+    """Vectors of length 1, near each other for texts that mean the same.
+
+    Returns:
+      float32, [N, D] of N texts, [D] of a single text.
+
+    Raises:
+      UserError: if the model has no such vectors, or makes nothing of a text.
+    """
+    if isinstance(texts, str):
+      return self.embedder([texts])[0]
+    return self.embedder(list(texts))
+
+  def predict(self, records: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
+    """Answers records, as `jaxmem predict` answers lines of JSON.
+
+    What a record and its answer hold is the docstring of the task's `Predictor`.
+
+    Raises:
+      UserError: if the model answers no records, or one cannot be answered; names it.
+    """
+    if isinstance(records, Mapping):
+      return self.predict([records])[0]
+    predictor, rows = self.predictor, [dict(record) for record in records]
+    for i, row in enumerate(rows):
+      try:
+        predictor.check(row)
+      except UserError as error:
+        raise UserError(f"record {i}: {error}") from error
+    parts = (rows[i : i + _RECORDS] for i in range(0, len(rows), _RECORDS))
+    return [answer for part in parts for answer in predictor(part)]
+
+  @functools.cached_property
+  def embedder(self) -> embed.Embedder:
+    """What `encode` calls.
+
+    Raises:
+      UserError: if the model has no vectors of texts.
+    """
+    if "encode" not in self._fitting:
+      raise self._unfit("encodes no texts")
+    length = self.config.task.segment_length if self.config else embed.MINILM_LENGTH
+    return embed.Embedder(self.model, self.params, self.tokenizer, length)
+
+  @functools.cached_property
+  def predictor(self) -> tasks.Predictor:
+    """What `predict` calls.
+
+    Raises:
+      UserError: if the model answers no records.
+    """
+    if "predict" not in self._fitting:
+      raise self._unfit("answers no records")
+    run = Run(self.config, self.model, self.params, self.step)
+    return predict.predictor_of(run, self.workdir)
+
+  @functools.cached_property
+  def _fitting(self) -> list[str]:
+    """The methods that fit the model."""
+    kind = tasks.kind(self.config.task) if self.config else ""
+    is_text = kind == TEXT if kind else isinstance(self.model, LM)
+    fitting = ["generate", "score", "stream"] if is_text else []
+    fitting += ["encode"] if embed.embeds(self.model) else []
+    return fitting + (["predict"] if kind and predict.answers_records(kind) else [])
+
+  def _unfit(self, cannot: str) -> UserError:
+    """The error of a method that does not fit."""
+    return UserError(f"{self.name} {cannot}: {_calls(self._fitting)}")
+
+  def _language_model(self, cannot: str) -> Loaded:
+    """The model as `Writer` and its like take it, if it is one of text."""
+    if "generate" not in self._fitting:
+      raise self._unfit(cannot)
+    return Loaded(self.config, self.model, self.params, self.tokenizer, self.step)
+
+
+def _calls(methods: list[str]) -> str:
+  """How the methods that fit are called, as a remedy."""
+  arguments = {"generate": "prompt", "score": "text", "stream": "prompt"}
+  arguments |= {"encode": "texts", "predict": "records"}
+  calls = [f"m.{method}({arguments[method]})" for method in methods]
+  if not calls:
+    return "apply m.model to m.params"
+  *first, last = calls
+  return f"use {', '.join(first)} or {last}" if first else f"use {last}"

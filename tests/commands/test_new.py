@@ -1,0 +1,88 @@
+"""`jaxmem new` writes a layer or a task that works, and overwrites nothing."""
+
+import importlib
+import inspect
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxmem import cli
+from jaxmem.core import kinds
+
+ROOT = Path(__file__).parents[2]
+NAMES = {"layer": "leaky_sum", "task": "first_word"}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+  """A directory on Python's path, whose modules and plugins are forgotten."""
+  monkeypatch.setattr(kinds, "_PLUGINS", {})
+  monkeypatch.setattr(kinds, "_LOADED", [])
+  monkeypatch.syspath_prepend(tmp_path)
+  yield tmp_path
+  for name in [name for name in sys.modules if name.split(".")[0] in NAMES.values()]:
+    del sys.modules[name]
+
+
+@pytest.mark.parametrize("kind, name", NAMES.items())
+def test_its_tests_pass_as_written(kind, name, place, tmp_path_factory, capsys):
+  assert cli.run(["new", kind, name, "--out", str(place)]) == 0
+  shown = capsys.readouterr().out
+  assert f"pytest {name}" in shown and f"--plugins {name}" in shown
+  tests = importlib.import_module(f"{name}.test_{name}")
+  functions = [f for n, f in inspect.getmembers(tests) if n.startswith("test_")]
+  assert functions
+  for function in functions:
+    takes = inspect.signature(function).parameters
+    function(*[tmp_path_factory.mktemp("run") for _ in takes])
+  assert name in (kinds.MIXERS if kind == "layer" else kinds.TASKS).names()
+
+
+@pytest.mark.parametrize("kind, name", NAMES.items())
+def test_nothing_of_the_template_is_left_and_ruff_is_content(kind, name, place):
+  assert cli.run(["new", kind, name, "--out", str(place)]) == 0
+  texts = [path.read_text() for path in (place / name).iterdir()]
+  assert len(texts) > 3
+  assert not any("my_" in text or "My" in text for text in texts)
+  if shutil.which("ruff"):
+    rules = ["--config", str(ROOT / "pyproject.toml"), str(place / name)]
+    subprocess.run(["ruff", "format", "--check", "-q", *rules], check=True)
+    subprocess.run(["ruff", "check", "-q", "--ignore=I001", *rules], check=True)
+
+
+def test_nothing_is_overwritten(place, capsys):
+  (place / "leaky_sum").mkdir()
+  (place / "leaky_sum" / "op.py").write_text("mine")
+  assert cli.run(["new", "layer", "leaky_sum", "--out", str(place)]) == 2
+  assert "exists already, and nothing is overwritten" in capsys.readouterr().err
+  assert [p.read_text() for p in (place / "leaky_sum").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+  "kind, name, says",
+  [
+    ("layer", "Leaky", "'Leaky' is no name of a package: give small letters"),
+    ("layer", "2d", "is no name of a package"),
+    ("layer", "a-b", "is no name of a package"),
+    ("task", "class", "is no name of a package"),
+    ("task", "../up", "is no name of a package"),
+    ("layer", "gru", "'gru' is a layer of jaxmem already"),
+    ("layer", "sum", "'sum' is a layer of jaxmem already"),
+    ("task", "dialogue", "'dialogue' is a task of jaxmem already"),
+    ("layer", "json", "Python has a module 'json' already"),
+  ],
+)
+def test_a_name_that_cannot_be_is_refused(kind, name, says, tmp_path, capsys):
+  assert cli.run(["new", kind, name, "--out", str(tmp_path)]) == 2
+  err = capsys.readouterr().err
+  assert says in err and err.count("\n") == 1
+  assert not [*tmp_path.iterdir()]
+
+
+def test_templates_are_part_of_the_package():
+  """What setuptools packs: each file is named by a pattern of package-data."""
+  text = (ROOT / "pyproject.toml").read_text()
+  assert '"jaxmem.commands" = ["templates/*/*.py"]' in text
