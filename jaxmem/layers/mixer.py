@@ -71,7 +71,7 @@ class Memory(nn.Module):
       if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise ValueError(f"{name} is {value!r}: it must be a number")
       range_ = field.metadata.get("range", Range())
-      ranges.check_number(float(value), name, range_.of(self))
+      ranges.check_number(float(value), name, range_)
 
   @nn.nowrap
   def _check(self) -> None:
@@ -85,6 +85,15 @@ def _check_dtype(value: Any) -> None:
     good = False
   if not good:
     raise ValueError(f"dtype is {value!r}: it must be float32 or bfloat16")
+
+
+def check_order(layer: nn.Module, low: str, high: str) -> None:
+  """Raises ValueError if the option `low` of a layer is larger than its `high`."""
+  if getattr(layer, low) > getattr(layer, high):
+    raise ValueError(
+      f"{low} is {getattr(layer, low)} and {high} {getattr(layer, high)}: the first "
+      "must not be the larger"
+    )
 
 
 def head_size(d_model: int, num_heads: int, instead: str = "") -> int:

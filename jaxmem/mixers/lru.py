@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers import state_space
-from jaxmem.layers.mixer import Memory
+from jaxmem.layers.mixer import Memory, check_order
 from jaxmem.layers.primitives import dense, named, wide
 from jaxmem.ops import complex_diagonal
 from jaxmem.ops.recurrence import scan
@@ -42,7 +42,7 @@ class LRU(Memory):
   d_model: int
   state_size: int = 0
   min_decay: float = number(0.9, at_least=0, below=1)
-  max_decay: float = number(0.999, above=0, at_least="min_decay", below=1)
+  max_decay: float = number(0.999, above=0, below=1)
   max_phase: float = number(6.28, above=0)
   form: str = "auto"
   dtype: str = "float32"
@@ -66,6 +66,13 @@ class LRU(Memory):
     linear = lambda name: dense(self.d_model, ("embed", "mlp"), name, self.dtype)(y)
     return linear("value") * nn.sigmoid(linear("gate")), state
 
+  @nn.nowrap
+  def _check(self) -> None:
+    if self.min_decay > self.max_decay:
+      raise ValueError(
+        f"min_decay is {self.min_decay}: it must be at most max_decay, {self.max_decay}"
+      )
+
   def _system(self) -> state_space.System:
     size, d = self._size, self.d_model
     vector = lambda name, init: wide(
@@ -88,6 +95,10 @@ class LRU(Memory):
       write=wide(self.param("write", into, (2, d, size))) * gain,
       read=self.param("read", out, (2, size, d)),
     )
+
+  @nn.nowrap
+  def _check(self) -> None:
+    check_order(self, "min_decay", "max_decay")
 
   def _nu_init(self, key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     low, high = self.min_decay**2, self.max_decay**2

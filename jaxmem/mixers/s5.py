@@ -16,7 +16,7 @@ from jaxmem.core.ranges import number
 from jaxmem.core.registry import nearest
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers import state_space
-from jaxmem.layers.mixer import Memory
+from jaxmem.layers.mixer import Memory, check_order
 from jaxmem.layers.primitives import dense, named, wide
 from jaxmem.ops import complex_diagonal
 from jaxmem.ops.recurrence import hippo, scan
@@ -54,7 +54,7 @@ class S5(Memory):
   mimo: bool = True
   discretisation: str = "zoh"
   min_step: float = number(0.001, above=0)
-  max_step: float = number(0.1, at_least="min_step")
+  max_step: float = number(0.1, above=0)
   form: str = "auto"
   dtype: str = "float32"
 
@@ -82,6 +82,7 @@ class S5(Memory):
   def _check(self) -> None:
     if self.state_size % 2:
       raise ValueError(f"state_size {self.state_size} is odd: complex numbers take two")
+    check_order(self, "min_step", "max_step")
 
   def _system(self) -> state_space.System:
     if self.discretisation not in RULES:
