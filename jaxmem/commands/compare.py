@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from jaxmem.commands import require
-from jaxmem.core import files, kinds
+from jaxmem.core import kinds
 
 
 def main(argv: list[str]) -> int:
@@ -16,11 +16,12 @@ def main(argv: list[str]) -> int:
   require("tyro", "grain", "matplotlib")
   import tyro
 
-  from jaxmem.evaluation.compare import pictures, plan, table, worker
+  from jaxmem.evaluation.compare import ledger, pictures, table
+  from jaxmem.evaluation.compare import plan as plans
   from jaxmem.training.trainer import EXIT_STOPPED
 
   @dataclasses.dataclass(frozen=True)
-  class Options(plan.Plan):
+  class Options(plans.Plan):
     """Trains equal-sized models of several memories on a task, and tells them apart.
 
     The same command goes on where it was stopped. A run that failed is a row that says
@@ -32,39 +33,44 @@ def main(argv: list[str]) -> int:
 
     out: str = "runs/compare"
 
-  given = tyro.cli(Options, args=argv, prog="jaxmem compare")
-  fields = dataclasses.fields(plan.Plan)
-  what = plan.Plan(**{f.name: getattr(given, f.name) for f in fields})
-  what.check()
-  for run in what.runs()[: len(what.runs()) // what.seeds]:
+  options = tyro.cli(Options, args=argv, prog="jaxmem compare")
+  fields = dataclasses.fields(plans.Plan)
+  plan = plans.Plan(**{f.name: getattr(options, f.name) for f in fields})
+  plan.check()
+  runs, code, directory = plan.runs(), 0, Path(options.out)
+  for run in runs[: len(runs) // plan.seeds]:
     run.model()  # every size can be met, or says so
-  directory = Path(given.out)
-  plan.keep(what, directory)
-
-  runs, code = what.runs(), 0
+  done = ledger.open_ledger(plan, directory)
   for index, run in enumerate(runs):
-    own = worker.place(directory, run)
-    if (own / "result.json").exists() or (own / "failed.txt").exists():
+    if ledger.ended(done, run, directory):
       continue
     name = f"{run.memory}, length {run.length}, seed {run.seed}"
     print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
-    code = _child(directory, index, own)
+    code, why = _child(directory, index, ledger.place(directory, run))
     if code == EXIT_STOPPED:
-      print("stopped; the same command goes on", flush=True)
+      print("stopped; the same command continues", flush=True)
       break
-  text, summary = table.write(what, directory)
-  made = pictures.draw(summary, what.task, directory)
+    if why:
+      # opened anew: the process may have died within its line
+      line = ledger.head(run) | {"failed": f"exit code {code}: {why}"}
+      ledger.open_ledger(plan, directory).append([line])
+  text, summary = table.write(plan, directory)
+  paths = pictures.draw(summary, plan.task, directory)
   print("\n" + text)
-  names = ["table.csv", "table.json", "table.md", *(path.name for path in made)]
+  names = ["table.csv", "table.json", "table.md", *(path.name for path in paths)]
   print(f"In {directory}: " + ", ".join(names))
   return EXIT_STOPPED if code == EXIT_STOPPED else 0
 
 
-def _child(directory: Path, index: int, own: Path) -> int:
-  """Run `index` in a process of its own; what it said is in `log.txt`."""
+def _child(directory: Path, index: int, folder: Path) -> tuple[int, str]:
+  """Runs number `index` in a process of its own, whose output goes to `log.txt`.
+
+  Returns:
+    The exit code; and the last line of its output if it failed, else "".
+  """
   from jaxmem.training.trainer import EXIT_STOPPED
 
-  own.mkdir(parents=True, exist_ok=True)
+  folder.mkdir(parents=True, exist_ok=True)
   command = [
     sys.executable,
     "-m",
@@ -74,21 +80,23 @@ def _child(directory: Path, index: int, own: Path) -> int:
     *kinds.loaded(),
   ]
   begin = time.monotonic()
-  with open(own / "log.txt", "a", encoding="utf-8") as log:
+  with open(folder / "log.txt", "a", encoding="utf-8") as log:
     # a session of its own, so that a signal reaches it once, from here
     child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    forward = lambda number, _: child.send_signal(number)
-    old = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def forward(number: int, _: object) -> None:
+      child.send_signal(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, forward) for number in numbers}
     code = child.wait()
-    for number, handler in old.items():
+    for number, handler in handlers.items():
       signal.signal(number, handler)
-  seconds = time.monotonic() - begin
   if code == 0:
-    print(f"  done in {seconds:.0f} s", flush=True)
-  elif code != EXIT_STOPPED:
-    log = (own / "log.txt").read_text(encoding="utf-8", errors="replace")
-    lines = log.strip().splitlines()
-    why = lines[-1] if lines else "it said nothing"
-    files.write_text(own / "failed.txt", f"exit code {code}: {why}\n")
-    print(f"  FAILED with exit code {code}: {why}", flush=True)
-  return code
+    print(f"  done in {time.monotonic() - begin:.0f} s", flush=True)
+  if code in (0, EXIT_STOPPED):
+    return code, ""
+  text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+  why = (text.strip().splitlines() or ["it printed nothing"])[-1]
+  print(f"  FAILED with exit code {code}: {why}", flush=True)
+  return code, why

@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
   material = _material(given, plan, tokenizer)
 
   from jaxmem.evaluation.longbench import runner
-  from jaxmem.evaluation.longbench.runner import Ledger, Stopped
+  from jaxmem.evaluation.longbench.runner import Stopped
   from jaxmem.runtime.fingerprints import fingerprints
   from jaxmem.runtime.lock import Lock
   from jaxmem.runtime.signals import Stop
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
   out = Path(given.out)
   with contextlib.ExitStack() as stack:
     stack.enter_context(Lock(out, flag="--out"))
-    ledger = Ledger(out, _config(given, material))
+    ledger = runner.open_ledger(out, _identity(given, material))
     stop = stack.enter_context(Stop())
     loaded = load()
     # not where the model is, but what it is
@@ -192,7 +192,7 @@ def _material(given: Options, plan: Any, tokenizer: Any) -> Any:
   return Material(tokenizer, haystack, papers, given.depths, given.max_tokens)
 
 
-def _config(given: Options, material: Any) -> dict[str, Any]:
+def _identity(given: Options, material: Any) -> dict[str, Any]:
   """All that decides what a sample says and how it is answered."""
   free = ("workdir", "tasks", "lengths", "samples", "rows", "threshold", "out")
   pieces = [(p.name, p.size) for p in material.haystack.pieces]

@@ -3,18 +3,15 @@
 import functools
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import jax
+from typing import NamedTuple
 
 from jaxmem.core.errors import UserError
 from jaxmem.core.utf8 import encoded
-from jaxmem.data.jsonl import Held
+from jaxmem.data.excerpts import Excerpt
 from jaxmem.models import capacity
-from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
-from jaxmem.tasks.language_modeling import stream
+from jaxmem.tasks.language_modeling import perplexity
+from jaxmem.tasks.language_modeling.perplexity import TextScorer
 
 # Documents that are read at once, and tokens of a call, at most.
 _ROWS, _LENGTH = 8, 4096
@@ -45,7 +42,7 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
   """
   _, model, params, tokenizer, _ = loaded
   documents = [
-    Held(f"text {i}", Path(f"text {i}"), 0, len(data), text=data)
+    Excerpt(f"text {i}", data, whole=True)
     for i, data in enumerate(map(encoded, texts))
     if data
   ]
@@ -54,27 +51,20 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
   longest = 1 + max(len(tokenizer.encode(document.text)) for document in documents)
   if limit := capacity.limit_of(model.config):
     limit.check(longest, "the text", "give shorter texts")
-  reading = stream.Reading(
-    functools.partial(_losses, model, params),
+  scorer = TextScorer(
+    functools.partial(perplexity.losses, model, params),
     model.init_state,
     documents,
     tokenizer,
     rows=min(len(documents), _ROWS),
     length=min(1 << longest.bit_length(), _LENGTH),  # few shapes are compiled
   )
-  *_, result = reading
-  bits, num_tokens = float(result.bits["carried"].sum()), int(result.tokens.sum())
-  per_token = bits / num_tokens
+  *_, result = scorer
+  num_tokens = result.num_tokens
+  per_token = float(result.sums.bits["carried"].sum()) / num_tokens
   return Score(
-    bits_per_byte=bits / result.num_bytes,
+    bits_per_byte=result.bits_per_byte()["carried"],
     perplexity=2**per_token if per_token < 1024 else math.inf,
     num_bytes=result.num_bytes,
     num_tokens=num_tokens,
   )
-
-
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="state")
-def _losses(model: LM, params: Any, tokens, targets, state, reset):
-  """The nats of every token, [B, T], and the memory."""
-  args = tokens, targets, state, reset
-  return model.apply({"params": params}, *args, method="losses")

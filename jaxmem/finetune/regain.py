@@ -16,20 +16,22 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from jaxmem.core import files, ranges
+from jaxmem.core import ranges
 from jaxmem.core.errors import RunError, UserError, raised_as
 from jaxmem.core.extras import require
 from jaxmem.data import opened
 from jaxmem.finetune import graft
 from jaxmem.finetune.lessons import Stopped
-from jaxmem.finetune.rows import ALONE, Options, Row, Rows, write
+from jaxmem.finetune.rows import ALONE, Options, Row, Rows, open_ledger
 from jaxmem.interop import smollm
 from jaxmem.models import capacity, pattern
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import Entry
+from jaxmem.runtime.resumable import Ledger
 from jaxmem.training.trainer import EXIT_STOPPED
 
 # What rows are made with stands in a file; these change none.
@@ -60,9 +62,9 @@ def report(given: Options) -> Iterator[str]:
   """
   memories = check(given)
   text, train = (_read(given, name) for name in ("text", "train"))
-  _settle(given, text, train)
+  ledger = open_ledger(Path(given.out), settings(given, text, train))
   whole = smollm.load(given.path, capacity=given.length)
-  return run(given, memories, whole, text, train)
+  return run(given, memories, whole, text, train, ledger)
 
 
 def check(given: Options) -> dict[str, Entry | None]:
@@ -98,6 +100,7 @@ def run(
   whole: Loaded,
   text: bytes,
   train: bytes,
+  ledger: Ledger,
 ) -> Iterator[str]:
   """The lines of the table, of a model that is loaded and texts that are read."""
   ids = whole.tokenizer.encode(text)[: given.tokens]
@@ -119,7 +122,7 @@ def run(
     limit = capacity.limit((memory,) if memory else ())
     if limit:
       limit.check(longest, "a window of text", "shorten it")
-  work = Rows(given, whole, ids, lessons)
+  work = Rows(given, whole, ids, lessons, ledger)
   yield from _head(given, lessons)
   limits = [work.base(name) for name in ("whole", "window")]
   for row in limits:
@@ -133,30 +136,10 @@ def run(
     yield _line(work.trained(name, memory), before, *limits)
 
 
-def _settle(given: Options, *texts: bytes) -> None:
-  """Rows of one directory are made with the same settings.
-
-  Raises:
-    UserError: if they are not, or the directory cannot be written to.
-  """
-  settings = {k: v for k, v in dataclasses.asdict(given).items() if k not in _FREE}
-  settings["texts"] = [hashlib.sha256(text).hexdigest()[:16] for text in texts]
-  path = Path(given.out) / "settings.json"
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-      write(path, settings)
-    kept = files.read_json(path)
-    if not isinstance(kept, dict):
-      raise ValueError(f"{path} is no JSON object")
-  except (OSError, ValueError) as error:
-    raise UserError(f"cannot use --out {given.out}: {error}; choose another") from error
-  for key, value in settings.items():
-    if kept.get(key) != value:
-      raise UserError(
-        f"--out {given.out} holds rows of {key} {kept.get(key)}, not {value}: take "
-        "another --out"
-      )
+def settings(options: Options, *texts: bytes) -> dict[str, Any]:
+  """Returns what all rows of a directory are made with."""
+  fixed = {k: v for k, v in dataclasses.asdict(options).items() if k not in _FREE}
+  return fixed | {"texts": [hashlib.sha256(text).hexdigest()[:16] for text in texts]}
 
 
 def _head(given: Options, lessons: np.ndarray) -> Iterator[str]:

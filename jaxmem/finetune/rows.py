@@ -1,6 +1,7 @@
 """The rows of `jaxmem.finetune.regain`: a model as it is, or trained with a memory."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig, num_params
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import Entry
+from jaxmem.runtime.resumable import Ledger
 
 # Rows in which nothing is put beside the model's own memory.
 ALONE = {"lora": "window", "whole+lora": "whole"}
@@ -90,19 +92,45 @@ class Row(NamedTuple):
   tokens_a_second: float = 0.0
 
 
+def open_ledger(directory: Path, settings: Mapping[str, Any]) -> Ledger:
+  """Opens the rows of a directory, which are made with the same settings.
+
+  Raises:
+    ResumeError: if they are not, or the directory cannot be used.
+  """
+  return Ledger(
+    directory, settings, key=("name",), names=("settings.json", "rows.jsonl")
+  )
+
+
 class Rows:
   """Makes rows, or finds them made."""
 
   def __init__(
-    self, given: Options, whole: Loaded, ids: np.ndarray, lessons: np.ndarray
+    self,
+    options: Options,
+    whole: Loaded,
+    ids: np.ndarray,
+    lessons: np.ndarray,
+    ledger: Ledger,
   ):
-    self.given, self.whole, self.ids = given, whole, ids
-    how = given.train_length, given.batch, given.steps, given.seed
-    self._windows = Windows(lessons, *how)
+    """Makes nothing yet.
+
+    Args:
+      options: how rows are made.
+      whole: the model, whose attention sees everything.
+      ids: [N, T], tokens that are scored.
+      lessons: tokens that are trained on.
+      ledger: of rows that are made.
+    """
+    self.options, self.whole, self.ids, self._ledger = options, whole, ids, ledger
+    self._windows = Windows(
+      lessons, options.train_length, options.batch, options.steps, options.seed
+    )
 
   def base(self, kind: str) -> Row:
     """The model untrained: "whole", "window", or a window with sinks."""
-    row = self._found(kind)
+    row = self._kept(kind)
     if row is None:
       config = self._config(kind)
       score = self._score(LM(config), self.whole.params)
@@ -111,25 +139,25 @@ class Rows:
 
   def trained(self, name: str, memory: Entry | None) -> Row:
     """The window with a memory, or the base of `name`, trained."""
-    row, given = self._found(name), self.given
+    row, options = self._kept(name), self.options
     if row is not None:
       return row
     config = self._config(ALONE.get(name, "window"))
-    key = jax.random.key(given.seed)
+    key = jax.random.key(options.seed)
     model, frozen = graft.graft(
-      config, self.whole.params, memory, given.layers, given.rank
+      config, self.whole.params, memory, options.layers, options.rank
     )
-    fresh, _ = graft.first(model, frozen, key, given.start)
-    clock = Clock(given.batch * given.train_length)
+    fresh, _ = graft.first(model, frozen, key, options.start)
+    clock = Clock(options.batch * options.train_length)
     learned = learn(
       model,
       graft.join(frozen, fresh),
       self._windows,
-      given.rate,
-      Path(given.out) / _slug(name),
-      steps=given.steps,
-      batch=given.batch,
-      length=given.train_length,
+      options.rate,
+      Path(options.out) / _slug(name),
+      steps=options.steps,
+      batch=options.batch,
+      length=options.train_length,
       callbacks=(clock,),
     )
     row = Row(
@@ -138,43 +166,39 @@ class Rows:
       _state_bytes(config.pattern[0], config),
       _state_bytes(graft.sized(memory, config.pattern[0]), config) if memory else 0,
       num_params(fresh),
-      given.steps,
+      options.steps,
       clock.rate,
     )
     return self._keep(row)
 
   def _config(self, kind: str) -> LMConfig:
     """Of the model whose context is whole, or a window of it."""
-    config, given = self.whole.model.config, self.given
+    config, options = self.whole.model.config, self.options
     if kind == "whole":
-      longest = max(given.length, given.train_length)
+      longest = max(options.length, options.train_length)
       return _read_as(config, "attention", capacity=longest)
-    sinks = 0 if kind == "window" else given.sinks
-    size = given.window - sinks
+    sinks = 0 if kind == "window" else options.sinks
+    size = options.window - sinks
     return _read_as(config, "window", window_size=size, num_sinks=sinks)
 
   def _score(self, model, params) -> float:
     loaded = self.whole._replace(model=model, params=params)
-    return measure.perplexity(loaded, self.ids, self.given.rows)
+    return measure.perplexity(loaded, self.ids, self.options.rows)
 
-  def _path(self, name: str) -> Path:
-    return Path(self.given.out) / f"{_slug(name)}.json"
-
-  def _found(self, name: str) -> Row | None:
-    path = self._path(name)
+  def _kept(self, name: str) -> Row | None:
+    """Returns a row that was made, in this version or one before 0.2."""
+    line = self._ledger.done.get((name,))
+    path = Path(self.options.out) / f"{_slug(name)}.json"
     try:
-      return Row(**files.read_json(path)) if path.exists() else None
+      if line is None and path.exists():
+        line = files.read_json(path)
+      return None if line is None else Row(**line)
     except (OSError, ValueError, TypeError) as error:
       raise UserError(f"{path} is damaged ({reason(error)}): delete it") from error
 
   def _keep(self, row: Row) -> Row:
-    write(self._path(row.name), row._asdict())
+    self._ledger.append([row._asdict()])
     return row
-
-
-def write(path: Path, what: dict[str, Any]) -> None:
-  """All of it or nothing."""
-  files.write_json(path, what)
 
 
 def _read_as(config: LMConfig, memory: str, **options: Any) -> LMConfig:

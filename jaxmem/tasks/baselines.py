@@ -1,8 +1,18 @@
 """What a model is compared with: which baselines are better, in words."""
 
+import gzip
 import importlib.util
+import lzma
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+# What the numbers of `compressors` are of.
+PACKED = {
+  "gzip, whole": "gzip -9, the same documents as one file",
+  "gzip, per file": "gzip -9, each document alone",
+  "xz, whole": "xz -9e, the same documents as one file",
+  "xz, per file": "xz -9e, each document alone",
+}
 
 
 def better(
@@ -60,3 +70,26 @@ def missing(name: str, module: str, extra: str = "apps") -> str:
     f"{name} was not computed: {module} is not installed, which "
     f"pip install 'jaxmem[{extra}]' brings."
   )
+
+
+def compressors(texts: Sequence[bytes]) -> dict[str, float]:
+  """Returns bits per byte of gzip and xz, see `PACKED`; headers of files count.
+
+  Args:
+    texts: the documents that a model was scored on.
+  """
+  whole, size = b"".join(texts), sum(map(len, texts))
+  packers = {
+    "gzip": lambda text: gzip.compress(text, 9),
+    "xz": lambda text: lzma.compress(text, preset=9 | lzma.PRESET_EXTREME),
+  }
+  bits = {}
+  for name, pack in packers.items():
+    bits[f"{name}, whole"] = 8 * len(pack(whole)) / size
+    bits[f"{name}, per file"] = 8 * sum(len(pack(text)) for text in texts) / size
+  return bits
+
+
+def packed_rows(packed: Mapping[str, float]) -> list[str]:
+  """Returns the numbers of `compressors` as rows of three cells in Markdown."""
+  return [f"| {name} | {bits:.3f} | {PACKED[name]} |" for name, bits in packed.items()]

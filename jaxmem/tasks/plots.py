@@ -9,7 +9,7 @@ import numpy as np
 from jaxmem.core import files
 from jaxmem.runtime.logs import key_of
 from jaxmem.tasks.dialogue.turns import Turns
-from jaxmem.tasks.language_modeling.bits_per_byte import Buckets
+from jaxmem.tasks.language_modeling.paired import Buckets
 
 _COLOURS = {"re-read": "#1f5fa8", "reset": "#c8741a", "carried": "#333333"}
 

@@ -93,7 +93,8 @@ class Report(Callback):
   def on_validation(self, step: int, score: float, best: float | None) -> None:
     measure = self._job.measure
     self._log.scalars(step, {f"heldout_{key_of(measure)}": score})
-    if np.isfinite(score) and (best is None or score < best):
+    # the best is kept in float32, and compared in it
+    if np.isfinite(score) and (best is None or np.float32(score) < best):
       known = "the best so far"
     elif best is not None:
       known = f"best {best:.3f}"

@@ -240,7 +240,7 @@ class Run:
     if better:
       self.validation.keep(step, lambda into: self.save(into, step, state))
     for callback in self.callbacks:
-      callback.on_validation(step, float(score), before)
+      callback.on_validation(step, score, before)
     return state
 
   def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:

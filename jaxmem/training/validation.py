@@ -50,18 +50,19 @@ class Validation:
     """Whether none of the last `patience` scores was better than all before it."""
     return bool(self._config.patience) and int(best.waited) >= self._config.patience
 
-  def score(self, weights) -> np.float32:
-    """The job's held-out score; every process gets the same number."""
+  def score(self, weights) -> float:
+    """The job's held-out score; several processes get the same float32."""
     weights, score = distributed.local(weights), 0.0
     if distributed.primary():
       score = self._job.score(weights)
-    return np.float32(distributed.said_by_first(score))
+    return float(distributed.said_by_first(score))
 
-  def compare(self, score: np.float32, step: int, best: Best) -> tuple[Best, bool]:
-    """The best after this score, and whether it is this one.
+  def compare(self, score: float, step: int, best: Best) -> tuple[Best, bool]:
+    """The best after this score, and whether it is this one; it is kept in float32.
 
     A score that is NaN or infinite is never the best; patience counts it.
     """
+    score = np.float32(score)
     beaten = int(best.step) and not score < float(best.bits_per_byte)
     if beaten or not np.isfinite(score):
       waited = np.int32(int(best.waited) + 1)

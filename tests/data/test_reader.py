@@ -24,12 +24,13 @@ from jaxmem.data import (
   strict_json,
   template,
 )
+from jaxmem.data.piece import digest
 from jaxmem.evaluation import predict as asking
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tasks.dialogue import chat
-from jaxmem.tasks.language_modeling import progress, reader
+from jaxmem.tasks.language_modeling import reader
 from jaxmem.tasks.question_answering import data as squad
 from jaxmem.tasks.retrieval import data as judged
 from jaxmem.tasks.retrieval import task as passages
@@ -547,7 +548,7 @@ def test_evaluations_read_the_text_of_records(tmp_path, monkeypatch, name):
   content = json.dumps(made).encode() if name == "a.json" else as_lines(made)
   packed = gzip.compress(content) if name.endswith("gz") else content
   pieces = sources.find(written(tmp_path, packed, name))
-  row = reader.Row(reader.Reader(pieces, tokenizers.get("byte")), 0)
+  row = reader.Reader(pieces, tokenizers.get("byte")).lanes[0]
 
   ids = []
   while (part := row._next()) is not None:
@@ -555,9 +556,9 @@ def test_evaluations_read_the_text_of_records(tmp_path, monkeypatch, name):
 
   whole = [256, *texts[0].encode(), 256, *texts[1].encode(), 256]
   assert ids == whole
-  first = progress.digest(pieces)
+  first = digest(pieces)
   longer = as_lines([made[0], made[1] | {"text": "é" * 49 + "e"}])
-  assert progress.digest(sources.find(written(tmp_path, longer, "a.jsonl"))) != first
+  assert digest(sources.find(written(tmp_path, longer, "a.jsonl"))) != first
 
 
 def test_a_name_that_no_file_can_have_is_refused():

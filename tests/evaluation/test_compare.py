@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import signal
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare import table
+from jaxmem.evaluation.compare.ledger import RESULTS, ended, open_ledger, place
 from jaxmem.evaluation.compare.plan import Plan
 from jaxmem.runtime.lock import Lock
 from jaxmem.training.trainer import EXIT_STOPPED
@@ -63,11 +65,30 @@ def test_a_size_that_a_memory_exceeds_is_refused():
 
 
 def test_another_plan_in_the_directory_is_refused(tmp_path):
-  plans.keep(Plan(), tmp_path)
-  plans.keep(Plan(), tmp_path)
+  open_ledger(Plan(), tmp_path)
+  open_ledger(Plan(), tmp_path)
   assert plans.read(tmp_path) == Plan()
-  with pytest.raises(UserError, match="seeds: 3 -> 2"):
-    plans.keep(Plan(seeds=2), tmp_path)
+  with pytest.raises(UserError, match="begun with seeds 3, this command has 2"):
+    open_ledger(Plan(seeds=2), tmp_path)
+
+
+def test_runs_that_an_older_version_ended_are_not_run_again(tmp_path):
+  """They wrote a file to their own folder; a folder that is deleted is tried again."""
+  plan = Plan(memories="gru,mingru,lstm", lengths="8", seeds=1, task="copy")
+  good, bad, left = plan.runs()
+  for run in (good, bad):
+    place(tmp_path, run).mkdir(parents=True)
+  (place(tmp_path, good) / "result.json").write_text('{"steps": 7}')
+  (place(tmp_path, bad) / "failed.txt").write_text("exit code 1: why\n")
+
+  for _ in range(2):
+    ledger = open_ledger(plan, tmp_path)
+    found = [ended(ledger, run, tmp_path) for run in (good, bad, left)]
+    assert [line and len(line) for line in found] == [4, 4, None]
+    assert found[0]["steps"] == 7 and found[1]["failed"] == "exit code 1: why"
+  assert (tmp_path / RESULTS).read_text().count("\n") == 2
+  shutil.rmtree(place(tmp_path, bad))
+  assert ended(open_ledger(plan, tmp_path), bad, tmp_path) is None
 
 
 def test_a_comparison_stops_goes_on_and_shows_what_failed(tmp_path):
@@ -83,8 +104,8 @@ def test_a_comparison_stops_goes_on_and_shows_what_failed(tmp_path):
     assert "done" in said
   else:
     assert child.returncode == EXIT_STOPPED, error
-    assert "the same command goes on" in said
-    assert not (log.parent / "result.json").exists()
+    assert "the same command continues" in said
+    assert not (out / RESULTS).exists()
 
   with Lock(out / "runs" / "mingru-8" / "seed0"):
     done = runs.call("compare", *ARGUMENTS, "--out", out)

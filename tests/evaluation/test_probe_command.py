@@ -13,7 +13,7 @@ from jaxmem.evaluation import longbench
 from jaxmem.evaluation.longbench import results, runner
 from jaxmem.evaluation.longbench.haystack import Haystack
 from jaxmem.evaluation.longbench.page import Material, sample
-from jaxmem.evaluation.longbench.runner import Ledger, Plan, Stopped
+from jaxmem.evaluation.longbench.runner import Plan, Stopped, open_ledger
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
@@ -67,7 +67,7 @@ def test_perfect_reader_scores_100_and_silence_0(material, tmp_path):
     ("a", _perfect(plan, material)[0], 100),
     ("b", lambda prompts, max_tokens: [b""] * len(prompts), 0),
   ):
-    ledger = Ledger(tmp_path / name, {})
+    ledger = open_ledger(tmp_path / name, {})
     batches = _ask(plan, material, answer, ledger)
 
     assert [len(lines) for lines in batches] == [3, 1] * 8
@@ -81,7 +81,7 @@ def test_perfect_reader_scores_100_and_silence_0(material, tmp_path):
 def test_answers_are_kept_and_only_the_others_are_asked(material, tmp_path):
   plan = Plan(TASKS[:2], (512, 900), 4, seed=0)
   answer, asked = _perfect(plan, material)
-  whole = Ledger(tmp_path / "whole", {"seed": 0})
+  whole = open_ledger(tmp_path / "whole", {"seed": 0})
   _ask(plan, material, answer, whole)
   count = len(asked)
   path = tmp_path / "whole" / runner.ANSWERS
@@ -89,24 +89,24 @@ def test_answers_are_kept_and_only_the_others_are_asked(material, tmp_path):
   assert count == len(lines) == 16
 
   path.write_text("".join(lines[:5]) + lines[5][:20])  # killed while it was written
-  again = Ledger(tmp_path / "whole", {"seed": 0})
+  again = open_ledger(tmp_path / "whole", {"seed": 0})
   assert len(again.done) == 5 and path.read_text() == "".join(lines[:5])
   _ask(plan, material, answer, again, rows=2)
 
   assert len(asked) - count == 11
   plain = lambda line: {k: v for k, v in line.items() if k != "seconds"}
-  redone = Ledger(tmp_path / "whole", {"seed": 0}).done
+  redone = open_ledger(tmp_path / "whole", {"seed": 0}).done
   same = lambda done: {k: json.dumps(plain(v)) for k, v in done.items()}
   assert same(redone) == same(whole.done)
   more = plan._replace(samples=6)
   _ask(more, material, _perfect(more, material)[0], again)
   assert len(again.done) == 24
-  with pytest.raises(UserError, match="holds answers with seed 0, and 1 is asked for"):
-    Ledger(tmp_path / "whole", {"seed": 1})
+  with pytest.raises(UserError, match="was begun with seed 0, this command has 1"):
+    open_ledger(tmp_path / "whole", {"seed": 1})
   for name in (runner.ANSWERS, runner.CONFIG):
     (tmp_path / "whole" / name).write_text("no JSON\n")
     with pytest.raises(UserError, match=rf"{name} is damaged"):
-      Ledger(tmp_path / "whole", {"seed": 0})
+      open_ledger(tmp_path / "whole", {"seed": 0})
 
 
 def test_stop_keeps_what_is_finished(material, tmp_path):
@@ -117,10 +117,10 @@ def test_stop_keeps_what_is_finished(material, tmp_path):
     stop.requested = "SIGINT" if asked else None  # in the second batch
     return answer(prompts, max_tokens)
 
-  ledger = Ledger(tmp_path / "out", {})
+  ledger = open_ledger(tmp_path / "out", {})
   with pytest.raises(Stopped):
     _ask(plan, material, until, ledger, rows=2, stop=stop)
-  assert len(Ledger(tmp_path / "out", {}).done) == 4
+  assert len(open_ledger(tmp_path / "out", {}).done) == 4
 
 
 def test_state_is_counted_per_layer():
@@ -182,7 +182,7 @@ def test_command_asks_the_model_and_reports(run, tmp_path, capsys):
   assert cli.run([str(a) for a in argv]) == 0  # nothing is left to be asked
   assert (out / runner.ANSWERS).read_text().count("\n") == 8
   assert cli.run([str(a) for a in [*argv, "--seed", "1"]]) == 2
-  assert "holds answers with seed 0" in capsys.readouterr().err
+  assert "was begun with seed 0" in capsys.readouterr().err
 
 
 def test_ctrl_c_exits_75(run, tmp_path, capsys, monkeypatch):

@@ -1,6 +1,8 @@
 """A memory grafted on a frozen model: what it starts as, what moves, what it learns."""
 
+import json
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -225,6 +227,13 @@ def test_command_prints_a_row_for_each_and_keeps_them(arguments, capsys, monkeyp
   monkeypatch.setattr(rows, "learn", None)
   monkeypatch.setattr(rows.Rows, "_score", None)
   regain.main(arguments)
+  assert capsys.readouterr().out == first
+  ledger = Path(_out(arguments)) / "rows.jsonl"
+  for line in map(json.loads, ledger.read_text().splitlines()):
+    # before 0.2 each row had a file of its own
+    ledger.with_name(f"{line['name']}.json").write_text(json.dumps(line))
+  ledger.unlink()
+  regain.main(arguments)
 
   assert capsys.readouterr().out == first
   lines = [line.split("|")[1:-1] for line in first.splitlines() if "|" in line][2:]
@@ -238,11 +247,11 @@ def test_command_prints_a_row_for_each_and_keeps_them(arguments, capsys, monkeyp
 
 
 def test_rows_of_other_settings_are_not_mixed(arguments, capsys):
-  regain._settle(regain.Options(out=_out(arguments)), b"a", b"b")
-  assert _fails(capsys, arguments) == (
-    f"jaxmem: --out {_out(arguments)} holds rows of window 64, not 4: take another "
-    "--out\n"
-  )
+  options = regain.Options(out=_out(arguments))
+  rows.open_ledger(Path(options.out), regain.settings(options, b"a", b"b"))
+  message = _fails(capsys, arguments)
+  assert f"{options.out} was begun with " in message
+  assert "window 64, this command has 4" in message and "another --out" in message
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What a memory cannot hold is refused on the host, by a message, before it is read."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -16,7 +17,8 @@ from jaxmem.models import capacity
 from jaxmem.models.capacity import CapacityError, Limit
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry, parse
-from jaxmem.tasks.language_modeling import bits_per_byte, stream
+from jaxmem.tasks.language_modeling import perplexity
+from jaxmem.tasks.language_modeling.perplexity import TextScorer
 from jaxmem.tokenizers import ByteTokenizer
 from jaxmem.training.load import load_model
 from support import runs
@@ -104,24 +106,21 @@ def test_eval_refuses_what_does_not_fit_and_reads_it_cut(capfd, trained, tmp_pat
   assert cli.run([str(a) for a in [*given, *flags, "--out", out]]) == 0
   numbers = json.loads(out.read_text())
   assert [b["to"] for b in numbers["by_position"]] == [128]
-  documents = [(p.name, p.read(), True) for p in sources.find(str(trained / "corpus"))]
   loaded = load_model(trained / "run")
-  losses = jax.jit(
-    lambda *args: loaded.model.apply({"params": loaded.params}, *args, method="losses")
-  )
-  scores = bits_per_byte.score(
-    losses,
+  scorer = TextScorer(
+    functools.partial(perplexity.losses, loaded.model, loaded.params),
     loaded.model.init_state,
-    documents,
+    sources.find(str(trained / "corpus")),
     loaded.tokenizer,
-    16,
     length=128,
     document_length=48,
+    ways=perplexity.WAYS,
+    segment=16,
   )
-  bits = scores.bits_per_byte()
+  bits = scorer.read().bits_per_byte()
   carried = numbers["bits_per_byte"]["carried"]
   assert carried == pytest.approx(bits["carried"], rel=1e-4)
-  assert scores.position.max() == 47 and np.isfinite(list(bits.values())).all()
+  assert np.isfinite(list(bits.values())).all()
 
 
 def test_text_that_just_fits_is_read_as_it_is(trained, tmp_path):
@@ -147,12 +146,19 @@ def test_cut_documents_are_read_from_their_cut_on(tmp_path, cut):
   sizes = [1, 300, 4, 5, 64]
   for i, size in enumerate(sizes):
     (tmp_path / f"{i}").write_bytes(b"x" * size)
-  given = sources.find(str(tmp_path)), ByteTokenizer(), 2, 7, cut
-  *_, last = stream.Reading(losses, lambda rows: np.zeros(rows, np.int64), *given)
+  *_, last = TextScorer(
+    losses,
+    lambda rows: np.zeros(rows, np.int64),
+    sources.find(str(tmp_path)),
+    ByteTokenizer(),
+    rows=2,
+    length=7,
+    document_length=cut,
+  )
 
   position = np.concatenate([np.arange(size + 1) % cut for size in sizes])
-  assert last.bits["carried"].sum() == pytest.approx(position.sum(), rel=1e-5)
-  assert last.tokens.sum() == len(position)
+  assert last.sums.bits["carried"].sum() == pytest.approx(position.sum(), rel=1e-5)
+  assert last.num_tokens == len(position)
 
 
 def test_generate_refuses_what_does_not_fit(capfd, trained):

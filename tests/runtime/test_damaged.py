@@ -11,7 +11,7 @@ from jaxmem import cli
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.evaluation.compare import plan
 from jaxmem.evaluation.longbench import questions
-from jaxmem.evaluation.longbench.runner import Ledger
+from jaxmem.evaluation.longbench.runner import open_ledger
 from jaxmem.runtime import array_file
 from jaxmem.runtime.checkpoint import CheckpointError, read_meta
 from jaxmem.tasks.retrieval import index
@@ -64,7 +64,7 @@ def test_the_answers_of_a_probe(absurd, tmp_path):
   (tmp_path / "answers.jsonl").write_text(absurd + "\n", encoding="utf-8")
   if absurd:
     with pytest.raises(UserError, match="is damaged"):
-      Ledger(tmp_path, {})
+      open_ledger(tmp_path, {})
 
 
 def test_the_questions_of_a_probe(absurd, tmp_path):

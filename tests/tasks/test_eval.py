@@ -4,16 +4,17 @@ import json
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
 from jaxmem import cli
 from jaxmem.core.errors import RunError
 from jaxmem.data import sources
-from jaxmem.tasks.language_modeling import bits_per_byte, reader, stream
+from jaxmem.tasks.language_modeling import reader
+from jaxmem.tasks.language_modeling.perplexity import WAYS, TextScorer
 from jaxmem.tokenizers import ByteTokenizer
-from jaxmem.training.load import load_model
+from jaxmem.training.config import DataConfig, ValidationConfig
+from jaxmem.training.trainer import train
 from support import runs
 
 MEMORY = """
@@ -46,7 +47,7 @@ def _count(init=lambda rows: np.zeros((rows,), np.int64)):
 
 
 def _last(*args, **options):
-  *_, last = stream.Reading(*args, **options)
+  *_, last = TextScorer(*args, **options)
   return last
 
 
@@ -63,12 +64,17 @@ def test_every_token_is_read_once_from_its_documents_beginning(tmp_path, rows, l
   losses, init = _count()
 
   result = _last(
-    losses, init, _corpus(tmp_path / "text", sizes), ByteTokenizer(), rows, length
+    losses,
+    init,
+    _corpus(tmp_path / "text", sizes),
+    ByteTokenizer(),
+    rows=rows,
+    length=length,
   )
 
   assert result.num_bytes == sum(sizes) and result.num_documents == len(sizes)
   position = np.concatenate([np.arange(size + 1) for size in sizes])
-  assert result.bits["carried"].sum() == pytest.approx(position.sum(), rel=1e-5)
+  assert result.sums.bits["carried"].sum() == pytest.approx(position.sum(), rel=1e-5)
   for bucket in result.by_position():
     inside = (position >= bucket["from"]) & (position < bucket["to"])
     assert bucket["tokens"] == inside.sum()
@@ -82,7 +88,7 @@ def test_files_are_read_in_pieces(tmp_path, monkeypatch):
   (tmp_path / "file").write_bytes(text)
   monkeypatch.setattr(reader, "READ_BYTES", 32)
   source = reader.Reader(sources.find(str(tmp_path)), ByteTokenizer())
-  row = reader.Row(source, 0)
+  [row] = source.lanes
 
   ids = []
   while (part := row._next()) is not None:
@@ -103,46 +109,65 @@ def test_cost_that_is_not_finite_stops_the_run(tmp_path):
     _last(losses, lambda rows: (), documents, ByteTokenizer())
 
 
-def test_equals_the_report_of_training(run, tmp_path, capsys):
-  """Bits per byte of every way of `bits_per_byte`, from any rows."""
-  corpus, out = run.parent / "corpus", tmp_path / "out.json"
-  flags = ["--rows", "4", "--length", "128", "--out", str(out), "--carry", "all"]
-  assert cli.run(["eval", "--workdir", str(run), "--text", str(corpus), *flags]) == 0
-  table = capsys.readouterr().out
-  numbers = json.loads(out.read_text())
+def test_held_out_score_report_split_and_text_are_one_number(tmp_path, capsys):
+  """Equal, not close: all four are the one scorer, in the same lanes."""
+  corpus, heldout = tmp_path / "corpus", tmp_path / "heldout"
+  heldout.mkdir()
+  words = ["memory", "state", "reset", "lane", "token", "forget"]
+  for i in range(20):
+    text = "\n".join(words[(i * j) % 6] for j in range(3 + 5 * i))
+    (heldout / f"{i}.txt").write_text(text)
+  config = runs.config(
+    corpus,
+    model=runs.SMALL,
+    task=DataConfig(
+      str(runs.write_corpus(corpus)), str(heldout), segment_length=16, batch_size=8
+    ),
+    steps=3,
+    eval_bytes=2**20,
+    sample_bytes=0,
+    validation=ValidationConfig(every=3, num_bytes=2**20),
+  )
+  run = tmp_path / "run"
+  assert train(config, run) == 0
+  capsys.readouterr()
 
-  loaded = load_model(run)
-  apply = jax.jit(
-    lambda *args: loaded.model.apply({"params": loaded.params}, *args, method="losses")
-  )
-  documents = [(piece.name, piece.read(), True) for piece in sources.find(str(corpus))]
-  scores = bits_per_byte.score(
-    apply,
-    loaded.model.init_state,
-    documents,
-    loaded.tokenizer,
-    16,  # the run's segment length
-    rows=4,
-    length=128,
-  )
-  words = sum(len(text.split()) for text in scores.texts)
-  assert numbers["bytes"] == scores.num_bytes and numbers["step"] == 1
-  assert numbers["words"] == words and numbers["segment"] == 16
-  tokens = sum(b["tokens"] for b in numbers["by_position"])
-  for way, bits in scores.bits_per_byte().items():
-    assert numbers["bits_per_byte"][way] == pytest.approx(bits, rel=1e-4)
-    per_word = bits * scores.num_bytes / words
-    assert numbers["bits_per_word"][way] == pytest.approx(per_word, rel=1e-4)
-    for key in ("bits_per_byte", "bits_per_word"):
+  report = json.loads((run / "report.json").read_text())
+  bits = report["bits_per_byte"]
+  assert len({*bits.values()}) == 3
+  assert runs.scores(run) == {3: bits["carried"]}
+
+  out = tmp_path / "split.json"
+  split = ["eval", "--workdir", str(run), "--split", "heldout", "--out", str(out)]
+  assert cli.run(split) == 0
+  assert json.loads(out.read_text()) == report
+  for name in ("split.md", "gain_by_document.png", "gain_by_segment.png"):
+    assert (tmp_path / name).stat().st_size
+  assert "| carried |" in capsys.readouterr().out
+
+  assert cli.run([*split, "--split", "train"]) == 0
+  numbers = json.loads(out.read_text())
+  assert numbers["train_bytes"] == sum(p.stat().st_size for p in corpus.iterdir())
+  capsys.readouterr()
+
+  text = ["eval", "--workdir", str(run), "--text", str(heldout)]
+  flags = ["--carry", "all", "--out", str(out)]
+  assert cli.run([*text, *flags, "--rows", "16", "--length", "512"]) == 0
+  table, numbers = capsys.readouterr().out, json.loads(out.read_text())
+  assert numbers["bits_per_byte"] == bits
+  assert numbers["bytes"] == report["heldout_bytes"] and numbers["segment"] == 16
+  assert numbers["words"] == sum(len(p.read_text().split()) for p in heldout.iterdir())
+  three = [f"{bits[way]:.3f}" for way in WAYS]
+  assert f"| all | {numbers['tokens']:,} | {' | '.join(three)} |" in table
+  for key in ("bits_per_byte", "bits_per_word"):
+    for way in WAYS:
       total = sum(b["tokens"] * b[key][way] for b in numbers["by_position"])
-      assert total / tokens == pytest.approx(numbers[key][way], rel=1e-6)
-  for over, gain in numbers["gain"].items():
-    paired = scores.gain(over)
-    error = paired.std() / len(paired) ** 0.5 * len(paired) / scores.num_bytes
-    assert gain["error"] == pytest.approx(error, rel=1e-3)
-  three = [f"{numbers['bits_per_byte'][way]:.3f}" for way in bits_per_byte.WAYS]
-  assert f"| all | {tokens:,} | {' | '.join(three)} |" in table
+      assert total / numbers["tokens"] == pytest.approx(numbers[key][way], rel=1e-6)
   assert out.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+
+  assert cli.run([*text, *flags]) == 0  # other lanes round otherwise, and no more
+  numbers = json.loads(out.read_text())
+  assert numbers["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
 
 
 def test_ways_alone_and_together_have_the_same_bits(run, tmp_path):

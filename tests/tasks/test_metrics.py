@@ -12,19 +12,17 @@ import sacrebleu
 from rouge_score import rouge_scorer
 from sklearn import metrics
 
-from jaxmem import tokenizers
 from jaxmem.core.errors import ConfigError
 from jaxmem.data import folds
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig
-from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines, language, plots
-from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.classification import metrics as classes
 from jaxmem.tasks.classification import task, tfidf
-from jaxmem.tasks.language_modeling import bits_per_byte, report
-from jaxmem.tasks.language_modeling.heldout import HeldOut
+from jaxmem.tasks.language_modeling import report
+from jaxmem.tasks.language_modeling.paired import PairedSums
+from jaxmem.tasks.language_modeling.perplexity import NUM_BUCKETS, WAYS, Result
 from jaxmem.tasks.question_answering import lexical
 from jaxmem.tasks.question_answering import metrics as span_metrics
 from jaxmem.tasks.question_answering import task as spans
@@ -307,24 +305,23 @@ def test_baselines_that_are_better_are_named_the_best_first():
 
 
 def test_compressors_say_what_they_are_of():
-  assert set(bits_per_byte.compressors([b"ab" * 9])) == set(bits_per_byte.PACKED)
+  assert set(baselines.compressors([b"ab" * 9])) == set(baselines.PACKED)
 
 
 def test_a_report_of_text_says_first_that_xz_is_better(tmp_path, monkeypatch):
-  text, count = b"ab" * 400, 801
-  bits = {way: np.full(count, 1.0) for way in bits_per_byte.WAYS}
-  scores = bits_per_byte.Scores(bits, np.arange(count), len(text), ("a",), (text,))
-  monkeypatch.setattr(HeldOut, "score", lambda self, params, num_bytes: scores)
+  text = b"ab" * 400
+  position, cost = np.arange(len(text) + 1), np.ones(len(text) + 1)
+  sums, within = (PairedSums.zeros(WAYS, n) for n in (NUM_BUCKETS, 16))
+  sums.add(position // 1000, dict.fromkeys(WAYS, cost))
+  within.add(position % 16, dict.fromkeys(WAYS, cost))
+  result = Result(sums, within, 256, len(text), 1, 1)
   monkeypatch.setattr(plots, "loss_curve", lambda log, path, carried: path)
-  model = LM(LMConfig(vocab_size=256, pattern=(entry("gru"),)))
-  context = TaskContext(eval_size=len(text))
-  heldout, byte = object.__new__(HeldOut), tokenizers.get("byte")
-  report.write(context, 256, model, None, heldout, byte, tmp_path)
+  report.write(report.findings(result, [text], "heldout"), None, tmp_path)
   first = (tmp_path / "report.md").read_text().splitlines()[0]
   assert "is better than this model: bits per byte" in first
   assert first.endswith("against 1.001.")
   numbers = json.loads((tmp_path / "report.json").read_text())
-  assert set(numbers["compressors"]) == set(bits_per_byte.PACKED)
+  assert set(numbers["compressors"]) == set(baselines.PACKED)
 
 
 def test_answers_are_compared_by_the_rule_of_their_language():

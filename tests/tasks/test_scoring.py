@@ -28,3 +28,22 @@ def test_what_has_no_weight_may_have_any_loss():
   assert scoring.mean_loss(lambda _: np.array([np.nan, 5.0]), [batch]) == 5
   with pytest.raises(UserError, match="nothing of the held-out data counts"):
     scoring.mean_loss(lambda _: np.ones(2), [{"weights": np.zeros(2)}])
+
+
+def test_totals_sum_each_value_by_its_own_weights_in_float64():
+  """Over the rows of all batches, whatever else the shapes have."""
+  values = np.arange(12, dtype=np.float32).reshape(6, 2)
+  weights = np.array([1, 0, 2, 1, 0, 1], np.float32)
+
+  def terms(rows):
+    big = np.full(len(rows), 1 + 2.0**-30)  # float32 would lose it
+    column = weights[rows][:, None]
+    return {"columns": (values[rows], column), "big": (big, np.ones(len(rows)))}
+
+  sums = scoring.totals(terms, [np.array([0, 1, 2, 3]), np.array([4, 5])])
+
+  expected = (values * weights[:, None]).sum(0) / weights.sum()
+  np.testing.assert_allclose(sums["columns"].mean, expected)
+  assert sums["big"].mean == 1 + 2.0**-30 and sums["big"].weight == 6
+  empty = scoring.totals(lambda _: {"none": (np.ones(1), np.zeros(1))}, [0])
+  assert np.isnan(empty["none"].mean)

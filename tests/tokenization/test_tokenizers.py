@@ -140,7 +140,7 @@ def test_a_line_longer_than_a_piece_is_read_whole(tokenizer, tmp_path):
     text = head + "\u4e2d\u6587" * 40_000
     (tmp_path / "t.txt").write_bytes(text.encode())
     pieces = sources.find(str(tmp_path / "t.txt"))
-    row = reader.Row(reader.Reader(pieces, tokenizer), 0)
+    row = reader.Reader(pieces, tokenizer).lanes[0]
     tokens = row.fill(400_000)[1]
     end = int(np.argmax(tokens == tokenizer.boundary))
     assert tokenizer.decode(tokens[:end]) == text.encode()

@@ -84,7 +84,7 @@ def test_score_that_is_not_finite_is_never_the_best():
   validation._config = ValidationConfig(every=1, patience=2)
   best, kept = none_yet(), []
   for step, score in enumerate([np.nan, np.inf, 3.0, np.nan, 4.0], 1):
-    best, better = validation.compare(np.float32(score), step, best)
+    best, better = validation.compare(score, step, best)
     kept.append(better)
     if step in (2, 5):
       assert validation.exhausted(best)  # patience counts what is no number

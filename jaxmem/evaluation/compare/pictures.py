@@ -79,8 +79,8 @@ def by_length(done, colours, task: str, path: Path) -> Path:
   panels[0, 0].set_ylabel("answers right")
   handles = {}
   for axes in panels[0]:
-    found = axes.get_legend_handles_labels()
-    handles |= dict(zip(found[1], found[0], strict=True))
+    lines, labels = axes.get_legend_handles_labels()
+    handles |= dict(zip(labels, lines, strict=True))
   figure.legend(
     handles.values(), handles.keys(), frameon=False, fontsize=7, loc="outside right"
   )

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmem.core import files, outputs, ranges
+from jaxmem.core import files, ranges
 from jaxmem.core.errors import ConfigError, UserError, reason
 from jaxmem.core.ranges import INT64, number
 from jaxmem.models import pattern
@@ -127,7 +127,7 @@ class Run:
   def model(self) -> LMConfig:
     """Of the plan's size."""
     plan = self.plan
-    item = held(self.memory, self.length * max(MULTIPLES))
+    item = with_capacity(self.memory, self.length * max(MULTIPLES))
     return sized(plan.base(item), plan.params or plan.largest())
 
   def config(self, steps: int) -> Config:
@@ -153,20 +153,20 @@ class Run:
 
   def state_bytes(self) -> int:
     """Of a layer and row, as far as `length` tokens need it."""
-    item = held(self.memory, self.length)
+    item = with_capacity(self.memory, self.length)
     mixer = pattern.built(item, self.plan.d_model, "float32")
     return pattern.state_bytes(mixer)
 
 
-def held(item: Entry, tokens: int) -> Entry:
-  """The memory with room for so many tokens, if it is one of declared capacity."""
+def with_capacity(item: Entry, tokens: int) -> Entry:
+  """Returns the memory with room for so many tokens, if it declares a capacity."""
 
-  def one(mixer: Entry) -> Entry:
+  def enlarged(mixer: Entry) -> Entry:
     if "capacity" not in pattern.options(mixer.name):
       return mixer
     return pattern.set_options(mixer, **{"capacity": tokens} | dict(mixer.options))
 
-  return pattern.edit((item,), one)[0]
+  return pattern.edit((item,), enlarged)[0]
 
 
 def shapes(model: LMConfig) -> Any:
@@ -203,31 +203,6 @@ def sized(model: LMConfig, params: int) -> LMConfig:
     )
   width = WIDTH * (1 + round((params - least) / (more - least)))
   return dataclasses.replace(model, d_ff=width)
-
-
-def keep(plan: Plan, directory: Path) -> None:
-  """Writes the plan, or finds that the directory has the same one.
-
-  Raises:
-    UserError: if it has another.
-  """
-  path = directory / "plan.json"
-  if not path.exists():
-    outputs.make_directory(directory)
-    files.write_json(path, dataclasses.asdict(plan))
-    return
-  old = read(directory)
-  changed = {
-    f.name: (getattr(old, f.name), getattr(plan, f.name))
-    for f in dataclasses.fields(Plan)
-    if getattr(old, f.name) != getattr(plan, f.name)
-  }
-  if changed:
-    lines = [f"{name}: {a!r} -> {b!r}" for name, (a, b) in changed.items()]
-    raise UserError(
-      f"{directory} holds a comparison with another plan ({'; '.join(lines)}): restore "
-      "these, or choose another --out"
-    )
 
 
 def read(directory: Path) -> Plan:

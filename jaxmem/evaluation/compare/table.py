@@ -7,21 +7,15 @@ from typing import Any
 import numpy as np
 
 from jaxmem.core import files
+from jaxmem.evaluation.compare import ledger
 from jaxmem.evaluation.compare.plan import Plan
-from jaxmem.evaluation.compare.worker import place
 
 
 def rows(plan: Plan, directory: Path) -> list[dict[str, Any]]:
-  """One a run that has ended, in the plan's order; a failed one says why."""
-  found = []
-  for run in plan.runs():
-    own = place(directory, run)
-    head = {"memory": str(run.memory), "length": run.length, "seed": run.seed}
-    if (own / "result.json").exists():
-      found.append(head | files.read_json(own / "result.json"))
-    elif (own / "failed.txt").exists():
-      found.append(head | {"failed": files.read_text(own / "failed.txt").strip()})
-  return found
+  """Returns a row a run that has ended, in the plan's order; a failed one says why."""
+  opened = ledger.open_ledger(plan, directory)
+  lines = (ledger.ended(opened, run, directory) for run in plan.runs())
+  return [line for line in lines if line]
 
 
 def summary(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -42,14 +36,13 @@ def summary(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
       "failed": [r["failed"] for r in mine if "failed" in r],
     }
     if good:
-      mean = lambda key, good=good: float(np.mean([r[key] for r in good]))
       lengths = [a["length"] for a in good[0]["accuracy"]]
       row |= {
         "params": good[0]["params"],
         "state_bytes_per_layer": good[0]["state_bytes_per_layer"],
         "steps": good[0]["steps"],
-        "tokens_per_second": mean("tokens_per_second"),
-        "peak_memory_bytes": mean("peak_memory_bytes"),
+        "tokens_per_second": _mean(good, "tokens_per_second"),
+        "peak_memory_bytes": _mean(good, "peak_memory_bytes"),
         "at": {
           length: [r["accuracy"][i]["answers"] for r in good]
           for i, length in enumerate(lengths)
@@ -63,17 +56,24 @@ def summary(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
   return out
 
 
+def _mean(rows: list[dict[str, Any]], key: str) -> float:
+  return float(np.mean([row[key] for row in rows]))
+
+
 def _mean_depths(depths: list[list[float | None]]) -> list[float | None]:
-  """Of the seeds, where anything was asked."""
-  known = [[d for d in column if d is not None] for column in zip(*depths, strict=True)]
-  return [float(np.mean(column)) if column else None for column in known]
+  """Returns the means over seeds; None at depths where nothing was asked."""
+  means = []
+  for column in zip(*depths, strict=True):
+    values = [value for value in column if value is not None]
+    means.append(float(np.mean(values)) if values else None)
+  return means
 
 
 def markdown(plan: Plan, summary: list[dict[str, Any]]) -> str:
   """The table as it is read."""
-  asked = sorted({length for row in summary for length in row.get("at", {})})
+  lengths = sorted({length for row in summary for length in row.get("at", {})})
   head = ["memory", "trained at", "seeds", "parameters", "state bytes a layer", "steps"]
-  head += [f"at {length}" for length in asked] + ["tokens/s", "peak MiB"]
+  head += [f"at {length}" for length in lengths] + ["tokens/s", "peak MiB"]
   lines = [
     f"Task {plan.task}, {plan.layers} layers of {plan.d_model}, "
     f"{_budget(plan)} a run, {plan.seeds} seeds: fraction of the answers that are "
@@ -83,7 +83,7 @@ def markdown(plan: Plan, summary: list[dict[str, Any]]) -> str:
     "|" + "---|" * len(head),
   ]
   for row in summary:
-    lines.append("| " + " | ".join(_cells(row, asked)) + " |")
+    lines.append("| " + " | ".join(_cells(row, lengths)) + " |")
     name = f"| {row['memory']} | {row['length']} |"
     lines += [f"{name} failed: {why} |" for why in row["failed"]]
   return "\n".join(lines) + "\n"
@@ -93,13 +93,13 @@ def _budget(plan: Plan) -> str:
   return f"{plan.steps:,} steps" if plan.steps else f"{plan.minutes_per_run:g} minutes"
 
 
-def _cells(row: dict[str, Any], asked: list[int]) -> list[str]:
+def _cells(row: dict[str, Any], lengths: list[int]) -> list[str]:
   cells = [row["memory"], str(row["length"])]
   if not row["seeds"]:
     return cells + ["no run has ended"]
   cells.append(str(row["seeds"]))
   cells += [f"{row[k]:,}" for k in ("params", "state_bytes_per_layer", "steps")]
-  cells += [_range(row["at"].get(length)) for length in asked]
+  cells += [_range(row["at"].get(length)) for length in lengths]
   cells.append(f"{row['tokens_per_second']:,.0f}")
   return cells + [f"{row['peak_memory_bytes'] / 2**20:,.0f}"]
 
@@ -112,12 +112,12 @@ def _range(values: list[float] | None) -> str:
 
 
 def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
-  """`table.csv`, `table.json` and `table.md`; returns the last and the summary."""
-  found = rows(plan, directory)
-  short = summary(plan, found)
-  text = markdown(plan, short)
+  """Writes `table.csv`, `table.json`, `table.md`; returns the last and the summary."""
+  ended = rows(plan, directory)
+  means = summary(plan, ended)
+  text = markdown(plan, means)
   files.write_text(directory / "table.md", text)
-  files.write_json(directory / "table.json", found)
+  files.write_json(directory / "table.json", ended)
   with (
     files.replacing(directory / "table.csv") as temporary,
     open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -128,7 +128,7 @@ def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
        "tokens_per_second", "peak_memory_bytes", "asked_at", "answers", "whole",
        "bits_per_answer", "failed"]
     )  # fmt: skip
-    for row in found:
+    for row in ended:
       head = [row["memory"], row["length"], row["seed"]]
       if "failed" in row:
         writer.writerow([*head, *[""] * 9, row["failed"]])
@@ -138,4 +138,4 @@ def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
       for a in row["accuracy"]:
         answers = [a[k] for k in ("length", "answers", "whole", "bits")]
         writer.writerow([*head, *(row[k] for k in keys), *answers, ""])
-  return text, short
+  return text, means

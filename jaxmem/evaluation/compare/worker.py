@@ -2,8 +2,8 @@
 
     python -m jaxmem.evaluation.compare.worker DIRECTORY INDEX [PLUGIN ...]
 
-Writes `result.json` when it ends. A first run of a memory and length finds how many
-steps fit the budget; the other seeds take as many.
+Writes its line of `results.jsonl` when it ends. A first run of a memory and length
+finds how many steps fit the budget; the other seeds take as many.
 """
 
 import json
@@ -17,6 +17,7 @@ import jax
 
 from jaxmem.core import files, kinds
 from jaxmem.core.errors import RunError, UserError
+from jaxmem.evaluation.compare import ledger
 from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare.plan import Run
 from jaxmem.parallel import mesh as meshes
@@ -29,13 +30,8 @@ from jaxmem.training.trainer import train
 SECONDS, LEAST = 3.0, 5
 
 
-def place(directory: Path, run: Run) -> Path:
-  """The folder of a run."""
-  return directory / "runs" / run.pair / f"seed{run.seed}"
-
-
 def steps_within(run: Run) -> int:
-  """How many steps the budget allows, by the time that some take."""
+  """Returns how many steps the budget allows, by the time that a few take."""
   config = resolve(run.config(steps=100))
   program = Program(config, meshes.make(config.mesh))
   batch = program.put(task.make(config, program.model).rows[0])
@@ -51,10 +47,10 @@ def steps_within(run: Run) -> int:
   return max(int(60 * run.plan.minutes_per_run / seconds), plans.LEAST_STEPS)
 
 
-def result(run: Run, directory: Path, steps: int) -> dict[str, Any]:
-  """What a run that has ended found."""
-  report = files.read_json(directory / "report.json")
-  lines = files.read_text(directory / "metrics.jsonl").splitlines()
+def result(run: Run, folder: Path, steps: int) -> dict[str, Any]:
+  """Returns what a run that has ended found."""
+  report = files.read_json(folder / "report.json")
+  lines = files.read_text(folder / "metrics.jsonl").splitlines()
   rates = [json.loads(line).get("tokens_per_second") for line in lines]
   return {
     "steps": steps,
@@ -67,20 +63,20 @@ def result(run: Run, directory: Path, steps: int) -> dict[str, Any]:
 
 
 def main(directory: Path, index: int) -> int:
-  """Trains run `index` of the plan and writes its result."""
+  """Trains run `index` of the plan and keeps its result."""
   plan = plans.read(directory)
   run = plan.runs()[index]
-  own = place(directory, run)
-  own.mkdir(parents=True, exist_ok=True)
+  folder = ledger.place(directory, run)
+  folder.mkdir(parents=True, exist_ok=True)
   jax.config.update("jax_compilation_cache_dir", str(directory / "compiled"))
-  known = own.parent / "steps.json"
-  if not known.exists():
-    files.write_text(known, json.dumps(plan.steps or steps_within(run)))
-  steps = files.read_json(known)
-  code = train(run.config(steps), own)
+  budget = folder.parent / "steps.json"
+  if not budget.exists():
+    files.write_text(budget, json.dumps(plan.steps or steps_within(run)))
+  steps = files.read_json(budget)
+  code = train(run.config(steps), folder)
   if code == 0:
-    text = json.dumps(result(run, own, steps), indent=2) + "\n"
-    files.write_text(own / "result.json", text)
+    line = ledger.head(run) | result(run, folder, steps)
+    ledger.open_ledger(plan, directory).append([line])
   return code
 
 

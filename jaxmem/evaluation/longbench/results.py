@@ -23,42 +23,42 @@ def scores(plan: Plan, done: Mapping[tuple, dict]) -> Scores:
   The mean of a group, such as `mean of ruler (13)`, is over its tasks, where at least
   two of them were asked at that length.
   """
-  found: Scores = {}
+  by_task: Scores = {}
   for task in plan.tasks:
     for length in plan.lengths:
       keys = [(task, length, i) for i in range(plan.samples)]
-      its = [done[key]["score"] for key in keys if key in done]
-      if its:
-        found.setdefault(task, {})[length] = metrics.mean(its)
+      values = [done[key]["score"] for key in keys if key in done]
+      if values:
+        by_task.setdefault(task, {})[length] = metrics.mean(values)
   for group, tasks in longbench.groups().items():
-    asked = [task for task in tasks if task in plan.tasks]
-    if len(asked) < 2:
+    planned = [task for task in tasks if task in plan.tasks]
+    if len(planned) < 2:
       continue
     means = {}
     for length in plan.lengths:
-      its = [found[t][length] for t in asked if length in found.get(t, {})]
-      if len(its) == len(asked):
-        means[length] = sum(its) / len(its)
+      values = [by_task[t][length] for t in planned if length in by_task.get(t, {})]
+      if len(values) == len(planned):
+        means[length] = sum(values) / len(values)
     if means:
-      found[f"mean of {group} ({len(asked)} of {len(tasks)})"] = means
-  return found
+      by_task[f"mean of {group} ({len(planned)} of {len(tasks)})"] = means
+  return by_task
 
 
 def numbers(
   plan: Plan, done: Mapping[tuple, dict], model: LM, threshold: float
 ) -> dict[str, Any]:
   """All that is reported, ready for JSON."""
-  found = scores(plan, done)
+  by_task = scores(plan, done)
   keys = {
     (t, n, i) for t in plan.tasks for n in plan.lengths for i in range(plan.samples)
   }
   lines = [done[key] for key in keys if key in done]
   tokens = sum(line["read"] + line["written"] for line in lines)
   return {
-    "scores": found,
+    "scores": by_task,
     "effective_length": {
       name: metrics.effective_length(by_length, threshold)
-      for name, by_length in found.items()
+      for name, by_length in by_task.items()
     },
     "threshold": threshold,
     "samples": plan.samples,
@@ -71,7 +71,7 @@ def numbers(
   }
 
 
-def table(plan: Plan, found: Mapping[str, Any]) -> list[str]:
+def table(plan: Plan, numbers: Mapping[str, Any]) -> list[str]:
   """The numbers as Markdown."""
   lengths = list(plan.lengths)
   head = "".join(f" {length:,} |" for length in lengths)
@@ -79,21 +79,21 @@ def table(plan: Plan, found: Mapping[str, Any]) -> list[str]:
     f"| task |{head} effective length |",
     "|---|" + "--:|" * (len(lengths) + 1),
   ]
-  for name, by_length in found["scores"].items():
+  for name, by_length in numbers["scores"].items():
     cells = [f"{by_length[n]:.1f}" if n in by_length else "-" for n in lengths]
-    longest = found["effective_length"][name]
+    longest = numbers["effective_length"][name]
     cells.append(f"{longest:,}" if longest else f"below {min(lengths):,}")
     lines.append(f"| {name} | {' | '.join(cells)} |")
-  state = ", ".join(f"{n} {b:,} B" for n, b in found["state_bytes_per_layer"].items())
+  state = ", ".join(f"{n} {b:,} B" for n, b in numbers["state_bytes_per_layer"].items())
   return [
     *lines,
     "",
-    f"{found['samples']} samples of every task and length, 0 to 100; effective length: "
-    f"the longest that reaches {found['threshold']} with all shorter ones.",
+    f"{numbers['samples']} samples of every task and length, 0 to 100; effective "
+    f"length: the longest that reaches {numbers['threshold']} with all shorter ones.",
     "",
-    f"State per layer: {state}. {found['tokens_per_second']:,.0f} tokens/s, "
-    f"compilation included, on {found['device']}. Peak memory of the process: "
-    f"{found['peak_memory_bytes'] / 2**20:,.0f} MiB.",
+    f"State per layer: {state}. {numbers['tokens_per_second']:,.0f} tokens/s, "
+    f"compilation included, on {numbers['device']}. Peak memory of the process: "
+    f"{numbers['peak_memory_bytes'] / 2**20:,.0f} MiB.",
   ]
 
 
@@ -103,21 +103,24 @@ def grid(plan: Plan, done: Mapping[tuple, dict], depths: int) -> np.ndarray:
   cells = np.full((depths, len(plan.lengths)), np.nan)
   for j, length in enumerate(plan.lengths):
     for i, depth in enumerate(places):
-      its = [
+      values = [
         line["score"]
         for (task, n, index), line in done.items()
         if task == "needle" and n == length and index < plan.samples
         if line["depth"] == depth
       ]
-      if its:
-        cells[i, j] = metrics.mean(its)
+      if values:
+        cells[i, j] = metrics.mean(values)
   return cells
 
 
 def state_bytes(model: LM) -> dict[str, int]:
   """Memory of the pattern -> bytes of its state in one layer, for one text."""
   parts = parts_of(jax.eval_shape(lambda: model.init_state(1)))
-  count = lambda block: sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(block))
+
+  def count(block: Any) -> int:
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(block))
+
   groups = [count(block) // model.config.num_groups for block in parts.groups]
   sizes = [*map(count, parts.first), *groups, *map(count, parts.last)]
   items = [memory_of(block) for block in blocks_of(model.config)]
@@ -125,8 +128,7 @@ def state_bytes(model: LM) -> dict[str, int]:
   for item, size in zip(items, sizes, strict=True):
     named.setdefault(item.name, set()).add(size)
   # options are named only where they decide
-  plain = lambda item: len(named[item.name]) == 1
   return {
-    item.name if plain(item) else str(item): size
+    item.name if len(named[item.name]) == 1 else str(item): size
     for item, size in zip(items, sizes, strict=True)
   }

@@ -1,20 +1,17 @@
-"""Asks a model every sample once, and keeps each answer as a line of a file."""
+"""Asks a model every sample once, and keeps each answer as a line of a ledger."""
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxmem.core import files
-from jaxmem.core.errors import RunError, UserError
 from jaxmem.evaluation import longbench
 from jaxmem.evaluation.longbench.page import Material, Sample, sample
 from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.loaded import Loaded
+from jaxmem.runtime.resumable import Ledger
 from jaxmem.runtime.signals import Stop
 
 ANSWERS, CONFIG = "answers.jsonl", "probe.json"
@@ -53,13 +50,13 @@ def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
       batch size is compiled.
     stop: asked between pieces of 16 tokens.
   """
-  belongs = loaded.model, loaded.params, loaded.tokenizer
+  model, params, tokenizer = loaded.model, loaded.params, loaded.tokenizer
 
   def answer(prompts: Sequence[bytes], max_tokens: int) -> list[bytes]:
-    pen = Writer(*belongs, first_session(loaded.model, rows))
-    pen.read([*prompts, *[b""] * (rows - len(prompts))], seed=0)
+    generator = Writer(model, params, tokenizer, first_session(model, rows))
+    generator.read([*prompts, *[b""] * (rows - len(prompts))], seed=0)
     texts = [b""] * rows
-    for piece in pen.write(Sampling(temperature=0.0), max_tokens):
+    for piece in generator.write(Sampling(temperature=0.0), max_tokens):
       texts = [a + b for a, b in zip(texts, piece.text, strict=True)]
       if stop.requested:
         raise Stopped
@@ -83,7 +80,7 @@ def run(
   plan: Plan,
   material: Material,
   answer: Answer,
-  ledger: "Ledger",
+  ledger: Ledger,
   rows: int,
   stop: Stop,
 ) -> Iterator[list[dict]]:
@@ -109,9 +106,9 @@ def run(
       for begin in range(0, len(left), rows):
         if stop.requested:
           raise Stopped
-        some = left[begin : begin + rows]
-        batch = [sample(task, length, plan.seed, i, material) for i in some]
-        yield ledger.keep(_ask(batch, answer, material))
+        indices = left[begin : begin + rows]
+        batch = [sample(task, length, plan.seed, i, material) for i in indices]
+        yield ledger.append(_ask(batch, answer, material))
 
 
 def _ask(batch: list[Sample], answer: Answer, material: Material) -> list[dict]:
@@ -141,88 +138,15 @@ def _ask(batch: list[Sample], answer: Answer, material: Material) -> list[dict]:
   return lines
 
 
-class Ledger:
-  """What was asked and answered in a directory: a config, and a line a sample.
+def open_ledger(directory: Path, identity: Mapping[str, Any]) -> Ledger:
+  """Opens what was asked and answered in a directory, a line a sample.
 
-  Attributes:
-    done: (task, length, index) -> its line.
+  Args:
+    directory: is made if it is not there.
+    identity: what decides what samples say and how they are answered.
+
+  Raises:
+    ResumeError: if the directory holds answers of another identity.
   """
-
-  def __init__(self, directory: Path, config: Mapping[str, Any]):
-    """Reads what is there; a line that was cut off while it was written is dropped.
-
-    Args:
-      directory: is made if it is not there.
-      config: see `agree`.
-
-    Raises:
-      UserError: if the directory holds answers of another config, or is none.
-    """
-    self._directory, self._path = directory, directory / ANSWERS
-    try:
-      directory.mkdir(parents=True, exist_ok=True)
-      self.agree(config)
-      lines = self._read()
-    except OSError as error:
-      raise UserError(
-        f"cannot use --out {directory}: {error.strerror or error}; name another"
-      ) from error
-    self.done = {(n["task"], n["length"], n["index"]): n for n in lines}
-
-  def agree(self, config: Mapping[str, Any]) -> None:
-    """Keeps what decides what samples say and how they are answered.
-
-    Raises:
-      UserError: if something else was kept before.
-    """
-    path = self._directory / CONFIG
-    try:
-      kept = files.read_json(path) if path.exists() else {}
-      if not isinstance(kept, dict):
-        raise ValueError("it is no object")
-    except ValueError as error:
-      raise UserError(f"{path} is damaged ({error}): give another --out") from error
-    wanted = json.loads(json.dumps(config))
-    for key, value in wanted.items():
-      if kept.get(key, value) != value:
-        raise UserError(
-          f"{self._directory} holds answers with {key} {kept[key]!r}, and {value!r} is "
-          "asked for: go on with the same, or give another --out"
-        )
-    files.write_json(path, kept | wanted)
-
-  def _read(self) -> list[dict]:
-    if not self._path.exists():
-      return []
-    content = self._path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    try:
-      lines = [json.loads(line) for line in whole.splitlines()]
-      for number, line in enumerate(lines, start=1):
-        if not (isinstance(line, dict) and {"task", "length", "index"} <= set(line)):
-          raise ValueError(f"line {number} is no answer")
-    except (ValueError, RecursionError) as error:
-      raise UserError(
-        f"{self._path} is damaged ({error}): mend the line, or give another --out"
-      ) from error
-    if whole != content:
-      os.truncate(self._path, len(whole))
-    return lines
-
-  def keep(self, lines: list[dict]) -> list[dict]:
-    """Writes lines behind the others.
-
-    Raises:
-      RunError: if the disk is full or the file cannot be written.
-    """
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    try:
-      with open(self._path, "a", encoding="utf-8") as file:
-        file.write(text)
-    except OSError as error:
-      raise RunError(
-        f"cannot write to {self._path}: {error.strerror}; free or mend it, and give "
-        "the same command again"
-      ) from error
-    self.done |= {(n["task"], n["length"], n["index"]): n for n in lines}
-    return lines
+  names = CONFIG, ANSWERS
+  return Ledger(directory, identity, key=("task", "length", "index"), names=names)

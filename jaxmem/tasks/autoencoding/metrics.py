@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxmem.models.vae import VAE
+from jaxmem.tasks import scoring
 
 # Variance over the data of a number's posterior mean above which it is active.
 ACTIVE = 0.01
@@ -68,25 +69,39 @@ def worth(
     seed: of the draws, which do not depend on the size of a batch.
     own: the latent is of the text that is written, not of another one.
   """
-  key = jax.random.key(seed)
-  sums, kls, means, texts, num_bytes = np.zeros(2), [], [], 0, 0
-  for batch, real, size in batches:
-    rows = texts + np.arange(len(batch["length"]))
+  key, batches = jax.random.key(seed), list(batches)
+
+  def terms(item: tuple[int, tuple]) -> dict[str, tuple[Any, Any]]:
+    number, (batch, real, _) = item
+    count = len(batch["length"])
+    rows = number * count + np.arange(count)
     noise = _noise(key, rows, draws, model.config.d_latent)
-    found = jax.device_get(_terms(model, params, batch, noise, own=own))
-    nats, weights, kl, mean = (np.asarray(a, np.float64)[:real] for a in found)
+    arrays = jax.device_get(_terms(model, params, batch, noise, own=own))
+    nats, weights, kl, mean = (np.asarray(a, np.float64) for a in arrays)
     top = weights.max(1, keepdims=True)
     log_mean = top[:, 0] + np.log(np.exp(weights - top).mean(1))
-    sums += [nats.mean(1).sum(), -log_mean.sum()]
-    kls.append(kl)
-    means.append(mean)
-    texts, num_bytes = texts + real, num_bytes + size
-  bits = sums / math.log(2)
-  kl = np.concatenate(kls) / math.log(2)
-  active = int((np.concatenate(means).var(0) > ACTIVE).sum())
-  kl_of = tuple(sorted(kl.mean(0).tolist(), reverse=True))
+    counts = (np.arange(count) < real).astype(np.float64)
+    column = counts[:, None]
+    return {
+      "nats": (nats.mean(1), counts),
+      "sampled": (-log_mean, counts),
+      "kl": (kl, column),
+      "mean": (mean, column),
+      "square": (mean**2, column),
+    }
+
+  sums = scoring.totals(terms, enumerate(batches))
+  bits = {name: total.value / math.log(2) for name, total in sums.items()}
+  variance = sums["square"].mean - sums["mean"].mean ** 2
+  kl_of = sums["kl"].mean / math.log(2)
   return Worth(
-    texts, num_bytes, float(bits[0]), float(kl.sum()), kl_of, float(bits[1]), active
+    texts=sum(real for _, real, _ in batches),
+    num_bytes=sum(size for _, _, size in batches),
+    reconstruction=float(bits["nats"]),
+    kl=float(bits["kl"].sum()),
+    kl_of=tuple(sorted(kl_of.tolist(), reverse=True)),
+    sampled=float(bits["sampled"]),
+    active=int((variance > ACTIVE).sum()),
   )
 
 
@@ -112,19 +127,19 @@ def _terms(model: VAE, params, batch, noise: Float[Array, "B K L"], *, own: bool
   return nats.T, weights.T, q.kl(), q.mean
 
 
-def numbers(found: Worth, draws: int) -> dict[str, Any]:
-  """A worth by the byte and by the line, for JSON."""
-  per_byte = lambda bits: bits / found.num_bytes
+def numbers(worth: Worth, draws: int) -> dict[str, Any]:
+  """Returns a worth by the byte and by the line, for JSON."""
+  size = worth.num_bytes
   return {
-    "texts": found.texts,
-    "bytes": found.num_bytes,
-    "elbo": per_byte(found.elbo),
-    "reconstruction": per_byte(found.reconstruction),
-    "sampled": per_byte(found.sampled),
+    "texts": worth.texts,
+    "bytes": worth.num_bytes,
+    "elbo": worth.elbo / size,
+    "reconstruction": worth.reconstruction / size,
+    "sampled": worth.sampled / size,
     "draws": draws,
-    "kl_bits_per_text": found.kl / found.texts,
-    "kl_bits_of": list(found.kl_of),
-    "active_units": found.active,
+    "kl_bits_per_text": worth.kl / worth.texts,
+    "kl_bits_of": list(worth.kl_of),
+    "active_units": worth.active,
   }
 
 

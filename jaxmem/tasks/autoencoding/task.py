@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxmem import data
 from jaxmem.core.errors import ConfigError
-from jaxmem.data import DataError
+from jaxmem.data import DataError, excerpts
 from jaxmem.data.epochs import once
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.generation.sampling import Sampling
@@ -27,7 +27,6 @@ from jaxmem.tasks.autoencoding.config import CompressionConfig
 from jaxmem.tasks.autoencoding.latent_text import ROWS
 from jaxmem.tasks.autoencoding.predict import STEPS, CompressionPredictor, writer
 from jaxmem.tasks.base import Findings, TaskContext
-from jaxmem.tasks.language_modeling import bits_per_byte
 from jaxmem.tasks.model_sizes import with_made
 
 # Draws of the latent that a held-out text is scored with at the end.
@@ -113,11 +112,11 @@ class CompressionJob(Asked):
     numbers = {"split": split} | metrics.numbers(found, DRAWS)
     title = f"{found.texts:,} lines of {self._config.source} ({split})"
     documents = self._splits["train" if split == "train" else "heldout"]
-    chosen = [text for _, text, _ in bits_per_byte.choose(documents, num_bytes)]
-    packed = numbers["compressors"] = bits_per_byte.compressors(chosen)
+    chosen = [text for _, text, _ in excerpts.choose(documents, num_bytes)]
+    packed = numbers["compressors"] = baselines.compressors(chosen)
     first = baselines.better("bits per byte", numbers["elbo"], packed, lower=True)
     beside = ["| its documents | bits per byte | |", "|---|--:|---|"]
-    beside += bits_per_byte.packed_rows(packed)
+    beside += baselines.packed_rows(packed)
     lines = [*first, title, "", *metrics.table(numbers), "", *beside, ""]
     return Findings(numbers, [*lines, *self._texts(params, split)], {})
 
@@ -129,7 +128,7 @@ class CompressionJob(Asked):
   def _chosen(self, split: str, num_bytes: int) -> tuple:
     """Lines of a fixed choice of so many bytes of a split, and their pairs."""
     documents = self._splits["train" if split == "train" else "heldout"]
-    chosen = bits_per_byte.choose(documents, num_bytes)
+    chosen = excerpts.choose(documents, num_bytes)
     found = segments.lines(
       ((name, text) for name, text, _ in chosen),
       self._tokenizer,

@@ -28,7 +28,6 @@ from jaxmem.tasks import baselines, plots
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.dialogue import chat, recall, turns
-from jaxmem.tasks.language_modeling import bits_per_byte
 from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tokenizers import trained
 
@@ -122,7 +121,7 @@ class DialogueJob(Asked):
   def score(self, params: Any) -> float:
     """Bits a byte of held-out answers, the memory carried."""
     some = self._some(self._context.validation_size)
-    found = self._listener.listen(params, some, self._tokenizer)
+    found = self._listener.listen(params, some, self._tokenizer, ("carried",))
     all_turns = turns.total(found["carried"])
     return all_turns.bits / all_turns.num_bytes
 
@@ -138,7 +137,7 @@ class DialogueJob(Asked):
     bits = own["bits_per_byte"]
     first = baselines.better("bits per byte of answers", bits, packed, lower=True)
     lines += ["", "| the answers alone | bits per byte | |", "|---|--:|---|"]
-    lines += bits_per_byte.packed_rows(packed)
+    lines += baselines.packed_rows(packed)
     name, given = registry.options(self._config.source)
     if name == RECALL:
       numbers["unbound"] = recall.unbound(some, given.get("asks", 1))
@@ -151,7 +150,7 @@ class DialogueJob(Asked):
     """Bits per byte of the answers of dialogues, compressed, a dialogue a file."""
     counted = ([m.content for m in dialogue if m.counts] for dialogue in some)
     every = [b"".join(map(chat.words, answers)) for answers in counted]
-    return bits_per_byte.compressors([answers for answers in every if answers])
+    return baselines.compressors([answers for answers in every if answers])
 
   def _some(self, num_bytes: int) -> list[chat.Dialogue]:
     """The first held-out dialogues with so many bytes of answers, one at least."""

@@ -71,18 +71,22 @@ class Listener:
     self._read = jax.jit(read, donate_argnums=3)
 
   def listen(
-    self, params: Any, dialogues: Sequence[Dialogue], tokenizer: Tokenizer
+    self,
+    params: Any,
+    dialogues: Sequence[Dialogue],
+    tokenizer: Tokenizer,
+    ways: Sequence[str] = WAYS,
   ) -> Turns:
     """The answers of every turn, by way: way -> turn, from 1 -> `Turn`.
 
     A turn is a message that is not the assistant's, and what it answers.
     """
-    found: Turns = {way: {} for way in WAYS}
+    found: Turns = {way: {} for way in ways}
     rows = [_row(one, tokenizer) for one in dialogues]
     rows.sort(key=lambda row: len(row.ids))  # alike ones together: less padding
     for begin in range(0, len(rows), self._rows):
       some = rows[begin : begin + self._rows]
-      for way in WAYS:
+      for way in ways:
         right, bits = self._through(params, some, way)
         for i, row in enumerate(some):
           for turn, first, last, size in row.answers:

@@ -1,141 +1,221 @@
-"""Documents of any length as rows of tokens, in pieces, from any place in the middle.
+"""Documents of any length as lanes of tokens, in pieces, from any place in the middle.
 
-What is in memory of a file is a piece of it, and what a row stands on is a few integers
-and the tokens that it has read and not given yet: so a reading can be left and gone on
-with, to the bit.
+A piece of each file is in memory. Where a lane stands is a few integers, and the tokens
+that it has read and not returned yet, so that a reading can be stopped and continued to
+the bit.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
-from jaxmem.data.sources import Piece
+from jaxmem.data.excerpts import name_hash
 from jaxmem.tokenizers import Tokenizer
 
-# Bytes of a file that are in memory at once, a row.
+# Bytes of a file that are in memory at once, a lane.
 READ_BYTES = 1 << 16
 
 
-class Reader:
-  """Documents one after the other, for whichever row asks next.
+@runtime_checkable
+class Document(Protocol):
+  """What is read: a `data.piece.Piece`, or a `data.excerpts.Excerpt`.
 
   Attributes:
-    documents: what there is to read.
-    tokenizer: text to ids.
-    counts: bytes, words, tokens and documents that rows have taken; a token is also the
-      boundary before a document, a word what white space (of ASCII) parts.
+    name: of the document.
+    size: in bytes.
+    whole: whether its end can be predicted.
   """
 
-  def __init__(self, documents: Sequence[Piece], tokenizer: Tokenizer):
-    self.documents, self.tokenizer = documents, tokenizer
+  @property
+  def name(self) -> str: ...
+  @property
+  def size(self) -> int: ...
+  @property
+  def whole(self) -> bool: ...
+  def part(self, begin: int, size: int) -> bytes: ...
+
+
+def deal(documents: Sequence[Document], lanes: int) -> list[list[Document]]:
+  """Deals documents to lanes that end at about the same time.
+
+  One lane reads them in their order. With several, each next document goes to the lane
+  with the fewest bytes: the longest first, equally long ones by a hash of their names.
+  So which lane reads what does not depend on the order of the documents.
+  """
+  if lanes == 1:
+    return [list(documents)]
+  sized = [(d.size + d.whole, d) for d in documents]  # in bytes, the end counted
+  sized.sort(key=lambda pair: (-pair[0], name_hash(pair[1].name)))
+  dealt: list[list[Document]] = [[] for _ in range(lanes)]
+  sizes = [0] * lanes
+  for size, document in sized:
+    lane = sizes.index(min(sizes))
+    dealt[lane].append(document)
+    sizes[lane] += size
+  return dealt
+
+
+class Reader:
+  """Several lanes of documents, read side by side.
+
+  Attributes:
+    lanes: one a row.
+    counts: bytes, words, tokens and documents that the lanes have taken. The boundary
+      before a document is a token, too; words are parted by ASCII white space.
+  """
+
+  def __init__(
+    self,
+    documents: Sequence[Document],
+    tokenizer: Tokenizer,
+    rows: int = 1,
+    document_length: int = 0,
+  ):
+    """Reads nothing yet.
+
+    Args:
+      documents: what there is to read.
+      tokenizer: text to ids.
+      rows: B, how many lanes.
+      document_length: tokens after which a document is cut into another; 0 is never.
+    """
     self.counts = {"bytes": 0, "words": 0, "tokens": 0, "documents": 0}
+    self.lanes = [
+      Lane(part, tokenizer, self.counts, document_length)
+      for part in deal(documents, rows)
+    ]
 
-  def next_document(self) -> int | None:
-    """The index of a document that no row has begun."""
-    if self.counts["documents"] == len(self.documents):
-      return None
-    self.counts["documents"] += 1
-    self.counts["tokens"] += 1
-    return self.counts["documents"] - 1
+  def fill(self, length: int) -> list[np.ndarray]:
+    """Returns tokens, targets, reset and position, each [B, T]; see `Lane.fill`."""
+    filled = [lane.fill(length) for lane in self.lanes]
+    return [np.stack(arrays) for arrays in zip(*filled, strict=True)]
 
-  def encode(self, text: bytes, inside_word: bool) -> np.ndarray:
-    """The ids of a piece, which is counted; `inside_word`: it goes on with a word."""
-    ids = np.asarray(self.tokenizer.encode(text), np.int32)
-    words = len(text.split()) - (inside_word and not text[:1].isspace())
-    new = {"bytes": len(text), "words": words, "tokens": len(ids)}
-    for key, count in new.items():
-      self.counts[key] += count
-    return ids
+  def state(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Returns what a reader of the same documents continues from: JSON, and arrays."""
+    places = [dict(lane.place) for lane in self.lanes]
+    numbers = {"read": dict(self.counts), "rows": places}
+    return numbers, [lane.line for lane in self.lanes]
+
+  def restore(self, numbers: Mapping[str, Any], lines: Sequence[np.ndarray]) -> None:
+    """Continues from what `state` returned."""
+    self.counts.update(numbers["read"])
+    for lane, place, line in zip(self.lanes, numbers["rows"], lines, strict=True):
+      lane.restore(place, line)
 
 
-class Row:
-  """A lane of documents: `fill` takes its next tokens, and goes on where it was."""
+class Lane:
+  """Documents one behind the other: `fill` takes the next tokens.
 
-  def __init__(self, reader: Reader, cut: int):
-    """Args: where documents come from; tokens after which one is cut, 0 for never."""
-    self._reader, self._cut = reader, cut
-    self._tokens = np.zeros(0, np.int32)
-    # -1 is before the first document, and `len(documents)` behind the last
-    self._at = {"document": -1, "read": 0, "given": 0, "in_word": 0, "position": 0}
+  Attributes:
+    place: where it stands, integers: the document (-1 is before the first), bytes of it
+      that were read and that were encoded, whether the last one was inside a word, and
+      the position of the next token.
+    line: ids that were read and not returned. `~boundary` is a boundary that is no
+      target, because the document before it was cut.
+  """
 
-  def kept(self) -> tuple[dict[str, int], np.ndarray]:
-    """All that a row of the same documents goes on from: JSON, and tokens."""
-    return dict(self._at), self._tokens
+  def __init__(
+    self,
+    documents: Sequence[Document],
+    tokenizer: Tokenizer,
+    counts: dict[str, int],
+    cut: int,
+  ):
+    """Reads nothing yet.
 
-  def go_on(self, at: dict[str, int], tokens: np.ndarray) -> None:
-    """Goes on from what `kept` returned."""
-    self._at, self._tokens = dict(at), tokens
+    Args:
+      documents: of this lane.
+      tokenizer: text to ids.
+      counts: of the reader, which the lane adds to.
+      cut: tokens after which a document is cut; 0 is never.
+    """
+    self._documents, self._tokenizer = documents, tokenizer
+    self._counts, self._cut = counts, cut
+    self.place = {"document": -1, "read": 0, "encoded": 0, "in_word": 0, "position": 0}
+    self.line = np.zeros(0, np.int32)
+
+  def restore(self, place: Mapping[str, int], line: np.ndarray) -> None:
+    """Continues from the `place` and the `line` of a lane of the same documents."""
+    if "given" in place:  # the name of "encoded" before 0.2
+      place = {**place, "encoded": place["given"]}
+    self.place = {key: place[key] for key in self.place}
+    self.line = line
 
   def fill(self, length: int) -> tuple[np.ndarray, ...]:
-    """tokens, targets, reset, position, each [length]; position -1 is not scored."""
-    parts, have = [self._tokens], len(self._tokens)
+    """Returns tokens, targets, reset, position, each [T]; position -1 is not scored."""
+    parts, have = [self.line], int((self.line >= 0).sum())
     while have <= length and (part := self._next()) is not None:
       parts.append(part)
-      have += len(part)
+      have += int((part >= 0).sum())
     line = np.concatenate(parts)
-    count = max(min(len(line) - 1, length), 0)
-    self._tokens = line[count:]
-    boundary = self._reader.tokenizer.boundary
-    padded = np.full(length + 1, boundary, np.int32)
-    padded[: count + 1] = line[: count + 1]
-    tokens, targets = padded[:-1], padded[1:]
+    scored = np.flatnonzero(line[1:] >= 0)[:length]
+    count = len(scored)
+    self.line = line[scored[-1] + 1 :] if count else line
+    boundary = self._tokenizer.boundary
+    tokens, targets = (np.full(length, boundary, np.int32) for _ in range(2))
+    tokens[:count] = np.where(line[scored] < 0, ~line[scored], line[scored])
+    targets[:count] = line[scored + 1]
     reset = tokens == boundary
     at = np.arange(length)
-    begun = np.maximum.accumulate(np.where(reset, at, -1))
-    position = np.where(begun >= 0, at - begun, self._at["position"] + at)
+    begin = np.maximum.accumulate(np.where(reset, at, -1))
+    position = np.where(begin >= 0, at - begin, self.place["position"] + at)
     if self._cut:
       position %= self._cut
       reset |= position == 0
     if count:
-      self._at["position"] = int(position[count - 1]) + 1
+      self.place["position"] = int(position[count - 1]) + 1
     return tokens, targets, reset, np.where(at < count, position, -1)
 
   def _next(self) -> np.ndarray | None:
-    """The row's next tokens: a piece of its document, or the boundary before one.
+    """Returns the next ids: a piece of the document, or the boundary before one.
 
     Behind the last document comes a boundary, and then None.
     """
-    at, end = self._at, len(self._reader.documents)
-    if at["document"] == end:
+    place, end = self.place, len(self._documents)
+    if place["document"] == end:
       return None
-    if at["document"] >= 0 and (text := self._piece()):
-      ids = self._reader.encode(text, bool(at["in_word"]))
-      at["in_word"] = int(not text[-1:].isspace())
-      return ids
-    new = self._reader.next_document()
-    at |= {"document": end if new is None else new, "read": 0, "given": 0, "in_word": 0}
-    return np.array([self._reader.tokenizer.boundary], np.int32)
+    whole = True
+    if place["document"] >= 0:
+      if text := self._piece():
+        return self._encode(text)
+      whole = self._documents[place["document"]].whole
+    place |= {"document": place["document"] + 1, "read": 0, "encoded": 0, "in_word": 0}
+    if place["document"] < end:
+      self._counts["documents"] += 1
+      # of a whole document the end is predicted too
+      self._counts["tokens"] += self._documents[place["document"]].whole
+    boundary = self._tokenizer.boundary
+    return np.array([boundary if whole else ~boundary], np.int32)
+
+  def _encode(self, text: bytes) -> np.ndarray:
+    """Returns the ids of a piece, which is counted."""
+    ids = np.asarray(self._tokenizer.encode(text), np.int32)
+    same_word = self.place["in_word"] and not text[:1].isspace()
+    words = len(text.split()) - bool(same_word)
+    for key, count in {"bytes": len(text), "words": words, "tokens": len(ids)}.items():
+      self._counts[key] += count
+    self.place["in_word"] = int(not text[-1:].isspace())
+    return ids
 
   def _piece(self) -> bytes:
-    """A document's next bytes, cut after an end of a line, or between characters.
+    """Returns the next bytes, cut after an end of a line, or between characters.
 
     Tokens of more than a byte rarely reach over the end of a line, so few differ from
-    those of the whole document; single bytes never do.
+    those of the whole document; single bytes never do. The last piece is not cut.
     """
-    document = self._reader.documents[self._at["document"]]
-    read, given = self._at["read"], self._at["given"]
+    document = self._documents[self.place["document"]]
+    read, encoded = self.place["read"], self.place["encoded"]
     size = min(READ_BYTES, document.size - read)
-    text = _bytes(document, given, read + size - given)
-    cut = text.rfind(b"\n", read - given) + 1 if size else 0
+    text = document.part(encoded, read + size - encoded)
+    if len(text) < read + size - encoded:
+      path = getattr(document, "path", document.name)
+      raise DataError(f"{path} shrank while it was being read: run again")
     if read + size < document.size:
-      cut = cut or utf8.whole(text)  # a line may be longer than a piece
-    text = text[: cut or len(text)]
-    self._at |= {"read": read + size, "given": given + len(text)}
+      # a line may be longer than a piece
+      cut = text.rfind(b"\n", read - encoded) + 1 or utf8.whole(text)
+      text = text[: cut or len(text)]
+    self.place |= {"read": read + size, "encoded": encoded + len(text)}
     return text
-
-
-def _bytes(document: Piece, begin: int, size: int) -> bytes:
-  """Bytes of a document from the `begin`-th on."""
-  text = document.part(begin, size)
-  if len(text) < size:
-    raise DataError(f"{document.path} shrank while it was being read: run again")
-  return text
-
-
-def kept(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-  """What several rows go on from: JSON, and arrays."""
-  pairs = [row.kept() for row in rows]
-  return [at for at, _ in pairs], [tokens for _, tokens in pairs]

@@ -1,7 +1,8 @@
-"""The end of a run: what was remembered, in numbers, pictures and a sample."""
+"""What was remembered of a text: numbers, tables, pictures and a sample."""
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
 from jaxmem.tasks import baselines, plots
-from jaxmem.tasks.base import TaskContext
-from jaxmem.tasks.language_modeling import bits_per_byte
-from jaxmem.tasks.language_modeling.heldout import HeldOut
+from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.language_modeling.paired import Buckets
+from jaxmem.tasks.language_modeling.perplexity import Result
 from jaxmem.tokenizers import Tokenizer
 
 _MEANING = (
@@ -22,57 +23,49 @@ _MEANING = (
 )
 
 
-def write(
-  context: TaskContext,
-  segment: int,
-  model: LM,
-  params: Any,
-  heldout: HeldOut,
-  tokenizer: Tokenizer,
-  workdir: Path,
-  note: Sequence[str] = (),
-  about: Mapping[str, Any] | None = None,
-) -> None:
-  """Scores held-out text, draws the pictures and a sample, prints and writes it all.
-
-  Writes `report.md`, `report.json`, `loss.png`, `gain_by_document.png`,
-  `gain_by_segment.png` and `sample.txt` to `workdir`.
+def findings(result: Result, texts: Sequence[bytes], split: str) -> Findings:
+  """Returns the scores of a split beside those of compressors.
 
   Args:
-    context: of the run.
-    segment: T, tokens of a row of the run.
-    model: that was trained.
-    params: its weights.
-    heldout: the text to score.
-    tokenizer: of the text.
-    workdir: of the run.
-    note: lines about what the scores are of, which stand before them.
-    about: the same for `report.json`.
+    result: of all ways of reading, by segment too.
+    texts: the documents that were read.
+    split: that they are of.
   """
-  lines, numbers, written = [], {}, ["config.json", "metrics.jsonl", "ledger.jsonl"]
+  bits, packed = result.bits_per_byte(), baselines.compressors(texts)
+  lines = baselines.better("bits per byte", bits["carried"], packed, lower=True)
+  lines += _table(result, bits, packed, split)
+  return Findings(_numbers(result, bits, packed, split), lines, _pictures(result))
+
+
+def write(findings: Findings | None, sample: bytes | None, workdir: Path) -> None:
+  """Prints the end of a run, and writes it to its directory.
+
+  Writes `report.md`, `report.json`, `loss.png`, the pictures of the findings, and
+  `sample.txt`.
+
+  Args:
+    findings: of held-out text, if it was scored.
+    sample: of the model's own text, if there is one.
+    workdir: of the run.
+  """
+  lines: list[str] = []
+  numbers: dict[str, Any] = {}
+  written = ["config.json", "metrics.jsonl", "ledger.jsonl"]
   carried = None
-  if context.eval_size:
-    print(
-      f"scoring {context.eval_size:,} bytes of held-out text, three ways", flush=True
-    )
-    scores = heldout.score(params, context.eval_size)
-    bits, packed = scores.bits_per_byte(), bits_per_byte.compressors(scores.texts)
+  if findings:
+    bits = findings.numbers["bits_per_byte"]
     carried = bits["carried"]
-    numbers = _numbers(scores, bits, packed, segment) | (about or {})
-    lines += baselines.better("bits per byte", carried, packed, lower=True)
-    lines += note
-    lines += _table(scores, bits, packed, segment)
-    lines += finite.said({"bits_per_byte": bits})
-    numbers = finite.plain(numbers)
-    written += _pictures(scores, segment, workdir)
-  written += [
-    plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried).name
-  ]
-  if context.sample_size:
-    text = _sample(context, model, params, tokenizer)
-    files.write_bytes(workdir / "sample.txt", text)
-    lines += ["A sample:", "", *_quoted(text), ""]
-    written += ["sample.txt"]
+    lines += findings.lines + finite.said({"bits_per_byte": bits})
+    numbers = finite.plain(findings.numbers)
+    for name, draw in findings.pictures.items():
+      draw(workdir / name)
+      written.append(name)
+  curve = plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried)
+  written.append(curve.name)
+  if sample is not None:
+    files.write_bytes(workdir / "sample.txt", sample)
+    lines += ["A sample:", "", *_quoted(sample), ""]
+    written.append("sample.txt")
   written += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
   lines += [f"In {workdir}: " + ", ".join(written)]
   print("\n".join(lines), flush=True)
@@ -80,36 +73,51 @@ def write(
   files.write_json(workdir / "report.json", numbers)
 
 
-def _numbers(scores, bits, packed, segment) -> dict[str, Any]:
-  def curve(b):
-    mean = [None if math.isnan(m) else float(m) for m in b.mean]
-    return {"edges": b.edges.tolist(), "mean": mean, "count": b.count.tolist()}
+def sample(context: TaskContext, model: LM, params: Any, tokenizer: Tokenizer) -> bytes:
+  """Returns `context.sample_size` bytes that the model writes after nothing."""
+  writer = Writer(model, params, tokenizer, first_session(model, 1))
+  writer.read([b""], seed=context.seed)
+  pieces = writer.write(Sampling(temperature=0.8), context.sample_size)
+  return b"".join(piece.text[0] for piece in pieces)
 
+
+def _numbers(
+  result: Result, bits: dict[str, float], packed: dict[str, float], split: str
+) -> dict[str, Any]:
+  def curve(buckets: Buckets) -> dict[str, Any]:
+    mean = [None if math.isnan(m) else float(m) for m in buckets.mean]
+    return {
+      "edges": buckets.edges.tolist(),
+      "mean": mean,
+      "count": buckets.count.tolist(),
+    }
+
+  side = "train" if split == "train" else "heldout"
   return {
-    "heldout_bytes": scores.num_bytes,
-    "heldout_documents": len(scores.names),
+    f"{side}_bytes": result.num_bytes,
+    f"{side}_documents": result.num_documents,
     "bits_per_byte": bits,
     "compressors": packed,
-    "gain_by_document_position": curve(
-      bits_per_byte.by_document_position(scores, "re-read")
-    ),
-    "gain_by_segment_position": curve(
-      bits_per_byte.by_segment_position(scores, segment, "re-read")
-    ),
+    "gain_by_document_position": curve(result.gain_by_document_position("re-read")),
+    "gain_by_segment_position": curve(result.gain_by_segment_position("re-read")),
   }
 
 
-def _table(scores, bits, packed, segment) -> list[str]:
-  what = {
+def _table(
+  result: Result, bits: dict[str, float], packed: dict[str, float], split: str
+) -> list[str]:
+  segment = result.segment
+  meaning = {
     "carried": "memory goes on through whole documents",
     "re-read": f"emptied every {segment} tokens, after reading the segment before",
     "reset": f"emptied every {segment} tokens",
   }
   gain = {way: bits[way] - bits["carried"] for way in ("re-read", "reset")}
-  rows = [f"| {way} | {bits[way]:.3f} | {what[way]} |" for way in what]
-  rows += bits_per_byte.packed_rows(packed)
+  rows = [f"| {way} | {bits[way]:.3f} | {text} |" for way, text in meaning.items()]
+  rows += baselines.packed_rows(packed)
+  title = "Training text" if split == "train" else "Held out"
   return [
-    f"Held out: {scores.num_bytes:,} bytes of {len(scores.names)} documents",
+    f"{title}: {result.num_bytes:,} bytes of {result.num_documents} documents",
     "",
     "| read | bits per byte | |",
     "|---|--:|---|",
@@ -121,37 +129,26 @@ def _table(scores, bits, packed, segment) -> list[str]:
   ]
 
 
-def _pictures(scores, segment, workdir) -> list[str]:
-  overs = ("re-read", "reset")
-  document = {o: bits_per_byte.by_document_position(scores, o) for o in overs}
-  within = {o: bits_per_byte.by_segment_position(scores, segment, o) for o in overs}
+def _pictures(result: Result) -> dict[str, Any]:
+  """Returns file name -> what draws it to a path."""
+  ways = ("re-read", "reset")
   title = "What carrying saves"
-  made = [
-    plots.gain(
-      document,
-      workdir / "gain_by_document.png",
-      title,
-      "position in the document; bytes in the bucket",
-      counts=True,
-    ),
-    plots.gain(
-      within,
-      workdir / "gain_by_segment.png",
-      title,
-      f"position within a segment of {segment}",
-      counts=False,
-    ),
-  ]
-  return [path.name for path in made]
-
-
-def _sample(context, model, params, tokenizer) -> bytes:
-  writer = Writer(model, params, tokenizer, first_session(model, 1))
-  writer.read([b""], seed=context.seed)
-  pieces = writer.write(Sampling(temperature=0.8), context.sample_size)
-  return b"".join(piece.text[0] for piece in pieces)
+  document = functools.partial(
+    plots.gain,
+    {way: result.gain_by_document_position(way) for way in ways},
+    title=title,
+    x="position in the document; bytes in the bucket",
+    counts=True,
+  )
+  within = functools.partial(
+    plots.gain,
+    {way: result.gain_by_segment_position(way) for way in ways},
+    title=title,
+    x=f"position within a segment of {result.segment}",
+    counts=False,
+  )
+  return {"gain_by_document.png": document, "gain_by_segment.png": within}
 
 
 def _quoted(text: bytes) -> list[str]:
-  shown = text.decode("utf-8", errors="replace")
-  return [f"    {line}" for line in shown.splitlines()]
+  return [f"    {line}" for line in text.decode("utf-8", "replace").splitlines()]

@@ -1,21 +1,24 @@
 """Language modelling: text in contiguous lanes, scored in bits a byte."""
 
+import functools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxmem import data
 from jaxmem.core.errors import ConfigError
+from jaxmem.data import excerpts
 from jaxmem.data.config import DataConfig
+from jaxmem.data.excerpts import Excerpt
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
-from jaxmem.tasks.application import provenance
-from jaxmem.tasks.base import TaskContext
-from jaxmem.tasks.language_modeling import report
-from jaxmem.tasks.language_modeling.heldout import HeldOut
+from jaxmem.tasks.application import Asked
+from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.language_modeling import perplexity, report
+from jaxmem.tasks.language_modeling.perplexity import WAYS, Result, TextScorer
 from jaxmem.tasks.model_sizes import with_made
-from jaxmem.tokenizers import trained
 
 
 def fit(model: LMConfig, config: DataConfig) -> LMConfig:
@@ -28,10 +31,13 @@ def fit(model: LMConfig, config: DataConfig) -> LMConfig:
   return with_made(model, config.tokenizer, exact=True)
 
 
-class TextJob:
-  """Text of the config's source; see `tasks.Job`."""
+class TextJob(Asked):
+  """Text of the config's source; see `tasks.Application`."""
 
   measure = "bits/byte"
+  things = "text"
+  reported = "heldout"
+  tested = False
 
   def __init__(self, config: DataConfig, context: TaskContext, model: Any):
     """Prepares the text: files to documents to tokens to lanes.
@@ -42,38 +48,76 @@ class TextJob:
     c = self._config = config
     self._context, self._model = context, model
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
-    self._repeats = corpus.repeats
-    self._tokenizer = tokenizer_of(c.tokenizer, corpus, exact=True)
+    self._splits = {"train": corpus.train, "heldout": corpus.heldout}
+    self.repeats = corpus.repeats
+    self._made = self._tokenizer = tokenizer_of(c.tokenizer, corpus, exact=True)
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
-    processes = context.process
-    cuts = c.segment_length, c.document_length
     self.rows = data.Lanes(
-      self._stream, c.batch_size, cuts[0], context.seed, *processes, cuts[1]
+      self._stream,
+      c.batch_size,
+      c.segment_length,
+      context.seed,
+      *context.process,
+      c.document_length,
     )
-    self._heldout = HeldOut(model, corpus.heldout, self._tokenizer, *cuts)
     self._check_capacity()
 
   def introduction(self) -> str:
     stream, source = self._stream, self._config.source
     read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
-    return f"{read} from {source!r}{self._repeats.words('documents')}"
+    return f"{read} from {source!r}{self.repeats.words('documents')}"
 
   def value(self, loss: float) -> float:
     return loss / self._stream.bytes_per_token / math.log(2)
 
-  def keep(self, workdir: Path) -> None:
-    """The tokenizer, where it is made or read from a file."""
-    trained.keep(self._tokenizer, workdir)
-
   def score(self, params: Any) -> float:
-    num_bytes = self._context.validation_size
-    scores = self._heldout.score(params, num_bytes, ("carried",))
-    return scores.bits_per_byte()["carried"]
+    """Bits a byte of held-out text, the memory carried. Moves nothing of the run."""
+    documents = self._chosen("heldout", self._context.validation_size)
+    return self._read(params, documents, ("carried",)).bits_per_byte()["carried"]
+
+  def findings(self, params: Any, split: str) -> Findings:
+    """Bits a byte in every way of reading, and what carrying saves where."""
+    size = self._context.eval_size or self._context.validation_size
+    documents = self._chosen(split, size)
+    side = "training" if split == "train" else "held-out"
+    print(f"scoring {size:,} bytes of {side} text, three ways", flush=True)
+    result = self._read(params, documents, WAYS, by_segment=True)
+    return report.findings(result, [d.text for d in documents], split)
 
   def report(self, params: Any, workdir: Path) -> None:
-    note, numbers = provenance(self._context, "heldout", False, self._repeats)
-    given = self._model, params, self._heldout, self._tokenizer, workdir
-    report.write(self._context, self._config.segment_length, *given, note, numbers)
+    """The end of a run: what was remembered, in numbers, pictures and a sample."""
+    context, findings, sample = self._context, None, None
+    if context.eval_size:
+      findings = self.evaluate(params, self.reported)
+    if context.sample_size:
+      sample = report.sample(context, self._model, params, self._tokenizer)
+    report.write(findings, sample, workdir)
+
+  def _chosen(self, split: str, num_bytes: int) -> list[Excerpt]:
+    """A fixed choice of so many bytes of a split."""
+    documents = self._splits["train" if split == "train" else "heldout"]
+    return excerpts.choose(documents, num_bytes)
+
+  def _read(
+    self, params: Any, documents: Sequence[Excerpt], ways: Sequence[str], **options: Any
+  ) -> Result:
+    scorer = TextScorer(
+      functools.partial(perplexity.losses, self._model, params),
+      self._model.init_state,
+      documents,
+      self._tokenizer,
+      document_length=self._config.document_length,
+      ways=ways,
+      segment=self._config.segment_length,
+      **options,
+    )
+    return scorer.read()
+
+  def _longest(self, num_bytes: int) -> int:
+    """Tokens of the longest held-out document that a score of `num_bytes` reads."""
+    documents = self._chosen("heldout", num_bytes)
+    longest = max(len(self._tokenizer.encode(d.text)) + d.whole for d in documents)
+    return min(longest, self._config.document_length or longest)
 
   def _check_capacity(self) -> None:
     """Raises CapacityError if the run would read more than a memory holds."""
@@ -91,9 +135,9 @@ class TextJob:
     if context.segment_start != "carried":
       length = min(length, config.segment_length)
     limit.check(length, f"a document of {config.source!r}", cut)
-    scored = context.validation_size if context.validate_every else 0
-    if scored := max(scored, context.eval_size):
-      longest = self._heldout.longest(scored)
+    num_bytes = context.validation_size if context.validate_every else 0
+    if num_bytes := max(num_bytes, context.eval_size):
+      longest = self._longest(num_bytes)
       limit.check(longest, "a document of the held-out text", cut)
     if context.sample_size:
       lower = f"give --sample-bytes {limit.tokens - 1}"

@@ -1,12 +1,12 @@
 """How much of a task is answered, at the trained length and beyond it."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.tasks import scoring
 from jaxmem.tasks.synthetic.episodes import Episodes
 
 # Tenths of an example, from its first token to its last: where an answer was asked for.
@@ -56,23 +56,27 @@ class Examiner:
 
   def accuracy(self, params: Any, episodes: Episodes, examples: int) -> Accuracy:
     """Of the first `examples` of a split, up to a multiple of the rows at once."""
-    add = functools.partial(np.add.at)
-    right, asked = np.zeros(DEPTHS), np.zeros(DEPTHS)
-    bits, whole, count = 0.0, 0, 0
-    for begin in range(0, examples, self._rows):
+
+    def terms(begin: int) -> dict[str, tuple[Any, Any]]:
       batch = episodes[np.arange(begin, begin + self._rows)]
-      found = self._ask(params, batch.tokens, batch.targets)
-      good, cost = map(np.asarray, jax.device_get(found))
+      answered = self._ask(params, batch.tokens, batch.targets)
+      right, bits = map(np.asarray, jax.device_get(answered))  # [B, T]
       counts = batch.weights > 0
+      ones = np.ones(int(counts.sum()))  # [N], a row an answer
       depth = np.nonzero(counts)[1] * DEPTHS // episodes.length
-      add(right, depth, good[counts])
-      add(asked, depth, 1)
-      bits += float(cost[counts].sum())
-      whole += int((good | ~counts).all(1).sum())
-      count += len(batch.tokens)
-    with np.errstate(invalid="ignore"):
-      by_depth = right / asked
-    total = asked.sum()
+      return {
+        "answers": (right[counts], ones),
+        "bits": (bits[counts], ones),
+        "by_depth": (right[counts][:, None], np.eye(DEPTHS)[depth]),
+        "whole": ((right | ~counts).all(1), np.ones(self._rows)),
+      }
+
+    sums = scoring.totals(terms, range(0, examples, self._rows))
     return Accuracy(
-      episodes.length, count, right.sum() / total, whole / count, bits / total, by_depth
+      length=episodes.length,
+      examples=int(sums["whole"].weight),
+      answers=float(sums["answers"].mean),
+      whole=float(sums["whole"].mean),
+      bits=float(sums["bits"].mean),
+      by_depth=sums["by_depth"].mean,
     )

@@ -2,19 +2,25 @@
 
 import sys
 import time
-from typing import Any
+
+from jaxmem.tasks.language_modeling.perplexity import Result
 
 # Seconds between plain lines of progress.
 SECONDS = 5
 
 
 class Meter:
-  """How far it is: a tqdm bar on a terminal, a line every few seconds otherwise."""
+  """Shows a tqdm bar on a terminal, and prints a line every few seconds otherwise."""
 
   def __init__(self, size: int, begun: int = 0):
-    """Args: the bytes of all the text; those that were read before."""
+    """Starts the clock.
+
+    Args:
+      size: bytes of all the text.
+      begun: bytes that an earlier process has read.
+    """
     self._size, self._begun, self._begin = size, begun, time.monotonic()
-    self._said, self._bar = self._begin, None
+    self._printed, self._bar = self._begin, None
     if sys.stderr.isatty():
       import tqdm
 
@@ -22,18 +28,18 @@ class Meter:
 
   @property
   def seconds(self) -> float:
-    """Since the beginning."""
+    """Seconds since the beginning."""
     return time.monotonic() - self._begin
 
-  def update(self, result: Any) -> None:
+  def update(self, result: Result) -> None:
     """Shows a result on the way."""
     now = time.monotonic()
     bits = next(iter(result.bits_per_byte().values()))
     if self._bar is not None:
       self._bar.set_postfix_str(f"{bits:.3f} bits/byte")
       self._bar.update(result.num_bytes - self._bar.n)
-    elif now - self._said >= SECONDS:
-      self._said = now
+    elif now - self._printed >= SECONDS:
+      self._printed = now
       rate = max(result.num_bytes - self._begun, 1) / (now - self._begin)
       left = (self._size - result.num_bytes) / rate
       print(
@@ -43,7 +49,7 @@ class Meter:
       )
 
   def close(self) -> float:
-    """Leaves the bar as it stands; returns the seconds since the beginning."""
+    """Leaves the bar as it stands, and returns the seconds since the beginning."""
     if self._bar is not None:
       self._bar.close()
     return self.seconds

@@ -1,0 +1,64 @@
+"""What has ended of a comparison: `results.jsonl`, a line a run."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jaxmem.core import files
+from jaxmem.evaluation.compare.plan import Plan, Run
+from jaxmem.runtime.resumable import Ledger
+
+RESULTS = "results.jsonl"
+_KEY = ("memory", "length", "seed")
+
+
+def place(directory: Path, run: Run) -> Path:
+  """Returns the folder of a run."""
+  return directory / "runs" / run.pair / f"seed{run.seed}"
+
+
+def head(run: Run) -> dict[str, Any]:
+  """Returns what tells a run from the others of its plan."""
+  return {"memory": str(run.memory), "length": run.length, "seed": run.seed}
+
+
+def open_ledger(plan: Plan, directory: Path) -> Ledger:
+  """Opens what has ended in a directory, which belongs to one plan.
+
+  Lines have the keys of `head`, and either those of a result or "failed": why.
+
+  Raises:
+    ResumeError: if the directory is of another plan, or cannot be used.
+  """
+  ledger = Ledger(
+    directory,
+    dataclasses.asdict(plan),
+    key=_KEY,
+    names=("plan.json", RESULTS),
+    defaults=dataclasses.asdict(Plan()),
+  )
+  runs = plan.runs() if (directory / "runs").exists() else []
+  for run in runs:
+    if tuple(head(run).values()) not in ledger.done:
+      _adopt(ledger, run, place(directory, run))
+  return ledger
+
+
+def ended(ledger: Ledger, run: Run, directory: Path) -> dict[str, Any] | None:
+  """Returns the line of a run that has ended; None if it is to be run.
+
+  A run that failed is tried again once its folder is deleted.
+  """
+  line = ledger.done.get(tuple(head(run).values()))
+  if line and "failed" in line and not place(directory, run).exists():
+    return None
+  return line
+
+
+def _adopt(ledger: Ledger, run: Run, folder: Path) -> None:
+  """Takes over what a version before 0.2 wrote to the folder of a run."""
+  if (folder / "result.json").exists():
+    ledger.append([head(run) | files.read_json(folder / "result.json")])
+  elif (folder / "failed.txt").exists():
+    failed = files.read_text(folder / "failed.txt").strip()
+    ledger.append([head(run) | {"failed": failed}])

@@ -1,0 +1,1 @@
+"""Text of any length, scored through a trained model: `jaxmem eval --text`."""

@@ -1,0 +1,228 @@
+"""A long text is scored through the newest checkpoint, stopped, and continued.
+
+With the same versions and device kind the sums of a reading that was stopped any number
+of times are bitwise those of one that was not.
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmem.core import files
+from jaxmem.data import piece
+from jaxmem.data.piece import Piece
+from jaxmem.evaluation.long_text import full_attention, table
+from jaxmem.evaluation.long_text.meter import Meter
+from jaxmem.generation import session
+from jaxmem.models import capacity
+from jaxmem.models.loaded import Loaded
+from jaxmem.runtime.lock import Lock
+from jaxmem.runtime.peak import peak_memory
+from jaxmem.runtime.resumable import Snapshot
+from jaxmem.runtime.signals import Stop
+from jaxmem.tasks.language_modeling import perplexity
+from jaxmem.tasks.language_modeling.perplexity import TextScorer
+from jaxmem.tokenizers import trained
+from jaxmem.training.config import Config
+from jaxmem.training.load import Which, load_config, load_model
+from jaxmem.training.trainer import EXIT_STOPPED
+
+# What --carry says -> the ways of reading.
+WAYS = {
+  "on": ("carried",),
+  "off": ("reset",),
+  "reread": ("re-read",),
+  "all": perplexity.WAYS,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How a text is scored; the fields are the flags of `jaxmem eval`."""
+
+  workdir: Path
+  checkpoint: Which
+  text: str
+  carry: str
+  segment: int
+  rows: int
+  length: int
+  document_length: int
+  out: str
+  progress: str
+  save_every: float
+  twin: bool
+
+
+def run(settings: Settings, documents: Sequence[Piece]) -> int:
+  """Scores documents, prints and writes what was found; returns the exit code.
+
+  Raises:
+    UserError: if there is no checkpoint of a language model, a document is longer than
+      a memory holds, or `progress` holds another reading; before any device work.
+  """
+  config = load_config(settings.workdir, settings.checkpoint)
+  segment = settings.segment or config.task.segment_length
+  settings = dataclasses.replace(settings, segment=segment)
+  check_capacity(settings, config, documents)
+  with contextlib.ExitStack() as stack:
+    snapshot, stop = None, None
+    if settings.progress:
+      stack.enter_context(Lock(Path(settings.progress).absolute(), "--progress"))
+      snapshot = _snapshot(settings, documents)
+      stop = stack.enter_context(Stop())
+    loaded = load_model(settings.workdir, settings.checkpoint)
+    scorer = _scorer(settings, loaded, documents)
+    if snapshot:
+      snapshot.agree(session.belongs(loaded.model, loaded.params, loaded.tokenizer))
+      restore(scorer, snapshot)
+    seconds = _read(scorer, snapshot, stop, sum(d.size for d in documents))
+    result = scorer.result()
+    if stop and stop.requested:
+      print(
+        f"stopped by {stop.requested} after {result.num_bytes:,} bytes; the same "
+        "command continues"
+      )
+      return EXIT_STOPPED
+    peak = _peak(snapshot)
+
+  numbers = {"text": settings.text, "step": loaded.step, "carry": settings.carry}
+  numbers |= {"segment": segment} if settings.carry != "on" else {}
+  numbers |= table.numbers(result, seconds, peak)
+  print("\n".join(table.table(numbers)), flush=True)
+  if settings.twin:
+    numbers["twin"] = _full_attention(loaded, settings.length, numbers)
+  if settings.out:
+    files.write_json(settings.out, numbers)
+    title = f"{Path(settings.text).name}, step {loaded.step}"
+    table.draw(numbers, Path(settings.out).with_suffix(".png"), title)
+  return 0
+
+
+def check_capacity(
+  settings: Settings, config: Config, documents: Sequence[Piece]
+) -> None:
+  """Raises CapacityError if a document is longer than a memory of the model holds."""
+  limit = capacity.limit_of(config.model)
+  if limit is None:
+    return
+  # what is read without forgetting: two segments, where one is read again
+  segments = {"off": 1, "reread": 2}.get(settings.carry, 0)
+  bounds = (settings.document_length, segments * settings.segment)
+  length = min(filter(None, bounds), default=0)
+  if not 0 < length <= limit.tokens:
+    tokenizer = trained.kept(config.task.tokenizer, settings.workdir)
+    longest = capacity.longest(documents, tokenizer, limit)
+    length = min(longest, length or longest)
+  remedy = f"cut documents with --document-length {limit.tokens}"
+  limit.check(length, f"a document of {settings.text}", remedy)
+
+
+def restore(scorer: TextScorer, snapshot: Snapshot) -> None:
+  """Lets a scorer that has read nothing continue from a snapshot, if there is one.
+
+  Raises:
+    ResumeError: if the snapshot is of another reading, or damaged.
+  """
+  if not snapshot.begun:
+    return
+  states, sums, lines = scorer.state()[1]
+  # what a lane has read and not returned has any length
+  lengths = [shape[0] for _, shape in snapshot.shapes()[-len(lines) :]]
+  lines = [jax.ShapeDtypeStruct((n,), "int32") for n in lengths]
+  states, sums, lines = snapshot.arrays((states, sums, lines))
+  sums, lines = jax.tree.map(lambda a: a.copy(), (sums, lines))
+  states = jax.tree.map(jnp.array, states)  # copies, to be donated
+  try:
+    scorer.restore(snapshot.numbers["numbers"], (states, sums, lines))
+  except (ValueError, LookupError, TypeError, AttributeError) as error:
+    raise snapshot.damaged(error) from error
+
+
+def save(scorer: TextScorer, snapshot: Snapshot, seconds: float, peak: float) -> None:
+  """Keeps a scorer between two calls.
+
+  Args:
+    scorer: as it stands.
+    snapshot: where.
+    seconds: that the reading has taken so far.
+    peak: the most memory of its processes so far, in MiB.
+  """
+  numbers, arrays = scorer.state()
+  snapshot.save({"numbers": numbers, "seconds": seconds, "peak": peak}, arrays)
+
+
+def _snapshot(settings: Settings, documents: Sequence[Piece]) -> Snapshot:
+  names = ("carry", "segment", "rows", "length", "document_length")
+  identity = {f"--{n.replace('_', '-')}": getattr(settings, n) for n in names}
+  identity["text"] = piece.digest(documents)
+  if settings.rows > 1:  # before 0.2 whichever row was free took the next document
+    identity["lanes"] = "longest first"
+  return Snapshot(
+    Path(settings.progress) / "reading.npz",
+    identity,
+    every=settings.save_every,
+    flag="--progress",
+    migrate=session.as_of_now,
+  )
+
+
+def _scorer(
+  settings: Settings, loaded: Loaded, documents: Sequence[Piece]
+) -> TextScorer:
+  return TextScorer(
+    functools.partial(perplexity.losses, loaded.model, loaded.params),
+    loaded.model.init_state,
+    documents,
+    loaded.tokenizer,
+    rows=settings.rows,
+    length=settings.length,
+    document_length=settings.document_length,
+    ways=WAYS[settings.carry],
+    segment=settings.segment,
+  )
+
+
+def _read(
+  scorer: TextScorer, snapshot: Snapshot | None, stop: Stop | None, size: int
+) -> float:
+  """Reads to the end, or to a signal; returns the seconds of all processes."""
+  begun = snapshot.numbers if snapshot else {}
+  before = begun.get("seconds", 0.0)
+  num_bytes = scorer.result().num_bytes
+  meter = Meter(size, num_bytes)
+  if begun:
+    print(f"continues after {num_bytes:,} bytes", flush=True)
+  for result in scorer:
+    meter.update(result)
+    if stop and stop.requested:
+      break
+    if snapshot and snapshot.due():
+      save(scorer, snapshot, before + meter.seconds, _peak(snapshot))
+  seconds = before + meter.close()
+  if snapshot:
+    save(scorer, snapshot, seconds, _peak(snapshot))
+  return seconds
+
+
+def _full_attention(
+  loaded: Loaded, length: int, numbers: dict[str, Any]
+) -> dict[str, Any]:
+  """Times the baseline, and prints it; the text counts as one document, read once."""
+  print("\ntiming the full-attention baseline", flush=True)
+  measured = full_attention.measure(loaded.model.config, length)
+  projected = full_attention.numbers(measured, numbers["tokens"], numbers["seconds"])
+  print("\n".join(full_attention.lines(projected)))
+  return projected
+
+
+def _peak(snapshot: Snapshot | None) -> float:
+  """Returns the most memory of this process, or of one before it, in MiB."""
+  before = snapshot.numbers.get("peak", 0.0) if snapshot else 0.0
+  return max(peak_memory() / 2**20, before)
