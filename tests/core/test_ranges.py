@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -132,3 +133,57 @@ def test_sampling_refuses_what_a_device_cannot_hold():
   for changes in ({"temperature": math.inf}, {"top_k": 2**40}, {"top_p": math.nan}):
     with pytest.raises(SamplingError, match=next(iter(changes))):
       Sampling(**changes).check()
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+  """A part of options, whose fields must agree."""
+
+  low: float = ranges.number(0.0)
+  high: float = ranges.number(1.0, above="low", remedy="widen it")
+  pair: tuple[int, ...] = ranges.number((1, 2), at_least=1)
+
+  def check_fields(self):
+    if self.high > 9:
+      raise ValueError(f"high is {self.high}: it does not fit")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """One field of every sort."""
+
+  out: str = ranges.required("name a file")
+  start: str = ranges.word("zeros", lambda: ("zeros", "noise"))
+  kind: Literal["one", "two"] = "one"
+  lengths: str = ranges.number_list("64,256", at_least=1)
+  seed: int | None = ranges.number(None, at_least=0)
+  num_rows: int = ranges.number(1, at_least=1)
+  inner: Inner = Inner()
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    ({"out": ""}, "--out is missing: name a file"),
+    (
+      {"start": "zero"},
+      "--start is 'zero': one of zeros, noise; did you mean 'zeros'?",
+    ),
+    ({"start": 3}, "--start is 3: one of zeros, noise"),
+    ({"kind": "six"}, "--kind is 'six': one of one, two"),
+    ({"lengths": "64,x"}, "--lengths is '64,x': whole numbers, with commas between"),
+    ({"lengths": "64,0"}, "--lengths is 0: it must be at least 1"),
+    ({"seed": -1}, "--seed is -1: it must be at least 0"),
+    ({"num_rows": 0}, "--num-rows is 0: it must be at least 1"),
+    (
+      {"inner": Inner(2.0)},
+      "--inner.high is 1.0: it must be above low (2.0); widen it",
+    ),
+    ({"inner": Inner(pair=(1, 0))}, "--inner.pair is 0: it must be at least 1"),
+    ({"inner": Inner(high=10.0)}, "--inner.high is 10.0: it does not fit"),
+  ],
+)
+def test_the_walker_names_flag_value_and_remedy(changes, message):
+  ranges.check(Options("file"), "--")
+  with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+    ranges.check(Options(**{"out": "file"} | changes), "--")
