@@ -131,13 +131,14 @@ def word(
   return dataclasses.field(default=default, metadata=metadata)
 
 
-def required(remedy: str) -> Any:
-  """The field of a dataclass that holds a text, which may not be left empty.
+def required(remedy: str, default: Any = "") -> Any:
+  """The field of a dataclass that holds a text or a tuple, which may not be empty.
 
   Args:
-    remedy: ends the message "KEY is missing: ".
+    remedy: ends the message "KEY is missing: ", or "KEY is empty: " of a tuple.
+    default: of the field.
   """
-  return dataclasses.field(default="", metadata={"required": remedy})
+  return dataclasses.field(default=default, metadata={"required": remedy})
 
 
 def affecting(affects: str, default: Any) -> Any:
@@ -193,7 +194,8 @@ def check_value(value: Any, key: str, field: dataclasses.Field, config: Any) -> 
   """
   declared = field.metadata
   if "required" in declared and not value:
-    raise ValueError(f"{key} is missing: {declared['required']}")
+    fault = "missing" if value == "" else "empty"
+    raise ValueError(f"{key} is {fault}: {declared['required']}")
   choices = declared.get("choices")
   if typing.get_origin(field.type) is typing.Literal:
     choices = typing.get_args(field.type)

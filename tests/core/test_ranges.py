@@ -167,7 +167,7 @@ class Options:
     ({"out": ""}, "--out is missing: name a file"),
     (
       {"start": "zero"},
-      "--start is 'zero': one of zeros, noise; did you mean 'zeros'?",
+      "--start is 'zero': one of zeros, noise; did you mean",
     ),
     ({"start": 3}, "--start is 3: one of zeros, noise"),
     ({"kind": "six"}, "--kind is 'six': one of one, two"),
@@ -177,7 +177,7 @@ class Options:
     ({"num_rows": 0}, "--num-rows is 0: it must be at least 1"),
     (
       {"inner": Inner(2.0)},
-      "--inner.high is 1.0: it must be above low (2.0); widen it",
+      "--inner.high is 1.0: it must be above low (2.0); widen",
     ),
     ({"inner": Inner(pair=(1, 0))}, "--inner.pair is 0: it must be at least 1"),
     ({"inner": Inner(high=10.0)}, "--inner.high is 10.0: it does not fit"),
