@@ -56,6 +56,7 @@ class Heads(Memory):
     return self._queries(x, which), *self._keys(x, which)
 
   def _queries(self, x: Activations, which: str = "") -> Array:
+    """Queries, [B, T, A, K]."""
     q = self._heads(self.num_heads, "q" + which)(x)
     q = rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
     if self.query_scale:  # ops scale by K^-0.5
@@ -63,11 +64,13 @@ class Heads(Memory):
     return q
 
   def _keys(self, x: Activations, which: str = "") -> tuple[Array, Array]:
-    """Keys and values."""
+    """Keys and values, [B, T, H, K] each."""
     k, v = (self._heads(self._dims[0], name + which)(x) for name in "kv")
-    return (rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k), v
+    k = rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k
+    return k, v
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
+    """A projection from features to heads, D -> heads x K."""
     axes = ("embed", "heads", None)
     shape = heads, self._dims[1]
     return dense(shape, axes, name, self.dtype, bias=self.use_bias)
@@ -81,9 +84,12 @@ class Heads(Memory):
     reset: Reset | None,
     **options: Any,
   ) -> tuple[Array, State]:
-    """The op on the devices there are, in the layer's form and blocks."""
-    only_blocked = ("block_size", "implementation")
-    sizes = {name: getattr(self, name) for name in only_blocked if hasattr(self, name)}
+    """The op on the devices there are, in the layer's form and blocks.
+
+    A method, so that `evaluation.inspection.inside` can see what is attended to.
+    """
+    blocked = ("block_size", "implementation")  # options of blocked forms alone
+    sizes = {name: getattr(self, name) for name in blocked if hasattr(self, name)}
     return apply.apply(
       op, self.form, params, inputs, state, reset, sizes=sizes, **options
     )
@@ -91,7 +97,7 @@ class Heads(Memory):
   def _out(self, x: Activations, y: Array) -> Activations:
     """Heads to features, gated by the layer's input."""
     if self.gate:
-      y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))
+      y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))  # [B, T, A, K]
     axes = ("heads", None, "embed")
     out = dense(self.d_model, axes, "out", self.dtype, (-2, -1), bias=self.use_bias)
     return out(y)
@@ -114,7 +120,7 @@ class Heads(Memory):
 
 
 class Attending(Heads):
-  """Heads whose scores know distances; a subclass says what is seen and kept.
+  """Heads whose scores depend on distances; a subclass says what is seen and kept.
 
   Attributes:
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.

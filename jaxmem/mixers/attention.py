@@ -36,7 +36,7 @@ class Attention(Attending):
   def __call__(
     self, x: Activations, state: attention.State, reset: Reset | None = None
   ) -> tuple[Activations, attention.State]:
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       attention,
       self._learned(),
       self._qkv(x),

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxmem.core.ranges import number
 from jaxmem.layers.attention_heads import Attending
-from jaxmem.layers.encoder_memory import Given
+from jaxmem.layers.encoder_memory import EncoderMemory
 from jaxmem.ops import cross_attention
 from jaxmem.parallel import apply
 
@@ -21,7 +21,7 @@ _OF_DISTANCE = (
 )  # fmt: skip
 
 
-class CrossAttention(Given, Attending):
+class CrossAttention(EncoderMemory, Attending):
   """Reads an encoder's outputs and writes nothing; 2 K (D H + D_enc H_kv) parameters.
 
   State: keys and values of S tokens and how many there are, 2 S H_kv K numbers of
@@ -48,7 +48,7 @@ class CrossAttention(Given, Attending):
   family: ClassVar[str] = "attention"
 
   def _read(self, x, state, reset):
-    y, state = apply.apply(
+    y, state = apply.apply(  # [B, T, A, K]
       cross_attention,
       self.form,
       self._learned(),

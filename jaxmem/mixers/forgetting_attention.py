@@ -40,9 +40,9 @@ class ForgettingAttention(Heads):
   ) -> tuple[Activations, forgetting_attention.State]:
     # a sum over thousands of tokens: in float32
     gates = dense(self.num_heads, ("embed", "heads"), "forget", "float32", bias=True)
-    g = nn.log_sigmoid(gates(x.astype(jnp.float32)))
+    g = nn.log_sigmoid(gates(x.astype(jnp.float32)))  # [B, T, A]
     self.sow("intermediates", "log_decay", g)
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       forgetting_attention,
       (),
       (*self._qkv(x), g),

@@ -47,7 +47,7 @@ class TransformerXL(Heads):
     zeros = named(nn.initializers.zeros, ("heads", None), decay=False)
     shape = self.num_heads, self._dims[1]
     biases = (self.param(name, zeros, shape) for name in ("content", "place"))
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       transformer_xl,
       (*biases, self._distances()),
       self._qkv(x),
@@ -66,7 +66,7 @@ class TransformerXL(Heads):
     waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, : self.d_model]
     shape = self.num_heads, self._dims[1]
     project = dense(shape, ("embed", "heads", None), "distance", "float32")
-    return project(jnp.asarray(waves, jnp.float32))
+    return project(jnp.asarray(waves, jnp.float32))  # [S + M, A, K]
 
   @property
   def mask(self) -> Mask:

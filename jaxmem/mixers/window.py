@@ -38,7 +38,7 @@ class Window(Attending):
   def __call__(
     self, x: Activations, state: window.State, reset: Reset | None = None
   ) -> tuple[Activations, window.State]:
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       window,
       self._learned(),
       self._qkv(x),

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from jaxmem.core.ranges import number, required
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
-from jaxmem.layers.encoder_memory import Encoded
+from jaxmem.layers.encoder_memory import EncoderOutputs
 from jaxmem.layers.primitives import Dropout, rms_norm
 from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
@@ -100,7 +100,7 @@ class EncoderDecoder(nn.Module):
 
   def encode(
     self, read: Tokens, length: Int[Array, " B"], deterministic: bool = True
-  ) -> Encoded:
+  ) -> EncoderOutputs:
     """What the decoder may read of each row.
 
     Args:
@@ -112,7 +112,7 @@ class EncoderDecoder(nn.Module):
     x = self._embed(read, deterministic)
     state = self.encoder.init_state(len(read))
     x, _ = self.encoder(x, state, one_text(mask), deterministic)
-    return Encoded(self.encoder_norm(x), length)
+    return EncoderOutputs(self.encoder_norm(x), length)
 
   def start(
     self, read: Tokens, length: Int[Array, " B"], boundary: Int[Array, " B"]
@@ -147,7 +147,7 @@ class EncoderDecoder(nn.Module):
     """See `losses`."""
     return self.losses(batch, deterministic), memory
 
-  def first_state(self, encoded: Encoded) -> State:
+  def first_state(self, encoded: EncoderOutputs) -> State:
     """The decoder's memory before a text: what was encoded stands in every layer."""
     layers = self.config.num_groups
     spread = lambda a: jnp.broadcast_to(a[:, None], (len(a), layers, *a.shape[1:]))
