@@ -32,7 +32,7 @@ class ResumeError(UserError):
 
 
 def check_identity(
-  path: Path, kept: Mapping[str, Any], identity: Mapping[str, Any], flag: str
+  path: str | Path, kept: Mapping[str, Any], identity: Mapping[str, Any], flag: str
 ) -> None:
   """Checks that what was kept is of this work.
 
@@ -66,7 +66,7 @@ class Ledger:
 
   def __init__(
     self,
-    directory: Path,
+    directory: str | Path,
     identity: Mapping[str, Any],
     *,
     key: Sequence[str],
@@ -87,6 +87,7 @@ class Ledger:
     Raises:
       ResumeError: if the directory is of another work, damaged, or none.
     """
+    directory = Path(directory)
     self._directory, self._key, self._flag = directory, tuple(key), flag
     self._path, self._lines = (directory / name for name in names)
     self._defaults = dict(defaults or {})
@@ -176,7 +177,7 @@ class Snapshot:
 
   def __init__(
     self,
-    path: Path,
+    path: str | Path,
     identity: Mapping[str, Any],
     *,
     every: float,
@@ -195,7 +196,7 @@ class Snapshot:
     Raises:
       ResumeError: if the file is damaged, or of another work.
     """
-    self.path, self._flag, self._every = path, flag, every
+    self.path, self._flag, self._every = Path(path), flag, every
     self._saved, self._identity = time.monotonic(), {}
     header, self._data = self._read()
     self._kept = migrate(header.pop("belongs", {}))
