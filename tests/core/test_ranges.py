@@ -10,6 +10,7 @@ import pytest
 
 from jaxmem import tasks
 from jaxmem.core import ranges, registry
+from jaxmem.core.config import flatten
 from jaxmem.core.errors import ConfigError
 from jaxmem.evaluation.compare.plan import Plan
 from jaxmem.generation.sampling import Sampling, SamplingError
@@ -187,3 +188,19 @@ def test_the_walker_names_flag_value_and_remedy(changes, message):
   ranges.check(Options("file"), "--")
   with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
     ranges.check(Options(**{"out": "file"} | changes), "--")
+
+
+def test_a_run_may_change_how_long_it_is_how_it_is_shown_and_where_it_runs():
+  parts = [(Config(), "")] + [(tasks.get(n).Config(), "task.") for n in tasks.names()]
+  free = {
+    key
+    for config, prefix in parts
+    for key in flatten(config, prefix)
+    if key not in flatten(config, prefix, ("all", "training"))
+  }
+  assert free - {key for key in free if key.startswith("mesh.")} == {
+    "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
+    "stop_after_skips", "validation.patience", "task.data_dir", "task.language",
+    "task.rule", "model.remat", "model.loss_chunk",
+  }  # fmt: skip
+  assert {f"mesh.{field.name}" for field in dataclasses.fields(MeshConfig)} <= free
