@@ -17,7 +17,6 @@ config = Config(
     d_model=64,
     pattern=(entry("bigbird", sparse_block=32, num_random=1, block_size=32),),
     num_groups=2,
-    head="masked",
     dtype="auto",
   ),
   task=MaskedConfig(tokenizer="byte", segment_length=256, batch_size=8),

@@ -16,7 +16,6 @@ config = Config(
     d_model=64,
     pattern=(entry("encoder_attention"),),
     num_groups=2,
-    head="masked",
     dtype="auto",
   ),
   task=MaskedConfig(tokenizer="byte", segment_length=256, batch_size=8),

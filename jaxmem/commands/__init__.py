@@ -5,7 +5,7 @@ Each file has `main(argv) -> exit code`, and its docstring's first line is the h
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxmem.core import migrations, ranges
@@ -53,20 +53,30 @@ def workdir() -> Any:
   return ranges.required("give that of a run of `jaxmem train`")
 
 
-def current_flags(argv: Sequence[str]) -> list[str]:
-  """The arguments with flags of former names by those of now, which it tells once."""
-  new, told = [], {}
-  for word in argv:
+def current_flags(
+  argv: Sequence[str], renamed: Mapping[str, str] = migrations.RENAMED
+) -> list[str]:
+  """The arguments with flags of former names by those of now, which it tells once.
+
+  Args:
+    argv: of a command.
+    renamed: former key -> that of now; "" drops the flag with its value.
+  """
+  new, told, words = [], {}, iter(argv)
+  for word in words:
     flag, *value = word.split("=", 1)
-    name = flag.replace("_", "-")
-    for old, key in migrations.RENAMED.items():
+    name, dropped = flag.replace("_", "-"), False
+    for old, key in renamed.items():
       before, after = old.replace("_", "-"), key.replace("_", "-")
       if name == f"--{before}" or name.startswith(f"--{before}."):
-        told[f"--{before}"] = f"--{after}"
-        flag = f"--{after}{name.removeprefix(f'--{before}')}"
-    new.append("=".join([flag, *value]))
-  for before, after in told.items():
-    print(f"jaxmem: {before} is now {after}", file=sys.stderr)
+        told[f"--{before}"] = f"now --{after}" if after else "decided by the task"
+        flag, dropped = f"--{after}{name.removeprefix(f'--{before}')}", not after
+    if not dropped:
+      new.append("=".join([flag, *value]))
+    elif not value:
+      next(words, None)  # the flag's value
+  for before, now in told.items():
+    print(f"jaxmem: {before} is {now}", file=sys.stderr)
   return new
 
 

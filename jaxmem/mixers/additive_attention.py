@@ -5,10 +5,10 @@ Source: see `jaxmem.ops.additive_attention`.
 
 from typing import ClassVar
 
-import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxmem.layers.encoder_memory import EncoderMemory
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense, named
 from jaxmem.ops import additive_attention
 from jaxmem.parallel import apply
@@ -56,15 +56,10 @@ class AdditiveAttention(EncoderMemory):
     k = dense(size, ("embed", "heads"), "k", self.dtype)(encoded)  # [B, S, K]
     return additive_attention.State(k, encoded.astype(k.dtype), valid)
 
-  def init_state(self, batch_size: int) -> additive_attention.State:
-    sizes = self.key_dim or self.d_model, self.d_encoded or self.d_model
-    return additive_attention.init_state(
-      batch_size, self.memory_size, *sizes, jnp.dtype(self.dtype)
-    )
-
-  def state_axes(self) -> additive_attention.State:
-    kept = ("batch", "slots", None)
-    return additive_attention.State(kept, kept, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    key, value = self.key_dim or self.d_model, self.d_encoded or self.d_model
+    return OpState(additive_attention, (self.memory_size, key, value), self.dtype)
 
 
 Mixer = AdditiveAttention

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxmem.core.ranges import number
 from jaxmem.layers.attention_heads import Attending
 from jaxmem.layers.encoder_memory import EncoderMemory
+from jaxmem.layers.mixer import OpState
 from jaxmem.ops import cross_attention
 from jaxmem.parallel import apply
 
@@ -74,12 +75,9 @@ class CrossAttention(EncoderMemory, Attending):
           "sequences, leave it out in cross attention"
         )
 
-  def init_state(self, batch_size: int) -> cross_attention.State:
-    return cross_attention.init_state(batch_size, self.memory_size, *self._kept)
-
-  def state_axes(self) -> cross_attention.State:
-    kv = ("batch", "slots", "heads", None)
-    return cross_attention.State(kv, kv, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(cross_attention, (self.memory_size, *self._kept), self.dtype)
 
 
 Mixer = CrossAttention

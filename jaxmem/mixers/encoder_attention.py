@@ -56,11 +56,5 @@ class EncoderAttention(Attending):
     """Who sees whom."""
     return WHOLE
 
-  def init_state(self, batch_size: int) -> tuple[()]:
-    return ()
-
-  def state_axes(self) -> tuple[()]:
-    return ()
-
 
 Mixer = EncoderAttention

@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.attention_heads import Heads
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense
 from jaxmem.ops import forgetting_attention
 from jaxmem.ops.attention_core.masks import Causal, Mask
@@ -56,14 +57,10 @@ class ForgettingAttention(Heads):
     """Who sees whom in a document."""
     return Causal()
 
-  def init_state(self, batch_size: int) -> forgetting_attention.State:
-    return forgetting_attention.init_state(
-      batch_size, self.capacity, self.num_heads, *self._kept
-    )
-
-  def state_axes(self) -> forgetting_attention.State:
-    kv, sums = ("batch", "slots", "heads", None), ("batch", "slots", "heads")
-    return forgetting_attention.State(kv, kv, sums, sums, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    sizes = self.capacity, self.num_heads, *self._kept
+    return OpState(forgetting_attention, sizes, self.dtype)
 
 
 Mixer = ForgettingAttention

@@ -9,7 +9,8 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.attention_heads import Attending
-from jaxmem.ops import encoder_attention, longformer, window
+from jaxmem.layers.mixer import OpState
+from jaxmem.ops import encoder_attention, longformer
 from jaxmem.ops.attention_core.masks import ByFirst, ByRest, Causal, First, Global, Mask
 from jaxmem.ops.longformer import Dilation
 
@@ -97,14 +98,6 @@ class Longformer(Attending):
     half = self.window_size // 2
     return longformer.near(half + 1, self.dilation, half)
 
-  def init_state(self, batch_size: int) -> State:
-    if not self.causal:
-      return ()
-    *sizes, dtype = self._kept
-    return longformer.init_state(
-      batch_size, self.window_size, *sizes, self.num_global, self.dilation, dtype
-    )
-
   @nn.nowrap
   def _check(self) -> None:
     super()._check()
@@ -119,11 +112,12 @@ class Longformer(Attending):
     if not self.causal and size % 2:
       raise ValueError(f"window_size {size} is odd: both ways half is on each side")
 
-  def state_axes(self) -> State:
+  @property
+  def _state_spec(self) -> State:
     if not self.causal:
       return ()
-    kv = ("batch", "window", "heads", None)
-    return window.State(kv, kv, ("batch",))
+    sizes = self.window_size, *self._kept, self.num_global, self.dilation
+    return OpState(longformer, sizes, self.dtype)
 
 
 Mixer = Longformer

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.attention_heads import Heads
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense, named
 from jaxmem.ops import transformer_xl
 from jaxmem.ops.attention_core.masks import Mask
@@ -78,12 +79,9 @@ class TransformerXL(Heads):
     """S and M."""
     return self.segment_length, self.memory_length or self.segment_length
 
-  def init_state(self, batch_size: int) -> transformer_xl.State:
-    return transformer_xl.init_state(batch_size, *self._lengths, *self._kept)
-
-  def state_axes(self) -> transformer_xl.State:
-    kv = ("batch", "window", "heads", None)
-    return transformer_xl.State(kv, kv, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(transformer_xl, (*self._lengths, *self._kept), self.dtype)
 
 
 Mixer = TransformerXL

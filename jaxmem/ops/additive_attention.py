@@ -97,6 +97,7 @@ def parallel(
   return y, scan.forget(state, reset.any(axis=1))
 
 
+AXES = State(*[("batch", "slots", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

@@ -134,6 +134,7 @@ def nan_beyond(y: Array, position: Int[Array, "..."], capacity: int) -> Array:
 # Their names before 0.2.
 held, within = zero_beyond, nan_beyond
 
+AXES = State(*[("batch", "slots", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

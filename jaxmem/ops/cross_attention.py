@@ -124,6 +124,7 @@ def parallel(
   return score.apply_attention_sink(params, y, lse), state
 
 
+AXES = State(*[("batch", "slots", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

@@ -126,6 +126,7 @@ def parallel(
   return score.apply_attention_sink(params, y, lse), ()
 
 
+AXES = ()
 FORMS = scan.of_any_rows({"dense": dense, "parallel": parallel})
 
 

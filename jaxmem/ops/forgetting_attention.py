@@ -249,6 +249,11 @@ def parallel(
   return y, State(keys, values, *kept_sums, count)
 
 
+AXES = State(
+  *[("batch", "slots", "heads", None)] * 2,
+  *[("batch", "slots", "heads")] * 2,
+  ("batch",),
+)
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

@@ -212,6 +212,7 @@ def parallel(
   return y, _state(first, ring, count)
 
 
+AXES = window.AXES
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

@@ -230,6 +230,7 @@ def parallel(
   return y, State(*ring, count)
 
 
+AXES = State(*[("batch", "window", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

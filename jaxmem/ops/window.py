@@ -178,6 +178,7 @@ def parallel(
   return score.apply_attention_sink(params, y, lse), State(*ring, count)
 
 
+AXES = State(*[("batch", "window", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxmem.core.errors import ConfigError, raised_as
+from jaxmem.core.errors import ConfigError
+from jaxmem.models import pattern
 from jaxmem.tokenizers import trained
 
 
@@ -28,27 +29,23 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
   return dataclasses.replace(model, vocab_size=vocab_size)
 
 
-def check_model(model: Any) -> None:
-  """Raises ConfigError if a number of a model's config is out of range."""
-  with raised_as(ConfigError, "model."):
-    model.check()
-
-
-def check_encoder(model: Any, head: str, length: int) -> None:
-  """Checks an encoder's config against the rows of a job.
+def check_encoder(model: Any, length: int, windows: bool) -> None:
+  """Checks an encoder's config against the rows of a task.
 
   Args:
     model: its config.
-    head: that the job needs.
     length: T, tokens of a row.
+    windows: whether the task reads one vector a text, so that windows may be cut; one
+      that reads tokens takes each row whole.
 
   Raises:
-    ConfigError: if the head is another, or rows are not of whole windows, or longer
-      than there are positions.
+    ConfigError: if rows are not of whole windows, or longer than there are positions.
   """
-  check_model(model)
-  if model.head != head:
-    raise ConfigError(f"model.head is {model.head!r}: this is learned by {head!r}")
+  if not windows and (model.window or model.between):
+    raise ConfigError(
+      f"model.window is {model.window} and model.between "
+      f"{pattern.show(model.between)!r}: a row is read whole, leave both out"
+    )
   if length < 8 or (model.window and length % model.window):
     raise ConfigError(
       f"task.segment_length is {length}: 8 at least, in whole windows of model.window"

@@ -75,6 +75,7 @@ def train(
   config = kept.absolute(resolve(config))
   task.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
+  config = task.complete(config)
   # mesh, model, optimizer: traced, so that what does not fit is found now
   program = Program(config, meshes.make(config.mesh))
   program.check_memory()

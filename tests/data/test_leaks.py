@@ -13,7 +13,7 @@ import pytest
 from jaxmem import data
 from jaxmem.core.errors import UserError
 from jaxmem.data import DataError, folds, leaks, sources
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks.application import provenance
 from jaxmem.tasks.base import TaskContext
@@ -27,8 +27,7 @@ from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq import task as pairs
 from jaxmem.tasks.seq2seq.task import PairsConfig
 from jaxmem.training.config import Config
-from jaxmem.training.step import resolve
-from jaxmem.training.task import make as make_task
+from support import runs
 
 
 def lines(path, records):
@@ -298,9 +297,9 @@ def test_tasks_do_not_train_on_what_another_is_scored_on(tmp_path):
 
 def test_a_class_of_one_text_is_trained_on_and_the_run_says_so(tmp_path):
   rows = [(f"text {i}", "ab"[i % 2]) for i in range(20)] + [("alone", "c")]
-  job = make_job(
-    LabelsConfig(labels(tmp_path / "x.jsonl", rows), tokenizer="words:300"), classes=3
-  )
+  source = labels(tmp_path / "x.jsonl", rows)
+  job = make_job(LabelsConfig(source, tokenizer="words:300"))
+  assert job._model.classes == 3
   assert "c" in {e.label for e in job._splits[""]["train"]}
   assert job.introduction().endswith(" (no heldout text of class 'c')")
   with pytest.raises(DataError, match="no class with two different texts"):
@@ -317,9 +316,7 @@ def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
     {"text": "text 2", "wordings": ["other"]},
   ]
   augment = AugmentConfig(copies=1.0, wordings=lines(tmp_path / "w.jsonl", wordings))
-  job = make_job(
-    LabelsConfig(source, held, tokenizer="words:300", augment=augment), classes=2
-  )
+  job = make_job(LabelsConfig(source, held, tokenizer="words:300", augment=augment))
   draw = np.random.default_rng(0)
   augmenter = job.rows.collate.augmenter
   assert {augmenter.text("text 1", draw) for _ in range(9)} == {"words"}
@@ -330,10 +327,9 @@ def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
 # --- pairs, dialogue, questions, retrieval
 
 
-def make_job(data, **model):
-  config = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1, **model)
-  resolved = resolve(Config(model=config, task=data))
-  return make_task(resolved, Encoder(resolved.model))
+def make_job(data):
+  model = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1)
+  return runs.job(Config(model=model, task=data))
 
 
 def sides(parted):
@@ -412,13 +408,13 @@ def test_articles_with_one_text_are_in_one_fold(tmp_path):
     question_length=16,
     overlap=8,
   )
-  job = make_job(given, head="spans")
+  job = make_job(given)
   contexts = [{q.context for q in own} for own in job._splits.values()]
   assert [len(own) for own in contexts] == [6, 3, 3]
   assert len(set.union(*contexts)) == 12 and job.repeats.together == 12
   assert "12 repeated articles" in job.introduction()
   with pytest.raises(DataError, match="12 articles of different content and 13 folds"):
-    make_job(dataclasses.replace(given, fold="1/13"), head="spans")
+    make_job(dataclasses.replace(given, fold="1/13"))
 
 
 @pytest.mark.parametrize("kind", ["judged", "titles"])
@@ -438,8 +434,7 @@ def test_queries_are_in_one_fold_and_their_titles_not_trained_on(tmp_path, kind)
       tokenizer="byte",
       segment_length=16,
       batch_size=4,
-    ),
-    head="embedding",
+    )
   )
   asked = [{q.text for q in own} for own in job._splits.values()]
   assert [len(own) for own in asked] == [6, 2, 2] and len(set.union(*asked)) == 10

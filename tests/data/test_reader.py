@@ -14,7 +14,7 @@ import pytest
 
 from jaxmem import tasks, tokenizers
 from jaxmem.core import ranges
-from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core.errors import UserError
 from jaxmem.data import (
   DataError,
   bad_records,
@@ -26,14 +26,12 @@ from jaxmem.data import (
 )
 from jaxmem.data.piece import digest
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import EncoderConfig
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tasks.dialogue import chat
 from jaxmem.tasks.language_modeling import reader
 from jaxmem.tasks.question_answering import data as squad
 from jaxmem.tasks.retrieval import data as judged
-from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.training.config import DataConfig
@@ -361,9 +359,8 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   nested = written(tmp_path, json.dumps(nested).encode(), "n.json")
   with pytest.raises(DataError, match="leave task.question and task.context"):
     squad.read(nested, "", ("ask", "context"))
-  encoder = EncoderConfig(head="embedding")
-  with pytest.raises(ConfigError, match="leave task.text empty"):
-    passages.fit(encoder, PassagesConfig(pairs="titles", text=spec))
+  with pytest.raises(ValueError, match="leave task.text empty"):
+    ranges.check(PassagesConfig(pairs="titles", text=spec))
 
 
 def test_an_id_that_repeats_is_one_bad_record(tmp_path, capsys):

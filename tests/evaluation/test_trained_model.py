@@ -44,7 +44,7 @@ def reader(text_run):
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
   place = tmp_path_factory.mktemp("vectors")
-  model = EncoderConfig(0, 8, pattern=(entry("gru"),), num_groups=1, head="embedding")
+  model = EncoderConfig(0, 8, pattern=(entry("gru"),), num_groups=1)
   task = PassagesConfig("none.jsonl", tokenizer="byte", segment_length=16, batch_size=8)
   return jaxmem.load(runs.first_checkpoint(place, model=model, task=task))
 

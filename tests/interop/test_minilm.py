@@ -1,6 +1,5 @@
 """The packaged BERT: transformers' embeddings, in and out, and what is said if not."""
 
-import dataclasses
 import json
 
 import jax
@@ -10,8 +9,10 @@ import pytest
 from jaxmem import tokenizers
 from jaxmem.data import DataError, texts
 from jaxmem.interop import minilm
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.pattern import entry
+from jaxmem.tasks.classification.model import Classifier
+from jaxmem.tasks.retrieval.model import TextEmbedder
 from jaxmem.training import init_from
 from parity.minilm import GOLDEN, TEXTS
 
@@ -35,7 +36,7 @@ def test_sentence_embeddings_are_those_of_transformers(params):
   for i in range(len(TEXTS)):
     ids = golden[f"ids_{i}"]
     np.testing.assert_array_equal(batch["tokens"][i, : batch["length"][i]], ids)
-  model = Encoder(minilm.config())
+  model = TextEmbedder(minilm.config())
   embed = jax.jit(lambda p, b: model.apply({"params": p}, b, method="embed"))
   vectors = embed(params, {k: batch[k] for k in ("tokens", "types", "length")})
   wanted = np.stack([golden[f"vector_{i}"] for i in range(len(TEXTS))])
@@ -51,8 +52,7 @@ def test_what_was_read_is_written_bit_for_bit(params, tmp_path):
 
 
 def test_a_run_begins_from_the_weights_and_keeps_its_own_head(params):
-  config = dataclasses.replace(minilm.config(), head="labels", classes=3)
-  model = Encoder(config)
+  model = Classifier(minilm.config(), classes=3)
   example = model.example(2, 8)
   fresh = jax.eval_shape(
     lambda: model.init(jax.random.key(0), example, (), method="objective")["params"]

@@ -152,7 +152,6 @@ def test_sizes_that_do_not_fit_one_another_are_refused(name, given, message):
 def test_a_pattern_says_which_memory_cannot_be_built():
   with pytest.raises(PatternError, match="'gla:num_heads=3' cannot be built: d_mod"):
     built(entry("gla", num_heads=3), 8, "float32")
-  # found by reading, not when the mixer is made
   with pytest.raises(PatternError, match="'hgrn:lower_bound=2.0' cannot be built: "):
     built(entry("hgrn", lower_bound=2.0), 8, "float32")
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmem import models, tasks
+from jaxmem import tasks
 from jaxmem.core.errors import ConfigError, NotUTF8
 from jaxmem.data import DataError, TokenStream, prepare, samples
 from jaxmem.models.encoder import EncoderConfig
@@ -90,7 +90,7 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
     "text": MODEL,
     "dialogue": MODEL,
     "compression": VAEConfig(pattern=MODEL.pattern, encoder=MODEL.pattern, d_model=16),
-    "masked": EncoderConfig(d_model=16, head="masked"),
+    "masked": EncoderConfig(d_model=16),
   }
   fields = {"tokenizer": name, "segment_length": 16, "batch_size": 2}
   if kind == "dialogue":
@@ -100,7 +100,7 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
   base = runs.config(tmp_path, steps=4)
   own = dataclasses.replace(base, task=job_config(**fields), model=models_[kind])
   own = resolve(own)
-  job = task.make(own, models.make(own.model))
+  job = runs.job(own)
   job.keep(tmp_path)
   kept = trained.kept(name, tmp_path)
   assert kept.fingerprint == job.rows.tokenizer

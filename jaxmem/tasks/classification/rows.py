@@ -49,7 +49,7 @@ class Encoded:
     return np.bincount(np.concatenate(every), minlength=self._tokenizer.vocab_size + 1)
 
   def batch(self, parts: list, examples: list[Example], of: list[int]) -> Batch:
-    """Rows of ids, with labels and what may be chosen; see `models.encoder.Encoder`.
+    """Rows of ids, with labels and what may be chosen; see `Classifier`.
 
     Args:
       parts: the ids of each text, a row.

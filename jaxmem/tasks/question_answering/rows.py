@@ -72,7 +72,7 @@ class Cutter:
       at += room - self._overlap
 
   def batch(self, some: list[Window], answers: list[tuple[int, int]]) -> Batch:
-    """Rows of windows and the places of their answers; see `models.encoder.Encoder`."""
+    """Rows of windows and the places of their answers; see `SpanReader`."""
     rows, length = len(some), self._length
     tokens, types = np.zeros((2, rows, length), np.int32)
     context = np.zeros((rows, length), bool)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from jaxmem.core.ranges import affecting, number
+from jaxmem.tasks import language as languages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +55,7 @@ class PairsConfig:
   extract: Literal["none", "minilm"] = "none"
   language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the language cannot be read."""
+    languages.code(self.language)

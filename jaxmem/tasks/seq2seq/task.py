@@ -15,12 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem.core.errors import ConfigError, raised_as
+from jaxmem.core.errors import ConfigError
 from jaxmem.data import DataError, leaks, records
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.tasks import baselines, scoring
-from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.model_sizes import with_made
@@ -46,8 +45,6 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  with raised_as(ConfigError, "task."):
-    languages.code(config.language)
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(
