@@ -31,7 +31,7 @@ class ConfigError(UserError):
 
 
 class RunError(RuntimeError):
-  """A run that cannot go on: exit code 1. Names the thing and the remedy."""
+  """A run that cannot continue: exit code 1. Names the thing and the remedy."""
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ class Augmenter:
     self._longest = max((len([*tokens(entry)]) for entry in self._table), default=0)
     self._wordings, self.left_out = {}, 0
     if config.wordings:
-      taken = leaks.known(leaks.key(text) for text in scored)
+      taken = leaks.content_keys(leaks.key(text) for text in scored)
       for text, every in _wordings(config.wordings).items():
         kept, lost = leaks.without(every, [*map(leaks.key, every)], taken)
         self._wordings |= {text: kept} if kept else {}

@@ -203,7 +203,7 @@ def _apart(
     scored = [_key(e) for s in others for e in (*s["heldout"], *s["test"])]
     parted = leaks.separate(own, _key, train[name], "texts", scored)
     repeats += parted.repeats
-    one = one or parted.one
+    one = one or parted.heldout_is_test
     found[name] = dict(parted) | {"test": parted["test"] or parted["heldout"]}
   return leaks.Parted(found, repeats, one)
 

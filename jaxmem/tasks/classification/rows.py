@@ -140,7 +140,7 @@ def label_rows(
     epochs: the order of the examples of one task, and the numbers of the rows.
     seed: of what is drawn.
   """
-  # what was read, not where: data may lie elsewhere when a run goes on
+  # what was read, not where: data may lie elsewhere when a run continues
   texts = lambda task: [(e.texts, e.label) for e in task.examples]
   tasks = [[t.name, t.classes, t.weights.tolist(), texts(t)] for t in encoded.tasks]
   decides = ("jaxmem labels 3", choices, temperature, seed, tokenizer, tasks)

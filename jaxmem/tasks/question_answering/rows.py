@@ -56,8 +56,8 @@ class Cutter:
     text = pieces(self.tokenizer, context)
     if not len(text.ids):
       raise DataError(f"the tokenizer makes nothing of {context[:60]!r}")
-    end = self.tokenizer.boundary
-    begin = getattr(self.tokenizer, "begin", end)
+    end = self.tokenizer.eos_id
+    begin = getattr(self.tokenizer, "cls_id", end)
     head = [begin, *asked.tolist(), end]
     room = self._length - len(head) - 1
     kinds = 1 + (np.isin(text.ids, asked) & self._match)

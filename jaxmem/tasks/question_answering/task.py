@@ -55,7 +55,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
       "(task.segment_length without the question and 3 marks): less than that, 0 at "
       "least"
     )
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 def make_model(model: EncoderConfig, config: SpansConfig) -> SpanReader:
