@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.core.errors import RunError, UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import RunError, UserError, raised_as
 from jaxmem.core.extras import require
 from jaxmem.data import opened
 from jaxmem.finetune import graft
@@ -73,11 +74,11 @@ def report(options: Options) -> Iterator[str]:
   return run(options, memories, loaded, text, train, ledger)
 
 
-def check(given: Options) -> dict[str, Entry | None]:
+def check(options: Options) -> dict[str, Entry | None]:
   """Checks the options before any file is read.
 
   Args:
-    given: see `Options`.
+    options: see `Options`.
 
   Returns:
     The memory of each row by the row's name; None where a row has none.
@@ -85,32 +86,16 @@ def check(given: Options) -> dict[str, Entry | None]:
   Raises:
     UserError: for the first option that cannot be used.
   """
-  for name in ("text", "train", "out"):
-    if not getattr(given, name):
-      raise UserError(f"--{name} is missing: see --help")
-  for name in ("window", "layers", "steps", "batch", "train_length", "rows"):
-    if getattr(given, name) < 1:
-      raise UserError(f"--{name} is {getattr(given, name)}: it must be at least 1")
-  if not 0 < given.rate <= 1000:
+  with raised_as(UserError):
+    ranges.check(options, "--")
+  if options.tokens % options.length:
     raise UserError(
-      f"--rate is {given.rate}: it must be greater than 0 and at most 1000"
-    )
-  if given.start not in ("attention", "random"):
-    raise UserError(f"--start is {given.start!r}: it is attention or random")
-  if min(given.rank, given.sinks) < 0 or given.sinks >= given.window:
-    raise UserError(
-      f"--rank is {given.rank} and --sinks {given.sinks}: at least 0, and fewer sinks "
-      f"than the window's {given.window} tokens"
-    )
-  if given.length < 2 or given.tokens < 1 or given.tokens % given.length:
-    raise UserError(
-      f"--tokens {given.tokens} must be a multiple of --length {given.length}, which "
-      "is at least 2"
+      f"--tokens {options.tokens} must be a multiple of --length {options.length}"
     )
   rows: dict[str, Entry | None] = {}
-  for name in pattern.split(given.memories):
+  for name in pattern.split(options.memories):
     has_memory = name not in ALONE
-    if not has_memory and not given.rank:
+    if not has_memory and not options.rank:
       raise UserError(f"--memories has {name!r} and --rank is 0: nothing is trained")
     rows[name] = pattern.parse(name)[0] if has_memory else None
   pattern.check_language(tuple(item for item in rows.values() if item))

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from jaxmem import mixers
 from jaxmem.core import registry
-from jaxmem.core.errors import UserError, shown
+from jaxmem.core.errors import UserError, raised_as, shown
 from jaxmem.core.registry import nearest
 from jaxmem.models import grammar, wrappers
 from jaxmem.models.grammar import Block, Entry
@@ -78,22 +78,17 @@ def entry(name: str, /, *parts: Entry | str, **values: Any) -> Entry:
   if not isinstance(name, str):
     raise PatternError(f"{shown(name)} is no memory: its name expected, such as 'gru'")
   layer_class(name)
-  try:
+  with raised_as(PatternError):
     items = tuple(checked_entry(part, f"a part of {name}") for part in parts)
     if name in wrappers.names():
       wrappers.check_parts(name, len(items))
     elif items:
       raise ValueError(f"{name} is no wrapper: {str(items[0])!r} cannot be its part")
     old = _old_options(name, values)
-    for key in values:
-      if key not in options(name):
-        kind = "wrapper" if name in wrappers.names() else "memory"
-        hint = nearest(key, options(name)) if options(name) else "it has none"
-        raise ValueError(f"{kind} {name!r} has no option {key!r}: {hint}")
+    kind = "wrapper" if name in wrappers.names() else "memory"
+    registry.check_options(values, options(name), f"{kind} {name!r}")
     types = _types(name)
     values = {k: checked(v, types.get(k), f"{k} of {name}") for k, v in values.items()}
-  except ValueError as error:
-    raise PatternError(str(error)) from error
   return _wrapped(Entry(name, tuple(sorted(values.items())), items), old)
 
 
@@ -147,14 +142,12 @@ def block(mixer: Entry | str, mlp: Entry | str | None = None) -> Block:
   Raises:
     PatternError: see `entry`; or if an MLP and a memory are exchanged.
   """
-  try:
+  with raised_as(PatternError):
     first = checked_entry(mixer, "the memory of a block")
     if first.name in mlps():
       raise PatternError(f"{str(first)!r} is an MLP: write it behind a memory, gru/mlp")
-    if mlp is None:
-      return Block((first,))
-  except ValueError as error:
-    raise PatternError(str(error)) from error
+  if mlp is None:
+    return Block((first,))
   return Block((first, mlp_entry(mlp)))
 
 
@@ -164,11 +157,9 @@ def mlp_entry(mlp: Entry | str) -> Entry:
   Raises:
     PatternError: if there is no such MLP or option; names the nearest.
   """
-  try:
+  with raised_as(PatternError):
     item = grammar.read_entry(mlp) if isinstance(mlp, str) else mlp
     if item.name not in mlps():
       hint = nearest(item.name, [*mlps(), grammar.NO_MLP])
       raise PatternError(f"no MLP {item.name!r}: {hint}")
     return checked_entry(item, "the MLP of a block")
-  except ValueError as error:
-    raise PatternError(str(error)) from error

@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxmem.core.errors import ConfigError, reason
-from jaxmem.core.registry import nearest, options
+from jaxmem.core.errors import ConfigError, raised_as, reason
+from jaxmem.core.registry import check_options, nearest, options
 
 
 class Function(str):
@@ -68,10 +68,8 @@ def find(
   """
   if isinstance(text, Function):
     return text.function, {}
-  try:
+  with raised_as(ConfigError, f"{key}: "):
     name, kwargs = options(text)
-  except ValueError as error:
-    raise ConfigError(f"{key}: {error}") from error
   if "." in name:  # a dotted name, which only `Function` makes
     raise ConfigError(
       f"{key} is the function {name!r} of a Python config, and nothing is imported by "
@@ -80,10 +78,8 @@ def find(
   if name not in functions:
     raise ConfigError(f"{key} is {text!r}: {nearest(name, sorted(functions))}")
   accepted = list(inspect.signature(functions[name]).parameters)
-  for option in kwargs:
-    if option not in accepted:
-      hint = nearest(option, accepted)
-      raise ConfigError(f"{key} {name!r} has no {option!r}: {hint}")
+  with raised_as(ConfigError):
+    check_options(kwargs, accepted, f"{key} {name!r}")
   return functions[name], kwargs
 
 
