@@ -30,7 +30,7 @@ class CompressionConfig:
   heldout: str = ""
   tokenizer: str = "byte"
   segment_length: int = number(
-    64, at_least=2, remedy="a text is a token and the boundary at its end"
+    64, at_least=2, remedy="a text is a token and the EOS token at its end"
   )
   batch_size: int = number(32, at_least=1)
   latent_of: Literal["same", "previous"] = "same"
