@@ -1,4 +1,4 @@
-"""What the data decide of a model's config, and whether the two fit; costs nothing."""
+"""Completes a model's config by sizes of the data, and checks it; costs nothing."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from jaxmem.tokenizers import trained
 
 
 def with_vocab(model: Any, tokens: int, source: str) -> Any:
-  """The model's config with a vocabulary for `tokens` ids, up to a multiple of 64.
+  """Returns the model's config with a vocabulary, rounded up to a multiple of 64.
 
   Args:
-    model: its config; a `vocab_size` other than 0 is kept.
-    tokens: ids of the data.
-    source: what gives them their meaning, in words.
+    model: config of the model; a `vocab_size` other than 0 is kept.
+    tokens: number of ids of the data.
+    source: name of the tokenizer or the data, for the message.
 
   Raises:
-    ConfigError: if the model's own has fewer.
+    ConfigError: if the model's `vocab_size` is smaller than the number of ids.
   """
   if model.vocab_size and model.vocab_size < tokens:
     raise ConfigError(
@@ -37,16 +37,16 @@ def check_model(model: Any) -> None:
 
 
 def check_encoder(model: Any, head: str, length: int) -> None:
-  """Checks an encoder's config against the rows of a job.
+  """Checks an encoder's config against the rows of a task.
 
   Args:
-    model: its config.
-    head: that the job needs.
+    model: config of the encoder.
+    head: the head that the task needs.
     length: T, tokens of a row.
 
   Raises:
-    ConfigError: if the head is another, or rows are not of whole windows, or longer
-      than there are positions.
+    ConfigError: if the head differs, rows are not a whole number of windows, or they
+      are longer than the model's positions.
   """
   check_model(model)
   if model.head != head:
@@ -64,17 +64,17 @@ def check_encoder(model: Any, head: str, length: int) -> None:
 
 
 def with_made(model: Any, name: str, hidden: bool = False, exact: bool = False) -> Any:
-  """The model's config with the vocabulary of a tokenizer that a run may make.
+  """Returns the model's config with the vocabulary of a tokenizer, trained or not.
 
   Args:
-    model: its config.
-    name: of the tokenizer, see `tokenizers.trained`.
-    hidden: whether one id more says that something is hidden.
-    exact: whether bits per byte are measured, so that no text may be lost.
+    model: config of the model.
+    name: name of the tokenizer, see `tokenizers.trained`.
+    hidden: whether an additional id marks hidden text.
+    exact: whether the task measures bits per byte, so that no text may be lost.
 
   Raises:
-    ConfigError: if there is no such tokenizer, it loses text that it must not lose, or
-      the vocabulary is smaller; see `with_vocab`.
+    ConfigError: if there is no such tokenizer, it loses text although `exact`, or the
+      model's vocabulary is smaller; see `with_vocab`.
   """
   if hidden:
     return _sized(model, name, trained.size_with_hidden)

@@ -66,6 +66,7 @@ class LatentWriter:
     for row, text in enumerate(texts):
       ids = self._tokenizer.encode(text)
       tokens[row, : len(ids)], length[row] = ids, len(ids)
+    # each part [ROWS, L], cut to its real rows
     parts = [
       np.asarray(_read(self._model, self._params, rows, sizes))[:real]
       for real, rows, sizes in _in_rows(tokens, length)
@@ -105,7 +106,7 @@ class LatentWriter:
       seed: seed of the draws.
     """
     # stream 1: texts are drawn independently of latents from the same seed
-    keys = np.asarray(jax.random.key_data(_keys(seed, len(latent), 1)))
+    keys = np.asarray(jax.random.key_data(_keys(seed, len(latent), 1)))  # [N, words]
     sizes = {"length": self._length, "vocab_size": self._tokenizer.vocab_size}
     sizes |= {"boundary": self._tokenizer.boundary}
     texts = []
@@ -171,6 +172,7 @@ def _write(
     return logits[:, 0], state
 
   rows = len(latent)
+  # the text begins at the boundary, with the state before any token
   logits, state = step(jnp.full(rows, boundary, jnp.int32), model.first_state(rows))
   sizes = dict(boundary=boundary, length=length, vocab_size=vocab_size)
   return sample(step, logits, state, keys, how, **sizes)

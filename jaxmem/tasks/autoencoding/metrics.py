@@ -69,7 +69,7 @@ def worth(
     model: the autoencoder.
     params: its parameters.
     batches: triples of a batch of `data.batch`, how many of its first rows are real,
-        and their bytes; at least one, all of one shape.
+      and their bytes; at least one, all of one shape.
     draws: K >= 1, draws of the latent for each text.
     seed: seed of the draws, which do not depend on the size of a batch.
     reads_target: whether the latent is of the text that is written, not of another.
@@ -79,16 +79,17 @@ def worth(
   def terms(item: tuple[int, tuple]) -> dict[str, tuple[Any, Any]]:
     number, (batch, real, _) = item
     count = len(batch["length"])
-    rows = number * count + np.arange(count)
+    rows = number * count + np.arange(count)  # [B], counted over all batches
     noise = _noise(key, rows, draws, model.config.d_latent)
     arrays = jax.device_get(
       _terms(model, params, batch, noise, reads_target=reads_target)
     )
     nats, weights, kl, mean = (np.asarray(a, np.float64) for a in arrays)
+    # log mean exp over the draws; the largest is taken out against underflow
     top = weights.max(1, keepdims=True)
     log_mean = top[:, 0] + np.log(np.exp(weights - top).mean(1))
     counts = (np.arange(count) < real).astype(np.float64)
-    column = counts[:, None]
+    column = counts[:, None]  # [B, 1], against [B, L]
     return {
       "nats": (nats.mean(1), counts),
       "sampled": (-log_mean, counts),

@@ -54,6 +54,7 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     )
   if config.latent_of not in ("same", "previous"):
     raise ConfigError(f"task.latent_of is {config.latent_of!r}: same or previous")
+  # encoder and decoder read rows of the same length
   for side in (model.pattern, model.encoder):
     if limit := capacity.limit(side):
       lower = "lower task.segment_length"
@@ -138,6 +139,7 @@ class CompressionJob(Asked):
     title = f"{worth.texts:,} lines of {self._config.source} ({split})"
     documents = self._splits["train" if split == "train" else "heldout"]
     chosen = [text for _, text, _ in excerpts.choose(documents, num_bytes)]
+    # compressors read whole documents: their lines alone would be too short
     packed = numbers["compressors"] = baselines.compressors(chosen)
     first = baselines.better("bits per byte", numbers["elbo"], packed, lower=True)
     compressed = ["| its documents | bits per byte | |", "|---|--:|---|"]

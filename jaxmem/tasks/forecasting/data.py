@@ -63,12 +63,12 @@ def read(
     path: the file.
     columns: names separated by commas; empty takes all columns but those of times.
     header: whether the first row has names. "auto" decides by the cells and refuses a
-        first row that looks like the others. Columns without names are called 1, 2, ...
+      first row that looks like the others. Columns without names are called 1, 2, ...
     gaps: "stop" refuses rows that are not equally far apart, "keep" ignores gaps.
 
   Raises:
     DataError: if the file cannot be read, a column is missing, times do not rise, or a
-        cell has no finite number; the message names the file, the row and the column.
+      cell has no finite number; the message names the file, the row and the column.
   """
   cells = _cells(Path(path), header)
   chosen = _chosen(cells, columns)

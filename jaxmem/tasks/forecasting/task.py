@@ -153,6 +153,7 @@ class SeriesJob(Asked):
     horizon = self._horizon = model.config.horizon
     self._table = series.read(Path(c.source), c.columns, c.header, c.gaps)
     parts = c.parts(len(self._table.values))
+    # the scale comes from training rows alone: others would leak into the forecasts
     train = self._table.values[: parts[0]]
     self._standard = standard.fit(train, self._table.names, c.source)
     values = self._standard.apply(self._table.values)  # [N, C]
@@ -224,6 +225,7 @@ class SeriesJob(Asked):
     length, horizon, season = c.segment_length, self._horizon, c.season
     horizons = sorted({h for h in HORIZONS if h < horizon} | {horizon})
     errors = ForecastErrors(horizons, self._units)
+    # windows of the shortest horizon: longer ones are scored on those that have them
     last, sizes = None, (length, horizon)
     for starts, real in self._starts(split, horizons[0]):
       raw, future, num_real = to_the_end(self._raw[split], starts, sizes)
@@ -284,7 +286,7 @@ class SeriesJob(Asked):
 
 def _season(length: int, horizon: int, season: int) -> np.ndarray:
   """Returns, for each forecast step, the last step read at its phase of the season."""
-  season = min(season, length)
+  season = min(season, length)  # a window shorter than a season repeats its own rows
   return length - season + np.arange(horizon) % season
 
 

@@ -42,7 +42,7 @@ def read(
 
   Args:
     source: two files of as many lines, A,B (either may be gzipped), or one file with
-        the fields below, see `data.records`.
+      the fields below, see `data.records`.
     fields: names of the field to read and of the field to write.
     hint: where such data can be found, for messages.
     encoding: encoding of the files.

@@ -39,7 +39,7 @@ def gapped(text: str, share: float) -> tuple[str, str] | None:
   Args:
     text: the text.
     share: share of its sentences that are hidden, in (0, 1); at least one is hidden,
-        and never all.
+      and never all.
 
   Returns:
     The text with marks, and the hidden sentences in order; None for one sentence.

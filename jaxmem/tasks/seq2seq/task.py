@@ -57,6 +57,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
     languages.code(config.language)
   except ValueError as error:
     raise ConfigError(f"task.{error}") from error
+  # the decoder attends to all tokens of a source, so its memory must have room for them
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(
@@ -113,6 +114,7 @@ class PairsJob(Asked):
       context.seed,
       context.process,
     )
+    # losses are [B, T] nats, weighted by the batch's "weights"
     self._losses = jax.jit(
       lambda params, batch: model.apply({"params": params}, batch, method="losses")
     )
@@ -145,16 +147,17 @@ class PairsJob(Asked):
     Args:
       params: the model's parameters.
       split: "train", "heldout" or "test"; as many of its first pairs are scored as have
-          `eval_size` bytes of targets.
+        `eval_size` bytes of targets.
     """
     sizes = [len(p.targets[0].encode()) for p in self._splits[split]]
+    # the first pairs whose targets fit in `eval_size` bytes, and at least one
     count = max(int((np.cumsum(sizes) <= self._context.eval_size).sum()), 1)
     pairs = self._splits[split][:count]
     text_writer = writer(self._config, self._model, params, self._tokenizer)
     written = [w.text for w in text_writer.write([p.source for p in pairs])]
     references = [p.targets for p in pairs]
     c, name = self._config, f"beam {self._config.beams}"
-    # the model is the last row of the table
+    # the model is the last row of the table, below what it must beat
     rows = _baselines(pairs, c, self._sentences()) | {name: written}
     scores = {
       row: metrics.numbers(c.metric, texts, references, c.language)
@@ -206,6 +209,7 @@ def _splits(c: PairsConfig) -> leaks.Parted:
   splits = {"train": train, "heldout": heldout, "test": test}
   parted = leaks.separate(splits, key, c.source, "pairs")
   parted.repeats += repeats
+  # without test files the held-out pairs are reported as the test split
   return (
     parted
     if test
