@@ -196,14 +196,15 @@ class CompressionJob(Asked):
     if not self._model.config.d_latent:
       return lines
     segment, pairs = self._chosen(split, self._context.eval_size)
-    examples = pairs[np.linspace(0, len(pairs) - 1, SHOWN).astype(int)]  # [SHOWN, 2]
+    index = np.linspace(0, len(pairs) - 1, SHOWN).astype(int)
+    examples = pairs[index].tolist()  # SHOWN pairs of segments
 
     def text(i: int) -> bytes:
       ids = segment.tokens[segment.starts[i] : segment.starts[i + 1]]
       return self._tokenizer.decode(ids)
 
     greedy = Sampling(temperature=0.0)
-    latent = latents.read([text(i) for i in examples[:, 0]])  # [SHOWN, L]
+    latent = latents.read([text(i) for i, _ in examples])  # [SHOWN, L]
     reconstructed = latents.write(latent, greedy)
     title = "Read, followed by, and written" if self._previous else "Read and written"
     rows = []
