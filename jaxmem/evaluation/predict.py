@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jaxmem import models, tasks
+from jaxmem import tasks
 from jaxmem.core.errors import UserError, reason
 from jaxmem.data import jsonl, strict_json, template
 from jaxmem.data.records import Record
@@ -42,7 +42,7 @@ def evaluate(
   """
   config = asked_config(workdir, which, elsewhere)
   task.check_packages(dataclasses.replace(config, init_from=""))
-  job = task.make(config, models.make(config.model))
+  job = task.make(config, tasks.make_model(config.model, config.task))
   if not isinstance(job, Application):
     raise UserError(
       f"the run in {workdir} learned {config.task.source!r}, which has no splits to be "

@@ -7,6 +7,9 @@ file of `tasks.synthetic.problems`. The trainer uses only the protocols of `task
 
 - `Config` is the type of `Config.task` of a run; it decides the task.
 - `fit(model, config)` completes a model's config by sizes of the data; costs nothing.
+- `make_model(model, config)` puts the task's head and loss on a model that has none,
+  such as an encoder.
+- `complete(config, seed)` fills in what must be counted in the data.
 - `Job(config, context, model)` reads the data; see `base.Job` and `base.TaskContext`.
 - `Predictor(config, model, params, workdir)` answers records; see `base.Predictor`.
 - `packages(config, context)` names other packages that must be installed: module ->
@@ -19,6 +22,9 @@ import typing
 from types import ModuleType
 from typing import Any
 
+from flax import linen as nn
+
+from jaxmem import models
 from jaxmem.core import kinds, migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.data import bad_records
@@ -95,6 +101,49 @@ def fit(model: Any, data: Reading) -> Any:
   return module.fit(model, data)
 
 
+def complete(config: Reading, seed: int) -> Reading:
+  """Returns the task's config with the fields that must be counted in its data.
+
+  The completed config is saved, so that a run can be loaded without its data.
+
+  Cost: one pass over the data, if a field must be counted.
+
+  Args:
+    config: config of the task, with absolute paths.
+    seed: seed of the run.
+
+  Raises:
+    DataError: if the data cannot be read.
+  """
+  module = get(kind(config))
+  if not hasattr(module, "complete"):
+    return config
+  with bad_records.policy(getattr(config, "bad_records", bad_records.STOP)):
+    return module.complete(config, seed)
+
+
+def make_model(model: Any, config: Reading) -> nn.Module:
+  """Returns the module that a run trains, a `models.TrainableModel`, unbound.
+
+  Args:
+    model: config of the model, returned by `fit`.
+    config: config of the task, returned by `complete`.
+
+  Raises:
+    ConfigError: if the model has no loss, and the task does not add one.
+  """
+  task = get(kind(config))
+  if hasattr(task, "make_model"):
+    return task.make_model(model, config)
+  module = models.make(model)
+  if not hasattr(module, "objective"):
+    raise ConfigError(
+      f"{type(model).__name__} is of a model without a loss: {task.__name__} must "
+      "define make_model(model, config), as jaxmem.tasks.classification.task does"
+    )
+  return module
+
+
 def packages(config: Reading, context: TaskContext) -> dict[str, str]:
   """Returns the packages that a task needs: module -> the extra that installs it.
 
@@ -115,7 +164,7 @@ def make(config: Reading, context: TaskContext, model: Any) -> Job:
   Args:
     config: config of the task.
     context: context of its run.
-    model: a model whose config `fit` returned.
+    model: the module that `make_model` returned.
 
   Raises:
     ConfigError: if the config does not fit the data, before any device work.

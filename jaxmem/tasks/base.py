@@ -60,7 +60,7 @@ class Rows(Protocol):
   """The batches of a job, by step; `data.Lanes` is one.
 
   A batch is a dictionary of arrays whose first axis is the row. "weights" are the
-  weights of the losses, and "rows" are int64 ids, which the ledger keeps.
+  weights of the losses, and "rows" are int64 ids, which the data log keeps.
 
   Attributes:
     fingerprint: digest of all that decides what a step reads.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxmem.core.errors import ConfigError
+from jaxmem.models import pattern
 from jaxmem.tokenizers import trained
 
 
@@ -28,29 +29,24 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
   return dataclasses.replace(model, vocab_size=vocab_size)
 
 
-def check_model(model: Any) -> None:
-  """Raises ConfigError if a number of a model's config is out of range."""
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
-
-
-def check_encoder(model: Any, head: str, length: int) -> None:
+def check_encoder(model: Any, length: int, windows: bool) -> None:
   """Checks an encoder's config against the rows of a task.
 
   Args:
     model: config of the encoder.
-    head: the head that the task needs.
     length: T, tokens of a row.
+    windows: whether the task reads one vector a text, so that rows may be cut into
+      windows; a task that reads tokens needs the whole row.
 
   Raises:
-    ConfigError: if the head differs, rows are not a whole number of windows, or they
-      are longer than the model's positions.
+    ConfigError: if rows are not a whole number of windows, or are longer than the
+      model's positions.
   """
-  check_model(model)
-  if model.head != head:
-    raise ConfigError(f"model.head is {model.head!r}: this is learned by {head!r}")
+  if not windows and (model.window or model.between):
+    raise ConfigError(
+      f"model.window is {model.window} and model.between "
+      f"{pattern.show(model.between)!r}: a row is read whole, leave both out"
+    )
   if length < 8 or (model.window and length % model.window):
     raise ConfigError(
       f"task.segment_length is {length}: 8 at least, in whole windows of model.window"
@@ -63,21 +59,21 @@ def check_encoder(model: Any, head: str, length: int) -> None:
     )
 
 
-def with_made(model: Any, name: str, hidden: bool = False, exact: bool = False) -> Any:
+def with_made(model: Any, name: str, mask: bool = False, exact: bool = False) -> Any:
   """Returns the model's config with the vocabulary of a tokenizer, trained or not.
 
   Args:
     model: config of the model.
     name: name of the tokenizer, see `tokenizers.trained`.
-    hidden: whether an additional id marks hidden text.
+    mask: whether the vocabulary needs a mask id, added if the tokenizer has none.
     exact: whether the task measures bits per byte, so that no text may be lost.
 
   Raises:
     ConfigError: if there is no such tokenizer, it loses text although `exact`, or the
       model's vocabulary is smaller; see `with_vocab`.
   """
-  if hidden:
-    return _sized(model, name, trained.size_with_hidden)
+  if mask:
+    return _sized(model, name, trained.size_with_mask)
   return _sized(model, name, lambda name: trained.size(name, exact))
 
 

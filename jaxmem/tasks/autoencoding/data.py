@@ -16,7 +16,7 @@ class Segments(NamedTuple):
   """Segments of documents, their tokens end to end.
 
   Attributes:
-    tokens: uint16 where the vocabulary fits, else uint32; boundaries are left out.
+    tokens: uint16 where the vocabulary fits, else uint32; without EOS tokens.
     starts: the index where each segment begins, and at the end the number of tokens.
     document: the index of each segment's document, not falling.
     num_bytes: bytes of each segment's text; the last segment of a line counts its line
@@ -90,7 +90,7 @@ def pairs(segments: Segments, previous: bool) -> Int64[np.ndarray, "N 2"]:
 
 
 def batch(
-  segments: Segments, chosen: Int[np.ndarray, "B 2"], length: int, boundary: int
+  segments: Segments, chosen: Int[np.ndarray, "B 2"], length: int, eos_id: int
 ) -> Batch:
   """Returns a batch of `models.vae.VAE`, without the weight of the KL.
 
@@ -98,15 +98,15 @@ def batch(
     segments: see `lines`, of at most length - 1 tokens each.
     chosen: rows of `pairs`.
     length: T, tokens of a padded row.
-    boundary: the id that begins and ends a text.
+    eos_id: the id that begins and ends a text.
   """
   read, size = _padded(segments, chosen[:, 0], length)  # [B, T], [B]
   text, target_size = _padded(segments, chosen[:, 1], length)
   position = np.arange(length)
   targets = np.where(position < target_size[:, None], text, 0)
-  targets[position == target_size[:, None]] = boundary
-  # teacher forcing: the boundary, then the text shifted by one
-  tokens = np.concatenate([np.full_like(text[:, :1], boundary), text[:, :-1]], 1)
+  targets[position == target_size[:, None]] = eos_id
+  # teacher forcing: the EOS token, then the text shifted by one
+  tokens = np.concatenate([np.full_like(text[:, :1], eos_id), text[:, :-1]], 1)
   weights = (position <= target_size[:, None]).astype(np.float32)
   written = {"tokens": tokens, "targets": targets, "weights": weights}
   return {"read": read, "length": size.astype(np.int32)} | written
@@ -148,7 +148,7 @@ def segment_rows(
   (final, steps), (index, count) = annealing, process
 
   def collate(items, numbers):
-    arrays = batch(segments, both[items], length, tokenizer.boundary)
+    arrays = batch(segments, both[items], length, tokenizer.eos_id)
     # rows are numbered from the first step: their number tells the step
     weight = kl_weight(int(numbers[0]) // batch_size, final, steps)
     return arrays | {"kl_weight": np.full(len(items), weight, np.float32)}
@@ -164,14 +164,14 @@ def segment_rows(
 
 
 def bytes_per_token(segments: Segments, previous: bool) -> float:
-  """Returns bytes of text for each predicted token, the boundary at the end included.
+  """Returns bytes of text for each predicted token, the EOS token included.
 
   Args:
     segments: see `lines`.
     previous: see `pairs`.
   """
   written = pairs(segments, previous)[:, 1]
-  tokens = np.diff(segments.starts)[written] + 1  # [N], with the boundary
+  tokens = np.diff(segments.starts)[written] + 1  # [N], with the EOS token
   return float(segments.num_bytes[written].sum() / tokens.sum())
 
 

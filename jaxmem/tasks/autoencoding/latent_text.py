@@ -34,7 +34,7 @@ class LatentWriter:
     model: the autoencoder.
     params: its parameters.
     tokenizer: its tokenizer.
-    length: T, most tokens of a text and the boundary at its end.
+    length: T, most tokens of a text and the EOS token at its end.
     """
     self._model, self._params, self._tokenizer = model, params, tokenizer
     self._length, self._size = length, model.config.d_latent
@@ -108,7 +108,7 @@ class LatentWriter:
     # stream 1: texts are drawn independently of latents from the same seed
     keys = np.asarray(jax.random.key_data(_keys(seed, len(latent), 1)))  # [N, words]
     sizes = {"length": self._length, "vocab_size": self._tokenizer.vocab_size}
-    sizes |= {"boundary": self._tokenizer.boundary}
+    sizes |= {"eos_id": self._tokenizer.eos_id}
     texts = []
     for real, rows, row_keys in _in_rows(latent, keys):
       ids = _write(self._model, self._params, rows, row_keys, how, **sizes)
@@ -134,9 +134,7 @@ def _read(model: VAE, params: Any, tokens: Int[Array, "B T"], length: Int[Array,
   return model.apply({"params": params}, tokens, length, method="posterior").mean
 
 
-@functools.partial(
-  jax.jit, static_argnames=("model", "length", "vocab_size", "boundary")
-)
+@functools.partial(jax.jit, static_argnames=("model", "length", "vocab_size", "eos_id"))
 def _write(
   model: VAE,
   params: Any,
@@ -146,9 +144,9 @@ def _write(
   *,
   length: int,
   vocab_size: int,
-  boundary: int,
+  eos_id: int,
 ) -> Int[Array, "B T"]:
-  """Decodes each latent to a text; the rest of a row after its end is boundaries.
+  """Decodes each latent to a text, padded by EOS tokens.
 
   Cost: at most `length` + 1 steps. A row does not depend on the others, except in the
   last bits of the matrix products.
@@ -161,7 +159,7 @@ def _write(
     how: how tokens are drawn; temperature 0 takes the likeliest.
     length: T, tokens of the longest text.
     vocab_size: ids of the tokenizer.
-    boundary: the id that begins and ends a text.
+    eos_id: the id that begins and ends a text.
   """
 
   def step(token, state):
@@ -172,7 +170,7 @@ def _write(
     return logits[:, 0], state
 
   rows = len(latent)
-  # the text begins at the boundary, with the state before any token
-  logits, state = step(jnp.full(rows, boundary, jnp.int32), model.first_state(rows))
-  sizes = dict(boundary=boundary, length=length, vocab_size=vocab_size)
+  # the EOS token begins a text, too; the state is that before any token
+  logits, state = step(jnp.full(rows, eos_id, jnp.int32), model.first_state(rows))
+  sizes = dict(eos_id=eos_id, length=length, vocab_size=vocab_size)
   return sample(step, logits, state, keys, how, **sizes)

@@ -141,7 +141,7 @@ def encode(pairs: list[Pair], tokenizer: Tokenizer, length: int) -> Encoded:
   Args:
     pairs: the pairs.
     tokenizer: the tokenizer of both sides.
-    length: most tokens of a side, the boundary included.
+    length: most tokens of a side, the EOS token included.
 
   Raises:
     DataError: if no pair fits, or the tokenizer cannot read a text.
@@ -175,19 +175,17 @@ def padded(ids: Sequence[Ids], length: int) -> tuple[np.ndarray, np.ndarray]:
   return rows, np.array([*map(len, ids)], np.int32)
 
 
-def batch(
-  read: Sequence[Ids], write: Sequence[Ids], length: int, boundary: int
-) -> Batch:
+def batch(read: Sequence[Ids], write: Sequence[Ids], length: int, eos_id: int) -> Batch:
   """Returns a batch of `models.encoder_decoder.EncoderDecoder`.
 
   Args:
     read: ids of the sources.
     write: ids of the targets.
     length: T, tokens of a padded row.
-    boundary: the id that begins and ends a target.
+    eos_id: the id that begins and ends a target.
   """
   source, size = padded(read, length)  # [B, T], [B]
-  end = np.array([boundary], np.int32)
+  end = np.array([eos_id], np.int32)
   # teacher forcing: the target of a position is the token of the next one
   tokens, count = padded([np.concatenate([end, ids]) for ids in write], length)
   targets, _ = padded([np.concatenate([ids, end]) for ids in write], length)
@@ -208,7 +206,7 @@ def rounded(size: int, length: int) -> int:
 
 
 class ByLength:
-  """Pairs in epochs, with steps of about one length; an `epochs.Order`.
+  """Pairs in epochs, with steps of about one length; an `epochs.StepOrder`.
 
   An epoch has all pairs. The pairs of 16 steps are sorted by length, so that the pairs
   of a batch have about one length; then the batches are put in random order. An item is
@@ -277,7 +275,7 @@ def pair_rows(
   length, batch_size = sizes
   lengths = np.array(
     [
-      max(len(read), len(write) + 1)  # a target has a boundary, too
+      max(len(read), len(write) + 1)  # a target has an EOS token, too
       for read, write in zip(encoded.read, encoded.write, strict=True)
     ]
   )
@@ -285,7 +283,7 @@ def pair_rows(
   def collate(items, _):
     read = [encoded.read[i] for i, _ in items]
     write = [encoded.write[i] for i, _ in items]
-    return batch(read, write, int(items[0, 1]), tokenizer.boundary)
+    return batch(read, write, int(items[0, 1]), tokenizer.eos_id)
 
   content = (
     len(ids).to_bytes(4, "little") + ids.tobytes()

@@ -10,7 +10,7 @@ from jaxmem.tasks import fields
 from jaxmem.tasks.seq2seq.config import PairsConfig
 from jaxmem.tasks.seq2seq.writing import PairWriter, Written
 from jaxmem.tokenizers import Tokenizer, trained
-from jaxmem.tokenizers.trained import HidingTokenizer
+from jaxmem.tokenizers.trained import MaskTokenizer
 
 
 class PairsPredictor:
@@ -74,4 +74,4 @@ def writer(
 
 def reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
   """Returns a tokenizer that also reads the marks of hidden sentences, if needed."""
-  return HidingTokenizer(tokenizer) if c.gaps else tokenizer
+  return MaskTokenizer(tokenizer) if c.gaps else tokenizer

@@ -65,8 +65,8 @@ class PairWriter:
       logits, state = model.apply({"params": params}, *args, method=method)
       return jnp.where(is_token, logits, beam.NEVER), state
 
-    # the boundary takes one position of the row
-    options = dict(boundary=tokenizer.boundary, length=length - 1)
+    # the EOS token takes one position of the row
+    options = dict(eos_id=tokenizer.eos_id, length=length - 1)
 
     @jax.jit
     def search(params, *args):
@@ -137,7 +137,7 @@ class PairWriter:
       indices = order[items]
       length = data.rounded(max(len(ids[i]) for i in indices), self._length)
       read, size = data.padded([ids[i] for i in indices], length)  # [ROWS, T], [ROWS]
-      first = np.full(len(indices), self._tokenizer.boundary, np.int32)
+      first = np.full(len(indices), self._tokenizer.eos_id, np.int32)
       arrays = tuple(map(jnp.asarray, (read, size, first)))
       yield indices[:real].tolist(), arrays
 
