@@ -1,4 +1,4 @@
-"""Any bad record yields one line with its error, and other records are answered."""
+"""One bad record is one bad line, whatever is wrong with it; others are answered."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from jaxmem.tasks import fields
 
 
 class Fragile:
-  """Answers with the text; a few texts break the check, the batch, or the answer."""
+  """Answers with the text; some texts break the check, the batch, or the answer."""
 
   def __init__(self):
     self.batches = []
@@ -51,7 +51,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD, ids=range(len(BAD)))
-def test_a_bad_line_is_reported_and_stops_no_other(line, capsys):
+def test_a_bad_line_is_said_and_stops_no_other(line, capsys):
   good, out = b'{"text": "good"}', io.BytesIO()
   assert predict.write([good, line, b"\n", good], Fragile(), 3, out) == 1
   first, bad, last = map(json.loads, out.getvalue().splitlines())
@@ -60,7 +60,7 @@ def test_a_bad_line_is_reported_and_stops_no_other(line, capsys):
   assert "jaxmem: line 2: " in capsys.readouterr().err
 
 
-def test_records_are_answered_one_by_one_only_where_several_fail():
+def test_records_are_asked_one_by_one_only_where_several_fail():
   fragile = Fragile()
   lines = [b'{"text": "a"}', b'{"text": "b"}', b'{"text": "model"}', b'{"text": "c"}']
   assert len(list(predict.answers(lines, fragile, 2))) == 4

@@ -33,27 +33,22 @@ SMALL = EncoderDecoderConfig(
 )
 
 
-def write(directory, count=120):
-  """Writes lines of three words, and the same in capitals, to two files.
-
-  Every other line has four words if there are more than 120.
-  """
+def write(place, count=120):
+  """Words, and the same words in capitals: three, and four in every other of many."""
   words = ["ab", "cd", "ef", "gh", "ij", "kl"]
   draw = np.random.default_rng(0)
   lines: list[list[str]] = []
   while len(lines) < count:
-    # each length compiles a program, so that few lines have one length
-    size = 4 if count > 120 and len(lines) % 2 == 0 else 3
+    size = 4 if count > 120 and len(lines) % 2 == 0 else 3  # a length is a program
     line = [words[i] for i in draw.integers(0, len(words), size)]
     lines += [] if line in lines else [line]
-  read, written = directory / "train.low", directory / "train.up"
+  read, written = place / "train.low", place / "train.up"
   read.write_text("".join(" ".join(line) + "\n" for line in lines))
   written.write_text("".join(" ".join(line).upper() + "\n" for line in lines))
   return f"{read},{written}"
 
 
 def config(source, model=None, **changes):
-  """Returns a config that learns to write capitals in 400 steps."""
   data = PairsConfig(
     tokenizer="byte", segment_length=16, batch_size=16, beams=3, source=source
   )
@@ -63,23 +58,22 @@ def config(source, model=None, **changes):
     optim=OptimConfig(learning_rate=2e-2, warmup_steps=5),
     validation=ValidationConfig(every=100),
     steps=400,
-    log_every=5,  # with more steps in flight, fake devices of one processor can starve
+    log_every=5,  # of more steps in flight, fake devices of one processor can starve
     save_every=100,
     eval_bytes=4000,
   )
 
 
 def make(config):
-  """Makes the task of a config, without training."""
   resolved = resolve(config)
   return task.make(resolved, EncoderDecoder(resolved.model))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  root = tmp_path_factory.mktemp("pairs")
-  assert train(config(write(root)), root / "run") == 0
-  return root / "run"
+  place = tmp_path_factory.mktemp("pairs")
+  assert train(config(write(place)), place / "run") == 0
+  return place / "run"
 
 
 def test_a_run_learns_to_write_what_it_reads_in_capitals(run):

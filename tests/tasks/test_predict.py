@@ -1,4 +1,4 @@
-"""`jaxmem predict` and `jaxmem eval --split`, for runs with a metric of their own."""
+"""`jaxmem predict` and `jaxmem eval --split`: runs that have a metric of their own."""
 
 import json
 
@@ -18,7 +18,6 @@ ANSWERED = {"messages": [{"role": "assistant", "content": "Momo"}]}
 
 
 def config(data):
-  """Returns a config of two steps on a task."""
   return Config(
     model=LMConfig(0, 16, 32, (entry("gru"),)),
     task=data,
@@ -36,24 +35,22 @@ def run(tmp_path_factory):
   return workdir
 
 
-def test_a_bad_line_is_reported_with_its_number_and_stops_no_other(
-  run, tmp_path, capsys
-):
+def test_a_bad_line_is_said_with_its_number_and_stops_no_other(run, tmp_path, capsys):
   lines = [json.dumps(ASKED), "", "{", json.dumps(ANSWERED), "7", json.dumps(ASKED)]
   data = "\n".join(lines).encode() + b"\n\xff\n"
   (tmp_path / "in.jsonl").write_bytes(data)
   files = ["--input", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.jsonl")]
   capsys.readouterr()
   assert cli.run(["predict", "--workdir", str(run), "--rows", "2", *files]) == 2
-  answers = [json.loads(s) for s in (tmp_path / "out.jsonl").read_text().splitlines()]
-  assert [set(one) for one in answers] == [
+  found = [json.loads(s) for s in (tmp_path / "out.jsonl").read_text().splitlines()]
+  assert [set(one) for one in found] == [
     {"reply"}, {"line", "error"}, {"line", "error"}, {"line", "error"}, {"reply"},
     {"line", "error"},
   ]  # fmt: skip
-  assert [one["line"] for one in answers if "line" in one] == [3, 4, 5, 7]
-  errors = capsys.readouterr().err
-  assert "line 4: the last message is the assistant's" in errors
-  assert "line 7: it is not UTF-8 at byte 0 of the line" in errors
+  assert [one["line"] for one in found if "line" in one] == [3, 4, 5, 7]
+  said = capsys.readouterr().err
+  assert "line 4: the last message is the assistant's" in said
+  assert "line 7: it is not UTF-8 at byte 0 of the line" in said
 
 
 def test_answers_do_not_depend_on_how_many_are_answered_at_once(run):
@@ -64,12 +61,12 @@ def test_answers_do_not_depend_on_how_many_are_answered_at_once(run):
 
 
 def test_a_split_is_scored_with_a_table_and_a_picture(run, tmp_path, capsys):
-  out = ["--out", str(tmp_path / "scores.json")]
+  out = ["--out", str(tmp_path / "found.json")]
   assert cli.run(["eval", "--workdir", str(run), "--split", "heldout", *out]) == 0
-  scores = json.loads((tmp_path / "scores.json").read_text())
-  assert scores == json.loads((run / "report.json").read_text())
+  found = json.loads((tmp_path / "found.json").read_text())
+  assert found == json.loads((run / "report.json").read_text())
   assert "| turn |" in capsys.readouterr().out
-  assert (tmp_path / "scores.md").exists() and (tmp_path / "turns.png").exists()
+  assert (tmp_path / "found.md").exists() and (tmp_path / "turns.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -91,8 +88,8 @@ def test_a_split_is_scored_with_a_table_and_a_picture(run, tmp_path, capsys):
   ],
 )
 def test_mistakes_are_one_message(run, arguments, says, capsys):
-  words = [word.replace("RUN", str(run)) for word in arguments]
-  assert cli.run(words) == 2
+  given = [word.replace("RUN", str(run)) for word in arguments]
+  assert cli.run(given) == 2
   assert says in capsys.readouterr().err
 
 
