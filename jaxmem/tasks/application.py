@@ -106,6 +106,7 @@ def provenance(
   }
   if not heldout:
     return [], numbers
+  # without a test split "test" is the held-out part, whose score is optimistic
   first = "This" if tested else "No separate test split was given: this"
   interval = context.validate_every
   if chose:
@@ -125,7 +126,7 @@ def write(findings: Findings, out: Path) -> None:
     out: the file for the numbers, as JSON; the table NAME.md and the pictures are
       written to the same directory.
   """
-  lines = findings.lines + finite.said(findings.numbers)
+  lines = findings.lines + finite.report_lines(findings.numbers)
   findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
   files.write_text(out.with_suffix(".md"), "\n".join(findings.lines) + "\n")
   files.write_json(out, findings.numbers)

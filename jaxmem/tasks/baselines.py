@@ -53,6 +53,7 @@ def better(
 
 def _apart(one: float, other: float, digits: int) -> str:
   """Formats two values with as many digits as distinguish them, at most nine."""
+  # equal after rounding, two values would look like a tie
   while digits < 9 and f"{one:.{digits}f}" == f"{other:.{digits}f}":
     digits += 1
   return f"{one:.{digits}f} against {other:.{digits}f}"

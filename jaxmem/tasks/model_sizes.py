@@ -25,6 +25,7 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
       f"model.vocab_size is {model.vocab_size}, {source} has {tokens} ids: raise it, "
       "or set 0 to take as many"
     )
+  # a multiple of 64 fills tiles of a matrix unit, and divides over a mesh
   vocab_size = model.vocab_size or -(-tokens // 64) * 64
   return dataclasses.replace(model, vocab_size=vocab_size)
 
@@ -51,6 +52,7 @@ def check_encoder(model: Any, length: int, windows: bool) -> None:
     raise ConfigError(
       f"task.segment_length is {length}: 8 at least, in whole windows of model.window"
     )
+  # positions restart in each window
   most = model.window or length
   if model.positions and most > model.positions:
     raise ConfigError(

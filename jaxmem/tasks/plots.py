@@ -216,6 +216,7 @@ def _shade(pairs: np.ndarray) -> np.ndarray:
   """Returns booleans unchanged, and influence as its logarithm, NaN where it is 0."""
   if pairs.dtype == bool:
     return pairs
+  # influence falls by powers of ten: on a linear scale only the nearest keys show
   level = np.log10(np.maximum(pairs / pairs.max(), 1e-8))
   return np.where(pairs > 0, level, np.nan)
 

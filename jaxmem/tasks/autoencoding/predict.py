@@ -76,6 +76,7 @@ class CompressionPredictor:
       for pair in ends
     ]
     flat_latents = [latent for rows in latents for latent in rows]
+    # greedy, so that a text of a latent does not depend on a seed
     greedy = Sampling(temperature=0.0)
     texts = iter(writer.write(np.stack(flat_latents), greedy) if flat_latents else ())
     written = [[next(texts) for _ in rows] for rows in latents]

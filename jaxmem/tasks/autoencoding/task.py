@@ -43,10 +43,9 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     config: config of the task.
 
   Raises:
-    ConfigError: if a number is out of range, there is no such tokenizer, or it loses
-      text.
+    ConfigError: if rows are longer than a memory, there is no such tokenizer, or it
+      loses text.
   """
-
   # encoder and decoder read rows of the same length
   for side in (model.pattern, model.encoder):
     if limit := capacity.limit(side):

@@ -191,7 +191,7 @@ def _when(cells: Cells, chosen: list[int]) -> tuple[times.Times | None, dict[int
   """
   when, roles = None, {}
   for j, (name, column) in enumerate(zip(cells.names, cells.columns, strict=True)):
-    if j in chosen:
+    if j in chosen:  # a column that the user names is a series, whatever it holds
       continue
     candidate = times.find(name, column, j == 0)
     after = cells.columns[j + 1] if j + 1 < len(cells.columns) else ()
@@ -260,7 +260,7 @@ def _check_parts(cells: Cells, series: list[int]) -> None:
 def _numbers(cells: Cells, series: list[int]) -> tuple[np.ndarray, bool]:
   """Returns the values [T, C], and whether they have a decimal comma."""
   has_comma = decimals.comma(cell for j in series for cell in cells.columns[j])
-  values = np.empty((len(cells.lines), len(series)))
+  values = np.empty((len(cells.lines), len(series)))  # [T, C]
   for k, j in enumerate(series):
     for i, cell in enumerate(cells.columns[j]):
       value = decimals.number(cell, has_comma)

@@ -125,6 +125,7 @@ class ForecastErrors:
     scored = ~np.isnan(self._units.naive)  # [C], series that have a MASE
     means = {}
     for i, h in enumerate(self.horizons):
+      # means over windows of each series, [C]
       square, absolute, share = self._sums[name][:, i] / self._windows[name][i]
       scaled = absolute[scored] / self._units.naive[scored]
       means[str(h)] = {

@@ -99,6 +99,7 @@ class SeriesPredictor:
     )  # [B, T, C]
     history = self._standard.apply(history).astype(np.float32)
     forecast = np.asarray(self._forecast({"params": self._params}, history))
+    # a distribution is answered by its middle, with the bounds of an interval
     numbers = {"forecast": self._model.middle(forecast)}  # [B, H, C]
     if self._model.config.head != "point":
       numbers["low"], numbers["high"] = interval(self._model.config, forecast)

@@ -118,9 +118,9 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
     config: config of the task.
 
   Raises:
-    ConfigError: if windows cannot be cut into patches or a number is out of range.
+    ConfigError: if windows cannot be cut into patches, or `rows` is malformed.
   """
-  config.shares()
+  config.shares()  # checks `rows` before the table is read
   if config.segment_length % model.patch:
     raise ConfigError(
       f"task.segment_length {config.segment_length} does not divide into patches of "

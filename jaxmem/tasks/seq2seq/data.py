@@ -84,6 +84,7 @@ def _parallel(first: str, second: str, hint: str, encoding: str) -> list[Pair]:
         if not text:
           raise DataError(f"{name} line {n} is empty: leave it out of both files")
     except DataError as error:
+      # a bad line is left out of both files, so that the others stay paired
       tally.bad(where, error)
       continue
     tally.good()
@@ -285,6 +286,7 @@ def pair_rows(
     write = [encoded.write[i] for i, _ in items]
     return batch(read, write, int(items[0, 1]), tokenizer.eos_id)
 
+  # with lengths, because the same ids could be cut into other texts
   content = (
     len(ids).to_bytes(4, "little") + ids.tobytes()
     for ids in (*encoded.read, *encoded.write)

@@ -49,6 +49,7 @@ class PairsPredictor:
     # beam search takes all records at once; those that are sampled have other settings
     best = [record for record in records if "temperature" not in record]
     texts = [record[self._read] for record in best]
+    # `best` is a subsequence of the records: its texts are taken in order
     written = iter(self._writer.write(texts) if texts else ())
     return [
       self._drawn(record) if "temperature" in record else self._best(next(written))

@@ -47,9 +47,8 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
     config: config of the task.
 
   Raises:
-    ConfigError: if a number is out of range or there is no such tokenizer.
+    ConfigError: if sources are longer than a memory, or there is no such tokenizer.
   """
-
   # the decoder attends to all tokens of a source, so its memory must have room for them
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
