@@ -69,17 +69,17 @@ class PairWriter:
     options = dict(eos_id=tokenizer.eos_id, length=length - 1)
 
     @jax.jit
-    def search(params, *args):
-      """Returns the best beams; args are ids [B, T], lengths [B], first tokens [B]."""
+    def search(params, read, size, first):
+      """Returns the best beams of ids [B, T], lengths [B] and first tokens [B]."""
       step = functools.partial(logits_of, params, method="step")
-      logits, state = logits_of(params, *args, method="start")
+      logits, state = logits_of(params, read, size, first, method="start")
       return beam.search(step, logits, state, beams=beams, alpha=alpha, **options)
 
     @jax.jit
-    def sample(params, keys, how, *args):
-      """Returns a sampled text a row [B, T - 1]; args are those of `search`."""
+    def sample(params, read, size, first, keys, how):
+      """Returns a sampled text a row, [B, T - 1]; see `search`."""
       step = functools.partial(logits_of, params, method="step")
-      logits, state = logits_of(params, *args, method="start")
+      logits, state = logits_of(params, read, size, first, method="start")
       return decode.sample(step, logits, state, keys, how, **options)
 
     self._search, self._sample = search, sample
@@ -100,8 +100,8 @@ class PairWriter:
       sources: the texts to read; longer ones are truncated to a row.
     """
     written: dict[int, Written] = {}
-    for indices, arrays in self._rows(sources):
-      beams = self._search(self._params, *arrays)
+    for indices, read, size, first in self._rows(sources):
+      beams = self._search(self._params, read, size, first)
       # the first beam is the best: [B, T - 1], [B], [B]
       tokens, count, score = (np.asarray(a)[:, 0] for a in beams)
       for row, i in enumerate(indices):
@@ -118,16 +118,16 @@ class PairWriter:
       seed: seed of the draws.
     """
     sampled: dict[int, str] = {}
-    for indices, arrays in self._rows(sources):
+    for indices, read, size, first in self._rows(sources):
       # a key depends on the source, so that a text does not depend on its batch
       row_sources = [sources[i].encode() for i in indices]
       keys = keys_of(seed, row_sources + [b""] * (ROWS - len(row_sources)))
-      tokens = np.asarray(self._sample(self._params, keys, how, *arrays))
+      tokens = np.asarray(self._sample(self._params, read, size, first, keys, how))
       sampled |= {i: self._text(row) for i, row in zip(indices, tokens, strict=False)}
     return [sampled[i] for i in range(len(sources))]
 
-  def _rows(self, sources: Sequence[str]) -> Iterator[tuple[list[int], tuple]]:
-    """Yields the indices of sources, and `ROWS` rows of arrays that begin with them."""
+  def _rows(self, sources: Sequence[str]) -> Iterator[tuple]:
+    """Yields indices of sources, and `ROWS` rows of ids, lengths and first tokens."""
     ids = [
       texts.encode(source, self._tokenizer, "the text")[: self._length]
       for source in sources
@@ -138,8 +138,7 @@ class PairWriter:
       length = data.rounded(max(len(ids[i]) for i in indices), self._length)
       read, size = data.padded([ids[i] for i in indices], length)  # [ROWS, T], [ROWS]
       first = np.full(len(indices), self._tokenizer.eos_id, np.int32)
-      arrays = tuple(map(jnp.asarray, (read, size, first)))
-      yield indices[:real].tolist(), arrays
+      yield indices[:real].tolist(), *map(jnp.asarray, (read, size, first))
 
   def _text(self, ids: np.ndarray) -> str:
     return self._tokenizer.decode(ids).decode(errors="replace").strip()
