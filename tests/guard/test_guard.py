@@ -23,7 +23,7 @@ NUMBERS = observed.numbers()
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_run_goes_on_from_its_old_checkpoint(name, tmp_path):
+def test_run_continues_from_its_old_checkpoint(name, tmp_path):
   """All further steps have the recorded losses, although the data have moved."""
   losses, scores, watch = observed.resumed(name, tmp_path)
 
@@ -69,7 +69,7 @@ def test_saved_config_names_its_kinds_except_of_language_models(name, tmp_path):
   assert config["model"].get("kind") == model
 
 
-def test_saved_session_goes_on_with_the_same_text(tmp_path):
+def test_saved_session_continues_with_the_same_text(tmp_path):
   workdir = observed.unpacked("text", tmp_path)
   arguments = "--workdir", str(workdir), "--max-tokens", str(observed.TOKENS)
 
