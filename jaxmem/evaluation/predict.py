@@ -40,7 +40,7 @@ def evaluate(
   Raises:
     UserError: if the task has no splits, or no such split; before any device work.
   """
-  config = asked_config(workdir, which, elsewhere)
+  config = config_of(workdir, which, elsewhere)
   task.check_packages(dataclasses.replace(config, init_from=""))
   job = task.make(config, models.make(config.model))
   if not isinstance(job, Application):
@@ -51,7 +51,7 @@ def evaluate(
   return job.evaluate(load_run(workdir, which).params, split)
 
 
-def asked_config(
+def config_of(
   workdir: str | Path, which: Which, elsewhere: Mapping[str, str] | None = None
 ) -> Config:
   """Returns the config of a run, its data moved as `elsewhere` says; see `evaluate`."""
@@ -179,14 +179,14 @@ def _answered(
   if not records:
     return []
   try:
-    answers = list(predict(records))
-    if len(answers) != len(records):
-      raise RuntimeError(f"{len(answers)} answers to {len(records)} records")
+    results = list(predict(records))
+    if len(results) != len(records):
+      raise RuntimeError(f"{len(results)} answers to {len(records)} records")
   except Exception as error:
     if len(records) > 1:  # one bad record must not cost the others their answers
       return [pair for record in records for pair in _answered([record], predict)]
     return [({}, f"it cannot be answered: {reason(error)}")]
-  return [_written(answer) for answer in answers]
+  return [_written(answer) for answer in results]
 
 
 def _written(answer: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -33,7 +33,7 @@ def run(
     raise UserError(
       f"--out {path}: a name for JSON; the table and pictures stand beside it"
     )
-  config = predict.asked_config(workdir, which, elsewhere)
+  config = predict.config_of(workdir, which, elsewhere)
   sources = configs.sources(config)
   # a mistaken --out must not destroy the run or the data that it was trained on
   for name in (path, path.with_suffix(".md")):

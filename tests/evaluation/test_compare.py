@@ -12,7 +12,7 @@ import pytest
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare import table
-from jaxmem.evaluation.compare.ledger import RESULTS, ended, open_ledger, place
+from jaxmem.evaluation.compare.ledger import RESULTS, ended, folder_of, open_ledger
 from jaxmem.evaluation.compare.plan import Plan
 from jaxmem.runtime.lock import Lock
 from jaxmem.training.trainer import EXIT_STOPPED
@@ -77,9 +77,9 @@ def test_runs_that_an_older_version_ended_are_not_run_again(tmp_path):
   plan = Plan(memories="gru,mingru,lstm", lengths="8", seeds=1, task="copy")
   good, bad, left = plan.runs()
   for run in (good, bad):
-    place(tmp_path, run).mkdir(parents=True)
-  (place(tmp_path, good) / "result.json").write_text('{"steps": 7}')
-  (place(tmp_path, bad) / "failed.txt").write_text("exit code 1: why\n")
+    folder_of(tmp_path, run).mkdir(parents=True)
+  (folder_of(tmp_path, good) / "result.json").write_text('{"steps": 7}')
+  (folder_of(tmp_path, bad) / "failed.txt").write_text("exit code 1: why\n")
 
   for _ in range(2):
     ledger = open_ledger(plan, tmp_path)
@@ -87,7 +87,7 @@ def test_runs_that_an_older_version_ended_are_not_run_again(tmp_path):
     assert [line and len(line) for line in found] == [4, 4, None]
     assert found[0]["steps"] == 7 and found[1]["failed"] == "exit code 1: why"
   assert (tmp_path / RESULTS).read_text().count("\n") == 2
-  shutil.rmtree(place(tmp_path, bad))
+  shutil.rmtree(folder_of(tmp_path, bad))
   assert ended(open_ledger(plan, tmp_path), bad, tmp_path) is None
 
 

@@ -1,7 +1,7 @@
-"""A long text is scored through the newest checkpoint, stopped, and continued.
+"""Scores a long text with a checkpoint, in a reading that can be stopped and continued.
 
 With the same versions and device kind the sums of a reading that was stopped any number
-of times are bitwise those of one that was not.
+of times are bitwise equal to those of one that was not.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from jaxmem.training.config import Config
 from jaxmem.training.load import Which, load_config, load_model
 from jaxmem.training.trainer import EXIT_STOPPED
 
-# What --carry says -> the ways of reading.
+# The value of --carry -> the ways of reading.
 WAYS = {
   "on": ("carried",),
   "off": ("reset",),
@@ -61,7 +61,11 @@ class Settings:
 
 
 def run(settings: Settings, documents: Sequence[Piece]) -> int:
-  """Scores documents, prints and writes what was found; returns the exit code.
+  """Scores documents, prints and writes the result; returns the exit code.
+
+  Args:
+    settings: how the text is scored.
+    documents: the documents of the text.
 
   Raises:
     UserError: if there is no checkpoint of a language model, a document is longer than
@@ -112,7 +116,7 @@ def check_capacity(
   limit = capacity.limit_of(config.model)
   if limit is None:
     return
-  # what is read without forgetting: two segments, where one is read again
+  # the most that is read between two resets: re-reading reads two segments
   segments = {"off": 1, "reread": 2}.get(settings.carry, 0)
   bounds = (settings.document_length, segments * settings.segment)
   length = min(filter(None, bounds), default=0)
@@ -133,7 +137,7 @@ def restore(scorer: TextScorer, snapshot: Snapshot) -> None:
   if not snapshot.begun:
     return
   states, sums, lines = scorer.state()[1]
-  # what a lane has read and not returned has any length
+  # the tokens that a lane has buffered have any length, so the file tells their shapes
   lengths = [shape[0] for _, shape in snapshot.shapes()[-len(lines) :]]
   lines = [jax.ShapeDtypeStruct((n,), "int32") for n in lengths]
   states, sums, lines = snapshot.arrays((states, sums, lines))
@@ -146,12 +150,12 @@ def restore(scorer: TextScorer, snapshot: Snapshot) -> None:
 
 
 def save(scorer: TextScorer, snapshot: Snapshot, seconds: float, peak: float) -> None:
-  """Keeps a scorer between two calls.
+  """Saves a scorer between two calls.
 
   Args:
-    scorer: as it stands.
-    snapshot: where.
-    seconds: that the reading has taken so far.
+    scorer: the scorer.
+    snapshot: the file that it is saved to.
+    seconds: the time that the reading has taken so far.
     peak: the most memory of its processes so far, in MiB.
   """
   numbers, arrays = scorer.state()
@@ -192,20 +196,20 @@ def _scorer(
 def _read(
   scorer: TextScorer, snapshot: Snapshot | None, stop: Stop | None, size: int
 ) -> float:
-  """Reads to the end, or to a signal; returns the seconds of all processes."""
-  begun = snapshot.numbers if snapshot else {}
-  before = begun.get("seconds", 0.0)
+  """Reads to the end or to a signal; returns the seconds of all processes so far."""
+  saved = snapshot.numbers if snapshot else {}
+  earlier = saved.get("seconds", 0.0)
   num_bytes = scorer.result().num_bytes
   meter = Meter(size, num_bytes)
-  if begun:
+  if saved:
     print(f"continues after {num_bytes:,} bytes", flush=True)
   for result in scorer:
     meter.update(result)
     if stop and stop.requested:
       break
     if snapshot and snapshot.due():
-      save(scorer, snapshot, before + meter.seconds, _peak(snapshot))
-  seconds = before + meter.close()
+      save(scorer, snapshot, earlier + meter.seconds, _peak(snapshot))
+  seconds = earlier + meter.close()
   if snapshot:
     save(scorer, snapshot, seconds, _peak(snapshot))
   return seconds
@@ -214,7 +218,7 @@ def _read(
 def _full_attention(
   loaded: Loaded, length: int, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-  """Times the baseline, and prints it; the text counts as one document, read once."""
+  """Times and prints the baseline; the text counts as one document, read once."""
   print("\ntiming the full-attention baseline", flush=True)
   measured = full_attention.measure(loaded.model.config, length)
   projected = full_attention.numbers(measured, numbers["tokens"], numbers["seconds"])
@@ -223,6 +227,6 @@ def _full_attention(
 
 
 def _peak(snapshot: Snapshot | None) -> float:
-  """Returns the most memory of this process, or of one before it, in MiB."""
-  before = snapshot.numbers.get("peak", 0.0) if snapshot else 0.0
-  return max(peak_memory() / 2**20, before)
+  """Returns the peak memory of this process and of earlier ones, in MiB."""
+  earlier = snapshot.numbers.get("peak", 0.0) if snapshot else 0.0
+  return max(peak_memory() / 2**20, earlier)
