@@ -59,11 +59,11 @@ def _vocabulary(rng: np.random.Generator) -> Iterator[str]:
 
 
 def _apart(words: Iterator[str], answers: list[str]) -> Iterator[str]:
-  """Returns the words that contain none of `answers`, and that none contains.
+  """Yields the words that neither contain nor are contained in one of `answers`.
 
   So no other word spells an answer by chance.
   """
-  return (w for w in words if not any(o in w or w in o for o in answers))
+  return (w for w in words if not any(a in w or w in a for a in answers))
 
 
 def _numbered(rng: np.random.Generator, groups: list[tuple[list[str], int]]) -> str:
@@ -83,10 +83,10 @@ def _block(listed: str) -> str:
 def _cwe(page: Page) -> Draft:
   seed, allowed = int(page.rng.integers(2**32)), TIMES[page.length < 4096 :]
   for times in allowed:
-    build, most = _common(np.random.default_rng(seed), times, page.room)
+    build, largest = _common(np.random.default_rng(seed), times, page.room)
     if page.fits(build(COMMON)):
       break
-  return page.fill(build, COMMON, most)
+  return page.fill(build, COMMON, largest)
 
 
 def _common(
@@ -96,12 +96,8 @@ def _common(
   words = _vocabulary(rng)
   # all answers are single words, as are those of the example
   single = list(itertools.islice(words, len(ADJECTIVES) + len(NOUNS)))
-  answers, example_answers, single_rest = (
-    single[:COMMON],
-    single[COMMON : 2 * COMMON],
-    single[2 * COMMON :],
-  )
-  others = _apart(itertools.chain(single_rest, words), answers)
+  answers, example_answers = single[:COMMON], single[COMMON : 2 * COMMON]
+  others = _apart(itertools.chain(single[2 * COMMON :], words), answers)
   example = ""
   if times.shown:
     example_others = list(itertools.islice(others, times.shown))
@@ -112,8 +108,8 @@ def _common(
       f"{i}. {word}" for i, word in enumerate(example_answers, 1)
     )
     example = f"{_block(listed)} {listed_answers}.\n\n"
-  most = max(room // times.other, COMMON)
-  others, seed = list(itertools.islice(others, most)), int(rng.integers(2**32))
+  num_others = max(room // times.other, COMMON)
+  others, seed = list(itertools.islice(others, num_others)), int(rng.integers(2**32))
 
   def build(count: int) -> Draft:
     groups = [(answers, times.common), (others[:count], times.other)]
@@ -135,8 +131,11 @@ def _fwe(page: Page) -> Draft:
   codes = _codes(rng, max(page.length // 50, 10))
   ranks = np.arange(1, len(codes) + 2)
   seed = int(rng.integers(2**32))
-  count_of = lambda total: (total * ranks**-ALPHA / _ZETA_2).astype(int)
-  # the third must be more frequent than the fourth, and all in the text
+
+  def count_of(total: int) -> np.ndarray:  # [code]
+    return (total * ranks**-ALPHA / _ZETA_2).astype(int)
+
+  # index 0 is the dots: the third code has to be more frequent than the fourth
   least = next(n for n in itertools.count(1) if count_of(n)[3] > count_of(n)[4] > 0)
 
   def build(total: int) -> Draft:
