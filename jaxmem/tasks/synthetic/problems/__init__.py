@@ -1,4 +1,4 @@
-"""Tasks that ask a memory one question, one a file: `draw(rng, rows) -> Examples`."""
+"""Tasks that test one ability of a memory each: `draw(rng, rows) -> Examples`."""
 
 from types import ModuleType
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from jaxmem.core import registry
 
 
 class Examples(NamedTuple):
-  """Sequences, what should follow each token, and which of these count.
+  """Sequences, the answers that are due at their tokens, and which of these count.
 
   Attributes:
-    tokens: [B, T], int32.
-    targets: [B, T], int32: the answer at this token.
-    weights: [B, T], float32: 1 where an answer is asked for, else 0.
+    tokens: [B, T], int32, the sequence.
+    targets: [B, T], int32, the answer at this token.
+    weights: [B, T], float32, 1 where an answer is due, else 0.
   """
 
   tokens: np.ndarray
@@ -23,10 +23,10 @@ class Examples(NamedTuple):
 
 
 def names() -> list[str]:
-  """The tasks, by file name."""
+  """Returns the names of the tasks, which are those of their files."""
   return list(registry.members("jaxmem.tasks.synthetic.problems", "draw"))
 
 
 def get(name: str) -> ModuleType:
-  """The task `name`."""
+  """Returns the module of the task `name`."""
   return registry.member("jaxmem.tasks.synthetic.problems", "draw", name)

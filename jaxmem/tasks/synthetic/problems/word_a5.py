@@ -1,4 +1,4 @@
-"""Elements of the group A5, the even permutations of five things: their product so far.
+"""Elements of the group A5, the even permutations of five: their product so far.
 
 Source: Merrill et al. 2024, arXiv:2404.08819; Siems et al. 2025, arXiv:2502.10297
 (trained at 128 tokens, tested up to 512).
@@ -17,7 +17,7 @@ SIZES = {
 def draw(
   rng: np.random.Generator, rows: int, length: int = 32, vocab_size: int = 60
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       a b c ...   ->   a  a b  a b c ...
 
@@ -26,7 +26,7 @@ def draw(
     rows: B.
     length: T.
     vocab_size: at least the 60 elements of the group, numbered in lexical order. 0 is
-      the one that changes nothing, so it serves as filler, too.
+      the identity, so it serves as filler, too.
 
   Returns:
     Examples; every token counts.

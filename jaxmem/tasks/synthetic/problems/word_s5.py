@@ -1,4 +1,4 @@
-"""Elements of the group S5, the permutations of five things: their product so far.
+"""Elements of the group S5, the permutations of five: their product so far.
 
 Source: Merrill et al. 2024, arXiv:2404.08819; Siems et al. 2025, arXiv:2502.10297
 (trained at 128 tokens, tested up to 512).
@@ -21,7 +21,7 @@ SIZES = {
 def draw(
   rng: np.random.Generator, rows: int, length: int = 32, vocab_size: int = 120
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       a b c ...   ->   a  a b  a b c ...
 
@@ -30,7 +30,7 @@ def draw(
     rows: B.
     length: T.
     vocab_size: at least the 120 elements of the group, numbered in lexical order. 0 is
-      the one that changes nothing, so it serves as filler, too.
+      the identity, so it serves as filler, too.
 
   Returns:
     Examples; every token counts.
@@ -42,23 +42,23 @@ def draw(
 
 
 @functools.cache
-def group(things: int, even: bool = False) -> tuple[tuple[int, ...], ...]:
-  """All permutations of `things`, or the even ones, in lexical order."""
-  every = itertools.permutations(range(things))
-  return tuple(p for p in every if not even or _swaps(p) % 2 == 0)
+def group(size: int, even: bool = False) -> tuple[tuple[int, ...], ...]:
+  """Returns all permutations of 0 .. size - 1, or the even ones, in lexical order."""
+  permutations = itertools.permutations(range(size))
+  return tuple(p for p in permutations if not even or _swaps(p) % 2 == 0)
 
 
 def _swaps(p: tuple[int, ...]) -> int:
-  """Pairs that stand in the wrong order."""
+  """Returns the number of inversions, whose parity is that of the permutation."""
   return sum(a > b for a, b in itertools.combinations(p, 2))
 
 
 @functools.cache
 def product_table(elements: tuple[tuple[int, ...], ...]) -> np.ndarray:
-  """[n, n]: the number of "first a, then b", which sends i to b[a[i]]."""
+  """Returns [n, n], the number of "first a, then b", which sends i to b[a[i]]."""
   number = {p: i for i, p in enumerate(elements)}
-  then = lambda a, b: number[tuple(b[i] for i in a)]
-  return np.array([[then(a, b) for b in elements] for a in elements], np.int32)
+  table = [[number[tuple(b[i] for i in a)] for b in elements] for a in elements]
+  return np.array(table, np.int32)
 
 
 def words(
@@ -68,7 +68,7 @@ def words(
   vocab_size: int,
   elements: tuple[tuple[int, ...], ...],
 ) -> Examples:
-  """Random elements, and at each token the product of all up to it.
+  """Draws random elements, and asks at each token for the product of all up to it.
 
   Raises:
     UserError: if there is no token, or the vocabulary is smaller than the group.
@@ -82,6 +82,6 @@ def words(
   table = product_table(elements)
   tokens = rng.integers(0, order, (rows, length), dtype=np.int32)
   targets = tokens.copy()
-  for t in range(1, length):
+  for t in range(1, length):  # over time, since the product does not commute
     targets[:, t] = table[targets[:, t - 1], tokens[:, t]]
   return Examples(tokens, targets, np.ones(tokens.shape, np.float32))
