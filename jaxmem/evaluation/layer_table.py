@@ -24,6 +24,7 @@ def _paper(*texts: str | None) -> str:
 
 
 def _state_bytes(module: ModuleType, d_model: int) -> int:
+  # with the defaults of the mixer: the table compares memories as they come
   return pattern.state_bytes(module.Mixer(d_model=d_model))
 
 

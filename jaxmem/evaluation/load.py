@@ -37,6 +37,7 @@ def load(path: str | Path, which: Which = "last", memory: str = "") -> TrainedMo
     UserError: if there is no checkpoint or no such model.
     CheckpointError: if no checkpoint is complete.
   """
+  # a directory wins, so that a run may be called "minilm"
   name, is_run = str(path), Path(path).is_dir()
   if not is_run and (name == SMOLLM or name.endswith(".gguf")):
     return _gguf(name, memory or "attention")

@@ -22,4 +22,5 @@ def keep(kind: str, numbers: dict[str, float]) -> None:
   numbers_by_kind[kind] = dict(
     sorted((numbers_by_kind.get(kind, {}) | numbers).items())
   )
+  # sorted and indented, since the file is under version control
   files.write_json(FILE, numbers_by_kind, indent=1, sort_keys=True)

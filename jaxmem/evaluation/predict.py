@@ -41,6 +41,7 @@ def evaluate(
     UserError: if the task has no splits, or no such split; before any device work.
   """
   config = config_of(workdir, which, elsewhere)
+  # the run is trained: the packages of its initial weights are not needed again
   task.check_packages(dataclasses.replace(config, init_from=""))
   job = task.make(config, models.make(config.model))
   if not isinstance(job, Application):
@@ -128,6 +129,7 @@ def answers(
     The answer, or {"line": number from 1, "error": why} for a line that is bad.
   """
   lines = jsonl.incoming(lines)
+  # numbers count blank lines too, as an editor does
   numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
   while batch := list(islice(numbered, rows)):
     read = [_record(line, predict) for _, line in batch]

@@ -38,6 +38,7 @@ def run(
   # a mistaken --out must not destroy the run or the data that it was trained on
   for name in (path, path.with_suffix(".md")):
     outputs.refuse_overwrite(name, {"--workdir": workdir} | sources)
+  # the names of pictures depend on the task, so a source must not be any of them
   outputs.refuse_overwrite_in(path.absolute().parent, ("*.png",), sources)
   findings = predict.evaluate(workdir, which, split, elsewhere)
   application.write(findings, path)

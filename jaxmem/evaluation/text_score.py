@@ -44,7 +44,7 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
   documents = [
     Excerpt(f"text {i}", data, whole=True)
     for i, data in enumerate(map(encoded, texts))
-    if data
+    if data  # an empty document has no bytes to score
   ]
   if not documents:
     raise UserError("the text is empty: give at least one byte to score")

@@ -148,8 +148,8 @@ class TrainedModel:
       UserError: if the model has no such vectors, or a text has no tokens.
     """
     if isinstance(texts, str):
-      return self.embedder([texts])[0]
-    return self.embedder(list(texts))
+      return self.embedder([texts])[0]  # [D]
+    return self.embedder(list(texts))  # [N, D]
 
   def predict(self, records: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
     """Answers records, as `jaxmem predict` answers lines of JSON.
@@ -168,9 +168,11 @@ class TrainedModel:
         predictor.check(row)
       except UserError as error:
         raise UserError(f"record {i}: {error}") from error
+    # a bounded batch bounds the memory, however many records there are
     parts = (rows[i : i + _RECORDS] for i in range(0, len(rows), _RECORDS))
     return [answer for part in parts for answer in predictor(part)]
 
+  # cached, since every `Embedder` compiles programs of its own
   @functools.cached_property
   def embedder(self) -> embed.Embedder:
     """The embedder that `encode` calls.
@@ -180,6 +182,7 @@ class TrainedModel:
     """
     if "encode" not in self._fitting:
       raise self._unfit("encodes no texts")
+    # a packaged encoder has no config, but a length that it was trained at
     length = self.config.task.segment_length if self.config else embed.MINILM_LENGTH
     return embed.Embedder(self.model, self.params, self.tokenizer, length)
 

@@ -24,13 +24,13 @@ MASKS = {
 
 def documents(lengths: list[int]) -> jax.Array:
   """Returns the reset flags [1, T] of documents of these lengths in a row."""
-  starts = np.cumsum([0, *lengths[:-1]])
+  starts = np.cumsum([0, *lengths[:-1]])  # [documents]
   return jnp.zeros((1, sum(lengths)), bool).at[0, starts].set(True)
 
 
 def seen(mask: masks.Mask, reset: jax.Array, heads: int = 1) -> np.ndarray:
   """Returns [T, T], whether the query sees the key in any head."""
-  return np.asarray(masks.dense(mask, reset, heads)[0].any(0))
+  return np.asarray(masks.dense(mask, reset, heads)[0].any(0))  # [1, A, T, T]
 
 
 def blocks(mask: masks.Mask, reset: jax.Array, block_size: int) -> np.ndarray:
@@ -38,6 +38,7 @@ def blocks(mask: masks.Mask, reset: jax.Array, block_size: int) -> np.ndarray:
   document = jnp.cumsum(reset, axis=1)  # [1, T]
   position = jnp.arange(reset.shape[1], dtype=jnp.int32)[None]
   start = jax.lax.cummax(jnp.where(reset, position, 0), axis=1)  # of its document
+  # [1, T], the length of the document of each token
   length = (document[0, :, None] == document[0]).sum(-1, dtype=jnp.int32)[None]
   tokens = Tokens(position, start, length)
   return np.asarray(visited(mask, tokens, tokens, block_size))
@@ -108,7 +109,7 @@ def _carries(mixer: nn.Module, reset: jax.Array) -> np.ndarray:
 
 def layers_needed(sees: np.ndarray, layers: int) -> np.ndarray:
   """Returns [T, T], through how many such layers a key is reached; 0 is never."""
-  needed, reached = np.zeros(sees.shape, int), np.eye(len(sees), dtype=bool)
+  needed, reached = np.zeros(sees.shape, int), np.eye(len(sees), dtype=bool)  # [T, T]
   for layer in range(1, layers + 1):
     # a product of floats goes through BLAS, one of booleans does not
     reached = (sees.astype(np.float32) @ reached.astype(np.float32)) > 0
@@ -145,6 +146,7 @@ def _mask(node: ast.AST) -> masks.Mask:
     case ast.Call(ast.Name(name), values, keywords):
       cls = _named(name)
       names = [field.name for field in dataclasses.fields(cls)]
+      # checked here, since the constructor's own message would not show the form
       if len(values) > len(names) or not {k.arg for k in keywords} <= set(names):
         raise ValueError(f"{fields(name.lower())} is how it is written")
       args = [*zip(names, values, strict=False), *((k.arg, k.value) for k in keywords)]

@@ -54,6 +54,7 @@ def ended(ledger: Ledger, run: Run, directory: Path) -> dict[str, Any] | None:
 
   A run that failed is tried again once its folder is deleted.
   """
+  # the folder of a failed run holds its log; deleting it asks for another try
   line = ledger.done.get(tuple(head(run).values()))
   if line and "failed" in line and not folder_of(directory, run).exists():
     return None

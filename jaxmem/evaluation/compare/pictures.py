@@ -17,6 +17,7 @@ def draw(summary: list[dict[str, Any]], task: str, directory: Path) -> list[Path
 
   matplotlib.use("Agg")  # a run has no display
   names = list(dict.fromkeys(row["memory"] for row in rows))
+  # a memory has one colour in all plots, in the order of the plan
   palette = matplotlib.colormaps["tab20"].colors
   colours = {name: palette[i % len(palette)] for i, name in enumerate(names)}
   return [
@@ -42,7 +43,7 @@ def frontier(rows, colours, task: str, path: Path) -> Path:
     axes.annotate(
       name, (x[-1], y[-1]), fontsize=7, xytext=(4, 4), textcoords="offset points"
     )
-  for length, mark in marks.items():
+  for length, mark in marks.items():  # empty plots, for the legend alone
     axes.scatter([], [], color="#555555", marker=mark, label=f"length {length}")
   axes.set(
     xscale="log", ylim=(-0.03, 1.05), title=f"{task}: recall against memory",
@@ -70,6 +71,7 @@ def by_length(rows, colours, task: str, path: Path) -> Path:
       axes.plot(
         x, [np.mean(v) for v in values], "o-", ms=3, color=colour, label=row["memory"]
       )
+      # the band is the range over the seeds, which are too few for a deviation
       low, high = [min(v) for v in values], [max(v) for v in values]
       axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
     axes.axvline(length, color="#999999", lw=0.8, ls=":")
@@ -77,7 +79,7 @@ def by_length(rows, colours, task: str, path: Path) -> Path:
     axes.set(title=f"trained at {length}", xlabel="length asked", ylim=(-0.03, 1.05))
     axes.grid(alpha=0.25)
   panels[0, 0].set_ylabel("answers right")
-  handles = {}
+  handles = {}  # by label: panels share their memories, and the legend names each once
   for axes in panels[0]:
     lines, labels = axes.get_legend_handles_labels()
     handles |= dict(zip(labels, lines, strict=True))
@@ -98,7 +100,7 @@ def depth(rows, task: str, path: Path) -> Path:
     num_rows, columns, figsize=(2.6 * columns + 0.8, 2.2 * num_rows + 0.5), dpi=120,
     squeeze=False, layout="constrained",
   )  # fmt: skip
-  for axes in panels.flat[len(rows) :]:
+  for axes in panels.flat[len(rows) :]:  # the last row of panels may not be full
     axes.axis("off")
   for axes, row in zip(panels.flat, rows, strict=False):
     table = np.array(list(row["by_depth"].values()), float).T  # [depth, length]
@@ -116,7 +118,7 @@ def depth(rows, task: str, path: Path) -> Path:
 def _save(figure, path: Path) -> Path:
   import matplotlib.pyplot as plt
 
-  with files.replacing(path) as temporary:
+  with files.replacing(path) as temporary:  # a reader never sees half a picture
     figure.savefig(temporary)
   plt.close(figure)
   return path

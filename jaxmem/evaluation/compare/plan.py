@@ -68,7 +68,7 @@ class Plan:
     if 0 < self.steps < LEAST_STEPS:
       raise UserError(f"steps is {self.steps}: 0, or at least {LEAST_STEPS}")
     task = episodes.parse(self.task)
-    for length in self.trained():
+    for length in self.trained():  # draws a block, which fails if the task does not fit
       episodes.Episodes(task, length, 0, "train")
     for item in pattern.parse(self.memories):
       pattern.check_language((item,))
@@ -121,6 +121,7 @@ class Run:
   @property
   def pair(self) -> str:
     """The name of the folder of the memory and the length."""
+    # options have ":" and "=", which not every file system takes
     name = "".join(c if c.isalnum() else "-" for c in str(self.memory))
     return f"{name}-{self.length}"
 
@@ -142,7 +143,9 @@ class Run:
         batch_size=plan.batch_size,
       ),
       optim=OptimConfig(
-        learning_rate=plan.learning_rate, warmup_steps=min(50, steps // 10)
+        # a tenth of the run, but memories need no more than 50 steps of warm-up
+        learning_rate=plan.learning_rate,
+        warmup_steps=min(50, steps // 10),
       ),
       steps=steps,
       seed=self.seed,
@@ -172,7 +175,7 @@ def with_capacity(item: Entry, tokens: int) -> Entry:
 
 def shapes(model: LMConfig) -> Any:
   """Returns the shapes of a model's parameters without computing any."""
-  lm, tokens = LM(model), jax.ShapeDtypeStruct((1, 16), jnp.int32)
+  lm, tokens = LM(model), jax.ShapeDtypeStruct((1, 16), jnp.int32)  # [B, T]
   state = jax.eval_shape(lambda: lm.init_state(1))
   try:
     return jax.eval_shape(lm.init, jax.random.key(0), tokens, state)

@@ -24,7 +24,7 @@ def summary(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
   `at` is the length of the test examples -> accuracies of the seeds.
   """
   out = []
-  for run in [r for r in plan.runs() if r.seed == 0]:
+  for run in [r for r in plan.runs() if r.seed == 0]:  # one a memory and length
     of_model = [
       r for r in rows if (r["memory"], r["length"]) == (str(run.memory), run.length)
     ]
@@ -118,6 +118,7 @@ def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
   text = markdown(plan, means)
   files.write_text(directory / "table.md", text)
   files.write_json(directory / "table.json", lines)
+  # a row a run and test length, which is the form that plotting tools read
   with (
     files.replacing(directory / "table.csv") as temporary,
     open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -131,7 +132,7 @@ def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
     for row in lines:
       head = [row["memory"], row["length"], row["seed"]]
       if "failed" in row:
-        writer.writerow([*head, *[""] * 9, row["failed"]])
+        writer.writerow([*head, *[""] * 9, row["failed"]])  # no numbers, only why
         continue
       keys = ("params", "state_bytes_per_layer", "steps", "tokens_per_second",
               "peak_memory_bytes")  # fmt: skip

@@ -68,6 +68,7 @@ def main(directory: Path, index: int) -> int:
   run = plan.runs()[index]
   folder = ledger.folder_of(directory, run)
   folder.mkdir(parents=True, exist_ok=True)
+  # seeds share their programs: only the first compiles
   jax.config.update("jax_compilation_cache_dir", str(directory / "compiled"))
   budget = folder.parent / "steps.json"
   if not budget.exists():  # the first seed times the steps; the others take as many

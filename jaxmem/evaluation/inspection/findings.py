@@ -98,7 +98,7 @@ def attention(activity: Seen, length: int, out: Path) -> list[Section]:
   if not activity.maps:
     return []
   size = len(next(iter(activity.maps.values()))[0])
-  first = length - size
+  first = length - size  # the text's position of the map's first token
   paths, rows = [], []
   for layer, weights in activity.maps.items():
     heads = {f"head {i + 1}": m for i, m in enumerate(weights)}
@@ -126,8 +126,9 @@ def looks(weights: np.ndarray) -> tuple[float, float, float]:
   # queries of the upper half see too few tokens of the picture to compare
   lower = weights[size // 2 :].astype(np.float64)  # [R/2, R]
   total = lower.sum(1)
+  # normalised over the picture; a row that is all outside has entropy 0
   p = lower / np.where(total > 0, total, 1)[:, None]
-  distance = np.arange(size // 2, size)[:, None] - np.arange(size)
+  distance = np.arange(size // 2, size)[:, None] - np.arange(size)  # [R/2, R]
   entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(1)
   means = (np.mean(a) for a in (100 * total, (p * distance).sum(1), np.exp(entropy)))
   return tuple(map(float, means))
@@ -143,7 +144,7 @@ def memories(
   for layer, memory in memories.items():
     rank = ("", "", "")
     if memory.rank is not None:
-      last = memory.rank[-1]
+      last = memory.rank[-1]  # [H]
       rank = (float(last.mean()), f"{last.min():.3g} to {last.max():.3g}", memory.most)
     rows.append((str(layer), float(memory.norm[-1].mean()), *rank))
   words = [

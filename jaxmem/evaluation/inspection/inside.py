@@ -165,6 +165,7 @@ def attention_map(attend, args: tuple, kwargs: dict, recent: int) -> jax.Array:
     return jnp.broadcast_to(identity[:, None], (*a.shape[:-1], recent))  # [B, T, A, R]
 
   inputs = tuple(with_identity(i, a) for i, a in enumerate(inputs))
+  # the cached values are empty too, and have to have R numbers like the new ones
   state = state._replace(v=jnp.zeros((*state.v.shape[:-1], recent), identity.dtype))
   return attend(op, params, inputs, state, reset, **kwargs)[0]
 
@@ -180,13 +181,14 @@ def _of_layer(sown: Any, layer: Layer) -> list[tuple[str, np.ndarray]]:
 def half_lives(log_decay: np.ndarray) -> np.ndarray:
   """Returns the tokens after which half is left at this rate, log 2 / -g, clipped."""
   with np.errstate(divide="ignore"):
+    # a gate that rounding leaves above 0 counts as no decay
     tokens = np.log(2) / np.abs(np.minimum(log_decay.astype(np.float64), 0))
   return np.clip(tokens, SHORTEST, LONGEST)
 
 
 def by_token(values: np.ndarray) -> np.ndarray:
   """Returns [T], the mean over channels and heads."""
-  return values.reshape(len(values), -1).mean(1)
+  return values.reshape(len(values), -1).mean(1)  # [T, ...] -> [T]
 
 
 class Memory(NamedTuple):
@@ -246,7 +248,7 @@ def memory(values: np.ndarray, is_matrix: bool) -> Memory:
   if not is_matrix:
     flat = values.reshape(len(values), 1, -1)  # [N, 1, all]
     return Memory(np.linalg.norm(flat, axis=-1), None, 0)
-  norm = np.linalg.norm(values, axis=(-2, -1))
+  norm = np.linalg.norm(values, axis=(-2, -1))  # [N, H]
   return Memory(norm, effective_rank(values), min(values.shape[-2:]))
 
 
@@ -258,7 +260,7 @@ def effective_rank(matrices: np.ndarray) -> np.ndarray:
 
   Source: Roy and Vetterli 2007, EUSIPCO, "The effective rank".
   """
-  values = np.linalg.svd(matrices, compute_uv=False)
+  values = np.linalg.svd(matrices, compute_uv=False)  # [..., min(K, V)]
   total = values.sum(-1, keepdims=True)
   p = values / np.where(total > 0, total, 1)
   entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(-1)

@@ -91,6 +91,7 @@ def _image(path: Path) -> str:
 
 
 def _table(table: Table) -> str:
+  # a table of facts has empty headings, and no head
   head = f"<thead>{_row('th', table.header)}</thead>" if any(table.header) else ""
   rows = "\n".join(_row("td", cells) for cells in table.rows)
   return f"<table>{head}\n<tbody>{rows}</tbody></table>"
@@ -103,6 +104,6 @@ def _row(tag: str, cells: Sequence[object]) -> str:
 
 def cell(value: object) -> str:
   """Returns a float in three digits, an integer in full, anything else as a str."""
-  if isinstance(value, float):
+  if isinstance(value, float):  # three digits, but never an exponent for thousands
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
   return f"{value:,}" if isinstance(value, int) else str(value)

@@ -19,7 +19,7 @@ def _grid(path: Path, rows: int, columns: int, height: float, draw: Callable) ->
   """Draws and saves a figure of axes [rows, columns], each row of `height` inches."""
   import matplotlib
 
-  matplotlib.use("Agg")
+  matplotlib.use("Agg")  # a server has no display
   import matplotlib.pyplot as plt
 
   style = {"font.size": 8, "axes.titlesize": 9, "axes.labelsize": 8}
@@ -41,7 +41,7 @@ def _names(axis: Any, layers: Sequence[Layer]) -> None:
 
 def _heat(axis: Any, rows: np.ndarray, **options: Any) -> Any:
   """Draws layers x tokens: a band a layer, tokens at their positions in the text."""
-  extent = (0, rows.shape[1], len(rows) - 0.5, -0.5)
+  extent = (0, rows.shape[1], len(rows) - 0.5, -0.5)  # the first layer on top
   image = axis.imshow(
     rows, aspect="auto", interpolation="nearest", extent=extent, **options
   )
@@ -68,6 +68,7 @@ def decays(path: Path, log_decay: dict[Layer, np.ndarray]) -> Path:
   from matplotlib.colors import LogNorm
 
   lives = {layer: inside.half_lives(g) for layer, g in log_decay.items()}
+  # the geometric mean, since half-lives differ by orders of magnitude
   rows = np.exp(np.stack([inside.by_token(np.log(h)) for h in lives.values()]))
   # a little above the maximum, since equal bounds make the scale singular
   norm = LogNorm(max(rows.min(), inside.SHORTEST), rows.max() * 1.0001)
@@ -155,6 +156,7 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
     for axis in axes[-1, : len(panels) - columns * (rows - 1)]:
       axis.set_xlabel("key")
     ticks = [-3, -2, -1, 0]
+    # the colours are logarithms of the weights, the labels the weights themselves
     bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=ticks, label="weight")
     bar.ax.set_yticklabels(["0.001", "0.01", "0.1", "1"])
 

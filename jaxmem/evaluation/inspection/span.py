@@ -48,6 +48,7 @@ class Span(NamedTuple):
 
 def sampled(length: int, positions: int) -> np.ndarray:
   """Returns positions of outputs, evenly spread over the last quarter of the text."""
+  # so each output has at least three quarters of the text before it
   first = length - max(length // 4, 1)
   return np.unique(np.linspace(first, length - 1, positions).astype(int))
 
@@ -82,12 +83,12 @@ def influence(
   def square(cotangent):
     t, direction = cotangent
     (dx,) = pull(jnp.zeros_like(y).at[0, t].set(direction))
-    return jnp.square(dx[0]).sum(-1)
+    return jnp.square(dx[0]).sum(-1)  # [T]
 
   cotangents = jnp.repeat(jnp.asarray(at), count), bases.reshape(-1, size)
   # eight reverse passes at once: all of them would not fit in memory
   squares = jax.lax.map(square, cotangents, batch_size=8)  # [N * count, T]
-  total = squares.reshape(len(at), count, -1).sum(1)
+  total = squares.reshape(len(at), count, -1).sum(1)  # [N, T]
   return jnp.sqrt(total * (size / count))
 
 

@@ -51,6 +51,7 @@ class FullAttention(NamedTuple):
 
   def project(self, tokens: int) -> float:
     """Returns the seconds of a document of so many tokens, read by one row."""
+    # the integral of a + b n over the tokens of the text
     return self.base * tokens + self.slope * tokens**2 / 2
 
 
@@ -87,7 +88,7 @@ def measure(config: LMConfig, length: int) -> FullAttention:
     cached = calls * length
     pattern = of_pattern(config.pattern, config.d_model, cached + length)
     model = LM(dataclasses.replace(config, pattern=pattern))
-    contexts.append(cached + length // 2)
+    contexts.append(cached + length // 2)  # the mean over the tokens of the call
     seconds.append(_time(model, cached, length) / length)
   slope, base = np.polyfit(contexts, seconds, 1)  # highest power first
   one_row = jax.tree.leaves(jax.eval_shape(lambda: model.init_state(1)))
@@ -159,5 +160,5 @@ def _time(model: LM, cached: int, length: int) -> float:
     jax.block_until_ready(full)
     begin = time.perf_counter()
     jax.block_until_ready(losses(tokens, tokens, full, reset))
-    best = min(best, time.perf_counter() - begin)
+    best = min(best, time.perf_counter() - begin)  # other processes only add time
   return best

@@ -40,6 +40,7 @@ class Meter:
       self._bar.update(result.num_bytes - self._bar.n)
     elif now - self._printed >= SECONDS:
       self._printed = now
+      # the rate of this process alone: an earlier one may have been faster
       rate = max(result.num_bytes - self._begun, 1) / (now - self._begin)
       remaining = (self._size - result.num_bytes) / rate
       print(

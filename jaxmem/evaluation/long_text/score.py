@@ -80,10 +80,11 @@ def run(settings: Settings, documents: Sequence[Piece]) -> int:
     if settings.progress:
       stack.enter_context(Lock(Path(settings.progress).absolute(), "--progress"))
       snapshot = _snapshot(settings, documents)
-      stop = stack.enter_context(Stop())
+      stop = stack.enter_context(Stop())  # signals end the reading after a call
     loaded = load_model(settings.workdir, settings.checkpoint)
     scorer = _scorer(settings, loaded, documents)
     if snapshot:
+      # the weights are known only now, and another model must not continue the sums
       snapshot.agree(session.belongs(loaded.model, loaded.params, loaded.tokenizer))
       restore(scorer, snapshot)
     seconds = _read(scorer, snapshot, stop, sum(d.size for d in documents))
@@ -118,9 +119,10 @@ def check_capacity(
     return
   # the most that is read between two resets: re-reading reads two segments
   segments = {"off": 1, "reread": 2}.get(settings.carry, 0)
-  bounds = (settings.document_length, segments * settings.segment)
+  bounds = (settings.document_length, segments * settings.segment)  # 0 is no bound
   length = min(filter(None, bounds), default=0)
   if not 0 < length <= limit.tokens:
+    # only now is the text read: the flags alone do not settle it
     tokenizer = trained.kept(config.task.tokenizer, settings.workdir)
     longest = capacity.longest(documents, tokenizer, limit)
     length = min(longest, length or longest)
@@ -141,6 +143,7 @@ def restore(scorer: TextScorer, snapshot: Snapshot) -> None:
   lengths = [shape[0] for _, shape in snapshot.shapes()[-len(lines) :]]
   lines = [jax.ShapeDtypeStruct((n,), "int32") for n in lengths]
   states, sums, lines = snapshot.arrays((states, sums, lines))
+  # sums are added to in place, which arrays of a file may not allow
   sums, lines = jax.tree.map(lambda a: a.copy(), (sums, lines))
   states = jax.tree.map(jnp.array, states)  # copies, to be donated
   try:

@@ -21,7 +21,7 @@ def numbers(result: Result, seconds: float, peak: float) -> dict[str, Any]:
     "words": result.num_words,
     "tokens": result.num_tokens,
     "seconds": seconds,
-    "tokens_per_second": result.num_tokens / max(seconds, 1e-9),
+    "tokens_per_second": result.num_tokens / max(seconds, 1e-9),  # never over 0
     "peak_mib": peak,
     "bits_per_byte": result.bits_per_byte(),
     "bits_per_word": result.bits_per_word(),
@@ -47,6 +47,7 @@ def table(numbers: dict[str, Any]) -> list[str]:
     cells += [f"{bucket['bits_per_byte'][way]:.3f}" for way in ways]
     cells += [f"{bucket['bits_per_word'][way]:.2f}" for way in ways]
     gains = [bucket["gain"][way] for way in baselines]
+    # the error is that of the paired difference, far below that of either cost
     cells += [f"{gain['bits_per_byte']:.4f} ± {gain['error']:.4f}" for gain in gains]
     return f"| {' | '.join(cells)} |"
 
@@ -70,7 +71,7 @@ def table(numbers: dict[str, Any]) -> list[str]:
 def draw(numbers: dict[str, Any], path: Path, title: str) -> Path:
   """Draws bits per byte by position in the document, a line for each way of reading."""
   buckets = numbers["by_position"]
-  edges = [buckets[0]["from"], *(bucket["to"] for bucket in buckets)]
+  edges = [buckets[0]["from"], *(bucket["to"] for bucket in buckets)]  # [buckets + 1]
   curves = {
     way: [bucket["bits_per_byte"][way] for bucket in buckets]
     for way in numbers["bits_per_byte"]

@@ -80,7 +80,7 @@ def where_was_something(rng: np.random.Generator) -> Story | None:
     (item, earlier, later)
     for item, visits in world.visits.items()
     for earlier, later in zip(visits, visits[1:], strict=False)
-    if visits.count(later) == 1
+    if visits.count(later) == 1  # else the question has several answers
   ]
   if not cases:
     return None
@@ -99,7 +99,7 @@ def which_side(rng: np.random.Generator) -> Story:
       facts.append(f"The {a} is {side} of the {b}.")
     else:
       facts.append(f"The {b} is {SIDES[side]} of the {a}.")
-  facts = [facts[i] for i in rng.permutation(2)]
+  facts = [facts[i] for i in rng.permutation(2)]  # the order must not tell the line
   if rng.integers(2):
     return Story(facts, f"What is {side} of the {middle}?", first)
   return Story(facts, f"What is the {middle} {side} of?", last)
@@ -115,6 +115,7 @@ def who_gave_what(rng: np.random.Generator) -> Story | None:
       world.take()
   if not world.gifts:
     return None
+  # a question leaves out one of giver, thing and taker
   gift = world.pick(world.gifts)
   asks = {
     f"Who gave the {gift.thing} to {gift.taker}?": ("thing", "taker", "giver"),
@@ -263,6 +264,7 @@ def _unlike(tell, rng: np.random.Generator) -> Iterable[Story]:
 
 
 def _short(tell, rng: np.random.Generator) -> Story:
+  # examples take room from the text, so short ones are chosen
   return min((tell(rng) for _ in range(8)), key=lambda story: len(story.facts))
 
 

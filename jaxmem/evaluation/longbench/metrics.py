@@ -59,6 +59,7 @@ def label_match(output: str, draft: Draft, labels: Collection[str]) -> float:
   for end in (".", "<context>", "<example>"):
     text = text.split(end)[0]
   names = {label.lower() for label in labels}
+  # plain substrings, as in BABILong's code, unless they make a label ambiguous
   whole_words = any(a != b and a in b for a in names for b in names)
 
   def names_in(text: str) -> set[str]:

@@ -22,7 +22,7 @@ def depths(count: int) -> list[float]:
 
 def _passkey(page: Page) -> Draft:
   key, depth = str(page.rng.integers(10_000, 100_000)), float(page.rng.uniform())
-  text = haystack.drone(page.room)
+  text = haystack.drone(page.room)  # `fill` cuts it to the room
   needle = f"The pass key is {key}. Keep it in mind: {key} is the pass key."
 
   def build(count: int) -> Draft:

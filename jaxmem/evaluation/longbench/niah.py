@@ -62,6 +62,7 @@ def needle(kind: Kind, key: str, value: str) -> str:
 
 def _draw(kind: Kind, page: Page) -> Draft:
   rng, noun = page.rng, kind.value[:-1]
+  # endless iterators of distinct words: needles and distractors share none
   keys, values = _MAKERS[kind.key](rng), _MAKERS[kind.value](rng)
   needle_keys = list(itertools.islice(keys, kind.keys))
   values_of = {key: list(itertools.islice(values, kind.values)) for key in needle_keys}
@@ -81,9 +82,9 @@ def _draw(kind: Kind, page: Page) -> Draft:
     pairs = zip(keys, values, strict=False)
     distractors = itertools.islice(pairs, max(page.room // shortest, 1))
     text = haystack.listing([needle(kind, key, value) for key, value in distractors])
-  one = len(queries) * kind.values == 1
+  is_single = len(queries) * kind.values == 1  # a single answer decides the grammar
   names = ", ".join(queries[:-1]) + " and " * (len(queries) > 1) + queries[-1]
-  verb, plural = ("is", "") if one else ("are", "s")
+  verb, plural = ("is", "") if is_single else ("are", "s")
 
   def build(count: int) -> Draft:
     prompt = (

@@ -69,9 +69,9 @@ class Page:
     self._name, self.length, self.index, self.material = task, length, index, material
     # a hash of the name, so that a sample does not depend on those drawn before it
     digest = hashlib.sha256(name.encode()).digest()
-    self.rng = np.random.default_rng(list(digest))
+    self.rng = np.random.default_rng(list(digest))  # 32 bytes of entropy
     self.max_tokens = written(task, material)
-    self.room = max(length - self.max_tokens - 1, 0)
+    self.room = max(length - self.max_tokens - 1, 0)  # 1 is the boundary
 
   def count(self, text: str) -> int:
     """Returns the number of tokens of a text."""
@@ -126,7 +126,7 @@ def sample(task: str, length: int, seed: int, index: int, material: Material) ->
   """
   page = Page(task, length, seed, index, material)
   draft = longbench.tasks()[task].draw(page)
-  tokens = 1 + page.count(draft.prompt)
+  tokens = 1 + page.count(draft.prompt)  # 1 is the boundary
   return Sample(task, length, seed, index, draft, tokens, page.max_tokens)
 
 
@@ -137,6 +137,8 @@ def _largest(
   low, low_size, high = least, first, most + 1
   slope, tries = 1.0, 0
   while low + 1 < high:
+    # tokens grow almost linearly with the size, so few guesses by the slope suffice;
+    # bisection bounds them where they do not
     guess = low + int((room - low_size) / slope) if tries < 8 else (low + high) // 2
     guess = min(max(guess, low + 1), high - 1)
     tokens = size(guess)

@@ -94,12 +94,13 @@ def _hotpot(path: str, content: list[dict[str, Any]]) -> Paper:
   numbers: dict[str, int] = {}
   questions = []
   for item in content:
+    # titles are part of the text, since questions may name them
     texts = {title: f"{title}\n{''.join(parts)}" for title, parts in item["context"]}
     for text in texts.values():
       numbers.setdefault(text, len(numbers))
     titles = dict.fromkeys(title for title, _ in item["supporting_facts"])
     paragraphs = tuple(numbers[texts[title]] for title in titles if title in texts)
-    if item["answer"]:
+    if item["answer"]:  # test files hide the answers
       questions.append(Question(item["question"], (item["answer"],), paragraphs))
   return Paper(path, list(numbers), questions)
 
@@ -139,7 +140,7 @@ def _ask(
 ) -> Draft:
   """Returns a question after its own paragraphs and `count` words of distractors."""
   texts = _first(distractors, count)
-  total = len(texts)
+  total = len(texts)  # of distractors: depths count these alone
   for i in sorted(question.paragraphs, key=lambda i: depths[i]):
     # depths are ascending, so that earlier insertions only shift those that follow
     texts.insert(round(depths[i] * total), paper.paragraphs[i])

@@ -53,6 +53,7 @@ def numbers(
 ) -> dict[str, Any]:
   """Returns all numbers of the report, ready for JSON."""
   by_task = scores(plan, answered)
+  # the ledger may hold more than this plan, of an earlier one with more samples
   keys = {
     (t, n, i) for t in plan.tasks for n in plan.lengths for i in range(plan.samples)
   }

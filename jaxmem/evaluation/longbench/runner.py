@@ -57,7 +57,7 @@ def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
     texts = [b""] * rows
     for piece in generator.write(Sampling(temperature=0.0), max_tokens):
       texts = [a + b for a, b in zip(texts, piece.text, strict=True)]
-      if stop.requested:
+      if stop.requested:  # the batch is lost, which costs less than finishing it
         raise Stopped
     return texts[: len(prompts)]
 
@@ -108,6 +108,7 @@ def run(
         if stop.requested:
           raise Stopped
         indices = unanswered[begin : begin + rows]
+        # drawn here: the prompts of all samples would not fit in memory
         batch = [sample(task, length, plan.seed, i, material) for i in indices]
         yield ledger.append(_ask(batch, answer, material))
 
@@ -120,7 +121,7 @@ def _ask(batch: list[Sample], answer: Answer, material: Material) -> list[dict]:
   score = longbench.tasks()[batch[0].task].score
   lines = []
   for item, text in zip(batch, texts, strict=True):
-    output = text.decode(errors="replace")
+    output = text.decode(errors="replace")  # a token may end inside a character
     lines.append(
       {
         "task": item.task,

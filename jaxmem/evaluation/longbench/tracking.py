@@ -47,7 +47,7 @@ def _block(text: str, number: str) -> str:
 def _draw(page: Page) -> Draft:
   rng, used = page.rng, set()
   example_names, example_number = chain(rng, used)
-  names, number = chain(rng, used)
+  names, number = chain(rng, used)  # no variable of the example occurs again
   short = haystack.drone(len(haystack.DRONE.split()))
   spread = [i / HOPS for i in range(HOPS + 1)]
   example = haystack.put(
@@ -56,7 +56,7 @@ def _draw(page: Page) -> Draft:
     list(zip(spread, statements(example_names, example_number), strict=True)),
   )
   example = f"{_block(example, example_number)} {', '.join(example_names)}.\n\n"
-  text = haystack.drone(page.room)
+  text = haystack.drone(page.room)  # `fill` cuts it to the room
   # sorted, since a variable has to be assigned before it is used
   depths = sorted(rng.uniform(size=HOPS + 1).tolist())
   needles = list(zip(depths, statements(names, number), strict=True))

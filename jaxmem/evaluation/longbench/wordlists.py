@@ -40,7 +40,7 @@ def names(rng: np.random.Generator) -> Iterator[str]:
     # a quarter of all pairs leaves enough free ones that few draws collide
     adjectives = 1 + (num_drawn > len(ADJECTIVES) * len(NOUNS) // 4)
     name = ""
-    while not name or name in used:
+    while not name or name in used:  # collisions are drawn again
       first = [ADJECTIVES[i] for i in rng.integers(len(ADJECTIVES), size=adjectives)]
       name = "-".join([*first, NOUNS[rng.integers(len(NOUNS))]])
     used.add(name)

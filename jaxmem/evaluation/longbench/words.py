@@ -84,7 +84,7 @@ def _cwe(page: Page) -> Draft:
   seed, allowed = int(page.rng.integers(2**32)), TIMES[page.length < 4096 :]
   for times in allowed:
     build, largest = _common(np.random.default_rng(seed), times, page.room)
-    if page.fits(build(COMMON)):
+    if page.fits(build(COMMON)):  # the fewest other words, with this many repeats
       break
   return page.fill(build, COMMON, largest)
 
@@ -129,7 +129,7 @@ def _codes(rng: np.random.Generator, count: int) -> list[str]:
 def _fwe(page: Page) -> Draft:
   rng = page.rng
   codes = _codes(rng, max(page.length // 50, 10))
-  ranks = np.arange(1, len(codes) + 2)
+  ranks = np.arange(1, len(codes) + 2)  # the dots have rank 1
   seed = int(rng.integers(2**32))
 
   def count_of(total: int) -> np.ndarray:  # [code]

@@ -71,6 +71,7 @@ class World:
   def gather(self, count: int) -> None:
     """Moves `count` people to one place."""
     where = self.pick(PLACES)
+    # gifts need two people at one place, which rarely happens by chance
     for person in self._rng.permutation(PEOPLE)[:count].tolist():
       self._go(person, where)
 
@@ -92,6 +93,7 @@ class World:
     if not pairs:
       return False
     person, thing = self.pick(pairs)
+    # the first visit of a thing is the place where it is first taken
     self.visits[thing] = self.visits[thing] or [self.place[person]]
     self.holder[thing] = person
     self.facts.append(f"{person} {self.pick(_TAKE)} the {thing}.")
@@ -117,7 +119,7 @@ class World:
     if not gifts:
       return False
     gift = self.pick(gifts)
-    del self.holder[gift.thing]
+    del self.holder[gift.thing]  # so that the order of taking is that of the dict
     self.holder[gift.thing] = gift.taker
     self.gifts.append(gift)
     verb = self.pick(_GIVE)

@@ -213,10 +213,12 @@ def stream(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> TokenStream:
   for dialogue in dialogues:
     for line in lines(dialogue, tokenizer):
       ids.append(line.ids)
+      # [tokens of the line], True on the last `counted`
       is_counted.append(np.arange(len(line.ids)) >= len(line.ids) - line.counted)
       size += line.num_bytes
     starts.append(sum(map(len, ids[-len(dialogue) :])) + starts[-1])
   tokens, counts = np.concatenate(ids), np.concatenate(is_counted)  # [N], [N]
+  # the weights are part of the data: other counted tokens are another run
   digest = hashlib.sha256(tokens.tobytes() + counts.tobytes()).hexdigest()
   parts = (_FORMAT, digest, tokenizer.fingerprint)
   return TokenStream(

@@ -101,11 +101,13 @@ class DialogueJob(Asked):
     self.rows = data.Lanes(
       self._stream, c.batch_size, c.segment_length, context.seed, index, count
     )
+    # the loss is a mean over the tokens of answers, and so are their bytes
     num_counted = int(self._stream.counted.sum())
     self._bytes_per_token = self._stream.num_bytes / num_counted
     self._listener = turns.Listener(model, c.segment_length)
     if limit := capacity.limit_of(model.config):
       remedy = "take a memory without capacity, or leave the longest out"
+      # memory is carried through a whole dialogue, however short a segment is
       longest = max(int(np.diff(s.starts).max()) for s in (self._stream, heldout))
       limit.check(longest, "the longest dialogue", remedy)
 
@@ -160,12 +162,14 @@ class DialogueJob(Asked):
     """Returns the bits per byte of compressed answers, a file for each dialogue."""
     answers = ([m.content for m in dialogue if m.counts] for dialogue in dialogues)
     texts = [b"".join(map(chat.words, contents)) for contents in answers]
+    # compressors cannot read the context, so they get the answers alone
     return baselines.compressors([text for text in texts if text])
 
   def _some(self, num_bytes: int) -> list[chat.Dialogue]:
     """Returns the first held-out dialogues with `num_bytes` bytes of answers."""
     answers = [[m.content for m in d if m.counts] for d in self._heldout]
     sizes = [sum(len(chat.words(content)) for content in d) for d in answers]
+    # the dialogue that reaches the bytes is scored too, so there is always one
     count = int(np.searchsorted(np.cumsum(sizes), num_bytes)) + 1
     return self._heldout[:count]
 
@@ -197,7 +201,7 @@ class DialoguePredictor:
     texts = [chat.waiting(chat.dialogue(r), self._tokenizer) for r in records]
     session = first_session(self._model, len(texts))
     writer = Writer(self._model, self._params, self._tokenizer, session)
-    writer.read(texts, seed=0)
+    writer.read(texts, seed=0)  # decoding is greedy, so the seed has no effect
     replies = [b""] * len(texts)
     for piece in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
       replies = [a + b for a, b in zip(replies, piece.text, strict=True)]
@@ -211,6 +215,7 @@ def _dialogues(config: DialogueConfig, seed: int) -> leaks.Parted:
     if config.heldout:
       raise ConfigError(f"task.heldout {config.heldout!r}: generated dialogues have it")
     return leaks.Parted({s: _generated(s, seed, options) for s in recall.SPLITS})
+  # the same file on both sides would hold out nothing
   leaks.refuse_shared_files([config.source], {"task.heldout": [config.heldout]})
   dialogues = chat.read(config.source)
   if config.heldout:
@@ -250,6 +255,7 @@ def _answering(dialogues: list, purpose: str, config: DialogueConfig) -> list:
 
 
 def _generated(split: str, seed: int, options: dict[str, Any]) -> list:
+  # split and seed are the run's, and no options of the source
   names = [*inspect.signature(recall.dialogues).parameters][2:]
   for key in options:
     if key not in names:

@@ -84,7 +84,7 @@ class Listener:
       cost = jnp.take_along_axis(nats, targets[..., None], -1)[..., 0]  # [B, T]
       return logits.argmax(-1) == targets, cost / math.log(2), state
 
-    self._read = jax.jit(read, donate_argnums=3)
+    self._read = jax.jit(read, donate_argnums=3)  # the state's buffers are reused
 
   def listen(
     self,
@@ -122,6 +122,7 @@ class Listener:
     """Returns whether each token was the likeliest, and its bits, [rows, tokens]."""
     longest = max(len(row.ids) for row in rows)
     calls = -(-longest // self._length)
+    # whole calls of one shape, and one more column for the target of the last token
     shape = self._rows, calls * self._length + 1
     tokens, reset = np.zeros(shape, np.int32), np.zeros(shape, bool)
     for i, row in enumerate(rows):

@@ -56,12 +56,12 @@ class PairedSums:
       costs: way -> [n] bits, in the order of `bits`.
     """
     count = len(self.tokens)
-    first = next(iter(costs.values()))
+    first = next(iter(costs.values()))  # [n], the costs that others are compared to
     for way, cost in costs.items():
       self.bits[way] += np.bincount(bucket, weights=cost, minlength=count)
-      squared = (cost - first) ** 2
+      squared = (cost - first) ** 2  # the first way's own are all 0
       self.squares[way] += np.bincount(bucket, weights=squared, minlength=count)
-    self.tokens[:] += np.bincount(bucket, minlength=count)
+    self.tokens[:] += np.bincount(bucket, minlength=count)  # [N]
 
   def copy(self) -> "PairedSums":
     """Returns a copy, which later additions do not change."""

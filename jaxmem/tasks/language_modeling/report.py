@@ -56,7 +56,7 @@ def write(findings: Findings | None, sample: bytes | None, workdir: Path) -> Non
     bits = findings.numbers["bits_per_byte"]
     carried = bits["carried"]
     lines += findings.lines + finite.said({"bits_per_byte": bits})
-    numbers = finite.plain(findings.numbers)
+    numbers = finite.plain(findings.numbers)  # JSON has no NaN
     for name, draw in findings.pictures.items():
       draw(workdir / name)
       names.append(name)
@@ -77,6 +77,7 @@ def sample(context: TaskContext, model: LM, params: Any, tokenizer: Tokenizer) -
   """Returns `context.sample_size` tokens that the model writes without a prompt."""
   writer = Writer(model, params, tokenizer, first_session(model, 1))
   writer.read([b""], seed=context.seed)
+  # a little below temperature 1, where small models write readable text
   pieces = writer.write(Sampling(temperature=0.8), context.sample_size)
   return b"".join(piece.text[0] for piece in pieces)
 
@@ -94,6 +95,7 @@ def _numbers(
       "count": buckets.count.tolist(),
     }
 
+  # "test" is the held-out text under another name
   side = "train" if split == "train" else "heldout"
   return {
     f"{side}_bytes": result.num_bytes,
@@ -114,6 +116,7 @@ def _table(
     "re-read": f"emptied every {segment} tokens, after reading the segment before",
     "reset": f"emptied every {segment} tokens",
   }
+  # positive where carrying is better
   gain = {way: bits[way] - bits["carried"] for way in ("re-read", "reset")}
   rows = [f"| {way} | {bits[way]:.3f} | {text} |" for way, text in meaning.items()]
   rows += baselines.packed_rows(packed)
@@ -153,4 +156,5 @@ def _pictures(result: Result) -> dict[str, Any]:
 
 
 def _quoted(text: bytes) -> list[str]:
+  # four spaces make a code block, in which Markdown leaves the sample as it is
   return [f"    {line}" for line in text.decode("utf-8", "replace").splitlines()]

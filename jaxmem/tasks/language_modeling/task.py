@@ -70,6 +70,7 @@ class TextJob(Asked):
 
   def value(self, loss: float) -> float:
     """Returns a loss, in nats a token, as bits per byte."""
+    # the mean length of a token, so that losses of all tokenizers compare
     return loss / self._stream.bytes_per_token / math.log(2)
 
   def score(self, params: Any) -> float:
@@ -97,6 +98,7 @@ class TextJob(Asked):
 
   def _chosen(self, split: str, num_bytes: int) -> list[Excerpt]:
     """Returns a fixed choice of `num_bytes` bytes of a split."""
+    # text has no third split: "test" is the held-out one under another name
     documents = self._splits["train" if split == "train" else "heldout"]
     return excerpts.choose(documents, num_bytes)
 
@@ -118,6 +120,7 @@ class TextJob(Asked):
   def _longest(self, num_bytes: int) -> int:
     """Returns the tokens of the longest document that a score of `num_bytes` reads."""
     documents = self._chosen("heldout", num_bytes)
+    # the boundary after a whole document is read too
     longest = max(len(self._tokenizer.encode(d.text)) + d.whole for d in documents)
     return min(longest, self._config.document_length or longest)
 
@@ -129,12 +132,12 @@ class TextJob(Asked):
       return
     cut = f"cut documents with --task.document-length {limit.tokens}"
     length = self.rows.longest_document
-    if context.segment_start == "passed":
+    if context.segment_start == "passed":  # a state goes to the row below, forever
       raise ConfigError(
         f"segment_start is 'passed' and memory {limit.memory!r} has a capacity: passed "
         "from row to row it would fill without end; take another start or memory"
       )
-    if context.segment_start != "carried":
+    if context.segment_start != "carried":  # no state is carried between segments
       length = min(length, config.segment_length)
     limit.check(length, f"a document of {config.source!r}", cut)
     num_bytes = context.validation_size if context.validate_every else 0
@@ -143,6 +146,7 @@ class TextJob(Asked):
       limit.check(longest, "a document of the held-out text", cut)
     if context.sample_size:
       lower = f"give --sample-bytes {limit.tokens - 1}"
+      # the sample has at most so many tokens, and the boundary precedes them
       limit.check(context.sample_size + 1, "the sample at the end", lower)
 
 

@@ -80,6 +80,7 @@ class TaskJob:
     self._examiner = Examiner(model)
     self._limit = capacity.limit_of(model.config)
     if self._limit:
+      # only the trained length has to fit; the report leaves longer ones out
       self._limit.check(length, f"an example of {self._task}", "lower segment_length")
 
   def _episodes(self, split: str, length: int) -> Episodes:
@@ -117,6 +118,7 @@ class TaskJob:
       *(f"\nLength {length} is left out: {why}" for length, why in left_out.items()),
       *finite.said([a.plain() for a in accuracies]),
     ]
+    # the first is the trained length, the one that the curve of the loss belongs to
     bits = accuracies[0].bits if accuracies else None
     plots.loss_curve(
       workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.measure
@@ -146,6 +148,7 @@ class TaskJob:
     return accuracies, left_out
 
   def _accuracy(self, params: Any, test: Episodes, tokens: int) -> Accuracy:
+    # long examples are few, and fewer than LEAST would measure noise
     return self._examiner.accuracy(params, test, max(tokens // test.length, LEAST))
 
 

@@ -24,6 +24,7 @@ class Examples(NamedTuple):
 
 def names() -> list[str]:
   """Returns the names of the tasks, which are those of their files."""
+  # helper files such as `parts` have no `draw`, so they are no tasks
   return list(registry.members("jaxmem.tasks.synthetic.problems", "draw"))
 
 

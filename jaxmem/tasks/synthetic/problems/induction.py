@@ -47,5 +47,5 @@ def draw(
   # [B, 1]; a token is left between the two special ones
   position = rng.integers(0, length - 2, (rows, 1))
   np.put_along_axis(tokens, position, SPECIAL, axis=1)
-  tokens[:, -1] = SPECIAL
+  tokens[:, -1] = SPECIAL  # the question: what followed the first one?
   return parts.at_the_end(tokens, np.take_along_axis(tokens, position + 1, axis=1))

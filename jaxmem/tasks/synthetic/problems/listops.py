@@ -120,5 +120,5 @@ def _value(operator: int, values: list[int]) -> int:
     return max(values)
   if operator == 3:
     return sum(values) % 10
-  values, half = sorted(values), len(values) // 2
+  values, half = sorted(values), len(values) // 2  # the median is what is left
   return values[half] if len(values) % 2 else (values[half - 1] + values[half]) // 2

@@ -122,6 +122,7 @@ def _write(count, modulus, draws, out):
     number = next(draws.numbers)
     out.append(1 + number)
     return number
+  # the remaining operations are split at random between the two operands
   count_a = int(next(draws.shares) * count)
   out.append(modulus + 5)
   a = _write(count_a, modulus, draws, out)

@@ -51,7 +51,7 @@ def draw(
       f"{pairs} pairs need a length of {3 * pairs} and a vocabulary of {2 * pairs + 2},"
       f" not {length} and {vocab_size}: ask for fewer pairs, or give them more room"
     )
-  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
+  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)  # [B, pairs], 0 is filler
   values = rng.integers(half, vocab_size, (rows, pairs))
   positions = 2 * pairs + parts.gaps(rng, rows, length - 2 * pairs, pairs, power)
   tokens = np.zeros((rows, length), np.int32)

@@ -48,7 +48,7 @@ def draw(
   Raises:
     UserError: if the length or the vocabulary is too small for the grid.
   """
-  third = vocab_size // 3
+  third = vocab_size // 3  # first keys, second keys and values have disjoint ids
   side = side or max(2, min(math.isqrt(length // 8), third - 1))
   grid = side * side
   if side < 1 or length < 5 * grid or third - 1 < side:
@@ -68,7 +68,7 @@ def draw(
   for offset, column in enumerate((firsts, seconds, values)):
     tokens[:, offset : 3 * grid : 3] = column
   slots = parts.gaps(rng, rows, (length - 3 * grid) // 2, grid, power)
-  positions = 3 * grid + 2 * slots
+  positions = 3 * grid + 2 * slots  # [B, grid], of the first token of a question
   np.put_along_axis(tokens, positions, firsts, axis=1)
   np.put_along_axis(tokens, positions + 1, seconds, axis=1)
   return parts.asked(tokens, positions + 1, values)

@@ -58,7 +58,7 @@ def draw(
       f"vocabulary of {max(4, 2 * pairs + 2)}, not {length} and {vocab_size}: ask for "
       f"fewer, or give them more room"
     )
-  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
+  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)  # [B, pairs], 0 is filler
   values = rng.integers(half, vocab_size, (rows, pairs))
   updated = parts.distinct(rng, rows, pairs, updates)
   # A step between 0 and the number of values, taken modulo it, changes every value.

@@ -53,7 +53,7 @@ def draw(
   Raises:
     UserError: if the length or the vocabulary is too small for the pairs.
   """
-  base = math.isqrt(vocab_size)
+  base = math.isqrt(vocab_size)  # n + 1: a digit for the key and one for the value
   pairs = pairs or max(1, min(length // 8, base - 1))
   context = passes * pairs
   if min(pairs, passes) < 1 or length < context + pairs or base - 1 < pairs:
@@ -66,7 +66,8 @@ def draw(
   values = rng.integers(1, base, (rows, pairs))
   tokens = np.zeros((rows, length), np.int32)
   for begin in range(0, context, pairs):
+    # the order changes with every pass, so that positions tell nothing
     tokens[:, begin : begin + pairs] = rng.permuted(keys * base + values, axis=1)
   positions = context + parts.gaps(rng, rows, length - context, pairs, power)
-  np.put_along_axis(tokens, positions, keys * base, axis=1)
+  np.put_along_axis(tokens, positions, keys * base, axis=1)  # keys alone: value 0
   return parts.asked(tokens, positions, values)

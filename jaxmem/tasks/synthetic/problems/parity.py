@@ -43,6 +43,7 @@ def draw(
       f"parity needs a length of 1 and a vocabulary of 3, not {length} and "
       f"{vocab_size}: give it more room"
     )
+  # [B, T]; ids are one higher, since 0 is not used
   bits = rng.integers(0, 2, (rows, length), dtype=np.int32)
   odd = np.cumsum(bits, axis=1, dtype=np.int32) % 2  # [B, T]
   return Examples(1 + bits, 1 + odd, np.ones(bits.shape, np.float32))

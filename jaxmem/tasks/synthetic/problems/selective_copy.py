@@ -43,6 +43,7 @@ def draw(
       f"{symbols} symbols need a length of {2 * symbols} and a vocabulary of 3, not "
       f"{length} and {vocab_size}: ask for fewer, at least 1, or give them more room"
     )
+  # [B, symbols]; the two lowest ids are filler and the token that asks
   content = rng.integers(2, vocab_size, (rows, symbols))
   # sorted, so that the symbols are scattered in the order of the answer
   positions = np.sort(parts.distinct(rng, rows, length - symbols, symbols), axis=1)

@@ -34,4 +34,5 @@ def draw(
   Raises:
     UserError: if there is no token, or the vocabulary is smaller than the group.
   """
+  # A5 is simple, so no chain of commutative groups computes its products
   return word_s5.words(rng, rows, length, vocab_size, word_s5.group(5, even=True))

@@ -53,10 +53,11 @@ def _swaps(p: tuple[int, ...]) -> int:
   return sum(a > b for a, b in itertools.combinations(p, 2))
 
 
-@functools.cache
+@functools.cache  # 120 x 120 products, needed for every batch
 def product_table(elements: tuple[tuple[int, ...], ...]) -> np.ndarray:
   """Returns [n, n], the number of "first a, then b", which sends i to b[a[i]]."""
   number = {p: i for i, p in enumerate(elements)}
+  # composition is written left to right, in the order of the tokens
   table = [[number[tuple(b[i] for i in a)] for b in elements] for a in elements]
   return np.array(table, np.int32)
 
@@ -83,5 +84,5 @@ def words(
   tokens = rng.integers(0, order, (rows, length), dtype=np.int32)
   targets = tokens.copy()
   for t in range(1, length):  # over time, since the product does not commute
-    targets[:, t] = table[targets[:, t - 1], tokens[:, t]]
+    targets[:, t] = table[targets[:, t - 1], tokens[:, t]]  # [B]
   return Examples(tokens, targets, np.ones(tokens.shape, np.float32))
