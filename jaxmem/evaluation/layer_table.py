@@ -37,7 +37,7 @@ def _cost(op: ModuleType) -> str:
   return re.split(r"[.;] ", text + " ")[0].rstrip(". ")
 
 
-def _shown(kind: str, name: str, op: ModuleType) -> str:
+def _measured(kind: str, name: str, op: ModuleType) -> str:
   """Returns a measured number of the memory, or of its op; "-" if there is none."""
   numbers = measured.read().get(kind, {})
   for key in (name, op.__name__.rpartition(".")[2]):
@@ -69,8 +69,8 @@ def rows(d_model: int = 1024) -> list[dict[str, str]]:
         "paper": _paper(module.__doc__, op.__doc__),
         "forms": ", ".join(op.FORMS),
         "cost a token": _cost(op),
-        "parity": _shown("parity", name, op),
-        "laws": _shown("laws", name, op),
+        "parity": _measured("parity", name, op),
+        "laws": _measured("laws", name, op),
         f"state at d_model {d_model}": f"{_state_bytes(module, d_model):,} B",
       }
     )

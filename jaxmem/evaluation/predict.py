@@ -46,8 +46,8 @@ def evaluate(
   job = task.make(config, models.make(config.model))
   if not isinstance(job, Application):
     raise UserError(
-      f"the run in {workdir} learned {config.task.source!r}, which has no splits to be "
-      "asked: score text with --text FILE"
+      f"the run in {workdir} learned {config.task.source!r}, which has no splits: "
+      "score text with --text FILE"
     )
   return job.evaluate(load_run(workdir, which).params, split)
 

@@ -31,7 +31,7 @@ def run(
   path = path if path.suffix else path.with_name(path.name + ".json")
   if path.suffix in (".md", ".png"):
     raise UserError(
-      f"--out {path}: a name for JSON; the table and pictures stand beside it"
+      f"--out {path}: a name for JSON; the table and pictures are written beside it"
     )
   config = predict.config_of(workdir, which, elsewhere)
   sources = configs.sources(config)

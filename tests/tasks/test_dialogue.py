@@ -231,7 +231,7 @@ def test_a_dialogue_to_be_answered_is_encoded_as_in_training():
   letters = " ".join(a + b for a in "abcdefgh" for b in "ijklmnop").encode()
   tokenizer = trained.make("sp:320", [*contents, letters])
   learned = chat.stream([dialogue], tokenizer)
-  waiting = chat.waiting(dialogue[:3], tokenizer)
+  waiting = chat.reply_prompt(dialogue[:3], tokenizer)
   answer = tokenizer.encode(f" {dialogue[3].content}\n".encode())
   ids = np.concatenate([[tokenizer.boundary], waiting, answer])
   np.testing.assert_array_equal(ids, learned.tokens[: len(ids)])
@@ -240,7 +240,7 @@ def test_a_dialogue_to_be_answered_is_encoded_as_in_training():
 
 def test_a_name_is_the_same_piece_in_a_line_and_in_an_answer():
   dialogues = recall.dialogues("train", count=500)
-  tokenizer = trained.make("sp:512", chat.written(dialogues))
+  tokenizer = trained.make("sp:512", chat.text_lines(dialogues))
   momo = {"user": "my cat is called Momo.", "assistant": "Momo"}
   messages = tuple(Message(role, words, True) for role, words in momo.items())
   line_ids, answer_ids = (line.ids.tolist() for line in chat.lines(messages, tokenizer))

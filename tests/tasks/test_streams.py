@@ -242,5 +242,5 @@ def test_baseline_is_timed_and_its_cache_counted(monkeypatch):
   numbers = full_attention.numbers(measured._replace(base=1e-3, slope=1e-6), 1000, 0.5)
   assert numbers["seconds"] == pytest.approx(1.5)
   first, second = full_attention.lines(numbers)
-  assert "fitted 1,000.0 + 1.00000 n" in first and " behind 80" in first
+  assert "fitted 1,000.0 + 1.00000 n" in first and " after 80" in first
   assert "3.0 times as long as this reading" in second

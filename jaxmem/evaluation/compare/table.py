@@ -61,7 +61,7 @@ def _mean(rows: list[dict[str, Any]], key: str) -> float:
 
 
 def _mean_depths(depths: list[list[float | None]]) -> list[float | None]:
-  """Returns the means over seeds; None at depths where nothing was asked."""
+  """Returns the means over seeds; None at depths without questions."""
   means = []
   for column in zip(*depths, strict=True):  # [seed][depth] -> a column a depth
     values = [value for value in column if value is not None]

@@ -129,7 +129,7 @@ def numbers(measured: FullAttention, tokens: int, seconds: float) -> dict[str, A
 def lines(numbers: dict[str, Any]) -> list[str]:
   """Returns what `jaxmem eval --twin` prints of `numbers`."""
   pairs = zip(numbers["contexts"], numbers["microseconds_per_token"], strict=True)
-  points = ", ".join(f"{micro:,.0f} behind {n:,}" for n, micro in pairs)
+  points = ", ".join(f"{micro:,.0f} after {n:,}" for n, micro in pairs)
   return [
     f"full-attention baseline {numbers['pattern'].split(',')[0]} ...: microseconds a "
     f"token {points}; fitted {numbers['base_microseconds']:,.1f} + "

@@ -53,8 +53,8 @@ def label_match(output: str, draft: Draft, labels: Collection[str]) -> float:
     draft: the sample; its first answer is the target, labels separated by commas.
     labels: all labels of the task.
   """
-  # a model that is not tuned to stop goes on with examples of its own: only the first
-  # sentence counts
+  # a model that is not tuned to stop continues with examples of its own, so only the
+  # first sentence counts
   text = output.lower()
   for end in (".", "<context>", "<example>"):
     text = text.split(end)[0]

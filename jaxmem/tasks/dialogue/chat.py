@@ -189,14 +189,14 @@ def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
     first = []
 
 
-def written(dialogues: Iterable[Dialogue]) -> Iterator[bytes]:
+def text_lines(dialogues: Iterable[Dialogue]) -> Iterator[bytes]:
   """Yields the lines of dialogues as text, which a tokenizer is trained on."""
   for dialogue in dialogues:
     for message in dialogue:
       yield prompt(message.role) + words(message.content)
 
 
-def waiting(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
+def reply_prompt(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
   """Returns the ids of a dialogue and of the prompt of the assistant's next message.
 
   They are those of training: each prompt and each content is encoded alone. The

@@ -91,7 +91,9 @@ class DialogueJob(Asked):
     parted = _dialogues(c, context.seed)
     self._train, self._heldout = parted["train"], parted["heldout"]
     self.repeats = parted.repeats
-    self._tokenizer = trained.make(c.tokenizer, chat.written(self._train), exact=True)
+    self._tokenizer = trained.make(
+      c.tokenizer, chat.text_lines(self._train), exact=True
+    )
     self._made = self._tokenizer
     self._stream, heldout = (
       chat.stream(_answering(part, purpose, c), self._tokenizer)
@@ -188,7 +190,7 @@ class DialoguePredictor:
     if dialogue[-1].role == chat.ASSISTANT:
       raise UserError("the last message is the assistant's: nothing is to be answered")
     try:
-      prompt_ids = chat.waiting(dialogue, self._tokenizer)
+      prompt_ids = chat.reply_prompt(dialogue, self._tokenizer)
     except UnicodeEncodeError as error:
       raise UserError(
         "a message holds half of a surrogate pair, which is no text"
@@ -198,7 +200,7 @@ class DialoguePredictor:
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    texts = [chat.waiting(chat.dialogue(r), self._tokenizer) for r in records]
+    texts = [chat.reply_prompt(chat.dialogue(r), self._tokenizer) for r in records]
     session = first_session(self._model, len(texts))
     writer = Writer(self._model, self._params, self._tokenizer, session)
     writer.read(texts, seed=0)  # decoding is greedy, so the seed has no effect

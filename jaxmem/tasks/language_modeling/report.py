@@ -18,8 +18,8 @@ from jaxmem.tasks.language_modeling.perplexity import Result
 from jaxmem.tokenizers import Tokenizer
 
 _MEANING = (
-  "Carried against re-read is what memory beyond one segment is worth: both have read "
-  "what stands just before, only one has read what stands further back."
+  "The difference of carried and re-read is what memory beyond one segment is worth: "
+  "both have read the text just before, only one has read the text further back."
 )
 
 
@@ -112,7 +112,7 @@ def _table(
 ) -> list[str]:
   segment = result.segment
   meaning = {
-    "carried": "memory goes on through whole documents",
+    "carried": "memory is carried through whole documents",
     "re-read": f"emptied every {segment} tokens, after reading the segment before",
     "reset": f"emptied every {segment} tokens",
   }

@@ -43,4 +43,4 @@ def draw(
     )
   # [B, T/2], letters only: the two lowest ids are filler and the token that asks
   string = rng.integers(2, vocab_size, (rows, length // 2))
-  return parts.written(string, string, length)  # the string is its own answer
+  return parts.write_after(string, string, length)  # the string is its own answer

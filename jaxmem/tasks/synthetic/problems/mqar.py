@@ -58,4 +58,4 @@ def draw(
   # the context alternates keys and values; the questions are spread after it
   tokens[:, 0 : 2 * pairs : 2], tokens[:, 1 : 2 * pairs : 2] = keys, values
   np.put_along_axis(tokens, positions, keys, axis=1)
-  return parts.asked(tokens, positions, values)
+  return parts.ask_at(tokens, positions, values)

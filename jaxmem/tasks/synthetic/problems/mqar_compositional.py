@@ -71,4 +71,4 @@ def draw(
   positions = 3 * grid + 2 * slots  # [B, grid], of the first token of a question
   np.put_along_axis(tokens, positions, firsts, axis=1)
   np.put_along_axis(tokens, positions + 1, seconds, axis=1)
-  return parts.asked(tokens, positions + 1, values)
+  return parts.ask_at(tokens, positions + 1, values)

@@ -72,4 +72,4 @@ def draw(
   np.put_along_axis(values, updated, renewed, axis=1)  # the answers: the last values
   positions = context + parts.gaps(rng, rows, length - context, pairs, power)
   np.put_along_axis(tokens, positions, keys, axis=1)
-  return parts.asked(tokens, positions, values)
+  return parts.ask_at(tokens, positions, values)

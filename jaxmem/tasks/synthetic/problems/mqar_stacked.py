@@ -70,4 +70,4 @@ def draw(
     tokens[:, begin : begin + pairs] = rng.permuted(keys * base + values, axis=1)
   positions = context + parts.gaps(rng, rows, length - context, pairs, power)
   np.put_along_axis(tokens, positions, keys * base, axis=1)  # keys alone: value 0
-  return parts.asked(tokens, positions, values)
+  return parts.ask_at(tokens, positions, values)

@@ -34,7 +34,7 @@ def gaps(
   return np.argsort(waits / np.arange(1, below + 1) ** (power - 1), axis=1)[:, :count]
 
 
-def asked(tokens: np.ndarray, positions: np.ndarray, answers: np.ndarray) -> Examples:
+def ask_at(tokens: np.ndarray, positions: np.ndarray, answers: np.ndarray) -> Examples:
   """Returns examples that ask for [B, n] `answers` at [B, n] `positions` only."""
   targets, weights = np.zeros_like(tokens), np.zeros(tokens.shape, np.float32)
   np.put_along_axis(targets, positions, answers, axis=1)
@@ -46,10 +46,10 @@ def at_the_end(tokens: np.ndarray, answers: np.ndarray) -> Examples:
   """Returns examples that ask for [B, n] `answers` at the last n tokens."""
   rows, length = tokens.shape
   positions = np.arange(length - answers.shape[1], length)
-  return asked(tokens, np.broadcast_to(positions, answers.shape), answers)
+  return ask_at(tokens, np.broadcast_to(positions, answers.shape), answers)
 
 
-def written(content: np.ndarray, answers: np.ndarray, length: int) -> Examples:
+def write_after(content: np.ndarray, answers: np.ndarray, length: int) -> Examples:
   """Returns examples of filler, `content`, and a token WRITE for each answer."""
   rows, count = answers.shape
   tokens = np.zeros((rows, length), np.int32)

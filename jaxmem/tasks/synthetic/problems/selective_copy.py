@@ -49,4 +49,4 @@ def draw(
   positions = np.sort(parts.distinct(rng, rows, length - symbols, symbols), axis=1)
   scattered = np.zeros((rows, length - symbols), np.int32)
   np.put_along_axis(scattered, positions, content, axis=1)
-  return parts.written(scattered, content, length)
+  return parts.write_after(scattered, content, length)

@@ -45,4 +45,4 @@ def draw(
   # [B, T/2], with repeats
   items = rng.integers(2, vocab_size, (rows, length // 2))
   # ids are the order of the items, so no table of ranks is needed
-  return parts.written(items, np.sort(items, axis=1), length)
+  return parts.write_after(items, np.sort(items, axis=1), length)
