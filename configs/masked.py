@@ -16,7 +16,6 @@ config = Config(
     d_model=128,
     pattern=(entry("encoder_attention"),),
     num_groups=2,
-    head="masked",
     dtype="auto",
   ),
   task=MaskedConfig(tokenizer="byte", segment_length=128, batch_size=32),

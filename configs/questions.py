@@ -26,7 +26,6 @@ config = Config(
     block="post",
     positions=512,
     types=2,
-    head="spans",
     dropout=0.1,
     dtype="auto",
   ),

@@ -19,7 +19,6 @@ config = Config(
     pattern=(entry("encoder_attention"), entry("gru")),
     num_groups=1,
     types=3,
-    head="spans",
     dropout=0.3,
     dtype="auto",
   ),

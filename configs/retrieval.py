@@ -27,7 +27,6 @@ config = Config(
     block="post",
     positions=512,
     types=2,
-    head="embedding",
     dropout=0.1,
     dtype="auto",
   ),

@@ -8,9 +8,10 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from jaxmem import models, tasks
 from jaxmem.commands import current_flags, require
 from jaxmem.core.errors import UserError, reason
-from jaxmem.core.migrations import RETIRED
+from jaxmem.core.migrations import RETIRED, moved_flags
 from jaxmem.core.registry import nearest
 from jaxmem.models import pattern
 from jaxmem.training.config import Config, typed
@@ -26,6 +27,8 @@ def main(argv: list[str]) -> int:
 
   base = load_config(path)
   argv = [argv[0], *current_flags(argv[1:])]
+  if models.kind(base.model) == "encoder":
+    argv = current_flags(argv, moved_flags(tasks.kind(base.task)))
   _refuse_retired(argv[1:])
   model_type = with_pattern_flags(type(base.model))
 
@@ -36,7 +39,7 @@ def main(argv: list[str]) -> int:
     Attributes:
       workdir: where the run is kept.
       memory: replaces the recurrent memories of the pattern.
-      resume: goes on if there is a checkpoint, must go on, or must not.
+      resume: continues if there is a checkpoint, must continue, or must not.
       distributed: one of several processes, see `jaxmem.parallel.distributed`.
     """
 

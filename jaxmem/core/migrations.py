@@ -30,7 +30,21 @@ RENAMED = {"data": "task", "start_from": "init_from"}
 # A text of this beginning was the source of a synthetic task, whose config has these
 # keys; it shared the config of text before 0.2.
 SYNTHETIC = "task:"
+# Synthetic task -> its file now, and the options that its name stood for before 0.2.
+# An old name is still that of its examples, which fingerprints of data contain.
+SYNTHETIC_TASKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+  "word_a5": ("word_problem", {"group": "a5", "vocab_size": 60}),
+  "word_s5": ("word_problem", {"group": "s5", "vocab_size": 120}),
+}
 _SYNTHETIC_KEYS = ("source", "segment_length", "batch_size")
+# Key of an encoder's config -> kind of task -> key of that task's config since 0.2. The
+# other tasks need none: a head, and how many things it tells apart, are the task's own.
+MOVED: Mapping[str, Mapping[str, str]] = {
+  "head": {},
+  "classes": {"classification": "classes"},
+  "smoothing": {"classification": "label_smoothing"},
+  "temperature": {"retrieval": "temperature"},
+}
 
 
 class Retired(NamedTuple):
@@ -82,7 +96,39 @@ def current(data: Any) -> Any:
       new[key] = {"kind": kind} | new[key]
   if isinstance(new.get("task"), dict):
     new["task"] = _told_apart(new["task"])
+    if isinstance(new.get("model"), dict) and new["model"].get("kind") == "encoder":
+      new |= _moved(new["model"], new["task"])
   return new
+
+
+def where_now(key: str) -> str:
+  """Where a key of MOVED is, in words."""
+  places = [f"task.{new} of {task}" for task, new in MOVED[key].items()]
+  return " or ".join(places) or "decided by the task"
+
+
+def moved_flags(task: str) -> dict[str, str]:
+  """Former flag of an encoder's config -> that of the config of a kind of task.
+
+  One that the task does not need is "".
+  """
+  return {
+    f"model.{key}": f"task.{names[task]}" if task in names else ""
+    for key, names in MOVED.items()
+  }
+
+
+def _moved(model: dict[str, Any], task: dict[str, Any]) -> dict[str, dict[str, Any]]:
+  """The config of an encoder, and that of its task with what has moved there."""
+  kind = str(task.get("kind"))
+  kind = KINDS["jaxmem.tasks"].get(kind, kind)
+  values = {
+    names[kind]: model[key]
+    for key, names in MOVED.items()
+    if key in model and kind in names
+  }
+  kept = {key: value for key, value in model.items() if key not in MOVED}
+  return {"model": kept, "task": values | task}
 
 
 def _told_apart(data: dict[str, Any]) -> dict[str, Any]:

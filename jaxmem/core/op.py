@@ -30,6 +30,8 @@ class Op(NamedTuple):
     step: [step] `(params, inputs_t, state, **options) -> (y_t, state)`, the definition;
       None of an op that reads both ways.
     init_state: [init_state] sizes -> the empty memory; None of a made op.
+    axes: [AXES] the logical names of the state's axes, a `State` of tuples; a mixer's
+      `state_axes` is made of it. None of an op that no mixer of the package has.
     value: [VALUE] the index of the input without which a linear op writes nothing.
     join: [join] `(before, after, length, **options) -> state` of an op that keeps its
       last tokens: the state after both stretches.
@@ -56,6 +58,7 @@ class Op(NamedTuple):
   reverse_only: tuple[str, ...]
   step: Callable[..., tuple[Array, State]] | None = None
   init_state: Callable[..., State] | None = None
+  axes: State | None = None
   value: int | None = None
   join: Callable[..., State] | None = None
   summary: Callable | None = None
@@ -120,6 +123,7 @@ def view(module: ModuleType) -> Op:
     transition=transition,
     reverse_only=tuple(names["REVERSE_ONLY"]),
     step=step,
+    axes=names.get("AXES"),
     value=names.get("VALUE"),
     initial=names.get("initial", names.get("given")),  # `given` before 0.2
     starts=names.get("STARTS", state._fields if is_summed else ()),

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jaxmem import models, tasks
+from jaxmem import tasks
 from jaxmem.core.errors import UserError, reason
 from jaxmem.data import jsonl, strict_json, template
 from jaxmem.data.records import Record
@@ -43,7 +43,7 @@ def evaluate(
   config = config_of(workdir, which, elsewhere)
   # the run is trained: the packages of its initial weights are not needed again
   task.check_packages(dataclasses.replace(config, init_from=""))
-  job = task.make(config, models.make(config.model))
+  job = task.make(config, tasks.make_model(config.model, config.task))
   if not isinstance(job, Application):
     raise UserError(
       f"the run in {workdir} learned {config.task.source!r}, which has no splits: "

@@ -18,13 +18,13 @@ _ROWS, _LENGTH = 8, 4096
 
 
 class Score(NamedTuple):
-  """What texts cost a language model, the boundary after each of them included.
+  """What texts cost a language model, the EOS token after each of them included.
 
   Attributes:
     bits_per_byte: the sum of the bits over the sum of the bytes.
     perplexity: 2 to the mean bits of a token.
     num_bytes: the size of the texts.
-    num_tokens: the tokens of the texts and of their boundaries.
+    num_tokens: the tokens of the texts and of their EOS tokens.
   """
 
   bits_per_byte: float

@@ -3,11 +3,10 @@
 from types import ModuleType
 from typing import Any
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, word
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.mixer import Memory, head_size
 from jaxmem.layers.primitives import dense, named, rms_norm
@@ -56,6 +55,7 @@ class Heads(Memory):
     return self._queries(x, which), *self._keys(x, which)
 
   def _queries(self, x: Activations, which: str = "") -> Array:
+    """Queries, [B, T, A, K]."""
     q = self._heads(self.num_heads, "q" + which)(x)
     q = rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
     if self.query_scale:  # ops scale by K^-0.5
@@ -63,11 +63,13 @@ class Heads(Memory):
     return q
 
   def _keys(self, x: Activations, which: str = "") -> tuple[Array, Array]:
-    """Keys and values."""
+    """Keys and values, [B, T, H, K] each."""
     k, v = (self._heads(self._dims[0], name + which)(x) for name in "kv")
-    return (rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k), v
+    k = rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k
+    return k, v
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
+    """A projection from features to heads, D -> heads x K."""
     axes = ("embed", "heads", None)
     shape = heads, self._dims[1]
     return dense(shape, axes, name, self.dtype, bias=self.use_bias)
@@ -81,9 +83,12 @@ class Heads(Memory):
     reset: Reset | None,
     **options: Any,
   ) -> tuple[Array, State]:
-    """The op on the devices there are, in the layer's form and blocks."""
-    only_blocked = ("block_size", "implementation")
-    sizes = {name: getattr(self, name) for name in only_blocked if hasattr(self, name)}
+    """The op on the devices there are, in the layer's form and blocks.
+
+    A method, so that `evaluation.inspection.inside` can see what is attended to.
+    """
+    blocked = ("block_size", "implementation")  # options of blocked forms alone
+    sizes = {name: getattr(self, name) for name in blocked if hasattr(self, name)}
     return apply.apply(
       op, self.form, params, inputs, state, reset, sizes=sizes, **options
     )
@@ -91,7 +96,7 @@ class Heads(Memory):
   def _out(self, x: Activations, y: Array) -> Activations:
     """Heads to features, gated by the layer's input."""
     if self.gate:
-      y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))
+      y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))  # [B, T, A, K]
     axes = ("heads", None, "embed")
     out = dense(self.d_model, axes, "out", self.dtype, (-2, -1), bias=self.use_bias)
     return out(y)
@@ -107,14 +112,14 @@ class Heads(Memory):
     return kv_heads, size or head_size(self.d_model, self.num_heads, "head_dim")
 
   @property
-  def _kept(self) -> tuple:
-    """Heads, sizes and dtype of the keys and values kept."""
+  def _kept(self) -> tuple[int, int, int]:
+    """Heads and sizes of the keys and values kept."""
     heads, size = self._dims
-    return heads, size, size, jnp.dtype(self.dtype)
+    return heads, size, size
 
 
 class Attending(Heads):
-  """Heads whose scores know distances; a subclass says what is seen and kept.
+  """Heads whose scores depend on distances; a subclass says what is seen and kept.
 
   Attributes:
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
@@ -133,7 +138,7 @@ class Attending(Heads):
   rotary_scaling: str = "none"
   rotary_factor: float = number(1.0, at_least=1)
   trained_length: int = 0
-  bias: str = "none"
+  bias: str = word("none", BIASES)
   num_buckets: int = 32
   farthest: int = 128
   logit_cap: float | None = number(None, above=0)
@@ -177,8 +182,6 @@ class Attending(Heads):
 
   @property
   def _dims(self) -> tuple[int, int]:
-    if self.bias not in BIASES:
-      raise ValueError(f"bias {self.bias!r}: it is one of {', '.join(BIASES)}")
     kv_heads, size = super()._dims
     if self.rotary_base is not None and size % 2:
       raise ValueError(f"head_dim {size} is odd: rotary positions need pairs")

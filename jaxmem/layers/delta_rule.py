@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import (
   ShortConv,
   dense,
@@ -20,7 +20,6 @@ from jaxmem.layers.primitives import (
   wide,
 )
 from jaxmem.ops import gated_delta, short_conv
-from jaxmem.parallel import apply
 
 
 class State(NamedTuple):
@@ -65,20 +64,23 @@ class DeltaRule(Memory):
   ) -> tuple[Array, Array, Array, short_conv.State]:
     """q, and k and v of every write, convolved; q and k of norm 1, q then scaled."""
     heads, key, value = self._dims
-    sizes = self._widths
-    qkv = dense(sum(sizes), ("embed", "heads"), "qkv", self.dtype)(x)
-    qkv, conv = self._conv("conv")(qkv, state, reset)
+    sizes, tokens = self._widths, x.shape[:2]
+    width = sum(sizes)  # one product and one convolution for q, k and v of all heads
+    qkv = dense(width, ("embed", "heads"), "qkv", self.dtype)(x)  # [B, T, width]
+    conv = ShortConv(width, self.conv_size, dtype=self.dtype, name="conv")
+    qkv, state = conv(qkv, state, reset)
     q, k, v = jnp.split(nn.silu(qkv), [sizes[0], sizes[0] + sizes[1]], axis=-1)
-    split = lambda a, *shape: a.reshape(*a.shape[:2], *shape)
-    q = l2_normalize(split(q, heads, key)) * key**-0.5
-    k = l2_normalize(split(k, *self._writes, heads, key))
-    return q, k, split(v, *self._writes, heads, value), conv
+    q = l2_normalize(q.reshape(*tokens, heads, key)) * key**-0.5  # [B, T, H, K]
+    k = l2_normalize(k.reshape(*tokens, *self._writes, heads, key))  # [B, T, *N, H, K]
+    v = v.reshape(*tokens, *self._writes, heads, value)  # [B, T, *N, H, V]
+    return q, k, v, state
 
   def _write_strength(self, x: Activations) -> Float[Array, "B T *N H"]:
     """beta of every write, in float32."""
     shape = (*self._writes, self.num_heads)
     axes = ("embed", *[None] * len(self._writes), "heads")
-    beta = nn.sigmoid(dense(shape, axes, "write", "float32")(x))
+    beta = nn.sigmoid(dense(shape, axes, "write", "float32")(x))  # [B, T, *N, H]
+    # I - beta k k^T has the eigenvalue 1 - beta: negative from 1 on
     beta = beta * (2 if self.negative_eigenvalues else 1)
     self.sow("intermediates", "write_strength", beta)
     return beta
@@ -88,15 +90,10 @@ class DeltaRule(Memory):
     heads = self.num_heads
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
     dt = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
-    free = dense(heads, ("embed", "heads"), "decay", "float32")(x)
-    g = -jnp.exp(wide(rate)) * jax.nn.softplus(free + dt)
+    logits = dense(heads, ("embed", "heads"), "decay", "float32")(x)  # [B, T, H]
+    g = -jnp.exp(wide(rate)) * jax.nn.softplus(logits + dt)
     self.sow("intermediates", "log_decay", g)
     return g
-
-  def _recall(self, op, inputs, state, reset) -> tuple[Array, gated_delta.State]:
-    """One call of the op."""
-    sizes = {"chunk_size": self.chunk_size}
-    return apply.apply(self.op(op), self.form, (), inputs, state, reset, sizes=sizes)
 
   def _gate(self, x: Activations) -> Float[Array, "B T H V"]:
     """A full linear map to the output's gate."""
@@ -105,24 +102,21 @@ class DeltaRule(Memory):
 
   def _out(self, y: Float[Array, "B T H V"], gate: Array | None = None) -> Activations:
     """The norm of every head, the gate, and the way back to D features."""
-    y = rms_norm("norm", self.dtype, "head_dim")(y)
+    y = rms_norm("norm", self.dtype, "head_dim")(y)  # [B, T, H, V]
     if gate is not None:
       y = y * gate
     out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
     return out(y)
 
-  @nn.nowrap
-  def _check(self) -> None:
-    _ = self._dims  # raises ValueError where heads do not divide
-
   @property
   def _dims(self) -> tuple[int, int, int]:
+    """H, K and V."""
     key = self.key_dim or head_size(self.d_model, self.num_heads, "key_dim")
     return self.num_heads, key, self.value_dim or key
 
   @property
   def _writes(self) -> tuple[int, ...]:
-    """The axis of writes between time and heads; none where a token writes once."""
+    """The axis of writes between time and heads; a hook, empty for one write."""
     return ()
 
   @property
@@ -132,14 +126,7 @@ class DeltaRule(Memory):
     writes = self._writes[0] if self._writes else 1
     return heads * key, writes * heads * key, writes * heads * value
 
-  def _conv(self, name: str | None = None) -> ShortConv:
-    args = dict(dim=sum(self._widths), taps=self.conv_size, dtype=self.dtype)
-    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
-
-  def init_state(self, batch_size: int) -> State:
-    conv = self._conv().init_state(batch_size)
-    return State(conv, gated_delta.init_state(batch_size, *self._dims))
-
-  def state_axes(self) -> State:
-    delta = gated_delta.State(("batch", "heads", "key", "value"))
-    return State(self._conv().state_axes(), delta)
+  @property
+  def _state_spec(self) -> State:
+    conv = OpState(short_conv, (self.conv_size, sum(self._widths)), self.dtype)
+    return State(conv, OpState(gated_delta, self._dims))

@@ -11,7 +11,7 @@ from jaxmem.layers.mixer import Memory
 from jaxmem.ops.recurrence import scan
 
 
-class Encoded(NamedTuple):
+class EncoderOutputs(NamedTuple):
   """An encoder's outputs, before a mixer has made its memory of them.
 
   Attributes:
@@ -23,21 +23,22 @@ class Encoded(NamedTuple):
   valid: Int[Array, " B"]
 
 
-class Given(Memory):
-  """A mixer whose state is given: by `remember`, or as `Encoded` in its first call.
+class EncoderMemory(Memory):
+  """A mixer that reads an encoder's outputs.
 
-  A subclass has `memory_size`, `d_encoded` and `d_model`, and two methods, `_read(x,
+  Its state comes from `remember`, or from `EncoderOutputs` in the place of a state. A
+  subclass has `memory_size`, `d_encoded` and `d_model`, and two methods, `_read(x,
   state, reset)` and `_keep(encoded, valid)`, of tokens padded to `memory_size`.
   """
 
   def __call__(
-    self, x: Activations, state: State | Encoded, reset: Reset | None = None
+    self, x: Activations, state: State | EncoderOutputs, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    if self.is_initializing() and not isinstance(state, Encoded):
-      # the parameters of both methods
+    if self.is_initializing() and not isinstance(state, EncoderOutputs):
+      # the parameters of both methods are made, though this call needs one alone
       shape = len(x), self.memory_size, self.d_encoded or self.d_model
       self._parts("remember", jnp.zeros(shape, x.dtype), state.count)
-    if isinstance(state, Encoded):
+    if isinstance(state, EncoderOutputs):
       state = self.remember(*state)
     return self._parts("read", x, state, reset)
 
@@ -62,13 +63,17 @@ class Given(Memory):
     return self._parts("remember", encoded, valid)
 
   @nn.compact
-  def _parts(self, what: str, *given: Any) -> Any:
-    """Flax makes all parameters in one method."""
-    return {"read": self._read, "remember": self._remember}[what](*given)
+  def _parts(self, part: str, *args: Any) -> Any:
+    """`_read` or `_remember`: Flax makes parameters in one compact method alone."""
+    return self._read(*args) if part == "read" else self._remember(*args)
 
   def _remember(self, encoded, valid):
-    some = scan.indices(encoded.shape[1]) < valid[:, None]
+    is_token = scan.indices(encoded.shape[1]) < valid[:, None]  # [B, S]
     # padding must be finite, whatever the encoder made of it
-    encoded = jnp.where(some[..., None], encoded, 0)
+    encoded = jnp.where(is_token[..., None], encoded, 0)
     padding = ((0, 0), (0, self.memory_size - encoded.shape[1]), (0, 0))
     return self._keep(jnp.pad(encoded, padding), valid.astype(jnp.int32))
+
+
+# Their names before 0.2.
+Encoded, Given = EncoderOutputs, EncoderMemory

@@ -1,19 +1,66 @@
-"""The base of all mixers: options that cannot be are refused when a mixer is made."""
+"""The base of all mixers: checked options, the state as data, one call of an op.
+
+A family of mixers has a base class of its own, one level below `Memory`. A base class
+is abstract and a mixer is final: no class overrides what another one implements. The
+two hooks of `Memory`, `_check` and `_state_spec`, are the exception; their defaults
+check nothing and carry nothing.
+"""
 
 import dataclasses
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Array
 
 from jaxmem import ops
 from jaxmem.core import ranges
 from jaxmem.core.op import Op
 from jaxmem.core.ranges import Range
+from jaxmem.core.typing import Reset, State
 from jaxmem.layers import arguments
+from jaxmem.parallel import apply
+
+# The options of a mixer that only the blocked forms of its op know.
+BLOCKED = ("chunk_size", "block_size", "implementation")
+
+
+@dataclasses.dataclass(frozen=True)
+class OpState:
+  """The state of one op, before the number of rows is known.
+
+  A mixer says by it what it carries; `init_state` and `state_axes` are made of it.
+
+  Attributes:
+    op: the op file.
+    sizes: the arguments of its `init_state` behind the number of rows.
+    dtype: of the state of an op that keeps its inputs; None is the op's own, float32.
+  """
+
+  op: ModuleType
+  sizes: tuple[Any, ...]
+  dtype: str | None = None
+
+  def init(self, batch_size: int) -> State:
+    """Returns the empty memory of so many rows."""
+    if self.dtype is None:
+      return self.op.init_state(batch_size, *self.sizes)
+    return self.op.init_state(batch_size, *self.sizes, dtype=jnp.dtype(self.dtype))
+
+  def axes(self) -> State:
+    """Returns the logical names of the state's axes.
+
+    Raises:
+      ValueError: if the op file has no `AXES`.
+    """
+    axes = ops.record(self.op).axes
+    if axes is None:
+      raise ValueError(f"{self.op.__name__} has no AXES, the names of its state's axes")
+    return axes
 
 
 class Memory(nn.Module):
@@ -22,7 +69,8 @@ class Memory(nn.Module):
   Every option has the type of its field: a word such as "false" is no flag. A size that
   defaults to 0 may be 0; any other is at least 1, unless `MAY_BE_ZERO` names it. Other
   numbers declare their ranges (`ranges.number`), and are finite. A subclass says in
-  `_check` what must divide what.
+  `_check` what else must hold, and in `_state_spec` what it carries; sizes that do not
+  fit one another are refused by either.
 
   Attributes:
     change_op: what is done to the mixer's op before it is applied; None is nothing. It
@@ -43,12 +91,60 @@ class Memory(nn.Module):
     op = ops.record(file)
     return self.change_op(op) if self.change_op else op
 
+  def _recall(
+    self,
+    file: ModuleType,
+    inputs: tuple[Array, ...],
+    state: State,
+    reset: Reset | None,
+    params: tuple[Array, ...] = (),
+    **options: Any,
+  ) -> tuple[Array, State]:
+    """One call of an op over the mixer's tokens, on the devices of the ambient mesh.
+
+    Args:
+      file: the op file.
+      inputs: see the op.
+      state: memory before the first token.
+      reset: True on the first token of a document.
+      params: see the op.
+      options: what every form of the op knows.
+
+    Returns:
+      y, and the memory after the last token.
+    """
+    # the reference form, a scan over `step`, has no blocks and knows none of these
+    sizes = {name: getattr(self, name) for name in BLOCKED if hasattr(self, name)}
+    return apply.apply(
+      self.op(file), self.form, params, inputs, state, reset, sizes=sizes, **options
+    )
+
+  @property
+  def _state_spec(self) -> State:
+    """What the mixer carries: a tree of `OpState`, of the shape of its state."""
+    return ()
+
+  @nn.nowrap
+  def init_state(self, batch_size: int) -> State:
+    """Returns the empty memory.
+
+    Args:
+      batch_size: B, rows.
+    """
+    return jax.tree.map(lambda spec: spec.init(batch_size), self._state_spec)
+
+  @nn.nowrap
+  def state_axes(self) -> State:
+    """Returns the logical names of the state's axes, in a tree like the state."""
+    return jax.tree.map(OpState.axes, self._state_spec)
+
   def __post_init__(self):
     super().__post_init__()
     for field in dataclasses.fields(self):
       if field.name not in ("parent", "name"):
         self._check_field(field)
     self._check()
+    _ = self._state_spec  # raises ValueError where sizes do not divide
 
   @nn.nowrap
   def _check_field(self, field: dataclasses.Field) -> None:
@@ -63,15 +159,18 @@ class Memory(nn.Module):
       ranges.check_number(int(value), name, Range(at_least=least))
     elif field.type is bool and not isinstance(value, bool | np.bool_):
       raise ValueError(f"{name} is {value!r}: it must be True or False")
-    elif field.type is str and not isinstance(value, str):
-      raise ValueError(f"{name} is {value!r}: it must be a word")
+    elif field.type is str:
+      if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}: it must be a word")
+      if "choices" in field.metadata:
+        ranges.check_word(value, name, field.metadata["choices"])
     elif field.type in (float, float | None):
       if value is None and field.type is not float:
         return
       if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise ValueError(f"{name} is {value!r}: it must be a number")
       range_ = field.metadata.get("range", Range())
-      ranges.check_number(float(value), name, range_)
+      ranges.check_number(float(value), name, range_.of(self))
 
   @nn.nowrap
   def _check(self) -> None:
@@ -85,15 +184,6 @@ def _check_dtype(value: Any) -> None:
     good = False
   if not good:
     raise ValueError(f"dtype is {value!r}: it must be float32 or bfloat16")
-
-
-def check_order(layer: nn.Module, low: str, high: str) -> None:
-  """Raises ValueError if the option `low` of a layer is larger than its `high`."""
-  if getattr(layer, low) > getattr(layer, high):
-    raise ValueError(
-      f"{low} is {getattr(layer, low)} and {high} {getattr(layer, high)}: the first "
-      "must not be the larger"
-    )
 
 
 def head_size(d_model: int, num_heads: int, instead: str = "") -> int:

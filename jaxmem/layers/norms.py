@@ -58,7 +58,12 @@ class Norm:
 
 
 class OffsetNorm(nn.Module):
-  """A norm whose scale is counted from `norm.offset`, with the same parameters."""
+  """A norm whose scale is counted from `norm.offset`, with the same parameters.
+
+  Attributes:
+    norm: which norm.
+    dtype: of the result.
+  """
 
   norm: Norm
   dtype: str = "float32"
@@ -68,7 +73,8 @@ class OffsetNorm(nn.Module):
     first = nn.initializers.constant(1.0 - self.norm.offset)
     shape = (x.shape[-1],)
     scale = self.param("scale", named(first, ("embed",), decay=False), shape)
-    y = self.norm._plain("float32", use_scale=False, name="unit")(x)
+    # in float32 up to the end, so that the scale is not rounded beside its offset
+    y = self.norm._plain("float32", use_scale=False, name="unit")(x)  # [B, T, D]
     y = y * scan.per_channel(self.norm.offset + scale, y)
     if self.norm.kind == "layer" and self.norm.bias:
       zeros = named(nn.initializers.zeros, ("embed",), decay=False)

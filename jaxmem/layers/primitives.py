@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.op import Op
 from jaxmem.core.typing import Activations, Reset, State
-from jaxmem.layers.mixer import Memory
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.ops import short_conv
 from jaxmem.parallel import apply, rows
 from jaxmem.parallel.mesh import Declared
@@ -44,7 +44,7 @@ def named(
 def wide(w: Array) -> Array:
   """A parameter in float32 at least: exp of a rate must not be rounded to bfloat16.
 
-  People cast parameters to bfloat16 to infer; exp(-0.001) is 1 there.
+  Parameters are often cast to bfloat16 for inference; exp(-0.001) is 1 there.
   """
   return w.astype(jnp.promote_types(w.dtype, jnp.float32))
 
@@ -67,12 +67,15 @@ class Dropout(nn.Module):
   def __call__(
     self, x: Float[Array, "..."], deterministic: bool | None = None
   ) -> Float[Array, "..."]:
-    quiet = nn.merge_param("deterministic", self.deterministic, deterministic)
-    if quiet or not self.rate:
+    deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
+    if deterministic or not self.rate:
       return x
-    sample = lambda key, shape: jax.random.bernoulli(key, 1 - self.rate, shape)
-    kept = rows.draw(sample, self.make_rng("dropout"), x.shape)
-    return jnp.where(kept, x / (1 - self.rate), 0)
+
+    def sample(key, shape):
+      return jax.random.bernoulli(key, 1 - self.rate, shape)
+
+    mask = rows.draw(sample, self.make_rng("dropout"), x.shape)  # like x
+    return jnp.where(mask, x / (1 - self.rate), 0)
 
 
 def dense(
@@ -110,6 +113,11 @@ def dense(
 def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNorm:
   """x / sqrt(mean x^2 + 1e-6) * scale; the mean in float32.
 
+  Args:
+    name: of the submodule.
+    dtype: of the result.
+    axis_name: logical name of the scale's axis.
+
   Source: Zhang and Sennrich 2019, arXiv:1910.07467.
   """
   return nn.RMSNorm(
@@ -144,8 +152,8 @@ class ShortConv(Memory):
   ) -> tuple[Float[Array, "B T D"], short_conv.State]:
     init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=0)
     # as in the code of Mamba and xLSTM, which except rates, skips and biases alone
-    taps = named(init, (None, "heads"), decay=True)
-    w = self.param("taps", taps, (self.taps, self.dim))
+    init = named(init, (None, "heads"), decay=True)
+    w = self.param("taps", init, (self.taps, self.dim))  # [L, D]
     params = (w.astype(x.dtype),)
     y, state = apply.apply(short_conv, "auto", params, (x,), state, reset)
     if self.bias:
@@ -153,11 +161,9 @@ class ShortConv(Memory):
       y = y + self.param("bias", zeros, (self.dim,)).astype(y.dtype)
     return y, state
 
-  def init_state(self, batch_size: int) -> short_conv.State:
-    return short_conv.init_state(batch_size, self.taps, self.dim, jnp.dtype(self.dtype))
-
-  def state_axes(self) -> short_conv.State:
-    return short_conv.State(("batch", None, "heads"))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(short_conv, (self.taps, self.dim), self.dtype)
 
 
 def sow_gates(
@@ -169,30 +175,42 @@ def sow_gates(
   reset: Reset | None,
   **options: Any,
 ) -> None:
-  """Sows the gates of a nonlinear cell, if anyone asks: they cost its reference form.
+  """Sows the gates of a nonlinear cell, where intermediates are asked for.
 
-  Args: those of `context.gates`, behind the module.
+  The gates cost a run of the op's reference form.
+
+  Args:
+    module: sows them.
+    op: of a cell.
+    params: see the op.
+    inputs: see the op.
+    state: memory before the first token.
+    reset: True on the first token of a document.
+    options: what every form of the op knows.
   """
   if module.is_mutable_collection("intermediates"):
-    shown = apply.gates(op, params, inputs, state, reset, **options)
-    for name, gate in shown.items():
+    gates = apply.gates(op, params, inputs, state, reset, **options)
+    for name, gate in gates.items():
       module.sow("intermediates", name, gate)
 
 
 def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
-  """x / |x|, and 0 for 0; float32 inside, finite gradients everywhere."""
-  wide = x.astype(jnp.float32)
-  square = jnp.sum(wide * wide, axis=-1, keepdims=True)
-  return (wide * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
+  """Returns x / |x|; a zero vector stays zero.
+
+  It is computed in float32, and its gradients are finite everywhere.
+  """
+  x32 = x.astype(jnp.float32)
+  square = jnp.sum(x32 * x32, axis=-1, keepdims=True)  # [..., 1]
+  return (x32 * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
 
 
 def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
-  """log A for A uniform in 1..16, as in Mamba-2."""
+  """Returns log A for A uniform in 1..16, as in Mamba-2."""
   return jnp.log(jax.random.uniform(key, shape, dtype, minval=1.0, maxval=16.0))
 
 
 def step_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
-  """The softplus inverse of a time step log-uniform in 0.001..0.1, as in Mamba."""
+  """Returns the softplus inverse of a time step log-uniform in 0.001..0.1 (Mamba)."""
   low, high = jnp.log(0.001), jnp.log(0.1)
   dt = jnp.exp(jax.random.uniform(key, shape, dtype, minval=low, maxval=high))
   return dt + jnp.log(-jnp.expm1(-dt))
@@ -202,6 +220,13 @@ def head_norm(
   name: str, dtype: str, epsilon: float = 1e-5, scale: bool = True, bias: bool = True
 ) -> nn.LayerNorm:
   """A layer norm a head ("group norm"): x [B, T, H, V], a scale and a bias a channel.
+
+  Args:
+    name: of the submodule.
+    dtype: of the result.
+    epsilon: under the root.
+    scale: whether there is one.
+    bias: whether there is one.
 
   Source: Wu and He 2018, arXiv:1803.08494.
   """
@@ -221,6 +246,16 @@ def head_norm(
 def token_shift(
   x: Activations, state: short_conv.State, reset: Reset | None = None
 ) -> tuple[Activations, short_conv.State]:
-  """The token before each one, 0 at a document's first; the state has 2 taps."""
+  """The token before each one, 0 at a document's first.
+
+  Args:
+    x: the tokens.
+    state: of a convolution of 2 taps, before the first token.
+    reset: True on the first token of a document.
+
+  Returns:
+    The shifted tokens, and the state after the last one.
+  """
+  # a convolution of the fixed taps [0, 1] is a shift that knows resets and shards
   taps = jnp.zeros((2, x.shape[-1]), x.dtype).at[1].set(1.0)
   return apply.apply(short_conv, "auto", (taps,), (x,), state, reset)

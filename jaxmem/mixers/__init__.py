@@ -14,6 +14,9 @@ def names() -> list[str]:
 def get(name: str) -> ModuleType:
   """The file `name`, or a plugin: its `Mixer` is the class.
 
+  Args:
+    name: of a mixer.
+
   Raises:
     KeyError: if there is none; names the nearest.
   """
@@ -25,8 +28,11 @@ def carrying() -> list[str]:
 
   Not those that read both ways as built by default, nor those whose memory is given.
   """
-  carries = lambda mixer: getattr(mixer, "causal", True) and not is_given(mixer)
-  return [name for name in names() if carries(get(name).Mixer)]
+  return [name for name in names() if _carries(get(name).Mixer)]
+
+
+def _carries(mixer: type) -> bool:
+  return getattr(mixer, "causal", True) and not is_given(mixer)
 
 
 def is_given(mixer: type) -> bool:

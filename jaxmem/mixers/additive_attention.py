@@ -5,16 +5,16 @@ Source: see `jaxmem.ops.additive_attention`.
 
 from typing import ClassVar
 
-import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxmem.layers.encoder_memory import Given
+from jaxmem.layers.encoder_memory import EncoderMemory
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense, named
 from jaxmem.ops import additive_attention
 from jaxmem.parallel import apply
 
 
-class AdditiveAttention(Given):
+class AdditiveAttention(EncoderMemory):
   """Reads an encoder's outputs and writes nothing; K (D + D_enc + 2) + D_enc D numbers.
 
   State: keys and the outputs of S tokens and how many there are, S (K + D_enc) numbers
@@ -45,7 +45,7 @@ class AdditiveAttention(Given):
 
   def _read(self, x, state, reset):
     size = self.key_dim or self.d_model
-    q = dense(size, ("embed", "heads"), "q", self.dtype, bias=True)(x)
+    q = dense(size, ("embed", "heads"), "q", self.dtype, bias=True)(x)  # [B, T, K]
     normal = named(nn.initializers.normal(size**-0.5), ("heads",), decay=False)
     w = self.param("w", normal, (size,))
     y, state = apply.apply(additive_attention, self.form, (w,), (q,), state, reset)
@@ -53,18 +53,13 @@ class AdditiveAttention(Given):
 
   def _keep(self, encoded, valid):
     size = self.key_dim or self.d_model
-    k = dense(size, ("embed", "heads"), "k", self.dtype)(encoded)
+    k = dense(size, ("embed", "heads"), "k", self.dtype)(encoded)  # [B, S, K]
     return additive_attention.State(k, encoded.astype(k.dtype), valid)
 
-  def init_state(self, batch_size: int) -> additive_attention.State:
-    sizes = self.key_dim or self.d_model, self.d_encoded or self.d_model
-    return additive_attention.init_state(
-      batch_size, self.memory_size, *sizes, jnp.dtype(self.dtype)
-    )
-
-  def state_axes(self) -> additive_attention.State:
-    kept = ("batch", "slots", None)
-    return additive_attention.State(kept, kept, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    key, value = self.key_dim or self.d_model, self.d_encoded or self.d_model
+    return OpState(additive_attention, (self.memory_size, key, value), self.dtype)
 
 
 Mixer = AdditiveAttention

@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.attention_heads import Attending
+from jaxmem.layers.mixer import OpState
 from jaxmem.ops import attention
 from jaxmem.ops.attention_core.masks import Causal, Mask
 
@@ -36,7 +37,7 @@ class Attention(Attending):
   def __call__(
     self, x: Activations, state: attention.State, reset: Reset | None = None
   ) -> tuple[Activations, attention.State]:
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       attention,
       self._learned(),
       self._qkv(x),
@@ -51,12 +52,9 @@ class Attention(Attending):
     """Who sees whom in a document."""
     return Causal()
 
-  def init_state(self, batch_size: int) -> attention.State:
-    return attention.init_state(batch_size, self.capacity, *self._kept)
-
-  def state_axes(self) -> attention.State:
-    kv = ("batch", "slots", "heads", None)
-    return attention.State(kv, kv, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(attention, (self.capacity, *self._kept), self.dtype)
 
 
 Mixer = Attention

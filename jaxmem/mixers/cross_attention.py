@@ -3,18 +3,26 @@
 Source: see `jaxmem.ops.cross_attention`.
 """
 
+import dataclasses
 from typing import ClassVar
 
 from flax import linen as nn
 
 from jaxmem.core.ranges import number
 from jaxmem.layers.attention_heads import Attending
-from jaxmem.layers.encoder_memory import Given
+from jaxmem.layers.encoder_memory import EncoderMemory
+from jaxmem.layers.mixer import OpState
 from jaxmem.ops import cross_attention
 from jaxmem.parallel import apply
 
+# Options of attention that say what distance does.
+_OF_DISTANCE = (
+  "rotary_base", "rotary_scaling", "rotary_factor", "trained_length", "bias",
+  "num_buckets", "farthest",
+)  # fmt: skip
 
-class CrossAttention(Given, Attending):
+
+class CrossAttention(EncoderMemory, Attending):
   """Reads an encoder's outputs and writes nothing; 2 K (D H + D_enc H_kv) parameters.
 
   State: keys and values of S tokens and how many there are, 2 S H_kv K numbers of
@@ -29,8 +37,8 @@ class CrossAttention(Given, Attending):
   Attributes:
     memory_size: S, tokens remembered at most.
     d_encoded: D_enc, features of what is remembered; 0 is D.
-    rotary_base: None: there is no distance between two sequences; nor may there be a
-      bias by distance.
+    rotary_base: None: there is no distance between two sequences; nor may any other
+      option that knows distances be given.
     others: see `Attending`.
   """
 
@@ -41,7 +49,7 @@ class CrossAttention(Given, Attending):
   family: ClassVar[str] = "attention"
 
   def _read(self, x, state, reset):
-    y, state = apply.apply(
+    y, state = apply.apply(  # [B, T, A, K]
       cross_attention,
       self.form,
       self._learned(),
@@ -59,18 +67,17 @@ class CrossAttention(Given, Attending):
   @nn.nowrap
   def _check(self) -> None:
     super()._check()
-    if self.rotary_base is not None or self.bias != "none":
-      raise ValueError(
-        "there is no distance between two sequences: rotary_base is None and bias "
-        "'none' in cross attention"
-      )
+    defaults = {field.name: field.default for field in dataclasses.fields(self)}
+    for name in _OF_DISTANCE:
+      if getattr(self, name) != defaults[name]:
+        raise ValueError(
+          f"{name} is {getattr(self, name)!r}: there is no distance between two "
+          "sequences, leave it out in cross attention"
+        )
 
-  def init_state(self, batch_size: int) -> cross_attention.State:
-    return cross_attention.init_state(batch_size, self.memory_size, *self._kept)
-
-  def state_axes(self) -> cross_attention.State:
-    kv = ("batch", "slots", "heads", None)
-    return cross_attention.State(kv, kv, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(cross_attention, (self.memory_size, *self._kept), self.dtype)
 
 
 Mixer = CrossAttention

@@ -27,10 +27,10 @@ class DeltaNet(DeltaRule):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    q, k, v, conv = self._qkv(x, state.conv, reset)
+    q, k, v, conv = self._qkv(x, state.conv, reset)  # [B, T, H, K] and [B, T, H, V]
     beta = self._write_strength(x)
     inputs = (q, k, v, jnp.zeros_like(beta), beta)
-    y, delta = self._recall(gated_delta, inputs, state.delta, reset)
+    y, delta = self._recall(gated_delta, inputs, state.delta, reset)  # [B, T, H, V]
     return self._out(y), State(conv, delta)
 
 

@@ -40,30 +40,21 @@ class EncoderAttention(Attending):
   def __call__(
     self, x: Activations, state: tuple[()] = (), reset: Reset | None = None
   ) -> tuple[Activations, tuple[()]]:
-    return self._out(x, self._read(self._qkv(x), reset, self.mask)), ()
-
-  def _read(self, qkv: tuple, reset: Reset | None, mask: Mask):
-    y, _ = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       encoder_attention,
       self._learned(),
-      qkv,
-      (),
+      self._qkv(x),
+      state,
       reset,
-      mask=mask,
+      mask=self.mask,
       score=self._score,
     )
-    return y
+    return self._out(x, y), state
 
   @property
   def mask(self) -> Mask:
     """Who sees whom."""
     return WHOLE
-
-  def init_state(self, batch_size: int) -> tuple[()]:
-    return ()
-
-  def state_axes(self) -> tuple[()]:
-    return ()
 
 
 Mixer = EncoderAttention

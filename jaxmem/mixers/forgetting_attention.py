@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.attention_heads import Heads
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense
 from jaxmem.ops import forgetting_attention
 from jaxmem.ops.attention_core.masks import Causal, Mask
@@ -40,9 +41,9 @@ class ForgettingAttention(Heads):
   ) -> tuple[Activations, forgetting_attention.State]:
     # a sum over thousands of tokens: in float32
     gates = dense(self.num_heads, ("embed", "heads"), "forget", "float32", bias=True)
-    g = nn.log_sigmoid(gates(x.astype(jnp.float32)))
+    g = nn.log_sigmoid(gates(x.astype(jnp.float32)))  # [B, T, A]
     self.sow("intermediates", "log_decay", g)
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       forgetting_attention,
       (),
       (*self._qkv(x), g),
@@ -56,14 +57,10 @@ class ForgettingAttention(Heads):
     """Who sees whom in a document."""
     return Causal()
 
-  def init_state(self, batch_size: int) -> forgetting_attention.State:
-    return forgetting_attention.init_state(
-      batch_size, self.capacity, self.num_heads, *self._kept
-    )
-
-  def state_axes(self) -> forgetting_attention.State:
-    kv, sums = ("batch", "slots", "heads", None), ("batch", "slots", "heads")
-    return forgetting_attention.State(kv, kv, sums, sums, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    sizes = self.capacity, self.num_heads, *self._kept
+    return OpState(forgetting_attention, sizes, self.dtype)
 
 
 Mixer = ForgettingAttention

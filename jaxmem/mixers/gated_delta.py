@@ -24,9 +24,9 @@ class GatedDelta(DeltaRule):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    q, k, v, conv = self._qkv(x, state.conv, reset)
+    q, k, v, conv = self._qkv(x, state.conv, reset)  # [B, T, H, K] and [B, T, H, V]
     inputs = (q, k, v, self._log_decay(x), self._write_strength(x))
-    y, delta = self._recall(gated_delta, inputs, state.delta, reset)
+    y, delta = self._recall(gated_delta, inputs, state.delta, reset)  # [B, T, H, V]
     return self._out(y, nn.silu(self._gate(x))), State(conv, delta)
 
 

@@ -32,7 +32,7 @@ class GatedDeltaProduct(DeltaRule):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    q, k, v, conv = self._qkv(x, state.conv, reset)
+    q, k, v, conv = self._qkv(x, state.conv, reset)  # k, v [B, T, N, H, .]
     inputs = (q, k, v, self._log_decay(x), self._write_strength(x))
     y, delta = self._recall(gated_delta_product, inputs, state.delta, reset)
     return self._out(y, nn.silu(self._gate(x))), State(conv, delta)

@@ -33,27 +33,29 @@ class KDA(DeltaRule):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    q, k, v, conv = self._qkv(x, state.conv, reset)
-    inputs = (q, k, v, self._log_decay(x), self._write_strength(x))
-    y, delta = self._recall(gated_delta, inputs, state.delta, reset)
+    q, k, v, conv = self._qkv(x, state.conv, reset)  # [B, T, H, K] and [B, T, H, V]
+    inputs = (q, k, v, self._channel_log_decay(x), self._write_strength(x))
+    y, delta = self._recall(gated_delta, inputs, state.delta, reset)  # [B, T, H, V]
     gate = self._low_rank(x, "gate", self._dims[2], self.dtype)
     return self._out(y, nn.sigmoid(gate)), State(conv, delta)
 
-  def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
+  def _channel_log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
     """g of every key channel, in float32: a decay of 0.999 is 1 in bfloat16."""
     heads, key, _ = self._dims
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
     dt = self.param(
       "step", named(step_init, ("heads", None), decay=False), (heads, key)
     )
-    free = self._low_rank(x, "decay", key, "float32")
-    g = -jnp.exp(wide(rate))[:, None] * jax.nn.softplus(free + dt)
+    logits = self._low_rank(x, "decay", key, "float32")  # [B, T, H, K]
+    g = -jnp.exp(wide(rate))[:, None] * jax.nn.softplus(logits + dt)
     self.sow("intermediates", "log_decay", g)
     return g
 
-  def _low_rank(self, x: Activations, name: str, size: int, dtype: str) -> Array:
-    """A linear map to [B, T, H, size] through one head's size."""
-    narrow = dense(size, ("embed", None), f"{name}_in", dtype)(x)
+  def _low_rank(
+    self, x: Activations, name: str, size: int, dtype: str
+  ) -> Float[Array, "B T H _"]:
+    """A linear map to `size` features of every head, through as many of all."""
+    narrow = dense(size, ("embed", None), f"{name}_in", dtype)(x)  # [B, T, size]
     return dense((self.num_heads, size), (None, "heads", None), name, dtype)(narrow)
 
 

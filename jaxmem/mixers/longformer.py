@@ -6,11 +6,11 @@ Source: see `jaxmem.ops.longformer`.
 from typing import ClassVar
 
 from flax import linen as nn
-from jaxtyping import Array
 
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.attention_heads import Attending
-from jaxmem.ops import encoder_attention, longformer, window
+from jaxmem.layers.mixer import OpState
+from jaxmem.ops import encoder_attention, longformer
 from jaxmem.ops.attention_core.masks import ByFirst, ByRest, Causal, First, Global, Mask
 from jaxmem.ops.longformer import Dilation
 
@@ -52,43 +52,36 @@ class Longformer(Attending):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    own = self._qkv(x, "_global") if self.num_global else ()
-    read = self._carried if self.causal else self._both_ways
-    y, state = read(self._qkv(x), own, state, reset)
-    return self._out(x, y), state
-
-  def _carried(self, qkv, own, state, reset) -> tuple[Array, State]:
-    return self._attend(
-      longformer,
-      self._learned(),
-      (*qkv, *own),
-      state,
-      reset,
-      num_global=self.num_global,
-      dilation=self.dilation,
-      score=self._score,
-    )
-
-  def _both_ways(self, qkv, own, state, reset) -> tuple[Array, State]:
-    """The rest read by the one set of projections, the first by the other."""
-    learned = self._learned()
-
-    def read(qkv, mask):
-      return self._attend(
-        encoder_attention,
+    by_global = self._qkv(x, "_global") if self.num_global else ()
+    qkv, learned = self._qkv(x), self._learned()
+    if self.causal:
+      y, state = self._attend(  # [B, T, A, K]
+        longformer,
         learned,
-        qkv,
-        (),
+        (*qkv, *by_global),
+        state,
         reset,
-        mask=mask,
+        num_global=self.num_global,
+        dilation=self.dilation,
         score=self._score,
-      )[0]
-
-    if not self.num_global:
-      return read(qkv, self._near), ()
-    mask = ByRest(self.num_global) & (self._near | First(self.num_global))
-    # where the one is something the other is 0
-    return read(qkv, mask) + read(own, ByFirst(self.num_global)), ()
+      )
+      return self._out(x, y), state
+    rest = self._near
+    if self.num_global:
+      rest = ByRest(self.num_global) & (rest | First(self.num_global))
+    score = self._score
+    y, _ = self._attend(
+      encoder_attention, learned, qkv, (), reset, mask=rest, score=score
+    )
+    if self.num_global:
+      # the first tokens read by projections of their own; where one of the two masks
+      # shows something the other's y is 0
+      first = ByFirst(self.num_global)
+      y_first, _ = self._attend(
+        encoder_attention, learned, by_global, (), reset, mask=first, score=score
+      )
+      y = y + y_first
+    return self._out(x, y), ()
 
   @property
   def mask(self) -> Mask:
@@ -105,21 +98,13 @@ class Longformer(Attending):
     half = self.window_size // 2
     return longformer.near(half + 1, self.dilation, half)
 
-  def init_state(self, batch_size: int) -> State:
-    if not self.causal:
-      return ()
-    *sizes, dtype = self._kept
-    return longformer.init_state(
-      batch_size, self.window_size, *sizes, self.num_global, self.dilation, dtype
-    )
-
   @nn.nowrap
   def _check(self) -> None:
     super()._check()
     dilation, size = self.dilation, self.window_size
     each = dilation if isinstance(dilation, tuple) else (dilation,)
-    whole = all(type(d) is int and d >= 1 for d in each)
-    if not whole or (each is dilation and len(each) != self.num_heads):
+    are_whole = all(type(d) is int and d >= 1 for d in each)
+    if not are_whole or (each is dilation and len(each) != self.num_heads):
       raise ValueError(
         f"dilation is {dilation}: a whole number, at least 1, for all, or "
         f"one for each of {self.num_heads} heads"
@@ -127,11 +112,12 @@ class Longformer(Attending):
     if not self.causal and size % 2:
       raise ValueError(f"window_size {size} is odd: both ways half is on each side")
 
-  def state_axes(self) -> State:
+  @property
+  def _state_spec(self) -> State:
     if not self.causal:
       return ()
-    kv = ("batch", "window", "heads", None)
-    return window.State(kv, kv, ("batch",))
+    sizes = self.window_size, *self._kept, self.num_global, self.dilation
+    return OpState(longformer, sizes, self.dtype)
 
 
 Mixer = Longformer

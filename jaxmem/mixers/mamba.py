@@ -8,14 +8,13 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import ShortConv, dense, named, step_init, wide
 from jaxmem.ops import mamba, short_conv
 from jaxmem.ops.recurrence import scan
-from jaxmem.parallel import apply
 
 
 class State(NamedTuple):
@@ -27,8 +26,8 @@ class State(NamedTuple):
 
 def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   """log -A for A = -1, -2, ..., -N in every channel (S4D-Real)."""
-  size, dim = shape
-  return jnp.broadcast_to(jnp.log(jnp.arange(1, size + 1, dtype=dtype))[:, None], shape)
+  rates = jnp.log(jnp.arange(1, shape[0] + 1, dtype=dtype))  # [N]
+  return jnp.broadcast_to(rates[:, None], shape)
 
 
 class Mamba(Memory):
@@ -69,35 +68,32 @@ class Mamba(Memory):
     width, size = self._width, self.state_size
     rank = self.step_rank or -(-self.d_model // 16)
     both = dense((2, width), ("embed", None, "heads"), "in", self.dtype)(x)
-    u, gate = both[:, :, 0], both[:, :, 1]
-    u, conv = self._conv("conv")(u, state.conv, reset)
+    u, gate = both[:, :, 0], both[:, :, 1]  # [B, T, E], [B, T, E]
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(width, **options, name="conv")
+    u, conv_state = conv(u, state.conv, reset)
     u = nn.silu(u)
     read = dense(rank + 2 * size, ("heads", None), "read", self.dtype)(u)
-    low, b, c = jnp.split(read, [rank, rank + size], axis=-1)
-    dt = jax.nn.softplus(self._step(low.astype(jnp.float32)))
+    low, b, c = jnp.split(read, [rank, rank + size], axis=-1)  # [B, T, R], [B, T, N] x2
+    dt = jax.nn.softplus(self._step(low.astype(jnp.float32)))  # [B, T, E]
     self.sow("intermediates", "step", dt)
     rate = self.param(
       "rate", named(rate_init, ("key", "heads"), decay=False), (size, width)
     )
-    if self.is_mutable_collection("intermediates"):
+    if self.is_mutable_collection("intermediates"):  # N times as large as y
       self.sow("intermediates", "log_decay", dt[:, :, None] * -jnp.exp(wide(rate)))
-    y, ssm = apply.apply(
-      self.op(mamba),
-      self.form,
-      (-jnp.exp(wide(rate)),),
-      (u.astype(jnp.float32), dt, b.astype(jnp.float32), c.astype(jnp.float32)),
-      state.ssm,
-      reset,
-      sizes={"chunk_size": self.chunk_size},
-    )
+    # A in float32 like the step: a decay of 0.999 is 1 in bfloat16
+    params = (-jnp.exp(wide(rate)),)  # [N, E]
+    inputs = (u.astype(jnp.float32), dt, b.astype(jnp.float32), c.astype(jnp.float32))
+    y, ssm = self._recall(mamba, inputs, state.ssm, reset, params)  # [B, T, E]
     skip = self.param(
       "skip", named(nn.initializers.ones, ("heads",), decay=False), (width,)
     )
     y = y.astype(u.dtype) + scan.per_channel(skip, u) * u
     out = dense(self.d_model, ("heads", "embed"), "out", self.dtype)
-    return out(y * nn.silu(gate)), State(conv, ssm)
+    return out(y * nn.silu(gate)), State(conv_state, ssm)
 
-  def _step(self, low: Array) -> Array:
+  def _step(self, low: Float[Array, "B T R"]) -> Float[Array, "B T E"]:
     """The time step before softplus, in float32: a decay of 0.999 is 1 in bfloat16."""
     width, rank = self._width, low.shape[-1]
     scale = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # +-R^-0.5
@@ -110,18 +106,13 @@ class Mamba(Memory):
 
   @property
   def _width(self) -> int:
+    """E, channels of the state space."""
     return self.expand * self.d_model
 
-  def _conv(self, name: str | None = None) -> ShortConv:
-    args = dict(dim=self._width, taps=self.conv_size, bias=True, dtype=self.dtype)
-    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
-
-  def init_state(self, batch_size: int) -> State:
-    ssm = mamba.init_state(batch_size, self.state_size, self._width)
-    return State(self._conv().init_state(batch_size), ssm)
-
-  def state_axes(self) -> State:
-    return State(self._conv().state_axes(), mamba.State(("batch", "key", "heads")))
+  @property
+  def _state_spec(self) -> State:
+    conv = OpState(short_conv, (self.conv_size, self._width), self.dtype)
+    return State(conv, OpState(mamba, (self.state_size, self._width)))
 
 
 Mixer = Mamba

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import (
   EPSILON,
   ShortConv,
@@ -23,7 +23,6 @@ from jaxmem.layers.primitives import (
   wide,
 )
 from jaxmem.ops import gated_linear, short_conv
-from jaxmem.parallel import apply
 
 
 class State(NamedTuple):
@@ -75,36 +74,34 @@ class Mamba2(Memory):
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
     width, shared, heads = self._width, self.num_groups * self.state_dim, self.num_heads
-    axes = ("embed", "heads")
-    gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))
+    axes, tokens = ("embed", "heads"), x.shape[:2]
+    gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
+    # x, b and c of the paper are v, k and q of linear attention
     xbc = dense(width + 2 * shared, axes, "xbc", self.dtype)(x)
-    xbc, conv = self._conv("conv")(xbc, state.conv, reset)
-    split = lambda a, n: a.reshape(*a.shape[:2], n, a.shape[2] // n)
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(width + 2 * shared, **options, name="conv")
+    xbc, conv_state = conv(xbc, state.conv, reset)
     v, k, q = jnp.split(nn.silu(xbc), [width, width + shared], axis=-1)
-    v, k, q = split(v, heads), split(k, self.num_groups), split(q, self.num_groups)
+    v = v.reshape(*tokens, heads, width // heads)  # [B, T, H, R/H]
+    k = k.reshape(*tokens, self.num_groups, self.state_dim)  # [B, T, G, K]
+    q = q.reshape(*tokens, self.num_groups, self.state_dim)  # [B, T, G, K]
 
     # gates in float32: a decay of 0.999 is 1 in bfloat16
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
     bias = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
-    dt = jax.nn.softplus(dense(heads, axes, "dt", "float32")(x) + bias)
+    dt = jax.nn.softplus(dense(heads, axes, "dt", "float32")(x) + bias)  # [B, T, H]
     g = -jnp.exp(wide(rate)) * dt
     self.sow("intermediates", "log_decay", g)
     self.sow("intermediates", "write_strength", dt)
-    y, ssm = apply.apply(
-      self.op(gated_linear),
-      self.form,
-      (),
-      (q, k, v * dt[..., None].astype(v.dtype), g),
-      state.ssm,
-      reset,
-      sizes={"chunk_size": self.chunk_size},
-    )
+    # the step is a write strength, too
+    inputs = (q, k, v * dt[..., None].astype(v.dtype), g)
+    y, ssm = self._recall(gated_linear, inputs, state.ssm, reset)  # [B, T, H, R/H]
     skip = self.param(
       "skip", named(nn.initializers.ones, ("heads",), decay=False), (heads,)
     )
     y = y + v * skip[:, None].astype(v.dtype)
     y = self._norm(y.reshape(gate.shape) * gate)
-    return dense(self.d_model, axes[::-1], "out", self.dtype)(y), State(conv, ssm)
+    return dense(self.d_model, axes[::-1], "out", self.dtype)(y), State(conv_state, ssm)
 
   def _norm(self, y: Float[Array, "B T R"]) -> Array:
     """An RMS norm of each group's channels, with a scale a channel."""
@@ -119,12 +116,9 @@ class Mamba2(Memory):
     shape = self.num_groups, y.shape[2] // self.num_groups
     return norm(y.reshape(*y.shape[:2], *shape)).reshape(y.shape)
 
-  @nn.nowrap
-  def _check(self) -> None:
-    _ = self._width  # raises ValueError where heads do not divide
-
   @property
   def _width(self) -> int:
+    """R, channels of all heads."""
     width = self.expand * self.d_model
     if width % self.num_heads or self.num_heads % self.num_groups:
       raise ValueError(
@@ -133,19 +127,13 @@ class Mamba2(Memory):
       )
     return width
 
-  def _conv(self, name: str | None = None) -> ShortConv:
-    dim = self._width + 2 * self.num_groups * self.state_dim
-    args = dict(dim=dim, taps=self.conv_size, bias=True, dtype=self.dtype)
-    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
-
-  def init_state(self, batch_size: int) -> State:
-    sizes = (self.num_heads, self.state_dim, self._width // self.num_heads)
-    ssm = gated_linear.init_state(batch_size, *sizes)
-    return State(self._conv().init_state(batch_size), ssm)
-
-  def state_axes(self) -> State:
-    ssm = gated_linear.State(("batch", "heads", "key", "value"))
-    return State(self._conv().state_axes(), ssm)
+  @property
+  def _state_spec(self) -> State:
+    width = self._width
+    channels = width + 2 * self.num_groups * self.state_dim  # of x, b and c
+    conv = OpState(short_conv, (self.conv_size, channels), self.dtype)
+    sizes = self.num_heads, self.state_dim, width // self.num_heads
+    return State(conv, OpState(gated_linear, sizes))
 
 
 OP = gated_linear

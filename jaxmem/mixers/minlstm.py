@@ -3,21 +3,19 @@
 Source: Feng et al. 2024, arXiv:2410.01201, section 3.2 and appendix B (log space).
 """
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory
-from jaxmem.layers.primitives import dense, named
+from jaxmem.layers.gated_average import GatedAverage
+from jaxmem.layers.primitives import named
 from jaxmem.ops import gated_average
-from jaxmem.parallel import apply
 
 
-class MinLSTM(Memory):
+class MinLSTM(GatedAverage):
   """One minLSTM layer of D cells; 3 D^2 + 3 D parameters, 4 D bytes of state a row.
 
       f = sigmoid(W_f x),  i = sigmoid(W_i x),
@@ -28,42 +26,30 @@ class MinLSTM(Memory):
       state = mixer.init_state(batch_size=2)
 
   Attributes:
-    d_model: D, features in and out, and cells.
     forget_bias: the forget gate's bias at the start; positive remembers longer.
-    form: "auto", "recurrent", "parallel" or "sequential".
-    dtype: of the matrix products and the output; gates and recurrence are float32.
+    others: see `GatedAverage`.
   """
 
-  d_model: int
   forget_bias: float = number(1.0)
-  form: str = "auto"
-  dtype: str = "float32"
-
-  family: ClassVar[str] = "diagonal"
 
   @nn.compact
   def __call__(
     self, x: Activations, state: gated_average.State, reset: Reset | None = None
   ) -> tuple[Activations, gated_average.State]:
-    def linear(name, start=0.0):
-      y = dense(self.d_model, ("embed", "heads"), name, self.dtype)(x)
-      constant = named(nn.initializers.constant(start), ("heads",), decay=False)
-      bias = self.param(f"{name}_bias", constant, (self.d_model,))
-      return y.astype(jnp.float32) + bias
-
-    log_f = jax.nn.log_sigmoid(linear("forget", self.forget_bias))
-    log_i = jax.nn.log_sigmoid(linear("write"))
+    log_f = jax.nn.log_sigmoid(self._logit(x, "forget", self.forget_bias))
+    log_i = jax.nn.log_sigmoid(self._logit(x, "write"))  # [B, T, D]
     g = -jax.nn.softplus(log_i - log_f)  # log f/(f + i), exact at both ends
-    self.sow("intermediates", "log_decay", g)
-    inputs = (gated_average.positive(linear("candidate")), g)
-    y, state = apply.apply(self.op(gated_average), self.form, (), inputs, state, reset)
+    h = gated_average.positive(self._logit(x, "candidate"))  # [B, T, D]
+    y, state = self._average(h, g, state, reset)
     return y.astype(jnp.dtype(self.dtype)), state
 
-  def init_state(self, batch_size: int) -> gated_average.State:
-    return gated_average.init_state(batch_size, self.d_model)
-
-  def state_axes(self) -> gated_average.State:
-    return gated_average.State(("batch", "heads"))
+  def _logit(
+    self, x: Activations, name: str, bias: float = 0.0
+  ) -> Float[Array, "B T D"]:
+    """A linear map, in float32: a decay of 0.999 is 1 in bfloat16."""
+    y = self._linear(x, name).astype(jnp.float32)
+    init = named(nn.initializers.constant(bias), ("heads",), decay=False)
+    return y + self.param(f"{name}_bias", init, (self.d_model,))
 
 
 OP = gated_average

@@ -11,11 +11,10 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import ShortConv, dense, named
 from jaxmem.ops import rglru, short_conv
 from jaxmem.ops.recurrence.precision import einsum
-from jaxmem.parallel import apply
 
 
 class State(NamedTuple):
@@ -64,9 +63,11 @@ class RGLRU(Memory):
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
     width, axes = self._width, ("embed", "heads")
-    gate = nn.gelu(dense(width, axes, "gate", self.dtype)(x))
-    u = dense(width, axes, "in", self.dtype)(x)
-    u, conv = self._conv("conv")(u, state.conv, reset)
+    gate = nn.gelu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
+    u = dense(width, axes, "in", self.dtype)(x)  # [B, T, R]
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(width, **options, name="conv")
+    u, conv_state = conv(u, state.conv, reset)
     r = nn.sigmoid(self._block_diagonal("recurrence_gate", u))
     i = nn.sigmoid(self._block_diagonal("input_gate", u))
     lam = self.param("decay", named(decay_init, ("heads",), decay=False), (width,))
@@ -75,12 +76,10 @@ class RGLRU(Memory):
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", rglru.log_decay(lam, r))
     inputs = (u.astype(jnp.float32), r, i)
-    h, memory = apply.apply(
-      self.op(rglru), self.form, (lam,), inputs, state.rglru, reset
-    )
+    h, memory = self._recall(rglru, inputs, state.rglru, reset, (lam,))  # [B, T, R]
     y = h.astype(gate.dtype) * gate
     y = dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y)
-    return y, State(conv, memory)
+    return y, State(conv_state, memory)
 
   def _block_diagonal(self, name: str, u: Activations) -> Float[Array, "B T R"]:
     """A linear map a head, in float32 where the decay is made of it."""
@@ -95,32 +94,22 @@ class RGLRU(Memory):
       named(nn.initializers.zeros, ("heads",), decay=False),
       (self._width,),
     )
-    heads = u.reshape(*u.shape[:-1], self.num_heads, size)
+    heads = u.reshape(*u.shape[:-1], self.num_heads, size)  # [B, T, H, R/H]
     y = einsum("bthi,hij->bthj", heads, w.astype(heads.dtype), jnp.float32)
     return y.reshape(u.shape) + b
 
-  @nn.nowrap
-  def _check(self) -> None:
-    _ = self._width  # raises ValueError where heads do not divide
-
   @property
   def _width(self) -> int:
+    """R, channels of the recurrence."""
     width = self.width or self.d_model
     if width % self.num_heads:
       raise ValueError(f"width {width} does not divide into {self.num_heads} heads")
     return width
 
-  def _conv(self, name: str | None = None) -> ShortConv:
-    args = dict(dim=self._width, taps=self.conv_size, bias=True, dtype=self.dtype)
-    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
-
-  def init_state(self, batch_size: int) -> State:
-    return State(
-      self._conv().init_state(batch_size), rglru.init_state(batch_size, self._width)
-    )
-
-  def state_axes(self) -> State:
-    return State(self._conv().state_axes(), rglru.State(("batch", "heads")))
+  @property
+  def _state_spec(self) -> State:
+    conv = OpState(short_conv, (self.conv_size, self._width), self.dtype)
+    return State(conv, OpState(rglru, (self._width,)))
 
 
 Mixer = RGLRU

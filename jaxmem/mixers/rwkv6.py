@@ -9,15 +9,14 @@ from typing import ClassVar, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import dense, head_norm, named, token_shift
 from jaxmem.ops import gated_linear, short_conv
-from jaxmem.parallel import apply
 
-# What has a mixture of this token and the last one for itself.
+# The uses of a token; each has a mixture of this token and the last one for itself.
 MIXED = "rkvgw"
 # exp(-exp(8)) is 0 in any precision; beyond it only the gradient would overflow.
 FASTEST_DECAY = 8.0
@@ -80,69 +79,60 @@ class RWKV6(Memory):
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    heads, d = (self.num_heads, self._head_dim), self.d_model
-    before, shift = token_shift(x, state.shift, reset)
-    mixed = self._mixed(x, before - x)
-    project = lambda name: dense(heads, ("embed", "heads", None), name, self.dtype)(
-      mixed[name]
-    )
-    # gates in float32: a decay of 0.999 is 1 in bfloat16
-    low = _low_rank(self.decay_rank, ("embed", None), "decay_in", "float32")
-    high = _low_rank(heads, (None, "heads", None), "decay", "float32")
-    high = high(nn.tanh(low(mixed["w"])))
-    base = self.param(
-      "decay_base", named(_ramp(-6.0, -1.0), ("heads", None), decay=False), heads
-    )
-    g = -jnp.exp(jnp.minimum(base + high, FASTEST_DECAY))
+    before, shift = token_shift(x, state.shift, reset)  # [B, T, D]
+    mixed = self._mixed(x, before - x)  # [B, T, D] for each use
+    g = self._log_decay(mixed["w"])  # [B, T, H, K]
     self.sow("intermediates", "log_decay", g)
-    u = self.param("bonus", named(_ramp(1.0, 0.0), ("heads", None), decay=False), heads)
-    y, wkv = apply.apply(
-      self.op(gated_linear),
-      self.form,
-      (u,),
-      (project("r"), project("k"), project("v"), g),
-      state.wkv,
-      reset,
-      sizes={"chunk_size": self.chunk_size},
-    )
-    y = head_norm("norm", self.dtype, EPSILON)(y) * nn.silu(project("g"))
-    out = dense(d, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
+    ramp = named(_ramp(1.0, 0.0), ("heads", None), decay=False)
+    u = self.param("bonus", ramp, self._heads)  # [H, K]
+    r, k, v = (self._project(mixed[name], name) for name in "rkv")  # [B, T, H, K]
+    y, wkv = self._recall(gated_linear, (r, k, v, g), state.wkv, reset, (u,))
+    y = head_norm("norm", self.dtype, EPSILON)(y)  # [B, T, H, K]
+    y = y * nn.silu(self._project(mixed["g"], "g"))
+    axes = ("heads", None, "embed")
+    out = dense(self.d_model, axes, "out", self.dtype, (-2, -1))
     return out(y), State(shift, wkv)
 
+  def _project(self, x: Activations, name: str) -> Float[Array, "B T H K"]:
+    return dense(self._heads, ("embed", "heads", None), name, self.dtype)(x)
+
+  def _log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
+    """log w, in float32: a decay of 0.999 is 1 in bfloat16."""
+    low = _low_rank(self.decay_rank, ("embed", None), "decay_in", "float32")
+    high = _low_rank(self._heads, (None, "heads", None), "decay", "float32")
+    logits = high(nn.tanh(low(x)))  # [B, T, H, K]
+    ramp = named(_ramp(-6.0, -1.0), ("heads", None), decay=False)
+    logits = self.param("decay_base", ramp, self._heads) + logits
+    return -jnp.exp(jnp.minimum(logits, FASTEST_DECAY))
+
   def _mixed(self, x: Activations, step: Activations) -> dict[str, Activations]:
-    """x_t + (x_{t-1} - x_t) * how much, which itself depends on such a mixture."""
+    """x_t + share (x_{t-1} - x_t) for each use; a share depends on such a mixture."""
     d, count, rank = self.d_model, len(MIXED), self.shift_rank
     half = named(_ramp(1.0, 0.0), ("embed",), decay=False)
     mu = self.param("shift", half, (d,)).astype(x.dtype)
     low = _low_rank((count, rank), ("embed", None, None), "shift_in", self.dtype)
-    low = nn.tanh(low(x + step * mu))
+    low = nn.tanh(low(x + step * mu))  # [B, T, N, R], N uses
     init = nn.initializers.variance_scaling(0.01, "fan_in", "normal", 1, 2, (0,))
     w = self.param(
       "shift_out", named(init, (None, None, "embed"), decay=False), (count, rank, d)
     )
-    much = jnp.einsum("btnr,nrd->nbtd", low, w.astype(x.dtype))
+    shares = jnp.einsum("btnr,nrd->nbtd", low, w.astype(x.dtype))  # [N, B, T, D]
     mixed = {}
     for i, name in enumerate(MIXED):
       base = self.param(f"shift_{name}", half, (d,)).astype(x.dtype)
-      mixed[name] = x + step * (base + much[i])
+      mixed[name] = x + step * (base + shares[i])
     return mixed
 
-  @nn.nowrap
-  def _check(self) -> None:
-    _ = self._head_dim  # raises ValueError where heads do not divide
+  @property
+  def _heads(self) -> tuple[int, int]:
+    """H and K = D/H."""
+    return self.num_heads, head_size(self.d_model, self.num_heads)
 
   @property
-  def _head_dim(self) -> int:
-    return head_size(self.d_model, self.num_heads)
-
-  def init_state(self, batch_size: int) -> State:
-    size = self._head_dim
-    shift = short_conv.init_state(batch_size, 2, self.d_model, jnp.dtype(self.dtype))
-    return State(shift, gated_linear.init_state(batch_size, self.num_heads, size, size))
-
-  def state_axes(self) -> State:
-    shift = short_conv.State(("batch", None, None))
-    return State(shift, gated_linear.State(("batch", "heads", "key", "value")))
+  def _state_spec(self) -> State:
+    heads, size = self._heads
+    shift = OpState(short_conv, (2, self.d_model), self.dtype)
+    return State(shift, OpState(gated_linear, (heads, size, size)))
 
 
 OP = gated_linear

@@ -16,13 +16,12 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import dense, head_norm, l2_normalize, named, token_shift
 from jaxmem.ops import dplr, short_conv
 from jaxmem.ops.recurrence import scan
-from jaxmem.parallel import apply
 
-# What a token is mixed with the one before for, and how fast the share falls along D.
+# The uses of a token mixed with the one before, and how fast the share falls along D.
 SHIFTED = {"r": 0.2, "w": 0.9, "k": 0.7, "v": 0.7, "a": 0.9, "g": 0.2}
 # The slowest and the fastest log decay are 0 and this.
 LOWEST = -math.exp(-0.5)
@@ -99,47 +98,42 @@ class RWKV7(Memory):
     stream: Activations | None = None,
   ) -> tuple[Activations, State, Activations | None]:
     """The layer with the side stream, which holds the first layer's values."""
-    seen, shift = self._shift(x.astype(self.dtype), state.shift, reset)
-    r, k, v = (self._dense(name)(seen[name]) for name in "rkv")
+    mixed, shift = self._shift(x.astype(self.dtype), state.shift, reset)
+    r, k, v = (self._dense(name)(mixed[name]) for name in "rkv")  # [B, T, D] each
     if self.value_residual:
-      v = self._mixed(v, v if stream is None else stream, seen["v"])
+      v = self._with_first(v, v if stream is None else stream, mixed["v"])
     elif stream is not None:
       stream = v.astype(stream.dtype)
     # gates in float32: a decay of 0.999 is 1 in bfloat16
     rank = self._rank(2.5 * self._head_dim / 64)
-    w = self._low_rank("w", seen["w"], self.decay_rank or rank, nn.tanh)
+    w = self._low_rank("w", mixed["w"], self.decay_rank or rank, nn.tanh)  # [B, T, D]
     g = LOWEST * nn.sigmoid(w + self._channels("decay", _ramp(-5.5, 0.5), w))
-    a = self._low_rank("a", seen["a"], self.rate_rank or rank)
+    a = self._low_rank("a", mixed["a"], self.rate_rank or rank)  # [B, T, D]
     a = nn.sigmoid(a + self._channels("rate", _ramp(-0.4, 0.0), a))
     self.sow("intermediates", "log_decay", g)
     self.sow("intermediates", "write_strength", a)
 
-    k = k.astype(jnp.float32)
+    k = k.astype(jnp.float32)  # a norm, and products with gates in float32
     kappa = self._heads(k * self._channels("removed", _ramp(0.76, 0.66), k))
-    kappa = l2_normalize(kappa)
+    kappa = l2_normalize(kappa)  # [B, T, H, K], the direction that is rewritten
     k = k * (1 + (a - 1) * self._channels("replaced", _ramp(1.02, 1.02), k))
-    r, k, v = (self._heads(z.astype(self.dtype)) for z in (r, k, v))
-    y, memory = apply.apply(
-      self.op(dplr),
-      self.form,
-      (),
-      (r, k, v, -kappa, kappa * self._heads(a), self._heads(g)),
-      state.dplr,
-      reset,
-      sizes={"chunk_size": self.chunk_size},
-    )
+    r, k, v = (self._heads(z.astype(self.dtype)) for z in (r, k, v))  # [B, T, H, K]
+    inputs = (r, k, v, -kappa, kappa * self._heads(a), self._heads(g))
+    y, memory = self._recall(dplr, inputs, state.dplr, reset)  # [B, T, H, K]
     # K times the epsilon, as released
     norm = head_norm("norm", self.dtype, self.norm_epsilon * self._head_dim)
     y = norm(y) + self._bonus(r * k) * v
     rank = self.gate_rank or self._rank(5.0)
-    gate = self._low_rank("g", seen["g"], rank, nn.sigmoid)
+    gate = self._low_rank("g", mixed["g"], rank, nn.sigmoid)
     y = y.reshape(x.shape) * gate.astype(self.dtype)
     return self._dense("out", ("heads", "embed"))(y), State(shift, memory), stream
 
-  def _mixed(self, v: Activations, first: Activations, seen: Activations) -> Array:
+  def _with_first(
+    self, v: Activations, first: Activations, x: Activations
+  ) -> Activations:
     """Values moved towards those of the first layer, a share a channel."""
     rank = self.value_rank or self._rank(1.7 * self._head_dim / 64)
-    share = self._low_rank("value_share", seen, rank)
+    share = self._low_rank("value_share", x, rank)
     bias = self._channels("value_share_bias", _ramp(0.93, 0.53), share)  # as released
     return v + (first - v) * nn.sigmoid(share + bias).astype(v.dtype)
 
@@ -151,8 +145,8 @@ class RWKV7(Memory):
   def _shift(
     self, x: Activations, state: short_conv.State, reset: Reset | None
   ) -> tuple[dict[str, Activations], short_conv.State]:
-    """For every use its own mixture of a token and the one before."""
-    before, state = token_shift(x, state, reset)
+    """Mixtures of a token and the one before, a mixture for each use."""
+    before, state = token_shift(x, state, reset)  # [B, T, D]
 
     def mixed(name, power):
       mu = self._channels(f"shift_{name}", _ramp(1.0, 0.0, power), x, "embed")
@@ -167,7 +161,7 @@ class RWKV7(Memory):
 
   def _bonus(self, rk: Float[Array, "B T H K"]) -> Float[Array, "B T H 1"]:
     """How much of its own value a token reads beside the memory."""
-    flat = rk.reshape(*rk.shape[:2], self.d_model)
+    flat = rk.reshape(*rk.shape[:2], self.d_model)  # [B, T, D]
     weighed = flat * self._channels("bonus", _ramp(-0.04, -0.04), flat)
     return self._heads(weighed).sum(-1, keepdims=True)
 
@@ -183,29 +177,22 @@ class RWKV7(Memory):
     """W_out activation(W_in x), in float32."""
     # weight decay does not act on low-rank maps in the released code, nor here
     linear = functools.partial(dense, dtype="float32", decay=False)
-    narrow = linear(rank, ("embed", None), f"{name}_in")(x)
+    narrow = linear(rank, ("embed", None), f"{name}_in")(x)  # [B, T, R]
     return linear(self.d_model, (None, "heads"), name)(activation(narrow))
 
   def _rank(self, factor: float) -> int:
     """The released sizes: factor D^0.5 in steps of 32."""
     return max(32, 32 * round(factor * self.d_model**0.5 / 32))
 
-  @nn.nowrap
-  def _check(self) -> None:
-    _ = self._head_dim  # raises ValueError where heads do not divide
-
   @property
   def _head_dim(self) -> int:
     return head_size(self.d_model, self.num_heads)
 
-  def init_state(self, batch_size: int) -> State:
-    size, dtype = self._head_dim, jnp.dtype(self.dtype)
-    shift = short_conv.init_state(batch_size, 2, self.d_model, dtype)
-    return State(shift, dplr.init_state(batch_size, self.num_heads, size, size))
-
-  def state_axes(self) -> State:
-    shift = short_conv.State(("batch", None, "heads"))
-    return State(shift, dplr.State(("batch", "heads", "key", "value")))
+  @property
+  def _state_spec(self) -> State:
+    size = self._head_dim
+    shift = OpState(short_conv, (2, self.d_model), self.dtype)
+    return State(shift, OpState(dplr, (self.num_heads, size, size)))
 
 
 OP = dplr

@@ -3,19 +3,20 @@
 Source: Beck et al. 2024, arXiv:2405.04517, section 2.2 and appendix A.4 (sLSTM block).
 """
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import word
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory, head_size
-from jaxmem.layers.primitives import ShortConv, named, sow_gates
+from jaxmem.layers.cells import Cells
+from jaxmem.layers.mixer import OpState, head_size
+from jaxmem.layers.primitives import ShortConv, named
 from jaxmem.ops import short_conv, slstm
 from jaxmem.ops.recurrence.precision import einsum
-from jaxmem.parallel import apply
 
 
 class State(NamedTuple):
@@ -25,7 +26,7 @@ class State(NamedTuple):
   slstm: slstm.State
 
 
-class SLSTM(Memory):
+class SLSTM(Cells):
   """One sLSTM layer of D cells; 8 D^2/H + (L + 6) D parameters.
 
   State: 16 D bytes of cells a row, and (L - 1) D inputs of the convolution. Input and
@@ -37,59 +38,40 @@ class SLSTM(Memory):
       state = mixer.init_state(batch_size=2)
 
   Attributes:
-    d_model: D, features in and out, and cells.
     num_heads: H, divides D.
     conv_size: L, taps of the convolution.
     forget: the forget gate, "sigmoid" or "exp".
     chunk_size: tokens whose weight gradients are taken at once.
-    form: "auto", "recurrent" or "chunk".
-    dtype: of the matrix products and the output; gates and state are float32.
+    others: see `Cells`.
   """
 
-  d_model: int
   num_heads: int = 4
   conv_size: int = 4
-  forget: str = "sigmoid"
-  chunk_size: int = 32
-  form: str = "auto"
-  dtype: str = "float32"
-
-  family: ClassVar[str] = "nonlinear"
+  forget: str = word("sigmoid", ("sigmoid", "exp"))
 
   @nn.compact
   def __call__(
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
-    if self.forget not in ("sigmoid", "exp"):
-      raise ValueError(f"forget is {self.forget!r}: it must be 'sigmoid' or 'exp'")
     x = x.astype(jnp.dtype(self.dtype))
-    mixed, conv = self._conv("conv")(x, state.conv, reset)
+    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
+    conv = ShortConv(self.d_model, **options, name="conv")
+    mixed, conv_state = conv(x, state.conv, reset)  # [B, T, D]
     mixed = nn.silu(mixed)
-    gates = [
-      self._gate("input_gate", mixed),
+    gates = (
+      self._gate("input_gate", mixed),  # [B, T, D], as the others
       self._gate("forget_gate", mixed, self._forget_bias),
       self._gate("cell_input", x),
       self._gate("output_gate", x),
-    ]
-    init = nn.initializers.lecun_normal(in_axis=2, out_axis=3, batch_axis=(0, 1))
-    axes = (None, "heads", None, None)
-    r = self.param("recurrent", named(init, axes, decay=True), (4, *self._matrices))
-    given = (r.astype(x.dtype),), tuple(gates), state.slstm, reset
-    sow_gates(self, self.op(slstm), *given, forget=self.forget)
-    sizes = {"chunk_size": self.chunk_size}
-    h, memory = apply.apply(
-      self.op(slstm), self.form, *given, sizes=sizes, forget=self.forget
     )
-    return self._normed(h).astype(x.dtype), State(conv, memory)
-
-  @nn.nowrap
-  def _check(self) -> None:
-    _ = self._matrices  # raises ValueError where heads do not divide
-
-  @property
-  def _matrices(self) -> tuple[int, int, int]:
-    size = head_size(self.d_model, self.num_heads)
-    return self.num_heads, size, size
+    init = nn.initializers.lecun_normal(in_axis=2, out_axis=3, batch_axis=(0, 1))
+    init = named(init, (None, "heads", None, None), decay=True)
+    r = self.param("recurrent", init, (4, *self._matrices))  # [4, H, D/H, D/H]
+    params = (r.astype(x.dtype),)
+    h, cells = self._recall_gated(
+      slstm, gates, state.slstm, reset, params, forget=self.forget
+    )
+    return self._normed(h).astype(x.dtype), State(conv_state, cells)
 
   def _forget_bias(
     self, key: Array, shape: tuple[int, ...], dtype=jnp.float32
@@ -103,34 +85,37 @@ class SLSTM(Memory):
   ) -> Float[Array, "B T D"]:
     """A linear map a head, summed in float32: gates are exponents."""
     init = nn.initializers.lecun_normal(in_axis=1, out_axis=2, batch_axis=0)
-    w = self.param(
-      f"{name}_kernel", named(init, ("heads", None, None), decay=True), self._matrices
-    )
+    init = named(init, ("heads", None, None), decay=True)
+    w = self.param(f"{name}_kernel", init, self._matrices)  # [H, D/H, D/H]
     b = self.param(
       f"{name}_bias", named(bias_init, ("heads",), decay=False), (self.d_model,)
     )
-    heads = x.reshape(*x.shape[:2], *self._matrices[:2])
+    heads = x.reshape(*x.shape[:2], *self._matrices[:2])  # [B, T, H, D/H]
     y = einsum("bthi,hij->bthj", heads, w.astype(x.dtype), jnp.float32)
     return y.reshape(x.shape) + b
 
   def _normed(self, h: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
     """Layer norm of each head, with a scale a cell."""
-    heads = h.reshape(*h.shape[:2], *self._matrices[:2])
+    heads = h.reshape(*h.shape[:2], *self._matrices[:2])  # [B, T, H, D/H]
     heads = jax.nn.standardize(heads, axis=-1, epsilon=1e-5).reshape(h.shape)
     ones = named(nn.initializers.ones, ("heads",), decay=False)
     return heads * self.param("norm", ones, (self.d_model,))
 
-  def _conv(self, name: str | None = None) -> ShortConv:
-    args = dict(dim=self.d_model, taps=self.conv_size, bias=True, dtype=self.dtype)
-    return ShortConv(**args, name=name) if name else ShortConv(**args, parent=None)
+  @nn.nowrap
+  def _check(self) -> None:
+    _ = self._matrices  # raises ValueError where heads do not divide
 
-  def init_state(self, batch_size: int) -> State:
-    conv = self._conv().init_state(batch_size)
-    return State(conv, slstm.init_state(batch_size, self.d_model))
+  @property
+  def _matrices(self) -> tuple[int, int, int]:
+    """H matrices of D/H rows and columns."""
+    size = head_size(self.d_model, self.num_heads)
+    return self.num_heads, size, size
 
-  def state_axes(self) -> State:
-    cells = slstm.State(*[("batch", "heads")] * 4)
-    return State(self._conv().state_axes(), cells)
+  @property
+  def _state_spec(self) -> State:
+    sizes = self.conv_size, self.d_model
+    conv = OpState(short_conv, sizes, self.dtype)
+    return State(conv, OpState(slstm, (self.d_model,)))
 
 
 Mixer = SLSTM

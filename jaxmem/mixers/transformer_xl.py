@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.attention_heads import Heads
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import dense, named
 from jaxmem.ops import transformer_xl
 from jaxmem.ops.attention_core.masks import Mask
@@ -47,7 +48,7 @@ class TransformerXL(Heads):
     zeros = named(nn.initializers.zeros, ("heads", None), decay=False)
     shape = self.num_heads, self._dims[1]
     biases = (self.param(name, zeros, shape) for name in ("content", "place"))
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       transformer_xl,
       (*biases, self._distances()),
       self._qkv(x),
@@ -66,7 +67,7 @@ class TransformerXL(Heads):
     waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, : self.d_model]
     shape = self.num_heads, self._dims[1]
     project = dense(shape, ("embed", "heads", None), "distance", "float32")
-    return project(jnp.asarray(waves, jnp.float32))
+    return project(jnp.asarray(waves, jnp.float32))  # [S + M, A, K]
 
   @property
   def mask(self) -> Mask:
@@ -78,12 +79,9 @@ class TransformerXL(Heads):
     """S and M."""
     return self.segment_length, self.memory_length or self.segment_length
 
-  def init_state(self, batch_size: int) -> transformer_xl.State:
-    return transformer_xl.init_state(batch_size, *self._lengths, *self._kept)
-
-  def state_axes(self) -> transformer_xl.State:
-    kv = ("batch", "window", "heads", None)
-    return transformer_xl.State(kv, kv, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(transformer_xl, (*self._lengths, *self._kept), self.dtype)
 
 
 Mixer = TransformerXL

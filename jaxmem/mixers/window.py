@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.attention_heads import Attending
+from jaxmem.layers.mixer import OpState
 from jaxmem.ops import window
 from jaxmem.ops.attention_core import masks
 from jaxmem.ops.attention_core.masks import Causal, First, Mask
@@ -38,7 +39,7 @@ class Window(Attending):
   def __call__(
     self, x: Activations, state: window.State, reset: Reset | None = None
   ) -> tuple[Activations, window.State]:
-    y, state = self._attend(
+    y, state = self._attend(  # [B, T, A, K]
       window,
       self._learned(),
       self._qkv(x),
@@ -55,15 +56,10 @@ class Window(Attending):
     near = masks.Window(self.window_size)
     return Causal() & (near | First(self.num_sinks) if self.num_sinks else near)
 
-  def init_state(self, batch_size: int) -> window.State:
-    *sizes, dtype = self._kept
-    return window.init_state(
-      batch_size, self.window_size, *sizes, self.num_sinks, dtype
-    )
-
-  def state_axes(self) -> window.State:
-    kv = ("batch", "window", "heads", None)
-    return window.State(kv, kv, ("batch",))
+  @property
+  def _state_spec(self) -> OpState:
+    sizes = self.window_size, *self._kept, self.num_sinks
+    return OpState(window, sizes, self.dtype)
 
 
 Mixer = Window

@@ -1,7 +1,8 @@
 """Whole models: one a file, found by the file's name.
 
 A file's last lines name what it brings: `Config`, a frozen dataclass, and `Model`, the
-Linen module of such a config. What the trainer asks of a model is `TrainableModel`.
+Linen module of such a config. What the trainer asks of a model is `TrainableModel`; an
+encoder alone has no loss, and is trained with the head of a task (`tasks.make_model`).
 """
 
 from types import ModuleType

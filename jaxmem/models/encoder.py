@@ -1,9 +1,8 @@
-"""An encoder: every token reads its text both ways, and one head reads the tokens.
+"""An encoder: every token reads its text both ways.
 
-Any memory will do; causal ones are run forwards and backwards. The heads: "masked", the
-words that were hidden (Devlin et al. 2018, arXiv:1810.04805); "labels", a class of the
-text; "spans", where an answer begins and ends; "embedding", a vector of the text, near
-that of a text it belongs to. A text longer than a window is read window by window.
+Any memory will do; causal ones are run forwards and backwards. A text longer than a
+window is read window by window. What is made of the features is the task's: its head
+and its loss stand in `jaxmem/tasks/<task>/model.py`, on `EncoderModel`.
 """
 
 import jax.numpy as jnp
@@ -13,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmem.core.typing import Activations, Reset, Tokens
 from jaxmem.layers.embedder import Embedder
 from jaxmem.layers.norms import LAYER_NORM
-from jaxmem.layers.primitives import Dropout, dense, rms_norm
-from jaxmem.models import Batch, heads
+from jaxmem.layers.primitives import Dropout, rms_norm
+from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
 from jaxmem.models.encoder_config import BLOCKS, EncoderConfig
 from jaxmem.models.pattern import check_language, check_own
@@ -22,26 +21,23 @@ from jaxmem.models.stack import Stack
 from jaxmem.models.wrappers.bidirectional import one_text
 from jaxmem.ops.recurrence import scan
 
+# The logit of what cannot be chosen: its softmax is 0, and its gradient is finite.
+NEVER = -1e9
+
 
 class Encoder(nn.Module):
-  """Texts to features a token, and what a head makes of them.
+  """Texts to features, a vector a token or a vector a text.
 
-      model = Encoder(EncoderConfig(vocab_size=257, classes=2))
-      batch = model.example(8, 64)
-      params = model.init(key, batch, (), method="objective")
-      logits = model.apply(params, batch, method="logits")
+      encoder = Encoder(EncoderConfig(vocab_size=257))
+      params = encoder.init(key, batch, method="vector")
+      x = encoder.apply(params, batch, method="tokens")
 
-  A batch has texts, padded on the right to T, and what its head learns:
+  A batch has texts, padded on the right to T:
 
       tokens   int32   [B, T]
-      length   int32   [B]     tokens of the text; and "types", int32 [B, T]
-      labels:    label int32 [B], choices bool [B, C]: the classes that a row may have
-      spans:     first, last int32 [B], context bool [B, T]: where answers may lie
-      embedding: other, other_length: the text that belongs to each; group, other_group
-                 int32 [B]: rows that share one are no negatives of each other
-      masked:    targets int32 [B, T], reset bool [B, T] in the place of length
-      weights  float32 [B], or [B, T] where words are hidden
-      noise    float32 [B, T, D], perhaps: added to the embeddings
+      length   int32   [B]        tokens of the text
+      types    int32   [B, T]     kind of each token; may be left out
+      noise    float32 [B, T, D]  added to the embeddings; may be left out
 
   Attributes:
     config: see `EncoderConfig`.
@@ -79,9 +75,6 @@ class Encoder(nn.Module):
       check_language(c.between)
       self.carry = Stack(c.between, *sizes[:2], dtype=c.dtype, name="carry")
     self.drop = Dropout(c.dropout)
-    sizes = {"labels": c.classes, "spans": 2}
-    if c.head in sizes:
-      self.head = dense(sizes[c.head], ("embed", None), "head", "float32", bias=True)
 
   def features(
     self,
@@ -91,7 +84,7 @@ class Encoder(nn.Module):
     noise: Float[Array, "B T D"] | None = None,
     deterministic: bool = True,
   ) -> Activations:
-    """What the encoder makes of every token, each document of a row alone.
+    """A vector for every token; each document of a row is read alone.
 
     Args:
       tokens: rows of documents.
@@ -115,117 +108,70 @@ class Encoder(nn.Module):
 
   def tokens(self, batch: Batch, deterministic: bool = True) -> Activations:
     """Features of the texts of a batch, window by window."""
-    tokens, mask = batch["tokens"], self._mask(batch)
-    cut = lambda a: a.reshape(-1, self._window(tokens.shape[1]), *a.shape[2:])
-    given = [batch.get(name) for name in ("types", "noise")]
-    types, noise = (None if a is None else cut(a) for a in given)
-    x = self.features(cut(tokens), one_text(cut(mask)), types, noise, deterministic)
-    return x.reshape(*tokens.shape, x.shape[-1])
+    rows, length = batch["tokens"].shape
+    window = self._window(length)
+
+    def to_windows(array):
+      return array.reshape(-1, window, *array.shape[2:])  # [B T/W, W, ...]
+
+    optional = {k: to_windows(batch[k]) for k in ("types", "noise") if k in batch}
+    x = self.features(
+      to_windows(batch["tokens"]),
+      one_text(to_windows(_mask(batch))),
+      **optional,
+      deterministic=deterministic,
+    )
+    return x.reshape(rows, length, x.shape[-1])
 
   def vector(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B D"]:
     """One vector a text, float32: windows pooled, then carried or averaged."""
     x = self.tokens(batch, deterministic).astype(jnp.float32)
     rows, length = batch["tokens"].shape
     window = self._window(length)
-    x = x.reshape(rows, length // window, window, x.shape[-1])
-    mask = self._mask(batch).reshape(x.shape[:3])
-    x, some = heads.pool(x, mask, self.config.pool), mask.any(-1)
+    x = x.reshape(rows, length // window, window, x.shape[-1])  # [B, N, W, D]
+    mask = _mask(batch).reshape(x.shape[:3])
+    x, read = pool(x, mask, self.config.pool), mask.any(-1)  # [B, N, D], [B, N]
     if not self.config.between:
-      total = jnp.where(some[..., None], x, 0).sum(1)
-      return total / jnp.maximum(some.sum(1, keepdims=True), 1).astype(x.dtype)
+      total = jnp.where(read[..., None], x, 0).sum(1)
+      return total / jnp.maximum(read.sum(1, keepdims=True), 1).astype(x.dtype)
     state = self.carry.init_state(rows)
     y, _ = self.carry(
       x.astype(jnp.dtype(self.config.dtype)), state, None, deterministic
     )
-    last = jnp.maximum(some.sum(1) - 1, 0)  # the windows behind it are padding
+    last = jnp.maximum(read.sum(1) - 1, 0)  # the windows behind it are padding
     return jnp.take_along_axis(y, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
 
-  def logits(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B C"]:
-    """Of the classes; those that a row may not have are at -1e9."""
-    x = self.drop(self.vector(batch, deterministic), deterministic=deterministic)
-    return jnp.where(batch["choices"], self.head(x), heads.NEVER)
+  def _window(self, length: int) -> int:
+    """Tokens of a window; raises ValueError if the row does not divide."""
+    scan.check_length(length)
+    window = self.config.window or length
+    if length % window:
+      raise ValueError(f"a row of {length} tokens is not cut into windows of {window}")
+    return window
 
-  def spans(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T 2"]:
-    """Logits of the first and the last token of an answer, -1e9 outside the context."""
-    x = self.tokens(batch, deterministic).astype(jnp.float32)
-    x = self.head(self.drop(x, deterministic=deterministic))
-    return jnp.where(batch["context"][..., None], x, heads.NEVER)
 
-  def embed(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B D"]:
-    """A vector of length 1 for each text."""
-    x = self.vector(batch, deterministic)
-    # the root of a clipped square: that of a norm has no gradient at a vector of zeros
-    square = jnp.sum(x * x, axis=-1, keepdims=True)
-    return x / jnp.sqrt(jnp.maximum(square, 1e-24))
+class EncoderModel(nn.Module):
+  """The base of a task's model: an encoder, to which it adds its head and `objective`.
 
-  def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
-    """Nats of each target, for the head "masked"."""
-    given = batch["tokens"], batch["reset"], None, batch.get("noise"), deterministic
-    return self.embedder.nats(self.features(*given), batch["targets"])
+  The encoder's parameters are the model's own, so that a run of one task can begin from
+  that of another. See `models.TrainableModel`.
 
-  def words(
-    self, tokens: Tokens, reset: Reset, places: Int[Array, "B K"]
-  ) -> Float[Array, "B K V"]:
-    """Logits of what stands at some places, float32, for the head "masked"."""
-    x = self.features(tokens, reset)
-    x = jnp.take_along_axis(x, places[..., None], axis=1)
-    return self.embedder.decode(x)
+  Attributes:
+    config: of the encoder.
+  """
 
-  @property
-  def across_rows(self) -> bool:
-    """Whether the loss of a row reads other rows; see `models.TrainableModel`."""
-    return self.config.head == "embedding"
+  config: EncoderConfig
 
-  def by_row(
-    self, batch: Batch, deterministic: bool = True
-  ) -> tuple[Float[Array, "B D"], Float[Array, "B D"]]:
-    """The vectors of both texts of each row, for the head "embedding"."""
-    other = {"tokens": batch["other"], "length": batch["other_length"]}
-    mine, theirs = (self.embed(side, deterministic) for side in (batch, other))
-    return mine, theirs
-
-  @nn.nowrap  # it has no parameters
-  def nats_across(
-    self, vectors: tuple[Float[Array, "B D"], Float[Array, "B D"]], batch: Batch
-  ) -> Float[Array, " B"]:
-    """Nats of each row of a whole batch, from the vectors of all."""
-    return heads.pair_nats(*vectors, batch, self.config.temperature)
-
-  def objective(
-    self, batch: Batch, memory: tuple[()], deterministic: bool = True
-  ) -> tuple[Float[Array, "..."], tuple[()]]:
-    """Nats of what the head learns, a row, or a token where words are hidden."""
-    learn = {
-      "masked": self.losses,
-      "labels": self._label_nats,
-      "spans": self._span_nats,
-      "embedding": self._pair_nats,
-    }
-    return learn[self.config.head](batch, deterministic), memory
+  def setup(self):
+    self.encoder = Encoder(self.config)
+    nn.share_scope(self, self.encoder)
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """A batch of zeros."""
-    c = self.config
+    """A batch of texts, all zeros; a task adds what its head learns."""
     tokens = jnp.zeros((batch_size, length), jnp.int32)
-    row, flags = jnp.zeros(batch_size, jnp.int32), tokens.astype(bool)
-    batch = {"tokens": tokens, "weights": row.astype(jnp.float32)}
-    if c.head == "masked":
-      weights = tokens.astype(jnp.float32)
-      return batch | {"targets": tokens, "reset": flags, "weights": weights}
-    batch |= {"length": row, "types": tokens}
-    return (
-      batch
-      | {
-        "labels": {"label": row, "choices": jnp.ones((batch_size, c.classes), bool)},
-        "spans": {"first": row, "last": row, "context": flags},
-        "embedding": {
-          "other": tokens,
-          "other_length": row,
-          "group": row,
-          "other_group": row,
-        },
-      }[c.head]
-    )
+    row = jnp.zeros(batch_size, jnp.int32)
+    weights = row.astype(jnp.float32)
+    return {"tokens": tokens, "types": tokens, "length": row, "weights": weights}
 
   def init_state(self, batch_size: int) -> tuple[()]:
     """Nothing: a text is read whole."""
@@ -238,26 +184,29 @@ class Encoder(nn.Module):
     """Of the "noise" that a batch may have; see `jaxmem.training.adversarial`."""
     return (*batch["tokens"].shape, self.config.d_model)
 
-  def _window(self, length: int) -> int:
-    """Tokens of a window; raises ValueError if the row does not divide."""
-    scan.check_length(length)
-    window = self.config.window or length
-    if length % window:
-      raise ValueError(f"a row of {length} tokens is not cut into windows of {window}")
-    return window
 
-  def _mask(self, batch: Batch) -> Bool[Array, "B T"]:
-    return jnp.arange(batch["tokens"].shape[1]) < batch["length"][:, None]
+def pool(
+  x: Float[Array, "B N W D"], mask: Bool[Array, "B N W"], kind: str
+) -> Float[Array, "B N D"]:
+  """A vector for every window, 0 for one of padding.
 
-  def _label_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    share = 0.0 if deterministic else self.config.smoothing
-    return heads.label_nats(self.logits(batch, deterministic), batch, share)
+  Args:
+    x: features of the tokens.
+    mask: which tokens are no padding.
+    kind: "mean" or "max" over them, or "first".
+  """
+  read = mask[..., None]
+  if kind == "first":
+    return jnp.where(read, x, 0)[:, :, 0]
+  if kind == "max":
+    return jnp.where(read.any(2), jnp.where(read, x, NEVER).max(2), 0)
+  count = jnp.maximum(read.sum(2), 1).astype(x.dtype)
+  return jnp.where(read, x, 0).sum(2) / count
 
-  def _span_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    return heads.span_nats(self.spans(batch, deterministic), batch)
 
-  def _pair_nats(self, batch: Batch, deterministic: bool) -> Float[Array, " B"]:
-    return self.nats_across(self.by_row(batch, deterministic), batch)
+def _mask(batch: Batch) -> Bool[Array, "B T"]:
+  """Which tokens are no padding."""
+  return jnp.arange(batch["tokens"].shape[1]) < batch["length"][:, None]
 
 
 Config = EncoderConfig

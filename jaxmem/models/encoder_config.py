@@ -1,18 +1,32 @@
 """The config of an encoder."""
 
 import dataclasses
+import functools
 from typing import Literal
 
-from jaxmem.core import ranges
+from jaxmem.core import migrations
+from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.layers.norms import LAYER_NORM
-from jaxmem.models import pattern as patterns
 from jaxmem.models.block import Residual
 from jaxmem.models.pattern import Entry, Pattern, entry
 
-Heads = Literal["masked", "labels", "spans", "embedding"]
+
+def _naming_moved_fields(cls: type) -> type:
+  """Lets the constructor say where fields are now that the task's config has."""
+  init = cls.__init__
+
+  @functools.wraps(init)
+  def __init__(self, *args, **fields):
+    for key in migrations.MOVED.keys() & fields.keys():
+      raise ConfigError(f"EncoderConfig({key}=) is now {migrations.where_now(key)}")
+    init(self, *args, **fields)
+
+  cls.__init__ = __init__
+  return cls
 
 
+@_naming_moved_fields
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
   """An encoder as data.
@@ -31,13 +45,9 @@ class EncoderConfig:
     window: tokens that are read at once; 0 is the whole row. Longer texts are cut into
       windows that do not see each other.
     between: the memories that carry what was read from window to window, causal; none
-      takes the mean over the windows. Only "labels" and "embedding" read it.
-    pool: what a window is to a head: "mean" or "max" over its tokens, or its "first".
-    head: what is learned.
-    classes: of the head "labels"; 0 is what the data have.
-    smoothing: of the targets of "labels", in [0, 1); only while training.
-    temperature: of the similarities of "embedding", > 0.
-    dropout: rate in the blocks and before the head, in [0, 1).
+      takes the mean over the windows.
+    pool: the vector of a window: "mean" or "max" over its tokens, or its "first".
+    dropout: rate in the blocks and before a task's head, in [0, 1).
     dtype: of the computation, "float32" or "bfloat16"; heads are float32.
   """
 
@@ -52,21 +62,11 @@ class EncoderConfig:
   window: int = number(0, at_least=0)
   between: Pattern = ()
   pool: Literal["mean", "max", "first"] = "mean"
-  head: Heads = "labels"
-  classes: int = number(0, at_least=0, at_most=2**24)
-  smoothing: float = number(0.0, at_least=0, below=1)
-  temperature: float = number(0.05, above=0)
   dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
-    if self.between and self.head not in ("labels", "embedding"):
-      raise ValueError(
-        f"between is {patterns.show(self.between)!r} and head {self.head!r}, which "
-        "reads tokens: leave it out"
-      )
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     if self.between and not self.window:
       raise ValueError("between is for texts of several windows: set window")
 

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem.core import ranges
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, required
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
-from jaxmem.layers.encoder_memory import Encoded
+from jaxmem.layers.encoder_memory import EncoderOutputs
 from jaxmem.layers.primitives import Dropout, rms_norm
 from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
@@ -46,7 +45,7 @@ class EncoderDecoderConfig:
   """
 
   vocab_size: int = number(0, at_least=0, at_most=2**24)
-  encoder: Pattern = (entry("encoder_attention"),)
+  encoder: Pattern = required("name at least one memory", (entry("encoder_attention"),))
   d_model: int = number(256, at_least=1, at_most=2**20)
   d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("attention", capacity=256), entry("cross_attention"))
@@ -56,11 +55,8 @@ class EncoderDecoderConfig:
   dropout: float = number(0.1, at_least=0, below=1)
   dtype: str = "float32"
 
-  def check(self) -> None:
-    """Raises ValueError or PatternError if it cannot be built."""
-    ranges.check(self)
-    if not self.encoder:
-      raise ValueError("encoder is empty: name at least one memory")
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     check_own(self.encoder)
     check_causal(self.pattern)
     if not any(map(_is_given, self.pattern)):
@@ -75,15 +71,15 @@ class EncoderDecoder(nn.Module):
 
       model = EncoderDecoder(EncoderDecoderConfig(vocab_size=300, memory_size=32))
       params = model.init(key, model.example(8, 32), (), method="objective")
-      logits, state = model.apply(params, read, length, boundary, method="start")
+      logits, state = model.apply(params, read, length, eos_id, method="start")
       logits, state = model.apply(params, tokens, state, method="step")
 
   A batch has what is read and what is written, padded on the right:
 
       read     int32   [B, S]
       length   int32   [B]     its tokens, 0 .. S
-      tokens   int32   [B, T]  the boundary and the text to write
-      targets  int32   [B, T]  that text and the boundary
+      tokens   int32   [B, T]  the EOS token and the text to write
+      targets  int32   [B, T]  that text and the EOS token
       weights  float32 [B, T]  1 for a target, 0 for padding
 
   Attributes:
@@ -104,7 +100,7 @@ class EncoderDecoder(nn.Module):
 
   def encode(
     self, read: Tokens, length: Int[Array, " B"], deterministic: bool = True
-  ) -> Encoded:
+  ) -> EncoderOutputs:
     """What the decoder may read of each row.
 
     Args:
@@ -116,20 +112,20 @@ class EncoderDecoder(nn.Module):
     x = self._embed(read, deterministic)
     state = self.encoder.init_state(len(read))
     x, _ = self.encoder(x, state, one_text(mask), deterministic)
-    return Encoded(self.encoder_norm(x), length)
+    return EncoderOutputs(self.encoder_norm(x), length)
 
   def start(
-    self, read: Tokens, length: Int[Array, " B"], boundary: Int[Array, " B"]
+    self, read: Tokens, length: Int[Array, " B"], eos_id: Int[Array, " B"]
   ) -> tuple[Float[Array, "B V"], State]:
     """Logits of the first token that is written, float32, and the decoder's memory.
 
     Args:
       read: the text, padded on the right.
       length: its tokens.
-      boundary: the id that every text begins with.
+      eos_id: the id that every text begins with.
     """
     state = self.first_state(self.encode(read, length))
-    return self.step(boundary, state)
+    return self.step(eos_id, state)
 
   def step(
     self, tokens: Int[Array, " B"], state: State
@@ -151,7 +147,7 @@ class EncoderDecoder(nn.Module):
     """See `losses`."""
     return self.losses(batch, deterministic), memory
 
-  def first_state(self, encoded: Encoded) -> State:
+  def first_state(self, encoded: EncoderOutputs) -> State:
     """The decoder's memory before a text: what was encoded stands in every layer."""
     layers = self.config.num_groups
     spread = lambda a: jnp.broadcast_to(a[:, None], (len(a), layers, *a.shape[1:]))

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmem.core import ranges
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, required
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
 from jaxmem.layers.primitives import dense, rms_norm
@@ -38,7 +37,7 @@ class VAEConfig:
     free_nats: of each number of the latent of each row: so much of its KL is free, that
       is, it counts as max(free_nats, KL); >= 0.
     word_dropout: share of the decoder's inputs that read as zeros while training, in
-      [0, 1]; the boundary that begins a text never does.
+      [0, 1]; the EOS token that begins a text never does.
     encoder: the memories that read a text; causal ones are run both ways.
     d_model: features.
     d_ff: width of the decoder's MLPs; 0 is 2 d_model.
@@ -52,19 +51,13 @@ class VAEConfig:
   d_latent: int = number(32, at_least=0, at_most=2**24)
   free_nats: float = number(0.0, at_least=0)
   word_dropout: float = number(0.0, at_least=0, at_most=1)
-  encoder: Pattern = (entry("gru"),)
+  encoder: Pattern = required("name at least one memory", (entry("gru"),))
   d_model: int = number(128, at_least=1, at_most=2**20)
   d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("gru"),)
   num_groups: int = number(1, at_least=1, at_most=2**16)
   dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
-
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
-    if not self.encoder:
-      raise ValueError("encoder is empty: name at least one memory")
 
 
 class Posterior(NamedTuple):
@@ -139,8 +132,8 @@ class VAE(nn.Module):
 
       read     int32   [B, T]  the text that becomes the latent
       length   int32   [B]     its tokens, 0 .. T
-      tokens   int32   [B, T]  the boundary and the text to write
-      targets  int32   [B, T]  that text and the boundary
+      tokens   int32   [B, T]  the EOS token and the text to write
+      targets  int32   [B, T]  that text and the EOS token
       weights  float32 [B, T]  1 for a target, 0 for padding
       kl_weight float32 [B]    of the KL, from 0 on while it is annealed
 
@@ -189,7 +182,7 @@ class VAE(nn.Module):
     """Logits for the token after each, float32, and the decoder's memory.
 
     Args:
-      tokens: a text begins with the boundary.
+      tokens: a text begins with the EOS token.
       latent: of each row.
       state: see `first_state`.
     """
@@ -262,7 +255,7 @@ class VAE(nn.Module):
     state: State,
     deterministic: bool = True,
   ) -> tuple[Activations, State]:
-    """What the head reads. The latent is added to every input, the boundary's too, so
+    """What the head reads. The latent is added to every input, the EOS token's too, so
     the memory begins from it."""
     if self.config.d_latent:
       x = x + self.given(latent)[:, None]

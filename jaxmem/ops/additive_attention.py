@@ -21,7 +21,7 @@ Inputs = tuple[Float[Array, "B T K"]]
 
 
 class State(NamedTuple):
-  """k: [B, S, K]; v: [B, S, E]; count: int32 [B], how many of them are something."""
+  """k: [B, S, K]; v: [B, S, E]; count: int32 [B], how many first are tokens."""
 
   k: Array
   v: Array
@@ -59,11 +59,12 @@ def step(
   (w,), (q,) = params, inputs_t
   k, v, count = state
   wide = scan.state_dtype(q.dtype)
-  hidden = jnp.tanh((q[:, None] + k.astype(q.dtype)).astype(wide))
-  scores = (hidden * w.astype(wide)).sum(-1)
-  some = scan.indices(k.shape[1]) < count[:, None]
-  shares = jax.nn.softmax(jnp.where(some, scores, -1e30), axis=-1)
-  y = (jnp.where(some, shares, 0)[..., None] * v.astype(wide)).sum(1)
+  hidden = jnp.tanh((q[:, None] + k.astype(q.dtype)).astype(wide))  # [B, S, K]
+  scores = (hidden * w.astype(wide)).sum(-1)  # [B, S]
+  is_token = scan.indices(k.shape[1]) < count[:, None]
+  weights = jax.nn.softmax(jnp.where(is_token, scores, -1e30), axis=-1)
+  y = (jnp.where(is_token, weights, 0)[..., None] * v.astype(wide)).sum(1)  # [B, E]
+  # a softmax over nothing is uniform: the empty memory reads as 0
   return jnp.where((count > 0)[:, None], y, 0).astype(q.dtype), state
 
 
@@ -84,14 +85,19 @@ def parallel(
     y in the dtype of q, and the memory after the last token.
   """
   (q,) = inputs
-  one = lambda q: step(params, (q,), state)[0]
-  y = jax.checkpoint(jax.vmap(one, in_axes=1, out_axes=1))(q)
+
+  def one_token(q: Float[Array, "B K"]) -> Float[Array, "B E"]:
+    return step(params, (q,), state)[0]
+
+  # [B, T, S, K] numbers of tanh are not kept for the reverse pass
+  y = jax.checkpoint(jax.vmap(one_token, in_axes=1, out_axes=1))(q)  # [B, T, E]
   if reset is None:
     return y, state
   y = jnp.where((scan.documents(reset) == 0)[..., None], y, 0)
   return y, scan.forget(state, reset.any(axis=1))
 
 
+AXES = State(*[("batch", "slots", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

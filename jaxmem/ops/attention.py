@@ -10,7 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxmem.core.typing import Reset
 from jaxmem.ops import window
+from jaxmem.ops.attention_core.masks import Causal, Window
 from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
+from jaxmem.ops.attention_core.spec import AttentionSpec
 from jaxmem.ops.attention_core.timeline import WHOLE, Timeline
 from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import Inputs, Inputs_t, State
@@ -57,9 +59,9 @@ def step(
     y_p in the dtype of v, and the state.
   """
   position, capacity = state.position, state.k.shape[1]
-  inputs_t = held(inputs_t, position, capacity)
+  inputs_t = zero_beyond(inputs_t, position, capacity)
   y, new = window.step(params, inputs_t, state, score=score)
-  return within(y, position, capacity), new
+  return nan_beyond(y, position, capacity), new
 
 
 def parallel(
@@ -94,38 +96,45 @@ def parallel(
   Raises:
     ValueError: if block_size < 1, or an implementation refuses.
   """
-  tokens = timeline.call(state.position, inputs[0].shape[1], reset)
-  position, capacity = tokens.place - tokens.start, state.k.shape[1]
-  inputs = held(inputs, position, capacity)
-  y, new = window.parallel(
-    params,
-    inputs,
-    state,
-    reset,
-    score=score,
-    block_size=block_size,
-    implementation=implementation,
-    timeline=timeline,
-  )
-  return within(y, position, capacity), new
+  queries = timeline.call(state.position, inputs[0].shape[1], reset)
+  position, capacity = queries.in_document, state.k.shape[1]  # [B, T]
+  q, k, v = zero_beyond(inputs, position, capacity)
+  # a window of the whole cache: nobody sees a slot that has been written over
+  mask = Causal() & Window(capacity)
+  spec = AttentionSpec(mask, score, block_size, implementation)
+  kept, ring = (score.rotate(k, position), v), (state.k, state.v)
+  rotated = score.rotate(q, position)
+  y, lse = timeline.attend(spec, params, rotated, kept, queries, ring, state.position)
+  ring, count = timeline.after(ring, kept, queries)
+  y = score.apply_attention_sink(params, y, lse)
+  return nan_beyond(y, position, capacity), State(*ring, count)
 
 
-def held(inputs: tuple, position: Int[Array, "..."], capacity: int) -> tuple:
-  """The inputs, 0 where the token has no place in the cache.
+def zero_beyond(
+  inputs: tuple, position: Int[Array, "..."], capacity: int
+) -> tuple[Array, ...]:
+  """The inputs, 0 where the token has no slot in the cache.
 
   A layer below has answered NaN there, and a NaN that is not seen, times 0, is NaN: it
   would reach the tokens before it and the next document.
   """
-  fits = position < capacity
-  of = lambda a: fits.reshape(*fits.shape, *[1] * (a.ndim - fits.ndim))
-  return tuple(jnp.where(of(a), a, 0) for a in inputs)
+  fits = position < capacity  # [B] or [B, T]
+
+  def zero(a):
+    return jnp.where(fits.reshape(*fits.shape, *[1] * (a.ndim - fits.ndim)), a, 0)
+
+  return tuple(zero(a) for a in inputs)
 
 
-def within(y: Array, position: Int[Array, "..."], capacity: int) -> Array:
-  """NaN where the token has no place in the cache."""
+def nan_beyond(y: Array, position: Int[Array, "..."], capacity: int) -> Array:
+  """y, NaN where the token has no slot in the cache."""
   return jnp.where((position < capacity)[..., None, None], y, jnp.nan)
 
 
+# Their names before 0.2.
+held, within = zero_beyond, nan_beyond
+
+AXES = State(*[("batch", "slots", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
@@ -135,9 +144,9 @@ def example(key: Array, batch_size: int, length: int):
   heads, dim = inputs[1].shape[2:]
   empty = init_state(batch_size, min(length + 8, LONGEST), heads, dim, dim)
   position = jnp.where(scan.indices(batch_size) % 2 == 0, 7, 3)
-  held = (scan.indices(empty.k.shape[1]) < position[:, None])[..., None, None]
+  filled = (scan.indices(empty.k.shape[1]) < position[:, None])[..., None, None]
   past = (jax.random.normal(jax.random.fold_in(key, i), empty.k.shape) for i in (1, 2))
-  return params, inputs, State(*(jnp.where(held, a, 0) for a in past), position)
+  return params, inputs, State(*(jnp.where(filled, a, 0) for a in past), position)
 
 
 def stress(key: Array, batch_size: int, length: int):

@@ -166,6 +166,7 @@ def bilinear(rate: Complex[Array, "*N"], dt: Array) -> tuple[Array, Array]:
   return (1 + half) / (1 - half), dt / (1 - half)
 
 
+AXES = State(("batch", None, "heads"))
 FORMS = scan.of_any_rows(
   {
     "recurrent": scan.recurrent(step),

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Reset
-from jaxmem.ops.attention_core import scores
+from jaxmem.ops.attention_core import engine, scores
 from jaxmem.ops.attention_core.masks import Document
 from jaxmem.ops.attention_core.scores import Params, Scores
+from jaxmem.ops.attention_core.spec import AttentionSpec
 from jaxmem.ops.attention_core.tokens import NOWHERE, Tokens
 from jaxmem.ops.recurrence import scan
 
@@ -27,7 +28,7 @@ Inputs = tuple[Float[Array, "B T A K"]]
 
 
 class State(NamedTuple):
-  """k, v: [B, S, H, .]; count: int32 [B], how many of them are something."""
+  """k, v: [B, S, H, .]; count: int32 [B], how many first ones of them are tokens."""
 
   k: Array
   v: Array
@@ -72,10 +73,11 @@ def step(
   (q,) = inputs_t
   k, v, count = state
   heads, key_heads = q.shape[1], k.shape[2]
-  slot = jnp.broadcast_to(scan.indices(k.shape[1]), k.shape[:2])
+  slot = jnp.broadcast_to(scan.indices(k.shape[1]), k.shape[:2])  # [B, S]
   pair = scores.pair(jnp.zeros_like(count), slot, heads, key_heads)
-  s = score.one(params, q, k, pair, slot < count[:, None])
+  s = score.one(params, q, k, pair, slot < count[:, None])  # [B, H, N, S]
   y = score.read(params, s, v).astype(q.dtype)
+  # a softmax over nothing is uniform: the empty memory reads as 0
   return jnp.where((count > 0)[:, None, None], y, 0), state
 
 
@@ -108,18 +110,21 @@ def parallel(
   """
   (q,) = inputs
   slot = jnp.broadcast_to(scan.indices(state.k.shape[1]), state.k.shape[:2])
+  # the memory is one document, that of every query before the first reset
   keys = Tokens(slot, jnp.where(slot < state.count[:, None], 0, NOWHERE))
   start = jnp.zeros(q.shape[:2], jnp.int32)
   if reset is not None:
     start = jnp.where(scan.documents(reset) == 0, 0, NOWHERE)
-  k, v = (a.astype(q.dtype) for a in state[:2])
-  queries = Tokens(jnp.zeros_like(start), start)
-  y, lse = score.attend(params, q, k, v, queries, keys, Document(), block_size)
+  queries = Tokens(jnp.zeros_like(start), start)  # [B, T]
+  spec = AttentionSpec(Document(), score, block_size)
+  kv = tuple(a.astype(q.dtype) for a in state[:2])  # [B, S, H, .]
+  y, lse = engine.attend(spec, params, q, kv, queries, keys)
   if reset is not None:
     state = scan.forget(state, reset.any(axis=1))
-  return score.share(params, y, lse), state
+  return score.apply_attention_sink(params, y, lse), state
 
 
+AXES = State(*[("batch", "slots", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

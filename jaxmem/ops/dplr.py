@@ -170,6 +170,7 @@ def _chunk_step(state, xs):
   return State(s), y.astype(v.dtype)
 
 
+AXES = State(("batch", "heads", "key", "value"))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

@@ -12,10 +12,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmem.core.typing import Reset
 from jaxmem.ops import window
-from jaxmem.ops.attention_core import masks, scores
+from jaxmem.ops.attention_core import dispatch, masks, scores
 from jaxmem.ops.attention_core.masks import Document, Mask
 from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
-from jaxmem.ops.attention_core.timeline import Reading
+from jaxmem.ops.attention_core.spec import AttentionSpec
 from jaxmem.ops.attention_core.tokens import Tokens
 from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import Inputs
@@ -65,10 +65,10 @@ def dense(
   rows, length, heads = q.shape[:3]
   key_heads = k.shape[2]
   tokens = call(rows, length, reset)
-  position = tokens.place - tokens.start
-  k = score.turn(k, position)
+  position = tokens.in_document  # [B, T]
+  k = score.rotate(k, position)
   seen = masks.dense(mask, position == 0, heads)
-  seen = seen.reshape(rows, key_heads, -1, length, length)
+  seen = seen.reshape(rows, key_heads, -1, length, length)  # [B, H, N, T, T]
 
   @functools.partial(jax.vmap, in_axes=(1, 1, 1, 3), out_axes=1)
   def one(
@@ -77,11 +77,12 @@ def dense(
     start: Int[Array, " B"],
     seen: Bool[Array, "B H N T"],
   ):
-    pair = scores.pair(position, tokens.place - start[:, None], heads, key_heads)
+    pair = scores.pair(position, tokens.position - start[:, None], heads, key_heads)
     y = score.read(params, score.one(params, q, k, pair, seen[..., None, :]), v)
+    # a softmax over nothing is uniform: such a query reads 0
     return jnp.where(seen.any(-1).reshape(rows, heads, 1), y, 0)
 
-  return one(score.turn(q, position), position, tokens.start, seen), ()
+  return one(score.rotate(q, position), position, tokens.start, seen), ()
 
 
 def parallel(
@@ -118,26 +119,27 @@ def parallel(
   """
   q, k, v = inputs
   tokens = call(*q.shape[:2], reset)
-  position = tokens.place - tokens.start
-  q, k = score.turn(q, position), score.turn(k, position)
-  reading = Reading(score, params, mask, block_size, implementation, score.sink)
-  y, lse = reading.alone(q, (k, v), tokens)
-  return score.share(params, y, lse), ()
+  position = tokens.in_document  # [B, T]
+  q, k = score.rotate(q, position), score.rotate(k, position)
+  spec = AttentionSpec(mask, score, block_size, implementation)
+  y, lse = dispatch.attend(spec, params, q, (k, v), tokens)
+  return score.apply_attention_sink(params, y, lse), ()
 
 
+AXES = ()
 FORMS = scan.of_any_rows({"dense": dense, "parallel": parallel})
 
 
 def call(rows: int, length: int, reset: Reset | None) -> Tokens:
   """The tokens of a call that holds whole documents, with the documents' lengths."""
-  place = jnp.broadcast_to(scan.indices(length), (rows, length))
+  index = jnp.broadcast_to(scan.indices(length), (rows, length))
   if reset is None:
-    return Tokens(place, jnp.zeros_like(place), jnp.full_like(place, length))
-  start = jax.lax.cummax(jnp.where(reset, place, 0), axis=1)
-  # the next document's first token, read from behind
-  end = jnp.where(reset, place, length)
+    return Tokens(index, jnp.zeros_like(index), jnp.full_like(index, length))
+  start = jax.lax.cummax(jnp.where(reset, index, 0), axis=1)
+  # the next document's first token: the least reset to the right, one token on
+  end = jnp.where(reset, index, length)
   end = jax.lax.cummin(jnp.roll(end.at[:, 0].set(length), -1, axis=1), 1, reverse=True)
-  return Tokens(place, start, end - start)
+  return Tokens(index, start, end - start)
 
 
 def example(key: Array, batch_size: int, length: int):

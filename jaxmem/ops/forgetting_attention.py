@@ -14,15 +14,16 @@ from jaxmem.core.typing import Reset
 from jaxmem.ops import attention
 from jaxmem.ops.attention_core import cache, scores
 from jaxmem.ops.attention_core.masks import Causal, Pair, Window
-from jaxmem.ops.attention_core.scores import Known, Params, Scores
-from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.attention_core.scores import Params, Scores
+from jaxmem.ops.attention_core.spec import AttentionSpec
+from jaxmem.ops.attention_core.timeline import WHOLE, Timeline
 from jaxmem.ops.recurrence import scan
 
 TRANSITION = None
 REVERSE_ONLY = ("parallel",)
 LONGEST = attention.LONGEST
 
-# A log decay that no softmax comes back from.
+# A log decay that no softmax comes back from; a gate of 0 would have one of -inf.
 LEAST = -1e3
 # Sums of log decays are kept as a multiple of this and a small rest: exact up to 2^24
 # multiples, so for a quarter of a million tokens that forget everything.
@@ -87,11 +88,14 @@ class Forgetting:
 
   def __call__(self, params: Any, query: Total, key: Total, pair: Pair) -> Array:
     heads = pair.head.shape[:2]
-    # [B, C, A] -> [B, H, N, C]
-    first = lambda a: jnp.moveaxis(a, 1, 2).reshape(a.shape[0], *heads, -1)
-    query, key = jax.tree.map(first, (query, key))
+
+    def by_head(a):  # [B, C, A] -> [B, H, N, C]
+      return jnp.moveaxis(a, 1, 2).reshape(a.shape[0], *heads, -1)
+
+    query, key = jax.tree.map(by_head, (query, key))
+    # coarse and fine parts apart: two long sums are alike, and their rests are exact
     apart = jax.tree.map(lambda q, k: q[..., None] - k[..., None, :], query, key)
-    return UNIT * apart.coarse + apart.fine
+    return UNIT * apart.coarse + apart.fine  # [B, H, N, C, C]
 
 
 FORGETTING = Scores(rotary=None, bias=Forgetting())
@@ -175,17 +179,22 @@ def step(
   Returns:
     y_p in the dtype of v, and the state.
   """
-  p = state.position
-  q, k, v, g = attention.held(inputs_t, p, state.k.shape[1])
-  turn = lambda x: score.turn(x[:, None], p[:, None])[:, 0]
-  total = add(_last(state), _one(g))
-  ring = cache.write(tuple(state[:4]), p, (turn(k), v, *total))
-  age = cache.ages(p, state.k.shape[1])
+  p, capacity = state.position, state.k.shape[1]
+  q, k, v, g = attention.zero_beyond(inputs_t, p, capacity)
+
+  def rotate(x):  # [B, H, K]
+    return score.rotate(x[:, None], p[:, None])[:, 0]
+
+  total = add(_last(state), _one(g))  # [B, A]
+  ring = cache.write(tuple(state[:4]), p, (rotate(k), v, *total))
+  keys, values, *key_sums = ring
+  age = cache.ages(p, capacity)  # [B, W]
   pair = scores.pair(p, p[:, None] - age, q.shape[1], k.shape[1])
-  known = Known(jax.tree.map(lambda a: a[:, None], total), Total(*ring[2:]))
-  s = score.one(params, turn(q), ring[0], pair, age <= p[:, None], known)
-  y = score.read(params, s, ring[1])
-  return attention.within(y, p, state.k.shape[1]), State(*ring, p + 1)
+  query_sum = jax.tree.map(lambda a: a[:, None], total)  # [B, 1, A]
+  extras = query_sum, Total(*key_sums)
+  s = score.one(params, rotate(q), keys, pair, age <= p[:, None], *extras)
+  y = score.read(params, s, values)
+  return attention.nan_beyond(y, p, capacity), State(*ring, p + 1)
 
 
 def parallel(
@@ -219,22 +228,32 @@ def parallel(
     ValueError: if block_size < 1.
   """
   queries = timeline.call(state.position, inputs[0].shape[1], reset)
-  place, capacity = queries.place - queries.start, state.k.shape[1]
-  q, k, v, g = attention.held(inputs, place, capacity)
-  own = lambda: _end(g, reset)
-  begun = jnp.zeros(state.position.shape, bool), _last(state)
-  _, before = timeline.before(own, begun, _then)
-  total = sums(g, before, reset)
-  kept = (score.turn(k, place), v, total)
+  position, capacity = queries.in_document, state.k.shape[1]  # [B, T]
+  q, k, v, g = attention.zero_beyond(inputs, position, capacity)
+  no_border = jnp.zeros(state.position.shape, bool)
+  initial = no_border, _last(state)
+  # the gates of the tokens here are summed for other devices only if there are any
+  _, before = timeline.before(lambda: _end(g, reset), initial, _then)
+  total = sums(g, before, reset)  # [B, T, A]
+  kept = score.rotate(k, position), v, total
   ring = state.k, state.v, Total(state.coarse, state.fine)
-  reading = Reading(score, params, Causal() & Window(capacity), block_size)
-  held = (kept, queries, ring, state.position, total)
-  y, lse = timeline.attend(reading, score.turn(q, place), *held)
-  (keys, values, kept_sums), position = timeline.after(ring, kept, queries)
-  y = attention.within(score.share(params, y, lse), place, capacity)
-  return y, State(keys, values, *kept_sums, position)
+  spec = AttentionSpec(Causal() & Window(capacity), score, block_size)
+  rotated = score.rotate(q, position)
+  y, lse = timeline.attend(
+    spec, params, rotated, kept, queries, ring, state.position, total
+  )
+  (keys, values, kept_sums), count = timeline.after(ring, kept, queries)
+  y = attention.nan_beyond(
+    score.apply_attention_sink(params, y, lse), position, capacity
+  )
+  return y, State(keys, values, *kept_sums, count)
 
 
+AXES = State(
+  *[("batch", "slots", "heads", None)] * 2,
+  *[("batch", "slots", "heads")] * 2,
+  ("batch",),
+)
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
@@ -245,9 +264,9 @@ def example(key: Array, batch_size: int, length: int):
   draw = jax.random.fold_in(key, 3)
   g = jax.nn.log_sigmoid(2 + jax.random.normal(draw, (batch_size, length, heads)))
   slot = scan.indices(kept.k.shape[1])
-  held = (slot < kept.position[:, None])[..., None]
+  filled = (slot < kept.position[:, None])[..., None]
   sums = -0.2 * (1.0 + slot.astype(g.dtype))[:, None]
-  fine = jnp.broadcast_to(jnp.where(held, sums, 0), (*held.shape[:2], heads))
+  fine = jnp.broadcast_to(jnp.where(filled, sums, 0), (*filled.shape[:2], heads))
   coarse = jnp.zeros_like(fine)
   return params, (*inputs, g), State(kept.k, kept.v, coarse, fine, kept.position)
 

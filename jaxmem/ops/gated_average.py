@@ -87,6 +87,7 @@ def positive(x: Array) -> Array:
   return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
 
 
+AXES = State(("batch", "heads"))
 FORMS = scan.of_any_rows(
   {
     "recurrent": scan.recurrent(step),

@@ -157,6 +157,7 @@ def _chunk_step(state, xs):
   return State(decay.whole(d) * s + written), y.astype(v.dtype)
 
 
+AXES = State(("batch", "heads", "key", "value"))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

@@ -108,6 +108,7 @@ def chunk(
   return y[:, num_writes - 1 :: num_writes], state  # [B, T, H, V]
 
 
+AXES = gated_delta.AXES
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

@@ -191,6 +191,7 @@ def _chunk_step(u, state, xs):
   return State(s), y.astype(v.dtype)
 
 
+AXES = State(("batch", "heads", "key", "value"))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

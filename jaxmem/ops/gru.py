@@ -136,6 +136,7 @@ def step(
   return cell.step(cell_of(reset_after), params, inputs_t, state)
 
 
+AXES = State(("batch", None))
 FORMS = scan.of_any_rows(
   {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 )

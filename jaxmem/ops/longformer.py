@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Reset
 from jaxmem.ops import window
-from jaxmem.ops.attention_core import cache, scores
+from jaxmem.ops.attention_core import cache, engine, scores
 from jaxmem.ops.attention_core.masks import (
   ByFirst,
   ByRest,
@@ -24,7 +24,8 @@ from jaxmem.ops.attention_core.masks import (
   Window,
 )
 from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
-from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.attention_core.spec import AttentionSpec
+from jaxmem.ops.attention_core.timeline import WHOLE, Timeline
 from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import State
 
@@ -45,9 +46,10 @@ Dilation = int | tuple[int, ...]
 
 
 def near(size: int, dilation: Dilation, ahead: int = 0) -> Mask:
-  """`size` tokens back, itself among them, and `ahead` forward, every so many-th."""
-  plain = dilation == 1
-  return Window(size, ahead) if plain else Dilated(size, dilation, ahead)
+  """`size` tokens back, itself among them, and `ahead` forward, every d-th."""
+  if dilation == 1:
+    return Window(size, ahead)
+  return Dilated(size, dilation, ahead)
 
 
 def widest(dilation: Dilation) -> int:
@@ -73,8 +75,8 @@ def init_state(
   """The empty memory; `num_heads` counts key heads.
 
   Slots 0..G-1 hold the document's first G tokens, the next G the same tokens by the
-  global projections; the other R are a ring as in `window.State`. All keys are turned
-  by their places in the document.
+  global projections; the other R are a ring as in `window.State`. All keys are rotated
+  by their positions in the document.
   """
   size = reach(window_size, dilation)
   return window.init_state(
@@ -112,29 +114,35 @@ def step(
     y_p in the dtype of v, and the state.
   """
   p, heads = state.position, (inputs_t[0].shape[1], inputs_t[1].shape[1])
-  turn = lambda x: score.turn(x[:, None], p[:, None])[:, 0]
-  q, *new = _turned(inputs_t, turn, num_global)
-  first, ring = _kept(state, num_global)
-  ring = cache.write(ring, p, tuple(new[:2]))
+
+  def rotate(x):  # [B, H, K]
+    return score.rotate(x[:, None], p[:, None])[:, 0]
+
+  q, k, v, *by_global = _rotated(inputs_t, rotate, num_global)
+  first, ring = _split(state, num_global)
+  ring = cache.write(ring, p, (k, v))
   size = ring[0].shape[1]
-  age = cache.ages(p, size)
-  keys, values, place, some = *ring, p[:, None] - age, age <= p[:, None]
+  age = cache.ages(p, size)  # [B, R]
+  keys, values = ring
+  position, is_token = p[:, None] - age, age <= p[:, None]
   if num_global:
-    q_global = new.pop(2)
-    first = cache.write_first(first, p, tuple(new))
-    slot = jnp.broadcast_to(scan.indices(num_global), (len(p), num_global))
-    both = lambda a, b: jnp.concatenate([a, b], axis=1)
-    keys, values = both(first[0], keys), both(first[1], values)
-    # in the ring the global tokens are not looked for
-    some = both(slot <= p[:, None], some & (place >= num_global))
-    place = both(slot, place)
-  pair = scores.pair(p, place, *heads)
-  near, far, own = _masks(size, num_global, dilation)
-  seen = (near | far).sees(pair) & some[:, None, None, None]
-  y = score.read(params, score.one(params, q, keys, pair, seen), values)
+    q_global, k_global, v_global = by_global
+    first = cache.write_first(first, p, (k, v, k_global, v_global))
+    slot = jnp.broadcast_to(scan.indices(num_global), (len(p), num_global))  # [B, G]
+    keys = jnp.concatenate([first[0], keys], axis=1)  # [B, G + R, H, K]
+    values = jnp.concatenate([first[1], values], axis=1)
+    # a global token still in the ring is read from the slots of the first ones
+    is_token = is_token & (position >= num_global)
+    is_token = jnp.concatenate([slot <= p[:, None], is_token], axis=1)
+    position = jnp.concatenate([slot, position], axis=1)
+  pair = scores.pair(p, position, *heads)
+  window_mask, first_mask, global_mask = _masks(size, num_global, dilation)
+  seen = (window_mask | first_mask).allows(pair) & is_token[:, None, None, None]
+  y = score.read(params, score.one(params, q, keys, pair, seen), values)  # [B, A, V]
   if num_global:
     pair = scores.pair(p, slot, *heads)
-    s = score.one(params, q_global, first[2], pair, own.sees(pair))
+    seen = global_mask.allows(pair)
+    s = score.one(params, q_global, first[2], pair, seen)  # [B, H, N, G]
     y_global = score.read(params, s, first[3])
     y = jnp.where((p < num_global)[:, None, None], y_global, y)
   return y, _state(first, ring, p + 1)
@@ -175,49 +183,62 @@ def parallel(
     ValueError: if block_size < 1, or the global projections are missing.
   """
   queries = timeline.call(state.position, inputs[0].shape[1], reset)
-  place = queries.place - queries.start
-  q, *new = _turned(inputs, lambda x: score.turn(x, place), num_global)
-  first, ring = _kept(state, num_global)
-  near, far, own = _masks(ring[0].shape[1], num_global, dilation)
-  reading = lambda mask: Reading(score, params, mask, block_size)
-  kept = tuple(new[:2])
-  y, lse = timeline.attend(reading(near), q, kept, queries, ring, state.position)
-  ring, position = timeline.after(ring, kept, queries)
+  position = queries.in_document  # [B, T]
+
+  def rotate(x):  # [B, T, H, K]
+    return score.rotate(x, position)
+
+  q, k, v, *by_global = _rotated(inputs, rotate, num_global)
+  first, ring = _split(state, num_global)
+  window_mask, first_mask, global_mask = _masks(ring[0].shape[1], num_global, dilation)
+  spec = AttentionSpec(window_mask, score, block_size)
+  y, lse = timeline.attend(spec, params, q, (k, v), queries, ring, state.position)
+  ring, count = timeline.after(ring, (k, v), queries)
   if not num_global:
-    return score.share(params, y, lse), _state(first, ring, position)
-  q_global = new.pop(2)
-  held, keys = timeline.sinks(first, tuple(new), queries)
-  y, lse = scores.merge(y, lse, *reading(far)(q, held[:2], queries, keys))
-  y_global = reading(own)(q_global, held[2:], queries, keys)
-  # where the one is something the other is 0
-  y = score.share(params, y, lse) + score.share(params, *y_global)
-  first = timeline.last_sinks(first, tuple(new), queries)
-  return y, _state(first, ring, position)
+    return score.apply_attention_sink(params, y, lse), _state(first, ring, count)
+  q_global, k_global, v_global = by_global
+  kept = k, v, k_global, v_global
+  (k, v, k_global, v_global), keys = timeline.sinks(first, kept, queries)  # [B, G + T]
+  spec = AttentionSpec(first_mask, score, block_size)
+  y_first = engine.attend(spec, params, q, (k, v), queries, keys)
+  y, lse = scores.merge(y, lse, *y_first)
+  spec = AttentionSpec(global_mask, score, block_size)
+  kv = k_global, v_global
+  y_global, lse_global = engine.attend(spec, params, q_global, kv, queries, keys)
+  # where one of the two masks shows something, the other's y is 0
+  y = score.apply_attention_sink(params, y, lse)
+  y = y + score.apply_attention_sink(params, y_global, lse_global)
+  first = timeline.last_sinks(first, kept, queries)
+  return y, _state(first, ring, count)
 
 
+AXES = window.AXES
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
-def _turned(inputs: tuple, turn: Callable, num_global: int) -> tuple:
-  """The inputs with queries and keys turned by their places."""
+def _rotated(inputs: tuple, rotate: Callable, num_global: int) -> tuple:
+  """The inputs with queries and keys rotated by their positions."""
   if len(inputs) != (6 if num_global else 3):
     raise ValueError(
       f"{len(inputs)} inputs with {num_global} global tokens: q, k and v, and with "
       "global tokens the three of their own projections"
     )
-  return tuple(x if i % 3 == 2 else turn(x) for i, x in enumerate(inputs))
+  return tuple(x if i % 3 == 2 else rotate(x) for i, x in enumerate(inputs))
 
 
 def _masks(size: int, num_global: int, dilation: Dilation) -> tuple[Mask, Mask, Mask]:
-  """Whom the rest see in a ring of `size`, whom among the first, and whom these see."""
+  """What the other tokens see in a ring of `size`, what of the first, what these see.
+
+  No key is in two masks of one query, so their softmaxes can be merged.
+  """
   around = near((size - 1) // widest(dilation) + 1, dilation)
   if num_global:
     around = ByRest(num_global) & around & Rest(num_global)
-  far = ByRest(num_global) & First(num_global)
-  return Causal() & around, Causal() & far, Causal() & ByFirst(num_global)
+  first = ByRest(num_global) & First(num_global)
+  return Causal() & around, Causal() & first, Causal() & ByFirst(num_global)
 
 
-def _kept(state: State, num_global: int) -> tuple[tuple, tuple]:
+def _split(state: State, num_global: int) -> tuple[tuple, tuple]:
   """The first tokens (k, v, and both by the global projections), and the ring."""
   cuts = [num_global, 2 * num_global]
   k, v = (jnp.split(a, cuts, axis=1) for a in state[:2])
@@ -225,6 +246,7 @@ def _kept(state: State, num_global: int) -> tuple[tuple, tuple]:
 
 
 def _state(first: tuple, ring: tuple, position: Array) -> State:
+  """The inverse of `_split`."""
   joined = (jnp.concatenate([first[i], first[i + 2], ring[i]], 1) for i in (0, 1))
   return State(*joined, position)
 
@@ -243,8 +265,11 @@ def _with_global(draw, key, batch_size, length):
   """A case of the window op, with a global token and its projections."""
   params, inputs, state = draw(key, batch_size, length)
   other = jax.random.fold_in(key, 1)
-  _, own, early = window.example(other, batch_size, length)
-  # the first token may still be in the ring: there too it is that token
-  both = lambda a, b: jnp.concatenate([a[:, :1], b[:, :1], a], axis=1)
-  k, v = (both(a, b) for a, b in zip(state[:2], early[:2], strict=True))
-  return params, (*inputs, *own), State(k, v, state.position)
+  _, by_global, early = window.example(other, batch_size, length)
+
+  def slots(a, b):
+    # the first token may still be in the ring: there too it is that token
+    return jnp.concatenate([a[:, :1], b[:, :1], a], axis=1)
+
+  k, v = (slots(a, b) for a, b in zip(state[:2], early[:2], strict=True))
+  return params, (*inputs, *by_global), State(k, v, state.position)

@@ -151,6 +151,7 @@ def step(
   return cell.step(cell_of(peepholes, layer_norm), params, inputs_t, state)
 
 
+AXES = State(("batch", None), ("batch", None))
 FORMS = scan.of_any_rows(
   {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 )

@@ -206,6 +206,7 @@ def _chunks_bwd(residuals, cotangents):
 
 _chunks.defvjp(_chunks_fwd, _chunks_bwd)
 
+AXES = State(("batch", "key", "heads"))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

@@ -189,6 +189,9 @@ def _chunk_step(state, xs):
   return State(c, n, last), y.astype(v.dtype)
 
 
+AXES = State(
+  ("batch", "heads", "key", "value"), ("batch", "heads", "key"), ("batch", "heads")
+)
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "chunk": chunk})
 
 

@@ -97,6 +97,7 @@ def step(params: Params, inputs_t: Inputs, state: State) -> tuple[Array, State]:
   return h.astype(inputs_t[0].dtype), State(h)
 
 
+AXES = State(("batch", "heads"))
 FORMS = scan.of_any_rows(
   {
     "recurrent": scan.recurrent(step),

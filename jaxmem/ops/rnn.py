@@ -90,6 +90,7 @@ def step(
   return cell.step(cell_of(activation), params, inputs_t, state)
 
 
+AXES = State(("batch", None))
 FORMS = scan.of_any_rows(
   {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 )

@@ -110,6 +110,7 @@ def parallel(
   return y, State(past.astype(state.past.dtype))
 
 
+AXES = State(("batch", None, "heads"))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 

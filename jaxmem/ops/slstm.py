@@ -116,6 +116,7 @@ def step(
   return cell.step(cell_of(forget), params, inputs_t, state)
 
 
+AXES = State(*[("batch", "heads")] * 4)
 FORMS = scan.of_any_rows(
   {"recurrent": scan.recurrent(step), "chunk": cell.chunk(cell_of)}
 )

@@ -13,9 +13,10 @@ from jaxtyping import Array, Float
 from jaxmem.core.typing import Reset
 from jaxmem.ops import window
 from jaxmem.ops.attention_core import cache, scores
-from jaxmem.ops.attention_core.masks import Causal, Mask, Pair, Reach
-from jaxmem.ops.attention_core.scores import Known, Scores
-from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.attention_core.masks import Causal, Mask, Pair, PairBounds
+from jaxmem.ops.attention_core.scores import Scores
+from jaxmem.ops.attention_core.spec import AttentionSpec
+from jaxmem.ops.attention_core.timeline import WHOLE, Timeline
 from jaxmem.ops.recurrence import scan
 from jaxmem.ops.window import Inputs, Inputs_t, State
 
@@ -31,12 +32,12 @@ class Segment(Mask):
 
   size: int
 
-  def sees(self, pair: Pair) -> Array:
+  def allows(self, pair: Pair) -> Array:
     return pair.query // self.size == pair.key // self.size
 
-  def touches(self, reach: Reach) -> Array:
-    first, last = (x // self.size for x in reach.query)
-    low, high = (x // self.size for x in reach.key)
+  def block_overlaps(self, bounds: PairBounds) -> Array:
+    first, last = (x // self.size for x in bounds.query)
+    low, high = (x // self.size for x in bounds.key)
     return (low <= last) & (first <= high)
 
 
@@ -47,13 +48,13 @@ class Memory(Mask):
   size: int
   count: int
 
-  def sees(self, pair: Pair) -> Array:
+  def allows(self, pair: Pair) -> Array:
     begin = pair.query // self.size * self.size
     return (pair.key < begin) & (pair.key >= begin - self.count)
 
-  def touches(self, reach: Reach) -> Array:
-    first, last = (x // self.size * self.size for x in reach.query)
-    return (reach.key.low < last) & (reach.key.high >= first - self.count)
+  def block_overlaps(self, bounds: PairBounds) -> Array:
+    first, last = (x // self.size * self.size for x in bounds.query)
+    return (bounds.key.low < last) & (bounds.key.high >= first - self.count)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Relative:
 
   def __call__(self, params: Any, query: Array, key: Any, pair: Pair) -> Array:
     (r,) = params
-    distance = pair.distance[:, 0, 0]  # [B, C, S], of the same rows of r in every row
+    # positions continue evenly, so the first pair of the first row gives all of a block
+    distance = pair.distance[:, 0, 0]  # [B, C, S]
     size = distance.shape[-2]
     if size == 1:
       near = r[jnp.clip(distance[:, 0], 0, len(r) - 1)]  # [B, S, A, K]
@@ -75,12 +77,16 @@ class Relative:
       offset = size - 1 - scan.indices(2 * size - 1)
       near = r[jnp.clip(distance[0, 0, 0] + offset, 0, len(r) - 1)]
       s = jnp.einsum("bcak,dak->bacd", query, near.astype(query.dtype))
-      s = _slanted(s)
+      s = _slanted(s)  # [B, A, C, 2 C - 1] -> [B, A, C, C]
     return s.reshape(s.shape[0], *pair.head.shape[:2], *s.shape[2:])
 
 
 def _slanted(s: Float[Array, "B A C E"]) -> Float[Array, "B A C C"]:
-  """s[..., i, j - i + C - 1] at [i, j], for E = 2 C - 1."""
+  """s[..., i, j - i + C - 1] at [i, j], for E = 2 C - 1.
+
+  A row of the flat array that is one shorter than a row of s moves one to the left with
+  every row: a reshape in the place of a gather.
+  """
   size = s.shape[2]
   flat = s.reshape(*s.shape[:2], -1)[..., size - 1 :]
   rows = flat[..., : size * (2 * size - 2)].reshape(*s.shape[:3], -1)
@@ -106,10 +112,10 @@ def init_state(
 
 def _prepared(params: Params, q: Array) -> tuple[Array, Array]:
   """The query for content, and the scaled one for position, each with its bias."""
-  content, place, _ = params
+  content, position, _ = params
   wide = scan.state_dtype(q.dtype)
   scale = RELATIVE.factor(q)
-  return q + content.astype(q.dtype), scale * (q.astype(wide) + place.astype(wide))
+  return q + content.astype(q.dtype), scale * (q.astype(wide) + position.astype(wide))
 
 
 def step(
@@ -141,18 +147,17 @@ def step(
   q, k, v = inputs_t
   p, size = state.position, state.k.shape[1]
   length, memory = _lengths(state, segment_length)
-  ring = cache.write(tuple(state[:2]), p, (k, v))
-  age = cache.ages(p, size)
+  keys, values = ring = cache.write(tuple(state[:2]), p, (k, v))  # [B, S + M, H, .]
+  age = cache.ages(p, size)  # [B, S + M]
   pair = scores.pair(p, p[:, None] - age, q.shape[1], k.shape[1])
-  own, seen = (mask(length, n).sees(pair)[:, 0, 0, 0] for n in (0, memory))
-  keys, values = ring
-  if not through_memory:
-    still = lambda a: cache.pick(own, a, jax.lax.stop_gradient(a))
-    keys, values = still(keys), still(values)
-  content, place = _prepared(params, q)
+  in_segment, seen = (mask(length, n).allows(pair)[:, 0, 0, 0] for n in (0, memory))
+  if not through_memory:  # keys of earlier segments give no gradient
+    keys, values = (
+      cache.pick(in_segment, a, jax.lax.stop_gradient(a)) for a in (keys, values)
+    )
+  content, by_position = _prepared(params, q)  # [B, A, K] each
   seen &= age <= p[:, None]
-  known = Known(place[:, None])
-  s = RELATIVE.one(params[2:], content, keys, pair, seen, known)
+  s = RELATIVE.one(params[2:], content, keys, pair, seen, by_position[:, None])
   return RELATIVE.read((), s, values), State(*ring, p + 1)
 
 
@@ -165,8 +170,9 @@ def _lengths(state: State, segment_length: int) -> tuple[int, int]:
 
 def mask(length: int, memory: int) -> Mask:
   """The own segment of `length` tokens and the `memory` tokens before it."""
-  seen = Segment(length)
-  return Causal() & (seen | Memory(length, memory) if memory else seen)
+  if not memory:
+    return Causal() & Segment(length)
+  return Causal() & (Segment(length) | Memory(length, memory))
 
 
 def parallel(
@@ -205,23 +211,26 @@ def parallel(
   length, memory = _lengths(state, segment_length)
   queries = timeline.call(state.position, q.shape[1], reset)
   kept, ring = (k, v), tuple(state[:2])
-  content, place = _prepared(params, q)
+  content, by_position = _prepared(params, q)  # [B, T, A, K] each
+  position, params = state.position, params[2:]
+  at_once = through_memory or not memory
+  near = AttentionSpec(mask(length, memory if at_once else 0), RELATIVE, block_size)
+  y, lse = timeline.attend(
+    near, params, content, kept, queries, ring, position, by_position
+  )
+  if not at_once:
+    # earlier segments are read apart, so that gradients stop at these alone
+    far = AttentionSpec(Memory(length, memory), RELATIVE, block_size)
+    kept_far, ring_far = jax.lax.stop_gradient((kept, ring))
+    y_far, lse_far = timeline.attend(
+      far, params, content, kept_far, queries, ring_far, position, by_position
+    )
+    y, _ = scores.merge(y, lse, y_far, lse_far)
+  ring, count = timeline.after(ring, kept, queries)
+  return y, State(*ring, count)
 
-  def attend(seen, kept, ring):
-    reading = Reading(RELATIVE, params[2:], seen, block_size)
-    held = (kept, queries, ring, state.position, place)
-    return timeline.attend(reading, content, *held)
 
-  if through_memory or not memory:
-    y, _ = attend(mask(length, memory), kept, ring)
-  else:
-    near = attend(mask(length, 0), kept, ring)
-    far = attend(Memory(length, memory), *jax.lax.stop_gradient((kept, ring)))
-    y, _ = scores.merge(*near, *far)
-  ring, position = timeline.after(ring, kept, queries)
-  return y, State(*ring, position)
-
-
+AXES = State(*[("batch", "window", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
@@ -229,7 +238,10 @@ def example(key: Array, batch_size: int, length: int):
   """A small random case, one row with a full ring: (params, inputs, state)."""
   _, inputs, state = window.example(key, batch_size, length)
   (heads, dim), size = inputs[0].shape[2:], state.k.shape[1]
-  draw = lambda i, *shape: jax.random.normal(jax.random.fold_in(key, i), shape)
+
+  def draw(i, *shape):
+    return jax.random.normal(jax.random.fold_in(key, i), shape)
+
   params = draw(1, heads, dim), draw(2, heads, dim), draw(3, size, heads, dim)
   return params, inputs, state
 

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Reset
-from jaxmem.ops.attention_core import cache, scores
+from jaxmem.ops.attention_core import cache, engine, scores
 from jaxmem.ops.attention_core.masks import Beyond, Causal, First, Window
 from jaxmem.ops.attention_core.scores import ROTARY, Params, Scores
-from jaxmem.ops.attention_core.timeline import WHOLE, Reading, Timeline
+from jaxmem.ops.attention_core.spec import AttentionSpec
+from jaxmem.ops.attention_core.timeline import WHOLE, Timeline
 from jaxmem.ops.recurrence import scan
 
 TRANSITION = None
@@ -86,29 +87,33 @@ def step(
   """
   q, k, v = inputs_t
   p, window = state.position, state.k.shape[1] - num_sinks
-  turn = lambda x, place: score.turn(x[:, None], place[:, None])[:, 0]
-  keys, values = cache.write(_ring(state, num_sinks), p, (turn(k, p), v))
-  age = cache.ages(p, window)
+
+  def rotate(x, position):  # [B, H, K] by [B]
+    return score.rotate(x[:, None], position[:, None])[:, 0]
+
+  keys, values = cache.write(_ring(state, num_sinks), p, (rotate(k, p), v))
+  age = cache.ages(p, window)  # [B, W]
   heads = q.shape[1], k.shape[1]
   pair = scores.pair(p, p[:, None] - age, *heads)
-  s = score.one(params, turn(q, p), keys, pair, age <= p[:, None])
-  read = values
+  s = score.one(params, rotate(q, p), keys, pair, age <= p[:, None])  # [B, H, N, W]
   if num_sinks:
     first = tuple(a[:, :num_sinks] for a in state[:2])
-    sinks = cache.write_first(first, p, (k, v))
+    first_keys, first_values = cache.write_first(first, p, (k, v))  # [B, M, H, .]
     slot = scan.indices(num_sinks)
+    # sinks are kept unrotated: at a distance of W, whatever their true one
     far = jnp.broadcast_to(p[:, None] - window, (len(p), num_sinks))
     pair = scores.pair(p, far, *heads)
-    turned = turn(q, jnp.full_like(p, window))
-    first = score.one(params, turned, sinks[0], pair, p[:, None] - slot >= window)
-    s, read = jnp.concatenate([first, s], -1), jnp.concatenate([sinks[1], values], 1)
-    keys, values = (
-      jnp.concatenate(a, 1) for a in zip(sinks, (keys, values), strict=True)
-    )
-  return score.read(params, s, read), State(keys, values, p + 1)
+    q_far = rotate(q, jnp.full_like(p, window))
+    left_window = p[:, None] - slot >= window
+    s_first = score.one(params, q_far, first_keys, pair, left_window)
+    s = jnp.concatenate([s_first, s], -1)  # [B, H, N, M + W]
+    keys = jnp.concatenate([first_keys, keys], axis=1)
+    values = jnp.concatenate([first_values, values], axis=1)
+  return score.read(params, s, values), State(keys, values, p + 1)
 
 
 def _ring(state: State, num_sinks: int) -> tuple[Array, Array]:
+  """The last W keys and values, without the sinks."""
   return state.k[:, num_sinks:], state.v[:, num_sinks:]
 
 
@@ -149,28 +154,31 @@ def parallel(
   q, k, v = inputs
   window = state.k.shape[1] - num_sinks
   queries = timeline.call(state.position, q.shape[1], reset)
-  place = queries.place - queries.start
-  kept = (score.turn(k, place), v)
-  mask = Causal() & Window(window)
-  merged = score.sink or num_sinks > 0
-  reading = Reading(score, params, mask, block_size, implementation, merged)
+  position = queries.in_document  # [B, T]
+  spec = AttentionSpec(
+    Causal() & Window(window), score, block_size, implementation, num_sinks > 0
+  )
   ring = _ring(state, num_sinks)
-  turned = score.turn(q, place)
-  y, lse = timeline.attend(reading, turned, kept, queries, ring, state.position)
-  ring, position = timeline.after(ring, kept, queries)
+  kept = score.rotate(k, position), v
+  rotated = score.rotate(q, position)
+  y, lse = timeline.attend(spec, params, rotated, kept, queries, ring, state.position)
+  ring, count = timeline.after(ring, kept, queries)
   if num_sinks:
-    first = tuple(a[:, :num_sinks] for a in state[:2])
+    first = tuple(a[:, :num_sinks] for a in state[:2])  # [B, M, H, .]
     mask = Causal() & First(num_sinks) & Beyond(window)
-    far = Reading(score.at_most(window), params, mask, block_size)
-    turned = score.turn(q, jnp.full_like(place, window))
-    # sinks are few and kept unrotated: every device reads its own
-    held, keys = timeline.sinks(first, (k, v), queries)
-    y, lse = scores.merge(y, lse, *far(turned, held, queries, keys))
+    spec = AttentionSpec(mask, score.at_most(window), block_size)
+    # sinks are kept unrotated, and read at a distance of W
+    rotated = score.rotate(q, jnp.full_like(position, window))
+    # they are few: every device reads its own
+    kept, keys = timeline.sinks(first, (k, v), queries)  # [B, M + T, H, .]
+    far = engine.attend(spec, params, rotated, kept, queries, keys)
+    y, lse = scores.merge(y, lse, *far)
     first = timeline.last_sinks(first, (k, v), queries)
     ring = tuple(jnp.concatenate(a, 1) for a in zip(first, ring, strict=True))
-  return score.share(params, y, lse), State(*ring, position)
+  return score.apply_attention_sink(params, y, lse), State(*ring, count)
 
 
+AXES = State(*[("batch", "window", "heads", None)] * 2, ("batch",))
 FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": parallel})
 
 
@@ -186,13 +194,13 @@ def example(key: Array, batch_size: int, length: int):
   )
   state = init_state(batch_size, window, heads, dim, dim)
   position = jnp.where(scan.indices(batch_size) % 2 == 0, 7, 3)
-  held = (scan.indices(window) < position[:, None])[..., None, None]
+  filled = (scan.indices(window) < position[:, None])[..., None, None]
   return (
     (),
     inputs,
     State(
-      jnp.where(held, jax.random.normal(past_k, state.k.shape), 0),
-      jnp.where(held, jax.random.normal(past_v, state.v.shape), 0),
+      jnp.where(filled, jax.random.normal(past_k, state.k.shape), 0),
+      jnp.where(filled, jax.random.normal(past_v, state.v.shape), 0),
       position,
     ),
   )

@@ -17,7 +17,7 @@ from jaxmem.core.registry import nearest
 
 AXES = ("data", "fsdp", "seq", "tensor")
 
-# How attention crosses the shards of time; see `sharded_timeline.Cut`.
+# How attention crosses the shards of time; see `sharded_timeline.ShardedTimeline`.
 LAYOUTS = ("auto", "ring", "ulysses")
 
 # The layout of attention, as a context of JAX: jit compiles anew where it differs.
@@ -55,7 +55,8 @@ class MeshConfig:
     tensor: parts of heads, MLPs and vocabulary.
     seq: parts of a segment's time; `parallel.apply` makes them one memory.
     attention: how attention that reaches far crosses those parts: "ring", "ulysses" or
-      "auto", see `sharded_timeline.Cut`. Outside of it time always lies in order.
+      "auto", see `sharded_timeline.ShardedTimeline`. Outside of it time always lies in
+      order.
   """
 
   data: int = -1

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxmem.ops.attention_core import blockwise
-from jaxmem.ops.attention_core.blockwise import NOTHING
+from jaxmem.ops.attention_core import block_softmax
+from jaxmem.ops.attention_core.scores import NOTHING
 from jaxmem.ops.recurrence import scan
 
 
@@ -30,87 +30,94 @@ def _on(tree: Any, axis: str) -> Any:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def attend(axis: str, plan, q, k, v, params, queries, keys):
-  """`blockwise.attend` on blocks, over the keys of all devices.
+def softmax(axis: str, spec, q, k, v, params, queries, keys):
+  """`block_softmax.softmax` over the keys of all devices.
 
   What is sent does not wait for what is computed, so a device computes on one part of
   the keys while the next arrives. No device ever holds more than two parts.
 
   Args:
     axis: of the mesh.
-    plan: it and the others as the engine of blocks has them; q, k, v and tokens are
-      those of this device, at places counted from the call's first token.
+    spec: it and the others are as in `block_softmax.forward`; q, k, v and tokens are
+      those of this device, at positions counted from the call's first token.
+    q: queries in blocks.
+    k: keys in blocks.
+    v: values in blocks.
+    params: of the bias.
+    queries: where the queries lie.
+    keys: where the keys lie.
   """
-  return _forward(axis, plan, q, k, v, params, queries, keys)[0]
+  return _fwd(axis, spec, q, k, v, params, queries, keys)[0]
 
 
-def _forward(axis, plan, q, k, v, params, queries, keys):
+def _fwd(axis, spec, q, k, v, params, queries, keys):
   dtype = scan.state_dtype(q.dtype)
 
-  def read(carry, held):
+  def read(carry, part):
+    """The softmax so far, merged with that over one device's part of the keys."""
     y, lse = carry
-    k, v, keys = held
-    other, other_lse = blockwise.read(plan, q, k, v, params, queries, keys, dtype)
+    k, v, keys = part
+    other, other_lse = block_softmax.forward(
+      spec, q, k, v, params, queries, keys, out=dtype
+    )
     total = jnp.logaddexp(lse, other_lse)
-    part = lambda y, lse: y * jnp.exp(lse - total)[..., None]
-    return part(y, lse) + part(other, other_lse), total
+    here, there = (jnp.exp(a - total)[..., None] for a in (lse, other_lse))
+    return y * here + other * there, total
 
   def hop(carry, _):
-    held, done = carry
-    return (_on(held, axis), read(done, held)), None
+    part, so_far = carry
+    return (_on(part, axis), read(so_far, part)), None
 
-  held = k, v, keys._replace(length=None)
-  done = (
+  part = k, v, keys._replace(length=None)
+  nothing = (
     jnp.zeros((*q.shape[:-1], v.shape[-1]), dtype),
     jnp.full(q.shape[:-1], NOTHING, dtype),
   )
   hops = jax.lax.axis_size(axis) - 1
-  (held, done), _ = jax.lax.scan(hop, (held, done), None, length=hops)
-  y, lse = read(done, held)
+  (part, so_far), _ = jax.lax.scan(hop, (part, nothing), None, length=hops)
+  y, lse = read(so_far, part)  # the last part is sent nowhere
   y = y.astype(v.dtype)
   return (y, lse), (q, k, v, params, queries, keys, y, lse)
 
 
-def _backward(axis, plan, residuals, cotangents):
-  *given, y, lse = residuals
+def _bwd(axis, spec, residuals, cotangents):
+  *args, y, lse = residuals
   dy, dlse = cotangents
-  q, k, v, params, queries, keys = given
-  delta = blockwise.inner(y, dy, dlse)
+  q, k, v, params, queries, keys = args
+  delta = block_softmax.inner(y, dy, dlse)
 
-  def pull(held):
-    k, v, keys = held
-    grads = blockwise.gradients(plan, q, k, v, params, queries, keys, dy, lse, delta)
-    dq, dk, dv, dparams, dquery, dkey = grads
+  def gradients(part):
+    """By what stays here (queries, params), and by what travels (keys)."""
+    k, v, keys = part
+    dq, dk, dv, dparams, dquery, dkey = block_softmax.gradients(
+      spec, q, k, v, params, queries, keys, dy, lse, delta
+    )
     return (dq.astype(delta.dtype), dparams, dquery), (dk, dv, dkey)
 
   add = functools.partial(jax.tree.map, jnp.add)
 
   def hop(carry, _):
-    held, here, theirs = carry
+    part, by_query, by_key = carry
     # the sums for these keys were made one device before, while they were sent
-    sent, theirs = _on((held, theirs), axis)
-    by_query, by_key = pull(held)
-    return (sent, add(here, by_query), add(theirs, by_key)), None
+    sent, by_key = _on((part, by_key), axis)
+    more_by_query, more_by_key = gradients(part)
+    return (sent, add(by_query, more_by_query), add(by_key, more_by_key)), None
 
-  held = k, v, keys._replace(length=None)
-  sent = _on(held, axis)
-  here, theirs = pull(held)
+  part = k, v, keys._replace(length=None)
+  sent = _on(part, axis)
+  by_query, by_key = gradients(part)
   hops = jax.lax.axis_size(axis) - 2
-  carry, _ = jax.lax.scan(hop, (sent, here, theirs), None, length=hops)
-  held, here, theirs = carry
-  theirs = _on(theirs, axis)
-  by_query, by_key = pull(held)
-  (dq, dparams, dquery), theirs = add(here, by_query), add(theirs, by_key)
-  dk, dv, dkey = _on(theirs, axis)
-  return blockwise.typed(given, (dq, dk, dv, dparams, dquery, dkey))
+  carry, _ = jax.lax.scan(hop, (sent, by_query, by_key), None, length=hops)
+  part, by_query, by_key = carry
+  by_key = _on(by_key, axis)
+  more_by_query, more_by_key = gradients(part)
+  dq, dparams, dquery = add(by_query, more_by_query)
+  # one hop more brings the sums home to their keys
+  dk, dv, dkey = _on(add(by_key, more_by_key), axis)
+  return block_softmax.as_cotangents(*args, (dq, dk, dv, dparams, dquery, dkey))
 
 
-attend.defvjp(_forward, _backward)
-
-
-def _owner(chunk: int, count: int) -> int:
-  """The device that has a chunk of 2 N in zigzag order."""
-  return min(chunk, 2 * count - 1 - chunk)
+softmax.defvjp(_fwd, _bwd)
 
 
 def zigzag(tree: Any, axis: str) -> Any:
@@ -123,10 +130,8 @@ def zigzag(tree: Any, axis: str) -> Any:
   Returns:
     The same shapes: the early chunk first, then the late one.
   """
-  count, is_odd = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
-  # device i holds chunks 2 i and 2 i + 1; a permutation takes one from each device
-  even = [(i, _owner(2 * i, count)) for i in range(count)]
-  odd = [(i, _owner(2 * i + 1, count)) for i in range(count)]
+  is_odd = jax.lax.axis_index(axis) % 2 == 1
+  even, odd = _routes(axis)
 
   def deal(a: Array) -> Array:
     first, second = jnp.split(a, 2, axis=1)
@@ -147,9 +152,8 @@ def unzigzag(tree: Any, axis: str) -> Any:
     tree: arrays of this device, an early and a late chunk.
     axis: of the mesh; inside `shard_map` over it.
   """
-  count, is_odd = jax.lax.axis_size(axis), jax.lax.axis_index(axis) % 2 == 1
-  even = [(_owner(2 * i, count), i) for i in range(count)]
-  odd = [(_owner(2 * i + 1, count), i) for i in range(count)]
+  is_odd = jax.lax.axis_index(axis) % 2 == 1
+  even, odd = ([(b, a) for a, b in route] for route in _routes(axis))
 
   def collect(a: Array) -> Array:
     both = jnp.stack(jnp.split(a, 2, axis=1))  # [2, B, T / 2, ...]
@@ -161,4 +165,9 @@ def unzigzag(tree: Any, axis: str) -> Any:
   return jax.tree.map(collect, tree)
 
 
-deal, collect = zigzag, unzigzag  # their names before 0.2
+def _routes(axis: str) -> tuple[list, list]:
+  """Where both halves of every device's tokens go, the chunks 2 i and 2 i + 1."""
+  count = jax.lax.axis_size(axis)
+  # device i holds the chunks i and 2 N - 1 - i
+  holder = [min(chunk, 2 * count - 1 - chunk) for chunk in range(2 * count)]
+  return list(enumerate(holder[::2])), list(enumerate(holder[1::2]))

@@ -22,7 +22,7 @@ from jaxmem.core.op import Op
 from jaxmem.core.typing import Reset, State
 from jaxmem.ops.recurrence import scan
 from jaxmem.parallel import mesh as meshes
-from jaxmem.parallel.sharded_timeline import Cut
+from jaxmem.parallel.sharded_timeline import ShardedTimeline
 from jaxmem.parallel.transitions import Call, Family, family
 
 AXIS = meshes.RULES["time"]
@@ -46,9 +46,9 @@ def over_time(
   """Computes `run(params, inputs, state, reset)` with time cut over the ambient mesh.
 
   Cost: a linear op runs its form twice a shard (a matrix the first time with V + K
-  columns) and exchanges log2 N summaries; see `Cut` for forms that take a `timeline`,
-  `_all_to_all` and `_pipelined` for the others. Rows stay cut over data and fsdp; other
-  axes compute the same.
+  columns) and exchanges log2 N summaries; see `ShardedTimeline` for forms that take a
+  `timeline`, `_all_to_all` and `_pipelined` for the others. Rows stay cut over data and
+  fsdp; other axes compute the same.
 
   Args:
     op: whose form it is.
@@ -74,11 +74,11 @@ def over_time(
     )
   spec = meshes.by_hand(mesh, rows)
   whole = PartitionSpec(spec[0])
-  cut = Cut(AXIS, meshes.attention.value)
+  timeline = ShardedTimeline(AXIS, meshes.attention.value)
 
   def local(params, inputs, state, reset):
     if across:
-      return run(params, inputs, state, reset, timeline=cut)
+      return run(params, inputs, state, reset, timeline=timeline)
     call = Call(op, run, options, params, inputs, reset)
     kind = family(op)
     both_ways = op.step is None

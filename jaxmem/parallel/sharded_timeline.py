@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxmem.ops.attention_core import cache, dispatch, scores
+from jaxmem.ops.attention_core import cache, dispatch, engine, scores
 from jaxmem.ops.attention_core.masks import Mask, Pair
 from jaxmem.ops.attention_core.timeline import Timeline
 from jaxmem.ops.attention_core.tokens import Tokens
@@ -22,7 +22,7 @@ from jaxmem.parallel import ring as rings
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut(Timeline):
+class ShardedTimeline(Timeline):
   """A call whose tokens lie on the devices of a mesh axis, neighbours in order.
 
   A window of at most half the call takes what it sees from the shards before it, W - 1
@@ -44,185 +44,209 @@ class Cut(Timeline):
 
   @property
   def count(self) -> int:
+    """How many devices share the time of the call."""
     return jax.lax.axis_size(self.axis)
 
   @property
   def shard(self) -> Array:
+    """Which of them this is."""
     return jax.lax.axis_index(self.axis)
 
   def call(self, position, length, reset):
-    first = self.shard * length
-    begun = -position
+    first = self.shard * length  # the position of the first token here
+    start = -position
     if reset is not None:
-      place = scan.indices(length) + first
-      newest = jnp.where(reset, place, -1).max(1)
-      combine = lambda a, b: jnp.where(b >= 0, b, a)
-      begun = self.before(lambda: newest, begun, combine)
-    tokens = cache.call(first - begun, length, reset)
-    return Tokens(tokens.place + first, tokens.start + first)
+      newest = jnp.where(reset, scan.indices(length) + first, -1).max(1)
+      start = self.before(lambda: newest, start, _latest)
+    tokens = cache.call(first - start, length, reset)
+    return Tokens(tokens.position + first, tokens.start + first)
 
-  def before(self, own, given, combine):
-    parts = jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis), own())
+  def before(self, summary, initial, combine):
+    parts = jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis), summary())
 
-    def one(total, xs):
-      i, part = xs
+    def add(total, xs):
+      shard, part = xs
+      is_before = shard < self.shard
       both = combine(total, part)
-      pick = lambda a, b: jnp.where(i < self.shard, a, b)
-      return jax.tree.map(pick, both, total), None
+      return jax.tree.map(lambda a, b: jnp.where(is_before, a, b), both, total), None
 
-    return jax.lax.scan(one, given, (scan.indices(self.count), parts))[0]
+    return jax.lax.scan(add, initial, (scan.indices(self.count), parts))[0]
 
-  def attend(self, reading, q, kept, queries, ring, position, query=()):
-    # refuses what was asked for by name and cannot be
-    dispatch.choose(reading.implementation, reading.ask(q, kept, cut=True))
-    reading = dataclasses.replace(reading, implementation="xla")
-    held = (q, kept, queries, ring, position, query)
-    size, length = jax.tree.leaves(ring)[0].shape[1], q.shape[1]
+  def attend(self, spec, params, q, kept, queries, ring, position, query_extra=()):
+    # refuses what was named and cannot be
+    dispatch.choose(spec, q, *kept[:2], sharded=True)
+    spec = dataclasses.replace(spec, implementation="xla")
+    run = self._crossing(kept, query_extra, ring, q.shape[1])
+    return run(spec, params, q, tuple(kept), queries, ring, position, query_extra)
+
+  def _crossing(self, kept, query_extra, ring, length: int) -> Callable:
+    """How a call of `length` tokens a shard crosses the shards."""
+    size = jax.tree.leaves(ring)[0].shape[1]
     if 2 * size <= length * self.count:
-      return self._near(reading, *held)
-    why = self._whole_heads(kept, query)
+      return self._by_halo
+    why = self._whole_heads(kept, query_extra)
     if self.layout == "ulysses" and why:
       raise ValueError(f"attention layout 'ulysses': {why}; 'ring' has no such bounds")
-    if self.layout == "ring" or why:
-      return self._round(reading, *held)
-    return self._swapped(reading, *held)
+    return self._by_ring if self.layout == "ring" or why else self._by_heads
 
-  def _near(self, reading, q, kept, queries, ring, position, query):
+  def _by_halo(self, spec, params, q, kept, queries, ring, position, query_extra):
     """The last W tokens before the shard, from the shards before it or the ring."""
     size, length = jax.tree.leaves(ring)[0].shape[1], q.shape[1]
-    before = cache.line(ring, position, kept, queries)
-    first = self.shard * length
-    place = scan.indices(size) - size + first
+    line = cache.line(ring, position, kept, queries)
+    at = scan.indices(size) - size + self.shard * length  # of the W tokens before
     # where the window goes back beyond the call, the ring has it
-    index = jnp.minimum(place + size, size - 1)
-    old = place < 0
+    index = jnp.minimum(at + size, size - 1)
+    from_ring = at < 0
 
-    def one(held, new):
-      far = self._halo(new, size)
-      mask = old.reshape(1, -1, *[1] * (new.ndim - 2))
-      return jnp.concatenate([jnp.where(mask, held[:, index], far), new], axis=1)
+    def before_and_here(old, new):
+      far = self._halo(new, size)  # [B, W, ...]
+      slots = from_ring.reshape(1, -1, *[1] * (new.ndim - 2))
+      far = jnp.where(slots, old[:, index], far)
+      return jnp.concatenate([far, new], axis=1)
 
-    start = jnp.where(old, before.keys.start[:, index], self._halo(queries.start, size))
-    place = jnp.broadcast_to(place, start.shape)
-    both = lambda a, b: jnp.concatenate([a, b], axis=1)
-    keys = Tokens(both(place, queries.place), both(start, queries.start))
-    held = jax.tree.map(lambda a: a[:, :size], before.held)
-    held = jax.tree.map(one, held, tuple(kept))
-    return reading(q, held, queries, keys, query)
+    far = self._halo(queries.start, size)
+    start = jnp.where(from_ring, line.keys.start[:, index], far)
+    at = jnp.broadcast_to(at, start.shape)
+    keys = Tokens(
+      jnp.concatenate([at, queries.position], axis=1),
+      jnp.concatenate([start, queries.start], axis=1),
+    )
+    kv = jax.tree.map(before_and_here, line.kept, kept)
+    return engine.attend(spec, params, q, kv, queries, keys, query_extra)
 
   def _halo(self, x: Array, size: int) -> Array:
     """The `size` tokens before the shard; zeros before the call."""
     length, parts = x.shape[1], []
     for hop in range(1, -(-size // length) + 1):
       to = [(i, i + hop) for i in range(self.count - hop)]
-      some = min(length, size - (hop - 1) * length)
-      parts.insert(0, jax.lax.ppermute(x[:, length - some :], self.axis, to))
+      count = min(length, size - (hop - 1) * length)
+      parts.insert(0, jax.lax.ppermute(x[:, length - count :], self.axis, to))
     return jnp.concatenate(parts, axis=1)
 
-  def _round(self, reading, q, kept, queries, ring, position, query):
+  def _by_ring(self, spec, params, q, kept, queries, ring, position, query_extra):
     """What was kept before the call, which all devices have, and the ring of these."""
-    nothing = jax.tree.map(lambda a: a[:, :0], (tuple(kept), queries))
-    old = cache.line(ring, position, *nothing)
-    past = reading(q, old.held, queries, old.keys, query)
-    block, half = min(reading.block_size, q.shape[1]), q.shape[1] // 2
+    no_tokens = jax.tree.map(lambda a: a[:, :0], (kept, queries))
+    old = cache.line(ring, position, *no_tokens)
+    past = engine.attend(spec, params, q, old.kept, queries, old.keys, query_extra)
+    block, half = min(spec.block_size, q.shape[1]), q.shape[1] // 2
+    # a late chunk has more to read than an early one: every device takes one of each
     balanced = q.shape[1] % 2 == 0 and half % min(block, max(half, 1)) == 0
-    here = q, tuple(kept), queries, query
+    here = q, kept, queries, query_extra
     if balanced:
-      reading = dataclasses.replace(reading, block_size=min(block, half))
-      here = rings.deal(here, self.axis)
-    q, kept, queries, query = here
-    engine = functools.partial(rings.attend, self.axis)
-    y, lse = reading(q, kept, queries, queries, query, engine)
+      spec = dataclasses.replace(spec, block_size=min(block, half))
+      here = rings.zigzag(here, self.axis)
+    q, kept, queries, query_extra = here
+    softmax = functools.partial(rings.softmax, self.axis)
+    y, lse = engine.attend(
+      spec, params, q, kept, queries, queries, query_extra, softmax=softmax
+    )
     if balanced:
-      y, lse = rings.collect((y, lse), self.axis)
+      y, lse = rings.unzigzag((y, lse), self.axis)
     return scores.merge(*past, y, lse)
 
-  def _whole_heads(self, kept, query) -> str | None:
+  def _whole_heads(self, kept, query_extra) -> str | None:
     """Why heads cannot be swapped for time; None if they can."""
     heads = kept[0].shape[2]
     if heads % self.count:
       return f"{heads} key heads do not divide into {self.count} shards"
-    if len(kept) > 2 or jax.tree.leaves(query):
+    if len(kept) > 2 or jax.tree.leaves(query_extra):
       return "the scores know more of every token than its heads"
     return None
 
-  def _swapped(self, reading, q, kept, queries, ring, position, query):
+  def _by_heads(self, spec, params, q, kept, queries, ring, position, query_extra):
     """All tokens of some heads, there and back by one all-to-all each."""
     swap = functools.partial(jax.lax.all_to_all, axis_name=self.axis, tiled=True)
-    there = lambda a: swap(a, split_axis=2, concat_axis=1)
-    back = lambda a: swap(a, split_axis=1, concat_axis=2)
+    to_heads = functools.partial(swap, split_axis=2, concat_axis=1)  # [B, T, A / N, .]
+    to_time = functools.partial(swap, split_axis=1, concat_axis=2)  # [B, T / N, A, .]
 
-    def own(a):
-      some = a.shape[2] // self.count
-      return jax.lax.dynamic_slice_in_dim(a, self.shard * some, some, axis=2)
+    def heads_here(a):
+      count = a.shape[2] // self.count
+      return jax.lax.dynamic_slice_in_dim(a, self.shard * count, count, axis=2)
 
-    gather = lambda a: jax.lax.all_gather(a, self.axis, axis=1, tiled=True)
-    q, kept = jax.tree.map(there, (q, tuple(kept)))
-    score, mask = reading.score, _Later(reading.mask, self.axis)
-    if score.bias is not None:
-      score = dataclasses.replace(score, bias=_LaterBias(score.bias, self.axis))
-    reading = dataclasses.replace(reading, score=score, mask=mask)
-    queries, ring = jax.tree.map(gather, queries), jax.tree.map(own, ring)
-    y, lse = super().attend(reading, q, kept, queries, ring, position, query)
-    return back(y), back(lse)
+    def all_time(a):
+      return jax.lax.all_gather(a, self.axis, axis=1, tiled=True)
 
-  def early(self, first, kept, place):
-    size, length = place.shape[1], jax.tree.leaves(kept)[0].shape[1]
-    everyone = jax.lax.all_gather(place, self.axis)  # [N, B, M]
-    flat = jnp.moveaxis(everyone, 0, 1).reshape(place.shape[0], -1)
+    q, kept = jax.tree.map(to_heads, (q, kept))
+    spec = dataclasses.replace(spec, mask=_MaskOfShard(spec.mask, self.axis))
+    if spec.scores.bias is not None:
+      bias = _BiasOfShard(spec.scores.bias, self.axis)
+      spec = dataclasses.replace(
+        spec, scores=dataclasses.replace(spec.scores, bias=bias)
+      )
+    queries, ring = jax.tree.map(all_time, queries), jax.tree.map(heads_here, ring)
+    y, lse = super().attend(spec, params, q, kept, queries, ring, position, query_extra)
+    return to_time(y), to_time(lse)
 
-    def one(old, x):
+  def early(self, first, kept, position):
+    size, length = position.shape[1], jax.tree.leaves(kept)[0].shape[1]
+    of_all = jax.lax.all_gather(position, self.axis)  # [N, B, M]
+    flat = jnp.moveaxis(of_all, 0, 1).reshape(position.shape[0], -1)  # [B, N M]
+
+    def fetch(old, x):
+      # what the others need of the tokens here, and the sum of their answers
       mine = self._mine(x, flat, length).reshape(x.shape[0], -1, size, *x.shape[2:])
-      got = jax.lax.psum_scatter(mine, self.axis, scatter_dimension=1)
-      return cache.pick(place >= 0, got, old.astype(x.dtype))
+      new = jax.lax.psum_scatter(mine, self.axis, scatter_dimension=1)
+      return cache.pick(position >= 0, new, old.astype(x.dtype))
 
-    return jax.tree.map(one, first, tuple(kept))
+    return jax.tree.map(fetch, first, tuple(kept))
 
   def last(self, queries):
-    length = queries.place.shape[1]
-    here = self.shard == self.count - 1
-    start = jnp.where(here, queries.start[:, -1], 0)
+    length = queries.position.shape[1]
+    is_last = self.shard == self.count - 1
+    start = jnp.where(is_last, queries.start[:, -1], 0)
     return length * self.count - 1, jax.lax.psum(start, self.axis)
 
-  def fetch(self, kept, place):
+  def fetch(self, kept, position):
     length = jax.tree.leaves(kept)[0].shape[1]
-    one = lambda x: jax.lax.psum(self._mine(x, place, length), self.axis)
-    return jax.tree.map(one, kept)
 
-  def _mine(self, x: Array, place: Array, length: int) -> Array:
-    """The tokens at these places that are here, zeros for the others."""
-    index = place - self.shard * length
-    mine = (index >= 0) & (index < length)
-    got = cache.take(x, jnp.clip(index, 0, length - 1))
-    return cache.pick(mine, got, jnp.zeros_like(got))
+    def fetch(x):
+      return jax.lax.psum(self._mine(x, position, length), self.axis)
+
+    return jax.tree.map(fetch, kept)
+
+  def _mine(self, x: Array, position: Array, length: int) -> Array:
+    """The tokens at these positions that are here, zeros for the others."""
+    index = position - self.shard * length
+    is_here = (index >= 0) & (index < length)
+    tokens = cache.take(x, jnp.clip(index, 0, length - 1))
+    return cache.pick(is_here, tokens, jnp.zeros_like(tokens))
 
 
-def _true(pair: Pair, axis: str) -> Pair:
+# The name before 0.2.
+Cut = ShardedTimeline
+
+
+def _latest(a: Array, b: Array) -> Array:
+  """The later of two resets; -1 is none."""
+  return jnp.where(b >= 0, b, a)
+
+
+def _of_all_heads(pair: Pair, axis: str) -> Pair:
   """The pair with the number that its head has among those of all devices."""
   heads = pair.head.size
   return pair._replace(head=pair.head + jax.lax.axis_index(axis) * heads)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Later(Mask):
+class _MaskOfShard(Mask):
   """A mask of heads that are the shard's part of all."""
 
   mask: Mask
   axis: str
 
-  def sees(self, pair):
-    return self.mask.sees(_true(pair, self.axis))
+  def allows(self, pair):
+    return self.mask.allows(_of_all_heads(pair, self.axis))
 
-  def touches(self, reach):
-    return self.mask.touches(reach)
+  def block_overlaps(self, bounds):
+    return self.mask.block_overlaps(bounds)
 
 
 @dataclasses.dataclass(frozen=True)
-class _LaterBias:
-  """Likewise a bias."""
+class _BiasOfShard:
+  """A bias of heads that are the shard's part of all."""
 
   bias: Callable
   axis: str
 
   def __call__(self, params: Any, query: Any, key: Any, pair: Pair) -> Array:
-    return self.bias(params, query, key, _true(pair, self.axis))
+    return self.bias(params, query, key, _of_all_heads(pair, self.axis))

@@ -8,6 +8,9 @@ memory, a file of `tasks.synthetic.problems`. The trainer knows only what stands
 
 - `Config` is the type of `Config.task` of a run; it decides the task.
 - `fit(model, config)` fills in what the data decide of a model's config; costs nothing.
+- `make_model(model, config)` puts the task's head and loss on a model that has none,
+  such as an encoder.
+- `complete(config, seed)` fills in what must be counted in the data.
 - `Job(config, context, model)` reads the data; see `base.Job` and `base.TaskContext`.
 - `Predictor(config, model, params, workdir)` answers records; see `base.Predictor`.
 - `packages(config, context)` names what else must be installed: module -> extra.
@@ -19,6 +22,9 @@ import typing
 from types import ModuleType
 from typing import Any
 
+from flax import linen as nn
+
+from jaxmem import models
 from jaxmem.core import kinds, migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.data import bad_records
@@ -85,6 +91,47 @@ def fit(model: Any, data: Reading) -> Any:
   return module.fit(model, data)
 
 
+def complete(config: Reading, seed: int) -> Reading:
+  """The task's config with what is counted in its data, so that a run loads without.
+
+  Cost: a reading of the data, if something was left to be counted.
+
+  Args:
+    config: of the task, with absolute paths.
+    seed: of the run.
+
+  Raises:
+    DataError: if the data cannot be read.
+  """
+  module = get(kind(config))
+  if not hasattr(module, "complete"):
+    return config
+  with bad_records.policy(getattr(config, "bad_records", bad_records.STOP)):
+    return module.complete(config, seed)
+
+
+def make_model(model: Any, config: Reading) -> nn.Module:
+  """What a run trains, see `models.TrainableModel`; makes no parameters.
+
+  Args:
+    model: a config that `fit` returned.
+    config: of the task, complete.
+
+  Raises:
+    ConfigError: if the model has no loss, and the task gives it none.
+  """
+  module = get(kind(config))
+  if hasattr(module, "make_model"):
+    return module.make_model(model, config)
+  made = models.make(model)
+  if not hasattr(made, "objective"):
+    raise ConfigError(
+      f"{type(model).__name__} is of a model without a loss: {module.__name__} must "
+      "define make_model(model, config), as jaxmem.tasks.classification.task does"
+    )
+  return made
+
+
 def packages(config: Reading, context: TaskContext) -> dict[str, str]:
   """What the data and the report of a task need: module -> the extra that brings it."""
   tokenizer = getattr(config, "tokenizer", "")
@@ -100,7 +147,7 @@ def make(config: Reading, context: TaskContext, model: Any) -> Job:
   Args:
     config: of the task.
     context: of its run.
-    model: of a config that `fit` returned.
+    model: see `make_model`.
 
   Raises:
     ConfigError, DataError, CapacityError: before any device work.

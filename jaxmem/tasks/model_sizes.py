@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxmem.core.errors import ConfigError
+from jaxmem.models import pattern
 from jaxmem.tokenizers import trained
 
 
@@ -28,29 +29,23 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
   return dataclasses.replace(model, vocab_size=vocab_size)
 
 
-def check_model(model: Any) -> None:
-  """Raises ConfigError if a number of a model's config is out of range."""
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
-
-
-def check_encoder(model: Any, head: str, length: int) -> None:
-  """Checks an encoder's config against the rows of a job.
+def check_encoder(model: Any, length: int, windows: bool) -> None:
+  """Checks an encoder's config against the rows of a task.
 
   Args:
     model: its config.
-    head: that the job needs.
     length: T, tokens of a row.
+    windows: whether the task reads one vector a text, so that windows may be cut; one
+      that reads tokens takes each row whole.
 
   Raises:
-    ConfigError: if the head is another, or rows are not of whole windows, or longer
-      than there are positions.
+    ConfigError: if rows are not of whole windows, or longer than there are positions.
   """
-  check_model(model)
-  if model.head != head:
-    raise ConfigError(f"model.head is {model.head!r}: this is learned by {head!r}")
+  if not windows and (model.window or model.between):
+    raise ConfigError(
+      f"model.window is {model.window} and model.between "
+      f"{pattern.show(model.between)!r}: a row is read whole, leave both out"
+    )
   if length < 8 or (model.window and length % model.window):
     raise ConfigError(
       f"task.segment_length is {length}: 8 at least, in whole windows of model.window"
@@ -63,21 +58,21 @@ def check_encoder(model: Any, head: str, length: int) -> None:
     )
 
 
-def with_made(model: Any, name: str, hidden: bool = False, exact: bool = False) -> Any:
+def with_made(model: Any, name: str, mask: bool = False, exact: bool = False) -> Any:
   """The model's config with the vocabulary of a tokenizer that a run may make.
 
   Args:
     model: its config.
     name: of the tokenizer, see `tokenizers.trained`.
-    hidden: whether one id more says that something is hidden.
+    mask: whether the vocabulary has a mask id, one more if the tokenizer has none.
     exact: whether bits per byte are measured, so that no text may be lost.
 
   Raises:
     ConfigError: if there is no such tokenizer, it loses text that it must not lose, or
       the vocabulary is smaller; see `with_vocab`.
   """
-  if hidden:
-    return _sized(model, name, trained.size_with_hidden)
+  if mask:
+    return _sized(model, name, trained.size_with_mask)
   return _sized(model, name, lambda name: trained.size(name, exact))
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxmem import data, models, tasks
+from jaxmem import data, tasks
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.finite import all_finite
 from jaxmem.models import pattern, state_init
@@ -68,15 +68,16 @@ class Program:
     Args:
       config: resolved.
       mesh: the devices.
-      model: in the place of the config's, such as one with low-rank updates.
+      model: in the place of the task's, such as one with low-rank updates.
       trains: False makes no optimizer, for a state that is only read.
 
     Raises:
       ConfigError: if the model, the optimizer or its schedule cannot be built.
       MeshError: if an array does not divide.
     """
-    self.config, self.mesh = config, mesh
-    self.model = models.make(config.model) if model is None else model
+    if model is None:
+      model = tasks.make_model(config.model, config.task)
+    self.config, self.mesh, self.model = config, mesh, model
     check_mesh(config, self.model, mesh)
     example = jax.eval_shape(self._example)
     for array in example.values():  # the rows divide, or say so

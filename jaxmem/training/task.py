@@ -1,5 +1,6 @@
 """The task of a run: what its whole config says of it, and what it needs."""
 
+import dataclasses
 import functools
 import importlib.util
 from typing import Any
@@ -28,6 +29,15 @@ def context(config: Config) -> TaskContext:
     init_from=name,
     initial_params=functools.partial(init_from.parameters, name) if name else None,
   )
+
+
+def complete(config: Config) -> Config:
+  """The config with what its task counts in the data; see `tasks.complete`.
+
+  Raises:
+    DataError: before any device work.
+  """
+  return dataclasses.replace(config, task=tasks.complete(config.task, config.seed))
 
 
 def make(config: Config, model: Any) -> Job:

@@ -9,8 +9,11 @@ from jaxmem import models, tasks
 from jaxmem.commands import current_flags
 from jaxmem.core import kinds, migrations
 from jaxmem.core.errors import ConfigError
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.lm import LMConfig
 from jaxmem.tasks.classification.task import LabelsConfig
+from jaxmem.tasks.question_answering.task import SpansConfig
+from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.synthetic.task import SyntheticConfig
 from jaxmem.training import config as configs
 from jaxmem.training.config import Config, DataConfig
@@ -34,7 +37,9 @@ def test_every_model_is_saved_with_its_name(name):
 
 def test_every_member_of_the_package_is_one_by_the_check_of_plugins():
   for group in kinds.GROUPS:
-    for name in group.names():
+    # an encoder has no loss: a task puts its head on it
+    trunks = {"encoder"} if group is kinds.MODELS else set()
+    for name in {*group.names()} - trunks:
       group.check(group.get(name))
 
 
@@ -99,6 +104,36 @@ def test_former_names_of_the_constructor_are_read_and_name_the_new_one():
   old = json.dumps({"data": {"kind": "text", "source": "a"}, "start_from": "runs/a"})
   new = Config(task=DataConfig("a"), init_from="runs/a")
   assert configs.from_json(old) == new
+
+
+def test_what_an_encoder_s_config_had_is_read_into_its_task_s():
+  """Checkpoints of 0.1: `EncoderConfig` had the head, the classes and the loss."""
+  encoder = EncoderConfig(vocab_size=64, d_model=16)
+  before = {"head": "labels", "classes": 6, "smoothing": 0.1, "temperature": 0.2}
+  for old, task in (
+    ("labels", LabelsConfig("a", temperature=2.0, classes=6, label_smoothing=0.1)),
+    ("passages", PassagesConfig("a", temperature=0.2)),
+    ("spans", SpansConfig("a")),
+  ):
+    plain = json.loads(configs.to_json(Config(encoder, task)))
+    plain["model"] |= before
+    plain["task"]["kind"] = old
+    for names in migrations.MOVED.values():
+      plain["task"].pop(names.get(tasks.kind(task)), None)
+    plain["data"] = plain.pop("task")
+    assert configs.from_json(json.dumps(plain)) == Config(encoder, task)
+
+
+def test_former_flags_of_an_encoder_are_those_of_its_task(capsys):
+  argv = ["--model.head", "labels", "--model.smoothing=0.1", "--memory", "", "--steps"]
+  argv += ["3", "--model.temperature", "2"]
+  found = current_flags(argv, migrations.moved_flags("classification"))
+  assert found == ["--task.label-smoothing=0.1", "--memory", "", "--steps", "3"]
+  assert capsys.readouterr().err.splitlines() == [
+    "jaxmem: --model.head is decided by the task",
+    "jaxmem: --model.smoothing is now --task.label-smoothing",
+    "jaxmem: --model.temperature is decided by the task",
+  ]
 
 
 def test_former_flags_are_read_and_named_once(capsys):

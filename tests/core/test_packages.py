@@ -16,10 +16,10 @@ from jaxmem.training import task
 from jaxmem.training.config import Config
 from jaxmem.training.trainer import train
 
-LABELS = Config(EncoderConfig(classes=2), LabelsConfig("none.jsonl"))
+LABELS = Config(EncoderConfig(), LabelsConfig("none.jsonl"))
 PAIRS = Config(EncoderDecoderConfig(), PairsConfig("none.jsonl"))
 ROUGE = dataclasses.replace(PAIRS, task=PairsConfig("none.jsonl", metric="rouge"))
-PASSAGES = Config(EncoderConfig(head="embedding"), PassagesConfig("none.jsonl"))
+PASSAGES = Config(EncoderConfig(), PassagesConfig("none.jsonl"))
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.parallel import mesh as meshes
+from jaxmem.tasks.classification.model import Classifier
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.training import optimizer as optim
 from jaxmem.training.config import Config, OptimConfig
 from jaxmem.training.step import Program
 
-MODEL = EncoderConfig(
-  vocab_size=64, d_model=16, pattern=(entry("gru"),), num_groups=1, classes=2
-)
+MODEL = EncoderConfig(vocab_size=64, d_model=16, pattern=(entry("gru"),), num_groups=1)
+TASK = LabelsConfig(tokenizer="words:300", segment_length=8, batch_size=16, classes=2)
 
 
 def batch(tokens, label, weights=None):
@@ -34,56 +34,59 @@ def batch(tokens, label, weights=None):
 
 
 @functools.cache
-def compiled(steps, **changes):
-  """A program, and its model's probabilities of the classes of a batch."""
+def compiled(steps, dropout=0.0, label_smoothing=0.0):
+  """Returns a program, and a function to its model's probabilities of the classes."""
   config = Config(
-    model=dataclasses.replace(MODEL, **changes),
-    task=LabelsConfig(tokenizer="words:300", segment_length=8, batch_size=16),
+    model=dataclasses.replace(MODEL, dropout=dropout),
+    task=dataclasses.replace(TASK, label_smoothing=label_smoothing),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=2, weight_decay=0.0),
     steps=steps,
   )
   program = Program(config, meshes.make(config.mesh))
 
   @jax.jit
-  def shares(params, given):
-    logits = program.model.apply({"params": params}, given, method="logits")
+  def shares(params, batch):
+    logits = program.model.apply({"params": params}, batch, method="logits")
     return jax.nn.softmax(logits)
 
   return program, shares
 
 
-def learn(given, steps=80, **changes):
-  """The probabilities of the classes after steps on one batch."""
+def learn(batch, steps=80, **changes):
+  """Returns the probabilities of the classes after steps on one batch."""
   program, shares = compiled(steps, **changes)
   state = program.init()
   for _ in range(steps):
-    state, _ = program.step(state, program.put(given))
+    state, _ = program.step(state, program.put(batch))
     jax.block_until_ready(state.step)
-  return shares(state.params, given)
+  return shares(state.params, batch)
 
 
 @pytest.fixture(scope="module")
 def random_labels():
-  """Nothing to learn, all to memorise."""
+  """Returns a batch in which nothing can be learned, only memorised."""
   draw = np.random.default_rng(0)
   return batch(draw.integers(2, 60, (16, 8)), draw.integers(0, 2, 16))
 
 
-def right(shares, given):
-  return np.take_along_axis(np.asarray(shares), given["label"][:, None], 1)[:, 0]
+def right(shares, batch):
+  return np.take_along_axis(np.asarray(shares), batch["label"][:, None], 1)[:, 0]
 
 
 def test_smoothing_keeps_probabilities_from_the_ends(random_labels):
-  """Smallest probability of a learned label: 0.99 and more without, 0.9 with 0.2."""
+  """The least probability of a learned label is 0.99 without, and 0.9 with 0.2."""
   plain = right(learn(random_labels), random_labels)
-  smooth = right(learn(random_labels, smoothing=0.2), random_labels)
+  smooth = right(learn(random_labels, label_smoothing=0.2), random_labels)
   assert plain.min() > 0.98
   np.testing.assert_allclose(smooth, 0.9, atol=0.04)
 
 
 def test_dropout_memorises_less(random_labels):
-  """Nats of random labels learned by heart: more than ten times those without."""
-  nats = lambda shares: -np.log(right(shares, random_labels)).mean()
+  """Random labels that are learned by heart cost more than ten times the nats."""
+
+  def nats(shares):
+    return -np.log(right(shares, random_labels)).mean()
+
   plain = nats(learn(random_labels, 40))
   dropped = nats(learn(random_labels, 40, dropout=0.7))
   assert dropped > 5 * plain, (plain, dropped)
@@ -103,7 +106,7 @@ def test_class_weights_make_the_rare_class_as_likely_as_the_frequent():
 
 def test_weight_decay_is_of_matrices_alone():
   """Without a gradient a matrix shrinks by rate x decay a step, a norm does not."""
-  model = Encoder(MODEL)
+  model = Classifier(MODEL, classes=2)
   init = jax.jit(functools.partial(model.init, method="objective"))
   boxed = init(jax.random.key(0), model.example(2, 8), ())
   names, params = meshes.param_names(boxed["params"]), meshes.unboxed(boxed["params"])

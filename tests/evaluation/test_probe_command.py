@@ -203,7 +203,7 @@ def test_ctrl_c_exits_75(run, tmp_path, capsys, monkeypatch):
   argv += ["--tasks", "passkey", "--lengths", "300", "--out", tmp_path / "out"]
 
   assert cli.run([str(a) for a in argv]) == 75
-  assert "stopped by SIGINT; the same command goes on" in capsys.readouterr().out
+  assert "stopped by SIGINT; the same command continues" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -222,13 +222,13 @@ def bare(tmp_path_factory):
   "flags, words",
   [
     (["--tasks", "neddle"], ["no task 'neddle'", "'needle'"]),
-    (["--lengths", "512,many"], ["--lengths '512,many'"]),
-    (["--lengths", "0"], ["--lengths 0: each must be in 1 .. "]),
+    (["--lengths", "512,many"], ["--lengths is '512,many'"]),
+    (["--lengths", "0"], ["--lengths is 0: it must be at least 1"]),
     (["--lengths", "900"], ["'attention' holds 700", "900", "at most 700"]),
     (["--lengths", "90"], ["'passkey' does not fit 90", "at least"]),
     (["--samples", "0"], ["samples is 0"]),
     (["--tasks", "needle", "--samples", "3"], ["3 samples", "5 depths"]),
-    (["--threshold", "101"], ["threshold is 101.0", "[0, 100]"]),
+    (["--threshold", "101"], ["--threshold is 101.0", "at most 100"]),
     (["--haystack", "nowhere"], ["'nowhere' does not exist"]),
     (["--tasks", "needle", "--haystack", "SHORT"], ["has 28 tokens", "room for 475"]),
     (["--tasks", "qa_1", "--lengths", "700"], ["give --qa FILE", "SQuAD"]),

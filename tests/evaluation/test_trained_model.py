@@ -10,7 +10,7 @@ import jaxmem
 from jaxmem import cli
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import load as doors
-from jaxmem.generation.generate import Piece
+from jaxmem.generation.generate import Chunk
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import SessionError
 from jaxmem.models.encoder import EncoderConfig
@@ -44,7 +44,7 @@ def reader(text_run):
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
   directory = tmp_path_factory.mktemp("vectors")
-  model = EncoderConfig(0, 8, pattern=(entry("gru"),), num_groups=1, head="embedding")
+  model = EncoderConfig(0, 8, pattern=(entry("gru"),), num_groups=1)
   task = PassagesConfig("none.jsonl", tokenizer="byte", segment_length=16, batch_size=8)
   return jaxmem.load(runs.first_checkpoint(directory, model=model, task=task))
 
@@ -113,9 +113,9 @@ def test_a_stream_carries_its_memory(reader, tmp_path):
 
 
 def test_a_stream_does_not_split_characters(reader, monkeypatch):
-  pieces = [Piece([text], [False]) for text in (b"a\xe2", b"\x82\xac", b"b\xff")]
+  chunks = [Chunk([text], [False]) for text in (b"a\xe2", b"\x82\xac", b"b\xff")]
   stream = reader.stream("memory")
-  monkeypatch.setattr(stream._writer, "write", lambda *_: iter(pieces))
+  monkeypatch.setattr(stream._writer, "write", lambda *_: iter(chunks))
   assert [*stream.write()] == ["a", "€", "b�"]
 
 

@@ -117,7 +117,7 @@ def labels(place: Path) -> Config:
   )
   pattern = (entry("encoder_attention", num_heads=2),)
   return _experiment(
-    EncoderConfig(0, 8, 16, pattern, 1, positions=16, classes=2, dropout=0.1),
+    EncoderConfig(0, 8, 16, pattern, 1, positions=16, dropout=0.1),
     data,
   )
 
@@ -173,7 +173,7 @@ def spans(place: Path) -> Config:
   )
   pattern = (entry("gru"),)
   return _experiment(
-    EncoderConfig(d_model=8, pattern=pattern, num_groups=1, head="spans", types=2),
+    EncoderConfig(d_model=8, pattern=pattern, num_groups=1, types=2),
     data,
   )
 
@@ -194,9 +194,7 @@ def passages(place: Path) -> Config:
     segment_length=16,
     batch_size=16,
   )
-  model = EncoderConfig(
-    d_model=8, pattern=(entry("lru"),), num_groups=1, head="embedding", block="post"
-  )
+  model = EncoderConfig(d_model=8, pattern=(entry("lru"),), num_groups=1, block="post")
   return _experiment(model, data, accumulate=2)
 
 
@@ -206,9 +204,7 @@ def masked(place: Path) -> Config:
     source=_corpus(place), tokenizer="byte", segment_length=32, batch_size=8
   )
   pattern = (entry("mamba2", num_heads=2, state_dim=4, chunk_size=8),)
-  return _experiment(
-    EncoderConfig(d_model=8, pattern=pattern, num_groups=1, head="masked"), data
-  )
+  return _experiment(EncoderConfig(d_model=8, pattern=pattern, num_groups=1), data)
 
 
 def series(place: Path) -> Config:

@@ -8,13 +8,17 @@ import pytest
 from flax import linen as nn
 
 from jaxmem import mixers
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry, mixer, options
 from jaxmem.models.vae import VAE, VAEConfig
 from jaxmem.parallel import mesh as meshes
+from jaxmem.tasks.classification.model import Classifier
+from jaxmem.tasks.masked_lm.model import MaskedLM
+from jaxmem.tasks.question_answering.model import SpanReader
+from jaxmem.tasks.retrieval.model import TextEmbedder
 from jaxmem.testing import example_of
 from jaxmem.training import optimizer as optim
 from jaxmem.training.config import OptimConfig
@@ -196,9 +200,8 @@ def _blocks(stack, *tables):
   return {k: v for t in tables for k, v in _table(*map(place, t)).items()}
 
 
-def _encoder(head, **more):
-  given = dict(pattern=RNN, head=head, classes=2, positions=64, types=2)
-  return Encoder(EncoderConfig(11, d_model=8, **given | more))
+def _encoder(**more):
+  return EncoderConfig(11, d_model=8, pattern=RNN, positions=64, types=2, **more)
 
 
 TABLES = "embedding positions types"
@@ -209,24 +212,24 @@ MODELS = {
     _table("embedding head", "norm/scale") | _blocks("stack", PRE),
   ),
   "masked": (
-    _encoder("masked"),
+    MaskedLM(_encoder()),
     _table(TABLES, "norm/scale") | _blocks("stack", WAYS, MLP),
   ),
   "labels": (
-    _encoder("labels", **CARRIED),
+    Classifier(_encoder(**CARRIED), classes=2),
     _table(f"{TABLES} head/kernel", "norm/scale head/bias")
     | _blocks("stack", WAYS, MLP)
     | _blocks("carry", PRE),
   ),
   "spans": (
-    _encoder("spans", block="post"),
+    SpanReader(_encoder(block="post")),
     _table(
       f"{TABLES} head/kernel", "embedding_norm/scale embedding_norm/bias head/bias"
     )
     | _blocks("stack", WAYS, POST),
   ),
   "embedding": (
-    _encoder("embedding", **CARRIED),
+    TextEmbedder(_encoder(**CARRIED)),
     _table(TABLES, "norm/scale") | _blocks("stack", WAYS, MLP) | _blocks("carry", PRE),
   ),
   "vae": (

@@ -1,4 +1,4 @@
-"""The encoder: texts read both ways, heads, windows, and what padding does not do."""
+"""The encoder: texts read both ways, windows, and what padding does not do."""
 
 import dataclasses
 import functools
@@ -6,13 +6,14 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
+from jaxmem.core import ranges
+from jaxmem.core.errors import ConfigError
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.models.pattern import both_ways, entry, parse, show
 
-SMALL = EncoderConfig(vocab_size=30, d_model=16, num_groups=2, classes=3)
+SMALL = EncoderConfig(vocab_size=30, d_model=16, num_groups=2)
 PATTERNS = (
   "encoder_attention:num_heads=2",
   "longformer:num_heads=2:window_size=4:causal=False",
@@ -29,12 +30,10 @@ def compiled(model, method):
 
 
 def build(**changes):
-  config = dataclasses.replace(SMALL, **changes)
-  model = Encoder(config)
-  example = model.example(4, 16)
-  init = jax.jit(functools.partial(model.init, method="objective"))
-  params = init(jax.random.key(0), example, ())
-  # zeros at first, heads and biases tell nothing apart
+  model = Encoder(dataclasses.replace(SMALL, **changes))
+  init = jax.jit(functools.partial(model.init, method="vector"))
+  params = init(jax.random.key(0), texts())
+  # zeros at first, biases tell nothing apart
   noise = jax.random.normal(jax.random.key(1), (997,))
   params = jax.tree.map(
     lambda a: a + 0.1 * jnp.resize(noise, a.shape).astype(a.dtype), params
@@ -48,9 +47,6 @@ def texts(seed=0, rows=4, length=16):
     "tokens": draw.integers(0, 30, (rows, length)).astype(np.int32),
     "types": (np.arange(length) > 5).astype(np.int32) * np.ones((rows, 1), np.int32),
     "length": np.array([16, 9, 1, 12], np.int32)[:rows],
-    "label": np.array([0, 1, 2, 1], np.int32)[:rows],
-    "choices": np.ones((rows, 3), bool),
-    "weights": np.ones(rows, np.float32),
   }
   return jax.tree.map(jnp.asarray, batch)
 
@@ -68,10 +64,9 @@ def test_padding_moves_nothing(text, block):
 
 @pytest.mark.parametrize("text", PATTERNS[:4])
 def test_a_token_sees_what_stands_before_and_behind(text):
-  model, params = build(pattern=parse(text), head="spans")
-  batch = texts() | {"context": jnp.ones((4, 16), bool)}
-  spans = compiled(model, "spans")
-  out = lambda b: spans(params, b)[0, 8]
+  model, params = build(pattern=parse(text))
+  batch, read = texts(), compiled(model, "tokens")
+  out = lambda b: read(params, b)[0, 8]
   base = out(batch)
   for place in (7, 9):
     tokens = batch["tokens"].at[0, place].add(1) % 30
@@ -116,81 +111,49 @@ def test_a_memory_between_windows_knows_their_order_and_stops_at_the_last():
   np.testing.assert_allclose(run(batch), run(turned), atol=1e-5)
 
 
-def test_classes_that_a_row_may_not_have_get_nothing():
-  model, params = build()
-  batch = texts()
-  batch["choices"] = batch["choices"].at[:, 2].set(False)
-  share = jax.nn.softmax(compiled(model, "logits")(params, batch))
-  np.testing.assert_array_equal(share[:, 2], 0)
-  batch["label"] = jnp.minimum(batch["label"], 1)
-  loss = lambda p: model.apply(p, batch, (), method="objective")[0].sum()
-  grads = jax.jit(jax.grad(loss))(params)["params"]["head"]["kernel"].unbox()
-  assert np.isfinite(grads).all() and not grads[:, 2].any() and grads[:, 0].any()
-
-
-def test_smoothing_is_optax_s_and_only_while_learning():
-  model, params = build(smoothing=0.3)
-  batch = texts()
-  objective = jax.jit(
-    lambda params, quiet: model.apply(params, batch, (), quiet, method="objective"),
-    static_argnums=1,
-  )
-  nats = lambda quiet: objective(params, quiet)[0]
-  logits = compiled(model, "logits")(params, batch)
-  hot = jax.nn.one_hot(batch["label"], 3)
-  soft = optax.softmax_cross_entropy(logits, optax.smooth_labels(hot, 0.3))
-  np.testing.assert_allclose(nats(False), soft, rtol=1e-5)
-  np.testing.assert_allclose(
-    nats(True), optax.softmax_cross_entropy(logits, hot), rtol=1e-5
-  )
-
-
-def test_pairs_are_info_nce_and_rows_that_share_a_text_are_no_rivals():
-  model, params = build(head="embedding", temperature=0.5)
-  batch = texts() | {
-    "other": texts(1)["tokens"],
-    "other_length": jnp.array([16, 3, 5, 8], jnp.int32),
-    "group": jnp.array([0, 1, 1, 2], jnp.int32),
-    "other_group": jnp.array([5, 6, 7, 5], jnp.int32),
-  }
-  nats = compiled(model, "objective")(params, batch, ())[0]
-  run = compiled(model, "embed")
-  embed = lambda tokens, length: np.asarray(
-    run(params, {"tokens": tokens, "length": length}), float
-  )
-  a = embed(batch["tokens"], batch["length"])
-  b = embed(batch["other"], batch["other_length"])
-  np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-5)
-  scores = np.exp(a @ b.T / 0.5)
-  for one, other in ((1, 2), (0, 3)):
-    scores[one, other] = scores[other, one] = 0
-  own = scores.diagonal()
-  wanted = -(np.log(own / scores.sum(1)) + np.log(own / scores.sum(0))) / 2
-  np.testing.assert_allclose(nats, wanted, rtol=1e-4)
-
-
 def test_documents_of_a_row_do_not_leak_into_each_other():
-  model, params = build(head="masked", pattern=parse("gru,encoder_attention"))
-  batch = texts()
+  model, params = build(pattern=parse("gru,encoder_attention"))
+  tokens = texts()["tokens"]
   reset = jnp.zeros((4, 16), bool).at[:, 0].set(True).at[:, 7].set(True)
-  batch |= {"targets": batch["tokens"], "reset": reset}
-  run = functools.partial(compiled(model, "losses"), params)
-  other = batch | {"tokens": batch["tokens"].at[:, 7:].set(2)}
-  np.testing.assert_array_equal(run(batch)[:, :7], run(other)[:, :7])
-  assert np.abs(run(batch)[:, 7:] - run(other)[:, 7:]).max() > 0.01
+  run = functools.partial(compiled(model, "features"), params)
+  x, other = run(tokens, reset), run(tokens.at[:, 7:].set(2), reset)
+  np.testing.assert_array_equal(x[:, :7], other[:, :7])
+  assert np.abs(x[:, 7:] - other[:, 7:]).max() > 0.01
+
+
+def test_fields_that_a_task_has_now_are_named():
+  for key, now in (
+    ("head", "decided by the task"),
+    ("smoothing", "task.label_smoothing of classification"),
+    ("temperature", "task.temperature of retrieval"),
+  ):
+    with pytest.raises(ConfigError, match=f"{key}=. is now {now}"):
+      EncoderConfig(**{key: "x"})
 
 
 def test_numbers_out_of_range_are_said():
   for changes, words in (
-    ({"smoothing": 1.0}, "smoothing is 1.0"),
-    ({"temperature": 0.0}, "temperature is 0.0"),
     ({"between": (entry("gru"),)}, "set window"),
-    ({"between": (entry("gru"),), "head": "spans"}, "reads tokens"),
     ({"window": -1}, "window is -1"),
   ):
     with pytest.raises(ValueError, match=words):
-      dataclasses.replace(SMALL, **changes).check()
+      ranges.check(dataclasses.replace(SMALL, **changes))
   with pytest.raises(ValueError, match="17 tokens and 16 positions"):
     init = Encoder(dataclasses.replace(SMALL, positions=16)).init
-    init = functools.partial(init, method="objective")
-    jax.eval_shape(init, jax.random.key(0), Encoder(SMALL).example(1, 17), ())
+    init = functools.partial(init, method="vector")
+    jax.eval_shape(init, jax.random.key(0), texts(length=17))
+
+
+def test_pooling_takes_the_mean_the_largest_or_the_first_of_a_text():
+  model, params = build()
+  batch = texts()
+  x = np.asarray(model.apply(params, batch, method="tokens"), np.float32)
+  read = [row[:length] for row, length in zip(x, batch["length"], strict=True)]
+  for pool, of in (
+    ("mean", lambda row: row.mean(0)),
+    ("max", lambda row: row.max(0)),
+    ("first", lambda row: row[0]),
+  ):
+    other = Encoder(dataclasses.replace(model.config, pool=pool))
+    found = other.apply(params, batch, method="vector")
+    np.testing.assert_allclose(found, np.stack([*map(of, read)]), rtol=1e-5, atol=1e-6)

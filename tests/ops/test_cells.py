@@ -87,8 +87,6 @@ def test_slstm_of_a_first_token_is_that_token_alone(gate):
 
 
 def test_options_that_are_not_there_are_refused():
-  x = jnp.zeros((1, 2, 8))
   for name, field in (("rnn", "activation"), ("slstm", "forget")):
-    mixer = mixers.get(name).Mixer(d_model=8, **{field: "sine"})
     with pytest.raises(ValueError, match=f"{field} is 'sine'"):
-      jax.eval_shape(mixer.init, jax.random.key(0), x, mixer.init_state(1))
+      mixers.get(name).Mixer(d_model=8, **{field: "sine"})

@@ -10,9 +10,10 @@ import pytest
 
 from jaxmem import mixers, ops
 from jaxmem.ops.attention_core import dispatch, masks
-from jaxmem.ops.attention_core.dispatch import Ask, Sight
+from jaxmem.ops.attention_core.dispatch import LibraryMask
 from jaxmem.ops.attention_core.masks import Causal, Document, First, Window
 from jaxmem.ops.attention_core.scores import ALiBi, Scores
+from jaxmem.ops.attention_core.spec import AttentionSpec
 from jaxmem.ops.attention_core.tokens import Tokens
 from jaxmem.parallel import mesh as meshes
 from jaxmem.testing import check_laws
@@ -27,61 +28,66 @@ MASKS = [Document(), Causal(), Causal() & Window(1), Causal() & Window(5)]
 @pytest.mark.parametrize("mask", MASKS, ids=str)
 def test_edges_of_what_cudnn_is_asked_are_ours_to_the_token(mask, key, monkeypatch):
   """The call that cuDNN would get, on JAX's own dense implementation of it."""
-  ask = _ask(key, 12, mask=mask)
-  asked = []
+  spec, qkv = _spec(mask=mask), _qkv(key, 12)
+  implementations = []
 
   def spy(*args, **kwargs):
-    asked.append(kwargs.pop("implementation"))
+    implementations.append(kwargs.pop("implementation"))
     return plain(*args, **kwargs, implementation="xla")
 
   plain = jax.nn.dot_product_attention
   monkeypatch.setattr(jax.nn, "dot_product_attention", spy)
-  got = dispatch.CUDNN.run(ask, _tokens(12))
+  got = dispatch.CUDNN.run(spec, *qkv, _tokens(12))
 
-  assert asked == ["cudnn"]
-  np.testing.assert_allclose(got, _dense(ask, _tokens(12)), atol=1e-6)
+  assert implementations == ["cudnn"]
+  np.testing.assert_allclose(got, _dense(spec, *qkv, _tokens(12)), atol=1e-6)
 
 
 @pytest.mark.parametrize("mask", [*MASKS, Causal() & Window(130)], ids=str)
 def test_splash_is_the_dense_softmax(mask, key):
   """Its kernel, interpreted: values and gradients, documents anywhere."""
-  ask = _ask(key, 256, mask=mask, size=128)._replace(score=Scores(None, cap=3.0))
+  qkv = _qkv(key, 256, size=128)
+  spec = _spec(mask=mask, scores=Scores(None, cap=3.0))
   tokens = _tokens(256, 77, 128)
   splash = functools.partial(dispatch._splash, interpret=True)
-  weights = jax.random.normal(key, ask.v.shape[:2] + ask.q.shape[2:])
+  weights = jax.random.normal(key, qkv[0].shape)
 
   def total(run, *qkv):
-    y = run(ask._replace(**dict(zip("qkv", qkv, strict=True))), tokens)
+    y = run(spec, *qkv, tokens)
     return (y * weights).sum(), y
 
   grad = lambda run: jax.grad(functools.partial(total, run), (0, 1, 2), has_aux=True)
-  got, want = (jax.jit(grad(run))(*ask[:3]) for run in (splash, _dense))
+  got, want = (jax.jit(grad(run))(*qkv) for run in (splash, _dense))
 
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got, want)
 
 
-def _ask(key, length, mask=MASKS[1], size=8, dtype=jnp.float32):
-  draw = lambda i, heads: jax.random.normal(
+def _qkv(key, length, size=8, dtype=jnp.float32, value_size=None):
+  draw = lambda i, heads, size: jax.random.normal(
     jax.random.fold_in(key, i), (1, length, heads, size), dtype
   )
-  return Ask(draw(0, 4), draw(1, 2), draw(2, 2), mask, PLAIN, False, False)
+  return draw(0, 4, size), draw(1, 2, size), draw(2, 2, value_size or size)
+
+
+def _spec(mask=MASKS[1], scores=PLAIN, **options):
+  return AttentionSpec(mask, scores, **options)
 
 
 def _tokens(length, *borders):
-  place = jnp.arange(length)[None]
-  start = jnp.zeros_like(place)
+  position = jnp.arange(length)[None]
+  start = jnp.zeros_like(position)
   for border in borders:
-    start = jnp.where(place >= border, border, start)
-  return Tokens(place, start)
+    start = jnp.where(position >= border, border, start)
+  return Tokens(position, start)
 
 
-def _dense(ask, tokens):
-  reset = (tokens.place == tokens.start) & (tokens.place > 0)
-  seen = masks.dense(ask.mask, reset, 4)
-  k, v = (jnp.repeat(a, 2, axis=2) for a in (ask.k, ask.v))
-  s = ask.score.factor(ask.q) * jnp.einsum("bqhk,bshk->bhqs", ask.q, k)
-  if ask.score.cap:
-    s = ask.score.cap * jnp.tanh(s / ask.score.cap)
+def _dense(spec, q, k, v, tokens):
+  reset = (tokens.position == tokens.start) & (tokens.position > 0)
+  seen = masks.dense(spec.mask, reset, 4)
+  k, v = (jnp.repeat(a, 2, axis=2) for a in (k, v))
+  s = spec.scores.factor(q) * jnp.einsum("bqhk,bshk->bhqs", q, k)
+  if spec.scores.cap:
+    s = spec.scores.cap * jnp.tanh(s / spec.scores.cap)
   p = jax.nn.softmax(jnp.where(seen, s, -jnp.inf))
   return jnp.einsum("bhqs,bshv->bqhv", p, v)
 
@@ -105,56 +111,67 @@ REFUSED = [
   ("cudnn", OLD, HALF, {}, "needs compute capability 8.0, this has 7.5"),
   ("cudnn", GPU, {}, {}, "needs bfloat16 or float16, not float32"),
   ("cudnn", GPU, HALF | {"size": 12}, {}, "head_dim 12 is no multiple of 8"),
-  ("cudnn", GPU, HALF, {"score": Scores(cap=5.0)}, "does not cap"),
-  ("cudnn", GPU, HALF, {"score": Scores(bias=ALiBi(4))}, "knows no bias"),
-  ("cudnn", GPU, HALF, {"merged": True}, "denominator is needed"),
-  ("cudnn", GPU, HALF, {"cut": True}, "share the time"),
-  ("cudnn", GPU, HALF | {"mask": Causal() | First(2)}, {}, "no word for the mask"),
-  ("cudnn", GPU, HALF, {"v": jnp.zeros((1, 128, 2, 4), jnp.bfloat16)}, "values of 4"),
+  ("cudnn", GPU, HALF, {"scores": Scores(cap=5.0)}, "does not cap"),
+  ("cudnn", GPU, HALF, {"scores": Scores(bias=ALiBi(4))}, "knows no bias"),
+  ("cudnn", GPU, HALF, {"with_lse": True}, "denominator is needed"),
+  ("cudnn", GPU, HALF, {"scores": Scores(sink=True)}, "denominator is needed"),
+  ("cudnn", GPU, HALF, {"mask": Causal() | First(2)}, "no word for the mask"),
+  ("cudnn", GPU, HALF | {"value_size": 4}, {}, "values of 4"),
   ("splash", GPU, {}, {}, "needs a TPU"),
   ("splash", TPU, HALF, {}, "head_dim 8 is no multiple of 16"),
   ("splash", TPU, HALF | {"size": 64, "length": 130}, {}, "130 tokens are no multiple"),
   ("splash", TPU, {"size": 64}, {}, "needs bfloat16, not float32"),
-  ("splash", TPU, HALF | {"size": 64}, {"merged": True}, "denominator is needed"),
+  ("splash", TPU, HALF | {"size": 64}, {"with_lse": True}, "denominator is needed"),
 ]
 
 
-@pytest.mark.parametrize("name, device, made, changed, why", REFUSED)
+@pytest.mark.parametrize("name, device, arrays, options, why", REFUSED)
 def test_backends_say_why_they_refuse(
-  name, device, made, changed, why, key, monkeypatch
+  name, device, arrays, options, why, key, monkeypatch
 ):
   monkeypatch.setattr(dispatch, "_device", lambda: device)
-  ask = _ask(key, **{"length": 128} | made)._replace(**changed)
+  qkv = _qkv(key, **{"length": 128} | arrays)
+  spec = _spec(**options, implementation=name)
 
-  assert why in dispatch.BACKENDS[name].refuses(ask)
+  assert why in dispatch.BACKENDS[name].refuses(spec, *qkv)
   with pytest.raises(ValueError, match=f"{name}: .*{why}") as error:
-    dispatch.choose(name, ask)
+    dispatch.choose(spec, *qkv)
   assert all(f"{other}: " in str(error.value) for other in dispatch.BACKENDS)
-  assert dispatch.choose("auto", ask) is None
+  assert dispatch.choose(_spec(**options, implementation="auto"), *qkv) is None
 
 
 def test_auto_takes_the_first_that_can(key, monkeypatch):
-  ask = _ask(key, 128, size=128, dtype=jnp.bfloat16)
+  qkv = _qkv(key, 128, size=128, dtype=jnp.bfloat16)
+  auto, xla = (_spec(implementation=name) for name in ("auto", "xla"))
   for device, want in [(GPU, dispatch.CUDNN), (TPU, dispatch.SPLASH)]:
     monkeypatch.setattr(dispatch, "_device", lambda device=device: device)
-    assert dispatch.choose("auto", ask) is want
-    assert dispatch.choose("xla", ask) is None
+    assert dispatch.choose(auto, *qkv) is want
+    assert dispatch.choose(xla, *qkv) is None
   mesh = meshes.make(meshes.MeshConfig(data=-1))
   with jax.set_mesh(mesh):
-    assert "devices of a mesh" in dispatch.SPLASH.refuses(ask)
+    assert "devices of a mesh" in dispatch.SPLASH.refuses(auto, *qkv)
+
+
+def test_no_other_backend_shares_the_time_of_a_call_among_devices(key, monkeypatch):
+  monkeypatch.setattr(dispatch, "_device", lambda: GPU)
+  qkv = _qkv(key, 128, dtype=jnp.bfloat16)
+
+  assert dispatch.choose(_spec(implementation="auto"), *qkv, sharded=True) is None
+  with pytest.raises(ValueError, match="cudnn: devices share the time of the call"):
+    dispatch.choose(_spec(implementation="cudnn"), *qkv, sharded=True)
 
 
 def test_masks_in_the_words_of_others():
-  assert dispatch.sight(Window(4) & Causal(), 9) == Sight(True, 4)
-  assert dispatch.sight(Causal() & Window(9), 9) == Sight(True, None)
-  assert dispatch.sight(Document(), 9) == Sight(False, None)
-  assert dispatch.sight(Window(4), 9) is None
-  assert dispatch.sight(Causal() & Window(4) & First(2), 9) is None
+  assert dispatch.library_mask(Window(4) & Causal(), 9) == LibraryMask(True, 4)
+  assert dispatch.library_mask(Causal() & Window(9), 9) == LibraryMask(True, None)
+  assert dispatch.library_mask(Document(), 9) == LibraryMask(False, None)
+  assert dispatch.library_mask(Window(4), 9) is None
+  assert dispatch.library_mask(Causal() & Window(4) & First(2), 9) is None
 
 
-def _dense_by_jax(ask, tokens):
+def _dense_by_jax(spec, q, k, v, tokens):
   with jax.numpy_dtype_promotion("standard"):  # it mixes bfloat16 and float32
-    return dispatch.by_jax(ask, "xla")
+    return dispatch.by_jax(spec, q, k, v, "xla")
 
 
 STAND_IN = dispatch.CUDNN._replace(refuses=dispatch._common, run=_dense_by_jax)
@@ -187,7 +204,7 @@ def test_another_backend_changes_neither_values_nor_gradients(key, monkeypatch):
 def test_what_a_backend_takes_is_decided_by_the_running_call(key, monkeypatch):
   """Only from the empty memory, and within one document."""
   marked = dispatch.CUDNN._replace(
-    refuses=dispatch._common, run=lambda ask, tokens: jnp.full(ask.q.shape, 7.0)
+    refuses=dispatch._common, run=lambda spec, q, *_: jnp.full(q.shape, 7.0)
   )
   monkeypatch.setitem(dispatch.BACKENDS, "cudnn", marked)
   op = ops.get("window")

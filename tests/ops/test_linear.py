@@ -141,13 +141,13 @@ def test_mlstm_is_a_weighted_mean_or_a_small_sum(log_gate):
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("feature_map", ["relu", "taylor", "identity"])
 def test_linear_attention_takes_every_feature_map(key, feature_map, normalize):
-  mixer = mixers.get("linear_attention").Mixer(
-    8, num_heads=2, feature_map=feature_map, normalize=normalize, chunk_size=4
-  )
+  cls = mixers.get("linear_attention").Mixer
+  options = dict(num_heads=2, feature_map=feature_map, normalize=normalize)
   if feature_map == "identity" and normalize:
     with pytest.raises(ValueError, match="identity"):
-      mixer.init_state(2)
+      cls(8, **options)
     return
+  mixer = cls(8, chunk_size=4, **options)
   x, state = jax.random.normal(key, (2, 9, 8)), mixer.init_state(2)
 
   @jax.jit
@@ -164,9 +164,8 @@ def test_linear_attention_takes_every_feature_map(key, feature_map, normalize):
 
 
 def test_unknown_feature_map_names_the_nearest():
-  mixer = mixers.get("linear_attention").Mixer(8, feature_map="tailor")
   with pytest.raises(ValueError, match="did you mean 'taylor'"):
-    mixer.init_state(1)
+    mixers.get("linear_attention").Mixer(8, feature_map="tailor")
 
 
 def test_empty_memory_may_be_made_inside_jit():

@@ -25,7 +25,12 @@ from jaxmem.ops.attention_core.masks import (
   Window,
 )
 from jaxmem.ops.attention_core.sparse_blocks import LastBlock, NearBlocks, RandomBlocks
-from jaxmem.ops.attention_core.tokens import extent, in_blocks, touched
+from jaxmem.ops.attention_core.tokens import (
+  block_bounds,
+  in_blocks,
+  to_visit,
+  visited,
+)
 from jaxmem.testing.tolerance import worst
 
 ROWS, LENGTH, HEADS, KEY_HEADS, DIM = 2, 38, 4, 2, 4
@@ -143,14 +148,14 @@ def _visited(name, size):
 
   def run(reset):
     tokens = encoder_attention.call(*reset.shape, reset)
-    side = extent(in_blocks(tokens, (), size, 0))
+    bounds = block_bounds(in_blocks(tokens, (), size, 0))
 
     def one(query):
-      count, order = touched(MASKS[name], query, side)
+      count, order = to_visit(MASKS[name], query, bounds)
       blocks = len(order)
       return jnp.zeros(blocks, bool).at[order].set(jnp.arange(blocks) < count)
 
-    return jax.lax.map(one, side)
+    return jax.lax.map(one, bounds)
 
   return jax.jit(run)
 
@@ -214,3 +219,25 @@ def test_a_document_sees_the_same_wherever_it_is_packed():
   np.testing.assert_array_equal(
     packed[:, :, inside, inside], alone[:, :, :length, :length]
   )
+
+
+class _OldWindow(masks.Mask):
+  """A mask as it was written before 0.2."""
+
+  def sees(self, pair):
+    return (pair.distance < 3) & (pair.distance >= 0)
+
+  def touches(self, reach):
+    return (reach.distance.low < 3) & (reach.distance.high >= 0)
+
+
+def test_a_mask_of_before_0_2_is_still_one():
+  old, new = _OldWindow() & Document(), Causal() & Window(3)
+  reset = RESETS[1]
+  np.testing.assert_array_equal(masks.dense(old, reset), masks.dense(new, reset))
+  seen = [visited(mask, *_both(reset), 4) for mask in (old, new)]
+  np.testing.assert_array_equal(*seen)
+
+
+def _both(reset):
+  return (encoder_attention.call(*reset.shape, reset),) * 2

@@ -197,7 +197,7 @@ def _work(shards, length, size, dealt):
   spec = PartitionSpec(None, "seq")
   tokens = cache.call(jnp.zeros(1, jnp.int32), length, None)
   deal = jax.shard_map(
-    lambda tokens: ring.deal(tokens, "seq"), mesh=mesh, in_specs=spec, out_specs=spec
+    lambda tokens: ring.zigzag(tokens, "seq"), mesh=mesh, in_specs=spec, out_specs=spec
   )
   tokens = jax.device_get(deal(tokens) if dealt else tokens)
   cut = lambda a: map(jnp.asarray, np.split(a, shards, axis=1))
@@ -221,7 +221,7 @@ def test_chunks_come_back_in_order():
   mesh = meshes.make(MeshConfig(data=1, seq=8))
   spec = PartitionSpec(None, "seq")
   there_and_back = jax.shard_map(
-    lambda a: ring.collect(ring.deal(a, "seq"), "seq"),
+    lambda a: ring.unzigzag(ring.zigzag(a, "seq"), "seq"),
     mesh=mesh,
     in_specs=spec,
     out_specs=spec,

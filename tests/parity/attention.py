@@ -99,7 +99,7 @@ def _window_ours(form, carried, score, **options):
     if score.rotary is None:
       return k
     newest = position[:, None] - 1
-    return score.turn(k, sign * (newest - (newest - jnp.arange(WINDOW)) % WINDOW))
+    return score.rotate(k, sign * (newest - (newest - jnp.arange(WINDOW)) % WINDOW))
 
   def run(params, inputs, state):
     k, v = state

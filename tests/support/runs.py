@@ -12,13 +12,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxmem import data
+from jaxmem import data, tasks
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.checkpoint import Checkpoints
 from jaxmem.runtime.logs import Log
 from jaxmem.training import config as configs
+from jaxmem.training import task
 from jaxmem.training.config import Config, DataConfig, MeshConfig, OptimConfig
 from jaxmem.training.step import Program, resolve
 
@@ -106,6 +107,12 @@ def program(config: Config) -> Program:
   from jaxmem.training import trainer  # whose `Program` conftest remembers
 
   return trainer.Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
+
+
+def job(config: Config) -> tasks.Job:
+  """The task of a config, with the model that it trains."""
+  config = task.complete(resolve(config))
+  return task.make(config, tasks.make_model(config.model, config.task))
 
 
 def lanes(config: Config) -> data.Lanes:

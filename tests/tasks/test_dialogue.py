@@ -233,7 +233,7 @@ def test_a_dialogue_to_be_answered_is_encoded_as_in_training():
   learned = chat.stream([dialogue], tokenizer)
   waiting = chat.reply_prompt(dialogue[:3], tokenizer)
   answer = tokenizer.encode(f" {dialogue[3].content}\n".encode())
-  ids = np.concatenate([[tokenizer.boundary], waiting, answer])
+  ids = np.concatenate([[tokenizer.eos_id], waiting, answer])
   np.testing.assert_array_equal(ids, learned.tokens[: len(ids)])
   assert learned.counted[len(ids) - 1] and not learned.counted[len(waiting)]
 

@@ -6,12 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from jaxmem import models
 from jaxmem.core.errors import UserError
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.training import config as configs
-from jaxmem.training import task
 from jaxmem.training.config import Config, DataConfig, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_config
 from jaxmem.training.step import resolve
@@ -95,8 +93,7 @@ def test_what_cannot_be_asked_is_said_before_device_work(source, length, says):
   data = dataclasses.replace(CONFIG.task, source=source, segment_length=length)
   config = dataclasses.replace(CONFIG, task=data)
   with pytest.raises(UserError, match=says):
-    config = resolve(config)
-    task.make(config, models.make(config.model))
+    runs.job(config)
 
 
 def test_a_vocabulary_smaller_than_the_task_s_is_refused():

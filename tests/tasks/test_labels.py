@@ -8,11 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmem import cli, tokenizers
+from jaxmem import cli, tasks, tokenizers
+from jaxmem.core import ranges
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.data import DataError
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines
 from jaxmem.tasks.classification import data as labelled
@@ -20,10 +21,10 @@ from jaxmem.tasks.classification import metrics, tfidf
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tokenizers import trained
-from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
+from support import runs
 
 GOOD, BAD = (
   ("a warm film", "good acting and a good plot"),
@@ -42,23 +43,18 @@ def write(path, count=40):
   return path
 
 
-def config(place, model=None, **changes):
-  base = EncoderConfig(d_model=16, pattern=(entry("gru"),), num_groups=1, classes=2)
+def config(place, **changes):
+  model = EncoderConfig(d_model=16, pattern=(entry("gru"),), num_groups=1)
   changes = {"source": str(place)} | changes
   data = LabelsConfig(tokenizer="words:300", segment_length=16, batch_size=8)
   return Config(
-    model=base if model is None else dataclasses.replace(base, **model),
+    model=model,
     task=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=2),
     validation=ValidationConfig(every=20),
     steps=40,
     save_every=20,
   )
-
-
-def make(config):
-  resolved = resolve(config)
-  return task.make(resolved, Encoder(resolved.model))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +96,7 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
     assert cli.run([*ask, "--task.queries", str(data)]) == 2
     assert "task.queries is nothing that this run has" in capsys.readouterr().err
     assert cli.run(["eval", "--workdir", str(moved), "--text", "x", "--task.test", "y"])
-    # goes on with the data where they are now
+    # continues with the data where they are now
     monkeypatch.chdir(tmp_path)
     again = config("data.jsonl")
     assert train(again, moved, resume="must") == 0
@@ -113,7 +109,7 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
 
 
 def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
-  job = make(config(write(tmp_path / "train.jsonl")))
+  job = runs.job(config(write(tmp_path / "train.jsonl")))
   label = np.array([0, 0, 1, 1])
   logp = np.log(np.array([[0.9, 0.1]] * 4))  # a model that always says the first class
   monkeypatch.setattr(job, "_read", lambda params, number, split: (label, logp))
@@ -186,7 +182,7 @@ def test_bad_input_is_named(tmp_path):
   def fails(lines, words, **changes):
     place.write_bytes(b"\n".join(lines))
     with pytest.raises(UserError, match=words):
-      make(config(place, **changes))
+      runs.job(config(place, **changes))
 
   lines = [line.encode() for line in good]
   fails([*lines, b'{"label": "a", "text": ""}'], "line 9: field 'text' is empty")
@@ -194,7 +190,8 @@ def test_bad_input_is_named(tmp_path):
   fails([*lines, b'{"label": null, "text": "x"}'], "line 9 has no label")
   fails([*lines, b'{"label": "a"}'], "line 9 has no field 'text', only label")
   fails(lines[::2], "one class alone, 'a'")
-  fails(lines, "model.classes is 2 and the labels are 4", source=f"x={place},y={place}")
+  both = f"x={place},y={place}"
+  fails(lines, "task.classes is 2 and the labels are 4: a, b", source=both, classes=2)
   fails(lines, "leave task.heldout and task.test out", fold="1/2", test=str(place))
   other = tmp_path / "test.jsonl"
   other.write_text('{"label": "c", "text": "words"}\n')
@@ -208,9 +205,12 @@ def test_bad_input_is_named(tmp_path):
     ({"augment": AugmentConfig(synonyms=0.1)}, "give both"),
   ):
     with pytest.raises(UserError, match=words):
-      make(config(place, **changes))
-  with pytest.raises(ConfigError, match="model.classes is 0"):
-    resolve(config(place, model={"classes": 0}))
+      runs.job(config(place, **changes))
+  with pytest.raises(ConfigError, match="task.classes is 1: 2 or more"):
+    resolve(config(place, classes=1))
+  uncounted = resolve(config(place))
+  with pytest.raises(ConfigError, match="task.classes is 0: state it"):
+    tasks.make_model(uncounted.model, uncounted.task)
 
 
 def test_an_ignored_label_is_left_out(tmp_path):
@@ -230,11 +230,11 @@ def test_a_text_is_read_up_to_its_first_bytes(tmp_path):
 def test_batches_depend_on_seed_and_step_alone_and_an_epoch_has_every_text(tmp_path):
   source = write(tmp_path / "train.jsonl", 48)
   changed = dict(augment=AugmentConfig(deletion=0.2, swap=0.2, hiding=0.2))
-  one, two = (make(config(source, **changed)).rows for _ in range(2))
+  one, two = (runs.job(config(source, **changed)).rows for _ in range(2))
   assert one.fingerprint == two.fingerprint
   for key, value in one[5].items():
     np.testing.assert_array_equal(value, two[5][key])
-  plain = make(config(source)).rows
+  plain = runs.job(config(source)).rows
   assert plain.fingerprint != one.fingerprint
   steps = [plain[i] for i in range(2)]  # 16 of 44
   assert len({tuple(t) for s in steps for t in s["tokens"]}) > 8
@@ -244,11 +244,11 @@ def test_a_mixture_draws_tasks_by_size_and_temperature_and_keeps_their_classes(
   tmp_path,
 ):
   large, small = write(tmp_path / "large.jsonl", 200), write(tmp_path / "s.jsonl", 20)
-  mixed = config(large, {"classes": 4}, source=f"x={large},y={small}")
+  mixed = config(large, source=f"x={large},y={small}")
   shares = {}
   for temperature in (1.0, 1e6):
     data = dataclasses.replace(mixed.task, temperature=temperature)
-    rows = make(dataclasses.replace(mixed, task=data)).rows
+    rows = runs.job(dataclasses.replace(mixed, task=data)).rows
     drawn = np.concatenate([rows[i]["choices"][:, 2] for i in range(60)])
     shares[temperature] = drawn.mean()
     batch = rows[0]
@@ -265,7 +265,7 @@ def test_one_encoder_learns_two_tasks(tmp_path):
     row["label"] = row["text"].split()[-1]
   other = tmp_path / "y.jsonl"
   other.write_text("\n".join(map(json.dumps, rows)))
-  mixed = config(source, {"classes": 7}, source=f"tone={source},number={other}")
+  mixed = config(source, source=f"tone={source},number={other}")
   mixed = dataclasses.replace(mixed, steps=120)
   assert train(mixed, tmp_path / "run") == 0
   found = json.loads((tmp_path / "run" / "report.json").read_text())
@@ -281,7 +281,7 @@ def test_balanced_weights_give_every_class_the_same(tmp_path):
   place = tmp_path / "some.jsonl"
   rows = [{"label": "ab"[i % 4 == 0], "text": f"word {i}"} for i in range(80)]
   place.write_text("\n".join(map(json.dumps, rows)))
-  rows = make(config(place, class_weights="balanced")).rows
+  rows = runs.job(config(place, class_weights="balanced")).rows
   totals = np.zeros(2)
   for step in range(9):  # an epoch of 72
     batch = rows[step]
@@ -307,11 +307,11 @@ def test_augmentation_changes_as_often_as_it_says():
 def test_a_hidden_word_is_an_unknown_one(tmp_path):
   """A vocabulary of all training words never meets an unknown one but so."""
   source = write(tmp_path / "train.jsonl")
-  job = make(config(source, augment=AugmentConfig(hiding=0.9)))
+  job = runs.job(config(source, augment=AugmentConfig(hiding=0.9)))
   ids = job.rows[0]["tokens"]
   unknown = job._tokenizer.encode(b"neverseen")
   assert 0.5 < (ids == unknown).sum() / job.rows[0]["length"].sum() <= 1
-  assert trained.stranger(tokenizers.get("byte")) == 257
+  assert trained.unk_id(tokenizers.get("byte")) == 257
 
 
 def test_a_token_is_hidden_the_likelier_the_seldomer_it_is():
@@ -320,12 +320,12 @@ def test_a_token_is_hidden_the_likelier_the_seldomer_it_is():
   hidden = made.ids(ids, np.random.default_rng(0)).reshape(3, -1) == -1
   np.testing.assert_allclose(hidden.mean(1), [1 / 2, 1 / 10, 0], atol=0.03)
   with pytest.raises(ValueError, match="rare is -1"):
-    AugmentConfig(rare=-1.0).check()
+    ranges.check(AugmentConfig(rare=-1.0))
 
 
 def test_counts_are_those_of_the_training_texts(tmp_path):
   source = write(tmp_path / "train.jsonl")
-  job = make(config(source, augment=AugmentConfig(rare=0.5)))
+  job = runs.job(config(source, augment=AugmentConfig(rare=0.5)))
   texts = [e.texts[0] for e in job._splits[""]["train"]]
   film = job._tokenizer.encode(b"film")[0]
   assert job._encoded.counts()[film] == sum("film" in t for t in texts) > 0

@@ -9,19 +9,24 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from jaxmem import tasks
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.pattern import entry
+from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tasks.masked_lm.data import chosen, hide
+from jaxmem.tasks.masked_lm.model import MaskedLM
 from jaxmem.tasks.masked_lm.task import MaskedConfig
 from jaxmem.tasks.question_answering.task import SpansConfig
+from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tokenizers import trained
 from jaxmem.training import init_from, task
 from jaxmem.training.config import Config, OptimConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
+from support import runs
 
 
 def config(place, **changes):
@@ -33,9 +38,7 @@ def config(place, **changes):
     data_dir=str(place / "prepared"),
   )
   return Config(
-    model=EncoderConfig(
-      d_model=32, pattern=(entry("gru"),), num_groups=1, head="masked"
-    ),
+    model=EncoderConfig(d_model=32, pattern=(entry("gru"),), num_groups=1),
     task=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=5),
     steps=80,
@@ -79,14 +82,16 @@ def test_masks_of_a_record_are_guessed(run):
   assert "surrogate" in found[3]["error"]
   assert len(found[4]["guesses"]) == 4
   every = [g["text"] for some in found[4]["guesses"] for g in some]
-  assert "" not in every  # the boundary is no text
+  assert "" not in every  # the EOS token is no text
 
 
-@pytest.mark.parametrize("head", ["labels", "spans", "embedding"])
-def test_an_encoder_with_another_head_begins_from_it(run, head):
+@pytest.mark.parametrize(
+  "other", [LabelsConfig(classes=2), SpansConfig(), PassagesConfig()]
+)
+def test_an_encoder_with_another_head_begins_from_it(run, other):
   found = init_from.parameters(str(run))
-  made = dataclasses.replace(config(run).model, vocab_size=320, classes=2, head=head)
-  model = Encoder(made)
+  encoder = dataclasses.replace(config(run).model, vocab_size=320)
+  model = tasks.make_model(encoder, other)
   init = jax.jit(functools.partial(model.init, method="objective"))
   fresh = init(jax.random.key(0), model.example(2, 8), ())
   merged, taken = init_from._merged(nn.unbox(fresh["params"]), found)
@@ -117,7 +122,7 @@ def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
   sizes = {"segment_length": 16, "question_length": 4, "overlap": 2, "batch_size": 8}
   second = dataclasses.replace(
     first,
-    model=dataclasses.replace(first.model, head="spans", vocab_size=320),
+    model=dataclasses.replace(first.model, vocab_size=320),
     task=SpansConfig(str(asked), tokenizer=tokenizer, **sizes),
     optim=OptimConfig(warmup_steps=1, learning_rate=1e-9),
     init_from=str(tmp_path / "run"),
@@ -146,7 +151,7 @@ def _two_documents(rows):
 def test_a_hidden_word_is_said_from_its_own_document_alone(run, name):
   made = resolve(config(run.parent))
   pattern = (entry(name, num_heads=2) if name != "gru" else entry(name),)
-  model = Encoder(dataclasses.replace(made.model, pattern=pattern))
+  model = MaskedLM(dataclasses.replace(made.model, pattern=pattern))
   one, cut = _two_documents(task.make(made, model).rows)
   init, apply = (
     jax.jit(functools.partial(f, method="objective")) for f in (model.init, model.apply)
@@ -162,14 +167,14 @@ def test_a_hidden_word_is_said_from_its_own_document_alone(run, name):
 def test_held_out_words_are_hidden_alike_whatever_the_seed_and_however_few(run):
   first = resolve(config(run.parent))
   other = dataclasses.replace(first, seed=7)
-  found = [task.make(c, Encoder(c.model)) for c in (first, other)]
+  found = [runs.job(c) for c in (first, other)]
   params = init_from.parameters(str(run))
   scores = [job.score(params) for job in found]
   assert scores[0] == scores[1]
   assert (found[0].rows[0]["tokens"] != found[1].rows[0]["tokens"]).any()
   (run.parent / "short.txt").write_text("the cat sat on the mat, the cat sat on")
-  short = resolve(config(run.parent, heldout=str(run.parent / "short.txt")))
-  assert np.isfinite(task.make(short, Encoder(short.model)).score(params))
+  short = runs.job(config(run.parent, heldout=str(run.parent / "short.txt")))
+  assert np.isfinite(short.score(params))
 
 
 @pytest.mark.parametrize("run_length", [1, 4])
@@ -180,16 +185,16 @@ def test_as_many_are_chosen_and_become_what_they_should(run_length):
   tokens = draw.integers(8, 50, (200, 100))
   inputs = hide(tokens, where, (50, 51, 7), draw)
   np.testing.assert_array_equal(inputs[~where], tokens[~where])
-  assert not (inputs == 7).any()  # the boundary
+  assert not (inputs == 7).any()  # the EOS token
   assert abs((inputs[where] == 50).mean() - 0.8 - 0.1 / 50) < 0.03
   assert abs((inputs[where] == tokens[where]).mean() - 0.1 - 0.1 / 50) < 0.03
   begins = where & ~np.pad(where, ((0, 0), (1, 0)))[:, :-1]
   assert (where.sum() / begins.sum() > 3.5) == (run_length == 4)
 
 
-def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
+def test_batches_depend_on_seed_and_step_alone_and_mask_no_eos(run):
   made = resolve(config(run.parent))
-  rows = [task.make(made, Encoder(made.model)).rows for _ in range(2)]
+  rows = [runs.job(made).rows for _ in range(2)]
   for key, value in rows[0][3].items():
     np.testing.assert_array_equal(value, rows[1][3][key])
   batch = rows[0][0]

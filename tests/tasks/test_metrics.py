@@ -32,6 +32,7 @@ from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.seq2seq import extractive
 from jaxmem.tasks.seq2seq import metrics as overlap
 from jaxmem.tasks.seq2seq import task as pairs
+from jaxmem.training.config import Config, check
 
 # Text, its words, and the language that it tells.
 WORDS = [
@@ -77,18 +78,13 @@ def test_the_language_is_that_of_most_words_or_what_is_declared():
 
 
 def test_configs_refuse_what_is_no_language():
-  encoder = dict(d_model=8, pattern=(entry("gru"),), num_groups=1)
-  make = lambda head, **more: EncoderConfig(head=head, **encoder, **more)
+  encoder = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1)
   decoder = EncoderDecoderConfig(d_model=8)
-  for job, model in (
-    (task, make("labels", classes=2)),
-    (passages, make("embedding")),
-    (spans, make("spans")),
-    (pairs, decoder),
-  ):
+  models = (task, encoder), (passages, encoder), (spans, encoder), (pairs, decoder)
+  for job, model in models:
     with pytest.raises(ConfigError, match="task.language is 'Chinese'"):
-      job.fit(model, job.Config(language="Chinese"))
-    job.fit(model, job.Config(language="zh"))
+      check(Config(model, job.Config(language="Chinese")))
+    check(Config(model, job.Config(language="zh")))
 
 
 # Written, reference, sacrebleu's tokenizer.

@@ -13,8 +13,10 @@ from jaxmem.data.sentences import sentences
 from jaxmem.evaluation import predict as asking
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.models.pattern import entry
+from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.tasks.seq2seq import extractive, metrics
+from jaxmem.tasks.seq2seq import task as seq2seq
 from jaxmem.tasks.seq2seq.task import PairsConfig
 from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
@@ -138,7 +140,7 @@ def test_an_epoch_has_every_pair_and_batches_are_of_one_length(tmp_path):
   assert sorted(numbers.tolist()) == list(range(256))
 
 
-def test_a_batch_begins_and_ends_with_the_boundary():
+def test_a_batch_begins_and_ends_with_eos():
   ids = [np.array([1, 2, 3], np.int32), np.array([4], np.int32)]
   batch = pairs.batch(ids, ids[::-1], 5, 9)
   np.testing.assert_array_equal(batch["read"], [[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])
@@ -226,3 +228,15 @@ def test_the_nearest_sentence_is_the_one_whose_vector_is():
 
   found = extractive.nearest(["bbb. aab. b.", "a. b. bb."], embed)
   assert found == ["bbb.", "bb."]
+
+
+def test_a_sentence_by_minilm_is_reported_only_where_it_is_asked_for():
+  context = TaskContext(eval_size=1)
+  needed = {
+    extract: seq2seq.packages(PairsConfig(extract=extract), context)
+    for extract in ("none", "minilm")
+  }
+  assert needed["minilm"].keys() - needed["none"].keys() == {
+    "safetensors",
+    "tokenizers",
+  }

@@ -10,16 +10,15 @@ import pytest
 from jaxmem import cli
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import predict
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines
 from jaxmem.tasks.retrieval import data as judged
 from jaxmem.tasks.retrieval import index
 from jaxmem.tasks.retrieval.task import PassagesConfig
-from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
-from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
+from support import runs
 
 WORDS = ["apple", "river", "engine", "cloud", "paper", "stone", "violin", "tiger"]
 OTHER = ["fruit", "water", "motor", "sky", "sheet", "rock", "music", "cat"]
@@ -55,9 +54,7 @@ def config(place, **changes):
     batch_size=16,
   )
   return Config(
-    model=EncoderConfig(
-      d_model=16, pattern=(entry("gru"),), num_groups=1, head="embedding"
-    ),
+    model=EncoderConfig(d_model=16, pattern=(entry("gru"),), num_groups=1),
     task=PassagesConfig(**data | changes),
     optim=OptimConfig(learning_rate=2e-2, warmup_steps=2),
     validation=ValidationConfig(every=40),
@@ -65,11 +62,6 @@ def config(place, **changes):
     log_every=5,
     save_every=40,
   )
-
-
-def make(config):
-  resolved = resolve(config)
-  return task.make(resolved, Encoder(resolved.model))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +82,7 @@ def test_queries_find_what_shares_no_word_with_them(run):
 
 
 def test_a_report_says_first_that_bm25_is_better(place, monkeypatch):
-  job = make(config(place))
+  job = runs.job(config(place))
   nothing = lambda params, asked: {q.name: ["d39"] for q in asked}
   monkeypatch.setattr(job, "_dense", nothing)
   lexical = lambda asked: (
@@ -121,16 +113,16 @@ def test_pairs_are_of_documents_that_are_there_and_relevant(place, monkeypatch):
       own |= {"missing": 3, "d39": 0}
     return found._replace(relevant=some)
 
-  plain = make(config(place))
+  plain = runs.job(config(place))
   monkeypatch.setattr(judged, "collection", graded)
-  job = make(config(place))
+  job = runs.job(config(place))
   texts = lambda job: {pair[1] for pair in job._pairs("train")}
   last = job._documents["d39"].whole
   assert texts(job) == texts(plain) - {last}
 
 
 def test_folds_share_no_query_and_pairs_number_their_texts(place):
-  job = make(config(place))
+  job = runs.job(config(place))
   names = [{q.name for q in split} for split in job._splits.values()]
   assert [len(n) for n in names] == [24, 8, 8] and len(set.union(*names)) == 40
   batch = job.rows[3]
@@ -147,10 +139,10 @@ def test_titles_are_pairs_without_judgement(place, tmp_path):
   (tmp_path / "titled.jsonl").write_text("\n".join(map(json.dumps, rows)))
   (tmp_path / "relevant.txt").write_text("".join(f"q{i} 0 {i} 1\n" for i in range(40)))
   given = dict(source=str(tmp_path / "titled.jsonl"), pairs="titles")
-  job = make(config(place, relevant=str(tmp_path / "relevant.txt"), **given))
+  job = runs.job(config(place, relevant=str(tmp_path / "relevant.txt"), **given))
   assert "36 pairs" in job.introduction()
   with pytest.raises(UserError, match="0 pairs"):
-    make(config(place, pairs="titles"))
+    runs.job(config(place, pairs="titles"))
 
 
 def test_cranfield_s_form_is_read_and_its_queries_are_counted_by_order(tmp_path):
@@ -180,7 +172,7 @@ def test_bad_collections_are_named(place, tmp_path):
   ):
     bad.write_text(text)
     with pytest.raises(UserError, match=words):
-      make(config(place, relevant=str(bad)))
+      runs.job(config(place, relevant=str(bad)))
   twice = tmp_path / "twice.jsonl"
   twice.write_text('{"id": "a", "text": "x"}\n{"id": "a", "text": "y"}\n')
   for changes, words in (
@@ -190,7 +182,7 @@ def test_bad_collections_are_named(place, tmp_path):
     ({"segment_length": 4}, "8 at least"),
   ):
     with pytest.raises(UserError, match=words):
-      make(config(place, **changes))
+      runs.job(config(place, **changes))
 
 
 @pytest.mark.parametrize("kind", index.KINDS)

@@ -11,18 +11,17 @@ import pytest
 from jaxmem import tokenizers
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks.question_answering import data as squad
 from jaxmem.tasks.question_answering import lexical, metrics
 from jaxmem.tasks.question_answering.rows import Cutter, answer_in, best_span
 from jaxmem.tasks.question_answering.task import Answerer, SpansConfig
 from jaxmem.tokenizers import trained
-from jaxmem.training import task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_run
-from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
+from support import runs
 
 NAMES = ["Anna", "Ben", "Carla", "Dan", "Eve"]
 THINGS = ["cat", "boat", "book", "drum", "lamp"]
@@ -62,9 +61,7 @@ def config(place, **changes):
   )
   pattern = (entry("encoder_attention", num_heads=2), entry("gru"))
   return Config(
-    model=EncoderConfig(
-      d_model=32, pattern=pattern, num_groups=1, head="spans", types=2
-    ),
+    model=EncoderConfig(d_model=32, pattern=pattern, num_groups=1, types=2),
     task=dataclasses.replace(data, **changes),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=5),
     validation=ValidationConfig(every=60),
@@ -72,11 +69,6 @@ def config(place, **changes):
     log_every=5,
     save_every=60,
   )
-
-
-def make(config):
-  resolved = resolve(config)
-  return task.make(resolved, Encoder(resolved.model))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +193,7 @@ def test_matched_tokens_are_of_their_own_type():
   cutter = Cutter(tokenizers.get("byte"), 16, 3, 4, match=True)
   windows, _ = cutter.windows("why", "abcwdefghyij")
   types = cutter.batch(windows, [(0, 0)] * len(windows))["types"]
-  # boundary why boundary, then ten of the text and the end
+  # EOS why EOS, then ten of the text and the end
   assert types[0].tolist() == [0] * 5 + [1, 1, 1, 2, 1, 1, 1, 1, 2, 2] + [1]
 
 
@@ -242,7 +234,7 @@ def test_an_answer_has_no_space_around_it(run):
 
 def test_questions_that_no_window_can_answer_are_not_learned(tmp_path):
   place = write(tmp_path / "q.json", 20)
-  every = len(make(config(place))._windows("train"))
+  every = len(runs.job(config(place))._windows("train"))
   data = json.loads(place.read_text())
   long = "who has it " * 20
   for article in data["data"]:
@@ -251,12 +243,12 @@ def test_questions_that_no_window_can_answer_are_not_learned(tmp_path):
     context = long + article["title"]
     article["paragraphs"].append({"context": context, "qas": [asked]})
   place.write_text(json.dumps(data))
-  assert len(make(config(place))._windows("train")) == every
+  assert len(runs.job(config(place))._windows("train")) == every
   for article in data["data"]:
     article["paragraphs"] = article["paragraphs"][1:]
   place.write_text(json.dumps(data))
   with pytest.raises(UserError, match="no window has a whole answer .train.: raise"):
-    make(config(place))
+    runs.job(config(place))
 
 
 def test_bad_files_are_named(tmp_path):
@@ -269,7 +261,7 @@ def test_bad_files_are_named(tmp_path):
       change(data["data"][0]["paragraphs"][0]["qas"][0])
     place.write_text(json.dumps(data))
     with pytest.raises(UserError, match=words):
-      make(config(place, **changes))
+      runs.job(config(place, **changes))
 
   def nowhere(qa):
     qa["answers"][0]["text"] = "nobody"

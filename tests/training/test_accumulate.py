@@ -18,6 +18,10 @@ from jaxmem.models.vae import VAEConfig
 from jaxmem.parallel import mesh as meshes
 from jaxmem.parallel import rows
 from jaxmem.parallel.mesh import MeshConfig
+from jaxmem.tasks.classification.task import LabelsConfig
+from jaxmem.tasks.masked_lm.task import MaskedConfig
+from jaxmem.tasks.question_answering.task import SpansConfig
+from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.training.adversarial import AdversaryConfig
 from jaxmem.training.config import Config, DataConfig, OptimConfig
 from jaxmem.training.step import Program
@@ -30,11 +34,11 @@ ENCODER = SMALL | {"pattern": (entry("gru"),)}
 FGM = AdversaryConfig("fgm", radius=0.5)
 KINDS = {
   "text": (LMConfig(**SMALL, pattern=(entry("gru"), entry("window", window_size=4))),),
-  "masked": (EncoderConfig(**ENCODER, head="masked"), AdversaryConfig("freelb")),
-  "labels": (EncoderConfig(**ENCODER, classes=3, smoothing=0.1, window=4), FGM),
-  "spans": (EncoderConfig(**ENCODER, head="spans", block="post"),),
-  "embedding": (EncoderConfig(**ENCODER, head="embedding", temperature=0.5),),
-  "embedding, fgm": (EncoderConfig(**ENCODER, head="embedding", temperature=0.5), FGM),
+  "masked": (EncoderConfig(**ENCODER), AdversaryConfig("freelb")),
+  "labels": (EncoderConfig(**ENCODER, window=4), FGM),
+  "spans": (EncoderConfig(**ENCODER, block="post"),),
+  "embedding": (EncoderConfig(**ENCODER),),
+  "embedding, fgm": (EncoderConfig(**ENCODER), FGM),
   "pairs": (
     EncoderDecoderConfig(
       **SMALL,
@@ -50,6 +54,13 @@ KINDS = {
       horizon=3, patch=4, head="gaussian", d_model=8, dropout=0.3, num_groups=1
     ),
   ),
+}
+# What puts its head on the encoder; the other models have their loss themselves.
+TASKS = {
+  "masked": MaskedConfig(),
+  "labels": LabelsConfig(classes=3, label_smoothing=0.1),
+  "spans": SpansConfig(),
+  "embedding": PassagesConfig(temperature=0.5),
 }
 
 # On 4 devices each has rows in 2 parts, and only some in 4.
@@ -79,7 +90,11 @@ def program(kind, parts=1, devices=1):
   model, *adversary = KINDS[kind]
   config = Config(
     model=model,
-    task=DataConfig(segment_length=LENGTH, batch_size=ROWS),
+    task=dataclasses.replace(
+      TASKS.get(kind.split(",")[0], DataConfig()),
+      segment_length=LENGTH,
+      batch_size=ROWS,
+    ),
     optim=OptimConfig(accumulate=parts),
     mesh=MeshConfig(data=devices),
   )

@@ -71,9 +71,11 @@ def programs():
   """A run without, and runs against an adversary; texts whose first word decides."""
   base = Config(
     model=EncoderConfig(
-      vocab_size=64, d_model=16, pattern=(entry("gru"),), num_groups=1, classes=2
+      vocab_size=64, d_model=16, pattern=(entry("gru"),), num_groups=1
     ),
-    task=LabelsConfig(tokenizer="words:300", segment_length=8, batch_size=16),
+    task=LabelsConfig(
+      tokenizer="words:300", segment_length=8, batch_size=16, classes=2
+    ),
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=2, weight_decay=0.0),
     steps=60,
   )

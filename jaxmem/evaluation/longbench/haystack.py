@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmem.core.errors import UserError
 from jaxmem.data import sources
-from jaxmem.data.piece import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.tokenizers import Tokenizer
 
 # These sentences are repeated: a haystack in which anything else stands out.
@@ -98,7 +98,7 @@ class Haystack:
       yield from _decoded(self.pieces[first], 0, inside, step)
 
 
-def _decoded(piece: Piece, begin: int, end: int, step: int) -> Iterator[str]:
+def _decoded(piece: FileSlice, begin: int, end: int, step: int) -> Iterator[str]:
   """Yields bytes `begin` to `end` of a document as text, without what is not UTF-8."""
   decoder = codecs.getincrementaldecoder("utf-8")("ignore")
   for at in range(begin, end, step):

@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     seed: the seed of all samples.
     index: the number of the sample in its task and length.
     draft: the prompt and the answers.
-    tokens: the length of the prompt, the boundary before it included.
+    tokens: the length of the prompt, the EOS token before it included.
     max_tokens: the length of the answer; `tokens + max_tokens <= length`.
   """
 
@@ -60,7 +60,7 @@ class Page:
     length: the length of the context, in tokens.
     index: the number of the sample.
     max_tokens: how many tokens the model writes as its answer.
-    room: tokens that the prompt may have, the boundary before it not counted.
+    room: tokens that the prompt may have, the EOS token before it not counted.
     material: see `Material`.
   """
 
@@ -71,7 +71,7 @@ class Page:
     digest = hashlib.sha256(name.encode()).digest()
     self.rng = np.random.default_rng(list(digest))  # 32 bytes of entropy
     self.max_tokens = written(task, material)
-    self.room = max(length - self.max_tokens - 1, 0)  # 1 is the boundary
+    self.room = max(length - self.max_tokens - 1, 0)  # 1 is the EOS token
 
   def count(self, text: str) -> int:
     """Returns the number of tokens of a text."""
@@ -126,7 +126,7 @@ def sample(task: str, length: int, seed: int, index: int, material: Material) ->
   """
   page = Page(task, length, seed, index, material)
   draft = longbench.tasks()[task].draw(page)
-  tokens = 1 + page.count(draft.prompt)  # 1 is the boundary
+  tokens = 1 + page.count(draft.prompt)  # 1 is the EOS token
   return Sample(task, length, seed, index, draft, tokens, page.max_tokens)
 
 

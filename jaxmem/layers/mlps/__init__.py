@@ -17,6 +17,9 @@ def names() -> list[str]:
 def get(name: str) -> ModuleType:
   """The file `name`: its `MLP` is the class.
 
+  Args:
+    name: of an MLP.
+
   Raises:
     KeyError: if there is none; names the nearest.
   """

@@ -5,6 +5,7 @@ from flax import linen as nn
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.feed_forward import FeedForward
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import named, token_shift
 from jaxmem.ops import short_conv
 from jaxmem.ops.recurrence import scan
@@ -34,17 +35,15 @@ class ChannelMix(FeedForward):
     self, x: Activations, state: short_conv.State, reset: Reset | None = None
   ) -> tuple[Activations, short_conv.State]:
     x = x.astype(self.dtype)
-    before, state = token_shift(x, state, reset)
+    before, state = token_shift(x, state, reset)  # [B, T, D]
     mu = self.param("shift", named(_share, ("embed",), decay=False), (self.d_model,))
-    hidden = nn.relu(self._up()(x + (before - x) * scan.per_channel(mu, x)))
+    mixed = x + (before - x) * scan.per_channel(mu, x)  # [B, T, D]
+    hidden = nn.relu(self._up()(mixed))  # [B, T, F]
     return self._down()(hidden * hidden), state
 
-  def init_state(self, batch_size: int) -> short_conv.State:
-    dtype = jnp.dtype(self.dtype)
-    return short_conv.init_state(batch_size, 2, self.d_model, dtype)
-
-  def state_axes(self) -> short_conv.State:
-    return short_conv.State(("batch", None, "heads"))
+  @property
+  def _state_spec(self) -> OpState:
+    return OpState(short_conv, (2, self.d_model), self.dtype)
 
 
 MLP = ChannelMix

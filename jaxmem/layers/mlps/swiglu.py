@@ -20,7 +20,7 @@ class SwiGLU(FeedForward):
     self, x: Activations, state: tuple[()] = (), reset: Reset | None = None
   ) -> tuple[Activations, tuple[()]]:
     gate = self._up("gate")(x)  # [B, T, F]
-    up = self._up()(x)
+    up = self._up()(x)  # [B, T, F]
     return self._down()(nn.silu(gate) * up), ()
 
 

@@ -29,22 +29,29 @@ _LONG = 1024
 
 
 def write(ring: Ring, position: Int[Array, " B"], new: Any) -> Ring:
-  """The ring with the token at `position` in it; `new` is a tree of [B, ...]."""
+  """The ring with one more token in it.
+
+  Args:
+    ring: a tree of [B, W, ...].
+    position: of the token in its document.
+    new: what is kept of it, a tree of [B, ...].
+  """
   rows = scan.indices(position.shape[0])
   size = jax.tree.leaves(ring)[0].shape[1]
 
   def put(ring, position, new):
-    one = lambda cache, x: cache.at[rows, position % size].set(x.astype(cache.dtype))
-    return jax.tree.map(one, ring, new)
+    at = rows, position % size
+    return jax.tree.map(lambda a, x: a.at[at].set(x.astype(a.dtype)), ring, new)
 
-  def apart(ring, position, new):
-    """XLA on CPU fuses a write with every reader, each into a copy; not a branch."""
-    some = (position >= 0).any()
-    return jax.lax.cond(some, put, lambda ring, *_: ring, ring, position, new)
+  def put_in_branch(ring, position, new):
+    # XLA on CPU fuses a write with every reader, each into a copy of the ring; it does
+    # not fuse across a branch, so this one, always taken, is written in place
+    is_token = (position >= 0).any()
+    return jax.lax.cond(is_token, put, lambda ring, *_: ring, ring, position, new)
 
   if size < _LONG:
     return put(ring, position, new)
-  return jax.lax.platform_dependent(ring, position, new, cpu=apart, default=put)
+  return jax.lax.platform_dependent(ring, position, new, cpu=put_in_branch, default=put)
 
 
 def ages(position: Int[Array, " B"], size: int) -> Int[Array, "B W"]:
@@ -58,15 +65,21 @@ def ages(position: Int[Array, " B"], size: int) -> Int[Array, "B W"]:
 
 
 class Line(NamedTuple):
-  """What was kept, oldest first, and the call behind it, as one line of tokens."""
+  """What was kept, oldest first, and the call after it, as one line of tokens.
 
-  held: Ring  # [B, W + T, ...]
+  Attributes:
+    kept: a tree of [B, W + T, ...].
+    keys: where its tokens lie.
+    queries: where those of the call lie.
+  """
+
+  kept: Ring
   keys: Tokens
   queries: Tokens
 
 
 def line(ring: Ring, position: Int[Array, " B"], new: Any, queries: Tokens) -> Line:
-  """The tokens kept and those of the call, which have the places 0 .. T-1.
+  """The tokens kept and those of the call, which have the positions 0 .. T-1.
 
   Args:
     ring: before the call.
@@ -75,24 +88,35 @@ def line(ring: Ring, position: Int[Array, " B"], new: Any, queries: Tokens) -> L
     queries: of the call.
   """
   size = jax.tree.leaves(ring)[0].shape[1]
-  order = (position[:, None] + scan.indices(size)) % size
-  joined = lambda cache, x: jnp.concatenate([take(cache, order).astype(x.dtype), x], 1)
-  place = jnp.broadcast_to(scan.indices(size) - size, order.shape)
+  order = (position[:, None] + scan.indices(size)) % size  # the oldest slot first
+  before = jnp.broadcast_to(scan.indices(size) - size, order.shape)  # -W .. -1
   start = -position[:, None]
-  start = jnp.where(place >= start, start, NOWHERE)
-  both = lambda a, b: jnp.concatenate([a, b], axis=1)
-  keys = Tokens(both(place, queries.place), both(start, queries.start))
-  return Line(jax.tree.map(joined, ring, new), keys, queries)
+  start = jnp.where(before >= start, start, NOWHERE)  # slots that hold nothing yet
+
+  def join(old, x):
+    return jnp.concatenate([take(old, order).astype(x.dtype), x], axis=1)
+
+  keys = Tokens(
+    jnp.concatenate([before, queries.position], axis=1),
+    jnp.concatenate([start, queries.start], axis=1),
+  )
+  return Line(jax.tree.map(join, ring, new), keys, queries)
 
 
 def call(position: Int[Array, " B"], length: int, reset: Reset | None) -> Tokens:
-  """The tokens of a call, at the places 0 .. T-1."""
-  place = jnp.broadcast_to(scan.indices(length), (position.shape[0], length))
-  start = jnp.broadcast_to(-position[:, None], place.shape)
+  """The tokens of a call, at the positions 0 .. T-1.
+
+  Args:
+    position: tokens of the document before the call.
+    length: T.
+    reset: True on the first token of a document.
+  """
+  index = jnp.broadcast_to(scan.indices(length), (position.shape[0], length))
+  start = jnp.broadcast_to(-position[:, None], index.shape)
   if reset is not None:
-    newest = jax.lax.cummax(jnp.where(reset, place, -1), axis=1)
+    newest = jax.lax.cummax(jnp.where(reset, index, -1), axis=1)
     start = jnp.where(newest >= 0, newest, start)
-  return Tokens(place, start)
+  return Tokens(index, start)
 
 
 def write_first(first: Ring, position: Int[Array, " B"], new: Any) -> Ring:
@@ -100,14 +124,17 @@ def write_first(first: Ring, position: Int[Array, " B"], new: Any) -> Ring:
 
   Args:
     first: a tree of [B, M, ...].
-    position: of the token.
+    position: of the token in its document.
     new: what would be kept of it, a tree of [B, ...].
   """
-  rows = scan.indices(position.shape[0])
-  put = lambda a, x: a.at[rows, position].set(x.astype(a.dtype), mode="drop")
+  at = scan.indices(position.shape[0]), position
+
+  def put(a, x):
+    return a.at[at].set(x.astype(a.dtype), mode="drop")
+
   return jax.tree.map(put, first, new)
 
 
-def pick(some: Bool[Array, "B W"], yes: Array, no: Array | int) -> Array:
-  """`yes` [B, W, ...] in the slots where `some`, `no` in the others."""
-  return jnp.where(some.reshape(*some.shape, *[1] * (yes.ndim - 2)), yes, no)
+def pick(slots: Bool[Array, "B W"], yes: Array, no: Array | int) -> Array:
+  """`yes` [B, W, ...] in the slots that are True, `no` in the others."""
+  return jnp.where(slots.reshape(*slots.shape, *[1] * (yes.ndim - 2)), yes, no)

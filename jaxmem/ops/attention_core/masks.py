@@ -1,7 +1,7 @@
-"""Who sees whom: masks that compose, on the places of tokens in their documents.
+"""Who sees whom: masks that compose, on the positions of tokens in their documents.
 
 A mask never crosses a document's border: that is the engine's own rule, for every mask.
-`a & b` sees what both see, `a | b` what either sees.
+`a & b` allows what both allow, `a | b` what either allows.
 
 Source: Child et al. 2019, arXiv:1904.10509 (strided); Beltagy et al. 2020,
 arXiv:2004.05150 (window, dilated, global); Zaheer et al. 2020, arXiv:2007.14062
@@ -18,48 +18,63 @@ from jaxmem.ops.recurrence import scan
 
 
 class Pair(NamedTuple):
-  """A query and a key of one document: int32, shapes that broadcast together.
+  """Queries and keys of one document: int32 arrays that broadcast together.
 
-  Arrays of places end in [C, 1] (queries) and [1, C] (keys); `head` is [H, N, 1, 1].
+  Attributes:
+    query: [..., C, 1], positions in the document, from 0.
+    key: [..., 1, C], the same of keys.
+    length: tokens of the document; known only where it is read both ways.
+    head: [H, N, 1, 1], the query head.
   """
 
-  query: Array  # position in the document, from 0
+  query: Array
   key: Array
-  length: Array  # tokens of the document; only known where it is read both ways
-  head: Array  # query head
+  length: Array
+  head: Array
 
   @property
   def distance(self) -> Array:
     return self.query - self.key
 
 
-class Span(NamedTuple):
+class Bounds(NamedTuple):
   """The least and the greatest of some numbers."""
 
   low: Array
   high: Array
 
 
-class Reach(NamedTuple):
-  """What the pairs of two blocks may be: spans of positions and of distances."""
+class PairBounds(NamedTuple):
+  """What the pairs of two blocks may be: bounds of positions and of distances."""
 
-  query: Span
-  key: Span
-  distance: Span
-  length: Span
+  query: Bounds
+  key: Bounds
+  distance: Bounds
+  length: Bounds
+
+
+# Their names before 0.2.
+Span, Reach = Bounds, PairBounds
 
 
 @dataclasses.dataclass(frozen=True)
 class Mask:
   """What every mask can do; a frozen dataclass of numbers, so configs can hold it."""
 
-  def sees(self, pair: Pair) -> Bool[Array, "..."]:
+  def allows(self, pair: Pair) -> Bool[Array, "..."]:
     """Whether the query sees the key."""
     raise NotImplementedError
 
-  def touches(self, reach: Reach) -> Bool[Array, "..."]:
+  def block_overlaps(self, bounds: PairBounds) -> Bool[Array, "..."]:
     """False only where no pair of two blocks is visible: such blocks cost nothing."""
     raise NotImplementedError
+
+  def __init_subclass__(cls, **kwargs):
+    super().__init_subclass__(**kwargs)
+    # a mask written before 0.2 calls its methods `sees` and `touches`
+    for old, new in (("sees", "allows"), ("touches", "block_overlaps")):
+      if old in vars(cls) and new not in vars(cls):
+        setattr(cls, new, vars(cls)[old])
 
   def __and__(self, other: "Mask") -> "Mask":
     return Both(self, other)
@@ -70,52 +85,52 @@ class Mask:
 
 @dataclasses.dataclass(frozen=True)
 class Both(Mask):
-  """What `a` and `b` both see; written `a & b`."""
+  """What `a` and `b` both allow; written `a & b`."""
 
   a: Mask
   b: Mask
 
-  def sees(self, pair):
-    return self.a.sees(pair) & self.b.sees(pair)
+  def allows(self, pair):
+    return self.a.allows(pair) & self.b.allows(pair)
 
-  def touches(self, reach):
-    return self.a.touches(reach) & self.b.touches(reach)
+  def block_overlaps(self, bounds):
+    return self.a.block_overlaps(bounds) & self.b.block_overlaps(bounds)
 
 
 @dataclasses.dataclass(frozen=True)
 class Either(Mask):
-  """What `a` or `b` sees; written `a | b`."""
+  """What `a` or `b` allows; written `a | b`."""
 
   a: Mask
   b: Mask
 
-  def sees(self, pair):
-    return self.a.sees(pair) | self.b.sees(pair)
+  def allows(self, pair):
+    return self.a.allows(pair) | self.b.allows(pair)
 
-  def touches(self, reach):
-    return self.a.touches(reach) | self.b.touches(reach)
+  def block_overlaps(self, bounds):
+    return self.a.block_overlaps(bounds) | self.b.block_overlaps(bounds)
 
 
 @dataclasses.dataclass(frozen=True)
 class Document(Mask):
   """The whole document, both ways."""
 
-  def sees(self, pair):
-    return pair.distance == pair.distance
+  def allows(self, pair):
+    return pair.distance == pair.distance  # True, in the shape of all pairs
 
-  def touches(self, reach):
-    return reach.query.low == reach.query.low
+  def block_overlaps(self, bounds):
+    return bounds.query.low == bounds.query.low
 
 
 @dataclasses.dataclass(frozen=True)
 class Causal(Mask):
   """Itself and what came before."""
 
-  def sees(self, pair):
+  def allows(self, pair):
     return pair.distance >= 0
 
-  def touches(self, reach):
-    return reach.distance.high >= 0
+  def block_overlaps(self, bounds):
+    return bounds.distance.high >= 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +140,11 @@ class Window(Mask):
   size: int
   ahead: int = 0
 
-  def sees(self, pair):
+  def allows(self, pair):
     return (pair.distance < self.size) & (pair.distance >= -self.ahead)
 
-  def touches(self, reach):
-    return (reach.distance.low < self.size) & (reach.distance.high >= -self.ahead)
+  def block_overlaps(self, bounds):
+    return (bounds.distance.low < self.size) & (bounds.distance.high >= -self.ahead)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,11 +153,11 @@ class Beyond(Mask):
 
   size: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     return pair.distance >= self.size
 
-  def touches(self, reach):
-    return reach.distance.high >= self.size
+  def block_overlaps(self, bounds):
+    return bounds.distance.high >= self.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,11 +170,12 @@ class First(Mask):
 
   count: int
 
-  def sees(self, pair):
+  def allows(self, pair):
+    # the second term is True and gives the first the shape of all pairs
     return (pair.key < self.count) & (pair.query == pair.query)
 
-  def touches(self, reach):
-    return reach.key.low < self.count
+  def block_overlaps(self, bounds):
+    return bounds.key.low < self.count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,11 +184,11 @@ class Rest(Mask):
 
   count: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     return (pair.key >= self.count) & (pair.query == pair.query)
 
-  def touches(self, reach):
-    return (reach.key.high >= self.count) & (reach.query.low == reach.query.low)
+  def block_overlaps(self, bounds):
+    return (bounds.key.high >= self.count) & (bounds.query.low == bounds.query.low)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,11 +197,11 @@ class ByFirst(Mask):
 
   count: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     return (pair.query < self.count) & (pair.key == pair.key)
 
-  def touches(self, reach):
-    return (reach.query.low < self.count) & (reach.key.low == reach.key.low)
+  def block_overlaps(self, bounds):
+    return (bounds.query.low < self.count) & (bounds.key.low == bounds.key.low)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,11 +210,11 @@ class ByRest(Mask):
 
   count: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     return (pair.query >= self.count) & (pair.key == pair.key)
 
-  def touches(self, reach):
-    return (reach.query.high >= self.count) & (reach.key.low == reach.key.low)
+  def block_overlaps(self, bounds):
+    return (bounds.query.high >= self.count) & (bounds.key.low == bounds.key.low)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,11 +223,11 @@ class Global(Mask):
 
   count: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     return (pair.key < self.count) | (pair.query < self.count)
 
-  def touches(self, reach):
-    return (reach.key.low < self.count) | (reach.query.low < self.count)
+  def block_overlaps(self, bounds):
+    return (bounds.key.low < self.count) | (bounds.query.low < self.count)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +238,7 @@ class Dilated(Mask):
   dilation: int | tuple[int, ...]
   ahead: int = 0
 
-  def sees(self, pair):
+  def allows(self, pair):
     step = self.dilation
     if not isinstance(step, int):
       step = jnp.asarray(step, jnp.int32)[pair.head]
@@ -230,9 +246,9 @@ class Dilated(Mask):
     near = (distance < self.size * step) & (distance >= -self.ahead * step)
     return near & (distance % step == 0)
 
-  def touches(self, reach):
+  def block_overlaps(self, bounds):
     step = self.dilation if isinstance(self.dilation, int) else max(self.dilation)
-    return Window((self.size - 1) * step + 1, self.ahead * step).touches(reach)
+    return Window((self.size - 1) * step + 1, self.ahead * step).block_overlaps(bounds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,11 +257,11 @@ class Strided(Mask):
 
   stride: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     return pair.distance % self.stride == 0
 
-  def touches(self, reach):
-    low, high = reach.distance
+  def block_overlaps(self, bounds):
+    low, high = bounds.distance
     return high // self.stride * self.stride >= low
 
 
@@ -257,21 +273,24 @@ def dense(
   """The mask as an array, [row, head, query, key]: for pictures and for tests.
 
   Args:
-    mask: any.
+    mask: any mask.
     reset: True on the first token of a document.
     heads: A, query heads.
+
+  Returns:
+    True where the query sees the key.
   """
   document = scan.documents(reset)
-  place = scan.indices(reset.shape[1])
-  begun = jnp.maximum(jnp.maximum.accumulate(jnp.where(reset, place, 0), axis=1), 0)
-  same = document[:, :, None] == document[:, None]
+  index = scan.indices(reset.shape[1])
+  start = jnp.maximum(jnp.maximum.accumulate(jnp.where(reset, index, 0), axis=1), 0)
+  same = document[:, :, None] == document[:, None]  # [B, T, T]
   length = same.sum(-1, dtype=jnp.int32)
-  position = (place - begun)[:, None]
+  position = (index - start)[:, None]  # [B, 1, T]
   pair = Pair(
     position[..., :, None],
     position[..., None, :],
     length[:, None, :, None],
     scan.indices(heads)[:, None, None],
   )
-  seen = mask.sees(pair) & same[:, None]
+  seen = mask.allows(pair) & same[:, None]  # [B, 1 or A, T, T]
   return jnp.broadcast_to(seen, (*seen.shape[:1], heads, *seen.shape[2:]))

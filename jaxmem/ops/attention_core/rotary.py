@@ -19,17 +19,17 @@ SCALINGS = ("none", "linear", "ntk", "yarn")
 
 @dataclasses.dataclass(frozen=True)
 class Rotary:
-  """How fast the pairs of a head turn.
+  """How fast the pairs of a head rotate.
 
   Attributes:
-    base: theta; pair i of K/2 turns by base^(-2i/K) a token.
+    base: theta; a token rotates pair i of K/2 by base^(-2i/K).
     scaling: "none"; "linear" (positions divided by the factor), "ntk" (a larger base,
-      so that the slowest pair turns as if divided), "yarn" (slow pairs divided, fast
+      so that the slowest pair rotates as if divided), "yarn" (slow pairs divided, fast
       ones kept, scores a little sharper).
     factor: how many times longer than it was trained the model reads, >= 1.
-    trained_length: the length it was trained at; "yarn" alone asks.
-    fast: pairs that turn more often than this in `trained_length` are kept (YaRN).
-    slow: pairs that turn less often are divided.
+    trained_length: the length it was trained at; used by "yarn" alone.
+    fast: pairs that rotate more often than this in `trained_length` are kept (YaRN).
+    slow: pairs that rotate less often are divided.
   """
 
   base: float = 10_000.0
@@ -54,19 +54,22 @@ class Rotary:
     i = np.arange(0, key_dim, 2, dtype=np.float64) / key_dim
     base = self.base
     if self.scaling == "ntk":
-      # a single pair turns at the same speed whatever the base
+      # a single pair rotates at the same speed whatever the base
       base = base * self.factor ** (key_dim / max(key_dim - 2, 1))
     fast = base**-i
     if self.scaling == "linear":
       return fast / self.factor
     if self.scaling != "yarn":
       return fast
-    # the pair that turns a given number of times in the trained length
-    pair = lambda turns: (
-      key_dim
-      * math.log(self.trained_length / (turns * 2 * math.pi))
-      / (2 * math.log(base))
-    )
+
+    def pair(rotations: float) -> float:
+      """The pair that rotates so many times in the trained length."""
+      return (
+        key_dim
+        * math.log(self.trained_length / (rotations * 2 * math.pi))
+        / (2 * math.log(base))
+      )
+
     low, high = math.floor(pair(self.fast)), math.ceil(pair(self.slow))
     low, high = max(low, 0), min(high, key_dim - 1)
     ramp = np.clip((np.arange(key_dim // 2) - low) / max(high - low, 1e-3), 0, 1)
@@ -88,9 +91,10 @@ def angles(
   The product is taken modulo a turn in fixed point, 2^32 to the turn, with what this
   leaves of the frequency beside it: no distance is too long for float32.
   """
-  turns = rotary.frequencies(key_dim) / (2 * np.pi) * 2.0**32
+  turns = rotary.frequencies(key_dim) / (2 * np.pi) * 2.0**32  # 2^-32 turns a token
   whole = np.floor(turns)
   rest = jnp.asarray((turns - whole) * 2.0**-32, dtype)
+  # uint32 products overflow by whole turns, which is the point
   phase = distance[..., None].astype(jnp.uint32) * jnp.asarray(whole.astype(np.uint32))
   phase = jax.lax.bitcast_convert_type(phase, jnp.int32).astype(dtype) * 2.0**-32
   angle = 2 * np.pi * (phase + distance[..., None].astype(dtype) * rest)
@@ -99,7 +103,7 @@ def angles(
 
 def rotate(x: Float[Array, "... K"], by: Angles) -> Float[Array, "... K"]:
   """`x` rotated by the angles; rotate(q, i) . rotate(k, j) depends on i - j alone."""
-  cos, sin = by
+  cos, sin = by  # [..., K/2]
   x1, x2 = jnp.split(x.astype(cos.dtype), 2, axis=-1)
   return jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], -1).astype(x.dtype)
 
@@ -110,11 +114,11 @@ def back(by: Angles) -> Angles:
 
 
 def at(
-  x: Float[Array, "B T H K"], place: Int[Array, "B T"], rotary: Rotary | None
+  x: Float[Array, "B T H K"], position: Int[Array, "B T"], rotary: Rotary | None
 ) -> Float[Array, "B T H K"]:
-  """Every token's heads rotated by its place; as they are where `rotary` is None."""
+  """Every token's heads rotated by its position; as they are if `rotary` is None."""
   if rotary is None:
     return x
   dtype = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-  cos, sin = angles(place, x.shape[-1], rotary, jnp.dtype(dtype))
+  cos, sin = angles(position, x.shape[-1], rotary, jnp.dtype(dtype))  # [B, T, K/2]
   return rotate(x, (cos[..., None, :], sin[..., None, :]))

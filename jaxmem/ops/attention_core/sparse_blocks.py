@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from jaxmem.ops.attention_core.masks import Global, Mask
+from jaxmem.ops.attention_core.masks import Bounds, Global, Mask
 from jaxmem.ops.recurrence import scan
 
 
@@ -38,13 +38,13 @@ class LastBlock(Mask):
 
   size: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     last = _last(pair.length, self.size)
     return (pair.query // self.size == last) | (pair.key // self.size == last)
 
-  def touches(self, reach):
-    first = _last(reach.length.low, self.size) * self.size
-    return (reach.query.high >= first) | (reach.key.high >= first)
+  def block_overlaps(self, bounds):
+    first = _last(bounds.length.low, self.size) * self.size
+    return (bounds.query.high >= first) | (bounds.key.high >= first)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +53,12 @@ class NearBlocks(Mask):
 
   size: int
 
-  def sees(self, pair):
+  def allows(self, pair):
     apart = pair.query // self.size - pair.key // self.size
     return (apart <= 1) & (apart >= -1)
 
-  def touches(self, reach):
-    query, key = (_blocks(span, self.size) for span in (reach.query, reach.key))
+  def block_overlaps(self, bounds):
+    query, key = (_blocks(side, self.size) for side in (bounds.query, bounds.key))
     return (query[0] <= key[1] + 1) & (key[0] <= query[1] + 1)
 
 
@@ -88,33 +88,36 @@ class RandomBlocks(Mask):
   heads: int
   seed: int = 0
 
-  def sees(self, pair):
+  def allows(self, pair):
     eligible = self._eligible(pair.query // self.size, pair.length)
     block = pair.key // self.size
+    # the key's block by its rank among the eligible ones
     right = block >= eligible.block + 2
     rank = jnp.where(right, eligible.left + block - eligible.block - 2, block - 1)
-    known = (rank >= 0) & (rank < jnp.where(right, eligible.count, eligible.left))
+    is_eligible = (rank >= 0) & (rank < jnp.where(right, eligible.count, eligible.left))
     # the run that the rank lies in
     run = ((rank + 1) * self.count - 1) // jnp.maximum(eligible.count, 1)
     drawn = self._drawn(eligible, run, pair.head) == rank
-    return known & (drawn | (eligible.count <= self.count))
+    return is_eligible & (drawn | (eligible.count <= self.count))
 
-  def touches(self, reach):
-    first, last = _blocks(reach.query, self.size)
-    low, high = _blocks(reach.key, self.size)
+  def block_overlaps(self, bounds):
+    first, last = _blocks(bounds.query, self.size)
+    low, high = _blocks(bounds.key, self.size)
     # tokens of one document and of at most three blocks are looked at closely
-    many = (last - first > 2) | (reach.length.low != reach.length.high)
-    axes = lambda a: a[..., None, None, None]
-    blocks = axes(first) + scan.indices(3)[:, None, None]
-    eligible = self._eligible(blocks, axes(reach.length.low))
+    many = (last - first > 2) | (bounds.length.low != bounds.length.high)
+    first, last, low, high, length = (
+      a[..., None, None, None] for a in (first, last, low, high, bounds.length.low)
+    )
+    blocks = first + scan.indices(3)[:, None, None]  # [..., 3, 1, 1]
+    eligible = self._eligible(blocks, length)
     head, run = scan.indices(self.heads)[:, None], scan.indices(self.count)
-    rank = self._drawn(eligible, run, head)
+    rank = self._drawn(eligible, run, head)  # [..., 3, heads, count]
     # where there are no more than are drawn, the runs are single blocks
     rank = jnp.where(eligible.count <= self.count, run, rank)
     drawn = eligible.nth(rank)
-    here = (blocks <= axes(last)) & (rank < eligible.count)
-    here = here & (drawn >= axes(low)) & (drawn <= axes(high))
-    return many | here.any((-3, -2, -1))
+    is_drawn = (blocks <= last) & (rank < eligible.count)
+    is_drawn = is_drawn & (drawn >= low) & (drawn <= high)
+    return many | is_drawn.any((-3, -2, -1))
 
   def _eligible(self, block, length) -> _Eligible:
     last = _last(length, self.size)
@@ -125,9 +128,8 @@ class RandomBlocks(Mask):
 
   def _drawn(self, eligible, run, head) -> Int[Array, "..."]:
     """The rank drawn in a run of the eligible blocks."""
-    edge = lambda n: n * eligible.count // self.count
-    low = edge(run)
-    width = jnp.maximum(edge(run + 1) - low, 1)
+    low, high = (n * eligible.count // self.count for n in (run, run + 1))
+    width = jnp.maximum(high - low, 1)
     draw = _hash(self.seed, head, eligible.block, run)
     return low + (draw % width.astype(jnp.uint32)).astype(jnp.int32)
 
@@ -137,9 +139,9 @@ def _last(length: Int[Array, "..."], size: int) -> Int[Array, "..."]:
   return (length - 1) // size
 
 
-def _blocks(span, size: int) -> tuple[Array, Array]:
-  """The first and the last block that positions of a span lie in."""
-  return span.low // size, span.high // size
+def _blocks(positions: Bounds, size: int) -> tuple[Array, Array]:
+  """The first and the last block that positions lie in."""
+  return positions.low // size, positions.high // size
 
 
 def _hash(seed: int, *numbers: Int[Array, "..."]) -> Array:

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int
 
-from jaxmem.core import ranges
 from jaxmem.core.errors import DataError
 from jaxmem.core.ranges import number
 from jaxmem.data import jsonl, leaks, opened, records
@@ -56,9 +55,8 @@ class AugmentConfig:
   copies: float = number(0.0, at_least=0, at_most=1)
   wordings: str = ""
 
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range, or a file is not named."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises ValueError if a file is not named, or its rate is 0."""
     for name, file in (("synonyms", "table"), ("copies", "wordings")):
       if bool(getattr(self, name)) != bool(getattr(self, file)):
         raise ValueError(
@@ -93,7 +91,7 @@ class Augmenter:
     self._longest = max((len([*tokens(entry)]) for entry in self._table), default=0)
     self._wordings, self.left_out = {}, 0
     if config.wordings:
-      taken = leaks.known(leaks.key(text) for text in scored)
+      taken = leaks.content_keys(leaks.key(text) for text in scored)
       for text, every in _wordings(config.wordings).items():
         kept, lost = leaks.without(every, [*map(leaks.key, every)], taken)
         self._wordings |= {text: kept} if kept else {}

@@ -3,8 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import folds
+from jaxmem.tasks import language as languages
 from jaxmem.tasks.classification import data
 from jaxmem.tasks.classification.augment import AugmentConfig
 
@@ -39,6 +40,8 @@ class LabelsConfig:
     tokenizer: "words:N" or "sp:N", made of the training texts, or see `DataConfig`.
     segment_length: T, tokens of a row; a longer text is cut at the end.
     batch_size: texts of a step.
+    classes: how many there are, over all tasks; 0 counts those of the training texts.
+    label_smoothing: of the labels while training, in [0, 1).
     class_weights: "balanced" gives every class the same weight in the loss.
     temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
     augment: how training texts are changed.
@@ -62,11 +65,18 @@ class LabelsConfig:
   tokenizer: str = "words:8000"
   segment_length: int = number(64, at_least=1)
   batch_size: int = number(64, at_least=1)
+  classes: int = number(0, at_least=0, at_most=2**24)
+  label_smoothing: float = number(0.0, at_least=0, below=1)
   class_weights: Literal["none", "balanced"] = "none"
   temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold or the language cannot be read."""
+    self.folds()
+    languages.code(self.language)
 
   def reader(self) -> data.Reader:
     """How records become examples."""

@@ -55,8 +55,6 @@ class Reader:
     Raises:
       DataError: names the file, the line, and what is wrong.
     """
-    if self.first_bytes < 0:
-      raise DataError(f"task.first_bytes is {self.first_bytes}: 0 reads all, or above")
     found = records.collect(source, self._example, self.hint, self.encoding)
     if not found:
       raise DataError(f"{source} has no labelled text")
@@ -205,7 +203,7 @@ def _apart(
     scored = [_key(e) for s in others for e in (*s["heldout"], *s["test"])]
     parted = leaks.separate(own, _key, train[name], "texts", scored)
     repeats += parted.repeats
-    one = one or parted.one
+    one = one or parted.heldout_is_test
     found[name] = dict(parted) | {"test": parted["test"] or parted["heldout"]}
   return leaks.Parted(found, repeats, one)
 

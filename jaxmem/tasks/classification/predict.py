@@ -11,9 +11,9 @@ import numpy as np
 from jaxmem.core import files
 from jaxmem.core.errors import UserError, shown
 from jaxmem.data import texts
-from jaxmem.models.encoder import Encoder
 from jaxmem.tasks import fields
 from jaxmem.tasks.classification.config import LabelsConfig
+from jaxmem.tasks.classification.model import Classifier
 from jaxmem.tokenizers import trained
 
 # The names of the classes, beside the checkpoint.
@@ -27,7 +27,9 @@ class LabelsPredictor:
   data; of several tasks a record names its own, {"task": ...}.
   """
 
-  def __init__(self, config: LabelsConfig, model: Encoder, params: Any, workdir: Path):
+  def __init__(
+    self, config: LabelsConfig, model: Classifier, params: Any, workdir: Path
+  ):
     self._fields = [name for name in (config.text, config.other) if name]
     self._length, self._params = config.segment_length, params
     self._tokenizer = trained.kept(config.tokenizer, workdir)
@@ -72,7 +74,7 @@ class LabelsPredictor:
     return answers
 
 
-def log_probabilities(model: Encoder):
+def log_probabilities(model: Classifier):
   """Compiled: [B, C] of a batch."""
   logits = lambda params, batch: model.apply({"params": params}, batch, method="logits")
   return jax.jit(lambda params, batch: jax.nn.log_softmax(logits(params, _used(batch))))

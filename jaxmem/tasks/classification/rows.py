@@ -49,7 +49,7 @@ class Encoded:
     return np.bincount(np.concatenate(every), minlength=self._tokenizer.vocab_size + 1)
 
   def batch(self, parts: list, examples: list[Example], of: list[int]) -> Batch:
-    """Rows of ids, with labels and what may be chosen; see `models.encoder.Encoder`.
+    """Rows of ids, with labels and what may be chosen; see `Classifier`.
 
     Args:
       parts: the ids of each text, a row.
@@ -140,7 +140,7 @@ def label_rows(
     epochs: the order of the examples of one task, and the numbers of the rows.
     seed: of what is drawn.
   """
-  # what was read, not where: data may lie elsewhere when a run goes on
+  # what was read, not where: data may lie elsewhere when a run continues
   texts = lambda task: [(e.texts, e.label) for e in task.examples]
   tasks = [[t.name, t.classes, t.weights.tolist(), texts(t)] for t in encoded.tasks]
   decides = ("jaxmem labels 3", choices, temperature, seed, tokenizer, tasks)

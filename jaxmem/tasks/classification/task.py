@@ -17,15 +17,15 @@ from jaxmem.core.errors import ConfigError
 from jaxmem.data import leaks
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, scoring
-from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.classification import data, metrics, tfidf
 from jaxmem.tasks.classification.augment import Augmenter
 from jaxmem.tasks.classification.config import LabelsConfig
 from jaxmem.tasks.classification.data import Example
+from jaxmem.tasks.classification.model import Classifier
 from jaxmem.tasks.classification.predict import KEPT, LabelsPredictor, log_probabilities
 from jaxmem.tasks.classification.rows import Encoded, Task, label_rows
 from jaxmem.tasks.model_sizes import check_encoder, with_made
@@ -41,22 +41,36 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    config.augment.check()
-  except ValueError as error:
-    raise ConfigError(f"task.augment.{error}") from error
-  try:
-    config.folds()
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
-  check_encoder(model, "labels", config.segment_length)
-  if model.classes < 2:
+  check_encoder(model, config.segment_length, windows=True)
+  if config.classes == 1:
     raise ConfigError(
-      f"model.classes is {model.classes}: say how many there are, 2 or more, over all "
-      "tasks"
+      "task.classes is 1: 2 or more, over all tasks, or 0 to count them"
     )
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
+
+
+def complete(config: LabelsConfig, seed: int) -> LabelsConfig:
+  """The config with the number of classes of the training texts; see `tasks.complete`.
+
+  Raises:
+    DataError: see `LabelsJob`.
+  """
+  if config.classes:
+    return config
+  splits = data.splits(config.reader(), config.files(), config.folds(), seed)
+  names = (data.classes(s["train"], n or config.source) for n, s in splits.items())
+  return dataclasses.replace(config, classes=sum(map(len, names)))
+
+
+def make_model(model: EncoderConfig, config: LabelsConfig) -> Classifier:
+  """What is trained; see `tasks.make_model`.
+
+  Raises:
+    ConfigError: if the classes are not counted yet.
+  """
+  if not config.classes:
+    raise ConfigError("task.classes is 0: state it, or count with `tasks.complete`")
+  return Classifier(model, config.classes, config.label_smoothing)
 
 
 def packages(config: LabelsConfig, context: TaskContext) -> dict[str, str]:
@@ -70,7 +84,7 @@ class LabelsJob(Asked):
   measure = "nats/text"
   things = "labelled texts"
 
-  def __init__(self, config: LabelsConfig, context: TaskContext, model: Encoder):
+  def __init__(self, config: LabelsConfig, context: TaskContext, model: Classifier):
     """Reads the texts.
 
     Raises:
@@ -80,7 +94,7 @@ class LabelsJob(Asked):
     self._context, self._model = context, model
     self._splits = data.splits(c.reader(), c.files(), c.folds(), context.seed)
     self.repeats = self._splits.repeats
-    self.tested = bool(c.fold or c.test) and not self._splits.one
+    self.tested = bool(c.fold or c.test) and not self._splits.heldout_is_test
     tasks, first = [], 0
     for name, parts in self._splits.items():
       known = data.classes(parts["train"], name or c.source)
@@ -91,9 +105,9 @@ class LabelsJob(Asked):
       weights = _weights(parts["train"], known, c.class_weights)
       tasks.append(Task(name, parts["train"], known, first, weights))
       first += len(known)
-    if first != model.config.classes:
+    if first != model.classes:
       raise ConfigError(
-        f"model.classes is {model.config.classes} and the labels are {first}: "
+        f"task.classes is {model.classes} and the labels are {first}: "
         + ", ".join(name for task in tasks for name in task.classes[:20])
       )
     every = (t.encode() for task in tasks for e in task.examples for t in e.texts)
@@ -109,8 +123,8 @@ class LabelsJob(Asked):
       for example in (*parts["heldout"], *parts["test"])
       for text in example.texts
     )
-    stranger = trained.stranger(self._tokenizer)
-    augmenter = Augmenter(c.augment, stranger, counts, scored)
+    unk_id = trained.unk_id(self._tokenizer)
+    augmenter = Augmenter(c.augment, unk_id, counts, scored)
     self.repeats += leaks.Repeats(left_out=augmenter.left_out)
     self.rows = label_rows(
       self._encoded,

@@ -173,8 +173,8 @@ def content(line: bytes) -> str:
 
 
 def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
-  """Yields the messages as tokens; the first begins with the document's boundary."""
-  first = [tokenizer.boundary]
+  """Yields the messages as tokens; the first begins with the document's EOS token."""
+  first = [tokenizer.eos_id]
   for message in dialogue:
     text = words(message.content)
     try:
@@ -200,7 +200,7 @@ def reply_prompt(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, 
   """Returns the ids of a dialogue and of the prompt of the assistant's next message.
 
   They are those of training: each prompt and each content is encoded alone. The
-  boundary at the beginning is left out.
+  EOS token at the beginning is left out.
   """
   ids = [line.ids for line in lines(dialogue, tokenizer)]
   reply = tokenizer.encode(prompt(ASSISTANT))

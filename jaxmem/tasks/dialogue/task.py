@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxmem import data
 from jaxmem.core import registry
-from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core.errors import ConfigError, UserError, raised_as
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, leaks
 from jaxmem.generation.generate import Writer
@@ -196,7 +196,7 @@ class DialoguePredictor:
         "a message holds half of a surrogate pair, which is no text"
       ) from error
     if self._limit:
-      length = 1 + len(prompt_ids) + LONGEST  # 1 is the boundary
+      length = 1 + len(prompt_ids) + LONGEST  # 1 is the EOS token
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -205,8 +205,8 @@ class DialoguePredictor:
     writer = Writer(self._model, self._params, self._tokenizer, session)
     writer.read(texts, seed=0)  # decoding is greedy, so the seed has no effect
     replies = [b""] * len(texts)
-    for piece in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
-      replies = [a + b for a, b in zip(replies, piece.text, strict=True)]
+    for chunk in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
+      replies = [a + b for a, b in zip(replies, chunk.text, strict=True)]
     return [{"reply": chat.content(reply)} for reply in replies]
 
 
@@ -259,11 +259,8 @@ def _answering(dialogues: list, purpose: str, config: DialogueConfig) -> list:
 def _generated(split: str, seed: int, options: dict[str, Any]) -> list:
   # split and seed are the run's, and no options of the source
   names = [*inspect.signature(recall.dialogues).parameters][2:]
-  for key in options:
-    if key not in names:
-      raise ConfigError(
-        f"{RECALL} has no option {key!r}: {registry.nearest(key, names)}"
-      )
+  with raised_as(ConfigError):
+    registry.check_options(options, names, RECALL)
   try:
     return recall.dialogues(split, seed, **options)
   except (ValueError, TypeError) as error:

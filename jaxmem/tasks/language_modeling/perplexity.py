@@ -57,7 +57,7 @@ class Result(NamedTuple):
 
   Attributes:
     sums: bits by position in the document; a document's tokens are its own and, if it
-      is whole, the boundary after it.
+      is whole, the EOS token after it.
     within: bits by position within the segment, first segments left out; None unless
       the scorer sums them.
     segment: tokens after which the ways that forget empty the memory.
@@ -79,7 +79,7 @@ class Result(NamedTuple):
     return int(self.sums.tokens.sum())
 
   def bits_per_byte(self) -> dict[str, float]:
-    """Returns way -> all bits, the boundaries' too, over the number of bytes."""
+    """Returns way -> all bits, the EOS tokens' too, over the number of bytes."""
     return self._per(self.num_bytes)
 
   def bits_per_word(self) -> dict[str, float]:
@@ -137,7 +137,7 @@ class Result(NamedTuple):
 class TextScorer:
   """Scores documents; each iteration is one call of the model, and yields the result.
 
-  One row reads a document from its beginning to its end, after the boundary token and
+  One row reads a document from its beginning to its end, after the EOS token and
   from an empty memory. More rows use the device better.
   """
 

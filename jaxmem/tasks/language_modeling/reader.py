@@ -21,7 +21,7 @@ READ_BYTES = 1 << 16
 
 @runtime_checkable
 class Document(Protocol):
-  """The protocol of a text: a `data.piece.Piece`, or a `data.excerpts.Excerpt`."""
+  """A text: a `data.file_slice.FileSlice`, or a `data.excerpts.Excerpt`."""
 
   @property
   def name(self) -> str:
@@ -35,7 +35,7 @@ class Document(Protocol):
 
   @property
   def whole(self) -> bool:
-    """Whether its end is that of the text, so that the boundary can be predicted."""
+    """Whether its end is that of the text, so that the EOS token can be predicted."""
     ...
 
   def part(self, begin: int, size: int) -> bytes:
@@ -68,7 +68,7 @@ class Reader:
 
   Attributes:
     lanes: one lane a row.
-    counts: bytes, words, tokens and documents that the lanes have read. The boundary
+    counts: bytes, words, tokens and documents that the lanes have read. The EOS token
       before a document is a token, too; ASCII white space separates words.
   """
 
@@ -119,7 +119,7 @@ class Lane:
     cursor: integers: the index of the document (-1 before the first), how many of its
       bytes were read and encoded, whether the last one was inside a word, and the
       position of the next token.
-    line: ids that were read and not returned. `~boundary` is a boundary that is no
+    line: ids that were read and not returned. `~eos_id` is an EOS token that is no
       target, because the document before it was cut.
   """
 
@@ -157,16 +157,16 @@ class Lane:
       parts.append(part)
       num_targets += int((part >= 0).sum())
     line = np.concatenate(parts)
-    # a token is scored unless the next id is `~boundary`, which is no target
+    # a token is scored unless the next id is `~eos_id`, which is no target
     scored = np.flatnonzero(line[1:] >= 0)[:length]
     count = len(scored)
     self.line = line[scored[-1] + 1 :] if count else line
-    boundary = self._tokenizer.boundary
-    # the end of the last document is padded with boundaries, which are not scored
-    tokens, targets = (np.full(length, boundary, np.int32) for _ in range(2))
+    eos_id = self._tokenizer.eos_id
+    # the end of the last document is padded with EOS tokens, which are not scored
+    tokens, targets = (np.full(length, eos_id, np.int32) for _ in range(2))
     tokens[:count] = np.where(line[scored] < 0, ~line[scored], line[scored])
     targets[:count] = line[scored + 1]
-    reset = tokens == boundary
+    reset = tokens == eos_id
     at = np.arange(length)
     begin = np.maximum.accumulate(np.where(reset, at, -1))  # of each token's document
     position = np.where(begin >= 0, at - begin, self.cursor["position"] + at)
@@ -178,9 +178,9 @@ class Lane:
     return tokens, targets, reset, np.where(at < count, position, -1)
 
   def _next(self) -> np.ndarray | None:
-    """Returns the next ids: a piece of the document, or the boundary before one.
+    """Returns the next ids: a piece of the document, or the EOS token before one.
 
-    After the last document comes a boundary, and then None.
+    After the last document comes an EOS token, and then None.
     """
     cursor, end = self.cursor, len(self._documents)
     if cursor["document"] == end:
@@ -198,15 +198,15 @@ class Lane:
     }
     if cursor["document"] < end:
       self._counts["documents"] += 1
-      # the boundary after a whole document is predicted, so it is a token that counts
+      # the EOS token after a whole document is predicted, so it is a token that counts
       self._counts["tokens"] += self._documents[cursor["document"]].whole
-    boundary = self._tokenizer.boundary
-    return np.array([boundary if was_whole else ~boundary], np.int32)
+    eos_id = self._tokenizer.eos_id
+    return np.array([eos_id if was_whole else ~eos_id], np.int32)
 
   def _encode(self, text: bytes) -> np.ndarray:
     """Returns the ids of a piece, and adds it to the counts."""
     ids = np.asarray(self._tokenizer.encode(text), np.int32)
-    # a word that a piece boundary divides counts once
+    # a word that is divided between two pieces counts once
     same_word = self.cursor["in_word"] and not text[:1].isspace()
     words = len(text.split()) - bool(same_word)
     for key, count in {"bytes": len(text), "words": words, "tokens": len(ids)}.items():

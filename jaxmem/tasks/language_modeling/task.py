@@ -120,7 +120,7 @@ class TextJob(Asked):
   def _longest(self, num_bytes: int) -> int:
     """Returns the tokens of the longest document that a score of `num_bytes` reads."""
     documents = self._chosen("heldout", num_bytes)
-    # the boundary after a whole document is read too
+    # the EOS token after a whole document is read too
     longest = max(len(self._tokenizer.encode(d.text)) + d.whole for d in documents)
     return min(longest, self._config.document_length or longest)
 
@@ -146,7 +146,7 @@ class TextJob(Asked):
       limit.check(longest, "a document of the held-out text", cut)
     if context.sample_size:
       lower = f"give --sample-bytes {limit.tokens - 1}"
-      # the sample has at most so many tokens, and the boundary precedes them
+      # the sample has at most so many tokens, and the EOS token precedes them
       limit.check(context.sample_size + 1, "the sample at the end", lower)
 
 

@@ -14,17 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmem import data
-from jaxmem.core.errors import ConfigError, UserError, shown
-from jaxmem.core.ranges import number
+from jaxmem.core.errors import UserError, shown
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data.samples import tokenizer_of
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.masked_lm.data import masked_rows
+from jaxmem.tasks.masked_lm.model import MaskedLM
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
-from jaxmem.tokenizers.trained import MASK, HidingTokenizer
+from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 
 # How many guesses a hidden word gets.
 GUESSES = 5
@@ -55,7 +56,7 @@ class MaskedConfig:
   batch_size: int = number(32, at_least=1)
   share: float = number(0.15, above=0, below=1)
   run: int = number(1, at_least=1)
-  data_dir: str = ""
+  data_dir: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
 
@@ -65,10 +66,13 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  check_encoder(model, "masked", config.segment_length)
-  if model.window:
-    raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
-  return with_made(model, config.tokenizer, hidden=True)
+  check_encoder(model, config.segment_length, windows=False)
+  return with_made(model, config.tokenizer, mask=True)
+
+
+def make_model(model: EncoderConfig, config: MaskedConfig) -> MaskedLM:
+  """What is trained; see `tasks.make_model`."""
+  return MaskedLM(model)
 
 
 class MaskedJob(Asked):
@@ -79,7 +83,7 @@ class MaskedJob(Asked):
   reported = "heldout"
   tested = False
 
-  def __init__(self, config: MaskedConfig, context: TaskContext, model: Encoder):
+  def __init__(self, config: MaskedConfig, context: TaskContext, model: MaskedLM):
     """Prepares the text.
 
     Raises:
@@ -104,7 +108,7 @@ class MaskedJob(Asked):
       masked_rows(part, self._tokenizer, c.share, c.run, part.seed)
       for part in (lanes, fixed)
     )
-    self._words = _words(model)
+    self._logp = _log_probabilities(model)
 
   def introduction(self) -> str:
     return (
@@ -130,7 +134,7 @@ class MaskedJob(Asked):
   def _nats(self, params: Any, batch: dict) -> np.ndarray:
     """Nats of the hidden tokens, [B, T]; 0 elsewhere."""
     where = batch["weights"] > 0
-    logp = self._words(params, batch, where)
+    logp = self._logp(params, batch, where)
     nats = np.zeros(where.shape)
     targets = batch["targets"][where]
     nats[where] = -np.take_along_axis(logp, targets[:, None], 1)[:, 0]
@@ -159,7 +163,7 @@ class MaskedJob(Asked):
     for step in self._within(split, num_tokens):
       batch = rows[step]
       where = batch["weights"] > 0
-      own, wanted = self._words(params, batch, where), batch["targets"][where]
+      own, wanted = self._logp(params, batch, where), batch["targets"][where]
       bits -= np.take_along_axis(own, wanted[:, None], 1).sum() / math.log(2)
       right += int((own.argmax(-1) == wanted).sum())
       targets.append(wanted)
@@ -180,7 +184,7 @@ class MaskedJob(Asked):
     counts = np.ones(self._tokenizer.vocab_size)
     for step in range(min(self._steps["train"], 50)):
       batch = self.rows[step]
-      ids = batch["targets"][batch["targets"] != self._tokenizer.boundary]
+      ids = batch["targets"][batch["targets"] != self._tokenizer.eos_id]
       counts += np.bincount(ids, minlength=len(counts))
     return counts / counts.sum()
 
@@ -189,11 +193,11 @@ class MaskedPredictor:
   """`{"text": "a [MASK] c"}` to `{"guesses": [[{"text", "share"}, ...]]}`, a list for
   every mask; see `tasks.Predictor`."""
 
-  def __init__(self, config: MaskedConfig, model: Encoder, params: Any, workdir: Path):
+  def __init__(self, config: MaskedConfig, model: MaskedLM, params: Any, workdir: Path):
     kept = trained.kept(config.tokenizer, workdir)
-    self._tokenizer = HidingTokenizer(kept)
+    self._tokenizer = MaskTokenizer(kept)
     self._length, self._params = config.segment_length, params
-    self._words = _words(model)
+    self._logp = _log_probabilities(model)
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text with a mask that fits."""
@@ -208,47 +212,50 @@ class MaskedPredictor:
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ids = [self._ids(record["text"]) for record in records]
-    # behind a text is another one, of boundaries, as where it was learned
-    boundary = self._tokenizer.boundary
-    tokens = np.full((len(ids), self._length), boundary, np.int32)
+    # behind a text is another one, of EOS tokens, as where it was learned
+    eos_id = self._tokenizer.eos_id
+    tokens = np.full((len(ids), self._length), eos_id, np.int32)
     for i, own in enumerate(ids):
       tokens[i, : len(own)] = own
-    batch = {"tokens": tokens, "reset": tokens == boundary}
-    where = tokens == self._tokenizer.mask
-    logp = self._words(self._params, batch, where)
+    batch = {"tokens": tokens, "reset": tokens == eos_id}
+    where = tokens == self._tokenizer.mask_id
+    logp = self._logp(self._params, batch, where)
     ends = np.cumsum(where.sum(1))[:-1]
     return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]
 
   def _ids(self, text: str) -> np.ndarray:
-    """The boundary and the text."""
-    boundary = np.array([self._tokenizer.boundary], np.int32)
-    return np.concatenate([boundary, self._tokenizer.encode(text.encode())])
+    """The EOS token and the text."""
+    eos_id = np.array([self._tokenizer.eos_id], np.int32)
+    return np.concatenate([eos_id, self._tokenizer.encode(text.encode())])
 
   def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
     """The likeliest tokens of text."""
     order = np.argsort(-logp[: self._tokenizer.vocab_size])
-    best = order[order != self._tokenizer.boundary][:GUESSES]
+    best = order[order != self._tokenizer.eos_id][:GUESSES]
     show = lambda i: self._tokenizer.decode(np.array([i])).decode(errors="replace")
     return [{"text": show(i), "share": round(float(np.exp(logp[i])), 4)} for i in best]
 
 
-def _words(model: Encoder) -> Callable[[Any, dict, np.ndarray], np.ndarray]:
-  """(params, batch, where [B, T]) -> log probabilities where it is True, [N, V]."""
+def _log_probabilities(
+  model: MaskedLM,
+) -> Callable[[Any, dict, np.ndarray], np.ndarray]:
+  """(params, batch, mask [B, T]) -> log probabilities where it is True, [N, V]."""
 
   @jax.jit
-  def words(params, *given):
-    return jax.nn.log_softmax(model.apply({"params": params}, *given, method="words"))
+  def at(params, tokens, reset, position):
+    logits = model.apply({"params": params}, tokens, reset, position, method="logits")
+    return jax.nn.log_softmax(logits)
 
-  def some(params, batch, where):
-    count = where.sum(1)
+  def log_probabilities(params, batch, mask):
+    count = mask.sum(1)
     # few shapes, and never the whole row's logits where little is hidden
-    most = min(-(-int(max(count.max(), 1)) // 32) * 32, where.shape[1])
-    places = np.argsort(~where, axis=1, kind="stable")[:, :most]
-    given = batch["tokens"], batch["reset"], places.astype(np.int32)
-    found = words(params, *map(jnp.asarray, given))
-    return np.asarray(found)[np.arange(most) < count[:, None]]
+    size = min(-(-int(max(count.max(), 1)) // 32) * 32, mask.shape[1])
+    position = np.argsort(~mask, axis=1, kind="stable")[:, :size].astype(np.int32)
+    args = map(jnp.asarray, (batch["tokens"], batch["reset"], position))
+    logp = at(params, *args)
+    return np.asarray(logp)[np.arange(size) < count[:, None]]
 
-  return some
+  return log_probabilities
 
 
 Config = MaskedConfig

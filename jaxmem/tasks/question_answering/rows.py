@@ -56,8 +56,8 @@ class Cutter:
     text = pieces(self.tokenizer, context)
     if not len(text.ids):
       raise DataError(f"the tokenizer makes nothing of {context[:60]!r}")
-    end = self.tokenizer.boundary
-    begin = getattr(self.tokenizer, "begin", end)
+    end = self.tokenizer.eos_id
+    begin = getattr(self.tokenizer, "cls_id", end)
     head = [begin, *asked.tolist(), end]
     room = self._length - len(head) - 1
     kinds = 1 + (np.isin(text.ids, asked) & self._match)
@@ -72,7 +72,7 @@ class Cutter:
       at += room - self._overlap
 
   def batch(self, some: list[Window], answers: list[tuple[int, int]]) -> Batch:
-    """Rows of windows and the places of their answers; see `models.encoder.Encoder`."""
+    """Rows of windows and the places of their answers; see `SpanReader`."""
     rows, length = len(some), self._length
     tokens, types = np.zeros((2, rows, length), np.int32)
     context = np.zeros((rows, length), bool)

@@ -5,27 +5,27 @@ answer. Beside it stands what needs no learning: the words around which most of 
 question's words stand, and the clause that has most of them.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
 from jaxmem.data import DataError, folds, leaks
 from jaxmem.data.epochs import once
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.question_answering import data, lexical, metrics
+from jaxmem.tasks.question_answering.config import HINT, SpansConfig
 from jaxmem.tasks.question_answering.data import Question
+from jaxmem.tasks.question_answering.model import SpanReader
 from jaxmem.tasks.question_answering.rows import (
   Cutter,
   answer_in,
@@ -37,54 +37,6 @@ from jaxmem.tokenizers import trained
 
 # Windows that are read at once where nothing is learned; lengths the baseline may have.
 ROWS, LENGTHS = 16, (1, 2, 3, 4, 6, 8, 12)
-_HINT = (
-  "give JSON of SQuAD's form; XQuAD is at https://github.com/google-deepmind/xquad, "
-  "CMRC 2018 at https://github.com/ymcui/cmrc2018"
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class SpansConfig:
-  """Questions about texts.
-
-  Attributes:
-    source: a JSON file of SQuAD's form, or JSON Lines; see `data`.
-    fold: "1/5" asks the first of five folds of the articles at the end and trains on
-      the others, but for one, by which it chooses. Articles that share a text are in
-      one fold, see `jaxmem.data.leaks`.
-    question: the field of a record with the question, or a template of several, see
-      `data.template`; files of SQuAD's form have fields of their own.
-    context: likewise of the text; "{title}\\n{body}".
-    rule: how answers are compared, "squad", "cmrc" or "words", see
-      `tasks.question_answering.metrics`; "auto" is by the language.
-    tokenizer: see `LabelsConfig`, or "minilm".
-    segment_length: T, tokens of a row: a question and a window of its text.
-    question_length: tokens of a question at most; the rest is not read.
-    overlap: tokens that two windows of a text share.
-    answer_length: tokens of an answer at most.
-    match: tokens of the text that stand in the question too are of a type of their own
-      (`model.types` of 3): Chen et al. 2017, arXiv:1704.00051, section 3.2.
-    batch_size: rows of a step.
-    language: of the texts, such as "es"; empty is decided by them, see
-      `tasks.language`.
-    bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
-      records out and says how many, and which came first.
-  """
-
-  source: str = "data/questions.json"
-  fold: str = "1/5"
-  question: str = data.FIELDS[0]
-  context: str = data.FIELDS[1]
-  rule: Literal["auto", "squad", "cmrc", "words"] = "auto"
-  tokenizer: str = "words:8000"
-  segment_length: int = number(256, at_least=1)
-  question_length: int = number(48, at_least=1)
-  overlap: int = number(64, at_least=0)
-  answer_length: int = number(24, at_least=1)
-  match: bool = False
-  batch_size: int = number(16, at_least=1)
-  language: str = ""
-  bad_records: Literal["stop", "skip"] = "stop"
 
 
 def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
@@ -93,12 +45,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    folds.parse(config.fold, 3)
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
-  check_encoder(model, "spans", config.segment_length)
+  check_encoder(model, config.segment_length, windows=False)
   if config.match and model.types < 3:
     raise ConfigError(f"task.match needs model.types of 3: it is {model.types}")
   room = config.segment_length - config.question_length - 3
@@ -108,9 +55,12 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
       "(task.segment_length without the question and 3 marks): less than that, 0 at "
       "least"
     )
-  if model.window:
-    raise ConfigError(f"model.window is {model.window}: a row is read whole, set 0")
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
+
+
+def make_model(model: EncoderConfig, config: SpansConfig) -> SpanReader:
+  """What is trained; see `tasks.make_model`."""
+  return SpanReader(model)
 
 
 class SpansJob(Asked):
@@ -119,7 +69,7 @@ class SpansJob(Asked):
   measure = "nats/row"
   things = "questions"
 
-  def __init__(self, config: SpansConfig, context: TaskContext, model: Encoder):
+  def __init__(self, config: SpansConfig, context: TaskContext, model: SpanReader):
     """Reads the questions.
 
     Raises:
@@ -128,7 +78,7 @@ class SpansJob(Asked):
     c = self._config = config
     self._context, self._model = context, model
     self._splits = folds.split(
-      data.read(c.source, _HINT, (c.question, c.context)),
+      data.read(c.source, HINT, (c.question, c.context)),
       *folds.parse(c.fold, 3),
       lambda q: q.article,
       "articles",
@@ -228,7 +178,7 @@ class Answer(dict):
 class Answerer:
   """Answers to questions about texts."""
 
-  def __init__(self, model: Encoder, params: Any, cutter: Cutter, longest: int):
+  def __init__(self, model: SpanReader, params: Any, cutter: Cutter, longest: int):
     """Args: a trained model; what cuts texts; tokens of an answer at most."""
     self._params, self._cutter, self._longest = params, cutter, longest
     used = ("tokens", "types", "length", "context")
@@ -271,7 +221,9 @@ class SpansPredictor:
 
   TEXTS = data.FIELDS
 
-  def __init__(self, config: SpansConfig, model: Encoder, params: Any, workdir: Path):
+  def __init__(
+    self, config: SpansConfig, model: SpanReader, params: Any, workdir: Path
+  ):
     cutter = _cutter(config, trained.kept(config.tokenizer, workdir))
     self._cutter, self._fields = cutter, (config.question, config.context)
     self._answer = Answerer(model, params, cutter, config.answer_length)

@@ -1,4 +1,4 @@
-"""Texts to vectors, by an encoder with the head "embedding"."""
+"""Texts to vectors, by a model that learned retrieval."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,10 +7,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from jaxmem.core.errors import UserError
 from jaxmem.data import texts
 from jaxmem.data.epochs import once
-from jaxmem.models.encoder import Encoder
+from jaxmem.tasks.retrieval.model import TextEmbedder
 from jaxmem.tokenizers import Tokenizer
 
 # Texts that are read at once, and steps of their length: few shapes are compiled.
@@ -29,12 +28,17 @@ class Embedder:
     tokenizer: text to ids.
   """
 
-  def __init__(self, model: Encoder, params: Any, tokenizer: Tokenizer, length: int):
-    """Args: a model with the head "embedding"; T, tokens that are read of a text."""
-    if not embeds(model):
-      raise UserError(
-        f"the run's head is {model.config.head!r}: vectors are of 'embedding'"
-      )
+  def __init__(
+    self, model: TextEmbedder, params: Any, tokenizer: Tokenizer, length: int
+  ):
+    """Compiles the model.
+
+    Args:
+      model: a trained one.
+      params: its parameters.
+      tokenizer: of its texts.
+      length: T, tokens that are read of a text.
+    """
     self.dim = model.config.d_model
     self.model, self.params, self.tokenizer = model, params, tokenizer
     self._length = length
@@ -68,7 +72,7 @@ class Embedder:
 
 def embeds(model: Any) -> bool:
   """Whether a model makes vectors of texts, so that an `Embedder` can be made of it."""
-  return isinstance(model, Encoder) and model.config.head == "embedding"
+  return isinstance(model, TextEmbedder)
 
 
 def minilm(length: int = MINILM_LENGTH) -> Embedder:
@@ -76,5 +80,5 @@ def minilm(length: int = MINILM_LENGTH) -> Embedder:
   from jaxmem import tokenizers
   from jaxmem.interop import minilm
 
-  model = Encoder(minilm.config())
+  model = TextEmbedder(minilm.config())
   return Embedder(model, minilm.read(), tokenizers.get(MINILM), length)

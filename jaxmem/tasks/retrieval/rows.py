@@ -61,7 +61,7 @@ def encode(pairs: Iterable[Pair], tokenizer: Tokenizer) -> list[Encoded]:
 
 
 def collate(pairs: Iterable[Encoded], tokenizer: Tokenizer, length: int) -> Batch:
-  """The batch of some pairs, of `length` tokens; see `models.encoder.Encoder`."""
+  """The batch of some pairs, of `length` tokens; see `TextEmbedder`."""
   first, second, *groups = zip(*pairs, strict=True)
   made, other = (
     texts.batch([[ids] for ids in side], tokenizer, length) for side in (first, second)

@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import DataError, folds, leaks, texts
-from jaxmem.models.encoder import Encoder, EncoderConfig
+from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
@@ -23,6 +22,7 @@ from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.retrieval import bm25, data, metrics
 from jaxmem.tasks.retrieval.data import Passage
 from jaxmem.tasks.retrieval.embed import Embedder
+from jaxmem.tasks.retrieval.model import TextEmbedder
 from jaxmem.tasks.retrieval.rows import collate, encode, passage_rows
 from jaxmem.tokenizers import trained
 
@@ -56,6 +56,7 @@ class PassagesConfig:
     tokenizer: see `LabelsConfig`, or "minilm".
     segment_length: T, tokens that are read of a text.
     batch_size: pairs of a step; each has the others for negatives.
+    temperature: of the similarities in the loss, > 0.
     language: of the texts, such as "de": decides how BM25 cuts words, and its stop
       words; empty is decided by them, see `tasks.language`.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
@@ -73,8 +74,20 @@ class PassagesConfig:
   tokenizer: str = "words:8000"
   segment_length: int = number(128, at_least=1)
   batch_size: int = number(32, at_least=1)
-  language: str = ""
+  temperature: float = number(0.05, above=0)
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold, the language or the titles cannot be read."""
+    folds.parse(self.fold, 3)
+    languages.code(self.language)
+    if self.pairs == "titles" and self.text:
+      raise ValueError(
+        f"text is {self.text!r}, which has the title in it or leaves it out, and "
+        "task.pairs titles learns titles: leave task.text empty, or set task.pairs "
+        "judged"
+      )
 
 
 def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
@@ -83,18 +96,13 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    folds.parse(config.fold, 3)
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
-  if config.pairs == "titles" and config.text:
-    raise ConfigError(
-      f"task.text is {config.text!r}, which has the title in it or leaves it out, and "
-      "task.pairs titles learns titles: leave task.text empty, or set task.pairs judged"
-    )
-  check_encoder(model, "embedding", config.segment_length)
-  return with_made(model, config.tokenizer, hidden=True)
+  check_encoder(model, config.segment_length, windows=True)
+  return with_made(model, config.tokenizer, mask=True)
+
+
+def make_model(model: EncoderConfig, config: PassagesConfig) -> TextEmbedder:
+  """What is trained; see `tasks.make_model`."""
+  return TextEmbedder(model, config.temperature)
 
 
 def packages(config: PassagesConfig, context: TaskContext) -> dict[str, str]:
@@ -108,7 +116,7 @@ class PassagesJob(Asked):
   measure = "nats/pair"
   things = "queries"
 
-  def __init__(self, config: PassagesConfig, context: TaskContext, model: Encoder):
+  def __init__(self, config: PassagesConfig, context: TaskContext, model: TextEmbedder):
     """Reads the collection.
 
     Raises:
@@ -215,7 +223,7 @@ class PassagesJob(Asked):
     if split == "heldout":
       return pairs
     asked = (q for name in ("heldout", "test") for q in self._splits[name])
-    taken = leaks.known(leaks.key(q.whole) for q in asked)
+    taken = leaks.content_keys(leaks.key(q.whole) for q in asked)
     kept, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], taken)
     together = sum(i != first for i, first in enumerate(firsts))
     self.repeats += leaks.Repeats(together, lost)
@@ -262,7 +270,7 @@ class PassagesPredictor:
   TEXTS = ()
 
   def __init__(
-    self, config: PassagesConfig, model: Encoder, params: Any, workdir: Path
+    self, config: PassagesConfig, model: TextEmbedder, params: Any, workdir: Path
   ):
     self._tokenizer = trained.kept(config.tokenizer, workdir)
     self._embed = Embedder(model, params, self._tokenizer, config.segment_length)

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.core import registry
-from jaxmem.core.errors import UserError
+from jaxmem.core import ranges, registry
+from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.registry import nearest
 from jaxmem.data.epochs import Fresh
 from jaxmem.data.rows import Rows, fingerprint
@@ -46,20 +46,21 @@ class Task:
     return ":".join([self.name, *(f"{k}={v}" for k, v in self.options)])
 
   @property
-  def draw_options(self) -> dict[str, Any]:
+  def arguments(self) -> dict[str, Any]:
     """The arguments of `draw`: those of the size, then those of `options`."""
     options = dict(self.options)
-    return problems.get(self.name).SIZES[options.pop("size", "cpu")] | options
+    problem, preset = problems.resolve(self.name)
+    return problem.SIZES[options.pop("size", "cpu")] | preset | options
 
   @property
   def length(self) -> int:
     """T, the default number of tokens of an example."""
-    return self.draw_options["length"]
+    return self.arguments["length"]
 
   @property
   def vocab_size(self) -> int:
     """The number of ids, which are 0 .. vocab_size - 1."""
-    return self.draw_options["vocab_size"]
+    return self.arguments["vocab_size"]
 
   def draw(self, rng: np.random.Generator, rows: int, length: int) -> Examples:
     """Draws `rows` examples of `length` tokens.
@@ -67,11 +68,9 @@ class Task:
     Raises:
       UserError: if the task has none of that length.
     """
-    try:
-      options = self.draw_options | {"length": length}
-      return problems.get(self.name).draw(rng, rows, **options)
-    except ValueError as error:
-      raise UserError(f"task {self}: {error}") from error
+    problem, _ = problems.resolve(self.name)
+    with raised_as(UserError, f"task {self}: "):
+      return problem.draw(rng, rows, **self.arguments | {"length": length})
 
 
 def parse(text: str) -> Task:
@@ -80,22 +79,18 @@ def parse(text: str) -> Task:
   Raises:
     UserError: if there is no such task, size or option; the message names the nearest.
   """
-  try:
+  with raised_as(UserError, "task: "):
     name, options = registry.options(text)
-  except ValueError as error:
-    raise UserError(f"task: {error}") from error
-  if name not in problems.names():
-    raise UserError(f"no task {name!r}: {nearest(name, problems.names())}")
-  module = problems.get(name)
-  option_names = ["size", *list(inspect.signature(module.draw).parameters)[2:]]
+  try:
+    problem, _ = problems.resolve(name)
+  except KeyError as error:
+    raise UserError(f"no task {name!r}: {nearest(name, problems.names())}") from error
+  option_names = ["size", *list(inspect.signature(problem.draw).parameters)[2:]]
   option_names.remove("length")
-  for key in options:
-    if key not in option_names:
-      raise UserError(
-        f"task {name!r} has no option {key!r}: {nearest(key, option_names)}"
-      )
-  if options.get("size", "cpu") not in module.SIZES:
-    raise UserError(f"task {name!r} has the sizes {', '.join(module.SIZES)}")
+  with raised_as(UserError):
+    registry.check_options(options, option_names, f"task {name!r}")
+  with raised_as(UserError, f"task {name!r}: "):
+    ranges.check_word(options.get("size", "cpu"), "size", problem.SIZES)
   return Task(name, tuple(sorted(options.items())))
 
 

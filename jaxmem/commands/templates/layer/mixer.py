@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import Memory
+from jaxmem.layers.mixer import Memory, OpState
 from jaxmem.layers.primitives import dense, named
-from jaxmem.parallel import apply
 
 from . import op
 
@@ -51,14 +50,11 @@ class MyLayer(Memory):
 
     value = dense(self.d_model, ("embed", "heads"), "value", self.dtype)(x)
     inputs = (value.astype(jnp.float32), g)
-    h, state = apply.apply(self.op(op), self.form, (), inputs, state, reset)
+    h, state = self._recall(op, inputs, state, reset)  # [B, T, D]
     out = dense(self.d_model, ("heads", "embed"), "out", self.dtype)
     return out(h), state
 
-  def init_state(self, batch_size: int) -> op.State:
-    """The empty memory."""
-    return op.init_state(batch_size, self.d_model)
-
-  def state_axes(self) -> op.State:
-    """The logical names of the axes of the state, for sharding."""
-    return op.State(("batch", "heads"))
+  @property
+  def _state_spec(self) -> OpState:
+    """What is carried; `init_state` and `state_axes` are made of it."""
+    return OpState(op, (self.d_model,))

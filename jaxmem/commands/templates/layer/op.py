@@ -56,6 +56,8 @@ def step(params: tuple[()], inputs_t: Inputs, state: State) -> tuple[Array, Stat
   return h.astype(inputs_t[0].dtype), State(h)
 
 
+# The logical names of the axes of the state, for sharding.
+AXES = State(("batch", "heads"))
 # The first form is the reference. Begin with it alone, and add faster ones later.
 FORMS = scan.of_any_rows(
   {

@@ -8,7 +8,6 @@ Source: Jelassi et al. 2024, arXiv:2402.01032 (strings of random letters).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -36,11 +35,7 @@ def draw(
   Raises:
     UserError: if there is no room for one letter.
   """
-  if length < 2 or vocab_size < 3:
-    raise UserError(
-      f"a string to copy needs a length of 2 and a vocabulary of 3, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("a string to copy needs", (length, vocab_size), (2, 3))
   # [B, T/2], letters only: the two lowest ids are filler and the token that asks
   string = rng.integers(2, vocab_size, (rows, length // 2))
   return parts.write_after(string, string, length)  # the string is its own answer

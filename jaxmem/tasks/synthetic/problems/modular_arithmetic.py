@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -62,12 +61,13 @@ def draw(
   # An operation adds itself and a number, and its brackets where it has them.
   cost = 4 if brackets else 2
   largest, least = (length - 2) // cost, max(0, -(-(shortest - 1) // cost))
-  if largest < least or vocab_size < modulus + 7 or modulus < 2:
-    raise UserError(
-      f"expressions of {shortest} tokens modulo {modulus} need a length of "
-      f"{2 + cost * least}, a vocabulary of {modulus + 7} and a modulus of 2, not "
-      f"{length} and {vocab_size}: shorten them, or give them more room"
-    )
+  parts.check_room(
+    f"expressions of {shortest} tokens modulo {modulus} (at least 2) need",
+    (length, vocab_size),
+    (2 + cost * least, modulus + 7),
+    "shorten them, or give them more room",
+    possible=modulus >= 2,
+  )
   counts = rng.integers(least, largest + 1, rows)
   numbers = rng.integers(0, modulus, (rows, largest + 1))
   operations = rng.integers(0, 3, (rows, largest))

@@ -9,7 +9,6 @@ up to 40).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -37,11 +36,7 @@ def draw(
   Raises:
     UserError: if there is no room for two different items.
   """
-  if length < 4 or vocab_size < 4:
-    raise UserError(
-      f"a list to sort needs a length of 4 and a vocabulary of 4, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("a list to sort needs", (length, vocab_size), (4, 4))
   # [B, T/2], with repeats
   items = rng.integers(2, vocab_size, (rows, length // 2))
   # ids are the order of the items, so no table of ranks is needed

@@ -1,0 +1,79 @@
+"""A classifier of texts: an encoder, one vector a text, logits of classes."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmem.layers.primitives import dense
+from jaxmem.models import Batch
+from jaxmem.models.encoder import NEVER, EncoderModel
+
+
+class Classifier(EncoderModel):
+  """A class for each text.
+
+      model = Classifier(EncoderConfig(vocab_size=257), classes=2)
+      params = model.init(key, model.example(8, 64), (), method="objective")
+      logits = model.apply(params, batch, method="logits")
+
+  A batch has the texts of `models.encoder.Encoder`, and
+
+      label    int32   [B]
+      choices  bool    [B, C]  the classes that a row may have
+      weights  float32 [B]     of each loss
+
+  Attributes:
+    config: of the encoder.
+    classes: C.
+    smoothing: of the labels while training, in [0, 1).
+  """
+
+  classes: int
+  smoothing: float = 0.0
+
+  def setup(self):
+    super().setup()
+    self.head = dense(self.classes, ("embed", None), "head", "float32", bias=True)
+
+  def logits(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B C"]:
+    """Of the classes; those that a row may not have are at -1e9."""
+    x = self.encoder.vector(batch, deterministic)
+    x = self.encoder.drop(x, deterministic=deterministic)
+    return jnp.where(batch["choices"], self.head(x), NEVER)
+
+  def objective(
+    self, batch: Batch, memory: tuple[()], deterministic: bool = True
+  ) -> tuple[Float[Array, " B"], tuple[()]]:
+    """Nats of each text's label."""
+    smoothing = 0.0 if deterministic else self.smoothing
+    logits = self.logits(batch, deterministic)
+    return smoothed_cross_entropy(logits, batch, smoothing), memory
+
+  def example(self, batch_size: int, length: int) -> Batch:
+    """A batch of zeros."""
+    batch = super().example(batch_size, length)
+    choices = jnp.ones((batch_size, self.classes), bool)
+    return batch | {"label": batch["length"], "choices": choices}
+
+
+def smoothed_cross_entropy(
+  logits: Float[Array, "B C"], batch: Batch, smoothing: float
+) -> Float[Array, " B"]:
+  """The cross entropy of the labels, smoothed over the classes that a row may have.
+
+      (1 - s) -log p(label) + s mean over the row's choices of -log p
+
+  Args:
+    logits: of the classes, float32.
+    batch: "label" and "choices".
+    smoothing: s, in [0, 1).
+
+  Source: Szegedy et al. 2015, arXiv:1512.00567.
+  """
+  logp = jax.nn.log_softmax(logits)
+  nats = -jnp.take_along_axis(logp, batch["label"][:, None], 1)[:, 0]
+  if not smoothing:
+    return nats
+  count = batch["choices"].astype(logp.dtype).sum(-1)
+  mean = -jnp.where(batch["choices"], logp, 0).sum(-1) / count
+  return (1 - smoothing) * nats + smoothing * mean
