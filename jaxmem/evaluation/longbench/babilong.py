@@ -73,7 +73,7 @@ def where_is_something(rng: np.random.Generator) -> Story | None:
 
 @_until
 def where_was_something(rng: np.random.Generator) -> Story | None:
-  """Draws qa3: three supporting facts; where a thing was before its last move."""
+  """Draws qa3: three supporting facts; where a thing was before it came to a place."""
   world = World(rng)
   _live(world, int(rng.integers(7, 14)), carrying=True)
   cases = [

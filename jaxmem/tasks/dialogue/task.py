@@ -126,7 +126,7 @@ class DialogueJob(Asked):
 
   def score(self, params: Any) -> float:
     """Returns the bits per byte of held-out answers, the memory carried."""
-    dialogues = self._some(self._context.validation_size)
+    dialogues = self._first(self._context.validation_size)
     turns_by_way = self._listener.listen(
       params, dialogues, self._tokenizer, ("carried",)
     )
@@ -135,17 +135,15 @@ class DialogueJob(Asked):
 
   def findings(self, params: Any, split: str) -> Findings:
     """Returns exact answers and bits per byte of held-out dialogues by turn and way."""
-    dialogues = self._some(self._context.eval_size)
+    dialogues = self._first(self._context.eval_size)
     turns_by_way = self._listener.listen(params, dialogues, self._tokenizer)
     title = f"Held-out dialogues of {self._config.source}"
 
     def draw(path: Path) -> Any:
       return plots.turns(turns_by_way, path, title)
 
-    numbers, lines = (
-      turns.numbers(turns_by_way),
-      [title, "", *turns.table(turns_by_way)],
-    )
+    numbers = turns.numbers(turns_by_way)
+    lines = [title, "", *turns.table(turns_by_way)]
     packed, carried = self._packed(dialogues), numbers["carried"]
     numbers["compressors"] = packed
     bits = carried["bits_per_byte"]
@@ -167,7 +165,7 @@ class DialogueJob(Asked):
     # compressors cannot read the context, so they get the answers alone
     return baselines.compressors([text for text in texts if text])
 
-  def _some(self, num_bytes: int) -> list[chat.Dialogue]:
+  def _first(self, num_bytes: int) -> list[chat.Dialogue]:
     """Returns the first held-out dialogues with `num_bytes` bytes of answers."""
     answers = [[m.content for m in d if m.counts] for d in self._heldout]
     sizes = [sum(len(chat.words(content)) for content in d) for d in answers]

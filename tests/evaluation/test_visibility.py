@@ -61,7 +61,7 @@ def test_influence_that_underflows_is_still_seen(item, both_ways):
 
 
 def test_draw_counts_pairs_too_faint_to_measure(tmp_path, capsys):
-  path = tmp_path / "sight.png"
+  path = tmp_path / "picture.png"
   memory = "gla:num_heads=2:temperature=0.01"
 
   assert cli.run(["draw", memory, "--length", "20", "--out", str(path)]) == 0
@@ -105,7 +105,7 @@ def test_mask_that_cannot_be_parsed_is_reported(text, words):
   "subject", ["causal & window(8)", "window:window_size=8", "gru"]
 )
 def test_draw_writes_a_picture_and_counts(tmp_path, capsys, subject):
-  path = tmp_path / "sight.png"
+  path = tmp_path / "picture.png"
 
   code = cli.run(["draw", subject, "--documents", "40,24", "--out", str(path)])
 
