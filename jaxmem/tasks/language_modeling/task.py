@@ -52,12 +52,14 @@ class TextJob(Asked):
     self.repeats = corpus.repeats
     self._made = self._tokenizer = tokenizer_of(c.tokenizer, corpus, exact=True)
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
+    index, count = context.process
     self.rows = data.Lanes(
       self._stream,
       c.batch_size,
       c.segment_length,
       context.seed,
-      *context.process,
+      index,
+      count,
       c.document_length,
     )
     self._check_capacity()

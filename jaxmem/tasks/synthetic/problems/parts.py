@@ -9,7 +9,7 @@ WRITE = 1  # the token at which each token of a longer answer is due
 
 
 def check_room(
-  what: str,
+  subject: str,
   sizes: tuple[int, int],
   least: tuple[int, int],
   remedy: str = "give it more room",
@@ -18,19 +18,19 @@ def check_room(
   """Checks that an example fits.
 
   Args:
-    what: the example and its verb, such as "3 pairs need".
-    sizes: the length and the vocabulary that there are.
-    least: those that it needs.
-    remedy: ends the message.
-    possible: whether the options of the task can be at all.
+    subject: the example and its verb, such as "3 pairs need".
+    sizes: the length and the size of the vocabulary.
+    least: the least sizes that the example needs.
+    remedy: the end of the message.
+    possible: whether the other options of the task are valid.
 
   Raises:
-    UserError: if it does not fit; names both.
+    UserError: if it does not fit; the message names what it needs.
   """
   (length, vocab_size), (least_length, least_vocab) = sizes, least
   if not possible or length < least_length or vocab_size < least_vocab:
     raise UserError(
-      f"{what} a length of {least_length} and a vocabulary of {least_vocab}, not "
+      f"{subject} a length of {least_length} and a vocabulary of {least_vocab}, not "
       f"{length} and {vocab_size}: {remedy}"
     )
 
