@@ -507,7 +507,7 @@ def test_an_article_of_another_form_is_one_bad_record(tmp_path, capsys):
 def test_what_a_message_says_comes_back(content):
   record = {"messages": [{"role": "user", "content": content}] * 2}
   messages = chat.dialogue(record)
-  text = b"".join(chat.written([messages]))
+  text = b"".join(chat.text_lines([messages]))
 
   lines = text.removesuffix(b"\n").split(b"\n")
   assert len(lines) == 2 and all(line.startswith(b"user:") for line in lines)
