@@ -188,9 +188,9 @@ def test_bad_input_is_named(tmp_path):
   fails([*lines, b'{"label": "a", "text": "\xff"}'], "line 9 is bad: it is not UTF-8")
   fails([*lines, b'{"label": null, "text": "x"}'], "line 9 has no label")
   fails([*lines, b'{"label": "a"}'], "line 9 has no field 'text', only label")
-  fails(lines[::2], "one class alone, 'a'")
+  fails(lines[::2], "has only one class, 'a'")
   both = f"x={place},y={place}"
-  fails(lines, "task.classes is 2 and the labels are 4: a, b", source=both, classes=2)
+  fails(lines, "task.classes is 2 and the training texts have 4: a, b", source=both, classes=2)
   fails(lines, "leave task.heldout and task.test out", fold="1/2", test=str(place))
   other = tmp_path / "test.jsonl"
   other.write_text('{"label": "c", "text": "words"}\n')
@@ -290,7 +290,7 @@ def test_balanced_weights_give_every_class_the_same(tmp_path):
 
 def test_augmentation_changes_as_often_as_it_says():
   ids, draw = np.arange(10_000, dtype=np.int32), np.random.default_rng(0)
-  of = lambda **given: Augmenter(AugmentConfig(**given), hidden=-1).ids(ids, draw)
+  of = lambda **given: Augmenter(AugmentConfig(**given), unk_id=-1).ids(ids, draw)
   assert abs(len(of(deletion=0.3)) / 1e4 - 0.7) < 0.02
   swapped = of(swap=0.2)
   assert sorted(swapped.tolist()) == ids.tolist()
