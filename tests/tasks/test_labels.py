@@ -190,7 +190,12 @@ def test_bad_input_is_named(tmp_path):
   fails([*lines, b'{"label": "a"}'], "line 9 has no field 'text', only label")
   fails(lines[::2], "has only one class, 'a'")
   both = f"x={place},y={place}"
-  fails(lines, "task.classes is 2 and the training texts have 4: a, b", source=both, classes=2)
+  fails(
+    lines,
+    "task.classes is 2 and the training texts have 4: a, b",
+    source=both,
+    classes=2,
+  )
   fails(lines, "leave task.heldout and task.test out", fold="1/2", test=str(place))
   other = tmp_path / "test.jsonl"
   other.write_text('{"label": "c", "text": "words"}\n')
@@ -205,7 +210,7 @@ def test_bad_input_is_named(tmp_path):
   ):
     with pytest.raises(UserError, match=words):
       runs.job(config(place, **changes))
-  with pytest.raises(ConfigError, match="task.classes is 1: 2 or more"):
+  with pytest.raises(ConfigError, match="task.classes is 1: set 2 or more"):
     resolve(config(place, classes=1))
   uncounted = resolve(config(place))
   with pytest.raises(ConfigError, match="task.classes is 0: state it"):
