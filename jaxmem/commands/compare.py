@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
   class Options(plans.Plan):
     """Trains equal-sized models of several memories on a task, and tells them apart.
 
-    The same command goes on where it was stopped. A run that failed is a row that says
+    The same command continues where it stopped. A run that failed is a row that says
     so; delete its folder to try it again.
 
     Attributes:

@@ -44,12 +44,12 @@ class Options:
     rows: documents that are read at once.
     length: tokens of a call; changes the speed and the memory used, and numbers only by
       rounding: those of 16 rows and 512 tokens are the report's to the last digit.
-    document_length: tokens after which the memory is emptied and a document goes on as
-      another one; 0 is never.
+    document_length: tokens after which the memory is emptied and a document continues
+      as another one; 0 is never.
     out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it, and
       with split a table NAME.md.
     progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
-      75) the same command goes on.
+      75) the same command continues.
     save_every: seconds between saves there.
     task: with split, where the data are now, if they are elsewhere than for training.
     twin: also times the same model with full attention for all its memories, and

@@ -29,7 +29,7 @@ class Options:
     workdir: of the run.
     checkpoint: the last one, or the best on held-out text.
     text: a file, read from its beginning.
-    tokens: how many are read, the boundary before the text included.
+    tokens: how many are read, the EOS token before the text included.
     recent: the last tokens whose attention is drawn.
     samples: how often the memory is looked at.
     positions: outputs whose influences are measured.
@@ -150,7 +150,7 @@ def _check(given: Options) -> np.ndarray:
     raise UserError(f"--text {given.text} is {len(pieces)} documents: give one file")
   tokenizer = trained.kept(config.task.tokenizer, Path(given.workdir))
   ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * given.tokens))
-  tokens = np.r_[tokenizer.boundary, ids][: given.tokens].astype(np.int32)
+  tokens = np.r_[tokenizer.eos_id, ids][: given.tokens].astype(np.int32)
   if len(tokens) < FEWEST:
     raise UserError(
       f"{given.text} has {len(ids)} tokens: give a text of at least {FEWEST - 1}"

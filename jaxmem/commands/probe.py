@@ -24,7 +24,7 @@ WRITTEN = (
 class Options:
   """Long-context probes: RULER, pass key, needle, BABILong's questions.
 
-  Every finished sample is kept in --out, and the same command goes on. More tasks,
+  Every finished sample is kept in --out, and the same command continues. More tasks,
   lengths and samples may be asked for in the same directory; nothing else may change.
 
   Attributes:
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> int:
       for lines in runner.run(plan, material, answer, ledger, given.rows, stop):
         _say(lines)
     except Stopped:
-      print(f"stopped by {stop.requested}; the same command goes on", flush=True)
+      print(f"stopped by {stop.requested}; the same command continues", flush=True)
       return EXIT_STOPPED
     _report(given, plan, ledger, loaded.model)
   return 0

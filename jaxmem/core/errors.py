@@ -29,7 +29,7 @@ class ConfigError(UserError):
 
 
 class RunError(RuntimeError):
-  """A run that cannot go on: exit code 1. Names the thing and the remedy."""
+  """A run that cannot continue: exit code 1. Names the thing and the remedy."""
 
 
 def shown(value: Any, most: int = 80) -> str:

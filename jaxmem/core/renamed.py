@@ -50,6 +50,7 @@ _RENAMED = {
   "data.labelled": "tasks.classification.data",
   "data.masked_rows": "tasks.masked_lm.data",
   "data.pairs": "tasks.seq2seq.data",
+  "data.piece": "data.file_slice",
   "data.passage_rows": "tasks.retrieval.rows",
   "data.segments": "tasks.autoencoding.data",
   "data.sentencepieces": "tokenizers.sentencepiece",

@@ -22,7 +22,7 @@ def load(path: str | Path, which: Which = "last", memory: str = "") -> TrainedMo
       m = jaxmem.load("smollm2", memory="window:window_size=64")
       m = jaxmem.load("minilm")
 
-  A run is only read, so it may be going on: the newest checkpoint that is whole is
+  A run is only read, so it may still be running: the newest checkpoint that is whole is
   taken, and its parameters are verified.
 
   Args:

@@ -18,13 +18,13 @@ _ROWS, _LENGTH = 8, 4096
 
 
 class Score(NamedTuple):
-  """What texts cost a language model, the boundary behind each of them included.
+  """What texts cost a language model, the EOS token behind each of them included.
 
   Attributes:
     bits_per_byte: all bits over all bytes.
     perplexity: of a token, 2 to its mean bits.
     num_bytes: of the texts.
-    num_tokens: of the texts and their boundaries.
+    num_tokens: of the texts and their EOS tokens.
   """
 
   bits_per_byte: float

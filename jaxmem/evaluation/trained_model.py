@@ -126,7 +126,7 @@ class TrainedModel:
     Args:
       prompt: is read first.
       seed: of the draws.
-      state: a file of `TextStream.save` to go on from, behind which the prompt stands.
+      state: a file of `TextStream.save` to continue from, before the prompt is read.
 
     Raises:
       UserError: if the model generates no text.

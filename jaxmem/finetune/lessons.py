@@ -28,7 +28,7 @@ SCALE_RATE = 10.0
 
 
 class Stopped(Exception):
-  """A signal ended the training; the same command goes on."""
+  """A signal ended the training; the same command continues."""
 
 
 class Windows:
@@ -70,7 +70,7 @@ def batch_of(ids: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
 
   Args:
     ids: tokens.
-    numbers: of the rows, for the ledger.
+    numbers: of the rows, for the data log.
   """
   tokens = ids[:, :-1]
   return {
@@ -160,7 +160,7 @@ def learn(
     params: to begin with; of these what was grafted moves.
     rows: see `Windows`.
     rate: the highest learning rate.
-    directory: of the run; it goes on from its last checkpoint.
+    directory: of the run; it continues from its last checkpoint.
     steps: of all; begun ones count.
     batch: rows a step.
     length: T, tokens of a row.

@@ -18,8 +18,8 @@ class Found(NamedTuple):
   """The texts of each row, the best first.
 
   Attributes:
-    tokens: [B, K, L], the boundary behind each text, and from there on.
-    length: tokens before the boundary.
+    tokens: [B, K, L], the EOS token behind each text, and from there on.
+    length: tokens before the EOS token.
     score: log p / penalty, see `penalty`; -1e9 where there is no text.
   """
 
@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 class _Beam(NamedTuple):
-  """The texts of each row: those that go on, and the best that have ended."""
+  """The texts of each row: those that continue, and the best that have ended."""
 
   tokens: Int[Array, "B K L"]
   logp: Float[Array, "B K"]
@@ -47,7 +47,7 @@ class _Candidates(NamedTuple):
 
 
 def penalty(length: Any, alpha: float) -> Any:
-  """((5 + n) / 6)^alpha of n tokens, the boundary at the end included.
+  """((5 + n) / 6)^alpha of n tokens, the EOS token at the end included.
 
   Source: Wu et al. 2016, arXiv:1609.08144, equation 14.
   """
@@ -59,7 +59,7 @@ def search(
   logits: Float[Array, "B V"],
   state: State,
   *,
-  boundary: int,
+  eos_id: int,
   beams: int,
   length: int,
   alpha: float = 1.0,
@@ -68,7 +68,7 @@ def search(
 
   A text that has ended leaves the beam, which stays as wide as before, so 2 K
   continuations are looked at for each token; one of the K best may end a text. The
-  search ends when no text that goes on can become better than the worst of the K that
+  search ends when no text that continues can become better than the worst of the K that
   have ended. A text that has no end after `length` tokens counts as it stands. Rows do
   not touch each other.
 
@@ -78,7 +78,7 @@ def search(
     step: see `decode.decode`.
     logits: of the first token.
     state: behind what each row begins with.
-    boundary: the id that ends a text.
+    eos_id: the id that ends a text.
     beams: K >= 1; 1 without penalty is greedy.
     length: L, tokens of a text at most.
     alpha: of the length penalty; 0 is none.
@@ -91,7 +91,7 @@ def search(
     raise ValueError(f"beams {beams}, length {length}, {vocab} ids: 1, 1, 2 at least")
   spread = lambda a: jnp.repeat(a, beams, axis=0)
   first = jnp.where(jnp.arange(beams) == 0, 0.0, NEVER)  # one text begins
-  blank = jnp.full((rows, beams, length), boundary, jnp.int32)
+  blank = jnp.full((rows, beams, length), eos_id, jnp.int32)
   nothing = jnp.full((rows, beams), NEVER)
   begin = Decoding(
     at=jnp.zeros((), jnp.int32),
@@ -104,8 +104,8 @@ def search(
   def choose(now: Decoding) -> tuple[Int[Array, " N"], Decoding]:
     beam, candidates = now.texts, _candidates(now)
     count = _count(now.at)
-    ended, score = _end(beam, candidates, penalty(count, alpha), boundary)
-    source, token, tokens, logp = _go_on(candidates, beams, boundary)
+    ended, score = _end(beam, candidates, penalty(count, alpha), eos_id)
+    source, token, tokens, logp = _continue(candidates, beams, eos_id)
     # the best that a text can still become, against the worst of those that ended
     longest = float(length) if alpha > 0 else count + 1
     active = logp.max(1) / penalty(longest, alpha) > score.min(1)
@@ -116,11 +116,11 @@ def search(
 
   end = decode(step, choose, begin, length)
   tokens, score = _result(end, penalty(float(length), alpha))
-  return Found(tokens, (tokens != boundary).sum(-1).astype(jnp.int32), score)
+  return Found(tokens, (tokens != eos_id).sum(-1).astype(jnp.int32), score)
 
 
 def _candidates(now: Decoding) -> _Candidates:
-  """Two for each place of the beam: should K of them end, K are left to go on."""
+  """Two for each place of the beam: should K of them end, K are left to continue."""
   rows, beams, _ = now.texts.tokens.shape
   vocab = now.logits.shape[-1]
   logp = jax.nn.log_softmax(now.logits).reshape(rows, beams, vocab)
@@ -132,19 +132,19 @@ def _candidates(now: Decoding) -> _Candidates:
 
 
 def _end(
-  beam: _Beam, new: _Candidates, penalty: Float[Array, ""], boundary: int
+  beam: _Beam, new: _Candidates, penalty: Float[Array, ""], eos_id: int
 ) -> tuple[Int[Array, "B K L"], Float[Array, "B K"]]:
   """The best texts that have ended, with those that now do, and their scores."""
   beams = beam.score.shape[1]
   # one that ends must be among the K best, so that a beam of one is greedy
-  ends = (new.token == boundary) & (jnp.arange(new.token.shape[1]) < beams)
+  ends = (new.token == eos_id) & (jnp.arange(new.token.shape[1]) < beams)
   score = jnp.where(ends & (new.logp > NEVER / 2), new.logp / penalty, NEVER)
   return _best(beam.ended, new.tokens, beam.score, score)
 
 
-def _go_on(new: _Candidates, beams: int, boundary: int) -> _Candidates:
+def _continue(new: _Candidates, beams: int, eos_id: int) -> _Candidates:
   """The K likeliest continuations that do not end."""
-  logp = jnp.where(new.token == boundary, 2 * NEVER, new.logp)
+  logp = jnp.where(new.token == eos_id, 2 * NEVER, new.logp)
   logp, keep = jax.lax.top_k(logp, min(beams, logp.shape[1]))
   take = lambda a: _take(a, keep)
   return _Candidates(take(new.source), take(new.token), take(new.tokens), logp)

@@ -1,6 +1,6 @@
-"""The loop that writes tokens: choose the next one, read it, until nothing goes on.
+"""The loop that writes tokens: choose the next one, read it, until nothing continues.
 
-    while length is left and something goes on:
+    while length is left and something continues:
       token = choose(logits)
       logits, state = step(token, state)
 
@@ -50,7 +50,7 @@ def decode(step: Step, choose: Choose, begin: Decoding, length: int) -> Decoding
   Args:
     step: (token, state) -> logits of the next, and the state; state is rows first.
     choose: the next token of each text, and the decoding with `texts` and `active`
-      brought up to it; a choice that goes on from another text puts its state there.
+      brought up to it; a choice that continues from another text puts its state there.
     begin: before the first token.
     length: L, tokens of a text at most.
   """
@@ -71,9 +71,9 @@ class Drawn(NamedTuple):
   """One text a row.
 
   Attributes:
-    tokens: the boundary behind each text, and from there on.
-    count: tokens before the boundary.
-    seen: tokens that the repetition penalty is for, without the boundary.
+    tokens: the EOS token behind each text, and from there on.
+    count: tokens before the EOS token.
+    seen: tokens that the repetition penalty is for, without the EOS token.
   """
 
   tokens: Int[Array, "B L"]
@@ -88,17 +88,17 @@ def continue_rows(
   keys: UInt32[Array, "B words"],
   how: Sampling,
   *,
-  boundary: int,
+  eos_id: int,
   length: int,
   vocab_size: int,
   limit: Int[Array, " B"],
   seen: Bool[Array, "B V"],
   position: Int[Array, " B"],
 ) -> tuple[Drawn, State]:
-  """Each row goes on from what it has read, token by token.
+  """Each row continues from what it has read, token by token.
 
-  A row ends at its limit or where the boundary is chosen. From there on it is given the
-  boundary to read until the others have ended; rows do not touch each other.
+  A row ends at its limit or where the EOS token is chosen. From there on it reads the
+  EOS token until the others have ended; rows do not touch each other.
 
   Args:
     step: see `decode`.
@@ -106,7 +106,7 @@ def continue_rows(
     state: behind what each row begins with.
     keys: see `sampling.draw`.
     how: see `Sampling`; temperature 0 is greedy.
-    boundary: the id that ends a text.
+    eos_id: the id that ends a text.
     length: L, tokens of a text at most.
     vocab_size: ids at or above it are never drawn.
     limit: tokens of each row at most, 0 .. L.
@@ -121,15 +121,15 @@ def continue_rows(
   def choose(now: Decoding) -> tuple[Int[Array, " B"], Decoding]:
     tokens, count, seen = now.texts
     token = draw(now.logits, seen, keys, position + now.at, how, vocab_size)
-    written = now.active & (token != boundary)
-    token = jnp.where(written, token, boundary)
+    written = now.active & (token != eos_id)
+    token = jnp.where(written, token, eos_id)
     tokens = tokens.at[:, now.at].set(token)
     count += written.astype(jnp.int32)
     seen |= written[:, None] & (ids == token[:, None])
     active = written & (count < limit)
     return token, now._replace(active=active, texts=Drawn(tokens, count, seen))
 
-  blank = jnp.full((rows, length), boundary, jnp.int32)
+  blank = jnp.full((rows, length), eos_id, jnp.int32)
   begin = Decoding(
     at=jnp.zeros((), jnp.int32),
     active=limit > 0,
@@ -148,11 +148,11 @@ def sample(
   keys: UInt32[Array, "B words"],
   how: Sampling,
   *,
-  boundary: int,
+  eos_id: int,
   length: int,
   vocab_size: int | None = None,
 ) -> Int[Array, "B L"]:
-  """A new text a row, drawn token by token; the boundary behind it, and from there on.
+  """A new text a row, drawn token by token; the EOS token behind it, and from there on.
 
   Cost: `length` calls of `step` at most.
 
@@ -162,7 +162,7 @@ def sample(
     state: behind what each row begins with.
     keys: see `sampling.draw`.
     how: see `Sampling`; temperature 0 is greedy.
-    boundary: the id that ends a text.
+    eos_id: the id that ends a text.
     length: L, tokens of a text at most.
     vocab_size: ids at or above it are never drawn; None draws all.
   """
@@ -173,7 +173,7 @@ def sample(
     state,
     keys,
     how,
-    boundary=boundary,
+    eos_id=eos_id,
     length=length,
     vocab_size=vocab_size or vocab,
     limit=jnp.full(rows, length, jnp.int32),

@@ -1,4 +1,4 @@
-"""Rows that go on by different lengths, exactly, without padding."""
+"""Rows that continue by different lengths, exactly, without padding."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def extend(
   state: State,
   piece_size: int = 1024,
 ) -> tuple[Any, State]:
-  """Each row goes on by a length of its own, from the state that it is in.
+  """Each row continues by a length of its own, from the state that it is in.
 
   A row reads pieces of 2^k tokens, the largest first, as the bits of its length say; it
   keeps its state through the pieces that are not its own. The pieces do not depend on

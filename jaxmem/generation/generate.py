@@ -19,8 +19,8 @@ from jaxmem.ops.recurrence import scan
 from jaxmem.tokenizers import Ids, Tokenizer
 
 
-class Piece(NamedTuple):
-  """What has just been written.
+class Chunk(NamedTuple):
+  """A chunk of streamed text: what has just been written.
 
   Attributes:
     text: the new bytes of each row.
@@ -31,21 +31,24 @@ class Piece(NamedTuple):
   done: list[bool]
 
 
+Piece = Chunk  # the name before 0.2; it goes in 0.3
+
+
 class Writer:
   """Reads and writes rows of text, each with a memory of its own, at constant memory.
 
-  A row gives the same tokens in any batch: neither its pieces nor its random numbers
-  know of the other rows. Its logits do, by the last bits of the matrix products, so two
-  tokens would have to be as likely as each other to within 1e-5 to change places.
+  A row gives the same tokens in any batch: neither its chunks nor its random numbers
+  depend on the other rows. Its logits do, by the last bits of the matrix products, so
+  two tokens would have to be equally likely to within 1e-5 to change places.
 
       writer = Writer(model, params, tokenizer, first_session(model, 2))
       writer.read([b"def main", b"import"], seed=0)
-      for piece in writer.write(Sampling(temperature=0.8), max_tokens=100):
-        print(piece.text)
-      writer.read([b" and then", b""])  # goes on from all that was read and written
+      for chunk in writer.write(Sampling(temperature=0.8), max_tokens=100):
+        print(chunk.text)
+      writer.read([b" and then", b""])  # continues from all that was read and written
 
   Attributes:
-    session: what the rows go on from; donated to the next call of `write`.
+    session: what the rows continue from; donated to the next call of `write`.
   """
 
   def __init__(self, model: LM, params: Any, tokenizer: Tokenizer, session: Session):
@@ -55,7 +58,7 @@ class Writer:
     self._limit = capacity.limit_of(model.config)
 
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
-    """Reads a text a row; a row that has not begun reads the boundary first.
+    """Reads a text a row; a row that has not begun reads the EOS token first.
 
     Args:
       texts: one a row, or its ids; an empty one leaves its row as it is.
@@ -72,7 +75,7 @@ class Writer:
     begun = np.asarray(old.length) > 0
     encode = self._tokenizer.encode
     ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
-    heads = [[] if b else [self._tokenizer.boundary] for b in begun]
+    heads = [[] if b else [self._tokenizer.eos_id] for b in begun]
     whole = [np.r_[h, i].astype(np.int32) for h, i in zip(heads, ids, strict=True)]
     lengths = np.array([len(w) for w in whole])
     self._check(lengths, "shorter texts")
@@ -94,12 +97,12 @@ class Writer:
     max_tokens: int,
     stop: Sequence[bytes] = (),
     piece_size: int = 16,
-  ) -> Iterator[Piece]:
-    """Draws tokens until each row has its number, a stop string, or the boundary.
+  ) -> Iterator[Chunk]:
+    """Draws tokens until each row has its number, a stop string, or the EOS token.
 
-    The memory is then that of what was drawn, a stop string included, the boundary not:
-    the text can go on. Cost: `max_tokens` steps; the steps of a piece that stand behind
-    a stop string are taken back, by taking the piece again up to there.
+    The memory is then that of what was drawn, with a stop string and without the EOS
+    token: the text can continue. Cost: `max_tokens` steps; the steps of a chunk that
+    lie after a stop string are undone, by writing the chunk again up to there.
 
     Args:
       how: see `Sampling`.
@@ -123,29 +126,29 @@ class Writer:
     return self._write(how, np.full(rows, max_tokens), cutters, bool(stop), piece_size)
 
   def _check(self, more: int | np.ndarray, remedy: str) -> None:
-    """Raises CapacityError if a row cannot go on by `more` tokens."""
+    """Raises CapacityError if a row cannot continue by `more` tokens."""
     if self._limit:
       longest = (np.asarray(self.session.length) + more).max()
       self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")
 
-  def _write(self, how, left, cutters, may_stop, piece_size) -> Iterator[Piece]:
+  def _write(self, how, left, cutters, may_stop, piece_size) -> Iterator[Chunk]:
     while left.any():
       limit = np.minimum(left, piece_size)
       before = jax.tree.map(jnp.copy, self.session) if may_stop else None
-      drawn, at_boundary = self._draw(how, limit, piece_size)
+      drawn, at_eos = self._draw(how, limit, piece_size)
       texts, used = [], []
       for row, tokens in enumerate(drawn):
         text, count, stopped = self._feed(cutters[row], tokens)
-        goes_on = not stopped and not at_boundary[row] and left[row] > count
-        if not goes_on and not stopped:
+        continues = not stopped and not at_eos[row] and left[row] > count
+        if not continues and not stopped:
           text += cutters[row].rest()
-        left[row] = left[row] - count if goes_on else 0
+        left[row] = left[row] - count if continues else 0
         texts.append(text)
         used.append(count)
       if used != [len(tokens) for tokens in drawn]:
         self.session = before
         self._draw(how, np.array(used), piece_size)
-      yield Piece(texts, (left == 0).tolist())
+      yield Chunk(texts, (left == 0).tolist())
 
   def _feed(self, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
     """The text of tokens up to a stop, how many tokens that took, and if one came."""
@@ -158,8 +161,8 @@ class Writer:
     return text, len(tokens), False
 
   def _draw(self, how, limit, piece_size):
-    """Goes on by up to `limit` tokens a row: the tokens, and who met the boundary."""
-    self.session, tokens, counts, at_boundary = _steps(
+    """Writes up to `limit` tokens a row; also says which rows met the EOS token."""
+    self.session, tokens, counts, at_eos = _steps(
       self._model,
       self._params,
       self.session,
@@ -167,11 +170,11 @@ class Writer:
       limit.astype(np.int32),
       length=piece_size,
       vocab_size=self._tokenizer.vocab_size,
-      boundary=self._tokenizer.boundary,
+      eos_id=self._tokenizer.eos_id,
     )
-    tokens, counts, at_boundary = jax.device_get((tokens, counts, at_boundary))
+    tokens, counts, at_eos = jax.device_get((tokens, counts, at_eos))
     rows = zip(tokens, counts, strict=True)
-    return [row[:count] for row, count in rows], at_boundary
+    return [row[:count] for row, count in rows], at_eos
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -187,7 +190,7 @@ def _read(model: LM, params: Any, tokens, state):
 
 @functools.partial(
   jax.jit,
-  static_argnames=("model", "length", "vocab_size", "boundary"),
+  static_argnames=("model", "length", "vocab_size", "eos_id"),
   donate_argnames="session",
 )
 def _steps(
@@ -199,19 +202,19 @@ def _steps(
   *,
   length: int,
   vocab_size: int,
-  boundary: int,
+  eos_id: int,
 ):
   """Draws and reads up to limit[b] <= length tokens in row b.
 
   Returns:
     The session; the tokens [B, length]; how many of them count; and who drew the
-    boundary, which is not read and does not count.
+    EOS token, which is not read and does not count.
   """
 
   def step(token, old):
-    # a row that has ended is given the boundary, and stays as it is: it may go on later
+    # a row that has ended reads the EOS token and stays as it is: it may continue later
     logits, state = model.apply({"params": params}, token[:, None], old[1])
-    new = scan.where_row(token != boundary, (logits[:, 0], state), old)
+    new = scan.where_row(token != eos_id, (logits[:, 0], state), old)
     return new[0], new
 
   drawn, (logits, state) = continue_rows(
@@ -220,7 +223,7 @@ def _steps(
     (session.logits, session.state),
     session.key,
     how,
-    boundary=boundary,
+    eos_id=eos_id,
     length=length,
     vocab_size=vocab_size,
     limit=limit,

@@ -1,4 +1,4 @@
-"""What rows of text go on from, in memory and in a file."""
+"""What rows of text continue from, in memory and in a file."""
 
 import contextlib
 import dataclasses
@@ -32,12 +32,12 @@ class SessionError(UserError):
 
 
 class Session(NamedTuple):
-  """All that rows of text go on from; every array is [B, ...].
+  """All that rows of text continue from; every array is [B, ...].
 
   Attributes:
     state: the model's memory after every token read or drawn.
     logits: of the next token.
-    seen: which tokens were read or drawn, but not the boundary.
+    seen: which tokens were read or drawn, but not the EOS token.
     key: the data of a random key a row.
     length: tokens read or drawn; 0 has not begun.
   """
@@ -79,7 +79,7 @@ def keys_of(seed: int, prompts: Sequence[bytes]) -> UInt32[Array, "B words"]:
 def save(
   path: str | Path, session: Session, model: LM, params: Any, tokenizer: Tokenizer
 ) -> None:
-  """Writes a session to a file that `load` goes on from; whole, or not at all.
+  """Writes a session to a file that `load` continues from; whole, or not at all.
 
   The file is an `array_file`, whose header says what model, weights and tokenizer the
   session is of.

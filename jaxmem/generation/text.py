@@ -20,7 +20,7 @@ def generate(
   stop: Sequence[bytes] = (),
   seed: int = 0,
 ) -> list[bytes]:
-  """Writes a continuation of each prompt; `Writer` gives text as it comes, and goes on.
+  """Writes a continuation of each prompt; `Writer` streams, and can continue.
 
       m = jaxmem.load("runs/quickstart")
       jaxmem.generate(m.model, m.params, m.tokenizer, [b"def main"])  # m.generate
@@ -45,6 +45,6 @@ def generate(
   writer = Writer(model, params, tokenizer, first_session(model, len(prompts)))
   writer.read(prompts, seed)
   texts = [b""] * len(prompts)
-  for piece in writer.write(sampling or Sampling(), max_tokens, stop):
-    texts = [text + new for text, new in zip(texts, piece.text, strict=True)]
+  for chunk in writer.write(sampling or Sampling(), max_tokens, stop):
+    texts = [text + new for text, new in zip(texts, chunk.text, strict=True)]
   return texts

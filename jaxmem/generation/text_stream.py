@@ -13,7 +13,7 @@ from jaxmem.models.loaded import Loaded
 
 
 class TextStream:
-  """A text that goes on: `read` adds to it, `write` lets the model add to it.
+  """A text that continues: `read` adds to it, `write` lets the model add to it.
 
   The memory after every token is carried, so a call costs what its own tokens cost,
   however long the text has become.
@@ -21,8 +21,8 @@ class TextStream:
       stream = m.stream("def main")
       for text in stream.write(max_tokens=40):
         print(text, end="")
-      stream.read(" and then")  # goes on from all that was read and written
-      stream.save("main.state")  # m.stream(state="main.state") goes on from here
+      stream.read(" and then")  # continues from all that was read and written
+      stream.save("main.state")  # m.stream(state="main.state") continues from here
   """
 
   def __init__(self, loaded: Loaded, seed: int = 0, state: str | Path = ""):
@@ -43,19 +43,19 @@ class TextStream:
       session = sessions.load(state, model, params, tokenizer)
       if len(session.length) != 1:
         raise sessions.SessionError(
-          f"{state} holds {len(session.length)} texts, and a stream is one: go on with "
-          "`jaxmem generate --load-state`"
+          f"{state} holds {len(session.length)} texts, and a stream is one: continue "
+          "with `jaxmem generate --load-state`"
         )
     self._writer = Writer(model, params, tokenizer, session)
 
   @property
   def session(self) -> Session:
-    """What the text goes on from, as arrays of one row."""
+    """What the text continues from, as arrays of one row."""
     return self._writer.session
 
   @property
   def length(self) -> int:
-    """Tokens that were read or written, the boundary before the text included."""
+    """Tokens that were read or written, the EOS token before the text included."""
     return int(self.session.length[0])
 
   def read(self, text: str | bytes) -> None:
@@ -88,14 +88,14 @@ class TextStream:
       CapacityError: if a memory does not hold so many tokens more.
     """
     if not self.length:
-      self.read("")  # the model predicts from the boundary on
-    pieces = self._writer.write(
+      self.read("")  # the model predicts from the EOS token on
+    chunks = self._writer.write(
       sampling or Sampling(), max_tokens, [encoded(each) for each in stop]
     )
-    return _decoded(piece.text[0] for piece in pieces)
+    return _decoded(chunk.text[0] for chunk in chunks)
 
   def save(self, path: str | Path) -> None:
-    """Writes the state to a file, with which a stream of the same model goes on.
+    """Writes the state to a file, with which a stream of the same model continues.
 
     Raises:
       SessionError: if the file cannot be written.
@@ -104,11 +104,11 @@ class TextStream:
     sessions.save(path, self.session, model, params, tokenizer)
 
 
-def _decoded(pieces: Iterator[bytes]) -> Iterator[str]:
-  """The text of bytes that may be parted inside a character."""
+def _decoded(chunks: Iterator[bytes]) -> Iterator[str]:
+  """Yields the text of chunks, whose borders may lie inside a character."""
   decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-  for piece in pieces:
-    if text := decoder.decode(piece):
+  for chunk in chunks:
+    if text := decoder.decode(chunk):
       yield text
-  if rest := decoder.decode(b"", final=True):
-    yield rest
+  if text := decoder.decode(b"", final=True):
+    yield text

@@ -27,7 +27,7 @@ class Limit(NamedTuple):
 
   Attributes:
     memory: its name.
-    tokens: of a document, its boundary included, that it holds.
+    tokens: of a document, its EOS token included, that it holds.
   """
 
   memory: str
@@ -78,7 +78,7 @@ def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:
   """
   most = 0
   for text in texts:
-    length = text.size + 1  # the boundary
+    length = text.size + 1  # the EOS token
     if length > limit.tokens:
       length = len(tokenizer.encode(text.read())) + 1
     most = max(most, length)

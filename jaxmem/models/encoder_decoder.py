@@ -75,15 +75,15 @@ class EncoderDecoder(nn.Module):
 
       model = EncoderDecoder(EncoderDecoderConfig(vocab_size=300, memory_size=32))
       params = model.init(key, model.example(8, 32), (), method="objective")
-      logits, state = model.apply(params, read, length, boundary, method="start")
+      logits, state = model.apply(params, read, length, eos_id, method="start")
       logits, state = model.apply(params, tokens, state, method="step")
 
   A batch has what is read and what is written, padded on the right:
 
       read     int32   [B, S]
       length   int32   [B]     its tokens, 0 .. S
-      tokens   int32   [B, T]  the boundary and the text to write
-      targets  int32   [B, T]  that text and the boundary
+      tokens   int32   [B, T]  the EOS token and the text to write
+      targets  int32   [B, T]  that text and the EOS token
       weights  float32 [B, T]  1 for a target, 0 for padding
 
   Attributes:
@@ -119,17 +119,17 @@ class EncoderDecoder(nn.Module):
     return EncoderOutputs(self.encoder_norm(x), length)
 
   def start(
-    self, read: Tokens, length: Int[Array, " B"], boundary: Int[Array, " B"]
+    self, read: Tokens, length: Int[Array, " B"], eos_id: Int[Array, " B"]
   ) -> tuple[Float[Array, "B V"], State]:
     """Logits of the first token that is written, float32, and the decoder's memory.
 
     Args:
       read: the text, padded on the right.
       length: its tokens.
-      boundary: the id that every text begins with.
+      eos_id: the id that every text begins with.
     """
     state = self.first_state(self.encode(read, length))
-    return self.step(boundary, state)
+    return self.step(eos_id, state)
 
   def step(
     self, tokens: Int[Array, " B"], state: State

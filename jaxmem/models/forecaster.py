@@ -169,7 +169,7 @@ class Forecaster(nn.Module):
     state: State,
     deterministic: bool = True,
   ) -> tuple[Float[Array, "B H C W"], State]:
-    """Goes on by some patches: the forecast behind them, and the memory.
+    """Continues by some patches: the forecast behind them, and the memory.
 
     A stream has no end to take a mean to, so its scale is given, and stays as it is.
 

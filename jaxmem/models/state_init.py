@@ -4,7 +4,7 @@ A recurrent model that trains on short segments from an empty memory never met w
 text leads to, and may fail behind the training length. The cure is to let it start from
 other memories while it trains:
 
-- *carried*: the lane's own memory goes on (truncated backpropagation through time);
+- *carried*: the lane's own memory continues (truncated backpropagation through time);
 - *empty*: zeros;
 - *passed*: what another row ended with in the batch before, windows and positions too;
 - *noise*: normal numbers, of the standard deviation `noise_scale`;

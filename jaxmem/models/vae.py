@@ -38,7 +38,7 @@ class VAEConfig:
     free_nats: of each number of the latent of each row: so much of its KL is free, that
       is, it counts as max(free_nats, KL); >= 0.
     word_dropout: share of the decoder's inputs that read as zeros while training, in
-      [0, 1]; the boundary that begins a text never does.
+      [0, 1]; the EOS token that begins a text never does.
     encoder: the memories that read a text; causal ones are run both ways.
     d_model: features.
     d_ff: width of the decoder's MLPs; 0 is 2 d_model.
@@ -139,8 +139,8 @@ class VAE(nn.Module):
 
       read     int32   [B, T]  the text that becomes the latent
       length   int32   [B]     its tokens, 0 .. T
-      tokens   int32   [B, T]  the boundary and the text to write
-      targets  int32   [B, T]  that text and the boundary
+      tokens   int32   [B, T]  the EOS token and the text to write
+      targets  int32   [B, T]  that text and the EOS token
       weights  float32 [B, T]  1 for a target, 0 for padding
       kl_weight float32 [B]    of the KL, from 0 on while it is annealed
 
@@ -189,7 +189,7 @@ class VAE(nn.Module):
     """Logits for the token after each, float32, and the decoder's memory.
 
     Args:
-      tokens: a text begins with the boundary.
+      tokens: a text begins with the EOS token.
       latent: of each row.
       state: see `first_state`.
     """
@@ -262,7 +262,7 @@ class VAE(nn.Module):
     state: State,
     deterministic: bool = True,
   ) -> tuple[Activations, State]:
-    """What the head reads. The latent is added to every input, the boundary's too, so
+    """What the head reads. The latent is added to every input, the EOS token's too, so
     the memory begins from it."""
     if self.config.d_latent:
       x = x + self.given(latent)[:, None]

@@ -60,7 +60,7 @@ class Rows(Protocol):
   """The batches of a job, by step: see `data.Lanes`.
 
   A batch is a dictionary of arrays whose first axis is the row. "weights" says how much
-  each loss counts, and "rows" has int64 ids, which the ledger keeps.
+  each loss counts, and "rows" has int64 ids, which the data log keeps.
 
   Attributes:
     fingerprint: of all that decides what a step reads.

@@ -67,21 +67,21 @@ def check_encoder(model: Any, length: int, windows: bool) -> None:
     )
 
 
-def with_made(model: Any, name: str, hidden: bool = False, exact: bool = False) -> Any:
+def with_made(model: Any, name: str, mask: bool = False, exact: bool = False) -> Any:
   """The model's config with the vocabulary of a tokenizer that a run may make.
 
   Args:
     model: its config.
     name: of the tokenizer, see `tokenizers.trained`.
-    hidden: whether one id more says that something is hidden.
+    mask: whether the vocabulary has a mask id, one more if the tokenizer has none.
     exact: whether bits per byte are measured, so that no text may be lost.
 
   Raises:
     ConfigError: if there is no such tokenizer, it loses text that it must not lose, or
       the vocabulary is smaller; see `with_vocab`.
   """
-  if hidden:
-    return _sized(model, name, trained.size_with_hidden)
+  if mask:
+    return _sized(model, name, trained.size_with_mask)
   return _sized(model, name, lambda name: trained.size(name, exact))
 
 

@@ -66,7 +66,7 @@ class Report(Callback):
       config: of the run.
       job: its measure.
       log: where numbers go.
-      start: the step that the run goes on from.
+      start: the step that the run continues from.
     """
     tokens = config.task.batch_size * config.task.segment_length
     self._progress = Progress(start, config.steps, tokens, job.measure, primary())

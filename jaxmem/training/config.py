@@ -109,7 +109,7 @@ class Config:
   stop_after_skips: int = number(10, at_least=1)
 
 
-# What may differ when a run goes on: how long, how it is shown, where it runs.
+# What may differ when a run continues: how long, how it is shown, where it runs.
 MAY_CHANGE = (
   "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
   "stop_after_skips", "mesh", "validation.patience", "task.data_dir", "task.language",

@@ -3,7 +3,7 @@
     find("optim.optimizer", "lion:b1=0.95", {"lion": optax.lion})  # optax.lion, {...}
 
 A Python config may give a function itself. A saved run keeps the function's name, and
-nothing is ever imported by it: whoever goes on with the run gives the function again.
+nothing is ever imported by it: whoever continues with the run gives the function again.
 """
 
 import inspect

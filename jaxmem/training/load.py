@@ -79,8 +79,8 @@ def load_config(workdir: str | Path, which: Which = "last") -> Config:
 def load_run(workdir: str | Path, which: Which = "last") -> Run:
   """The newest checkpoint that is whole, its parameters verified.
 
-  The directory is only read, so the run may be going on: nothing in it is made, moved
-  or cleaned, and neither optimizer nor training memory is loaded.
+  The directory is only read, so the run may still be running: nothing in it is made,
+  moved or cleaned, and neither optimizer nor training memory is loaded.
 
   Args:
     workdir: of the run.

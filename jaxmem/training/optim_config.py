@@ -14,7 +14,7 @@ class OptimConfig:
     optimizer: the name of an optimizer of Optax or `optax.contrib`, with its options:
       "adamw", "lion:b1=0.9:b2=0.99", "adafactor", "sgd:momentum=0.9", "muon". A Python
       config may give a function that takes `learning_rate`; a run keeps its name, and
-      whoever goes on with it gives the function again.
+      whoever continues with it gives the function again.
     schedule: of the learning rate behind the warm-up: "cosine", "linear" (to
       `final_fraction`), "constant", "wsd:decay=0.2" (constant, then linear over the
       last fifth), or a schedule of Optax by name; see `training.schedule`. A function

@@ -1,4 +1,4 @@
-"""Where a run goes on: what it began with, and the state of its last checkpoint."""
+"""Where a run continues: what it began with, and the state of its last checkpoint."""
 
 import dataclasses
 from pathlib import Path
@@ -21,7 +21,7 @@ from jaxmem.training.step import Program
 def with_warmup(config: Config, workdir: Path, resume: str) -> Config:
   """The config with the warm-up that the run began with, where it names none itself.
 
-  So a run that is made longer goes on with the learning rates that it had.
+  So a run that is made longer continues with the learning rates that it had.
   """
   begun = None if config.optim.warmup_steps >= 0 else _begun(workdir, resume)
   if begun is None:

@@ -11,7 +11,7 @@ _REMEDY = "lower --optim.learning-rate or look at the rows in ledger.jsonl"
 
 
 class TrainingError(RunError):
-  """The run cannot go on; the last checkpoint is good."""
+  """The run cannot continue; the last checkpoint is good."""
 
 
 class End(NamedTuple):
@@ -56,7 +56,7 @@ def count_skips(fetched: list[dict], before: int, step: int, config: Config) -> 
 def goes_on(end: End) -> str:
   """What a run that was stopped says of its next start."""
   if not end.skipped:
-    return "the same command goes on"
+    return "the same command continues"
   return (
     f"its last {end.skipped} steps were skipped and not saved; the same command goes "
     "on before them"

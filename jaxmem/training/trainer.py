@@ -42,7 +42,7 @@ from jaxmem.training.state import TrainState
 from jaxmem.training.step import Program, resolve
 from jaxmem.training.validation import Validation
 
-# Exit code of a run that was asked to stop and can go on: the same command resumes it.
+# Exit code of a run that was asked to stop; the same command resumes it.
 EXIT_STOPPED = 75
 
 
@@ -52,12 +52,12 @@ def train(
   resume: str = "auto",
   callbacks: Sequence[Callback] = (),
 ) -> int:
-  """Trains, saves, and reports; the same call goes on where the last one ended.
+  """Trains, saves, and reports; the same call continues where the last one ended.
 
   Args:
     config: the experiment.
     workdir: where everything is written.
-    resume: "auto" goes on if there is a checkpoint, "must" raises if there is none,
+    resume: "auto" continues if there is a checkpoint, "must" raises if there is none,
       "never" raises if there is one.
     callbacks: are told of every step and score; see `Callback`.
 
@@ -163,7 +163,7 @@ class Run:
     program: the compiled step.
     job: its batches and its score.
     log: where numbers go.
-    latest: the checkpoints that the run goes on from.
+    latest: the checkpoints that the run continues from.
     validation: held-out scores, and the best checkpoint.
     stop: whether somebody asked the run to stop.
     callbacks: who listens; the trainer's own log first.
@@ -180,8 +180,8 @@ class Run:
   def loop(self, state: TrainState, start: int) -> End:
     """Steps until the end of the run or a signal.
 
-    A checkpoint is written only behind a step that counted: what a run goes on from is
-    never a state at which training has come to a halt.
+    A checkpoint is written only behind a step that counted: what a run continues from
+    is never a state at which training has come to a halt.
 
     Raises:
       TrainingError: if too many steps in a row had to be skipped.

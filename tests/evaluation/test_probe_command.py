@@ -1,4 +1,4 @@
-"""jaxmem probe: every sample asked once, kept, gone on with, and reported."""
+"""jaxmem probe: every sample asked once, kept, continued, and reported."""
 
 import dataclasses
 import json
@@ -198,7 +198,7 @@ def test_ctrl_c_exits_75(run, tmp_path, capsys, monkeypatch):
   argv += ["--tasks", "passkey", "--lengths", "300", "--out", tmp_path / "out"]
 
   assert cli.run([str(a) for a in argv]) == 75
-  assert "stopped by SIGINT; the same command goes on" in capsys.readouterr().out
+  assert "stopped by SIGINT; the same command continues" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import jaxmem
 from jaxmem import cli
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation import load as doors
-from jaxmem.generation.generate import Piece
+from jaxmem.generation.generate import Chunk
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import SessionError
 from jaxmem.models.encoder import EncoderConfig
@@ -97,7 +97,7 @@ def test_a_text_costs_what_the_command_says(text_run, reader, tmp_path, capsys):
 
 
 def test_a_stream_carries_its_memory(reader, tmp_path):
-  """It writes what `generate` writes, and a saved one goes on as it does."""
+  """It writes what `generate` writes, and a saved one continues as it does."""
   greedy = Sampling(temperature=0.0)
   stream = reader.stream("memory")
   first = "".join(stream.write(20, greedy))
@@ -112,9 +112,9 @@ def test_a_stream_carries_its_memory(reader, tmp_path):
 
 
 def test_a_stream_parts_no_character(reader, monkeypatch):
-  pieces = [Piece([text], [False]) for text in (b"a\xe2", b"\x82\xac", b"b\xff")]
+  chunks = [Chunk([text], [False]) for text in (b"a\xe2", b"\x82\xac", b"b\xff")]
   stream = reader.stream("memory")
-  monkeypatch.setattr(stream._writer, "write", lambda *_: iter(pieces))
+  monkeypatch.setattr(stream._writer, "write", lambda *_: iter(chunks))
   assert [*stream.write()] == ["a", "€", "b�"]
 
 

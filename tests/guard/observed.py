@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 NUMBERS = GOLDEN / "numbers.json"
 SESSION = GOLDEN / "session.npz"  # of `jaxmem generate`, with the run `text`
 PROMPT, TOKENS = "state reset memory", 24
-# Nothing goes on from these, or they are of another machine.
+# Nothing continues from these, or they are of another machine.
 _LEFT_OUT = ("tensorboard", "*.png", "*.lock", "lock")
 
 
@@ -168,7 +168,7 @@ def _prune(state: Path) -> None:
 
 
 def resumed(name: str, place: Path) -> tuple[list[float], dict[str, float], Watched]:
-  """The recorded work directory goes on to the end: losses, scores, what was seen."""
+  """The recorded work directory continues to the end: losses, scores, what was seen."""
   config = CASES[name](place)
   with watched(write=False) as seen:
     assert train(config, unpacked(name, place), "must") == 0

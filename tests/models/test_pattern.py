@@ -80,7 +80,7 @@ def test_masks_that_cannot_be_read():
 @pytest.mark.parametrize("names", ["", ","])
 def test_a_benchmark_of_nothing(names):
   with pytest.raises(KeyError, match="names no op"):
-    bench.chosen(names)
+    bench.selected(names)
 
 
 def test_a_new_file_among_checkpoints(tmp_path):

@@ -232,7 +232,7 @@ def test_a_dialogue_that_waits_is_read_as_it_was_learned():
   learned = chat.stream([one], tokenizer)
   waiting = chat.waiting(one[:3], tokenizer)
   answer = tokenizer.encode(f" {one[3].content}\n".encode())
-  whole = np.concatenate([[tokenizer.boundary], waiting, answer])
+  whole = np.concatenate([[tokenizer.eos_id], waiting, answer])
   np.testing.assert_array_equal(whole, learned.tokens[: len(whole)])
   assert learned.counted[len(whole) - 1] and not learned.counted[len(waiting)]
 

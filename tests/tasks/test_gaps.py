@@ -15,7 +15,7 @@ from jaxmem.core.errors import UserError
 from jaxmem.data.sentences import sentences
 from jaxmem.evaluation import predict as asking
 from jaxmem.tasks.seq2seq import gap_sentences
-from jaxmem.tokenizers.trained import MASK, HidingTokenizer
+from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 from jaxmem.training import init_from
 from jaxmem.training.trainer import train
 from support import runs
@@ -67,9 +67,11 @@ def test_the_most_important_sentences_become_marks_in_their_order():
 
 
 def test_marks_are_read_as_one_id_that_is_never_written():
-  tokenizer = HidingTokenizer(tokenizers.get("byte"))
+  tokenizer = MaskTokenizer(tokenizers.get("byte"))
   ids = tokenizer.encode(f"a{MASK}b{MASK}".encode())
-  assert ids.tolist() == [97, 257, 98, 257] and tokenizer.mask == tokenizer.vocab_size
+  assert (
+    ids.tolist() == [97, 257, 98, 257] and tokenizer.mask_id == tokenizer.vocab_size
+  )
   assert tokenizer.decode(ids[[0, 2]]) == b"ab"
   assert tokenizer.fingerprint != tokenizers.get("byte").fingerprint
 

@@ -95,7 +95,7 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
     assert cli.run([*ask, "--task.queries", str(data)]) == 2
     assert "task.queries is nothing that this run has" in capsys.readouterr().err
     assert cli.run(["eval", "--workdir", str(moved), "--text", "x", "--task.test", "y"])
-    # goes on with the data where they are now
+    # continues with the data where they are now
     monkeypatch.chdir(tmp_path)
     again = config("data.jsonl")
     assert train(again, moved, resume="must") == 0
@@ -315,7 +315,7 @@ def test_a_hidden_word_is_an_unknown_one(tmp_path):
   ids = job.rows[0]["tokens"]
   unknown = job._tokenizer.encode(b"neverseen")
   assert 0.5 < (ids == unknown).sum() / job.rows[0]["length"].sum() <= 1
-  assert trained.stranger(tokenizers.get("byte")) == 257
+  assert trained.unk_id(tokenizers.get("byte")) == 257
 
 
 def test_a_token_is_hidden_the_likelier_the_seldomer_it_is():

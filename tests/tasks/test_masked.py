@@ -82,7 +82,7 @@ def test_masks_of_a_record_are_guessed(run):
   assert "surrogate" in found[3]["error"]
   assert len(found[4]["guesses"]) == 4
   every = [g["text"] for some in found[4]["guesses"] for g in some]
-  assert "" not in every  # the boundary is no text
+  assert "" not in every  # the EOS token is no text
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_as_many_are_chosen_and_become_what_they_should(run_length):
   tokens = draw.integers(8, 50, (200, 100))
   inputs = hide(tokens, where, (50, 51, 7), draw)
   np.testing.assert_array_equal(inputs[~where], tokens[~where])
-  assert not (inputs == 7).any()  # the boundary
+  assert not (inputs == 7).any()  # the EOS token
   assert abs((inputs[where] == 50).mean() - 0.8 - 0.1 / 50) < 0.03
   assert abs((inputs[where] == tokens[where]).mean() - 0.1 - 0.1 / 50) < 0.03
   begins = where & ~np.pad(where, ((0, 0), (1, 0)))[:, :-1]
   assert (where.sum() / begins.sum() > 3.5) == (run_length == 4)
 
 
-def test_batches_depend_on_seed_and_step_alone_and_hide_no_boundary(run):
+def test_batches_depend_on_seed_and_step_alone_and_mask_no_eos(run):
   made = resolve(config(run.parent))
   rows = [runs.job(made).rows for _ in range(2)]
   for key, value in rows[0][3].items():

@@ -87,7 +87,7 @@ def test_an_epoch_has_every_pair_and_batches_are_of_one_length(tmp_path):
   assert sorted(numbers.tolist()) == list(range(256))
 
 
-def test_a_batch_begins_and_ends_with_the_boundary():
+def test_a_batch_begins_and_ends_with_eos():
   ids = [np.array([1, 2, 3], np.int32), np.array([4], np.int32)]
   batch = pairs.batch(ids, ids[::-1], 5, 9)
   np.testing.assert_array_equal(batch["read"], [[1, 2, 3, 0, 0], [4, 0, 0, 0, 0]])

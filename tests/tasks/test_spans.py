@@ -193,7 +193,7 @@ def test_matched_tokens_are_of_their_own_type():
   cutter = Cutter(tokenizers.get("byte"), 16, 3, 4, match=True)
   windows, _ = cutter.windows("why", "abcwdefghyij")
   types = cutter.batch(windows, [(0, 0)] * len(windows))["types"]
-  # boundary why boundary, then ten of the text and the end
+  # EOS why EOS, then ten of the text and the end
   assert types[0].tolist() == [0] * 5 + [1, 1, 1, 2, 1, 1, 1, 1, 2, 2] + [1]
 
 

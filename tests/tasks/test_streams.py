@@ -1,4 +1,4 @@
-"""Ways of reading a stream, and a reading that is left and gone on with."""
+"""Ways of reading a stream, and a reading that is left and continued."""
 
 import json
 import signal
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmem import cli
-from jaxmem.data import piece, sources
+from jaxmem.data import file_slice, sources
 from jaxmem.evaluation.long_text import full_attention, score
 from jaxmem.models import pattern
 from jaxmem.models.lm import LMConfig
@@ -164,13 +164,13 @@ def test_snapshot_of_another_reading_is_refused(documents, tmp_path):
 
 
 def test_digest_knows_a_changed_byte(documents, tmp_path):
-  before = piece.digest(documents)
-  assert before == piece.digest(documents) != piece.digest(documents[1:])
+  before = file_slice.digest(documents)
+  assert before == file_slice.digest(documents) != file_slice.digest(documents[1:])
   text = tmp_path / "text"
   text.write_bytes(b"a" * 2000)
-  first = piece.digest(sources.find(str(text)))
+  first = file_slice.digest(sources.find(str(text)))
   text.write_bytes(b"a" * 1999 + b"b")
-  assert piece.digest(sources.find(str(text))) != first
+  assert file_slice.digest(sources.find(str(text))) != first
 
 
 def test_signal_keeps_the_reading_and_the_same_command_continues(tmp_path, capsys):

@@ -209,7 +209,7 @@ def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
 
 
 class _Raises(Callback):
-  """Raises where it is told of another step first; a run that goes on tells of 11."""
+  """Raises where it is told of another step first; a run that continues tells of 11."""
 
   def __init__(self, first):
     self.first = first

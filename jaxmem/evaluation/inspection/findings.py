@@ -85,7 +85,7 @@ def spans(
     "reads, through all layers and around them.",
     f"The table: how many tokens, the newest included, hold so much of the influence. "
     f"Asked: {asked} outputs, {how} of each, up to {len(model.profile):,} tokens back. "
-    "Shares are of the influence within these; a farthest of as many may go on beyond.",
+    "Shares are of the influence within these; a farthest of as many may lie beyond.",
   )
   shares = [f"{share:.0%}" for share in SHARES]
   header = ("tokens that hold", "the newest alone", *shares, "farthest")

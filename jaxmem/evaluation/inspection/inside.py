@@ -93,7 +93,7 @@ def read(model: LM, params: Any, tokens: np.ndarray, recent: int = 128) -> Seen:
   Args:
     model: see `plain`.
     params: its parameters.
-    tokens: the document's ids, [T], its boundary first.
+    tokens: the document's ids, [T], its EOS token first.
     recent: R, the last tokens whose attention is kept; at most T.
   """
   watch = functools.partial(_watch, min(recent, len(tokens)))
@@ -210,7 +210,7 @@ def states(
   Args:
     model: any language model.
     params: its parameters.
-    tokens: the document's ids, [T], its boundary first.
+    tokens: the document's ids, [T], its EOS token first.
     samples: N, pieces at most.
 
   Returns:

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem.core import files
-from jaxmem.data import piece
-from jaxmem.data.piece import Piece
+from jaxmem.data import file_slice
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.evaluation.long_text import full_attention, table
 from jaxmem.evaluation.long_text.meter import Meter
 from jaxmem.generation import session
@@ -60,7 +60,7 @@ class Settings:
   twin: bool
 
 
-def run(settings: Settings, documents: Sequence[Piece]) -> int:
+def run(settings: Settings, documents: Sequence[FileSlice]) -> int:
   """Scores documents, prints and writes what was found; returns the exit code.
 
   Raises:
@@ -106,7 +106,7 @@ def run(settings: Settings, documents: Sequence[Piece]) -> int:
 
 
 def check_capacity(
-  settings: Settings, config: Config, documents: Sequence[Piece]
+  settings: Settings, config: Config, documents: Sequence[FileSlice]
 ) -> None:
   """Raises CapacityError if a document is longer than a memory of the model holds."""
   limit = capacity.limit_of(config.model)
@@ -158,10 +158,10 @@ def save(scorer: TextScorer, snapshot: Snapshot, seconds: float, peak: float) ->
   snapshot.save({"numbers": numbers, "seconds": seconds, "peak": peak}, arrays)
 
 
-def _snapshot(settings: Settings, documents: Sequence[Piece]) -> Snapshot:
+def _snapshot(settings: Settings, documents: Sequence[FileSlice]) -> Snapshot:
   names = ("carry", "segment", "rows", "length", "document_length")
   identity = {f"--{n.replace('_', '-')}": getattr(settings, n) for n in names}
-  identity["text"] = piece.digest(documents)
+  identity["text"] = file_slice.digest(documents)
   if settings.rows > 1:  # before 0.2 whichever row was free took the next document
     identity["lanes"] = "longest first"
   return Snapshot(
@@ -174,7 +174,7 @@ def _snapshot(settings: Settings, documents: Sequence[Piece]) -> Snapshot:
 
 
 def _scorer(
-  settings: Settings, loaded: Loaded, documents: Sequence[Piece]
+  settings: Settings, loaded: Loaded, documents: Sequence[FileSlice]
 ) -> TextScorer:
   return TextScorer(
     functools.partial(perplexity.losses, loaded.model, loaded.params),

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmem.core.errors import UserError
 from jaxmem.data import sources
-from jaxmem.data.piece import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.tokenizers import Tokenizer
 
 # Said again and again: a haystack in which anything else stands out.
@@ -91,7 +91,7 @@ class Haystack:
       yield from _decoded(self.pieces[first], 0, inside, step)
 
 
-def _decoded(piece: Piece, begin: int, end: int, step: int) -> Iterator[str]:
+def _decoded(piece: FileSlice, begin: int, end: int, step: int) -> Iterator[str]:
   """Bytes `begin` to `end` of a document as text; what is not UTF-8 is left out."""
   decoder = codecs.getincrementaldecoder("utf-8")("ignore")
   for at in range(begin, end, step):

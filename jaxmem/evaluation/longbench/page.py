@@ -36,7 +36,7 @@ class Sample(NamedTuple):
   Attributes:
     task, length, seed, index: which one it is; nothing else decides what it says.
     draft: the prompt and the answers.
-    tokens: of the prompt, the boundary before it included.
+    tokens: of the prompt, the EOS token before it included.
     max_tokens: of the answer; `tokens + max_tokens <= length`.
   """
 
@@ -56,7 +56,7 @@ class Page:
     rng: the sample's own random numbers.
     length: of the context, in tokens.
     index: of the sample.
-    room: tokens that the prompt may have, the boundary before it not counted.
+    room: tokens that the prompt may have, the EOS token before it not counted.
     material: see `Material`.
   """
 

@@ -41,7 +41,7 @@ class Stopped(Exception):
 
 
 def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
-  """Answers of a model: the prompts of a batch are read and gone on with, likeliest
+  """Answers of a model: the prompts of a batch are read and continued, likeliest
   token by likeliest token.
 
   Args:

@@ -14,7 +14,7 @@ class CompressionConfig:
     source: see `DataConfig`, but no mixture.
     heldout: see `DataConfig`.
     tokenizer: see `DataConfig`.
-    segment_length: T, tokens of a line and of the boundary at its end; a longer line is
+    segment_length: T, tokens of a line with the EOS token at its end; a longer line is
       cut into several texts.
     batch_size: texts of a step.
     latent_of: "same", the text that is written, or "previous", the one before it in its

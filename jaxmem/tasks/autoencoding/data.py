@@ -16,7 +16,7 @@ class Segments(NamedTuple):
   """Segments of documents, their tokens end to end.
 
   Attributes:
-    tokens: uint16 where the vocabulary fits, else uint32; without any boundary.
+    tokens: uint16 where the vocabulary fits, else uint32; without any EOS token.
     starts: where each segment begins, and last the number of tokens.
     document: the number of the document that each segment is of, not falling.
     num_bytes: of each segment's text; the last one of a line has its line break too.
@@ -82,7 +82,7 @@ def pairs(segments: Segments, previous: bool) -> Int64[np.ndarray, "N 2"]:
 
 
 def batch(
-  segments: Segments, chosen: Int[np.ndarray, "B 2"], length: int, boundary: int
+  segments: Segments, chosen: Int[np.ndarray, "B 2"], length: int, eos_id: int
 ) -> Batch:
   """What `models.vae.VAE` reads of some pairs, but for the weight of the KL.
 
@@ -90,14 +90,14 @@ def batch(
     segments: see `lines`, of at most length - 1 tokens each.
     chosen: rows of `pairs`.
     length: T, to which all is padded.
-    boundary: the id that begins and ends a text.
+    eos_id: the id that begins and ends a text.
   """
   read, size = _padded(segments, chosen[:, 0], length)
   text, target_size = _padded(segments, chosen[:, 1], length)
   at = np.arange(length)
   targets = np.where(at < target_size[:, None], text, 0)
-  targets[at == target_size[:, None]] = boundary
-  tokens = np.concatenate([np.full_like(text[:, :1], boundary), text[:, :-1]], 1)
+  targets[at == target_size[:, None]] = eos_id
+  tokens = np.concatenate([np.full_like(text[:, :1], eos_id), text[:, :-1]], 1)
   weights = (at <= target_size[:, None]).astype(np.float32)
   written = {"tokens": tokens, "targets": targets, "weights": weights}
   return {"read": read, "length": size.astype(np.int32)} | written
@@ -137,7 +137,7 @@ def segment_rows(
   (length, batch_size), both = sizes, pairs(segments, previous)
 
   def collate(items, numbers):
-    made = batch(segments, both[items], length, tokenizer.boundary)
+    made = batch(segments, both[items], length, tokenizer.eos_id)
     weight = kl_weight(int(numbers[0]) // batch_size, *annealing)
     return made | {"kl_weight": np.full(len(items), weight, np.float32)}
 
@@ -152,7 +152,7 @@ def segment_rows(
 
 
 def bytes_per_token(segments: Segments, previous: bool) -> float:
-  """Bytes of text for a token that is predicted, the boundary at the end included."""
+  """Bytes of text for a token that is predicted, the EOS token at the end included."""
   written = pairs(segments, previous)[:, 1]
   tokens = np.diff(segments.starts)[written] + 1
   return float(segments.num_bytes[written].sum() / tokens.sum())

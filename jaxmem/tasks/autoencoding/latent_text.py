@@ -81,7 +81,7 @@ class LatentWriter:
     """A text of each latent; bytes that are no UTF-8 are shown as U+FFFD."""
     keys = np.asarray(jax.random.key_data(_keys(seed, len(latent), 1)))
     sizes = {"length": self._length, "vocab_size": self._tokenizer.vocab_size}
-    sizes |= {"boundary": self._tokenizer.boundary}
+    sizes |= {"eos_id": self._tokenizer.eos_id}
     texts = []
     for real, *arrays in _in_rows(latent, keys):
       ids = np.asarray(_write(self._model, self._params, *arrays, how, **sizes))
@@ -106,9 +106,7 @@ def _read(model: VAE, params: Any, tokens: Int[Array, "B T"], length: Int[Array,
   return model.apply({"params": params}, tokens, length, method="posterior").mean
 
 
-@functools.partial(
-  jax.jit, static_argnames=("model", "length", "vocab_size", "boundary")
-)
+@functools.partial(jax.jit, static_argnames=("model", "length", "vocab_size", "eos_id"))
 def _write(
   model: VAE,
   params: Any,
@@ -118,9 +116,9 @@ def _write(
   *,
   length: int,
   vocab_size: int,
-  boundary: int,
+  eos_id: int,
 ) -> Int[Array, "B T"]:
-  """A text of each latent, up to its boundary and behind it boundaries alone.
+  """A text of each latent, up to its EOS token and behind it EOS tokens alone.
 
   Cost: at most `length` + 1 steps. A row does not depend on the others, but for the
   last bits of the matrix products.
@@ -133,7 +131,7 @@ def _write(
     how: tokens are drawn; temperature 0 takes the likeliest.
     length: T, of the longest text.
     vocab_size: ids of the tokenizer.
-    boundary: the id that begins and ends a text.
+    eos_id: the id that begins and ends a text.
   """
 
   def step(token, state):
@@ -142,6 +140,6 @@ def _write(
     return logits[:, 0], state
 
   rows = len(latent)
-  begin = step(jnp.full(rows, boundary, jnp.int32), model.first_state(rows))
-  sizes = dict(boundary=boundary, length=length, vocab_size=vocab_size)
+  begin = step(jnp.full(rows, eos_id, jnp.int32), model.first_state(rows))
+  sizes = dict(eos_id=eos_id, length=length, vocab_size=vocab_size)
   return sample(step, *begin, keys, how, **sizes)  # begin: [B, V] logits, the state

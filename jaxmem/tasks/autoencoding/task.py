@@ -46,7 +46,7 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   if config.segment_length < 2:
     raise ConfigError(
       f"task.segment_length is {config.segment_length}: it must be at least 2, a token "
-      "and the boundary at the end"
+      "and the EOS token at the end"
     )
   if config.latent_of not in ("same", "previous"):
     raise ConfigError(f"task.latent_of is {config.latent_of!r}: same or previous")
@@ -163,10 +163,10 @@ class CompressionJob(Asked):
   def _batches(self, split: str, num_bytes: int) -> Iterator[tuple]:
     """Batches of one size, how many rows of each are real, and their bytes."""
     found, pairs = self._chosen(split, num_bytes)
-    length, boundary = self._config.segment_length, self._tokenizer.boundary
+    length, eos_id = self._config.segment_length, self._tokenizer.eos_id
     for items, real in once(len(pairs), ROWS):
       size = int(found.num_bytes[pairs[items[:real], 1]].sum())
-      yield segments.batch(found, pairs[items], length, boundary), real, size
+      yield segments.batch(found, pairs[items], length, eos_id), real, size
 
   def _texts(self, params: Any, split: str) -> list[str]:
     """Some lines and what is written of them, as Markdown."""

@@ -99,7 +99,7 @@ class Augmenter:
     self._longest = max((len([*tokens(entry)]) for entry in self._table), default=0)
     self._wordings, self.left_out = {}, 0
     if config.wordings:
-      taken = leaks.known(leaks.key(text) for text in scored)
+      taken = leaks.content_keys(leaks.key(text) for text in scored)
       for text, wordings in _wordings(config.wordings).items():
         usable, lost = leaks.without(wordings, [*map(leaks.key, wordings)], taken)
         self._wordings |= {text: usable} if usable else {}

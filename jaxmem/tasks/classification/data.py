@@ -212,7 +212,7 @@ def _apart(
     scored = [_key(e) for s in others for e in (*s["heldout"], *s["test"])]
     parted = leaks.separate(parts, _key, train[name], "texts", scored)
     repeats += parted.repeats
-    one = one or parted.one
+    one = one or parted.heldout_is_test
     result[name] = dict(parted) | {"test": parted["test"] or parted["heldout"]}
   return leaks.Parted(result, repeats, one)
 

@@ -156,7 +156,7 @@ def label_rows(
     epochs: the order of the examples of one task, and the numbers of the rows.
     seed: decides what each row draws.
   """
-  # what was read, not where: data may lie elsewhere when a run goes on
+  # what was read, not where: data may lie elsewhere when a run continues
   tasks = [
     [t.name, t.classes, t.weights.tolist(), [(e.texts, e.label) for e in t.examples]]
     for t in encoded.tasks

@@ -58,7 +58,7 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
     raise ConfigError(
       "task.classes is 1: set 2 or more, over all tasks, or 0 to count them"
     )
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 def complete(config: LabelsConfig, seed: int) -> LabelsConfig:
@@ -109,7 +109,7 @@ class LabelsJob(Asked):
     self._context, self._model = context, model
     self._splits = data.splits(c.reader(), c.files(), c.folds(), context.seed)
     self.repeats = self._splits.repeats
-    self.tested = bool(c.fold or c.test) and not self._splits.one
+    self.tested = bool(c.fold or c.test) and not self._splits.heldout_is_test
     # the classes of all tasks in one row of logits, one task after the other
     tasks, first = [], 0
     for name, parts in self._splits.items():
@@ -139,8 +139,8 @@ class LabelsJob(Asked):
       for example in (*parts["heldout"], *parts["test"])
       for text in example.texts
     )
-    stranger = trained.stranger(self._tokenizer)
-    augmenter = Augmenter(c.augment, stranger, counts, scored)
+    unk_id = trained.unk_id(self._tokenizer)
+    augmenter = Augmenter(c.augment, unk_id, counts, scored)
     self.repeats += leaks.Repeats(left_out=augmenter.left_out)
     self.rows = label_rows(
       self._encoded,

@@ -173,8 +173,8 @@ def content(said: bytes) -> str:
 
 
 def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
-  """The messages as tokens, the document's boundary at the head of the first."""
-  first = [tokenizer.boundary]
+  """The messages as tokens, with the document's EOS token at the head of the first."""
+  first = [tokenizer.eos_id]
   for message in dialogue:
     said = words(message.content)
     try:
@@ -197,7 +197,7 @@ def written(dialogues: Iterable[Dialogue]) -> Iterator[bytes]:
 
 def waiting(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
   """The ids of a dialogue up to where the assistant begins to answer, as it is learned:
-  each line and what stands before its words alone; without the boundary at its head."""
+  each line and what stands before its words alone; no EOS token stands at its head."""
   said = [line.ids for line in lines(dialogue, tokenizer)]
   begun = tokenizer.encode(prompt(ASSISTANT))
   return np.concatenate([*said, begun]).astype(np.int32)[1:]

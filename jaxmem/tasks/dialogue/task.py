@@ -189,8 +189,8 @@ class DialoguePredictor:
     writer = Writer(self._model, self._params, self._tokenizer, session)
     writer.read(texts, seed=0)
     replies = [b""] * len(texts)
-    for piece in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
-      replies = [a + b for a, b in zip(replies, piece.text, strict=True)]
+    for chunk in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
+      replies = [a + b for a, b in zip(replies, chunk.text, strict=True)]
     return [{"reply": chat.content(reply)} for reply in replies]
 
 

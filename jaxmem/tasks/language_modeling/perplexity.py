@@ -57,7 +57,7 @@ class Result(NamedTuple):
 
   Attributes:
     sums: bits by position in the document; a document's tokens are its own and, if it
-      is whole, the boundary after it.
+      is whole, the EOS token after it.
     within: bits by position within the segment, first segments left out; None unless
       they were asked for.
     segment: tokens after which the ways that forget do.
@@ -78,7 +78,7 @@ class Result(NamedTuple):
     return int(self.sums.tokens.sum())
 
   def bits_per_byte(self) -> dict[str, float]:
-    """Returns way -> all bits, the boundaries' too, over the number of bytes."""
+    """Returns way -> all bits, the EOS tokens' too, over the number of bytes."""
     return self._per(self.num_bytes)
 
   def bits_per_word(self) -> dict[str, float]:
@@ -137,7 +137,7 @@ class TextScorer:
   """Documents on the way to their end; iterating reads on, a result after every call.
 
   A document is read by one row from its beginning to its end, and begins with the
-  boundary token and an empty memory. More rows use the device better.
+  EOS token and an empty memory. More rows use the device better.
   """
 
   def __init__(
@@ -252,7 +252,7 @@ class TextScorer:
     return True
 
   def _cost(self, way, tokens, targets, reset, position) -> np.ndarray:
-    """Returns bits [B, T] of the tokens, read in a way, whose memory goes on."""
+    """Returns bits [B, T] of the tokens, read in a way, whose memory continues."""
     costs, states = [], self._states[way]
     for i, emptied in enumerate(_EMPTIED[way]):
       also = False

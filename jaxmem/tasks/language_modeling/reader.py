@@ -21,7 +21,7 @@ READ_BYTES = 1 << 16
 
 @runtime_checkable
 class Document(Protocol):
-  """What is read: a `data.piece.Piece`, or a `data.excerpts.Excerpt`.
+  """What is read: a `data.file_slice.FileSlice`, or a `data.excerpts.Excerpt`.
 
   Attributes:
     name: of the document.
@@ -63,7 +63,7 @@ class Reader:
 
   Attributes:
     lanes: one a row.
-    counts: bytes, words, tokens and documents that the lanes have taken. The boundary
+    counts: bytes, words, tokens and documents that the lanes have taken. The EOS token
       before a document is a token, too; words are parted by ASCII white space.
   """
 
@@ -113,7 +113,7 @@ class Lane:
     place: where it stands, integers: the document (-1 is before the first), bytes of it
       that were read and that were encoded, whether the last one was inside a word, and
       the position of the next token.
-    line: ids that were read and not returned. `~boundary` is a boundary that is no
+    line: ids that were read and not returned. `~eos_id` is an EOS token that is no
       target, because the document before it was cut.
   """
 
@@ -154,11 +154,11 @@ class Lane:
     scored = np.flatnonzero(line[1:] >= 0)[:length]
     count = len(scored)
     self.line = line[scored[-1] + 1 :] if count else line
-    boundary = self._tokenizer.boundary
-    tokens, targets = (np.full(length, boundary, np.int32) for _ in range(2))
+    eos_id = self._tokenizer.eos_id
+    tokens, targets = (np.full(length, eos_id, np.int32) for _ in range(2))
     tokens[:count] = np.where(line[scored] < 0, ~line[scored], line[scored])
     targets[:count] = line[scored + 1]
-    reset = tokens == boundary
+    reset = tokens == eos_id
     at = np.arange(length)
     begin = np.maximum.accumulate(np.where(reset, at, -1))
     position = np.where(begin >= 0, at - begin, self.place["position"] + at)
@@ -170,9 +170,9 @@ class Lane:
     return tokens, targets, reset, np.where(at < count, position, -1)
 
   def _next(self) -> np.ndarray | None:
-    """Returns the next ids: a piece of the document, or the boundary before one.
+    """Returns the next ids: a piece of the document, or the EOS token before one.
 
-    Behind the last document comes a boundary, and then None.
+    Behind the last document comes an EOS token, and then None.
     """
     place, end = self.place, len(self._documents)
     if place["document"] == end:
@@ -187,8 +187,8 @@ class Lane:
       self._counts["documents"] += 1
       # of a whole document the end is predicted too
       self._counts["tokens"] += self._documents[place["document"]].whole
-    boundary = self._tokenizer.boundary
-    return np.array([boundary if whole else ~boundary], np.int32)
+    eos_id = self._tokenizer.eos_id
+    return np.array([eos_id if whole else ~eos_id], np.int32)
 
   def _encode(self, text: bytes) -> np.ndarray:
     """Returns the ids of a piece, which is counted."""

@@ -108,7 +108,7 @@ def _table(
 ) -> list[str]:
   segment = result.segment
   meaning = {
-    "carried": "memory goes on through whole documents",
+    "carried": "memory continues through whole documents",
     "re-read": f"emptied every {segment} tokens, after reading the segment before",
     "reset": f"emptied every {segment} tokens",
   }

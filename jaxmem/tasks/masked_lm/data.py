@@ -7,7 +7,7 @@ from jaxmem.data.epochs import Fresh
 from jaxmem.data.lanes import Lanes
 from jaxmem.data.rows import Rows, fingerprint
 from jaxmem.tokenizers import Tokenizer
-from jaxmem.tokenizers.trained import hidden
+from jaxmem.tokenizers.trained import mask_id
 
 
 def chosen(
@@ -38,7 +38,7 @@ def hide(
     tokens: of the text.
     where: those that are to be said.
     ids: the id that says that something is hidden, how many ids the tokenizer has, and
-      its boundary, which is none of text.
+      its EOS token, which is none of text.
     draw: of which, and what.
   """
   way = draw.random(tokens.shape)
@@ -53,7 +53,7 @@ def masked_rows(
 ) -> Rows:
   """Segments of lanes with tokens hidden.
 
-  A document that a segment begins in the middle of is read from there on; boundaries
+  A document that a segment begins in the middle of is read from there on; EOS tokens
   are never hidden.
 
   Args:
@@ -63,7 +63,7 @@ def masked_rows(
     run: see `chosen`.
     seed: decides the draws.
   """
-  ids = hidden(tokenizer), tokenizer.vocab_size, tokenizer.boundary
+  ids = mask_id(tokenizer), tokenizer.vocab_size, tokenizer.eos_id
 
   def collate(_, numbers):
     segments = lanes[int(numbers[0]) // lanes.batch_size]
@@ -72,7 +72,7 @@ def masked_rows(
     for i, number in enumerate(numbers.tolist()):  # so that processes do not matter
       draw, row = np.random.default_rng([seed, 4, number]), slice(i, i + 1)
       where[row] = chosen(tokens[row].shape, share, run, draw)
-      where[row] &= tokens[row] != tokenizer.boundary
+      where[row] &= tokens[row] != tokenizer.eos_id
       inputs[row] = hide(tokens[row], where[row], ids, draw)
     return {
       "tokens": inputs,

@@ -25,7 +25,7 @@ from jaxmem.tasks.masked_lm.data import masked_rows
 from jaxmem.tasks.masked_lm.model import MaskedLM
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
-from jaxmem.tokenizers.trained import MASK, HidingTokenizer
+from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 
 # How many guesses a hidden word gets.
 GUESSES = 5
@@ -67,7 +67,7 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
   check_encoder(model, config.segment_length, windows=False)
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 def make_model(model: EncoderConfig, config: MaskedConfig) -> MaskedLM:
@@ -184,7 +184,7 @@ class MaskedJob(Asked):
     counts = np.ones(self._tokenizer.vocab_size)
     for step in range(min(self._steps["train"], 50)):
       batch = self.rows[step]
-      ids = batch["targets"][batch["targets"] != self._tokenizer.boundary]
+      ids = batch["targets"][batch["targets"] != self._tokenizer.eos_id]
       counts += np.bincount(ids, minlength=len(counts))
     return counts / counts.sum()
 
@@ -195,7 +195,7 @@ class MaskedPredictor:
 
   def __init__(self, config: MaskedConfig, model: MaskedLM, params: Any, workdir: Path):
     kept = trained.kept(config.tokenizer, workdir)
-    self._tokenizer = HidingTokenizer(kept)
+    self._tokenizer = MaskTokenizer(kept)
     self._length, self._params = config.segment_length, params
     self._logp = _log_probabilities(model)
 
@@ -212,26 +212,26 @@ class MaskedPredictor:
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ids = [self._ids(record["text"]) for record in records]
-    # behind a text is another one, of boundaries, as where it was learned
-    boundary = self._tokenizer.boundary
-    tokens = np.full((len(ids), self._length), boundary, np.int32)
+    # behind a text is another one, of EOS tokens, as where it was learned
+    eos_id = self._tokenizer.eos_id
+    tokens = np.full((len(ids), self._length), eos_id, np.int32)
     for i, own in enumerate(ids):
       tokens[i, : len(own)] = own
-    batch = {"tokens": tokens, "reset": tokens == boundary}
-    where = tokens == self._tokenizer.mask
+    batch = {"tokens": tokens, "reset": tokens == eos_id}
+    where = tokens == self._tokenizer.mask_id
     logp = self._logp(self._params, batch, where)
     ends = np.cumsum(where.sum(1))[:-1]
     return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]
 
   def _ids(self, text: str) -> np.ndarray:
-    """The boundary and the text."""
-    boundary = np.array([self._tokenizer.boundary], np.int32)
-    return np.concatenate([boundary, self._tokenizer.encode(text.encode())])
+    """The EOS token and the text."""
+    eos_id = np.array([self._tokenizer.eos_id], np.int32)
+    return np.concatenate([eos_id, self._tokenizer.encode(text.encode())])
 
   def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
     """The likeliest tokens of text."""
     order = np.argsort(-logp[: self._tokenizer.vocab_size])
-    best = order[order != self._tokenizer.boundary][:GUESSES]
+    best = order[order != self._tokenizer.eos_id][:GUESSES]
     show = lambda i: self._tokenizer.decode(np.array([i])).decode(errors="replace")
     return [{"text": show(i), "share": round(float(np.exp(logp[i])), 4)} for i in best]
 

@@ -63,8 +63,8 @@ class Cutter:
     text = pieces(self.tokenizer, context)
     if not len(text.ids):
       raise DataError(f"the tokenizer makes nothing of {context[:60]!r}")
-    end = self.tokenizer.boundary
-    begin = getattr(self.tokenizer, "begin", end)
+    end = self.tokenizer.eos_id
+    begin = getattr(self.tokenizer, "cls_id", end)
     head = [begin, *question_ids.tolist(), end]
     room = self._length - len(head) - 1  # tokens of the text in a row
     kinds = 1 + (np.isin(text.ids, question_ids) & self._match)  # [N]

@@ -59,7 +59,7 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
       f"task.overlap is {config.overlap} and a window has {room} tokens "
       "(task.segment_length without the question and 3 marks): set less, 0 at least"
     )
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 def make_model(model: EncoderConfig, config: SpansConfig) -> SpanReader:

@@ -97,7 +97,7 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
       "task.pairs titles learns titles: leave task.text empty, or set task.pairs judged"
     )
   check_encoder(model, config.segment_length, windows=True)
-  return with_made(model, config.tokenizer, hidden=True)
+  return with_made(model, config.tokenizer, mask=True)
 
 
 def make_model(model: EncoderConfig, config: PassagesConfig) -> TextEmbedder:
@@ -223,7 +223,7 @@ class PassagesJob(Asked):
     if split == "heldout":
       return pairs
     asked = (q for name in ("heldout", "test") for q in self._splits[name])
-    taken = leaks.known(leaks.key(q.whole) for q in asked)
+    taken = leaks.content_keys(leaks.key(q.whole) for q in asked)
     kept, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], taken)
     together = sum(i != first for i, first in enumerate(firsts))
     self.repeats += leaks.Repeats(together, lost)

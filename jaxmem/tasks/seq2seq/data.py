@@ -129,7 +129,7 @@ class Encoded(NamedTuple):
 
 
 def encode(pairs: list[Pair], tokenizer: Tokenizer, length: int) -> Encoded:
-  """The ids of pairs of at most `length` tokens a side, the boundary included.
+  """The ids of pairs of at most `length` tokens a side, the EOS token included.
 
   Raises:
     DataError: if none fits, or the tokenizer cannot read a text.
@@ -158,12 +158,10 @@ def padded(ids: Sequence[Ids], length: int) -> tuple[np.ndarray, np.ndarray]:
   return rows, np.array([*map(len, ids)], np.int32)
 
 
-def batch(
-  read: Sequence[Ids], write: Sequence[Ids], length: int, boundary: int
-) -> Batch:
+def batch(read: Sequence[Ids], write: Sequence[Ids], length: int, eos_id: int) -> Batch:
   """What `models.encoder_decoder.EncoderDecoder` reads of some pairs."""
   source, size = padded(read, length)
-  end = np.array([boundary], np.int32)
+  end = np.array([eos_id], np.int32)
   tokens, count = padded([np.concatenate([end, ids]) for ids in write], length)
   targets, _ = padded([np.concatenate([ids, end]) for ids in write], length)
   weights = (np.arange(length) < count[:, None]).astype(np.float32)
@@ -179,7 +177,7 @@ def rounded(size: int, length: int) -> int:
 
 
 class ByLength:
-  """Pairs in epochs, those of a step of about one length; an `epochs.Order`.
+  """Pairs in epochs, those of a step of about one length; an `epochs.StepOrder`.
 
   An epoch has all pairs. Those of 16 steps stand in one order by length, so that the
   pairs of a batch are of about one length, and the batches in a random one. An item is
@@ -249,7 +247,7 @@ def pair_rows(
 
   def collate(items, _):
     read, write = zip(*(both[i] for i, _ in items), strict=True)
-    return batch(read, write, int(items[0, 1]), tokenizer.boundary)
+    return batch(read, write, int(items[0, 1]), tokenizer.eos_id)
 
   content = (
     len(ids).to_bytes(4, "little") + ids.tobytes()

@@ -10,7 +10,7 @@ from jaxmem.tasks import fields
 from jaxmem.tasks.seq2seq.config import PairsConfig
 from jaxmem.tasks.seq2seq.writing import PairWriter, Written
 from jaxmem.tokenizers import Tokenizer, trained
-from jaxmem.tokenizers.trained import HidingTokenizer
+from jaxmem.tokenizers.trained import MaskTokenizer
 
 
 class PairsPredictor:
@@ -64,4 +64,4 @@ def writer(
 
 def reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
   """Reads what stands for hidden sentences, where there are any."""
-  return HidingTokenizer(tokenizer) if c.gaps else tokenizer
+  return MaskTokenizer(tokenizer) if c.gaps else tokenizer

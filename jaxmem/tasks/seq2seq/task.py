@@ -62,7 +62,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   if limit := capacity.limit_of(model):
     limit.check(config.segment_length, "a text of task.segment_length", "lower it")
   model = dataclasses.replace(model, memory_size=size)
-  return with_made(model, config.tokenizer, hidden=config.gaps > 0)
+  return with_made(model, config.tokenizer, mask=config.gaps > 0)
 
 
 def packages(config: PairsConfig, context: TaskContext) -> dict[str, str]:
@@ -91,7 +91,7 @@ class PairsJob(Asked):
     self._context, self._model = context, model
     self._splits = _splits(c)
     self.repeats = self._splits.repeats
-    self.tested = bool(c.test) and not self._splits.one
+    self.tested = bool(c.test) and not self._splits.heldout_is_test
     self._made = trained.make(c.tokenizer, _said(self._splits["train"], c))
     self._tokenizer = reader(self._made, c)
     train = data.encode(self._splits["train"], self._tokenizer, c.segment_length)
@@ -118,9 +118,9 @@ class PairsJob(Asked):
   def score(self, params: Any) -> float:
     """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
     length = self._config.segment_length
-    length, boundary = self._config.segment_length, self._tokenizer.boundary
+    length, eos_id = self._config.segment_length, self._tokenizer.eos_id
     held = data.encode(self._splits["heldout"], self._tokenizer, length)
-    pairs = lambda some: data.batch(*zip(*some, strict=True), length, boundary)
+    pairs = lambda some: data.batch(*zip(*some, strict=True), length, eos_id)
     both = [*zip(held.read, held.write, strict=True)]
     batches = scoring.batches(both, ROWS, pairs)
     return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)

@@ -50,8 +50,8 @@ class PairWriter:
       logits, state = model.apply({"params": params}, *args, method=method)
       return jnp.where(known, logits, beam.NEVER), state
 
-    # the boundary has a place of the row
-    options = dict(boundary=tokenizer.boundary, length=length - 1)
+    # the EOS token has a place of the row
+    options = dict(eos_id=tokenizer.eos_id, length=length - 1)
 
     @jax.jit
     def search(params, *args):
@@ -106,7 +106,7 @@ class PairWriter:
       some = order[items]
       length = data.rounded(max(len(ids[i]) for i in some), self._length)
       read, size = data.padded([ids[i] for i in some], length)
-      first = np.full(len(some), self._tokenizer.boundary, np.int32)
+      first = np.full(len(some), self._tokenizer.eos_id, np.int32)
       arrays = tuple(map(jnp.asarray, (read, size, first)))
       yield some[:real].tolist(), arrays
 

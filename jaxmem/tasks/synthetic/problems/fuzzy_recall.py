@@ -2,7 +2,7 @@
 
 A run of key tokens is a key, a run of value tokens its value. Of a key seen before, the
 answers are due at its last token and at all of its value but the last: each value token
-follows the right one (the example goes on with the truth, whatever was answered).
+follows the right one (the example continues with the truth, whatever was answered).
 
 Source: Poli et al. 2024, arXiv:2403.17844 (MAD, fuzzy in-context recall, asked by
 many keys).
