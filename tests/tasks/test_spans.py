@@ -266,7 +266,7 @@ def test_bad_files_are_named(tmp_path):
   def nowhere(qa):
     qa["answers"][0]["text"] = "nobody"
 
-  fails("question 0: its answer 'nobody' does not stand", nowhere)
+  fails("question 0: its answer 'nobody' does not occur", nowhere)
   fails("question or its text is empty", lambda qa: qa.update(question=" "))
   fails("has no answer", lambda qa: qa.update(answers=[]))
   fails("is not of SQuAD's form", lambda qa: qa.pop("question"))
