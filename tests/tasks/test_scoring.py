@@ -8,7 +8,7 @@ from jaxmem.tasks import scoring
 
 
 def collate(examples):
-  """Each example is its own loss; odd ones count three times."""
+  """A batch in which each example is its own loss; odd ones count three times."""
   losses = np.array(examples, np.float32)
   return {"loss": losses, "weights": np.where(losses % 2, 3, 1).astype(np.float32)}
 
@@ -18,8 +18,8 @@ def test_mean_loss_does_not_depend_on_the_rows_of_a_batch(rows):
   batches = [*scoring.batches(range(7), rows, collate)]
 
   assert all(len(batch["weights"]) == rows for batch in batches)
-  found = scoring.mean_loss(lambda batch: batch["loss"], batches)
-  assert found == pytest.approx((0 + 3 * 1 + 2 + 3 * 3 + 4 + 3 * 5 + 6) / 13)
+  loss = scoring.mean_loss(lambda batch: batch["loss"], batches)
+  assert loss == pytest.approx((0 + 3 * 1 + 2 + 3 * 3 + 4 + 3 * 5 + 6) / 13)
 
 
 def test_what_has_no_weight_may_have_any_loss():
