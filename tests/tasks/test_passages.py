@@ -131,7 +131,7 @@ def test_pairs_are_of_documents_of_the_collection_that_are_relevant(
   plain_texts, texts = (
     {pair[1] for pair in each._pairs("train")} for each in (plain, job)
   )
-  assert texts == plain_texts - {job._documents["d39"].whole}
+  assert texts == plain_texts - {job._documents["d39"].full_text}
 
 
 def test_folds_share_no_query_and_pairs_number_their_texts(collection):
@@ -169,8 +169,8 @@ def test_cranfield_s_form_is_read_with_its_queries_numbered_by_order(tmp_path):
   (tmp_path / "r.txt").write_text("1 0 1 1\n1 0 2 1\n")
   files = [str(tmp_path / name) for name in ("d.xml", "q.xml", "r.txt")]
   collection = judged.collection(*files, True, "")
-  assert [d.whole for d in collection.documents] == ["a wing flies & so"]
-  assert collection.queries[0].whole == "what flies"
+  assert [d.full_text for d in collection.documents] == ["a wing flies & so"]
+  assert collection.queries[0].full_text == "what flies"
   assert collection.relevant == {"1": {"1": 1, "2": 1}}  # 2 is judged and has no text
   with pytest.raises(UserError, match="task.by_order"):
     judged.collection(*files, False, "")

@@ -73,7 +73,7 @@ def scores(
   return {"accuracy": float((label == guess).mean()), "macro_f1": float(f1)}
 
 
-def beside(numbers: dict[str, Any]) -> list[str]:
+def baseline_table(numbers: dict[str, Any]) -> list[str]:
   """Returns a Markdown table of the model and its baselines."""
   rows = {"this model": numbers} | numbers["beside"]
   return [

@@ -16,8 +16,8 @@ from jaxmem.tasks.classification.config import LabelsConfig
 from jaxmem.tasks.classification.model import Classifier
 from jaxmem.tokenizers import trained
 
-# The names of the classes, beside the checkpoint.
-KEPT = "labels.json"
+# The file in a work directory with the names of the tasks and their classes.
+CLASSES_FILE = "labels.json"
 # What the logits of a batch depend on.
 _INPUTS = ("tokens", "types", "length", "choices")
 
@@ -35,12 +35,11 @@ class LabelsPredictor:
     self._fields = [name for name in (config.text, config.other) if name]
     self._length, self._params = config.segment_length, params
     self._tokenizer = trained.kept(config.tokenizer, workdir)
+    path = workdir / CLASSES_FILE
     try:
-      tasks = [
-        (str(name), list(classes)) for name, classes in files.read_json(workdir / KEPT)
-      ]
+      tasks = [(str(name), list(classes)) for name, classes in files.read_json(path)]
     except (OSError, ValueError, TypeError) as error:
-      raise UserError(f"cannot read {workdir / KEPT}: {error}; train again") from error
+      raise UserError(f"cannot read {path}: {error}; train again") from error
     # where each task's classes begin among those of all, and their number at the end
     firsts = np.cumsum([0, *(len(classes) for _, classes in tasks)])
     self._tasks = {

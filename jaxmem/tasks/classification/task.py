@@ -29,7 +29,11 @@ from jaxmem.tasks.classification.augment import Augmenter
 from jaxmem.tasks.classification.config import LabelsConfig
 from jaxmem.tasks.classification.data import Example
 from jaxmem.tasks.classification.model import Classifier
-from jaxmem.tasks.classification.predict import KEPT, LabelsPredictor, log_probabilities
+from jaxmem.tasks.classification.predict import (
+  CLASSES_FILE,
+  LabelsPredictor,
+  log_probabilities,
+)
 from jaxmem.tasks.classification.rows import Encoded, Task, label_rows
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
@@ -176,7 +180,7 @@ class LabelsJob(Asked):
   def keep(self, workdir: Path) -> None:
     """Writes the names of the classes, and the tokenizer if the run made it."""
     tasks = [[t.name, t.classes] for t in self._encoded.tasks]
-    files.write_json(workdir / KEPT, tasks, ensure_ascii=False, indent=None)
+    files.write_json(workdir / CLASSES_FILE, tasks, ensure_ascii=False, indent=None)
     super().keep(workdir)
 
   def score(self, params: Any) -> float:
@@ -201,7 +205,7 @@ class LabelsJob(Asked):
       measure = f"accuracy of {task.name}" if task.name else "accuracy"
       first += baselines.better(measure, scores["accuracy"], accuracies)
       lines += [title, "", *metrics.table(scores), ""]
-      lines += [*metrics.beside(scores), *notes, ""]
+      lines += [*metrics.baseline_table(scores), *notes, ""]
       draw = functools.partial(metrics.draw_confusion, scores)
       pictures[f"confusion_{split}{suffix}.png"] = draw
       numbers |= {task.name: scores} if task.name else scores

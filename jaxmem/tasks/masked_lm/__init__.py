@@ -1,1 +1,1 @@
-"""Masked language modeling: an encoder learns text by predicting masked tokens."""
+"""Masked language modelling: an encoder learns text by predicting masked tokens."""

@@ -1,4 +1,4 @@
-"""The batches of masked language modeling: text with tokens masked."""
+"""The batches of masked language modelling: text with tokens masked."""
 
 import numpy as np
 from jaxtyping import Bool, Int

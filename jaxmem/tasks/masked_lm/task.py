@@ -1,4 +1,4 @@
-"""Masked language modeling: an encoder learns text by predicting masked tokens.
+"""Masked language modelling: an encoder learns text by predicting masked tokens.
 
 Classification, question answering and retrieval can begin from it (`init_from`).
 """

@@ -81,12 +81,14 @@ class SpansJob(Asked):
     """
     c = self._config = config
     self._context, self._model = context, model
+    which, num_folds = folds.parse(c.fold, 3)
     self._splits = folds.split(
       data.read(c.source, HINT, (c.question, c.context)),
-      *folds.parse(c.fold, 3),
-      lambda q: q.article,
-      "articles",
-      lambda q: leaks.key(q.context),
+      which,
+      num_folds,
+      group=lambda q: q.article,
+      what="articles",
+      key=lambda q: leaks.key(q.context),
     )
     self.repeats = self._splits.repeats
     train = self._splits["train"]
@@ -129,7 +131,7 @@ class SpansJob(Asked):
     length = self._baseline()
     answers = {
       f"{length} words by overlap": self._near(questions, length),
-      "clause by overlap": [lexical.clause(*pair, rule) for pair in pairs],
+      "clause by overlap": [lexical.clause(q, context, rule) for q, context in pairs],
       "this run": [answer.text for answer in answerer(pairs)],
     }
     references = [q.answers for q in questions]

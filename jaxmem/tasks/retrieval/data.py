@@ -33,7 +33,7 @@ class Passage(NamedTuple):
   text: str
 
   @property
-  def whole(self) -> str:
+  def full_text(self) -> str:
     """The title and the text, without the title if the text begins with it."""
     if not self.title or self.text.startswith(self.title):
       return self.text or self.title
@@ -93,7 +93,7 @@ def passages(
       return once(record.where, _passage(record, text))
 
     entries = records.collect(source, make, hint, encoding)
-  entries = [passage for passage in entries if passage.whole.strip()]
+  entries = [passage for passage in entries if passage.full_text.strip()]
   if not entries:
     raise DataError(f"{source} has no text")
   return entries

@@ -1,8 +1,7 @@
 """Retrieval: an encoder learns vectors that are near for a query and its document.
 
-It learns by InfoNCE with in-batch negatives. Queries are divided into folds; those of
-one fold rank all documents at the end, beside BM25 and the encoder that the run began
-from.
+It learns by InfoNCE with in-batch negatives. Queries are divided into folds; the report
+ranks all documents for those of one fold, beside BM25 and the initial encoder.
 """
 
 import dataclasses
@@ -129,17 +128,20 @@ class PassagesJob(Asked):
     self._all = data.collection(
       c.source, c.queries, c.relevant, c.by_order, _HINT, (c.text, c.query)
     )
+    which, num_folds = folds.parse(c.fold, 3)
     self._splits = folds.split(
       self._all.queries,
-      *folds.parse(c.fold, 3),
-      lambda q: q.name,
-      "judged queries",
-      lambda q: leaks.key(q.whole),
+      which,
+      num_folds,
+      group=lambda q: q.name,
+      what="judged queries",
+      key=lambda q: leaks.key(q.full_text),
     )
     self.repeats = self._splits.repeats
     self._documents = {d.name: d for d in self._all.documents}
     pairs = {name: self._pairs(name) for name in ("train", "heldout")}
-    corpus = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
+    passages = (*self._all.documents, *self._splits["train"])
+    corpus = [passage.full_text.encode() for passage in passages]
     self._made = self._tokenizer = trained.make(c.tokenizer, corpus)
     sizes = c.segment_length, c.batch_size
     self.rows = passage_rows(
@@ -175,9 +177,8 @@ class PassagesJob(Asked):
     if not how:
       ranked["BM25"], how = self._lexical(queries)
     if self._context.initial_params:
-      initial_params = self._context.initial_params()
-      name = f"{self._context.init_from}, as it was"
-      ranked[name] = self._dense(initial_params, queries)
+      initial = self._dense(self._context.initial_params(), queries)
+      ranked[f"{self._context.init_from}, as it was"] = initial
     ranked["this run"] = self._dense(params, queries)
     scores = {name: metrics.numbers(r, relevant) for name, r in ranked.items()}
     by_query = {name: metrics.by_query(r, relevant) for name, r in ranked.items()}
@@ -201,7 +202,7 @@ class PassagesJob(Asked):
       indices = {name: i for i, name in enumerate(self._documents)}
       relevant = self._all.relevant
       pairs = [
-        (query.whole, self._documents[name].whole, number, indices[name])
+        (query.full_text, self._documents[name].full_text, number, indices[name])
         for number, query in enumerate(self._splits[split])
         for name, grade in sorted(metrics.grades(relevant[query.name]).items())
         if grade > 0 and name in indices
@@ -229,7 +230,7 @@ class PassagesJob(Asked):
     if split == "heldout":
       return pairs
     scored = (q for name in ("heldout", "test") for q in self._splits[name])
-    scored_keys = leaks.content_keys(leaks.key(q.whole) for q in scored)
+    scored_keys = leaks.content_keys(leaks.key(q.full_text) for q in scored)
     pairs, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], scored_keys)
     together = sum(i != first for i, first in enumerate(firsts))
     self.repeats += leaks.Repeats(together, lost)
@@ -237,12 +238,11 @@ class PassagesJob(Asked):
 
   def _dense(self, params: Any, queries: list[Passage]) -> dict[str, list[str]]:
     """Ranks the documents by their cosine with each query."""
-    length = self._config.segment_length
-    embed = Embedder(self._model, params, self._tokenizer, length)
+    embed = Embedder(self._model, params, self._tokenizer, self._config.segment_length)
     # trec_eval puts documents of equal scores in the reverse order of their names
     names = sorted(self._documents, reverse=True)
-    documents = embed([self._documents[name].whole for name in names])  # [N, D]
-    scores = embed([q.whole for q in queries]) @ documents.T  # [Q, N]
+    documents = embed([self._documents[name].full_text for name in names])  # [N, D]
+    scores = embed([q.full_text for q in queries]) @ documents.T  # [Q, N]
     best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
     return {
       query.name: [names[i] for i in row]
@@ -251,8 +251,8 @@ class PassagesJob(Asked):
 
   def _lexical(self, queries: list[Passage]) -> tuple[dict[str, list[str]], str]:
     """Ranks the documents by BM25, and says how it cut words."""
-    documents = {name: d.whole for name, d in self._documents.items()}
-    query_texts = {q.name: q.whole for q in queries}
+    documents = {name: d.full_text for name, d in self._documents.items()}
+    query_texts = {q.name: q.full_text for q in queries}
     return bm25.rank(documents, query_texts, DEPTH, self._config.language)
 
 
