@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jaxmem.commands import check_whole
+from jaxmem.commands import check_numbers
 from jaxmem.commands.predict import opened
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import Range
 
 
 def main(argv: list[str]) -> int:
@@ -96,7 +97,7 @@ def _query(given: argparse.Namespace) -> int:
   from jaxmem.evaluation import predict
   from jaxmem.tasks.retrieval import index
 
-  check_whole(given, {"top": 1, "rows": 1})
+  check_numbers(given, top=Range(at_least=1), rows=Range(at_least=1))
   found = index.load(Path(given.index))
   saved = found.manifest["encoder"]
   if given.workdir and "workdir" not in saved:

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.core.errors import RunError, UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import RunError, UserError, raised_as
 from jaxmem.core.extras import require
 from jaxmem.data import opened
 from jaxmem.finetune import graft
@@ -68,27 +69,11 @@ def report(given: Options) -> Iterator[str]:
 
 def check(given: Options) -> dict[str, Entry | None]:
   """The rows that are asked for; before any file is read."""
-  for name in ("text", "train", "out"):
-    if not getattr(given, name):
-      raise UserError(f"--{name} is missing: see --help")
-  for name in ("window", "layers", "steps", "batch", "train_length", "rows"):
-    if getattr(given, name) < 1:
-      raise UserError(f"--{name} is {getattr(given, name)}: it must be at least 1")
-  if not 0 < given.rate <= 1000:
+  with raised_as(UserError):
+    ranges.check(given, "--")
+  if given.tokens % given.length:
     raise UserError(
-      f"--rate is {given.rate}: it must be greater than 0 and at most 1000"
-    )
-  if given.start not in ("attention", "random"):
-    raise UserError(f"--start is {given.start!r}: it is attention or random")
-  if min(given.rank, given.sinks) < 0 or given.sinks >= given.window:
-    raise UserError(
-      f"--rank is {given.rank} and --sinks {given.sinks}: at least 0, and fewer sinks "
-      f"than the window's {given.window} tokens"
-    )
-  if given.length < 2 or given.tokens < 1 or given.tokens % given.length:
-    raise UserError(
-      f"--tokens {given.tokens} must be a multiple of --length {given.length}, which "
-      "is at least 2"
+      f"--tokens {given.tokens} must be a multiple of --length {given.length}"
     )
   rows: dict[str, Entry | None] = {}
   for name in pattern.split(given.memories):

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmem.core import files
 from jaxmem.core.errors import UserError, reason
+from jaxmem.core.ranges import number, required, word
 from jaxmem.finetune import graft
 from jaxmem.finetune.lessons import Clock, Windows, learn
 from jaxmem.interop import measure, smollm
@@ -49,24 +50,24 @@ class Options:
     seed: of what is drawn, and of the order of the text.
   """
 
-  text: str = ""
-  train: str = ""
-  out: str = ""
+  text: str = required("a file, whose first tokens are scored")
+  train: str = required("a file of other text, to train on")
+  out: str = required("a directory for what is trained and the rows")
   path: str = ""
   memories: str = "lora,gated_delta,retention,mamba2"
-  window: int = 64
-  sinks: int = 4
-  layers: int = 3
-  rank: int = 8
-  start: str = "attention"
-  steps: int = 200
-  rate: float = 2e-3
-  batch: int = 1
-  train_length: int = 512
-  length: int = 512
-  tokens: int = 8192
-  rows: int = 4
-  seed: int = 0
+  window: int = number(64, at_least=1)
+  sinks: int = number(4, at_least=0, below="window")
+  layers: int = number(3, at_least=1)
+  rank: int = number(8, at_least=0)
+  start: str = word("attention", ("attention", "random"))
+  steps: int = number(200, at_least=1)
+  rate: float = number(2e-3, above=0, at_most=1000)
+  batch: int = number(1, at_least=1)
+  train_length: int = number(512, at_least=1)
+  length: int = number(512, at_least=2)
+  tokens: int = number(8192, at_least=1)
+  rows: int = number(4, at_least=1)
+  seed: int = number(0, at_least=0, at_most=2**32 - 1)
 
 
 class Row(NamedTuple):

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from jaxmem.core.errors import raised_as
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.generation.decode import continue_rows
 from jaxmem.generation.extend import extend
 from jaxmem.generation.sampling import Cutter, Sampling, SamplingError
@@ -118,8 +120,8 @@ class Writer:
       CapacityError: if a memory does not hold the text and so many tokens more.
     """
     how.check()
-    if max_tokens < 1:
-      raise SamplingError(f"max_tokens is {max_tokens}: it must be at least 1")
+    with raised_as(SamplingError):
+      check_number(max_tokens, "max_tokens", Range(at_least=1))
     self._check(max_tokens, "fewer tokens")
     rows = self.session.length.shape[0]
     cutters = [Cutter(stop) for _ in range(rows)]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from jaxmem.core import ranges
-from jaxmem.core.errors import UserError
+from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.ranges import number
 
 
@@ -45,10 +45,8 @@ class Sampling:
 
   def check(self) -> None:
     """Raises SamplingError if a number is out of range; for numbers, not for arrays."""
-    try:
+    with raised_as(SamplingError):
       ranges.check(self)
-    except ValueError as error:
-      raise SamplingError(str(error)) from error
 
 
 def penalize(

@@ -145,9 +145,9 @@ def _build(path: Path, kinds: list, data: list[bytes], model: LM) -> Session:
 def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
   """What a saved memory is of: the model's config, its weights, the ids of the text."""
   # how the model is trained does not change what its memory means
-  config = dataclasses.replace(model.config, remat=False, loss_chunk=1, dropout=0.0)
+  fields = flatten(model.config, "model.", affects=("all",))
   weights = json.dumps(fingerprints(params), sort_keys=True).encode()
-  model_keys = {f"model.{k}": _shown(v) for k, v in flatten(config).items()}
+  model_keys = {key: _shown(value) for key, value in fields.items()}
   return model_keys | {
     "weights": hashlib.sha256(weights).hexdigest()[:16],
     "tokenizer": tokenizer.fingerprint,

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem.core import ranges
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, required
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
 from jaxmem.layers.encoder_memory import EncoderOutputs
@@ -46,7 +45,7 @@ class EncoderDecoderConfig:
   """
 
   vocab_size: int = number(0, at_least=0, at_most=2**24)
-  encoder: Pattern = (entry("encoder_attention"),)
+  encoder: Pattern = required("name at least one memory", (entry("encoder_attention"),))
   d_model: int = number(256, at_least=1, at_most=2**20)
   d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("attention", capacity=256), entry("cross_attention"))
@@ -56,11 +55,8 @@ class EncoderDecoderConfig:
   dropout: float = number(0.1, at_least=0, below=1)
   dtype: str = "float32"
 
-  def check(self) -> None:
-    """Raises ValueError or PatternError if it cannot be built."""
-    ranges.check(self)
-    if not self.encoder:
-      raise ValueError("encoder is empty: name at least one memory")
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     check_own(self.encoder)
     check_causal(self.pattern)
     if not any(map(_is_given, self.pattern)):

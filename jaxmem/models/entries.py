@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from jaxmem import mixers
 from jaxmem.core import registry
-from jaxmem.core.errors import UserError, shown
+from jaxmem.core.errors import UserError, raised_as, shown
 from jaxmem.core.registry import nearest
 from jaxmem.models import grammar, wrappers
 from jaxmem.models.grammar import Block, Entry
@@ -77,22 +77,17 @@ def entry(name: str, /, *parts: Entry | str, **given: Any) -> Entry:
   if not isinstance(name, str):
     raise PatternError(f"{shown(name)} is no memory: its name expected, such as 'gru'")
   layer_class(name)
-  try:
+  with raised_as(PatternError):
     items = tuple(checked_entry(part, f"a part of {name}") for part in parts)
     if name in wrappers.names():
       wrappers.check_parts(name, len(items))
     elif items:
       raise ValueError(f"{name} is no wrapper: {str(items[0])!r} cannot be its part")
     old = _old_options(name, given)
-    for key in given:
-      if key not in options(name):
-        kind = "wrapper" if name in wrappers.names() else "memory"
-        hint = nearest(key, options(name)) if options(name) else "it has none"
-        raise ValueError(f"{kind} {name!r} has no option {key!r}: {hint}")
+    kind = "wrapper" if name in wrappers.names() else "memory"
+    registry.check_options(given, options(name), f"{kind} {name!r}")
     types = _types(name)
     values = {k: checked(v, types.get(k), f"{k} of {name}") for k, v in given.items()}
-  except ValueError as error:
-    raise PatternError(str(error)) from error
   return _wrapped(Entry(name, tuple(sorted(values.items())), items), old)
 
 
@@ -134,14 +129,12 @@ def block(mixer: Entry | str, mlp: Entry | str | None = None) -> Block:
   Raises:
     PatternError: as `entry`; or if one stands in the place of the other.
   """
-  try:
+  with raised_as(PatternError):
     first = checked_entry(mixer, "the memory of a block")
     if first.name in mlps():
       raise PatternError(f"{str(first)!r} is an MLP: write it behind a memory, gru/mlp")
-    if mlp is None:
-      return Block((first,))
-  except ValueError as error:
-    raise PatternError(str(error)) from error
+  if mlp is None:
+    return Block((first,))
   return Block((first, mlp_entry(mlp)))
 
 
@@ -151,11 +144,9 @@ def mlp_entry(mlp: Entry | str) -> Entry:
   Raises:
     PatternError: if there is no such MLP or option; names the nearest.
   """
-  try:
+  with raised_as(PatternError):
     item = grammar.read_entry(mlp) if isinstance(mlp, str) else mlp
     if item.name not in mlps():
       known = nearest(item.name, [*mlps(), grammar.NO_MLP])
       raise PatternError(f"no MLP {item.name!r}: {known}")
     return checked_entry(item, "the MLP of a block")
-  except ValueError as error:
-    raise PatternError(str(error)) from error

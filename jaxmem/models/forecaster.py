@@ -14,7 +14,6 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import State
 from jaxmem.layers.primitives import dense, rms_norm
@@ -85,9 +84,8 @@ class ForecasterConfig:
       raise ValueError(wanted)
     return levels
 
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     if self.width < 1:  # or the quantiles say why themselves
       raise ValueError(f"quantiles is {self.quantiles!r}: at least one")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.core.typing import Activations, Reset, State, Tokens
 from jaxmem.layers import norms
 from jaxmem.layers.embedder import Embedder, places
@@ -75,10 +75,10 @@ class LMConfig:
   embedding_norm: bool = False
   positions: int = number(0, at_least=0, at_most=2**24)
   logit_cap: float = number(0.0, at_least=0)
-  dropout: float = number(0.0, at_least=0, below=1)
+  dropout: float = number(0.0, at_least=0, below=1, affects="training")
   tied: bool = True
-  remat: bool = False
-  loss_chunk: int = number(512, at_least=1)
+  remat: bool = affecting("nothing", False)
+  loss_chunk: int = number(512, at_least=1, affects="nothing")
   dtype: str = "float32"
 
 

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmem.core import ranges
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, required
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
 from jaxmem.layers.primitives import dense, rms_norm
@@ -52,19 +51,13 @@ class VAEConfig:
   d_latent: int = number(32, at_least=0, at_most=2**24)
   free_nats: float = number(0.0, at_least=0)
   word_dropout: float = number(0.0, at_least=0, at_most=1)
-  encoder: Pattern = (entry("gru"),)
+  encoder: Pattern = required("name at least one memory", (entry("gru"),))
   d_model: int = number(128, at_least=1, at_most=2**20)
   d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("gru"),)
   num_groups: int = number(1, at_least=1, at_most=2**16)
   dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
-
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
-    if not self.encoder:
-      raise ValueError("encoder is empty: name at least one memory")
 
 
 class Posterior(NamedTuple):

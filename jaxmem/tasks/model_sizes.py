@@ -29,14 +29,6 @@ def with_vocab(model: Any, tokens: int, source: str) -> Any:
   return dataclasses.replace(model, vocab_size=vocab_size)
 
 
-def check_model(model: Any) -> None:
-  """Raises ConfigError if a number of a model's config is out of range."""
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
-
-
 def check_encoder(model: Any, length: int, windows: bool) -> None:
   """Checks an encoder's config against the rows of a task.
 
@@ -54,7 +46,6 @@ def check_encoder(model: Any, length: int, windows: bool) -> None:
       f"model.window is {model.window} and model.between "
       f"{pattern.show(model.between)!r}: a row is read whole, leave both out"
     )
-  check_model(model)
   if length < 8 or (model.window and length % model.window):
     raise ConfigError(
       f"task.segment_length is {length}: 8 at least, in whole windows of model.window"

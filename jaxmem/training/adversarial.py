@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.parallel import rows
 
@@ -58,10 +57,6 @@ class AdversaryConfig:
   radius: float = number(1.0, above=0)
   steps: int = number(2, at_least=1, at_most=1000)
   step_size: float = number(0.5, above=0)
-
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
 
 
 def gradient(

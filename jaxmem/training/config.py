@@ -8,12 +8,12 @@ from typing import Any
 
 from jaxmem.core import kinds, migrations, ranges
 from jaxmem.core.config import Choice, Codec, Text, flatten
-from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import INT64, number
+from jaxmem.core.errors import ConfigError, raised_as
+from jaxmem.core.ranges import INT64, affecting, number
 from jaxmem.data.config import DataConfig
 from jaxmem.models import ModelConfig, pattern
 from jaxmem.models.lm import LMConfig
-from jaxmem.models.state_init import OF_ROWS, STARTS, Start
+from jaxmem.models.state_init import OF_ROWS, Start
 from jaxmem.parallel.mesh import MeshConfig
 from jaxmem.tasks.base import Reading
 from jaxmem.training.adversarial import AdversaryConfig
@@ -33,7 +33,7 @@ class ValidationConfig:
 
   every: int = number(0, at_least=0)
   num_bytes: int = number(65_536, at_least=1, at_most=INT64)
-  patience: int = number(0, at_least=0)
+  patience: int = number(0, at_least=0, affects="nothing")
 
 
 def _with_former_names(cls: type) -> type:
@@ -95,26 +95,21 @@ class Config:
   optim: OptimConfig = OptimConfig()
   validation: ValidationConfig = ValidationConfig()
   adversary: AdversaryConfig = AdversaryConfig()
-  mesh: MeshConfig = MeshConfig()
-  steps: int = number(500, at_least=1)
+  mesh: MeshConfig = affecting("nothing", MeshConfig())
+  steps: int = number(500, at_least=1, affects="nothing")
   init_from: str = ""
   segment_start: Start = "carried"
   noise_scale: float = number(1.0, above=0)
   seed: int = number(0, at_least=0, at_most=2**32 - 1)
-  log_every: int = number(10, at_least=1)
-  save_every: int = number(100, at_least=1)
-  keep: int = number(2, at_least=1)
-  eval_bytes: int = number(262_144, at_least=0, at_most=INT64)
-  sample_bytes: int = number(300, at_least=0)
-  stop_after_skips: int = number(10, at_least=1)
+  log_every: int = number(10, at_least=1, affects="nothing")
+  save_every: int = number(100, at_least=1, affects="nothing")
+  keep: int = number(2, at_least=1, affects="nothing")
+  eval_bytes: int = number(262_144, at_least=0, at_most=INT64, affects="nothing")
+  sample_bytes: int = number(300, at_least=0, affects="nothing")
+  stop_after_skips: int = number(10, at_least=1, affects="nothing")
 
 
-# What may differ when a run continues: how long, how it is shown, where it runs.
-MAY_CHANGE = (
-  "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
-  "stop_after_skips", "mesh", "validation.patience", "task.data_dir", "task.language",
-  "task.rule", "model.remat", "model.loss_chunk",
-)  # fmt: skip
+DTYPES = ("auto", "float32", "bfloat16")
 
 # Where data are, in whatever config has it, and what else is a path.
 SOURCES = (
@@ -126,10 +121,9 @@ PATHS = (*SOURCES, "task.tokenizer", "task.data_dir", "init_from")
 
 def check(config: Config) -> None:
   """Raises ConfigError if a number is out of range; costs nothing."""
-  try:
+  with raised_as(ConfigError):
     ranges.check(config)
-  except ValueError as error:
-    raise ConfigError(str(error)) from error
+    ranges.check_word(config.model.dtype, "model.dtype", DTYPES)
   if config.optim.warmup_steps >= config.steps:
     raise ConfigError(
       f"optim.warmup_steps is {config.optim.warmup_steps} of steps {config.steps}: "
@@ -145,10 +139,6 @@ def check(config: Config) -> None:
       f"validation.patience is {config.validation.patience} and validation.every is 0: "
       "set how many steps lie between scores"
     )
-  if config.segment_start not in STARTS:
-    raise ConfigError(
-      f"segment_start is {config.segment_start!r}: one of {', '.join(STARTS)}"
-    )
   if config.segment_start in OF_ROWS and config.task.batch_size < 2:
     raise ConfigError(
       f"segment_start is {config.segment_start!r} and task.batch_size is "
@@ -158,10 +148,6 @@ def check(config: Config) -> None:
     raise ConfigError(
       f"noise_scale is {config.noise_scale} and segment_start "
       f"{config.segment_start!r}: only 'noise' has a scale"
-    )
-  if config.model.dtype not in ("auto", "float32", "bfloat16"):
-    raise ConfigError(
-      f"model.dtype is {config.model.dtype!r}: auto, float32 or bfloat16"
     )
   if not config.model.pattern:
     raise ConfigError("model.pattern is empty: name at least one memory")
@@ -210,13 +196,9 @@ def with_paths(config: Config, change: Callable[[str], str]) -> Config:
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
   """What differs and may not: key -> (old, new)."""
-  before, after = flatten(old), flatten(new)
-  free = lambda key: key in MAY_CHANGE or key.split(".")[0] in MAY_CHANGE
-  return {
-    key: (before[key], after[key])
-    for key in before
-    if before[key] != after[key] and not free(key)
-  }
+  fixed = ("all", "training")
+  before, after = flatten(old, affects=fixed), flatten(new, affects=fixed)
+  return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
 
 
 def to_json(config: Config) -> str:

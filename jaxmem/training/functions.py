@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxmem.core.errors import ConfigError, reason
-from jaxmem.core.registry import nearest, options
+from jaxmem.core.errors import ConfigError, raised_as, reason
+from jaxmem.core.registry import check_options, nearest, options
 
 
 class Function(str):
@@ -64,10 +64,8 @@ def find(
   """
   if isinstance(text, Function):
     return text.function, {}
-  try:
+  with raised_as(ConfigError, f"{key}: "):
     name, given = options(text)
-  except ValueError as error:
-    raise ConfigError(f"{key}: {error}") from error
   if "." in name:
     raise ConfigError(
       f"{key} is the function {name!r} of a Python config, and nothing is imported by "
@@ -76,9 +74,8 @@ def find(
   if name not in known:
     raise ConfigError(f"{key} is {text!r}: {nearest(name, sorted(known))}")
   takes = list(inspect.signature(known[name]).parameters)
-  for option in given:
-    if option not in takes:
-      raise ConfigError(f"{key} {name!r} has no {option!r}: {nearest(option, takes)}")
+  with raised_as(ConfigError):
+    check_options(given, takes, f"{key} {name!r}")
   return known[name], given
 
 

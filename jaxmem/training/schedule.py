@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmem.core.errors import ConfigError
+from jaxmem.core.errors import ConfigError, raised_as
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.training.config import OptimConfig
 from jaxmem.training.functions import Function, call, find
 
@@ -31,8 +32,8 @@ def _constant(way: jax.Array) -> jax.Array:
 
 def _wsd(way: jax.Array, decay: float = 0.2) -> jax.Array:
   """Stays at the peak, and falls in the last fraction `decay` of the steps."""
-  if not 0 < decay <= 1:
-    raise ConfigError(f"{_KEY} wsd has decay={decay}: it must be in (0, 1]")
+  with raised_as(ConfigError, f"{_KEY} wsd: "):
+    check_number(decay, "decay", Range(above=0, at_most=1))
   return jnp.clip((1 - way) / decay, 0, 1)
 
 

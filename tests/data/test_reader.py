@@ -13,7 +13,8 @@ import zipfile
 import pytest
 
 from jaxmem import tasks, tokenizers
-from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import UserError
 from jaxmem.data import (
   DataError,
   bad_records,
@@ -25,14 +26,12 @@ from jaxmem.data import (
 )
 from jaxmem.data.file_slice import digest
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import EncoderConfig
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tasks.dialogue import chat
 from jaxmem.tasks.language_modeling import reader
 from jaxmem.tasks.question_answering import data as squad
 from jaxmem.tasks.retrieval import data as judged
-from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.training.config import DataConfig
@@ -232,7 +231,10 @@ def test_bad_records_are_skipped_and_counted(tmp_path, capsys, task, objects, ex
   with pytest.raises(DataError, match="line 2 .*--task.bad-records skip"):
     with bad_records.policy("stop"):
       task(file)
-  with pytest.raises(DataError, match="stop or skip"), bad_records.policy("ignore"):
+  with (
+    pytest.raises(DataError, match="one of stop, skip"),
+    bad_records.policy("ignore"),
+  ):
     pass
 
 
@@ -306,10 +308,9 @@ def test_folders_are_labels_in_directories_and_archives(tmp_path):
       task(str(tmp_path / "d"))
 
 
-def test_first_bytes_below_zero_are_refused(tmp_path):
-  reader = LabelsConfig(first_bytes=-3).reader()
-  with pytest.raises(DataError, match="first_bytes is -3"):
-    reader.read(written(tmp_path, b"pos a\n", "a.txt"))
+def test_first_bytes_below_zero_are_refused():
+  with pytest.raises(ValueError, match="first_bytes is -3: it must be at least 0"):
+    ranges.check(LabelsConfig(first_bytes=-3))
 
 
 def test_a_format_is_added_in_one_place(tmp_path, monkeypatch):
@@ -364,8 +365,8 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   nested = written(tmp_path, json.dumps(nested).encode(), "n.json")
   with pytest.raises(DataError, match="leave task.question and task.context"):
     squad.read(nested, "", ("ask", "context"))
-  with pytest.raises(ConfigError, match="leave task.text empty"):
-    passages.fit(EncoderConfig(), PassagesConfig(pairs="titles", text=spec))
+  with pytest.raises(ValueError, match="leave task.text empty"):
+    ranges.check(PassagesConfig(pairs="titles", text=spec))
 
 
 def test_an_id_that_repeats_is_one_bad_record(tmp_path, capsys):

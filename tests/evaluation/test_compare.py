@@ -47,7 +47,7 @@ def test_attention_counts_the_state_that_the_length_needs():
     (dict(memories="grru"), "did you mean 'gru'"),
     (dict(memories="encoder_attention"), "reads both ways"),
     (dict(lengths="2"), "pairs|length"),
-    (dict(lengths="64,x"), "numbers from 1"),
+    (dict(lengths="64,x"), "whole numbers"),
     (dict(seeds=0), "seeds is 0"),
     (dict(steps=3), "at least 20"),
     (dict(minutes_per_run=0.0), "minutes_per_run is 0.0"),

@@ -353,8 +353,8 @@ def test_numbers_written_are_those_of_the_model(looked):
     ({"text": "empty"}, ["empty"]),
     ({"text": "short"}, ["short has 3 tokens", "at least 15"]),
     ({"text": "corpus"}, ["24 documents", "one file"]),
-    ({"tokens": 3}, ["--tokens 3", "at least 16"]),
-    ({"directions": -1}, ["--directions -1"]),
+    ({"tokens": 3}, ["--tokens is 3", "at least 16"]),
+    ({"directions": -1}, ["--directions is -1"]),
     ({"out": "empty"}, ["--out", "empty"]),
   ],
 )

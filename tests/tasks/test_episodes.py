@@ -65,6 +65,23 @@ def test_processes_read_the_rows_of_one_batch():
 
 
 @pytest.mark.parametrize(
+  "old, new, fingerprint",
+  [
+    ("word_a5", "word_problem:group=a5:vocab_size=60", "b54451771c0b89ab"),
+    ("word_s5", "word_problem", "9239e75a35e5ffe2"),
+  ],
+)
+def test_old_names_are_the_same_examples(old, new, fingerprint):
+  """A run of before 0.2 continues: its data have the fingerprint that they had."""
+  rows, others = (
+    example_rows(Episodes(parse(n), 8, 0, "train"), 4) for n in (old, new)
+  )
+  assert rows.fingerprint.startswith(fingerprint)
+  for key, value in rows[3].items():
+    np.testing.assert_array_equal(value, others[3][key])
+
+
+@pytest.mark.parametrize(
   "text, says",
   [
     ("mqra", "did you mean 'mqar'"),

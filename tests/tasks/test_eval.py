@@ -220,7 +220,10 @@ def test_peak_memory_does_not_grow_with_the_text(run, tmp_path):
     (["--segment", "-1", "--carry", "off"], "segment is -1"),
     (["--segment", "8"], "--segment 8 is for ways that forget"),
     (["--carry", "of"], "of"),
-    (["--save-every", "0"], "save_every is 0.0"),
+    (
+      ["--save-every", "0"],
+      "--save-every is 0.0: it must be above 0",
+    ),
     (["--out", "numbers.png"], "a name for JSON"),
     (["--out", "no/where.json"], "its directory does not exist"),
     (["--lenght", "3"], "--length"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmem import cli, tasks, tokenizers
+from jaxmem.core import ranges
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.data import DataError
 from jaxmem.evaluation import predict as asking
@@ -329,7 +330,7 @@ def test_rare_tokens_are_masked_more_often():
   masked = augmenter.ids(ids, np.random.default_rng(0)).reshape(3, -1) == -1
   np.testing.assert_allclose(masked.mean(1), [1 / 2, 1 / 10, 0], atol=0.03)
   with pytest.raises(ValueError, match="rare is -1"):
-    AugmentConfig(rare=-1.0).check()
+    ranges.check(AugmentConfig(rare=-1.0))
 
 
 def test_counts_are_those_of_the_training_texts(tmp_path):

@@ -32,6 +32,7 @@ from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.seq2seq import extractive
 from jaxmem.tasks.seq2seq import metrics as overlap
 from jaxmem.tasks.seq2seq import task as pairs
+from jaxmem.training.config import Config, check
 
 # A text, its words, and the language that is detected.
 WORDS = [
@@ -82,8 +83,8 @@ def test_configs_refuse_what_is_no_language():
   models = (task, encoder), (passages, encoder), (spans, encoder), (pairs, decoder)
   for job, model in models:
     with pytest.raises(ConfigError, match="task.language is 'Chinese'"):
-      job.fit(model, job.Config(language="Chinese"))
-    job.fit(model, job.Config(language="zh"))
+      check(Config(model, job.Config(language="Chinese")))
+    check(Config(model, job.Config(language="zh")))
 
 
 # Written, reference, sacrebleu's tokenizer.

@@ -10,8 +10,11 @@ from jaxmem import tokenizers
 from jaxmem.core.errors import UserError
 from jaxmem.data.sentences import sentences
 from jaxmem.evaluation import predict as asking
+from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.tasks.seq2seq import extractive, metrics
+from jaxmem.tasks.seq2seq import task as seq2seq
+from jaxmem.tasks.seq2seq.task import PairsConfig
 from jaxmem.training.trainer import train
 from support.seq2seq_runs import config, make, write_pairs
 
@@ -175,3 +178,15 @@ def test_the_nearest_sentence_is_the_one_whose_vector_is():
 
   found = extractive.nearest(["bbb. aab. b.", "a. b. bb."], embed)
   assert found == ["bbb.", "bb."]
+
+
+def test_a_sentence_by_minilm_is_reported_only_where_it_is_asked_for():
+  context = TaskContext(eval_size=1)
+  needed = {
+    extract: seq2seq.packages(PairsConfig(extract=extract), context)
+    for extract in ("none", "minilm")
+  }
+  assert needed["minilm"].keys() - needed["none"].keys() == {
+    "safetensors",
+    "tokenizers",
+  }

@@ -1,7 +1,6 @@
 """What a comparison runs: models of one size, one a memory, length and seed."""
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem.core import files, ranges
-from jaxmem.core.errors import ConfigError, UserError, reason
-from jaxmem.core.ranges import INT64, number
+from jaxmem.core.errors import ConfigError, UserError, raised_as, reason
+from jaxmem.core.ranges import INT64, number, number_list
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig, num_params
 from jaxmem.models.pattern import Entry
@@ -48,7 +47,7 @@ class Plan:
 
   task: str = "mqar"
   memories: str = "attention,window,gated_delta,retention,mamba2,lstm"
-  lengths: str = "64,256"
+  lengths: str = number_list("64,256", at_least=1)
   minutes_per_run: float = number(2.0, above=0)
   steps: int = number(0, at_least=0)
   seeds: int = number(3, at_least=1, at_most=1000)
@@ -61,10 +60,8 @@ class Plan:
 
   def check(self) -> None:
     """Raises UserError for what cannot be run; no device work."""
-    try:
+    with raised_as(UserError):
       ranges.check(self)
-    except ValueError as error:
-      raise UserError(str(error)) from error
     if 0 < self.steps < LEAST_STEPS:
       raise UserError(f"steps is {self.steps}: 0, or at least {LEAST_STEPS}")
     task = episodes.parse(self.task)
@@ -74,15 +71,8 @@ class Plan:
       pattern.check_language((item,))
 
   def trained(self) -> tuple[int, ...]:
-    """The lengths as numbers.
-
-    Raises:
-      UserError: if they are none.
-    """
-    words = self.lengths.split(",")
-    if not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,8}\s*", word) for word in words):
-      raise UserError(f"--lengths {self.lengths}: numbers from 1, such as 64,256")
-    return tuple(map(int, words))
+    """The lengths as numbers."""
+    return tuple(ranges.listed(self.lengths))
 
   def base(self, item: Entry) -> LMConfig:
     """A model of one memory, with MLPs of d_model."""

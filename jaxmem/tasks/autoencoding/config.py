@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +29,12 @@ class CompressionConfig:
   source: str = "stdlib"
   heldout: str = ""
   tokenizer: str = "byte"
-  segment_length: int = number(64, at_least=1)
+  segment_length: int = number(
+    64, at_least=2, remedy="a text is a token and the EOS token at its end"
+  )
   batch_size: int = number(32, at_least=1)
   latent_of: Literal["same", "previous"] = "same"
   kl_weight: float = number(1.0, at_least=0)
   kl_steps: int = number(0, at_least=0)
-  data_dir: str = ""
+  data_dir: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"

@@ -27,7 +27,7 @@ from jaxmem.tasks.autoencoding.config import CompressionConfig
 from jaxmem.tasks.autoencoding.latent_text import ROWS
 from jaxmem.tasks.autoencoding.predict import STEPS, CompressionPredictor, writer
 from jaxmem.tasks.base import Findings, TaskContext
-from jaxmem.tasks.model_sizes import check_model, with_made
+from jaxmem.tasks.model_sizes import with_made
 
 # Draws of the latent that a held-out text is scored with at the end.
 DRAWS = 16
@@ -42,14 +42,6 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
     ConfigError: if a number is out of range, there is no such tokenizer, or it loses
       text.
   """
-  check_model(model)
-  if config.segment_length < 2:
-    raise ConfigError(
-      f"task.segment_length is {config.segment_length}: it must be at least 2, a token "
-      "and the EOS token at the end"
-    )
-  if config.latent_of not in ("same", "previous"):
-    raise ConfigError(f"task.latent_of is {config.latent_of!r}: same or previous")
   for side in (model.pattern, model.encoder):
     if limit := capacity.limit(side):
       lower = "lower task.segment_length"

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int
 
-from jaxmem.core import ranges
 from jaxmem.core.errors import DataError
 from jaxmem.core.ranges import number
 from jaxmem.data import jsonl, leaks, opened, records
@@ -57,9 +56,8 @@ class AugmentConfig:
   copies: float = number(0.0, at_least=0, at_most=1)
   wordings: str = ""
 
-  def check(self) -> None:
-    """Raises a ValueError if a number is out of range, or a file is not named."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises a ValueError if a file is not named, or its rate is 0."""
     for name, file in (("synonyms", "table"), ("copies", "wordings")):
       if bool(getattr(self, name)) != bool(getattr(self, file)):
         raise ValueError(

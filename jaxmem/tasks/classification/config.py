@@ -3,8 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import folds
+from jaxmem.tasks import language as languages
 from jaxmem.tasks.classification import data
 from jaxmem.tasks.classification.augment import AugmentConfig
 
@@ -71,8 +72,13 @@ class LabelsConfig:
   class_weights: Literal["none", "balanced"] = "none"
   temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold or the language cannot be read."""
+    self.folds()
+    languages.code(self.language)
 
   def reader(self) -> data.Reader:
     """Returns the reader that makes examples of records."""

@@ -55,8 +55,6 @@ class Reader:
     Raises:
       DataError: names the file, the line, and what is wrong.
     """
-    if self.first_bytes < 0:
-      raise DataError(f"task.first_bytes is {self.first_bytes}: 0 reads all, or above")
     examples = records.collect(source, self._example, self.hint, self.encoding)
     if not examples:
       raise DataError(f"{source} has no labelled text")

@@ -21,7 +21,6 @@ from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, scoring
-from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
 from jaxmem.tasks.classification import data, metrics, tfidf
@@ -48,15 +47,6 @@ def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    config.augment.check()
-  except ValueError as error:
-    raise ConfigError(f"task.augment.{error}") from error
-  try:
-    config.folds()
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
   check_encoder(model, config.segment_length, windows=True)
   if config.classes == 1:
     raise ConfigError(

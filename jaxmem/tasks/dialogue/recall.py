@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.tasks.dialogue.chat import ASSISTANT, Dialogue, Message
 
 THINGS = (
@@ -82,11 +83,9 @@ def dialogues(
   Raises:
     ValueError: if a number is out of range.
   """
-  if not 1 <= facts <= len(THINGS):
-    raise ValueError(f"facts is {facts}: 1 to {len(THINGS)}")
-  for name, number in (("count", count), ("asks", asks)):
-    if number < 1:
-      raise ValueError(f"{name} is {number}: it must be at least 1")
+  check_number(facts, "facts", Range(at_least=1, at_most=len(THINGS)))
+  check_number(count, "count", Range(at_least=1))
+  check_number(asks, "asks", Range(at_least=1))
   rng = np.random.default_rng([seed, facts])
   drawn = dict.fromkeys(draw(rng, facts, asks) for _ in range(count))
   return [one for one in drawn if _split_of(one) == split]

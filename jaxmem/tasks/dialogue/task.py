@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxmem import data
 from jaxmem.core import registry
-from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core.errors import ConfigError, UserError, raised_as
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, leaks
 from jaxmem.generation.generate import Writer
@@ -237,15 +237,12 @@ def _answering(dialogues: list, what: str, config: DialogueConfig) -> list:
   return dialogues
 
 
-def _drawn(split: str, seed: int, given: dict[str, Any]) -> list:
+def _drawn(split: str, seed: int, options: dict[str, Any]) -> list:
   known = [*inspect.signature(recall.dialogues).parameters][2:]
-  for key in given:
-    if key not in known:
-      raise ConfigError(
-        f"{RECALL} has no option {key!r}: {registry.nearest(key, known)}"
-      )
+  with raised_as(ConfigError):
+    registry.check_options(options, known, RECALL)
   try:
-    return recall.dialogues(split, seed, **given)
+    return recall.dialogues(split, seed, **options)
   except (ValueError, TypeError) as error:
     raise ConfigError(f"task.source {RECALL}: {error}") from error
 

@@ -30,7 +30,6 @@ from jaxmem.tasks.forecasting import metrics, standard
 from jaxmem.tasks.forecasting.metrics import MODEL, ForecastErrors
 from jaxmem.tasks.forecasting.predict import KEPT, SeriesPredictor
 from jaxmem.tasks.forecasting.windows import collate, to_the_end, window_rows
-from jaxmem.tasks.model_sizes import check_model
 
 # Horizons that the field reports.
 HORIZONS = (96, 192, 336, 720)
@@ -115,7 +114,6 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   Raises:
     ConfigError: if they cannot be cut into patches or a number is out of range.
   """
-  check_model(model)
   config.shares()
   if config.segment_length % model.patch:
     raise ConfigError(

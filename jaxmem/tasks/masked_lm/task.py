@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxmem import data
 from jaxmem.core.errors import UserError, shown
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
@@ -56,7 +56,7 @@ class MaskedConfig:
   batch_size: int = number(32, at_least=1)
   share: float = number(0.15, above=0, below=1)
   run: int = number(1, at_least=1)
-  data_dir: str = ""
+  data_dir: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
 

@@ -3,7 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
+from jaxmem.data import folds
+from jaxmem.tasks import language as languages
 from jaxmem.tasks.question_answering import data
 
 HINT = (
@@ -44,7 +46,7 @@ class SpansConfig:
   fold: str = "1/5"
   question: str = data.FIELDS[0]
   context: str = data.FIELDS[1]
-  rule: Literal["auto", "squad", "cmrc", "words"] = "auto"
+  rule: Literal["auto", "squad", "cmrc", "words"] = affecting("nothing", "auto")
   tokenizer: str = "words:8000"
   segment_length: int = number(256, at_least=1)
   question_length: int = number(48, at_least=1)
@@ -52,5 +54,10 @@ class SpansConfig:
   answer_length: int = number(24, at_least=1)
   match: bool = False
   batch_size: int = number(16, at_least=1)
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold or the language cannot be read."""
+    folds.parse(self.fold, 3)
+    languages.code(self.language)

@@ -45,11 +45,6 @@ def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    folds.parse(config.fold, 3)
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
   check_encoder(model, config.segment_length, windows=False)
   if config.match and model.types < 3:
     raise ConfigError(f"task.match needs model.types of 3: it is {model.types}")

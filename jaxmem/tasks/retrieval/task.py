@@ -12,8 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import DataError, folds, leaks, texts
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
@@ -77,8 +76,19 @@ class PassagesConfig:
   segment_length: int = number(128, at_least=1)
   batch_size: int = number(32, at_least=1)
   temperature: float = number(0.05, above=0)
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold, the language or the titles cannot be read."""
+    folds.parse(self.fold, 3)
+    languages.code(self.language)
+    if self.pairs == "titles" and self.text:
+      raise ValueError(
+        f"text is {self.text!r}, which has the title in it or leaves it out, and "
+        "task.pairs titles learns titles: leave task.text empty, or set task.pairs "
+        "judged"
+      )
 
 
 def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
@@ -87,16 +97,6 @@ def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    folds.parse(config.fold, 3)
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
-  if config.pairs == "titles" and config.text:
-    raise ConfigError(
-      f"task.text is {config.text!r}, which has the title in it or leaves it out, and "
-      "task.pairs titles learns titles: leave task.text empty, or set task.pairs judged"
-    )
   check_encoder(model, config.segment_length, windows=True)
   return with_made(model, config.tokenizer, mask=True)
 

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
+from jaxmem.tasks import language as languages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +47,15 @@ class PairsConfig:
   gaps: float = number(0.0, at_least=0, below=1)
   encoding: str = "utf-8"
   tokenizer: str = "sp:4000"
-  segment_length: int = number(64, at_least=1)
+  segment_length: int = number(64, at_least=4)
   batch_size: int = number(64, at_least=1)
   metric: Literal["bleu", "rouge"] = "bleu"
   beams: int = number(5, at_least=1, at_most=1000)
   alpha: float = number(1.0, at_least=0)
   extract: Literal["none", "minilm"] = "none"
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the language cannot be read."""
+    languages.code(self.language)

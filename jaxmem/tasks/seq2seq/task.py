@@ -20,10 +20,9 @@ from jaxmem.data import DataError, leaks, records
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.tasks import baselines, scoring
-from jaxmem.tasks import language as languages
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
-from jaxmem.tasks.model_sizes import check_model, with_made
+from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tasks.seq2seq import data, extractive, gap_sentences, metrics
 from jaxmem.tasks.seq2seq.config import PairsConfig
@@ -46,13 +45,6 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  check_model(model)
-  if config.segment_length < 4:
-    raise ConfigError(f"task.segment_length is {config.segment_length}: 4 at least")
-  try:
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.core import registry
-from jaxmem.core.errors import UserError
+from jaxmem.core import ranges, registry
+from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.registry import nearest
 from jaxmem.data.epochs import Fresh
 from jaxmem.data.rows import Rows, fingerprint
@@ -45,20 +45,21 @@ class Task:
     return ":".join([self.name, *(f"{k}={v}" for k, v in self.options)])
 
   @property
-  def given(self) -> dict[str, Any]:
+  def arguments(self) -> dict[str, Any]:
     """The options of `draw`: those of the size, then those that were named."""
     options = dict(self.options)
-    return problems.get(self.name).SIZES[options.pop("size", "cpu")] | options
+    problem, preset = problems.resolve(self.name)
+    return problem.SIZES[options.pop("size", "cpu")] | preset | options
 
   @property
   def length(self) -> int:
     """T of the size."""
-    return self.given["length"]
+    return self.arguments["length"]
 
   @property
   def vocab_size(self) -> int:
     """Ids are 0 .. vocab_size - 1."""
-    return self.given["vocab_size"]
+    return self.arguments["vocab_size"]
 
   def draw(self, rng: np.random.Generator, rows: int, length: int) -> Examples:
     """Examples of `length` tokens.
@@ -66,10 +67,9 @@ class Task:
     Raises:
       UserError: if the task has none of that length.
     """
-    try:
-      return problems.get(self.name).draw(rng, rows, **self.given | {"length": length})
-    except ValueError as error:
-      raise UserError(f"task {self}: {error}") from error
+    problem, _ = problems.resolve(self.name)
+    with raised_as(UserError, f"task {self}: "):
+      return problem.draw(rng, rows, **self.arguments | {"length": length})
 
 
 def parse(text: str) -> Task:
@@ -78,21 +78,19 @@ def parse(text: str) -> Task:
   Raises:
     UserError: if there is no such task, size or option; names the nearest.
   """
+  with raised_as(UserError, "task: "):
+    name, options = registry.options(text)
   try:
-    name, given = registry.options(text)
-  except ValueError as error:
-    raise UserError(f"task: {error}") from error
-  if name not in problems.names():
-    raise UserError(f"no task {name!r}: {nearest(name, problems.names())}")
-  module = problems.get(name)
-  own = ["size", *list(inspect.signature(module.draw).parameters)[2:]]
-  own.remove("length")
-  for key in given:
-    if key not in own:
-      raise UserError(f"task {name!r} has no option {key!r}: {nearest(key, own)}")
-  if given.get("size", "cpu") not in module.SIZES:
-    raise UserError(f"task {name!r} has the sizes {', '.join(module.SIZES)}")
-  return Task(name, tuple(sorted(given.items())))
+    problem, _ = problems.resolve(name)
+  except KeyError as error:
+    raise UserError(f"no task {name!r}: {nearest(name, problems.names())}") from error
+  known = ["size", *list(inspect.signature(problem.draw).parameters)[2:]]
+  known.remove("length")
+  with raised_as(UserError):
+    registry.check_options(options, known, f"task {name!r}")
+  with raised_as(UserError, f"task {name!r}: "):
+    ranges.check_word(options.get("size", "cpu"), "size", problem.SIZES)
+  return Task(name, tuple(sorted(options.items())))
 
 
 class Episodes:

@@ -1,11 +1,12 @@
 """Tasks that ask a memory one question, one a file: `draw(rng, rows) -> Examples`."""
 
+from collections.abc import Mapping
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmem.core import registry
+from jaxmem.core import migrations, registry
 
 
 class Examples(NamedTuple):
@@ -25,6 +26,16 @@ class Examples(NamedTuple):
 def names() -> list[str]:
   """The tasks, by file name."""
   return list(registry.members("jaxmem.tasks.synthetic.problems", "draw"))
+
+
+def resolve(name: str) -> tuple[ModuleType, Mapping[str, Any]]:
+  """The task `name`, or the one that took its place, and options the name stands for.
+
+  Raises:
+    KeyError: if there is none; names the nearest.
+  """
+  file, preset = migrations.SYNTHETIC_TASKS.get(name, (name, {}))
+  return get(file), preset
 
 
 def get(name: str) -> ModuleType:

@@ -8,7 +8,6 @@ Source: Jelassi et al. 2024, arXiv:2402.01032 (strings of random letters).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -36,10 +35,6 @@ def draw(
   Raises:
     UserError: if there is no room for one letter.
   """
-  if length < 2 or vocab_size < 3:
-    raise UserError(
-      f"a string to copy needs a length of 2 and a vocabulary of 3, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("a string to copy needs", (length, vocab_size), (2, 3))
   string = rng.integers(2, vocab_size, (rows, length // 2))
   return parts.written(string, string, length)

@@ -10,7 +10,6 @@ many keys).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -47,16 +46,13 @@ def draw(
     UserError: if the length or the vocabulary is too small for the longest pair.
   """
   kinds, pair = (vocab_size - 1) // 2, key_tokens + value_tokens
-  if (
-    min(key_tokens, value_tokens) < 1
-    or length < 2 * pair
-    or kinds < max(key_tokens, value_tokens)
-  ):
-    raise UserError(
-      f"keys of {key_tokens} and values of {value_tokens} tokens need a length of "
-      f"{2 * pair} and a vocabulary of {2 * max(key_tokens, value_tokens) + 1}, not "
-      f"{length} and {vocab_size}: shorten them to 1 or more, or give them more room"
-    )
+  parts.check_room(
+    f"keys of {key_tokens} and values of {value_tokens} tokens need",
+    (length, vocab_size),
+    (2 * pair, 2 * max(key_tokens, value_tokens) + 1),
+    "shorten them to 1 or more, or give them more room",
+    possible=min(key_tokens, value_tokens) >= 1,
+  )
   slots = length // 2
   keys, key_sizes = _motifs(rng, (rows, slots), kinds, key_tokens)
   values, value_sizes = _motifs(

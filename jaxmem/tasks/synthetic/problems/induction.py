@@ -7,7 +7,6 @@ to a million.
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -38,11 +37,7 @@ def draw(
     UserError: if there is no room for a token between the two special ones, or no two
       ordinary tokens.
   """
-  if length < 3 or vocab_size < 4:
-    raise UserError(
-      f"induction needs a length of 3 and a vocabulary of 4, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("induction needs", (length, vocab_size), (3, 4))
   tokens = rng.integers(2, vocab_size, (rows, length), dtype=np.int32)
   places = rng.integers(0, length - 2, (rows, 1))
   np.put_along_axis(tokens, places, SPECIAL, axis=1)

@@ -11,7 +11,6 @@ Source: Nangia and Bowman 2018, arXiv:1804.06028; Tay et al. 2020, arXiv:2011.04
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -53,12 +52,14 @@ def draw(
     UserError: if the length or the vocabulary is too small.
   """
   shortest = max(shortest or length // 4, 2 + arguments)
-  if arguments < 2 or depth < 1 or length < shortest or vocab_size < 16:
-    raise UserError(
-      f"lists of {shortest} tokens, {arguments} arguments and depth {depth} need a "
-      f"length of {shortest}, 2 arguments, depth 1 and a vocabulary of 16, not "
-      f"{length} and {vocab_size}: make them smaller, or give them more room"
-    )
+  parts.check_room(
+    f"lists of {shortest} tokens, {arguments} arguments (at least 2) and depth {depth} "
+    "(at least 1) need",
+    (length, vocab_size),
+    (shortest, 16),
+    "make them smaller, or give them more room",
+    possible=arguments >= 2 and depth >= 1,
+  )
   tokens = np.zeros((rows, length), np.int32)
   answers = np.zeros((rows, 1), np.int32)
   rooms = rng.integers(shortest, length + 1, rows).tolist()

@@ -9,7 +9,6 @@ tokens); Grazzi et al. 2024, arXiv:2411.12537.
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -51,12 +50,13 @@ def draw(
   # An operation adds itself and a number, with brackets these as well.
   cost = 4 if brackets else 2
   most, least = (length - 2) // cost, max(0, -(-(shortest - 1) // cost))
-  if most < least or vocab_size < modulus + 7 or modulus < 2:
-    raise UserError(
-      f"expressions of {shortest} tokens modulo {modulus} need a length of "
-      f"{2 + cost * least}, a vocabulary of {modulus + 7} and a modulus of 2, not "
-      f"{length} and {vocab_size}: shorten them, or give them more room"
-    )
+  parts.check_room(
+    f"expressions of {shortest} tokens modulo {modulus} (at least 2) need",
+    (length, vocab_size),
+    (2 + cost * least, modulus + 7),
+    "shorten them, or give them more room",
+    possible=modulus >= 2,
+  )
   counts = rng.integers(least, most + 1, rows)
   numbers = rng.integers(0, modulus, (rows, most + 1))
   operations = rng.integers(0, 3, (rows, most))

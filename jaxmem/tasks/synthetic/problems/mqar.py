@@ -6,7 +6,6 @@ the power law of the gaps as in the paper's data.
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -45,11 +44,13 @@ def draw(
   """
   half = vocab_size // 2
   pairs = pairs or max(1, min(length // 8, half - 1))
-  if pairs < 1 or length < 3 * pairs or half - 1 < pairs:
-    raise UserError(
-      f"{pairs} pairs need a length of {3 * pairs} and a vocabulary of {2 * pairs + 2},"
-      f" not {length} and {vocab_size}: ask for fewer pairs, or give them more room"
-    )
+  parts.check_room(
+    f"{pairs} pairs need",
+    (length, vocab_size),
+    (3 * pairs, 2 * pairs + 2),
+    "ask for fewer pairs, or give them more room",
+    possible=pairs >= 1,
+  )
   keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
   values = rng.integers(half, vocab_size, (rows, pairs))
   places = 2 * pairs + parts.gaps(rng, rows, length - 2 * pairs, pairs, power)

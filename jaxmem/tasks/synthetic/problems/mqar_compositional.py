@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -51,12 +50,13 @@ def draw(
   third = vocab_size // 3
   side = side or max(2, min(math.isqrt(length // 8), third - 1))
   grid = side * side
-  if side < 1 or length < 5 * grid or third - 1 < side:
-    raise UserError(
-      f"a grid of {side} by {side} keys needs a length of {5 * grid} and a vocabulary "
-      f"of {3 * side + 3}, not {length} and {vocab_size}: choose a smaller side, or "
-      f"give it more room"
-    )
+  parts.check_room(
+    f"a grid of {side} by {side} keys needs",
+    (length, vocab_size),
+    (5 * grid, 3 * side + 3),
+    "choose a smaller side, or give it more room",
+    possible=side >= 1,
+  )
   firsts = 1 + parts.distinct(rng, rows, third - 1, side)
   seconds = third + parts.distinct(rng, rows, third, side)
   cells = parts.distinct(rng, rows, grid, grid)

@@ -6,7 +6,8 @@ arXiv:2312.04927).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
+from jaxmem.core.errors import UserError, raised_as
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -50,14 +51,14 @@ def draw(
   pairs = pairs or max(1, min(length // 8, half - 1))
   updates = updates or (pairs + 1) // 2
   written = 2 * (pairs + updates)
-  if not 1 <= updates <= pairs:
-    raise UserError(f"{updates} updates of {pairs} keys: ask for 1 to {pairs}")
-  if length < written + pairs or half - 1 < pairs or half < 2:
-    raise UserError(
-      f"{pairs} pairs and {updates} updates need a length of {written + pairs} and a "
-      f"vocabulary of {max(4, 2 * pairs + 2)}, not {length} and {vocab_size}: ask for "
-      f"fewer, or give them more room"
-    )
+  with raised_as(UserError):
+    check_number(updates, "updates", Range(at_least=1, at_most=pairs))
+  parts.check_room(
+    f"{pairs} pairs and {updates} updates need",
+    (length, vocab_size),
+    (written + pairs, max(4, 2 * pairs + 2)),
+    "ask for fewer, or give them more room",
+  )
   keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
   values = rng.integers(half, vocab_size, (rows, pairs))
   again = parts.distinct(rng, rows, pairs, updates)

@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -56,12 +55,13 @@ def draw(
   base = math.isqrt(vocab_size)
   pairs = pairs or max(1, min(length // 8, base - 1))
   context = passes * pairs
-  if min(pairs, passes) < 1 or length < context + pairs or base - 1 < pairs:
-    raise UserError(
-      f"{pairs} pairs in {passes} passes need a length of {context + pairs}, a "
-      f"vocabulary of {(pairs + 1) ** 2} and 1 pass, not {length} and {vocab_size}: "
-      f"ask for fewer pairs, or give them more room"
-    )
+  parts.check_room(
+    f"{pairs} pairs in {passes} passes need",
+    (length, vocab_size),
+    (context + pairs, (pairs + 1) ** 2),
+    "ask for fewer pairs and at least one pass, or give them more room",
+    possible=min(pairs, passes) >= 1,
+  )
   keys = 1 + parts.distinct(rng, rows, base - 1, pairs)
   values = rng.integers(1, base, (rows, pairs))
   tokens = np.zeros((rows, length), np.int32)

@@ -9,7 +9,8 @@ many keys).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
+from jaxmem.core.errors import UserError, raised_as
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -49,13 +50,14 @@ def draw(
   noise_vocab = noise_vocab or vocab_size // 2
   quiet = vocab_size - noise_vocab  # 0, the keys, the values
   kinds = (quiet - 1) // 2
-  if noise_vocab < 1 or length < 3 or kinds < 1:
-    raise UserError(
-      f"recall with {noise_vocab} tokens of noise needs a length of 3 and a vocabulary "
-      f"of {noise_vocab + 3}, not {length} and {vocab_size}: give it more room"
-    )
-  if not 0 <= noise < 1:
-    raise UserError(f"a share of noise of {noise}: give one of 0 to below 1")
+  parts.check_room(
+    f"recall with {noise_vocab} tokens of noise needs",
+    (length, vocab_size),
+    (3, noise_vocab + 3),
+    possible=noise_vocab >= 1,
+  )
+  with raised_as(UserError):
+    check_number(noise, "noise", Range(at_least=0, below=1))
   slots = (length + 1) // 2
   keys = rng.integers(1, 1 + kinds, (rows, slots))
   value_of = rng.integers(1 + kinds, quiet, (rows, 1 + kinds))

@@ -9,8 +9,7 @@ arXiv:2411.12537 (trained at up to 40 tokens, tested up to 256).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
-from jaxmem.tasks.synthetic.problems import Examples
+from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
   "cpu": dict(length=32, vocab_size=3),
@@ -38,11 +37,7 @@ def draw(
   Raises:
     UserError: if there is no token, or no room for two bits.
   """
-  if length < 1 or vocab_size < 3:
-    raise UserError(
-      f"parity needs a length of 1 and a vocabulary of 3, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("parity needs", (length, vocab_size), (1, 3))
   bits = rng.integers(0, 2, (rows, length), dtype=np.int32)
   odd = np.cumsum(bits, axis=1, dtype=np.int32) % 2
   return Examples(1 + bits, 1 + odd, np.ones(bits.shape, np.float32))

@@ -2,9 +2,37 @@
 
 import numpy as np
 
+from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples
 
 WRITE = 1  # the token that stands where an answer of several tokens is to be written
+
+
+def check_room(
+  what: str,
+  sizes: tuple[int, int],
+  least: tuple[int, int],
+  remedy: str = "give it more room",
+  possible: bool = True,
+) -> None:
+  """Checks that an example fits.
+
+  Args:
+    what: the example and its verb, such as "3 pairs need".
+    sizes: the length and the vocabulary that there are.
+    least: those that it needs.
+    remedy: ends the message.
+    possible: whether the options of the task can be at all.
+
+  Raises:
+    UserError: if it does not fit; names both.
+  """
+  (length, vocab_size), (least_length, least_vocab) = sizes, least
+  if not possible or length < least_length or vocab_size < least_vocab:
+    raise UserError(
+      f"{what} a length of {least_length} and a vocabulary of {least_vocab}, not "
+      f"{length} and {vocab_size}: {remedy}"
+    )
 
 
 def distinct(rng: np.random.Generator, rows: int, below: int, count: int) -> np.ndarray:

@@ -5,7 +5,6 @@ Source: Gu and Dao 2023, arXiv:2312.00752, section 4.1.1 (selective copying).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -38,11 +37,13 @@ def draw(
   Raises:
     UserError: if the length is too small for the symbols.
   """
-  if symbols < 1 or length < 2 * symbols or vocab_size < 3:
-    raise UserError(
-      f"{symbols} symbols need a length of {2 * symbols} and a vocabulary of 3, not "
-      f"{length} and {vocab_size}: ask for fewer, at least 1, or give them more room"
-    )
+  parts.check_room(
+    f"{symbols} symbols need",
+    (length, vocab_size),
+    (2 * symbols, 3),
+    "ask for fewer, at least 1, or give them more room",
+    possible=symbols >= 1,
+  )
   content = rng.integers(2, vocab_size, (rows, symbols))
   places = np.sort(parts.distinct(rng, rows, length - symbols, symbols), axis=1)
   scattered = np.zeros((rows, length - symbols), np.int32)

@@ -9,7 +9,6 @@ up to 40).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -37,10 +36,6 @@ def draw(
   Raises:
     UserError: if there is no room for two different items.
   """
-  if length < 4 or vocab_size < 4:
-    raise UserError(
-      f"a list to sort needs a length of 4 and a vocabulary of 4, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("a list to sort needs", (length, vocab_size), (4, 4))
   items = rng.integers(2, vocab_size, (rows, length // 2))
   return parts.written(items, np.sort(items, axis=1), length)
