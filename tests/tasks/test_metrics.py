@@ -1,4 +1,4 @@
-"""Metrics equal those of the field in any script, and reports name better baselines."""
+"""Metrics agree with reference packages in any script; better baselines are named."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ from jaxmem.tasks.seq2seq import metrics as overlap
 from jaxmem.tasks.seq2seq import task as pairs
 from jaxmem.training.config import Config, check
 
-# A text, its words, and the language that is detected.
+# Text, its words, and the code of its language.
 WORDS = [
   ("The cat and the dog don't", "the cat and the dog don t".split(), "en"),
   ("la maison et le chien", "la maison et le chien".split(), ""),
@@ -52,9 +52,9 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize("text, words, code", WORDS)
-def test_words_and_languages_of_any_script(text, words, code):
-  assert language.words(text) == words
+@pytest.mark.parametrize("text, expected, code", WORDS)
+def test_words_and_languages_of_any_script(text, expected, code):
+  assert language.words(text) == expected
   assert language.of([text]) == code
 
 
@@ -77,7 +77,7 @@ def test_the_language_is_that_of_most_words_or_what_is_declared():
       language.code(wrong)
 
 
-def test_configs_refuse_what_is_no_language():
+def test_configs_refuse_a_language_that_has_no_code():
   encoder = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1)
   decoder = EncoderDecoderConfig(d_model=8)
   models = (task, encoder), (passages, encoder), (spans, encoder), (pairs, decoder)
@@ -98,23 +98,23 @@ BLEU = [
 
 @pytest.mark.parametrize("written, reference, tokenizer", BLEU)
 def test_bleu_takes_the_tokenizer_of_the_script(written, reference, tokenizer):
-  numbers = overlap.numbers("bleu", [written], [[reference]])
+  scores = overlap.numbers("bleu", [written], [[reference]])
   bleu = sacrebleu.BLEU(tokenize=tokenizer)
   expected = bleu.corpus_score([written], [[reference]]).score
-  np.testing.assert_allclose(numbers["bleu"], expected)
-  assert f"|tok:{tokenizer}|" in numbers["signature"]
-  assert "nc:6|nw:0" in numbers["chrf_signature"]
-  lines = "\n".join(overlap.signatures(numbers))
-  assert numbers["signature"] in lines and numbers["chrf_signature"] in lines
+  np.testing.assert_allclose(scores["bleu"], expected)
+  assert f"|tok:{tokenizer}|" in scores["signature"]
+  assert "nc:6|nw:0" in scores["chrf_signature"]
+  lines = "\n".join(overlap.signatures(scores))
+  assert scores["signature"] in lines and scores["chrf_signature"] in lines
 
 
 def test_chinese_bleu_is_not_zero_and_japanese_needs_no_mecab():
-  numbers = overlap.numbers("bleu", [BLEU[0][0]], [[BLEU[0][1]]])
-  np.testing.assert_allclose(numbers["bleu"], 90.36, atol=0.01)
+  scores = overlap.numbers("bleu", [BLEU[0][0]], [[BLEU[0][1]]])
+  np.testing.assert_allclose(scores["bleu"], 90.36, atol=0.01)
   mecab = all(map(importlib.util.find_spec, ("MeCab", "ipadic")))
   assert overlap.bleu_tokenizer("ja") == ("ja-mecab" if mecab else "char")
-  numbers = overlap.numbers("bleu", ["今天"], [["明天"]], language="en")
-  assert "|tok:13a|" in numbers["signature"]
+  scores = overlap.numbers("bleu", ["今天"], [["明天"]], language="en")
+  assert "|tok:13a|" in scores["signature"]
 
 
 # Written, reference, ROUGE-1 and ROUGE-2 by hand.
@@ -127,44 +127,44 @@ ROUGE = [
 ]
 
 
-@pytest.mark.parametrize("written, reference, rouge1, rouge2", ROUGE)
-def test_rouge_of_any_script(written, reference, rouge1, rouge2):
-  numbers = overlap.numbers("rouge", [written], [[reference]])
-  np.testing.assert_allclose([numbers["rouge1"], numbers["rouge2"]], [rouge1, rouge2])
-  assert "stem:no" in numbers["signature"] and "agg:mean F1" in numbers["signature"]
+@pytest.mark.parametrize("written, reference, one, two", ROUGE)
+def test_rouge_of_any_script(written, reference, one, two):
+  scores = overlap.numbers("rouge", [written], [[reference]])
+  np.testing.assert_allclose([scores["rouge1"], scores["rouge2"]], [one, two])
+  assert "stem:no" in scores["signature"] and "agg:mean F1" in scores["signature"]
 
 
-def test_english_rouge_equals_that_of_rouge_score():
+def test_english_rouge_is_rouge_score_s_own():
   written, reference = (
     "The naïve cat sat. And the dog ran.",
     "The dog ran. The cat sat.",
   )
-  numbers = overlap.numbers("rouge", [written], [[reference]])
+  scores = overlap.numbers("rouge", [written], [[reference]])
   names = ["rouge1", "rouge2", "rougeL"]
   expected = rouge_scorer.RougeScorer(names).score(reference, written)
   for name in names:
-    np.testing.assert_allclose(numbers[name], 100 * expected[name].fmeasure)
+    np.testing.assert_allclose(scores[name], 100 * expected[name].fmeasure)
   # a sentence a line: the order of the sentences does not count
-  assert numbers["rougeLsum"] > numbers["rougeL"]
+  assert scores["rougeLsum"] > scores["rougeL"]
 
 
 def test_texts_of_another_script_count_among_english_ones():
   english = "The dog and the cat ran after the ball in the park"
-  result = overlap.numbers("rouge", [english, "我们今天"], [[english], ["我们明天"]])
-  assert result["language"] == "en"
-  np.testing.assert_allclose(result["rouge1"], (100 + 75) / 2)
-  result, _ = bm25.rank({"a": english, "b": "मैं घर", "c": "我们"}, {"q": "घर"}, 3)
-  assert result == {"q": ["b"]}
+  scores = overlap.numbers("rouge", [english, "我们今天"], [[english], ["我们明天"]])
+  assert scores["language"] == "en"
+  np.testing.assert_allclose(scores["rouge1"], (100 + 75) / 2)
+  ranked, _ = bm25.rank({"a": english, "b": "मैं घर", "c": "我们"}, {"q": "घर"}, 3)
+  assert ranked == {"q": ["b"]}
 
 
-def test_the_first_sentences_are_an_extract():
+def test_first_sentences():
   text = "One. Two! Three?"
   assert extractive.first(text, 2) == "One. Two!" and extractive.first(text) == "One."
   assert extractive.mean_length([text, "One."]) == 2
   assert extractive.mean_length([""]) == 1
 
 
-def test_grades_count_as_in_trec_eval():
+def test_grades_are_trec_eval_s():
   # gains 4, 3, 1; the third of them is of a document that no ranking can have
   relevant = {"d1": 4, "d2": 1, "dX": 3}
   best = 4 + 3 / np.log2(3) + 1 / 2
@@ -187,19 +187,19 @@ def test_rankings_are_scored_as_pytrec_eval_scores_runs():
     judged[query]["missing"] = 2
   measures = {"ndcg_cut.10", "recall.100", "recip_rank", "map"}
   expected = pytrec_eval.RelevanceEvaluator(judged, measures).evaluate(runs)
-  numbers = ranking.numbers(runs, judged)
+  scores = ranking.numbers(runs, judged)
   for ours, theirs in ranking.MEASURES.items():
     mean = np.mean([row[theirs] for row in expected.values()])
-    np.testing.assert_allclose(numbers[ours], mean)
+    np.testing.assert_allclose(scores[ours], mean)
   # a list is a ranking without ties
   order = {
-    query: sorted(run, key=lambda n, run=run: (run[n], n), reverse=True)
+    query: sorted(run, key=lambda name, run=run: (run[name], name), reverse=True)
     for query, run in runs.items()
   }
-  assert ranking.numbers(order, judged) == numbers
+  assert ranking.numbers(order, judged) == scores
 
 
-def test_queries_without_answers_score_0_if_they_are_judged():
+def test_queries_that_nothing_answers():
   ranked = {"good": ["a"], "all irrelevant": ["a"], "unjudged": ["a"], "empty": []}
   relevant = {"good": {"a": 2}, "all irrelevant": {"a": 0}, "empty": {"a": 1}}
   # one of three judged queries is answered; as in trec_eval the unjudged does not count
@@ -211,10 +211,9 @@ def test_queries_without_answers_score_0_if_they_are_judged():
 
 
 def test_bm25_finds_words_of_any_script_and_nothing_else():
-
   def rank(documents, query, **options):
-    documents = dict(zip("01", documents, strict=True))
-    return bm25.rank(documents, {"q": query}, 10, **options)
+    named = dict(zip("01", documents, strict=True))
+    return bm25.rank(named, {"q": query}, 10, **options)
 
   for documents, query, expected in (
     (["今天天气很好", "我们去公园玩"], "公园在哪里", ["1"]),
@@ -244,20 +243,20 @@ def test_macro_f1_is_over_classes_that_occur():
   label = np.array([0, 1, 0, 1])
   logp = np.full((4, 3), -9.0)
   logp[np.arange(4), label] = -0.001
-  numbers = classes.numbers(label, logp, ("a", "b", "c"))
-  assert numbers["macro_f1"] == 1 and numbers["macro_f1_classes"] == 2
-  assert numbers["per_class"][2] == {
+  scores = classes.numbers(label, logp, ("a", "b", "c"))
+  assert scores["macro_f1"] == 1 and scores["macro_f1_classes"] == 2
+  assert scores["per_class"][2] == {
     "class": "c", "precision": None, "recall": None, "f1": None, "texts": 0,
   }  # fmt: skip
-  assert "the 2 of 3 classes that occur" in classes.table(numbers)[-1]
+  assert "the 2 of 3 classes that occur" in classes.table(scores)[-1]
   draw = np.random.default_rng(0)
   for _ in range(5):
     label, logp = draw.integers(0, 6, 9), draw.normal(size=(9, 6))
     guess = logp.argmax(1)
-    numbers = classes.numbers(label, logp, tuple("abcdef"))
+    scores = classes.numbers(label, logp, tuple("abcdef"))
     expected = metrics.f1_score(label, guess, average="macro")
-    np.testing.assert_allclose(numbers["macro_f1"], expected)
-    assert classes.scores(label, guess)["macro_f1"] == numbers["macro_f1"]
+    np.testing.assert_allclose(scores["macro_f1"], expected)
+    assert classes.scores(label, guess)["macro_f1"] == scores["macro_f1"]
 
 
 def test_tf_idf_learns_words_and_characters():
@@ -268,14 +267,14 @@ def test_tf_idf_learns_words_and_characters():
   ):
     texts = [(positive + " x",), (negative + " y",)] * 6
     train = tfidf.Split(texts, ["good", "bad"] * 6)
-    answers = tfidf.fit_and_ask(train, train, [(positive,), (negative,)])
-    assert answers.labels.tolist() == ["good", "bad"]
-    assert ("characters" in answers.how) == ("电" in positive)
-  # the texts of a pair have separate weights: their order tells the classes apart
+    answer = tfidf.fit_and_ask(train, train, [(positive,), (negative,)])
+    assert answer.labels.tolist() == ["good", "bad"]
+    assert ("characters" in answer.how) == ("电" in positive)
+  # of a pair each text has weights of its own: the order tells the classes apart
   pairs = [("cat", "dog"), ("dog", "cat")] * 6
   train = tfidf.Split(pairs, ["first", "second"] * 6)
-  answers = tfidf.fit_and_ask(train, train, pairs[:2])
-  assert answers.labels.tolist() == ["first", "second"]
+  answer = tfidf.fit_and_ask(train, train, pairs[:2])
+  assert answer.labels.tolist() == ["first", "second"]
   for texts, labels_ in (([("a",), ("b",)], "xx"), ([("!",), ("?",)], "xy")):
     train = tfidf.Split(texts, [*labels_])
     assert tfidf.fit_and_ask(train, train, texts) is None
@@ -284,27 +283,27 @@ def test_tf_idf_learns_words_and_characters():
 def test_tf_idf_is_bounded(monkeypatch):
   monkeypatch.setattr(tfidf, "TEXTS", 10)
   train = tfidf.Split([(f"good {i}",) for i in range(30)], ["a", "b", "c"] * 10)
-  answers = tfidf.fit_and_ask(train, train, train.texts)
-  assert "10 training texts, drawn" in answers.how
+  answer = tfidf.fit_and_ask(train, train, train.texts)
+  assert "10 training texts, drawn" in answer.how
   monkeypatch.setattr(tfidf, "ALL", 30)
   assert len(tfidf._drawn(train)) < 5
 
 
 def test_baselines_that_are_better_are_named_the_best_first():
-  others = {"gzip": 2.5, "xz": 2.25, "raw": 8.0, "broken": math.nan}
-  assert baselines.better("bits", 2.6, others, lower=True) == [
+  values = {"gzip": 2.5, "xz": 2.25, "raw": 8.0, "broken": math.nan}
+  assert baselines.better("bits", 2.6, values, lower=True) == [
     "Xz is better than this model: bits 2.250 against 2.600.",
     "Gzip is better than this model: bits 2.500 against 2.600.",
     "",
   ]
-  assert baselines.better("bits", 2.25, others, lower=True) == []
+  assert baselines.better("bits", 2.25, values, lower=True) == []
   assert len(baselines.better("BLEU", math.nan, {"copy": 0.0}, digits=1)) == 2
   assert baselines.missing("BM25", "numpy") == ""
-  message = baselines.missing("BM25", "no_such_module")
-  assert message.startswith("BM25 was not computed") and "jaxmem[apps]" in message
+  note = baselines.missing("BM25", "no_such_module")
+  assert note.startswith("BM25 was not computed") and "jaxmem[apps]" in note
 
 
-def test_every_compressor_has_a_description():
+def test_compressors_say_what_they_are_of():
   assert set(baselines.compressors([b"ab" * 9])) == set(baselines.PACKED)
 
 
@@ -350,9 +349,9 @@ def test_lexical_answers_in_scripts_without_spaces():
 
 def test_decomposed_texts_and_texts_of_signs_are_compared():
   composed = "the caf\u00e9 \u00e0 cr\u00e8me"
-  decomposed = unicodedata.normalize("NFD", composed)
+  apart = unicodedata.normalize("NFD", composed)
   for code in ("en", "fr"):
-    assert overlap.numbers("rouge", [decomposed], [[composed]], code)["rouge1"] == 100
+    assert overlap.numbers("rouge", [apart], [[composed]], code)["rouge1"] == 100
   signs = ["\U0001f600 \U0001f603"]
   scores = [
     overlap.numbers("rouge", [text], [signs])["rouge1"] for text in (*signs, "?")
