@@ -8,55 +8,20 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmem import cli, tasks, tokenizers
-from jaxmem.core import ranges
+from jaxmem import cli, tasks
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.data import DataError
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import EncoderConfig
-from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines
 from jaxmem.tasks.classification import data as labelled
 from jaxmem.tasks.classification import metrics, tfidf
-from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
+from jaxmem.tasks.classification.augment import AugmentConfig
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tokenizers import trained
-from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
 from support import runs
-
-GOOD, BAD = (
-  ("a warm film", "good acting and a good plot"),
-  ("a cold film", "bad acting"),
-)
-
-
-def write(path, count=40):
-  """Writes different texts of two classes, one after the other."""
-  words = ["one", "two", "three", "four", "five"]
-  rows = []
-  for i in range(count):
-    opinion = (GOOD if i % 2 else BAD)[i // 2 % 2]
-    text = f"{opinion} {'abcdefghij'[i // 20]} {words[i % 5]}"
-    rows.append({"label": "good" if i % 2 else "bad", "text": text})
-  path.write_text("\n".join(map(json.dumps, rows)) + "\n")
-  return path
-
-
-def config(source, **changes):
-  """A run of some seconds; `changes` are of the task's config."""
-  model = EncoderConfig(d_model=16, pattern=(entry("gru"),), num_groups=1)
-  changes = {"source": str(source)} | changes
-  data = LabelsConfig(tokenizer="words:300", segment_length=16, batch_size=8)
-  return Config(
-    model=model,
-    task=dataclasses.replace(data, **changes),
-    optim=OptimConfig(learning_rate=1e-2, warmup_steps=2),
-    validation=ValidationConfig(every=20),
-    steps=40,
-    save_every=20,
-  )
+from support.classification_runs import config, write
 
 
 @pytest.fixture(scope="module")
@@ -294,65 +259,6 @@ def test_balanced_weights_give_every_class_the_same(tmp_path):
     batch = rows[step]
     np.add.at(totals, batch["label"], batch["weights"])
   np.testing.assert_allclose(totals, [36, 36], rtol=1e-5)
-
-
-def test_augmentation_changes_tokens_at_the_rates_of_its_config():
-  ids, draw = np.arange(10_000, dtype=np.int32), np.random.default_rng(0)
-
-  def augmented(**rates):
-    return Augmenter(AugmentConfig(**rates), unk_id=-1).ids(ids, draw)
-
-  assert abs(len(augmented(deletion=0.3)) / 1e4 - 0.7) < 0.02
-  swapped = augmented(swap=0.2)
-  assert sorted(swapped.tolist()) == ids.tolist()
-  assert 0.3 < (swapped != ids).mean() < 0.4
-  for run in (1, 5):
-    masked = augmented(hiding=0.15, run=run) == -1
-    assert abs(masked.mean() - 0.15) < 0.02
-    num_runs = (np.diff(masked.astype(int)) == 1).sum()
-    assert (masked.sum() / num_runs > 4) == (run == 5)
-  assert len(Augmenter(AugmentConfig(deletion=1.0), -1).ids(ids[:3], draw)) == 1
-
-
-def test_a_masked_word_becomes_the_unknown_one(tmp_path):
-  """The vocabulary has all training words, so that only masks are unknown words."""
-  source = write(tmp_path / "train.jsonl")
-  job = runs.job(config(source, augment=AugmentConfig(hiding=0.9)))
-  ids = job.rows[0]["tokens"]
-  unknown = job._tokenizer.encode(b"neverseen")
-  assert 0.5 < (ids == unknown).sum() / job.rows[0]["length"].sum() <= 1
-  assert trained.unk_id(tokenizers.get("byte")) == 257
-
-
-def test_rare_tokens_are_masked_more_often():
-  counts, ids = np.array([1, 9, 10**9]), np.repeat([0, 1, 2], 4000)
-  augmenter = Augmenter(AugmentConfig(rare=1.0), -1, counts)
-  masked = augmenter.ids(ids, np.random.default_rng(0)).reshape(3, -1) == -1
-  np.testing.assert_allclose(masked.mean(1), [1 / 2, 1 / 10, 0], atol=0.03)
-  with pytest.raises(ValueError, match="rare is -1"):
-    ranges.check(AugmentConfig(rare=-1.0))
-
-
-def test_counts_are_those_of_the_training_texts(tmp_path):
-  source = write(tmp_path / "train.jsonl")
-  job = runs.job(config(source, augment=AugmentConfig(rare=0.5)))
-  texts = [e.texts[0] for e in job._splits[""]["train"]]
-  film = job._tokenizer.encode(b"film")[0]
-  assert job._encoded.counts()[film] == sum("film" in t for t in texts) > 0
-
-
-def test_synonyms_and_wordings_come_from_the_user_s_files(tmp_path):
-  table, wordings = tmp_path / "table.json", tmp_path / "wordings.jsonl"
-  table.write_text('{"Film": ["movie"]}')
-  wordings.write_text('{"text": "a film", "wordings": ["one film"]}\n')
-  options = dict(synonyms=1.0, table=str(table), copies=1.0, wordings=str(wordings))
-  augmenter = Augmenter(AugmentConfig(**options), 0)
-  draw = np.random.default_rng(0)
-  assert augmenter.text("a film", draw) == "one movie"
-  assert augmenter.text("the film", draw) == "the movie"
-  table.write_text('["film"]')
-  with pytest.raises(DataError, match="is not of the form"):
-    Augmenter(AugmentConfig(**options), 0)
 
 
 def test_words_are_the_most_frequent_and_kept_beside_the_run(tmp_path):
