@@ -24,10 +24,10 @@ def write(path, count=40):
   return path
 
 
-def config(source, **changes):
+def config(path, **changes):
   """A run of some seconds; `changes` are of the task's config."""
   model = EncoderConfig(d_model=16, pattern=(entry("gru"),), num_groups=1)
-  changes = {"source": str(source)} | changes
+  changes = {"source": str(path)} | changes
   data = LabelsConfig(tokenizer="words:300", segment_length=16, batch_size=8)
   return Config(
     model=model,

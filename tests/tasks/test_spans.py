@@ -49,10 +49,10 @@ def write(path, count=60):
   return path
 
 
-def config(source, **changes):
+def config(path, **changes):
   """A run of some seconds; `changes` are of the task's config."""
   data = SpansConfig(
-    source=str(source),
+    source=str(path),
     tokenizer="words:300",
     segment_length=32,
     question_length=8,
