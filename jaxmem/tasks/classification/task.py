@@ -125,7 +125,9 @@ class LabelsJob(Asked):
     self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
     process = context.process
     count = sum(len(task.examples) for task in tasks)
+    # options that decide what a row reads: a run continues only with the same ones
     decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
+    # counting encodes all texts once: only where it is needed
     counts = self._encoded.counts() if c.augment.rare else None
     scored = (
       text

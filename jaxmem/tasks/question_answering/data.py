@@ -85,6 +85,7 @@ def _file(source: str, hint: str) -> opened.Member | None:
 def _of_squad(file: opened.Member | None) -> Any:
   """Returns the JSON of a file of SQuAD's form, None if the file has records."""
   suffix = file and opened.suffix(file.name or file.path)
+  # tables and JSON Lines have records
   if not file or suffix in (".csv", ".tsv", *jsonl.SUFFIXES):
     return None
   with opened.stream(file) as data:

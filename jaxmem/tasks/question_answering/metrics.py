@@ -55,6 +55,7 @@ def words_f1(answer: str, reference: str) -> float:
 
 def _shared(a: list[str], b: list[str]) -> float:
   """Returns the F1 of the words of two lists, each as often as both have it."""
+  # without words F1 is 1 if both answers have none, else 0
   both = sum((collections.Counter(a) & collections.Counter(b)).values())
   return 2 * both / (len(a) + len(b)) if a and b else float(a == b)
 

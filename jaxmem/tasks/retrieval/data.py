@@ -121,6 +121,7 @@ def judgements(source: str, hint: str) -> dict[str, dict[str, int]]:
     if not line.strip() and not fault:
       continue
     cells = _cells(line)
+    # a header, before the first judgement
     if not grades and cells[-1].strip().lower() in _GRADES:
       continue
     try:
@@ -239,6 +240,7 @@ def _is_tagged(source: str, hint: str, encoding: str) -> bool:
 def _tagged(source: str, encoding: str) -> list[Passage]:
   """Reads the documents or queries of an XML file."""
   text, result = opened.text(source, encoding), []
+  # no parser of XML reads TREC's files: they have no root element
   entries = _TAGGED.findall(text)
   if len(entries) < len(_OPENING.findall(text)):
     raise DataError(f"{source} has a <doc> or <top> that is never closed: close it")

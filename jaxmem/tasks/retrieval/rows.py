@@ -48,6 +48,7 @@ def passage_rows(
   """
   length, batch_size = sizes
   encoded = encode(pairs, tokenizer)
+  # the texts themselves: a run continues only with the pairs that it has learned
   decides = ("jaxmem passages 2", sizes, seed, tokenizer.fingerprint, pairs)
   return Rows(
     Epochs(len(pairs), batch_size, seed, *process),

@@ -243,7 +243,7 @@ class PassagesJob(Asked):
     names = sorted(self._documents, reverse=True)
     documents = embed([self._documents[name].full_text for name in names])  # [N, D]
     scores = embed([q.full_text for q in queries]) @ documents.T  # [Q, N]
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]  # [Q, DEPTH]
     return {
       query.name: [names[i] for i in row]
       for query, row in zip(queries, best, strict=True)
