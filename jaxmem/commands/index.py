@@ -63,7 +63,7 @@ def _build(given: argparse.Namespace) -> int:
     documents = data.passages(given.input, hint)
   embed, encoder = _encoder(given.workdir)
   documents, bad = _readable(documents, embed, given.bad_records)
-  vectors = embed([d.whole for d in documents])
+  vectors = embed([d.full_text for d in documents])
   names = [d.name for d in documents]
   made = index.build(Path(given.out), names, vectors, given.kind, encoder)
   print(
@@ -82,7 +82,7 @@ def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
   good = []
   for document in documents:
     try:
-      embed.check(document.whole)
+      embed.check(document.full_text)
       good.append(document)
     except UserError as error:
       if policy == "stop":

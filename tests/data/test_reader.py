@@ -344,14 +344,14 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   file = written(tmp_path, as_lines([fields]), "a.jsonl")
   spec = "{title}\\n{body}"
   (passage,) = judged.passages(file, "", text=spec)
-  assert passage == ("1", "", "T\nb") and passage.whole == "T\nb"
+  assert passage == ("1", "", "T\nb") and passage.full_text == "T\nb"
   (question,) = squad.read(file, "", ("ask", spec))
   # the answer stands where it is in the whole text
   assert (question.question, question.context, question.start) == ("who?", "T\nb", 2)
 
   qrels = written(tmp_path, b"1 0 1 1\n", "qrels")
   collection = judged.collection(file, file, qrels, False, "", ("body", "ask"))
-  assert [p.whole for p in (*collection.documents, *collection.queries)] == [
+  assert [p.full_text for p in (*collection.documents, *collection.queries)] == [
     "b",
     "who?",
   ]
