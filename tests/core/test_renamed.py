@@ -37,7 +37,7 @@ def test_an_old_name_warns_once_and_names_the_new_one():
     "with warnings.catch_warnings(record=True) as said:\n"
     "  warnings.simplefilter('always')\n"
     "  from jaxmem.modules import pattern\n"
-    "  from jaxmem.tasks import labels\n"
+    "  from jaxmem.jobs import labels\n"
     "  from jaxmem.config import Config\n"
     "  from jaxmem.config import OptimConfig\n"
     "  from jaxmem.train import train\n"
@@ -53,14 +53,7 @@ def test_an_old_name_warns_once_and_names_the_new_one():
   told = [line.split()[1::3][0] for line in lines]
   assert told == [
     f"jaxmem.{name}"
-    for name in (
-      "modules",
-      "modules.pattern",
-      "tasks",
-      "jobs.labels",
-      "config",
-      "train",
-    )
+    for name in ("modules", "modules.pattern", "jobs", "jobs.labels", "config", "train")
   ]
   assert "jaxmem.config is now jaxmem.training.config" in out.stdout
 
