@@ -23,11 +23,11 @@ from jaxmem.training.adversarial import Loss, with_noise
 
 
 def cut(tree: Any, parts: int, names: Any = None) -> Any:
-  """Splits arrays [B, ...] into [parts, B / parts, ...]; the module says which rows.
+  """Splits arrays [B, ...] into [parts, B / parts, ...], by the rule of this module.
 
   Args:
     tree: a tree of arrays with rows first.
-    parts: how many; must divide B.
+    parts: how many parts; must divide B.
     names: the logical names of the arrays' axes, which keep each row on its device;
       None stands for the names of a batch, [B, T, ...] or [B].
 
@@ -39,7 +39,7 @@ def cut(tree: Any, parts: int, names: Any = None) -> Any:
     # row r is entry r // parts of part r % parts, so no row changes its device
     a = a.reshape(a.shape[0] // parts, parts, *a.shape[1:])  # [B / P, P, ...]
     a = a.swapaxes(0, 1)  # [P, B / P, ...]
-    return _placed(a, PartitionSpec(None, *meshes.partition(axes)))
+    return _constrain(a, PartitionSpec(None, *meshes.partition(axes)))
 
   if names is None:
     names = jax.tree.map(lambda a: meshes.batch_names(a.ndim), tree)
@@ -51,17 +51,17 @@ def join(tree: Any) -> Any:
   return jax.tree.map(lambda a: a.swapaxes(0, 1).reshape(-1, *a.shape[2:]), tree)
 
 
-def _placed(a: jax.Array, spec: PartitionSpec) -> jax.Array:
-  """Constrains the array to the ambient mesh, if there is one."""
+def _constrain(a: jax.Array, spec: PartitionSpec) -> jax.Array:
+  """Constrains the sharding of an array on the ambient mesh, if there is one."""
   if jax.sharding.get_abstract_mesh().empty:
     return a
   return jax.lax.with_sharding_constraint(a, spec)
 
 
 def in_parts(loss: Loss, parts: int, memory_names: Any) -> Callable:
-  """Returns `adversarial.whole(loss)`, computed in parts; the loss sums over rows.
+  """Returns `adversarial.whole_batch(loss)`, computed in parts.
 
-  One part's activations exist at a time, which is what accumulation is for.
+  The loss is a sum over rows. The activations of one part exist at a time.
 
   Args:
     loss: `(params, memory, batch, rng) -> (summed nats, memory)`.
@@ -91,14 +91,14 @@ def in_parts(loss: Loss, parts: int, memory_names: Any) -> Callable:
 
 
 def in_two_passes(by_row: Callable, across: Callable, parts: int) -> Callable:
-  """Does the same for a loss across rows, of a model that carries no memory.
+  """Does what `in_parts` does for a loss that compares rows, without a carried memory.
 
-  Cost: one forward pass of every part more than `in_parts`.
+  Cost: that of `in_parts`, and one more forward pass of every part.
 
   Args:
-    by_row: `(params, batch, rng) -> (vectors [B, ...], other nats)`: what the loss
-      reads of each row, and what is added to the loss.
-    across: `(vectors, batch) -> summed nats` of a whole batch.
+    by_row: `(params, batch, rng) -> (vectors [B, ...], nats)`: the vectors that the
+      loss compares, and nats that are added to it.
+    across: `(vectors, batch) -> nats`, the loss of a whole batch, summed.
     parts: how many parts a batch is cut into.
 
   Returns:

@@ -5,7 +5,7 @@
     r = radius g / |g|,  g = dL/d(embeddings),
 
 "freelb" climbs from a random neighbour in `steps` steps and averages the gradients on
-the way, each of which the climb needs anyway. Norms are taken over a row.
+the way, each of which the climb needs anyway. Norms are taken over all tokens of a row.
 
 Source: Miyato et al. 2016, arXiv:1605.07725 (fgm); Zhu et al. 2019, arXiv:1909.11764
 (freelb).
@@ -39,7 +39,7 @@ def with_noise(loss: Loss) -> Loss:
   return noisy
 
 
-def whole(loss: Loss) -> Callable:
+def whole_batch(loss: Loss) -> Callable:
   """Differentiates a loss: `((params, noise), memory, batch, rng) -> aux, gradients`.
 
   Args:
@@ -74,7 +74,7 @@ def gradient(
   loss: Loss,
   config: AdversaryConfig,
   noise_shape: Callable | None,
-  differentiate: Callable = whole,
+  differentiate: Callable = whole_batch,
 ) -> Callable:
   """Returns `jax.value_and_grad(loss, has_aux=True)`, adversarial if so configured.
 
@@ -83,8 +83,8 @@ def gradient(
     config: how embeddings are perturbed.
     noise_shape: `batch -> (B, T, D)`, the shape of the noise; None where the model has
       no embeddings to perturb, and the kind is "none".
-    differentiate: `whole`, or a function of its signature that computes the batch in
-      parts.
+    differentiate: `whole_batch`, or a function of its signature that computes the
+      batch in parts.
 
   Returns:
     `(params, memory, batch, rng) -> ((nats, memory), grads)`.
@@ -102,7 +102,7 @@ def gradient(
 
 
 def _fgm(value_and_grad, config, noise_shape, params, memory, batch, rng):
-  """Reports the loss of the unperturbed text."""
+  """Averages two gradients; the loss is that of the unperturbed text."""
   zeros = jnp.zeros(noise_shape(batch))  # [B, T, D]
   aux, (grads, ascent) = value_and_grad((params, zeros), memory, batch, rng)
   noise = config.radius * _unit(ascent)
@@ -112,9 +112,9 @@ def _fgm(value_and_grad, config, noise_shape, params, memory, batch, rng):
 
 
 def _freelb(value_and_grad, config, noise_shape, params, memory, batch, rng):
-  """Reports the mean loss over the steps of the climb."""
+  """Averages the losses and the gradients over the steps of the climb."""
   shape, key = noise_shape(batch), jax.random.fold_in(rng, 1)
-  # the cube of this side lies inside the ball, so the first noise needs no projection
+  # the cube [-scale, scale]^(T D) lies in the ball: the first noise needs no projection
   scale = config.radius / (shape[1] * shape[2]) ** 0.5
   sample = functools.partial(jax.random.uniform, minval=-1.0, maxval=1.0)
   noise = scale * rows.draw(sample, key, shape)  # [B, T, D]
@@ -123,7 +123,7 @@ def _freelb(value_and_grad, config, noise_shape, params, memory, batch, rng):
     (nats, after), (grads, ascent) = value_and_grad((params, noise), memory, batch, rng)
     step = nats, grads
     total = step if total is None else jax.tree.map(jnp.add, total, step)
-    noise = _inside(noise + config.step_size * _unit(ascent), config.radius)
+    noise = _project(noise + config.step_size * _unit(ascent), config.radius)
   nats, grads = jax.tree.map(lambda a: a / config.steps, total)
   return (nats, after), grads
 
@@ -137,5 +137,6 @@ def _unit(x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
   return x / jnp.maximum(_norm(x), 1e-12)
 
 
-def _inside(x: Float[Array, "B T D"], radius: float) -> Float[Array, "B T D"]:
+def _project(x: Float[Array, "B T D"], radius: float) -> Float[Array, "B T D"]:
+  """Scales rows whose norm is larger than the radius down to it."""
   return x * jnp.minimum(1.0, radius / jnp.maximum(_norm(x), 1e-12))

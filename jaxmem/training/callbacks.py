@@ -28,10 +28,10 @@ class Callback(Protocol):
   """
 
   def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
-    """Is called for every step, in order.
+    """Called for every step, in order.
 
-    The calls come when the numbers have arrived from the device, every `log_every` and
-    `save_every` steps, so that listening adds no wait for the device.
+    The calls for several steps come together, every `log_every` and `save_every` steps,
+    when their numbers have arrived: a callback adds no wait for the device.
 
     Args:
       step: how many steps the run has made, this one included.
@@ -40,7 +40,7 @@ class Callback(Protocol):
     """
 
   def on_validation(self, step: int, score: float, best: float | None) -> None:
-    """Is called when held-out data has been scored.
+    """Called after each score of held-out data.
 
     Args:
       step: the step after which it was scored.
@@ -49,19 +49,19 @@ class Callback(Protocol):
     """
 
   def on_end(self, step: int, complete: bool) -> None:
-    """Is called when the loop has ended.
+    """Called once, when the loop has ended.
 
     Args:
       step: the last step that was made.
-      complete: whether the run is complete; False if a signal stopped it.
+      complete: False if a signal stopped the run before its end.
     """
 
 
-class Report(Callback):
+class TrainingLog(Callback):
   """Writes means over `log_every` steps, and scores, to the log and the terminal."""
 
   def __init__(self, config: Config, task: Task, log: Log, start: int):
-    """Begins a log of a run.
+    """Makes the callback; it prints in the primary process alone.
 
     Args:
       config: the config of the run.
@@ -96,16 +96,16 @@ class Report(Callback):
 
   def on_validation(self, step: int, score: float, best: float | None) -> None:
     """Writes the score, and how it compares with the best before."""
-    measure = self._task.metric_name
-    self._log.scalars(step, {f"heldout_{key_of(measure)}": score})
-    # the best is kept in float32, and compared in it
+    metric = self._task.metric_name
+    self._log.scalars(step, {f"heldout_{key_of(metric)}": score})
+    # the best is kept in float32: compare in float32
     if np.isfinite(score) and (best is None or np.float32(score) < best):
       comparison = "the best so far"
     elif best is not None:
       comparison = f"best {best:.3f}"
     else:
       comparison = "none is finite so far"
-    say(f"step {step:>6}  held out {score:.3f} {measure}, {comparison}")
+    say(f"step {step:>6}  held out {score:.3f} {metric}, {comparison}")
 
   def on_end(self, step: int, complete: bool) -> None:
     """Closes the progress line."""

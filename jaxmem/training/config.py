@@ -28,7 +28,7 @@ class ValidationConfig:
     every: steps between scores; 0 scores only at the end. The state with the best score
       is kept in `best/`, beside the latest in `checkpoints/`.
     num_bytes: how much held-out text is scored, read with the memory carried.
-    patience: the run ends after so many scores in a row without a better one; 0 never
+    patience: the run ends after this many scores in a row that are no better; 0 never
       ends it.
   """
 
@@ -64,17 +64,17 @@ class Config:
 
   Attributes:
     model: `LMConfig`, or the config of another file of `jaxmem.models`; vocab_size 0 is
-      the tokenizer's, up to a multiple of 64; dtype "auto" is float32 on CPU, bfloat16
-      elsewhere.
-    task: what is learned, and from what: `DataConfig` of text, or the config of another
-      folder of `jaxmem.tasks`.
+      the tokenizer's, rounded up to a multiple of 64; dtype "auto" is float32 on CPU,
+      bfloat16 elsewhere.
+    task: what is learned, and from which data: `DataConfig` of text, or the config of
+      another folder of `jaxmem.tasks`.
     optim: how parameters are updated.
     validation: when held-out text is scored, and what follows.
     adversary: how embeddings are perturbed to make training harder.
-    mesh: the devices that it runs on.
+    mesh: the devices that the run uses.
     steps: updates of the parameters.
-    init_from: whose parameters to begin with where name and shape agree: a work
-      directory, or a name that `jaxmem.training.init_from` knows; empty is none.
+    init_from: source of the initial parameters, which are taken where path and shape
+      agree: a work directory, or "minilm"; empty draws them.
     segment_start: what memory a segment starts from: "carried" is the lane's own
       (truncated backpropagation through time), "empty" none, "passed" another row's,
       "noise" and "fitted" random numbers; see `jaxmem.models.state_init`.
@@ -85,8 +85,8 @@ class Config:
     log_every: steps between lines of the log.
     save_every: steps between checkpoints; the last step is always saved.
     keep: how many of the latest checkpoints are kept.
-    eval_bytes: held-out bytes that are scored at the end; 0 scores none.
-    sample_bytes: length of the sample at the end; 0 writes none.
+    eval_bytes: bytes of held-out text that are scored at the end; 0 scores none.
+    sample_bytes: bytes of the text that is generated at the end; 0 generates none.
     stop_after_skips: a step with a loss, a gradient or an update that is not finite is
       skipped; this many in a row stop the run. A run whose last step is skipped ends
       without a report, with exit code 1, and keeps the checkpoint before it.
@@ -122,7 +122,7 @@ PATHS = (*SOURCES, "task.tokenizer", "task.data_dir", "init_from")
 
 
 def check(config: Config) -> None:
-  """Raises ConfigError if a number is out of range; costs nothing."""
+  """Raises ConfigError if a value is out of range, or values contradict one another."""
   with raised_as(ConfigError):
     ranges.check(config)
     ranges.check_word(config.model.dtype, "model.dtype", DTYPES)
@@ -153,7 +153,7 @@ def check(config: Config) -> None:
     )
   if not config.model.pattern:
     raise ConfigError("model.pattern is empty: name at least one memory")
-  # the round trip proves that the file can be read: types, choices, options of memories
+  # the round trip checks types, choices and options, and that a saved run can be read
   from_json(to_json(config))
 
 
@@ -190,11 +190,11 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def with_paths(config: Config, change: Callable[[str], str]) -> Config:
-  """Returns the config with every value changed that may be a path.
+  """Returns the config with a function applied to all values that may be paths.
 
   Args:
     config: the experiment.
-    change: the function of the text.
+    change: the function, of a text.
   """
   flat = flatten(config)
   texts = {key: flat[key] for key in PATHS if flat.get(key)}
@@ -202,13 +202,16 @@ def with_paths(config: Config, change: Callable[[str], str]) -> Config:
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-  """Returns what differs and must not, as `{key: (old, new)}`.
+  """Returns the keys that differ and that a run may not change when it continues.
 
   Args:
     old: the config that a run was started with.
     new: the config that it would continue with.
+
+  Returns:
+    key -> (old value, new value).
   """
-  # every field declares what it affects; what affects neither may change on resume
+  # fields that affect "training" or "all" are fixed; see `core.ranges.affecting`
   fixed = ("all", "training")
   before, after = flatten(old, affects=fixed), flatten(new, affects=fixed)
   return {key: (before[key], after[key]) for key in before if before[key] != after[key]}

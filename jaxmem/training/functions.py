@@ -44,8 +44,8 @@ class Function(str):
     return (self.function,)
 
 
-def named(value: Any) -> Any:
-  """Wraps a function as the `Function` that a config holds; other values pass."""
+def wrapped(value: Any) -> Any:
+  """Returns a function as the `Function` that a config holds, other values as is."""
   return Function(value) if callable(value) else value
 
 

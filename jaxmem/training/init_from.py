@@ -12,7 +12,7 @@ from jaxmem.training.state import TrainState
 from jaxmem.training.step import Program
 
 
-def begin(program: Program, state: TrainState) -> TrainState:
+def warm_start(program: Program, state: TrainState) -> TrainState:
   """Returns a fresh state with the parameters that `config.init_from` names.
 
   Parameters without a counterpart of the same path and shape, such as a new head, keep
@@ -23,16 +23,16 @@ def begin(program: Program, state: TrainState) -> TrainState:
     state: the fresh state.
 
   Raises:
-    UserError: if there is no such run, or nothing of it fits.
+    UserError: if there is no such run, or none of its parameters fits.
   """
   name = program.config.init_from
-  params, num_merged = _merged(state.params, parameters(name))
-  if not num_merged:
+  params, num_taken = _merge_params(state.params, load_params(name))
+  if not num_taken:
     raise UserError(
       f"init_from {name!r}: no parameter has the name and shape of one of this model; "
       "give the model the pattern and sizes of that run"
     )
-  say(f"begins from {name!r}: {num_merged} of {len(jax.tree.leaves(params))} arrays")
+  say(f"begins from {name!r}: {num_taken} of {len(jax.tree.leaves(params))} arrays")
   # the arrays of the source are on one device, or on the host
   params = jax.device_put(params, program.shardings.params)
   # the average begins as the parameters do, not as those that were drawn
@@ -40,14 +40,14 @@ def begin(program: Program, state: TrainState) -> TrainState:
   return state._replace(params=params, ema=average)
 
 
-def parameters(name: str) -> Any:
+def load_params(name: str) -> Any:
   """Loads the parameters of a pretrained model or of a work directory.
 
   Args:
     name: "minilm", see `interop.minilm`, or a work directory.
 
   Raises:
-    UserError: if there is neither.
+    UserError: if the directory has no checkpoint, or the package is missing.
   """
   if name == "minilm":
     from jaxmem.interop import minilm
@@ -56,7 +56,7 @@ def parameters(name: str) -> Any:
   return load_run(Path(name)).params
 
 
-def _merged(params: Any, source: Any) -> tuple[Any, int]:
+def _merge_params(params: Any, source: Any) -> tuple[Any, int]:
   """Takes arrays of `source` where path and shape agree; also returns how many."""
   arrays = dict(jax.tree_util.tree_leaves_with_path(source))
 

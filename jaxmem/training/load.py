@@ -12,15 +12,15 @@ from jaxmem.models.loaded import Loaded
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.tokenizers import trained
-from jaxmem.training import workdir as kept
+from jaxmem.training import workdir as workdirs
 from jaxmem.training.config import Config
 from jaxmem.training.step import Program, resolve
 
-# The latest checkpoint, or the one with the best held-out score: --checkpoint.
+# Which checkpoint is read: the latest, or that with the best held-out score.
 Which = Literal["last", "best"]
 # The kind of task whose runs are language models of text.
 TEXT = "language_modeling"
-_DIRECTORY = {"last": "checkpoints", "best": "best"}
+_DIRECTORIES = {"last": "checkpoints", "best": "best"}
 
 
 class Run(NamedTuple):
@@ -43,8 +43,8 @@ class Run(NamedTuple):
 def run_config(workdir: str | Path, which: Which = "last") -> Config:
   """Reads the config of the run in `workdir` from its checkpoint; does no device work.
 
-  Its tokenizer is the copy that the run kept, so that ids keep their meaning whatever
-  has become of other files and of the training text.
+  Its tokenizer is the copy that the run kept, so that ids keep their meaning even if
+  the original file or the training text has changed.
 
   Args:
     workdir: the work directory of the run.
@@ -55,14 +55,14 @@ def run_config(workdir: str | Path, which: Which = "last") -> Config:
   """
   workdir = Path(workdir)
   try:
-    meta = read_meta(workdir.absolute() / _DIRECTORY[which])
+    meta = read_meta(workdir.absolute() / _DIRECTORIES[which])
   except CheckpointError as error:
     raise UserError(
-      f"no checkpoint of a run in {workdir / _DIRECTORY[which]}: give the --workdir of "
-      "`jaxmem train`; only a run with --validation.every has a best one"
+      f"no checkpoint of a run in {workdir / _DIRECTORIES[which]}: give the --workdir "
+      "of `jaxmem train`; only a run with --validation.every has a best one"
     ) from error
-  config = kept.saved_config(meta, workdir.absolute())
-  return resolve(kept.with_kept_tokenizer(config, workdir.absolute()))
+  config = workdirs.saved_config(meta, workdir.absolute())
+  return resolve(workdirs.with_kept_tokenizer(config, workdir.absolute()))
 
 
 def load_config(workdir: str | Path, which: Which = "last") -> Config:
@@ -102,11 +102,11 @@ def load_run(workdir: str | Path, which: Which = "last") -> Run:
   mesh = meshes.make(meshes.MeshConfig(), jax.devices()[:1])
   # without an optimizer, which may be a function that only the run's own file has
   program = Program(config, mesh, trains=False)
-  directory = Path(workdir).absolute() / _DIRECTORY[which]
+  directory = Path(workdir).absolute() / _DIRECTORIES[which]
   with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
     restored = checkpoints.restore(program.target(), only=program.weights)
-  # off the mesh again: beside arrays on a mesh, whatever a caller makes with plain
-  # jnp.zeros has another placement than what comes back, and is compiled for twice
+  # off the mesh: a caller's plain jnp.zeros are placed otherwise than arrays on a mesh,
+  # and its function would be compiled once for these and again for what it returns
   params = jax.tree.map(jnp.asarray, jax.device_get(program.weights_of(restored.state)))
   return Run(config, program.model, params, restored.step)
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from jaxmem.core.ranges import number
-from jaxmem.training.functions import named
+from jaxmem.training.functions import wrapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +20,8 @@ class OptimConfig:
       last fifth), or a schedule of Optax by name; see `training.schedule`. A function
       of a Python config, of the step, is the whole schedule.
     learning_rate: the peak, > 0.
-    warmup_steps: how many steps the learning rate rises, fewer than all; -1 is a fifth
-      of all, at most 50.
+    warmup_steps: how many steps the learning rate rises, fewer than the run has; -1 is
+      a fifth of the run, at most 50.
     final_fraction: the learning rate of the last step as a fraction of the peak, in
       [0, 1].
     weight_decay: decay of the parameters that mix channels: projections, convolution
@@ -34,14 +34,14 @@ class OptimConfig:
     beta1: the decay of AdamW's first moment.
     beta2: the decay of AdamW's second moment.
     trainable: a regular expression that is searched for in the paths of parameters,
-      such as "stack/groups/block_0/mixer/q/kernel"; those without it are frozen, and
-      have neither gradient nor optimizer state. "" is all.
+      such as "stack/groups/block_0/mixer/q/kernel"; all others are frozen, and
+      have neither gradient nor optimizer state. "" trains all.
     clip_norm: gradients of a larger global norm are scaled down to it; > 0.
     accumulate: parts of the batch that are computed one after the other, with the
       same result as all at once; divides the batch size.
-    ema: decay of a moving average of the parameters, in [0, 1); 0 keeps none. It begins
-      as (1 + step) / (10 + step). Where there is one, it is what is scored and what
-      `generate` and `eval` use.
+    ema: decay of a moving average of the parameters, in [0, 1); 0 keeps none. The decay
+      of an early step is (1 + step) / (10 + step) if that is less. Where there is an
+      average, held-out scores, `generate` and `eval` use it.
   """
 
   learning_rate: float = number(3e-3, above=0, at_most=1000)
@@ -59,13 +59,13 @@ class OptimConfig:
 
   def __post_init__(self):
     for name in ("optimizer", "schedule"):
-      object.__setattr__(self, name, named(getattr(self, name)))
+      object.__setattr__(self, name, wrapped(getattr(self, name)))
 
   def warmup(self, steps: int) -> int:
     """Returns how many of `steps` steps are the warm-up."""
     return min(50, steps // 5) if self.warmup_steps < 0 else self.warmup_steps
 
 
-# jaxtyping would refuse a function where the field is a str: `__post_init__` names it,
-# and `config.typed` checks what is kept.
+# jaxtyping would refuse a function where the field is a str: `__post_init__` wraps it
+# as a str, and `config.typed` checks the result.
 OptimConfig.__init__.__no_type_check__ = True

@@ -16,15 +16,15 @@ from jaxmem.training.schedule import schedule
 
 _KEY = "optim.optimizer"
 
-# What Flax's own layers call the weights that mix channels, and its tables of vectors.
+# The names that Flax's own layers give to weights that mix channels, and to embeddings.
 _WEIGHTS = ("kernel", "embedding")
 
 
 def decays(names: Any) -> Any:
-  """Returns whether weight decay acts on each parameter, as `layers.named` declared.
+  """Returns whether weight decay acts on each parameter, as its layer declared.
 
-  A parameter that declares nothing, of a layer that is not of this library, decays if
-  it is called "kernel" or "embedding", and not otherwise.
+  Layers of this package declare it by `layers.primitives.named`. Any other parameter
+  decays if it is called "kernel" or "embedding".
 
   Args:
     names: a tree of `parallel.mesh.Names`; plain tuples declare nothing.
@@ -42,7 +42,7 @@ def decays(names: Any) -> Any:
   return jax.tree_util.tree_map_with_path(decays_leaf, names, is_leaf=is_names)
 
 
-# Arguments that other fields of the config decide.
+# Arguments of optimizers that other fields of the config set.
 _RATE = "learning_rate"
 _DECAYS = ("weight_decay", "weight_decay_rate", "adam_weight_decay")
 _MASKS = ("mask", "weight_decay_mask")
@@ -50,7 +50,7 @@ _BETAS = {"b1": "beta1", "b2": "beta2"}
 
 
 def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransformation:
-  """Makes the config's optimizer, which follows clipping by the global norm.
+  """Makes the optimizer of a config, after clipping by the global norm.
 
   An optimizer that takes `weight_decay` and its `mask`, as AdamW and Lion do, decays by
   itself; after any other, weight_decay times the learning rate times the parameter is
@@ -65,10 +65,10 @@ def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransform
   Raises:
     ConfigError: if there is no such optimizer or schedule, or it has no such option.
   """
-  function, options = find(_KEY, config.optimizer, _known())
-  rate, mask = schedule(config, steps), decays(names)
+  function, options = find(_KEY, config.optimizer, _optimizers())
+  learning_rate, mask = schedule(config, steps), decays(names)
   accepted = inspect.signature(function).parameters
-  kwargs = _decided(config, function, accepted) | {_RATE: rate}
+  kwargs = _config_kwargs(config, function, accepted) | {_RATE: learning_rate}
   for option in options:
     if option in (*kwargs, *_DECAYS, *_MASKS):
       field = _BETAS.get(option, _RATE if option == _RATE else "weight_decay")
@@ -78,22 +78,24 @@ def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransform
   masked = {"weight_decay", "mask"} <= set(accepted)
   if masked:
     kwargs |= {"weight_decay": config.weight_decay, "mask": mask}
-  rule = call(_KEY, config.optimizer, function, **kwargs, **options)
+  transform = call(_KEY, config.optimizer, function, **kwargs, **options)
   if config.weight_decay and not masked:
 
     def decay(count):  # decoupled as in AdamW: the rate is in it, and so is the sign
-      return -config.weight_decay * rate(count)
+      return -config.weight_decay * learning_rate(count)
 
-    rule = optax.chain(rule, optax.add_decayed_weights(decay, mask))
-  return optax.chain(optax.clip_by_global_norm(config.clip_norm), rule)
+    transform = optax.chain(transform, optax.add_decayed_weights(decay, mask))
+  return optax.chain(optax.clip_by_global_norm(config.clip_norm), transform)
 
 
-def _decided(config: OptimConfig, function: Callable, accepted: Any) -> dict[str, Any]:
+def _config_kwargs(
+  config: OptimConfig, function: Callable, accepted: Any
+) -> dict[str, Any]:
   """Returns AdamW's betas, or zeros for another optimizer's own weight decay.
 
   Raises:
-    ConfigError: if the function cannot be told a learning rate, or betas are given to
-      another optimizer than AdamW.
+    ConfigError: if the function takes no learning rate, or betas are set for another
+      optimizer than AdamW.
   """
   if _RATE not in accepted:
     raise ConfigError(
@@ -112,8 +114,8 @@ def _decided(config: OptimConfig, function: Callable, accepted: Any) -> dict[str
 
 
 @functools.cache
-def _known() -> dict[str, Callable]:
-  """Lists what Optax and its `contrib` have that takes a learning rate, by name."""
+def _optimizers() -> dict[str, Callable]:
+  """Returns the optimizers of Optax and `optax.contrib`, by name."""
   members = vars(optax.contrib) | vars(optax)
   return {
     name: function
@@ -124,26 +126,28 @@ def _known() -> dict[str, Callable]:
   }
 
 
-def check(config: OptimConfig, rule: optax.GradientTransformation, params: Any) -> None:
+def check(
+  config: OptimConfig, transform: optax.GradientTransformation, params: Any
+) -> None:
   """Raises ConfigError if the optimizer needs more than gradients and parameters.
 
   Args:
     config: the config of the optimizer.
-    rule: see `make`.
+    transform: the optimizer that `make` returned.
     params: the shapes of the trainable parameters.
   """
   if config.optimizer == "adamw":
     return  # AdamW is known to need no more, and a trace costs time
 
   def update(params):
-    return rule.update(params, rule.init(params), params)
+    return transform.update(params, transform.init(params), params)
 
   with jax.numpy_dtype_promotion("standard"):  # as in the step: Optax mixes dtypes
     call(_KEY, config.optimizer, jax.eval_shape, update, params)
 
 
-def placed(opt_state: Any, params: Any, default: Any) -> Any:
-  """Returns the shardings of an optimizer state: moments lie as their parameters do.
+def state_shardings(opt_state: Any, params: Any, default: Any) -> Any:
+  """Returns the shardings of an optimizer state: moments are sharded as parameters.
 
   Args:
     opt_state: the shapes of the state.

@@ -1,4 +1,4 @@
-"""Resuming: what a run began with, and the state of its last checkpoint."""
+"""Resuming: the settings that a run began with, and the state of its checkpoint."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from jaxmem.tasks import Rows
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
 from jaxmem.training import init_from
-from jaxmem.training import workdir as kept
+from jaxmem.training import workdir as workdirs
 from jaxmem.training.config import Config
 from jaxmem.training.state import TrainState
 from jaxmem.training.step import Program
@@ -21,8 +21,8 @@ from jaxmem.training.step import Program
 def with_warmup(config: Config, workdir: Path, resume: str) -> Config:
   """Takes the warm-up from the run that has begun, where the config names none itself.
 
-  The default depends on the number of steps, so a run that is made longer would else
-  continue with other learning rates.
+  The default depends on the number of steps: without this a run that is made longer
+  would continue with other learning rates.
 
   Args:
     config: the config as the user gave it.
@@ -60,12 +60,12 @@ def with_tokenizer(config: Config, workdir: Path, resume: str) -> Config:
   saved = _saved_config(workdir, resume)
   if saved is None:
     return config
-  # another tokenizer stays as it is: `first_state` refuses it as a change of the config
+  # another tokenizer stays as it is: `restore_or_init` refuses the changed config
   same = getattr(saved.task, "tokenizer", "") == config.task.tokenizer
-  return kept.with_kept_tokenizer(config, workdir) if same else config
+  return workdirs.with_kept_tokenizer(config, workdir) if same else config
 
 
-def first_state(
+def restore_or_init(
   program: Program,
   checkpoints: Checkpoints,
   rows: Rows,
@@ -86,11 +86,11 @@ def first_state(
     The state, and how many steps it has made.
 
   Raises:
-    CheckpointError: if no checkpoint can be read, or `resume` forbids to begin or to
-      continue.
+    CheckpointError: if no checkpoint can be read, or `resume` forbids a new run or one
+      that continues.
     ConfigError: if the run was started with another config or other data.
   """
-  # what `resume` allows, given the checkpoints there are
+  # refuse what `resume` forbids
   steps = checkpoints.steps()
   if resume == "must" and not steps:
     raise CheckpointError(f"--resume must: no checkpoint in {checkpoints.directory}")
@@ -102,11 +102,11 @@ def first_state(
   if not steps:
     state = program.init(params)
     if program.config.init_from:
-      state = init_from.begin(program, state)
+      state = init_from.warm_start(program, state)
     return state, 0
-  # the config that the run was started with
+  # the config must be the one that the run was started with
   meta = read_meta(checkpoints.directory)
-  saved = kept.absolute(kept.saved_config(meta, checkpoints.directory.parent))
+  saved = workdirs.absolute(workdirs.saved_config(meta, checkpoints.directory.parent))
   changed = configs.changes(saved, program.config)
   # a file that was moved may be named by its new path: its content is compared below
   for key in configs.PATHS:
@@ -118,15 +118,15 @@ def first_state(
       f"the run in {checkpoints.directory.parent} was started with another config "
       f"({'; '.join(lines)}): restore these, or choose another --workdir"
     )
-  # the state, and the data that it was trained on
+  # restore the state; the data must be those that it was trained on
   restored = checkpoints.restore(program.target())
-  for step, why in restored.set_aside.items():
-    say(f"checkpoint of step {step} is damaged and was set aside: {why}")
+  for step, reason in restored.set_aside.items():
+    say(f"checkpoint of step {step} is damaged and was set aside: {reason}")
   # batches are a function of the step, so equal data continue exactly where they ended
   if restored.data["fingerprint"] != rows.fingerprint:
-    other = restored.data["tokenizer"] != rows.tokenizer
-    named = getattr(program.config.task, "tokenizer", "")
-    culprit = f"tokenizer {named}" if other else "data"
+    tokenizer = getattr(program.config.task, "tokenizer", "")
+    tokenizer_differs = restored.data["tokenizer"] != rows.tokenizer
+    culprit = f"tokenizer {tokenizer}" if tokenizer_differs else "data"
     raise ConfigError(
       f"the {culprit} is not what step {restored.step} was trained on (fingerprint "
       f"{rows.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "

@@ -15,7 +15,7 @@ from jaxmem.training.config import Config
 
 
 def context(config: Config) -> TaskContext:
-  """Returns what the task of a run may know of the run."""
+  """Returns the settings of a run that its task may read."""
   name = config.init_from
   return TaskContext(
     seed=config.seed,
@@ -27,12 +27,12 @@ def context(config: Config) -> TaskContext:
     sample_size=config.sample_bytes,
     segment_start=config.segment_start,
     init_from=name,
-    initial_params=functools.partial(init_from.parameters, name) if name else None,
+    initial_params=functools.partial(init_from.load_params, name) if name else None,
   )
 
 
 def complete(config: Config) -> Config:
-  """The config with what its task counts in the data; see `tasks.complete`.
+  """Returns the config with what its task counts in the data; see `tasks.complete`.
 
   Raises:
     DataError: before any device work.
@@ -54,16 +54,19 @@ def make(config: Config, model: Any) -> Task:
 
 
 def check_packages(config: Config) -> None:
-  """Raises ConfigError if something is not installed that a run needs, at its end too.
+  """Raises ConfigError if a package is missing that the run or its report needs.
 
-  Nothing is imported, so that it costs nothing.
+  The packages are looked for and not imported, which would take seconds.
   """
   needed = {"grain": "train", "matplotlib": "train"}  # package -> extra of jaxmem
   if config.init_from == "minilm":
     needed["safetensors"] = "apps"
   needed |= tasks.packages(config.task, context(config))
-  find = importlib.util.find_spec
-  missing = {m: extra for m, extra in needed.items() if find(m) is None}
+  missing = {
+    name: extra
+    for name, extra in needed.items()
+    if importlib.util.find_spec(name) is None
+  }
   if missing:
     extras = ",".join(sorted(set(missing.values())))
     raise ConfigError(

@@ -51,11 +51,11 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
 
   Without a warm-up the first step is at the peak, and so is a run of a single step.
 
-  A schedule of Optax replaces the decay after the warm-up, and takes its arguments from
-  the config where the text gives none: values from `learning_rate` and
+  A schedule of Optax replaces the decay after the warm-up. Arguments that
+  `optim.schedule` does not state come from the config: values from `learning_rate` and
   `final_fraction`, lengths from the steps that remain. One that takes `warmup_steps`
-  receives them and is the whole schedule. So is a function of a Python config, of the
-  step.
+  receives them and is the whole schedule, and so is a function of the step that a
+  Python config gives.
 
   Args:
     config: its `learning_rate` is the peak.
@@ -64,7 +64,7 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
   Raises:
     ConfigError: if there is no such schedule, or it cannot be made.
   """
-  function, options = find(_KEY, config.schedule, _known())
+  function, options = find(_KEY, config.schedule, _schedules())
   if isinstance(config.schedule, Function):
     return function
   peak, warmup = config.learning_rate, config.warmup(steps)
@@ -74,20 +74,23 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
     # a wrong option is found now, not when the step is traced
     shape = functools.partial(function, **options)
     call(_KEY, config.schedule, jax.eval_shape, shape, 0.5)
+
+    def decay(count):
+      height = shape(jnp.clip((count - first) / length, 0, 1))  # 1 at the peak
+      return peak * (config.final_fraction + (1 - config.final_fraction) * height)
+
   elif "warmup_steps" in inspect.signature(function).parameters:
     return _of_optax(config, function, options, warmup, max(steps - 1, 1))
   else:
-    function, options = _of_optax(config, function, options, warmup, length), None
+    after_warmup = _of_optax(config, function, options, warmup, length)
+
+    def decay(count):
+      return after_warmup(jnp.maximum(count - first, 0))
 
   def rate(count):
     count = jnp.asarray(count, jnp.float32)
     rising = peak * (count + 1) / max(warmup, 1)
-    if options is None:
-      return jnp.where(count < first, rising, function(jnp.maximum(count - first, 0)))
-    progress = jnp.clip((count - first) / length, 0, 1)
-    height = function(progress, **options)  # 1 at the peak, 0 at the end
-    falling = peak * (config.final_fraction + (1 - config.final_fraction) * height)
-    return jnp.where(count < first, rising, falling)
+    return jnp.where(count < first, rising, decay(count))
 
   return rate
 
@@ -95,7 +98,7 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
 def _of_optax(
   config: OptimConfig, function: Callable, options: dict, warmup: int, length: int
 ) -> optax.Schedule:
-  """Makes a schedule of Optax with the arguments that the config decides."""
+  """Makes a schedule of Optax; the config gives the arguments that are not stated."""
   accepted, peak = inspect.signature(function).parameters, config.learning_rate
   defaults = {
     "value": peak,
@@ -112,8 +115,8 @@ def _of_optax(
 
 
 @functools.cache
-def _known() -> dict[str, Callable]:
-  """Lists the shapes of this file and the schedules of Optax, by name."""
+def _schedules() -> dict[str, Callable]:
+  """Returns the shapes of this file and the schedules of Optax, by name."""
   of_optax = {
     name: function
     for name, function in vars(optax).items()

@@ -1,4 +1,4 @@
-"""Skipped steps: how many are too many, and what the run reports of them."""
+"""Skipped steps: how many a run allows, and the messages about them."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ def count_skips(fetched: list[dict], before: int, step: int, config: Config) -> 
     fetched: the metrics of the latest steps, on the host.
     before: how many steps in a row were skipped before these.
     step: how many steps the run has made.
-    config: says how many are too many.
+    config: has the limit, `stop_after_skips`.
 
   Raises:
     TrainingError: if too many in a row were skipped.
@@ -47,7 +47,7 @@ def count_skips(fetched: list[dict], before: int, step: int, config: Config) -> 
   for i, metrics in enumerate(fetched):
     count = count + 1 if metrics["skipped"] else 0
     if metrics["skipped"]:
-      at = step - len(fetched) + i
+      at = step - len(fetched) + i  # counted from 0, as in ledger.jsonl
       say(
         f"step {at}: loss, gradient or update not finite, skipped; rows in ledger.jsonl"
       )
@@ -60,18 +60,18 @@ def count_skips(fetched: list[dict], before: int, step: int, config: Config) -> 
   return count
 
 
-def goes_on(end: End) -> str:
-  """Returns how a run that was stopped can be continued, for its last message."""
+def stopped_message(end: End) -> str:
+  """Returns how a run that a signal stopped can be continued, for its last line."""
   if not end.skipped:
     return "the same command continues"
   return (
-    f"its last {end.skipped} steps were skipped and not saved; the same command goes "
-    "on before them"
+    f"its last {end.skipped} steps were skipped and not saved; the same command "
+    "continues before them"
   )
 
 
-def not_reported(end: End, saved: list[int]) -> str:
-  """Returns why a run ends without a report: its last steps did not count.
+def unreported_message(end: End, saved: list[int]) -> str:
+  """Returns why a run ends without a report: its last steps were skipped.
 
   Args:
     end: where the loop ended.

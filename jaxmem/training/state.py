@@ -1,4 +1,4 @@
-"""The training state, and which models, meshes and segment starts go together."""
+"""The training state, and checks that config, model and mesh fit one another."""
 
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ class TrainState(NamedTuple):
     params: the parameters, frozen ones included.
     opt_state: the optimizer's state of the trainable parameters.
     memory: the model's memory that is carried to the next segment.
-    rng: the data of a key that never changes; a step folds its number into it.
+    rng: the data of a key that never changes; every step folds its number into it.
     ema: the moving average of the trainable parameters; () where the config has none.
     best: see `validation.Best`; () where held-out data is not scored during the run.
   """
@@ -34,18 +34,18 @@ class TrainState(NamedTuple):
 
 
 def check_mesh(config: Config, model: Any, mesh: jax.sharding.Mesh) -> None:
-  """Raises MeshError if the mesh shards time and the model is no language model."""
+  """Raises MeshError if the mesh shards time and the model is not a language model."""
   # only `LM` passes its segments through ops that run over shards of time
   if mesh.shape["seq"] > 1 and not isinstance(model, LM):
     raise MeshError(
-      f"mesh.seq is {mesh.shape['seq']} and the model is an "
-      f"{models.kind(config.model)}: only a language model cuts time over devices; "
+      f"mesh.seq is {mesh.shape['seq']} and the model is of kind "
+      f"{models.kind(config.model)!r}: only a language model cuts time over devices; "
       "use --mesh.data or --mesh.fsdp"
     )
 
 
-def check_carried(config: Config, model: Any, memory: Any) -> None:
-  """Raises ConfigError if the config asks for a memory or noise that a model lacks."""
+def check_model(config: Config, model: Any, memory: Any) -> None:
+  """Raises ConfigError if the model has no memory to start from, or no embeddings."""
   kind = models.kind(config.model)
   if config.segment_start != "carried" and not jax.tree.leaves(memory):
     raise ConfigError(

@@ -20,13 +20,13 @@ from jaxmem.training import accumulate, adversarial, optimizer
 from jaxmem.training import config as configs
 from jaxmem.training.config import Config
 from jaxmem.training.schedule import schedule
-from jaxmem.training.state import TrainState, check_carried, check_mesh
+from jaxmem.training.state import TrainState, check_mesh, check_model
 from jaxmem.training.trainable import Trainable
-from jaxmem.training.validation import none_yet
+from jaxmem.training.validation import initial_best
 
 
 def resolve(config: Config) -> Config:
-  """Fills in what the config leaves to the machine and to the data, and checks it.
+  """Checks a config, and fills in what depends on the device and on the task.
 
   Raises:
     ConfigError: if it cannot be run.
@@ -34,8 +34,8 @@ def resolve(config: Config) -> Config:
   config = configs.typed(config)
   configs.check(config)
   model = tasks.resolve_model(config.model, config.task)
-  low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-  dtype = low if model.dtype == "auto" else model.dtype
+  default = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+  dtype = default if model.dtype == "auto" else model.dtype
   warmup = config.optim.warmup(config.steps)
   optim = dataclasses.replace(config.optim, warmup_steps=warmup)
   model = dataclasses.replace(model, dtype=dtype)
@@ -62,17 +62,17 @@ class Program:
     model: nn.Module | None = None,
     trains: bool = True,
   ):
-    """Traces the model, so that whatever does not fit is found before any device work.
+    """Traces the model, so that mistakes are found before any device work.
 
     Args:
       config: the resolved config.
       mesh: the devices.
-      model: replaces the task's model, for one with low-rank updates; None makes it.
+      model: the model, such as one with low-rank updates; None makes the task's.
       trains: False makes no optimizer, for a state that is only read.
 
     Raises:
       ConfigError: if the model, the optimizer or its schedule cannot be built.
-      MeshError: if an array does not divide.
+      MeshError: if an axis of an array does not divide into the parts of the mesh.
     """
     if model is None:
       model = tasks.make_model(config.model, config.task)
@@ -90,13 +90,13 @@ class Program:
       message = (str(error).strip().splitlines() or [type(error).__name__])[0]
       text = pattern.show(config.model.pattern)
       raise ConfigError(f"model.pattern {text!r} cannot be built: {message}") from error
-    check_carried(config, self.model, memory)
+    check_model(config, self.model, memory)
     names = meshes.param_names(boxed)
     self.trainable = Trainable(config.optim.trainable, names)
     self.optimizer = None
     if trains:
       part = self.trainable.part
-      self._rate = schedule(config.optim, config.steps)
+      self._schedule = schedule(config.optim, config.steps)
       self.optimizer = optimizer.make(config.optim, config.steps, part(names))
       optimizer.check(config.optim, self.optimizer, part(meshes.unboxed(boxed)))
     self.shapes = jax.eval_shape(self._init, jax.random.key(0))
@@ -106,15 +106,15 @@ class Program:
     self.shardings = TrainState(
       step=replicated,
       params=params,
-      opt_state=optimizer.placed(self.shapes.opt_state, pairs, replicated),
+      opt_state=optimizer.state_shardings(self.shapes.opt_state, pairs, replicated),
       memory=meshes.shardings(mesh, self.model.state_axes(), self.shapes.memory),
       rng=replicated,
-      ema=self._first_average(params),
+      ema=self._init_ema(params),
       best=jax.tree.map(lambda _: replicated, self.shapes.best),
     )
     # compiled with its shardings: every device makes its own shards
-    self._begin = jax.jit(self._init, out_shardings=self.shardings)
-    self._compiled = jax.jit(
+    self._jitted_init = jax.jit(self._init, out_shardings=self.shardings)
+    self._jitted_step = jax.jit(
       self._step, donate_argnums=0, out_shardings=(self.shardings, replicated)
     )
 
@@ -122,7 +122,7 @@ class Program:
     """Returns the state after a batch, and the metrics; the old state is donated."""
     # mixers read the ambient mesh where it shards time
     with meshes.use(self.mesh, self.config.mesh):
-      return self._compiled(state, batch)
+      return self._jitted_step(state, batch)
 
   def init(self, params: Any = None) -> TrainState:
     """Makes the state before the first step, on its devices.
@@ -130,7 +130,7 @@ class Program:
     Args:
       params: the initial parameters, which are copied; None draws them.
     """
-    return self._begin(jax.random.key(self.config.seed), params)
+    return self._jitted_init(jax.random.key(self.config.seed), params)
 
   def target(self) -> TrainState:
     """Returns shapes, dtypes and shardings that a checkpoint is restored into."""
@@ -154,7 +154,7 @@ class Program:
 
   @property
   def weights(self) -> tuple[str, ...]:
-    """The fields of the state that `weights_of` reads."""
+    """Names of the fields of the state that `weights_of` reads."""
     if not self.config.optim.ema:
       return ("params",)
     return ("ema",) if self.trainable.all else ("params", "ema")
@@ -175,8 +175,8 @@ class Program:
     return {name: place(a) for name, a in batch.items() if name != "rows"}
 
   def _example(self) -> dict[str, jax.Array]:
-    c = self.config.task
-    return self.model.example(c.batch_size, c.segment_length)
+    task = self.config.task
+    return self.model.example(task.batch_size, task.segment_length)
 
   def _parameters(self, key: jax.Array, batch: dict, memory: Any) -> Any:
     """Draws parameters, in the boxes in which Flax keeps their axis names."""
@@ -184,9 +184,9 @@ class Program:
 
   def _init(self, key: jax.Array, params: Any = None) -> TrainState:
     memory = self.model.init_state(self.config.task.batch_size)
-    init, rng = jax.random.split(key)
+    init_key, rng = jax.random.split(key)
     if params is None:
-      params = meshes.unboxed(self._parameters(init, self._example(), memory))
+      params = meshes.unboxed(self._parameters(init_key, self._example(), memory))
     trained = self.trainable.part(params)
     opt_state = self.optimizer.init(trained) if self.optimizer else ()
     return TrainState(
@@ -195,17 +195,17 @@ class Program:
       opt_state=opt_state,
       memory=memory,
       rng=jax.random.key_data(rng),
-      ema=self._first_average(params),
-      best=none_yet() if self.config.validation.every else (),
+      ema=self._init_ema(params),
+      best=initial_best() if self.config.validation.every else (),
     )
 
   def _step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
-    """Makes one update; a step counts only if its loss, its gradient and all of the
-    state after it are finite. Any other changes nothing but the count of steps."""
-    c = self.config
+    """Makes one update; where loss, gradient or new state is not finite, skips it."""
+    config = self.config
     rng = jax.random.fold_in(jax.random.wrap_key_data(state.rng), state.step)
+    blocks = blocks_of(config.model)
     memory = state_init.begin(
-      c.segment_start, blocks_of(c.model), state.memory, rng, c.noise_scale
+      config.segment_start, blocks, state.memory, rng, config.noise_scale
     )
     # frozen parameters bypass the step: no gradient, no update, no select of old or new
     frozen = state.params
@@ -216,7 +216,7 @@ class Program:
     grads = jax.tree.map(lambda g: g / count, grads)
     norm = optax.tree.norm(grads)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes step counts with floats
-      rate = self._rate(optimizer.count(state.opt_state, state.step))
+      rate = self._schedule(optimizer.count(state.opt_state, state.step))
       rate = jnp.asarray(rate, jnp.float32)
       updates, opt_state = self.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -224,10 +224,10 @@ class Program:
       params=params,
       opt_state=opt_state,
       memory=jax.lax.stop_gradient(memory),  # truncated backpropagation through time
-      ema=self._average(state, params),
+      ema=self._update_ema(state, params),
     )
     finite = all_finite((nats, norm, new.params, new.opt_state, new.memory, new.ema))
-    # a select and not a branch: the host never waits to learn which it was
+    # a select on the device: the host need not wait for `finite`
     after = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
     metrics = {
       "loss": nats / count,
@@ -238,11 +238,11 @@ class Program:
     params = self.trainable.join(after.params, frozen)
     return after._replace(step=state.step + 1, params=params), metrics
 
-  def _first_average(self, params: Any) -> Any:
-    """Returns what the moving average begins as: the trainable parameters."""
+  def _init_ema(self, params: Any) -> Any:
+    """Returns the first moving average: the trainable parameters, or () without one."""
     return self.trainable.part(params) if self.config.optim.ema else ()
 
-  def _average(self, state: TrainState, params: Any) -> Any:
+  def _update_ema(self, state: TrainState, params: Any) -> Any:
     """Updates the moving average of the parameters; early on it forgets sooner."""
     if not self.config.optim.ema:
       return ()
@@ -253,9 +253,9 @@ class Program:
   def _gradients(self, params, frozen, memory, batch, rng):
     """Differentiates the summed loss with respect to the trainable parameters."""
     count, parts = self.config.task.batch_size, self.config.optim.accumulate
-    # what a part must know of the whole batch: its rows' numbers, and their mean weight
-    share = jnp.broadcast_to(batch["weights"].sum() / count, (count,))
-    batch = batch | {"number": jnp.arange(count), "share": share}
+    # what a part needs of the whole batch: the numbers of its rows, and the mean weight
+    mean_weight = jnp.broadcast_to(batch["weights"].sum() / count, (count,))
+    batch = batch | {"number": jnp.arange(count), "share": mean_weight}
 
     def loss(params, memory, batch, rng):
       return self._loss(self.trainable.join(params, frozen), memory, batch, rng)
@@ -265,7 +265,7 @@ class Program:
 
     def differentiate(loss):
       if parts == 1:
-        return adversarial.whole(loss)
+        return adversarial.whole_batch(loss)
       if getattr(self.model, "across_rows", False):
         return accumulate.in_two_passes(by_row, self._across, parts)
       return accumulate.in_parts(loss, parts, self.model.state_axes())
@@ -276,24 +276,25 @@ class Program:
     return grads, nats, memory
 
   def _loss(self, params, memory, batch, rng):
-    """Sums nats, and adds the losses that mixers sow: means, weighed by the tokens."""
-    (nats, memory), sown = self._apply(params, batch, rng, "objective", memory)
-    return (nats * batch["weights"]).sum() + sown, memory
+    """Sums nats, and adds the losses that mixers sow, weighted by the tokens."""
+    (nats, memory), sown_loss = self._apply(params, batch, rng, "objective", memory)
+    return (nats * batch["weights"]).sum() + sown_loss, memory
 
   def _across(self, vectors, batch):
+    """Sums the nats of a loss that compares the rows of a batch."""
     return (self.model.nats_across(vectors, batch) * batch["weights"]).sum()
 
   def _apply(self, params, batch, rng, method, *memory):
-    """Calls a method of the model on a batch; also returns the sum of sown losses."""
+    """Calls a method of the model on a batch; also returns the losses that it sows."""
     with rows.numbered(batch["number"]):
       output, sown = self.model.apply(
         {"params": params},
         batch,
         *memory,
-        False,
+        deterministic=False,
         method=method,
         rngs={"dropout": rng},
         mutable=["losses"],
       )
-    mean = sum(jnp.mean(a) for a in jax.tree.leaves(sown))
-    return output, mean * batch["share"].sum()
+    sown_loss = sum(jnp.mean(a) for a in jax.tree.leaves(sown))
+    return output, sown_loss * batch["share"].sum()

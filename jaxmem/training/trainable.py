@@ -11,8 +11,8 @@ from jaxmem.core.errors import ConfigError
 class Trainable:
   """Selects the parameters whose paths match a pattern.
 
-  Optimizer, gradient norm and moving average know this part only. Where all parameters
-  are trainable, it is the tree itself, so that their state has the same tree.
+  Optimizer, gradient norm and moving average see this part only. Where all parameters
+  are trainable, the part is the whole tree.
   """
 
   def __init__(self, pattern: str, params: Any):
@@ -24,13 +24,13 @@ class Trainable:
       params: a tree of nested dictionaries, of arrays, shapes or names.
 
     Raises:
-      ConfigError: if the pattern is no regular expression, or selects nothing.
+      ConfigError: if the pattern is not a regular expression, or selects nothing.
     """
     try:
       regex = re.compile(pattern)
     except re.error as error:
       raise ConfigError(
-        f"optim.trainable is {pattern!r}, which is no regular expression: {error}"
+        f"optim.trainable is {pattern!r}, which is not a regular expression: {error}"
       ) from error
     paths = traverse_util.flatten_dict(params)
     self._selected = {path for path in paths if regex.search("/".join(path))}

@@ -28,15 +28,15 @@ from jaxmem.tasks import Task
 from jaxmem.training import config as configs
 from jaxmem.training import resume as resuming
 from jaxmem.training import run_task
-from jaxmem.training import workdir as kept
-from jaxmem.training.callbacks import Callback, Report
+from jaxmem.training import workdir as workdirs
+from jaxmem.training.callbacks import Callback, TrainingLog
 from jaxmem.training.config import Config
 from jaxmem.training.skips import (
   End,
   TrainingError,
   count_skips,
-  goes_on,
-  not_reported,
+  stopped_message,
+  unreported_message,
 )
 from jaxmem.training.state import TrainState
 from jaxmem.training.step import Program, resolve
@@ -67,16 +67,16 @@ def train(
   Raises:
     ConfigError, DataError, MeshError, CapacityError: before any device work.
     CheckpointError: if no checkpoint can be written or read.
-    TrainingError: if too many steps in a row, or the last ones, had to be skipped.
+    TrainingError: if too many steps in a row, or the last ones, were skipped.
   """
   workdir = Path(workdir)
-  # the config: fill in what the user, and a run that has begun, leave open; check it
+  # the config: complete it, also from a run that is resumed, and check it
   config = resuming.with_warmup(configs.typed(config), workdir, resume)
-  config = kept.absolute(resolve(config))
+  config = workdirs.absolute(resolve(config))
   run_task.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
   config = run_task.complete(config)
-  # mesh, model, optimizer: they are traced, so that what does not fit is found now
+  # mesh, model and optimizer: tracing them finds whatever does not fit
   program = Program(config, meshes.make(config.mesh))
   program.check_memory()
   task = run_task.make(resuming.with_tokenizer(config, workdir, resume), program.model)
@@ -109,40 +109,42 @@ def run(
   """
   config, workdir = program.config, Path(workdir).absolute()
   with contextlib.ExitStack() as stack:
-    # the lock makes the work directory ours alone
+    # no other run may write to this work directory
     if distributed.primary():
       stack.enter_context(Lock(workdir))
     latest = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
     best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
-    # the state: fresh, or the last checkpoint's
-    state, start = resuming.first_state(program, latest, task.rows, resume, params)
+    # the state: that of the last checkpoint, or a fresh one
+    state, start = resuming.restore_or_init(program, latest, task.rows, resume, params)
     if distributed.primary():
       files.write_text(workdir / "config.json", configs.to_json(config))
       task.save_assets(workdir)
     say(_description(program, task, workdir))
     # the loop
     log = stack.enter_context(contextlib.closing(Log(workdir, distributed.primary())))
-    loop = Run(
+    loop = Loop(
       program=program,
       task=task,
       log=log,
       latest=latest,
       validation=Validation(config.validation, task, best),
       stop=stack.enter_context(Stop()),
-      callbacks=(Report(config, task, log, start), *callbacks),
+      callbacks=(TrainingLog(config, task, log, start), *callbacks),
     )
-    end = loop.loop(state, start)
+    end = loop.run(state, start)
     if not end.skipped and end.step not in latest.steps():
       loop.save(latest, end.step, end.state)
     latest.wait()
     for callback in loop.callbacks:
       callback.on_end(end.step, end.complete)
     if not end.complete:
-      say(f"stopped by {loop.stop.requested} at step {end.step}; {goes_on(end)}")
+      say(
+        f"stopped by {loop.stop.requested} at step {end.step}; {stopped_message(end)}"
+      )
       return EXIT_STOPPED
     if end.skipped:
-      raise TrainingError(not_reported(end, latest.steps()))
-    # the report is that of the best weights
+      raise TrainingError(unreported_message(end, latest.steps()))
+    # the report scores the best weights, or the last where none were scored
     state = end.state
     if best.steps():  # a run shorter than `validation.every` has none
       restored = best.restore(program.target())
@@ -155,8 +157,8 @@ def run(
 
 
 @dataclasses.dataclass
-class Run:
-  """A run in progress: what the loop needs besides the state.
+class Loop:
+  """The training loop of a run, with all that it needs besides the state.
 
   Attributes:
     program: the compiled step.
@@ -176,25 +178,25 @@ class Run:
   stop: Stop
   callbacks: Sequence[Callback]
 
-  def loop(self, state: TrainState, start: int) -> End:
+  def run(self, state: TrainState, start: int) -> End:
     """Makes steps until the end of the run or a signal.
 
-    A checkpoint is written only after a step that counted, so a run never resumes from
-    a state at which training has come to a halt.
+    A checkpoint is written only if the last step was not skipped, so a run never
+    resumes from a state after which every step is skipped.
 
     Args:
       state: the state to begin from; donated.
       start: how many steps it has made.
 
     Raises:
-      TrainingError: if too many steps in a row had to be skipped.
+      TrainingError: if too many steps in a row were skipped.
     """
     config, validation = self.program.config, self.validation
     # metrics of the steps whose numbers have not been fetched from the device
     step, skipped, pending = start, 0, []
-    exhausted = config.validation.every and validation.exhausted(state.best)
+    stop_early = config.validation.every and validation.should_stop(state.best)
     with contextlib.closing(data.batches(self.task.rows, start)) as batches:
-      while step < config.steps and not exhausted:
+      while step < config.steps and not stop_early:
         batch = next(batches)
         self.log.rows(step, batch["rows"])
         state, metrics = self.program.step(state, self.program.put(batch))
@@ -208,18 +210,18 @@ class Run:
           self.latest.check()  # a save that failed, on a full disk say, raises now
         if validation.due(step):
           state = self._validate(step, state)
-          exhausted = validation.exhausted(state.best)
+          stop_early = validation.should_stop(state.best)
         if save_now and not skipped:
           self.save(self.latest, step, state)
         if self.stop.after(step):
           break
     skipped = self._notify(step, pending, skipped)
-    if exhausted:
+    if stop_early:
       say(
         f"stopped early at step {step}: the last {config.validation.patience} scores "
         "of held-out text were not better than one before"
       )
-    return End(state, step, bool(exhausted) or step >= config.steps, skipped)
+    return End(state, step, bool(stop_early) or step >= config.steps, skipped)
 
   def _notify(self, step: int, pending: list[dict], skipped: int) -> int:
     """Calls the callbacks; returns how many of the last steps in a row were skipped.
@@ -238,18 +240,20 @@ class Run:
   def _validate(self, step: int, state: TrainState) -> TrainState:
     """Scores held-out data; of the state only `best` changes."""
     score = self.validation.score(self.program.weights_of(state))
-    before = float(state.best.bits_per_byte) if int(state.best.step) else None
-    best, better = self.validation.compare(score, step, state.best)
+    previous = float(state.best.bits_per_byte) if int(state.best.step) else None
+    best, is_best = self.validation.compare(score, step, state.best)
     best = jax.device_put(best, self.program.shardings.best)
     state = state._replace(best=best)
-    if better:
-      self.validation.keep(step, lambda into: self.save(into, step, state))
+    if is_best:
+      self.validation.keep(
+        step, lambda checkpoints: self.save(checkpoints, step, state)
+      )
     for callback in self.callbacks:
-      callback.on_validation(step, score, before)
+      callback.on_validation(step, score, previous)
     return state
 
   def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
-    """Starts writing the state, the position in the data and the config.
+    """Starts to write the state, the position in the data and the config.
 
     Args:
       checkpoints: the checkpoints to write to.
@@ -267,7 +271,7 @@ class Run:
 
 
 def _description(program: Program, task: Task, workdir: Path) -> str:
-  """Returns what a run says of itself before its first step."""
+  """Returns the lines that a run prints before its first step."""
   config = program.config
   memory = sum(
     a.size * a.dtype.itemsize for a in jax.tree.leaves(program.shapes.memory)

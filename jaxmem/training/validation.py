@@ -16,10 +16,10 @@ class Best(NamedTuple):
   """The best held-out score so far, which is saved with the state.
 
   Attributes:
-    bits_per_byte: float32, see `Task.validation_metric`, whatever its unit: checkpoints
-      keep the name. 0 before the first.
-    step: int32, the step that was scored; 0 before the first.
-    waited: int32, how many scores since then were not better.
+    bits_per_byte: float32, the score, see `Task.validation_metric`; 0 before the first.
+      The name is that of checkpoints, whatever the unit of the task.
+    step: int32, the step of this score; 0 before the first.
+    waited: int32, how many scores since then were no better.
   """
 
   bits_per_byte: jax.Array
@@ -27,8 +27,8 @@ class Best(NamedTuple):
   waited: jax.Array
 
 
-def none_yet() -> Best:
-  """Returns the record before the first score."""
+def initial_best() -> Best:
+  """Returns the value of `Best` before the first score."""
   return Best(
     bits_per_byte=jnp.zeros((), jnp.float32),
     step=jnp.zeros((), jnp.int32),
@@ -47,11 +47,11 @@ class Validation:
     self._config, self._task, self._checkpoints = config, task, best
 
   def due(self, step: int) -> bool:
-    """Whether this step is scored."""
+    """Returns whether this step is scored."""
     return bool(self._config.every) and step % self._config.every == 0
 
-  def exhausted(self, best: Best) -> bool:
-    """Whether none of the last `patience` scores was better than all before it."""
+  def should_stop(self, best: Best) -> bool:
+    """Returns whether the last `patience` scores were all no better than the best."""
     return bool(self._config.patience) and int(best.waited) >= self._config.patience
 
   def score(self, weights) -> float:
@@ -64,7 +64,7 @@ class Validation:
     weights, score = distributed.local(weights), 0.0
     if distributed.primary():
       score = self._task.validation_metric(weights)
-    return float(distributed.said_by_first(score))
+    return float(distributed.broadcast_from_primary(score))
 
   def compare(self, score: float, step: int, best: Best) -> tuple[Best, bool]:
     """Compares a score with the best before it, which is kept in float32.
@@ -81,8 +81,8 @@ class Validation:
     """
     score = np.float32(score)
     # `not <` and not `>=`: a score that is NaN compares false with everything
-    beaten = int(best.step) and not score < float(best.bits_per_byte)
-    if beaten or not np.isfinite(score):
+    is_worse = int(best.step) and not score < float(best.bits_per_byte)
+    if is_worse or not np.isfinite(score):
       waited = np.int32(int(best.waited) + 1)
       return Best(np.float32(best.bits_per_byte), np.int32(best.step), waited), False
     return Best(score, np.int32(step), np.int32(0)), True
@@ -94,7 +94,7 @@ class Validation:
 
     Args:
       step: the step of the state.
-      save: `checkpoints -> None`, starts the writing.
+      save: `checkpoints -> None`, starts to write the state.
     """
     if step not in self._checkpoints.steps():
       save(self._checkpoints)

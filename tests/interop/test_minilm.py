@@ -62,7 +62,9 @@ def test_a_run_begins_from_the_weights_and_keeps_its_own_head(params):
   zeros = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), fresh)
   from flax import linen as nn
 
-  merged, taken = init_from._merged(nn.unbox(zeros), init_from.parameters("minilm"))
+  merged, taken = init_from._merge_params(
+    nn.unbox(zeros), init_from.load_params("minilm")
+  )
   assert taken == len(jax.tree.leaves(params))
   assert not merged["head"]["kernel"].any() and merged["embedding"].any()
 

@@ -98,7 +98,7 @@ def test_a_run_with_its_own_tokenizer_initialises_another(run, tmp_path, capsys)
     config(str(source)), init_from=str(run), steps=6, eval_bytes=0
   )
   program = runs.program(second)
-  init_from.begin(program, program.init())
+  init_from.warm_start(program, program.init())
   total = capsys.readouterr().out.split(f"begins from {str(run)!r}: ")[1].split()
   assert total[0] == total[2] and int(total[0]) > 10
 

@@ -90,7 +90,7 @@ def test_masks_of_a_record_are_guessed(run):
   "other", [LabelsConfig(classes=2), SpansConfig(), PassagesConfig()]
 )
 def test_an_encoder_with_another_head_begins_from_a_run(run, other):
-  trained_params = init_from.parameters(str(run))
+  trained_params = init_from.load_params(str(run))
   encoder = dataclasses.replace(config(run).model, vocab_size=320)
   model = tasks.make_model(encoder, other)
   init = jax.jit(functools.partial(model.init, method="objective"))
@@ -172,7 +172,7 @@ def test_the_masks_of_held_out_text_do_not_depend_on_the_seed_or_the_size(run):
   first = resolve(config(run.parent))
   other = dataclasses.replace(first, seed=7)
   tasks = [runs.task(c) for c in (first, other)]
-  params = init_from.parameters(str(run))
+  params = init_from.load_params(str(run))
   scores = [task.validation_metric(params) for task in tasks]
   assert scores[0] == scores[1]
   assert (tasks[0].rows[0]["tokens"] != tasks[1].rows[0]["tokens"]).any()

@@ -131,7 +131,7 @@ def test_state_of_the_default_is_that_of_adamw():
     ({"schedule": "cosin"}, "optim.schedule is 'cosin': did you mean 'cosine'?"),
     ({"schedule": "wsd:decay=2.0"}, "wsd: decay is 2.0: it must be in (0, 1]"),
     ({"schedule": "polynomial_schedule"}, "'polynomial_schedule' cannot be used"),
-    ({"trainable": "("}, "optim.trainable is '(', which is no regular expression"),
+    ({"trainable": "("}, "optim.trainable is '(', which is not a regular expression"),
     ({"trainable": "lora"}, "optim.trainable is 'lora' and no parameter has such"),
   ],
 )

@@ -32,7 +32,7 @@ def run(tmp_path_factory):
 
 def begun(config, workdir):
   program = runs.program(dataclasses.replace(config, init_from=str(workdir)))
-  return program, init_from.begin(program, program.init())
+  return program, init_from.warm_start(program, program.init())
 
 
 def test_what_fits_is_taken_and_the_rest_is_drawn(run):

@@ -7,7 +7,7 @@ import pytest
 from jaxmem.training.config import OptimConfig, ValidationConfig
 from jaxmem.training.load import load_model
 from jaxmem.training.trainer import train
-from jaxmem.training.validation import Validation, none_yet
+from jaxmem.training.validation import Validation, initial_best
 from support import runs
 
 
@@ -82,12 +82,12 @@ def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
 def test_score_that_is_not_finite_is_never_the_best():
   validation = object.__new__(Validation)  # neither a task nor a directory is asked
   validation._config = ValidationConfig(every=1, patience=2)
-  best, kept = none_yet(), []
+  best, kept = initial_best(), []
   for step, score in enumerate([np.nan, np.inf, 3.0, np.nan, 4.0], 1):
     best, better = validation.compare(score, step, best)
     kept.append(better)
     if step in (2, 5):
-      assert validation.exhausted(best)  # patience counts what is no number
+      assert validation.should_stop(best)  # patience counts what is no number
 
   assert kept == [False, False, True, False, False]
   assert int(best.step) == 3 and float(best.bits_per_byte) == 3.0
