@@ -2,19 +2,21 @@
 
     tasks/my_task/task.py    Config, resolve_model, Task and perhaps Predictor
 
-`language_modeling` learns a source of text; `synthetic` asks a memory a question, by a
-file of `tasks.synthetic.problems`. The trainer uses only the protocols of `tasks.base`.
+`language_modeling` learns a source of text; `synthetic` generates problems that test a
+memory, each of them a file of `tasks.synthetic.problems`. The trainer uses only the
+protocols of `tasks.base`. A task module defines
 
-- `Config` is the type of `Config.task` of a run; it decides the task.
-- `resolve_model(model, config)` completes a model's config by sizes of the data; it
-  costs nothing.
-- `make_model(model, config)` puts the task's head and loss on a model that has none,
-  such as an encoder.
-- `complete(config, seed)` fills in what must be counted in the data.
-- `Task(config, context, model)` reads the data; see `base.Task` and `base.TaskContext`.
-- `Predictor(config, model, params, workdir)` answers records; see `base.Predictor`.
-- `packages(config, context)` names other packages that must be installed: module ->
-  extra.
+- `Config`, the type of the field `task` of a run's config: it decides the task;
+- `resolve_model(model, config)`, which completes a model's config by sizes of the data,
+  and costs nothing;
+- `make_model(model, config)`, which puts the task's head and loss on a model that has
+  none, such as an encoder; optional;
+- `complete(config, seed)`, which fills in what must be counted in the data; optional;
+- `Task(config, context, model)`, which reads the data, see `base.Task`;
+- `Predictor(config, model, params, workdir)`, which answers records, see
+  `base.Predictor`; optional;
+- `packages(config, context)`, which names the packages that must be installed, as
+  module -> extra of jaxmem; optional.
 
 Neither this package nor its tasks import `jaxmem.training`.
 """
@@ -49,6 +51,7 @@ __all__ = [
   "TaskContext",
 ]
 
+# What the source of a synthetic task begins with: "task:mqar:pairs=8".
 TASK = migrations.SYNTHETIC
 
 
@@ -81,25 +84,25 @@ def kind(config: TaskConfig) -> str:
   return kinds.TASKS.name_of(type(config))
 
 
-def resolve_model(model: Any, data: TaskConfig) -> Any:
-  """Returns the model's config, completed by what the data decide; costs nothing.
+def resolve_model(model: Any, config: TaskConfig) -> Any:
+  """Returns the model's config, completed by what the task decides; costs nothing.
 
   Args:
     model: config of the model.
-    data: config of the task.
+    config: config of the task.
 
   Raises:
     ConfigError: if the task needs another kind of model, or a number is out of range.
   """
-  module = get(kind(data))
+  module = get(kind(config))
   # the annotation of a task's `resolve_model` declares which models can learn it
   model_type = typing.get_type_hints(module.resolve_model)["model"]
   if isinstance(model_type, type) and not isinstance(model, model_type):
     raise ConfigError(
-      f"{type(data).__name__} needs model={model_type.__name__}(...), and model is of "
-      f"type {type(model).__name__}: give another model, or other data"
+      f"{type(config).__name__} needs model={model_type.__name__}(...), and model is "
+      f"of type {type(model).__name__}: give another model, or another task"
     )
-  return module.resolve_model(model, data)
+  return module.resolve_model(model, config)
 
 
 def complete(config: TaskConfig, seed: int) -> TaskConfig:
@@ -153,8 +156,8 @@ def packages(config: TaskConfig, context: TaskContext) -> dict[str, str]:
     context: context of its run.
   """
   tokenizer = getattr(config, "tokenizer", "")
-  trains = tokenizer.startswith("sp:") or tokenizer.endswith(".model")
-  needed = {"sentencepiece": "text"} if trains else {}
+  is_sentencepiece = tokenizer.startswith("sp:") or tokenizer.endswith(".model")
+  needed = {"sentencepiece": "text"} if is_sentencepiece else {}
   task_packages = getattr(get(kind(config)), "packages", None)
   return needed | (task_packages(config, context) if task_packages else {})
 
@@ -170,7 +173,7 @@ def make(config: TaskConfig, context: TaskContext, model: Any) -> Task:
   Raises:
     ConfigError: if the config does not fit the data, before any device work.
     DataError: if data cannot be read, before any device work.
-    CapacityError: if a memory is too small, before any device work.
+    CapacityError: if a memory is too small for a row, before any device work.
   """
   with bad_records.policy(getattr(config, "bad_records", bad_records.STOP)):
     return get(kind(config)).Task(config, context, model)

@@ -1,4 +1,4 @@
-"""What tasks with a metric of their own share: their splits, report and provenance."""
+"""The base of tasks with a metric of their own: splits, report and provenance."""
 
 import abc
 from pathlib import Path
@@ -20,7 +20,7 @@ class BaseTask(abc.ABC):
   Attributes:
     splits: names of the splits that can be scored.
     reported: the split that the report at the end scores.
-    noun: word for the records of a split, for messages.
+    noun: the word for records in messages.
     metric_name: see `tasks.Task`.
     tested: whether the test split differs from the held-out split.
     repeats: equal records that were found in several splits.
@@ -46,7 +46,7 @@ class BaseTask(abc.ABC):
     """
 
   def to_metric(self, loss: float) -> float:
-    """Returns the loss unchanged: nats are the measure."""
+    """Returns the loss unchanged: nats are the metric."""
     return loss
 
   def save_assets(self, workdir: Path) -> None:
@@ -97,32 +97,32 @@ def provenance(
     Lines of the report, which are empty unless the split is the held-out one, and the
     numbers "test_split", "chose_checkpoint" and "equal_records" for JSON.
   """
-  heldout = split == "heldout" or (split == "test" and not tested)
-  chose = heldout and context.chooses
+  is_heldout = split == "heldout" or (split == "test" and not tested)
+  chose_checkpoint = is_heldout and context.selects_checkpoint
   numbers = {
     "test_split": tested,
-    "chose_checkpoint": chose,
+    "chose_checkpoint": chose_checkpoint,
     "equal_records": repeats.numbers(),
   }
-  if not heldout:
+  if not is_heldout:
     return [], numbers
   # without a test split "test" is the held-out part, whose score is optimistic
-  first = "This" if tested else "No separate test split was given: this"
+  subject = "This" if tested else "No separate test split was given: this"
   interval = context.validate_every
-  if chose:
+  if chose_checkpoint:
     effect = "chose the best checkpoint."
   elif interval:
     effect = f"chose no checkpoint: validation.every is {interval}, beyond the run."
   else:
     effect = "chose no checkpoint: validation.every is 0."
-  return [f"{first} is the score of the held-out part, which {effect}"], numbers
+  return [f"{subject} is the score of the held-out part, which {effect}"], numbers
 
 
 def write(result: EvalResult, out: Path) -> None:
   """Writes a result and prints it.
 
   Args:
-    result: of a split.
+    result: the result on a split.
     out: the file for the numbers, as JSON; the table NAME.md and the pictures are
       written to the same directory.
   """
@@ -133,5 +133,5 @@ def write(result: EvalResult, out: Path) -> None:
   for file, draw in result.pictures.items():
     with files.replacing(out.with_name(file)) as temporary:
       draw(temporary)
-  # last, because the pipe that reads the output may be closed
+  # printed last: a closed pipe raises here, after everything is written
   print("\n".join(result.lines), flush=True)

@@ -1,4 +1,4 @@
-"""The protocols of a task, for those who train, score and query it."""
+"""The protocols of a task: what training, evaluation and prediction call on it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ class TaskConfig(Protocol):
 
   Attributes:
     source: where the data are.
-    segment_length: tokens, or steps, of a row.
-    batch_size: rows of a step, over all processes.
+    segment_length: T, tokens of a row, or time steps of a series.
+    batch_size: B, rows of a training step, over all processes.
   """
 
   source: str
@@ -30,12 +30,12 @@ class TaskContext(NamedTuple):
     process: index and count of the processes that share the rows.
     steps: steps of the run.
     validate_every: steps between held-out scores; 0 scores only at the end.
-    validation_size: amount of held-out data of such a score.
+    validation_size: amount of held-out data that such a score reads.
     eval_size: amount of data that the report at the end scores; 0 scores nothing.
     sample_size: bytes of the sample in the report; 0 writes none.
     segment_start: the memory that a segment starts from, see `models.state_init`.
     init_from: source of the initial parameters; empty is none.
-    initial_params: loads these parameters; None if `init_from` is empty.
+    initial_params: function that loads these parameters; None if `init_from` is empty.
   """
 
   seed: int = 0
@@ -50,7 +50,7 @@ class TaskContext(NamedTuple):
   initial_params: Callable[[], Any] | None = None
 
   @property
-  def chooses(self) -> bool:
+  def selects_checkpoint(self) -> bool:
     """Whether held-out scores choose the checkpoint that is reported."""
     return 0 < self.validate_every <= self.steps
 
@@ -76,7 +76,7 @@ class Rows(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-  """What the trainer calls on a task, which is made by `Task(config, context, model)`.
+  """The methods that the trainer calls on a `Task(config, context, model)`.
 
   Attributes:
     rows: the batches.
@@ -92,11 +92,11 @@ class Task(Protocol):
     ...
 
   def to_metric(self, loss: float) -> float:
-    """Converts a training loss, in nats per unit of weight, to the measure."""
+    """Converts a training loss, in nats per unit of weight, to the metric."""
     ...
 
   def validation_metric(self, params: Any) -> float:
-    """Returns the measure on held-out data; changes no state of the run."""
+    """Returns the metric on held-out data; changes no state of the run."""
     ...
 
   def save_assets(self, workdir: Path) -> None:

@@ -167,7 +167,7 @@ def test_bad_input_is_named(tmp_path):
   fails(lines, "leave task.heldout and task.test out", fold="1/2", test=str(path))
   other = tmp_path / "test.jsonl"
   other.write_text('{"label": "c", "text": "words"}\n')
-  fails(lines, "1 examples of 'c', a label that training has not", test=str(other))
+  fails(lines, "1 examples of 'c', a label that no training text has", test=str(other))
   for changes, words in (
     ({"fold": "6/5"}, "of the form 1/5"),
     ({"tokenizer": "words:3"}, "at least 300"),

@@ -273,26 +273,26 @@ def test_tf_idf_learns_words_and_characters():
   ):
     texts = [(positive + " x",), (negative + " y",)] * 6
     train = tfidf.Split(texts, ["good", "bad"] * 6)
-    answer = tfidf.fit_and_ask(train, train, [(positive,), (negative,)])
+    answer = tfidf.fit_and_predict(train, train, [(positive,), (negative,)])
     assert answer.labels.tolist() == ["good", "bad"]
     assert ("characters" in answer.how) == ("电" in positive)
   # of a pair each text has weights of its own: the order tells the classes apart
   pairs = [("cat", "dog"), ("dog", "cat")] * 6
   train = tfidf.Split(pairs, ["first", "second"] * 6)
-  answer = tfidf.fit_and_ask(train, train, pairs[:2])
+  answer = tfidf.fit_and_predict(train, train, pairs[:2])
   assert answer.labels.tolist() == ["first", "second"]
   for texts, labels_ in (([("a",), ("b",)], "xx"), ([("!",), ("?",)], "xy")):
     train = tfidf.Split(texts, [*labels_])
-    assert tfidf.fit_and_ask(train, train, texts) is None
+    assert tfidf.fit_and_predict(train, train, texts) is None
 
 
 def test_tf_idf_is_bounded(monkeypatch):
-  monkeypatch.setattr(tfidf, "TEXTS", 10)
+  monkeypatch.setattr(tfidf, "MAX_TEXTS", 10)
   train = tfidf.Split([(f"good {i}",) for i in range(30)], ["a", "b", "c"] * 10)
-  answer = tfidf.fit_and_ask(train, train, train.texts)
+  answer = tfidf.fit_and_predict(train, train, train.texts)
   assert "10 training texts, drawn" in answer.how
-  monkeypatch.setattr(tfidf, "ALL", 30)
-  assert len(tfidf._drawn(train)) < 5
+  monkeypatch.setattr(tfidf, "MAX_TOTAL_CHARS", 30)
+  assert len(tfidf._sample(train)) < 5
 
 
 def test_baselines_that_are_better_are_named_the_best_first():

@@ -1,4 +1,4 @@
-"""Augmentation of training texts: every epoch reads them a little different.
+"""Augmentation of training texts: every epoch reads them slightly changed.
 
     deletion   leaves a token out
     swap       exchanges two neighbouring tokens
@@ -36,8 +36,8 @@ class AugmentConfig:
     swap: the rate at which a token is exchanged with the next one.
     hiding: the rate at which a token is masked, in runs of `run` tokens.
     run: tokens of a masked run, >= 1.
-    rare: r >= 0; a token that the training texts have n times is masked with the rate
-      r / (r + n), which trains the embedding of unknown words on those most like them.
+    rare: r >= 0; a token that occurs n times in the training texts is masked at the
+      rate r / (r + n), which trains the embedding of unknown words on rare ones.
     synonyms: the rate at which an entry of the table, of one word or several, is
       replaced; see `tokenizers.words`.
     table: a JSON file, {"word": ["another", ...]}, for `synonyms`.
@@ -57,7 +57,7 @@ class AugmentConfig:
   wordings: str = ""
 
   def check_fields(self) -> None:
-    """Raises a ValueError if a file is not named, or its rate is 0."""
+    """Raises ValueError if a rate has no file, or a file no rate."""
     for name, file in (("synonyms", "table"), ("copies", "wordings")):
       if bool(getattr(self, name)) != bool(getattr(self, file)):
         raise ValueError(
@@ -93,7 +93,7 @@ class Augmenter:
     """
     self._config, self._unk_id, self._counts = config, unk_id, counts
     self._table = _table(config.table) if config.table else {}
-    # the most words and signs of an entry: longer stretches are not looked up
+    # the number of words of the longest entry: longer spans are not looked up
     self._longest = max((len([*tokens(entry)]) for entry in self._table), default=0)
     self._wordings, self.left_out = {}, 0
     if config.wordings:
@@ -108,16 +108,16 @@ class Augmenter:
     """Whether texts are changed before they are tokenized."""
     return bool(self._table or self._wordings)
 
-  def text(self, text: str, draw: np.random.Generator) -> str:
+  def text(self, text: str, rng: np.random.Generator) -> str:
     """Returns a text in another wording, or with synonyms of some words."""
     c = self._config
-    if text in self._wordings and draw.random() < c.copies:
-      text = str(draw.choice(self._wordings[text]))
+    if text in self._wordings and rng.random() < c.copies:
+      text = str(rng.choice(self._wordings[text]))
     if not self._table:
       return text
-    return self._with_synonyms(text, draw)
+    return self._with_synonyms(text, rng)
 
-  def _with_synonyms(self, text: str, draw: np.random.Generator) -> str:
+  def _with_synonyms(self, text: str, rng: np.random.Generator) -> str:
     """Returns the text with entries of the table replaced, the longest one first."""
     spans = [match.span() for match in tokens(text)]
     parts, copied, i = [], 0, 0  # the text up to `copied` is in `parts`
@@ -127,31 +127,32 @@ class Augmenter:
         entry = text[begin : spans[last][1]].lower()
         if entry in self._table:
           end, i = spans[last][1], last + 1
-          if draw.random() < self._config.synonyms:
-            parts += [text[copied:begin], str(draw.choice(self._table[entry]))]
+          if rng.random() < self._config.synonyms:
+            parts += [text[copied:begin], str(rng.choice(self._table[entry]))]
             copied = end
           break
     return "".join([*parts, text[copied:]])
 
-  def ids(self, ids: Ids, draw: np.random.Generator) -> Ids:
+  def ids(self, ids: Ids, rng: np.random.Generator) -> Ids:
     """Masks rare tokens and runs, swaps, then deletes; at least one token is left."""
     c = self._config
     if c.rare:
       rate = c.rare / (c.rare + self._counts[ids])  # [N]
-      ids = np.where(draw.random(len(ids)) < rate, self._unk_id, ids)
+      ids = np.where(rng.random(len(ids)) < rate, self._unk_id, ids)
     if c.hiding:
-      # a token stays if none of `run` starts is drawn, so (1 - start)^run = 1 - hiding
-      starts = draw.random(len(ids)) < 1 - (1 - c.hiding) ** (1 / c.run)
+      # unmasked is a token without a start among itself and the run - 1 tokens before:
+      # (1 - start)^run = 1 - hiding
+      starts = rng.random(len(ids)) < 1 - (1 - c.hiding) ** (1 / c.run)
       covered = np.convolve(starts, np.ones(c.run, int))[: len(ids)] > 0  # [N]
       ids = np.where(covered, self._unk_id, ids)
     if c.swap:
-      ids = ids.copy()  # they may be those of all epochs
-      for i in np.flatnonzero(draw.random(max(len(ids) - 1, 0)) < c.swap):
+      ids = ids.copy()  # the array may be read again in other epochs
+      for i in np.flatnonzero(rng.random(max(len(ids) - 1, 0)) < c.swap):
         ids[i], ids[i + 1] = ids[i + 1], ids[i]
     if c.deletion:
-      keep = draw.random(len(ids)) >= c.deletion
+      keep = rng.random(len(ids)) >= c.deletion
       # an empty text would have no vector: one token stays, whichever
-      keep[draw.integers(len(ids))] |= not keep.any()
+      keep[rng.integers(len(ids))] |= not keep.any()
       ids = ids[keep]
     return ids
 

@@ -36,16 +36,17 @@ class LabelsConfig:
     label_end: a label ends before this text (":" for TREC's coarse classes).
     ignore: labels, separated by commas, whose texts are left out; one of them may be
       empty.
-    first_bytes: how many bytes of each text are read; 0 reads all.
+    first_bytes: number of bytes that are read of each text; 0 reads all.
     encoding: the encoding of the files.
-    tokenizer: "words:N" or "sp:N", made of the training texts, or see `DataConfig`.
+    tokenizer: "words:N" or "sp:N", made of the training texts, or one of those that
+      `DataConfig` names.
     segment_length: T, tokens of a row; a longer text is cut at the end.
     batch_size: texts of a step.
-    classes: how many there are, over all tasks; 0 counts those of the training texts.
-    label_smoothing: how much labels are smoothed while training, in [0, 1).
+    classes: number of classes, over all tasks; 0 counts those of the training texts.
+    label_smoothing: share of a label that all classes divide in training, in [0, 1).
     class_weights: "balanced" gives every class the same weight in the loss.
-    temperature: the temperature of a mixture of tasks, > 0; at 1 tasks are drawn by
-      their size, at large values all alike.
+    temperature: of the mixture of tasks, > 0; at 1 tasks are drawn in proportion to
+      their size, at large values equally often.
     augment: how training texts are changed.
     language: the language of the texts, such as "zh", by which the baseline cuts
       words; empty detects it, see `tasks.language`.

@@ -82,7 +82,7 @@ class Reader:
     return Example(texts, label, record.where)
 
   def _cut(self, text: str) -> str:
-    """Returns the first bytes of a text, as many as are read."""
+    """Returns a text, cut to its first `first_bytes` bytes."""
     if not self.first_bytes:
       return text
     # the cut may go through a character, which is then dropped
@@ -93,8 +93,8 @@ def classes(examples: Iterable[Example], source: str) -> tuple[str, ...]:
   """Returns the names of the classes, sorted.
 
   Args:
-    examples: at least one.
-    source: what the examples are, for messages.
+    examples: the examples, at least one.
+    source: the source of the examples, for messages.
 
   Raises:
     DataError: if there is only one class.
@@ -105,16 +105,16 @@ def classes(examples: Iterable[Example], source: str) -> tuple[str, ...]:
   return names
 
 
-def check_known(
-  examples: Iterable[Example], known: tuple[str, ...], source: str
+def check_labels(
+  examples: Iterable[Example], classes: tuple[str, ...], source: str
 ) -> None:
-  """Raises a DataError if an example of `source` has a label that is not known."""
-  new = sorted({e.label for e in examples} - set(known))
+  """Raises a DataError if an example of `source` has a label outside of `classes`."""
+  new = sorted({e.label for e in examples} - set(classes))
   if new:
     count = sum(e.label in new for e in examples)
     raise DataError(
-      f"{source} has {count} examples of {new[0]!r}, a label that training has not: "
-      f"leave them out with --task.ignore {','.join(new)}, or train on some"
+      f"{source} has {count} examples of {new[0]!r}, a label that no training text "
+      f"has: leave them out with --task.ignore {','.join(new)}, or train on some"
     )
 
 
@@ -162,7 +162,7 @@ def splits(
       f"fold {fold[0]}/{fold[1]} tests on a part of the source: leave task.heldout and "
       "task.test out"
     )
-  train, *others = (_named(text) for text in files)
+  train, *others = (_parse_sources(text) for text in files)
   for sources in others:
     if sources and set(sources) != set(train):
       raise DataError(
@@ -187,11 +187,11 @@ def splits(
     if name in heldout:
       held_out = reader.read(heldout[name])
     else:
-      examples, held_out = _tenth(examples, seed, source)
+      examples, held_out = _hold_out(examples, seed, source)
     if name in test:
       tested = reader.read(test[name])
     drawn[name] = {"train": examples, "heldout": held_out, "test": tested}
-  return _apart(drawn, train, repeats)
+  return _separate(drawn, train, repeats)
 
 
 def _key(example: Example) -> leaks.Key:
@@ -199,23 +199,23 @@ def _key(example: Example) -> leaks.Key:
   return leaks.key(*example.texts)
 
 
-def _apart(
+def _separate(
   drawn: dict[str, Splits], train: dict[str, str], repeats: leaks.Repeats
 ) -> leaks.Parted:
   """Drops training texts that are equal to held-out or test texts of any task."""
-  result, one = {}, False
+  result, heldout_is_test = {}, False
   for name, parts in drawn.items():
     others = [s for task, s in drawn.items() if task != name]
     # the encoder is shared: a text of another task is no new text to it
     scored = [_key(e) for s in others for e in (*s["heldout"], *s["test"])]
     parted = leaks.separate(parts, _key, train[name], "texts", scored)
     repeats += parted.repeats
-    one = one or parted.heldout_is_test
+    heldout_is_test = heldout_is_test or parted.heldout_is_test
     result[name] = dict(parted) | {"test": parted["test"] or parted["heldout"]}
-  return leaks.Parted(result, repeats, one)
+  return leaks.Parted(result, repeats, heldout_is_test)
 
 
-def _named(text: str) -> dict[str, str]:
+def _parse_sources(text: str) -> dict[str, str]:
   """Parses "NAME=SOURCE,..." to name -> source; a SOURCE alone has the name ""."""
   parts = [part.partition("=") for part in text.split(",")] if text else []
   if len(parts) == 1 and not parts[0][1]:
@@ -226,7 +226,7 @@ def _named(text: str) -> dict[str, str]:
   return sources
 
 
-def _tenth(
+def _hold_out(
   examples: list[Example], seed: int, source: str
 ) -> tuple[list[Example], list[Example]]:
   """Returns the training examples and the held-out tenth of every class.
@@ -243,7 +243,7 @@ def _tenth(
     return chosen
 
   inside, _ = leaks.sided([*map(_key, examples)], choose)
-  train, heldout = _parted(examples, inside)
+  train, heldout = _partition(examples, inside)
   if not heldout:
     raise DataError(
       f"{source} has no class with two different texts, one of which can be held out: "
@@ -267,7 +267,7 @@ def _fold(
     return chosen
 
   inside, _ = leaks.sided([*map(_key, examples)], choose)
-  train, test = _parted(examples, inside)
+  train, test = _partition(examples, inside)
   if not train or not test:
     raise DataError(
       f"fold {which}/{folds} of {source} has {len(test)} texts and training "
@@ -276,7 +276,7 @@ def _fold(
   return train, test
 
 
-def _parted(
+def _partition(
   examples: list[Example], inside: list[bool]
 ) -> tuple[list[Example], list[Example]]:
   """Returns the examples that are not inside a part, and those that are."""
@@ -285,8 +285,8 @@ def _parted(
 
 
 def counts(
-  examples: Iterable[Example], known: tuple[str, ...]
+  examples: Iterable[Example], classes: tuple[str, ...]
 ) -> Int64[np.ndarray, " C"]:
-  """Counts the examples of each class of `known`."""
+  """Counts the examples of each class."""
   labels = [e.label for e in examples]
-  return np.array([labels.count(name) for name in known], np.int64)
+  return np.array([labels.count(name) for name in classes], np.int64)

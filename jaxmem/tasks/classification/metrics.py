@@ -19,8 +19,8 @@ def numbers(
   scikit-learn defines it: a class without either has no F1.
 
   Args:
-    label: the class of each text.
-    logp: the log probability of each class.
+    label: the index of each text's class.
+    logp: the log probabilities that the model gives the classes.
     names: the names of the classes.
 
   Returns:
@@ -125,7 +125,7 @@ def draw_confusion(numbers: dict[str, Any], path: Path) -> None:
   side = 2.2 + 0.45 * len(names)
   figure, axes = plt.subplots(figsize=(side + 1, side), dpi=120, layout="constrained")
   axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-  axes.set(xlabel="taken for", ylabel="class", xticks=range(len(names)))
+  axes.set(xlabel="predicted class", ylabel="class", xticks=range(len(names)))
   axes.set_yticks(range(len(names)), names)
   axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
   for (i, j), count in np.ndenumerate(counts):

@@ -20,12 +20,12 @@ class Classifier(EncoderModel):
 
       label    int32   [B]
       choices  bool    [B, C]  the classes that a row may have
-      weights  float32 [B]     how much each row's loss counts
+      weights  float32 [B]     the weight of each row's loss
 
   Attributes:
     config: the encoder's config.
     classes: C, the number of classes.
-    smoothing: how much labels are smoothed while training, in [0, 1).
+    smoothing: share of a label that all classes divide in training, in [0, 1).
   """
 
   classes: int
@@ -45,7 +45,7 @@ class Classifier(EncoderModel):
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, " B"], tuple[()]]:
     """Returns the cross entropy of each text's label, in nats."""
-    # scores are of the labels as they are, so that runs can be compared
+    # held-out scores do not smooth, so that runs of different smoothing compare
     smoothing = 0.0 if deterministic else self.smoothing
     logits = self.logits(batch, deterministic)
     return smoothed_cross_entropy(logits, batch, smoothing), memory
@@ -79,6 +79,6 @@ def smoothed_cross_entropy(
   if not smoothing:
     return nats
   count = batch["choices"].astype(logp.dtype).sum(-1)  # [B]
-  # without the mask the -1e9 of classes that a row may not have would be the mean
+  # masked: the -1e9 of classes that a row may not have would dominate the mean
   mean = -jnp.where(batch["choices"], logp, 0).sum(-1) / count
   return (1 - smoothing) * nats + smoothing * mean

@@ -18,7 +18,7 @@ from jaxmem.tokenizers import trained
 
 # The file in a work directory with the names of the tasks and their classes.
 CLASSES_FILE = "labels.json"
-# What the logits of a batch depend on.
+# The arrays of a batch that the logits depend on.
 _INPUTS = ("tokens", "types", "length", "choices")
 
 
@@ -40,7 +40,7 @@ class LabelsPredictor:
       tasks = [(str(name), list(classes)) for name, classes in files.read_json(path)]
     except (OSError, ValueError, TypeError) as error:
       raise UserError(f"cannot read {path}: {error}; train again") from error
-    # where each task's classes begin among those of all, and their number at the end
+    # the index of each task's first class; the last entry is the number of classes
     firsts = np.cumsum([0, *(len(classes) for _, classes in tasks)])
     self._tasks = {
       name: (int(first), classes)
@@ -54,8 +54,8 @@ class LabelsPredictor:
       texts.encode(fields.text(record, name), self._tokenizer, f'"{name}"')
     task = record.get("task", "")
     if not isinstance(task, str) or task not in self._tasks:
-      several = ", ".join(map(repr, filter(None, self._tasks)))
-      expected = f"one of {several}" if several else "leave it out, the run has one"
+      names = ", ".join(map(repr, filter(None, self._tasks)))
+      expected = f"one of {names}" if names else "leave it out, the run has one"
       raise UserError(f'"task" is {shown(task)}: {expected}')
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The batches of labelled texts, in epochs of one task or a mixture of several."""
+"""The batches of labelled texts: epochs of one task, or a mixture of several."""
 
 from typing import NamedTuple
 
@@ -20,8 +20,8 @@ class LabelSet(NamedTuple):
     name: the task's name; empty where there is only one task.
     examples: the training examples.
     classes: the names of the task's classes.
-    first: the index of the first of them among the classes of all tasks.
-    weights: how much each class counts in the loss.
+    first: the index of its first class among the classes of all tasks.
+    weights: the weight of each class in the loss.
   """
 
   name: str
@@ -35,7 +35,7 @@ class Encoded:
   """Turns examples into rows of tokens."""
 
   def __init__(self, tasks: list[LabelSet], tokenizer: Tokenizer, length: int):
-    """Encodes nothing yet.
+    """Keeps the tasks; each method encodes what it needs.
 
     Args:
       tasks: all tasks.
@@ -71,9 +71,9 @@ class Encoded:
     choices = np.zeros((rows, self._num_classes), bool)  # [B, C]
     for i, (example, index) in enumerate(zip(examples, task_indices, strict=True)):
       task = self.tasks[index]
-      in_task = task.classes.index(example.label)
-      label[i], weights[i] = task.first + in_task, task.weights[in_task]
-      # classes of other tasks are not to be learned as wrong answers
+      index_in_task = task.classes.index(example.label)
+      label[i], weights[i] = task.first + index_in_task, task.weights[index_in_task]
+      # the loss leaves the classes of other tasks out
       choices[i, task.first : task.first + len(task.classes)] = True
     return tokens | {"label": label, "choices": choices, "weights": weights}
 
@@ -111,36 +111,36 @@ class Collate:
     ]
 
   def __call__(self, items: np.ndarray, numbers: np.ndarray) -> Batch:
-    """Makes the batch of some items; draws depend on the numbers of the rows alone."""
+    """Makes the batch of some items; draws depend only on the numbers of the rows."""
     parts, examples, task_indices = [], [], []
     for number, item in zip(numbers.tolist(), items.tolist(), strict=True):
-      # a generator for each row: how many processes share a step changes no draw
-      draw = np.random.default_rng([self._seed, 2, number])
+      # a generator for each row: the number of processes changes no draw
+      rng = np.random.default_rng([self._seed, 2, number])
       index = 0
       if len(self.shares) > 1:
-        index = int(draw.choice(len(self.shares), p=self.shares))
-        item = int(draw.integers(len(self._encoded.tasks[index].examples)))
+        index = int(rng.choice(len(self.shares), p=self.shares))
+        item = int(rng.integers(len(self._encoded.tasks[index].examples)))
       example = self._encoded.tasks[index].examples[item]
       task_indices.append(index)
       examples.append(example)
-      parts.append(self._parts(example, index, item, draw))
+      parts.append(self._parts(example, index, item, rng))
     return self._encoded.batch(parts, examples, task_indices)
 
-  def _parts(self, example: Example, index: int, item: int, draw) -> list:
+  def _parts(self, example: Example, index: int, item: int, rng) -> list:
     """Returns the ids of an example of task `index`, augmented."""
     if self.augmenter.of_text:
-      changed = tuple(self.augmenter.text(t, draw) for t in example.texts)
+      changed = tuple(self.augmenter.text(t, rng) for t in example.texts)
       ids = self._encoded.ids(example._replace(texts=changed))
     else:
       ids = self._ids[index][item]
-    return [self.augmenter.ids(part, draw) for part in ids]
+    return [self.augmenter.ids(part, rng) for part in ids]
 
 
 def label_rows(
   encoded: Encoded,
   tokenizer: str,
   augmenter: Augmenter,
-  choices: tuple,
+  options: tuple,
   temperature: float,
   epochs: Epochs,
   seed: int,
@@ -151,7 +151,7 @@ def label_rows(
     encoded: the tasks.
     tokenizer: the tokenizer's fingerprint.
     augmenter: changes the texts.
-    choices: other options that decide how texts are read, for the fingerprint.
+    options: other options that decide how texts are read, for the fingerprint.
     temperature: the temperature of the mixture, > 0.
     epochs: the order of the examples of one task, and the numbers of the rows.
     seed: decides what each row draws.
@@ -161,6 +161,6 @@ def label_rows(
     [t.name, t.classes, t.weights.tolist(), [(e.texts, e.label) for e in t.examples]]
     for t in encoded.tasks
   ]
-  decides = ("jaxmem labels 3", choices, temperature, seed, tokenizer, tasks)
+  decides = ("jaxmem labels 3", options, temperature, seed, tokenizer, tasks)
   collate = Collate(encoded, augmenter, temperature, seed)
   return Rows(epochs, collate, fingerprint(decides), tokenizer)

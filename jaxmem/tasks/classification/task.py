@@ -37,8 +37,8 @@ from jaxmem.tasks.classification.rows import Encoded, LabelSet, label_rows
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
 
-# Texts of a batch where nothing is learned.
-ROWS = 32
+# Rows of a batch that is scored.
+EVAL_ROWS = 32
 
 
 def resolve_model(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
@@ -88,7 +88,7 @@ def packages(config: LabelsConfig, context: TaskContext) -> dict[str, str]:
 
 
 class ClassificationTask(BaseTask):
-  """Labelled texts; see `tasks.EvaluableTask`."""
+  """The task of classifying labelled texts; see `tasks.EvaluableTask`."""
 
   metric_name = "nats/text"
   noun = "labelled texts"
@@ -109,10 +109,10 @@ class ClassificationTask(BaseTask):
     for name, parts in self._splits.items():
       classes = data.classes(parts["train"], name or c.source)
       for split in self.splits[1:]:
-        data.check_known(
+        data.check_labels(
           parts[split], classes, f"the {split} split of {name or c.source}"
         )
-      weights = _weights(parts["train"], classes, c.class_weights)
+      weights = _class_weights(parts["train"], classes, c.class_weights)
       tasks.append(LabelSet(name, parts["train"], classes, first, weights))
       first += len(classes)
     if first != model.classes:
@@ -123,11 +123,10 @@ class ClassificationTask(BaseTask):
     corpus = (t.encode() for task in tasks for e in task.examples for t in e.texts)
     self._made = self._tokenizer = trained.make(c.tokenizer, corpus)
     self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
-    process = context.process
     count = sum(len(task.examples) for task in tasks)
     # options that decide what a row reads: a run continues only with the same ones
-    decides = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
-    # counting encodes all texts once: only where it is needed
+    reading_options = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
+    # counting encodes all texts: only `rare` needs it
     counts = self._encoded.counts() if c.augment.rare else None
     scored = (
       text
@@ -142,15 +141,15 @@ class ClassificationTask(BaseTask):
       self._encoded,
       self._tokenizer.fingerprint,
       augmenter,
-      decides,
+      reading_options,
       c.temperature,
-      Epochs(count, c.batch_size, context.seed, *process),
+      Epochs(count, c.batch_size, context.seed, *context.process),
       context.seed,
     )
     self._nats, self._logp = scoring.objective(model), log_probabilities(model)
 
   def describe(self) -> str:
-    """Says how many texts each split has."""
+    """Returns how many texts each split has."""
     sizes = ", ".join(
       f"{name + ' ' if name else ''}{len(p['train']):,} to train on, "
       f"{len(p['heldout']):,} held out, {len(p['test']):,} to test"
@@ -159,7 +158,7 @@ class ClassificationTask(BaseTask):
     return f"texts: {sizes}{self.repeats.words('texts')}{self._absent()}"
 
   def _absent(self) -> str:
-    """Names the classes that are trained on and not scored, in brackets."""
+    """Returns the classes that a scored split lacks, in brackets."""
     notes = []
     for task in self._encoded.tasks:
       for split in ("heldout", "test") if self.tested else ("heldout",):
@@ -186,29 +185,29 @@ class ClassificationTask(BaseTask):
 
   def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Scores every task on a split, beside the baselines."""
-    numbers, first, lines, pictures = {"split": split}, [], [], {}
+    numbers, verdicts, lines, pictures = {"split": split}, [], [], {}
     for i, task in enumerate(self._encoded.tasks):
-      label, logp = self._read(params, i, split)
+      label, logp = self._log_probs(params, i, split)
       scores = metrics.numbers(label, logp, task.classes)
       scores["beside"], notes = self._baselines(i, split)
       suffix = f"_{task.name}" if task.name else ""
       title = f"{task.name or self._config.source} ({split})"
       accuracies = {n: row["accuracy"] for n, row in scores["beside"].items()}
-      measure = f"accuracy of {task.name}" if task.name else "accuracy"
-      first += baselines.better(measure, scores["accuracy"], accuracies)
+      metric = f"accuracy of {task.name}" if task.name else "accuracy"
+      verdicts += baselines.better(metric, scores["accuracy"], accuracies)
       lines += [title, "", *metrics.table(scores), ""]
       lines += [*metrics.baseline_table(scores), *notes, ""]
       draw = functools.partial(metrics.draw_confusion, scores)
       pictures[f"confusion_{split}{suffix}.png"] = draw
       numbers |= {task.name: scores} if task.name else scores
-    return EvalResult(numbers, [*first, *lines[:-1]], pictures)
+    return EvalResult(numbers, [*verdicts, *lines[:-1]], pictures)
 
   def _baselines(
-    self, number: int, split: str
+    self, index: int, split: str
   ) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Scores the baselines, and says in lines how they were made."""
-    parts = [*self._splits.values()][number]
-    examples, classes = parts[split], self._encoded.tasks[number].classes
+    """Scores the baselines; also returns lines that describe them."""
+    parts = [*self._splits.values()][index]
+    examples, classes = parts[split], self._encoded.tasks[index].classes
     label = np.array([classes.index(e.label) for e in examples])  # [N]
     largest = classes[int(data.counts(parts["train"], classes).argmax())]
     scores = {
@@ -223,39 +222,39 @@ class ClassificationTask(BaseTask):
       for name in ("train", "heldout")
     )
     texts = [e.texts for e in examples]
-    answers = tfidf.fit_and_ask(train, heldout, texts, self._config.language)
+    answers = tfidf.fit_and_predict(train, heldout, texts, self._config.language)
     if answers is None:
       return scores, ["", f"{tfidf.NAME} has no words, or no two classes, to learn."]
     guess = np.array([classes.index(name) for name in answers.labels])  # [N]
     return {tfidf.NAME: metrics.scores(label, guess)} | scores, ["", answers.how + "."]
 
-  def _read(
-    self, params: Any, number: int, split: str
+  def _log_probs(
+    self, params: Any, index: int, split: str
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the labels of a task's split [N], and log probabilities [N, C of it]."""
-    task = self._encoded.tasks[number]
-    examples = [*self._splits.values()][number][split]
-    batches = self._batches(number, split)
+    """Returns the labels of a task's split [N], and their log probabilities [N, C]."""
+    task = self._encoded.tasks[index]
+    examples = [*self._splits.values()][index][split]
+    batches = self._batches(index, split)
     logp = np.concatenate([np.asarray(self._logp(params, batch)) for batch in batches])
     label = np.array([task.classes.index(e.label) for e in examples])
     # the last batch repeats an example to be as large as the others
     columns = slice(task.first, task.first + len(task.classes))
     return label, logp[: len(examples), columns]
 
-  def _batches(self, number: int, split: str) -> Iterator[Batch]:
+  def _batches(self, index: int, split: str) -> Iterator[Batch]:
     """Yields a task's split in batches of one size, every text of weight 1."""
 
     def collate(examples: list[Example]) -> Batch:
       parts = [self._encoded.ids(example) for example in examples]
-      batch = self._encoded.batch(parts, examples, [number] * len(examples))
-      # scores count all classes alike, whatever the loss of training does
+      batch = self._encoded.batch(parts, examples, [index] * len(examples))
+      # scores weight all texts equally, whatever `class_weights` says
       return batch | {"weights": np.ones(len(examples), np.float32)}
 
-    examples = [*self._splits.values()][number][split]
-    return scoring.batches(examples, ROWS, collate)
+    examples = [*self._splits.values()][index][split]
+    return scoring.batches(examples, EVAL_ROWS, collate)
 
 
-def _weights(
+def _class_weights(
   examples: list[Example], classes: tuple[str, ...], kind: str
 ) -> np.ndarray:
   """Returns the weight of each class: 1, or N / (C n) for "balanced"."""

@@ -8,9 +8,10 @@ import numpy as np
 from jaxmem.tasks import language as languages
 
 NAME = "TF-IDF and logistic regression"
-# The most training texts, characters of a text, characters of all, and n-grams: within
-# them the baseline takes seconds.
-TEXTS, CHARACTERS, ALL, FEATURES = 20_000, 5_000, 10_000_000, 100_000
+# Limits within which the baseline takes seconds: training texts, characters of a text,
+# characters of all texts, and n-grams.
+MAX_TEXTS, MAX_CHARS = 20_000, 5_000
+MAX_TOTAL_CHARS, MAX_FEATURES = 10_000_000, 100_000
 # Inverse strengths of the penalty; the held-out texts choose one.
 STRENGTHS = (1.0, 10.0)
 _SEED = 0
@@ -29,27 +30,27 @@ class Split(NamedTuple):
 
 
 class Baseline(NamedTuple):
-  """What the baseline answers.
+  """The predictions of the baseline.
 
   Attributes:
     labels: the predicted classes, an array of strings [N].
-    how: what was computed, in words.
+    how: a description of the method, for the report.
   """
 
   labels: np.ndarray
   how: str
 
 
-def fit_and_ask(
+def fit_and_predict(
   train: Split, heldout: Split, queries: Sequence[Sequence[str]], language: str = ""
 ) -> Baseline | None:
-  """Learns the training texts and labels others.
+  """Fits the baseline to the training texts, and predicts the classes of others.
 
   The features are words and pairs of neighbouring words; in scripts without spaces they
   are one to three characters. The two texts of a pair have separate weights.
 
-  Cost: at most `TEXTS` training texts, drawn, of `CHARACTERS` each and `ALL` together,
-  which takes some ten seconds.
+  Cost: at most `MAX_TEXTS` training texts, drawn, of `MAX_CHARS` characters each and
+  `MAX_TOTAL_CHARS` together, which takes some ten seconds.
 
   Args:
     train: the training texts, of two classes at least.
@@ -66,10 +67,10 @@ def fit_and_ask(
   from sklearn.multiclass import OneVsRestClassifier
 
   labels = np.asarray(train.labels)
-  indices = _drawn(train)
+  indices = _sample(train)
   if len(set(labels[indices])) < 2:
     return None
-  examples = [[text[:CHARACTERS] for text in train.texts[i]] for i in indices]
+  examples = [[text[:MAX_CHARS] for text in train.texts[i]] for i in indices]
   texts = [text for parts in examples for text in parts]
   language = languages.of(texts, language)
   spaceless = language in languages.WITHOUT_SPACES
@@ -80,7 +81,7 @@ def fit_and_ask(
     "token_pattern": None,
   }
   vectorizer = TfidfVectorizer(
-    **grams, max_features=FEATURES, sublinear_tf=True, dtype=np.float32
+    **grams, max_features=MAX_FEATURES, sublinear_tf=True, dtype=np.float32
   )
   try:
     vectorizer.fit(texts)
@@ -89,11 +90,11 @@ def fit_and_ask(
 
   def features(rows: Sequence[Sequence[str]]) -> Any:
     # the first texts of all rows, then the second ones: each part has its own weights
-    columns = [[text[:CHARACTERS] for text in part] for part in zip(*rows, strict=True)]
+    columns = [[text[:MAX_CHARS] for text in part] for part in zip(*rows, strict=True)]
     return sparse.hstack([*map(vectorizer.transform, columns)]).tocsr()
 
   x, x_heldout = features(examples), features(heldout.texts)
-  # a class against the rest: of fifty classes a joint fit would take minutes
+  # one class against the rest: a joint fit of fifty classes would take minutes
   fitted = [
     OneVsRestClassifier(LogisticRegression(C=strength, solver="liblinear")).fit(
       x, labels[indices]
@@ -102,20 +103,20 @@ def fit_and_ask(
   ]
   accuracies = [m.score(x_heldout, np.asarray(heldout.labels)) for m in fitted]
   best = int(np.argmax(accuracies))
-  what = "characters, 1 to 3" if spaceless else "words and pairs of words"
+  ngrams = "characters, 1 to 3" if spaceless else "words and pairs of words"
   limits = ""
   if len(indices) < len(labels):
     limits = f", {len(indices):,} training texts, drawn"
   how = (
-    f"TfidfVectorizer ({what}, at most {FEATURES:,}) and LogisticRegression "
+    f"TfidfVectorizer ({ngrams}, at most {MAX_FEATURES:,}) and LogisticRegression "
     f"(a class against the rest, C={STRENGTHS[best]:g} by the held-out texts) of "
     f"scikit-learn{limits}"
   )
   return Baseline(fitted[best].predict(features(queries)), how)
 
 
-def _drawn(train: Split) -> np.ndarray:
+def _sample(train: Split) -> np.ndarray:
   """Draws the indices of the training texts that are learned, in order."""
-  order = np.random.default_rng(_SEED).permutation(len(train.labels))[:TEXTS]
-  sizes = [sum(min(len(t), CHARACTERS) for t in train.texts[i]) for i in order]
-  return np.sort(order[np.cumsum(sizes) <= ALL])
+  order = np.random.default_rng(_SEED).permutation(len(train.labels))[:MAX_TEXTS]
+  sizes = [sum(min(len(t), MAX_CHARS) for t in train.texts[i]) for i in order]
+  return np.sort(order[np.cumsum(sizes) <= MAX_TOTAL_CHARS])

@@ -106,7 +106,7 @@ class SyntheticTask:
   def report(self, params: Any, workdir: Path) -> None:
     """Writes `report.json`, `report.md` and `loss.png`: accuracy at all `MULTIPLES`."""
     accuracies, left_out = self._by_length(params)
-    chose = self._context.chooses
+    chose = self._context.selects_checkpoint
     note = "The best checkpoint was chosen by examples of this split."
     lines = [
       f"Test split of {self._task}",
