@@ -18,7 +18,10 @@ BIASES = ("none", "alibi", "buckets")
 
 
 class Heads(Memory):
-  """Queries, keys and values by head, and the way back to features.
+  """Queries, keys and values by head, and the map back to features.
+
+  Shapes in the code have A query heads and H key heads, as in the ops; parameter counts
+  call them H and H_kv.
 
   Attributes:
     d_model: D, features in and out.
@@ -26,9 +29,9 @@ class Heads(Memory):
     num_kv_heads: H_kv, key heads, a divisor of H; 0 is H.
     head_dim: K; 0 is D/H.
     qk_norm: an RMS norm on every query and key.
-    query_scale: of scores; 0 is K^-0.5.
-    gate: the output times sigmoid(W_g x), for every number of every head.
-    use_bias: of the projections.
+    query_scale: the scale of scores; 0 is K^-0.5.
+    gate: multiplies the output by sigmoid(W_g x), elementwise in every head.
+    use_bias: adds biases to the projections.
     block_size: tokens of a block.
     form: "auto", "recurrent" or "parallel".
     dtype: of the computation and of the keys and values kept.
@@ -51,11 +54,11 @@ class Heads(Memory):
     _ = self._dims  # raises ValueError where heads do not divide
 
   def _qkv(self, x: Activations, which: str = "") -> tuple[Array, Array, Array]:
-    """q, k and v; `which` tells a second set of projections from the first."""
+    """Returns q, k and v; `which` is a suffix of the names of a second set."""
     return self._queries(x, which), *self._keys(x, which)
 
   def _queries(self, x: Activations, which: str = "") -> Array:
-    """Queries, [B, T, A, K]."""
+    """Returns queries, [B, T, A, K]."""
     q = self._heads(self.num_heads, "q" + which)(x)
     q = rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
     if self.query_scale:  # ops scale by K^-0.5
@@ -63,13 +66,13 @@ class Heads(Memory):
     return q
 
   def _keys(self, x: Activations, which: str = "") -> tuple[Array, Array]:
-    """Keys and values, [B, T, H, K] each."""
+    """Returns keys and values, [B, T, H, K] each."""
     k, v = (self._heads(self._dims[0], name + which)(x) for name in "kv")
     k = rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k
     return k, v
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
-    """A projection from features to heads, D -> heads x K."""
+    """Returns a projection from features to heads, D -> heads x K."""
     axes = ("embed", "heads", None)
     shape = heads, self._dims[1]
     return dense(shape, axes, name, self.dtype, bias=self.use_bias)
@@ -83,9 +86,9 @@ class Heads(Memory):
     reset: Reset | None,
     **options: Any,
   ) -> tuple[Array, State]:
-    """The op on the devices there are, in the layer's form and blocks.
+    """Applies the op, as `_recall` does, in a method that `jaxmem inspect` listens to.
 
-    A method, so that `evaluation.inspection.inside` can see what is attended to.
+    See `evaluation.inspection.inside`.
     """
     blocked = ("block_size", "implementation")  # options of blocked forms alone
     sizes = {name: getattr(self, name) for name in blocked if hasattr(self, name)}
@@ -94,7 +97,7 @@ class Heads(Memory):
     )
 
   def _out(self, x: Activations, y: Array) -> Activations:
-    """Heads to features, gated by the layer's input."""
+    """Maps heads to features, gated by the layer's input."""
     if self.gate:
       y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))  # [B, T, A, K]
     axes = ("heads", None, "embed")
@@ -125,11 +128,11 @@ class Attending(Heads):
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
     rotary_scaling: "none", "linear", "ntk" or "yarn"; see `rotary.Rotary`.
     rotary_factor: how many times longer than trained the model reads.
-    trained_length: for "yarn".
+    trained_length: tokens that the model was trained on, for "yarn".
     bias: what distance adds to a score: "none", "alibi", or "buckets" (T5, learned).
-    num_buckets: of "buckets".
-    farthest: the distance from which all share a bucket.
-    logit_cap: bounds scores smoothly (Gemma 2); None does not.
+    num_buckets: number of "buckets".
+    farthest: the distance from which on all share a bucket.
+    logit_cap: bound of scores, by tanh (Gemma 2); None has none.
     learned_sink: a learned logit a head that takes its share of the softmax.
     others: see `Heads`.
   """
@@ -158,7 +161,7 @@ class Attending(Heads):
 
   @property
   def _score(self) -> Scores:
-    """What the softmax is of."""
+    """How scores are computed from queries and keys."""
     bias = {
       "none": None,
       "alibi": ALiBi(self.num_heads),
@@ -170,7 +173,7 @@ class Attending(Heads):
     return Scores(rotary, None, self.logit_cap, bias, self.learned_sink)
 
   def _learned(self) -> tuple[Array, ...]:
-    """The parameters that `_score` asks for."""
+    """Returns the learned parameters of `_score`."""
     params = ()
     if self.bias == "buckets":
       init = named(nn.initializers.normal(0.02), (None, "heads"), decay=False)

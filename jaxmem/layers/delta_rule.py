@@ -37,8 +37,8 @@ class DeltaRule(Memory):
   Attributes:
     d_model: D, features in and out.
     num_heads: H.
-    key_dim: K, a head's; 0 is D/H.
-    value_dim: V, a head's; 0 is K.
+    key_dim: K, key features a head; 0 is D/H.
+    value_dim: V, value features a head; 0 is K.
     conv_size: taps of the convolution on q, k and v.
     negative_eigenvalues: write strengths up to 2 instead of 1, which lets the memory
       flip what it holds (arXiv:2411.12537).
@@ -62,7 +62,7 @@ class DeltaRule(Memory):
   def _qkv(
     self, x: Activations, state: short_conv.State, reset: Reset | None
   ) -> tuple[Array, Array, Array, short_conv.State]:
-    """q, and k and v of every write, convolved; q and k of norm 1, q then scaled."""
+    """Returns q, and k and v of every write: convolved, q and k normalised."""
     heads, key, value = self._dims
     sizes, tokens = self._widths, x.shape[:2]
     width = sum(sizes)  # one product and one convolution for q, k and v of all heads
@@ -76,7 +76,7 @@ class DeltaRule(Memory):
     return q, k, v, state
 
   def _write_strength(self, x: Activations) -> Float[Array, "B T *N H"]:
-    """beta of every write, in float32."""
+    """Returns beta of every write, in float32."""
     shape = (*self._writes, self.num_heads)
     axes = ("embed", *[None] * len(self._writes), "heads")
     beta = nn.sigmoid(dense(shape, axes, "write", "float32")(x))  # [B, T, *N, H]
@@ -86,7 +86,7 @@ class DeltaRule(Memory):
     return beta
 
   def _log_decay(self, x: Activations) -> Float[Array, "B T H"]:
-    """g of every head, in float32: a decay of 0.999 is 1 in bfloat16."""
+    """Returns g of every head, in float32: a decay of 0.999 is 1 in bfloat16."""
     heads = self.num_heads
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
     dt = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
@@ -96,12 +96,12 @@ class DeltaRule(Memory):
     return g
 
   def _gate(self, x: Activations) -> Float[Array, "B T H V"]:
-    """A full linear map to the output's gate."""
+    """Returns a full linear map of x, of which the output's gate is made."""
     heads, _, value = self._dims
     return dense((heads, value), ("embed", "heads", None), "gate", self.dtype)(x)
 
   def _out(self, y: Float[Array, "B T H V"], gate: Array | None = None) -> Activations:
-    """The norm of every head, the gate, and the way back to D features."""
+    """Normalises every head, applies the gate, and maps heads to D features."""
     y = rms_norm("norm", self.dtype, "head_dim")(y)  # [B, T, H, V]
     if gate is not None:
       y = y * gate

@@ -13,13 +13,13 @@ class GatedLinear(Memory):
   """The parts of a layer around a matrix that decays and adds.
 
   A subclass is its equation: it makes the decays, calls its op and joins the parts. It
-  says its op in `_state_spec`.
+  names its op in `_state_spec`.
 
   Attributes:
     d_model: D, features in and out.
     num_heads: H.
-    key_dim: K, a head's; 0 is D/H.
-    value_dim: V, a head's; 0 is D/H.
+    key_dim: K, key features a head; 0 is D/H.
+    value_dim: V, value features a head; 0 is D/H.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
@@ -34,7 +34,7 @@ class GatedLinear(Memory):
   dtype: str = "float32"
 
   family: ClassVar[str] = "matrix"
-  # Where its option is 0, K is D/H divided by the one and V is D/H times the other.
+  # Where key_dim is 0, K is D/H / key_share; where value_dim is, V is value_times D/H.
   key_share: ClassVar[int] = 1
   value_times: ClassVar[int] = 1
 

@@ -25,7 +25,7 @@ from jaxmem.core.typing import Reset, State
 from jaxmem.layers import arguments
 from jaxmem.parallel import apply
 
-# The options of a mixer that only the blocked forms of its op know.
+# The options of a mixer that only the blocked forms of its op take.
 BLOCKED = ("chunk_size", "block_size", "implementation")
 
 
@@ -33,11 +33,11 @@ BLOCKED = ("chunk_size", "block_size", "implementation")
 class OpState:
   """The state of one op, before the number of rows is known.
 
-  A mixer says by it what it carries; `init_state` and `state_axes` are made of it.
+  A mixer declares by it what it carries; `init_state` and `state_axes` are derived.
 
   Attributes:
     op: the op file.
-    sizes: the arguments of its `init_state` behind the number of rows.
+    sizes: the arguments of its `init_state` after the number of rows.
     dtype: of the state of an op that keeps its inputs; None is the op's own, float32.
   """
 
@@ -46,7 +46,7 @@ class OpState:
   dtype: str | None = None
 
   def init(self, batch_size: int) -> State:
-    """Returns the empty memory of so many rows."""
+    """Returns the empty memory of `batch_size` rows."""
     if self.dtype is None:
       return self.op.init_state(batch_size, *self.sizes)
     return self.op.init_state(batch_size, *self.sizes, dtype=jnp.dtype(self.dtype))
@@ -73,8 +73,8 @@ class Memory(nn.Module):
   fit one another are refused by either.
 
   Attributes:
-    change_op: what is done to the mixer's op before it is applied; None is nothing. It
-      is for wrappers, such as `learned_init`, and no option.
+    change_op: function of the mixer's op that returns the op to apply; None applies the
+      mixer's own. Wrappers such as `learned_init` set it; it is not an option.
   """
 
   MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
@@ -87,7 +87,7 @@ class Memory(nn.Module):
 
   @nn.nowrap
   def op(self, file: ModuleType) -> Op:
-    """The mixer's op, as it is to be applied."""
+    """Returns the op to apply: the op file's, after `change_op`."""
     op = ops.record(file)
     return self.change_op(op) if self.change_op else op
 
@@ -100,7 +100,7 @@ class Memory(nn.Module):
     params: tuple[Array, ...] = (),
     **options: Any,
   ) -> tuple[Array, State]:
-    """One call of an op over the mixer's tokens, on the devices of the ambient mesh.
+    """Applies an op to the mixer's tokens, on the devices of the ambient mesh.
 
     Args:
       file: the op file.
@@ -108,12 +108,12 @@ class Memory(nn.Module):
       state: memory before the first token.
       reset: True on the first token of a document.
       params: see the op.
-      options: what every form of the op knows.
+      options: options that every form of the op takes.
 
     Returns:
       y, and the memory after the last token.
     """
-    # the reference form, a scan over `step`, has no blocks and knows none of these
+    # the reference form, a scan over `step`, has no blocks and takes none of these
     sizes = {name: getattr(self, name) for name in BLOCKED if hasattr(self, name)}
     return apply.apply(
       self.op(file), self.form, params, inputs, state, reset, sizes=sizes, **options
@@ -121,7 +121,7 @@ class Memory(nn.Module):
 
   @property
   def _state_spec(self) -> State:
-    """What the mixer carries: a tree of `OpState`, of the shape of its state."""
+    """The state that the mixer carries, as a tree of `OpState`."""
     return ()
 
   @nn.nowrap
@@ -187,7 +187,7 @@ def _check_dtype(value: Any) -> None:
 
 
 def head_size(d_model: int, num_heads: int, instead: str = "") -> int:
-  """Features of a head, D/H.
+  """Returns the features of a head, D/H.
 
   Args:
     d_model: D.
@@ -206,12 +206,12 @@ def head_size(d_model: int, num_heads: int, instead: str = "") -> int:
 def key_and_value(
   layer: nn.Module, key_share: int = 1, value_times: int = 1
 ) -> tuple[int, int]:
-  """Sizes K and V of a head: those that are given, else made of D/H.
+  """Returns the sizes K and V of a head: those of the layer, or else made of D/H.
 
   Args:
     layer: has d_model, num_heads, key_dim and value_dim.
-    key_share: K is this part of D/H, and at least 1.
-    value_times: V is so many times D/H.
+    key_share: K is D/H divided by this, and at least 1.
+    value_times: V is D/H times this.
 
   Raises:
     ValueError: if D/H is needed and the heads do not divide D.

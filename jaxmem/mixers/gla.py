@@ -28,9 +28,9 @@ class GLA(GatedLinear):
       state = mixer.init_state(batch_size=2)
 
   Attributes:
-    key_dim: K, a head's; 0 is half of D/H.
-    gate_rank: R, of the map to the decays.
-    temperature: tau, larger remembers longer.
+    key_dim: K, key features a head; 0 is half of D/H.
+    gate_rank: R, the rank of the map to the decays.
+    temperature: tau; a larger one remembers longer.
     others: see `GatedLinear`.
   """
 

@@ -22,10 +22,10 @@ class Window(Attending):
       state = mixer.init_state(batch_size=2)
 
   Attributes:
-    window_size: W, tokens a query sees, itself included.
+    window_size: W, the tokens that a query sees, its own included.
     num_sinks: M, how many first tokens of a document stay visible.
-    implementation: "auto", "xla" (our blocks), "cudnn" or "splash"; one that is named
-      and cannot is an error that says why, see `ops.attention_core.dispatch`.
+    implementation: "auto", "xla" (this package's blocks), "cudnn" or "splash"; naming
+      one that cannot run raises the reason, see `ops.attention_core.dispatch`.
     others: see `Attending`.
   """
 
@@ -52,7 +52,7 @@ class Window(Attending):
 
   @property
   def mask(self) -> Mask:
-    """Who sees whom in a document."""
+    """Which tokens of a document each token sees."""
     near = masks.Window(self.window_size)
     return Causal() & (near | First(self.num_sinks) if self.num_sinks else near)
 

@@ -20,7 +20,7 @@ from jaxmem.ops.recurrence.precision import products
 from jaxmem.ops.recurrence.triangular import unit_lower_inverse
 
 TRANSITION = "matrix"
-VALUE = 2  # v
+VALUE = 2  # v, without which nothing is written
 REVERSE_ONLY = ()
 
 Inputs_t = tuple[
@@ -77,12 +77,12 @@ def step(
   Args:
     params: none.
     inputs_t: q (scale it by K^-0.5 before); k (of norm <= 1, or the memory can grow);
-      v; g = log alpha <= 0 (0 keeps all), [B, H] or, a key channel, [B, H, K]; and the
-      write strength beta in [0, 2].
-    state: what is remembered.
+      v; g = log alpha <= 0 (0 keeps all), [B, H] or, one a key channel, [B, H, K]; and
+      the write strength beta in [0, 2].
+    state: memory before the token.
 
   Returns:
-    y_t in the dtype of v, and the state.
+    y_t in the dtype of v, and the memory after the token.
   """
   dtype = state.s.dtype  # a decay of 0.999 is 1 in bfloat16
   q, k, v, g, beta = (a.astype(dtype) for a in inputs_t)
@@ -138,22 +138,23 @@ def _chunk_step(state, xs):
   """One chunk: q, k [B, H, C, K], v [B, H, C, V], beta [B, H, C], reset [B, C]."""
   (q, k, v, g, beta), reset = xs
   s, dtype = state.s, state.s.dtype  # [B, H, K, V]
-  mm = products(v.dtype, dtype)  # narrow operands, wide sums
+  product = products(v.dtype, dtype)  # narrow operands, wide sums
   beta = beta.astype(dtype)[..., None]  # [B, H, C, 1]
   d = decay.within(g.astype(dtype).reshape(*beta.shape[:-1], -1), reset)
-  left_of_start = decay.from_start(d)  # [B, H, C, E]
+  decay_from_start = decay.from_start(d)  # [B, H, C, E]
 
   def recall(a):
-    """What q or k reads of the state before the chunk."""
-    return mm("bhik,bhkv->bhiv", a.astype(dtype) * left_of_start, s)  # [B, H, C, V]
+    """Returns what q or k reads of the state before the chunk."""
+    decayed = a.astype(dtype) * decay_from_start
+    return product("bhik,bhkv->bhiv", decayed, s)  # [B, H, C, V]
 
   # A token's error depends on the writes before it in the chunk, which are errors too:
   # (I + A) E = beta (v - recall), solved at once instead of token by token (WY form).
-  inverse = unit_lower_inverse(beta * jnp.tril(decay.scores(d, k, k, mm), -1))
-  error = mm("bhij,bhjv->bhiv", inverse, beta * (v.astype(dtype) - recall(k)))
-  y = recall(q) + mm("bhij,bhjv->bhiv", decay.scores(d, q, k, mm), error)
-  left_at_end = decay.to_end(d)  # [B, H, C, E]
-  written = mm("bhik,bhiv->bhkv", k.astype(dtype) * left_at_end, error)
+  inverse = unit_lower_inverse(beta * jnp.tril(decay.scores(d, k, k, product), -1))
+  error = product("bhij,bhjv->bhiv", inverse, beta * (v.astype(dtype) - recall(k)))
+  y = recall(q) + product("bhij,bhjv->bhiv", decay.scores(d, q, k, product), error)
+  decay_to_end = decay.to_end(d)  # [B, H, C, E]
+  written = product("bhik,bhiv->bhkv", k.astype(dtype) * decay_to_end, error)
   return State(decay.whole(d) * s + written), y.astype(v.dtype)
 
 

@@ -20,7 +20,7 @@ from jaxmem.ops.recurrence import decay, scan
 from jaxmem.ops.recurrence.precision import products
 
 TRANSITION = "diagonal"  # every row of S decays by itself
-VALUE = 2  # v
+VALUE = 2  # v, without which nothing is written
 REVERSE_ONLY = ()
 
 Params = tuple[()] | tuple[Float[Array, "H K"]]
@@ -70,7 +70,8 @@ def step(
 
       S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,    y_t = S_t^T q_t
 
-  With a bonus u the query reads before the decay, and its own token apart:
+  With a bonus u the query reads the memory before this token, and the token itself with
+  the weight u:
 
       y_t = (S_{t-1} + diag(u) k_t v_t^T)^T q_t
 
@@ -78,12 +79,12 @@ def step(
 
   Args:
     params: none, or the bonus u.
-    inputs_t: q and k, for H/G heads in turn; v; and g = log decay <= 0, one a head or
-      one a channel (0 keeps all).
-    state: what is remembered.
+    inputs_t: q and k of G groups, each shared by H/G consecutive heads; v; and g, the
+      log decay <= 0 (0 keeps all), [B, H] or, one a key channel, [B, H, K].
+    state: memory before the token.
 
   Returns:
-    y_t in the dtype of v, and the state.
+    y_t in the dtype of v, and the memory after the token.
   """
   dtype = state.s.dtype  # a decay of 0.999 is 1 in bfloat16
   q, k, v, g = (a.astype(dtype) for a in inputs_t)
@@ -99,7 +100,7 @@ def step(
 
 
 def _to_heads(group: Array, heads: int, axis: int) -> Array:
-  """Repeats every group for its heads, next to each other: G -> H along `axis`."""
+  """Repeats every group for its heads, which are neighbours: G -> H along `axis`."""
   return jnp.repeat(group, heads // group.shape[axis], axis=axis)
 
 
@@ -138,7 +139,7 @@ def chunk(
   """
   q, k, v, g = inputs
   batch_size, length, heads, _ = v.shape
-  if g.ndim == 4:  # decays by channel scale q and k, so heads can share neither
+  if g.ndim == 4:  # decays by channel scale q and k: heads cannot share them
     q, k = _to_heads(q, heads, axis=2), _to_heads(k, heads, axis=2)  # [B, T, H, K]
   groups = q.shape[2]
 

@@ -49,7 +49,7 @@ def init_state(
   num_sinks: int = 0,
   dtype=jnp.float32,
 ) -> State:
-  """The empty memory; `num_heads` counts key heads."""
+  """Returns the empty memory; `num_heads` counts key heads."""
   shape = (batch_size, num_sinks + window_size, num_heads)
   return State(
     jnp.zeros((*shape, key_dim), dtype),
@@ -66,24 +66,24 @@ def step(
   num_sinks: int = 0,
   score: Scores = ROTARY,
 ) -> tuple[Float[Array, "B A V"], State]:
-  """One token, the p-th of its document.
+  """Computes one token, the p-th of its document.
 
       y_p = sum_j softmax_j(score(q_p, k_j, d_j)) v_j,
       j in {p - W + 1, ..., p} with d_j = p - j, or j a sink before them with d_j = W
 
-  A score is K^-0.5 q_p . R(-d_j) k_j with the rotation R (RoPE), and what `score` adds:
-  no absolute position enters, so a document reads the same wherever it stands. Cost:
-  2 (K + V)(W + M) multiplies a head.
+  A score is K^-0.5 q_p . R(-d_j) k_j with the rotation R (RoPE), plus the bias of
+  `score`. No absolute position enters: a document reads the same wherever it stands.
+  Cost: 2 (K + V)(W + M) multiplies a head.
 
   Args:
-    params: of the scores' bias and sink; none with those that `score` begins with.
-    inputs_t: q, N a key head; k and v.
-    state: what is remembered.
+    params: of the bias and the learned sink of `score`; empty where it has neither.
+    inputs_t: q of A = N H query heads, N for each key head; k and v.
+    state: memory before the token.
     num_sinks: M, how many of a document's first tokens stay visible for ever.
-    score: what the softmax is of.
+    score: how scores are computed from queries and keys.
 
   Returns:
-    y_p in the dtype of v, and the state.
+    y_p in the dtype of v, and the memory after the token.
   """
   q, k, v = inputs_t
   p, window = state.position, state.k.shape[1] - num_sinks
@@ -100,7 +100,7 @@ def step(
     first = tuple(a[:, :num_sinks] for a in state[:2])
     first_keys, first_values = cache.write_first(first, p, (k, v))  # [B, M, H, .]
     slot = scan.indices(num_sinks)
-    # sinks are kept unrotated: at a distance of W, whatever their true one
+    # sinks are kept unrotated, and read as if they stood at a distance of W
     far = jnp.broadcast_to(p[:, None] - window, (len(p), num_sinks))
     pair = scores.pair(p, far, *heads)
     q_far = rotate(q, jnp.full_like(p, window))
@@ -113,7 +113,7 @@ def step(
 
 
 def _ring(state: State, num_sinks: int) -> tuple[Array, Array]:
-  """The last W keys and values, without the sinks."""
+  """Returns the last W keys and values, without the sinks."""
   return state.k[:, num_sinks:], state.v[:, num_sinks:]
 
 
@@ -129,7 +129,7 @@ def parallel(
   implementation: str = "auto",
   timeline: Timeline = WHOLE,
 ) -> tuple[Float[Array, "B T A V"], State]:
-  """All tokens at once, in blocks of queries and keys.
+  """Computes all tokens at once, in blocks of queries and keys.
 
   Equal to `step` scanned over time. Cost: 2 (K + V) T (W + C) multiplies a head; blocks
   outside the window or before the document are skipped, and nothing is T x T.
@@ -143,7 +143,7 @@ def parallel(
     score: see `step`.
     block_size: tokens of a block, C >= 1; T need not be a multiple.
     implementation: see `dispatch.choose`.
-    timeline: where the call's tokens lie.
+    timeline: where the call's tokens lie: on this device, or over several.
 
   Returns:
     y in the dtype of v, and the memory after the last token.
@@ -167,7 +167,7 @@ def parallel(
     first = tuple(a[:, :num_sinks] for a in state[:2])  # [B, M, H, .]
     mask = Causal() & First(num_sinks) & Beyond(window)
     spec = AttentionSpec(mask, score.at_most(window), block_size)
-    # sinks are kept unrotated, and read at a distance of W
+    # sinks are kept unrotated, and read as if they stood at a distance of W
     rotated = score.rotate(q, jnp.full_like(position, window))
     # they are few: every device reads its own
     kept, keys = timeline.sinks(first, (k, v), queries)  # [B, M + T, H, .]
@@ -183,7 +183,7 @@ FORMS = scan.of_any_rows({"recurrent": scan.recurrent(step), "parallel": paralle
 
 
 def example(key: Array, batch_size: int, length: int):
-  """A small random case, one row with a full ring: (params, inputs, state)."""
+  """Returns a small random case, one row with a full ring: (params, inputs, state)."""
   window, heads, group, dim = 5, 2, 2, 4
   q, k, v, past_k, past_v = jax.random.split(key, 5)
   shape = (batch_size, length, heads)
@@ -207,7 +207,7 @@ def example(key: Array, batch_size: int, length: int):
 
 
 def stress(key: Array, batch_size: int, length: int):
-  """Scores of several hundred, the same key throughout a window, position near 2^30."""
+  """Returns a hard case: scores of several hundred, repeated keys, late positions."""
   _, (q, k, v), state = example(key, batch_size, length)
   k = k.at[:, length // 2 :].set(k[:, :1])
   position = jnp.where(state.position > 5, 2**30, 3).astype(jnp.int32)

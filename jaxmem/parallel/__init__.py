@@ -1,1 +1,1 @@
-"""Arrays over many devices and processes: meshes, sequence parallelism, rings."""
+"""Arrays over many devices and processes: meshes, shards of time, ring attention."""

@@ -1,6 +1,6 @@
 """Runs a mixer's op on the devices of the ambient mesh, by the form that fits.
 
-Mixers call `apply` and know nothing of devices; ops know nothing of meshes.
+Mixers call `apply` and need not know the devices; ops need not know meshes.
 """
 
 import functools
@@ -67,7 +67,7 @@ def apply(
     state: memory before the first token.
     reset: True on the first token of a document.
     sizes: options that only blocked forms take, such as chunk_size.
-    options: those that every form of the op takes.
+    options: options that every form of the op takes.
 
   Returns:
     y, and the memory after the last token.
@@ -84,9 +84,9 @@ def apply(
   run = functools.partial(op.form(form), **options, **sizes)
   if not rows or length == 1 or sequence_parallel.shards() == 1:  # nothing to cut
     return run(params, inputs, state, reset)
-  across = op.takes(form, "timeline")
+  takes_timeline = op.takes(form, "timeline")
   return sequence_parallel.over_time(
-    op, run, across, params, inputs, state, reset, options
+    op, run, takes_timeline, params, inputs, state, reset, options
   )
 
 
@@ -106,27 +106,26 @@ def gates(
     inputs: see the op.
     state: memory before the first token.
     reset: True on the first token of a document.
-    options: those of the op's `step`.
+    options: options of the op's `step`.
   """
   op, params = _with_start(op, params)
   return cell.gates(op.cell_of(**options), params, inputs, state, reset)
 
 
 def _with_start(op: ModuleType | Op, params: tuple) -> tuple[Op, tuple]:
-  """The record of an op, and its params after those of its learned start.
+  """Moves the arrays of a learned start from an op's record to the front of its params.
 
-  The record that runs holds no arrays: it must be hashable, as what is compiled for it
-  is kept under it.
+  The record must be hashable, since it is a key of compiled functions.
   """
   op = ops.record(op)
   return op._replace(start=()), (*op.start, *params)
 
 
 def by_token(f: Callable[..., Array], *sequences: Array) -> Array:
-  """Computes `f(*sequences)`, where f treats every token by itself, shard by shard.
+  """Computes `f(*sequences)` shard by shard, for an f that treats tokens independently.
 
-  The shards of time become rows, so that chunks of time inside f lie within a shard:
-  cut across them, every device would be sent, and would compute, all of them.
+  The shards of time become rows, so that chunks of time inside f lie within a shard. A
+  chunk that crossed shards would be sent to every device, and computed by each.
 
   Args:
     f: [B, T, ...], ... -> [B, T, ...].
@@ -144,7 +143,7 @@ def by_token(f: Callable[..., Array], *sequences: Array) -> Array:
 
   def to_rows(a):
     """[B, T, ...] -> [N B, T/N, ...]."""
-    # shards first: then every device already holds the rows that become its own
+    # shards first: then no row moves to another device
     a = a.reshape(rows, count, -1, *a.shape[2:]).swapaxes(0, 1)
     return a.reshape(count * rows, *a.shape[2:])
 

@@ -1,4 +1,4 @@
-"""Many processes, one computation: how they find each other, and what they agree on.
+"""Several processes of one computation: how they find each other and agree.
 
 Every process runs the same program on the same arrays. Only the primary one writes
 files and prints; where it alone has computed a number, the number is broadcast.
@@ -13,14 +13,14 @@ from jax.experimental import multihost_utils
 
 from jaxmem.core.errors import UserError
 
-# JAX itself reads the first of them only.
+# Of these JAX itself reads only the first.
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 
 def initialize() -> None:
   """Joins the other processes; it must be called before the first use of a device.
 
-  On a TPU pod, under Slurm, Open MPI and the like JAX finds them without help.
+  On a TPU pod and under Slurm or Open MPI JAX finds them without help.
   Elsewhere each process reads JAX_COORDINATOR_ADDRESS (host:port of process 0),
   JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
@@ -31,7 +31,7 @@ def initialize() -> None:
   missing = [n for n, value in zip(_VARIABLES, values, strict=True) if not value]
   if 0 < len(missing) < 3:
     raise UserError(f"--distributed: {', '.join(missing)} missing in the environment")
-  if jax.config.jax_platforms == "cpu":  # CPUs have no collectives unless asked for
+  if jax.config.jax_platforms == "cpu":  # the default has no collectives
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
   try:
     if missing:  # a cluster that JAX knows
@@ -65,7 +65,7 @@ def say(text: str) -> None:
 
 
 def reached_preemption(step: int) -> bool:
-  """Returns whether some process must stop and all have agreed on this step.
+  """Returns whether a process must stop and all have agreed to stop at this step.
 
   Args:
     step: the number of the step that has just ended, the same in every process.

@@ -1,4 +1,4 @@
-"""Devices in a mesh, logical names to mesh axes: the one place of NamedSharding."""
+"""Meshes of devices, and rules from logical axis names to mesh axes."""
 
 import contextlib
 import dataclasses
@@ -17,14 +17,14 @@ from jaxmem.core.registry import nearest
 
 AXES = ("data", "fsdp", "seq", "tensor")
 
-# How attention crosses the shards of time; see `sharded_timeline.ShardedTimeline`.
+# How attention reads across shards of time; see `sharded_timeline.ShardedTimeline`.
 LAYOUTS = ("auto", "ring", "ulysses")
 
-# The layout of attention, as a context of JAX: jit compiles anew where it differs.
-attention = jax.make_user_context("auto")
+# The ambient layout of attention, a context of JAX: jit compiles anew where it differs.
+attention_layout = jax.make_user_context("auto")
 
-# Logical name -> mesh axis or axes. Shards of time are neighbours in order: a zigzag
-# order outside of attention would be wrong for every recurrence, and does not exist.
+# Logical name -> mesh axis or axes. Time is cut in order: recurrences need that, so the
+# zigzag order of ring attention exists only inside of it.
 RULES: dict[str, Any] = {
   "batch": ("data", "fsdp"),
   "time": "seq",
@@ -47,16 +47,15 @@ class MeshError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-  """How many devices there are along each axis; -1 on one axis takes all that are left.
+  """How many devices the mesh has along each axis; -1 on one axis takes all others.
 
   Attributes:
     data: copies of the parameters, each with its rows of the batch.
-    fsdp: parts of the parameters, gathered where used; also splits the batch.
+    fsdp: parts of the parameters, gathered where used; also cuts the batch.
     tensor: parts of heads, MLPs and vocabulary.
-    seq: parts of a segment's time; `parallel.apply` makes them one memory.
-    attention: how attention that reaches far crosses those parts: "ring", "ulysses" or
-      "auto", see `sharded_timeline.ShardedTimeline`. Outside of it time always lies in
-      order.
+    seq: parts of a segment's time; `parallel.apply` carries memories across them.
+    attention: how attention of long reach reads across those parts: "ring", "ulysses"
+      or "auto", see `sharded_timeline.ShardedTimeline`.
   """
 
   data: int = -1
@@ -71,7 +70,7 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
 
   Args:
     config: devices along each axis.
-    devices: those of the mesh; None is all of them.
+    devices: devices of the mesh; None takes all of all processes.
 
   Raises:
     MeshError: if the axes do not multiply to the number of devices, or there is no such
@@ -95,7 +94,7 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
       f"mesh {sizes} needs {math.prod(sizes.values()) or fixed} devices, there are "
       f"{len(devices)}: change --mesh.data, --mesh.fsdp, --mesh.seq or --mesh.tensor"
     )
-  # Auto: the compiler places arrays; Explicit, the default, needs a sharding a gather
+  # Auto: the compiler places arrays; Explicit, the default, wants one at every gather
   return jax.make_mesh(
     tuple(sizes.values()),
     AXES,
@@ -105,7 +104,7 @@ def make(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
 
 
 def device_memory() -> int:
-  """Returns the bytes that a device of this process has, 0 where that is not known.
+  """Returns the bytes of memory of a device of this process, 0 where not known.
 
   The devices of a CPU share the memory of the machine.
   """
@@ -120,13 +119,13 @@ def device_memory() -> int:
 
 @contextlib.contextmanager
 def use(mesh: Mesh, config: MeshConfig) -> Iterator[None]:
-  """Makes a mesh, and the config's layout of attention, the ambient ones of a context.
+  """Sets the ambient mesh and the ambient layout of attention inside a context.
 
   Args:
     mesh: the devices.
-    config: what the mesh was made of.
+    config: the config that the mesh was made from.
   """
-  with jax.set_mesh(mesh), attention(config.attention):
+  with jax.set_mesh(mesh), attention_layout(config.attention):
     yield
 
 
@@ -136,7 +135,7 @@ def partition(
   """Returns the mesh axes for the logical names of an array's axes.
 
   Args:
-    names: one for each axis; None is cut by no mesh axis.
+    names: one for each axis; an axis named None is not cut.
     rules: logical name -> mesh axis or axes.
 
   Raises:
@@ -164,11 +163,12 @@ class Declared(nn.LogicallyPartitioned):
 
   decay: bool | None = struct.field(default=None, pytree_node=False)
 
-  __eq__ = nn.LogicallyPartitioned.__eq__  # that of dataclasses compares arrays
+  # the `__eq__` that the dataclass would get compares arrays, which has no truth value
+  __eq__ = nn.LogicallyPartitioned.__eq__
 
 
 class Names(tuple):
-  """The logical names of a parameter's axes, with what else its box declares.
+  """The logical names of a parameter's axes, and its declaration about weight decay.
 
   Attributes:
     decay: see `Declared`.
@@ -184,7 +184,7 @@ class Names(tuple):
 
 def is_names(tree: Any) -> bool:
   """Returns whether a tree is the names of one array: `Names`, or a plain tuple."""
-  # a NamedTuple is a state, whose fields are names in turn: `type` and not isinstance
+  # `type` and not isinstance: a NamedTuple is a state whose fields are names in turn
   plain = type(tree) is tuple and all(isinstance(n, str | None) for n in tree)
   return plain or isinstance(tree, Names)
 
@@ -237,16 +237,16 @@ def batch_sharding(mesh: Mesh, ndim: int = 2) -> NamedSharding:
   return NamedSharding(mesh, partition(batch_names(ndim)))
 
 
-def by_hand(mesh: Mesh | AbstractMesh, rows: int) -> PartitionSpec:
+def time_spec(mesh: Mesh | AbstractMesh, rows: int) -> PartitionSpec:
   """Returns how a `shard_map` cuts [B, T, ...]: time always, rows where they divide.
 
   Args:
-    mesh: of any axes; those it does not have cut nothing.
+    mesh: the devices, which need not have all axes of `RULES`.
     rows: B.
   """
   batch = tuple(axis for axis in RULES["batch"] if axis in mesh.shape)
   if rows % math.prod(mesh.shape[axis] for axis in batch):
-    batch = ()  # a single row on many devices, such as a document that is scored
+    batch = ()  # fewer rows than devices, such as one document that is scored
   return PartitionSpec(batch or None, RULES["time"])
 
 
@@ -259,7 +259,7 @@ def param_names(boxed: Any) -> Any:
   """Returns the logical `Names` of parameters, from the boxes that Flax keeps them in.
 
   Args:
-    boxed: parameters as `init` returns them; what has no box has no names.
+    boxed: parameters as `init` returns them; those without a box get no names.
   """
 
   def names(box):

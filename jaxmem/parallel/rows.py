@@ -1,4 +1,4 @@
-"""Random numbers of a row that do not depend on where, or beside which rows, it is.
+"""Random numbers by row, which do not depend on the device or on other rows.
 
 What is drawn for a row depends on the key and on the row's number in the batch of the
 step, so that neither the parts of an accumulated batch, nor the processes, nor the mesh
@@ -14,17 +14,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-# A context and not an argument: the whole model and Flax stand between the trainer,
-# which knows which rows it computes, and a layer that draws.
+# A context and not an argument: the trainer knows the numbers of its rows, and the
+# whole model stands between it and a layer that draws.
 _NUMBERS = contextvars.ContextVar("row numbers", default=None)
 
 
 @contextlib.contextmanager
 def numbered(numbers: Int[Array, " B"]) -> Iterator[None]:
-  """Tells `draw` which rows of the whole batch are computed inside the context.
+  """Sets the row numbers that `draw` reads inside the context.
 
   Args:
-    numbers: the number of each row; without this context rows are counted from 0.
+    numbers: the number of each row in the whole batch; without this context rows are
+      counted from 0.
   """
   token = _NUMBERS.set(numbers)
   try:
@@ -41,11 +42,11 @@ def draw(
   Args:
     sample: draws numbers, such as `jax.random.normal`.
     key: the same for all rows.
-    shape: of the numbers, rows first. A row of the batch may have several, such as its
-      windows or its series, if they lie next to each other.
+    shape: the shape of the result, rows first. A row of the batch may stand for several
+      rows here, such as its windows or its series, if they are neighbours.
 
   Raises:
-    ValueError: if the rows are no multiple of the batch's.
+    ValueError: if the number of rows is no multiple of the batch's.
   """
   numbers = _NUMBERS.get()
   if numbers is None:
@@ -53,8 +54,10 @@ def draw(
   if not shape[0]:
     return sample(key, shape)
   if shape[0] % len(numbers):
-    raise ValueError(f"{shape[0]} rows of a batch of {len(numbers)} rows")
-  each = (shape[0] // len(numbers), *shape[1:])  # of a row of the batch
+    raise ValueError(
+      f"{shape[0]} rows are drawn for a batch of {len(numbers)}, which must divide them"
+    )
+  row_shape = (shape[0] // len(numbers), *shape[1:])
   # fold_in, not split: a row keeps its key whichever rows are computed beside it
   keys = jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)  # [B]
-  return jax.vmap(lambda key: sample(key, each))(keys).reshape(shape)
+  return jax.vmap(lambda key: sample(key, row_shape))(keys).reshape(shape)

@@ -1,11 +1,11 @@
-"""Law 7: a form over shards of the time axis gives the single-device answer.
+"""Sequence parallelism: a form over shards of time gives the single-device answer.
 
     start_i = (f_{i-1} o ... o f_0)(state),    y_i, _ = form(inputs_i, start_i)
 
 Where what a shard does to a state has a summary (`transitions.py`), the starts come
 from log2 N exchanges of summaries. Attention reads across shards instead
-(`sharded_timeline.py`). A nonlinear memory has neither: it swaps time for rows, or
-waits its turn.
+(`sharded_timeline.py`). A nonlinear memory has neither: it swaps time for rows, or its
+shards run one after the other. That the answers are equal is law 7 of `jaxmem.testing`.
 """
 
 import functools
@@ -36,7 +36,7 @@ def shards() -> int:
 def over_time(
   op: Op,
   run: Callable,
-  across: bool,
+  takes_timeline: bool,
   params: tuple[Array, ...],
   inputs: tuple[Array, ...],
   state: State,
@@ -48,17 +48,17 @@ def over_time(
   Cost: a linear op runs its form twice a shard (a matrix the first time with V + K
   columns) and exchanges log2 N summaries; see `ShardedTimeline` for forms that take a
   `timeline`, `_all_to_all` and `_pipelined` for the others. Rows stay cut over data and
-  fsdp; other axes compute the same.
+  fsdp; devices along other axes repeat the computation.
 
   Args:
-    op: whose form it is.
-    run: the form, all options bound.
-    across: whether the form reads across shards, by a `timeline`.
+    op: the record of the op.
+    run: the form of the op, all options bound.
+    takes_timeline: whether the form reads across shards itself, by a `timeline`.
     params: see the op.
     inputs: see the op.
     state: memory before the first token.
     reset: True on the first token of a document.
-    options: those that every form of the op takes.
+    options: options that every form of the op takes.
 
   Returns:
     y, and the memory after the last token of the last shard.
@@ -72,17 +72,17 @@ def over_time(
     raise ValueError(
       f"{length} tokens do not divide into {count} shards on mesh axis {AXIS!r}"
     )
-  spec = meshes.by_hand(mesh, rows)
+  spec = meshes.time_spec(mesh, rows)
   whole = PartitionSpec(spec[0])
-  timeline = ShardedTimeline(AXIS, meshes.attention.value)
+  timeline = ShardedTimeline(AXIS, meshes.attention_layout.value)
 
   def local(params, inputs, state, reset):
-    if across:
+    if takes_timeline:
       return run(params, inputs, state, reset, timeline=timeline)
     call = Call(op, run, options, params, inputs, reset)
     kind = family(op)
     both_ways = op.step is None
-    # rows that divide keep every device busy; else the shards can only take turns
+    # rows that divide keep every device busy; otherwise the shards take turns
     if both_ways or (kind is None and inputs[0].shape[0] % count == 0):
       return _all_to_all(call, state, count)
     start = _pipelined if kind is None else functools.partial(_composed, kind)
@@ -123,7 +123,7 @@ def _from_last(state: State, count: int) -> State:
 
 
 def _composed(kind: Family, call: Call, state: State, count: int) -> State:
-  """The state that each shard starts from: all summaries before it, composed.
+  """Returns the state that each shard starts from: the summaries before it, composed.
 
   Shard i ends with f_{i-1} o ... o f_0 o c, where the constant c is the carried state:
 
@@ -139,7 +139,7 @@ def _composed(kind: Family, call: Call, state: State, count: int) -> State:
   while span < count:
     earlier = _shift(total, span, count)
     longer = kind.compose(call, earlier, total, span * length)
-    total = _where(shard >= span, longer, total)  # the others have got zeros
+    total = _where(shard >= span, longer, total)  # the other shards received zeros
     span *= 2
   return kind.state(total)
 
@@ -147,7 +147,7 @@ def _composed(kind: Family, call: Call, state: State, count: int) -> State:
 def _all_to_all(call: Call, state: State, count: int) -> tuple[Array, State]:
   """Computes whole rows instead of shards of time, between two all-to-alls.
 
-  Rows that the shards do not divide are filled up, which needs an empty state.
+  Rows that the shards do not divide are padded, for ops whose state is ().
   """
   _log_once(call.op.name, f"swaps time for rows over {count} shards")
   exchange = functools.partial(jax.lax.all_to_all, axis_name=AXIS, tiled=True)
@@ -168,7 +168,7 @@ def _all_to_all(call: Call, state: State, count: int) -> tuple[Array, State]:
 
 
 def _pipelined(call: Call, state: State, count: int) -> State:
-  """The state that each shard starts from, passed from shard to shard.
+  """Returns the state that each shard starts from, passed from shard to shard.
 
   Cost: the time of the whole sequence on one device, as all shards but one wait. The
   reverse pass runs a shard again and keeps one state a turn.
@@ -185,6 +185,6 @@ def _pipelined(call: Call, state: State, count: int) -> State:
   return jax.lax.scan(turn, state, jnp.arange(count - 1))[0]
 
 
-@functools.cache  # a choice is made at every trace; one line of the log is enough
-def _log_once(op: str, what: str) -> None:
-  logging.getLogger("jaxmem").info("%s %s", op, what)
+@functools.cache  # every trace makes the choice; one line of the log is enough
+def _log_once(op: str, message: str) -> None:
+  logging.getLogger("jaxmem").info("%s %s", op, message)

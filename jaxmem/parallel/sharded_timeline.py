@@ -1,4 +1,7 @@
-"""Attention whose call is cut in shards of time: windows by halo, the rest by ring.
+"""Attention over shards of time: windows by halo, longer reach by ring or by heads.
+
+Here `ring` is the ring buffer of kept tokens (`cache.Ring`); the ring of devices is
+`ring_attention`.
 
 Source: Liu et al. 2023, arXiv:2310.01889 (ring); Jacobs et al. 2023, arXiv:2309.14509
 (heads for time, "Ulysses").
@@ -18,24 +21,24 @@ from jaxmem.ops.attention_core.masks import Mask, Pair
 from jaxmem.ops.attention_core.timeline import Timeline
 from jaxmem.ops.attention_core.tokens import Tokens
 from jaxmem.ops.recurrence import scan
-from jaxmem.parallel import ring as rings
+from jaxmem.parallel import ring as ring_attention
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardedTimeline(Timeline):
   """A call whose tokens lie on the devices of a mesh axis, neighbours in order.
 
-  A window of at most half the call takes what it sees from the shards before it, W - 1
-  tokens in all. A longer reach goes by one of two layouts inside attention:
+  A window of at most half the call gets the W - 1 tokens before its shard from the
+  shards that have them (a halo). A longer reach has two layouts:
 
-  "ring": every device keeps its queries, keys and values go round; early and late
-    chunks are dealt out first, so that under a causal mask all have the same to do.
+  "ring": every device keeps its queries, and keys and values go round; chunks are dealt
+    in zigzag order first, which balances the work under a causal mask.
   "ulysses": every device takes all tokens of some heads, there and back by one
     all-to-all each; key heads must divide into the shards.
-  "auto": "ulysses" where that can be, else "ring".
+  "auto": "ulysses" where it is possible, else "ring".
 
   Attributes:
-    axis: of the mesh; the code runs inside `shard_map` over it.
+    axis: mesh axis; the methods run inside `shard_map` over it.
     layout: "auto", "ring" or "ulysses".
   """
 
@@ -49,7 +52,7 @@ class ShardedTimeline(Timeline):
 
   @property
   def shard(self) -> Array:
-    """Which of them this is."""
+    """The index of this device among them."""
     return jax.lax.axis_index(self.axis)
 
   def call(self, position, length, reset):
@@ -73,28 +76,30 @@ class ShardedTimeline(Timeline):
     return jax.lax.scan(add, initial, (scan.indices(self.count), parts))[0]
 
   def attend(self, spec, params, q, kept, queries, ring, position, query_extra=()):
-    # refuses what was named and cannot be
+    # raises where the spec names an implementation that cannot run over shards
     dispatch.choose(spec, q, *kept[:2], sharded=True)
     spec = dataclasses.replace(spec, implementation="xla")
-    run = self._crossing(kept, query_extra, ring, q.shape[1])
+    run = self._layout_method(kept, query_extra, ring, q.shape[1])
     return run(spec, params, q, tuple(kept), queries, ring, position, query_extra)
 
-  def _crossing(self, kept, query_extra, ring, length: int) -> Callable:
-    """How a call of `length` tokens a shard crosses the shards."""
+  def _layout_method(self, kept, query_extra, ring, length: int) -> Callable:
+    """Chooses the method by which a call of `length` tokens a shard reads across."""
     size = jax.tree.leaves(ring)[0].shape[1]
     if 2 * size <= length * self.count:
       return self._by_halo
-    why = self._whole_heads(kept, query_extra)
+    why = self._why_not_by_heads(kept, query_extra)
     if self.layout == "ulysses" and why:
-      raise ValueError(f"attention layout 'ulysses': {why}; 'ring' has no such bounds")
+      raise ValueError(
+        f"attention layout 'ulysses': {why}; use 'ring', which has no such bound"
+      )
     return self._by_ring if self.layout == "ring" or why else self._by_heads
 
   def _by_halo(self, spec, params, q, kept, queries, ring, position, query_extra):
-    """The last W tokens before the shard, from the shards before it or the ring."""
+    """Reads the W tokens before the shard, from earlier shards or the ring buffer."""
     size, length = jax.tree.leaves(ring)[0].shape[1], q.shape[1]
     line = cache.line(ring, position, kept, queries)
     at = scan.indices(size) - size + self.shard * length  # of the W tokens before
-    # where the window goes back beyond the call, the ring has it
+    # tokens before the call are in the ring buffer
     index = jnp.minimum(at + size, size - 1)
     from_ring = at < 0
 
@@ -115,7 +120,7 @@ class ShardedTimeline(Timeline):
     return engine.attend(spec, params, q, kv, queries, keys, query_extra)
 
   def _halo(self, x: Array, size: int) -> Array:
-    """The `size` tokens before the shard; zeros before the call."""
+    """Returns the `size` tokens before the shard; zeros before the call."""
     length, parts = x.shape[1], []
     for hop in range(1, -(-size // length) + 1):
       to = [(i, i + hop) for i in range(self.count - hop)]
@@ -124,37 +129,37 @@ class ShardedTimeline(Timeline):
     return jnp.concatenate(parts, axis=1)
 
   def _by_ring(self, spec, params, q, kept, queries, ring, position, query_extra):
-    """What was kept before the call, which all devices have, and the ring of these."""
+    """Reads the ring buffer, which all devices have, and the call by ring attention."""
     no_tokens = jax.tree.map(lambda a: a[:, :0], (kept, queries))
     old = cache.line(ring, position, *no_tokens)
     past = engine.attend(spec, params, q, old.kept, queries, old.keys, query_extra)
     block, half = min(spec.block_size, q.shape[1]), q.shape[1] // 2
-    # a late chunk has more to read than an early one: every device takes one of each
+    # zigzag halves must be whole blocks
     balanced = q.shape[1] % 2 == 0 and half % min(block, max(half, 1)) == 0
-    here = q, kept, queries, query_extra
+    local = q, kept, queries, query_extra
     if balanced:
       spec = dataclasses.replace(spec, block_size=min(block, half))
-      here = rings.zigzag(here, self.axis)
-    q, kept, queries, query_extra = here
-    softmax = functools.partial(rings.softmax, self.axis)
+      local = ring_attention.zigzag(local, self.axis)
+    q, kept, queries, query_extra = local
+    softmax = functools.partial(ring_attention.softmax, self.axis)
     y, lse = engine.attend(
       spec, params, q, kept, queries, queries, query_extra, softmax=softmax
     )
     if balanced:
-      y, lse = rings.unzigzag((y, lse), self.axis)
+      y, lse = ring_attention.unzigzag((y, lse), self.axis)
     return scores.merge(*past, y, lse)
 
-  def _whole_heads(self, kept, query_extra) -> str | None:
-    """Why heads cannot be swapped for time; None if they can."""
+  def _why_not_by_heads(self, kept, query_extra) -> str | None:
+    """Returns the reason why heads cannot be swapped for time; None if they can."""
     heads = kept[0].shape[2]
     if heads % self.count:
       return f"{heads} key heads do not divide into {self.count} shards"
     if len(kept) > 2 or jax.tree.leaves(query_extra):
-      return "the scores know more of every token than its heads"
+      return "the scores read more of every token than its heads"
     return None
 
   def _by_heads(self, spec, params, q, kept, queries, ring, position, query_extra):
-    """All tokens of some heads, there and back by one all-to-all each."""
+    """Computes all tokens of some heads, between two all-to-alls."""
     swap = functools.partial(jax.lax.all_to_all, axis_name=self.axis, tiled=True)
     to_heads = functools.partial(swap, split_axis=2, concat_axis=1)  # [B, T, A / N, .]
     to_time = functools.partial(swap, split_axis=1, concat_axis=2)  # [B, T / N, A, .]
@@ -183,8 +188,10 @@ class ShardedTimeline(Timeline):
     flat = jnp.moveaxis(of_all, 0, 1).reshape(position.shape[0], -1)  # [B, N M]
 
     def fetch(old, x):
-      # what the others need of the tokens here, and the sum of their answers
-      mine = self._mine(x, flat, length).reshape(x.shape[0], -1, size, *x.shape[2:])
+      # select what each device needs of the tokens here, and sum what devices select
+      mine = self._select_local(x, flat, length).reshape(
+        x.shape[0], -1, size, *x.shape[2:]
+      )
       new = jax.lax.psum_scatter(mine, self.axis, scatter_dimension=1)
       return cache.pick(position >= 0, new, old.astype(x.dtype))
 
@@ -200,12 +207,12 @@ class ShardedTimeline(Timeline):
     length = jax.tree.leaves(kept)[0].shape[1]
 
     def fetch(x):
-      return jax.lax.psum(self._mine(x, position, length), self.axis)
+      return jax.lax.psum(self._select_local(x, position, length), self.axis)
 
     return jax.tree.map(fetch, kept)
 
-  def _mine(self, x: Array, position: Array, length: int) -> Array:
-    """The tokens at these positions that are here, zeros for the others."""
+  def _select_local(self, x: Array, position: Array, length: int) -> Array:
+    """Returns the tokens at these positions that are here, zeros for the others."""
     index = position - self.shard * length
     is_here = (index >= 0) & (index < length)
     tokens = cache.take(x, jnp.clip(index, 0, length - 1))
@@ -217,19 +224,19 @@ Cut = ShardedTimeline
 
 
 def _latest(a: Array, b: Array) -> Array:
-  """The later of two resets; -1 is none."""
+  """Returns the later of two resets; -1 stands for none."""
   return jnp.where(b >= 0, b, a)
 
 
 def _of_all_heads(pair: Pair, axis: str) -> Pair:
-  """The pair with the number that its head has among those of all devices."""
+  """Returns the pair with its head numbered among those of all devices."""
   heads = pair.head.size
   return pair._replace(head=pair.head + jax.lax.axis_index(axis) * heads)
 
 
 @dataclasses.dataclass(frozen=True)
 class _MaskOfShard(Mask):
-  """A mask of heads that are the shard's part of all."""
+  """A mask for the heads of one shard, which are numbered among all."""
 
   mask: Mask
   axis: str
@@ -243,7 +250,7 @@ class _MaskOfShard(Mask):
 
 @dataclasses.dataclass(frozen=True)
 class _BiasOfShard:
-  """A bias of heads that are the shard's part of all."""
+  """A bias for the heads of one shard, which are numbered among all."""
 
   bias: Callable
   axis: str

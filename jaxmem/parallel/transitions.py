@@ -1,7 +1,7 @@
-"""What a shard of time does to the state before it, whatever state that will be.
+"""The map that a shard of time applies to the state before it, as a summary.
 
-A family knows the `summary` of a shard, how to `compose` those of two neighbours, and
-the `initial` summary, of all that came before the first shard and left a known state.
+A family of memories defines the `summary` of a shard, how to `compose` those of two
+neighbours, and the `initial` summary, of whatever left the first shard's state.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ class Call(NamedTuple):
   """A form of an op on one shard of time.
 
   Attributes:
-    op: whose form it is.
+    op: the record of the op.
     run: the form, its options bound: `(params, inputs, state, reset) -> (y, state)`.
-    options: those that every form of the op takes.
-    params: of the op.
-    inputs: the shard's.
-    reset: the shard's.
+    options: options that every form of the op takes.
+    params: parameters of the op.
+    inputs: inputs of the shard.
+    reset: resets of the shard.
   """
 
   op: Op
@@ -36,11 +36,11 @@ class Call(NamedTuple):
   reset: Reset | None
 
   def last(self, state: State, value: Array | None = None) -> State:
-    """Returns the state after the last token.
+    """Runs the form, and returns the state after the last token.
 
     Args:
       state: memory before the first token of the shard.
-      value: what replaces inputs[op.value], the input that is written; None is nothing.
+      value: replaces inputs[op.value], the input that is written; None keeps it.
     """
     inputs = list(self.inputs)
     if value is not None:
@@ -52,10 +52,10 @@ class Family(NamedTuple):
   """How the summaries of one kind of memory are made and composed.
 
   Attributes:
-    summary: `(call, any state of these sizes) -> summary` of a shard.
+    summary: `(call, state) -> summary` of a shard; of the state only sizes are read.
     initial: `state -> summary` of whatever left that state.
     compose: `(call, first, then, length of then) -> summary` of both.
-    state: `summary -> state` that it leaves, of one that began with an initial one.
+    state: `summary -> state` after a summary that begins with an initial one.
   """
 
   summary: Callable[[Call, State], Any]
@@ -68,8 +68,8 @@ class Affine(NamedTuple):
   """The map S -> a S + b that a shard applies to a linear memory.
 
   Attributes:
-    a: [B, ...] for every element of a diagonal memory, [B, H, K, K] of a matrix.
-    b: what the shard writes into an empty memory.
+    a: a factor for every element of a diagonal memory, [B, H, K, K] for a matrix.
+    b: the state that the shard leaves in an empty memory.
   """
 
   a: Any
@@ -81,15 +81,15 @@ def _empty(state: State) -> State:
 
 
 def _elementwise(one: Callable, times: Callable) -> Family:
-  """The family of memories whose numbers decay independently of each other.
+  """Makes the family of memories whose elements decay independently of each other.
 
   Args:
-    one: `leaf of a state -> identity` of `times`, shaped like the leaf.
+    one: `leaf of a state -> leaf of ones`, the identity of `times`.
     times: the product of two leaves.
   """
 
   def summary(call: Call, state: State) -> Affine:
-    """b is what the empty memory becomes, a what ones become if nothing is written."""
+    """Runs twice: b from the empty memory, a from ones where nothing is written."""
     silent = jnp.zeros_like(call.inputs[call.op.value])
     return Affine(call.last(jax.tree.map(one, state), silent), call.last(_empty(state)))
 
@@ -106,19 +106,19 @@ def _elementwise(one: Callable, times: Callable) -> Family:
 
 
 def _complex_one(h: Array) -> Array:
-  """1 + 0 i in every element of [B, 2, N]."""
+  """Returns 1 + 0 i in every element of [B, 2, N]."""
   return jnp.ones_like(h).at[..., 1, :].set(0)
 
 
 def _complex_times(a: Array, b: Array) -> Array:
-  """The product of complex numbers [B, 2, N], real parts first."""
+  """Returns the product of complex numbers [B, 2, N], real parts first."""
   # each [B, N]; not as complex64, which would be packed and unpacked every round
   (ar, ai), (br, bi) = jnp.moveaxis(a, -2, 0), jnp.moveaxis(b, -2, 0)
   return jnp.stack([ar * br - ai * bi, ar * bi + ai * br], axis=-2)
 
 
 def _matrix_summary(call: Call, state: State) -> Affine:
-  """Reads a and b off one run of the form: [0 | I] becomes [b | a].
+  """Computes a and b by one run of the form: [0 | I] becomes [b | a].
 
   The columns of a matrix memory do not mix, so K more of them, which start from the
   identity and write values of 0, pass through the same decays and corrections.
@@ -149,11 +149,11 @@ def _matrix_compose(call: Call, first: Affine, then: Affine, length: int) -> Aff
 
 
 class Joined(NamedTuple):
-  """What a shard leaves in a memory of its last tokens.
+  """The summary of a shard for a memory that keeps the last tokens.
 
   Attributes:
-    state: what it leaves in an empty memory.
-    began: whether a document begins in it: then nothing from before it is left.
+    state: the state that it leaves in an empty memory.
+    began: whether a document begins in it, so that nothing from before is left.
   """
 
   state: State
@@ -161,7 +161,7 @@ class Joined(NamedTuple):
 
 
 def _window_summary(call: Call, state: State) -> Joined:
-  """What the shard leaves; a window is joined to the one before it, and not mapped."""
+  """Runs the form from the empty memory; `op.join` puts the window before in front."""
   rows = jax.tree.leaves(state)[0].shape[0]
   began = jnp.zeros(rows, bool) if call.reset is None else call.reset.any(axis=1)
   return Joined(call.last(_empty(state)), began)
@@ -194,7 +194,7 @@ WINDOW = Family(
 
 
 def _defined_by(op: Op) -> Family:
-  """The family of an op whose file defines its summaries, as that of mLSTM does."""
+  """Makes the family of an op whose file defines its summaries, such as mLSTM."""
   return Family(
     summary=lambda call, state: op.summary(call.last, call.inputs, state, call.reset),
     initial=op.initial,

@@ -32,7 +32,7 @@ def _mixer(name, **options):
 
 @pytest.mark.parametrize("layout, shards", [("ring", 4), ("ulysses", 2)])
 def test_shards_do_not_matter_to_attention(layout, shards):
-  with meshes.attention(layout):
+  with meshes.attention_layout(layout):
     check_shards(_mixer("attention", **ATTENTION, **LEARNED), (shards,))
 
 
@@ -41,7 +41,7 @@ def test_shards_do_not_matter_to_attention(layout, shards):
 @pytest.mark.parametrize("options", [{}, LEARNED, {"bias": "alibi"}], ids=str)
 def test_attention_obeys_law_7_in_every_layout(layout, options):
   heads = {"num_heads": 8, "num_kv_heads": 8, "head_dim": 2}
-  with meshes.attention(layout):
+  with meshes.attention_layout(layout):
     check_shards(_mixer("attention", **ATTENTION | heads, **options), (2, 4, 8))
 
 
@@ -236,7 +236,7 @@ def test_layouts_that_do_not_exist_or_do_not_fit_are_refused():
     meshes.make(MeshConfig(attention="zigzag"))
   with pytest.raises(ValueError, match="2 key heads do not divide into 4 shards"):
     _compiled("attention", 4, "ulysses")
-  with pytest.raises(ValueError, match="know more of every token"):
+  with pytest.raises(ValueError, match="read more of every token"):
     _compiled("forgetting_attention", 2, "ulysses")
 
 
@@ -244,7 +244,7 @@ def test_mesh_config_carries_the_layout():
   config = MeshConfig(data=1, seq=2, attention="ring")
   mesh = meshes.make(config, jax.devices()[:2])
   seen = []
-  f = jax.jit(lambda x: seen.append(meshes.attention.value) or x)
+  f = jax.jit(lambda x: seen.append(meshes.attention_layout.value) or x)
   for layout in ("ring", "ulysses", "ring"):
     with meshes.use(mesh, dataclasses.replace(config, attention=layout)):
       f(1.0)

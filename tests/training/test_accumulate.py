@@ -181,7 +181,7 @@ def test_numbers_of_a_row_do_not_depend_on_the_others():
   with rows.numbered(jnp.array([4, 1])):
     some = rows.draw(sample, key, (2, 4))
     windows = rows.draw(sample, key, (4, 4))  # two of each row
-    with pytest.raises(ValueError, match="3 rows of a batch of 2"):
+    with pytest.raises(ValueError, match="3 rows are drawn for a batch of 2"):
       rows.draw(sample, key, (3, 4))
   np.testing.assert_array_equal(some, whole[np.array([4, 1])])
   assert len(np.unique(np.asarray(whole))) == 24

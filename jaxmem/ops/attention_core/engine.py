@@ -1,7 +1,7 @@
-"""The engine of attention: queries and keys in blocks, and a softmax over these.
+"""The engine of attention: queries and keys in blocks, and a softmax over the blocks.
 
-Every attention op comes here, with an `AttentionSpec`. `blockwise.attend` is the same
-for arrays under a mask and nothing else.
+Every attention op calls it with an `AttentionSpec`. `blockwise.attend` is the same for
+plain arrays and a mask.
 """
 
 from collections.abc import Callable
@@ -29,33 +29,33 @@ def attend(
   selected: Int[Array, "B M N"] | None = None,
   softmax: Callable = block_softmax.softmax,
 ) -> tuple[Float[Array, "B T A V"], Float[Array, "B T A"]]:
-  """Every query reads the keys of its own document that the mask lets it see.
+  """Computes what every query reads of the keys of its document under the mask.
 
       y_t = sum_j p_tj v_j,   p_t = softmax_j(cap tanh(scale q_t . k_j / cap) + bias_tj)
 
-  Cost: 2 (K + V) multiplies a pair and head of the blocks that any row of the batch
-  sees anything of; the others are skipped. The reverse pass computes scores again and
+  Cost: 2 (K + V) multiplies a head for each pair in a block that any row sees a part
+  of; other blocks are skipped. The reverse pass computes scores again and
   keeps y and one number a query.
 
-  With `selected` a block of queries reads the named blocks of keys alone, and of these
-  what the mask and its document allow: N blocks at most, whatever S is, gathered by
-  row. Which blocks are chosen has no gradient. For a choice by head, heads stand as
+  With `selected` a block of queries reads only the blocks of keys that it names, and of
+  these what the mask and the document allow: N blocks at most, whatever S is, gathered
+  by row. Which blocks are chosen has no gradient. For a choice by head, heads stand as
   rows: [B H, T, N, K] queries and [B H, S, 1, K] keys.
 
   Args:
     spec: mask, scores and size of the blocks.
     params: of the scores' bias and learned sink.
-    q: queries, N a key head.
-    kv: keys [B, S, H, K], values [B, S, H, V], and where the bias reads more of every
-      key than its position, a tree of [B, S, ...].
+    q: queries, of A = N H heads, N for each key head.
+    kv: keys [B, S, H, K], values [B, S, H, V], and a tree of [B, S, ...] where the bias
+      reads more of every key than its position.
     queries: where the queries lie.
     keys: where the keys lie.
-    query_extra: a tree of [B, T, ...], what else the bias reads of every query.
+    query_extra: a tree of [B, T, ...] that the bias reads of every query.
     selected: key blocks that each of the M = ceil(T / C) blocks of queries reads; None
-      is all. A number outside of 0 .. ceil(S / C) - 1 is no block, and one that is
-      there twice counts once. Where S is larger than T and S - T no multiple of C, the
+      reads all. A number outside of 0 .. ceil(S / C) - 1 names no block, and a repeated
+      one counts once. Where S is larger than T and S - T no multiple of C, the
       first block of keys is the short one.
-    softmax: what runs on the blocks: another one is the ring of devices.
+    softmax: runs on the blocks; `parallel.ring.softmax` runs over a ring of devices.
 
   Returns:
     y in the dtype of v, 0 where a query sees nothing, and the log of the softmax's
@@ -71,7 +71,7 @@ def attend(
   if heads % key_heads:
     raise ValueError(f"{heads} query heads do not divide into {key_heads} key heads")
   size = min(spec.block_size, length)
-  # keys in front, so that blocks of queries meet blocks of keys
+  # padding in front of the keys, which aligns their blocks with those of the queries
   lead = max(k.shape[1] - length, 0) % size and -(k.shape[1] - length) % size
 
   k, v = (scan.to_chunks(lead_in(a, lead), size) for a in (k, v))  # [S/C, B, C, H, .]
@@ -80,7 +80,7 @@ def attend(
   q = q.reshape(-1, rows, size, key_heads, heads // key_heads, key_dim)
   q = jnp.moveaxis(q, 2, 4)  # [T/C, B, H, N, C, K]
 
-  if spec.scores.bias is None:  # then nothing but positions is read
+  if spec.scores.bias is None:  # only a bias reads parameters and extras
     params, query_extra, key_extra = (), (), ()
   else:
     params, key_extra = spec.scores.bias_params(params), tuple(key_extra)
