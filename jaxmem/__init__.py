@@ -7,7 +7,7 @@
     jaxmem.check_laws(layer)
     jaxmem.load("runs/quickstart").generate("def main")
 
-What stands here is imported when it is first used, so that `import jaxmem` is light.
+Public names are imported when they are first used, so that `import jaxmem` is light.
 """
 
 import importlib
@@ -38,8 +38,8 @@ _PUBLIC = {
   "entry": "models.pattern",
   "parse": "models.pattern",
   "Config": "training.config",
-  "DataConfig": "training.config",
-  "OptimConfig": "training.config",
+  "DataConfig": "data.config",
+  "OptimConfig": "training.optim_config",
   "ValidationConfig": "training.config",
   "MeshConfig": "parallel.mesh",
   "train": "training.trainer",
@@ -57,7 +57,7 @@ __all__ = ["__version__", *_PACKAGES, *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-  """A public name, imported from where it is defined."""
+  """Imports a public name from the module that defines it."""
   if name in _PACKAGES:
     return importlib.import_module(f"jaxmem.{name}")
   if name not in _PUBLIC:
@@ -71,10 +71,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-  """The type of this module, whose functions no former module of the name hides.
+  """The type of this module, which keeps modules from hiding public names.
 
-  `from jaxmem.train import train` is a former name of `jaxmem.training.trainer`: behind
-  it Python sets the attribute `train` of this package to that module.
+  `jaxmem.train` is a function, and also a former name of `jaxmem.training.trainer`:
+  `from jaxmem.train import train` makes Python set the attribute to that module.
   """
 
   def __setattr__(self, name: str, value: Any) -> None:

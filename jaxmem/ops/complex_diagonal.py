@@ -17,7 +17,7 @@ from jaxmem.core.typing import Reset
 from jaxmem.ops.recurrence import linear_scan, scan
 
 TRANSITION = "complex"
-VALUE = 0  # u
+VALUE = 0  # u, without which nothing is written
 REVERSE_ONLY = ("sequential",)
 FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere `parallel`
 

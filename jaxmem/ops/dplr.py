@@ -20,7 +20,7 @@ from jaxmem.ops.recurrence.precision import products
 from jaxmem.ops.recurrence.triangular import unit_lower_inverse
 
 TRANSITION = "matrix"
-VALUE = 2  # v
+VALUE = 2  # v, without which nothing is written
 REVERSE_ONLY = ()
 
 Inputs_t = tuple[

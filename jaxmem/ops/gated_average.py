@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from jaxmem.ops.recurrence import linear_scan, scan
 
 TRANSITION = "diagonal"
-VALUE = 0  # x
+VALUE = 0  # x, without which nothing is written
 REVERSE_ONLY = ("sequential",)
 FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere `parallel`
 

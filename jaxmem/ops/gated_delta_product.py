@@ -11,7 +11,7 @@ from jaxmem.ops import gated_delta
 from jaxmem.ops.recurrence import scan
 
 TRANSITION = "matrix"
-VALUE = 2  # v
+VALUE = 2  # v, without which nothing is written
 REVERSE_ONLY = ()
 
 # The memory is that of the gated delta rule.

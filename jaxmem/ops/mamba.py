@@ -14,7 +14,7 @@ from jaxmem.core.typing import Reset
 from jaxmem.ops.recurrence import scan
 
 TRANSITION = "diagonal"
-VALUE = 0  # x
+VALUE = 0  # x, without which nothing is written
 REVERSE_ONLY = ("chunk",)
 
 Params = tuple[Float[Array, "N D"]]

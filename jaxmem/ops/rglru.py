@@ -15,7 +15,7 @@ from jaxmem.ops.recurrence import linear_scan, scan
 SHARPNESS = 8.0
 
 TRANSITION = "diagonal"
-VALUE = 0  # x
+VALUE = 0  # x, without which nothing is written
 REVERSE_ONLY = ("sequential",)
 FASTEST = {"cpu": "sequential"}  # a loop over a fused body; elsewhere `parallel`
 
