@@ -60,7 +60,7 @@ def count_skips(fetched: list[dict], before: int, step: int, config: Config) -> 
   return count
 
 
-def stopped_message(end: End) -> str:
+def resume_hint(end: End) -> str:
   """Returns how a run that a signal stopped can be continued, for its last line."""
   if not end.skipped:
     return "the same command continues"

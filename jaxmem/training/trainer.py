@@ -35,7 +35,7 @@ from jaxmem.training.skips import (
   End,
   TrainingError,
   count_skips,
-  stopped_message,
+  resume_hint,
   unreported_message,
 )
 from jaxmem.training.state import TrainState
@@ -138,9 +138,7 @@ def run(
     for callback in loop.callbacks:
       callback.on_end(end.step, end.complete)
     if not end.complete:
-      say(
-        f"stopped by {loop.stop.requested} at step {end.step}; {stopped_message(end)}"
-      )
+      say(f"stopped by {loop.stop.requested} at step {end.step}; {resume_hint(end)}")
       return EXIT_STOPPED
     if end.skipped:
       raise TrainingError(unreported_message(end, latest.steps()))

@@ -79,7 +79,7 @@ def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
   task = runs.task(config(write(tmp_path / "train.jsonl")))
   label = np.array([0, 0, 1, 1])
   logp = np.log(np.array([[0.9, 0.1]] * 4))  # always the first class
-  monkeypatch.setattr(task, "_read", lambda params, number, split: (label, logp))
+  monkeypatch.setattr(task, "_log_probs", lambda params, index, split: (label, logp))
   findings = task.compute_metrics(None, "test")
   assert findings.lines[0] == (
     f"{tfidf.NAME} is better than this model: accuracy 1.000 against 0.500."

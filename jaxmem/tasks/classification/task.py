@@ -100,26 +100,11 @@ class ClassificationTask(BaseTask):
       DataError, ConfigError: before any device work.
     """
     c = self._config = config
-    self._context, self._model = context, model
+    self._context = context
     self._splits = data.splits(c.reader(), c.files(), c.folds(), context.seed)
     self.repeats = self._splits.repeats
     self.tested = bool(c.fold or c.test) and not self._splits.heldout_is_test
-    # the classes of all tasks in one row of logits, one task after the other
-    tasks, first = [], 0
-    for name, parts in self._splits.items():
-      classes = data.classes(parts["train"], name or c.source)
-      for split in self.splits[1:]:
-        data.check_labels(
-          parts[split], classes, f"the {split} split of {name or c.source}"
-        )
-      weights = _class_weights(parts["train"], classes, c.class_weights)
-      tasks.append(LabelSet(name, parts["train"], classes, first, weights))
-      first += len(classes)
-    if first != model.classes:
-      raise ConfigError(
-        f"task.classes is {model.classes} and the training texts have {first}: "
-        + ", ".join(name for task in tasks for name in task.classes[:20])
-      )
+    tasks = self._label_sets(model.classes)
     corpus = (t.encode() for task in tasks for e in task.examples for t in e.texts)
     self._made = self._tokenizer = trained.make(c.tokenizer, corpus)
     self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
@@ -147,6 +132,32 @@ class ClassificationTask(BaseTask):
       context.seed,
     )
     self._nats, self._logp = scoring.objective(model), log_probabilities(model)
+
+  def _label_sets(self, num_classes: int) -> list[LabelSet]:
+    """Returns the training examples and the classes of each task.
+
+    Raises:
+      DataError: if another split has a label that no training text has.
+      ConfigError: if the classes are not `num_classes`.
+    """
+    config = self._config
+    # the classes of all tasks in one row of logits, one task after the other
+    tasks, first = [], 0
+    for name, parts in self._splits.items():
+      source = name or config.source
+      classes = data.classes(parts["train"], source)
+      for split in self.splits[1:]:
+        data.check_labels(parts[split], classes, f"the {split} split of {source}")
+      weights = _class_weights(parts["train"], classes, config.class_weights)
+      tasks.append(LabelSet(name, parts["train"], classes, first, weights))
+      first += len(classes)
+    if first != num_classes:
+      names = ", ".join(name for task in tasks for name in task.classes[:20])
+      raise ConfigError(
+        f"task.classes is {num_classes} and the training texts have {first}: {names}; "
+        "set it to 0 to count them"
+      )
+    return tasks
 
   def describe(self) -> str:
     """Returns how many texts each split has."""
