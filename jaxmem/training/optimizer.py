@@ -81,7 +81,7 @@ def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransform
   transform = call(_KEY, config.optimizer, function, **kwargs, **options)
   if config.weight_decay and not masked:
 
-    def decay(count):  # decoupled as in AdamW: the rate is in it, and so is the sign
+    def decay(count):  # decoupled as in AdamW: after the learning rate, and subtracted
       return -config.weight_decay * learning_rate(count)
 
     transform = optax.chain(transform, optax.add_decayed_weights(decay, mask))
@@ -110,6 +110,7 @@ def _config_kwargs(
         f"optim.{field} is {value} and {_KEY} {config.optimizer!r}: it is AdamW's; "
         "give others theirs as options, such as lion:b1=0.9"
       )
+  # the optimizer's own decay must be 0, because `make` adds `config.weight_decay`
   return {option: 0.0 for option in _DECAYS if option in accepted}
 
 

@@ -301,7 +301,7 @@ def test_a_class_of_one_text_is_trained_on_and_the_run_says_so(tmp_path):
   rows = [(f"text {i}", "ab"[i % 2]) for i in range(20)] + [("alone", "c")]
   source = labels(tmp_path / "x.jsonl", rows)
   task = make_task(LabelsConfig(source, tokenizer="words:300"))
-  assert sum(len(t.classes) for t in task._encoded.tasks) == 3
+  assert sum(len(t.classes) for t in task._encoder.tasks) == 3
   assert "c" in {e.label for e in task._splits[""]["train"]}
   assert task.describe().endswith(" (no heldout text of class 'c')")
   with pytest.raises(DataError, match="no class with two different texts"):

@@ -54,7 +54,7 @@ def test_counts_are_those_of_the_training_texts(tmp_path):
   task = runs.task(config(source, augment=AugmentConfig(rare=0.5)))
   texts = [e.texts[0] for e in task._splits[""]["train"]]
   film = task._tokenizer.encode(b"film")[0]
-  assert task._encoded.counts()[film] == sum("film" in t for t in texts) > 0
+  assert task._encoder.counts()[film] == sum("film" in t for t in texts) > 0
 
 
 def test_synonyms_and_wordings_come_from_the_user_s_files(tmp_path):

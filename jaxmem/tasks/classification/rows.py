@@ -31,7 +31,7 @@ class LabelSet(NamedTuple):
   weights: Float[np.ndarray, " C"]
 
 
-class Encoded:
+class ExampleEncoder:
   """Turns examples into rows of tokens."""
 
   def __init__(self, tasks: list[LabelSet], tokenizer: Tokenizer, length: int):
@@ -91,23 +91,23 @@ class Collate:
   """
 
   def __init__(
-    self, encoded: Encoded, augmenter: Augmenter, temperature: float, seed: int
+    self, encoder: ExampleEncoder, augmenter: Augmenter, temperature: float, seed: int
   ):
     """Encodes the texts, unless the augmenter changes them before.
 
     Args:
-      encoded: the tasks.
+      encoder: encodes the examples of all tasks.
       augmenter: changes the texts.
       temperature: the temperature of the mixture, > 0.
       seed: decides what each row draws.
     """
-    self._encoded, self.augmenter, self._seed = encoded, augmenter, seed
-    tasks = encoded.tasks
+    self._encoder, self.augmenter, self._seed = encoder, augmenter, seed
+    tasks = encoder.tasks
     sizes = np.array([len(task.examples) for task in tasks], float) ** (1 / temperature)
     self.shares = sizes / sizes.sum()
-    # encoded once for all epochs, where the texts stay the same
+    # ids are made once for all epochs, where the texts stay the same
     self._ids = [
-      [] if augmenter.of_text else [*map(encoded.ids, task.examples)] for task in tasks
+      [] if augmenter.of_text else [*map(encoder.ids, task.examples)] for task in tasks
     ]
 
   def __call__(self, items: np.ndarray, numbers: np.ndarray) -> Batch:
@@ -119,25 +119,25 @@ class Collate:
       index = 0
       if len(self.shares) > 1:
         index = int(rng.choice(len(self.shares), p=self.shares))
-        item = int(rng.integers(len(self._encoded.tasks[index].examples)))
-      example = self._encoded.tasks[index].examples[item]
+        item = int(rng.integers(len(self._encoder.tasks[index].examples)))
+      example = self._encoder.tasks[index].examples[item]
       task_indices.append(index)
       examples.append(example)
       parts.append(self._parts(example, index, item, rng))
-    return self._encoded.batch(parts, examples, task_indices)
+    return self._encoder.batch(parts, examples, task_indices)
 
   def _parts(self, example: Example, index: int, item: int, rng) -> list:
     """Returns the ids of an example of task `index`, augmented."""
     if self.augmenter.of_text:
       changed = tuple(self.augmenter.text(t, rng) for t in example.texts)
-      ids = self._encoded.ids(example._replace(texts=changed))
+      ids = self._encoder.ids(example._replace(texts=changed))
     else:
       ids = self._ids[index][item]
     return [self.augmenter.ids(part, rng) for part in ids]
 
 
 def label_rows(
-  encoded: Encoded,
+  encoder: ExampleEncoder,
   tokenizer: str,
   augmenter: Augmenter,
   options: tuple,
@@ -148,7 +148,7 @@ def label_rows(
   """Returns the batches of labelled texts, of one task or of a mixture; see `Collate`.
 
   Args:
-    encoded: the tasks.
+    encoder: encodes the examples of all tasks.
     tokenizer: the tokenizer's fingerprint.
     augmenter: changes the texts.
     options: other options that decide how texts are read, for the fingerprint.
@@ -159,8 +159,8 @@ def label_rows(
   # what was read, not where: data may lie elsewhere when a run continues
   tasks = [
     [t.name, t.classes, t.weights.tolist(), [(e.texts, e.label) for e in t.examples]]
-    for t in encoded.tasks
+    for t in encoder.tasks
   ]
   decides = ("jaxmem labels 3", options, temperature, seed, tokenizer, tasks)
-  collate = Collate(encoded, augmenter, temperature, seed)
+  collate = Collate(encoder, augmenter, temperature, seed)
   return Rows(epochs, collate, fingerprint(decides), tokenizer)

@@ -33,7 +33,7 @@ from jaxmem.tasks.classification.predict import (
   LabelsPredictor,
   log_probabilities,
 )
-from jaxmem.tasks.classification.rows import Encoded, LabelSet, label_rows
+from jaxmem.tasks.classification.rows import ExampleEncoder, LabelSet, label_rows
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
 
@@ -107,12 +107,12 @@ class ClassificationTask(BaseTask):
     tasks = self._label_sets(model.classes)
     corpus = (t.encode() for task in tasks for e in task.examples for t in e.texts)
     self._made = self._tokenizer = trained.make(c.tokenizer, corpus)
-    self._encoded = Encoded(tasks, self._tokenizer, c.segment_length)
+    self._encoder = ExampleEncoder(tasks, self._tokenizer, c.segment_length)
     count = sum(len(task.examples) for task in tasks)
     # options that decide what a row reads: a run continues only with the same ones
     reading_options = dataclasses.astuple(c.augment), c.segment_length, c.first_bytes
     # counting encodes all texts: only `rare` needs it
-    counts = self._encoded.counts() if c.augment.rare else None
+    counts = self._encoder.counts() if c.augment.rare else None
     scored = (
       text
       for parts in self._splits.values()
@@ -123,7 +123,7 @@ class ClassificationTask(BaseTask):
     augmenter = Augmenter(c.augment, unk_id, counts, scored)
     self.repeats += leaks.Repeats(left_out=augmenter.left_out)
     self.rows = label_rows(
-      self._encoded,
+      self._encoder,
       self._tokenizer.fingerprint,
       augmenter,
       reading_options,
@@ -171,7 +171,7 @@ class ClassificationTask(BaseTask):
   def _absent(self) -> str:
     """Returns the classes that a scored split lacks, in brackets."""
     notes = []
-    for task in self._encoded.tasks:
+    for task in self._encoder.tasks:
       for split in ("heldout", "test") if self.tested else ("heldout",):
         labels = {example.label for example in self._splits[task.name][split]}
         if absent := [name for name in task.classes if name not in labels]:
@@ -181,7 +181,7 @@ class ClassificationTask(BaseTask):
 
   def save_assets(self, workdir: Path) -> None:
     """Writes the names of the classes, and the tokenizer if the run made it."""
-    tasks = [[t.name, t.classes] for t in self._encoded.tasks]
+    tasks = [[t.name, t.classes] for t in self._encoder.tasks]
     files.write_json(workdir / CLASSES_FILE, tasks, ensure_ascii=False, indent=None)
     super().save_assets(workdir)
 
@@ -197,7 +197,7 @@ class ClassificationTask(BaseTask):
   def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Scores every task on a split, beside the baselines."""
     numbers, verdicts, lines, pictures = {"split": split}, [], [], {}
-    for i, task in enumerate(self._encoded.tasks):
+    for i, task in enumerate(self._encoder.tasks):
       label, logp = self._log_probs(params, i, split)
       scores = metrics.numbers(label, logp, task.classes)
       scores["beside"], notes = self._baselines(i, split)
@@ -218,7 +218,7 @@ class ClassificationTask(BaseTask):
   ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Scores the baselines; also returns lines that describe them."""
     parts = [*self._splits.values()][index]
-    examples, classes = parts[split], self._encoded.tasks[index].classes
+    examples, classes = parts[split], self._encoder.tasks[index].classes
     label = np.array([classes.index(e.label) for e in examples])  # [N]
     largest = classes[int(data.counts(parts["train"], classes).argmax())]
     scores = {
@@ -243,7 +243,7 @@ class ClassificationTask(BaseTask):
     self, params: Any, index: int, split: str
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the labels of a task's split [N], and their log probabilities [N, C]."""
-    task = self._encoded.tasks[index]
+    task = self._encoder.tasks[index]
     examples = [*self._splits.values()][index][split]
     batches = self._batches(index, split)
     logp = np.concatenate([np.asarray(self._logp(params, batch)) for batch in batches])
@@ -256,8 +256,8 @@ class ClassificationTask(BaseTask):
     """Yields a task's split in batches of one size, every text of weight 1."""
 
     def collate(examples: list[Example]) -> Batch:
-      parts = [self._encoded.ids(example) for example in examples]
-      batch = self._encoded.batch(parts, examples, [index] * len(examples))
+      parts = [self._encoder.ids(example) for example in examples]
+      batch = self._encoder.batch(parts, examples, [index] * len(examples))
       # scores weight all texts equally, whatever `class_weights` says
       return batch | {"weights": np.ones(len(examples), np.float32)}
 
