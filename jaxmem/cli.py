@@ -45,19 +45,19 @@ def load_plugins(argv: list[str]) -> list[str]:
   Raises:
     UserError: if a name is missing, or what it names is no plugin.
   """
-  rest, names, words = [], [], iter(argv)
+  others, names, words = [], [], iter(argv)
   for word in words:
     if word == FLAG:
       names.append(next(words, ""))
     elif word.startswith(f"{FLAG}="):
       names.append(word.removeprefix(f"{FLAG}="))
     else:
-      rest.append(word)
+      others.append(word)
   if names and os.getcwd() not in sys.path:
     sys.path.append(os.getcwd())
   for name in names:
     kinds.load(name)
-  return rest
+  return others
 
 
 def start_again() -> None:
@@ -70,15 +70,15 @@ def start_again() -> None:
   """
   if sys.platform != "linux":
     return
-  wanted = {}
+  variables = {}
   if "GLIBC_TUNABLES" not in os.environ:
-    wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    variables["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
   encoding = locale.getencoding().lower().replace("-", "")
   if not sys.flags.utf8_mode and encoding != "utf8":
-    wanted["PYTHONUTF8"] = "1"
-  if wanted:
+    variables["PYTHONUTF8"] = "1"
+  if variables:
     arguments = [sys.executable, "-m", "jaxmem.cli", *sys.argv[1:]]
-    os.execve(sys.executable, arguments, os.environ | wanted)
+    os.execve(sys.executable, arguments, os.environ | variables)
 
 
 def use_utf8() -> None:
@@ -100,10 +100,10 @@ def run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
       print(usage())
       return 0 if argv else 2
-    name, *rest = argv
+    name, *arguments = argv
     if name not in known():
       raise UserError(f"no command {name!r}: {nearest(name, list(known()))}")
-    return importlib.import_module(f"jaxmem.commands.{name}").main(rest)
+    return importlib.import_module(f"jaxmem.commands.{name}").main(arguments)
   except UserError as error:
     print(f"jaxmem: {error}", file=sys.stderr)
     return 2

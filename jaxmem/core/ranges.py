@@ -245,17 +245,17 @@ def check_number(value: Any, key: str, range_: Range = Range()) -> None:
       raise ValueError(f"{key} is {_shown(value)}: it must be {limits}")
     return
   with np.errstate(over="ignore"):
-    seen = float(np.float32(value))  # as a device sees it: 1 - 1e-9 is 1
-  if abs(seen) < TINY:
-    seen = 0.0  # devices flush what is below their normal numbers
-  if not math.isfinite(seen):
+    rounded_value = float(np.float32(value))  # as a device sees it: 1 - 1e-9 is 1
+  if abs(rounded_value) < TINY:
+    rounded_value = 0.0  # devices flush what is below their normal numbers
+  if not math.isfinite(rounded_value):
     bounded = range_.at_most is not None or range_.below is not None
     # 1e39 is a number, but not one that a device has
     finite = f"at most {FLOAT32:.2e}" if math.isfinite(value) else "finite"
     limits = [str(range_)] * (range_ != Range()) + [finite] * (not bounded)
     raise ValueError(f"{key} is {value}: it must be {', and '.join(limits)}")
-  if not range_.holds(seen):
-    rounded = "" if not range_.holds(float(value)) else f" ({seen} in float32)"
+  if not range_.holds(rounded_value):
+    rounded = "" if not range_.holds(float(value)) else f" ({rounded_value} in float32)"
     raise ValueError(f"{key} is {value}{rounded}: it must be {range_}")
 
 

@@ -25,8 +25,8 @@ def describe(cls: type) -> None:
   cls.__doc__ = "\n".join([before, _TITLE, *lines, *([after] if after else [])])
 
   signature = inspect.signature(cls.__init__)
-  shown = [p for n, p in signature.parameters.items() if n not in ("self", *_OF_LINEN)]
-  cls.__signature__ = inspect.Signature(shown)
+  parameters = [p for n, p in signature.parameters.items() if n not in ("self", *_OF_LINEN)]
+  cls.__signature__ = inspect.Signature(parameters)
 
 
 def _parts(doc: str) -> tuple[str, dict[str, str], str]:
@@ -38,5 +38,5 @@ def _parts(doc: str) -> tuple[str, dict[str, str], str]:
   end = next((i for i, line in enumerate(lines) if re.match(r"\S", line)), len(lines))
   text = "\n".join(lines[:end])
   # an attribute is indented by 2, the lines that continue with it by more
-  found = re.finditer(r"^  (\w+): .*(?:\n   .*)*", text, flags=re.M)
-  return before, {m[1]: m[0] for m in found}, "\n".join(lines[end:])
+  matches = re.finditer(r"^  (\w+): .*(?:\n   .*)*", text, flags=re.M)
+  return before, {m[1]: m[0] for m in matches}, "\n".join(lines[end:])

@@ -57,7 +57,7 @@ class Embedder(nn.Module):
   def encode(
     self,
     tokens: Tokens,
-    place: Int[Array, "B T"] | None = None,
+    position: Int[Array, "B T"] | None = None,
     types: Int[Array, "B T"] | None = None,
   ) -> Activations:
     """What the first layer reads.
@@ -73,14 +73,14 @@ class Embedder(nn.Module):
     """
     x = self.embedding[tokens] * (self.scale or self.d_model**0.5)
     if self.positions:
-      x = x + self._positions(tokens, place)
+      x = x + self._positions(tokens, position)
     if self.types:
       x = x + self.type_table[jnp.zeros_like(tokens) if types is None else types]
     return x.astype(jnp.dtype(self.dtype))
 
-  def _positions(self, tokens: Tokens, place: Int[Array, "B T"] | None) -> Array:
-    if place is not None:
-      return self.position_table.at[place].get(mode="clip")
+  def _positions(self, tokens: Tokens, position: Int[Array, "B T"] | None) -> Array:
+    if position is not None:
+      return self.position_table.at[position].get(mode="clip")
     length = tokens.shape[1]
     if length > self.positions:
       raise ValueError(
@@ -121,8 +121,8 @@ def places(
     tokens: of the rows.
   """
   index = jnp.arange(tokens.shape[1], dtype=jnp.int32)
-  place = position[:, None] + index
+  positions = position[:, None] + index
   if reset is None:
-    return place
+    return positions
   first = jax.lax.cummax(jnp.where(reset, index, -1), axis=1)
-  return jnp.where(first >= 0, index - first, place)
+  return jnp.where(first >= 0, index - first, positions)

@@ -44,7 +44,7 @@ def check_saved(
   half = suite.length // 2
   form = list(suite.case.forms)[-1]
   run = suite.forward[form]
-  first, rest = (
+  first, second = (
     jax.tree.map(lambda a, cut=cut: a[:, cut], (suite.inputs, suite.reset))
     for cut in (slice(half), slice(half, None))
   )
@@ -58,8 +58,8 @@ def check_saved(
     )
     restored = checkpoints.restore(target).state
   suite.expect(10, form, "state on disk", restored, state, "exact")
-  want = run(suite.params, rest[0], state, rest[1])
-  got = run(suite.params, rest[0], restored, rest[1])
+  want = run(suite.params, second[0], state, second[1])
+  got = run(suite.params, second[0], restored, second[1])
   for name, g, w in zip(("y", "state"), got, want, strict=True):
     suite.expect(10, form, name, g, w, "exact")
   return suite.rows
