@@ -7,7 +7,7 @@
     jaxmem.check_laws(layer)
     jaxmem.load("runs/quickstart").generate("def main")
 
-What stands here is imported when it is first used, so that `import jaxmem` is light.
+Public names are imported when they are first used, so that `import jaxmem` is light.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from jaxmem.core import renamed
 
 __version__ = "0.1.0"
 
-# Public name -> the module that defines it, and its name there where that is another.
+# Maps a public name to its module, with `:NAME` if it has another name there.
 _PUBLIC = {
   "LM": "models.lm",
   "LMConfig": "models.lm",
@@ -57,7 +57,7 @@ __all__ = ["__version__", *_PACKAGES, *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-  """A public name, imported from where it is defined."""
+  """Returns a public name, imported from the module that defines it."""
   if name in _PACKAGES:
     return importlib.import_module(f"jaxmem.{name}")
   if name not in _PUBLIC:
@@ -71,10 +71,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-  """The type of this module, whose functions no former module of the name hides.
+  """The type of this module, which keeps its functions from being replaced by modules.
 
-  `from jaxmem.train import train` is a former name of `jaxmem.training.trainer`: behind
-  it Python sets the attribute `train` of this package to that module.
+  `jaxmem.train` is a former name of `jaxmem.training.trainer`: after an import of it
+  Python sets the attribute `train` of this package, a function, to that module.
   """
 
   def __setattr__(self, name: str, value: Any) -> None:
@@ -82,5 +82,6 @@ class _Package(types.ModuleType):
       super().__setattr__(name, value)
 
 
+# A module can define `__getattr__`, but `__setattr__` only through its class.
 sys.modules[__name__].__class__ = _Package
 renamed.install()
