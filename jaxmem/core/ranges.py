@@ -57,11 +57,7 @@ class Range:
   text: str = ""
 
   def holds(self, value: Number) -> bool:
-    """Returns whether a value lies in the range; NaN never does.
-
-    Args:
-      value: compared with every limit, all of which are numbers by now.
-    """
+    """Returns whether a value lies in the range of numbers; NaN never does."""
     limits = (
       (self.at_least, operator.ge),
       (self.above, operator.gt),
@@ -72,11 +68,7 @@ class Range:
     return value == value and all(good)  # NaN differs from itself
 
   def of(self, config: Any) -> "Range":
-    """Returns the range with names of fields replaced by their values.
-
-    Args:
-      config: the dataclass that has the fields.
-    """
+    """Returns the range with names of fields of `config` replaced by their values."""
     names = {n: getattr(self, n) for n in _LIMITS if isinstance(getattr(self, n), str)}
     if not names:
       return self
@@ -165,9 +157,8 @@ def affecting(affects: str, default: Any) -> Any:
 def check(config: Any, prefix: str = "") -> None:
   """Checks every field of a dataclass and of the dataclasses in it.
 
-  What no single field can declare is checked by the dataclass's method `check_fields`.
-  It is called after the fields, and raises a ValueError that begins with the name of a
-  field.
+  Its method `check_fields`, called last, checks what no single field can declare, and
+  raises a ValueError that begins with the name of a field.
 
   Args:
     config: the dataclass.
@@ -229,8 +220,7 @@ def check_word(value: Any, key: str, choices: Iterable[str], remedy: str = "") -
     remedy: ends the message.
 
   Raises:
-    ValueError: if the value is none of them; the message lists all, and the nearest
-      one if there is one.
+    ValueError: if the value is none of them; the message lists them.
   """
   names = list(choices)
   if value in names:

@@ -40,8 +40,8 @@ class DeltaRule(Memory):
     key_dim: K, key features of a head; 0 is D/H.
     value_dim: V, value features of a head; 0 is K.
     conv_size: taps of the convolution on q, k and v.
-    negative_eigenvalues: doubles write strengths, up to 2, which lets the memory flip
-      the sign of what it holds (arXiv:2411.12537).
+    negative_eigenvalues: write strengths up to 2 instead of 1, which let the memory
+      flip the sign of what it holds (arXiv:2411.12537).
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
