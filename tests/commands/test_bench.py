@@ -86,7 +86,7 @@ def test_no_rounds_exits_2(capsys):
   assert "at least 1" in capsys.readouterr().err
 
 
-def test_dead_contestant_becomes_an_error_and_the_others_go_on():
+def test_a_failed_contestant_becomes_an_error_and_the_others_continue():
   who = [runner.Contestant("diagonal", w) for w in ("nobody", OURS)]
 
   results = runner.measure(who, {"diagonal": 128}, rounds=1, quick=True)

@@ -76,7 +76,7 @@ def test_unknown_command_names_the_nearest(capsys):
   assert "did you mean 'train'" in _fails(capsys, "trian")
 
 
-def test_a_reader_that_leaves_ends_a_command_without_a_traceback():
+def test_a_closed_pipe_ends_a_command_without_a_traceback():
   command = [sys.executable, "-m", "jaxmem.cli", "--help"]
   pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
   with subprocess.Popen(command, **pipes) as process:
@@ -84,11 +84,11 @@ def test_a_reader_that_leaves_ends_a_command_without_a_traceback():
     assert process.stderr.read() == b"" and process.wait() == 141
 
 
-def test_missing_config_file_says_so(capsys):
+def test_missing_config_file_is_named(capsys):
   assert "no config file nowhere.py" in _fails(capsys, "train", "nowhere.py")
 
 
-def test_file_without_a_config_says_so(capsys, tmp_path):
+def test_file_without_a_config_is_refused(capsys, tmp_path):
   (tmp_path / "empty.py").write_text("")
   assert "defines no `config`" in _fails(capsys, "train", tmp_path / "empty.py")
 
@@ -113,7 +113,7 @@ def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, monkeypatch)
   assert names == ["window", "mingru"]
 
 
-def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path, capsys):
+def test_train_writes_report_pictures_and_sample_and_resumes(tiny, tmp_path, capsys):
   run = tmp_path / "run"
   command = ["train", str(tiny), "--workdir", str(run)]
   assert cli.run(command) == 0
@@ -209,7 +209,7 @@ def test_paths_and_streams_are_utf8_under_any_locale(tmp_path):
   assert missing.returncode == 2 and "没有\\udcff" in missing.stderr
 
 
-def test_an_unforeseen_error_is_no_mistake_of_the_user(capsys, monkeypatch):
+def test_an_unforeseen_error_is_reported_as_a_bug(capsys, monkeypatch):
   monkeypatch.setattr(cli, "run", lambda argv: {}["x"])
   monkeypatch.setattr(cli, "start_again", lambda: None)
   monkeypatch.setattr(cli, "use_utf8", lambda: None)

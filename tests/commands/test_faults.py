@@ -112,7 +112,7 @@ def test_all_damaged_is_an_error_and_never_a_fresh_start(finished, tmp_path, cap
   assert "Traceback" not in said
 
 
-def test_damaged_newest_is_named_and_the_run_goes_on(finished, tmp_path, capsys):
+def test_a_damaged_newest_checkpoint_is_named_and_the_run_continues(finished, tmp_path, capsys):
   _, path, config, program, states = finished
   run = _copy(finished, tmp_path)
   shutil.rmtree(run / "checkpoints" / "12" / "state")

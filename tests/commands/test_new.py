@@ -28,7 +28,7 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind, name", NAMES.items())
-def test_its_tests_pass_as_written(kind, name, place, tmp_path_factory, capsys):
+def test_the_tests_of_a_template_pass_as_written(kind, name, place, tmp_path_factory, capsys):
   assert cli.run(["new", kind, name, "--out", str(place)]) == 0
   shown = capsys.readouterr().out
   assert f"pytest {name}" in shown and f"--plugins {name}" in shown
@@ -42,7 +42,7 @@ def test_its_tests_pass_as_written(kind, name, place, tmp_path_factory, capsys):
 
 
 @pytest.mark.parametrize("kind, name", NAMES.items())
-def test_nothing_of_the_template_is_left_and_ruff_is_content(kind, name, place):
+def test_no_name_of_the_template_remains_and_ruff_passes(kind, name, place):
   assert cli.run(["new", kind, name, "--out", str(place)]) == 0
   texts = [path.read_text() for path in (place / name).iterdir()]
   assert len(texts) > 3
@@ -75,7 +75,7 @@ def test_nothing_is_overwritten(place, capsys):
     ("layer", "json", "Python has a module 'json' already"),
   ],
 )
-def test_a_name_that_cannot_be_is_refused(kind, name, says, tmp_path, capsys):
+def test_an_invalid_name_is_refused(kind, name, says, tmp_path, capsys):
   assert cli.run(["new", kind, name, "--out", str(tmp_path)]) == 2
   err = capsys.readouterr().err
   assert says in err and err.count("\n") == 1

@@ -38,7 +38,7 @@ def test_every_option_of_a_command_is_a_flag(module, capsys):
   assert not {_flag(key) for key in keys} - _flags([name], capsys)
 
 
-def test_patterns_of_any_length_can_be_given(tmp_path, capsys):
+def test_patterns_of_any_length_are_accepted(tmp_path, capsys):
   path = next(path for path in CONFIGS if path.stem == "translation")
   given = ["--model.pattern", "gru,cross_attention", "--model.encoder", "gru,lstm"]
   assert cli.run(["train", str(path), *given, "--task.source", "no,no"]) == 2

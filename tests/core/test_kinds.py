@@ -35,7 +35,7 @@ def test_every_model_is_saved_with_its_name(name):
   assert configs.from_json(configs.to_json(config)) == config
 
 
-def test_every_member_of_the_package_is_one_by_the_check_of_plugins():
+def test_every_member_of_the_package_passes_the_check_of_plugins():
   for group in kinds.GROUPS:
     # an encoder has no loss: a task puts its head on it
     trunks = {"encoder"} if group is kinds.MODELS else set()
@@ -74,7 +74,7 @@ def test_a_former_kind_is_read(old, new):
     assert _old(**data).task == LabelsConfig("x")
 
 
-def test_a_config_that_no_kind_is_cannot_be_saved():
+def test_a_config_of_no_registered_kind_cannot_be_saved():
   @dataclasses.dataclass(frozen=True)
   class Other(DataConfig):
     pass
@@ -106,7 +106,7 @@ def test_former_names_of_the_constructor_are_read_and_name_the_new_one():
   assert configs.from_json(old) == new
 
 
-def test_what_an_encoder_s_config_had_is_read_into_its_task_s():
+def test_former_fields_of_an_encoder_config_are_read_into_its_task():
   """Checkpoints of 0.1: `EncoderConfig` had the head, the classes and the loss."""
   encoder = EncoderConfig(vocab_size=64, d_model=16)
   before = {"head": "labels", "classes": 6, "smoothing": 0.1, "temperature": 0.2}

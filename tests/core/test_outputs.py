@@ -55,7 +55,7 @@ def test_files_are_found_in_every_form_of_a_source(file, source):
     outputs.refuse_overwrite(_hard(file), {"--text": source})
 
 
-def test_other_outputs_are_accepted_and_places_checked(file, tmp_path):
+def test_other_outputs_are_accepted_and_directories_checked(file, tmp_path):
   outputs.refuse_overwrite(tmp_path / "new.json", {"--input": file})
   outputs.refuse_overwrite("-", {"--input": file})
   outputs.refuse_overwrite(os.devnull, {"--input": file})
@@ -66,7 +66,7 @@ def test_other_outputs_are_accepted_and_places_checked(file, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoints/3/state", "labels.json"])
-def test_what_a_run_is_restored_from_is_no_output(tmp_path, name):
+def test_the_files_of_a_run_are_refused_as_outputs(tmp_path, name):
   path = tmp_path / name
   path.parent.mkdir(parents=True, exist_ok=True)
   path.touch()
@@ -167,7 +167,7 @@ def test_commands_refuse_before_they_open_anything(file, tmp_path, capsys):
     assert file.read_bytes() == before
 
 
-def test_a_source_folder_is_no_place_for_a_run(tmp_path, capsys):
+def test_a_run_in_its_source_folder_is_refused(tmp_path, capsys):
   corpus = runs.write_corpus(tmp_path / "corpus")
   path = runs.write_config(
     tmp_path / "c.py", f"config = config({str(corpus)!r}, model=SMALL)\n"

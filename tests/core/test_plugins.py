@@ -163,6 +163,6 @@ def test_a_plugin_takes_no_name_that_is_taken(place):
     (["memories", "--plugins", "nowhere"], "--plugins nowhere: cannot be imported"),
   ],
 )
-def test_what_cannot_be_found_is_said(argv, says, capsys):
+def test_a_plugin_that_cannot_be_found_is_named(argv, says, capsys):
   assert cli.run(argv) == 2
   assert says in capsys.readouterr().err

@@ -184,7 +184,7 @@ class Options:
     ({"inner": Inner(high=10.0)}, "--inner.high is 10.0: it does not fit"),
   ],
 )
-def test_the_walker_names_flag_value_and_remedy(changes, message):
+def test_the_check_names_flag_value_and_remedy(changes, message):
   ranges.check(Options("file"), "--")
   with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
     ranges.check(Options(**{"out": "file"} | changes), "--")

@@ -68,7 +68,7 @@ def test_an_old_program_is_found_as_the_new_one():
 
 @pytest.mark.parametrize("name", ["jaxmem.nowhere", "jaxmem.modules.nowhere"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_what_never_was_is_not_found(name):
+def test_a_module_that_never_existed_is_not_found(name):
   with pytest.raises(ModuleNotFoundError):
     importlib.import_module(name)
 

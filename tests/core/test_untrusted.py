@@ -56,7 +56,7 @@ def test_pickles_are_refused_and_not_run(loaded, tmp_path, name):
   assert not trap.exists()
 
 
-def test_members_with_other_places_in_their_names_stay_in_the_file(loaded, tmp_path):
+def test_members_with_paths_in_their_names_stay_in_the_file(loaded, tmp_path):
   path = tmp_path / "deep" / "state.npz"
   path.parent.mkdir()
   with zipfile.ZipFile(path, "w") as file:

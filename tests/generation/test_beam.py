@@ -61,7 +61,7 @@ def test_a_beam_as_wide_as_all_texts_finds_the_best(seed, alpha):
 
 
 @pytest.mark.parametrize("beams", [1, 2, 3])
-def test_a_batch_is_what_each_row_is_alone(beams):
+def test_a_row_of_a_batch_equals_the_row_alone(beams):
   logits, state, _ = model(5)
   together = run(logits, state, beams, 1.0)
   for row in range(3):
@@ -108,7 +108,7 @@ def test_a_row_without_enough_texts_says_so_by_its_score():
   assert (found.score[0, count:] == beam.NEVER).all()
 
 
-def test_numbers_that_cannot_be_are_refused():
+def test_numbers_out_of_range_are_refused():
   logits, state, _ = model(0)
   with pytest.raises(ValueError, match="beams 0"):
     run(logits, state, 0, 1.0)

@@ -133,7 +133,7 @@ def test_seed_and_repeated_prompt_change_the_draw(loaded):
   assert _texts(_writer(loaded, [b"lane"], seed=7), max_tokens=40)[0] != twice[0]
 
 
-def test_second_turn_goes_on_as_if_all_had_been_one_text(loaded):
+def test_a_second_turn_continues_as_if_all_were_one_text(loaded):
   writer = _writer(loaded, PROMPTS)
   first = _texts(writer, Sampling(temperature=0.0))
   more = [b" token, reset", b""]
@@ -147,7 +147,7 @@ def test_second_turn_goes_on_as_if_all_had_been_one_text(loaded):
   _equal(writer.session.seen, whole.session.seen)
 
 
-def test_saved_state_goes_on_identically(loaded, tmp_path):
+def test_a_saved_state_continues_identically(loaded, tmp_path):
   args = loaded.model, loaded.params, loaded.tokenizer
   writer = _writer(loaded, PROMPTS)
   _texts(writer)
@@ -246,7 +246,7 @@ def _run(capfd, *argv):
   return code, out, err
 
 
-def test_command_writes_each_prompt_and_goes_on_from_a_file(run, tmp_path, capfdbinary):
+def test_command_writes_each_prompt_and_continues_from_a_file(run, tmp_path, capfdbinary):
   flags = ["generate", "--workdir", run, "--temperature", "0.5", "--max-tokens", "20"]
   prompts = ["--prompt", "memory", "--prompt", "lane"]
   state = tmp_path / "state"

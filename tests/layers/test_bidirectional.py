@@ -66,7 +66,7 @@ def _same(got, want, dtype="float32"):
     assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
 
 
-def test_the_suite_knows_what_reads_both_ways():
+def test_the_suite_detects_what_reads_both_ways():
   check_laws(_layer("rglru"))
 
 

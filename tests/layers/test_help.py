@@ -33,13 +33,13 @@ def test_help_begins_with_the_signature_and_the_arguments():
   assert "_Sentinel" not in head and "those of" not in head
 
 
-def test_what_a_subclass_says_stands_in_the_place_of_its_base():
+def test_a_subclass_replaces_the_text_of_its_base():
   doc = inspect.getdoc(layers.GatedDeltaProduct)
   assert "\n  chunk_size: writes of a chunk." in doc
   assert doc.count("chunk_size:") == 1
 
 
-def test_what_stands_behind_the_arguments_stays():
+def test_text_after_the_arguments_is_kept():
   class Outside(layers.MinGRU):
     """One more layer.
 

@@ -49,6 +49,6 @@ def test_the_state_of_a_block_is_the_first_layer_s_unless_another_has_one():
     ("gelu:aproximate=True", "no option 'aproximate': did you mean 'approximate'"),
   ],
 )
-def test_an_mlp_that_is_not_there_is_refused(text, message):
+def test_an_unknown_mlp_is_refused(text, message):
   with pytest.raises(PatternError, match=message):
     mlp_entry(text)

@@ -61,7 +61,7 @@ def test_heads_that_do_not_divide_are_refused(name):
 
 
 @pytest.mark.parametrize("name", mixers.names())
-def test_sizes_that_cannot_be_are_refused(name):
+def test_impossible_sizes_are_refused(name):
   mixer = mixers.get(name).Mixer
   wrong = {k: v for k, v in IMPOSSIBLE.items() if k in options(name)}
   for key, value in (wrong | {"d_model": 0}).items():

@@ -63,7 +63,7 @@ def test_padding_moves_nothing(text, block):
 
 
 @pytest.mark.parametrize("text", PATTERNS[:4])
-def test_a_token_sees_what_stands_before_and_behind(text):
+def test_a_token_sees_tokens_before_and_after_it(text):
   model, params = build(pattern=parse(text))
   batch, read = texts(), compiled(model, "tokens")
   out = lambda b: read(params, b)[0, 8]
@@ -131,7 +131,7 @@ def test_fields_that_a_task_has_now_are_named():
       EncoderConfig(**{key: "x"})
 
 
-def test_numbers_out_of_range_are_said():
+def test_numbers_out_of_range_are_named():
   for changes, words in (
     ({"between": (entry("gru"),)}, "set window"),
     ({"window": -1}, "window is -1"),

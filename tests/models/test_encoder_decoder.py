@@ -54,7 +54,7 @@ def built(request):
   return model, params, batch
 
 
-def test_step_by_step_is_as_taught(built):
+def test_step_by_step_decoding_equals_teacher_forcing(built):
   model, params, batch = built
   whole = compiled(model, "losses")(params, batch)
   given = batch["read"], batch["length"], batch["tokens"][:, 0]
@@ -143,7 +143,7 @@ def test_additive_attention_is_bahdanau_s():
       np.testing.assert_allclose(y[row, t], wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_what_cannot_be_built_is_said():
+def test_sizes_that_cannot_be_built_are_named():
   base = EncoderDecoderConfig(vocab_size=20)
   for changes, words in (
     ({"pattern": (entry("gru"),)}, "reads nothing of the encoder"),

@@ -43,7 +43,7 @@ def test_shards_do_not_matter_to_what_reads_both_ways_or_keeps_the_first():
   check_shards(_mixer("bigbird", sparse_block=2, num_random=1), (2,))
 
 
-def test_longformer_says_what_does_not_fit():
+def test_longformer_names_sizes_that_do_not_fit():
   for options, words in (
     ({"window_size": 5, "causal": False}, "window_size 5 is odd"),
     ({"dilation": (1, 2, 3)}, "one for each of 2 heads"),
@@ -143,7 +143,7 @@ def test_memory_is_read_until_a_reset_forgets_it(cross):
   np.testing.assert_array_equal(after.count, [0, 2])
 
 
-def test_cross_attention_says_what_does_not_fit(cross):
+def test_cross_attention_names_sizes_that_do_not_fit(cross):
   mixer, params, x, encoded, valid = cross
   with pytest.raises(ValueError, match="6 tokens to remember, memory_size is 4"):
     mixer.apply(params, encoded.repeat(2, axis=1), valid, method="remember")

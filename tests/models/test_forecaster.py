@@ -101,7 +101,7 @@ def test_quantiles_do_not_cross(backbone):
   assert (jnp.diff(raw, axis=-1) < 0).any()
 
 
-def test_mae_and_mse_are_what_they_say():
+def test_mae_and_mse_follow_their_definitions():
   for loss, expected in (("mse", 4.0), ("mae", 2.0)):
     model, _ = made(loss=loss)
     found = model._loss(jnp.full((1, 1, 1, 1), 3.0), jnp.ones((1, 1, 1)))
@@ -133,7 +133,7 @@ def test_dlinear_is_two_linear_maps():
   np.testing.assert_allclose(found[:, 0, :, 0], expected, rtol=1e-5)
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_options_are_refused():
   with pytest.raises(ValueError, match="rising numbers"):
     made(head="quantile", quantiles="0.9,0.1")
   with pytest.raises(PatternError, match="reads both ways"):

@@ -140,7 +140,7 @@ def test_entries_in_python_are_those_of_the_text():
     ("sum(" * 2000 + ")" * 2000, "nested too deeply"),
   ],
 )
-def test_what_is_not_of_the_grammar_is_named(text, message):
+def test_a_syntax_error_is_named(text, message):
   with pytest.raises(PatternError, match=message):
     parse(text)
 

@@ -168,13 +168,13 @@ def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
 
 
 @pytest.mark.parametrize(("old", "new"), [(True, "carried"), (False, "empty")])
-def test_config_that_says_carry_memory_means_what_it_meant(old, new):
+def test_a_config_with_carry_memory_keeps_its_meaning(old, new):
   text = json.dumps({"steps": 7, "carry_memory": old})
 
   assert configs.from_json(text) == Config(steps=7, segment_start=new)
 
 
-def test_word_that_is_no_start_is_refused():
+def test_an_unknown_start_is_refused():
   with pytest.raises(ConfigError, match="segment_start is 'pased': one of carried"):
     configs.from_json('{"segment_start": "pased"}')
   with pytest.raises(ConfigError, match="carry_memory is 1: True or False"):

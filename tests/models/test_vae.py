@@ -279,7 +279,7 @@ def test_nothing_read_is_a_latent_too():
     ("\ud800", "surrogate"),
   ],
 )
-def test_a_text_that_cannot_be_read_is_said(text, why):
+def test_a_text_that_cannot_be_read_is_named(text, why):
   model, params = made()
   with pytest.raises(UserError, match=why):
     LatentWriter(model, params["params"], BYTES, T).check(text)

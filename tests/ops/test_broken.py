@@ -239,7 +239,7 @@ class NormsOverRows(HasNoWidth):
   ],
   ids=lambda a: "" if isinstance(a, str) else getattr(a, "__name__", type(a).__name__),
 )
-def test_what_is_no_layer_is_told_what_a_layer_needs(layer, message):
+def test_an_object_that_is_no_layer_gets_a_message_with_what_a_layer_needs(layer, message):
   with pytest.raises(LawError, match=message) as caught:
     check_laws(layer)
   assert isinstance(caught.value, UserError)

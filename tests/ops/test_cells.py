@@ -86,7 +86,7 @@ def test_slstm_of_a_first_token_is_that_token_alone(gate):
   np.testing.assert_allclose(y, jax.nn.sigmoid(o) * jnp.tanh(z), rtol=1e-6)
 
 
-def test_options_that_are_not_there_are_refused():
+def test_unknown_options_are_refused():
   for name, field in (("rnn", "activation"), ("slstm", "forget")):
     with pytest.raises(ValueError, match=f"{field} is 'sine'"):
       mixers.get(name).Mixer(d_model=8, **{field: "sine"})

@@ -26,7 +26,7 @@ MASKS = [Document(), Causal(), Causal() & Window(1), Causal() & Window(5)]
 
 
 @pytest.mark.parametrize("mask", MASKS, ids=str)
-def test_edges_of_what_cudnn_is_asked_are_ours_to_the_token(mask, key, monkeypatch):
+def test_the_mask_of_the_cudnn_call_is_ours_to_the_token(mask, key, monkeypatch):
   """The call that cuDNN would get, on JAX's own dense implementation of it."""
   spec, qkv = _spec(mask=mask), _qkv(key, 12)
   implementations = []
@@ -161,7 +161,7 @@ def test_no_other_backend_shares_the_time_of_a_call_among_devices(key, monkeypat
     dispatch.choose(_spec(implementation="cudnn"), *qkv, sharded=True)
 
 
-def test_masks_in_the_words_of_others():
+def test_masks_become_arguments_of_other_backends():
   assert dispatch.library_mask(Window(4) & Causal(), 9) == LibraryMask(True, 4)
   assert dispatch.library_mask(Causal() & Window(9), 9) == LibraryMask(True, None)
   assert dispatch.library_mask(Document(), 9) == LibraryMask(False, None)

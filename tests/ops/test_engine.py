@@ -90,7 +90,7 @@ def test_chosen_blocks_are_the_dense_oracle_in_values_and_gradients(mask, scores
     assert not y.swapaxes(1, 2)[~seen.any(-1)].any()  # who sees nothing reads 0
 
 
-def test_all_blocks_chosen_are_none_chosen():
+def test_choosing_all_blocks_equals_choosing_none():
   qkv, _ = _draw()
   q, *kv = qkv
   tokens = encoder_attention.call(ROWS, LENGTH, RESETS[1])

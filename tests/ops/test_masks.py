@@ -182,7 +182,7 @@ def test_blocks_that_show_something_are_computed_and_few_others(name, size):
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_random_blocks_are_as_many_as_said_and_none_that_is_seen_anyway(count):
+def test_random_blocks_are_as_many_as_configured_and_none_is_seen_anyway(count):
   """In documents of 1 .. 30 blocks of two tokens, the last with one, packed."""
   size, heads, blocks = 2, 5, [1, 2, 3, 5, 6, 11, 30]
   ends = np.cumsum([size * n - 1 for n in blocks])
@@ -231,7 +231,7 @@ class _OldWindow(masks.Mask):
     return (reach.distance.low < 3) & (reach.distance.high >= 0)
 
 
-def test_a_mask_of_before_0_2_is_still_one():
+def test_a_mask_written_before_0_2_still_works():
   old, new = _OldWindow() & Document(), Causal() & Window(3)
   reset = RESETS[1]
   np.testing.assert_array_equal(masks.dense(old, reset), masks.dense(new, reset))

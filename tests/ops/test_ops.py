@@ -160,7 +160,7 @@ def test_unknown_form_names_the_nearest():
 
 
 @pytest.mark.parametrize("name", ops.names())
-def test_a_record_says_what_its_file_says(name):
+def test_a_record_has_what_its_file_defines(name):
   file, record = ops.get(name), ops.record(name)
   assert record == ops.record(file) == ops.record(record) and hash(record)
   assert dict(record.forms) == file.FORMS

@@ -207,7 +207,7 @@ def _work(shards, length, size, dealt):
 
 
 @pytest.mark.parametrize("shards", [3, 8])
-def test_every_shard_has_the_same_to_do(shards):
+def test_every_shard_has_the_same_work(shards):
   length = 16 * shards
   in_order = _work(shards, length, 2, dealt=False)
   dealt = _work(shards, length, 2, dealt=True)

@@ -101,7 +101,7 @@ def answers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_config_file_that_is_wrong_is_one_sentence(line, answers):
+def test_a_faulty_config_file_gives_one_sentence(line, answers):
   code, said = answers[0][line]
   assert code == 2 and WRONG[line] in said
   assert said.count("\n") == 1 and said.startswith("jaxmem: ")
@@ -113,7 +113,7 @@ def test_what_means_the_same_is_converted(line, answers):
 
 
 @pytest.mark.parametrize("name", ["", "none.py", "a.txt"])
-def test_what_is_no_config_file_is_named(name, tmp_path, capsys):
+def test_a_file_that_is_no_config_is_named(name, tmp_path, capsys):
   (tmp_path / "a.txt").touch()
   assert cli.run(["train", str(tmp_path / name)]) == 2
   assert str(tmp_path) in capsys.readouterr().err

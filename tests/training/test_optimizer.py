@@ -135,7 +135,7 @@ def test_state_of_the_default_is_that_of_adamw():
     ({"trainable": "lora"}, "optim.trainable is 'lora' and no parameter has such"),
   ],
 )
-def test_what_cannot_be_is_named_before_any_device_work(change, message):
+def test_impossible_options_are_named_before_any_device_work(change, message):
   config = dataclasses.replace(TINY, optim=OptimConfig(**change))
   with pytest.raises(ConfigError) as error:
     Program(resolve(config), meshes.make(config.mesh, jax.devices()[:1]))
@@ -153,7 +153,7 @@ def test_what_cannot_be_is_named_before_any_device_work(change, message):
     ("warmup_cosine_decay_schedule:init_value=0.25", 0.1),
   ],
 )
-def test_schedules_rise_to_the_peak_and_end_where_they_are_told(text, last):
+def test_schedules_rise_to_the_peak_and_end_where_configured(text, last):
   rate = schedule(OptimConfig(1.0, schedule=text), 20)
   with jax.numpy_dtype_promotion("standard"):  # as in a step
     rates = np.array([float(rate(jnp.int32(i))) for i in range(20)])
@@ -208,7 +208,7 @@ class _Listener(Callback):
     self.end = step, complete
 
 
-def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
+def test_a_run_of_a_function_continues_only_with_it_and_is_read_without_it(tmp_path):
   """Every step is told of, and the learning rate is in every line of the log."""
   config = dataclasses.replace(
     TINY,
@@ -260,7 +260,7 @@ class _Raises(Callback):
 @pytest.mark.parametrize(
   "text", ["adamw", "muon", "adafactor:min_dim_size_to_factor=4"]
 )
-def test_what_is_frozen_stays_and_costs_nothing(text):
+def test_frozen_parameters_stay_and_cost_nothing(text):
   config = dataclasses.replace(
     TINY, optim=OptimConfig(warmup_steps=0, optimizer=text, trainable="mixer/", ema=0.5)
   )

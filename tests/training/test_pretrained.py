@@ -35,7 +35,7 @@ def begun(config, workdir):
   return program, init_from.begin(program, program.init())
 
 
-def test_what_fits_is_taken_and_the_rest_is_drawn(run):
+def test_matching_parameters_are_copied_and_others_drawn(run):
   learned = runs.restored(CONFIG, run).state.params
   # another vocabulary: the embedding is another, the stack is the same
   model = dataclasses.replace(CONFIG.model, vocab_size=128)
@@ -57,6 +57,6 @@ def test_a_run_of_which_nothing_fits_is_refused(run):
     begun(dataclasses.replace(CONFIG, model=model), run)
 
 
-def test_a_run_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_run_is_refused(tmp_path):
   with pytest.raises(UserError, match="no checkpoint of a run"):
     begun(CONFIG, tmp_path)

@@ -42,7 +42,7 @@ def _end(pair):
   return [(*child.communicate(timeout=240), child.returncode) for child in pair]
 
 
-def test_two_processes_stop_together_and_one_goes_on(tmp_path, capsys):
+def test_two_processes_stop_together_and_one_continues(tmp_path, capsys):
   """SIGTERM to the second process alone; the resumed loss is that of a run by one."""
   corpus = runs.write_corpus(tmp_path / "corpus")
   text = "from jaxmem.training.config import ValidationConfig\n"
