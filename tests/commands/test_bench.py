@@ -15,9 +15,9 @@ from jaxmem.bench.case import OURS
 BOTH = "forward+backward"
 
 
-def result(case, who, seconds=1.0, temp_bytes=None):
+def result(case, contestant, seconds=1.0, temp_bytes=None):
   measured = runner.summary([seconds], tokens=1000)
-  row = {"case": case, "who": who, "direction": BOTH, "repeats": 1}
+  row = {"case": case, "who": contestant, "direction": BOTH, "repeats": 1}
   return row | measured | {"temp_bytes": temp_bytes}
 
 
@@ -87,9 +87,9 @@ def test_no_rounds_exits_2(capsys):
 
 
 def test_a_failed_contestant_becomes_an_error_and_the_others_continue():
-  who = [runner.Contestant("diagonal", w) for w in ("nobody", OURS)]
+  contestants = [runner.Contestant("diagonal", w) for w in ("nobody", OURS)]
 
-  results = runner.measure(who, {"diagonal": 128}, rounds=1, quick=True)
+  results = runner.measure(contestants, {"diagonal": 128}, rounds=1, quick=True)
 
   errors = [r for r in results if "error" in r]
   assert [r["who"] for r in errors] == ["nobody", "nobody"]

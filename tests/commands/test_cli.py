@@ -100,16 +100,16 @@ def test_config_file_with_a_retired_key_says_what_replaced_it(capsys, tmp_path):
 
 
 def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, monkeypatch):
-  seen = []
+  configs_seen = []
   monkeypatch.setattr(
-    "jaxmem.training.trainer.train", lambda config, *_: seen.append(config) or 0
+    "jaxmem.training.trainer.train", lambda config, *_: configs_seen.append(config) or 0
   )
 
   flags = ["--workdir", str(tmp_path / "run"), "--memory", "mingru"]
   flags += ["--model.pattern", "window:num_heads=2,lstm"]
   assert cli.run(["train", str(tiny), *flags]) == 0
 
-  names = [item.name for item in seen[0].model.pattern]
+  names = [item.name for item in configs_seen[0].model.pattern]
   assert names == ["window", "mingru"]
 
 
@@ -118,13 +118,13 @@ def test_train_writes_report_pictures_and_sample_and_resumes(tiny, tmp_path, cap
   command = ["train", str(tiny), "--workdir", str(run)]
   assert cli.run(command) == 0
 
-  told = capsys.readouterr().out
-  assert re.search(r"8,\d\d\d parameters, [\d,]+ bytes of memory a row", told)
+  out = capsys.readouterr().out
+  assert re.search(r"8,\d\d\d parameters, [\d,]+ bytes of memory a row", out)
   for way in ("carried", "re-read", "reset", "gzip, whole", "xz, per file"):
-    assert f"| {way} |" in told
-  assert "what memory beyond one segment is worth" in told
+    assert f"| {way} |" in out
+  assert "what memory beyond one segment is worth" in out
   numbers = json.loads((run / "report.json").read_text())
-  assert "No separate test split was given: this is the score" in told
+  assert "No separate test split was given: this is the score" in out
   assert not numbers["test_split"] and not numbers["equal_records"]["left_out"]
   assert set(numbers["bits_per_byte"]) == {"carried", "reset", "re-read"}
   for name in ("loss.png", "gain_by_document.png", "gain_by_segment.png"):
@@ -215,11 +215,11 @@ def test_an_unforeseen_error_is_reported_as_a_bug(capsys, monkeypatch):
   monkeypatch.setattr(cli, "use_utf8", lambda: None)
   with pytest.raises(SystemExit) as end:
     cli.main()
-  said = capsys.readouterr().err
-  assert end.value.code == 1 and "a bug of jaxmem: KeyError: 'x'" in said
-  kept = Path(re.search(r"\S+jaxmem-\S+\.txt", said)[0])
-  assert "Traceback" in kept.read_text(encoding="utf-8")
-  kept.unlink()
+  err = capsys.readouterr().err
+  assert end.value.code == 1 and "a bug of jaxmem: KeyError: 'x'" in err
+  report = Path(re.search(r"\S+jaxmem-\S+\.txt", err)[0])
+  assert "Traceback" in report.read_text(encoding="utf-8")
+  report.unlink()
   monkeypatch.setenv(cli.TRACEBACK, "1")
   with pytest.raises(KeyError):
     cli.main()

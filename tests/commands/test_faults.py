@@ -24,8 +24,8 @@ from support import runs
 # Orbax leaves the reads behind that it had begun when another one met the damage.
 IGNORED = "ignore:(?s)Exception ignored in. {}:pytest.PytestUnraisableExceptionWarning"
 pytestmark = [
-  pytest.mark.filterwarnings(IGNORED.format(what))
-  for what in ("<coroutine object _read_array", "None.*Event loop is closed")
+  pytest.mark.filterwarnings(IGNORED.format(message))
+  for message in ("<coroutine object _read_array", "None.*Event loop is closed")
 ]
 
 
@@ -107,21 +107,23 @@ def test_all_damaged_is_an_error_and_never_a_fresh_start(finished, tmp_path, cap
   with pytest.raises(CheckpointError, match="no usable checkpoint.*step 12.*step 8"):
     runs.restored(config, run, program)
   assert cli.run(["train", str(path), "--workdir", str(run)]) == 1
-  said = capsys.readouterr().err
-  assert "no readable checkpoint" in said or "no usable" in said
-  assert "Traceback" not in said
+  err = capsys.readouterr().err
+  assert "no readable checkpoint" in err or "no usable" in err
+  assert "Traceback" not in err
 
 
-def test_a_damaged_newest_checkpoint_is_named_and_the_run_continues(finished, tmp_path, capsys):
+def test_a_damaged_newest_checkpoint_is_named_and_the_run_continues(
+  finished, tmp_path, capsys
+):
   _, path, config, program, states = finished
   run = _copy(finished, tmp_path)
   shutil.rmtree(run / "checkpoints" / "12" / "state")
 
   assert cli.run(["train", str(path), "--workdir", str(run)]) == 0
 
-  said = capsys.readouterr().out
-  assert "checkpoint of step 12 is damaged and was set aside" in said
-  assert "resumed from step 8" in said
+  out = capsys.readouterr().out
+  assert "checkpoint of step 12 is damaged and was set aside" in out
+  assert "resumed from step 8" in out
   assert runs.digest(runs.restored(config, run, program).state) == states[12]
 
 
@@ -143,7 +145,9 @@ def test_save_that_saved_nothing_is_an_error(tmp_path):
 def test_other_dtype_or_shape_is_refused_by_name(finished):
   root, _, config, program, _ = finished
 
-  narrow = lambda a: jax.ShapeDtypeStruct(a.shape, np.float16, sharding=a.sharding)
+  def narrow(a):
+    return jax.ShapeDtypeStruct(a.shape, np.float16, sharding=a.sharding)
+
   target = program.target()
   with Checkpoints(root / "run" / "checkpoints", keep=2) as checkpoints:
     with pytest.raises(CheckpointError, match=r"params.*float32.*float16"):
@@ -210,7 +214,10 @@ def test_run_whose_last_steps_did_not_count_saves_none_of_them(
   """From the fourth step on every update overflows; the run ends before it is stopped
   for that, and must not end as if it had trained."""
   config = dataclasses.replace(finished[2], steps=6, save_every=1)
-  rate = lambda count: jnp.where(count < 3, 1e-3, jnp.inf)
+
+  def rate(count):
+    return jnp.where(count < 3, 1e-3, jnp.inf)
+
   monkeypatch.setattr(optimizer, "schedule", lambda *_: rate)
 
   with pytest.raises(
@@ -249,9 +256,9 @@ def test_changed_config_is_refused_with_old_and_new(finished, tmp_path, capsys):
 
   assert cli.run(["train", str(path), *flags]) == 2
 
-  said = capsys.readouterr().err
-  assert "model.d_model: 16 -> 32" in said and "task.batch_size: 8 -> 16" in said
-  assert "restore these, or choose another --workdir" in said
+  err = capsys.readouterr().err
+  assert "model.d_model: 16 -> 32" in err and "task.batch_size: 8 -> 16" in err
+  assert "restore these, or choose another --workdir" in err
   assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["12", "8"]
 
 
@@ -266,9 +273,9 @@ def test_missing_extra_and_transposed_weights_are_all_listed(finished):
     with pytest.raises(CheckpointError) as error:
       checkpoints.restore(target._replace(params=params))
 
-  said = str(error.value)
-  assert "['embedding'] is float32[320, 16] in the checkpoint and nothing" in said
-  assert "['embeddings'] is nothing in the checkpoint and float32[320, 16]" in said
+  message = str(error.value)
+  assert "['embedding'] is float32[320, 16] in the checkpoint and nothing" in message
+  assert "['embeddings'] is nothing in the checkpoint and float32[320, 16]" in message
   assert (
-    "['norm']['scale'] is float32[16] in the checkpoint and float32[16, 320]" in said
+    "['norm']['scale'] is float32[16] in the checkpoint and float32[16, 320]" in message
   )

@@ -40,6 +40,6 @@ def test_every_option_of_a_command_is_a_flag(module, capsys):
 
 def test_patterns_of_any_length_are_accepted(tmp_path, capsys):
   path = next(path for path in CONFIGS if path.stem == "translation")
-  given = ["--model.pattern", "gru,cross_attention", "--model.encoder", "gru,lstm"]
-  assert cli.run(["train", str(path), *given, "--task.source", "no,no"]) == 2
+  flags = ["--model.pattern", "gru,cross_attention", "--model.encoder", "gru,lstm"]
+  assert cli.run(["train", str(path), *flags, "--task.source", "no,no"]) == 2
   assert "no file 'no'" in capsys.readouterr().err

@@ -51,17 +51,17 @@ def _old(**data) -> Config:
 
 
 def test_a_file_without_kinds_is_of_a_language_model_and_text():
-  found = _old(source="a.txt", tokenizer="sp:300")
-  assert found.task == DataConfig("a.txt", tokenizer="sp:300")
-  assert found.model == LMConfig(64, 16)
+  config = _old(source="a.txt", tokenizer="sp:300")
+  assert config.task == DataConfig("a.txt", tokenizer="sp:300")
+  assert config.model == LMConfig(64, 16)
 
 
 def test_a_source_that_is_a_task_tells_the_synthetic_task_from_text():
   text = dataclasses.asdict(DataConfig("task:copy:vocab_size=8", batch_size=4))
   for kind in ({}, {"kind": "text"}, {"kind": "language_modeling"}):
     assert _old(**text | kind).task == SyntheticConfig("task:copy:vocab_size=8", 256, 4)
-  given = Config(LMConfig(64, 16), DataConfig("task:copy", batch_size=4))
-  assert configs.typed(given).task == SyntheticConfig("task:copy", batch_size=4)
+  config = Config(LMConfig(64, 16), DataConfig("task:copy", batch_size=4))
+  assert configs.typed(config).task == SyntheticConfig("task:copy", batch_size=4)
 
 
 @pytest.mark.parametrize("old, new", migrations.KINDS["jaxmem.tasks"].items())
@@ -127,8 +127,8 @@ def test_former_fields_of_an_encoder_config_are_read_into_its_task():
 def test_former_flags_of_an_encoder_are_those_of_its_task(capsys):
   argv = ["--model.head", "labels", "--model.smoothing=0.1", "--memory", "", "--steps"]
   argv += ["3", "--model.temperature", "2"]
-  found = current_flags(argv, migrations.moved_flags("classification"))
-  assert found == ["--task.label-smoothing=0.1", "--memory", "", "--steps", "3"]
+  flags = current_flags(argv, migrations.moved_flags("classification"))
+  assert flags == ["--task.label-smoothing=0.1", "--memory", "", "--steps", "3"]
   assert capsys.readouterr().err.splitlines() == [
     "jaxmem: --model.head is decided by the task",
     "jaxmem: --model.smoothing is now --task.label-smoothing",
@@ -141,8 +141,8 @@ def test_former_flags_are_read_and_named_once(capsys):
   assert current_flags(argv) == [
     *("--task.source", "a", "--task.batch-size=3", "--init-from=b", "--seed", "1")
   ]
-  told = capsys.readouterr().err.splitlines()
-  assert told == [
+  lines = capsys.readouterr().err.splitlines()
+  assert lines == [
     "jaxmem: --data is now --task",
     "jaxmem: --start-from is now --init-from",
   ]

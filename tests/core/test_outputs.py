@@ -89,9 +89,9 @@ def test_a_directory_is_new_or_empty_or_of_the_same_command(file, tmp_path):
 
 
 def test_a_directory_that_cannot_be_made_is_named(file, tmp_path):
-  for place in (file, file / "below"):
+  for directory in (file, file / "below"):
     with pytest.raises(UserError, match="cannot make --out"):
-      outputs.make_directory(place)
+      outputs.make_directory(directory)
   assert outputs.make_directory(tmp_path / "a" / "b").is_dir()
 
 
@@ -123,7 +123,7 @@ def test_a_run_does_not_write_into_its_source(file, tmp_path):
 def test_paths_in_sources_become_absolute(file, monkeypatch):
   monkeypatch.chdir(file.parent)
   (file.parent / "byte").touch()
-  for given, wanted in {
+  for source, expected in {
     "in.jsonl": "{}/in.jsonl",
     "in.jsonl#body": "{}/in.jsonl#body",
     "a=in.jsonl,b=tfds:x": "a={}/in.jsonl,b=tfds:x",
@@ -135,7 +135,7 @@ def test_paths_in_sources_become_absolute(file, monkeypatch):
     "none.jsonl": "none.jsonl",
     "": "",
   }.items():
-    assert paths.absolute(given) == wanted.format(file.parent)
+    assert paths.absolute(source) == expected.format(file.parent)
 
 
 def test_commands_refuse_before_they_open_anything(file, tmp_path, capsys):
@@ -162,8 +162,8 @@ def test_commands_refuse_before_they_open_anything(file, tmp_path, capsys):
   ):  # fmt: skip
     before = file.read_bytes()
     assert cli.run(command) == 2, command
-    said = capsys.readouterr().err
-    assert "overwrite" in said or "director" in said, command
+    err = capsys.readouterr().err
+    assert "overwrite" in err or "director" in err, command
     assert file.read_bytes() == before
 
 

@@ -86,7 +86,7 @@ def test_every_field_of_every_config_is_named_by_another_test():
 
 
 @pytest.mark.parametrize(
-  "changes, said",
+  "changes, message",
   [
     ({"optim": OptimConfig(learning_rate=1e30)}, "optim.learning_rate is 1e+30"),
     (
@@ -113,8 +113,8 @@ def test_every_field_of_every_config_is_named_by_another_test():
     ),
   ],
 )
-def test_config_out_of_range_is_one_sentence_with_the_key(changes, said):
-  with pytest.raises(ConfigError, match=re.escape(said)):
+def test_config_out_of_range_is_one_sentence_with_the_key(changes, message):
+  with pytest.raises(ConfigError, match=re.escape(message)):
     check(Config(**changes))
 
 

@@ -50,8 +50,8 @@ def test_an_old_name_warns_once_and_names_the_new_one():
   )
   lines = out.stdout.splitlines()
   assert all(line.startswith("<string> jaxmem.") for line in lines), lines
-  told = [line.split()[1::3][0] for line in lines]
-  assert told == [
+  warned = [line.split()[1::3][0] for line in lines]
+  assert warned == [
     f"jaxmem.{name}"
     for name in ("modules", "modules.pattern", "jobs", "jobs.labels", "config", "train")
   ]

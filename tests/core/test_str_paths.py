@@ -36,8 +36,8 @@ PUBLIC = [
 
 
 def _files():
-  for place in PUBLIC:
-    yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
+  for package in PUBLIC:
+    yield from sorted(package.rglob("*.py")) if package.is_dir() else [package]
 
 
 def _functions(tree, inside=""):

@@ -16,7 +16,7 @@ GREEDY = Sampling(temperature=0.0)
 def step(token, state):
   """Logits by the last token; the state counts the tokens that are no EOS token."""
   table, count = state
-  logits = jax.vmap(lambda own, last: own[last])(table, token)
+  logits = jax.vmap(lambda row_table, last: row_table[last])(table, token)
   return logits, (table, count + (token != EOS).astype(jnp.int32))
 
 
@@ -62,5 +62,5 @@ def test_greedy_samples_are_the_texts_of_a_beam_of_one():
   sizes = dict(eos_id=EOS, length=LENGTH)
   keys = jnp.zeros((ROWS, 2), jnp.uint32)
   drawn = decode.sample(step, jnp.asarray(FIRST), STATE, keys, GREEDY, **sizes)
-  found = beam.search(step, jnp.asarray(FIRST), STATE, beams=1, alpha=0.0, **sizes)
-  np.testing.assert_array_equal(drawn, found.tokens[:, 0])
+  beams = beam.search(step, jnp.asarray(FIRST), STATE, beams=1, alpha=0.0, **sizes)
+  np.testing.assert_array_equal(drawn, beams.tokens[:, 0])

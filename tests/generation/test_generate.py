@@ -136,15 +136,15 @@ def test_seed_and_repeated_prompt_change_the_draw(loaded):
 def test_a_second_turn_continues_as_if_all_were_one_text(loaded):
   writer = _writer(loaded, PROMPTS)
   first = _texts(writer, Sampling(temperature=0.0))
-  more = [b" token, reset", b""]
-  writer.read(more)
+  second = [b" token, reset", b""]
+  writer.read(second)
 
-  parts = zip(PROMPTS, first, more, strict=True)
-  whole = _writer(loaded, [b"".join(part) for part in parts])
-  for a, b in zip(writer.session.logits, whole.session.logits, strict=True):
+  parts = zip(PROMPTS, first, second, strict=True)
+  at_once = _writer(loaded, [b"".join(part) for part in parts])
+  for a, b in zip(writer.session.logits, at_once.session.logits, strict=True):
     np.testing.assert_allclose(a, b, atol=1e-4)
-  _equal(writer.session.length, whole.session.length)
-  _equal(writer.session.seen, whole.session.seen)
+  _equal(writer.session.length, at_once.session.length)
+  _equal(writer.session.seen, at_once.session.seen)
 
 
 def test_a_saved_state_continues_identically(loaded, tmp_path):
@@ -159,11 +159,11 @@ def test_a_saved_state_continues_identically(loaded, tmp_path):
 
 
 def test_pieces_do_not_change_the_text(loaded):
-  whole = _texts(_writer(loaded, PROMPTS), max_tokens=16)
+  expected = _texts(_writer(loaded, PROMPTS), max_tokens=16)
   writer = _writer(loaded, PROMPTS)
   parts = [_texts(writer, max_tokens=n) for n in (5, 11)]
 
-  assert [a + b for a, b in zip(*parts, strict=True)] == whole
+  assert [a + b for a, b in zip(*parts, strict=True)] == expected
 
 
 def test_stop_cuts_the_text_and_the_memory_stands_behind_it(loaded):
@@ -246,7 +246,9 @@ def _run(capfd, *argv):
   return code, out, err
 
 
-def test_command_writes_each_prompt_and_continues_from_a_file(run, tmp_path, capfdbinary):
+def test_command_writes_each_prompt_and_continues_from_a_file(
+  run, tmp_path, capfdbinary
+):
   flags = ["generate", "--workdir", run, "--temperature", "0.5", "--max-tokens", "20"]
   prompts = ["--prompt", "memory", "--prompt", "lane"]
   state = tmp_path / "state"
@@ -258,8 +260,8 @@ def test_command_writes_each_prompt_and_continues_from_a_file(run, tmp_path, cap
   assert out.endswith(alone)
   _, longer, _ = _bytes(capfdbinary, *flags, *prompts, "--max-tokens", "30")
   flags[-1] = "10"
-  _, rest, _ = _bytes(capfdbinary, *flags, "--load-state", state)
-  assert rest.split(b"<==\n")[2].strip() in longer.split(b"<==\n")[2]
+  _, continuation, _ = _bytes(capfdbinary, *flags, "--load-state", state)
+  assert continuation.split(b"<==\n")[2].strip() in longer.split(b"<==\n")[2]
   code, _, err = _bytes(capfdbinary, *flags, "--load-state", state, "--prompt", "x")
   assert code == 2 and b"1 prompts for the 2 texts" in err
 
@@ -303,7 +305,9 @@ def test_missing_prompt_workdir_and_state_exit_2(capfd, run):
 
 
 def test_loading_only_reads(run):
-  listing = lambda: sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
+  def listing():
+    return sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
+
   before = listing()
   load_model(run)
   assert listing() == before

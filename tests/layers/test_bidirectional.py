@@ -35,7 +35,10 @@ def _layer(name, form="auto"):
 def _params(name):
   params = meta.unbox(jax.jit(_layer(name).init)(jax.random.key(1), X))
   draw = np.random.default_rng(2)
-  noisy = lambda p: p + 0.1 * draw.normal(size=p.shape).astype(p.dtype)
+
+  def noisy(p):
+    return p + 0.1 * draw.normal(size=p.shape).astype(p.dtype)
+
   return jax.tree.map(noisy, params)
 
 
@@ -45,7 +48,9 @@ def _run(name, form="auto"):
   params = _params(name)
 
   def run(x, reset, dy):
-    f = lambda params, x: _layer(name, form).apply(params, x, (), reset)[0]
+    def f(params, x):
+      return _layer(name, form).apply(params, x, (), reset)[0]
+
     y, pull = jax.vjp(f, params, x)
     return y, pull(dy)
 
@@ -53,10 +58,10 @@ def _run(name, form="auto"):
   return lambda *args: jax.device_get(compiled(*args))
 
 
-def _at(a, place, value):
+def _at(a, index, value):
   """A copy with a value somewhere: in JAX every place is a compilation."""
   a = a.copy()
-  a[place] = value
+  a[index] = value
   return a
 
 
@@ -82,7 +87,9 @@ def test_packed_is_separate(name):
   inside = _at(np.zeros((ROWS, LENGTH, 1), np.float32), np.s_[0, 5:16], 1)
   y, (dparams, dx) = _run(name)(X, RESET, inside * DY)
 
-  front = lambda a: np.roll(a, -5, axis=1)
+  def front(a):
+    return np.roll(a, -5, axis=1)
+
   alone = _at(np.zeros_like(RESET), np.s_[:, 11], True)
   y1, (dparams1, dx1) = _run(name)(front(X), alone, front(inside * DY))
   _same(y[0, 5:16], y1[0, :11])
@@ -99,10 +106,10 @@ def test_packed_is_separate(name):
 def test_a_token_sees_its_whole_document(name):
   """It is no causal memory: within a short document every token changes every other."""
   y, _ = _run(name)(X, RESET, DY)
-  for changed, seen in ((15, 12), (12, 15)):
+  for changed, read in ((15, 12), (12, 15)):
     moved = _at(X, np.s_[0, changed], X[0, changed] + 1)
     y2, _ = _run(name)(moved, RESET, DY)
-    assert np.abs(y2 - y)[0, seen].max() > 0
+    assert np.abs(y2 - y)[0, read].max() > 0
     np.testing.assert_array_equal(y2[1], y[1])
 
 
@@ -140,7 +147,9 @@ def test_it_reads_from_a_learned_start_both_ways():
   layer = Bidirectional(LearnedInit(mixer))
   params = jax.jit(layer.init)(jax.random.key(0), X)
 
-  loss = lambda params, x: (layer.apply(params, x)[0] * DY).sum()
+  def loss(params, x):
+    return (layer.apply(params, x)[0] * DY).sum()
+
   grads = jax.jit(jax.grad(loss))(params, X)
 
   for way in ("forward", "backward"):

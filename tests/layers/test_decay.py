@@ -158,10 +158,10 @@ def test_every_parameter_says_whether_it_decays(name):
 
 @pytest.mark.parametrize("name", sorted(MEMORIES))
 def test_what_decays_in_a_memory(name):
-  given = {k: v for k, v in EXTRAS.items() if k in options(name)}
+  extras = {k: v for k, v in EXTRAS.items() if k in options(name)}
   if name == "cross_attention":  # it knows no distances
-    del given["bias"]
-  item = entry(name, **given, **example_of(name))
+    del extras["bias"]
+  item = entry(name, **extras, **example_of(name))
   assert _of_mixer(item) == _table(*MEMORIES[name])
 
 
@@ -196,12 +196,15 @@ ADDITIVE = ("{0}/k/kernel {0}/q/kernel {0}/out/kernel", "{0}/q/bias {0}/w")
 
 def _blocks(stack, *tables):
   block = f"{stack}/groups/block_0"
-  place = lambda text: text.format(f"{block}/mixer", block)
-  return {k: v for t in tables for k, v in _table(*map(place, t)).items()}
+
+  def path(text):
+    return text.format(f"{block}/mixer", block)
+
+  return {k: v for t in tables for k, v in _table(*map(path, t)).items()}
 
 
-def _encoder(**more):
-  return EncoderConfig(11, d_model=8, pattern=RNN, positions=64, types=2, **more)
+def _encoder(**changes):
+  return EncoderConfig(11, d_model=8, pattern=RNN, positions=64, types=2, **changes)
 
 
 TABLES = "embedding positions types"
@@ -271,7 +274,10 @@ MODELS = {
 def test_what_decays_in_a_model(name):
   model, table = MODELS[name]
   batch, state = model.example(1, 32), model.init_state(1)
-  init = lambda: model.init(jax.random.key(0), batch, state, method="objective")
+
+  def init():
+    return model.init(jax.random.key(0), batch, state, method="objective")
+
   assert _declared(init) == table
 
 

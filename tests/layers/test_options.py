@@ -149,25 +149,25 @@ def options_of(name: str) -> list[str]:
 
 def key_of(name: str, option: str) -> str:
   """Where the case of an option stands: its own, or that of all layers."""
-  own = f"{name}.{option}"
-  return own if own in CASES else option
+  specific = f"{name}.{option}"
+  return specific if specific in CASES else option
 
 
 def first_with() -> dict[str, str]:
   """Key of a case -> the layer for which its outputs are computed."""
-  found = {}
+  layers = {}
   for name in LAYERS:
     if not hasattr(LAYERS[name], "remember"):  # of an encoder, and empty here
       for option in options_of(name):
-        found.setdefault(key_of(name, option), name)
-  return found
+        layers.setdefault(key_of(name, option), name)
+  return layers
 
 
 # An option that several layers share is computed for one of them, and traced for all.
 COMPUTED = first_with()
 
 
-def made(name: str, choices: Choices) -> nn.Module:
+def build(name: str, choices: Choices) -> nn.Module:
   sizes = {} if name in mixers.names() else {"d_ff": 2 * WIDTH}
   return LAYERS[name](d_model=WIDTH, **sizes, **dict(choices))
 
@@ -188,7 +188,7 @@ def text(function: Callable, *args: Any) -> str:
 @functools.cache
 def shapes(name: str, choices: Choices, _: Choices = ()) -> tuple[Any, Any]:
   """Shapes of the parameters and of the state."""
-  layer = made(name, choices)
+  layer = build(name, choices)
   args = arguments(layer)
   params = jax.eval_shape(layer.init, jax.random.key(0), *args)
   plain = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(*_shape(a)))
@@ -202,21 +202,21 @@ def _shape(array: Any) -> tuple[tuple[int, ...], Any]:
 @functools.cache
 def start(name: str, choices: Choices, _: Choices = ()) -> str:
   """The program that draws the parameters."""
-  layer = made(name, choices)
+  layer = build(name, choices)
   return text(layer.init, jax.random.key(0), *arguments(layer))
 
 
 @functools.cache
 def program(name: str, choices: Choices, base: Choices) -> str:
   """The program of a layer, of parameters that it has with the options `base`."""
-  layer, (params, _) = made(name, choices), shapes(name, base)
+  layer, (params, _) = build(name, choices), shapes(name, base)
   return text(layer.apply, params, *arguments(layer))
 
 
 @functools.cache
 def outputs(name: str, choices: Choices, base: Choices) -> np.ndarray:
   """Of parameters none of which is zero, or an option could not be seen."""
-  layer, draw = made(name, choices), np.random.default_rng(0)
+  layer, draw = build(name, choices), np.random.default_rng(0)
   if hasattr(layer, "form"):  # the definition compiles the fastest
     layer = layer.clone(form="recurrent" if getattr(layer, "causal", True) else "dense")
   params, _ = shapes(name, base)
@@ -233,11 +233,11 @@ def changes(name: str, option: str, case: Case) -> bool:
     choices = (*case.base, (option, case.values[0]))
     y, other = (outputs(name, each, case.base) for each in (case.base, choices))
     return np.abs(y - other).max() > 1e-4
-  what = {"shapes": shapes, "start": start}.get(case.effect, program)
-  usual = what(name, case.base, case.base)
+  trace = {"shapes": shapes, "start": start}.get(case.effect, program)
+  usual = trace(name, case.base, case.base)
   for value in case.values:
     with contextlib.suppress(ValueError):  # another op has that form
-      if what(name, (*case.base, (option, value)), case.base) != usual:
+      if trace(name, (*case.base, (option, value)), case.base) != usual:
         return True
   return False
 

@@ -66,10 +66,13 @@ def test_padding_moves_nothing(text, block):
 def test_a_token_sees_tokens_before_and_after_it(text):
   model, params = build(pattern=parse(text))
   batch, read = texts(), compiled(model, "tokens")
-  out = lambda b: read(params, b)[0, 8]
+
+  def out(b):
+    return read(params, b)[0, 8]
+
   base = out(batch)
-  for place in (7, 9):
-    tokens = batch["tokens"].at[0, place].add(1) % 30
+  for position in (7, 9):
+    tokens = batch["tokens"].at[0, position].add(1) % 30
     assert np.abs(out(batch | {"tokens": tokens}) - base).max() > 1e-4
 
 
@@ -88,13 +91,16 @@ def test_windows_do_not_see_each_other_and_their_mean_is_the_text():
   model, params = build(window=8)
   batch = texts(rows=1)
   run = compiled(model, "vector")
-  whole = run(params, batch)
+  mean = run(params, batch)
   halves = []
   for i in (0, 1):
-    part = lambda a, i=i: a[:, 8 * i : 8 * i + 8]
-    own = {"tokens": part(batch["tokens"]), "types": part(batch["types"])}
-    halves.append(run(params, own | {"length": jnp.array([8])}))
-  np.testing.assert_allclose(whole, (halves[0] + halves[1]) / 2, atol=1e-6)
+
+    def part(a, i=i):
+      return a[:, 8 * i : 8 * i + 8]
+
+    window = {"tokens": part(batch["tokens"]), "types": part(batch["types"])}
+    halves.append(run(params, window | {"length": jnp.array([8])}))
+  np.testing.assert_allclose(mean, (halves[0] + halves[1]) / 2, atol=1e-6)
 
 
 def test_a_memory_between_windows_knows_their_order_and_stops_at_the_last():
@@ -155,5 +161,5 @@ def test_pooling_takes_the_mean_the_largest_or_the_first_of_a_text():
     ("first", lambda row: row[0]),
   ):
     other = Encoder(dataclasses.replace(model.config, pool=pool))
-    found = other.apply(params, batch, method="vector")
-    np.testing.assert_allclose(found, np.stack([*map(of, read)]), rtol=1e-5, atol=1e-6)
+    pooled = other.apply(params, batch, method="vector")
+    np.testing.assert_allclose(pooled, np.stack([*map(of, read)]), rtol=1e-5, atol=1e-6)

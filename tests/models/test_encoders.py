@@ -90,7 +90,10 @@ def test_sparse_attention_both_ways_never_makes_a_square_of_the_length(name):
     params = jax.eval_shape(
       lambda: mixer.init(jax.random.key(0), jnp.ones((1, 2, 8)), ())
     )
-    loss = lambda params, x: mixer.apply(params, x, ())[0].sum()
+
+    def loss(params, x):
+      return mixer.apply(params, x, ())[0].sum()
+
     compiled = jax.jit(jax.grad(loss)).lower(params, x).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
@@ -130,7 +133,10 @@ def test_padding_of_the_encoder_may_be_anything(cross):
 
 def test_memory_is_read_until_a_reset_forgets_it(cross):
   mixer, params, x, encoded, valid = cross
-  remember = lambda e: mixer.apply(params, e, valid, method="remember")
+
+  def remember(e):
+    return mixer.apply(params, e, valid, method="remember")
+
   state, run = jax.jit(remember)(encoded), jax.jit(mixer.apply)
   y, same = run(params, x, state)
   jax.tree.map(np.testing.assert_array_equal, same, state)

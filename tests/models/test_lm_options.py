@@ -62,6 +62,6 @@ def test_every_field_has_a_case():
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_field_changes_the_model(name):
-  value, others = CASES[name]
-  base = dataclasses.replace(BASE, **others)
+  value, options = CASES[name]
+  base = dataclasses.replace(BASE, **options)
   assert traced(base) != traced(dataclasses.replace(base, **{name: value}))

@@ -151,8 +151,8 @@ def test_what_reads_both_ways_is_named_within_wrappers():
 
 
 def test_a_session_saved_with_an_older_form_is_that_of_its_model():
-  here = {"model.pattern": "sum(window,gru)"}
-  session._compare(Path("state"), {"model.pattern": "window+gru"}, here)
+  current = {"model.pattern": "sum(window,gru)"}
+  session._compare(Path("state"), {"model.pattern": "window+gru"}, current)
   for other in ("window", "window+"):
     with pytest.raises(session.SessionError, match="was saved with model.pattern"):
-      session._compare(Path("state"), {"model.pattern": other}, here)
+      session._compare(Path("state"), {"model.pattern": other}, current)

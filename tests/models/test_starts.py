@@ -71,7 +71,10 @@ def test_loss_is_that_of_the_memory_it_says(corpus, how):
   batch = lanes[1] | {"reset": np.zeros_like(lanes[1]["reset"])}
   losses = _losses(program.model)
   read = {"params": state.params}, batch["tokens"], batch["targets"]
-  cost = lambda memory: float(losses(*read, memory, batch["reset"])[0].mean())
+
+  def cost(memory):
+    return float(losses(*read, memory, batch["reset"])[0].mean())
+
   want, empty = cost(memory), cost(jax.tree.map(jnp.zeros_like, memory))
 
   _, metrics = program.step(state, program.put(batch))
@@ -116,18 +119,20 @@ def test_noise_has_the_standard_deviation_of_the_config():
 
 
 def test_passed_gives_every_row_the_whole_memory_of_another_one():
-  last, seen = _memory(8), set()
+  last, sources = _memory(8), set()
   for step in range(6):
     key = jax.random.fold_in(jax.random.key(0), step)
     passed = state_init.begin("passed", PATTERN, last, key)
-    matrices, found = np.asarray(last[0].ssm.s), np.asarray(passed[0].ssm.s)
-    equal = (found[:, None] == matrices[None]).all(tuple(range(2, found.ndim + 1)))
+    matrices, passed_matrices = np.asarray(last[0].ssm.s), np.asarray(passed[0].ssm.s)
+    equal = (passed_matrices[:, None] == matrices[None]).all(
+      tuple(range(2, passed_matrices.ndim + 1))
+    )
     source = equal.argmax(1)
     assert sorted(source) == list(range(8)) and not (source == np.arange(8)).any()
     for a, b in zip(_leaves(last), _leaves(passed), strict=True):
       np.testing.assert_array_equal(a[source], b)
-    seen.add(tuple(source))
-  assert len(seen) == 6
+    sources.add(tuple(source))
+  assert len(sources) == 6
 
 
 @pytest.mark.parametrize("how", ["noise", "fitted"])
@@ -157,14 +162,14 @@ def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
     return state
 
   program = runs.program(config)
-  whole = runs.digest(steps(program, program.init(), range(6)))
+  uninterrupted = runs.digest(steps(program, program.init(), range(6)))
   half = steps(program, program.init(), range(3))
   with Checkpoints(tmp_path / "checkpoints", keep=1) as checkpoints:
     checkpoints.save(3, half, {"step": 3}, {})
     checkpoints.wait()
   resumed = runs.restored(config, tmp_path, program).state
 
-  assert runs.digest(steps(program, resumed, range(3, 6))) == whole
+  assert runs.digest(steps(program, resumed, range(3, 6))) == uninterrupted
 
 
 @pytest.mark.parametrize(("old", "new"), [(True, "carried"), (False, "empty")])
@@ -187,10 +192,10 @@ def test_noise_reaches_the_memory_beside_a_window():
   config = dataclasses.replace(MODEL, vocab_size=64, pattern=pattern, dtype="float32")
   model = LM(config)
   last = model.init_state(3)
-  begun = state_init.begin("noise", pattern, last, jax.random.key(0))
-  assert jax.tree.structure(begun) == jax.tree.structure(last)
-  window, others = begun[0]
+  noisy = state_init.begin("noise", pattern, last, jax.random.key(0))
+  assert jax.tree.structure(noisy) == jax.tree.structure(last)
+  window, recurrent = noisy[0]
   assert all(not a.any() for a in jax.tree.leaves(window))
-  gru, minlstm = (jax.tree.leaves(state) for state in others)
+  gru, minlstm = (jax.tree.leaves(state) for state in recurrent)
   assert gru[0].std() > 0.5 and minlstm[0].std() > 0.5
   assert not np.allclose(gru[0], minlstm[0])

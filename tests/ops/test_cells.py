@@ -61,17 +61,17 @@ def test_slstm_is_empty_by_element_and_row():
   params, inputs, state = slstm.example(jax.random.key(0), 2, 1)
   params = (jnp.zeros_like(params[0]),)  # elements know of each other by R alone
   run = jax.jit(slstm.FORMS["recurrent"])
-  some = jnp.array([[True, False, True, False, False, True], [False] * 6])
-  part = jax.tree.map(lambda a: jnp.where(some, 0, a), state)
+  empty_elements = jnp.array([[True, False, True, False, False, True], [False] * 6])
+  part = jax.tree.map(lambda a: jnp.where(empty_elements, 0, a), state)
 
-  empty, kept, got = (
-    jax.tree.leaves(run(params, inputs, given))
-    for given in (jax.tree.map(jnp.zeros_like, state), state, part)
+  empty, full, got = (
+    jax.tree.leaves(run(params, inputs, memory))
+    for memory in (jax.tree.map(jnp.zeros_like, state), state, part)
   )
 
-  for e, k, g in zip(empty, kept, got, strict=True):
+  for e, k, g in zip(empty, full, got, strict=True):
     np.testing.assert_array_equal(
-      g.squeeze(), jnp.where(some, e.squeeze(), k.squeeze())
+      g.squeeze(), jnp.where(empty_elements, e.squeeze(), k.squeeze())
     )
 
 

@@ -78,7 +78,9 @@ def test_gated_delta_is_a_setting_of_diagonal_plus_low_rank(key, form):
 def test_one_write_a_token_is_the_gated_delta_rule(key):
   params, (q, k, v, g, beta), state = jax.jit(lambda: gated_delta.example(key, 2, 24))()
   one = (q, k[:, :, None], v[:, :, None], g, beta[:, :, None])
-  run = lambda op: jax.jit(functools.partial(op.chunk, chunk_size=8))
+
+  def run(op):
+    return jax.jit(functools.partial(op.chunk, chunk_size=8))
 
   got = run(gated_delta_product)(params, one, state)
   want = run(gated_delta)(params, (q, k, v, g, beta), state)

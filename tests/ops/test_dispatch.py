@@ -56,16 +56,20 @@ def test_splash_is_the_dense_softmax(mask, key):
     y = run(spec, *qkv, tokens)
     return (y * weights).sum(), y
 
-  grad = lambda run: jax.grad(functools.partial(total, run), (0, 1, 2), has_aux=True)
+  def grad(run):
+    return jax.grad(functools.partial(total, run), (0, 1, 2), has_aux=True)
+
   got, want = (jax.jit(grad(run))(*qkv) for run in (splash, _dense))
 
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got, want)
 
 
 def _qkv(key, length, size=8, dtype=jnp.float32, value_size=None):
-  draw = lambda i, heads, size: jax.random.normal(
-    jax.random.fold_in(key, i), (1, length, heads, size), dtype
-  )
+  def draw(i, heads, size):
+    return jax.random.normal(
+      jax.random.fold_in(key, i), (1, length, heads, size), dtype
+    )
+
   return draw(0, 4, size), draw(1, 2, size), draw(2, 2, value_size or size)
 
 
@@ -83,12 +87,12 @@ def _tokens(length, *borders):
 
 def _dense(spec, q, k, v, tokens):
   reset = (tokens.position == tokens.start) & (tokens.position > 0)
-  seen = masks.dense(spec.mask, reset, 4)
+  visible = masks.dense(spec.mask, reset, 4)
   k, v = (jnp.repeat(a, 2, axis=2) for a in (k, v))
   s = spec.scores.factor(q) * jnp.einsum("bqhk,bshk->bhqs", q, k)
   if spec.scores.cap:
     s = spec.scores.cap * jnp.tanh(s / spec.scores.cap)
-  p = jax.nn.softmax(jnp.where(seen, s, -jnp.inf))
+  p = jax.nn.softmax(jnp.where(visible, s, -jnp.inf))
   return jnp.einsum("bhqs,bshv->bqhv", p, v)
 
 
@@ -212,10 +216,12 @@ def test_what_a_backend_takes_is_decided_by_the_running_call(key, monkeypatch):
   empty = jax.tree.map(jnp.zeros_like, state)
   first = jnp.zeros((2, 12), bool).at[:, 0].set(True)
   run = jax.jit(lambda *args: op.parallel(*args))  # traced with what is patched here
-  taken = lambda *args: bool((run(params, inputs, *args)[0] == 7).all())
 
-  assert taken(empty) and taken(empty, first) and taken(state, first)
-  assert not taken(state) and not taken(empty, first.at[1, 4].set(True))
+  def is_taken(*args):
+    return bool((run(params, inputs, *args)[0] == 7).all())
+
+  assert is_taken(empty) and is_taken(empty, first) and is_taken(state, first)
+  assert not is_taken(state) and not is_taken(empty, first.at[1, 4].set(True))
 
 
 def test_an_encoder_of_one_document_is_taken(key, monkeypatch):
@@ -224,7 +230,10 @@ def test_an_encoder_of_one_document_is_taken(key, monkeypatch):
   params, inputs, state = op.example(key, 2, 12)
   border = jnp.zeros((2, 12), bool).at[0, 5].set(True)
   for reset in (None, border):
-    both = lambda *args: [form(*args)[0] for form in op.FORMS.values()]
+
+    def both(*args):
+      return [form(*args)[0] for form in op.FORMS.values()]
+
     got, want = jax.jit(both)(params, inputs, state, reset)
     np.testing.assert_allclose(got, want, atol=1e-5)
 

@@ -26,7 +26,9 @@ RESETS = [jnp.asarray(DRAW.random((ROWS, LENGTH)) < rate) for rate in (0, 0.1)]
 
 
 def _draw(key_heads=KEY_HEADS):
-  draw = lambda key, *shape: jax.random.normal(jax.random.key(key), shape)
+  def draw(key, *shape):
+    return jax.random.normal(jax.random.key(key), shape)
+
   q, dy = draw(0, 2, ROWS, LENGTH, HEADS, DIM)
   return (q, *draw(1, 2, ROWS, LENGTH, key_heads, DIM)), dy
 
@@ -37,7 +39,7 @@ def _chosen(selected, blocks=BLOCKS):
   return chosen.repeat(SIZE, 1).repeat(SIZE, 2)[:, :LENGTH, :LENGTH]
 
 
-def _dense(scores, params, qkv, seen):
+def _dense(scores, params, qkv, visible):
   """Softmax attention under an array [B, A, T, T], and the log of its denominator."""
   q, k, v = qkv
   k, v = (a.repeat(HEADS // KEY_HEADS, axis=2) for a in (k, v))
@@ -49,10 +51,10 @@ def _dense(scores, params, qkv, seen):
     head = jnp.arange(HEADS)[:, None, None]
     pair = masks.Pair(index[:, None], index[None], LENGTH, head)
     s = s + scores.bias(params, (), (), pair)
-  some = seen.any(-1)
-  s = jnp.where(seen, s, -1e9)
-  p = jnp.where(seen, jax.nn.softmax(s), 0)
-  lse = jnp.where(some, jax.nn.logsumexp(s, axis=-1), NOTHING)
+  any_visible = visible.any(-1)
+  s = jnp.where(visible, s, -1e9)
+  p = jnp.where(visible, jax.nn.softmax(s), 0)
+  lse = jnp.where(any_visible, jax.nn.logsumexp(s, axis=-1), NOTHING)
   return jnp.einsum("bhij,bjhv->bihv", p, v), lse.swapaxes(1, 2)
 
 
@@ -74,20 +76,20 @@ def test_chosen_blocks_are_the_dense_oracle_in_values_and_gradients(mask, scores
     return y, lse, pull((dy, jnp.where(lse > NOTHING / 2, jnp.cos(lse), 0)))
 
   @jax.jit
-  def oracle(params, qkv, seen):
+  def oracle(params, qkv, visible):
     (y, lse), pull = jax.vjp(
-      lambda params, *qkv: _dense(scores, params, qkv, seen), params, *qkv
+      lambda params, *qkv: _dense(scores, params, qkv, visible), params, *qkv
     )
     return y, lse, pull((dy, jnp.where(lse > NOTHING / 2, jnp.cos(lse), 0)))
 
   for reset in RESETS:
-    seen = masks.dense(mask, reset, HEADS) & _chosen(SELECTED)[:, None]
-    got, want = ours(params, qkv, reset, SELECTED), oracle(params, qkv, seen)
+    visible = masks.dense(mask, reset, HEADS) & _chosen(SELECTED)[:, None]
+    got, want = ours(params, qkv, reset, SELECTED), oracle(params, qkv, visible)
     for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
       error, at = worst(g, w, "float32")
       assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
     y = got[0]
-    assert not y.swapaxes(1, 2)[~seen.any(-1)].any()  # who sees nothing reads 0
+    assert not y.swapaxes(1, 2)[~visible.any(-1)].any()  # who sees nothing reads 0
 
 
 def test_choosing_all_blocks_equals_choosing_none():
@@ -156,7 +158,10 @@ def test_blockwise_is_the_engine_without_a_spec():
 
 def test_equal_specs_are_one_for_the_compiler():
   """Masks and scores are frozen, so a spec that is made anew is no new program."""
-  make = lambda: AttentionSpec(Causal() & Window(3), Scores(bias=ALiBi(4)), 8)
+
+  def make():
+    return AttentionSpec(Causal() & Window(3), Scores(bias=ALiBi(4)), 8)
+
   assert make() == make() and hash(make()) == hash(make())
 
 

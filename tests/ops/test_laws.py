@@ -53,7 +53,10 @@ def test_block_obeys_the_laws():
 @pytest.mark.parametrize("pattern", HYBRIDS)
 def test_hybrid_model_obeys_the_laws(pattern):
   config = LMConfig(11, d_model=16, d_ff=32, pattern=pattern, num_groups=2, tied=False)
-  draw = lambda key, rows, length: jax.random.randint(key, (rows, length), 0, 11)
+
+  def draw(key, rows, length):
+    return jax.random.randint(key, (rows, length), 0, 11)
+
   check_laws(LM(config), inputs=draw, deep=True)
 
 

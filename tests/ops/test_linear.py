@@ -22,7 +22,10 @@ BONUS = {"bonus": True}
 
 def _variant(**options):
   """The op's case with other shapes; its own example is a decay a channel."""
-  draw = lambda f: functools.partial(f, **options)
+
+  def draw(f):
+    return functools.partial(f, **options)
+
   case = cases.of(gated_linear)
   example, stress = draw(gated_linear.example), draw(gated_linear.stress)
   return dataclasses.replace(case, example=example, stress=stress)
@@ -78,8 +81,8 @@ def test_decays_a_channel_are_those_of_the_definition(key, size, strict):
     for i in range(size):
       for j in range(i if strict else i + 1):
         if number[row, i] == number[row, j]:
-          left = np.exp(g[j + 1 : i + (not strict)].sum(0))
-          want[row, i, j] = (q[i] * k[j] * left).sum()
+          decayed = np.exp(g[j + 1 : i + (not strict)].sum(0))
+          want[row, i, j] = (q[i] * k[j] * decayed).sum()
   np.testing.assert_allclose(got[:, 0], want, rtol=1e-4, atol=1e-4)
 
 
@@ -98,9 +101,9 @@ def test_second_derivatives_of_decays_a_channel_are_those_of_the_definition(stri
 
     def defined(d, q, k, product):
       log = d.read[..., :, None, :] - d.write[..., None, :, :]
-      seen = decay.seen(d.document, d.strict)[..., None]
-      left = jnp.where(seen, jnp.exp(log), 0)
-      return product("...ik,...jk,...ijk->...ij", q, k, left)
+      visible = decay.seen(d.document, d.strict)[..., None]
+      decayed = jnp.where(visible, jnp.exp(log), 0)
+      return product("...ik,...jk,...ijk->...ij", q, k, decayed)
 
     def curvature(scores):
       f = functools.partial(summed, scores)

@@ -44,8 +44,12 @@ def test_inverse_works_at_any_size(size):
 
 def test_inverse_derivative_is_that_of_a_solve():
   a = jnp.tril(jax.random.normal(jax.random.key(0), (8, 8)), -1)
-  solve = lambda a: jnp.linalg.inv(jnp.eye(8) + jnp.tril(a, -1))
-  loss = lambda f: lambda a: jnp.sin(f(jnp.tril(a, -1))).sum()
+
+  def solve(a):
+    return jnp.linalg.inv(jnp.eye(8) + jnp.tril(a, -1))
+
+  def loss(f):
+    return lambda a: jnp.sin(f(jnp.tril(a, -1))).sum()
 
   got, want = (jax.grad(loss(f))(a) for f in (unit_lower_inverse, solve))
 
@@ -62,21 +66,23 @@ def test_cross_entropy_equals_that_of_whole_logits():
     lambda x, w: chunked_cross_entropy(x, w, targets, chunk_size=4), x, table
   )
 
-  def whole(x, w):
+  def unchunked(x, w):
     return -jnp.take_along_axis(
       jax.nn.log_softmax(x @ w.T), targets[..., None], axis=-1
     )[..., 0]
 
-  want, pull_whole = jax.vjp(whole, x, table)
+  want, pull_unchunked = jax.vjp(unchunked, x, table)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
-  for g, w in zip(pull(got), pull_whole(got), strict=True):
+  for g, w in zip(pull(got), pull_unchunked(got), strict=True):
     np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-4)
 
 
 def test_rotation_depends_on_the_distance_alone():
   q, k = jax.random.normal(jax.random.key(0), (2, 8))
   rope = rotary.Rotary(1e4)
-  at = lambda x, p: rotary.rotate(x, rotary.angles(jnp.array(p), 8, rope, q.dtype))
+
+  def at(x, p):
+    return rotary.rotate(x, rotary.angles(jnp.array(p), 8, rope, q.dtype))
 
   np.testing.assert_allclose(at(q, 7) @ at(k, 4), at(q, 103) @ at(k, 100), rtol=1e-4)
 
@@ -97,11 +103,13 @@ def test_rotation_is_exact_at_any_length(scaling):
 
 def test_attention_that_sees_nothing_is_zero_with_finite_gradients():
   q, k, v = jax.random.normal(jax.random.key(0), (3, 1, 6, 2, 4))
-  place = scan.indices(6)[None]
-  tokens = Tokens(place, jnp.zeros_like(place))
+  position = scan.indices(6)[None]
+  tokens = Tokens(position, jnp.zeros_like(position))
   mask = masks.Beyond(6)
 
-  f = lambda *qkv: blockwise.attend(*qkv, tokens, tokens, mask, block_size=4)[0]
+  def f(*qkv):
+    return blockwise.attend(*qkv, tokens, tokens, mask, block_size=4)[0]
+
   y, pull = jax.vjp(f, q, k, v)
 
   assert not y.any()
@@ -114,7 +122,10 @@ def test_window_never_makes_a_square_of_the_length():
   def temporary(length):
     draw = jax.ShapeDtypeStruct((1, length, 1, 8), jnp.float32)
     state = jax.eval_shape(lambda: window.init_state(1, 64, 1, 8, 8))
-    run = lambda q, k, v, s: window.parallel((), (q, k, v), s, block_size=64)[0].sum()
+
+    def run(q, k, v, s):
+      return window.parallel((), (q, k, v), s, block_size=64)[0].sum()
+
     compiled = (
       jax.jit(jax.grad(run, (0, 1, 2))).lower(draw, draw, draw, state).compile()
     )
@@ -131,13 +142,13 @@ def test_cell_keeps_its_pre_activations_and_two_states_a_token_once():
   params = tuple(jnp.ones(s, a.dtype) for s, a in zip(shapes, p, strict=True))
   x, state = jnp.ones((batch, length, dim)), lstm.init_state(batch, dim)
 
-  def kept(form):
+  def num_saved(form):
     _, pull = jax.vjp(lambda x: lstm.FORMS[form](params, (x,), state)[0], x)
     return sum(a.size for a in jax.tree.leaves(pull) if hasattr(a, "size"))
 
   weights = sum(a.size for a in params)
-  assert kept("chunk") < 7.5 * x.size + 2 * weights + 10 * batch * length
-  assert kept("chunk") < kept("recurrent")
+  assert num_saved("chunk") < 7.5 * x.size + 2 * weights + 10 * batch * length
+  assert num_saved("chunk") < num_saved("recurrent")
 
 
 def test_sequential_scan_refuses_forward_mode_and_says_so_by_reverse_only():
@@ -168,9 +179,9 @@ def test_a_record_has_what_its_file_defines(name):
   assert record.transition == file.TRANSITION
   assert record.fast_form() in record.form_names
   if record.starts:
-    made = learned_init.learned(record)
-    assert made is learned_init.learned(ops.record(name)) and hash(made)
-    assert (made.transition, made.value, made.starts) == (None, None, ())
+    learned = learned_init.learned(record)
+    assert learned is learned_init.learned(ops.record(name)) and hash(learned)
+    assert (learned.transition, learned.value, learned.starts) == (None, None, ())
 
 
 def test_one_token_is_always_a_step():

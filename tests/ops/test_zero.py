@@ -45,14 +45,17 @@ def test_memory_reads_no_rows_and_refuses_no_tokens(name):
 def test_form_reads_no_rows_and_refuses_no_tokens(name):
   op = ops.get(name)
   params, inputs, state = jax.eval_shape(lambda: op.example(jax.random.key(0), 2, 4))
-  cut = lambda tree, *sizes: jax.tree.map(
-    lambda a: jax.ShapeDtypeStruct((*sizes, *a.shape[len(sizes) :]), a.dtype), tree
-  )
-  wanted, _ = jax.eval_shape(op.FORMS[next(iter(op.FORMS))], params, inputs, state)
+
+  def cut(tree, *sizes):
+    return jax.tree.map(
+      lambda a: jax.ShapeDtypeStruct((*sizes, *a.shape[len(sizes) :]), a.dtype), tree
+    )
+
+  expected, _ = jax.eval_shape(op.FORMS[next(iter(op.FORMS))], params, inputs, state)
   none = cut(state, 0)
   for form in op.FORMS.values():
     y, new = jax.eval_shape(form, params, cut(inputs, 0, 4), none)
-    assert _shapes(y) == _shapes(cut(wanted, 0)) and _shapes(new) == _shapes(none)
+    assert _shapes(y) == _shapes(cut(expected, 0)) and _shapes(new) == _shapes(none)
     with NO_TOKENS:
       jax.eval_shape(form, params, cut(inputs, 2, 0), state)
 
@@ -61,12 +64,15 @@ def test_form_reads_no_rows_and_refuses_no_tokens(name):
 def test_model_reads_no_rows_and_refuses_no_tokens(name):
   model, _ = MODELS[name]
   batch, state = model.example(1, 32), model.init_state(1)
-  init = lambda: model.init(jax.random.key(0), batch, state, method="objective")
+
+  def init():
+    return model.init(jax.random.key(0), batch, state, method="objective")
+
   params = jax.eval_shape(init)
 
   def run(params, rows, length):
-    given = model.example(rows, length), model.init_state(rows)
-    return model.apply(params, *given, method="objective")
+    args = model.example(rows, length), model.init_state(rows)
+    return model.apply(params, *args, method="objective")
 
   nats, state = jax.eval_shape(lambda p: run(p, 0, 32), params)
   assert len(nats) == 0 and _shapes(state) == _shapes(model.init_state(0))
@@ -77,9 +83,12 @@ def test_model_reads_no_rows_and_refuses_no_tokens(name):
 def test_no_rows_have_gradients_of_zero():
   """By values, compiled: what is cut into chunks and heads elsewhere."""
   layer = mixer(ITEMS["s5"], 8, "float32")
-  given = jnp.ones((1, 4, 8)), layer.init_state(1)
-  params = jax.jit(layer.init)(jax.random.key(0), *given)
+  args = jnp.ones((1, 4, 8)), layer.init_state(1)
+  params = jax.jit(layer.init)(jax.random.key(0), *args)
   x, state = jnp.ones((0, 4, 8)), layer.init_state(0)
-  loss = lambda params: layer.apply(params, x, state)[0].sum()
+
+  def loss(params):
+    return layer.apply(params, x, state)[0].sum()
+
   value, grads = jax.jit(jax.value_and_grad(loss))(params)
   assert value == 0 and not any(a.any() for a in jax.tree.leaves(grads))

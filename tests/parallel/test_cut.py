@@ -76,8 +76,8 @@ def _compiled(name, shards, layout, gradient=True, state=False, **options):
     got = apply.apply(op, "parallel", params, inputs, memory, reset, sizes, **options)
     return got if state else got[0]
 
-  def total(params, inputs, *rest):
-    return run(params, inputs, *rest).sum()
+  def total(params, inputs, *memory_and_reset):
+    return run(params, inputs, *memory_and_reset).sum()
 
   with meshes.use(mesh, config):
     inputs, reset = jax.device_put((inputs, reset), meshes.batch_sharding(mesh))
@@ -93,20 +93,20 @@ def _collectives(hlo):
       name = "entry" if head[1] else head[2]
       bodies[name] = []
     bodies.setdefault(name, []).append(line)
-  found = collections.Counter()
+  counts = collections.Counter()
 
   def walk(name, times):
     for line in bodies[name]:
       for kind in ("all-gather", "collective-permute", "all-to-all", "all-reduce"):
         if result := re.search(rf"= (.*) {kind}(-start)?\(", line):
-          found[kind, re.sub(r"\{.*?\}", "", result[1])] += times
+          counts[kind, re.sub(r"\{.*?\}", "", result[1])] += times
       if " while(" in line:
         trips = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
         body = re.search(r"body=%?([\w.\-]+)", line)[1]
         walk(body, times * int(trips[1]) if trips else times)
 
   walk("entry", 1)
-  return found
+  return counts
 
 
 def test_ring_sends_keys_and_values_once_round_and_gathers_nothing():
@@ -119,8 +119,8 @@ def test_ring_sends_keys_and_values_once_round_and_gathers_nothing():
   assert forward["collective-permute", part] == 2 * (shards - 1)
   # forward again, then k and v n - 1 times, and their gradients n times
   assert gradient["collective-permute", part] == 2 * (2 * (shards - 1) + shards)
-  for found in forward, gradient:
-    gathered = [shape for kind, shape in found if kind == "all-gather"]
+  for collectives in forward, gradient:
+    gathered = [shape for kind, shape in collectives if kind == "all-gather"]
     assert gathered == [f"s32[{shards},2]"]  # where the documents began: a number a row
 
 
@@ -164,26 +164,28 @@ def _sent(jaxpr):
 
 
 def test_heads_are_swapped_for_time_by_one_exchange_each_way():
-  found = _collectives(_compiled("attention", 2, "ulysses", gradient=False))
-  exchanged = sum(n for (kind, _), n in found.items() if kind == "all-to-all")
+  collectives = _collectives(_compiled("attention", 2, "ulysses", gradient=False))
+  exchanged = sum(n for (kind, _), n in collectives.items() if kind == "all-to-all")
 
   assert exchanged == 4  # q, k and v; y
-  assert not any(kind == "collective-permute" for kind, _ in found)
-  gathered = [shape for kind, shape in found if kind == "all-gather"]
+  assert not any(kind == "collective-permute" for kind, _ in collectives)
+  gathered = [shape for kind, shape in collectives if kind == "all-gather"]
   assert not any("f32" in shape for shape in gathered)
 
 
 def test_window_takes_one_halo_from_its_neighbour():
   """W keys and values of the last shard, and where their documents began."""
-  found = _collectives(_compiled("window", 4, "auto", gradient=False))
-  permuted = {shape: n for (kind, shape), n in found.items() if "permute" in kind}
+  collectives = _collectives(_compiled("window", 4, "auto", gradient=False))
+  permuted = {shape: n for (kind, shape), n in collectives.items() if "permute" in kind}
 
   assert permuted == {"f32[2,5,2,4]": 2, "s32[2,5]": 1}
-  assert not any("f32" in shape for kind, shape in found if kind == "all-gather")
+  assert not any("f32" in shape for kind, shape in collectives if kind == "all-gather")
 
 
 def test_memory_after_the_call_is_exchanged_only_where_it_is_used():
-  exchanged = lambda found: [shape for kind, shape in found if kind == "all-reduce"]
+  def exchanged(collectives):
+    return [shape for kind, shape in collectives if kind == "all-reduce"]
+
   unused = _compiled("attention", 4, "ring", gradient=False)
   used = _compiled("attention", 4, "ring", gradient=False, state=True)
 
@@ -200,9 +202,15 @@ def _work(shards, length, size, dealt):
     lambda tokens: ring.zigzag(tokens, "seq"), mesh=mesh, in_specs=spec, out_specs=spec
   )
   tokens = jax.device_get(deal(tokens) if dealt else tokens)
-  cut = lambda a: map(jnp.asarray, np.split(a, shards, axis=1))
+
+  def cut(a):
+    return map(jnp.asarray, np.split(a, shards, axis=1))
+
   parts = [Tokens(*part) for part in zip(*map(cut, tokens[:2]), strict=True)]
-  count = lambda q, k: int(visited(Causal(), q, k, size).sum())
+
+  def count(q, k):
+    return int(visited(Causal(), q, k, size).sum())
+
   return [sum(count(q, k) for k in parts) for q in parts]
 
 
@@ -243,10 +251,10 @@ def test_layouts_that_do_not_exist_or_do_not_fit_are_refused():
 def test_mesh_config_carries_the_layout():
   config = MeshConfig(data=1, seq=2, attention="ring")
   mesh = meshes.make(config, jax.devices()[:2])
-  seen = []
-  f = jax.jit(lambda x: seen.append(meshes.attention.value) or x)
+  layouts = []
+  f = jax.jit(lambda x: layouts.append(meshes.attention.value) or x)
   for layout in ("ring", "ulysses", "ring"):
     with meshes.use(mesh, dataclasses.replace(config, attention=layout)):
       f(1.0)
 
-  assert seen == ["ring", "ulysses"]  # compiled once for each
+  assert layouts == ["ring", "ulysses"]  # compiled once for each

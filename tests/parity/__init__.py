@@ -13,9 +13,9 @@ from .harness import Case
 
 def cases() -> list[Case]:
   """The cases of all files, in the order of their names."""
-  found = []
+  collected = []
   for info in pkgutil.iter_modules(__path__):
-    whole = info.name.startswith("blocks")
-    if not whole and info.name not in ("harness", "minilm", "__main__"):
-      found += importlib.import_module(f"{__name__}.{info.name}").CASES
-  return found
+    is_block = info.name.startswith("blocks")
+    if not is_block and info.name not in ("harness", "minilm", "__main__"):
+      collected += importlib.import_module(f"{__name__}.{info.name}").CASES
+  return collected

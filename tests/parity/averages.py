@@ -42,7 +42,10 @@ def _minlstm_loop():
 
   def run(params, inputs, state):
     (x,), (h,) = inputs, state
-    linear = lambda name: x @ params[name] + params[f"{name}_bias"]
+
+    def linear(name):
+      return x @ params[name] + params[f"{name}_bias"]
+
     f, i = torch.sigmoid(linear("forget")), torch.sigmoid(linear("write"))
     k = linear("candidate")
     g = torch.where(k >= 0, k + 0.5, torch.sigmoid(k))

@@ -206,13 +206,13 @@ def _fla_rwkv7():
   text = torch.tensor(TOKENS, dtype=torch.long)
 
   def run(params, inputs, state):
-    own = {name: a for name, a in params.items() if name != "lm_head.weight"}
+    body = {name: a for name, a in params.items() if name != "lm_head.weight"}
     layers = importlib.import_module("fla.layers.rwkv7")
     with contextlib.ExitStack() as stack:
       stack.enter_context(mock.patch.multiple(layers, **rules))
       stack.enter_context(mock.patch.object(package, "token_shift", shift))
       call = {"input_ids": inputs[0], "use_cache": False, "return_dict": False}
-      x = torch.func.functional_call(peer, own, (), call)[0]
+      x = torch.func.functional_call(peer, body, (), call)[0]
     return x @ params["lm_head.weight"].T, ()
 
   each = by_document(run)

@@ -50,7 +50,10 @@ def transformers(family, model, config, options, prefix=""):
 
 def drawn(params, inputs, state):
   """Matrices at which scores are of the size of 1, and vectors of that size."""
-  small = lambda a: a * np.float32(0.3 if a.ndim > 1 else 0.5)
+
+  def small(a):
+    return a * np.float32(0.3 if a.ndim > 1 else 0.5)
+
   return jax.tree.map(small, params), inputs, state
 
 

@@ -52,14 +52,17 @@ def _segments():
     for p in range(q.shape[1]):
       begin = p // SEGMENT * SEGMENT
       first = max(begin - MEMORY, 0)
-      spread = lambda a, f=first, b=begin, p=p: torch.cat(
-        [a[:, f:b].detach(), a[:, b : p + 1]], dim=1
-      ).repeat_interleave(HEADS // KEY_HEADS, dim=2)
+
+      def spread(a, f=first, b=begin, p=p):
+        return torch.cat(
+          [a[:, f:b].detach(), a[:, b : p + 1]], dim=1
+        ).repeat_interleave(HEADS // KEY_HEADS, dim=2)
+
       keys, values = spread(k), spread(v)
       content = torch.einsum("bad,bsad->bas", q[:, p] + u, keys)
       distances = torch.arange(p - first, -1, -1)
-      place = torch.einsum("bad,sad->bas", q[:, p] + w, r[distances])
-      weights = torch.softmax((content + place) * DIM**-0.5, dim=-1)
+      distance_scores = torch.einsum("bad,sad->bas", q[:, p] + w, r[distances])
+      weights = torch.softmax((content + distance_scores) * DIM**-0.5, dim=-1)
       outputs.append(torch.einsum("bas,bsad->bad", weights, values))
     return torch.stack(outputs, dim=1), ()
 

@@ -92,15 +92,15 @@ def _legal_dplr(params, inputs, state):
   return params, (q, k, v, a, -a * _sigmoid(b), np.log(_sigmoid(g))), state
 
 
-def _forms(op, convert=lambda q, *rest: (q, *rest)):
+def _forms(op, convert=lambda q, *others: (q, *others)):
   """Ours on the inputs of peers, which scale q themselves."""
 
   def scaled(form, **options):
     run = ours(op, form, **options)
 
     def f(params, inputs, state):
-      q, *rest = convert(*inputs)
-      return run(params, (q * KEY**-0.5, *rest), state)
+      q, *others = convert(*inputs)
+      return run(params, (q * KEY**-0.5, *others), state)
 
     return f
 

@@ -27,9 +27,9 @@ class _Cache:
 
   def update_conv_state(self, new, *_, **__):
     torch = importlib.import_module("torch")
-    seen = torch.cat([self.past, new], dim=-1)
-    self.past = seen[..., -self.past.shape[-1] :]
-    return seen
+    padded = torch.cat([self.past, new], dim=-1)
+    self.past = padded[..., -self.past.shape[-1] :]
+    return padded
 
   def get_recurrent_state(self, *_, **__):
     return self.s
@@ -52,9 +52,9 @@ def _transformers(module, layer, config, rules, weights):
 
     def run(params, inputs, state):
       cache = _Cache(*state)
-      named, given = weights(params), {"cache_params": cache}
+      named, options = weights(params), {"cache_params": cache}
       with mock.patch.multiple(package, **plain):
-        y = torch.func.functional_call(peer, named, inputs, given)
+        y = torch.func.functional_call(peer, named, inputs, options)
       return y, (cache.past.mT, cache.s)
 
     return by_document(run)

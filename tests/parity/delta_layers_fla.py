@@ -31,14 +31,14 @@ def _fla(file, layer, options, stand_ins, weights, cached):
     functions = stand_ins(peer)
 
     def run(params, inputs, state):
-      kept = {}
+      cache = {}
       functions["get_layer_cache"] = lambda *_: to_cache(*state)
-      functions["update_layer_cache"] = lambda *_, **new: kept.update(new)
+      functions["update_layer_cache"] = lambda *_, **new: cache.update(new)
       with mock.patch.multiple(package, **functions):
         y = torch.func.functional_call(
           peer, weights(params), inputs, {"use_cache": True}
         )
-      return y[0], from_cache(kept)
+      return y[0], from_cache(cache)
 
     return by_document(run)
 
@@ -56,9 +56,9 @@ def _conv():
       self.weight = torch.nn.Parameter(torch.zeros(dim, 1, 4))
 
     def forward(self, x, cache, **_):
-      seen = torch.cat([cache, x], dim=1)
-      y = torch.nn.functional.conv1d(seen.mT, self.weight, groups=len(self.weight))
-      return torch.nn.functional.silu(y.mT), seen[:, -3:]
+      padded = torch.cat([cache, x], dim=1)
+      y = torch.nn.functional.conv1d(padded.mT, self.weight, groups=len(self.weight))
+      return torch.nn.functional.silu(y.mT), padded[:, -3:]
 
   return Conv
 
@@ -132,9 +132,9 @@ def _three_caches(writes):
   def to_cache(past, s):
     return {"conv_state": past.split(sizes, dim=-1), "recurrent_state": s}
 
-  def from_cache(kept):
+  def from_cache(cached):
     torch = importlib.import_module("torch")
-    return torch.cat(kept["conv_state"], dim=-1), kept["recurrent_state"]
+    return torch.cat(cached["conv_state"], dim=-1), cached["recurrent_state"]
 
   return to_cache, from_cache
 
@@ -142,7 +142,9 @@ def _three_caches(writes):
 def _rwkv7_stand_ins(layer):
   torch = importlib.import_module("torch")
   naive = importlib.import_module("fla.ops.generalized_delta_rule.dplr.naive")
-  part = lambda name: importlib.import_module(f"fla.ops.rwkv7.{name}")
+
+  def part(name):
+    return importlib.import_module(f"fla.ops.rwkv7.{name}")
 
   def rule(r, w, k, v, a, b, initial_state, **_):
     q = r * r.shape[-1] ** 0.5  # the naive rule scales it
@@ -222,7 +224,7 @@ CASES = [
       _rwkv7_weights,
       (
         lambda past, s: {"conv_state": past, "recurrent_state": s},
-        lambda kept: (kept["conv_state"], kept["recurrent_state"]),
+        lambda cached: (cached["conv_state"], cached["recurrent_state"]),
       ),
     ),
   ),

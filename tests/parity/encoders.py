@@ -40,15 +40,15 @@ def _case(name, peer, module, params, weights, theirs, reset=RESET, **options):
     options: of our mixer.
   """
 
-  def form(given):
-    mixer = mixers.get(name).Mixer(**PLAIN, **options, **given)
+  def form(form_options):
+    mixer = mixers.get(name).Mixer(**PLAIN, **options, **form_options)
 
     def run(params, inputs, state):
       return mixer.apply({"params": weights(params)}, inputs[0], (), reset)
 
     return run
 
-  forms = {key: form(given) for key, given in FORMS.items()}
+  forms = {key: form(form_options) for key, form_options in FORMS.items()}
   return Case(name, peer, module, shapes(params, ((D,),)), forms, theirs, _small)
 
 
@@ -75,16 +75,19 @@ def _called(module, params, *args, **options):
 
 def _linear(*names):
   """Weights and biases, name -> shape."""
-  each = lambda n: {f"{n}.weight": (D, D), f"{n}.bias": (D,)}
+
+  def each(n):
+    return {f"{n}.weight": (D, D), f"{n}.bias": (D,)}
+
   return {key: shape for n in names for key, shape in each(n).items()}
 
 
 def _theirs_by_name(names, params):
   """Our projections from theirs, and an output projection that changes nothing."""
-  own = {
+  projections = {
     ours: _in(params[f"{n}.weight"], params[f"{n}.bias"]) for ours, n in names.items()
   }
-  return own | {"out": _out(jnp.eye(D), jnp.zeros(D))}
+  return projections | {"out": _out(jnp.eye(D), jnp.zeros(D))}
 
 
 # torch
@@ -99,8 +102,8 @@ def _mha_weights(params):
     jnp.split(params["in_proj_bias"], 3),
     strict=True,
   )
-  own = {name: _in(*part) for name, part in zip("qkv", parts, strict=True)}
-  return own | {"out": _out(params["out_proj.weight"], params["out_proj.bias"])}
+  weights = {name: _in(*part) for name, part in zip("qkv", parts, strict=True)}
+  return weights | {"out": _out(params["out_proj.weight"], params["out_proj.bias"])}
 
 
 def _mha():
@@ -137,8 +140,8 @@ def _cross_ours(form):
 
   def run(params, inputs, state):
     tree = {"params": _mha_weights(params)}
-    given = mixer.apply(tree, *state, jnp.asarray(VALID), method="remember")
-    return mixer.apply(tree, inputs[0], given)[0], state
+    memory = mixer.apply(tree, *state, jnp.asarray(VALID), method="remember")
+    return mixer.apply(tree, inputs[0], memory)[0], state
 
   return run
 
@@ -150,10 +153,10 @@ T5 |= {"relative_attention_bias.weight": (8, H)}
 
 
 def _t5_weights(params):
-  own = {n: _in(params[f"{n}.weight"]) for n in "kv"}
-  own["q"] = _in(params["q.weight"] * (D / H) ** 0.5)
+  weights = {n: _in(params[f"{n}.weight"]) for n in "kv"}
+  weights["q"] = _in(params["q.weight"] * (D / H) ** 0.5)
   buckets = params["relative_attention_bias.weight"]
-  return own | {"out": _out(params["o.weight"]), "buckets": buckets}
+  return weights | {"out": _out(params["o.weight"]), "buckets": buckets}
 
 
 def _t5():
@@ -187,8 +190,8 @@ def _longformer():
   def run(params, inputs, state):
     (x,) = inputs
     short = -x.shape[1] % (2 * WINDOW)
-    place = torch.arange(x.shape[1] + short).expand(ROWS, -1)
-    padding, first = place >= x.shape[1], place < FIRST
+    position = torch.arange(x.shape[1] + short).expand(ROWS, -1)
+    padding, first = position >= x.shape[1], position < FIRST
     y = _called(
       layer,
       params,
@@ -213,8 +216,8 @@ def _causal_masks(length):
   ago = np.arange(length)[:, None] - np.arange(length)
   dilation = np.array(DILATION)[:, None, None]
   near = (ago % dilation == 0) & (ago < WINDOW * dilation)
-  seen = (near | (np.arange(length) < FIRST)) & (ago >= 0)
-  return seen, ago >= 0
+  visible = (near | (np.arange(length) < FIRST)) & (ago >= 0)
+  return visible, ago >= 0
 
 
 def _longformer_causal():
@@ -224,18 +227,18 @@ def _longformer_causal():
   def run(params, inputs, state):
     (x,) = inputs
     length = x.shape[1]
-    seen, before = map(torch.tensor, _causal_masks(length))
+    visible, before = map(torch.tensor, _causal_masks(length))
 
     def read(names, mask):
-      linear = lambda n: torch.nn.functional.linear(
-        x, params[f"{n}.weight"], params[f"{n}.bias"]
-      )
+      def linear(n):
+        return torch.nn.functional.linear(x, params[f"{n}.weight"], params[f"{n}.bias"])
+
       q, k, v = (linear(n).unflatten(-1, (H, -1)).transpose(1, 2) for n in names)
       return attend(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
     names = list(GLOBAL.values())
     first = (torch.arange(length) < FIRST)[:, None]
-    return torch.where(first, read(names[3:], before), read(names[:3], seen)), state
+    return torch.where(first, read(names[3:], before), read(names[:3], visible)), state
 
   return by_document(run)
 
@@ -261,9 +264,9 @@ def _drawn():
   """Our random blocks as lists, [head][block 1 .. m-2][n]."""
   blocks = -(-LENGTH // BLOCK)
   one = jnp.zeros((1, BLOCK * blocks), bool)
-  seen = np.asarray(masks.dense(RandomBlocks(BLOCK, RANDOM, H), one, H))[0]
-  seen = seen[:, ::BLOCK, ::BLOCK]
-  return [[np.flatnonzero(row) for row in head[1:-1]] for head in seen]
+  visible = np.asarray(masks.dense(RandomBlocks(BLOCK, RANDOM, H), one, H))[0]
+  visible = visible[:, ::BLOCK, ::BLOCK]
+  return [[np.flatnonzero(row) for row in head[1:-1]] for head in visible]
 
 
 def _bigbird():
@@ -278,9 +281,9 @@ def _bigbird():
   layer._get_rand_attn_plan = lambda *_: (None, None)
   layer._bigbird_block_rand_mask_with_head = lambda **_: np.array(_drawn())
   short = -LENGTH % BLOCK
-  there = (torch.arange(LENGTH + short) < LENGTH).float().expand(ROWS, -1)
+  is_token = (torch.arange(LENGTH + short) < LENGTH).float().expand(ROWS, -1)
   cut = modeling.BigBirdModel.create_masks_for_block_sparse_attn
-  blocked, band, of, to = cut(there.contiguous(), BLOCK)
+  blocked, band, of, to = cut(is_token.contiguous(), BLOCK)
 
   def run(params, inputs, state):
     x = torch.nn.functional.pad(inputs[0], (0, 0, 0, short))

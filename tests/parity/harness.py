@@ -61,7 +61,10 @@ class Case:
 
 def shapes(params=(), inputs=(), state=()) -> tuple:
   """Shapes of a case: inputs get rows and time, states rows."""
-  sequence = lambda shape: (ROWS, LENGTH, *shape)
+
+  def sequence(shape):
+    return (ROWS, LENGTH, *shape)
+
   return params, tuple(map(sequence, inputs)), tuple((ROWS, *s) for s in state)
 
 
@@ -125,8 +128,13 @@ def measure(case: Case, form: str) -> dict[str, tuple[float, float]]:
 def _random(shapes, seed):
   # the legacy generator: its stream is frozen for ever
   rng = np.random.RandomState(seed)
-  draw = lambda shape: np.asarray(rng.normal(size=shape), np.float32)
-  is_shape = lambda s: type(s) is tuple and bool(s) and all(type(n) is int for n in s)
+
+  def draw(shape):
+    return np.asarray(rng.normal(size=shape), np.float32)
+
+  def is_shape(s):
+    return type(s) is tuple and bool(s) and all(type(n) is int for n in s)
+
   return jax.tree.map(draw, shapes, is_leaf=is_shape)
 
 
@@ -155,7 +163,10 @@ def _by_torch(f, args, cotangents):
   grads = torch.autograd.grad(
     jax.tree.leaves(out), leaves, weights, allow_unused=True, materialize_grads=True
   )
-  numbers = lambda a: a.detach().numpy()
+
+  def numbers(a):
+    return a.detach().numpy()
+
   return jax.tree.map(numbers, (out, jax.tree.unflatten(tree, grads)))
 
 

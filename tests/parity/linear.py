@@ -15,7 +15,10 @@ FORMS = {"recurrent": {}, "chunk": {}, "chunk of 16": {"chunk_size": 16}}
 
 def _forms(make):
   """`make(run)` of every form of the op."""
-  run = lambda name, sizes: ours(gated_linear, name.split()[0], **sizes)
+
+  def run(name, sizes):
+    return ours(gated_linear, name.split()[0], **sizes)
+
   return {name: make(run(name, sizes)) for name, sizes in FORMS.items()}
 
 
@@ -58,8 +61,8 @@ def _scaled(run):
   """fla scales q itself."""
 
   def scaled(params, inputs, state):
-    q, *rest = inputs
-    return run(params, (q * q.shape[-1] ** -0.5, *rest), state)
+    q, *others = inputs
+    return run(params, (q * q.shape[-1] ** -0.5, *others), state)
 
   return scaled
 

@@ -95,11 +95,11 @@ def _memax_lru():
   peer = lru(algebra, lru.default_scan(), hidden_size=D, recurrent_size=D)
 
   def run(params, inputs, state):
-    own = {k: v for k, v in params.items() if k not in GLU}
+    system = {k: v for k, v in params.items() if k not in GLU}
 
     def row(x, reset, h):
       carry = ((jnp.ones_like(h), h), jnp.zeros((), bool))
-      ((_, h), _), y = peer.apply({"params": own}, carry, (x, reset))
+      ((_, h), _), y = peer.apply({"params": system}, carry, (x, reset))
       return y, h[-1]
 
     y, h = jax.vmap(row)(inputs[0], RESET, _complex(state[0]))
@@ -135,11 +135,11 @@ def _memorax_s5(rule):
     peer = memorax("memoroid").Memoroid(cell)
 
     def run(params, inputs, state):
-      own = {k: v for k, v in params.items() if k not in (*GLU, "rate")}
-      own |= {"lambda_real": -jnp.exp(params["rate"])}
-      own |= {"log_step": params["log_step"][:, None]}
+      system = {k: v for k, v in params.items() if k not in (*GLU, "rate")}
+      system |= {"lambda_real": -jnp.exp(params["rate"])}
+      system |= {"log_step": params["log_step"][:, None]}
       h = _complex(state[0])[:, None]
-      tree = {"params": {"cell": own}}
+      tree = {"params": {"cell": system}}
       (_, h), y = peer.apply(tree, inputs[0], RESET, (jnp.ones_like(h), h))
       return _glu(y, params, value=False), (_pair(h[:, 0]),)
 
@@ -210,8 +210,8 @@ def _transformers_mamba():
 
   def run(params, inputs, _):
     past = cache(config=config)
-    given = {"cache_params": past}
-    y = torch.func.functional_call(peer, params, inputs, given)
+    options = {"cache_params": past}
+    y = torch.func.functional_call(peer, params, inputs, options)
     layer = past.layers[0]
     conv, ssm = layer.conv_states[0], layer.recurrent_states[0]
     return y, (conv.mT[:, 1:], ssm.mT)  # ours keeps the 3 inputs that are read again

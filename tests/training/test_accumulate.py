@@ -124,9 +124,9 @@ def compiled(kind, parts, devices):
   names = meshes.shardings(run.mesh, run.model.state_axes(), memory)
   memory = jax.device_put(memory, names)
   moving = run.trainable.part(params)
-  given = moving, params, memory, run.put(batch), jax.random.key(5)
+  args = moving, params, memory, run.put(batch), jax.random.key(5)
   with meshes.use(run.mesh, run.config.mesh):
-    return jax.jit(run._gradients).lower(*given).compile(), given
+    return jax.jit(run._gradients).lower(*args).compile(), args
 
 
 @pytest.mark.parametrize("kind, parts", PARTS.items())
@@ -134,8 +134,8 @@ def test_parts_over_devices_are_the_whole_batch(kind, parts):
   """With dropout, an adversary or a latent, on 4 devices."""
   results = []
   for number, devices in ((1, 1), (parts, 4)):
-    call, given = compiled(kind, number, devices)
-    results.append(jax.device_get(call(*given)))
+    call, args = compiled(kind, number, devices)
+    results.append(jax.device_get(call(*args)))
 
   (grads, nats, memory), (grads2, nats2, memory2) = results
   assert np.isfinite(nats) and nats != 0
@@ -168,8 +168,13 @@ def test_sown_losses_are_weighed_alike_in_parts():
     }
 
   object.__setattr__(run.model, "apply", apply)
-  part = lambda some: {name: jnp.asarray(a[some]) for name, a in batch.items()}
-  loss = lambda some: float(run._loss({}, (), part(some), None)[0])
+
+  def part(index):
+    return {name: jnp.asarray(a[index]) for name, a in batch.items()}
+
+  def loss(index):
+    return float(run._loss({}, (), part(index), None)[0])
+
   everything = np.arange(ROWS)
   halves = loss(everything[::2]) + loss(everything[1::2])
   assert loss(everything) == pytest.approx(halves, rel=1e-6) and halves > 0
@@ -177,13 +182,13 @@ def test_sown_losses_are_weighed_alike_in_parts():
 
 def test_numbers_of_a_row_do_not_depend_on_the_others():
   sample, key = jax.random.normal, jax.random.key(3)
-  whole = rows.draw(sample, key, (6, 4))
+  all_rows = rows.draw(sample, key, (6, 4))
   with rows.numbered(jnp.array([4, 1])):
-    some = rows.draw(sample, key, (2, 4))
+    two_rows = rows.draw(sample, key, (2, 4))
     windows = rows.draw(sample, key, (4, 4))  # two of each row
     with pytest.raises(ValueError, match="3 rows of a batch of 2"):
       rows.draw(sample, key, (3, 4))
-  np.testing.assert_array_equal(some, whole[np.array([4, 1])])
-  assert len(np.unique(np.asarray(whole))) == 24
+  np.testing.assert_array_equal(two_rows, all_rows[np.array([4, 1])])
+  assert len(np.unique(np.asarray(all_rows))) == 24
   assert len(np.unique(np.asarray(windows))) == 16
   assert rows.draw(sample, key, (0, 4)).shape == (0, 4)  # a batch without rows

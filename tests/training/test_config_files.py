@@ -96,15 +96,15 @@ def answers(tmp_path_factory):
     capture_output=True,
     check=True,
   )
-  said, true = json.loads(out.stdout)
-  return dict(zip(WRONG, said, strict=True)), dict(zip(RIGHT, true, strict=True))
+  messages, values = json.loads(out.stdout)
+  return dict(zip(WRONG, messages, strict=True)), dict(zip(RIGHT, values, strict=True))
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_a_faulty_config_file_gives_one_sentence(line, answers):
-  code, said = answers[0][line]
-  assert code == 2 and WRONG[line] in said
-  assert said.count("\n") == 1 and said.startswith("jaxmem: ")
+  code, message = answers[0][line]
+  assert code == 2 and WRONG[line] in message
+  assert message.count("\n") == 1 and message.startswith("jaxmem: ")
 
 
 @pytest.mark.parametrize("line", RIGHT)

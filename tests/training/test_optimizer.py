@@ -286,10 +286,10 @@ def test_frozen_parameters_stay_and_cost_nothing(text):
   assert set(traverse_util.flatten_dict(after.ema, sep="/")) == moving
   shapes = [flat[path].shape for path in moving]
   sizes = sum(flat[path].size for path in moving)
-  held = sum(a.size for a in jax.tree.leaves(after.opt_state) if a.ndim)
-  assert 0 < held <= 2 * sizes
+  num_moments = sum(a.size for a in jax.tree.leaves(after.opt_state) if a.ndim)
+  assert 0 < num_moments <= 2 * sizes
   if text == "adamw":
     moments = [a.shape for a in jax.tree.leaves(after.opt_state) if a.ndim]
-    assert sorted(moments) == sorted(2 * shapes) and held == 2 * sizes
+    assert sorted(moments) == sorted(2 * shapes) and num_moments == 2 * sizes
   weights = program.weights_of(after)
   assert jax.tree.structure(weights) == jax.tree.structure(before)

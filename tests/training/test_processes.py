@@ -22,7 +22,10 @@ def _pair(path, run, *flags):
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
-  told = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
+  environment = {
+    "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+    "JAX_NUM_PROCESSES": "2",
+  }
   return [
     runs.start(
       "train",
@@ -32,7 +35,7 @@ def _pair(path, run, *flags):
       "--distributed",
       *flags,
       JAX_PROCESS_ID=str(i),
-      **told,
+      **environment,
     )  # fmt: skip
     for i in range(2)
   ]
@@ -99,5 +102,5 @@ def test_half_an_environment_is_refused_by_name(tmp_path, monkeypatch, capsys):
   monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
 
   assert cli.run(["train", str(path), "--distributed"]) == 2
-  said = capsys.readouterr().err
-  assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in said
+  err = capsys.readouterr().err
+  assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in err
