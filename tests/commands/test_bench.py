@@ -1,4 +1,4 @@
-"""The benchmark's plumbing and arithmetic, on sizes that measure nothing."""
+"""The benchmark runs, compares and reports; its sizes here measure nothing."""
 
 import json
 import sys

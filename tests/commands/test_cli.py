@@ -1,4 +1,4 @@
-"""The command: a mistake is one message and code 2, before any device work."""
+"""A user's mistake gives one message and exit code 2, before any device work."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The pages of docs/: their commands run, their pictures are there."""
+"""The commands of the pages in docs/ run, and their pictures exist."""
 
 import re
 import shlex

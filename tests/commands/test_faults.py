@@ -1,4 +1,4 @@
-"""What goes wrong, and what must then happen: nothing lost, one message, a code."""
+"""After a fault nothing is lost, and there is one message and one exit code."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The front door: its examples run, its commands are run, its tree is the tree."""
+"""The README's examples and commands run, and its tree is that of the package."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a config or a command can be told is a flag, and stands in its help."""
+"""Every field of a config and of a command is a flag, and its help says so."""
 
 import re
 from pathlib import Path

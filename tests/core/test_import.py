@@ -1,4 +1,4 @@
-"""`import jaxmem` is light."""
+"""`import jaxmem` loads little."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Kinds are registered names that every file has; old files mean what they meant."""
+"""Saved configs name registered kinds, and old files keep their meaning."""
 
 import dataclasses
 import json

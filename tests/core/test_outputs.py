@@ -1,4 +1,4 @@
-"""No command overwrites what it reads, under any name; files are whole or not there."""
+"""No command overwrites what it reads, and files are written whole or not at all."""
 
 import os
 

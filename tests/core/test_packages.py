@@ -1,4 +1,4 @@
-"""What is not installed is named before a run begins, with the extra that brings it."""
+"""A missing package is named before a run begins, with the extra that has it."""
 
 import dataclasses
 import sys

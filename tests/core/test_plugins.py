@@ -1,4 +1,4 @@
-"""Mixers, models and tasks from outside the package, and what never imports them."""
+"""Mixers, models and tasks are loaded from outside the package only when named."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The ranges of numbers: of every config that a run can have, and NaN in none."""
+"""Every number of a config has a range, and NaN is in none."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Hints at misspelt names are right, or absent."""
+"""Hints at misspelt names are right or absent."""
 
 import pytest
 

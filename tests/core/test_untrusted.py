@@ -1,4 +1,4 @@
-"""Files from strangers: nothing in them is run, no name in them leaves its place."""
+"""Nothing in an untrusted file is run, and no name in it leaves its directory."""
 
 import ast
 import pickle

@@ -1,4 +1,4 @@
-"""Beam search against an exhaustive one, a greedy one, and itself a row at a time."""
+"""Beam search equals an exhaustive one, a greedy one, and itself a row at a time."""
 
 import functools
 import itertools

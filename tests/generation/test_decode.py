@@ -1,4 +1,4 @@
-"""The loop that writes, against one in Python: ends, limits, and what was read."""
+"""The decoding loop equals one in Python: ends, limits, and what was read."""
 
 import jax
 import jax.numpy as jnp

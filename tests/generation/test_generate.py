@@ -1,4 +1,4 @@
-"""Text from a model: rows know nothing of each other, and continue where they were."""
+"""Rows of generated text are independent, and continue where they were."""
 
 import dataclasses
 import functools

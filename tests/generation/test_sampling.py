@@ -1,4 +1,4 @@
-"""What may be drawn, and where a text is cut."""
+"""Sampling filters draw what they should, and stops cut the text where they should."""
 
 import jax.numpy as jnp
 import numpy as np

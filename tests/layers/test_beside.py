@@ -1,4 +1,4 @@
-"""A memory beside another: a sum that begins as the first alone."""
+"""A sum of memories begins as the first one alone."""
 
 import jax
 import jax.numpy as jnp

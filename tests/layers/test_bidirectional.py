@@ -1,4 +1,4 @@
-"""A memory that reads both ways: the laws that make sense for it, by values."""
+"""A bidirectional memory obeys the laws that apply to it, by values."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""What weight decay acts on: every parameter says it, and these tables hold it fast."""
+"""Every parameter declares whether weight decay acts on it, as these tables say."""
 
 import jax
 import jax.numpy as jnp

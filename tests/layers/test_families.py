@@ -1,4 +1,4 @@
-"""Base classes of mixers: states from one declaration, and nothing is overridden."""
+"""Base classes derive states from one declaration, and nothing is overridden."""
 
 import inspect
 

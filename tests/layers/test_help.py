@@ -1,4 +1,4 @@
-"""help() of a layer shows every argument, also those that a base class has."""
+"""help() of a layer shows every argument, also those of its base classes."""
 
 import dataclasses
 import inspect

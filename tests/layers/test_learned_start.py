@@ -1,4 +1,4 @@
-"""Memories that begin from parameters."""
+"""Memories with a learned initial state obey the laws."""
 
 import jax
 import jax.numpy as jnp

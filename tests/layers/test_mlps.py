@@ -1,4 +1,4 @@
-"""MLPs are layers: found by name, and obedient where they carry something."""
+"""MLPs are layers: they are found by name, and obey the laws if they have a state."""
 
 import jax
 import jax.numpy as jnp

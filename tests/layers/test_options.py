@@ -1,4 +1,4 @@
-"""Every option of every mixer and MLP does what its kind of effect says.
+"""Every option of every mixer and MLP has the effect that its case declares.
 
 The programs are traced and not run, so an option costs milliseconds; the options whose
 docstring promises other outputs are also computed, once each.

@@ -1,4 +1,4 @@
-"""What a memory cannot hold is refused on the host, by a message, before it is read."""
+"""Text longer than a memory's capacity is refused on the host, before it is read."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The encoder: texts read both ways, windows, and what padding does not do."""
+"""The encoder reads both ways and by windows, and padding changes nothing."""
 
 import dataclasses
 import functools

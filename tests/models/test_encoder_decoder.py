@@ -1,4 +1,4 @@
-"""The encoder-decoder: step by step as taught, and what padding does not do."""
+"""Decoding step by step equals teacher forcing, and padding changes nothing."""
 
 import dataclasses
 import functools

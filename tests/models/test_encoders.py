@@ -1,4 +1,4 @@
-"""What the laws do not say of attention that reads both ways, or another sequence."""
+"""Bidirectional and cross attention, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The forecaster: proper losses, exact normalisation, streams equal to windows."""
+"""The forecaster has proper losses and exact normalisation; streams equal windows."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The language model beyond the laws."""
+"""The language model, where the laws do not reach."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The options of a memory are checked where a pattern is read: types and ranges."""
+"""Types and ranges of a memory's options are checked where a pattern is read."""
 
 from pathlib import Path
 

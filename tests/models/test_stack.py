@@ -1,4 +1,4 @@
-"""First layers, groups and last layers, a side stream, learned positions."""
+"""A stack has first layers, groups, last layers, a side stream and positions."""
 
 import dataclasses
 

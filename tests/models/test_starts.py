@@ -1,4 +1,4 @@
-"""What a training segment starts from: each switch does what it says, and resumes."""
+"""Each way to start a training segment does what it says, and runs resume with it."""
 
 import dataclasses
 import functools

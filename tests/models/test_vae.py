@@ -1,4 +1,4 @@
-"""The autoencoder: its bound, its latent, and padding that moves nothing."""
+"""The autoencoder's bound and latent are right, and padding changes nothing."""
 
 import dataclasses
 import functools

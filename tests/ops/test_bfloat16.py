@@ -1,4 +1,4 @@
-"""Parameters cast to bfloat16, as people do to infer: every memory, model and head.
+"""Every memory, model and head works with parameters cast to bfloat16.
 
 Arrays of two dtypes meet there, so the library's strict promotion is off.
 """

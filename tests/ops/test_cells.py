@@ -1,4 +1,4 @@
-"""What nonlinear cells promise beyond the laws, and their options."""
+"""Nonlinear cells and their options, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp

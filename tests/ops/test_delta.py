@@ -1,4 +1,4 @@
-"""The delta rules where their op's own example and stress do not reach."""
+"""Delta rules, where the examples and stress inputs of their ops do not reach."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Log densities in float32 against SciPy's in float64, over their whole range."""
+"""Log densities in float32 equal SciPy's in float64, over their whole range."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What the diagonal family promises beyond the laws."""
+"""Diagonal recurrences, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp

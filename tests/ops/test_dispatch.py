@@ -1,4 +1,4 @@
-"""Which code computes a softmax: who refuses what, and that none changes the answer."""
+"""Which code computes a softmax: backends refuse by name, and none changes values."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The engine of attention: chosen blocks, and how far it is from a mixer to it."""
+"""The attention engine with chosen blocks, and the number of calls that lead to it."""
 
 import sys
 

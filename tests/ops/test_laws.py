@@ -1,4 +1,4 @@
-"""Every memory obeys the laws: found by file name, nothing is listed here."""
+"""Every memory obeys the laws; they are found by file name, none is listed here."""
 
 import functools
 import subprocess

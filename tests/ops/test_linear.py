@@ -1,4 +1,4 @@
-"""Linear attention and its gates, beyond the laws of the one op and the mixers."""
+"""Linear attention and its gates, where the laws do not reach."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Who sees whom, to the token: the engine against a dense oracle, for every mask."""
+"""The engine equals a dense oracle for every mask, to the token."""
 
 import functools
 import itertools

@@ -1,4 +1,4 @@
-"""What the ops promise beyond the laws."""
+"""Ops, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Sizes of 0: no rows have empty outputs, no tokens one clear error, everywhere."""
+"""No rows give empty outputs, and no tokens give one clear error."""
 
 import jax
 import jax.numpy as jnp

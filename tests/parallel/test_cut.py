@@ -1,4 +1,4 @@
-"""Attention over shards of time: what is exchanged, who computes how much, law 7."""
+"""Attention over shards of time: its collectives, its balance of work, and law 7."""
 
 import collections
 import dataclasses

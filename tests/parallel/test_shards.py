@@ -1,4 +1,4 @@
-"""Law 7, and training on eight devices that one machine pretends to have."""
+"""Law 7, and training on eight simulated devices."""
 
 import dataclasses
 import logging

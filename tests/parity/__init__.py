@@ -1,4 +1,4 @@
-"""Every op against a peer that nobody here wrote, with all gradients, in float32.
+"""Every op against an independent implementation, with all gradients, in float32.
 
 A family of memories a file; each file's `CASES` is found by name. `minilm` asks a peer
 with real weights, whose answers `test_minilm` reads; `blocks` whole models, whose

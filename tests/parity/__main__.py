@@ -1,4 +1,4 @@
-"""Asks the installed peers anew: python -m tests.parity [OP ...] > results/parity.md
+"""Runs the installed peers: python -m tests.parity [OP ...] > results/parity.md
 
 Writes `golden/` for every peer that is installed, prints the errors of all, and keeps
 the worst of each memory for `jaxmem memories`.

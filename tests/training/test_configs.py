@@ -1,4 +1,4 @@
-"""Every file of configs/ runs, and says how."""
+"""Every file of configs/ runs, and its docstring has its command."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Optimizers and schedules by name, warm-up, what is frozen, and who listens."""
+"""Optimizers, schedules, warm-up, frozen parameters and listeners."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Two processes over gloo: one run, one checkpoint, one agreement to stop."""
+"""Two processes over gloo share a run and a checkpoint, and stop together."""
 
 import signal
 import socket

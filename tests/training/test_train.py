@@ -1,4 +1,4 @@
-"""Training: what a step does, and the promise that a kill changes nothing."""
+"""A training step computes what it should, and a kill changes nothing."""
 
 import dataclasses
 import json

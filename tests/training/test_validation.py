@@ -1,4 +1,4 @@
-"""Held-out scores on the way: the best checkpoint, the early stop, averaged weights."""
+"""Held-out scores while training: best checkpoint, early stop, averaged weights."""
 
 import jax
 import numpy as np
