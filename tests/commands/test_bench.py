@@ -28,7 +28,7 @@ def row_of(rows, against):
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
-  """One run of the command with the peers that come with the library."""
+  """Runs the command once, with the peers that JAX and Flax contain."""
   out = tmp_path_factory.mktemp("bench")
   jax_peers = {name: p for name, p in peers.PEERS.items() if p.framework == "jax"}
   argv = ["--ops", "attention,lstm", "--peers", "--quick", "--rounds", "2"]

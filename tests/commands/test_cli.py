@@ -194,7 +194,7 @@ def test_laws_of_an_unknown_name_exit_2(capsys):
 
 
 def test_paths_and_streams_are_utf8_under_any_locale(tmp_path):
-  """Where the locale is ASCII, and where a path is no text at all."""
+  """The locale may be ASCII, and a path need not be valid UTF-8."""
   name = tmp_path / "数据.txt"
   name.write_text("好\n", encoding="utf-8")
   odd = tmp_path / "x\udcff.txt"

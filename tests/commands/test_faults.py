@@ -21,7 +21,7 @@ from jaxmem.runtime.logs import Log
 from jaxmem.training import optimizer, skips, trainer
 from support import runs
 
-# Orbax leaves the reads behind that it had begun when another one met the damage.
+# Orbax leaves unfinished reads behind when another read meets the damage.
 IGNORED = "ignore:(?s)Exception ignored in. {}:pytest.PytestUnraisableExceptionWarning"
 pytestmark = [
   pytest.mark.filterwarnings(IGNORED.format(message))
@@ -31,7 +31,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-  """A finished run with checkpoints of steps 8 and 12, its config and its states."""
+  """Returns a finished run with checkpoints of steps 8 and 12, config and states."""
   root = tmp_path_factory.mktemp("finished")
   corpus = runs.write_corpus(root / "corpus")
   text = (
@@ -74,7 +74,7 @@ def _damage(kind, path):
 
 @pytest.mark.parametrize("kind", ["delete", "truncate", "zero", "flip"])
 def test_damage_gives_the_right_state_or_a_clean_error(finished, tmp_path, kind):
-  """Every file of the newest checkpoint: the right state of a step, never a wrong."""
+  """Damage to any file of the newest checkpoint never gives a wrong state."""
   _, _, config, program, states = finished
   names = sorted(
     path.relative_to(finished[0] / "run")
@@ -197,7 +197,7 @@ def test_workdir_that_is_a_file_exits_2(finished, tmp_path, capsys):
 
 
 def test_losses_that_stay_nan_stop_the_run_and_keep_the_checkpoint(finished, tmp_path):
-  """Steps without a finite loss are skipped and counted, and then it is enough."""
+  """Steps without a finite loss are skipped and counted, until the run stops."""
   root, path, config, program, states = finished
   run = _copy(finished, tmp_path)
   fetched = [{"skipped": True}] * 10
@@ -233,7 +233,7 @@ def test_run_whose_last_steps_did_not_count_saves_none_of_them(
 
 
 def test_log_on_a_full_disk_says_so_once(tmp_path):
-  """The line that was refused is refused again when the file is closed."""
+  """Closing the file writes the refused line again, which must not fail twice."""
   if not os.path.exists("/dev/full"):
     pytest.skip("no /dev/full")
   (tmp_path / "metrics.jsonl").symlink_to("/dev/full")

@@ -18,7 +18,7 @@ NAMES = {"layer": "leaky_sum", "task": "first_word"}
 
 @pytest.fixture
 def directory(tmp_path, monkeypatch):
-  """A directory on Python's path, whose modules and plugins are forgotten."""
+  """Returns a directory on Python's path, and unloads its modules and plugins."""
   monkeypatch.setattr(kinds, "_PLUGINS", {})
   monkeypatch.setattr(kinds, "_LOADED", [])
   monkeypatch.syspath_prepend(tmp_path)
@@ -85,6 +85,6 @@ def test_an_invalid_name_is_refused(kind, name, says, tmp_path, capsys):
 
 
 def test_templates_are_part_of_the_package():
-  """What setuptools packs: each file is named by a pattern of package-data."""
+  """Every template matches a pattern of package-data, by which setuptools packs it."""
   text = (ROOT / "pyproject.toml").read_text()
   assert '"jaxmem.commands" = ["templates/*/*.py"]' in text

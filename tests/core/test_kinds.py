@@ -44,7 +44,7 @@ def test_every_member_of_the_package_passes_the_check_of_plugins():
 
 
 def _old(**data) -> Config:
-  """A config as 0.1 wrote it: no kind of a language model, nor of text."""
+  """Returns a config as 0.1 wrote it, without the kinds of model and task."""
   plain = json.loads(configs.to_json(Config(LMConfig(64, 16))))
   del plain["model"]["kind"]
   return configs.from_json(json.dumps(plain | {"data": data}))
@@ -107,7 +107,7 @@ def test_former_names_of_the_constructor_are_read_and_name_the_new_one():
 
 
 def test_former_fields_of_an_encoder_config_are_read_into_its_task():
-  """Checkpoints of 0.1: `EncoderConfig` had the head, the classes and the loss."""
+  """In checkpoints of 0.1 `EncoderConfig` had the head, the classes and the loss."""
   encoder = EncoderConfig(vocab_size=64, d_model=16)
   before = {"head": "labels", "classes": 6, "smoothing": 0.1, "temperature": 0.2}
   for old, task in (

@@ -42,7 +42,7 @@ Job = TaskJob
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path, monkeypatch):
-  """A folder of modules on Python's path; what a test imports is forgotten."""
+  """Returns a folder on Python's path, and unloads what a test imports."""
   monkeypatch.setattr(kinds, "_PLUGINS", {})
   monkeypatch.setattr(kinds, "_LOADED", [])
   monkeypatch.syspath_prepend(tmp_path)
@@ -54,7 +54,7 @@ def directory(tmp_path, monkeypatch):
 
 
 def _install(directory, group: str, name: str, module: str) -> None:
-  """What pip writes for a distribution with an entry point."""
+  """Writes what pip installs for a distribution with an entry point."""
   info = directory / f"{name}-1.0.dist-info"
   info.mkdir()
   (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -103,7 +103,7 @@ def test_a_config_of_an_entry_point_is_saved_with_its_name(directory):
 
 @pytest.mark.parametrize("part", ["kind", "mixer", "module"])
 def test_a_saved_run_imports_nothing(directory, part, capsys):
-  """Neither an entry point nor a dotted module: the user must name it."""
+  """Neither an entry point nor a dotted module is imported: the user must name it."""
   trap = "import pathlib\n(pathlib.Path(__file__).parent / 'trap').touch()\n"
   (directory / "thing.py").write_text(trap + (TASK if part == "kind" else MIXER))
   group = "jaxmem.tasks" if part == "kind" else "jaxmem.mixers"

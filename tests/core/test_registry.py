@@ -32,7 +32,7 @@ def test_a_hint_is_right_or_absent(name, names, meant):
 
 @pytest.mark.parametrize("name", mixers.names())
 def test_every_option_is_found_again_after_a_slip(name):
-  """With one letter doubled, the option itself is among those that are named."""
+  """If one letter is doubled, the message names the option itself."""
   names = pattern.options(name)
   for option in names:
     assert repr(option) in nearest(option[:2] + option[1:], names)

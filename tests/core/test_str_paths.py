@@ -41,7 +41,7 @@ def _files():
 
 
 def _functions(tree, inside=""):
-  """Name -> the public functions and constructors of a module."""
+  """Maps names to the public functions and constructors of a module."""
   for node in tree.body:
     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
       yield from _functions(node, f"{node.name}.")
@@ -103,4 +103,4 @@ def test_files_are_written_and_read_by_either(run, kind, tmp_path, monkeypatch):
   with pytest.raises(session.SessionError, match="no state file"):
     session.load(kind(tmp_path / "none"), LM(runs.SMALL), {}, tokenizers.get("byte"))
   monkeypatch.chdir(run.parent)
-  assert load.load_run(kind("run")).step == 1  # and relative ones, as they stand
+  assert load.load_run(kind("run")).step == 1  # relative paths are read, too

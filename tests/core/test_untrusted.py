@@ -20,7 +20,7 @@ FORBIDDEN = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "ya
 
 
 class Bomb:
-  """Makes a file when it is unpickled."""
+  """Writes a file when it is unpickled."""
 
   def __init__(self, path: Path):
     self.path = path
@@ -87,7 +87,7 @@ def test_options_of_a_pattern_are_values_and_never_code():
 
 
 def test_the_library_never_unpickles():
-  """No module that runs what it reads is imported, and NumPy is told not to."""
+  """No module that unpickles is imported, and NumPy is called without pickles."""
   for path in Path(jaxmem.__file__).parent.rglob("*.py"):
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):

@@ -13,14 +13,14 @@ VOCAB, LENGTH, EOS = 4, 4, 0
 
 
 def model(seed):
-  """Logits that depend on the last two tokens and the row; state is rows first."""
+  """Draws logits that depend on the last two tokens and the row."""
   draw = np.random.default_rng(seed)
   table = 2 * draw.normal(size=(3, VOCAB + 1, VOCAB, VOCAB)).astype(np.float32)
   return table[:, VOCAB, 0], (table, np.zeros(3, np.int32)), table
 
 
 def step(tokens, state):
-  """Its table is part of the state: one program serves all models."""
+  """Reads the table of logits from the state, so that one program serves all models."""
   table, last = state
   logits = jax.vmap(lambda row_table, last, token: row_table[last, token])(
     table, last, tokens
@@ -29,7 +29,7 @@ def step(tokens, state):
 
 
 def exhaustive(table, row, alpha):
-  """Every text of at most LENGTH tokens with its score, the best first."""
+  """Returns every text of at most LENGTH tokens with its score, the best first."""
   texts = []
   for size in range(LENGTH + 1):
     for text in itertools.product(range(1, VOCAB), repeat=size):

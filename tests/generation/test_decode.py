@@ -14,7 +14,7 @@ GREEDY = Sampling(temperature=0.0)
 
 
 def step(token, state):
-  """Logits by the last token; the state counts the tokens that are no EOS token."""
+  """Returns logits by the last token; the state counts tokens other than EOS."""
   table, count = state
   logits = jax.vmap(lambda row_table, last: row_table[last])(table, token)
   return logits, (table, count + (token != EOS).astype(jnp.int32))
@@ -24,7 +24,7 @@ STATE = jnp.asarray(TABLE), jnp.zeros(ROWS, jnp.int32)
 
 
 def text(row, limit):
-  """The likeliest tokens."""
+  """Returns the likeliest tokens."""
   tokens, logits = [], FIRST[row]
   while len(tokens) < limit and logits.argmax() != EOS:
     tokens.append(int(logits.argmax()))

@@ -25,7 +25,7 @@ RANDOM = Sampling(0.9, top_k=20, top_p=0.95, min_p=0.01, repetition_penalty=1.1)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  """A tiny run at its first step: a checkpoint, without the time of training."""
+  """Returns a tiny run with a checkpoint of its first step."""
   return runs.first_checkpoint(tmp_path_factory.mktemp("run"))
 
 
@@ -57,7 +57,7 @@ def _row(tree, row):
 
 @pytest.fixture(scope="module")
 def plain():
-  """A model that is not trained, and reads from a memory that is not empty."""
+  """Returns an untrained model with a memory that is not empty."""
   model = LM(resolve(runs.config("x")).model)
   state = model.init_state(3)
   tokens = jax.random.randint(jax.random.key(1), (3, 21), 0, 256)
@@ -206,7 +206,7 @@ def test_memory_and_shapes_do_not_grow(loaded):
 
 
 def test_draws_follow_the_temperature(loaded):
-  """A temperature near 0 is the likeliest token; a high one is not."""
+  """A temperature near 0 draws the likeliest token, a high one others."""
   greedy = _texts(_writer(loaded, PROMPTS), Sampling(temperature=0.0))
 
   assert _texts(_writer(loaded, PROMPTS), Sampling(temperature=1e-30)) == greedy

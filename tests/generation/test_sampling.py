@@ -14,7 +14,7 @@ from jaxmem.generation.sampling import (
 
 
 def _plainly(logits, how):
-  """Which tokens stay, one row at a time in numpy."""
+  """Computes in NumPy, row by row, which tokens remain."""
   stay = np.zeros(logits.shape, bool)
   for row, keep in zip(logits.astype(np.float64), stay, strict=True):
     order = np.argsort(-row, kind="stable")[: how.top_k or len(row)]

@@ -44,7 +44,7 @@ def _params(name):
 
 @functools.cache
 def _run(name, form="auto"):
-  """(y, gradients of params and x), compiled once for all tests."""
+  """Returns y and the gradients of params and x, compiled once for all tests."""
   params = _params(name)
 
   def run(x, reset, dy):
@@ -59,7 +59,7 @@ def _run(name, form="auto"):
 
 
 def _at(a, index, value):
-  """A copy with a value somewhere: in JAX every place is a compilation."""
+  """Returns a NumPy copy with a value set: JAX would compile for every index."""
   a = a.copy()
   a[index] = value
   return a
@@ -77,7 +77,7 @@ def test_the_suite_detects_what_reads_both_ways():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_forms_agree_in_values_and_gradients(name):
-  """Laws 1 and 2."""
+  """Laws 1 and 2 hold."""
   _same(_run(name)(X, RESET, DY), _run(name, "recurrent")(X, RESET, DY))
 
 
@@ -97,14 +97,14 @@ def test_packed_is_separate(name):
   _same(dx[0, 5:16], dx1[0, :11])
   _same(dx * (1 - inside), np.zeros_like(dx), "exact")
 
-  # whatever stands in the other documents
+  # the tokens of other documents do not matter
   y2, _ = _run(name)(np.where(inside == 1, X, OTHER), RESET, DY)
   _same(y2[0, 5:16], y[0, 5:16], "exact")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_token_sees_its_whole_document(name):
-  """It is no causal memory: within a short document every token changes every other."""
+  """In a short document every token changes every other, before and after it."""
   y, _ = _run(name)(X, RESET, DY)
   for changed, read in ((15, 12), (12, 15)):
     moved = _at(X, np.s_[0, changed], X[0, changed] + 1)
@@ -115,7 +115,7 @@ def test_a_token_sees_its_whole_document(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_state_is_empty(name):
-  """Law 6, and a reset on the first token says nothing new."""
+  """Law 6 holds, and a reset on the first token changes nothing."""
   layer = _layer(name)
   assert layer.init_state(ROWS) == () and layer.state_axes() == ()
   y, state = jax.jit(layer.apply)(_params(name), X, layer.init_state(ROWS))
@@ -127,7 +127,7 @@ def test_state_is_empty(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_transforms_work(name):
-  """Law 8."""
+  """Law 8 holds."""
   params, reset = _params(name), jnp.asarray(RESET)
   f = jax.checkpoint(lambda x: _layer(name).apply(params, x, (), reset)[0])
   run = jax.jit(jax.vmap(lambda x, dy: jax.vjp(f, x)[1](dy)[0]))
@@ -138,7 +138,7 @@ def test_transforms_work(name):
 
 
 def test_shards_do_not_matter():
-  """Law 7."""
+  """Law 7 holds."""
   check_shards(_layer("rglru"), shards=(2,))
 
 

@@ -28,7 +28,7 @@ CAPACITY = 48
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-  """A run on documents cut to the capacity, its corpus and its config file."""
+  """Returns a directory with a run on cut documents, its corpus and its config."""
   root = tmp_path_factory.mktemp("capacity")
   corpus = runs.write_corpus(root / "corpus")
   model = (
@@ -136,7 +136,7 @@ def test_text_that_just_fits_is_read_as_it_is(trained, tmp_path):
 
 @pytest.mark.parametrize("cut", [5, 64])
 def test_cut_documents_are_read_from_their_cut_on(tmp_path, cut):
-  """A model whose cost of a token is how many its document had before it, in bits."""
+  """A token costs as many bits as its document has tokens before it."""
 
   def losses(tokens, targets, state, reset):
     nats = np.zeros(tokens.shape, np.float32)
@@ -208,7 +208,7 @@ def test_writer_reads_nothing_of_what_does_not_fit(trained):
 @pytest.mark.parametrize("form", ["recurrent", "parallel"])
 @pytest.mark.parametrize("name", ["attention", "forgetting_attention"])
 def test_overflow_is_nan_from_its_token_to_the_next_reset(name, form):
-  """In a stack too, where the layers above read the NaN of those below."""
+  """It holds in a stack too, where upper layers read the NaN of lower ones."""
   item = entry(name, num_heads=2, capacity=8, form=form)
   model = LM(LMConfig(11, d_model=8, d_ff=16, pattern=(item,), num_groups=3))
   tokens = jax.random.randint(jax.random.key(0), (2, 30), 0, 11)

@@ -25,7 +25,7 @@ PATTERNS = (
 
 
 def compiled(model, method):
-  """A method of the model as one program of (params, batch, ...)."""
+  """Compiles a method of the model as a function of (params, batch, ...)."""
   return jax.jit(functools.partial(model.apply, method=method))
 
 

@@ -27,7 +27,7 @@ KINDS = {
 
 @functools.cache
 def compiled(model, method):
-  """A method of the model as one program of (params, batch, ...)."""
+  """Compiles a method of the model as a function of (params, batch, ...)."""
   return jax.jit(functools.partial(model.apply, method=method))
 
 

@@ -81,7 +81,7 @@ def test_one_token_is_read_by_the_definition_and_a_step_is_refused():
 
 @pytest.mark.parametrize("name", ["longformer", "bigbird"])
 def test_sparse_attention_both_ways_never_makes_a_square_of_the_length(name):
-  """16 times the length takes 16 times the memory, not 256 times."""
+  """A length of 16 times takes 16 times the memory, not 256 times."""
   options = {"causal": False, "window_size": 32} if name == "longformer" else {}
   mixer = _mixer(name, block_size=32, **options)
 
@@ -102,7 +102,7 @@ def test_sparse_attention_both_ways_never_makes_a_square_of_the_length(name):
 
 @pytest.fixture(scope="module")
 def cross():
-  """A mixer that remembers 3 or 2 of 4 tokens, and what it is given."""
+  """Returns a mixer that remembers 3 or 2 of 4 tokens, and its arguments."""
   mixer = _mixer("cross_attention", memory_size=4, d_encoded=5)
   x, encoded = (
     jax.random.normal(jax.random.key(i), (2, 6, n)) for i, n in ((0, 8), (1, 5))

@@ -28,7 +28,7 @@ def history(length=12, series=3):
 
 @pytest.mark.parametrize("backbone", ["stack", "dlinear"])
 def test_a_window_in_other_units_has_its_forecast_in_them(backbone):
-  """Reversible: f(a x + b) = a f(x) + b."""
+  """The normalisation is reversible: f(a x + b) = a f(x) + b."""
   model, params = build(backbone=backbone)
   run = jax.jit(model.apply)
   once, again = run(params, history()), run(params, 3 * history() - 7)
@@ -89,7 +89,7 @@ def test_the_pinball_loss_is_least_at_the_quantile():
 
 @pytest.mark.parametrize("backbone", ["stack", "dlinear"])
 def test_quantiles_do_not_cross(backbone):
-  """Whatever the head's own numbers are, also where they lie far apart."""
+  """It holds for all outputs of the head, also where they lie far apart."""
   model, params = build(head="quantile", quantiles="0.1,0.4,0.9", backbone=backbone)
   forecast = jax.jit(
     lambda scale: model.apply(jax.tree.map(lambda a: a * scale, params), history())

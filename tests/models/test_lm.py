@@ -25,7 +25,7 @@ TOKENS = jax.random.randint(jax.random.key(1), (2, 12), 0, 11)
 
 @functools.cache
 def _gradient(config, deterministic=True):
-  """(loss, gradient) of parameters and the key of dropout."""
+  """Compiles loss and gradient of the parameters and the key of dropout."""
   model = LM(config)
 
   def losses(params, key):
@@ -110,7 +110,7 @@ def test_states_have_rows_first_and_axes_for_every_dimension():
 
 
 def test_packed_documents_give_the_logits_of_each_alone(params):
-  """Row 0 is documents of 5, 1 and 6 tokens; the carried memory is full of another."""
+  """Row 0 has documents of 5, 1 and 6 tokens after a memory of another document."""
   model = LM(CONFIG)
   run = jax.jit(model.apply)
   _, full = run(params, TOKENS, model.init_state(2))

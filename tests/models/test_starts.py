@@ -37,12 +37,12 @@ def _config(corpus, how, **changes):
 
 
 def _read(program):
-  """A memory as if something had been read, where the program keeps its own."""
+  """Returns a memory that is not empty, placed as the program places its memory."""
   return jax.device_put(_random(program.shapes.memory), program.shardings.memory)
 
 
 def _random(shapes, rows=None):
-  """A memory as if something had been read: positive counts, and numbers."""
+  """Returns a memory that is not empty: positive counts, and random numbers."""
   draw = np.random.default_rng(0)
 
   def one(a):
@@ -56,13 +56,13 @@ def _random(shapes, rows=None):
 
 @functools.cache
 def _losses(model):
-  """The model's own losses, compiled once for all starts."""
+  """Compiles the losses of the model once for all starts."""
   return jax.jit(functools.partial(model.apply, method="losses"))
 
 
 @pytest.mark.parametrize("how", state_init.STARTS)
 def test_loss_is_that_of_the_memory_it_says(corpus, how):
-  """A step's loss is the model's own, from the memory made by hand of the last one."""
+  """The loss of a step is that of the model from the memory `state_init` makes."""
   program = runs.program(_config(corpus, how))
   lanes = runs.lanes(program.config)
   state = program.init()._replace(memory=_read(program))
@@ -152,7 +152,7 @@ def test_noise_is_for_sums_and_a_window_starts_empty(how):
 
 @pytest.mark.parametrize("how", ["passed", "fitted"])
 def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
-  """Three steps, a checkpoint, three more; and six at once."""
+  """Three steps, a checkpoint and three more equal six steps at once."""
   config = _config(corpus, how)
   lanes = runs.lanes(config)
 
@@ -187,7 +187,7 @@ def test_an_unknown_start_is_refused():
 
 
 def test_noise_reaches_the_memory_beside_a_window():
-  """In a sum the window starts empty and what stands beside it does not."""
+  """In a sum the window starts empty and the recurrent memory does not."""
   pattern = (entry("window", window_size=6, num_heads=2, beside="gru+minlstm"),)
   config = dataclasses.replace(MODEL, vocab_size=64, pattern=pattern, dtype="float32")
   model = LM(config)

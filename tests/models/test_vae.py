@@ -43,13 +43,13 @@ def batch(length=T, weight=1.0):
 
 @functools.cache
 def compiled(model, method, *static):
-  """A method of a model as a function of its parameters, its arguments and keys."""
+  """Compiles a method as a function of the parameters, its arguments and keys."""
   call = functools.partial(model.apply, method=method)
   return jax.jit(call, static_argnums=static)
 
 
 def nats(model, params, batch, deterministic=True, rngs=None):
-  """-ELBO of each row, at the mean of the posterior unless it is drawn."""
+  """Returns -ELBO of each row, at the mean of the posterior unless it is drawn."""
   objective = compiled(model, "objective", 3)
   losses = objective(params, arrays(batch), (), deterministic, rngs=rngs)[0]
   return np.asarray((losses * batch["weights"]).sum(1))
@@ -93,7 +93,7 @@ def test_the_log_ratio_is_that_of_two_densities():
 
 
 def test_the_bound_is_below_the_marginal_and_more_draws_close_the_gap():
-  """With one number in the latent the marginal is an integral over a line."""
+  """With a latent of one number the marginal is an integral over a line."""
   model, params = build(d_latent=1)
   params = jax.tree.map(jnp.copy, params)
   for name in ("gaussian", "given"):  # near the prior, so that draws find the text
@@ -160,7 +160,7 @@ def test_free_nats_are_a_floor_of_each_number_of_each_row():
 
 
 def test_the_kl_below_the_floor_pulls_at_nothing():
-  """The objective with the KL, less that without it, is the KL alone."""
+  """The difference of the objectives with and without the KL is the KL."""
   inputs = arrays(batch())
   row = jnp.ones(len(LINES))
   total = lambda p, m, weight: m.apply(

@@ -71,7 +71,7 @@ def test_model_reads_a_batch(name):
 
 @pytest.mark.parametrize("name", ["lru", "s5", "mamba2"])
 def test_rounded_parameters_forget_as_fast(name):
-  """A rate is rounded, not what it makes: exp(-0.001) would be 1, and never forget."""
+  """A rate is rounded, not its exponential: exp(-0.001) would be 1 and never forget."""
   layer = mixer(Entry(name, ITEMS[name].options), 8, "float32")
   x, state = jax.random.normal(jax.random.key(0), (1, 6, 8)), layer.init_state(1)
   params = meshes.unboxed(jax.jit(layer.init)(jax.random.key(1), x, state))

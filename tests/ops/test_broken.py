@@ -13,7 +13,7 @@ from jaxmem.testing import LawError, check_laws
 
 
 class Sound(nn.Module):
-  """A correct mixer, convolution and recurrence; the broken ones change one thing."""
+  """A correct mixer, of a convolution and a recurrence; broken ones change one part."""
 
   d_model: int = 4
 

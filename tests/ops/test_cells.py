@@ -57,9 +57,9 @@ def test_chunk_of_no_tokens_is_refused():
 
 
 def test_slstm_is_empty_by_element_and_row():
-  """What one element of one row holds decides nothing for another."""
+  """An element of a row does not affect whether another one is empty."""
   params, inputs, state = slstm.example(jax.random.key(0), 2, 1)
-  params = (jnp.zeros_like(params[0]),)  # elements know of each other by R alone
+  params = (jnp.zeros_like(params[0]),)  # only R mixes elements
   run = jax.jit(slstm.FORMS["recurrent"])
   empty_elements = jnp.array([[True, False, True, False, False, True], [False] * 6])
   part = jax.tree.map(lambda a: jnp.where(empty_elements, 0, a), state)
@@ -77,7 +77,7 @@ def test_slstm_is_empty_by_element_and_row():
 
 @pytest.mark.parametrize("gate", [-50.0, 50.0])
 def test_slstm_of_a_first_token_is_that_token_alone(gate):
-  """h = sigmoid(o) tanh(z) whatever its gates are, in an empty memory."""
+  """With an empty memory h = sigmoid(o) tanh(z) for all gates."""
   params, (i, f, z, o), _ = slstm.example(jax.random.key(0), 2, 1)
   inputs = (jnp.full_like(i, gate), jnp.full_like(f, -gate), z, o)
 

@@ -13,7 +13,7 @@ from jaxmem.testing import cases, check_laws
 
 
 def _by_channel(draw):
-  """An example of the gated delta rule with a decay of its own for every channel."""
+  """Returns an example of the gated delta rule with one decay for each channel."""
 
   def by_channel(key, batch_size, length):
     params, (q, k, v, g, beta), state = draw(key, batch_size, length)

@@ -23,7 +23,7 @@ def points(*axes):
 
 
 def grid():
-  """y, location 0, log scale, log(v - 2) as float32 has them."""
+  """Returns y, location 0, log scale and log(v - 2), rounded to float32."""
   distance, scale, freedom = points(DISTANCES, SCALES, FREEDOMS)
   sign = np.where(np.arange(len(distance)) % 2, -1, 1).astype(np.float32)
   w = np.log(FREEDOMS - 2).astype(np.float32)
@@ -39,7 +39,7 @@ def close(actual, exact, tolerance, floor):
 
 
 def student_slopes(y, s, w):
-  """Exact derivatives to y, log scale and log(v - 2), float64."""
+  """Returns the exact derivatives by y, log scale and log(v - 2), in float64."""
   y, s, w = (np.asarray(a, np.float64) for a in (y, s, w))
   v, z = 2 + np.exp(w), y * np.exp(-s)
   u = z**2 / v
@@ -81,7 +81,7 @@ def test_the_gradients_of_students_density_are_exact():
 
 
 def test_the_reference_slopes_are_those_of_scipy():
-  """The formulas above against differences of SciPy's own densities."""
+  """The formulas above equal differences of SciPy's densities."""
   y, s, w = np.meshgrid([0.1, 1.3, 20.0], [-1.0, 2.0], [-2.0, 1.0, 5.0])
 
   def density(y, s, w):

@@ -55,7 +55,7 @@ def test_lower_bound_outside_its_range_is_refused():
 
 @pytest.mark.parametrize("rule", ["zero_order_hold", "bilinear"])
 def test_discretisations_agree_with_the_solution_at_small_steps(rule):
-  """By series: float32 has no more than 1e-4 of (e^z - 1) / z at z = 1e-3."""
+  """The op sums a series: (e^z - 1) / z is right only to 1e-4 in float32 at 1e-3."""
   rate, dt = jnp.array([-0.5 + 3j], jnp.complex64), jnp.array([1e-4])
 
   decay, factor = getattr(complex_diagonal, rule)(rate, dt)
@@ -77,7 +77,7 @@ def test_gate_that_is_all_but_open_still_lets_in_its_part():
 
 
 def test_mamba_keeps_one_state_a_chunk():
-  """At B1 T4096 D1024 N16 the peak is under 4 times inputs and outputs."""
+  """With B1 T4096 D1024 N16 the peak is less than 4 times inputs and outputs."""
   size, dim = 16, 1024
 
   def shaped(*shape):

@@ -27,7 +27,7 @@ MASKS = [Document(), Causal(), Causal() & Window(1), Causal() & Window(5)]
 
 @pytest.mark.parametrize("mask", MASKS, ids=str)
 def test_the_mask_of_the_cudnn_call_is_ours_to_the_token(mask, key, monkeypatch):
-  """The call that cuDNN would get, on JAX's own dense implementation of it."""
+  """The call that cuDNN would get is computed by JAX's dense implementation."""
   spec, qkv = _spec(mask=mask), _qkv(key, 12)
   implementations = []
 
@@ -45,7 +45,7 @@ def test_the_mask_of_the_cudnn_call_is_ours_to_the_token(mask, key, monkeypatch)
 
 @pytest.mark.parametrize("mask", [*MASKS, Causal() & Window(130)], ids=str)
 def test_splash_is_the_dense_softmax(mask, key):
-  """Its kernel, interpreted: values and gradients, documents anywhere."""
+  """The interpreted kernel has the values and gradients, for documents anywhere."""
   qkv = _qkv(key, 256, size=128)
   spec = _spec(mask=mask, scores=Scores(None, cap=3.0))
   tokens = _tokens(256, 77, 128)
@@ -184,13 +184,13 @@ STAND_IN = dispatch.CUDNN._replace(refuses=dispatch._common, run=_dense_by_jax)
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["window", "attention"])
 def test_laws_hold_where_another_backend_takes_what_it_can(name, monkeypatch):
-  """Memory, documents and gradients, with JAX's dense code in the place of cuDNN."""
+  """Memory, documents and gradients are right with JAX's dense code for cuDNN."""
   monkeypatch.setitem(dispatch.BACKENDS, "cudnn", STAND_IN)
   check_laws(ops.get(name))
 
 
 def test_another_backend_changes_neither_values_nor_gradients(key, monkeypatch):
-  """From the empty memory, where it is taken, and from a full one, where it is not."""
+  """The stand-in for cuDNN takes calls from the empty memory only."""
   monkeypatch.setitem(dispatch.BACKENDS, "cudnn", STAND_IN)
   window = ops.get("window")
   params, inputs, state = jax.jit(lambda: window.example(key, 2, 12))()
@@ -206,7 +206,7 @@ def test_another_backend_changes_neither_values_nor_gradients(key, monkeypatch):
 
 
 def test_what_a_backend_takes_is_decided_by_the_running_call(key, monkeypatch):
-  """Only from the empty memory, and within one document."""
+  """A backend is used only from the empty memory and within one document."""
   marked = dispatch.CUDNN._replace(
     refuses=dispatch._common, run=lambda spec, q, *_: jnp.full(q.shape, 7.0)
   )

@@ -34,13 +34,13 @@ def _draw(key_heads=KEY_HEADS):
 
 
 def _chosen(selected, blocks=BLOCKS):
-  """[B, T, T], whether a query's block has chosen the key's block."""
+  """Returns [B, T, T], whether a query's block has chosen the key's block."""
   chosen = (selected[..., None] == jnp.arange(blocks)).any(2)  # [B, M, S/C]
   return chosen.repeat(SIZE, 1).repeat(SIZE, 2)[:, :LENGTH, :LENGTH]
 
 
 def _dense(scores, params, qkv, visible):
-  """Softmax attention under an array [B, A, T, T], and the log of its denominator."""
+  """Computes softmax attention under a mask [B, A, T, T], and its log denominator."""
   q, k, v = qkv
   k, v = (a.repeat(HEADS // KEY_HEADS, axis=2) for a in (k, v))
   s = jnp.einsum("bihk,bjhk->bhij", q, k) * DIM**-0.5
@@ -61,7 +61,7 @@ def _dense(scores, params, qkv, visible):
 @pytest.mark.parametrize("mask", [Document(), Causal(), Causal() & Window(16)], ids=str)
 @pytest.mark.parametrize("scores", [PLAIN, BIASED], ids=["plain", "biased"])
 def test_chosen_blocks_are_the_dense_oracle_in_values_and_gradients(mask, scores):
-  """Each row its own blocks: y, lse, and the gradients of q, k, v and of the bias."""
+  """Rows choose different blocks; y, lse and all gradients are compared."""
   qkv, dy = _draw()
   params = (jax.random.normal(jax.random.key(2), (8, HEADS)),) if scores.bias else ()
   spec = AttentionSpec(mask, scores, SIZE)
@@ -106,7 +106,7 @@ def test_choosing_all_blocks_equals_choosing_none():
 
 
 def test_what_is_not_chosen_is_neither_read_nor_moved():
-  """Not even where it is NaN: blocks that nobody chose are never touched."""
+  """Blocks that no query chose may hold NaN: they are never read."""
   (q, k, v), _ = _draw()
   tokens = encoder_attention.call(ROWS, LENGTH, None)
   first = jnp.zeros((ROWS, BLOCKS, 1), jnp.int32)
@@ -125,7 +125,7 @@ def test_what_is_not_chosen_is_neither_read_nor_moved():
 
 
 def test_chosen_blocks_never_make_a_square_of_the_length():
-  """64 times the length takes 64 times the memory, not 4096 times."""
+  """A length of 64 times takes 64 times the memory, not 4096 times."""
 
   def temporary(length):
     shape = jax.ShapeDtypeStruct((1, length, 1, 8), jnp.float32)
@@ -157,7 +157,7 @@ def test_blockwise_is_the_engine_without_a_spec():
 
 
 def test_equal_specs_are_one_for_the_compiler():
-  """Masks and scores are frozen, so a spec that is made anew is no new program."""
+  """Masks and scores are frozen, so an equal spec does not compile again."""
 
   def make():
     return AttentionSpec(Causal() & Window(3), Scores(bias=ALiBi(4)), 8)
@@ -173,7 +173,7 @@ MIXERS = (
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_from_mixer_to_softmax_it_takes_at_most_seven_calls(name):
-  """Frames of the package on the stack, with and without the gradient."""
+  """Frames of the package on the stack are counted, with and without the gradient."""
   mixer = mixers.get(name).Mixer(d_model=8, num_heads=2)
   x, state = jnp.zeros((1, 16, 8)), mixer.init_state(1)
   params = jax.eval_shape(mixer.init, jax.random.key(0), x, state)

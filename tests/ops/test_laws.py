@@ -75,7 +75,7 @@ def test_mixer_obeys_the_full_laws_in_every_form(name):
 
 
 def test_ops_know_no_flax():
-  """Law 11."""
+  """Law 11 holds."""
   code = (
     "import sys; from jaxmem import ops; ops.names(); assert 'flax' not in sys.modules"
   )

@@ -21,7 +21,7 @@ BONUS = {"bonus": True}
 
 
 def _variant(**options):
-  """The op's case with other shapes; its own example is a decay a channel."""
+  """Returns the case of the op with other shapes; its example has channel decays."""
 
   def draw(f):
     return functools.partial(f, **options)
@@ -58,7 +58,7 @@ def test_shards_do_not_matter_to_exponential_gates():
 @pytest.mark.parametrize("size", [1, 5, 16, 21])
 @pytest.mark.parametrize("strict", [False, True])
 def test_decays_a_channel_are_those_of_the_definition(key, size, strict):
-  """Against sums over the tokens between, in float64."""
+  """The reference sums over the tokens between, in float64."""
   rows, channels = 2, 6
   g, q, k, borders = jax.random.split(key, 4)
   shape = (rows, 1, size, channels)
@@ -88,7 +88,7 @@ def test_decays_a_channel_are_those_of_the_definition(key, size, strict):
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_second_derivatives_of_decays_a_channel_are_those_of_the_definition(strict):
-  """Derivatives go past the exponentials that the values come from."""
+  """The derivatives do not pass through the exponentials of the values."""
   rng = np.random.default_rng(0)
   with jax.enable_x64(True):
     q, k, g = (jnp.asarray(rng.standard_normal((1, 1, 5, 2))) for _ in range(3))
@@ -130,7 +130,7 @@ def _both(inputs, state):
 
 @pytest.mark.parametrize("log_gate", [-1000.0, -50.0, 0.0, 50.0])
 def test_mlstm_is_a_weighted_mean_or_a_small_sum(log_gate):
-  """One token: v where |n q| > 1, else e^i (k . q) v; the same in both forms."""
+  """After one token both forms give v where |n q| > 1, else e^i (k . q) v."""
   k = jnp.ones((1, 1, 1, 4))
   v = jnp.arange(3.0)[None, None, None]
   i = jnp.full((1, 1, 1), log_gate)
@@ -172,7 +172,7 @@ def test_unknown_feature_map_names_the_nearest():
 
 
 def test_empty_memory_may_be_made_inside_jit():
-  """XLA on CPU gave NaN here: the state was a constant, and so its products were."""
+  """XLA on CPU gave NaN here, since it folded products of the constant state."""
   model = LM(LMConfig(64, 64, 128, (entry("mamba2"),), num_groups=2))
   tokens = jax.random.randint(jax.random.key(1), (256, 64), 0, 64)
   params = jax.jit(model.init)(jax.random.key(0), tokens[:2], model.init_state(2))

@@ -87,7 +87,7 @@ def _parts(mask):
 
 def test_every_mask_is_tested_here():
   tested = set(itertools.chain(*map(_parts, MASKS.values())))
-  # others have masks of their own
+  # a user may define other masks
   files = (masks.__name__, block_table.__name__, sparse_blocks.__name__)
   assert tested == {k for k in _kinds(masks.Mask) if k.__module__ in files} - {
     masks.Mask
@@ -96,7 +96,7 @@ def test_every_mask_is_tested_here():
 
 @jax.jit
 def _oracle(qkv, visible, dy):
-  """y and gradients of plain softmax attention under an array, for all masks one."""
+  """Returns y and gradients of plain softmax attention under a mask array."""
 
   def f(q, k, v):
     k, v = (a.repeat(HEADS // KEY_HEADS, axis=2) for a in (k, v))
@@ -141,13 +141,13 @@ def test_engine_is_the_dense_oracle_in_values_and_gradients(name):
       error, at = worst(g, w, "float32")
       assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
     assert not y.swapaxes(1, 2)[~visible.any(-1)].any()  # who sees nothing reads 0
-    for grad in (dk, dv):  # and whom nobody sees has none
+    for grad in (dk, dv):  # and a key that no query sees has none
       assert not grad[~visible.any((1, 2))].any()
 
 
 @functools.cache
 def _visited(name, size):
-  """The blocks that the engine computes, [query block, key block]."""
+  """Returns which blocks the engine computes, [query block, key block]."""
 
   def run(reset):
     tokens = encoder_attention.call(*reset.shape, reset)
@@ -164,7 +164,7 @@ def _visited(name, size):
 
 
 def _visible_blocks(name, size, which):
-  """The blocks in which some row and head sees something."""
+  """Returns the blocks in which any row and head sees a key."""
   visible = np.asarray(_dense(name, which)).any((0, 1))
   short = -LENGTH % size
   visible = np.pad(visible, ((0, short), (0, short)))
@@ -174,7 +174,7 @@ def _visible_blocks(name, size, which):
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("size", [3, 7])
 def test_blocks_that_show_something_are_computed_and_few_others(name, size):
-  """In documents of one length no others, for the masks that can say so."""
+  """With documents of equal length no others are computed, for masks that can tell."""
   visited = _visited(name, size)
   for which, reset in enumerate(RESETS):
     skipped = _visible_blocks(name, size, which) & ~np.asarray(visited(reset))
@@ -186,7 +186,7 @@ def test_blocks_that_show_something_are_computed_and_few_others(name, size):
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_random_blocks_are_as_many_as_configured_and_none_is_seen_anyway(count):
-  """In documents of 1 .. 30 blocks of two tokens, the last with one, packed."""
+  """Documents of 1 .. 30 blocks of two tokens are packed; the last block has one."""
   size, heads, blocks = 2, 5, [1, 2, 3, 5, 6, 11, 30]
   ends = np.cumsum([size * n - 1 for n in blocks])
   reset = jnp.zeros((1, ends[-1]), bool).at[0, ends[:-1]].set(True)
@@ -231,7 +231,7 @@ def test_a_document_sees_the_same_wherever_it_is_packed():
 
 
 class _OldWindow(masks.Mask):
-  """A mask as it was written before 0.2."""
+  """A mask that was written for the interface before 0.2."""
 
   def sees(self, pair):
     return (pair.distance < 3) & (pair.distance >= 0)

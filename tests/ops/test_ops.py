@@ -89,7 +89,7 @@ def test_rotation_depends_on_the_distance_alone():
 
 @pytest.mark.parametrize("scaling", rotary.SCALINGS)
 def test_rotation_is_exact_at_any_length(scaling):
-  """A float32 product of position and frequency would be off by radians."""
+  """A float32 product of position and frequency would be wrong by radians."""
   rope = rotary.Rotary(5e5, scaling, 4.0, 4096)
   places = np.array([0, 1, -5, 10**6, 2**30 - 1, -(2**30), 2**31 - 1])
 
@@ -117,7 +117,7 @@ def test_attention_that_sees_nothing_is_zero_with_finite_gradients():
 
 
 def test_window_never_makes_a_square_of_the_length():
-  """64 times the length takes 64 times the memory, not 4096 times."""
+  """A length of 64 times takes 64 times the memory, not 4096 times."""
 
   def temporary(length):
     draw = jax.ShapeDtypeStruct((1, length, 1, 8), jnp.float32)
@@ -135,7 +135,7 @@ def test_window_never_makes_a_square_of_the_length():
 
 
 def test_cell_keeps_its_pre_activations_and_two_states_a_token_once():
-  """Four gates, c, h and x: what torch keeps too; a scan's own reverse keeps more."""
+  """It keeps four gates, c, h and x, as torch does; a reversed scan keeps more."""
   batch, length, dim = 2, 64, 16
   p, _, _ = lstm.example(jax.random.key(0), 1, 1)
   shapes = [(dim, 4 * dim), (dim, 4 * dim), (4 * dim,)]
@@ -194,7 +194,7 @@ def test_chunks_come_back_in_order():
 
 
 def test_swapped_axes_are_caught_at_the_border_of_an_op():
-  """The import hook of the tests checks shapes: [B, H, T, K] is no [B, T, H, K]."""
+  """The import hook of the tests checks shapes: [B, H, T, K] is not [B, T, H, K]."""
   _, (q, k, v, g, beta), state = gated_delta.example(jax.random.key(0), 1, 5)
   with pytest.raises(Exception, match="(?i)type.?check"):
     gated_delta.chunk((), (q.swapaxes(1, 2), k, v, g, beta), state)

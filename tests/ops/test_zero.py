@@ -81,7 +81,7 @@ def test_model_reads_no_rows_and_refuses_no_tokens(name):
 
 
 def test_no_rows_have_gradients_of_zero():
-  """By values, compiled: what is cut into chunks and heads elsewhere."""
+  """Gradients are compared by value and compiled, with chunks and heads."""
   layer = mixer(ITEMS["s5"], 8, "float32")
   args = jnp.ones((1, 4, 8)), layer.init_state(1)
   params = jax.jit(layer.init)(jax.random.key(0), *args)

@@ -64,7 +64,7 @@ def test_segments_obey_law_7_by_halo_and_by_ring(lengths, through_memory):
 
 
 def _compiled(name, shards, layout, gradient=True, state=False, **options):
-  """HLO of y, or its gradients, of 64 tokens an op's example has."""
+  """Returns the HLO of y, or of its gradients, for 64 tokens of an op's example."""
   op = ops.get(name)
   params, inputs, memory = op.example(jax.random.key(0), 2, 64)
   reset = jnp.zeros((2, 64), bool).at[0, 5].set(True)
@@ -86,7 +86,7 @@ def _compiled(name, shards, layout, gradient=True, state=False, **options):
 
 
 def _collectives(hlo):
-  """(kind, shape) -> how often it happens, with the trips of the loops it is in."""
+  """Counts collectives by (kind, shape), times the trips of the loops they are in."""
   bodies, name = {}, ""
   for line in hlo.splitlines():
     if line.endswith("{") and (head := re.match(r"(ENTRY )?%?([\w.\-]+) ", line)):
@@ -125,7 +125,7 @@ def test_ring_sends_keys_and_values_once_round_and_gathers_nothing():
 
 
 def test_ring_sends_before_it_computes():
-  """What is sent in a hop is what the hop before received: nothing waits for y."""
+  """A hop sends what the hop before received, so that no send waits for y."""
   op = ops.get("attention")
   params, inputs, state = op.example(jax.random.key(0), 2, 64)
   config = MeshConfig(data=1, seq=4, attention="ring")
@@ -144,7 +144,7 @@ def test_ring_sends_before_it_computes():
 
 
 def _scans(jaxpr):
-  """The bodies of all scans in a jaxpr."""
+  """Yields the bodies of all scans in a jaxpr."""
   for eqn in jaxpr.eqns:
     for inner in jax.tree.leaves(tuple(eqn.params.values()), is_leaf=_is_jaxpr):
       if _is_jaxpr(inner):
@@ -174,7 +174,7 @@ def test_heads_are_swapped_for_time_by_one_exchange_each_way():
 
 
 def test_window_takes_one_halo_from_its_neighbour():
-  """W keys and values of the last shard, and where their documents began."""
+  """It receives W keys and values of the last shard, and their document starts."""
   collectives = _collectives(_compiled("window", 4, "auto", gradient=False))
   permuted = {shape: n for (kind, shape), n in collectives.items() if "permute" in kind}
 
@@ -194,7 +194,7 @@ def test_memory_after_the_call_is_exchanged_only_where_it_is_used():
 
 
 def _work(shards, length, size, dealt):
-  """Blocks that each shard computes, under a causal mask."""
+  """Counts the blocks that each shard computes under a causal mask."""
   mesh = meshes.make(MeshConfig(data=1, seq=shards), jax.devices()[:shards])
   spec = PartitionSpec(None, "seq")
   tokens = cache.call(jnp.zeros(1, jnp.int32), length, None)

@@ -45,7 +45,7 @@ def test_shards_do_not_matter_to_a_nonlinear_memory(rows, how, caplog):
 
 
 def test_shards_do_not_matter_to_sinks_and_windows_of_many_shards():
-  """Shards of 4 tokens, a window of 11, and sinks that lie further back than that."""
+  """Shards have 4 tokens, the window 11, and sinks lie further back than that."""
   window = mixers.get("window").Mixer
   check_shards(window(8, window_size=11, num_heads=2, num_kv_heads=1, num_sinks=3))
 
@@ -126,7 +126,7 @@ def corpus(tmp_path_factory):
 
 
 def _program(corpus, mesh, pattern=runs.PATTERN[1:3]):
-  """Two memories, or compiling takes minutes; all of them in the full run."""
+  """Has two memories, since compiling all takes minutes; the full run has all."""
   model = dataclasses.replace(runs.MODEL, pattern=pattern)
   config = resolve(runs.config(corpus, model=model, mesh=mesh))
   count = mesh.data * mesh.fsdp * mesh.tensor * mesh.seq
@@ -134,7 +134,7 @@ def _program(corpus, mesh, pattern=runs.PATTERN[1:3]):
 
 
 def _trained(program, steps=3):
-  """The state after some steps, and the losses."""
+  """Returns the state after several steps, and the losses."""
   config = program.config
   prepared = data.prepare(config.task.source)
   tokenizer = data.tokenizers.get(config.task.tokenizer)
@@ -175,7 +175,7 @@ def test_eight_devices_train_the_hybrid_model_like_one(corpus, mesh):
 
 
 def _has_the_sharding_of_the_mesh(state, program):
-  """Every parameter, moment and memory is cut as the mesh's rules say."""
+  """Checks that every parameter, moment and memory is sharded by the mesh's rules."""
   for (path, got), want in zip(
     jax.tree_util.tree_leaves_with_path(state),
     jax.tree.leaves(program.shardings),
@@ -185,7 +185,7 @@ def _has_the_sharding_of_the_mesh(state, program):
 
 
 def _restores_anywhere(corpus, state, workdir):
-  """A checkpoint of one mesh, bit by bit on another."""
+  """Checks that a checkpoint of one mesh is restored bit by bit on another."""
   with Checkpoints(workdir, keep=1) as checkpoints:
     checkpoints.save(3, state, {"step": 3, "fingerprint": ""}, {})
     checkpoints.wait()
@@ -197,7 +197,7 @@ def _restores_anywhere(corpus, state, workdir):
 
 
 def test_shardings_cut_what_the_mesh_says(corpus):
-  """Against a rule that would replicate everything and pass."""
+  """A rule that replicates everything would pass the other tests, and fails here."""
   program = _program(corpus, MIXED)
   state = program.init()
 
@@ -223,7 +223,7 @@ def test_time_that_does_not_divide_names_both_numbers(corpus):
 
 
 def test_loss_of_a_shard_stays_on_its_device(key):
-  """No device is sent, or computes, the features of other shards for the loss."""
+  """No device receives or computes the features of other shards for the loss."""
   x = jax.random.normal(key, (4, 64, 8))
   targets = _tokens(key, 4, 64)
   table = jax.random.normal(key, (11, 8))

@@ -1,5 +1,7 @@
-"""Parts of a batch, on one device or several, are the whole batch on one: the loss, the
-gradient, the memory, and every random number."""
+"""Parts of a batch, on one device or several, equal the whole batch on one.
+
+This holds for the loss, the gradient, the memory and every random number.
+"""
 
 import dataclasses
 import functools
@@ -68,7 +70,7 @@ PARTS = dict.fromkeys(KINDS, 2) | {"embedding": 4}
 
 
 def batch_of(model, kind):
-  """Numbers of every field that the model reads; rows have unlike weights."""
+  """Draws every field that the model reads; rows have different weights."""
   draw = np.random.default_rng(0)
   batch = {}
   for name, a in jax.eval_shape(lambda: model.example(ROWS, LENGTH)).items():
@@ -104,7 +106,7 @@ def program(kind, parts=1, devices=1):
 
 
 def start(program):
-  """Parameters, and a memory that is not empty, without compiling anything."""
+  """Returns parameters and a memory that is not empty, without compiling."""
   draw = np.random.default_rng(1)
 
   def one(a):
@@ -117,8 +119,7 @@ def start(program):
 
 @functools.cache
 def compiled(kind, parts, devices):
-  """The gradient, compiled with the batch where the program puts it, and what it is
-  given."""
+  """Returns the gradient, compiled for a placed batch, and its arguments."""
   run = program(kind, parts, devices)
   batch, (params, memory) = batch_of(run.model, kind), start(run)
   names = meshes.shardings(run.mesh, run.model.state_axes(), memory)
@@ -131,7 +132,7 @@ def compiled(kind, parts, devices):
 
 @pytest.mark.parametrize("kind, parts", PARTS.items())
 def test_parts_over_devices_are_the_whole_batch(kind, parts):
-  """With dropout, an adversary or a latent, on 4 devices."""
+  """It holds with dropout, an adversary or a latent, on 4 devices."""
   results = []
   for number, devices in ((1, 1), (parts, 4)):
     call, args = compiled(kind, number, devices)
@@ -157,7 +158,7 @@ def test_a_part_has_rows_of_every_device():
 
 
 def test_sown_losses_are_weighed_alike_in_parts():
-  """A mean over all rows, whatever the weights of the rows that share a part."""
+  """The mean is over all rows, for all weights of the rows of a part."""
   run = program("spans")
   batch = batch_of(run.model, "spans") | {"number": np.arange(ROWS)}
   batch["share"] = np.full(ROWS, batch["weights"].sum() / ROWS, np.float32)

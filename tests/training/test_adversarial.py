@@ -22,7 +22,7 @@ SHAPE = (2, 3, 4)
 
 
 def loss(params, memory, batch, rng):
-  """Of no symmetry, so that directions are told apart."""
+  """Has no symmetry, so that the directions differ."""
   x = batch["x"] + batch.get("noise", 0.0)
   nats = jnp.sum(jnp.tanh(x @ params) ** 2, axis=(1, 2))
   return nats.sum(), memory
@@ -71,7 +71,7 @@ def test_freelb_climbs_inside_its_ball():
 
 @pytest.fixture(scope="module")
 def programs():
-  """A run without, and runs against an adversary; texts whose first word decides."""
+  """Trains with and without an adversary on texts whose first word decides."""
   base = Config(
     model=EncoderConfig(
       vocab_size=64, d_model=16, pattern=(entry("gru"),), num_groups=1

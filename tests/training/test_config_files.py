@@ -22,7 +22,7 @@ from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 """
 
-# Line of a config file -> what is said of it.
+# Maps a line of a config file to the message about it.
 WRONG = {
   "config = Config(step=10)": "Config has no 'step': did you mean 'steps'?",
   "config = Config(optim=OptimConfig(learning_rte=1.0))": (
@@ -59,7 +59,7 @@ RIGHT = {
   "config = Config(task=DataConfig(source=Path('a')))": "config.task.source == 'a'",
   "config = Config(LMConfig(0, np.int64(16)))": "type(config.model.d_model) is int",
 }
-# A process of its own: the tests' type checks would refuse the values before we do.
+# A child process, since the tests' type checks would refuse the values first.
 _PROGRAM = """
 import contextlib, io, json, sys
 from pathlib import Path

@@ -40,7 +40,7 @@ PARAMS = {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)}
 
 
 def _moved(config, grads):
-  """By how much a first step moves the parameters."""
+  """Returns how far a first step moves the parameters."""
   rule = optimizer.make(config, 100, NAMES)
   optimizer.check(config, rule, PARAMS)
   updates, _ = rule.update(grads, rule.init(PARAMS), PARAMS)
@@ -72,7 +72,7 @@ def test_options_reach_the_optimizer():
 
 
 def _second(second, **fields):
-  """The second update of a bias, after gradients of 1 and of `second`."""
+  """Returns the second update of a bias, after gradients of 1 and `second`."""
   fields = dict(weight_decay=0.0, clip_norm=1e9) | fields
   rule = optimizer.make(OptimConfig(0.1, warmup_steps=0, **fields), 1000, NAMES)
   ones = jax.tree.map(jnp.ones_like, PARAMS)
@@ -173,7 +173,7 @@ def test_warmup_is_a_fraction_unless_it_is_stated(steps, warmup):
 
 
 def halves(learning_rate):
-  """An optimizer of a user's own."""
+  """Returns an optimizer that a user has written."""
   return optax.sgd(lambda count: learning_rate(count) / 2)
 
 
@@ -209,7 +209,7 @@ class _Listener(Callback):
 
 
 def test_a_run_of_a_function_continues_only_with_it_and_is_read_without_it(tmp_path):
-  """Every step is told of, and the learning rate is in every line of the log."""
+  """The listener gets every step, and every line of the log has the learning rate."""
   config = dataclasses.replace(
     TINY,
     optim=OptimConfig(optimizer=halves, trainable="mixer"),
@@ -247,7 +247,7 @@ def test_a_run_of_a_function_continues_only_with_it_and_is_read_without_it(tmp_p
 
 
 class _Raises(Callback):
-  """Raises where it is told of another step first; a run that continues tells of 11."""
+  """Raises at any step before `first`; a run that continues begins at 11."""
 
   def __init__(self, first):
     self.first = first

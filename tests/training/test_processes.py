@@ -18,7 +18,7 @@ FLAGS = ("--steps", "24", "--eval-bytes", "0", "--sample-bytes", "0")
 
 
 def _pair(path, run, *flags):
-  """The two processes of a run, a device each."""
+  """Starts the two processes of a run, with a device each."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
@@ -46,7 +46,7 @@ def _end(pair):
 
 
 def test_two_processes_stop_together_and_one_continues(tmp_path, capsys):
-  """SIGTERM to the second process alone; the resumed loss is that of a run by one."""
+  """Only the second process gets SIGTERM; the resumed loss is that of one process."""
   corpus = runs.write_corpus(tmp_path / "corpus")
   text = "from jaxmem.training.config import ValidationConfig\n"
   text += (

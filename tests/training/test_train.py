@@ -36,7 +36,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(corpus):
-  """The run whose program most tests share."""
+  """Returns the config whose program most tests share."""
   return runs.config(corpus, steps=60)
 
 
@@ -50,7 +50,7 @@ def _steps(config, count):
 
 
 def _full(program):
-  """A memory of ones, where the program keeps its own."""
+  """Returns a memory of ones, placed as the program places its memory."""
 
   def ones(a):
     return np.ones(a.shape, a.dtype)
@@ -128,7 +128,7 @@ def test_state_larger_than_a_device_is_refused_before_it_is_made():
 
 @pytest.mark.parametrize("field", ["params", "opt_state", "memory"])
 def test_step_whose_state_would_not_be_finite_does_not_count(field):
-  """The loss and the gradient are finite, what the update makes of them is not."""
+  """The loss and the gradient are finite, but the update of them is not."""
   config = Config(
     model=LMConfig(64, d_model=8, d_ff=8, pattern=(entry("gru"),), dtype="float32"),
     task=DataConfig(source="task:copy", segment_length=4, batch_size=2),
@@ -209,7 +209,7 @@ def _ledger(workdir):
 
 
 def _written(workdir):
-  """How many lines the ledger has: asked often, so nothing is parsed."""
+  """Counts the lines of the ledger without parsing, since it is called often."""
   path = workdir / "ledger.jsonl"
   return path.read_bytes().count(b"\n") if path.exists() else 0
 

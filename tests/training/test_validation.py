@@ -47,7 +47,7 @@ def test_averaged_weights_are_the_recurrence_and_are_what_is_loaded(corpus, tmp_
 
 
 def test_run_ends_early_and_stays_ended(corpus, tmp_path, capsys):
-  """A rate at which nothing improves: patience scores later it is enough."""
+  """The learning rate improves nothing, so the run ends after `patience` scores."""
   config = _config(
     corpus,
     steps=400,
@@ -68,7 +68,7 @@ def test_run_ends_early_and_stays_ended(corpus, tmp_path, capsys):
 
 
 def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
-  """Parameters, optimizer, memory and keys are bitwise those of a run without."""
+  """Parameters, optimizer, memory and keys are bitwise those without scoring."""
   plain = _config(corpus, validation=ValidationConfig())
   scored = _config(corpus, validation=ValidationConfig(every=1, num_bytes=300))
   states = []
@@ -80,7 +80,8 @@ def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
 
 
 def test_score_that_is_not_finite_is_never_the_best():
-  validation = object.__new__(Validation)  # neither a job nor a directory is asked
+  # `compare` needs no job and no directory, so neither is made
+  validation = object.__new__(Validation)
   validation._config = ValidationConfig(every=1, patience=2)
   best, scores = none_yet(), []
   for step, score in enumerate([np.nan, np.inf, 3.0, np.nan, 4.0], 1):
