@@ -12,7 +12,7 @@ from .harness import Case
 
 
 def cases() -> list[Case]:
-  """The cases of all files, in the order of their names."""
+  """Returns the cases of all files, in the order of their names."""
   collected = []
   for info in pkgutil.iter_modules(__path__):
     is_block = info.name.startswith("blocks")

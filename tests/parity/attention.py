@@ -31,7 +31,7 @@ STARTS = np.array([40, 3])  # tokens that each row's first document has had: rin
 
 
 def _table(carried):
-  """Document and place of every key in [ring in order | call], by hand."""
+  """Returns position and document of every key in [ring in order | call]."""
   start = STARTS[:, None] if carried else np.zeros((ROWS, 1), int)
   call = start + np.arange(LENGTH)
   document = np.zeros((ROWS, LENGTH), int)
@@ -43,7 +43,7 @@ def _table(carried):
 
 
 def _sdpa_window(carried, sinks, rotary):
-  """torch's attention over [ring in order | call] under a mask written out."""
+  """Runs torch's attention over [ring in order | call] under a dense mask."""
 
   def load():
     torch = importlib.import_module("torch")

@@ -1,7 +1,7 @@
 """Whole layers of attention against those of transformers.
 
 The peers make their own masks and rotary tables. What a peer scales scores by beyond
-K^-0.5 stands in our query weights (Gemma 2, T5) or in the query norm (Gemma 3).
+K^-0.5 is put into our query weights (Gemma 2, T5) or the query norm (Gemma 3).
 """
 
 import importlib
@@ -19,7 +19,7 @@ MODELS = "transformers.models."
 
 
 def _shapes(key_heads=KEY_HEADS, extra=()):
-  """Of the projections as torch has them, outputs first."""
+  """Returns the shapes of the projections as torch has them, outputs first."""
   rows = {"q": HEADS, "k": key_heads, "v": key_heads}
   weight_shapes = {f"{n}_proj.weight": (heads * DIM, D) for n, heads in rows.items()}
   return weight_shapes | {"o_proj.weight": (D, HEADS * DIM)} | dict(extra)
@@ -35,7 +35,7 @@ NORMS = {"q_norm.weight": (DIM,), "k_norm.weight": (DIM,)}
 
 
 def _small(params, inputs, state):
-  """Weights at which scores are of the size of 1."""
+  """Scales weights so that scores have size 1."""
 
   def matrix(a):
     return a * np.float32(0.3) if a.ndim == 2 else a
@@ -44,7 +44,7 @@ def _small(params, inputs, state):
 
 
 def _linen(p):
-  """The parameters of our layer from those of Llama and its kin."""
+  """Makes the parameters of our layer from those of Llama and related models."""
 
   def heads(a):
     return a.reshape(-1, DIM)
@@ -67,7 +67,7 @@ def _linen(p):
 
 
 def _scaled(by, *path):
-  """`_linen` with one leaf multiplied: what the peer scales its scores by."""
+  """Multiplies a leaf of `_linen` by the factor with which the peer scales scores."""
 
   def weights(p):
     named = _linen(p)
@@ -81,7 +81,7 @@ def _scaled(by, *path):
 
 
 def _gated(p):
-  """Qwen 3 Next: queries and gates of a head come from one matrix."""
+  """Splits the matrix of Qwen 3 Next that has queries and gates of every head."""
   q, gate = jnp.split(p["q_proj.weight"].reshape(HEADS, 2 * DIM, D), 2, axis=1)
   named = _linen(p | {"q_proj.weight": q.reshape(-1, D)})
   return named | {"gate": {"kernel": jnp.moveaxis(gate, -1, 0)}}
@@ -117,7 +117,7 @@ def _ours(name, weights, form, **options):
 
 
 def _theirs(module, layer, config, rope=None, window=False, **options):
-  """A layer of transformers, with the mask and the angles that its model makes."""
+  """Runs a layer of transformers with the mask and the angles of its model."""
 
   def load():
     torch = importlib.import_module("torch")
@@ -150,7 +150,7 @@ def _theirs(module, layer, config, rope=None, window=False, **options):
 
 
 def _config(name, **options):
-  """A configuration class of a package, with our sizes."""
+  """Returns a function that makes a package's configuration with our sizes."""
   fields = dict(
     hidden_size=D,
     num_attention_heads=HEADS,

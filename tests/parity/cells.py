@@ -14,7 +14,7 @@ D, H = 5, 6
 
 
 def _torch_rnn(kind, **options):
-  """torch's layer `kind`; all its biases, but those of a GRU's n, are sums of two."""
+  """Runs torch's layer; its biases, but those of a GRU's n, are sums of two."""
 
   def load():
     torch = importlib.import_module("torch")
@@ -39,7 +39,7 @@ def _torch_rnn(kind, **options):
 
 
 def _keras_gru():
-  """The reset gate before the product, as in the paper; gates in the order z r n."""
+  """Resets before the product, as in the paper; gates are in the order z r n."""
   keras = importlib.import_module("keras")
   torch = importlib.import_module("torch")
   layer = keras.layers.GRU(
@@ -61,7 +61,7 @@ def _keras_gru():
 
 
 def _xlstm_slstm():
-  """The released cell; its states are h c n m, its kernel [H, 4 P_out, P_in]."""
+  """Runs the released cell; its states are h c n m, its kernel [H, 4 P_out, P_in]."""
   cell = importlib.import_module("xlstm.blocks.slstm.cell")
   torch = importlib.import_module("torch")
   module = cell.sLSTMCell(
@@ -92,7 +92,7 @@ def _slstm_legal(params, inputs, state):
 
 
 def _loop(peepholes, layer_norm):
-  """An LSTM written out with torch, token by token in float64."""
+  """Runs an LSTM written in torch, token by token in float64."""
 
   def load():
     torch = importlib.import_module("torch")

@@ -13,7 +13,7 @@ QKV = ((HEADS, DIM), (KEY_HEADS, DIM), (KEY_HEADS, DIM))
 
 
 def _ours(op, form, sizes, **options):
-  """From the empty memory, to y alone."""
+  """Runs our op from the empty memory and returns only y."""
 
   def run(params, inputs, state):
     empty = op.init_state(ROWS, *sizes)
@@ -37,13 +37,13 @@ def _fla_forgetting():
 
 
 def _gates(params, inputs, state):
-  """g as the log of a forget gate, a few of them nearly shut."""
+  """Makes g the log of a forget gate, and shuts a few of them nearly."""
   *qkv, g = inputs
   return params, (*qkv, -np.logaddexp(0, 4 * g - 4).astype(np.float32)), state
 
 
 def _segments():
-  """Section 3.3, one query and key at a time; memory is detached, as the paper says."""
+  """Computes section 3.3 query by query; the memory is detached, as in the paper."""
   torch = importlib.import_module("torch")
 
   def run(params, inputs, state):

@@ -21,7 +21,7 @@ def _rule(module, name):
 
 
 def _named(module, name, names, **options):
-  """A peer that takes its inputs by name."""
+  """Calls a peer with its inputs by name."""
 
   def load():
     rule = _rule(module, name)
@@ -37,7 +37,7 @@ def _named(module, name, names, **options):
 
 
 def _heads_first(module, name):
-  """A peer whose inputs are [B, H, T, ...], by position."""
+  """Calls a peer with inputs [B, H, T, ...] by position."""
 
   def load():
     rule = _rule(module, name)
@@ -93,7 +93,7 @@ def _legal_dplr(params, inputs, state):
 
 
 def _forms(op, convert=lambda q, *others: (q, *others)):
-  """Ours on the inputs of peers, which scale q themselves."""
+  """Runs our op on the inputs of peers, which scale q themselves."""
 
   def scaled(form, **options):
     run = ours(op, form, **options)

@@ -1,6 +1,6 @@
 """Whole layers around delta rules against those of fla.
 
-They call GPU kernels; what stands in for those here is fla's own naive rules and
+They call GPU kernels, which are replaced here by fla's naive rules and
 references, and torch's convolution and norms.
 """
 
@@ -12,7 +12,7 @@ from .harness import by_document
 
 
 def _fla(file, layer, options, stand_ins, weights, cached):
-  """A layer of fla on its naive rule.
+  """Runs a layer of fla with its naive rule.
 
   Args:
     file: of fla.layers.
@@ -64,7 +64,7 @@ def _conv():
 
 
 def _three_convs(layer):
-  """Stand-ins for the kernels inside a layer with three convolutions and a norm."""
+  """Returns replacements of the kernels in a layer of three convolutions and a norm."""
   conv = _conv()
   for name in "qkv":
     rows = getattr(layer, f"{name}_proj").out_features

@@ -13,7 +13,7 @@ from .harness import BORDERS, LENGTH, RESET, ROWS, Case, ours, shapes
 
 
 def _hawk_ours(form):
-  """RG-LRU with the gates of Hawk's layer: lambda is minus the released parameter."""
+  """Runs RG-LRU with Hawk's gates: lambda is minus the released parameter."""
   run = ours(rglru, form)
 
   def layer(params, inputs, state):

@@ -27,7 +27,7 @@ PLAIN = {"d_model": D, "num_heads": H, "rotary_base": None}
 
 
 def _case(name, peer, module, params, weights, theirs, reset=RESET, **options):
-  """Our mixer `name` against a layer.
+  """Compares our mixer `name` with a layer.
 
   Args:
     name: of the mixer.
@@ -57,13 +57,13 @@ def _small(params, inputs, state):
 
 
 def _in(w, b=None):
-  """torch's [out, in] and [out] -> [in, H, out / H] and [H, out / H]."""
+  """Converts torch's [out, in] and [out] to [in, H, out / H] and [H, out / H]."""
   kernel = {"kernel": w.T.reshape(w.shape[1], H, -1)}
   return kernel if b is None else kernel | {"bias": b.reshape(H, -1)}
 
 
 def _out(w, b=None):
-  """torch's [out, in] -> [H, in / H, out]."""
+  """Converts torch's [out, in] to [H, in / H, out]."""
   kernel = {"kernel": w.T.reshape(H, -1, w.shape[0])}
   return kernel if b is None else kernel | {"bias": b}
 
@@ -74,7 +74,7 @@ def _called(module, params, *args, **options):
 
 
 def _linear(*names):
-  """Weights and biases, name -> shape."""
+  """Maps names of weights and biases to shapes."""
 
   def each(n):
     return {f"{n}.weight": (D, D), f"{n}.bias": (D,)}
@@ -83,7 +83,7 @@ def _linear(*names):
 
 
 def _theirs_by_name(names, params):
-  """Our projections from theirs, and an output projection that changes nothing."""
+  """Makes our projections from theirs, and an identity as output projection."""
   projections = {
     ours: _in(params[f"{n}.weight"], params[f"{n}.bias"]) for ours, n in names.items()
   }
@@ -146,7 +146,7 @@ def _cross_ours(form):
   return run
 
 
-# T5's encoder: K^-0.5 stands in our query weights
+# T5's encoder does not scale scores: K^-0.5 is divided out of our query weights
 
 T5 = {f"{n}.weight": (D, D) for n in "qkvo"}
 T5 |= {"relative_attention_bias.weight": (8, H)}
@@ -212,7 +212,7 @@ DILATION = (1, 2, 1, 3)
 
 
 def _causal_masks(length):
-  """Who is seen by the first projections, [H, T, T], and by the global ones."""
+  """Returns the masks of the first projections, [H, T, T], and of the global ones."""
   ago = np.arange(length)[:, None] - np.arange(length)
   dilation = np.array(DILATION)[:, None, None]
   near = (ago % dilation == 0) & (ago < WINDOW * dilation)
@@ -261,7 +261,7 @@ BLOCK, RANDOM = 2, 2
 
 
 def _drawn():
-  """Our random blocks as lists, [head][block 1 .. m-2][n]."""
+  """Returns our random blocks as lists, [head][block 1 .. m-2][n]."""
   blocks = -(-LENGTH // BLOCK)
   one = jnp.zeros((1, BLOCK * blocks), bool)
   visible = np.asarray(masks.dense(RandomBlocks(BLOCK, RANDOM, H), one, H))[0]

@@ -14,7 +14,7 @@ FORMS = {"recurrent": {}, "chunk": {}, "chunk of 16": {"chunk_size": 16}}
 
 
 def _forms(make):
-  """`make(run)` of every form of the op."""
+  """Returns `make(run)` of every form of the op."""
 
   def run(name, sizes):
     return ours(gated_linear, name.split()[0], **sizes)
@@ -58,7 +58,7 @@ def _rwkv6():
 
 
 def _scaled(run):
-  """fla scales q itself."""
+  """Scales q for our op, as fla does itself."""
 
   def scaled(params, inputs, state):
     q, *others = inputs
@@ -100,7 +100,7 @@ def _ungated(run):
 
 
 def _normalized(run):
-  """The denominator as one more column of values."""
+  """Computes the denominator as one more column of values."""
 
   def normalized(params, inputs, state):
     q, k, v = inputs

@@ -28,7 +28,7 @@ MATRIX = (lambda s: gated_linear.State(*s), lambda new: (new.s,))
 
 
 def _case(name, peer, module, params, state, weights, memory, theirs, **options):
-  """Our mixer `name` against a layer.
+  """Compares our mixer `name` with a layer.
 
   Args:
     name: of the mixer.
@@ -62,7 +62,7 @@ def _case(name, peer, module, params, state, weights, memory, theirs, **options)
 
 
 def _in(w):
-  """torch's [out, in] -> [in, H, out / H]."""
+  """Converts torch's [out, in] to [in, H, out / H]."""
   return {"kernel": w.T.reshape(w.shape[1], H, -1)}
 
 
@@ -71,7 +71,7 @@ def _flat(w):
 
 
 def _out(w):
-  """torch's [out, in] -> [H, in / H, out]."""
+  """Converts torch's [out, in] to [H, in / H, out]."""
   return {"kernel": w.T.reshape(H, -1, w.shape[0])}
 
 
@@ -86,7 +86,7 @@ N, GROUPS, WIDTH, NARROW = 5, 3, 24, 6  # K, groups, E D, heads
 
 
 class _Carried:
-  """A cache of one layer, with the methods that transformers' mixer calls."""
+  """A cache of one layer with the methods that the mixer of transformers calls."""
 
   def __init__(self, conv, recurrent):
     self.conv, self.recurrent = conv, recurrent
@@ -222,7 +222,7 @@ def _xlstm_case():
 
 
 def _fla(file, name, norm, **options):
-  """A layer of fla with its naive rule, as f(params, inputs, (*others, s)).
+  """Returns a layer of fla with its naive rule, f(params, inputs, (*others, s)).
 
   Args:
     file: of `fla.layers`.

@@ -41,7 +41,7 @@ NAMES = {
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-  """Of all tensors but the table."""
+  """Returns the shapes of all tensors but the table."""
   of = {
     f"blk.{i}.{name}.weight": spec.shape
     for i in range(LAYERS)
@@ -100,7 +100,7 @@ def _theirs():
 
 
 def _small(params, inputs, state):
-  """Scores of the size of 1, and an embedding that the epsilon is not small for."""
+  """Makes scores of size 1, and an embedding so small that the epsilon matters."""
 
   def matrix(a):
     return a * np.float32(0.3) if a.ndim == 2 else a

