@@ -14,7 +14,7 @@ from jaxmem.core.errors import UserError, raised_as
 
 def require(*modules: str) -> None:
   """Raises UserError if a module of the `train` extra is missing."""
-  for module in modules:
+  for module in modules:  # found, not imported: that would take seconds
     if importlib.util.find_spec(module) is None:
       raise UserError(f"this command needs {module}: pip install 'jaxmem[train]'")
 
@@ -28,7 +28,7 @@ def check(options: Any) -> None:
   Raises:
     UserError: if an option is missing or out of range; the message names its flag.
   """
-  with raised_as(UserError):
+  with raised_as(UserError):  # `ranges` raises ValueError: it serves configs, too
     ranges.check(options, "--")
 
 
@@ -68,6 +68,7 @@ def current_flags(
   for word in words:
     flag, *value = word.split("=", 1)
     name, dropped = flag.replace("_", "-"), False
+    # --data.x=1 and --data matches "data"; --data-x does not
     for old, key in renamed.items():
       before, after = old.replace("_", "-"), key.replace("_", "-")
       if name == f"--{before}" or name.startswith(f"--{before}."):

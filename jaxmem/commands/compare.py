@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     out: str = "runs/compare"
 
   options = tyro.cli(Options, args=argv, prog="jaxmem compare")
+  # a Plan without `out`: it is saved, and the directory may move
   fields = dataclasses.fields(plans.Plan)
   plan = plans.Plan(**{f.name: getattr(options, f.name) for f in fields})
   plan.check()
@@ -46,6 +47,7 @@ def main(argv: list[str]) -> int:
       continue
     name = f"{run.memory}, length {run.length}, seed {run.seed}"
     print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
+    # a process for each run, so that a crash or full memory ends one run alone
     code, why = _child(directory, index, ledger.place(directory, run))
     if code == EXIT_STOPPED:
       print("stopped; the same command continues", flush=True)

@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
   if not args.what.strip():
     raise UserError("nothing to draw: name a mask or a memory, such as causal")
   path = Path(args.out or _file_name(args.what))
-  outputs.refuse_overwrite(path, {})
+  outputs.refuse_overwrite(path, {})  # before the picture is computed
   if path.suffix.lower() not in PICTURES:
     raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
   drawn = Range(at_least=1, at_most=MOST)

@@ -89,7 +89,7 @@ def _split(options: Options) -> int:
     raise UserError(
       f"--split {options.split} and --text {options.text}: give one of them"
     )
-  from jaxmem.evaluation import split
+  from jaxmem.evaluation import split  # imports the models: not for --help
 
   return split.run(
     Path(options.workdir),
@@ -102,12 +102,13 @@ def _split(options: Options) -> int:
 
 def _text(options: Options) -> int:
   """Scores text; see `evaluation.long_text`."""
-  _check_text(options)
+  _check_text(options)  # before the imports below, which take seconds
   from jaxmem.data import sources
 
   documents = sources.find(options.text)
   from jaxmem.evaluation.long_text import score
 
+  # the options of this command have the names of the settings
   names = [field.name for field in dataclasses.fields(score.Settings)]
   values = {name: getattr(options, name) for name in names}
   values["workdir"] = Path(options.workdir)
@@ -127,6 +128,7 @@ def _check_text(options: Options) -> None:
   if options.out:
     inputs = {"--text": options.text, "--workdir": options.workdir}
     outputs.refuse_overwrite(options.out, inputs)
+    # the picture is named after `out`, so it must not replace an input either
     outputs.refuse_overwrite(Path(options.out).with_suffix(".png"), inputs)
   if options.segment and options.carry == "on":
     raise UserError(

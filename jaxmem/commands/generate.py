@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
   require("tyro")
   import tyro
 
-  append = (tyro.conf.UseAppendAction,)
+  append = (tyro.conf.UseAppendAction,)  # --prompt A --prompt B, not --prompt A B
   options = tyro.cli(Options, args=argv, prog="jaxmem generate", config=append)
   sampling, prompts = _check(options)
 
@@ -70,6 +70,7 @@ def main(argv: list[str]) -> int:
   writer = _begin(options, prompts, loaded)
   begin = time.monotonic()
   first = writer.session.length.sum()
+  # arguments may hold any bytes; `fsencode` gives back those of the command line
   stop = [os.fsencode(each) for each in options.stop]
   show = Show([os.fsdecode(p) for p in prompts] if len(prompts) > 1 else [])
   for chunk in writer.write(sampling, options.max_tokens, stop):
@@ -95,7 +96,7 @@ def _check(options: Options) -> tuple[Any, list[bytes]]:
   names = [field.name for field in dataclasses.fields(Sampling)]
   sampling = Sampling(**{name: getattr(options, name) for name in names})
   check(sampling)
-  Cutter([os.fsencode(each) for each in options.stop])
+  Cutter([os.fsencode(each) for each in options.stop])  # raises for an empty stop
   check(options)
   if options.save_state:
     # --load-state is no input here: a state may replace the one that it continues
@@ -126,6 +127,7 @@ def _check_capacity(options: Options, prompts: list[bytes]) -> None:
   if limit is None:
     return
   tokenizer = trained.kept(config.task.tokenizer, Path(options.workdir))
+  # the EOS token before a prompt counts, too
   length = 1 + max(len(tokenizer.encode(prompt)) for prompt in prompts)
   room = limit.tokens - length
   remedy = f"give --max-tokens {room}" if room > 0 else "give a shorter prompt"
@@ -148,7 +150,7 @@ def _begin(options: Options, prompts: list[bytes], loaded: Any) -> Any:
         f"{len(prompts)} prompts for the {count} texts of {options.load_state}: give "
         f"{count}, or none to continue all"
       )
-    prompts += [b""] * (count - len(prompts))
+    prompts += [b""] * (count - len(prompts))  # all rows continue without new text
   else:
     rows = session.first_session(loaded.model, len(prompts))
     seed = seed or 0
@@ -192,5 +194,6 @@ class Show:
 
   def _put(self, text: bytes) -> None:
     self._last = text[-1:] or self._last
+    # bytes, since a chunk may end within a character
     sys.stdout.buffer.write(text)
     sys.stdout.buffer.flush()

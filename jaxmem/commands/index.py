@@ -57,6 +57,7 @@ def _build(args: argparse.Namespace) -> int:
   hint = "give JSONL with id and text, or XML with <doc>, <docno> and <text>"
   inputs = {"--input": args.input, "--workdir": args.workdir}
   outputs.refuse_overwrite_in(args.out, index.FILES, inputs)
+  # a directory with other files is no index of an earlier call
   outputs.refuse_other_content(args.out, index.FILES[0])
   index.require_packages(args.kind)
   with bad_records.policy(args.bad_records) as skipped:
@@ -148,6 +149,7 @@ def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
   if not workdir:
     return load.minilm().embedder, {"name": "minilm"}
   loaded = load.load(workdir)
+  # a query must use the weights that made the index
   weights = json.dumps(fingerprints(loaded.params), sort_keys=True)
   digest = hashlib.sha256(weights.encode()).hexdigest()[:16]
   return loaded.embedder, {"workdir": str(Path(workdir).absolute()), "weights": digest}

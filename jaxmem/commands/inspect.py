@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
   out = Path(options.out or Path(options.workdir) / "inspect")
   inputs = {"--text": options.text, "--workdir": options.workdir}
   outputs.refuse_overwrite_in(out, ("index.html", "numbers.json", "*.png"), inputs)
-  tokens = _check(options)
+  tokens = _check(options)  # fails before the directory is made
   outputs.make_directory(out)
   if not os.access(out, os.W_OK):
     raise UserError(f"cannot write into --out {out}: give another directory")

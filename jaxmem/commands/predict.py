@@ -46,8 +46,9 @@ def main(argv: list[str]) -> int:
   outputs.refuse_overwrite(
     options.out, {"--input": options.input, "--workdir": options.workdir}
   )
-  with contextlib.ExitStack() as stack:
+  with contextlib.ExitStack() as stack:  # closes only what is no standard stream
     lines = opened(options.input, stack)
+    # the input is open by now, so a wrong name does not wait for the model
     predict = prediction.predictor(Path(options.workdir), options.checkpoint)
     out = stack.enter_context(outputs.writing(options.out))
     bad = prediction.write(lines, predict, options.rows, out)

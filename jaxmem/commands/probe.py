@@ -81,10 +81,11 @@ def main(argv: list[str]) -> int:
   from jaxmem.runtime.signals import Stop
   from jaxmem.training.trainer import EXIT_STOPPED
 
-  runner.check(plan, material)
+  runner.check(plan, material)  # makes a sample of every task and length
   out = Path(options.out)
   with contextlib.ExitStack() as stack:
     stack.enter_context(Lock(out, flag="--out"))
+    # raises if the directory has answers to other questions
     ledger = runner.open_ledger(out, _identity(options, material))
     stop = stack.enter_context(Stop())
     loaded = load()
@@ -194,7 +195,7 @@ def _material(options: Options, plan: Any, tokenizer: Any) -> Any:
   if len(paths) > len(questions.TASKS):
     raise UserError(f"--qa {options.qa}: one file, or two with a comma between")
   papers = {}
-  if paths:
+  if paths:  # one file serves both tasks
     tables = dict(zip(questions.TASKS, [paths[0], paths[-1]], strict=True))
     papers = {name: questions.read(tables[name]) for name in names}
   haystack = Haystack(options.haystack, tokenizer)

@@ -108,6 +108,7 @@ def _sample(slices: list[FileSlice], max_bytes: int) -> list[FileSlice]:
   if sum(file_slice.size for file_slice in slices) <= max_bytes:
     return slices
   chosen = []
+  # an order that no directory listing decides, so that the sample is reproducible
   for file_slice in sorted(
     slices, key=lambda p: hashlib.sha256(os.fsencode(p.name)).digest()
   ):
@@ -137,4 +138,4 @@ def _read(path: str) -> bytes:
 def _write(path: str, content: bytes) -> None:
   with outputs.writing(path or "-") as file:
     file.write(content)
-    file.flush()
+    file.flush()  # a full disk is an error here, not at exit

@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
   require("tyro")
   import tyro
 
-  base = load_config(path)
+  base = load_config(path)  # before tyro, whose flags are the fields of this config
   argv = [argv[0], *current_flags(argv[1:])]
   if models.kind(base.model) == "encoder":
     argv = current_flags(argv, moved_flags(tasks.kind(base.task)))
@@ -62,6 +62,7 @@ def main(argv: list[str]) -> int:
   model = type(base.model)(**_fields(options.model))
   config = type(base)(**{n: getattr(options, n) for n in fields} | {"model": model})
   if options.memory:
+    # attention stays where it is: --memory compares recurrences in one pattern
     new = pattern.replace_recurrent(config.model.pattern, options.memory)
     model = dataclasses.replace(config.model, pattern=new)
     config = dataclasses.replace(config, model=model)
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> int:
   if options.distributed:
     from jaxmem.parallel import distributed
 
-    distributed.initialize()
+    distributed.initialize()  # before anything asks JAX for devices
   from jaxmem.training.trainer import train
 
   return train(config, Path(options.workdir), options.resume)
@@ -124,6 +125,7 @@ def _why(path: Path, error: BaseException) -> str:
   if isinstance(error, ValueError) and "null bytes" in str(error):
     return f"{path} is not Python: {error}"  # a SyntaxError since Python 3.11.4
   frames = traceback.extract_tb(error.__traceback__)
+  # the last line within the file, not in the library that it calls
   lines = [frame.lineno for frame in frames if frame.filename == str(path)]
   where = f"{path} line {lines[-1]}" if lines else str(path)
   unknown = re.search(

@@ -70,5 +70,6 @@ def reason(error: BaseException) -> str:
   """
   if isinstance(error, UserError):
     return str(error)  # written for users, so it needs no type before it
+  # messages of XLA may have hundreds of lines
   first = (str(error).strip().splitlines() or ["no reason given"])[0]
   return f"{type(error).__name__}: {first[:300]}"
