@@ -1,4 +1,4 @@
-"""What layers of gated linear attention share: sizes, projections, state."""
+"""What layers of gated linear attention share: sizes and projections."""
 
 from typing import ClassVar
 

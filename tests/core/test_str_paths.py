@@ -22,8 +22,8 @@ from jaxmem.training import load
 from support import runs
 
 ROOT = Path(jaxmem.__file__).parent
-# What is written for users: all but what draws or reports where the package says, and
-# what a task is called with (`Job.keep`, `Predictor`).
+# The modules whose functions users call. Those that draw or report are not: the package
+# chooses their paths, as it does those of `Job.keep` and `Predictor`.
 PUBLIC = [
   *(ROOT / name for name in ("core", "data", "generation", "interop", "runtime")),
   *(ROOT / name for name in ("testing", "tokenizers")),

@@ -29,7 +29,7 @@ def test_help_begins_with_the_signature_and_the_arguments():
   head, _, _ = text.partition("Method resolution order")
   assert "GatedDelta(d_model: int, num_heads: int = 4, key_dim: int = 0" in head
   assert "|    negative_eigenvalues: write strengths up to 2" in head
-  assert "|      flip what it holds (arXiv:2411.12537)." in head
+  assert "|      flip the sign of what it holds (arXiv:2411.12537)." in head
   assert "_Sentinel" not in head and "those of" not in head
 
 

@@ -33,7 +33,7 @@ def build(**changes):
   model = Encoder(dataclasses.replace(SMALL, **changes))
   init = jax.jit(functools.partial(model.init, method="vector"))
   params = init(jax.random.key(0), texts())
-  # zeros at first, biases tell nothing apart
+  # biases start as zeros, at which a change would have no effect
   noise = jax.random.normal(jax.random.key(1), (997,))
   params = jax.tree.map(
     lambda a: a + 0.1 * jnp.resize(noise, a.shape).astype(a.dtype), params

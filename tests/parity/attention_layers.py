@@ -172,7 +172,7 @@ def _case(name, peer, theirs, params, weights=_linen, **options):
 
 def _llama(peer, rope_parameters, **options):
   rope = {"rope_theta": 10_000.0} | rope_parameters
-  # 8 trained positions: of rotary types that ask, the rest is beyond
+  # 8 trained positions, so that some rotary types extrapolate
   config = _config("LlamaConfig", rope_parameters=rope, max_position_embeddings=8)
   rotary = "LlamaRotaryEmbedding"
   theirs = _theirs(

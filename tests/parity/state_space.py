@@ -224,7 +224,7 @@ def _mamba_legal(params, inputs, state):
 
 
 LRU = {
-  "nu_log": (D,),  # memax's annotations want as many numbers as features
+  "nu_log": (D,),  # memax's annotations require as many states as features
   "theta_log": (D,),
   "gamma_log": (D,),
   "B_re": (D, D),

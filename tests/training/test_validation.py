@@ -88,7 +88,7 @@ def test_score_that_is_not_finite_is_never_the_best():
     best, better = validation.compare(score, step, best)
     scores.append(better)
     if step in (2, 5):
-      assert validation.exhausted(best)  # patience counts what is no number
+      assert validation.exhausted(best)  # patience counts NaN, too
 
   assert scores == [False, False, True, False, False]
   assert int(best.step) == 3 and float(best.bits_per_byte) == 3.0
