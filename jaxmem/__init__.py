@@ -17,7 +17,7 @@ from typing import Any
 
 from jaxmem.core import renamed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Maps a public name to its module, with `:NAME` if it has another name there.
 _PUBLIC = {

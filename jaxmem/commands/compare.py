@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     name = f"{run.memory}, length {run.length}, seed {run.seed}"
     print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
     # a process for each run, so that a crash or full memory ends one run alone
-    code, why = _child(directory, index, ledger.place(directory, run))
+    code, why = _child(directory, index, ledger.folder_of(directory, run))
     if code == EXIT_STOPPED:
       print("stopped; the same command continues", flush=True)
       break

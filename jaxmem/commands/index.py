@@ -64,7 +64,7 @@ def _build(args: argparse.Namespace) -> int:
     documents = data.passages(args.input, hint)
   embed, encoder = _encoder(args.workdir)
   documents, bad = _readable(documents, embed, args.bad_records)
-  vectors = embed([d.whole for d in documents])  # [number of documents, D]
+  vectors = embed([d.full_text for d in documents])  # [number of documents, D]
   names = [d.name for d in documents]
   built = index.build(Path(args.out), names, vectors, args.kind, encoder)
   print(
@@ -83,7 +83,7 @@ def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
   good = []
   for document in documents:
     try:
-      embed.check(document.whole)
+      embed.check(document.full_text)
       good.append(document)
     except UserError as error:
       if policy == "stop":

@@ -243,7 +243,7 @@ def test_the_config_of_a_run_sets_the_policy(tmp_path, monkeypatch):
 
   class Module:
     @staticmethod
-    def Job(config, context, model):  # noqa: N802
+    def Task(config, context, model):  # noqa: N802
       seen.append(bad_records._policy.get())
       raise DataError("no data in this test")
 
@@ -344,14 +344,14 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   file = written(tmp_path, as_lines([fields]), "a.jsonl")
   spec = "{title}\\n{body}"
   (passage,) = judged.passages(file, "", text=spec)
-  assert passage == ("1", "", "T\nb") and passage.whole == "T\nb"
+  assert passage == ("1", "", "T\nb") and passage.full_text == "T\nb"
   (question,) = squad.read(file, "", ("ask", spec))
   # the answer stands where it is in the whole text
   assert (question.question, question.context, question.start) == ("who?", "T\nb", 2)
 
   qrels = written(tmp_path, b"1 0 1 1\n", "qrels")
   collection = judged.collection(file, file, qrels, False, "", ("body", "ask"))
-  assert [p.whole for p in (*collection.documents, *collection.queries)] == [
+  assert [p.full_text for p in (*collection.documents, *collection.queries)] == [
     "b",
     "who?",
   ]
@@ -507,7 +507,7 @@ def test_an_article_of_another_form_is_one_bad_record(tmp_path, capsys):
 def test_what_a_message_says_comes_back(content):
   record = {"messages": [{"role": "user", "content": content}] * 2}
   messages = chat.dialogue(record)
-  text = b"".join(chat.written([messages]))
+  text = b"".join(chat.text_lines([messages]))
 
   lines = text.removesuffix(b"\n").split(b"\n")
   assert len(lines) == 2 and all(line.startswith(b"user:") for line in lines)

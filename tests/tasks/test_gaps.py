@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rouge_score import rouge_scorer
-from test_pairs import config, make
 
 from jaxmem import tokenizers
 from jaxmem.commands.train import load_config
@@ -20,6 +19,7 @@ from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 from jaxmem.training import init_from
 from jaxmem.training.trainer import train
 from support import runs
+from support.seq2seq_runs import config, make
 
 WORDS = ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"]
 GAPS = dict(gaps=0.3, read="text", metric="rouge")
@@ -77,8 +77,8 @@ def test_marks_are_read_as_one_id_that_is_never_written():
 
 
 def test_no_piece_is_made_of_marks(tmp_path):
-  job = make(config(write(tmp_path), **GAPS | {"tokenizer": "sp:300"}))
-  assert len(job._made.encode(MASK.encode())) == len(MASK)
+  task = make(config(write(tmp_path), **GAPS | {"tokenizer": "sp:300"}))
+  assert len(task._made.encode(MASK.encode())) == len(MASK)
 
 
 def test_a_run_writes_what_is_hidden(run):

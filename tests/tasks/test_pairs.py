@@ -1,6 +1,5 @@
 """Sequence to sequence as a task: pairs, batches, training, metrics, predictions."""
 
-import dataclasses
 import gzip
 import json
 
@@ -11,68 +10,19 @@ from jaxmem import tokenizers
 from jaxmem.core.errors import UserError
 from jaxmem.data.sentences import sentences
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from jaxmem.models.pattern import entry
 from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.tasks.seq2seq import extractive, metrics
 from jaxmem.tasks.seq2seq import task as seq2seq
 from jaxmem.tasks.seq2seq.task import PairsConfig
-from jaxmem.training import task
-from jaxmem.training.config import Config, OptimConfig, ValidationConfig
-from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
-
-SMALL = EncoderDecoderConfig(
-  d_model=32,
-  encoder=(entry("gru"),),
-  pattern=(entry("gru"), entry("additive_attention")),
-  num_groups=1,
-  smoothing=0.05,
-  dropout=0.0,
-)
-
-
-def write(place, count=120):
-  """Words, and the same words in capitals: three, and four in every other of many."""
-  words = ["ab", "cd", "ef", "gh", "ij", "kl"]
-  draw = np.random.default_rng(0)
-  lines: list[list[str]] = []
-  while len(lines) < count:
-    size = 4 if count > 120 and len(lines) % 2 == 0 else 3  # a length is a program
-    line = [words[i] for i in draw.integers(0, len(words), size)]
-    lines += [] if line in lines else [line]
-  read, written = place / "train.low", place / "train.up"
-  read.write_text("".join(" ".join(line) + "\n" for line in lines))
-  written.write_text("".join(" ".join(line).upper() + "\n" for line in lines))
-  return f"{read},{written}"
-
-
-def config(source, model=None, **changes):
-  data = PairsConfig(
-    tokenizer="byte", segment_length=16, batch_size=16, beams=3, source=source
-  )
-  return Config(
-    model=dataclasses.replace(SMALL, **model or {}),
-    task=dataclasses.replace(data, **changes),
-    optim=OptimConfig(learning_rate=2e-2, warmup_steps=5),
-    validation=ValidationConfig(every=100),
-    steps=400,
-    log_every=5,  # of more steps in flight, fake devices of one processor can starve
-    save_every=100,
-    eval_bytes=4000,
-  )
-
-
-def make(config):
-  resolved = resolve(config)
-  return task.make(resolved, EncoderDecoder(resolved.model))
+from support.seq2seq_runs import config, make, write_pairs
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   place = tmp_path_factory.mktemp("pairs")
-  assert train(config(write(place)), place / "run") == 0
+  assert train(config(write_pairs(place)), place / "run") == 0
   return place / "run"
 
 
@@ -121,7 +71,7 @@ def test_texts_are_drawn_by_seed_and_greedy_at_temperature_0(run):
 
 
 def test_an_epoch_has_every_pair_and_batches_are_of_one_length(tmp_path):
-  source = write(tmp_path, 300)
+  source = write_pairs(tmp_path, 300)
   rows = make(config(source, segment_length=20)).rows
   sources, lengths = [], []
   for step in range(16):
@@ -169,9 +119,9 @@ def test_pairs_come_from_every_form_of_file(tmp_path):
 
 
 def test_pairs_too_long_are_left_out_of_training_and_counted(tmp_path):
-  source = write(tmp_path, 300)
-  job = make(config(source, segment_length=10))
-  assert "300 too long" not in job.introduction() and "too long" in job.introduction()
+  source = write_pairs(tmp_path, 300)
+  task = make(config(source, segment_length=10))
+  assert "300 too long" not in task.describe() and "too long" in task.describe()
   encoded = pairs.encode(
     [pairs.Pair("abc", ("de",), "x"), pairs.Pair("a" * 9, ("b",), "y")],
     tokenizers.get("byte"),

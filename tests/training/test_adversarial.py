@@ -22,19 +22,20 @@ SHAPE = (2, 3, 4)
 
 
 def loss(params, memory, batch, rng):
-  """Has no symmetry, so that the directions differ."""
+  """A loss without symmetry, so that it differs in every direction."""
   x = batch["x"] + batch.get("noise", 0.0)
   nats = jnp.sum(jnp.tanh(x @ params) ** 2, axis=(1, 2))
   return nats.sum(), memory
 
 
-def params_and_batch():
+def example():
+  """Parameters and a batch."""
   keys = jax.random.split(jax.random.key(0), 2)
   return jax.random.normal(keys[0], (4, 5)), {"x": jax.random.normal(keys[1], SHAPE)}
 
 
 def test_fgm_is_the_mean_of_the_text_and_its_worst_neighbour():
-  params, batch = params_and_batch()
+  params, batch = example()
   config = AdversaryConfig("fgm", radius=0.3)
   step = adversarial.gradient(loss, config, lambda batch: SHAPE)
   (nats, _), grads = step(params, (), batch, jax.random.key(1))
@@ -51,15 +52,15 @@ def test_fgm_is_the_mean_of_the_text_and_its_worst_neighbour():
 
 
 def test_freelb_climbs_inside_its_ball():
-  params, batch = params_and_batch()
+  params, batch = example()
   noises = []
 
-  def watched(params, memory, batch, rng):
+  def recorded(params, memory, batch, rng):
     jax.debug.callback(lambda n: noises.append(np.array(n)), batch["noise"])
     return loss(params, memory, batch, rng)
 
   config = AdversaryConfig("freelb", radius=0.5, steps=4, step_size=0.4)
-  step = adversarial.gradient(watched, config, lambda batch: SHAPE)
+  step = adversarial.gradient(recorded, config, lambda batch: SHAPE)
   (nats, _), _ = step(params, (), batch, jax.random.key(1))
   jax.effects_barrier()
   values = [loss(params, (), batch | {"noise": n}, None)[0] for n in noises]
@@ -71,7 +72,7 @@ def test_freelb_climbs_inside_its_ball():
 
 @pytest.fixture(scope="module")
 def programs():
-  """Trains with and without an adversary on texts whose first word decides."""
+  """Runs with and without an adversary, on texts whose first word is the class."""
   base = Config(
     model=EncoderConfig(
       vocab_size=64, d_model=16, pattern=(entry("gru"),), num_groups=1
@@ -109,25 +110,28 @@ def batch(step):
   }
 
 
-def test_adversarial_training_makes_a_model_robust_to_moved_embeddings(programs):
-  """Nats of new texts moved by radius 8: 2.9 without, 0.6 and 0.7 with; the price are
-  0.4 and 0.5 nats of texts that are not moved."""
+def test_adversaries_make_a_model_that_bears_moved_embeddings(programs):
+  """Embeddings of new texts are moved by radius 8.
+
+  They cost 2.9 nats without an adversary, 0.6 and 0.7 with one, whose price is 0.4 and
+  0.5 nats of texts that are not moved.
+  """
 
   model = programs["none"][0].model
 
   def moved(params):
+    inputs = jax.tree.map(jnp.asarray, batch(1000))
+
     def nats(noise):
-      return model.apply(
-        {"params": params},
-        jax.tree.map(jnp.asarray, batch(1000)) | {"noise": noise},
-        (),
-        method="objective",
-      )[0].mean()
+      rows, _ = model.apply(
+        {"params": params}, inputs | {"noise": noise}, (), method="objective"
+      )
+      return rows.mean()
 
     zeros = jnp.zeros((16, 8, 16))
     return nats(8.0 * adversarial._unit(jax.grad(nats)(zeros))), nats(zeros)
 
-  # the model is that of all three, and so is what is compiled
+  # all three runs have one model, so it is compiled once
   moved = jax.jit(moved)
   losses = {kind: moved(state.params) for kind, (_, state) in programs.items()}
   worst = {kind: float(pair[0]) for kind, pair in losses.items()}

@@ -1,4 +1,4 @@
-"""Tasks that ask a memory one question, one a file: `draw(rng, rows) -> Examples`."""
+"""Tasks that test one ability of a memory each: `draw(rng, rows) -> Examples`."""
 
 from collections.abc import Mapping
 from types import ModuleType
@@ -10,12 +10,12 @@ from jaxmem.core import migrations, registry
 
 
 class Examples(NamedTuple):
-  """Sequences, what should follow each token, and which of these count.
+  """Sequences, the answers that are due at their tokens, and which of these count.
 
   Attributes:
-    tokens: [B, T], int32.
-    targets: [B, T], int32: the answer at this token.
-    weights: [B, T], float32: 1 where an answer is asked for, else 0.
+    tokens: [B, T], int32, the sequence.
+    targets: [B, T], int32, the answer at this token.
+    weights: [B, T], float32, 1 where an answer is due, else 0.
   """
 
   tokens: np.ndarray
@@ -24,20 +24,21 @@ class Examples(NamedTuple):
 
 
 def names() -> list[str]:
-  """The tasks, by file name."""
+  """Returns the names of the tasks, which are those of their files."""
+  # helper files such as `parts` have no `draw`, so they are no tasks
   return list(registry.members("jaxmem.tasks.synthetic.problems", "draw"))
 
 
 def resolve(name: str) -> tuple[ModuleType, Mapping[str, Any]]:
-  """The task `name`, or the one that took its place, and options the name stands for.
+  """Returns the module of a task and its options; old names resolve to new tasks.
 
   Raises:
-    KeyError: if there is none; names the nearest.
+    KeyError: if there is no such task; the message names the nearest.
   """
   file, preset = migrations.SYNTHETIC_TASKS.get(name, (name, {}))
   return get(file), preset
 
 
 def get(name: str) -> ModuleType:
-  """The task `name`."""
+  """Returns the module of the task `name`."""
   return registry.member("jaxmem.tasks.synthetic.problems", "draw", name)

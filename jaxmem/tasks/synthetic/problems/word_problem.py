@@ -13,7 +13,8 @@ from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.ranges import check_word
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
-# All permutations of so many things (S), or the even ones (A).
+# Name -> the number of permuted items; "s" has all permutations, "a" the even ones. A5
+# and S5 are not solvable, so no chain of commutative groups computes their products.
 GROUPS = {"s3": 3, "a4": 4, "s4": 4, "a5": 5, "s5": 5}
 SIZES = {
   "cpu": dict(length=32, vocab_size=120, group="s5"),
@@ -28,7 +29,7 @@ def draw(
   vocab_size: int = 120,
   group: str = "s5",
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       a b c ...   ->   a  a b  a b c ...
 
@@ -37,7 +38,7 @@ def draw(
     rows: B.
     length: T.
     vocab_size: at least the elements of the group, numbered in lexical order. 0 is the
-      one that changes nothing, so it serves as filler, too.
+      identity, so it serves as filler, too.
     group: one of `GROUPS`: "s5" has 120 elements and "a5" 60.
 
   Returns:
@@ -57,26 +58,27 @@ def draw(
   table = product_table(members)
   tokens = rng.integers(0, order, (rows, length), dtype=np.int32)
   targets = tokens.copy()
-  for t in range(1, length):
-    targets[:, t] = table[targets[:, t - 1], tokens[:, t]]
+  for t in range(1, length):  # over time, since the product does not commute
+    targets[:, t] = table[targets[:, t - 1], tokens[:, t]]  # [B]
   return Examples(tokens, targets, np.ones(tokens.shape, np.float32))
 
 
 @functools.cache
-def elements(things: int, even: bool = False) -> tuple[tuple[int, ...], ...]:
-  """All permutations of `things`, or the even ones, in lexical order."""
-  permutations = itertools.permutations(range(things))
+def elements(size: int, even: bool = False) -> tuple[tuple[int, ...], ...]:
+  """Returns all permutations of 0 .. size - 1, or the even ones, in lexical order."""
+  permutations = itertools.permutations(range(size))
   return tuple(p for p in permutations if not even or _inversions(p) % 2 == 0)
 
 
 def _inversions(p: tuple[int, ...]) -> int:
-  """Pairs that stand in the wrong order."""
+  """Returns the number of inversions, whose parity is that of the permutation."""
   return sum(a > b for a, b in itertools.combinations(p, 2))
 
 
-@functools.cache
+@functools.cache  # up to 120 x 120 products, needed for every batch
 def product_table(elements: tuple[tuple[int, ...], ...]) -> np.ndarray:
-  """[n, n]: the number of "first a, then b", which sends i to b[a[i]]."""
+  """Returns [n, n], the number of "first a, then b", which sends i to b[a[i]]."""
   number = {p: i for i, p in enumerate(elements)}
+  # composition is written left to right, in the order of the tokens
   rows = [[number[tuple(b[i] for i in a)] for b in elements] for a in elements]
   return np.array(rows, np.int32)
