@@ -55,12 +55,13 @@ def _index(rows: dict[str, dict[str, str]]) -> str:
   parts = [
     "# Layers",
     "Every layer is a Flax module with the call `y, state = layer(x, state, reset)`. "
-    "Each page shows the equation, the code of one step, what it costs, what it carries, "
-    "how exactly it agrees with other implementations, and what it sees.",
-    "*Parity* is the worst error against code of other authors, relative to the largest "
-    "number ([which code](../results/parity.md)). *Laws* is the worst error of any law "
-    "as a part of what is allowed ([by law](../results/laws.md)). A dash means that "
-    "neither the layer nor its op was measured. `jaxmem memories` prints the same numbers.",
+    "Each page shows the equation, the code of one step, what it costs, what it "
+    "carries, how exactly it agrees with other implementations, and what it sees.",
+    "*Parity* is the worst error against code of other authors, relative to the "
+    "largest number ([which code](../results/parity.md)). *Laws* is the worst error of "
+    "any law as a part of what is allowed ([by law](../results/laws.md)). A dash means "
+    "that neither the layer nor its op was measured. `jaxmem memories` prints the same "
+    "numbers.",
   ]
   for family, title in FAMILIES.items():
     members = _of_family(family)
@@ -83,13 +84,12 @@ def _page(name: str, row: dict[str, str]) -> str:
     _facts(row, op_name),
     "## Equation",
     "The layer:",
-    prose(cls),
+    _without_code(prose(cls)),
     f"Its op, [`jaxmem.ops.{op_name}`](../api/ops/{op_name}.md):",
     _equation(record),
     *_step(record),
     "## What it carries",
-    prose(record.State) if record.State else "Nothing: its state is `()`.",
-    f"A row of the layer at d_model 1024 carries {row[_STATE].replace(' B', ' bytes')}.",
+    *_carried(record, row[_STATE].replace(" B", " bytes")),
     *_sight(name),
     "## Use",
     _snippet(name),
@@ -118,6 +118,22 @@ def _facts(row: dict[str, str], op_name: str) -> str:
   return table(["", ""], rows)
 
 
+def _without_code(text: str) -> str:
+  """A docstring without its example; the page has a snippet that runs."""
+  return re.sub(r"```text\n(from|mixer|import) .*?```\n?", "", text, flags=re.S)
+
+
+def _carried(record: Any, size: str) -> list[str]:
+  if record.State is None or size == "0 bytes":
+    return ["Nothing: a call holds whole documents, and the state is `()`."]
+  fields = attributes(record.State)
+  return [
+    prose(record.State),
+    "\n".join(f"- `{name}`: {text}" for name, text in fields.items()),
+    f"A row of the layer at d_model 1024 carries {size}.",
+  ]
+
+
 def _equation(record: Any) -> str:
   return prose(record.step or record.forms[0][1])
 
@@ -138,9 +154,9 @@ def _sight(name: str) -> list[str]:
   if picture.exists():
     return [
       "## What it sees",
-      "Two documents of 40 and 24 tokens, or one of 96. Left: how far each output moves "
-      "when an input is drawn anew. Middle: the blocks that are computed. Right: how "
-      "many layers it takes. [All pictures, with their commands](../attention.md).",
+      "Two documents of 40 and 24 tokens, or one of 96. Left: how far each output "
+      "moves when an input is drawn anew. Middle: the blocks that are computed. Right: "
+      "how many layers it takes. [All pictures](../attention.md), with commands.",
       f"![what {name} sees](../attention/{name}.png)",
     ]
   if name in decay.read():
@@ -165,20 +181,21 @@ def _snippet(name: str) -> str:
     f"layer = {cls.__name__}(d_model=32{options})",
     "x = jax.random.normal(jax.random.key(0), (2, 16, 32))  # [B, T, D]",
     "reset = jnp.zeros((2, 16), bool).at[1, 8].set(True)  # row 1: a document begins",
-    "params = layer.init(jax.random.key(1), x, layer.init_state(2))",
+    "apply = jax.jit(layer.apply)",
+    "params = jax.jit(layer.init)(jax.random.key(1), x, layer.init_state(2))",
   ]
   if mixers.is_given(cls):
     lines += [
       "encoded = jax.random.normal(jax.random.key(2), (2, 5, 32))  # an encoder's",
       'state = layer.apply(params, encoded, jnp.array([5, 3]), method="remember")',
-      "y, state = jax.jit(layer.apply)(params, x, state)",
+      "y, state = apply(params, x, state)",
     ]
   else:
     lines += [
-      "y, state = jax.jit(layer.apply)(params, x, layer.init_state(2), reset)",
+      "y, state = apply(params, x, layer.init_state(2), reset)",
     ]
   if getattr(cls, "causal", True) and not mixers.is_given(cls):
-    lines += ["y_next, state = layer.apply(params, x[:, :1], state)  # one token more"]
+    lines += ["y_next, state = apply(params, x[:, :1], state)  # one token more"]
   lines += ["assert y.shape == x.shape"]
   return "```python\n" + "\n".join(lines) + "\n```"
 

@@ -1,4 +1,4 @@
-"""The API reference: which names stand on which page. MkDocs renders their docstrings."""
+"""The API reference: which names stand on which page; MkDocs renders docstrings."""
 
 import importlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""The tables of the hand-written pages; each stands where `<!-- table: NAME -->` does."""
+"""The tables of hand-written pages; each stands where `<!-- table: NAME -->` does."""
 
 import importlib
 import re
