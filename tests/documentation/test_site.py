@@ -9,6 +9,7 @@ import pytest
 
 from docs.tools import decay, offline, pages, tables
 from jaxmem import mixers, ops, tasks
+from jaxmem.core import kinds
 from jaxmem.evaluation import layer_table
 from support import runs
 
@@ -42,6 +43,8 @@ def test_the_snippets_of_a_page_run_one_after_the_other(
 ):
   monkeypatch.chdir(tmp_path)
   monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.setattr(kinds, "_PLUGINS", {})
+  monkeypatch.setattr(kinds, "_LOADED", [])
   code = blocks(PAGES[page], "python")
   if any("runs/quickstart" in block for block in code):
     Path("runs").mkdir()
