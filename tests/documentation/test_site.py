@@ -1,5 +1,6 @@
 """The documentation site: its snippets run, its tables are made, its links resolve."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -8,7 +9,8 @@ import jax
 import pytest
 
 from docs.tools import decay, offline, pages, tables
-from jaxmem import mixers, ops, tasks
+from guard import observed
+from jaxmem import load, mixers, ops, tasks
 from jaxmem.core import kinds
 from jaxmem.evaluation import layer_table
 from support import runs
@@ -64,6 +66,34 @@ def test_every_fenced_block_has_a_language_that_is_checked():
     assert set(opened) <= known, page
     if page in WRITTEN:
       assert "py" not in opened, page
+
+
+# A page of a task -> the run of `tests.guard` that is of this task.
+ANSWERING = {
+  "autoencoding": "compression",
+  "classification": "labels",
+  "dialogue": "dialogue",
+  "forecasting": "series",
+  "masked_lm": "masked",
+  "question_answering": "spans",
+  "retrieval": "passages",
+  "seq2seq": "pairs",
+}
+
+
+@pytest.mark.parametrize("page, run", ANSWERING.items())
+def test_a_run_answers_the_records_of_its_page_in_their_form(page, run, tmp_path):
+  model = load(observed.unpacked(run, tmp_path))
+  examples = [json.loads(b) for b in blocks(WRITTEN[f"tasks/{page}.md"], "json")]
+  records, answers = examples[::2], examples[1::2]
+  assert len(records) == len(answers) > 0
+  for answer, shown in zip(model.predict(records), answers, strict=True):
+    assert answer.keys() == shown.keys()
+
+
+def test_every_task_that_answers_has_records_on_its_page():
+  answering = {n for n in tasks.names() if hasattr(tasks.get(n), "Predictor")}
+  assert answering == set(ANSWERING)
 
 
 def test_every_command_of_the_pages_exists():
