@@ -146,7 +146,15 @@ def _step(record: Any) -> list[str]:
     function = getattr(function, "func", function)
   else:
     title, function = "## One step, from the source", record.step
-  return [title, f"```py\n{code(function)}\n```"]
+  source = code(function)
+  helpers = [
+    code(f)
+    for name, f in vars(inspect.getmodule(function)).items()
+    if inspect.isfunction(f)
+    and f.__module__ == function.__module__
+    and re.search(rf"(?<!def )\b{name}\(", source)
+  ]
+  return [title, "```py\n" + "\n\n\n".join([source, *helpers]) + "\n```"]
 
 
 def _sight(name: str) -> list[str]:
@@ -220,7 +228,7 @@ def _recorded(name: str) -> list[str]:
   speed = _speed(name)
   if speed:
     parts.append(
-      "Time on one CPU core, of this layer's kind, beside another implementation "
+      "Forward and backward on one CPU core, beside another implementation "
       "([all](../results/bench_cpu.md)):\n\n" + speed
     )
   return ["## Measured", *parts] if parts else []

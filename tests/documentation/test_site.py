@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from docs.tools import decay, offline, pages, tables
+from docs.tools import decay, figures, offline, pages, tables
 from guard import observed
 from jaxmem import load, mixers, ops, tasks
 from jaxmem.core import kinds
@@ -158,6 +158,14 @@ def test_the_navigation_names_every_page_once():
 def test_every_layer_that_fades_has_its_curve():
   assert set(decay.read()) == set(decay.names())
   assert decay.read()["gru"] == pytest.approx(decay.curve("gru"), abs=1e-3)
+
+
+def test_every_figure_of_the_script_is_kept_and_shown(tmp_path):
+  for name in figures.FIGURES:
+    assert (figures.FOLDER / f"{name}.png").is_file()
+    assert f"](from-rnn/{name}.png)" in WRITTEN["from-rnn.md"]
+  figures.draw("masks", tmp_path / "masks.png")
+  assert (tmp_path / "masks.png").stat().st_size > 5000
 
 
 def test_what_a_page_fetches_from_elsewhere_is_found(tmp_path):
