@@ -93,7 +93,7 @@ def run(argv: list[str]) -> int:
   """Runs a command and returns its exit code.
 
   0 is success; 2 a mistake of the user's, one message and no traceback; 1 a run that
-  cannot go on; 75 a run that was stopped and that the same command resumes.
+  cannot continue; 75 a run that was stopped and that the same command resumes.
   """
   try:
     argv = load_plugins(argv)

@@ -1,4 +1,4 @@
-"""What is measured, and what was promised about it."""
+"""The records of the benchmark: cases, targets and peers."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,15 +9,15 @@ FORWARD, BOTH = DIRECTIONS = ("forward", "forward+backward")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """Something to measure.
+  """A computation to measure.
 
   Attributes:
-    op: what `--ops` calls it.
-    title: what the tables call it.
+    op: its name for `--ops`.
+    title: its name in the tables.
     tokens: tokens of one call, all rows together.
     draw: `() -> (params, inputs, state)`; params and inputs are differentiated.
     ours: `(params, inputs, state) -> y`.
-    directions: of `DIRECTIONS`.
+    directions: those of `DIRECTIONS` that are measured.
   """
 
   op: str
@@ -30,16 +30,17 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-  """A number that was promised: a measure of ours as a fraction of another's.
+  """A number that was promised: a measure of ours as a fraction of a rival's.
 
   Attributes:
-    row: what the table calls it.
-    ours: a case, measured on our side.
-    theirs: (case, contestant).
-    must, stretch: the promised fraction and the hoped one.
+    row: its name in the table.
+    ours: the case that is measured on our side.
+    theirs: (case, contestant) of the other side.
+    must: the promised fraction.
+    stretch: the fraction that was hoped for.
     measure: "seconds", "temp_bytes", "io_bytes" or "ns_per_token".
     of: the measure on the other side; "" is the same.
-    direction: of `DIRECTIONS`.
+    direction: one of `DIRECTIONS`.
   """
 
   row: str
@@ -54,15 +55,15 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-  """Somebody else's function.
+  """A function of another library.
 
   Attributes:
-    title: what the tables call it.
+    title: its name in the tables.
     distribution: the package whose version is reported.
-    case: the case it takes part in.
+    case: the case in which it takes part.
     framework: "torch" or "jax".
     build: `case -> (f, arrays)`; `f(*arrays)` is y, and all arrays are differentiated.
-    same: whether y is ours; a model of another kind is only of the same size.
+    same: whether y equals ours; a model of another kind only has the same size.
   """
 
   title: str
@@ -74,6 +75,6 @@ class Peer:
 
   @property
   def modules(self) -> set[str]:
-    """What must be importable."""
-    own = self.distribution.replace("-", "_")
-    return {"fla" if own == "flash_linear_attention" else own, self.framework}
+    """The modules that must be importable."""
+    module = self.distribution.replace("-", "_")
+    return {"fla" if module == "flash_linear_attention" else module, self.framework}

@@ -1,4 +1,4 @@
-"""Our side of the benchmark: what is measured, at which size, against which target."""
+"""Our side of the benchmark: the cases and their sizes."""
 
 import functools
 import math
@@ -24,8 +24,8 @@ _CELL = {"batch": 8, "length": 1024, "dim": 256}
 _MATRIX = {"batch": 1, "length": 4096, "heads": 4, "dim": 128}
 _CHANNELS = {"batch": 2, "length": 4096, "dim": 1024}
 
-# case -> op, draw, standard size. An op without a row is measured on its own example; a
-# memory that is a setting of another's op has a row with a name of its own.
+# Case -> op, draw, standard size. An op without a row is measured on its own example; a
+# memory that is a setting of another memory's op has a row under a name of its own.
 SIZES: dict[str, tuple[str, Callable, dict[str, int]]] = {
   "attention": (
     "attention",
@@ -65,13 +65,13 @@ SIZES: dict[str, tuple[str, Callable, dict[str, int]]] = {
     {"batch": 1, "length": 8192, "heads": 4, "dim": 64, "window_size": 512},
   ),
 }
-# The peers of attention know no rotation; KDA as its mixer runs it.
+# The peers of attention have no rotary embedding; KDA has the chunks of its mixer.
 OPTIONS = {
   "attention": {"score": Scores(rotary=None)},
   "window": {"score": Scores(rotary=None)},
   "kda": {"chunk_size": 32},
 }
-# Growth is measured on one row and one head, or a call of 64k tokens takes minutes.
+# Growth is measured on one row and one head: otherwise 64k tokens would take minutes.
 SMALLER = {"batch": 1, "heads": 1}
 GROWTH = {"short": 8192, "long": 65536}
 QUICK = {"batch": 1, "heads": 2, "dim": 8, "window_size": 16, "length": 64}
@@ -79,7 +79,7 @@ QUICK_GROWTH = {"short": 32, "long": 128}
 
 
 def fast_form(op: ModuleType) -> Callable:
-  """The form of an op that its author names for the CPU, else its last one."""
+  """Returns the form of an op that its author names for the CPU, else its last one."""
   op = ops.record(op)
   return op.form(dict(op.fastest).get("cpu", op.form_names[-1]))
 
@@ -89,12 +89,21 @@ def _example(op: ModuleType, batch: int, length: int):
 
 
 def _op_case(name: str, changes: dict[str, int], quick: bool) -> Case:
-  """A row of `SIZES` with some dimensions replaced."""
-  own = name, functools.partial(_example, ops.get(name)) if name not in SIZES else None
-  of, draw, size = SIZES.get(name, (*own, {"batch": 1, "length": 4096}))
-  known = lambda some: {k: v for k, v in some.items() if k in size}
-  size = size | known(QUICK if quick else {}) | known(changes)
-  form = functools.partial(fast_form(ops.get(of)), **OPTIONS.get(name, {}))
+  """Returns a row of `SIZES` as a case, with some dimensions replaced.
+
+  Args:
+    name: a key of `SIZES`, or an op.
+    changes: new sizes of dimensions; those that the op has not are left out.
+    quick: tiny sizes.
+  """
+  if name in SIZES:
+    op_name, draw, size = SIZES[name]
+  else:
+    op_name, draw = name, functools.partial(_example, ops.get(name))
+    size = {"batch": 1, "length": 4096}
+  for sizes in (QUICK if quick else {}, changes):
+    size = size | {dim: n for dim, n in sizes.items() if dim in size}
+  form = functools.partial(fast_form(ops.get(op_name)), **OPTIONS.get(name, {}))
   return Case(
     op=name,
     title=f"{name} " + " ".join(f"{k}={v}" for k, v in size.items()),
@@ -105,6 +114,7 @@ def _op_case(name: str, changes: dict[str, int], quick: bool) -> Case:
 
 
 def _diagonal_case(quick: bool) -> Case:
+  """Returns the bare recurrence h_t = a_t h_{t-1} + b_t, which peers offer alone."""
   shape = (2, 64, 8) if quick else (2, 4096, 1024)
 
   def draw():
@@ -121,15 +131,19 @@ def _diagonal_case(quick: bool) -> Case:
 
 
 def _blocks_case(share: float, quick: bool) -> Case:
-  """Attention under a table of blocks, of which a share is set; time goes by block."""
+  """Returns attention under a table of blocks, a share of them set; a token is a block.
+
+  So the nanoseconds a token are those of a block, and say whether time follows the
+  blocks that are computed.
+  """
   size, count = (8, 8) if quick else (128, 32)
   table = np.random.RandomState(0).uniform(size=(count, count)) < share
   shape = (1, size * count, 4, 64)
   mask = BlockTable(size, tuple(map(tuple, table.tolist())))
 
   def ours(params, inputs, state):
-    place = scan.indices(shape[1])[None]
-    tokens = Tokens(place, jnp.zeros_like(place))
+    position = scan.indices(shape[1])[None]  # [1, T]
+    tokens = Tokens(position, jnp.zeros_like(position))  # one document
     return blockwise.attend(*inputs, tokens, tokens, mask, block_size=size)[0]
 
   return Case(
@@ -142,7 +156,7 @@ def _blocks_case(share: float, quick: bool) -> Case:
 
 
 def _longformer_case(quick: bool) -> Case:
-  """The layer with its projections, as an encoder runs it."""
+  """Returns the layer with its projections, as an encoder runs it."""
   length, window, count = (64, 16, 2) if quick else (16_384, 512, 16)
   mixer = Longformer(256, 4, window_size=window, num_global=count, causal=False)
 
@@ -161,16 +175,18 @@ def _longformer_case(quick: bool) -> Case:
 
 
 def growing() -> list[str]:
-  """The cases whose cost is to grow with T alone: not those that see all of T."""
-  of = lambda name: ops.record(SIZES[name][0] if name in SIZES else name)
-  names = sorted({*ops.names(), *SIZES})
-  sees_all = lambda op: op.longest or op.step is None
-  return [name for name in names if not sees_all(of(name))]
+  """Returns the cases whose cost a token must not grow with T: none sees all of T."""
+
+  def sees_all(name: str) -> bool:
+    op = ops.record(SIZES[name][0] if name in SIZES else name)
+    return bool(op.longest) or op.step is None
+
+  return [name for name in sorted({*ops.names(), *SIZES}) if not sees_all(name)]
 
 
 @functools.cache
 def table(quick: bool = False) -> dict[str, Case]:
-  """Every case by name: shared kernels, ops found by file name, models that write.
+  """Returns every case by name: shared kernels, ops by file name, models that write.
 
   Args:
     quick: tiny sizes, which try the plumbing and measure nothing.

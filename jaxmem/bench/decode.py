@@ -1,6 +1,9 @@
-"""Whole models that write: a step with a context behind it, and a prompt with what
-follows, greedy; and a long cache alone. One row, all in one compiled call."""
+"""Whole models that write greedily: after a context, or with the prompt; a long cache.
 
+Every case has one row and is one compiled call.
+"""
+
+import functools
 from collections.abc import Callable
 
 import jax
@@ -14,11 +17,11 @@ from jaxmem.ops import attention
 from jaxmem.ops.recurrence import scan
 from jaxmem.parallel.mesh import unboxed
 
-# 11 M parameters, as the peers' models of the same names.
+# The models have 11 M parameters, as the peers of the same names have.
 VOCAB, WIDTH, CONTEXT, NEW = 4096, 320, 1024, 64
 HYBRID = "rglru:num_heads=5,rglru:num_heads=5,rglru:num_heads=5,window:num_heads=5"
 MAMBA2 = "mamba2:num_heads=10:state_dim=64"
-# Tokens, key heads and their size of the cache that is read for every token.
+# The sizes of a cache that is read for every token: tokens, key heads, channels.
 CACHE = {"length": 65_536, "heads": 4, "dim": 64}
 
 
@@ -30,11 +33,11 @@ def _model(names: str, d_ff: int, layers: int, quick: bool) -> LM:
 
 
 def _write(model: LM, params, token, state) -> jax.Array:
-  """The NEW likeliest tokens, one after the other."""
+  """Writes the NEW likeliest tokens, one after the other."""
 
   def step(carry, _):
     token, state = carry
-    logits, state = model.apply(params, token, state)
+    logits, state = model.apply(params, token, state)  # [1, 1, V]
     token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
     return (token, state), token
 
@@ -42,6 +45,8 @@ def _write(model: LM, params, token, state) -> jax.Array:
 
 
 def _draw(model: LM, quick: bool) -> Callable[[], tuple]:
+  """Returns a draw of parameters, a prompt, and the state after it."""
+
   def draw():
     prompt = jax.random.randint(
       jax.random.key(1), (1, 64 if quick else CONTEXT), 0, VOCAB
@@ -55,29 +60,35 @@ def _draw(model: LM, quick: bool) -> Callable[[], tuple]:
 
 
 def _cache_case(quick: bool) -> Case:
+  """Returns NEW steps of attention on a cache that is full up to these tokens."""
   size = CACHE | ({"length": 256} if quick else {})
   length, heads, dim = size.values()
 
   def draw():
     params, inputs, state = draws.attention(1, length, heads, dim)
-    new = tuple(a[:, :NEW] for a in inputs)
-    kept = (
-      a * (scan.indices(length) < length - NEW)[:, None, None] for a in inputs[1:]
-    )
-    return params, new, attention.State(*kept, state.position + length - NEW)
+    new = tuple(a[:, :NEW] for a in inputs)  # [1, NEW, H, K]
+    is_read = (scan.indices(length) < length - NEW)[:, None, None]  # [T, 1, 1]
+    k, v = (a * is_read for a in inputs[1:])  # [1, T, H, K]
+    return params, new, attention.State(k, v, state.position + length - NEW)
 
   return Case(
     op="decode",
     title=f"full attention, {NEW} steps on a cache of {length}",
     tokens=NEW,
     draw=draw,
-    ours=lambda *args: attention.FORMS["recurrent"](*args)[0],
+    ours=lambda params, inputs, state: attention.FORMS["recurrent"](
+      params, inputs, state
+    )[0],
     directions=(FORWARD,),
   )
 
 
 def table(quick: bool) -> dict[str, Case]:
-  """The cases by name."""
+  """Returns the cases by name.
+
+  Args:
+    quick: tiny sizes, which try the plumbing and measure nothing.
+  """
   hybrid, mamba2 = _model(HYBRID, 864, 8, quick), _model(MAMBA2, 576, 8, quick)
 
   def after_context(params, inputs, state):
@@ -88,18 +99,17 @@ def table(quick: bool) -> dict[str, Case]:
     token = jnp.argmax(logits[:, -1:], axis=-1).astype(jnp.int32)
     return _write(mamba2, params, token, state)
 
-  case = lambda title, model, ours: Case(
-    op="decode",
-    title=title,
-    tokens=NEW,
-    draw=_draw(model, quick),
-    ours=ours,
-    directions=(FORWARD,),
-  )
+  case = functools.partial(Case, op="decode", tokens=NEW, directions=(FORWARD,))
   return {
     "decode_cache": _cache_case(quick),
-    "decode": case(f"decoding, {NEW} tokens behind {CONTEXT}", hybrid, after_context),
+    "decode": case(
+      title=f"decoding, {NEW} tokens after {CONTEXT}",
+      draw=_draw(hybrid, quick),
+      ours=after_context,
+    ),
     "decode_mamba2": case(
-      f"Mamba-2, a prompt of {CONTEXT} and {NEW} tokens", mamba2, with_prompt
+      title=f"Mamba-2, a prompt of {CONTEXT} and {NEW} tokens",
+      draw=_draw(mamba2, quick),
+      ours=with_prompt,
     ),
   }

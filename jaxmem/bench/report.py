@@ -1,4 +1,4 @@
-"""What was measured, as JSON and as Markdown, held against what was promised."""
+"""The report of a benchmark, as JSON and as Markdown: measurements and targets."""
 
 import importlib.metadata
 import os
@@ -23,12 +23,12 @@ PROTOCOL = (
 
 
 def machine() -> dict:
-  """The processor, the system and the versions of everything that was measured."""
+  """Returns the processor, the cores and the versions of everything measured."""
   model = platform.processor() or platform.machine()
   info = Path("/proc/cpuinfo")
   if info.exists():
     lines = [line.split(":", 1) for line in files.read_text(info).splitlines()]
-    fields = {name.strip(): rest[0].strip() for name, *rest in lines if rest}
+    fields = {line[0].strip(): line[1].strip() for line in lines if len(line) == 2}
     model = fields.get("model name", model)
     if {"cpu family", "model"} <= fields.keys():
       model += f" (family {fields['cpu family']}, model {fields['model']})"
@@ -42,24 +42,35 @@ def machine() -> dict:
 
 
 def verdict(fraction: float, must: float, stretch: float) -> str:
-  """Whether a promise was kept, plainly."""
+  """Returns in a word whether a fraction keeps the promise.
+
+  Args:
+    fraction: ours over theirs.
+    must: the promised fraction.
+    stretch: the fraction that was hoped for.
+  """
   if fraction <= stretch:
     return "stretch met"
   return "met" if fraction <= must else "MISSED"
 
 
 def compare(results: list[dict], quick: bool = False) -> list[dict]:
-  """A row for each target of which both sides were measured, taking turns."""
-  judge = (lambda *_: "tried only") if quick else verdict
-  found = {(r.get("group"), r["case"], r["who"], r["direction"]): r for r in results}
+  """Returns a row for each target of which both sides took turns.
+
+  Args:
+    results: the rows of `runner.measure`, with their groups.
+    quick: whether sizes were tiny, so that no target is judged.
+  """
+  by_key = {(r.get("group"), r["case"], r["who"], r["direction"]): r for r in results}
   rows = []
   for target in targets.targets():
-    for group in dict.fromkeys(key[0] for key in found):
-      ours = found.get((group, target.ours, OURS, target.direction), {})
-      theirs = found.get((group, *target.theirs, target.direction), {})
+    for group in dict.fromkeys(key[0] for key in by_key):
+      ours = by_key.get((group, target.ours, OURS, target.direction), {})
+      theirs = by_key.get((group, *target.theirs, target.direction), {})
       a, b = ours.get(target.measure), theirs.get(target.of or target.measure)
-      if a is None or not b:
+      if a is None or not b:  # one side failed, or torch has no such number
         continue
+      judged = verdict(a / b, target.must, target.stretch)
       rows.append(
         {
           "row": target.row,
@@ -70,7 +81,7 @@ def compare(results: list[dict], quick: bool = False) -> list[dict]:
           "fraction": a / b,
           "must": target.must,
           "stretch": target.stretch,
-          "verdict": judge(a / b, target.must, target.stretch),
+          "verdict": "tried only" if quick else judged,
         }
       )
       break
@@ -78,7 +89,7 @@ def compare(results: list[dict], quick: bool = False) -> list[dict]:
 
 
 def _against(target: Target) -> str:
-  """The other side, in words."""
+  """Returns the other side in words."""
   case, who = target.theirs
   if who != OURS:
     return _who(who)
@@ -88,17 +99,26 @@ def _against(target: Target) -> str:
 
 
 def ratios(results: list[dict]) -> list[float]:
-  """Our seconds over those of another checkout, for each case and direction."""
-  key = lambda r: (r.get("group"), r["case"], r["direction"])
-  ours = {key(r): r for r in results if r["who"] == OURS}
-  pairs = [(ours[key(r)], r) for r in results if "/" in r["who"]]
+  """Returns our seconds over another checkout's, for each case and direction."""
+
+  def key(row: dict) -> tuple:
+    return row.get("group"), row["case"], row["direction"]
+
+  ours = {key(row): row for row in results if row["who"] == OURS}
+  pairs = [(ours[key(row)], row) for row in results if "/" in row["who"]]
   return [
     a["seconds"] / b["seconds"] for a, b in pairs if "seconds" in a and "seconds" in b
   ]
 
 
 def build(results: list[dict], rounds: int, quick: bool) -> dict:
-  """The whole report: machine, protocol, comparisons, results."""
+  """Returns the whole report: machine, protocol, comparisons, results.
+
+  Args:
+    results: the rows of `runner.measure`, with their groups.
+    rounds: samples of every contestant.
+    quick: whether sizes were tiny.
+  """
   return {
     "machine": machine(),
     "protocol": PROTOCOL,
@@ -122,11 +142,12 @@ UNITS = {
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-  line = lambda cells: "| " + " | ".join(cells) + " |"
-  return "\n".join(map(line, [head, ["---"] * len(head), *rows]))
+  lines = [head, ["---"] * len(head), *rows]
+  return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _comparison(row: dict) -> list[str]:
+  """Returns the cells of a comparison."""
   unit = UNITS[row["measure"]]
   return [
     row["row"],
@@ -140,6 +161,7 @@ def _comparison(row: dict) -> list[str]:
 
 
 def _result(r: dict, quick: bool) -> list[str]:
+  """Returns the cells of a measurement."""
   title = cases.table(quick)[r["case"]].title
   if "error" in r:
     return [title, _who(r["who"]), r["direction"], f"failed: {r['error']}", "", "", ""]
@@ -156,7 +178,7 @@ def _result(r: dict, quick: bool) -> list[str]:
 
 
 def markdown(report: dict) -> str:
-  """The report for people."""
+  """Returns the report as Markdown."""
   about = report["machine"]
   versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
   settings = " ".join(f"{k}={v}" for k, v in report["settings"].items())

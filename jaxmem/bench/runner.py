@@ -1,7 +1,7 @@
-"""The protocol: every contestant in its own process, on one core, taking turns.
+"""The protocol: every contestant runs in its own process on one core, taking turns.
 
-CPU time and not wall time, because a machine is rarely alone; turns A B C, C B A, ...
-because what disturbs (heat, neighbours on the memory bus) changes slowly.
+CPU time is measured, not wall time, because a machine is rarely idle. Turns are A B C,
+C B A, ... because disturbances (heat, neighbours on the memory bus) change slowly.
 """
 
 import json
@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from jaxmem.bench.case import DIRECTIONS, OURS
 
-# The same for all sides. glibc gives buffers back after every call, and without huge
-# pages both XLA and torch spend up to half of their time on faulting them in again.
+# All sides run under the same settings. glibc returns large buffers to the kernel after
+# every call, and without huge pages both XLA and torch spend up to half of their time
+# on page faults when they allocate these again.
 SETTINGS = {
   "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
   "JAX_PLATFORMS": "cpu",
@@ -28,12 +29,12 @@ SETTINGS = {
 
 
 class Contestant(NamedTuple):
-  """A case and who runs it.
+  """A case, and the side that runs it.
 
   Attributes:
     case: a key of `cases.table`.
-    who: `case.OURS`, a key of `peers.PEERS`, or the root of another checkout, whose
-      side of the case it is then.
+    who: `case.OURS`, a key of `peers.PEERS`, or the root of another checkout, which
+      runs its own code of the case.
   """
 
   case: str
@@ -41,38 +42,48 @@ class Contestant(NamedTuple):
 
   @property
   def root(self) -> Path:
-    """Where the code of a contestant of ours is."""
+    """The checkout that runs the contestant."""
     return Path(self.who) if "/" in self.who else Path(__file__).parents[2]
 
 
 class WorkerError(RuntimeError):
-  """A contestant's process died; the message is the last it said."""
+  """Raised if a contestant's process died; the message is its last line."""
 
 
 class Worker:
   """A contestant's process."""
 
   def __init__(self, contestant: Contestant, quick: bool):
+    """Starts the process.
+
+    Args:
+      contestant: what it measures.
+      quick: tiny sizes, samples of one call.
+    """
     self.contestant = contestant
-    self._said = tempfile.TemporaryFile("w+", errors="replace")
+    self._stderr = tempfile.TemporaryFile("w+", errors="replace")
     root, who = contestant.root, contestant.who
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     case = contestant.case, OURS if str(root) == who else who
     self._process = subprocess.Popen(
       [sys.executable, "-m", "jaxmem.bench.worker", *case] + ["--quick"] * quick,
-      cwd=root,  # `-m` looks there first
+      cwd=root,  # `python -m` finds modules there first
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
-      stderr=self._said,
+      stderr=self._stderr,
       text=True,
       env={**os.environ, **SETTINGS, "PYTHONPATH": path},
     )
 
   def ask(self, verb: str, direction: str) -> dict:
-    """The answer to a request.
+    """Returns the answer to a request, see `jaxmem.bench.worker`.
+
+    Args:
+      verb: "prepare" or "sample".
+      direction: one of `DIRECTIONS`.
 
     Raises:
-      WorkerError: if there is none.
+      WorkerError: if the process has died.
     """
     try:
       print(verb, direction, file=self._process.stdin, flush=True)
@@ -82,8 +93,8 @@ class Worker:
     if line:
       return json.loads(line)
     self._process.wait()
-    self._said.seek(0)
-    lines = self._said.read().strip().splitlines() or ["no word"]
+    self._stderr.seek(0)
+    lines = self._stderr.read().strip().splitlines() or ["no word"]
     raise WorkerError(lines[-1])
 
   def close(self) -> None:
@@ -94,7 +105,7 @@ class Worker:
       pass
     self._process.wait()
     self._process.stdout.close()
-    self._said.close()
+    self._stderr.close()
 
 
 def measure(
@@ -105,14 +116,14 @@ def measure(
   quick: bool = False,
   directions: tuple[str, ...] = DIRECTIONS,
 ) -> list[dict]:
-  """Times contestants against each other, in every direction.
+  """Times contestants that take turns, in every direction.
 
   Args:
-    contestants: who takes turns.
+    contestants: the contestants of one group.
     tokens: case -> tokens of a call.
-    rounds: samples of each, >= 1.
+    rounds: samples of each contestant, >= 1.
     quick: tiny sizes, samples of one call.
-    directions: of `DIRECTIONS`.
+    directions: those of `DIRECTIONS` to measure.
 
   Returns:
     For each contestant and direction a dict: case, who, direction, and either `error`
@@ -132,10 +143,11 @@ def measure(
 
 
 def _direction(workers, direction, tokens, rounds):
+  """Measures one direction; returns the rows of all contestants."""
   rows, samples = {}, {}
 
   def ask(worker, verb):
-    """The answer, or None from the dead, whose row then says what they died of."""
+    """Returns the answer; of a dead process None, and its row gets the error."""
     row = rows[worker.contestant]
     try:
       return None if "error" in row else worker.ask(verb, direction)
@@ -147,6 +159,7 @@ def _direction(workers, direction, tokens, rounds):
     rows[c], samples[c] = {**c._asdict(), "direction": direction}, []
     rows[c] |= ask(worker, "prepare") or {}
   for turn in range(rounds):
+    # there and back, so that a drift of the machine hits all contestants alike
     for worker in workers[:: 1 if turn % 2 == 0 else -1]:
       if answer := ask(worker, "sample"):
         samples[worker.contestant].append(answer["seconds"])
@@ -157,7 +170,12 @@ def _direction(workers, direction, tokens, rounds):
 
 
 def summary(seconds: list[float], tokens: int) -> dict:
-  """Median, range and ns per token of samples."""
+  """Returns median, range and nanoseconds a token of samples.
+
+  Args:
+    seconds: the samples, seconds of a call each.
+    tokens: tokens of a call.
+  """
   median = statistics.median(seconds)
   return {
     "seconds": median,

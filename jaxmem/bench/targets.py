@@ -1,9 +1,10 @@
-"""What was promised about speed and memory."""
+"""The targets: what was promised about speed and memory."""
 
 from jaxmem.bench.case import FORWARD, OURS, Target
 from jaxmem.bench.cases import growing
 
-# row, our case, the other side (a contestant of it, or CASE:CONTESTANT), must, stretch
+# Each line: row, our case, the other side (a contestant, or CASE:CONTESTANT), must,
+# stretch. TIMES are seconds of forward and backward.
 TIMES = (
   ("causal attention", "attention", "torch_sdpa", 0.87, 0.65),
   ("causal attention, 16k", "attention_16k", "torch_sdpa_16k", 0.97, 0.80),
@@ -47,8 +48,8 @@ PER_TOKEN = (
 
 
 def targets() -> list[Target]:
-  """What was promised, as fractions of a peer's."""
-  # every op's time a token may not grow with the length
+  """Returns what was promised, as fractions of a peer's measure."""
+  # no op's time a token may grow with the length
   growth = [
     (f"{name}: ns per token, 64k / 8k", f"{name}_long", f"{name}_short", 1.25, 1.1)
     for name in growing()
@@ -58,8 +59,8 @@ def targets() -> list[Target]:
     for row, ours, other, must, stretch in (*PER_TOKEN, *growth)
   ]
   return [
-    *(_against(*line) for line in TIMES),
-    *(_against(*line, measure="temp_bytes") for line in BYTES),
+    *(_target(*line) for line in TIMES),
+    *(_target(*line, measure="temp_bytes") for line in BYTES),
     Target(
       "Mamba, memory beside inputs and outputs",
       "mamba",
@@ -69,13 +70,14 @@ def targets() -> list[Target]:
       "temp_bytes",
       "io_bytes",
     ),
-    *(_against(*line, direction=FORWARD) for line in MODELS),
+    *(_target(*line, direction=FORWARD) for line in MODELS),
     *per_token,
   ]
 
 
-def _against(
-  row: str, ours: str, other: str, must: float, stretch: float, **more: str
+def _target(
+  row: str, ours: str, other: str, must: float, stretch: float, **fields: str
 ) -> Target:
+  """Returns a line of the tables above as a target; `fields` are more fields of it."""
   case, _, who = other.rpartition(":")
-  return Target(row, ours, (case or ours, who), must, stretch, **more)
+  return Target(row, ours, (case or ours, who), must, stretch, **fields)

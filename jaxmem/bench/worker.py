@@ -1,6 +1,6 @@
 """One contestant in a process of its own: `python -m jaxmem.bench.worker CASE WHO`.
 
-Reads one request a line, `prepare DIRECTION` or `sample DIRECTION`, and answers each
+It reads one request a line, `prepare DIRECTION` or `sample DIRECTION`, and answers each
 with one line of JSON. Everything else that is printed goes to standard error.
 """
 
@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 
-SHORTEST_SAMPLE = 0.08  # seconds; below it the clock's grain shows
+SHORTEST_SAMPLE = 0.08  # seconds; in less the resolution of the clock would show
 
 
 def _jax_side(f: Callable, arrays: tuple, direction: str):
-  """(call, bytes of temporary buffers, of inputs and y) of what XLA compiles."""
+  """Compiles a function of JAX.
+
+  Returns:
+    A call of it, the bytes of XLA's temporary buffers, and those of inputs and y.
+  """
   import jax
   import jax.numpy as jnp
 
@@ -24,25 +28,30 @@ def _jax_side(f: Callable, arrays: tuple, direction: str):
   floats = [a for a, yes in zip(leaves, is_float, strict=True) if yes]
 
   def forward(floats):
-    rest = iter(floats)
-    full = [next(rest) if yes else a for a, yes in zip(leaves, is_float, strict=True)]
+    replacements = iter(floats)
+    full = [
+      next(replacements) if yes else a for a, yes in zip(leaves, is_float, strict=True)
+    ]
     return f(*jax.tree.unflatten(tree, full))
 
-  def both(floats, dy):
-    y, pull = jax.vjp(forward, floats)
-    return y, pull(dy)
+  def forward_and_backward(floats, dy):
+    y, vjp = jax.vjp(forward, floats)
+    return y, vjp(dy)
 
-  args, y = (floats,), jax.eval_shape(forward, floats)
-  if direction != "forward":
-    args = (floats, jax.random.normal(jax.random.key(1), y.shape, y.dtype))
-  compiled = jax.jit(forward if direction == "forward" else both).lower(*args).compile()
+  y = jax.eval_shape(forward, floats)
+  if direction == "forward":
+    args, fn = (floats,), forward
+  else:
+    dy = jax.random.normal(jax.random.key(1), y.shape, y.dtype)
+    args, fn = (floats, dy), forward_and_backward
+  compiled = jax.jit(fn).lower(*args).compile()
   temp = compiled.memory_analysis().temp_size_in_bytes
-  ends = sum(a.size * a.dtype.itemsize for a in (*floats, y))
-  return lambda: jax.block_until_ready(compiled(*args)), int(temp), ends
+  io_bytes = sum(a.size * a.dtype.itemsize for a in (*floats, y))
+  return lambda: jax.block_until_ready(compiled(*args)), int(temp), io_bytes
 
 
 def _torch_side(f: Callable, arrays: tuple, direction: str):
-  """(call, None, None) of a function of torch tensors."""
+  """Returns a call of a function of torch tensors; its memory is not known."""
   import torch
 
   torch.set_num_threads(1)
@@ -59,7 +68,13 @@ def _torch_side(f: Callable, arrays: tuple, direction: str):
 
 
 def contestant(case_name: str, who: str, quick: bool) -> Callable:
-  """`direction -> (call, bytes, bytes)` of our side of a case, or of a peer of it."""
+  """Returns what prepares a contestant: `direction -> (call, temp bytes, io bytes)`.
+
+  Args:
+    case_name: a key of `cases.table`.
+    who: `OURS` or a key of `peers.PEERS`.
+    quick: tiny sizes.
+  """
   from jaxmem.bench import cases, peers
   from jaxmem.bench.case import OURS
 
@@ -70,11 +85,16 @@ def contestant(case_name: str, who: str, quick: bool) -> Callable:
     side = _torch_side if peer.framework == "torch" else _jax_side
     return lambda direction: side(f, arrays, direction)
   params, inputs, state = case.draw()
-  f = lambda params, inputs: case.ours(params, inputs, state)
-  return lambda direction: _jax_side(f, (params, inputs), direction)
+
+  def ours(params, inputs):  # the state is no argument: it is not differentiated
+    return case.ours(params, inputs, state)
+
+  return lambda direction: _jax_side(ours, (params, inputs), direction)
 
 
 def _seconds(call: Callable, repeats: int) -> float:
+  """Returns the CPU seconds of a call, the mean of several."""
+  # CPU time: what other processes take of the core does not count
   begin = time.process_time()
   for _ in range(repeats):
     call()
@@ -88,34 +108,38 @@ def serve(case_name: str, who: str, quick: bool, requests, answer: Callable) -> 
     case_name: a key of `cases.table`.
     who: `OURS` or a key of `peers.PEERS`.
     quick: tiny sizes and samples of one call.
-    requests: lines.
-    answer: called with a dict for each.
+    requests: the lines of the requests.
+    answer: a function that sends a dict, called once for each request.
   """
   build = contestant(case_name, who, quick)
   ready = {}
   for line in requests:
     verb, direction = line.split()
     if verb == "prepare":
-      call, temp, ends = build(direction)
-      call()
-      once = max(_seconds(call, 1), 1e-6)  # the second call: nothing is compiled now
-      repeats = 1 if quick else max(1, round(SHORTEST_SAMPLE / once + 0.5))
+      call, temp_bytes, io_bytes = build(direction)
+      call()  # may still compile or allocate, so the second call is timed
+      seconds = max(_seconds(call, 1), 1e-6)
+      repeats = 1 if quick else max(1, round(SHORTEST_SAMPLE / seconds + 0.5))
       ready[direction] = call, repeats
-      answer({"repeats": repeats, "temp_bytes": temp, "io_bytes": ends})
+      answer({"repeats": repeats, "temp_bytes": temp_bytes, "io_bytes": io_bytes})
     else:
       answer({"seconds": _seconds(*ready[direction])})
 
 
 def main() -> None:
   """Serves the contestant named on the command line through standard input."""
-  case_name, who, *rest = sys.argv[1:]
+  case_name, who, *flags = sys.argv[1:]
   # one core, before any library counts the cores and starts its threads
   if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+  # Replies keep the pipe; whatever a library prints goes to standard error.
   replies = os.fdopen(os.dup(1), "w", buffering=1)
   os.dup2(2, 1)
-  answer = lambda reply: print(json.dumps(reply), file=replies, flush=True)
-  serve(case_name, who, "--quick" in rest, sys.stdin, answer)
+
+  def answer(reply: dict) -> None:
+    print(json.dumps(reply), file=replies, flush=True)
+
+  serve(case_name, who, "--quick" in flags, sys.stdin, answer)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
   class Options(plans.Plan):
     """Trains equal-sized models of several memories on a task, and tells them apart.
 
-    The same command goes on where it was stopped. A run that failed is a row that says
+    The same command continues where it stopped. A run that failed is a row that says
     so; delete its folder to try it again.
 
     Attributes:
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
       continue
     name = f"{run.memory}, length {run.length}, seed {run.seed}"
     print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
-    code, why = _child(directory, index, ledger.place(directory, run))
+    code, why = _child(directory, index, ledger.folder_of(directory, run))
     if code == EXIT_STOPPED:
       print("stopped; the same command continues", flush=True)
       break

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import check_whole, require
+from jaxmem.commands import check, require, workdir
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import number
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Goes on with prompts, from the checkpoint of a run, as a stream of text.
+  """Continues prompts, from the checkpoint of a run, as a stream of text.
 
   Several prompts are a batch, printed one after the other; each gives the text that it
   gives alone.
@@ -21,7 +22,7 @@ class Options:
   Attributes:
     workdir: of the run.
     checkpoint: the last one, or the best on held-out text.
-    prompt: what is gone on with; may be given several times.
+    prompt: what is continued; may be given several times.
     prompt_file: a file that is one more prompt.
     temperature: of the draw, >= 0; 0 takes the likeliest token.
     top_k: only the k likeliest tokens; 0 is all.
@@ -31,11 +32,11 @@ class Options:
     max_tokens: of each text, >= 1.
     seed: of the draw; default 0, and with --load-state that of the state.
     stop: a text ends before this string; may be given several times.
-    save_state: a file for the memory after the text, to go on from later.
-    load_state: a file to go on from; each prompt then continues its row.
+    save_state: a file for the memory after the text, to continue from later.
+    load_state: a file to continue from; each prompt then continues its row.
   """
 
-  workdir: str = ""
+  workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   prompt: tuple[str, ...] = ()
   prompt_file: str = ""
@@ -44,8 +45,8 @@ class Options:
   top_p: float = 1.0
   min_p: float = 0.0
   repetition_penalty: float = 1.0
-  max_tokens: int = 256
-  seed: int | None = None
+  max_tokens: int = number(256, at_least=1)
+  seed: int | None = number(None, at_least=0, at_most=2**32 - 1)
   stop: tuple[str, ...] = ()
   save_state: str = ""
   load_state: str = ""
@@ -71,8 +72,8 @@ def main(argv: list[str]) -> int:
   first = writer.session.length.sum()
   stop = [os.fsencode(each) for each in given.stop]
   show = Show([os.fsdecode(p) for p in prompts] if len(prompts) > 1 else [])
-  for piece in writer.write(sampling, given.max_tokens, stop):
-    show.update(piece)
+  for chunk in writer.write(sampling, given.max_tokens, stop):
+    show.update(chunk)
   drawn = int(writer.session.length.sum() - first)
   rate = drawn / max(time.monotonic() - begin, 1e-9)
   print(f"{drawn} tokens, {rate:,.0f} tokens/s", file=sys.stderr)
@@ -93,15 +94,11 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
 
   names = [field.name for field in dataclasses.fields(Sampling)]
   sampling = Sampling(**{name: getattr(given, name) for name in names})
-  sampling.check()
+  check(sampling)
   Cutter([os.fsencode(each) for each in given.stop])
-  check_whole(given, {"max_tokens": 1})
-  if given.seed is not None and not 0 <= given.seed < 2**32:
-    raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
-  if not given.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
+  check(given)
   if given.save_state:
-    # a state may take the place of the one that it goes on from
+    # a state may take the place of the one that it continues from
     inputs = {"--prompt-file": given.prompt_file, "--workdir": given.workdir}
     outputs.refuse_overwrite(given.save_state, inputs, "--save-state")
   prompts = [os.fsencode(prompt) for prompt in given.prompt]
@@ -149,7 +146,7 @@ def _begin(given: Options, prompts: list[bytes], loaded: Any) -> Any:
     if prompts and len(prompts) != count:
       raise UserError(
         f"{len(prompts)} prompts for the {count} texts of {given.load_state}: give "
-        f"{count}, or none to go on with all"
+        f"{count}, or none to continue all"
       )
     prompts += [b""] * (count - len(prompts))
   else:
@@ -167,16 +164,16 @@ class Show:
     """Args: a title a text, for a line before it; none for a single text."""
     self._titles, self._texts, self._row = titles, None, -1
 
-  def update(self, piece: Any) -> None:
+  def update(self, chunk: Any) -> None:
     """Prints what is new of the text whose turn it is, and of those after it."""
     if self._texts is None:
-      self._texts = [b""] * len(piece.text)
+      self._texts = [b""] * len(chunk.text)
       self._next()
-    self._texts = [a + b for a, b in zip(self._texts, piece.text, strict=True)]
+    self._texts = [a + b for a, b in zip(self._texts, chunk.text, strict=True)]
     while self._row < len(self._texts):
       new, self._texts[self._row] = self._texts[self._row], b""
       self._put(new)
-      if not piece.done[self._row]:
+      if not chunk.done[self._row]:
         break
       if self._last != b"\n":
         self._put(b"\n")

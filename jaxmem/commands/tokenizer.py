@@ -8,11 +8,13 @@ import sys
 
 import numpy as np
 
+from jaxmem.commands import check_numbers
 from jaxmem.core import outputs, utf8
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.core.extras import require
+from jaxmem.core.ranges import Range
 from jaxmem.data import opened, sources
-from jaxmem.data.piece import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.tokenizers import trained
 
 
@@ -79,23 +81,18 @@ def _train(given: argparse.Namespace) -> int:
   require("sentencepiece", extra="text")
   from jaxmem.tokenizers import sentencepiece
 
-  for flag, value in (
-    ("--vocab-size", given.vocab_size),
-    ("--max-bytes", given.max_bytes),
-  ):
-    if not 0 < value < 2**31:
-      raise DataError(f"{flag} {value}: a number in 1 .. {2**31 - 1} expected")
+  check_numbers(given, vocab_size=Range(at_least=1), max_bytes=Range(at_least=1))
   if not given.out.endswith(".model"):
     raise DataError(f"--out {given.out} does not end in .model: give a name that does")
   inputs = {"the source": given.source, "--heldout": given.heldout}
   outputs.refuse_overwrite(given.out, inputs)
   # Only the training side: held-out text must not shape the pieces.
-  pieces = sources.split(given.source, given.heldout)["train"]
-  chosen = _sample(pieces, given.max_bytes)
+  slices = sources.split(given.source, given.heldout)["train"]
+  chosen = _sample(slices, given.max_bytes)
   model = sentencepiece.train(map(_text, chosen), given.vocab_size)
   tokenizer = sentencepiece.SentencePieceTokenizer(model, given.out)
   _write(given.out, model)
-  size, total = (sum(p.size for p in part) for part in (chosen, pieces))
+  size, total = (sum(p.size for p in part) for part in (chosen, slices))
   print(
     f"{given.out}: {tokenizer.vocab_size:,} pieces from {size:,} of {total:,} bytes, "
     f"fingerprint {tokenizer.fingerprint[:15]}"
@@ -103,31 +100,31 @@ def _train(given: argparse.Namespace) -> int:
   return 0
 
 
-def _sample(pieces: list[Piece], max_bytes: int) -> list[Piece]:
+def _sample(slices: list[FileSlice], max_bytes: int) -> list[FileSlice]:
   """Documents in the order of a hash of their names, up to `max_bytes`.
 
   The one that goes beyond is cut, between characters.
   """
-  if sum(piece.size for piece in pieces) <= max_bytes:
-    return pieces
+  if sum(file_slice.size for file_slice in slices) <= max_bytes:
+    return slices
   chosen = []
-  for piece in sorted(
-    pieces, key=lambda p: hashlib.sha256(os.fsencode(p.name)).digest()
+  for file_slice in sorted(
+    slices, key=lambda p: hashlib.sha256(os.fsencode(p.name)).digest()
   ):
-    if piece.size >= max_bytes:
-      cut = piece.border(piece.start + max_bytes)
-      return [*chosen, dataclasses.replace(piece, stop=cut)]
-    max_bytes -= piece.size
-    chosen.append(piece)
+    if file_slice.size >= max_bytes:
+      cut = file_slice.border(file_slice.start + max_bytes)
+      return [*chosen, dataclasses.replace(file_slice, stop=cut)]
+    max_bytes -= file_slice.size
+    chosen.append(file_slice)
   return chosen
 
 
-def _text(piece: Piece) -> str:
+def _text(file_slice: FileSlice) -> str:
   try:
-    return utf8.text(piece.read())
+    return utf8.text(file_slice.read())
   except NotUTF8 as error:
-    at = NotUTF8(piece.start + error.offset)
-    raise DataError(f"{piece.path} ({piece.name}) is {at}") from error
+    at = NotUTF8(file_slice.start + error.offset)
+    raise DataError(f"{file_slice.path} ({file_slice.name}) is {at}") from error
 
 
 def _read(path: str) -> bytes:

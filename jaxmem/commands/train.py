@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     Attributes:
       workdir: where the run is kept.
       memory: replaces the recurrent memories of the pattern.
-      resume: goes on if there is a checkpoint, must go on, or must not.
+      resume: continues if there is a checkpoint, must continue, or must not.
       distributed: one of several processes, see `jaxmem.parallel.distributed`.
     """
 

@@ -9,8 +9,8 @@
 `jaxmem.data.documents` says what can be a source: files, JSON Lines, TFDS datasets, and
 mixtures of these.
 
-Importing this room costs numpy only. grain is imported by `batches`, TFDS by
-sources of `tfds:`, and TensorFlow by none.
+Importing this package costs numpy only. `batches` imports grain, sources of `tfds:`
+import TFDS, and nothing imports TensorFlow.
 """
 
 from jaxmem import tokenizers

@@ -1,7 +1,8 @@
 """Documents on disk as ArrayRecord, a file for each split, readable at any index.
 
-The only file that knows the package array_record; imported by the calls that need it.
-A record is the length of the name as four bytes, little-endian, the name, and the text.
+This is the only file that imports the package array_record; the calls that need it
+import this file. A record is the length of the name as four bytes, little-endian, the
+name, and the text.
 """
 
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from array_record.python import array_record_module
 
-# Every record alone, so that one can be read without its neighbours.
+# Every record is a group of its own, so that it can be read without its neighbours.
 _OPTIONS = "group_size:1"
 
 
@@ -37,41 +38,41 @@ def write(directory: str | Path, splits: Mapping[str, Callable[[], Iterable]]) -
   """Writes every split.
 
   Args:
-    directory: where to; must exist.
+    directory: where the files are written; it must exist.
     splits: for each split a function that yields (name, text) pairs, text in bytes.
 
   Raises:
-    OSError: if it cannot be written.
+    OSError: if a file cannot be written.
   """
   for split, documents in splits.items():
     path = os.fspath(_file(directory, split))
     try:
       writer = array_record_module.ArrayRecordWriter(path, _OPTIONS)
       for name, text in documents():
-        named = os.fsencode(name)
-        writer.write(len(named).to_bytes(4, "little") + named + text)
+        encoded = os.fsencode(name)
+        writer.write(len(encoded).to_bytes(4, "little") + encoded + text)
       writer.close()
-    except RuntimeError as error:
+    except RuntimeError as error:  # the package raises no narrower error
       raise OSError(str(error)) from error
 
 
 def is_there(directory: str | Path, splits: Iterable[str]) -> bool:
-  """Whether all splits were written to a directory."""
+  """Returns whether all splits were written to a directory."""
   return all(_file(directory, split).is_file() for split in splits)
 
 
 def read(directory: str | Path, split: str) -> Records:
-  """What `write` put into `directory`.
+  """Returns the documents of a split that `write` wrote.
 
   Args:
-    directory: as given to `write`, perhaps renamed since.
-    split: a key of `splits`.
+    directory: that of `write`, perhaps renamed since.
+    split: a key of its `splits`.
 
   Returns:
     A sequence of {"name": bytes, "text": bytes}.
 
   Raises:
-    OSError: if it is damaged.
+    OSError: if the file is damaged.
   """
   return Records(_file(directory, split))
 

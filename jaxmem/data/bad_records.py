@@ -1,7 +1,7 @@
 """What is done with a record that cannot be read: stop there, or skip and count it.
 
 The policy holds for all that is read inside `policy`; `tasks.make` sets it from
-`task.bad_records`. Every reader of records hands what is wrong to a `Tally`.
+`task.bad_records`. Every reader of records reports bad ones to a `Tally`.
 """
 
 import contextlib
@@ -10,11 +10,13 @@ import re
 import sys
 from collections.abc import Iterator
 
-from jaxmem.core.errors import DataError
+from jaxmem.core.errors import DataError, raised_as
+from jaxmem.core.ranges import check_word
 
 STOP, SKIP = "stop", "skip"
-# Places that are named of skipped records.
-_SHOWN = 5
+# How many skipped records a message names.
+_MAX_NAMED = 5
+# Context variables, not globals: two tasks that are made in two threads do not meet.
 _policy = contextvars.ContextVar("bad_records", default="")
 _skipped = contextvars.ContextVar("skipped_records", default=None)
 
@@ -27,13 +29,13 @@ def policy(name: str) -> Iterator[list[str]]:
     name: "stop" or "skip".
 
   Yields:
-    A list that comes to hold the places of the records that were skipped.
+    A list to which every skipped record adds where it was.
 
   Raises:
-    DataError: if it is another.
+    DataError: if the name is neither.
   """
-  if name not in (STOP, SKIP):
-    raise DataError(f"task.bad_records is {name!r}: stop or skip")
+  with raised_as(DataError):
+    check_word(name, "task.bad_records", (STOP, SKIP))
   skipped: list[str] = []
   token, places = _policy.set(name), _skipped.set(skipped)
   try:
@@ -52,15 +54,15 @@ class Tally:
     self._first = ""
 
   def good(self) -> None:
-    """A record was read."""
+    """Counts a record that was read."""
     self._good += 1
 
   def bad(self, where: str, error: DataError) -> None:
-    """A record is bad.
+    """Counts a bad record, or raises.
 
     Args:
-      where: which, ending in its number.
-      error: what is wrong.
+      where: the source and the number of the record, which ends the text.
+      error: what is wrong with it.
 
     Raises:
       DataError: `error`, unless bad records are skipped.
@@ -74,14 +76,15 @@ class Tally:
     _skipped.get().append(where)
 
   def close(self) -> None:
-    """Says on standard error how many records were skipped, and which came first."""
+    """Prints on standard error how many records were skipped, and which came first."""
     if not self._places:
       return
-    shown = [re.sub(r"^.* line (\d+)$", r"line \1", p) for p in self._places[:_SHOWN]]
-    shown += ["..."] * (len(self._places) > _SHOWN)
+    named = self._places[:_MAX_NAMED]
+    names = [re.sub(r"^.* line (\d+)$", r"line \1", place) for place in named]
+    names += ["..."] * (len(self._places) > _MAX_NAMED)
     print(
       f"jaxmem: {self._source}: {len(self._places):,} bad records skipped, "
-      f"{self._good:,} read: {', '.join(shown)}; the first: {self._first}",
+      f"{self._good:,} read: {', '.join(names)}; the first: {self._first}",
       file=sys.stderr,
       flush=True,
     )

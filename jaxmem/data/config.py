@@ -1,9 +1,9 @@
-"""What a language model reads: the config of `data.prepare`, a tokenizer and lanes."""
+"""What a language model reads: the config of a corpus, a tokenizer and lanes."""
 
 import dataclasses
 import typing
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,8 @@ class DataConfig:
       path of a SentencePiece `.model` or of a `.gguf`. No text may be lost.
     segment_length: T, tokens of a row a step.
     batch_size: rows of a step, over all processes; each is a contiguous lane.
-    document_length: documents are cut, by resets, into documents of at most so many
-      tokens, held-out ones too; 0 leaves them as they are. For memories of declared
-      capacity.
+    document_length: resets cut documents into documents of at most so many tokens,
+      held-out ones too, for memories of declared capacity; 0 cuts none.
     data_dir: where prepared data is kept; empty is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
       records out and says how many, and which came first.
@@ -35,5 +34,5 @@ class DataConfig:
   segment_length: int = number(256, at_least=1)
   batch_size: int = number(16, at_least=1)
   document_length: int = number(0, at_least=0)
-  data_dir: str = ""
+  data_dir: str = affecting("nothing", "")
   bad_records: typing.Literal["stop", "skip"] = "stop"

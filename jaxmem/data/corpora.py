@@ -1,4 +1,4 @@
-"""A corpus: documents on disk, parted into training and held-out."""
+"""A corpus: documents on disk, split into training and held-out ones."""
 
 import dataclasses
 import hashlib
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
 from jaxmem.data import sources
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.data.leaks import Repeats
 from jaxmem.data.mixture import Share
-from jaxmem.data.piece import Piece
 
-# Part of every fingerprint: a new layout on disk must not meet old files.
+# Part of every fingerprint, so that a new layout on disk never meets old files.
 _FORMAT = "jaxmem documents 1"
 _SIDES = ("train", "heldout")
 
@@ -27,8 +27,8 @@ class Document(NamedTuple):
   """One document.
 
   Attributes:
-    name: path below the root of its source.
-    text: its bytes, any at all.
+    name: its path below the root of its source.
+    text: its bytes, which need not be UTF-8.
   """
 
   name: str
@@ -51,16 +51,16 @@ class Documents(Sequence):
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-  """What `prepare` gives.
+  """A prepared corpus; `prepare` makes it.
 
   Attributes:
     train: the training documents.
     heldout: the held-out documents.
     fingerprint: SHA-256 over split, names and contents, and over the weights of a
       mixture; 64 hexadecimal digits.
-    directory: where the documents lie, and what is derived from them may lie too.
+    directory: where the documents lie, beside what is derived from them.
     shares: the components of a mixture, in the order of `train`; else empty.
-    repeats: documents that were equal to others, see `jaxmem.data.leaks`.
+    repeats: counts of documents that were equal to others, see `jaxmem.data.leaks`.
   """
 
   train: Documents
@@ -74,19 +74,20 @@ class Corpus:
 def prepare(
   source: str, heldout: str = "", data_dir: str | os.PathLike | None = None
 ) -> Corpus:
-  """Brings a source to disk as ArrayRecord, or finds it there.
+  """Writes a source to disk as ArrayRecord, or finds it there.
 
-  The directory is named by the documents, so a changed source never meets old files.
-  It appears whole or not at all: a killed run leaves only a directory ending in `.tmp`,
-  which is never read, and of two processes that prepare the same, one gives way.
+  The directory is named by a hash of the documents, so a changed source never meets old
+  files. It appears whole or not at all: a killed run leaves only a directory ending in
+  `.tmp`, which is never read, and of two processes that prepare the same corpus, the
+  second uses the files of the first.
 
   Args:
     source: "stdlib" (the Python standard library), a file, a directory, a glob
-      pattern, JSON Lines, a TFDS dataset or a mixture; see `jaxmem.data.documents` for
-      how they are written, what counts and what is held out.
-    heldout: a source of held-out documents, in place of a tenth of `source`; not a
+      pattern, JSON Lines, a TFDS dataset or a mixture; `jaxmem.data.documents` says how
+      they are written and what a document is, `jaxmem.data.sources` what is held out.
+    heldout: a source of held-out documents, which replaces the tenth of `source`; not a
       mixture.
-    data_dir: where corpora are kept; $JAXMEM_DATA_DIR or ~/.cache/jaxmem if not given.
+    data_dir: where corpora are kept; None is $JAXMEM_DATA_DIR or ~/.cache/jaxmem.
 
   Returns:
     The corpus.
@@ -97,13 +98,15 @@ def prepare(
   """
   arrayrecord = _import_arrayrecord()
   splits, shares = sources.mixed(source, heldout)
+  # Each document is hashed before it is written: the name of the directory needs all
+  # hashes, and texts of any size never lie in memory together.
   digests = {
-    split: [hashlib.sha256(piece.read()).hexdigest() for piece in pieces]
-    for split, pieces in splits.items()
+    split: [hashlib.sha256(file_slice.read()).hexdigest() for file_slice in slices]
+    for split, slices in splits.items()
   }
   fingerprint = _fingerprint(splits, digests)
   directory = _data_dir(data_dir) / fingerprint
-  if shares:  # other weights are another corpus, of the same documents
+  if shares:  # other weights make another corpus of the same documents: one directory
     parts = [fingerprint, *shares]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
   if not arrayrecord.is_there(directory, splits):
@@ -124,6 +127,7 @@ def prepare(
 
 
 def _documents(arrayrecord: ModuleType, directory: Path, split: str) -> Documents:
+  """Opens the documents of a split."""
   try:
     return Documents(arrayrecord.read(directory, split))
   except OSError as error:
@@ -131,6 +135,7 @@ def _documents(arrayrecord: ModuleType, directory: Path, split: str) -> Document
 
 
 def _import_arrayrecord() -> ModuleType:
+  """Imports `jaxmem.data.arrayrecord` late: `import jaxmem.data` costs numpy only."""
   require("array_record")
   from jaxmem.data import arrayrecord
 
@@ -138,30 +143,34 @@ def _import_arrayrecord() -> ModuleType:
 
 
 def _data_dir(data_dir: str | os.PathLike | None) -> Path:
+  """Returns the absolute directory of all corpora."""
   directory = data_dir or os.environ.get("JAXMEM_DATA_DIR") or "~/.cache/jaxmem"
   return Path(os.path.abspath(os.path.expanduser(directory)))
 
 
 def _fingerprint(
-  splits: Mapping[str, Sequence[Piece]], digests: Mapping[str, Sequence[str]]
+  splits: Mapping[str, Sequence[FileSlice]], digests: Mapping[str, Sequence[str]]
 ) -> str:
+  """Hashes split, name and content of every document, in order."""
   total = hashlib.sha256(_FORMAT.encode())
-  for split, pieces in splits.items():
-    for piece, digest in zip(pieces, digests[split], strict=True):
-      total.update(json.dumps([split, piece.name, digest]).encode())
+  for split, slices in splits.items():
+    for file_slice, digest in zip(slices, digests[split], strict=True):
+      total.update(json.dumps([split, file_slice.name, digest]).encode())
   return total.hexdigest()
 
 
 def _reader(
-  pieces: Sequence[Piece], digests: Sequence[str]
+  slices: Sequence[FileSlice], digests: Sequence[str]
 ) -> Callable[[], Iterator[Document]]:
+  """Returns a function that reads the documents of a split once more."""
+
   def read() -> Iterator[Document]:
-    for piece, digest in zip(pieces, digests, strict=True):
-      text = piece.read()
-      # The fingerprint was taken on an earlier read.
+    for file_slice, digest in zip(slices, digests, strict=True):
+      text = file_slice.read()
+      # The fingerprint is that of an earlier read; a file may have changed since.
       if hashlib.sha256(text).hexdigest() != digest:
-        raise DataError(f"{piece.path} changed while it was being read: run again")
-      yield Document(piece.name, text)
+        raise DataError(f"{file_slice.path} changed while it was being read: run again")
+      yield Document(file_slice.name, text)
 
   return read
 
@@ -171,17 +180,18 @@ def _write(
   splits: Mapping[str, Callable[[], Iterator[Document]]],
   arrayrecord: ModuleType,
 ) -> None:
+  """Writes all splits to a temporary directory, which then takes the final name."""
   temporary = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}.tmp")
   try:
     temporary.mkdir(parents=True)
     arrayrecord.write(temporary, splits)
-    if directory.is_dir():  # of a version that kept documents in another layout
+    if directory.is_dir():  # an older version left its documents in another layout
       for file in temporary.iterdir():
         os.replace(file, directory / file.name)
     else:
       os.rename(temporary, directory)
   except OSError as error:
-    # If the directory is there now, another process was first; its files are the same.
+    # If the splits are there now, another process was first; its files are the same.
     if not arrayrecord.is_there(directory, splits):
       raise DataError(
         f"cannot write the corpus under {directory.parent}: {error}; free or mend it, "

@@ -20,7 +20,7 @@ from typing import Any
 
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
-from jaxmem.data.piece import Piece
+from jaxmem.data.file_slice import FileSlice
 
 PREFIX = "tfds:"
 _SYNTAX = re.compile(
@@ -29,13 +29,13 @@ _SYNTAX = re.compile(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Record(Piece):
+class RecordSlice(FileSlice):
   """The text of one record: its bytes `start` to `stop`.
 
   Attributes:
-    records: all of the split, at random access.
-    index: of this one.
-    feature: of the record.
+    records: all records of the split, at random access.
+    index: the record's number in its split.
+    feature: the record's feature with the text.
   """
 
   records: Any
@@ -47,26 +47,28 @@ class Record(Piece):
     return _text(self)[at : min(at + size, self.stop)]
 
 
-def find(source: str) -> Iterator[Record]:
-  """The documents of a dataset; empty texts are none.
+def find(source: str) -> Iterator[RecordSlice]:
+  """Yields the documents of a dataset; empty texts are no documents.
 
   Raises:
     DataError: if the source is misspelt, unknown, cannot be prepared or read, or has
       not exactly one text feature and names none.
   """
-  builder, split, given = _opened(source)
-  feature = _feature(builder, given, source)
+  builder, split, feature = _opened(source)
+  feature = _feature(builder, feature, source)
   records = _split(builder, split, source)
   path = Path(builder.data_path, f"[{split}]")
   for index in range(len(records)):
     name = f"{split}:{index:09}"
-    piece = Record(name, path, 0, 0, records=records, index=index, feature=feature)
-    if size := len(_text(piece)):
-      yield dataclasses.replace(piece, stop=size)
+    record = RecordSlice(
+      name, path, start=0, stop=0, records=records, index=index, feature=feature
+    )
+    if size := len(_text(record)):
+      yield dataclasses.replace(record, stop=size)
 
 
 def records(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
-  """The records of a dataset with their numbers: texts, and labels by their names.
+  """Yields the records of a dataset with their numbers: texts, and labels by name.
 
   Raises:
     DataError: if the source is misspelt, unknown, or cannot be prepared or read.
@@ -74,20 +76,20 @@ def records(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
   import tensorflow_datasets as tfds
 
   builder, split, _ = _opened(source)
-  features, every = builder.info.features, _split(builder, split, source)
-  for index in range(len(every)):
-    found = {}
-    for name, value in every[index].items():
+  features, rows = builder.info.features, _split(builder, split, source)
+  for index in range(len(rows)):
+    record = {}
+    for name, value in rows[index].items():
       if isinstance(features[name], tfds.features.ClassLabel):
-        # -1 is TFDS's sign of a label that is not given
-        found[name] = features[name].int2str(int(value)) if value >= 0 else ""
+        # TFDS writes -1 where a record has no label
+        record[name] = features[name].int2str(int(value)) if value >= 0 else ""
       elif isinstance(features[name], tfds.features.Text):
-        found[name] = _decoded(value)
-    yield index, found
+        record[name] = _decoded(value)
+    yield index, record
 
 
 def _decoded(value: bytes) -> str | bytes:
-  """Text, or the bytes as they are if they are no UTF-8, which readers refuse."""
+  """Returns text, or the bytes if they are not UTF-8, which readers then refuse."""
   try:
     return value.decode()
   except UnicodeDecodeError:
@@ -95,7 +97,7 @@ def _decoded(value: bytes) -> str | bytes:
 
 
 def _opened(source: str) -> tuple[Any, str, str | None]:
-  """The builder of a source, its split, and the feature that it names."""
+  """Returns the builder of a source, its split, and the feature that it names."""
   match = _SYNTAX.fullmatch(source.removeprefix(PREFIX))
   if not match:
     raise DataError(
@@ -110,10 +112,10 @@ def _opened(source: str) -> tuple[Any, str, str | None]:
 
 
 def _split(builder: Any, split: str, source: str) -> Any:
-  """All records of a split, at random access."""
+  """Returns all records of a split, at random access."""
   try:
     return builder.as_data_source(split)
-  except Exception as error:  # TFDS raises of every kind
+  except Exception as error:  # TFDS raises errors of every kind
     raise DataError(
       f"cannot read split {split!r} of {source!r}: {_first_line(error)}; it must be "
       "there and prepared with file_format='array_record'"
@@ -131,6 +133,7 @@ def _builder(name: str, directory: str | None) -> Any:
       _import_old_layout(Path(tfds.__file__).parent, re.split("[/:]", name)[0])
       builder = tfds.builder(name, **options)
     if not builder.is_prepared():
+      # ArrayRecord is the one format that is read at random without TensorFlow.
       builder = tfds.builder(name, file_format="array_record", **options)
       _prepare(builder)
   except Exception as error:
@@ -154,36 +157,38 @@ def _prepare(builder: Any) -> None:
   import tensorflow_datasets as tfds
 
   tfds.disable_progress_bar()
+  # TFDS prints to standard output, which belongs to the command that asked.
   with contextlib.redirect_stdout(io.StringIO()):
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(try_download_gcs=False)
     )
 
 
-def _feature(builder: Any, given: str | None, source: str) -> str:
+def _feature(builder: Any, name: str | None, source: str) -> str:
+  """Returns the text feature of that name, or the only one if the name is None."""
   import tensorflow_datasets as tfds
 
   features = builder.info.features
-  texts = sorted(
-    name for name in features if isinstance(features[name], tfds.features.Text)
-  )
-  if given is None and len(texts) == 1:
+  is_text = tfds.features.Text
+  texts = sorted(key for key, kind in features.items() if isinstance(kind, is_text))
+  if name is None and len(texts) == 1:
     return texts[0]
-  if given in texts:
-    return given
-  asked = "names no feature" if given is None else f"has no text feature {given!r}"
+  if name in texts:
+    return name
+  fault = "names no feature" if name is None else f"has no text feature {name!r}"
   raise DataError(
-    f"source {source!r} {asked}; its text features: {', '.join(texts) or 'none'}; name "
+    f"source {source!r} {fault}; its text features: {', '.join(texts) or 'none'}; name "
     "one as tfds:NAME#FEATURE"
   )
 
 
-def _text(piece: Record) -> bytes:
+def _text(record: RecordSlice) -> bytes:
+  """Returns the whole text of a record."""
   try:
-    return piece.records[piece.index][piece.feature]
+    return record.records[record.index][record.feature]
   except Exception as error:
     raise DataError(
-      f"record {piece.index} of {piece.path} cannot be read: {_first_line(error)}; "
+      f"record {record.index} of {record.path} cannot be read: {_first_line(error)}; "
       "prepare the dataset again"
     ) from error
 

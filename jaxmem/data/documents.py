@@ -2,16 +2,16 @@
 
 A source is
 
-- "stdlib", the Python standard library, the corpus that every machine has (a file or
-  directory that is really called so is reached as ./stdlib);
+- "stdlib", the Python standard library, the corpus that every machine has (write
+  ./stdlib for a file or directory of that name);
 - a file, a directory, or a glob pattern: every file that is not empty is a document,
   named by its path below the root; but files of JSON Lines or JSON whose records have a
-  text in "text" are read as below, and other files of JSON Lines, read whole, are named
-  on standard error;
+  text in "text" are read as below, and other files of JSON Lines, which are read whole,
+  are named on standard error;
 - `FILE.jsonl` or `FILE.jsonl#FIELD`, perhaps a pattern: every line is a document, the
   text of its field "text" or FIELD, which may be a template of several fields such as
-  "{title}\\n{body}"; see `jaxmem.data.jsonl`. So is every record of a FILE.json that
-  has the field "text", or any field that is named; any other FILE.json is a document;
+  "{title}\\n{body}"; see `jaxmem.data.jsonl`. Every record of a FILE.json is one too if
+  it has the field "text" or a FIELD is named; any other FILE.json is one document;
 - `tfds:NAME`: every record is a document; see `jaxmem.data.datasets`;
 - `mix:WEIGHT*SOURCE,...`: several of these; see `jaxmem.data.mixture`.
 
@@ -31,10 +31,10 @@ from pathlib import Path
 
 from jaxmem.core.errors import DataError
 from jaxmem.data import datasets, jsonl, mixture, opened
-from jaxmem.data.piece import Piece
+from jaxmem.data.file_slice import FileSlice
 
 STDLIB = "stdlib"
-# FILE.jsonl#FIELD, the name in any capitals, perhaps packed.
+# FILE.jsonl#FIELD; the suffix may have any capitals, and one of a compression after it.
 _RECORDS = re.compile(
   r"(?s)((?i:.*\.(?:jsonl|ndjson|jsonlines|jl|json)(?:\.(?:gz|xz|bz2|zip))?))(?:#(.+))?"
 )
@@ -48,14 +48,14 @@ _STDLIB_SKIPS = {
 }
 
 
-def find(source: str) -> list[Piece]:
-  """The documents of one source, sorted by name; see the module for what counts.
+def find(source: str) -> list[FileSlice]:
+  """Finds the documents of one source; the module's docstring says what a document is.
 
   Args:
-    source: any but a mixture.
+    source: any source but a mixture.
 
   Returns:
-    One piece for every document that is not empty; at least one.
+    A slice for every document that is not empty, sorted by name; at least one.
 
   Raises:
     DataError: if the source does not exist, matches no file, or only empty ones, or if
@@ -64,19 +64,19 @@ def find(source: str) -> list[Piece]:
   if source.startswith(mixture.PREFIX):
     raise DataError(f"source {source!r} is a mixture: only task.source can be one")
   if source.startswith(datasets.PREFIX):
-    found, pieces = "records", list(datasets.find(source))
+    searched, slices = "records", list(datasets.find(source))
   else:
-    found, pieces = _in_files(source)
-  pieces = [piece for piece in pieces if piece.size]
-  if not pieces:
+    searched, slices = _in_files(source)
+  slices = [file_slice for file_slice in slices if file_slice.size]
+  if not slices:
     raise DataError(
-      f"all {found} of source {source!r} are empty: give at least one with text"
+      f"all {searched} of source {source!r} are empty: give at least one with text"
     )
-  return sorted(pieces, key=lambda piece: piece.name)
+  return sorted(slices, key=lambda file_slice: file_slice.name)
 
 
-def _in_files(source: str) -> tuple[str, list[Piece]]:
-  """How many files there are, in words, and their documents."""
+def _in_files(source: str) -> tuple[str, list[FileSlice]]:
+  """Returns how many files a source has, in words, and their documents."""
   records = _RECORDS.fullmatch(source)
   root, paths = _locate(records[1] if records else source)
   files = [path for path in paths if path.is_file()]
@@ -86,43 +86,43 @@ def _in_files(source: str) -> tuple[str, list[Piece]]:
       "(hidden files do not count)"
     )
   root = root or Path(os.path.commonpath([path.parent for path in files]))
-  pieces: list[Piece] = []
-  unread: list[str] = []
+  slices: list[FileSlice] = []
+  read_whole: list[str] = []
   for path in (path for path in files if path.stat().st_size):
-    name = path.relative_to(root).as_posix()
+    file_name = path.relative_to(root).as_posix()
     for file in opened.members(path):
-      own = f"{name}/{file.name}" if file.name else name
+      name = f"{file_name}/{file.name}" if file.name else file_name
       if len(files) == 1 and file.name:
-        own = file.name
+        name = file.name
       if _is_of_records(file, records):
         field = records[2] if records else None
-        pieces += jsonl.find(path, own, field or "text", file.name)
+        slices += jsonl.find(path, name, field or "text", file.name)
       else:
-        pieces += _document(file, own)
+        slices += _document(file, name)
         if _suffix(file) in jsonl.SUFFIXES:
-          unread.append(own)
-  if unread:
+          read_whole.append(name)
+  if read_whole:
     print(
-      f"jaxmem: {len(unread):,} files of JSON Lines of {source!r} have no text in the "
-      f"field 'text' and are read whole, JSON and all ({unread[0]}): name their field "
-      "as DIRECTORY/*.jsonl#FIELD, or leave them out",
+      f"jaxmem: {len(read_whole):,} files of JSON Lines of {source!r} have no text in "
+      f"the field 'text' and are read whole, JSON and all ({read_whole[0]}): name the "
+      "field as DIRECTORY/*.jsonl#FIELD, or leave them out",
       file=sys.stderr,
       flush=True,
     )
-  return f"{len(files)} files", pieces
+  return f"{len(files)} files", slices
 
 
-def _is_of_records(file: opened.Member, named: re.Match | None) -> bool:
-  """Whether each record of a file is a document.
+def _is_of_records(file: opened.Member, pattern: re.Match | None) -> bool:
+  """Returns whether each record of a file is a document.
 
-  They are if the source names a field, or files of JSON Lines; otherwise, as in a
-  directory, if the file is of JSON and its first record has a text.
+  Each is one if the source names a field, or files of JSON Lines; otherwise, as in a
+  directory, if the file is JSON and its first record has a text.
 
   Args:
-    file: of the source.
-    named: the source, if it ends in a suffix of JSON, perhaps with a field.
+    file: a file of the source.
+    pattern: the match of `_RECORDS`, if the source names files of JSON.
   """
-  if named and (named[2] or opened.suffix(file.path) != ".json"):
+  if pattern and (pattern[2] or opened.suffix(file.path) != ".json"):
     return True
   is_json = _suffix(file) in (".json", *jsonl.SUFFIXES)
   return is_json and jsonl.holds(file, "text")
@@ -132,23 +132,23 @@ def _suffix(file: opened.Member) -> str:
   return opened.suffix(file.name or file.path)
 
 
-def _document(file: opened.Member, name: str) -> Iterator[Piece]:
-  """The whole text of a file."""
+def _document(file: opened.Member, name: str) -> Iterator[FileSlice]:
+  """Yields the whole text of a file as one document."""
   begin = opened.is_plain(file)
   packed = begin is None
   stop = opened.size(file) if packed else file.path.stat().st_size
-  yield Piece(name, file.path, begin or 0, stop, file.name, packed)
+  yield FileSlice(name, file.path, begin or 0, stop, file.name, packed)
 
 
 def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
-  """The root that names are relative to (None: their common parent), and the files."""
+  """Returns the root of the names (None is their common parent), and the files."""
   if source == STDLIB:
     root = Path(sysconfig.get_path("stdlib"))
     return root, _stdlib(root)
   path = Path(os.path.abspath(os.path.expanduser(source)))
   try:
     is_file, is_folder = path.is_file(), path.is_dir()
-  except OSError as error:  # a name that is too long, say
+  except OSError as error:  # such as a name that is too long
     raise DataError(
       f"source {source[:60]!r} cannot be looked for: {error.strerror}"
     ) from error
@@ -172,13 +172,15 @@ def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
 
 
 def _stdlib(root: Path) -> Iterator[Path]:
+  """Yields the modules of the standard library, without its tests."""
   for path in _walk(root):
     if path.suffix == ".py" and not _STDLIB_SKIPS & set(path.relative_to(root).parts):
       yield path
 
 
 def _walk(root: Path) -> Iterator[Path]:
-  # Links to directories are not followed: they may lead back up.
-  for directory, below, files in os.walk(root):
-    below[:] = [name for name in below if not name.startswith(".")]
+  """Yields all files below a directory, hidden ones left out."""
+  # os.walk follows no link to a directory: it may lead back up.
+  for directory, folders, files in os.walk(root):
+    folders[:] = [name for name in folders if not name.startswith(".")]
     yield from (Path(directory, name) for name in files if not name.startswith("."))

@@ -12,10 +12,10 @@ MAX_DOCUMENT = 32_768
 
 
 class Excerpt(NamedTuple):
-  """A document, or its beginning; it is read as a `data.piece.Piece` is.
+  """A document, or its beginning; it is read as a `data.file_slice.FileSlice` is.
 
   Attributes:
-    name: of the document.
+    name: the document's name.
     text: its first bytes.
     whole: whether these are all, so that the end of the document can be predicted.
   """
@@ -26,10 +26,11 @@ class Excerpt(NamedTuple):
 
   @property
   def size(self) -> int:
+    """Bytes of the text."""
     return len(self.text)
 
   def part(self, begin: int, size: int) -> bytes:
-    """Returns so many of the bytes, from the `begin`-th on; fewer at the end."""
+    """Returns `size` bytes from the `begin`-th on; fewer at the end of the text."""
     return self.text[begin : begin + size]
 
 
@@ -42,9 +43,9 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Excerpt]:
   """Chooses a fixed part of documents, in the order of a hash of their names.
 
   Args:
-    documents: with `name` and `text`.
-    num_bytes: how much, but one character at least. The last document is cut there, and
-      each at `MAX_DOCUMENT`, at the border of a character.
+    documents: objects with `name` and `text`.
+    num_bytes: the size of the part, which has one character at least. The last document
+      is cut there, and each at `MAX_DOCUMENT`, between two characters.
 
   Returns:
     At least one excerpt.
@@ -54,19 +55,19 @@ def choose(documents: Sequence[Any], num_bytes: int) -> list[Excerpt]:
   """
   names = [(d.name, i) for i, d in enumerate(documents) if len(d.text)]
   names.sort(key=lambda pair: name_hash(pair[0]))
-  chosen, left = [], num_bytes
+  excerpts, left = [], num_bytes
   for name, i in names:
     if left <= 0:
       break
     text = documents[i].text
     cut = utf8.border(text, min(MAX_DOCUMENT, left, len(text)))
-    if not cut and not chosen:  # no room for one character, which is at most 4 bytes
+    if not cut and not excerpts:  # a character has at most 4 bytes, and needs more room
       ends = (utf8.border(text, size) for size in range(1, min(len(text), 4) + 1))
       cut = next(end for end in ends if end)
     if not cut:
       break
-    chosen.append(Excerpt(name, text[:cut], cut == len(text)))
+    excerpts.append(Excerpt(name, text[:cut], cut == len(text)))
     left -= cut
-  if not chosen:
+  if not excerpts:
     raise UserError("the held-out documents have no text: give others, or more")
-  return chosen
+  return excerpts

@@ -1,4 +1,4 @@
-"""Folds: which part of what there is is asked at the end, which one chooses."""
+"""Folds: one part of the data is the test, the next one is held out to choose."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,10 +9,17 @@ from jaxmem.data import leaks
 
 
 def parse(text: str, least: int = 2) -> tuple[int, int]:
-  """Which of how many, from "1/5".
+  """Parses "1/5" as fold 1 of 5.
+
+  Args:
+    text: the fold and the number of folds.
+    least: the least number of folds.
+
+  Returns:
+    The fold, counted from 1, and the number of folds.
 
   Raises:
-    ValueError: if it is not of this form, with `least` folds at least.
+    ValueError: if the text is not of this form, or names fewer folds than `least`.
   """
   which, slash, of = text.partition("/")
   numbers = ranges.digits(which), ranges.digits(of)
@@ -32,15 +39,16 @@ def split(
   what: str,
   key: Callable[[Any], leaks.Key] | None = None,
 ) -> leaks.Parted:
-  """The splits "test", the fold; "heldout", the one behind it; "train", the others.
+  """Splits items into "test", a fold, "heldout", the next one, and "train", the others.
 
   Args:
-    items: to divide.
-    which: 1 .. of.
-    of: 3 at least.
-    group: items of one group are in one fold.
-    what: groups are, for messages.
-    key: groups with items of one key are in one fold too, see `leaks.key`.
+    items: the items to split.
+    which: the fold, 1 .. of.
+    of: the number of folds, 3 at least.
+    group: names the group of an item; a group lies in one fold.
+    what: what groups are, for messages.
+    key: returns the key of an item, see `leaks.key`; groups that share a key lie in
+      one fold. None compares no content.
 
   Returns:
     The splits; `repeats.together` counts the groups that are in the fold of another.
@@ -60,14 +68,11 @@ def split(
     raise DataError(
       f"{len(groups)} {what}{different} and {of} folds: give more, or fewer"
     )
-  number = {name: i % of for i, name in enumerate(groups)}
-  test, held = which - 1, which % of
-  pick = lambda good: [
-    item for item, name in zip(items, names, strict=True) if good(number[name])
-  ]
-  splits = {
-    "train": pick(lambda n: n not in (test, held)),
-    "heldout": pick(lambda n: n == held),
-    "test": pick(lambda n: n == test),
-  }
+  # in turn: folds differ by a group at most
+  fold = {name: i % of for i, name in enumerate(groups)}
+  # the fold after the last is the first
+  side = {which - 1: "test", which % of: "heldout"}
+  splits: dict[str, list] = {"train": [], "heldout": [], "test": []}
+  for item, name in zip(items, names, strict=True):
+    splits[side.get(fold[name], "train")].append(item)
   return leaks.Parted(splits, leaks.Repeats(together=repeated))

@@ -1,10 +1,10 @@
 """What a file is, by its first bytes: never by its name alone.
 
 `RECOGNISED` is the one table of formats. A new format is added here: a `Format` with
-its first bytes, and either `unpack` (a stream that gives its bytes, for compression) or
+its first bytes, and either `unpack` (returns a stream of the bytes, for compression) or
 `remedy` (what to do instead, for what is not read as text). A reader of the records of
-such a format stands in `jaxmem.data.records.READERS`, by its name here; what else reads
-text still refuses it.
+such a format belongs in `jaxmem.data.records.READERS`, under its name here; all other
+readers of text still refuse it.
 """
 
 import bz2
@@ -15,19 +15,18 @@ import lzma
 from collections.abc import Callable
 from typing import NamedTuple
 
-# Bytes of a file that decide what it is.
-HEAD = 8192
+HEAD = 8192  # how many first bytes of a file decide what it is
 
 
 class Format(NamedTuple):
   """A kind of file.
 
   Attributes:
-    name: in words, behind "it is".
-    magic: its first bytes; any of several.
-    offset: where they stand.
-    remedy: what to do, of what is refused.
-    unpack: a file that is compressed to the stream of what is in it.
+    name: its name in words, as it follows "it is".
+    magic: its first bytes, any of several.
+    offset: where these bytes stand.
+    remedy: what to do with a file that is refused; empty if it is read.
+    unpack: opens a stream of what a compressed file holds; None for other files.
   """
 
   name: str
@@ -101,7 +100,7 @@ RECOGNISED = (
   ),
 )
 
-# Formats whose first bytes may begin a text too; they are binary only if a NUL follows.
+# First bytes that a text may have too; the file is binary only if a NUL follows.
 _WEAK = (
   b"ustar",
   b"ORC",
@@ -115,7 +114,7 @@ _WEAK = (
   b"PARE",
 )
 
-# Longer marks first: that of UTF-32 begins with that of UTF-16.
+# Longer marks come first: that of UTF-32 begins with that of UTF-16.
 MARKS = (
   (codecs.BOM_UTF32_LE, "utf-32-le"),
   (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -126,48 +125,55 @@ MARKS = (
 
 
 def recognise(head: bytes) -> Format | None:
-  """The format that a file's first bytes are of, None if they may be text.
+  """Returns the format that a file's first bytes show, or None if they may be text.
 
   Args:
-    head: its first `HEAD` bytes, fewer if it is shorter.
+    head: the first `HEAD` bytes of the file, fewer if it is shorter.
   """
-  for one in RECOGNISED:
-    for magic in one.magic:
-      if head[one.offset :].startswith(magic) and _certain(one, magic, head):
-        return one
+  for candidate in RECOGNISED:
+    for magic in candidate.magic:
+      matches = head[candidate.offset :].startswith(magic)
+      if matches and _is_certain(candidate, magic, head):
+        return candidate
   return None
 
 
-def _certain(one: Format, magic: bytes, head: bytes) -> bool:
-  if one.name == BZIP2:
+def _is_certain(candidate: Format, magic: bytes, head: bytes) -> bool:
+  """Returns whether no text begins like this; a few magic bytes are letters."""
+  if candidate.name == BZIP2:  # a block size, then the mark of a block or of the end
     return head[3:4].isdigit() and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
-  if one.name == "an Arrow stream":  # the length of a message follows
+  if candidate.name == "an Arrow stream":  # the length of a message follows
     return len(head) > 8 and b"\0" in head[4:8]
-  if one.name == "a safetensors file":  # the length of its header comes first
+  if candidate.name == "a safetensors file":  # the length of its header comes first
     return int.from_bytes(head[:8], "little") < 1 << 32 and b"\0" in head[:8]
-  if one.name == "a Python pickle":
+  if candidate.name == "a Python pickle":  # "." is the opcode that stops
     return b"\0" in head or head.rstrip().endswith(b".")
   return magic not in _WEAK or b"\0" in head
 
 
 def mark(head: bytes) -> tuple[bytes, str]:
-  """The byte-order mark of a file and its encoding; b"" and "" if it has none."""
+  """Returns the byte-order mark of a file and its encoding; b"" and "" without one."""
   return next(((m, name) for m, name in MARKS if head.startswith(m)), (b"", ""))
 
 
 def unmarked(head: bytes) -> str:
-  """The encoding that a file with NULs and without a mark seems to be in, or ""."""
+  """Guesses the encoding of a file with NULs and without a mark; "" is none.
+
+  In text of few scripts the high bytes of UTF-16 and UTF-32 are mostly NUL, and the
+  others hardly ever: which of every four bytes are NUL gives the encoding away.
+  """
   head = head[: len(head) // 4 * 4]
   if len(head) < 4:
     return ""
-  nul = [head[i::4].count(0) / (len(head) / 4) for i in range(4)]
-  shapes = {
+  shares = [head[i::4].count(0) / (len(head) / 4) for i in range(4)]
+  patterns = {
     "utf-32-le": (False, True, True, True),
     "utf-32-be": (True, True, True, False),
     "utf-16-le": (False, True, False, True),
     "utf-16-be": (True, False, True, False),
   }
-  for name, shape in shapes.items():
-    if all((n > 0.7) if s else (n < 0.1) for n, s in zip(nul, shape, strict=True)):
+  for name, pattern in patterns.items():
+    pairs = zip(shares, pattern, strict=True)
+    if all(share > 0.7 if is_nul else share < 0.1 for share, is_nul in pairs):
       return name
   return ""

@@ -9,22 +9,22 @@ from typing import Any
 from jaxmem.core.errors import DataError
 from jaxmem.data import opened, template
 from jaxmem.data.bad_records import Tally
-from jaxmem.data.piece import Piece
+from jaxmem.data.file_slice import FileSlice
 from jaxmem.data.strict_json import BOM, parse
 
-# Names of files that hold a JSON object a line, in any capitals.
+# Suffixes of files that hold a JSON object a line, in any capitals.
 SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".jl")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Line(Piece):
+class LineSlice(FileSlice):
   """The text in one line: its bytes `start` to `stop`.
 
   Attributes:
-    field: of the line's object, or a template of several.
-    number: of the line, from 1.
-    offset: of its first byte in the file, unpacked.
-    length: its bytes.
+    field: the field of the line's object with the text, or a template of several.
+    number: the line's number, from 1.
+    offset: where the line begins in the unpacked file.
+    length: bytes of the line.
   """
 
   field: str
@@ -34,17 +34,18 @@ class Line(Piece):
 
   def part(self, begin: int, size: int) -> bytes:
     file = opened.Member(self.path, self.member)
+    # The line is read again: a source of any size is offsets in memory, and no text.
     line = opened.read_at(file, self.offset, self.length)
     at = self.start + begin
     return _text(line, self)[at : min(at + size, self.stop)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Held(Piece):
-  """The text of a record that cannot be read alone, as those of an array.
+class TextSlice(FileSlice):
+  """The text of a record that cannot be read alone, such as one of a JSON array.
 
   Attributes:
-    text: all of it.
+    text: the whole text.
   """
 
   text: bytes
@@ -54,17 +55,19 @@ class Held(Piece):
     return self.text[at : min(at + size, self.stop)]
 
 
-def find(path: str | Path, name: str, field: str, member: str = "") -> Iterator[Piece]:
-  """The documents of a file; blank lines and empty texts are none.
+def find(
+  path: str | Path, name: str, field: str, member: str = ""
+) -> Iterator[FileSlice]:
+  """Yields the documents of a file; blank lines and empty texts are no documents.
 
   Args:
     path: the file.
-    name: what documents are named by, before the number of their line.
-    field: where the text is in each line, or a template.
-    member: of the file, if it is a zip archive.
+    name: the beginning of the documents' names, before the number of their line.
+    field: the field with the text, or a template of several.
+    member: the name in the file, if that is a zip archive.
 
   Yields:
-    A piece for every record with text.
+    A slice for every record with text.
 
   Raises:
     DataError: if the file is unreadable or a line is bad; names file, line and reason.
@@ -76,11 +79,11 @@ def find(path: str | Path, name: str, field: str, member: str = "") -> Iterator[
     template.parse(field)
   with opened.stream(file) as data:
     if not has_lines(data, opened.suffix(member or path)):
-      yield from _held(file, name, field, tally)
+      yield from _of_array(file, name, field, tally)
       return
     data.seek(0)
     for line in opened.lines(data):
-      piece = Line(
+      document = LineSlice(
         f"{name}:{line.number:08}",
         path,
         0,
@@ -93,50 +96,53 @@ def find(path: str | Path, name: str, field: str, member: str = "") -> Iterator[
       )
       try:
         if line.data is None:
-          raise DataError(opened.too_long(_where(piece), line.size))
-        size = len(_text(line.data, piece)) if line.data.strip() else 0
+          raise DataError(opened.too_long(_where(document), line.size))
+        size = len(_text(line.data, document)) if line.data.strip() else 0
       except DataError as error:
-        tally.bad(_where(piece), error)
+        tally.bad(_where(document), error)
         continue
       if size:
         tally.good()
-        yield dataclasses.replace(piece, stop=size)
+        yield dataclasses.replace(document, stop=size)
   tally.close()
 
 
 def holds(file: opened.Member, field: str) -> bool:
-  """Whether a file is of records, the first of which has a text in a field."""
+  """Returns whether a file has records, the first of them with a text in a field."""
   try:
-    _, first, why = next(values(file, opened.suffix(file.name or file.path)))
+    _, first, fault = next(values(file, opened.suffix(file.name or file.path)))
   except (DataError, StopIteration):
     return False
-  return not why and isinstance(first.get(field), str)
+  return not fault and isinstance(first.get(field), str)
 
 
-def _held(file: opened.Member, name: str, field: str, tally: Tally) -> Iterator[Piece]:
-  for number, (where, value, why) in enumerate(_of_whole(file), start=1):
+def _of_array(
+  file: opened.Member, name: str, field: str, tally: Tally
+) -> Iterator[FileSlice]:
+  """Yields the documents of a file that is one JSON value, which is read whole."""
+  for number, (where, value, fault) in enumerate(_of_whole(file), start=1):
     try:
-      if why:
-        raise DataError(why)
+      if fault:
+        raise DataError(fault)
       text = _encoded(value, field, where)
     except DataError as error:
       tally.bad(where, error)
       continue
     if text:
       tally.good()
-      own = f"{name}:{number:08}"
-      yield Held(own, file.path, 0, len(text), file.name, text=text)
+      full_name = f"{name}:{number:08}"
+      yield TextSlice(full_name, file.path, 0, len(text), file.name, text=text)
   tally.close()
 
 
 def incoming(file: Iterable[bytes]) -> Iterator[bytes]:
-  """The lines of an open file or pipe that may be packed, as soon as they are there.
+  """Yields the lines of an open file or pipe, which may be packed, as they come.
 
-  For what answers line by line: in the place of a line that is too long stands a word
-  on that, which is no JSON, so that it has an answer of its own.
+  This is for commands that answer line by line: a line that is too long is replaced by
+  a message, which is no JSON, so that it gets an answer of its own.
 
   Args:
-    file: open; or the lines themselves.
+    file: an open binary file, or the lines themselves.
 
   Raises:
     DataError: see `opened.stream`.
@@ -153,17 +159,17 @@ def incoming(file: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def values(file: opened.Member, suffix: str) -> Iterator[tuple[str, Any, str]]:
-  """The records of a file of JSON, whichever of its forms it has.
+  """Yields the records of a file of JSON: lines, an array, or {"data": [...]}.
 
   Args:
-    file: to read.
-    suffix: of its name; where it says JSON Lines, a bad first line is a bad record.
+    file: the file.
+    suffix: that of its name; if it says JSON Lines, a bad first line is a bad record.
 
   Yields:
-    Where a record stands, the record, and what is wrong with it, else "".
+    Where a record stands, the record, and what is wrong with it, or "".
 
   Raises:
-    DataError: if the file is of none of the forms; names it.
+    DataError: if the file has none of these forms; names it.
   """
   with opened.stream(file) as data:
     if not has_lines(data, suffix):
@@ -176,14 +182,14 @@ def values(file: opened.Member, suffix: str) -> Iterator[tuple[str, Any, str]]:
         yield where, None, opened.too_long(where, line.size)
       elif line.data.strip():
         try:
-          value, why = _object(parse(line.data, line.offset)), ""
+          value, fault = _object(parse(line.data, line.offset)), ""
         except DataError as error:
-          value, why = None, f"{where} is bad: {error}"
-        yield where, value, why
+          value, fault = None, f"{where} is bad: {error}"
+        yield where, value, fault
 
 
 def whole(file: opened.Member) -> Any:
-  """What a file of JSON holds that is no JSON Lines.
+  """Parses a file that is one JSON value.
 
   Raises:
     DataError: if it is larger than a record may be, or no JSON.
@@ -191,23 +197,31 @@ def whole(file: opened.Member) -> Any:
   try:
     return parse(opened.text(file).encode())
   except DataError as error:
-    known = str(error).startswith(str(file.path))
+    names_file = str(error).startswith(str(file.path))
     raise DataError(
-      str(error) if known else f"{file} is no JSON, nor JSON Lines: {error}"
+      str(error) if names_file else f"{file} is no JSON, nor JSON Lines: {error}"
     ) from error
 
 
 def has_lines(data: io.IOBase, suffix: str) -> bool:
-  """Whether a file has an object a line: its first line is one, and not all there is.
+  """Returns whether a file is JSON Lines, from its first two lines that are not blank.
 
-  A file with a name of JSON Lines has, unless it begins as an array or is printed over
+  It is if the first line is an object and does not hold all records ({"data": [...]}).
+  A file that is named as JSON Lines is, unless it begins as an array or is printed over
   several lines.
+
+  Args:
+    data: the file, at its beginning.
+    suffix: that of its name.
   """
-  some = (line for line in opened.lines(data) if line.data is None or line.data.strip())
-  first, second = next(some, None), next(some, None)
+  lines = (
+    line for line in opened.lines(data) if line.data is None or line.data.strip()
+  )
+  first, second = next(lines, None), next(lines, None)
   if first is None or first.data is None:
     return True
   begin = first.data.removeprefix(BOM).strip()
+  # an array, or an object that is printed over several lines
   if begin.startswith(b"[") or begin == b"{":
     return False
   if suffix in SUFFIXES:
@@ -220,6 +234,7 @@ def has_lines(data: io.IOBase, suffix: str) -> bool:
 
 
 def _of_whole(file: opened.Member) -> Iterator[tuple[str, Any, str]]:
+  """Yields the records of a file that is one JSON value, as `values` does."""
   value = whole(file)
   if isinstance(value, dict):
     if not isinstance(value.get("data"), list):
@@ -230,10 +245,10 @@ def _of_whole(file: opened.Member) -> Iterator[tuple[str, Any, str]]:
     value = value["data"]
   if not isinstance(value, list):
     raise DataError(f"{file} is no list of JSON objects: give JSON Lines, or an array")
-  for number, one in enumerate(value, start=1):
+  for number, record in enumerate(value, start=1):
     where = f"{file} record {number}"
     try:
-      yield where, _object(one), ""
+      yield where, _object(record), ""
     except DataError as error:
       yield where, None, f"{where} is bad: {error}"
 
@@ -248,31 +263,31 @@ def _names(value: dict) -> str:
   return ", ".join(sorted(value)[:20]) or "none"
 
 
-def _where(piece: Line) -> str:
-  file = opened.Member(piece.path, piece.member)
-  return f"{file} line {piece.number}"
+def _where(document: LineSlice) -> str:
+  file = opened.Member(document.path, document.member)
+  return f"{file} line {document.number}"
 
 
-def _text(line: bytes, piece: Line) -> bytes:
-  """The field's text; DataError if the line is bad."""
+def _text(line: bytes, document: LineSlice) -> bytes:
+  """Returns the field's text; raises DataError if the line is bad."""
   try:
-    value = _object(parse(line, piece.offset))
+    value = _object(parse(line, document.offset))
   except DataError as error:
-    raise DataError(f"{_where(piece)} is bad: {error}") from error
-  return _encoded(value, piece.field, _where(piece))
+    raise DataError(f"{_where(document)} is bad: {error}") from error
+  return _encoded(value, document.field, _where(document))
 
 
 def _encoded(value: dict[str, Any], field: str, where: str) -> bytes:
-  """A field, or a template of fields, as bytes."""
+  """Returns a field, or a template of fields, as bytes."""
   try:
     if template.is_template(field) and field not in value:
       return template.fill(field, lambda name: _field(value, name)).encode()
     return _field(value, field).encode()
   except UnicodeEncodeError:
-    why = f"its field {field!r} holds half of a surrogate pair, which is no text"
+    fault = f"its field {field!r} holds half of a surrogate pair, which is no text"
   except ValueError as error:
-    why = str(error)
-  raise DataError(f"{where} is bad: {why}")
+    fault = str(error)
+  raise DataError(f"{where} is bad: {fault}")
 
 
 def _field(value: dict[str, Any], name: str) -> str:

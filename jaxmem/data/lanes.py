@@ -1,9 +1,9 @@
-"""Contiguous lanes: row b of a batch goes on exactly where row b of the last one ended.
+"""Contiguous lanes: row b of a batch continues where row b of the last one ended.
 
-A memory carried from batch to batch needs that. An epoch is the documents in a new
-order, end to end, cut into `batch_size` equal shares; lane b walks share b, one segment
-a step. The batch of a step is a function of the step alone, so one integer resumes a
-run, at any number of processes.
+A memory that is carried from batch to batch needs that. An epoch is the documents in a
+new order, end to end, cut into `batch_size` equal shares; lane b reads share b, one
+segment a step. The batch of a step is a pure function of the step: no cursor has to be
+saved, one integer resumes a run, at any number of processes.
 """
 
 import functools
@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from jaxmem.core.errors import DataError
+from jaxmem.core.errors import DataError, raised_as
 from jaxmem.core.extras import require
-from jaxmem.data.mixture import Order, Schedule, shuffled
+from jaxmem.core.ranges import Range, check_number
+from jaxmem.data.mixture import Schedule, Stretch, shuffled
 from jaxmem.data.rows import Batch, fingerprint
 from jaxmem.data.stream import TokenStream
 
-# Part of every fingerprint: how a step becomes a batch, should it ever change.
+# Part of every fingerprint, in case the way from a step to its batch ever changes.
 _FORMAT = "jaxmem lanes 1"
 
 
 class Lanes:
-  """The batch of every step, as a random-access source (of grain, say).
+  """The batch of every step, as a random-access source, which grain can read.
 
   `lanes[step]` is a dictionary for the rows of this process, b = batch_size /
   process_count of them, T = segment_length:
@@ -34,25 +35,25 @@ class Lanes:
       reset    bool    [b, T]  True on the first token of a document, on every
                                document_length-th after it, and on the first token of a
                                lane's share: what came before is no context
-      weights  float32 [b, T]  1; 0 on the last token of a lane's share, whose target is
-                               no continuation of it, and where the stream does not
+      weights  float32 [b, T]  1; but 0 on the last token of a lane's share, as its
+                               target is of another lane, and where the stream does not
                                count the target
       rows     int64   [b]     step * batch_size + lane, lane counted over all processes
 
-  The ids in `rows` of an epoch are a range without gaps or repeats, so a ledger can
-  check that every segment was read once. In an epoch every token of the order's first
-  `batch_size * steps_per_epoch * segment_length` is read once; the rest, less than one
-  batch, is left out, and is another rest in the next epoch. Reading is thread-safe.
+  The ids in `rows` of an epoch are a range without gaps or repeats, so the data log of
+  a run shows that every segment was read once. An epoch reads the first `batch_size *
+  steps_per_epoch * segment_length` tokens of its order once; fewer tokens than a batch
+  are left out at its end, other ones in each epoch. Reading is thread-safe.
 
-  Of a mixture an epoch is as many steps, but a stretch of a token stream without end
-  (see `jaxmem.data.mixture`): nothing is left out, the next goes on where it ended, and
-  each component has epochs of its own.
+  An epoch of a mixture is as many steps, but a stretch of a token stream without end
+  (see `jaxmem.data.mixture`): nothing is left out, the next epoch continues where it
+  ended, and each component has epochs of its own.
 
   Attributes:
     steps_per_epoch: steps until the documents are put in a new order.
     fingerprint: SHA-256 over all that decides which tokens a step reads: stream, batch
       size, segment length, seed and document length, but not the processes. A step
-      saved under another fingerprint means something else.
+      that was saved under another fingerprint means other tokens.
   """
 
   def __init__(
@@ -75,7 +76,7 @@ class Lanes:
       process_index: which part of the rows to read.
       process_count: parts; the rows are shared out contiguously and evenly.
       document_length: tokens after which a document is cut by a reset, always at the
-        same places; 0 cuts none.
+        same positions; 0 cuts none.
 
     Raises:
       DataError: if a number is out of range, or the stream too short for one batch.
@@ -90,11 +91,11 @@ class Lanes:
     self._check()
     self.steps_per_epoch = len(stream.tokens) // (batch_size * segment_length)
     self._schedule = Schedule(stream.starts, stream.shares, seed)
-    # Two epochs, because threads that read ahead stand on both sides of a border.
+    # Two epochs are kept: threads that read ahead stand on both sides of a border.
     self._order = functools.lru_cache(maxsize=2)(self._make_order)
 
   def __len__(self) -> int:
-    # Without end, for any run; of a mixture as far as its due dates are exact.
+    # More steps than any run takes; of a mixture as far as its due dates are exact.
     tokens = self.batch_size * self.segment_length
     return min(2**40, 2**52 // tokens) if self.stream.shares else 2**40
 
@@ -107,17 +108,17 @@ class Lanes:
   def __getitem__(self, step: int) -> Batch:
     if not 0 <= step < len(self):
       raise IndexError(f"step {step} is outside 0 .. {len(self) - 1}")
-    epoch, within = divmod(int(step), self.steps_per_epoch)
-    lanes = self._lanes()
+    epoch, epoch_step = divmod(int(step), self.steps_per_epoch)
+    lanes = self._lanes()  # [b]
     share = self.steps_per_epoch * self.segment_length
-    begin = lanes * share + within * self.segment_length
-    tokens, first, counted = self._read(epoch, begin)
+    begin = lanes * share + epoch_step * self.segment_length  # [b]
+    tokens, first, counted = self._read(epoch, begin)  # [b, T + 1] each
 
-    reset = first[:, :-1]
-    weights = counted[:, 1:].astype(np.float32)
-    if within == 0:
+    reset = first[:, :-1]  # [b, T]
+    weights = counted[:, 1:].astype(np.float32)  # [b, T]: of the targets
+    if epoch_step == 0:
       reset[:, 0] = True
-    if within == self.steps_per_epoch - 1:
+    if epoch_step == self.steps_per_epoch - 1:
       weights[:, -1] = 0
     return {
       "tokens": tokens[:, :-1],
@@ -129,67 +130,71 @@ class Lanes:
 
   @property
   def fingerprint(self) -> str:
+    """SHA-256 over all that decides which tokens a step reads."""
     sizes = (self.batch_size, self.segment_length, self.seed)
-    if self.document_length:  # a run that is older than this has none
+    if self.document_length:  # the fingerprint of an older run has no such number
       sizes += (self.document_length,)
     parts = (_FORMAT, self.stream.fingerprint, *sizes)
     return fingerprint(parts)
 
   @property
   def tokenizer(self) -> str:
-    """The fingerprint of the stream's tokenizer."""
+    """Fingerprint of the stream's tokenizer."""
     return self.stream.tokenizer
 
   @property
   def longest_document(self) -> int:
-    """Tokens that are read at most without a reset, its boundary included."""
+    """The most tokens without a reset between them, the EOS token included."""
     longest = int(np.diff(self.stream.starts).max())
     return min(longest, self.document_length or longest)
 
   def _lanes(self) -> Int64[np.ndarray, " b"]:
+    """Returns the lanes of this process, counted over all processes."""
     rows = self.batch_size // self.process_count
     return np.arange(rows, dtype=np.int64) + self.process_index * rows
 
   def _read(
     self, epoch: int, begin: Int64[np.ndarray, " b"]
   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """T + 1 tokens of the epoch from each `begin`; which open a document, and count."""
+    """Reads T + 1 tokens of the epoch from each `begin`.
+
+    Returns:
+      The tokens, which of them open a document, and which count; each [b, T + 1].
+    """
     order = self._order(epoch)
-    positions = begin[:, None] + np.arange(self.segment_length + 1)
-    # One past the last lane there may be nothing; that target has weight 0.
+    positions = begin[:, None] + np.arange(self.segment_length + 1)  # [b, T + 1]
+    # After the last lane there may be no token; the target there has weight 0.
     positions = np.minimum(positions, order.end - 1)
-    place = np.searchsorted(order.begins, positions, side="right") - 1
-    offset = positions - order.begins[place]
-    at = self.stream.starts[order.documents[place]] + offset
+    index = np.searchsorted(order.begins, positions, side="right") - 1  # in the order
+    offset = positions - order.begins[index]  # in the document
+    at = self.stream.starts[order.documents[index]] + offset  # in the stream
     tokens, counted = self.stream.tokens[at], self.stream.counted
     if self.document_length:
       offset = offset % self.document_length
     counts = np.ones(at.shape, bool) if counted is None else counted[at]
     return tokens.astype(np.int32), offset == 0, counts
 
-  def _make_order(self, epoch: int) -> Order:
+  def _make_order(self, epoch: int) -> Stretch:
+    """Returns the documents of an epoch in its order."""
     if self.stream.shares:
       length = self.steps_per_epoch * self.batch_size * self.segment_length
       return self._schedule.stretch(epoch * length, length + 1)
     documents = shuffled(self.stream.num_documents, self.seed, epoch)
     lengths = np.diff(self.stream.starts)[documents]
-    return Order(documents, np.cumsum(lengths) - lengths, len(self.stream.tokens))
+    return Stretch(documents, np.cumsum(lengths) - lengths, len(self.stream.tokens))
 
   def _check(self) -> None:
-    for name in ("batch_size", "segment_length", "process_count"):
-      if getattr(self, name) < 1:
-        raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")
-    if self.document_length < 0:
-      raise DataError(
-        f"document_length is {self.document_length}: it must be at least 1, or 0"
-      )
-    if self.seed < 0:
-      raise DataError(f"seed is {self.seed}: it must not be negative")
-    if not 0 <= self.process_index < self.process_count:
-      raise DataError(
-        f"process_index is {self.process_index}: with process_count "
-        f"{self.process_count} it must lie in 0 .. {self.process_count - 1}"
-      )
+    limits = {
+      "batch_size": Range(at_least=1),
+      "segment_length": Range(at_least=1),
+      "process_count": Range(at_least=1),
+      "document_length": Range(at_least=0),
+      "seed": Range(at_least=0, at_most=2**32 - 1),
+      "process_index": Range(at_least=0, below="process_count"),
+    }
+    with raised_as(DataError):
+      for name, range_ in limits.items():
+        check_number(getattr(self, name), name, range_.of(self))
     if self.batch_size % self.process_count:
       raise DataError(
         f"batch_size {self.batch_size} cannot be shared evenly by {self.process_count} "
@@ -215,11 +220,11 @@ class Batches(Iterator):
 
   @property
   def step(self) -> int:
-    """The step of the next batch: the integer to save, and to resume from."""
+    """The step of the next batch: the one integer that a run saves and resumes from."""
     return self._iterator.get_state()["next_index"]
 
   def close(self) -> None:
-    """Ends the reading threads; what they had read ahead is dropped."""
+    """Ends the reading threads and drops what they had read ahead."""
     self._iterator.close()
 
   def __enter__(self) -> "Batches":
@@ -235,10 +240,10 @@ def batches(
   """Iterates over the batches of a source from a step, through grain.
 
   Args:
-    source: `Lanes`, or what else has a length and a batch for every step.
+    source: `Lanes`, or any source that has a length and a batch for every step.
     start_step: the first step to read, as saved from `Batches.step`.
-    num_threads: threads that read ahead; 0 reads in the caller's.
-    prefetch: batches that are read ahead at most.
+    num_threads: threads that read ahead; 0 reads in the caller's thread.
+    prefetch: the most batches to read ahead.
 
   Returns:
     An endless iterator; close it, or use it in a `with` statement.
@@ -246,9 +251,9 @@ def batches(
   Raises:
     DataError: if `start_step` is out of range or grain is not installed.
   """
-  if not 0 <= start_step < len(source):
-    last = len(source) - 1
-    raise DataError(f"start_step is {start_step}: it must lie in 0 .. {last}")
+  with raised_as(DataError):
+    steps = Range(at_least=0, at_most=len(source) - 1)
+    check_number(start_step, "start_step", steps)
   require("grain")
   import grain
 

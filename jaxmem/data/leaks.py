@@ -1,12 +1,11 @@
 """Equal records: how training never shares content with what is held out or tested.
 
-One rule holds for every kind of data.
-
-A record is what a model reads at once: a line of a line file, a row of a table, a
-document of running text. Two records are equal if their texts are, after Unicode NFC,
-with line ends as "\\n", and without a byte order mark or whitespace at both ends; case
-and inner whitespace count. What has to be said is no part of it, so that the same text
-under two labels is one record:
+One rule holds for every kind of data. A record is what a model reads at once: a line of
+a line file, a row of a table, a document of running text. Two records are equal if
+their texts are, after Unicode NFC, with line ends as "\\n", and without a byte order
+mark or whitespace at both ends; case and inner whitespace count. The target is no part
+of a record, so the same text under two labels is one record. The texts that count are,
+by the kind of data:
 
 - text: the whole document, or the text of the line of JSON Lines;
 - labels: the text, or both texts of a pair, as far as they are read, over all tasks;
@@ -19,7 +18,7 @@ Equal lines within unlike documents are no leak, and neither are equal records t
 all on one side.
 
 1. Where the library makes the split (a tenth that is held out, folds), equal records
-   stand on one side. Different records are parted as if there were no repeats, and
+   stand on one side. Different records are split as if there were no repeats, and
    each repeat follows the first of its kind. Groups of text that share a document are
    taken together; where they would be too large to hold out, what is held out stays
    whole and its copies leave training.
@@ -46,8 +45,7 @@ from typing import Any, NamedTuple, TypeVar
 from jaxmem.core.errors import DataError
 
 Item = TypeVar("Item")
-# 16 bytes for a record, None for one without content, which is equal to no other.
-Key = bytes | None
+Key = bytes | None  # 16 bytes of a hash; None without content, which equals no other
 _BOM = "\ufeff"
 
 
@@ -55,9 +53,9 @@ class Repeats(NamedTuple):
   """How many equal records were found, and what became of them.
 
   Attributes:
-    together: repeats of others that stand on the side of the first of their kind.
-    left_out: of training, as held-out or tested records are equal to them.
-    left_out_of_heldout: as tested records are equal to them.
+    together: how many repeat an earlier record, on whose side they stand.
+    left_out: how many left training, as they equal held-out or tested records.
+    left_out_of_heldout: how many left the held-out part, as they equal tested records.
   """
 
   together: int = 0
@@ -67,58 +65,59 @@ class Repeats(NamedTuple):
   def __add__(self, other: "Repeats") -> "Repeats":
     return Repeats(*(a + b for a, b in zip(self, other, strict=True)))
 
-  def words(self, things: str) -> str:
-    """For an introduction: what was found, in brackets, or nothing.
+  def words(self, noun: str) -> str:
+    """Returns the counts as words in brackets, for an introduction; "" without any.
 
     Args:
-      things: what records are called, such as "texts".
+      noun: what records are called, such as "texts".
     """
-    said = []
+    parts = []
     if self.together:
-      said.append(f"{self.together:,} repeated {things} kept on the side of the first")
+      parts.append(f"{self.together:,} repeated {noun} kept on the side of the first")
     if self.left_out:
-      said.append(
-        f"{self.left_out:,} {things} left out of training, equal to held-out or test "
-        "ones"
+      parts.append(
+        f"{self.left_out:,} {noun} left out of training, equal to held-out or test ones"
       )
     if self.left_out_of_heldout:
-      said.append(
-        f"{self.left_out_of_heldout:,} {things} left out of the held-out part, "
-        "equal to tested ones"
+      parts.append(
+        f"{self.left_out_of_heldout:,} {noun} left out of the held-out part, equal to "
+        "tested ones"
       )
-    return f" ({'; '.join(said)})" if said else ""
+    return f" ({'; '.join(parts)})" if parts else ""
 
   def numbers(self) -> dict[str, int]:
-    """For a report in JSON."""
+    """Returns the counts by name, for a report in JSON."""
     return self._asdict()
 
 
-# Nothing was found.
-NONE = Repeats()
+NONE = Repeats()  # no record equals another
 
 
 class Parted(dict):
-  """Splits by name, and what was found of equal records.
+  """Splits by name, with counts of equal records.
 
   Attributes:
-    repeats: of all splits.
-    one: whether the test part has every held-out record, so that its score is of what
-      chose the checkpoint.
+    repeats: the counts, over all splits.
+    heldout_is_test: whether the test part has every held-out record, so that its score
+      is that of the records which chose the checkpoint.
   """
 
   def __init__(
-    self, splits: Mapping[str, Any], repeats: Repeats = NONE, one: bool = False
+    self,
+    splits: Mapping[str, Any],
+    repeats: Repeats = NONE,
+    heldout_is_test: bool = False,
   ):
-    """Args: the splits; what was found; see above."""
+    """Takes the records of `splits` by name, and the attributes."""
     super().__init__(splits)
-    self.repeats, self.one = repeats, one
+    self.repeats, self.heldout_is_test = repeats, heldout_is_test
 
 
 def key(*texts: str | bytes) -> Key:
-  """What equal records have in common: 16 bytes of the hash of their content.
+  """Returns what equal records share: 16 bytes of the hash of their content.
 
   Args:
-    texts: of the record, in order; bytes that are no UTF-8 count as they are.
+    *texts: the record's texts in order; bytes that are not UTF-8 count as they are.
 
   Returns:
     The key, or None if all texts are blank.
@@ -127,21 +126,22 @@ def key(*texts: str | bytes) -> Key:
   if not any(parts):
     return None
   digest = hashlib.blake2b(digest_size=16)
-  for part in parts:
+  for part in parts:  # the length tells ("a", "b") from ("ab", "")
     digest.update(len(part).to_bytes(8, "little") + part)
   return digest.digest()
 
 
 def _normal(text: str | bytes) -> bytes:
+  """Normalises a text as the module's docstring says."""
   if isinstance(text, bytes):
-    if text.isascii():
+    if text.isascii():  # NFC changes nothing
       return _one_line_end(text).strip()
     try:
       text = text.decode()
     except UnicodeDecodeError:
       return _one_line_end(text).strip()
   text = text.removeprefix(_BOM).replace("\r\n", "\n").replace("\r", "\n")
-  # half of a surrogate pair is refused later, by who encodes the text
+  # whoever encodes the text refuses half of a surrogate pair
   return unicodedata.normalize("NFC", text).strip().encode(errors="surrogatepass")
 
 
@@ -149,8 +149,8 @@ def _one_line_end(text: bytes) -> bytes:
   return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 
 
-def place(path: str | os.PathLike) -> Hashable:
-  """Where a file is, the same through every link and hard link."""
+def file_id(path: str | os.PathLike) -> Hashable:
+  """Returns device and inode of a file, the same through every link and hard link."""
   try:
     stat = os.stat(os.path.expanduser(path))
   except (OSError, ValueError):
@@ -167,25 +167,25 @@ def refuse_shared_files(
     train: the sources of training; what is no file or directory (`tfds:NAME`) is
       compared by its name.
     others: the sources of each other split, by the name of its option. Two of these may
-      be one: the test part is then the held-out part.
+      be the same: the test part is then the held-out part.
 
   Raises:
     DataError: names the option and the file, and the name by which training has it.
   """
-  known = {place(path): path for source in train for path in _paths(source)}
+  trained = {file_id(path): path for source in train for path in _paths(source)}
   for option, sources in others.items():
     for path in (path for source in sources for path in _paths(source)):
-      first = known.get(place(path))
-      if first is not None:
-        same = "" if first == path else f" (as {first}, by a link)"
+      alias = trained.get(file_id(path))
+      if alias is not None:
+        link = "" if alias == path else f" (as {alias}, by a link)"
         raise DataError(
-          f"{path} of {option} is trained on too{same}: keep the files apart, or the "
+          f"{path} of {option} is trained on too{link}: keep the files apart, or the "
           "score means nothing"
         )
 
 
 def _paths(source: str) -> list[str]:
-  """The files of a pattern, else the source as it stands; none of an empty one."""
+  """Returns the files of a pattern; else the source itself, unless it is empty."""
   if not source:
     return []
   path = os.path.expanduser(source)
@@ -195,101 +195,106 @@ def _paths(source: str) -> list[str]:
 
 
 def first_of_each(keys: Sequence[Key]) -> list[int]:
-  """For each record the index of the first that is equal to it, often its own."""
+  """Returns for each record the index of the first that equals it, often its own."""
   firsts: dict[bytes, int] = {}
-  return [i if own is None else firsts.setdefault(own, i) for i, own in enumerate(keys)]
+  return [i if key is None else firsts.setdefault(key, i) for i, key in enumerate(keys)]
 
 
 def sided(
   keys: Sequence[Key], choose: Callable[[list[int]], Iterable[int]]
 ) -> tuple[list[bool], int]:
-  """Parts records so that equal ones are on one side.
+  """Splits records so that equal ones are on one side.
 
   Args:
-    keys: of the records.
-    choose: which of these indices, each of another content, are held out.
+    keys: the records' keys.
+    choose: takes the indices of different records, and returns those to hold out.
 
   Returns:
-    Of each record whether it is held out, and how many repeat an earlier one.
+    For each record whether it is held out, and how many repeat an earlier one.
   """
   firsts = first_of_each(keys)
   different = [i for i, first in enumerate(firsts) if i == first]
-  held = set(choose(different))
-  return [first in held for first in firsts], len(keys) - len(different)
+  heldout = set(choose(different))
+  return [first in heldout for first in firsts], len(keys) - len(different)
 
 
 def without(
-  items: Sequence[Item], keys: Sequence[Key], taken: set[bytes]
+  items: Sequence[Item], keys: Sequence[Key], excluded: set[bytes]
 ) -> tuple[list[Item], int]:
-  """The items that are not equal to any of `taken`, and how many are."""
-  kept = [item for item, own in zip(items, keys, strict=True) if own not in taken]
-  return kept, len(items) - len(kept)
+  """Returns the items whose keys are not excluded, and how many are."""
+  different = [x for x, key in zip(items, keys, strict=True) if key not in excluded]
+  return different, len(items) - len(different)
 
 
-def known(keys: Iterable[Key]) -> set[bytes]:
-  """The keys of records with content."""
-  return {own for own in keys if own is not None}
+def content_keys(keys: Iterable[Key]) -> set[bytes]:
+  """Returns the keys of records with content."""
+  return {key for key in keys if key is not None}
+
+
+place, known = file_id, content_keys  # names before 0.2; they go in 0.3
 
 
 def separate(
   splits: Mapping[str, list[Item]],
   identity: Callable[[Item], Key],
   source: str,
-  things: str,
+  noun: str,
   elsewhere: Iterable[Key] = (),
 ) -> Parted:
-  """Rule 2: training loses what is held out or tested, held-out what is tested.
+  """Applies rule 2: training loses held-out and tested records, held-out tested ones.
 
-  Held-out records stay if the test part has all of them: `Parted.one` says so.
+  Held-out records stay if the test part has all of them: see `Parted.heldout_is_test`.
 
   Args:
     splits: "train", "heldout" and perhaps "test", which may be empty.
-    identity: the key of a record.
-    source: of the training records, for messages.
-    things: what records are called.
+    identity: returns the key of a record.
+    source: where the training records are from, for messages.
+    noun: what records are called.
     elsewhere: more keys that training may not have.
 
   Raises:
     DataError: if nothing is left to train on.
   """
   keys = {name: [identity(item) for item in items] for name, items in splits.items()}
-  tested = known(keys.get("test", ()))
+  tested = content_keys(keys.get("test", ()))
   heldout, lost = without(splits["heldout"], keys["heldout"], tested)
-  one = bool(tested) and not heldout
-  if one:
+  heldout_is_test = bool(tested) and not heldout
+  if heldout_is_test:
     heldout, lost = splits["heldout"], 0
-  taken = tested | known(keys["heldout"]) | known(elsewhere)
-  train, left_out = without(splits["train"], keys["train"], taken)
+  excluded = tested | content_keys(keys["heldout"]) | content_keys(elsewhere)
+  train, left_out = without(splits["train"], keys["train"], excluded)
   if splits["train"] and not train:
     raise DataError(
-      f"all {left_out:,} {things} of {source} stand in the held-out or test part too, "
+      f"all {left_out:,} {noun} of {source} stand in the held-out or test part too, "
       "copied perhaps: give others to train on"
     )
-  parted = {**splits, "train": train, "heldout": heldout}
-  return Parted(parted, Repeats(0, left_out, lost), one)
+  separated = {**splits, "train": train, "heldout": heldout}
+  return Parted(separated, Repeats(0, left_out, lost), heldout_is_test)
 
 
 def joined(groups: Sequence[str], keys: Sequence[Key]) -> dict[str, str]:
-  """Groups that share content, each with the name of the first that it is one with.
+  """Joins groups that share content.
 
   Args:
-    groups: of each record.
-    keys: of each record.
+    groups: each record's group.
+    keys: each record's key.
+
+  Returns:
+    For each group the name of the first group that it is joined with, often its own.
   """
-  first = {name: name for name in groups}
+  parent = {name: name for name in groups}  # union-find
 
   def root(name: str) -> str:
-    while first[name] != name:
-      first[name] = first[first[name]]
-      name = first[name]
+    while parent[name] != name:
+      parent[name] = parent[parent[name]]  # path halving
+      name = parent[name]
     return name
 
-  owner: dict[bytes, str] = {}
-  order = {name: i for i, name in enumerate(first)}
-  for group, own in zip(groups, keys, strict=True):
-    if own is not None:
-      one, other = sorted(
-        (root(group), root(owner.setdefault(own, group))), key=order.get
-      )
-      first[other] = one
-  return {name: root(name) for name in first}
+  first_group: dict[bytes, str] = {}
+  order = {name: i for i, name in enumerate(parent)}
+  for group, key in zip(groups, keys, strict=True):
+    if key is not None:
+      roots = root(group), root(first_group.setdefault(key, group))
+      earlier, later = sorted(roots, key=order.get)
+      parent[later] = earlier
+  return {name: root(name) for name in parent}

@@ -7,10 +7,10 @@ in which they fall due. So after any number of tokens a component is off its sha
 no more than the longest documents, and every epoch of every component reads each of
 its documents once, at its own pace.
 
-That order is one fixed token stream without end, in which any place can be found
-without walking there: due dates say nearly where it is. `Lanes` cuts it as it cuts an
-epoch, and so stays a function of the step alone. Lanes shared out among components
-would be simpler still, but weights would then be multiples of 1 / batch_size, and a
+That order is one fixed token stream without end, in which any position is found without
+reading up to it: due dates say nearly where it is. `Lanes` cuts the stream as it cuts
+an epoch, and so stays a function of the step alone. It would be simpler to divide the
+lanes among the components, but then weights would be multiples of 1 / batch_size, and a
 lane would never see two components.
 """
 
@@ -28,12 +28,12 @@ PREFIX = "mix:"
 
 
 class Share(NamedTuple):
-  """One component of a mixture, as it stands in the documents of a corpus.
+  """One component of a mixture, as it lies in the documents of a corpus.
 
   Attributes:
     weight: its share of the tokens; those of a mixture add up to 1.
-    documents: how many of the documents are its own; components follow one another.
-    num_bytes: of these documents.
+    documents: how many documents it has; components follow one another.
+    num_bytes: bytes of these documents.
   """
 
   weight: float
@@ -41,11 +41,13 @@ class Share(NamedTuple):
   num_bytes: int
 
 
-class Order(NamedTuple):
-  """A stretch of tokens: which document comes when, and where each begins.
+class Stretch(NamedTuple):
+  """A stretch of a token stream: its documents in order, and where each begins.
 
-  `begins` counts from the start of the stretch; the first may be negative. `end` is one
-  past the last token that may be read.
+  Attributes:
+    documents: indices into the corpus.
+    begins: of each, from the start of the stretch; the first may be negative.
+    end: the position after the last token that may be read.
   """
 
   documents: Int64[np.ndarray, " documents"]
@@ -53,8 +55,11 @@ class Order(NamedTuple):
   end: int
 
 
+Order = Stretch  # the name before 0.2; it goes in 0.3
+
+
 def parse(source: str) -> list[tuple[float, str]]:
-  """The components of a mixture, weights brought to a sum of 1.
+  """Returns the components of a mixture, their weights scaled to a sum of 1.
 
   Args:
     source: "mix:WEIGHT*SOURCE,WEIGHT*SOURCE,..."; a comma that no weight follows
@@ -86,27 +91,27 @@ def parse(source: str) -> list[tuple[float, str]]:
 
 
 def shuffled(count: int, *seeds: int) -> Int64[np.ndarray, " count"]:
-  """0 .. count - 1 in an order that the seeds decide, today and in later versions.
+  """Returns 0 .. count - 1 in an order that the seeds decide in all versions.
 
-  Raw Philox words, sorted: numpy promises these never change, which it does not promise
-  of Generator.permutation, and a resumed run may meet a newer numpy.
+  It sorts raw Philox words: numpy promises that these never change, which it does not
+  promise of Generator.permutation, and a resumed run may meet a newer numpy.
   """
   random = np.random.Philox(np.random.SeedSequence(seeds))
   return np.argsort(random.random_raw(count), kind="stable")
 
 
 class Schedule:
-  """The order of a mixture's documents, without end, readable anywhere."""
+  """The order of a mixture's documents, without end, found at any position."""
 
   def __init__(self, starts: np.ndarray, shares: tuple[Share, ...], seed: int):
-    """Reads nothing yet.
+    """Prepares the components; epochs are ordered when they are read.
 
     Args:
-      starts: where each document begins in the tokens, and their number.
+      starts: where each document begins in the tokens, and last their number.
       shares: the components.
       seed: decides the order of documents in every epoch of every component.
     """
-    borders = np.cumsum([0] + [share.documents for share in shares])
+    borders = np.cumsum([0] + [share.documents for share in shares])  # [components + 1]
     self._first = borders[:-1]
     self._lengths = [
       np.diff(starts[low : high + 1])
@@ -116,46 +121,44 @@ class Schedule:
     self._totals = [int(lengths.sum()) for lengths in self._lengths]
     self._slack = sum(int(lengths.max()) for lengths in self._lengths)
     self._seed = seed
-    # Of small components a stretch reads many epochs, and of large ones one or two.
+    # A stretch reads many epochs of small components, and one or two of large ones.
     self._epoch = functools.lru_cache(maxsize=2 * len(shares) + 2)(self._make_epoch)
 
-  def stretch(self, begin: int, length: int) -> Order:
-    """What is read from token `begin` of the mixture on.
+  def stretch(self, begin: int, length: int) -> Stretch:
+    """Returns the documents that cover some tokens, and perhaps a few more.
 
     Args:
-      begin: >= 0, below 2**52: due dates are double precision.
+      begin: the first token, >= 0 and below 2**52: due dates are double precision.
       length: tokens.
-
-    Returns:
-      At least the documents that cover those tokens.
     """
-    # Tokens that fall due before t are at least t, and at most t and one document of
-    # each component: so what is due `slack` earlier was read before `begin`.
+    # At least t tokens fall due before t, and at most t and one document of each
+    # component: so what is due `slack` earlier was read before `begin`.
     low, high = max(begin - self._slack - 1, 0), begin + length + 1
-    found = [self._due(k, low, high) for k in range(len(self._weights))]
+    components = [self._due(k, low, high) for k in range(len(self._weights))]
     due, documents, lengths = (
-      np.concatenate(part) for part in zip(*found, strict=True)
+      np.concatenate(part) for part in zip(*components, strict=True)
     )
     order = np.argsort(due, kind="stable")  # a tie goes to the first component
-    ends = np.cumsum(lengths[order]) + self._before(low) - begin
-    return Order(documents[order], ends - lengths[order], int(ends[-1]))
+    ends = np.cumsum(lengths[order]) + self._before(low) - begin  # from `begin` on
+    return Stretch(documents[order], ends - lengths[order], int(ends[-1]))
 
   def _due(self, k: int, low: int, high: int) -> tuple[np.ndarray, ...]:
-    """Due dates, indices and lengths of component k, due from low to high."""
+    """Returns due dates, indices and lengths of component k, due from low to high."""
     parts = []
     for epoch in self._epochs(k, low, high):
       documents, begins = self._epoch(k, epoch)
       due = (begins + epoch * self._totals[k]) / self._weights[k]
-      keep = (due >= low) & (due <= high)
-      chosen = documents[keep]
-      parts.append((due[keep], chosen + self._first[k], self._lengths[k][chosen]))
+      is_due = (due >= low) & (due <= high)
+      selected = documents[is_due]
+      parts.append((due[is_due], selected + self._first[k], self._lengths[k][selected]))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
   def _before(self, low: int) -> int:
-    """How many tokens fall due before `low`."""
+    """Returns how many tokens fall due before `low`."""
     return sum(self._begin_of_first(k, low) for k in range(len(self._weights)))
 
   def _begin_of_first(self, k: int, low: int) -> int:
+    """Returns where in component k its first document begins that is due at `low`."""
     total = self._totals[k]
     for epoch in self._epochs(k, low, low + self._slack / self._weights[k] + total):
       begins = self._epoch(k, epoch)[1] + epoch * total
@@ -165,12 +168,14 @@ class Schedule:
     return (epoch + 1) * total
 
   def _epochs(self, k: int, low: float | int, high: float | int) -> Iterator[int]:
-    # One more on both sides, for what rounding does at a border.
+    """Yields the epochs of component k with documents that are due from low to high."""
+    # One more epoch on both sides, since rounding may move a document over a border.
     rate = self._weights[k] / self._totals[k]
     return iter(range(max(int(low * rate) - 1, 0), int(high * rate) + 2))
 
   def _make_epoch(self, k: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Component k's documents in the order of an epoch, and where each begins in it."""
+    """Returns component k's documents in an epoch's order, and where each begins."""
+    # in the component
     documents = shuffled(len(self._lengths[k]), self._seed, k, epoch)
     lengths = self._lengths[k][documents]
     return documents, np.cumsum(lengths) - lengths

@@ -1,9 +1,9 @@
 """Any file of text that people have, as a stream of UTF-8 bytes.
 
-Every reader of user data opens its files here. What a file is, is recognised by its
-first bytes (`jaxmem.data.formats`): gzip, xz, bzip2 and a zip of one file are unpacked
-as they are read, byte-order marks are taken off, UTF-16 and UTF-32 become UTF-8, and
-all else that is no text is refused by name. Memory is bounded whatever a file holds.
+Every reader of user data opens its files here. The first bytes of a file decide what it
+is (`jaxmem.data.formats`): gzip, xz, bzip2 and a zip of one file are unpacked as they
+are read, byte-order marks are taken off, UTF-16 and UTF-32 become UTF-8, and everything
+else that is no text is refused by name. Memory is bounded whatever a file holds.
 """
 
 import functools
@@ -43,7 +43,7 @@ __all__ = [
   "too_long",
 ]
 
-# Bytes that a line, or a quoted field of a table, may have: it is held in memory.
+# The most bytes of a line, or of a quoted field of a table: it has to fit in memory.
 LONGEST = 1 << 28
 _PACKED = (".gz", ".xz", ".bz2", ".zip")
 _ENDS = re.compile(rb"\r\n|\r|\n")
@@ -53,10 +53,10 @@ class Line(NamedTuple):
   """A line of a file, without its end (LF, CR LF or CR).
 
   Attributes:
-    number: from 1.
-    offset: of its first byte in the stream.
+    number: the line's number, from 1.
+    offset: where the line begins in the stream.
     data: its bytes, None if there are more than `LONGEST`.
-    size: how many bytes it has, its end not counted.
+    size: how many bytes it has, without its end.
     end: its line end; empty at the end of the file.
   """
 
@@ -67,7 +67,10 @@ class Line(NamedTuple):
   end: bytes
 
   def text(self, where: str) -> str:
-    """The line as text.
+    """Returns the line as text.
+
+    Args:
+      where: what messages call the file.
 
     Raises:
       DataError: if it is too long or no UTF-8; names file, line and byte.
@@ -84,7 +87,7 @@ class Line(NamedTuple):
 
 
 def too_long(where: str, size: int) -> str:
-  """What is said of a line that memory should not hold."""
+  """Returns the message about a line that is too long for memory."""
   return (
     f"{where} has {size:,} bytes, more than the {LONGEST:,} that a record may have: "
     "break it up, or leave it out"
@@ -92,27 +95,27 @@ def too_long(where: str, size: int) -> str:
 
 
 def stream(file: str | Path | Member, encoding: str = "utf-8") -> io.BufferedReader:
-  """What a file holds, as UTF-8 without a byte-order mark; to be closed.
+  """Opens a file as UTF-8 without a byte-order mark; the caller closes it.
 
   Args:
     file: a path, or a file of a zip archive.
-    encoding: of a file that begins with no mark.
+    encoding: the encoding of a file that begins with no mark.
 
   Returns:
     A binary stream that can be read and sought; seeking back in what is unpacked or
-    recoded reads it again.
+    recoded reads it again from the beginning.
 
   Raises:
-    DataError: also while reading; if the file is missing, damaged, or no text.
+    DataError: if the file is missing, damaged, or no text, also while it is read.
   """
   member = file if isinstance(file, Member) else Member(plain_path(file))
   return io.BufferedReader(Stream(member, encoding), BLOCK)
 
 
 def attached(file: io.BufferedIOBase) -> io.BufferedReader:
-  """The same of a file or pipe that is open already, and stays so.
+  """Opens what an open file or pipe holds, as `stream` does; the file stays open.
 
-  What a pipe has is given as soon as it is there.
+  The stream returns the bytes of a pipe as soon as they come.
 
   Raises:
     DataError: see `stream`.
@@ -122,36 +125,36 @@ def attached(file: io.BufferedIOBase) -> io.BufferedReader:
 
 
 def lines(data: io.IOBase) -> Iterator[Line]:
-  """The lines of a stream, ended by LF, CR LF or CR, as Python reads text files.
+  """Yields the lines of a stream, ended by LF, CR LF or CR, as Python reads text files.
 
   Other characters at which `splitlines` breaks (form feed, U+0085, U+2028, ...) belong
   to their line. A line longer than `LONGEST` is passed over in bounded memory.
   """
   number, offset, parts, size = 1, 0, [], 0
-  # read1 gives what a pipe has, without waiting for a whole block
-  more = getattr(data, "read1", data.read)
-  block = more(BLOCK)
+  # read1 returns what a pipe has, without waiting for a whole block
+  read = getattr(data, "read1", data.read)
+  block = read(BLOCK)
   while block:
     if block.endswith(b"\r"):  # the LF of a CR LF may stand in the next block
       block += data.read(1)
     begin = 0
-    broken = b"\n" in block or b"\r" in block  # far faster than the pattern
-    for end in _ENDS.finditer(block) if broken else ():
+    has_end = b"\n" in block or b"\r" in block  # far faster than the pattern
+    for end in _ENDS.finditer(block) if has_end else ():
       size += end.start() - begin
       parts.append(block[begin : end.start()])
-      whole = b"".join(parts) if size <= LONGEST else None
-      yield Line(number, offset, whole, size, end.group())
+      content = b"".join(parts) if size <= LONGEST else None
+      yield Line(number, offset, content, size, end.group())
       offset += size + len(end.group())
       number, parts, size, begin = number + 1, [], 0, end.end()
     size += len(block) - begin
     parts = [*parts, block[begin:]] if size <= LONGEST else []
-    block = more(BLOCK)
+    block = read(BLOCK)
   if size:
     yield Line(number, offset, b"".join(parts) if size <= LONGEST else None, size, b"")
 
 
 def text(file: str | Path | Member, encoding: str = "utf-8") -> str:
-  """A whole file as text, its line ends as they are.
+  """Reads a whole file as text; line ends stay as they are.
 
   Raises:
     DataError: see `stream`, or if it is larger than `LONGEST`.
@@ -159,7 +162,7 @@ def text(file: str | Path | Member, encoding: str = "utf-8") -> str:
   with stream(file, encoding) as data:
     content = data.read(LONGEST + 1)
   if len(content) > LONGEST:
-    raise DataError(too_long(str(file), os.path.getsize(_place(file))))
+    raise DataError(too_long(str(file), os.path.getsize(_path(file))))
   try:
     return content.decode()
   except UnicodeDecodeError as error:
@@ -167,13 +170,13 @@ def text(file: str | Path | Member, encoding: str = "utf-8") -> str:
 
 
 def suffix(path: str | Path) -> str:
-  """The suffix of a file in lower case, below that of its compression."""
+  """Returns the suffix of a file in lower case, that of a compression left out."""
   path = Path(str(path).lower())
   return path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
 
 
 def check_folder(path: str | Path) -> None:
-  """Raises DataError if a folder is a data set of `datasets`, not one of texts."""
+  """Refuses a folder that Hugging Face's `datasets` saved, by a DataError."""
   path = Path(path)
   for name in ("dataset_info.json", "state.json", "dataset_dict.json"):
     if (path / name).is_file():
@@ -184,13 +187,13 @@ def check_folder(path: str | Path) -> None:
 
 
 def is_plain(file: str | Path | Member) -> int | None:
-  """Where the text of a file begins that can be read where it lies, None if none can.
+  """Returns where the text begins in a file of plain UTF-8, or None.
 
-  0, or 3 behind the byte-order mark of UTF-8. What is packed or of another encoding
-  has to be read through `stream`.
+  It begins at 0, or at 3 after a byte-order mark. A file that is packed or has another
+  encoding has to be read through `stream`.
 
   Raises:
-    DataError: if it is no text.
+    DataError: if the file is no text.
   """
   member = file if isinstance(file, Member) else Member(plain_path(file))
   with Stream(member, "utf-8") as inner:
@@ -198,7 +201,7 @@ def is_plain(file: str | Path | Member) -> int | None:
 
 
 def size(file: str | Path | Member) -> int:
-  """How many bytes `stream` gives; reads all of what is packed.
+  """Returns how many bytes `stream` has; a packed file is read to its end for it.
 
   Raises:
     DataError: see `stream`.
@@ -210,7 +213,12 @@ def size(file: str | Path | Member) -> int:
 
 
 def read_at(file: Member, begin: int, size: int) -> bytes:
-  """Bytes of what `stream` gives; cheap where reads go forwards.
+  """Returns some bytes of what `stream` reads; cheap where reads go forwards.
+
+  Args:
+    file: the file, perhaps packed.
+    begin: offset of the first byte in the stream.
+    size: how many bytes to read.
 
   Raises:
     DataError: see `stream`.
@@ -220,18 +228,21 @@ def read_at(file: Member, begin: int, size: int) -> bytes:
       stamp = os.stat(file.path)
     except OSError as error:
       raise DataError(f"cannot read {file.path}: {error.strerror}") from error
-    data = _kept(file, stamp.st_mtime_ns, stamp.st_size)
+    data = _cached_stream(file, stamp.st_mtime_ns, stamp.st_size)
     data.seek(begin)
     return data.read(size)
 
 
+# Streams stay open between reads: the documents of a packed file are read in order, and
+# opening it for each would unpack it from the beginning each time.
 _LOCK = threading.Lock()
 
 
 @functools.lru_cache(maxsize=4)
-def _kept(file: Member, *stamp: int) -> io.BufferedReader:
+def _cached_stream(file: Member, *stamp: int) -> io.BufferedReader:
+  """Opens a file once, and again if its time or size has changed."""
   return stream(file)
 
 
-def _place(file: str | Path | Member) -> Path:
+def _path(file: str | Path | Member) -> Path:
   return file.path if isinstance(file, Member) else plain_path(file)

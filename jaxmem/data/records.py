@@ -1,10 +1,10 @@
 """Labelled texts, and any other records, from the files that people have.
 
-JSON Lines, or a JSON array of objects; tables (CSV, TSV); lines of a label and a text;
-a folder or a zip archive with a folder for each label; or `tfds:NAME`. A file may be
-packed, see `jaxmem.data.opened`. The name of a file says which of these it is, in any
-capitals; where it says nothing, or another thing than its first line, the
-first line does.
+A source is JSON Lines, or a JSON array of objects; a table (CSV, TSV); lines of a label
+and a text; a folder or a zip archive with a folder for each label; or `tfds:NAME`. A
+file may be packed, see `jaxmem.data.opened`. The name of a file says which of these it
+is, in any capitals; where it says nothing, or contradicts the first line, the first
+line decides.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 class Record(NamedTuple):
-  """What a file says of one thing.
+  """One record of a file.
 
   Attributes:
     where: the file and the line, for messages.
-    fields: by name.
-    fault: what is wrong with the whole record, empty if nothing.
+    fields: the record's values by the names of its fields.
+    fault: what is wrong with the whole record; empty if nothing is.
   """
 
   where: str
@@ -35,10 +35,10 @@ class Record(NamedTuple):
   fault: str = ""
 
   def text(self, name: str) -> str:
-    """A field that must hold text, or a template of several.
+    """Returns the text of a field, or of a template of several.
 
     Raises:
-      DataError: if it is not there, or is no text.
+      DataError: if a field is missing, is no text, or leaves the text empty.
     """
     if template.is_template(name) and name not in self.fields:
       value = template.fill(name, self._field)
@@ -50,19 +50,23 @@ class Record(NamedTuple):
 
   def _field(self, name: str) -> str:
     if name not in self.fields:
-      known = ", ".join(map(str, self.fields)) or "none"
-      raise DataError(f"{self.where} has no field {name!r}, only {known}")
+      names = ", ".join(map(str, self.fields)) or "none"
+      raise DataError(f"{self.where} has no field {name!r}, only {names}")
     return checked(self.fields[name], f"{self.where}: field {name!r}")
 
 
 def checked(value: Any, where: str) -> str:
-  """A value that must be text.
+  """Returns a value that must be text.
+
+  Args:
+    value: the value.
+    where: what messages call it.
 
   Raises:
-    DataError: if it is of another type, or holds half of a surrogate pair.
+    DataError: if it has another type, or holds half of a surrogate pair.
   """
   if not isinstance(value, str):
-    raise DataError(f"{where} is {_shown(value)}, which is no text")
+    raise DataError(f"{where} is {_short(value)}, which is no text")
   try:
     value.encode()
   except UnicodeEncodeError as error:
@@ -73,41 +77,46 @@ def checked(value: Any, where: str) -> str:
 def collect(
   source: str, make: Callable[[Record], T | None], hint: str, encoding: str = "utf-8"
 ) -> list[T]:
-  """What `make` makes of each record of a source, in order.
+  """Returns what `make` makes of each record of a source, in order.
 
   A record is bad if it cannot be read or `make` raises DataError; see
-  `jaxmem.data.bad_records` for what becomes of it.
+  `jaxmem.data.bad_records` for what happens to it.
 
   Args:
-    source: see the top of this file.
-    make: of a record; None leaves it out.
-    hint: where such data can be had, for the message of what is missing.
-    encoding: of files without a byte-order mark.
+    source: see the module's docstring.
+    make: makes an item of a record; None leaves the record out.
+    hint: where such data can be had, for the message about a missing source.
+    encoding: that of files without a byte-order mark.
 
   Raises:
     DataError: names the file, the line, and what is wrong.
   """
-  found, tally = [], Tally(source)
-  for record in _every(source, hint, encoding):
+  items, tally = [], Tally(source)
+  for record in _records(source, hint, encoding):
     try:
       if record.fault:
         raise DataError(record.fault)
-      made = make(record)
+      item = make(record)
     except DataError as error:
       tally.bad(record.where, error)
       continue
     tally.good()
-    if made is not None:
-      found.append(made)
+    if item is not None:
+      items.append(item)
   tally.close()
-  return found
+  return items
 
 
 def read(source: str, hint: str, encoding: str = "utf-8") -> Iterator[Record]:
-  """The records of a source, in order; bad ones are skipped or stop, see `collect`.
+  """Yields the records of a source in order; see `collect` for bad ones.
 
   Lines of a label and a text, and folders of texts, have the fields "label" and "text";
   columns of a table without a header are named "1", "2", ...
+
+  Args:
+    source: see the module's docstring.
+    hint: where such data can be had, for the message about a missing source.
+    encoding: that of files without a byte-order mark.
 
   Raises:
     DataError: names the file, the line, and what is wrong.
@@ -118,10 +127,10 @@ def read(source: str, hint: str, encoding: str = "utf-8") -> Iterator[Record]:
 def lines(
   source: str | Path | opened.Member, encoding: str = "utf-8"
 ) -> Iterator[tuple[int, str, str]]:
-  """The lines of a file of text: number from 1, text, and what is wrong with it or "".
+  """Yields the lines of a file of text: number from 1, text, and its fault or "".
 
-  A byte-order mark at the beginning of a line is left out: it stands there where files
-  were joined.
+  A byte-order mark at the beginning of a line is left out: files that were joined have
+  one there.
   """
   with opened.stream(source, encoding) as data:
     for line in opened.lines(data):
@@ -133,22 +142,23 @@ def lines(
 
 
 def located(source: str, hint: str) -> Path:
-  """The file or folder that a source names.
+  """Returns the file or folder that a source names.
 
   Raises:
-    DataError: if there is none; gives the hint.
+    DataError: if there is none; the message ends with the hint.
   """
   path = Path(source).expanduser()
   try:
-    there = bool(source) and path.exists()
-  except (OSError, ValueError):  # a name too long, or with a NUL
-    there = False
-  if not there:
+    exists = bool(source) and path.exists()
+  except (OSError, ValueError):  # the name is too long, or has a NUL
+    exists = False
+  if not exists:
     raise DataError(f"no file {source!r}: {hint}")
   return path
 
 
-def _every(source: str, hint: str, encoding: str) -> Iterator[Record]:
+def _records(source: str, hint: str, encoding: str) -> Iterator[Record]:
+  """Yields all records of a source, bad ones with their faults."""
   if source.startswith(_TFDS):
     yield from _dataset(source)
     return
@@ -165,17 +175,19 @@ def _every(source: str, hint: str, encoding: str) -> Iterator[Record]:
 
 
 def _file(file: opened.Member, encoding: str) -> Iterator[Record]:
-  """The records of one file, by its first bytes, its name and its first line."""
+  """Yields the records of one file, by its first bytes, name and first line."""
   yield from READERS[_form(file, encoding)](file, encoding)
 
 
 def _form(file: opened.Member, encoding: str) -> str:
-  """Which of `READERS` reads a file."""
+  """Returns which of `READERS` reads a file."""
+  # The first bytes decide before the name: a reader of a binary format has its own.
   if (kind := opened.kind(file.path)) in READERS:
     return kind
   suffix = opened.suffix(file.name or file.path)
   with opened.stream(file, encoding) as data:
-    first = next((n.data for n in opened.lines(data) if n.data and n.data.strip()), b"")
+    lines_of_text = (n.data for n in opened.lines(data) if n.data and n.data.strip())
+    first = next(lines_of_text, b"")
   if suffix in _JSON or (first.startswith(b"{") and strict_json.is_json(first)):
     return "JSON"
   return "table" if suffix in _TABLES else "labelled lines"
@@ -183,8 +195,8 @@ def _form(file: opened.Member, encoding: str) -> str:
 
 def _json(file: opened.Member, encoding: str) -> Iterator[Record]:
   del encoding  # JSON is UTF-8, or has a byte-order mark
-  for where, value, why in jsonl.values(file, opened.suffix(file.name or file.path)):
-    yield Record(where, value or {}, why)
+  for where, value, fault in jsonl.values(file, opened.suffix(file.name or file.path)):
+    yield Record(where, value or {}, fault)
 
 
 def _table(file: opened.Member, encoding: str) -> Iterator[Record]:
@@ -199,27 +211,27 @@ def _table(file: opened.Member, encoding: str) -> Iterator[Record]:
 def _labelled_lines(file: opened.Member, encoding: str) -> Iterator[Record]:
   for number, line, fault in lines(file, encoding):
     where = f"{file} line {number}"
-    label, *rest = line.strip().split(maxsplit=1)[:2] or [""]
-    if label and not rest:
-      fault = f"{where} is {_shown(label)}: a label, a space and a text expected"
+    label, *texts = line.strip().split(maxsplit=1)[:2] or [""]
+    if label and not texts:
+      fault = f"{where} is {_short(label)}: a label, a space and a text expected"
     if label or fault:
-      yield Record(where, {"label": label, "text": "".join(rest)}, fault)
+      yield Record(where, {"label": label, "text": "".join(texts)}, fault)
 
 
-# What reads the records of one file, by its form. A file of another format, Parquet
-# say, is read as soon as a reader stands here by the name of `formats.RECOGNISED`.
+# The readers of one file's records, by its form. A file of another format, such as
+# Parquet, is read as soon as a reader is here under its name in `formats.RECOGNISED`.
 READERS = {"JSON": _json, "table": _table, "labelled lines": _labelled_lines}
 
 
 def _folder(path: Path, encoding: str) -> Iterator[Record]:
-  """Every text in a folder; the folder that it lies in is its label."""
+  """Yields every text in a folder; the folder that it lies in is its label."""
   files = [f for f in sorted(path.glob("**/*")) if f.is_file()]
-  own = [(f.relative_to(path).as_posix(), opened.Member(f)) for f in files]
-  yield from _texts(path, own, encoding)
+  members = [(f.relative_to(path).as_posix(), opened.Member(f)) for f in files]
+  yield from _texts(path, members, encoding)
 
 
 def _archive(path: Path, files: list[opened.Member], encoding: str) -> Iterator[Record]:
-  """The same of a zip archive."""
+  """Yields every text in a zip archive, as `_folder` does."""
   yield from _texts(path, [(file.name, file) for file in files], encoding)
 
 
@@ -249,9 +261,10 @@ def _texts(
 def _dataset(source: str) -> Iterator[Record]:
   from jaxmem.data import datasets
 
-  yield from (Record(f"{source} {i}", one) for i, one in datasets.records(source))
+  yield from (Record(f"{source} {i}", fields) for i, fields in datasets.records(source))
 
 
-def _shown(value: Any) -> str:
-  shown = repr(value)
-  return shown if len(shown) <= 80 else f"{shown[:76]} ..."
+def _short(value: Any) -> str:
+  """Returns the repr of a value, cut for a message."""
+  text = repr(value)
+  return text if len(text) <= 80 else f"{text[:76]} ..."

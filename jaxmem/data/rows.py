@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from jaxmem.data.epochs import Order
+from jaxmem.data.epochs import StepOrder
 
 Batch = dict[str, np.ndarray]
 
@@ -16,8 +16,8 @@ Batch = dict[str, np.ndarray]
 class Rows:
   """The batch of every step, as a random-access source; see `tasks.Rows`.
 
-      rows = Rows(Epochs(len(examples), 32, seed=0), collate, fingerprint(decides))
-      rows[step]["rows"]  # step * 32 + row, of each row of this process
+      rows = Rows(Epochs(len(examples), 32, seed=0), collate, fingerprint(choices))
+      rows[step]["rows"]  # step * 32 + row, for each row of this process
 
   Attributes:
     epochs: which items each step reads.
@@ -28,7 +28,7 @@ class Rows:
 
   def __init__(
     self,
-    epochs: Order,
+    epochs: StepOrder,
     collate: Callable[[Int64[np.ndarray, " b"], Int64[np.ndarray, " b"]], Batch],
     fingerprint: str,
     tokenizer: str = "",
@@ -38,8 +38,8 @@ class Rows:
     Args:
       epochs: `epochs[step]` are the numbers of the rows and the items they read.
       collate: makes a batch of items and the numbers of their rows; a pure function,
-        which several threads may call.
-      fingerprint: see `fingerprint`.
+        since several threads call it.
+      fingerprint: that of everything which decides a batch, see `fingerprint` below.
       tokenizer: the tokenizer's fingerprint.
     """
     self.epochs, self.collate = epochs, collate
@@ -54,14 +54,16 @@ class Rows:
 
 
 def fingerprint(decides: Any, content: Iterable[bytes] = ()) -> str:
-  """SHA-256 over what decides which batch a step reads.
+  """Returns the SHA-256 over all that decides which batch a step reads.
 
-  A checkpoint keeps it: another one says that the data are not what it was trained on.
+  A checkpoint keeps it and a step number, no data: an equal fingerprint proves that the
+  step still means the same batch, another one that the data have changed since.
 
   Args:
     decides: the name and version of the format, and every choice, as plain JSON.
     content: bytes of the data themselves, in an order that is always the same.
   """
+  # JSON gives the same text on any machine and version, unlike repr or a pickle
   sha = hashlib.sha256(json.dumps(decides).encode())
   for part in content:
     sha.update(part)

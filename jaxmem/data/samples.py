@@ -10,17 +10,18 @@ from jaxmem.data.corpora import Corpus, Documents
 from jaxmem.data.mixture import shuffled
 from jaxmem.tokenizers import Tokenizer, trained
 
-# Bytes of text that a vocabulary is made of, at most.
+# The most bytes of text that a vocabulary is made from.
 MOST = 1 << 26
-# Part of the names of vocabularies that lie by a corpus.
+# Part of the names of vocabularies that lie beside a corpus.
 _FORMAT = "jaxmem vocabulary 1"
 
 
 def tokenizer_of(name: str, corpus: Corpus, exact: bool = False) -> Tokenizer:
-  """The tokenizer `name`, made from a sample of a corpus once and kept beside it.
+  """Returns a tokenizer that is made from a sample of a corpus and kept beside it.
 
   Args:
-    name: see `tokenizers.trained`.
+    name: see `tokenizers.trained`; a name of no such tokenizer is that of an existing
+      one.
     corpus: from `prepare`; only a sample of its training documents is read.
     exact: see `trained.make`.
 
@@ -31,18 +32,19 @@ def tokenizer_of(name: str, corpus: Corpus, exact: bool = False) -> Tokenizer:
   if not trained.is_made(name):
     return trained.get(name)
   parts = json.dumps([_FORMAT, corpus.fingerprint, name, exact, MOST])
+  # all that decides the vocabulary is in its name: a changed corpus makes another one
   key = hashlib.sha256(parts.encode()).hexdigest()
   path = corpus.directory / f"vocabulary-{key}" / trained.file_name(name)
   if not path.is_file():
     try:
-      made = trained.make(name, sample(corpus), exact)
+      tokenizer = trained.make(name, sample(corpus), exact)
     except NotUTF8 as error:
       raise DataError(
         f"a document of the training text is {error}; {name!r} is made of text"
       ) from error
     try:
       path.parent.mkdir(exist_ok=True)
-      trained.keep(made, path.parent)
+      trained.keep(tokenizer, path.parent)
     except OSError as error:
       raise DataError(
         f"cannot write {path}: {error.strerror}; free or mend the directory, or set "
@@ -52,34 +54,35 @@ def tokenizer_of(name: str, corpus: Corpus, exact: bool = False) -> Tokenizer:
 
 
 def sample(corpus: Corpus, most: int = MOST) -> Iterator[bytes]:
-  """Training documents in their order: all, or as many as `most` bytes hold.
+  """Yields training documents in their order: all, or a sample of `most` bytes.
 
-  Which ones depends on the corpus alone. Of a mixture each component has its share. The
-  document that does not fit is cut, between characters.
+  The sample depends on the corpus alone. Each component of a mixture has its share. The
+  document that does not fit is cut between two characters.
 
   Args:
     corpus: from `prepare`.
-    most: bytes.
+    most: bytes of the sample.
 
   Yields:
-    Texts, of training documents only.
+    The texts of training documents; held-out text never enters a vocabulary.
   """
   first = 0
-  whole = [(len(corpus.train), most)]
+  everything = [(len(corpus.train), most)]
   shares = [(share.documents, int(share.weight * most)) for share in corpus.shares]
-  for count, size in shares or whole:
-    chosen = _chosen(corpus.train, range(first, first + count), size)
-    yield from (chosen[i] for i in sorted(chosen))
+  for count, size in shares or everything:
+    texts = _sampled(corpus.train, range(first, first + count), size)
+    yield from (texts[i] for i in sorted(texts))
     first += count
 
 
-def _chosen(documents: Documents, places: range, most: int) -> dict[int, bytes]:
-  """Place -> text."""
-  found = {}
-  for i in shuffled(len(places), 0).tolist():
+def _sampled(documents: Documents, indices: range, most: int) -> dict[int, bytes]:
+  """Draws documents up to `most` bytes; maps positions in `indices` to texts."""
+  texts = {}
+  # a fixed order: equal corpora give equal vocabularies
+  for i in shuffled(len(indices), 0).tolist():
     if most <= 0:
       break
-    text = documents[places[i]].text
-    found[i] = text if len(text) <= most else text[: utf8.border(text, most)]
+    text = documents[indices[i]].text
+    texts[i] = text if len(text) <= most else text[: utf8.border(text, most)]
     most -= len(text)
-  return found
+  return texts

@@ -10,27 +10,30 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt
 
 from jaxmem.core import files
-from jaxmem.core.errors import DataError, NotUTF8
+from jaxmem.core.errors import DataError, NotUTF8, raised_as
+from jaxmem.core.ranges import check_word
 from jaxmem.data.corpora import Corpus, Document
 from jaxmem.data.mixture import Share
 from jaxmem.data.rows import fingerprint
 from jaxmem.tokenizers import Tokenizer
 
-# Part of every fingerprint: what a token stream holds, should it ever change.
+# Part of every fingerprint, in case the content of a token stream ever changes.
 _FORMAT = "jaxmem tokens 2"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TokenStream:
-  """Documents end to end, each `[boundary] + ids`.
+  """Documents end to end, each `[eos_id] + ids`.
 
   Attributes:
     tokens: every token, uint16 where the vocabulary fits and else uint32; on disk.
-    starts: where each document begins (at its boundary), and last the number of tokens.
-    names: of the documents.
-    num_bytes: of all the text, before it became tokens.
+    starts: where each document begins, at the EOS token before it; the last entry is
+      the number of tokens.
+    names: the documents' names.
+    num_bytes: bytes of all the text, before it became tokens.
     fingerprint: SHA-256 over corpus, split and tokenizer.
-    tokenizer: the tokenizer's fingerprint alone, to tell what another one is due to.
+    tokenizer: the tokenizer's fingerprint alone, which tells a changed tokenizer from
+      changed documents.
     shares: the components of a mixture in the order of the documents; else empty.
     counted: which tokens are to be predicted; None is all of them.
   """
@@ -46,11 +49,12 @@ class TokenStream:
 
   @property
   def num_documents(self) -> int:
+    """How many documents there are."""
     return len(self.names)
 
   @property
   def bytes_per_token(self) -> float:
-    """Bytes of text for a token that is read, boundaries among the tokens."""
+    """Bytes of text for each token that is read; EOS tokens count as tokens."""
     if not self.shares:
       return self.num_bytes / len(self.tokens)
     borders = self.starts[np.cumsum([0] + [share.documents for share in self.shares])]
@@ -64,7 +68,7 @@ class TokenStream:
   def from_corpus(
     cls, corpus: Corpus, tokenizer: Tokenizer, split: str
   ) -> "TokenStream":
-    """Tokenises a split once; later calls map the file that lies by the corpus.
+    """Tokenizes a split once; later calls map the file beside the corpus.
 
     Args:
       corpus: from `prepare`.
@@ -78,13 +82,13 @@ class TokenStream:
       DataError: if the split is unknown, if the tokenizer cannot read a document or
         gives ids outside its vocabulary, or if files cannot be written or are damaged.
     """
-    if split not in ("train", "heldout"):
-      raise DataError(f"no split {split!r}; known: train, heldout")
+    with raised_as(DataError):
+      check_word(split, "split", ("train", "heldout"))
     path = corpus.directory / f"tokens-{tokenizer.fingerprint}-{split}.npy"
     if not path.exists():
       _write(path, getattr(corpus, split), tokenizer)
     tokens, index = _read(path)
-    # In JAX an id outside the table is clamped, wrapped or NaN, without a word.
+    # JAX would silently clamp or wrap an id outside the embedding, or give NaN.
     if tokens.max() >= tokenizer.vocab_size:
       raise _damaged(path)
     parts = (_FORMAT, corpus.fingerprint, split, tokenizer.fingerprint)
@@ -100,12 +104,13 @@ class TokenStream:
 
 
 def _write(path: Path, documents: Iterable[Document], tokenizer: Tokenizer) -> None:
+  """Writes the tokens of documents to `path`, and an index beside it."""
   try:
     # Two processes at once write the same bytes, so either may win.
     with files.replacing(path) as temporary:
       with open(temporary, "wb") as file:
         index = _tokenize(file, documents, tokenizer)
-      # The index first: where the tokens are, the index is.
+      # The index is written first: where there are tokens, there is an index.
       files.write_text(path.with_suffix(".json"), json.dumps(index))
   except OSError as error:
     raise DataError(
@@ -117,16 +122,17 @@ def _write(path: Path, documents: Iterable[Document], tokenizer: Tokenizer) -> N
 def _tokenize(
   file: IO[bytes], documents: Iterable[Document], tokenizer: Tokenizer
 ) -> dict[str, Any]:
+  """Writes an .npy file of tokens, and returns its index."""
   dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
-  # One document in memory at a time: numpy leaves room in the header for any length, so
-  # it is written again at the end, when the length is known.
+  # One document is in memory at a time. numpy leaves room in the header for any length,
+  # so it is written again at the end, when the length is known.
   _write_header(file, dtype, 0)
   starts, names, num_bytes = [0], [], 0
   for document in documents:
     ids = _encode(document, tokenizer)
-    np.array([tokenizer.boundary], dtype).tofile(file)
+    np.array([tokenizer.eos_id], dtype).tofile(file)
     ids.astype(dtype).tofile(file)
-    starts.append(starts[-1] + 1 + len(ids))
+    starts.append(starts[-1] + 1 + len(ids))  # 1 for the EOS token
     names.append(document.name)
     num_bytes += len(document.text)
   file.seek(0)
@@ -135,16 +141,17 @@ def _tokenize(
 
 
 def _encode(document: Document, tokenizer: Tokenizer) -> np.ndarray:
+  """Returns the ids of a document; refuses ids that no text may have."""
   try:
     ids = tokenizer.encode(document.text)
   except NotUTF8 as error:
     raise DataError(f"document {document.name} is {error}") from error
-  wrong = ids[(ids < 0) | (ids >= tokenizer.vocab_size) | (ids == tokenizer.boundary)]
+  wrong = ids[(ids < 0) | (ids >= tokenizer.vocab_size) | (ids == tokenizer.eos_id)]
   if wrong.size:
     raise DataError(
       f"tokenizer {tokenizer.fingerprint} gave id {wrong[0]} for {document.name}: ids "
-      f"of text are 0 .. {tokenizer.vocab_size - 1} without the boundary "
-      f"{tokenizer.boundary}; mend the tokenizer"
+      f"of text are 0 .. {tokenizer.vocab_size - 1} without the EOS id "
+      f"{tokenizer.eos_id}; mend the tokenizer"
     )
   return ids
 
@@ -156,13 +163,14 @@ def _write_header(file: IO[bytes], dtype: np.dtype, length: int) -> None:
 
 
 def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+  """Maps the tokens and reads their index; refuses a torn file."""
   try:
     tokens = np.load(path, mmap_mode="r")
     index = files.read_json(path.with_suffix(".json"))
-    whole = index["starts"][-1] == len(tokens)
+    is_whole = index["starts"][-1] == len(tokens)
   except (OSError, EOFError, ValueError, LookupError) as error:
     raise _damaged(path) from error
-  if not whole:
+  if not is_whole:
     raise _damaged(path)
   return tokens, index
 

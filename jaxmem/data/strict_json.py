@@ -7,12 +7,12 @@ from typing import Any
 from jaxmem.core.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
-# Digits of a whole number; Python itself refuses more than 4,300.
+# The most digits of a whole number; Python itself refuses more than 4,300.
 _DIGITS = 1000
 
 
 def is_json(head: bytes) -> bool:
-  """Whether the first line of a file is a JSON object."""
+  """Returns whether a line, such as the first of a file, is a JSON object."""
   try:
     return isinstance(parse(head), dict)
   except DataError:
@@ -20,22 +20,23 @@ def is_json(head: bytes) -> bool:
 
 
 def parse(line: bytes, offset: int | None = None) -> Any:
-  """What a line of JSON holds.
+  """Parses a line of JSON.
 
-  NaN, infinite numbers and a key twice in an object are refused: other readers take
-  them differently, or not at all.
+  NaN, infinite numbers and a key twice in an object are refused: other readers
+  understand them differently, or not at all.
 
   Args:
-    line: its bytes; a byte order mark is skipped.
-    offset: of the line in its file, by which a bad byte is named; None names it by its
-      place in the line.
+    line: the bytes of the line; a byte order mark is skipped.
+    offset: where the line begins in its file, by which a bad byte is named; None names
+      the byte by its position in the line.
 
   Raises:
-    DataError: with the reason alone; who knows the line names it.
+    DataError: with the reason alone; the caller names the line.
   """
   skip = len(BOM) if line.startswith(BOM) else 0
   try:
     return json.loads(
+      # decode here: json.loads would guess UTF-16 and UTF-32 from bytes
       line[skip:].decode(),
       parse_constant=_refuse_constant,
       parse_float=_finite,
@@ -69,9 +70,9 @@ def _whole(digits: str) -> int:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  found = dict(pairs)
-  if len(found) < len(pairs):
+  value = dict(pairs)
+  if len(value) < len(pairs):
     names = [name for name, _ in pairs]
     twice = next(name for name in names if names.count(name) > 1)
     raise ValueError(f"it has the key {twice!r} twice")
-  return found
+  return value

@@ -1,12 +1,13 @@
-"""Rows of a delimited table: CSV, TSV, and what else people call so.
+"""Rows of a delimited table: CSV, TSV and the like.
 
-The delimiter (comma, semicolon, tab or bar) is found in the rows themselves; the name
-of the file is a hint. A table with tabs has no quotes: a `"` there is a character.
-Others quote as RFC 4180 says: a quoted cell may hold delimiters and line breaks, and a
-doubled quote stands for one.
+The rows themselves show the delimiter (comma, semicolon, tab or bar); the name of the
+file is a hint. A table with tabs has no quotes: a `"` there is a character. Others
+quote as RFC 4180 says: a quoted cell may hold delimiters and line breaks, and a doubled
+quote stands for one.
 """
 
 import csv
+import itertools
 import math
 import re
 import sys
@@ -23,7 +24,7 @@ _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HINTS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 # The first line of some tables of Excel.
 _SEP = re.compile(rb'"?sep=([,;|\t])"?\s*[\r\n]', re.IGNORECASE)
-# Bytes and rows from which the delimiter is told.
+# The bytes, and the rows of these, that decide the delimiter.
 _SAMPLE, _ROWS = 1 << 16, 50
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the default cuts at 131,072
@@ -33,9 +34,9 @@ class Row(NamedTuple):
   """A row of a table.
 
   Attributes:
-    line: on which it begins, from 1.
-    cells: as text.
-    fault: what is wrong with it, empty if nothing.
+    line: the line on which it begins, from 1.
+    cells: the cells' texts.
+    fault: what is wrong with the row; empty if nothing is.
   """
 
   line: int
@@ -44,13 +45,13 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-  """A delimited table; its rows are read as they are asked for, once.
+  """A delimited table; its rows can be iterated once, and are read meanwhile.
 
   Attributes:
     where: the file.
-    delimiter: between cells.
+    delimiter: what stands between cells.
     header: the names of the columns, None if the table has none.
-    rows: below the header; blank lines are none.
+    rows: the rows below the header; blank lines are no rows.
   """
 
   where: str
@@ -64,13 +65,13 @@ def read(
   encoding: str = "utf-8",
   header: bool | None = True,
 ) -> Table:
-  """The table in a file.
+  """Opens the table in a file.
 
   Args:
     file: anything that `opened.stream` opens.
-    encoding: of a file without a byte-order mark.
-    header: whether the first row names the columns; None finds out: it does if none of
-      its cells is a number or begins as a date does.
+    encoding: that of a file without a byte-order mark.
+    header: whether the first row names the columns; None decides by its cells: it does
+      if none of them is a number or begins as a date does.
 
   Raises:
     DataError: if the file is no text, empty, a name stands twice in the header or a
@@ -89,23 +90,24 @@ def read(
     raise DataError(f"{file} line {first.line} {first.fault}")
   if header is None:
     header = not any(map(looks_like_value, first.cells))
-  rest = _checked(rows, len(first.cells), header)
+  later_rows = _checked(rows, len(first.cells), header)
   if not header:
-    return Table(str(file), delimiter, None, _chained(first, rest))
+    return Table(str(file), delimiter, None, itertools.chain([first], later_rows))
+  # spaces around a column's name are never meant
   names = tuple(cell.strip() for cell in first.cells)
   _check_names(names, str(file))
-  return Table(str(file), delimiter, names, rest)
+  return Table(str(file), delimiter, names, later_rows)
 
 
 def looks_like_value(cell: str) -> bool:
-  """Whether a cell is a number or a date, and so hardly the name of a column."""
+  """Returns whether a cell is a number or a date, and so hardly a column's name."""
   return number(cell) is not None or bool(
     re.match(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", cell)
   )
 
 
 def number(cell: str) -> float | None:
-  """The finite number that a cell spells in ASCII digits, else None.
+  """Returns the finite number that a cell spells in ASCII digits, else None.
 
   Python's float also reads "1_000", digits of other scripts, "nan" and "inf": in a
   table these are mistakes or gaps.
@@ -118,7 +120,7 @@ def number(cell: str) -> float | None:
 
 
 def _delimiter(head: bytes, hint: str) -> str:
-  """The delimiter that gives rows of one width, the hinted one before others."""
+  """Returns the delimiter that gives rows of one width, preferring the hinted one."""
   if declared := _SEP.match(head):
     return declared[1].decode()
   lines = [line for line in _lines(head) if line.strip()][: _ROWS + 1]
@@ -127,18 +129,18 @@ def _delimiter(head: bytes, hint: str) -> str:
   if not lines:
     return hint or ","
   order = [hint] * bool(hint) + [d for d in DELIMITERS if d != hint]
-  here = [d for d in order if d in lines[0]]
-  widths = {d: [len(cells) for cells in _parsed(lines, d)] for d in here}
-  even = [d for d in here if len(set(widths[d])) == 1 and widths[d][0] > 1]
+  candidates = [d for d in order if d in lines[0]]
+  widths = {d: [len(cells) for cells in _parsed(lines, d)] for d in candidates}
+  even = [d for d in candidates if len(set(widths[d])) == 1 and widths[d][0] > 1]
   if even:
     return hint if hint in even else max(even, key=lambda d: widths[d][0])
-  if hint in here or not here:
+  if hint in candidates or not candidates:
     return hint or ","
-  return max(here, key=lines[0].count)
+  return max(candidates, key=lines[0].count)
 
 
-def _declared(line: opened.Line) -> bool:
-  """Whether a line is the one in which Excel declares the delimiter."""
+def _is_declaration(line: opened.Line) -> bool:
+  """Returns whether Excel declares the delimiter in this line."""
   return line.size < 10 and bool(_SEP.match(line.data + line.end))
 
 
@@ -161,10 +163,11 @@ def _dialect(delimiter: str) -> dict:
 
 
 def _rows(file, encoding: str, delimiter: str) -> Iterator[Row]:
-  """Every row that is not blank; after an open quote nothing follows."""
+  """Yields every row that is not blank; after an open quote nothing follows."""
   with opened.stream(file, encoding) as data:
-    lines = opened.lines(data)
-    source = _Fed((n for n in lines if n.number > 1 or not _declared(n)), str(file))
+    lines = (n for n in opened.lines(data) if n.number > 1 or not _is_declaration(n))
+    source = _Lines(lines, str(file))
+    # An error leaves csv's reader inside the row: a new one begins at the next line.
     reader = csv.reader(source, **_dialect(delimiter))
     while True:
       source.begin()
@@ -173,8 +176,8 @@ def _rows(file, encoding: str, delimiter: str) -> Iterator[Row]:
       except StopIteration:
         return
       except csv.Error as error:
-        why = _explained(str(error), source)
-        yield Row(source.first, [], f"is no row of the table: {why}")
+        fault = f"is no row of the table: {_explained(str(error))}"
+        yield Row(source.first, [], fault)
         reader = csv.reader(source, **_dialect(delimiter))
         continue
       if source.fault:
@@ -184,7 +187,8 @@ def _rows(file, encoding: str, delimiter: str) -> Iterator[Row]:
         yield Row(source.first, cells)
 
 
-def _explained(error: str, source: "_Fed") -> str:
+def _explained(error: str) -> str:
+  """Returns what csv's error means, and what to do."""
   if "unexpected end" in error:
     return "its quote is never closed; double a quote that is a character"
   if "expected after" in error:
@@ -192,12 +196,12 @@ def _explained(error: str, source: "_Fed") -> str:
   return error
 
 
-class _Fed:
+class _Lines:
   """Lines as text for `csv`; a bad one ends its row with a fault.
 
   Attributes:
     first: the line on which the row begins.
-    fault: what is wrong with the row, empty if nothing.
+    fault: what is wrong with the row; empty if nothing is.
   """
 
   def __init__(self, lines: Iterator[opened.Line], where: str):
@@ -206,10 +210,10 @@ class _Fed:
     self._at = 0
 
   def begin(self) -> None:
-    """A new row begins on the next line."""
+    """Begins a new row on the next line."""
     self.first, self.fault, self._size = self._at + 1, "", 0
 
-  def __iter__(self) -> "_Fed":
+  def __iter__(self) -> "_Lines":
     return self
 
   def __next__(self) -> str:
@@ -226,19 +230,15 @@ class _Fed:
 
 
 def _checked(rows: Iterator[Row], width: int, header: bool) -> Iterator[Row]:
+  """Yields the rows; one of another width than the first gets a fault."""
   what = "the header" if header else "the first row"
   for row in rows:
     if not row.fault and not any(cell.strip() for cell in row.cells[width:]):
-      row = row._replace(cells=row.cells[:width])  # delimiters at the end of a row
+      row = row._replace(cells=row.cells[:width])  # drops delimiters at the row's end
     if not row.fault and len(row.cells) != width:
       fault = f"has {len(row.cells)} cells, not the {width} of {what}: mend the row"
       row = row._replace(fault=fault)
     yield row
-
-
-def _chained(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
-  yield first
-  yield from rest
 
 
 def _check_names(names: tuple[str, ...], where: str) -> None:

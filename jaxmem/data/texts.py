@@ -10,10 +10,15 @@ from jaxmem.tokenizers import Ids, Tokenizer
 
 
 def encode(text: str, tokenizer: Tokenizer, where: str) -> Ids:
-  """The ids of a text, at least one.
+  """Returns the ids of a text, at least one.
+
+  Args:
+    text: the text.
+    tokenizer: any tokenizer.
+    where: what messages call the text.
 
   Raises:
-    DataError: if the tokenizer cannot read it, or makes nothing of it.
+    DataError: if the tokenizer cannot read it, or finds no token in it.
   """
   try:
     ids = tokenizer.encode(text.encode())
@@ -29,49 +34,54 @@ def encode(text: str, tokenizer: Tokenizer, where: str) -> Ids:
 
 
 def room(length: int, parts: int) -> int:
-  """Tokens of a row for its texts, beside the marks around them."""
+  """Returns how many tokens of a row its texts have, beside the special ids around."""
   return length - 1 - parts
 
 
 def shorten(parts: Sequence[Ids], length: int) -> list[Ids]:
-  """The beginnings of texts that fit into `length` tokens; the longest loses first."""
+  """Cuts texts to beginnings that fit into `length` tokens; the longest loses first."""
   sizes = [len(part) for part in parts]
-  over = sum(sizes) - room(length, len(parts))
-  while over > 0:
+  excess = sum(sizes) - room(length, len(parts))
+  while excess > 0:
     longest = int(np.argmax(sizes))
-    rest = sorted(sizes)[-2] if len(sizes) > 1 else 0
-    cut = min(over, max(sizes[longest] - rest, 1))
-    sizes[longest], over = sizes[longest] - cut, over - cut
+    second = sorted(sizes)[-2] if len(sizes) > 1 else 0
+    # down to the second longest at once; equally long ones lose a token in turn
+    cut = min(excess, max(sizes[longest] - second, 1))
+    sizes[longest], excess = sizes[longest] - cut, excess - cut
   return [part[:size] for part, size in zip(parts, sizes, strict=True)]
 
 
 def row(
   parts: Sequence[Ids], tokenizer: Tokenizer, length: int
 ) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"], int]:
-  """begin text end, or begin text end text end: tokens, types and how many there are.
+  """Returns the row "begin text end", or "begin text end text end", of BERT's form.
 
-  A tokenizer that has a `begin` of its own (BERT's [CLS]) begins with it, others with
-  their boundary; the end is the boundary. Types are 0 up to the first end, then 1.
+  A row begins with the tokenizer's `cls_id` ([CLS]) if it has one, and with its
+  `eos_id` ([SEP]) otherwise; each text ends with `eos_id`. Types are 0 up to the end of
+  the first text, and 1 after it.
 
   Args:
     parts: ids of one text, or two.
-    tokenizer: that they are of.
+    tokenizer: the tokenizer of the ids.
     length: T; what does not fit is cut, see `shorten`.
+
+  Returns:
+    Tokens and types, padded with 0, and how many tokens there are.
   """
-  begin, end = getattr(tokenizer, "begin", tokenizer.boundary), tokenizer.boundary
+  begin, end = getattr(tokenizer, "cls_id", tokenizer.eos_id), tokenizer.eos_id
+  # [CLS] a [SEP] b [SEP], with types 0 0 0 1 1
   tokens, types = [begin], [0]
   for kind, part in enumerate(shorten(parts, length)):
     tokens += [*part.tolist(), end]
     types += [kind] * (len(part) + 1)
   pad = [0] * (length - len(tokens))
-  made = np.array(tokens + pad, np.int32), np.array(types + pad, np.int32)
-  return *made, len(tokens)
+  return np.array(tokens + pad, np.int32), np.array(types + pad, np.int32), len(tokens)
 
 
 def batch(
   texts: Sequence[Sequence[Ids]], tokenizer: Tokenizer, length: int
 ) -> dict[str, np.ndarray]:
-  """Rows of texts as "tokens", "types" [B, T] and "length" [B], all int32."""
+  """Returns rows of texts as "tokens", "types" [B, T] and "length" [B], all int32."""
   tokens, types, sizes = zip(*(row(t, tokenizer, length) for t in texts), strict=True)
   sizes = np.array(sizes, np.int32)
   return {"tokens": np.stack(tokens), "types": np.stack(types), "length": sizes}

@@ -1,6 +1,6 @@
 """Packed files as they are read: what is in them, recoded to UTF-8, or why not.
 
-The machinery of `jaxmem.data.opened`, which is what readers use.
+This is the machinery of `jaxmem.data.opened`, which readers use.
 """
 
 import codecs
@@ -14,12 +14,13 @@ from jaxmem.data import formats
 from jaxmem.data.unreadable import CONVERT, DAMAGE, Member, binary, damaged, refused
 
 BLOCK = 1 << 20
-# What an archive may unpack to: so many bytes in any case, or so many times its size.
-_PLENTY, _RATIO = 1 << 28, 200
+# A packed file may unpack to so many bytes in any case, or to so many times its size:
+# a zip bomb is refused before it fills the memory.
+_ALWAYS_ALLOWED, _MAX_RATIO = 1 << 28, 200
 
 
 class Stream(io.RawIOBase):
-  """Unpacks, takes the mark off, and recodes; says what is wrong as DataError.
+  """Unpacks a file, takes its mark off and recodes it; raises DataError.
 
   Attributes:
     mark: the byte-order mark that was taken off.
@@ -29,8 +30,14 @@ class Stream(io.RawIOBase):
   def __init__(
     self, member: Member, encoding: str, file: io.BufferedIOBase | None = None
   ):
-    """Args: what to open; its encoding; the file if it is open, which stays so."""
-    self._given = file
+    """Opens the file.
+
+    Args:
+      member: what to open.
+      encoding: its encoding, if it has no byte-order mark.
+      file: the file if it is open already; it stays open.
+    """
+    self._open_file = file
     self._inner, self._under = None, []
     self._member, self._declared = member, _encoding(encoding)
     self._restart()
@@ -56,7 +63,7 @@ class Stream(io.RawIOBase):
       return self._at
     if whence == os.SEEK_END:
       raise io.UnsupportedOperation("the end of what is packed is not known")
-    if offset < self._at:
+    if offset < self._at:  # decompressors and decoders only go forwards
       self._restart()
     buffer = bytearray(BLOCK)
     while self._at < offset:
@@ -84,33 +91,35 @@ class Stream(io.RawIOBase):
     super().close()
 
   def _leave(self) -> None:
+    """Closes every layer, but not a file that was open before."""
     for file in (self._inner, *self._under) if self._inner else ():
-      if file is not self._given:
+      if file is not self._open_file:
         file.close()
 
   def _restart(self) -> None:
-    """Opens the file, looks at its head, and stands at its first byte of text."""
+    """Opens the file, looks at its head, and stops at its first byte of text."""
     self._leave()
     self._at, self._taken, self._ready = 0, 0, b""
     self._under, self._packed = [], 0
-    self._inner = self._given or _file(self._member.path)
+    self._inner = self._open_file or _file(self._member.path)
     self._piped = not self._inner.seekable()
-    head, found = self._look()
-    if found and (found.unpack or found.name == formats.ZIP):
-      self._packed = _PLENTY
-      if not self._given:
+    head, kind = self._look()
+    if kind and (kind.unpack or kind.name == formats.ZIP):
+      self._packed = _ALWAYS_ALLOWED
+      if not self._open_file:
         self._packed = os.path.getsize(self._member.path)
       self._under.append(self._inner)
       try:
-        self._inner = self._unpacked(found)
+        self._inner = self._unpacked(kind)
       except (OSError, *DAMAGE) as error:
         raise damaged(self._member, error) from error
-      outer = found.name
-      head, found = self._look()
-      if found:
-        raise refused(self._member, found, f" in {outer}")
+      outer = kind.name
+      head, kind = self._look()
+      if kind:  # one layer of compression is unpacked
+        raise refused(self._member, kind, f" in {outer}")
     self.mark, encoding = formats.mark(head)
     encoding = encoding or self._declared
+    # the file itself can be mapped and sought
     self.is_plain = not self._packed and encoding == "utf-8"
     wide = encoding.startswith(("utf-16", "utf-32"))
     if not wide and (b"\0" in head):
@@ -121,42 +130,45 @@ class Stream(io.RawIOBase):
     self._read(len(self.mark))
 
   def _look(self) -> tuple[bytes, formats.Format | None]:
-    """The head of the inner file, which is then at its beginning, and its format."""
+    """Returns the head of the inner file, then at its beginning, and its format."""
     try:
       head = _head(self._inner, self._piped)
     except (OSError, *DAMAGE) as error:
       raise damaged(self._member, error) from error
     if self._piped:
-      self._inner = _Pushed(head, self._inner)
+      self._inner = _Rewound(head, self._inner)
     else:
       self._inner.seek(0)
-    found = formats.recognise(head)
-    if found and found.remedy:
-      raise refused(self._member, found, " in what it unpacks to" * bool(self._under))
-    return head, found
+    kind = formats.recognise(head)
+    if kind and kind.remedy:
+      raise refused(self._member, kind, " in what it unpacks to" * bool(self._under))
+    return head, kind
 
-  def _unpacked(self, found: formats.Format) -> io.IOBase:
-    if found.unpack:
-      return found.unpack(self._inner)
+  def _unpacked(self, kind: formats.Format) -> io.IOBase:
+    """Returns a stream of what the inner file holds."""
+    if kind.unpack:
+      return kind.unpack(self._inner)
     archive = zipfile.ZipFile(self._inner)
     self._under.append(archive)
     name = self._member.name or _only(self._member.path)
     return archive.open(name)
 
   def _read(self, size: int) -> bytes:
+    """Reads the inner file, up to what a packed one may unpack to."""
     try:
       block = self._inner.read(size)
     except (OSError, *DAMAGE) as error:
       raise damaged(self._member, error) from error
     self._taken += len(block)
-    if self._packed and self._taken > max(_PLENTY, _RATIO * self._packed):
+    if self._packed and self._taken > max(_ALWAYS_ALLOWED, _MAX_RATIO * self._packed):
       raise DataError(
-        f"{self._member} unpacks to more than {_RATIO} times its {self._packed:,} "
+        f"{self._member} unpacks to more than {_MAX_RATIO} times its {self._packed:,} "
         "bytes, which no text does: unpack it yourself if you trust it"
       )
     return block
 
   def _recoded(self, block: bytes) -> bytes:
+    """Returns bytes of the file's encoding as UTF-8."""
     try:
       return self._decoder.decode(block, final=not block).encode()
     except UnicodeError as error:
@@ -167,14 +179,14 @@ class Stream(io.RawIOBase):
 
 
 def kind(path: str | Path) -> str:
-  """The name of the format of a file (`formats.RECOGNISED`), "" for text."""
+  """Returns the name of a file's format (`formats.RECOGNISED`), "" for text."""
   with _file(plain_path(path)) as file:
-    found = formats.recognise(_head(file))
-  return found.name if found else ""
+    recognised = formats.recognise(_head(file))
+  return recognised.name if recognised else ""
 
 
 def members(path: str | Path) -> list[Member]:
-  """The files that a path stands for: those of a zip archive, else the file itself.
+  """Returns the files of a zip archive; of another file, the file itself.
 
   Raises:
     DataError: if it is a damaged archive, holds no file, or is no archive of files but
@@ -185,7 +197,7 @@ def members(path: str | Path) -> list[Member]:
     return [Member(path)]
   try:
     with zipfile.ZipFile(path) as archive:
-      names = [one.filename for one in archive.infolist() if not one.is_dir()]
+      names = [info.filename for info in archive.infolist() if not info.is_dir()]
   except (OSError, *DAMAGE) as error:
     raise damaged(path, error) from error
   _refuse_document(path, names)
@@ -196,56 +208,58 @@ def members(path: str | Path) -> list[Member]:
 
 
 def _only(path: Path) -> str:
-  """The one file of a zip archive."""
-  found = members(path)
-  if len(found) > 1:
+  """Returns the name of the only file of a zip archive."""
+  files = members(path)
+  if len(files) > 1:
     raise DataError(
-      f"{path} is a zip archive of {len(found)} files ({found[0].name}, "
-      f"{found[1].name}, ...): unpack it, and name the one to read"
+      f"{path} is a zip archive of {len(files)} files ({files[0].name}, "
+      f"{files[1].name}, ...): unpack it, and name the one to read"
     )
-  return found[0].name
+  return files[0].name
 
 
 def _is_hidden(name: str) -> bool:
-  """What systems add to an archive by themselves."""
+  """Returns whether an operating system added a file to an archive by itself."""
   parts = name.split("/")
   return "__MACOSX" in parts or any(p.startswith(".") for p in parts)
 
 
 def _refuse_document(path: Path, names: list[str]) -> None:
+  """Refuses zip archives that are one document, by the names of their files."""
   remedy = "save its text as UTF-8, or its table as CSV"
-  found = ""
+  document = ""
   if "[Content_Types].xml" in names:
-    found = "an Office document (docx, xlsx, pptx)"
+    document = "an Office document (docx, xlsx, pptx)"
   elif "mimetype" in names:
-    found = "an OpenDocument or EPUB document"
+    document = "an OpenDocument or EPUB document"
   elif names and all(name.endswith(".npy") for name in names):
-    found, remedy = "NumPy arrays (.npz)", "save its numbers as CSV"
+    document, remedy = "NumPy arrays (.npz)", "save its numbers as CSV"
   elif any(name.endswith("data.pkl") for name in names):
-    found, remedy = "a PyTorch file", "it holds weights, no data"
+    document, remedy = "a PyTorch file", "it holds weights, no data"
   elif "META-INF/MANIFEST.MF" in names:
-    found, remedy = "a Java archive", "leave it out"
-  if found:
-    raise DataError(f"{path} is {found}, which is not read: {remedy}")
+    document, remedy = "a Java archive", "leave it out"
+  if document:
+    raise DataError(f"{path} is {document}, which is not read: {remedy}")
 
 
-class _Pushed(io.RawIOBase):
-  """A pipe, with what was read of it before it."""
+class _Rewound(io.RawIOBase):
+  """A pipe from its beginning: the head that was read already, then the pipe."""
 
-  def __init__(self, head: bytes, rest: io.IOBase):
-    self._head, self._rest = head, rest
+  def __init__(self, head: bytes, pipe: io.IOBase):
+    self._head, self._pipe = head, pipe
 
   def readable(self) -> bool:
     return True
 
   def readinto(self, buffer) -> int:
-    part = self._head[: len(buffer)] or self._rest.read1(len(buffer))
+    part = self._head[: len(buffer)] or self._pipe.read1(len(buffer))
     self._head = self._head[len(buffer) :]
     buffer[: len(part)] = part
     return len(part)
 
 
 def _file(path: Path) -> io.IOBase:
+  """Opens a file; raises DataError if it cannot be opened."""
   if path.is_dir():
     raise DataError(f"{path} is a directory: give a file")
   try:
@@ -259,10 +273,11 @@ def _file(path: Path) -> io.IOBase:
 
 
 def _head(file: io.IOBase, piped: bool = False) -> bytes:
-  if piped:  # a pipe may have less, and who writes may wait for an answer
+  """Returns the first bytes of a file, fewer if it is shorter."""
+  if piped:  # a pipe may have fewer for now, and its writer may wait for an answer
     return file.read1(formats.HEAD)
   parts, left = [], formats.HEAD
-  while left and (part := file.read(left)):
+  while left and (part := file.read(left)):  # a raw file may return less at once
     parts.append(part)
     left -= len(part)
   return b"".join(parts)
@@ -274,12 +289,12 @@ def plain_path(file: str | Path) -> Path:
 
 
 def _encoding(name: str) -> str:
-  """The codec's own name of an encoding of text."""
+  """Returns Python's own name of a text encoding."""
   try:
-    found = codecs.lookup(name)
-    "".encode(name)  # refuses codecs that are none of text
+    codec = codecs.lookup(name)
+    "".encode(name)  # refuses codecs that are not of text
   except (LookupError, ValueError) as error:
     raise DataError(
       f"no encoding {name!r}: give task.encoding as utf-8, utf-16, latin-1, ..."
     ) from error
-  return found.name
+  return codec.name

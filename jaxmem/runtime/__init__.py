@@ -1,1 +1,1 @@
-"""What keeps a process and its work directory: checkpoints, locks, signals, logs."""
+"""A process and its work directory: checkpoints, locks, signals, logs."""

@@ -1,10 +1,10 @@
-"""Silence about reads and writes that Orbax has given up, whose error is already told.
+"""Silence about reads and writes that Orbax gave up and whose error was raised already.
 
-When one of many parallel reads or writes fails, Orbax raises and closes its event
-loop. The others end later, find the loop closed, and Python prints a traceback for
-each, often while the process exits. A write that fails in the background is logged with
-a traceback before it is raised. The caller gets the error itself in either case, so
-what is printed besides is noise.
+When one of many parallel reads or writes fails, Orbax raises and closes its event loop.
+The other ones end later, find the loop closed, and Python prints a traceback for each,
+often while the process exits. A write that fails in the background is logged with a
+traceback before it is raised. The caller gets the error itself in either case, so what
+is printed besides is noise.
 """
 
 import functools
@@ -14,7 +14,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
-# Of files whose background work may fail after its error was told.
+# Parts of the paths of files whose background work may fail after its error was raised.
 _LIBRARIES = ("/orbax/", "/tensorstore/", "/tensorboardX/")
 
 
@@ -22,25 +22,25 @@ _LIBRARIES = ("/orbax/", "/tensorstore/", "/tensorboardX/")
 def silence() -> None:
   """Drops what these libraries would print; everything else is printed as before.
 
-  It is done once a process. Nothing of it hides an error that is raised.
+  It changes the hooks of the process once. No error that is raised is hidden.
   """
   logging.getLogger("absl").setLevel(logging.CRITICAL)
   logging.getLogger("asyncio").addFilter(_is_ours)
   unraisable, excepthook = sys.unraisablehook, threading.excepthook
 
-  def of_object(args: Any) -> None:
+  def on_unraisable(args: Any) -> None:
     if not _is_abandoned(args.exc_value, args.exc_traceback, args.object):
       unraisable(args)
 
-  def of_thread(args: Any) -> None:
+  def on_thread_error(args: Any) -> None:
     if not _is_abandoned(args.exc_value, args.exc_traceback, None):
       excepthook(args)
 
-  sys.unraisablehook, threading.excepthook = of_object, of_thread
+  sys.unraisablehook, threading.excepthook = on_unraisable, on_thread_error
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-  """Whether a line of asyncio's log is not about a task of one of the libraries."""
+  """Returns whether a line of asyncio's log is not about a task of a library."""
   text = record.getMessage()
   return not any(name in text for name in _LIBRARIES)
 
@@ -48,9 +48,10 @@ def _is_ours(record: logging.LogRecord) -> bool:
 def _is_abandoned(
   error: BaseException | None, trace: TracebackType | None, what: Any
 ) -> bool:
-  """Whether an error that nobody can catch is of work that was given up."""
+  """Returns whether an error that nobody can catch is of work that was given up."""
   if isinstance(error, RuntimeError) and str(error) == "Event loop is closed":
     return True
+  # the object may be a coroutine, which knows its file
   files = [getattr(getattr(what, "cr_code", None), "co_filename", "")]
   while trace is not None:
     files.append(trace.tb_frame.f_code.co_filename)

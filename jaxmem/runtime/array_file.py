@@ -1,4 +1,10 @@
-"""Arrays and a JSON header in one file: there as a whole or not at all, no pickle."""
+"""Arrays and a JSON header in one file, which appears whole or not at all; no pickle.
+
+A session or the state of a reading is kept in such a file. A process may be killed at
+any byte: the file is written beside the old one and then takes its name, so that no
+reader ever meets a torn file. Nothing in it is executed, so that a file from somebody
+else can only be wrong.
+"""
 
 import json
 import struct
@@ -12,7 +18,7 @@ import numpy as np
 
 from jaxmem.core import files
 
-# What NumPy raises, or what its answers do, where a file is not one of ours.
+# The errors that NumPy raises on a file that is not ours, or that its answers lead to.
 _UNREADABLE = (
   OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
   MemoryError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error,
@@ -20,38 +26,40 @@ _UNREADABLE = (
 
 
 class Unreadable(ValueError):
-  """A file is not one that `write` wrote, or it is damaged."""
+  """Raised for a file that `write` did not write, or that is damaged."""
 
 
 def write(path: str | Path, header: dict[str, Any], tree: Any) -> None:
-  """Writes the header and a tree's arrays to a file that replaces the one before.
+  """Writes a header and a tree's arrays to a file that replaces the old one.
 
-  The file is an npz: the bytes of every leaf, and the header, which also gets to know
-  what dtype and shape they have.
+  The file is an npz: the bytes of every leaf, and the header with their dtypes and
+  shapes. Bytes are kept instead of arrays, as npz does not know bfloat16.
 
   Args:
-    path: of the file.
-    header: JSON, without the key "leaves".
-    tree: of arrays.
+    path: the file.
+    header: JSON without the key "leaves".
+    tree: a tree of arrays.
 
   Raises:
-    OSError: if it cannot be written; the file before is then intact.
+    OSError: if it cannot be written; the old file is then intact.
   """
   leaves = [np.asarray(a) for a in jax.tree.leaves(tree)]
   arrays = {str(i): np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(leaves)}
   text = json.dumps(header | {"leaves": kinds(tree)}).encode()
   with files.replacing(path) as temporary, open(temporary, "wb") as file:
+    # a header of bytes: as an object array it would be a pickle
     np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], list[bytes]]:
-  """The header, and the bytes of every leaf.
+  """Reads the header, and the bytes of every leaf.
 
   Raises:
     FileNotFoundError: if there is no file.
-    Unreadable: if it is none of ours, or damaged.
+    Unreadable: if `write` did not write it, or it is damaged.
   """
   try:
+    # a pickle would run code of whoever made the file
     with np.load(path, allow_pickle=False) as file:
       header = json.loads(file["header"].tobytes())
       count = len(header["leaves"])
@@ -63,12 +71,17 @@ def read(path: str | Path) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def kinds(tree: Any) -> list:
-  """Dtype and shape of every leaf, as JSON gives them back."""
+  """Returns dtype and shape of every leaf, as they come back from JSON."""
   return [[str(np.dtype(a.dtype)), list(a.shape)] for a in jax.tree.leaves(tree)]
 
 
 def build(like: Any, data: list[bytes]) -> Any:
-  """The leaves that `read` returned, in the tree `like` of arrays or their shapes."""
+  """Returns the leaves that `read` returned as arrays in a tree.
+
+  Args:
+    like: a tree of arrays or of their shapes, as it was written.
+    data: the bytes of every leaf.
+  """
   leaves = [
     np.frombuffer(raw, a.dtype).reshape(a.shape)
     for raw, a in zip(data, jax.tree.leaves(like), strict=True)

@@ -1,8 +1,9 @@
-"""Checkpoints that can be believed: Orbax, with fingerprints of what was saved.
+"""Verified checkpoints: Orbax, with fingerprints of what was saved.
 
-Orbax commits atomically but has no checksums: a flipped bit loads without a word. Every
-leaf is therefore fingerprinted on the device when saved and again when restored, and a
-checkpoint that does not match is set aside for the one before it.
+Orbax commits atomically but has no checksums: a flipped bit loads silently, and a run
+of days would continue from it. Every leaf is therefore fingerprinted on the device when
+it is saved and again when it is restored, and a checkpoint that does not match is set
+aside for the one before it.
 """
 
 import dataclasses
@@ -25,18 +26,18 @@ from jaxmem.runtime.checkpoint_errors import (
 )
 from jaxmem.runtime.fingerprints import fingerprints, kinds
 
-# Raised when the layout of a checkpoint changes in a way that older code cannot read.
-FORMAT = 2  # 1 kept a window's keys before their rotation
+# The format grows when older code cannot read a checkpoint any more.
+FORMAT = 2  # format 1 kept a window's keys before their rotation
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-  """What came back.
+  """A checkpoint that was restored.
 
   Attributes:
-    step: of the checkpoint.
-    state: arrays, on the devices of the target.
-    data: the position in the data, as it was given.
+    step: the step of the checkpoint.
+    state: its arrays, on the devices of the target.
+    data: its position in the data, as it was saved.
     set_aside: newer steps that were damaged, and why.
   """
 
@@ -54,16 +55,17 @@ class Checkpoints:
   """
 
   def __init__(self, directory: str | Path, keep: int, read_only: bool = False):
-    """Opens the directory, made if need be.
+    """Opens the directory, and makes it if it does not exist.
 
     Args:
-      directory: where they are.
-      keep: how many of the latest are kept.
-      read_only: makes, cleans and moves nothing; the run that writes may be going on.
+      directory: where the checkpoints are.
+      keep: how many of the latest checkpoints are kept.
+      read_only: makes, cleans and moves nothing; the run that writes may still run.
 
     Raises:
       CheckpointError: if it is no directory, or cannot be written to.
     """
+    # before Orbax starts its threads
     abandoned.silence()
     directory = Path(directory).absolute()  # Orbax takes no other
     self.directory, self._read_only = directory, read_only
@@ -79,14 +81,14 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(directory, options=self._options)
 
   def steps(self) -> list[int]:
-    """The steps that are there, oldest first."""
+    """Returns the steps of all checkpoints, oldest first."""
     return sorted(self._manager.all_steps())
 
   def save(self, step: int, state: Any, data: dict[str, Any], meta: dict[str, Any]):
     """Starts writing a checkpoint.
 
     Args:
-      step: of the run; later than all that are there.
+      step: the step of the run, later than those of all checkpoints.
       state: a tree of arrays. They may be donated as soon as this returns.
       data: the position in the data, JSON.
       meta: what the run is, JSON.
@@ -107,6 +109,7 @@ class Checkpoints:
     )
     with self._errors(step):
       self._manager.check_for_errors()
+      # force: Orbax would otherwise decide by its own policy whether a step is due
       if not self._manager.save(step, args=args, force=True):
         raise CheckpointError(
           f"step {step} was not saved: Orbax declined, with no reason"
@@ -118,7 +121,7 @@ class Checkpoints:
       self._manager.check_for_errors()
 
   def wait(self) -> None:
-    """Returns when all that was saved is on disk.
+    """Waits until everything that was saved is on disk.
 
     Raises:
       CheckpointError: if a write failed, such as on a full disk.
@@ -128,14 +131,14 @@ class Checkpoints:
       self._manager.check_for_errors()
 
   def restore(self, target: Any, only: tuple[str, ...] = ()) -> Restored:
-    """The newest checkpoint that is whole.
+    """Restores the newest checkpoint that is whole.
 
     A damaged one is named in the log and moved aside, and the one before is tried.
 
     Args:
       target: a tree of `jax.ShapeDtypeStruct` with shardings, built from the config.
-      only: fields of the target, the rest of which is then not read: it is () in the
-        state that is returned. What the target has in no field is not compared.
+      only: the fields of the target to read; all others are () in the state that is
+        returned. Fields that the target has empty are not compared.
 
     Raises:
       CheckpointError: if there is none, none is whole, or the newest whole one does not
@@ -148,7 +151,7 @@ class Checkpoints:
       except Damaged as error:
         set_aside[step] = str(error)
         continue
-      # only now: were none whole, the next attempt must find them all and say so again
+      # not before: if none is whole, the next attempt must find and name them all again
       self._move_aside(set_aside)
       return Restored(step, state, data, set_aside)
     tried = (
@@ -159,7 +162,9 @@ class Checkpoints:
   def _load(
     self, step: int, target: Any, only: tuple[str, ...]
   ) -> tuple[Any, dict[str, Any]]:
+    """Restores one step; raises Damaged if it is not whole."""
     json_item = ocp.args.JsonRestore
+    # the small files first: they say whether the arrays can be read at all
     head = self._restore(step, integrity=json_item(), data=json_item())
     if not {"format", "kinds", "fingerprints"} <= set(head.integrity or ()):
       raise Damaged("its integrity record is incomplete")
@@ -168,38 +173,39 @@ class Checkpoints:
         f"step {step} has format {head.integrity['format']}, this jaxmem reads up to "
         f"{FORMAT}: install a newer one"
       )
-    turned = any(k.endswith(".position") for k in head.integrity["kinds"])
-    if head.integrity["format"] < 2 and turned and not only:
+    rotated = any(k.endswith(".position") for k in head.integrity["kinds"])
+    if head.integrity["format"] < 2 and rotated and not only:
       raise CheckpointError(
         f"step {step} has format {head.integrity['format']}, whose windows hold other "
-        "keys: go on with the version that wrote it, or begin anew with --resume never"
+        "keys: continue with the version that wrote it, or begin anew by --resume never"
       )
-    saved, want = head.integrity["kinds"], head.integrity["fingerprints"]
+    saved, expected = head.integrity["kinds"], head.integrity["fingerprints"]
     if only:
       fields = present(target)
       saved = {key: kind for key, kind in saved.items() if field_of(key) in fields}
-      want = {key: value for key, value in want.items() if field_of(key) in only}
+      expected = {key: sums for key, sums in expected.items() if field_of(key) in only}
     _compare(step, saved, kinds(target))
     state = self._restore(step, state=restore_args(present(target), only)).state
     if only:
       state = target._replace(**{n: state.get(n, ()) for n in target._fields})
     elif isinstance(state, dict):
       state = target._replace(**state)
-    got = fingerprints(state)
-    bad = sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k))
+    actual = fingerprints(state)
+    keys = expected.keys() | actual.keys()
+    bad = sorted(key for key in keys if expected.get(key) != actual.get(key))
     if bad:
       raise Damaged(f"the content of {', '.join(bad[:3])} is not what was saved")
     return state, head.data
 
   def _restore(self, step: int, **items: Any) -> Any:
-    # Orbax, tensorstore and zarr each raise their own on a damaged file
+    # On a damaged file Orbax, tensorstore and zarr raise errors of their own.
     try:
       return self._manager.restore(step, args=ocp.args.Composite(**items))
     except Exception as error:
       raise Damaged(f"{type(error).__name__}: {first_line(error)}") from error
 
   def _move_aside(self, steps: Iterable[int]) -> None:
-    """Renames damaged steps, so that they are neither used nor lost, nor in the way."""
+    """Renames damaged steps: none is used or lost, and none blocks its step's name."""
     if not steps or self._read_only:
       return
     if jax.process_index() == 0:
@@ -213,7 +219,7 @@ class Checkpoints:
     return WriteErrors(self.directory, step)
 
   def close(self) -> None:
-    """Ends the background threads; what was saved is on disk.
+    """Ends the background threads once everything that was saved is on disk.
 
     Raises:
       CheckpointError: if a write has failed; the threads have ended even so.
@@ -222,7 +228,8 @@ class Checkpoints:
       try:
         self._manager.close()
       except Exception:
-        self._manager.close()  # an error is raised once, and left the threads running
+        # Orbax raises a failed write once, with its threads still running.
+        self._manager.close()
         raise
 
   def __enter__(self) -> "Checkpoints":
@@ -232,7 +239,7 @@ class Checkpoints:
     try:
       self.close()
     except CheckpointError:
-      if error is None:  # otherwise that is the news
+      if error is None:  # otherwise the error of the block is the one to raise
         raise
 
 
@@ -249,24 +256,24 @@ def _make(directory: Path) -> None:
     ) from error
 
 
-def _compare(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
-  """Raises if shapes or dtypes differ: Orbax itself would cast without a word."""
-  keys = sorted(wanted.keys() | saved.keys())
-  bad = [key for key in keys if wanted.get(key) != saved.get(key)]
+def _compare(step: int, saved: dict[str, str], target: dict[str, str]) -> None:
+  """Raises if shapes or dtypes differ: Orbax itself would cast silently."""
+  keys = sorted(target.keys() | saved.keys())
+  bad = [key for key in keys if target.get(key) != saved.get(key)]
   if bad:
     lines = [
       f"{key} is {saved.get(key, 'nothing')} in the checkpoint and "
-      f"{wanted.get(key, 'nothing')} in the config"
+      f"{target.get(key, 'nothing')} in the config"
       for key in bad
     ]
-    rest = f"; and {len(bad) - 20} more" if len(bad) > 20 else ""
+    remainder = f"; and {len(bad) - 20} more" if len(bad) > 20 else ""
     raise CheckpointError(
-      f"step {step} does not fit the config: {'; '.join(lines[:20])}{rest}"
+      f"step {step} does not fit the config: {'; '.join(lines[:20])}{remainder}"
     )
 
 
 def read_meta(directory: str | Path) -> dict[str, Any]:
-  """What the run in `directory` is, from its newest readable checkpoint.
+  """Reads what the run in `directory` is, from its newest readable checkpoint.
 
   Raises:
     CheckpointError: if there is none.

@@ -1,4 +1,4 @@
-"""What Orbax is asked for: a state without its empty fields, or some of its fields."""
+"""What Orbax restores: a state without its empty fields, or some of its fields."""
 
 import re
 from typing import Any
@@ -8,9 +8,10 @@ import orbax.checkpoint as ocp
 
 
 def present(tree: Any) -> Any:
-  """A NamedTuple as a dict of the fields that hold something; another tree as it is.
+  """Returns the fields of a NamedTuple that have leaves; another tree as it is.
 
-  Orbax compares empty fields too, and a field that was added later would be one.
+  Orbax compares empty fields too: a checkpoint from before a field existed would not
+  fit a state in which that field is empty.
   """
   if not hasattr(tree, "_asdict"):
     return tree
@@ -18,15 +19,15 @@ def present(tree: Any) -> Any:
 
 
 def field_of(key: str) -> str:
-  """The field of the state in which a leaf lies, by the leaf's key, ".params['a']"."""
+  """Returns the field of a state in which a leaf lies: "params" of ".params['a']"."""
   return re.split(r"[.\[]", key.removeprefix("."), maxsplit=1)[0]
 
 
 def restore_args(target: Any, only: tuple[str, ...]) -> Any:
-  """What Orbax is asked for: all of the target, or some of its fields."""
+  """Returns Orbax' arguments to restore all of the target, or some of its fields."""
   if not only:
     return ocp.args.StandardRestore(target)
+  # partial_restore reads these from disk and nothing else, such as optimizer moments
   part = {name: target[name] for name in only}
-  place = lambda a: ocp.ArrayRestoreArgs(sharding=a.sharding)
-  restore_args = jax.tree.map(place, part)
-  return ocp.args.PyTreeRestore(part, restore_args=restore_args, partial_restore=True)
+  args = jax.tree.map(lambda a: ocp.ArrayRestoreArgs(sharding=a.sharding), part)
+  return ocp.args.PyTreeRestore(part, restore_args=args, partial_restore=True)

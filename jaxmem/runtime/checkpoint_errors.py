@@ -1,18 +1,18 @@
-"""What goes wrong with checkpoints, in one line each."""
+"""The errors of checkpoints, one line each."""
 
 from jaxmem.core.errors import RunError
 
 
 class CheckpointError(RunError):
-  """A checkpoint cannot be written or read; the message names step and reason."""
+  """Raised if a checkpoint cannot be written or read; names step and reason."""
 
 
 class Damaged(Exception):
-  """A checkpoint is not whole."""
+  """Raised if a checkpoint is not whole."""
 
 
 class WriteErrors:
-  """Turns what Orbax raises while writing into a CheckpointError."""
+  """Turns what Orbax raises while writing into a CheckpointError; a context manager."""
 
   def __init__(self, directory, step):
     self.where = f"step {step} to {directory}" if step is not None else str(directory)
@@ -29,5 +29,5 @@ class WriteErrors:
 
 
 def first_line(error: BaseException) -> str:
-  """The first line of what an error says."""
+  """Returns the first line of an error's message."""
   return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,4 +1,4 @@
-"""One trainer a directory."""
+"""A lock that lets one trainer at a time use a directory."""
 
 import datetime
 import json
@@ -11,14 +11,15 @@ from jaxmem.core.errors import UserError
 
 
 class LockError(UserError):
-  """The directory is another trainer's, or cannot be used; names who has it."""
+  """Raised if another process uses the directory, which it names, or nobody can."""
 
 
 class Lock:
   """Holds `workdir/lock.json` while a trainer runs; a context manager.
 
-  The file says host, process and start. A lock whose process is dead on this host is
-  taken over; one of another host is respected, since it cannot be asked.
+  The file names host, process and start. A lock whose process is dead on this host is
+  taken over; one of another host is respected, since nobody here can tell whether its
+  process is alive.
   """
 
   def __init__(self, workdir: str | Path, flag: str = "--workdir"):
@@ -26,7 +27,7 @@ class Lock:
 
     Args:
       workdir: the directory.
-      flag: that names it on the command line, for messages.
+      flag: the option that names it on the command line, for messages.
 
     Raises:
       LockError: if it is a file, or cannot be made or written to.
@@ -56,18 +57,20 @@ class Lock:
     return self
 
   def _take(self) -> None:
+    """Writes the file; raises FileExistsError if there is one."""
     now = datetime.datetime.now().isoformat(timespec="seconds")
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "start": now}
+    # "x": of two processes one wins
     with open(self.path, "x", encoding="utf-8") as file:
       json.dump(owner, file)
 
   def _refuse_if_alive(self) -> None:
     try:
       owner = files.read_json(self.path)
-      here, pid = owner["host"] == socket.gethostname(), int(owner["pid"])
+      is_local, pid = owner["host"] == socket.gethostname(), int(owner["pid"])
     except (OSError, ValueError, KeyError, TypeError):
-      return  # cut off while it was written: nobody holds it
-    if here and not _alive(pid):
+      return  # the file is torn: its process was killed while it wrote
+    if is_local and not _alive(pid):
       return
     raise LockError(
       f"{self.path.parent} is in use by process {pid} on {owner['host']} since "
@@ -80,10 +83,11 @@ class Lock:
 
 
 def _alive(pid: int) -> bool:
+  """Returns whether a process of this host is alive; signal 0 only asks."""
   try:
     os.kill(pid, 0)
   except ProcessLookupError:
     return False
-  except PermissionError:
+  except PermissionError:  # it is another user's
     return True
   return True

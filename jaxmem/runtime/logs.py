@@ -1,4 +1,4 @@
-"""What a run says while it goes: a progress bar or lines, JSONL, TensorBoard."""
+"""The logs of a run: a progress bar or lines, JSONL, TensorBoard."""
 
 import contextlib
 import json
@@ -13,11 +13,11 @@ from jaxmem.core.errors import RunError
 
 
 class Log:
-  """Scalars of a run to `metrics.jsonl` and TensorBoard, row ids to `ledger.jsonl`.
+  """Writes scalars to `metrics.jsonl` and TensorBoard, row ids to the data log.
 
-  Both files are appended to by every attempt at the run; a line is on its way to disk
-  when the call returns. A TensorBoard that fails is dropped with one warning: training
-  goes on.
+  The data log is `ledger.jsonl`: it shows which rows every step read. Every attempt at
+  the run appends to both files; a line is on its way to disk when the call returns. A
+  TensorBoard that fails is dropped with one warning, and training continues.
   """
 
   def __init__(self, workdir: str | Path, primary: bool = True):
@@ -28,7 +28,7 @@ class Log:
     if not primary:
       return
     self._metrics = open(workdir / "metrics.jsonl", "a", buffering=1, encoding="utf-8")
-    self._ledger = open(workdir / "ledger.jsonl", "a", buffering=1, encoding="utf-8")
+    self._data_log = open(workdir / "ledger.jsonl", "a", buffering=1, encoding="utf-8")
     try:
       from tensorboardX import SummaryWriter
 
@@ -37,9 +37,10 @@ class Log:
       warnings.warn(f"no TensorBoard log: {error}", stacklevel=2)
 
   def scalars(self, step: int, values: dict[str, float]) -> None:
-    """One line of numbers of a step; null for one that JSON does not have."""
+    """Logs the numbers of a step; null replaces a number that JSON does not have."""
     if not self._primary:
       return
+    # NaN and infinity are no JSON: other readers would stop at the line
     plain = {k: v if math.isfinite(v) else None for k, v in values.items()}
     _write(self._metrics, {"step": step, **plain})
     if self._board is None:
@@ -52,15 +53,15 @@ class Log:
       self._board = None
 
   def rows(self, step: int, rows: Any) -> None:
-    """The ids of the rows that a step read."""
+    """Logs the ids of the rows that a step read."""
     if self._primary:
       first, last = int(rows[0]), int(rows[-1])
-      _write(self._ledger, {"step": step, "rows": [first, last]})
+      _write(self._data_log, {"step": step, "rows": [first, last]})
 
   def close(self) -> None:
-    """Closes the files; what a full disk refused was told when it was written."""
+    """Closes the files; a full disk has raised at the write already."""
     if self._primary:
-      for file in (self._metrics, self._ledger):
+      for file in (self._metrics, self._data_log):
         with contextlib.suppress(OSError):
           file.close()
     if self._board is not None:
@@ -69,6 +70,7 @@ class Log:
 
 
 def _write(file: Any, line: dict[str, Any]) -> None:
+  """Writes a line of JSON; raises RunError if the disk refuses it."""
   try:
     file.write(json.dumps(line) + "\n")
   except OSError as error:
@@ -79,7 +81,7 @@ def _write(file: Any, line: dict[str, Any]) -> None:
 
 
 def key_of(measure: str) -> str:
-  """The name of a measure in a log: "bits_per_byte" of "bits/byte"."""
+  """Returns the name of a measure in a log: "bits_per_byte" of "bits/byte"."""
   return measure.replace("/", "_per_").replace(" ", "_")
 
 
@@ -89,8 +91,15 @@ class Progress:
   def __init__(
     self, first_step: int, steps: int, tokens_per_step: int, measure: str, show: bool
   ):
-    """Starts at `first_step` of `steps`; `measure` is what is shown beside the loss;
-    `show` is False on all but one process."""
+    """Starts the bar and the clock.
+
+    Args:
+      first_step: the step that the run starts from.
+      steps: the step at which it ends.
+      tokens_per_step: tokens of a step over all processes.
+      measure: the name of the measure that is printed beside the loss.
+      show: whether to print; False on all processes but one.
+    """
     self._measure = measure
     self._first = self._last_step = first_step
     self._steps, self._tokens, self._show = steps, tokens_per_step, show
@@ -102,18 +111,19 @@ class Progress:
       self._bar = tqdm.tqdm(total=steps, initial=first_step, unit="step")
 
   def update(self, step: int, loss: float, value: float, learning_rate: float) -> float:
-    """Shows where the run is; called when numbers come from the device anyway.
+    """Shows where the run is; call it when numbers come from the device anyway.
 
     Args:
-      step: steps made.
-      loss: since the last call.
-      value: of the measure.
-      learning_rate: of the last step.
+      step: how many steps are done.
+      loss: the mean loss since the last call.
+      value: the value of the measure.
+      learning_rate: that of the last step.
 
     Returns:
       Tokens a second since the last call.
     """
     now = time.monotonic()
+    # two calls may fall into one tick of the clock
     seconds = max(now - self._last_time, 1e-9)
     rate = (step - self._last_step) * self._tokens / seconds
     left = (self._steps - step) * seconds / max(step - self._last_step, 1)

@@ -1,11 +1,11 @@
-"""The most memory that this process has held."""
+"""The peak memory of this process."""
 
 import sys
 
 
 def peak_memory() -> int:
-  """Bytes, resident, since the process began."""
+  """Returns the most resident bytes since the process began."""
   import resource  # not on Windows
 
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak if sys.platform == "darwin" else peak * 1024
+  return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB

@@ -6,10 +6,11 @@
       if (task, index) not in ledger.done:
         ledger.append([{"task": task, "index": index, "score": ...}])
 
-The *identity* of a work is all that decides what it finds: options, data, weights. What
-was kept of another identity is refused, with what differs. A `Ledger` has a line for
+The *identity* of a work is all that decides its results: options, data, weights. The
+files of another identity are refused, with what differs. A `Ledger` has a line for
 every finished item and is only ever appended to, so that a process may be killed at any
-time; a `Snapshot` has the state of one long item and is replaced as a whole.
+time: at worst the last line is torn, and is dropped. A `Snapshot` has the state of one
+long item and is replaced as a whole.
 """
 
 import json
@@ -23,32 +24,32 @@ from jaxmem.core import files
 from jaxmem.core.errors import RunError, UserError
 from jaxmem.runtime import array_file
 
-# Of a snapshot; raised when its layout changes in a way that older code cannot read.
+# The format of a snapshot; it grows when older code cannot read a new layout.
 FORMAT = 1
 
 
 class ResumeError(UserError):
-  """What was kept is of another work, damaged, or cannot be used; names which."""
+  """Raised if saved work has another identity, is damaged, or cannot be used."""
 
 
 def check_identity(
-  path: Path, kept: Mapping[str, Any], identity: Mapping[str, Any], flag: str
+  path: str | Path, saved: Mapping[str, Any], identity: Mapping[str, Any], flag: str
 ) -> None:
-  """Checks that what was kept is of this work.
+  """Checks that saved work has the identity of this work.
 
   Args:
-    path: where it was kept.
-    kept: the identity of then.
-    identity: the identity of now; it need not name all that was kept.
-    flag: that names the place on the command line.
+    path: where it was saved.
+    saved: the identity that was saved.
+    identity: the identity of now; it need not have all keys of the saved one.
+    flag: the option that names the directory on the command line.
 
   Raises:
     ResumeError: names every value that differs.
   """
   changed = [
-    f"{key} {kept.get(key)}, this command has {value}"
+    f"{key} {saved.get(key)}, this command has {value}"
     for key, value in identity.items()
-    if kept.get(key) != value
+    if saved.get(key) != value
   ]
   if changed:
     raise ResumeError(
@@ -61,12 +62,12 @@ class Ledger:
   """Finished items of a work: a file with its identity, and JSON lines.
 
   Attributes:
-    done: the values of the key -> the line of the item, the last one that it has.
+    done: maps the values of an item's key to its line, the last one that it has.
   """
 
   def __init__(
     self,
-    directory: Path,
+    directory: str | Path,
     identity: Mapping[str, Any],
     *,
     key: Sequence[str],
@@ -74,19 +75,20 @@ class Ledger:
     flag: str = "--out",
     defaults: Mapping[str, Any] | None = None,
   ):
-    """Reads what is there; a last line that was cut off by a kill is dropped.
+    """Reads finished items; a last line that a kill has cut off is dropped.
 
     Args:
-      directory: is made if it is not there.
-      identity: of the work, see `agree`.
+      directory: the directory, which is made if it does not exist.
+      identity: that of the work, see `agree`.
       key: the fields that tell items apart.
-      names: of the file of the identity, and of that of the lines.
-      flag: that names the directory on the command line.
-      defaults: what an identity that lacks a key was kept with.
+      names: the names of the file of the identity, and of the file of the lines.
+      flag: the option that names the directory on the command line.
+      defaults: values of keys that an older identity may lack.
 
     Raises:
-      ResumeError: if the directory is of another work, damaged, or none.
+      ResumeError: if the directory has another work, is damaged, or is a file.
     """
+    directory = Path(directory)
     self._directory, self._key, self._flag = directory, tuple(key), flag
     self._path, self._lines = (directory / name for name in names)
     self._defaults = dict(defaults or {})
@@ -101,29 +103,29 @@ class Ledger:
     self.done = {self._key_of(line): line for line in lines}
 
   def agree(self, identity: Mapping[str, Any]) -> None:
-    """Keeps a part of the identity, or compares it with what was kept before.
+    """Saves a part of the identity, or compares it with the saved one.
 
     Raises:
-      ResumeError: if something else was kept.
+      ResumeError: if they differ.
     """
-    kept = {}
+    saved = {}
     if self._path.exists():
       try:
-        kept = files.read_json(self._path)
-        if not isinstance(kept, dict):
+        saved = files.read_json(self._path)
+        if not isinstance(saved, dict):
           raise ValueError("it is no object")
       except ValueError as error:
         raise self._damaged(self._path, error) from error
-      kept = self._defaults | kept
+      saved = self._defaults | saved
     identity = json.loads(json.dumps(identity))
-    both = {key: value for key, value in identity.items() if key in kept}
-    check_identity(self._directory, kept, both, self._flag)
-    if new := identity.keys() - kept.keys():
+    shared = {key: value for key, value in identity.items() if key in saved}
+    check_identity(self._directory, saved, shared, self._flag)
+    if new := identity.keys() - saved.keys():
       added = {key: identity[key] for key in identity if key in new}
-      files.write_json(self._path, kept | added)
+      files.write_json(self._path, saved | added)
 
   def append(self, lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Writes the lines of finished items behind the others, and returns them.
+    """Appends the lines of finished items to the file, and returns them.
 
     Raises:
       RunError: if the disk is full or the file cannot be written.
@@ -148,16 +150,16 @@ class Ledger:
     if not self._lines.exists():
       return []
     content = self._lines.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
+    complete = content[: content.rfind(b"\n") + 1]
     try:
-      lines = [json.loads(line) for line in whole.splitlines()]
+      lines = [json.loads(line) for line in complete.splitlines()]
       for number, line in enumerate(lines, start=1):
         if not (isinstance(line, dict) and set(self._key) <= set(line)):
           raise ValueError(f"line {number} lacks {' or '.join(self._key)}")
     except (ValueError, RecursionError) as error:
       raise self._damaged(self._lines, error) from error
-    if whole != content:
-      os.truncate(self._lines, len(whole))
+    if complete != content:
+      os.truncate(self._lines, len(complete))
     return lines
 
   def _damaged(self, path: Path, error: Exception) -> ResumeError:
@@ -170,32 +172,32 @@ class Snapshot:
   """The state of one long item: numbers and arrays in a file that is replaced whole.
 
   Attributes:
-    path: of the file.
-    numbers: those that were kept; {} if there is no file.
+    path: the file.
+    numbers: the saved numbers; {} if there is no file.
   """
 
   def __init__(
     self,
-    path: Path,
+    path: str | Path,
     identity: Mapping[str, Any],
     *,
     every: float,
     flag: str,
     migrate: Callable[[dict[str, Any]], dict[str, Any]] = dict,
   ):
-    """Looks at what is there, which costs nothing.
+    """Reads the file, if there is one.
 
     Args:
-      path: of the file, whose directory exists; one process has it.
-      identity: what is known of it before any work, JSON; see `agree`.
+      path: the file, whose directory exists; one process uses it.
+      identity: what is known of the identity before any work, JSON; see `agree`.
       every: seconds between saves.
-      flag: that names the directory on the command line.
-      migrate: an identity as an older version kept it -> as it is now.
+      flag: the option that names the directory on the command line.
+      migrate: converts an identity that an older version saved.
 
     Raises:
-      ResumeError: if the file is damaged, or of another work.
+      ResumeError: if the file is damaged, or has another work.
     """
-    self.path, self._flag, self._every = path, flag, every
+    self.path, self._flag, self._every = Path(path), flag, every
     self._saved, self._identity = time.monotonic(), {}
     header, self._data = self._read()
     self._kept = migrate(header.pop("belongs", {}))
@@ -209,27 +211,27 @@ class Snapshot:
     return bool(self._data)
 
   def agree(self, identity: Mapping[str, Any]) -> None:
-    """Adds to the identity, and compares that with what was kept.
+    """Adds to the identity, and compares it with the saved one.
 
     Raises:
-      ResumeError: if the file is of another work.
+      ResumeError: if the file has another work.
     """
     self._identity |= identity
     if self.begun:
       check_identity(self.path, self._kept, identity, self._flag)
 
   def shapes(self) -> list[tuple[str, list[int]]]:
-    """Returns dtype and shape of every array that was kept, in their order."""
+    """Returns dtype and shape of every saved array, in their order."""
     return [(dtype, shape) for dtype, shape in self._leaves]
 
   def arrays(self, like: Any) -> Any:
-    """Returns the arrays that were kept, read-only.
+    """Returns the saved arrays, read-only.
 
     Args:
-      like: the tree, of arrays or their shapes.
+      like: a tree of arrays or of their shapes, as it was saved.
 
     Raises:
-      ResumeError: if they are others.
+      ResumeError: if other arrays were saved.
     """
     try:
       if self._leaves != array_file.kinds(like):
@@ -239,15 +241,15 @@ class Snapshot:
       raise self.damaged(error) from error
 
   def due(self) -> bool:
-    """Whether the next save is due."""
+    """Returns whether the next save is due."""
     return time.monotonic() - self._saved >= self._every
 
   def save(self, numbers: Mapping[str, Any], arrays: Any) -> None:
-    """Replaces what was kept.
+    """Replaces the saved numbers and arrays.
 
     Args:
-      numbers: JSON, without the keys "format", "belongs" and "leaves".
-      arrays: a tree.
+      numbers: JSON without the keys "format", "belongs" and "leaves".
+      arrays: a tree of arrays.
 
     Raises:
       ResumeError: if it cannot be written.
@@ -263,7 +265,7 @@ class Snapshot:
     self._saved = time.monotonic()
 
   def damaged(self, error: Exception) -> ResumeError:
-    """Returns what to raise if the numbers cannot be continued from."""
+    """Returns the error to raise if the work cannot continue from the numbers."""
     return ResumeError(
       f"{self.path} is no work that was stopped, or damaged ({error}): name another "
       f"{self._flag}, or delete it and begin again"

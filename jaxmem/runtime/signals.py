@@ -1,4 +1,4 @@
-"""Asking a run to stop: by signal, and in agreement with all processes."""
+"""Stopping a run by a signal, at a step that all processes agree on."""
 
 import os
 import signal
@@ -9,8 +9,11 @@ from jaxmem.parallel import distributed
 class Stop:
   """SIGTERM and Ctrl-C ask the loop to stop after its step; a second one kills.
 
-  With several processes JAX passes a SIGTERM to any one of them on to all, and they
-  agree on the step; Ctrl-C counts as one.
+  With several processes JAX passes a SIGTERM of any one of them on to all, and they
+  agree on the step; Ctrl-C becomes a SIGTERM.
+
+  Attributes:
+    requested: the name of the signal that asked to stop, None if none did.
   """
 
   def __init__(self):
@@ -19,18 +22,18 @@ class Stop:
   def __enter__(self) -> "Stop":
     numbers = (signal.SIGTERM, signal.SIGINT)
     if distributed.several():
-      numbers = (signal.SIGINT,)  # JAX itself listens to the other
+      numbers = (signal.SIGINT,)  # JAX itself listens to SIGTERM
     self._old = {number: signal.signal(number, self._ask) for number in numbers}
     return self
 
   def _ask(self, number, frame):
     self.requested = signal.Signals(number).name
-    self._restore()
+    self._restore()  # a second signal does what it did before
     if distributed.several():
       os.kill(os.getpid(), signal.SIGTERM)
 
   def after(self, step: int) -> bool:
-    """Whether the run ends behind this step; every process calls it at every step."""
+    """Returns whether the run ends after a step; every process calls it at each."""
     if not distributed.several():
       return self.requested is not None
     if distributed.reached_preemption(step):

@@ -13,7 +13,7 @@ from jaxmem.testing.suite import Suite
 def check_saved(
   thing: Any | ModuleType, directory: str | Path, seed: int = 0
 ) -> list[tuple[int, str, float]]:
-  """Checks law 10: a state goes on after a checkpoint as if there had been none.
+  """Checks law 10: a state continues after a checkpoint as if there had been none.
 
       from jaxmem.testing import check_saved
       check_saved(MyMixer(d_model=8), Path("/tmp/empty"))

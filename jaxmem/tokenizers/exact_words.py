@@ -1,9 +1,9 @@
 """Words as tokens of a language model: exact on all bytes.
 
-A text is cut into words and signs (`words`), each with the one space before it if
-there is one, and into what other white space stands between. The most frequent of these
-pieces have ids. Any other is spelled, a byte a token, so that nothing is lost and bits
-per byte count it at what it costs.
+A text is cut into words and signs (`words`), each with the space before it if there is
+one, and into the other white space between them. The most frequent of these pieces have
+ids. Any other is spelled, a byte a token, so that nothing is lost and bits per byte
+count it at what it costs.
 """
 
 import array
@@ -19,30 +19,34 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxmem.tokenizers import words
-from jaxmem.tokenizers.ids import Spelled
+from jaxmem.tokenizers.ids import ByteDecoder
 
-# Of the file that a run keeps.
+# The format of the file that a run keeps.
 FORMAT = "exact words 1"
-# Ids: the boundary, then the bytes, then the pieces.
-_BOUNDARY, _BYTES, _FIRST = 0, 1, 257
+# The order of ids: the EOS token, the bytes, the pieces.
+_EOS, _BYTES, _FIRST = 0, 1, 257
 
 
-class ExactWordTokenizer(Spelled):
-  """Words with the space before them, case and all; bytes where a piece is unknown.
+class ExactWordTokenizer(ByteDecoder):
+  """Words with the space before them and their case; bytes where a piece is unknown.
 
   Attributes:
-    vocab_size: of the boundary, the bytes and the pieces.
-    boundary: 0.
-    fingerprint: SHA-256 of the pieces, behind "exact-words-".
-    exact: text comes back as it was, even where it is not UTF-8.
-    pieces: the most frequent first.
+    vocab_size: the number of ids: the EOS token, the bytes and the pieces.
+    eos_id: 0.
+    fingerprint: "exact-words-" and the SHA-256 of the pieces.
+    exact: True; any bytes come back as they were, UTF-8 or not.
+    pieces: the pieces, the most frequent first.
     kept: name and content of the file that a run keeps.
   """
 
-  boundary, exact = _BOUNDARY, True
+  eos_id, exact = _EOS, True
 
   def __init__(self, pieces: list[str]):
-    """Args: text of two bytes or more each, the most frequent first."""
+    """Builds the vocabulary.
+
+    Args:
+      pieces: texts of two bytes or more each, the most frequent first.
+    """
     self.pieces = pieces
     self.vocab_size = _FIRST + len(pieces)
     content = json.dumps({"jaxmem": FORMAT, "pieces": pieces})
@@ -53,33 +57,34 @@ class ExactWordTokenizer(Spelled):
     self._bytes = [b"", *single, *(piece.encode() for piece in pieces)]
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of any bytes; no boundary is added."""
-    found = array.array("i")
+    """Returns the ids of any bytes; no EOS token is added."""
+    ids = array.array("i")
     for piece in _cut(data):
-      known = self._ids.get(piece)
-      if known is None:
+      piece_id = self._ids.get(piece)
+      if piece_id is None:
         spelled = piece.encode(errors="surrogateescape")
-        found.extend(_BYTES + b for b in spelled)
+        ids.extend(_BYTES + b for b in spelled)
       else:
-        found.append(known)
-    return np.array(found, np.int32)
+        ids.append(piece_id)
+    return np.array(ids, np.int32)
 
 
 def make(texts: Iterable[bytes], vocab_size: int) -> ExactWordTokenizer:
-  """The tokenizer of the most frequent pieces; equal texts give equal ones.
+  """Returns a tokenizer of the most frequent pieces; equal texts give equal ones.
 
   Args:
     texts: documents.
-    vocab_size: ids at most, more than 257.
+    vocab_size: the most ids, more than 257.
   """
   counts = collections.Counter(piece for text in texts for piece in _cut(text))
+  # ties by the piece: no order of texts counts
   ranked = sorted(counts, key=lambda piece: (-counts[piece], piece))
   useful = (piece for piece in ranked if _is_useful(piece))
   return ExactWordTokenizer([*itertools.islice(useful, vocab_size - _FIRST)])
 
 
 def _is_useful(piece: str) -> bool:
-  """Whether a piece is text, and more than one of the bytes that have ids anyway."""
+  """Returns whether a piece is text and longer than a byte, which has an id anyway."""
   try:
     return len(piece.encode()) > 1
   except UnicodeEncodeError:  # bytes that are not UTF-8
@@ -87,11 +92,11 @@ def _is_useful(piece: str) -> bool:
 
 
 def _cut(data: bytes) -> Iterator[str]:
-  """The pieces of a text, which make it up; bytes that are not UTF-8 are surrogates."""
+  """Yields the pieces that make a text; bytes that are not UTF-8 become surrogates."""
   return (m[0] for m in _pattern().finditer(data.decode(errors="surrogateescape")))
 
 
 @cache
 def _pattern() -> re.Pattern[str]:
-  # the space before a word is left to it
+  # white space stops before the one space that belongs to the next word
   return re.compile(rf" ?(?:{words.pattern().pattern})|\s+(?= \S)|\s+")

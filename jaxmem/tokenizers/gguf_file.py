@@ -1,6 +1,7 @@
-"""GGUF files: what they say of a model, its tensors one by one, its tokenizer.
+"""GGUF files: the metadata of a model, its tensors one by one, its tokenizer.
 
-The only file that knows the package gguf; imported by the calls that need it.
+This is the only file that imports the package gguf; the calls that need it import this
+file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,9 @@ from jaxmem.core.errors import DataError
 from jaxmem.tokenizers import bpe
 from jaxmem.tokenizers.bpe import BytePairTokenizer
 
-# Pre-tokenizers by the file's name for them: whether every digit stands alone.
+# The file's name of a pre-tokenizer -> whether it makes every digit a piece.
 _SPLIT_DIGITS = {"gpt-2": False, "smollm": True}
+# The errors that the package raises on damaged files.
 _DAMAGE = (
   *(ValueError, LookupError, TypeError, AttributeError),
   *(ArithmeticError, AssertionError, MemoryError),
@@ -25,14 +27,14 @@ _CONTROL = 3  # the type of a piece that no text yields
 
 
 class Tensors(Mapping):
-  """Name -> float32 array, outputs before inputs; made when it is asked for."""
+  """Name -> float32 array, outputs before inputs; dequantized when it is read."""
 
   def __init__(self, reader: GGUFReader):
     self._tensors = {tensor.name: tensor for tensor in reader.tensors}
 
   def __getitem__(self, name: str) -> np.ndarray:
     tensor = self._tensors[name]
-    shape = tensor.shape.tolist()[::-1]
+    shape = tensor.shape.tolist()[::-1]  # GGUF lists the contiguous axis first
     return dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
 
   def __iter__(self) -> Iterator[str]:
@@ -46,7 +48,7 @@ class File(NamedTuple):
   """A GGUF file.
 
   Attributes:
-    metadata: key -> number, text or list of these.
+    metadata: maps a key to a number, a text or a list of these.
     tensors: see `Tensors`.
   """
 
@@ -55,7 +57,7 @@ class File(NamedTuple):
 
 
 def read(path: str | Path) -> File:
-  """The file, its tensors not read yet.
+  """Opens a file; its tensors are read later.
 
   Raises:
     DataError: if it is missing, unreadable or damaged.
@@ -75,14 +77,15 @@ def read(path: str | Path) -> File:
 
 
 def tokenizer(metadata: Mapping[str, Any], path: str) -> BytePairTokenizer:
-  """The tokenizer of a GGUF file; a document begins with its first control piece.
+  """Returns the tokenizer of a GGUF file; its first control piece is the EOS token.
 
   Args:
-    metadata: of the file.
-    path: of the file, for messages.
+    metadata: that of the file.
+    path: that of the file, for messages.
 
   Raises:
-    DataError: if it is none, damaged, or not byte-level BPE as this library knows it.
+    DataError: if the file has no tokenizer, a damaged one, or one that is not
+      byte-level BPE as this library knows it.
   """
   key = "tokenizer.ggml."
   model, split = metadata.get(key + "model"), metadata.get(key + "pre")
@@ -94,9 +97,13 @@ def tokenizer(metadata: Mapping[str, Any], path: str) -> BytePairTokenizer:
   try:
     kinds = metadata[key + "token_type"]
     control = [i for i, kind in enumerate(kinds) if kind == _CONTROL]
-    given = metadata[key + "tokens"], metadata[key + "merges"], control, control[0]
+    pieces, merges, eos_id = (
+      metadata[key + "tokens"],
+      metadata[key + "merges"],
+      control[0],
+    )
   except (LookupError, TypeError) as error:
     raise DataError(
       f"the tokenizer of {path} is not whole ({error}): fetch the file again"
     ) from error
-  return bpe.make((*given, _SPLIT_DIGITS[split]), path)
+  return bpe.make((pieces, merges, control, eos_id, _SPLIT_DIGITS[split]), path)

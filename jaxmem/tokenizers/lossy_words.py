@@ -1,4 +1,4 @@
-"""Words as tokens of a classifier, an encoder or a reader: case and spaces are lost."""
+"""Words as tokens of classifiers, encoders and readers: case and spaces are lost."""
 
 import collections
 import hashlib
@@ -10,31 +10,35 @@ from jaxtyping import Int32
 
 from jaxmem.core import utf8
 from jaxmem.tokenizers import words
-from jaxmem.tokenizers.ids import check_ids
+from jaxmem.tokenizers.ids import OldNames, check_ids
 
-# Ids before those of the words.
-_BOUNDARY, _UNKNOWN, _FIRST = 0, 1, 2
+# The ids before those of the words.
+_EOS, _UNK, _FIRST = 0, 1, 2
 
 
-class WordTokenizer:
-  """Lower-cased words and signs; what is not among them is one id, so text is lost.
+class WordTokenizer(OldNames):
+  """Lower-cased words and signs; all other words are one id, so text is lost.
 
-  What is decoded is the words with spaces between, and "?" for an unknown one. Encoding
-  and decoding that again changes nothing more.
+  Decoding returns the words with spaces between, and "?" for an unknown one. Encoding
+  and decoding these again changes nothing more.
 
   Attributes:
-    vocab_size: of the words, the boundary and the unknown.
-    boundary: 0.
-    unknown: 1, the id of every other word.
-    fingerprint: SHA-256 of the words, behind "words-".
+    vocab_size: the number of ids: the words, the EOS token and the unknown word.
+    eos_id: 0.
+    unk_id: 1, the id of every unknown word.
+    fingerprint: "words-" and the SHA-256 of the words.
     exact: False.
     kept: name and content of the file that a run keeps.
   """
 
-  boundary, unknown, exact = _BOUNDARY, _UNKNOWN, False
+  eos_id, unk_id, exact = _EOS, _UNK, False
 
   def __init__(self, words: list[str]):
-    """Args: the words, the most frequent first."""
+    """Builds the vocabulary.
+
+    Args:
+      words: the words, the most frequent first.
+    """
     self.words = words
     self.vocab_size = len(words) + _FIRST
     content = json.dumps(words)
@@ -43,7 +47,7 @@ class WordTokenizer:
     self._ids = {word: i for i, word in enumerate(words, start=_FIRST)}
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text.
+    """Returns the ids of UTF-8 text.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.
@@ -51,34 +55,36 @@ class WordTokenizer:
     return self.offsets(utf8.text(data))[0]
 
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ids of a text, and the characters where each begins and ends."""
-    found = [*words.tokens(text)]
-    ids = [self._ids.get(word[0].lower(), _UNKNOWN) for word in found]
-    places = np.array([word.span() for word in found], int).reshape(-1, 2)
-    return np.array(ids, np.int32), places[:, 0], places[:, 1]
+    """Returns the ids of a text, and the characters where each begins and ends."""
+    matches = [*words.tokens(text)]
+    ids = [self._ids.get(match[0].lower(), _UNK) for match in matches]
+    spans = np.array([match.span() for match in matches], int).reshape(-1, 2)
+    return np.array(ids, np.int32), spans[:, 0], spans[:, 1]
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The words with spaces between; "?" for the unknown, nothing for the boundary.
+    """Returns the words with spaces between, "?" for unknown ones, without EOS tokens.
 
     Raises:
       ValueError: if an id is outside the vocabulary.
     """
-    shown = ["", "?", *self.words]
-    known = check_ids(ids, self.vocab_size)
-    return " ".join(shown[i] for i in known if i != _BOUNDARY).encode()
+    texts = ["", "?", *self.words]
+    ids = check_ids(ids, self.vocab_size)
+    return " ".join(texts[i] for i in ids if i != _EOS).encode()
 
 
 def make(texts: Iterable[bytes], vocab_size: int) -> WordTokenizer:
-  """The tokenizer of the most frequent words; equal texts give equal ones.
+  """Returns a tokenizer of the most frequent words; equal texts give equal ones.
 
   Args:
     texts: documents.
-    vocab_size: ids at most, the boundary and the unknown among them.
+    vocab_size: the most ids, the EOS token and the unknown word included.
 
   Raises:
     NotUTF8: if a document is no text.
   """
-  every = (m[0].lower() for each in texts for m in words.tokens(utf8.text(each)))
-  counts = collections.Counter(every)
+  counts = collections.Counter(
+    match[0].lower() for text in texts for match in words.tokens(utf8.text(text))
+  )
+  # ties by the word: no order of texts counts
   ranked = sorted(counts, key=lambda word: (-counts[word], word))
   return WordTokenizer(ranked[: vocab_size - _FIRST])

@@ -1,6 +1,7 @@
 """SentencePiece models as tokenizers: exact on all UTF-8 text, or refused.
 
-The only file that knows sentencepiece; imported by the calls that need it.
+This is the only file that imports sentencepiece; the calls that need it import this
+file.
 """
 
 import hashlib
@@ -15,26 +16,26 @@ from jaxtyping import Int32
 
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
-from jaxmem.tokenizers.ids import Spelled
+from jaxmem.tokenizers.ids import ByteDecoder
 
 # SentencePiece writes a space as this character, and so cannot tell the two apart. We
 # spell the real one with its byte pieces, and a space too where a model has no piece
 # for it: text in Chinese, Japanese or Thai need not have any.
 _SPACE = "\u2581"
-# SentencePiece leaves out training lines with this character, which stands for unknown
+# SentencePiece leaves out training lines with this character, which it uses for unknown
 # pieces. We cut lines there.
 _UNKNOWN = "\u2585"
-# Text is encoded in pieces of this many characters, cut after a newline where there is
+# Text is encoded in chunks of this many characters, cut after a newline where there is
 # one: the memory of one call grows with the text.
 _CHUNK = 1 << 18
-# SentencePiece leaves out longer lines without a word; we cut them.
+# SentencePiece silently leaves out longer lines; we cut them.
 _LINE = 4096
-# Shares of the text whose characters become pieces; the rest is spelled in bytes. The
-# second is tried where the first leaves no room, as in Chinese.
+# The shares of the text whose characters become pieces; other characters are spelled in
+# bytes. The second is tried if the first leaves no room, as in Chinese.
 _COVERAGES = (1.0, 0.9995)
-# The least vocabulary: bytes, control pieces, the newline and one character.
+# The smallest vocabulary: bytes, control pieces, the newline and one character.
 LEAST = 262
-# What normalisation, a dummy prefix or missing byte pieces would change.
+# A text that normalisation, a dummy prefix or missing byte pieces would change.
 _PROBE = (
   "  Aa\u00c5\u212b  \ufb01\u2460\t\r\n\n\0\u200b\ufeff\u3000\u4e2d\U0001f600<s> "
 )
@@ -60,32 +61,32 @@ _OPTIONS = dict(
 )
 
 
-class SentencePieceTokenizer(Spelled):
+class SentencePieceTokenizer(ByteDecoder):
   """A `.model` file as a `Tokenizer`.
 
   Attributes:
-    vocab_size: pieces of the model, and one more if none of them is a boundary.
-    boundary: the id that no text yields: the beginning of a sentence, else its end,
-      else the padding, else one id behind those of the model.
-    fingerprint: SHA-256 of the model's bytes, behind "sp-".
-    kept: name and content of the file that a run keeps, which has those bytes.
+    vocab_size: the pieces of the model, and one more if none of them can be `eos_id`.
+    eos_id: the first id that the model has and no text yields: the beginning of a
+      sentence, its end or the padding; else the first id after those of the model.
+    fingerprint: "sp-" and the SHA-256 of the model's bytes.
+    kept: name and content of the file that a run keeps: the model's bytes.
   """
 
   def __init__(self, model: bytes, name: str):
     """Loads a model and tries it on awkward text.
 
     Args:
-      model: content of a `.model` file.
-      name: of the file, for messages.
+      model: the content of a `.model` file.
+      name: the name of the file, for messages.
 
     Raises:
-      DataError: if it is damaged, or would not give back the text it is given.
+      DataError: if it is damaged, or would not give back the text it encodes.
     """
     self.kept = "tokenizer.model", model
     self.fingerprint = f"sp-{hashlib.sha256(model).hexdigest()}"
     try:
       exact = self._read(model)
-    except Exception as error:  # a damaged model may lead the package to any
+    except Exception as error:  # a damaged model may make the package raise anything
       raise DataError(
         f"tokenizer {name} is damaged or no SentencePiece model ({error}): train it "
         "again with jaxmem tokenizer train"
@@ -99,17 +100,17 @@ class SentencePieceTokenizer(Spelled):
       )
 
   def _read(self, model: bytes) -> bool:
-    """Reads a model; whether awkward text comes back from it."""
+    """Reads a model, and returns whether awkward text comes back from it."""
     if not model:
       raise ValueError("it is empty")
     self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     count = self._processor.vocab_size()
-    self.boundary = self._find_boundary(count)
-    self.vocab_size = max(count, self.boundary + 1)
+    self.eos_id = self._find_eos(count)
+    self.vocab_size = max(count, self.eos_id + 1)
     self._bytes = [self._spell(i) for i in range(count)] + [b""]
     pieces = {self._processor.id_to_piece(i): i for i in range(count)}
     bytes_ = [pieces.get(f"<0x{b:02X}>", -1) for b in range(256)]
-    # characters that we spell with byte pieces
+    # these characters are spelled with byte pieces, see `_SPACE`
     spelled = [_SPACE] if _SPACE in pieces else [_SPACE, " "]
     self._spelled = {c: [bytes_[b] for b in c.encode()] for c in spelled}
     self._split = re.compile(f"([{''.join(spelled)}])")
@@ -117,7 +118,7 @@ class SentencePieceTokenizer(Spelled):
     return -1 not in bytes_ and self.decode(self.encode(probe)) == probe
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text; no boundary is added.
+    """Returns the ids of UTF-8 text; no EOS token is added.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.
@@ -129,7 +130,8 @@ class SentencePieceTokenizer(Spelled):
         parts.append(np.array(ids, np.int32))
     return np.concatenate(parts)
 
-  def _find_boundary(self, count: int) -> int:
+  def _find_eos(self, count: int) -> int:
+    """Returns the id that parts documents; a model need not have one."""
     model = self._processor
     for i in (model.bos_id(), model.eos_id(), model.pad_id()):
       if 0 <= i < count and model.is_control(i):
@@ -137,6 +139,7 @@ class SentencePieceTokenizer(Spelled):
     return count
 
   def _spell(self, i: int) -> bytes:
+    """Returns the bytes of a piece; a control piece has none."""
     model = self._processor
     if model.is_control(i) or model.is_unknown(i) or model.is_unused(i):
       return b""
@@ -147,7 +150,7 @@ class SentencePieceTokenizer(Spelled):
 
 
 def load(path: str | Path) -> SentencePieceTokenizer:
-  """The tokenizer of a `.model` file.
+  """Returns the tokenizer of a `.model` file.
 
   Raises:
     DataError: if the file is missing, unreadable, damaged or not exact.
@@ -164,11 +167,11 @@ def load(path: str | Path) -> SentencePieceTokenizer:
 
 
 def train(texts: Iterable[str], vocab_size: int) -> bytes:
-  """A byte-pair model of texts; equal texts give equal bytes.
+  """Trains a byte-pair model; equal texts give equal bytes.
 
   Args:
     texts: documents.
-    vocab_size: pieces, 256 bytes and four control pieces among them.
+    vocab_size: the number of pieces, 256 bytes and four control pieces included.
 
   Returns:
     The content of a `.model` file.
@@ -177,9 +180,10 @@ def train(texts: Iterable[str], vocab_size: int) -> bytes:
     DataError: if the vocabulary is too large or too small for the texts; names how
       large it may be, or must be.
   """
-  texts = list(texts)  # may be read twice
+  texts = list(texts)  # they may be read twice
   for coverage in _COVERAGES:
-    # The file format holds the name that is trained to. Training into memory has none.
+    # A model holds the path that it was trained to, which would change its hash; one
+    # that is trained into memory holds none.
     model = io.BytesIO()
     try:
       sentencepiece.SentencePieceTrainer.train(
@@ -198,6 +202,7 @@ def train(texts: Iterable[str], vocab_size: int) -> bytes:
 
 
 def _explained(message: str, vocab_size: int) -> DataError:
+  """Returns the error that SentencePiece's message means."""
   if high := re.search(r"value <= (\d+)", message):
     return DataError(
       f"vocab_size {vocab_size} is more than the text has pieces for: at most "
@@ -214,6 +219,7 @@ def _explained(message: str, vocab_size: int) -> DataError:
 
 
 def _chunks(text: str) -> Iterator[str]:
+  """Yields a text in chunks that end after a newline, where there is one."""
   begin = 0
   while begin < len(text):
     end = begin + _CHUNK
@@ -224,7 +230,7 @@ def _chunks(text: str) -> Iterator[str]:
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
-  """Lines short enough for SentencePiece, without what it cannot read."""
+  """Yields lines that are short enough to train on, cut at what cannot be read."""
   for text in texts:
     for line in _BREAKS.split(text):
       data, begin = line.encode(), 0

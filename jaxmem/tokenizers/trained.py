@@ -1,12 +1,11 @@
 """Tokenizers that a run makes from its own training text, and keeps beside its weights.
 
 "sp:8000" is a SentencePiece model of 8,000 pieces, exact on all text. "words:8000" has
-the 8,000 most frequent words: for a job that measures bits per byte they are exact, see
-`exact_words`; for others they lose text, see `lossy_words`. Any other name is that of a
-tokenizer that is there already: see `tokenizers.get`, or the `tokenizer.json` that a
-run kept.
+the 8,000 most frequent words: for a task that measures bits per byte they are exact,
+see `exact_words`; for others they lose text, see `lossy_words`. Any other name is that
+of an existing tokenizer: see `tokenizers.get`, or the `tokenizer.json` that a run kept.
 
-What is held out never enters a vocabulary, and equal texts give equal tokenizers.
+Held-out text never enters a vocabulary, and equal texts give equal tokenizers.
 """
 
 from collections.abc import Iterable
@@ -22,70 +21,75 @@ from jaxmem.core.errors import DataError, NotUTF8, shown
 from jaxmem.core.extras import require
 from jaxmem.tokenizers import Tokenizer, exact_words, ids, is_exact, lossy_words
 from jaxmem.tokenizers.exact_words import ExactWordTokenizer
-from jaxmem.tokenizers.ids import MOST_IDS
+from jaxmem.tokenizers.ids import MOST_IDS, OldNames
 from jaxmem.tokenizers.lossy_words import WordTokenizer
 
-# Kind of a tokenizer that is to be made -> the fewest ids it can have.
+# Kind of a tokenizer that a run makes -> the fewest ids that it can have.
 KINDS = {"words": 300, "sp": 262}
-# What stands in a text for what is hidden.
+# What stands in a text for a masked part of it.
 MASK = "[MASK]"
-# What a run keeps its tokenizer in, if it is no SentencePiece model.
+# The file in which a run keeps its tokenizer, unless that is a SentencePiece model.
 KEPT = "tokenizer.json"
 
 
-class HidingTokenizer:
-  """A tokenizer that reads `MASK` in a text as the id of what is hidden; see `hidden`.
+class MaskTokenizer(OldNames):
+  """A tokenizer that reads `MASK` in a text as one id; see `mask_id`.
 
   Attributes:
-    vocab_size: of the tokenizer; `mask` may be the id behind them, which is never
-      written.
-    boundary: of the tokenizer.
-    mask: the id of what is hidden.
-    fingerprint: of the tokenizer, behind "hiding-".
+    vocab_size: that of the inner tokenizer; `mask_id` may be the first id above it,
+      which no model writes.
+    eos_id: that of the inner tokenizer.
+    mask_id: the id of `MASK`.
+    fingerprint: that of the inner tokenizer, after "hiding-", which files of 0.1 have.
   """
 
   def __init__(self, tokenizer: Tokenizer):
-    """Args: what reads the text around the marks."""
+    """Wraps a tokenizer.
+
+    Args:
+      tokenizer: the inner one, which reads the text around the masks.
+    """
     self._tokenizer = tokenizer
-    self.vocab_size, self.boundary = tokenizer.vocab_size, tokenizer.boundary
-    self.mask = hidden(tokenizer)
+    self.vocab_size, self.eos_id = tokenizer.vocab_size, tokenizer.eos_id
+    self.mask_id = mask_id(tokenizer)
     self.fingerprint = f"hiding-{tokenizer.fingerprint}"
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text.
+    """Returns the ids of UTF-8 text.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.
     """
-    first, *others = data.split(MASK.encode())
-    found = [self._tokenizer.encode(first)]
-    for part in others:
-      found += [np.array([self.mask], np.int32), self._tokenizer.encode(part)]
-    return np.concatenate(found)
+    head, *tails = data.split(MASK.encode())
+    parts = [self._tokenizer.encode(head)]
+    for tail in tails:
+      parts += [np.array([self.mask_id], np.int32), self._tokenizer.encode(tail)]
+    return np.concatenate(parts)
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The text of ids that the tokenizer has."""
+    """Returns the text of ids; the inner tokenizer must have them all."""
     return self._tokenizer.decode(ids)
 
 
 def is_made(name: str) -> bool:
-  """Whether a run makes the tokenizer of a name.
+  """Returns whether a run makes the tokenizer of a name.
 
   Raises:
-    ValueError: if it would, and the number is out of range.
+    ValueError: if it does, and the number is out of range.
   """
   return bool(_parsed(name)[0])
 
 
 def size(name: str, exact: bool = False) -> int:
-  """Ids of the tokenizer of a name; nothing is read of those that are to be made.
+  """Returns the number of ids of a tokenizer; one that a run makes need not exist yet.
 
   Args:
-    name: see the top of this file.
-    exact: whether it must give back the text it is given.
+    name: see the module's docstring.
+    exact: whether decoding must give back the text.
 
   Raises:
-    ValueError: if there is none, the number is out of range, or it is not exact.
+    ValueError: if there is no such tokenizer, the number is out of range, or it is not
+      exact.
   """
   kind, number = _parsed(name)
   if kind:
@@ -99,36 +103,44 @@ def size(name: str, exact: bool = False) -> int:
   return tokenizer.vocab_size
 
 
-def hidden(tokenizer: Tokenizer) -> int:
-  """The id in the place of what is hidden: the tokenizer's own, else one more."""
-  return getattr(tokenizer, "mask", tokenizer.vocab_size)
+def mask_id(tokenizer: Tokenizer) -> int:
+  """Returns the id of masked tokens: the tokenizer's `mask_id`, else one new id."""
+  return getattr(tokenizer, "mask_id", tokenizer.vocab_size)
 
 
-def stranger(tokenizer: Tokenizer) -> int:
-  """The id of a word that says nothing: the unknown one, so that a text whose words are
-  hidden while training teaches what it is worth (Iyyer et al. 2015); else `hidden`."""
-  return getattr(tokenizer, "unknown", hidden(tokenizer))
+def unk_id(tokenizer: Tokenizer) -> int:
+  """Returns the id of unknown words: the tokenizer's `unk_id`, else `mask_id`.
+
+  Words that are replaced by it while training teach the model what an unknown word is
+  worth (Iyyer et al. 2015).
+  """
+  return getattr(tokenizer, "unk_id", mask_id(tokenizer))
 
 
-def size_with_hidden(name: str) -> int:
-  """Ids of a tokenizer, one of which says that something is hidden; see `size`."""
+def size_with_mask(name: str) -> int:
+  """Returns how many ids a tokenizer has with the mask id; see `size`, `mask_id`."""
   kind, number = _parsed(name)
   if kind:
     return number + 1
   tokenizer = get(name)
-  return max(tokenizer.vocab_size, hidden(tokenizer) + 1)
+  return max(tokenizer.vocab_size, mask_id(tokenizer) + 1)
+
+
+# Names before 0.2; they go in 0.3.
+HidingTokenizer, hidden, stranger = MaskTokenizer, mask_id, unk_id
+size_with_hidden = size_with_mask
 
 
 def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
-  """The tokenizer of a name.
+  """Returns the tokenizer of a name, made from texts if its name says so.
 
   Args:
-    name: see the top of this file, and `tokenizers.get`.
-    texts: what is trained on, if it is to be made.
+    name: see the module's docstring, and `tokenizers.get`.
+    texts: the training text.
     exact: whether words must give back the text.
 
   Raises:
-    DataError: if it cannot be made of the texts.
+    DataError: if it cannot be made from the texts.
     ValueError: see `size`.
   """
   kind, number = _parsed(name)
@@ -151,18 +163,18 @@ def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
 
 
 def keep(tokenizer: Tokenizer, workdir: str | Path) -> None:
-  """Writes what `kept` reads, unless the library itself has the tokenizer."""
-  if kept := getattr(tokenizer, "kept", None):
-    name, content = kept
+  """Writes the file that `kept` reads, unless the library itself has the tokenizer."""
+  if file := getattr(tokenizer, "kept", None):
+    name, content = file
     files.write_bytes(Path(workdir) / name, content)
 
 
 def kept(name: str, workdir: str | Path) -> Tokenizer:
-  """The tokenizer that a run was trained with.
+  """Returns the tokenizer that a run was trained with.
 
   Args:
-    name: of the run's config.
-    workdir: of the run.
+    name: the name in the run's config.
+    workdir: the run's directory.
 
   Raises:
     DataError: if its file is missing or damaged.
@@ -170,12 +182,17 @@ def kept(name: str, workdir: str | Path) -> Tokenizer:
   path = Path(workdir) / file_name(name)
   if is_made(name) and not path.is_file():
     raise DataError(f"{path} is missing, which {name!r} made: train the run again")
-  # runs of earlier versions kept no copy of a tokenizer that was there before
+  # runs of earlier versions kept no copy of a tokenizer that had a file already
   return get(str(path) if _is_path(name) and path.is_file() else name)
 
 
 def kept_name(name: str, workdir: str | Path) -> str:
-  """The name of the tokenizer that a run kept, if it can be read; else `name`."""
+  """Returns the name of the tokenizer that a run kept, if it can be read; else `name`.
+
+  Args:
+    name: the name in the run's config.
+    workdir: the run's directory.
+  """
   path = Path(workdir) / file_name(name)
   if not _is_path(name) or not path.is_file():
     return name
@@ -187,7 +204,7 @@ def kept_name(name: str, workdir: str | Path) -> str:
 
 
 def get(name: str) -> Tokenizer:
-  """A tokenizer that is there: what a run kept as tokenizer.json, or `tokenizers.get`.
+  """Returns an existing tokenizer: a run's tokenizer.json, or that of `tokenizers.get`.
 
   Raises:
     DataError: see `tokenizers.get`.
@@ -197,7 +214,7 @@ def get(name: str) -> Tokenizer:
   if path.name != KEPT:
     return tokenizers.get(name)
   try:
-    found = files.read_json(path)
+    content = files.read_json(path)
   except OSError as error:
     raise DataError(
       f"cannot read {path}: {error.strerror}; give a tokenizer.json"
@@ -206,26 +223,26 @@ def get(name: str) -> Tokenizer:
     raise DataError(
       f"{path} is damaged ({error}): train the run again, or fetch the file again"
     ) from error
-  if isinstance(found, list):
-    return WordTokenizer(_strings(found, path))
-  match found.get("jaxmem") if isinstance(found, dict) else None:
+  if isinstance(content, list):
+    return WordTokenizer(_words(content, path))
+  match content.get("jaxmem") if isinstance(content, dict) else None:
     case exact_words.FORMAT:
-      return ExactWordTokenizer(_strings(found.get("pieces"), path))
+      return ExactWordTokenizer(_words(content.get("pieces"), path))
     case ids.BYTE_PAIRS:
-      return tokenizers.byte_pairs(found.get("parts"), str(path))
+      return tokenizers.byte_pairs(content.get("parts"), str(path))
   return tokenizers.get(name)  # the file of a BERT has this name too
 
 
-def _strings(found: Any, path: Path) -> list[str]:
-  """The words that `keep` wrote."""
-  text = isinstance(found, list) and all(isinstance(word, str) for word in found)
-  if not text or len(set(found)) < len(found):
+def _words(value: Any, path: Path) -> list[str]:
+  """Returns the words that `keep` wrote; raises DataError if they are none."""
+  are_words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+  if not are_words or len(set(value)) < len(value):
     raise DataError(f"{path} holds no list of words, each once: train the run again")
-  return found
+  return value
 
 
 def file_name(name: str) -> str:
-  """What a run keeps the tokenizer of a name in."""
+  """Returns the name of the file in which a run keeps a tokenizer."""
   return (
     "tokenizer.model" if name.startswith("sp:") or name.endswith(".model") else KEPT
   )
@@ -236,7 +253,7 @@ def _is_path(name: str) -> bool:
 
 
 def _parsed(name: str) -> tuple[str, int]:
-  """The kind and the number of a tokenizer that is to be made, else ("", 0)."""
+  """Returns kind and number of a tokenizer that a run makes; of others ("", 0)."""
   kind, _, number = name.partition(":")
   if kind not in KINDS:
     return "", 0

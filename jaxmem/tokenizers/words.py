@@ -37,34 +37,34 @@ _FLAG = "[\U0001f1e6-\U0001f1ff]"
 
 
 def tokens(text: str) -> Iterator[re.Match[str]]:
-  """Words and signs of a text, in order, as matches that know their places."""
+  """Yields the words and signs of a text in order, as matches with their positions."""
   return pattern().finditer(text)
 
 
 def words(text: str) -> list[str]:
-  """The words of a text, in order, without signs; case and accents are kept."""
-  # the group of the pattern is empty where a sign stands
+  """Returns the words of a text in order, without signs; case and accents are kept."""
+  # the group of the pattern is empty where a sign matches
   return [word for word in pattern().findall(text) if word]
 
 
 @functools.cache
 def pattern() -> re.Pattern[str]:
-  """Of words, which are its one group, and of signs."""
+  """Returns the pattern of words, which are its one group, and of signs."""
   mark, letter = _marks(), rf"[^\W{HAN}]"
   inside = rf"[{mark}{_JOINERS}]|[{_INNER}](?={letter})"
-  # a mark with nothing before it is a word too: nothing is left out
+  # a mark with no letter before it is a word too, so that nothing is left out
   word = rf"(?:{letter}|[{mark}]){letter}*(?:(?:{inside}){letter}*)*"
   dressed = rf"[^\w\s][{mark}{_SKINS}{_TAGS}]*"
   sign = rf"{_FLAG}{{2}}|{dressed}(?:\u200d{dressed})*"
-  # What stands among ASCII alone is quick to find, and is most of most texts.
+  # Words among ASCII alone are quick to match, and are most of most texts.
   plain, alone = r"[0-9A-Za-z_]++(?![^\x00-\x7f])", r"[!-/:-@\[-^`{-~](?![^\x00-\x7f])"
   return re.compile(rf"({plain}|[{HAN}][{mark}]*|{word})|{alone}|{sign}")
 
 
 def _marks() -> str:
-  """All characters of category M, as the inside of a class of a pattern."""
-  places = [*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)]
-  marks = {i for i in places if unicodedata.category(chr(i))[0] == "M"}
+  """Returns all characters of category M, as the inside of a character class."""
+  candidates = [*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)]
+  marks = {i for i in candidates if unicodedata.category(chr(i))[0] == "M"}
   begins = sorted(i for i in marks if i - 1 not in marks)
   ends = sorted(i for i in marks if i + 1 not in marks)
   return "".join(f"{chr(a)}-{chr(b)}" for a, b in zip(begins, ends, strict=True))

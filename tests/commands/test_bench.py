@@ -30,10 +30,10 @@ def row_of(rows, against):
 def quick_run(tmp_path_factory):
   """One run of the command with the peers that come with the library."""
   out = tmp_path_factory.mktemp("bench")
-  own = {name: p for name, p in peers.PEERS.items() if p.framework == "jax"}
+  jax_peers = {name: p for name, p in peers.PEERS.items() if p.framework == "jax"}
   argv = ["--ops", "attention,lstm", "--peers", "--quick", "--rounds", "2"]
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(peers, "PEERS", own)
+    patch.setattr(peers, "PEERS", jax_peers)
     code = bench.main([*argv, "--out", str(out)])
   return code, out
 
@@ -61,17 +61,17 @@ def test_quick_run_measures_every_contestant_in_both_directions(quick_run):
 def test_quick_run_reports_machine_and_comparisons_and_judges_nothing(quick_run):
   _, out = quick_run
 
-  told = json.loads((out / "bench_cpu.json").read_text())
+  results = json.loads((out / "bench_cpu.json").read_text())
   page = (out / "bench_cpu.md").read_text()
 
-  assert told["machine"]["cpu"] in page
+  assert results["machine"]["cpu"] in page
   assert f"jax {jax.__version__}" in page
-  assert [row["row"] for row in told["comparisons"]] == [
+  assert [row["row"] for row in results["comparisons"]] == [
     "LSTM",
     "causal attention, memory",
     "lstm: ns per token, 64k / 8k",
   ]
-  assert {row["verdict"] for row in told["comparisons"]} == {"tried only"}
+  assert {row["verdict"] for row in results["comparisons"]} == {"tried only"}
 
 
 def test_unknown_op_exits_2_and_names_the_nearest(capsys):
@@ -119,18 +119,22 @@ def test_a_folder_that_is_no_checkout_exits_2(tmp_path, capsys):
 
 
 def test_summary_is_median_range_and_ns_per_token():
-  got = runner.summary([3e-6, 1e-6, 2e-6], tokens=4)
+  summary = runner.summary([3e-6, 1e-6, 2e-6], tokens=4)
 
-  assert (got["seconds"], got["minimum"], got["maximum"]) == (2e-6, 1e-6, 3e-6)
-  assert got["ns_per_token"] == pytest.approx(500)
+  assert (summary["seconds"], summary["minimum"], summary["maximum"]) == (
+    2e-6,
+    1e-6,
+    3e-6,
+  )
+  assert summary["ns_per_token"] == pytest.approx(500)
 
 
 @pytest.mark.parametrize(
-  "fraction, said",
+  "fraction, expected",
   [(0.2, "stretch met"), (0.25, "stretch met"), (0.4, "met"), (0.41, "MISSED")],
 )
-def test_verdict_is_plain(fraction, said):
-  assert report.verdict(fraction, 0.4, 0.25) == said
+def test_verdict_is_plain(fraction, expected):
+  assert report.verdict(fraction, 0.4, 0.25) == expected
 
 
 def test_comparison_is_a_fraction_of_the_peers():
@@ -155,10 +159,10 @@ def test_comparison_is_a_fraction_of_the_peers():
 def test_failed_side_is_shown_and_not_compared():
   dead = {"case": "lstm", "who": "torch_lstm", "direction": BOTH, "error": "no memory"}
 
-  told = report.build([result("lstm", OURS), dead], rounds=1, quick=False)
+  results = report.build([result("lstm", OURS), dead], rounds=1, quick=False)
 
-  assert told["comparisons"] == []
-  assert "failed: no memory" in report.markdown(told)
+  assert results["comparisons"] == []
+  assert "failed: no memory" in report.markdown(results)
 
 
 def test_every_op_has_a_standard_case_and_growth():
@@ -185,12 +189,12 @@ def test_peer_computes_the_same(name):
     pytest.importorskip(module)
   case = cases.table(True)[peer.case]
 
-  want = np.asarray(jax.jit(case.ours)(*case.draw()))
+  expected = np.asarray(jax.jit(case.ours)(*case.draw()))
   f, arrays = peer.build(case)
   if peer.framework == "torch":
     arrays = [sys.modules["torch"].tensor(a) for a in arrays]
-  got = np.asarray(f(*arrays))
+  actual = np.asarray(f(*arrays))
 
-  if got.shape != want.shape:  # heads first, or time last
-    got = got.swapaxes(1, 2)
-  np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
+  if actual.shape != expected.shape:  # heads first, or time last
+    actual = actual.swapaxes(1, 2)
+  np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=2e-5)

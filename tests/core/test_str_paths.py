@@ -72,7 +72,7 @@ READS = {
   "load_run": lambda path: load.load_run(path).step,
   "load_model": lambda path: load.load_model(path).step,
   "jaxmem.load": lambda path: jaxmem.load(path).step,
-  "asked_config": lambda path: predict.asked_config(path, "last"),
+  "config_of": lambda path: predict.config_of(path, "last"),
   "kept": lambda path: trained.kept("byte", path),
   "kept_name": lambda path: trained.kept_name("byte", path),
 }

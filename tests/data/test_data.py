@@ -51,7 +51,7 @@ def test_byte_tokenizer_is_exact_on_any_bytes():
   ids = BYTE.encode(text)
 
   assert ids.dtype == np.int32 and len(ids) == len(text)
-  assert BYTE.boundary not in ids
+  assert BYTE.eos_id not in ids
   assert BYTE.decode(ids) == text
   assert BYTE.decode(np.concatenate([[256], ids[:5], [256], ids[5:], [256]])) == text
   assert BYTE.decode(BYTE.encode(b"")) == b""
@@ -111,8 +111,8 @@ def test_split_is_by_group_and_skips_groups_too_large(tmp_path):
 
   parts = sources.split(root)
 
-  train, held = ({piece.group for piece in parts[side]} for side in parts)
-  assert not train & held and "large" in train
+  train, heldout = ({piece.group for piece in parts[side]} for side in parts)
+  assert not train & heldout and "large" in train
   assert sum(piece.size for piece in parts["heldout"]) == 120  # of 1,400, 30 a group
 
 
@@ -138,9 +138,9 @@ def test_split_cuts_where_every_group_is_too_large(tmp_path):
 
 def test_heldout_source_replaces_the_rule(tmp_path):
   train = write_tree(tmp_path / "train", a=b"1" * 50, b=b"2" * 50)
-  held = write_tree(tmp_path / "held", c=b"3")
+  heldout = write_tree(tmp_path / "held", c=b"3")
 
-  corpus = data.prepare(train, f"{held}/*", data_dir=tmp_path / "cache")
+  corpus = data.prepare(train, f"{heldout}/*", data_dir=tmp_path / "cache")
 
   assert contents(corpus.train) == {"a": b"1" * 50, "b": b"2" * 50}
   assert contents(corpus.heldout) == {"c": b"3"}
@@ -170,9 +170,9 @@ def test_source_mistakes_are_named_with_their_remedy(tmp_path):
 def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
   name = os.fsdecode(b"not\xffutf8")
   Path(awkward, name).write_bytes(b"named oddly")
-  held = write_tree(tmp_path / "held", x=b"\x02")
+  heldout = write_tree(tmp_path / "held", x=b"\x02")
 
-  corpus = data.prepare(awkward, held, data_dir=tmp_path / "cache")
+  corpus = data.prepare(awkward, heldout, data_dir=tmp_path / "cache")
 
   expected = {p.name: p.read_bytes() for p in Path(awkward).iterdir()}
   assert contents(corpus.train) == expected
@@ -184,18 +184,18 @@ def test_prepare_keeps_any_bytes_names_and_order(tmp_path, awkward):
 
 def test_fingerprint_changes_with_bytes_names_and_split(tmp_path):
   root = write_tree(tmp_path / "s", a=b"1" * 20, b=b"2" * 20)
-  held = write_tree(tmp_path / "held", c=b"3")
+  heldout = write_tree(tmp_path / "held", c=b"3")
 
   def fingerprint(*arguments):
     return data.prepare(*arguments, data_dir=tmp_path / "cache").fingerprint
 
-  first = fingerprint(root, held)
-  again = fingerprint(f"{root}/*", held)  # the same documents by another road
-  swapped = fingerprint(held, root)
+  first = fingerprint(root, heldout)
+  again = fingerprint(f"{root}/*", heldout)  # the same documents by another road
+  swapped = fingerprint(heldout, root)
   Path(root, "a").write_bytes(b"1" * 19 + b"0")
-  edited = fingerprint(root, held)
+  edited = fingerprint(root, heldout)
   Path(root, "a").rename(Path(root, "A"))
-  renamed = fingerprint(root, held)
+  renamed = fingerprint(root, heldout)
 
   assert first == again and len(first) == 64
   assert len({first, swapped, edited, renamed}) == 4
@@ -264,7 +264,7 @@ def test_prepare_of_two_at_once_ends_well(tmp_path, awkward, monkeypatch):
 
 def test_prepare_refuses_a_file_that_changes_meanwhile(tmp_path, awkward, monkeypatch):
   reads = iter(range(100))
-  monkeypatch.setattr(sources.Piece, "read", lambda _: bytes([next(reads)]))
+  monkeypatch.setattr(sources.FileSlice, "read", lambda _: bytes([next(reads)]))
 
   with pytest.raises(data.DataError, match="changed while it was being read"):
     data.prepare(awkward, data_dir=tmp_path / "cache")
@@ -318,7 +318,7 @@ assert not {{"tensorflow_datasets", "tensorflow"}} & set(sys.modules)
 # --- the token stream
 
 
-def test_stream_is_every_document_behind_a_boundary(tmp_path, awkward):
+def test_stream_is_every_document_after_an_eos(tmp_path, awkward):
   corpus = data.prepare(awkward, data_dir=tmp_path / "cache")
 
   for split in ("train", "heldout"):
@@ -329,7 +329,7 @@ def test_stream_is_every_document_behind_a_boundary(tmp_path, awkward):
     assert stream.tokens.dtype == np.uint16 and stream.starts.dtype == np.int64
     assert stream.starts[-1] == len(stream.tokens)
     np.testing.assert_array_equal(
-      np.flatnonzero(stream.tokens == BYTE.boundary), stream.starts[:-1]
+      np.flatnonzero(stream.tokens == BYTE.eos_id), stream.starts[:-1]
     )
     for i, document in enumerate(documents):
       ids = stream.tokens[stream.starts[i] : stream.starts[i + 1]]
@@ -337,13 +337,13 @@ def test_stream_is_every_document_behind_a_boundary(tmp_path, awkward):
 
 
 class WideTokenizer:
-  vocab_size, boundary, fingerprint = 70_000, 69_999, "wide"
+  vocab_size, eos_id, fingerprint = 70_000, 69_999, "wide"
 
   def encode(self, text: bytes) -> np.ndarray:
     return np.frombuffer(text, np.uint8).astype(np.int32) + 69_000
 
   def decode(self, ids: np.ndarray) -> bytes:
-    return (ids[ids != self.boundary] - 69_000).astype(np.uint8).tobytes()
+    return (ids[ids != self.eos_id] - 69_000).astype(np.uint8).tobytes()
 
 
 def test_stream_is_tokenised_once_for_each_tokenizer_and_split(tmp_path, awkward):
@@ -362,28 +362,28 @@ def test_stream_is_tokenised_once_for_each_tokenizer_and_split(tmp_path, awkward
   assert not [path for path in files if path.suffix == ".tmp"]
   assert len({stream.fingerprint for stream in streams}) == 3
   assert streams[2].tokens.dtype == np.uint32 and streams[2].tokens[0] == 69_999
-  for one, two in zip(streams, again, strict=True):
-    assert one.fingerprint == two.fingerprint
-    assert isinstance(two.tokens, np.memmap)
-    np.testing.assert_array_equal(one.tokens, two.tokens)
+  for first, second in zip(streams, again, strict=True):
+    assert first.fingerprint == second.fingerprint
+    assert isinstance(second.tokens, np.memmap)
+    np.testing.assert_array_equal(first.tokens, second.tokens)
 
 
 def test_stream_names_damaged_files_and_unknown_splits(tmp_path, awkward):
   corpus = data.prepare(awkward, data_dir=tmp_path / "cache")
   data.TokenStream.from_corpus(corpus, BYTE, "train")
   path = corpus.directory / "tokens-byte-257-train.npy"
-  whole = path.read_bytes()
+  content = path.read_bytes()
 
-  with pytest.raises(data.DataError, match="no split 'test'; known: train, heldout"):
+  with pytest.raises(data.DataError, match="split is 'test': one of train, heldout"):
     data.TokenStream.from_corpus(corpus, BYTE, "test")
-  for damage in (b"", whole[:50], whole[:-2]):
+  for damage in (b"", content[:50], content[:-2]):
     path.write_bytes(damage)
     with pytest.raises(data.DataError, match="damaged: delete that file"):
       data.TokenStream.from_corpus(corpus, BYTE, "train")
   path.unlink()
   data.TokenStream.from_corpus(corpus, BYTE, "train")
 
-  assert path.read_bytes() == whole
+  assert path.read_bytes() == content
 
 
 def test_stream_of_two_at_once_is_one(tmp_path, awkward):

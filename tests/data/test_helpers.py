@@ -35,7 +35,7 @@ def batch(tokens, label, weights=None):
 
 @functools.cache
 def compiled(steps, dropout=0.0, label_smoothing=0.0):
-  """A program, and its model's probabilities of the classes of a batch."""
+  """Returns a program, and a function to its model's probabilities of the classes."""
   config = Config(
     model=dataclasses.replace(MODEL, dropout=dropout),
     task=dataclasses.replace(TASK, label_smoothing=label_smoothing),
@@ -45,36 +45,36 @@ def compiled(steps, dropout=0.0, label_smoothing=0.0):
   program = Program(config, meshes.make(config.mesh))
 
   @jax.jit
-  def shares(params, given):
-    logits = program.model.apply({"params": params}, given, method="logits")
+  def shares(params, batch):
+    logits = program.model.apply({"params": params}, batch, method="logits")
     return jax.nn.softmax(logits)
 
   return program, shares
 
 
-def learn(given, steps=80, **changes):
-  """The probabilities of the classes after steps on one batch."""
+def learn(batch, steps=80, **changes):
+  """Returns the probabilities of the classes after steps on one batch."""
   program, shares = compiled(steps, **changes)
   state = program.init()
   for _ in range(steps):
-    state, _ = program.step(state, program.put(given))
+    state, _ = program.step(state, program.put(batch))
     jax.block_until_ready(state.step)
-  return shares(state.params, given)
+  return shares(state.params, batch)
 
 
 @pytest.fixture(scope="module")
 def random_labels():
-  """Nothing to learn, all to memorise."""
+  """Returns a batch in which nothing can be learned, only memorised."""
   draw = np.random.default_rng(0)
   return batch(draw.integers(2, 60, (16, 8)), draw.integers(0, 2, 16))
 
 
-def right(shares, given):
-  return np.take_along_axis(np.asarray(shares), given["label"][:, None], 1)[:, 0]
+def right(shares, batch):
+  return np.take_along_axis(np.asarray(shares), batch["label"][:, None], 1)[:, 0]
 
 
 def test_smoothing_keeps_probabilities_from_the_ends(random_labels):
-  """Smallest probability of a learned label: 0.99 and more without, 0.9 with 0.2."""
+  """The least probability of a learned label is 0.99 without, and 0.9 with 0.2."""
   plain = right(learn(random_labels), random_labels)
   smooth = right(learn(random_labels, label_smoothing=0.2), random_labels)
   assert plain.min() > 0.98
@@ -82,8 +82,11 @@ def test_smoothing_keeps_probabilities_from_the_ends(random_labels):
 
 
 def test_dropout_memorises_less(random_labels):
-  """Nats of random labels learned by heart: more than ten times those without."""
-  nats = lambda shares: -np.log(right(shares, random_labels)).mean()
+  """Random labels that are learned by heart cost more than ten times the nats."""
+
+  def nats(shares):
+    return -np.log(right(shares, random_labels)).mean()
+
   plain = nats(learn(random_labels, 40))
   dropped = nats(learn(random_labels, 40, dropout=0.7))
   assert dropped > 5 * plain, (plain, dropped)

@@ -44,8 +44,8 @@ def tree(root, **files):
   return str(root)
 
 
-def texts(pieces):
-  return [piece.read().decode() for piece in pieces]
+def texts(documents):
+  return [document.read().decode() for document in documents]
 
 
 def apart(parts):
@@ -57,7 +57,7 @@ def apart(parts):
 
 
 @pytest.mark.parametrize(
-  "one, other, equal",
+  "first, second, equal",
   [
     ("a b", b" a b\r\n", True),
     ("a\nb", "a\r\nb", True),
@@ -70,8 +70,8 @@ def apart(parts):
     (b"\xff", b"\xfe", False),
   ],
 )
-def test_keys_are_equal_where_contents_are(one, other, equal):
-  assert (leaks.key(one) == leaks.key(other)) is equal
+def test_keys_are_equal_where_contents_are(first, second, equal):
+  assert (leaks.key(first) == leaks.key(second)) is equal
 
 
 def test_texts_of_a_record_do_not_run_together_and_blank_ones_are_no_content():
@@ -96,7 +96,7 @@ def test_links_and_copies_between_groups_stand_on_one_side(tmp_path):
 
     assert apart(parts) and parts["heldout"] and parts.repeats.together == 20
     assert len(parts["train"]) + len(parts["heldout"]) == 60
-    groups = [{piece.group for piece in side} for side in parts.values()]
+    groups = [{document.group for document in side} for side in parts.values()]
     assert not groups[0] & groups[1]
 
 
@@ -149,12 +149,12 @@ def test_documents_that_share_lines_are_no_leak_and_splits_stay(tmp_path):
 
 def test_a_named_heldout_source_of_another_kind_leaves_training(tmp_path):
   root = tree(tmp_path / "t", a="one\r\n", b="two", c__d="three", e="four\n")
-  held = lines(
+  heldout = lines(
     tmp_path / "h.jsonl", [{"text": "one"}, {"text": "three\n"}, {"text": "5"}]
   )
 
-  parts = sources.split(root, held)
-  swapped = sources.split(held, root)
+  parts = sources.split(root, heldout)
+  swapped = sources.split(heldout, root)
 
   assert texts(parts["train"]) == ["two", "four\n"] and len(parts["heldout"]) == 3
   assert parts.repeats.left_out == 2
@@ -167,13 +167,13 @@ def test_one_file_is_not_two_sources(tmp_path, how):
   tree(tmp_path / "h", x="three")
   if how == "directory":
     os.symlink(tmp_path / "t", tmp_path / "linked")
-    held = str(tmp_path / "linked" / "a")
+    heldout = str(tmp_path / "linked" / "a")
   else:
     make = os.symlink if how == "symlink" else os.link
     make(tmp_path / "t" / "a", tmp_path / "h" / "y")
-    held = str(tmp_path / "h")
+    heldout = str(tmp_path / "h")
   with pytest.raises(DataError, match="1 files stand in both .* first is "):
-    sources.split(root, held)
+    sources.split(root, heldout)
 
 
 def test_a_copy_of_all_there_is_is_refused(tmp_path):
@@ -187,11 +187,11 @@ def test_components_of_a_mixture_share_nothing(tmp_path):
   for name, first in (("a", 0), ("b", 20)):
     files = {f"{name}{i:02}": f"document {i} " * 4 for i in range(first, first + 40)}
     tree(tmp_path / name, **files)
-  held = tree(tmp_path / "held", x="document 25 " * 4, y="else")
+  heldout = tree(tmp_path / "held", x="document 25 " * 4, y="else")
   source = f"mix:1*{tmp_path}/a,1*{tmp_path}/b"
 
   parts, shares = sources.mixed(source)
-  named, named_shares = sources.mixed(source, held)
+  named, named_shares = sources.mixed(source, heldout)
 
   assert apart(parts) and parts.repeats.left_out > 0
   assert sum(share.documents for share in shares) == len(parts["train"])
@@ -204,8 +204,8 @@ def test_a_link_between_components_is_refused(tmp_path):
   for name in ("a", "b"):
     files = {f"{i:02}": f"{name} {i} " * 4 for i in range(40)}
     tree(tmp_path / name, **files)
-  held = sources.split(str(tmp_path / "a"))["heldout"][0].path
-  os.link(held, tmp_path / "b" / "00link")
+  path = sources.split(str(tmp_path / "a"))["heldout"][0].path
+  os.link(path, tmp_path / "b" / "00link")
   source = f"mix:1*{tmp_path}/a,1*{tmp_path}/b"
   with pytest.raises(DataError, match="training in one component"):
     sources.mixed(source)
@@ -214,12 +214,12 @@ def test_a_link_between_components_is_refused(tmp_path):
 def test_what_leaves_training_changes_the_corpus(tmp_path):
   root = tree(tmp_path / "t", a="one", b="two", c="three")
   less = tree(tmp_path / "less", a="one", b="two")
-  held = tree(tmp_path / "h", x="three\n")
-  given = dict(data_dir=tmp_path / "cache")
+  heldout = tree(tmp_path / "h", x="three\n")
+  options = dict(data_dir=tmp_path / "cache")
 
-  corpus = data.prepare(root, held, **given)
+  corpus = data.prepare(root, heldout, **options)
 
-  assert corpus.fingerprint == data.prepare(less, held, **given).fingerprint
+  assert corpus.fingerprint == data.prepare(less, heldout, **options).fingerprint
   assert corpus.repeats == leaks.Repeats(left_out=1)
   assert " (1 documents left out of training" in corpus.repeats.words("documents")
 
@@ -227,12 +227,12 @@ def test_what_leaves_training_changes_the_corpus(tmp_path):
 # --- labels
 
 
-def split_labels(source, fold="", seed=0, **given):
-  config = LabelsConfig(source=source, fold=fold, **given)
-  found = labelled.splits(config.reader(), config.files(), config.folds(), seed)
-  return found, {
-    name: {split: [e.texts for e in own[split]] for split in own}
-    for name, own in found.items()
+def split_labels(source, fold="", seed=0, **options):
+  config = LabelsConfig(source=source, fold=fold, **options)
+  parted = labelled.splits(config.reader(), config.files(), config.folds(), seed)
+  return parted, {
+    name: {split: [e.texts for e in parts[split]] for split in parts}
+    for name, parts in parted.items()
   }
 
 
@@ -243,29 +243,29 @@ def labels(path, rows):
 @pytest.mark.parametrize("fold", ["", "1/5", "5/5"])
 def test_repeated_texts_stand_on_one_side_whatever_their_label(tmp_path, fold):
   rows = [(f"text {i % 40}", "ab"[i // 40 % 2]) for i in range(200)]
-  found, own = split_labels(labels(tmp_path / "x.jsonl", rows), fold)
-  train, scored = {*own[""]["train"]}, {*own[""]["heldout"], *own[""]["test"]}
+  parted, texts = split_labels(labels(tmp_path / "x.jsonl", rows), fold)
+  train, scored = {*texts[""]["train"]}, {*texts[""]["heldout"], *texts[""]["test"]}
   assert train and scored and not train & scored
-  assert not fold or not {*own[""]["heldout"]} & {*own[""]["test"]}
-  assert found.repeats.together == 160 and not found.one
+  assert not fold or not {*texts[""]["heldout"]} & {*texts[""]["test"]}
+  assert parted.repeats.together == 160 and not parted.heldout_is_test
 
 
 def test_a_split_without_repeats_is_as_it_was(tmp_path):
   source = labels(tmp_path / "x.jsonl", [(f"text {i}", "ab"[i % 2]) for i in range(40)])
-  found, own = split_labels(source)
-  held = [text for (text,) in own[""]["heldout"]]
-  assert held == ["text 0", "text 1", "text 20", "text 21"]
-  assert found.repeats == leaks.NONE
+  parted, texts = split_labels(source)
+  heldout = [text for (text,) in texts[""]["heldout"]]
+  assert heldout == ["text 0", "text 1", "text 20", "text 21"]
+  assert parted.repeats == leaks.NONE
 
 
 def test_named_splits_keep_what_is_tested(tmp_path):
   train = [(f"text {i}", "ab"[i % 2]) for i in range(20)]
   source = labels(tmp_path / "x.jsonl", train)
-  held = labels(tmp_path / "h.jsonl", [(" text 3\n", "b"), ("h", "a"), ("t", "a")])
+  heldout = labels(tmp_path / "h.jsonl", [(" text 3\n", "b"), ("h", "a"), ("t", "a")])
   (tmp_path / "t.csv").write_text("label,text\na,text 4\nb,t\n", encoding="utf-8")
-  found, own = split_labels(source, heldout=held, test=str(tmp_path / "t.csv"))
-  assert [len(own[""][split]) for split in own[""]] == [18, 2, 2]
-  assert found.repeats == leaks.Repeats(0, left_out=2, left_out_of_heldout=1)
+  parted, texts = split_labels(source, heldout=heldout, test=str(tmp_path / "t.csv"))
+  assert [len(texts[""][split]) for split in texts[""]] == [18, 2, 2]
+  assert parted.repeats == leaks.Repeats(0, left_out=2, left_out_of_heldout=1)
 
 
 @pytest.mark.parametrize("split", ["heldout", "test"])
@@ -273,12 +273,12 @@ def test_one_file_of_labels_is_not_two_splits(tmp_path, split):
   source = labels(tmp_path / "x.jsonl", [(f"text {i}", "ab"[i % 2]) for i in range(20)])
   for make in (os.symlink, os.link):
     make(source, tmp_path / make.__name__)
-    other = str(tmp_path / f"{make.__name__}.jsonl")
-    os.rename(tmp_path / make.__name__, other)
+    link = str(tmp_path / f"{make.__name__}.jsonl")
+    os.rename(tmp_path / make.__name__, link)
     with pytest.raises(
       DataError, match=f"task.{split} is trained on too .as .*x.jsonl"
     ):
-      split_labels(source, **{split: other})
+      split_labels(source, **{split: link})
   (tmp_path / "y.jsonl.gz").write_bytes(
     gzip.compress((tmp_path / "x.jsonl").read_bytes())
   )
@@ -287,12 +287,14 @@ def test_one_file_of_labels_is_not_two_splits(tmp_path, split):
 
 
 def test_tasks_do_not_train_on_what_another_is_scored_on(tmp_path):
-  one = labels(tmp_path / "x.jsonl", [(f"text {i}", "ab"[i % 2]) for i in range(40)])
-  two = labels(tmp_path / "y.jsonl", [(f"text {i}", "cd"[i % 2]) for i in range(5, 50)])
-  found, own = split_labels(f"x={one},y={two}")
-  trained = {*own["x"]["train"], *own["y"]["train"]}
-  scored = {*own["x"]["heldout"], *own["y"]["heldout"]}
-  assert not trained & scored and found.repeats.left_out > 0
+  first = labels(tmp_path / "x.jsonl", [(f"text {i}", "ab"[i % 2]) for i in range(40)])
+  second = labels(
+    tmp_path / "y.jsonl", [(f"text {i}", "cd"[i % 2]) for i in range(5, 50)]
+  )
+  parted, texts = split_labels(f"x={first},y={second}")
+  trained = {*texts["x"]["train"], *texts["y"]["train"]}
+  scored = {*texts["x"]["heldout"], *texts["y"]["heldout"]}
+  assert not trained & scored and parted.repeats.left_out > 0
 
 
 def test_a_class_of_one_text_is_trained_on_and_the_run_says_so(tmp_path):
@@ -310,13 +312,13 @@ def test_a_class_of_one_text_is_trained_on_and_the_run_says_so(tmp_path):
 
 def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
   source = labels(tmp_path / "x.jsonl", [(f"text {i}", "ab"[i % 2]) for i in range(20)])
-  held = labels(tmp_path / "h.jsonl", [("seen", "a"), ("other", "b")])
+  heldout = labels(tmp_path / "h.jsonl", [("seen", "a"), ("other", "b")])
   wordings = [
     {"text": "text 1", "wordings": ["seen ", "words"]},
     {"text": "text 2", "wordings": ["other"]},
   ]
   augment = AugmentConfig(copies=1.0, wordings=lines(tmp_path / "w.jsonl", wordings))
-  job = make_job(LabelsConfig(source, held, tokenizer="words:300", augment=augment))
+  job = make_job(LabelsConfig(source, heldout, tokenizer="words:300", augment=augment))
   draw = np.random.default_rng(0)
   augmenter = job.rows.collate.augmenter
   assert {augmenter.text("text 1", draw) for _ in range(9)} == {"words"}
@@ -333,7 +335,7 @@ def make_job(data):
 
 
 def sides(parted):
-  return {name: {p.source for p in own} for name, own in parted.items()}
+  return {name: {p.source for p in examples} for name, examples in parted.items()}
 
 
 def test_pairs_share_no_text_to_read(tmp_path):
@@ -341,15 +343,15 @@ def test_pairs_share_no_text_to_read(tmp_path):
   source = lines(tmp_path / "x.jsonl", rows)
   test = lines(tmp_path / "t.jsonl", [{"source": "s 3 ", "target": "u"}])
 
-  drawn = pairs._splits(PairsConfig(source))
+  split = pairs._splits(PairsConfig(source))
   named = pairs._splits(PairsConfig(source, heldout=test, test=test))
   tested = pairs._splits(PairsConfig(source, test=test))
 
-  own = sides(drawn)
-  assert own["heldout"] == {"s 0", "s 10"} and not own["train"] & own["heldout"]
-  assert drawn.repeats == leaks.Repeats(together=40)
-  assert named.one and named.repeats.left_out == 3
-  assert not tested.one and "s 3" not in sides(tested)["train"]
+  texts = sides(split)
+  assert texts["heldout"] == {"s 0", "s 10"} and not texts["train"] & texts["heldout"]
+  assert split.repeats == leaks.Repeats(together=40)
+  assert named.heldout_is_test and named.repeats.left_out == 3
+  assert not tested.heldout_is_test and "s 3" not in sides(tested)["train"]
   with pytest.raises(UserError, match="trained on too"):
     pairs._splits(PairsConfig(source, test=source))
 
@@ -358,8 +360,8 @@ def test_texts_with_gaps_are_equal_as_they_were_whole(tmp_path):
   text = "The cat sat on mat {0}. The cat saw a dog {0}. It rained."
   rows = [{"source": text.format(i % 15)} for i in range(45)]
   parted = pairs._splits(PairsConfig(lines(tmp_path / "x.jsonl", rows), gaps=0.3))
-  own = sides(parted)
-  assert own["heldout"] and not own["train"] & own["heldout"]
+  texts = sides(parted)
+  assert texts["heldout"] and not texts["train"] & texts["heldout"]
   assert parted.repeats.together == 30
 
 
@@ -375,13 +377,13 @@ def said(*contents):
 def test_dialogues_are_compared_whole(tmp_path):
   rows = [said("hi", f"answer {i % 15}") for i in range(45)]
   source = lines(tmp_path / "x.jsonl", rows)
-  held = lines(tmp_path / "h.jsonl", [said("hi", "answer 2"), said("hi", "new")])
+  heldout = lines(tmp_path / "h.jsonl", [said("hi", "answer 2"), said("hi", "new")])
 
-  drawn = task._dialogues(DialogueConfig(source), 0)
-  named = task._dialogues(DialogueConfig(source, held), 0)
+  split = task._dialogues(DialogueConfig(source), 0)
+  named = task._dialogues(DialogueConfig(source, heldout), 0)
 
-  assert drawn["heldout"] and not {*drawn["train"]} & {*drawn["heldout"]}
-  assert drawn.repeats == leaks.Repeats(together=30)
+  assert split["heldout"] and not {*split["train"]} & {*split["heldout"]}
+  assert split.repeats == leaks.Repeats(together=30)
   assert len(named["train"]) == 42 and named.repeats.left_out == 3
   with pytest.raises(DataError, match="one dialogue 9 times"):
     again = lines(tmp_path / "y.jsonl", rows[:1] * 9)
@@ -400,7 +402,7 @@ def test_articles_with_one_text_are_in_one_fold(tmp_path):
     }
     for i in range(24)
   ]
-  given = SpansConfig(
+  config = SpansConfig(
     lines(tmp_path / "q.jsonl", rows),
     fold="2/4",
     tokenizer="byte",
@@ -408,13 +410,13 @@ def test_articles_with_one_text_are_in_one_fold(tmp_path):
     question_length=16,
     overlap=8,
   )
-  job = make_job(given)
-  contexts = [{q.context for q in own} for own in job._splits.values()]
-  assert [len(own) for own in contexts] == [6, 3, 3]
+  job = make_job(config)
+  contexts = [{q.context for q in questions} for questions in job._splits.values()]
+  assert [len(questions) for questions in contexts] == [6, 3, 3]
   assert len(set.union(*contexts)) == 12 and job.repeats.together == 12
   assert "12 repeated articles" in job.introduction()
   with pytest.raises(DataError, match="12 articles of different content and 13 folds"):
-    make_job(dataclasses.replace(given, fold="1/13"))
+    make_job(dataclasses.replace(config, fold="1/13"))
 
 
 @pytest.mark.parametrize("kind", ["judged", "titles"])
@@ -436,21 +438,22 @@ def test_queries_are_in_one_fold_and_their_titles_not_trained_on(tmp_path, kind)
       batch_size=4,
     )
   )
-  asked = [{q.text for q in own} for own in job._splits.values()]
-  assert [len(own) for own in asked] == [6, 2, 2] and len(set.union(*asked)) == 10
+  queries_of = [{q.text for q in queries} for queries in job._splits.values()]
+  assert [len(queries) for queries in queries_of] == [6, 2, 2]
+  assert len(set.union(*queries_of)) == 10
   if kind == "titles":
-    train, held = (job._titles(split) for split in ("train", "heldout"))
-    assert not {t for _, t, *_ in train} & {t for _, t, *_ in held}
-    assert not {t for t, *_ in train} & (asked[1] | asked[2])
-    assert len(held) == 4
+    train, heldout = (job._titles(split) for split in ("train", "heldout"))
+    assert not {t for _, t, *_ in train} & {t for _, t, *_ in heldout}
+    assert not {t for t, *_ in train} & (queries_of[1] | queries_of[2])
+    assert len(heldout) == 4
   assert "repeated queries" in job.introduction()
 
 
 def test_folds_without_a_key_are_as_they_were():
-  found = folds.split([*range(10)], 1, 5, str, "numbers")
+  plain = folds.split([*range(10)], 1, 5, str, "numbers")
   keyed = folds.split([*range(10)], 1, 5, str, "numbers", lambda n: leaks.key(str(n)))
   assert (
-    found == keyed == {"train": [2, 3, 4, 7, 8, 9], "heldout": [1, 6], "test": [0, 5]}
+    plain == keyed == {"train": [2, 3, 4, 7, 8, 9], "heldout": [1, 6], "test": [0, 5]}
   )
 
 
@@ -458,7 +461,7 @@ def test_folds_without_a_key_are_as_they_were():
 
 
 @pytest.mark.parametrize(
-  "split, tested, every, says, chose",
+  "split, tested, validate_every, says, chose",
   [
     ("test", True, 5, "", False),
     ("train", False, 5, "", False),
@@ -487,8 +490,10 @@ def test_folds_without_a_key_are_as_they_were():
     ("heldout", False, 50, "validation.every is 50, beyond the run", False),
   ],
 )
-def test_a_report_says_whether_its_part_chose(split, tested, every, says, chose):
-  context = TaskContext(validate_every=every, steps=10)
+def test_a_report_says_whether_its_part_chose(
+  split, tested, validate_every, says, chose
+):
+  context = TaskContext(validate_every=validate_every, steps=10)
   repeats = leaks.Repeats(1, 2, 3)
   note, numbers = provenance(context, split, tested, repeats)
   assert len(note) == bool(says) and all(re.search(says, line) for line in note)

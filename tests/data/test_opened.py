@@ -33,9 +33,9 @@ def tarred() -> bytes:
   return content.getvalue()
 
 
-def arrays(save, *args, **named) -> bytes:
+def arrays(save, *args, **arrays_by_name) -> bytes:
   content = io.BytesIO()
-  save(content, *args, **named)
+  save(content, *args, **arrays_by_name)
   return content.getvalue()
 
 
@@ -62,21 +62,21 @@ def written(tmp_path, content: bytes, name: str = "file.txt"):
 )
 def test_text_is_the_same_however_it_is_packed(tmp_path, pack):
   file = written(tmp_path, pack(TEXT), "named.wrongly")
-  whole = TEXT.encode()
+  content = TEXT.encode()
 
   with opened.stream(file) as data:
-    assert data.read() == whole
+    assert data.read() == content
     data.seek(9)
-    assert data.read(5) == whole[9:14]
+    assert data.read(5) == content[9:14]
     data.seek(1)
-    assert data.read(2) == whole[1:3]
+    assert data.read(2) == content[1:3]
     data.seek(0)
-    found = list(opened.lines(data))
+    result = list(opened.lines(data))
 
-  assert [line.data.decode() for line in found] == LINES
-  assert [whole[line.offset :][: line.size].decode() for line in found] == LINES
-  assert opened.size(file) == len(whole) and opened.text(file) == TEXT
-  assert opened.read_at(opened.Member(file), 4, 6) == whole[4:10]
+  assert [line.data.decode() for line in result] == LINES
+  assert [content[line.offset :][: line.size].decode() for line in result] == LINES
+  assert opened.size(file) == len(content) and opened.text(file) == TEXT
+  assert opened.read_at(opened.Member(file), 4, 6) == content[4:10]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_text_that_begins_like_another_format_is_text(tmp_path, text):
 
 
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr(unpacked, "_PLENTY", 1 << 16)
+  monkeypatch.setattr(unpacked, "_ALWAYS_ALLOWED", 1 << 16)
   few = written(tmp_path, gzip.compress(b"a" * (1 << 15)), "few")
   many = written(tmp_path, gzip.compress(b"a" * (1 << 22)), "many")
 
@@ -142,9 +142,9 @@ def test_a_line_too_long_is_passed_over(tmp_path, monkeypatch):
   file = written(tmp_path, b"a" * 40 + b"\r\n" + b"b" * 99 + b"\nc")
 
   with opened.stream(file) as data:
-    found = [(line.number, line.size, line.data) for line in opened.lines(data)]
+    result = [(line.number, line.size, line.data) for line in opened.lines(data)]
 
-  assert found == [(1, 40, b"a" * 40), (2, 99, None), (3, 1, b"c")]
+  assert result == [(1, 40, b"a" * 40), (2, 99, None), (3, 1, b"c")]
 
 
 def test_bytes_that_no_declared_encoding_has_are_named(tmp_path):
@@ -190,9 +190,9 @@ def test_bytes_that_no_declared_encoding_has_are_named(tmp_path):
 def test_rows_of_tables(tmp_path, name, content, header, rows):
   table = tables.read(written(tmp_path, content.encode(), name), header=None)
 
-  found = [row.cells for row in table.rows if not row.fault]
+  result = [row.cells for row in table.rows if not row.fault]
   assert table.header == header
-  assert found == (rows or [["2020-01-01", "5"], ["2020-01-02", "6"]])
+  assert result == (rows or [["2020-01-01", "5"], ["2020-01-02", "6"]])
 
 
 def test_faults_of_tables_have_their_line(tmp_path):

@@ -13,7 +13,8 @@ import zipfile
 import pytest
 
 from jaxmem import tasks, tokenizers
-from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import UserError
 from jaxmem.data import (
   DataError,
   bad_records,
@@ -23,26 +24,24 @@ from jaxmem.data import (
   strict_json,
   template,
 )
-from jaxmem.data.piece import digest
+from jaxmem.data.file_slice import digest
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import EncoderConfig
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tasks.dialogue import chat
 from jaxmem.tasks.language_modeling import reader
 from jaxmem.tasks.question_answering import data as squad
 from jaxmem.tasks.retrieval import data as judged
-from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.training.config import DataConfig
 
 
 def zipped(content: bytes) -> bytes:
-  made = io.BytesIO()
-  with zipfile.ZipFile(made, "w") as archive:
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w") as archive:
     archive.writestr("inside.jsonl", content)
-  return made.getvalue()
+  return buffer.getvalue()
 
 
 PACKS = {
@@ -75,7 +74,7 @@ def questions(source):
 
 
 def dialogues(source):
-  return [[(m.role, m.content) for m in one] for one in chat.read(source)]
+  return [[(m.role, m.content) for m in dialogue] for dialogue in chat.read(source)]
 
 
 def text(source):
@@ -148,34 +147,34 @@ def written(tmp_path, content: bytes, name: str) -> str:
   return str(tmp_path / name)
 
 
-def as_lines(made: list) -> bytes:
-  return b"".join(json.dumps(one).encode() + b"\n" for one in made)
+def as_lines(objects: list) -> bytes:
+  return b"".join(json.dumps(item).encode() + b"\n" for item in objects)
 
 
-@pytest.mark.parametrize(("task", "given", "expected"), TASKS, ids=NAMES)
+@pytest.mark.parametrize(("task", "objects", "expected"), TASKS, ids=NAMES)
 @pytest.mark.parametrize("pack", PACKS)
-def test_every_task_reads_every_packing(tmp_path, task, given, expected, pack):
-  packed = PACKS[pack](as_lines(given))
+def test_every_task_reads_every_packing(tmp_path, task, objects, expected, pack):
+  packed = PACKS[pack](as_lines(objects))
 
   assert task(written(tmp_path, packed, "Some.JSONL")) == expected
 
 
-@pytest.mark.parametrize(("task", "given", "expected"), TASKS, ids=NAMES)
-def test_every_task_reads_every_form_of_json(tmp_path, task, given, expected):
-  whole = json.dumps(given, indent=1).encode()
+@pytest.mark.parametrize(("task", "objects", "expected"), TASKS, ids=NAMES)
+def test_every_task_reads_every_form_of_json(tmp_path, task, objects, expected):
+  content = json.dumps(objects, indent=1).encode()
   forms = {
-    "a.json": whole,
-    "a.jsonl": whole,
-    "b.json": as_lines(given),
-    "c.JSON": b'{"data": ' + whole + b"}",
-    "d.ndjson": as_lines(given),
+    "a.json": content,
+    "a.jsonl": content,
+    "b.json": as_lines(objects),
+    "c.JSON": b'{"data": ' + content + b"}",
+    "d.ndjson": as_lines(objects),
   }
 
   for name, content in forms.items():
     assert task(written(tmp_path, content, name)) == expected, name
 
 
-@pytest.mark.parametrize(("task", "given", "expected"), TASKS, ids=NAMES)
+@pytest.mark.parametrize(("task", "objects", "expected"), TASKS, ids=NAMES)
 @pytest.mark.parametrize(
   ("content", "says"),
   [
@@ -194,21 +193,21 @@ def test_every_task_reads_every_form_of_json(tmp_path, task, given, expected):
     (b"[1]\n[2]\n", "is no JSON, nor JSON Lines"),
   ],
 )
-def test_every_task_refuses_the_same(tmp_path, task, given, expected, content, says):
-  del given, expected
+def test_every_task_refuses_the_same(tmp_path, task, objects, expected, content, says):
+  del objects, expected
   with pytest.raises(DataError, match=says) as raised:
     task(written(tmp_path, content, "bad.jsonl"))
 
   assert "bad.jsonl" in str(raised.value) and "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("task", "given", "expected"), TASKS, ids=NAMES)
+@pytest.mark.parametrize(("task", "objects", "expected"), TASKS, ids=NAMES)
 @pytest.mark.parametrize("value", [None, 3, True, ["\ud800"], "\ud800", "", {"a": 1}])
 def test_a_value_that_is_no_text_is_refused_or_empty(
-  tmp_path, task, given, expected, value
+  tmp_path, task, objects, expected, value
 ):
-  bad = {key: value for key in given[0]}
-  file = written(tmp_path, as_lines([*given, bad]), "a.jsonl")
+  bad = {key: value for key in objects[0]}
+  file = written(tmp_path, as_lines([*objects, bad]), "a.jsonl")
 
   if task is text and value == "":
     assert task(file) == expected  # as a blank line
@@ -217,22 +216,25 @@ def test_a_value_that_is_no_text_is_refused_or_empty(
     task(file)
 
 
-@pytest.mark.parametrize(("task", "given", "expected"), TASKS, ids=NAMES)
-def test_bad_records_are_skipped_and_counted(tmp_path, capsys, task, given, expected):
-  lines = as_lines(given).splitlines(keepends=True)
+@pytest.mark.parametrize(("task", "objects", "expected"), TASKS, ids=NAMES)
+def test_bad_records_are_skipped_and_counted(tmp_path, capsys, task, objects, expected):
+  lines = as_lines(objects).splitlines(keepends=True)
   bad = [b"{\n", b'{"other": 1}\n', b'{"\xff": 1}\n', b"[]\n", b"7\n", b"null\n"]
   file = written(tmp_path, b"".join([lines[0], *bad, *lines[1:]]), "a.jsonl")
 
   with bad_records.policy("skip"):
     assert task(file) == expected
-  said = capsys.readouterr().err
-  assert f"6 bad records skipped, {len(given)} read: line 2, line 3, line 4" in said
-  assert "line 6, ...; the first: " in said and "line 2" in said.split("first: ")[1]
+  stderr = capsys.readouterr().err
+  assert f"6 bad records skipped, {len(objects)} read: line 2, line 3, line 4" in stderr
+  assert "line 6, ...; the first: " in stderr and "line 2" in stderr.split("first: ")[1]
 
   with pytest.raises(DataError, match="line 2 .*--task.bad-records skip"):
     with bad_records.policy("stop"):
       task(file)
-  with pytest.raises(DataError, match="stop or skip"), bad_records.policy("ignore"):
+  with (
+    pytest.raises(DataError, match="one of stop, skip"),
+    bad_records.policy("ignore"),
+  ):
     pass
 
 
@@ -270,17 +272,17 @@ def test_the_config_of_a_run_sets_the_policy(tmp_path, monkeypatch):
   ],
 )
 def test_labels_are_those_of_the_file(tmp_path, name, content, expected):
-  found = labels(written(tmp_path, content, name))
+  result = labels(written(tmp_path, content, name))
 
-  assert [label for label, _ in found] == expected.split()
+  assert [label for label, _ in result] == expected.split()
 
 
 def test_columns_without_a_header_are_numbered(tmp_path):
   file = written(tmp_path, b'"3","Wall St.","Sellers"\n"4","b","c"\n', "news.csv")
 
-  found = LabelsConfig(label="1", text="{2}: {3}").reader().read(file)
+  examples = LabelsConfig(label="1", text="{2}: {3}").reader().read(file)
 
-  assert [(e.label, e.texts) for e in found] == [
+  assert [(e.label, e.texts) for e in examples] == [
     ("3", ("Wall St.: Sellers",)),
     ("4", ("b: c",)),
   ]
@@ -306,16 +308,18 @@ def test_folders_are_labels_in_directories_and_archives(tmp_path):
       task(str(tmp_path / "d"))
 
 
-def test_first_bytes_below_zero_are_refused(tmp_path):
-  reader = LabelsConfig(first_bytes=-3).reader()
-  with pytest.raises(DataError, match="first_bytes is -3"):
-    reader.read(written(tmp_path, b"pos a\n", "a.txt"))
+def test_first_bytes_below_zero_are_refused():
+  with pytest.raises(ValueError, match="first_bytes is -3: it must be at least 0"):
+    ranges.check(LabelsConfig(first_bytes=-3))
 
 
 def test_a_format_is_added_in_one_place(tmp_path, monkeypatch):
   file = written(tmp_path, b"PAR1\x15\x04\0\0", "a.txt")
-  own = lambda file, encoding: iter([records.Record(f"{file} row 1", {"text": "a"})])
-  monkeypatch.setitem(records.READERS, "Parquet", own)
+
+  def read_parquet(file, encoding):
+    yield records.Record(f"{file} row 1", {"text": "a"})
+
+  monkeypatch.setitem(records.READERS, "Parquet", read_parquet)
 
   assert [r.fields for r in records.read(file, "")] == [{"text": "a"}]
 
@@ -324,30 +328,33 @@ def test_a_format_is_added_in_one_place(tmp_path, monkeypatch):
 
 
 def test_a_template_joins_fields_for_every_task_of_text(tmp_path):
-  one = {"title": "T", "body": "b {c}", "label": "x", "target": "t"}
-  file = written(tmp_path, as_lines([one]), "a.jsonl")
+  fields = {"title": "T", "body": "b {c}", "label": "x", "target": "t"}
+  file = written(tmp_path, as_lines([fields]), "a.jsonl")
   spec = "{title}\\n{{{body}}}"
   joined = "T\n{b {c}}"
 
   assert LabelsConfig(text=spec).reader().read(file)[0].texts == (joined,)
   assert pairs.read(file, (spec, "target"), "")[0].source == joined
   assert text(f"{file}#{spec}") == [joined]
-  assert records.Record("", one).text("{title}\n{body}") == "T\nb {c}"
+  assert records.Record("", fields).text("{title}\n{body}") == "T\nb {c}"
 
 
 def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
-  one = {"id": 1, "title": "T", "body": "b", "ask": "who?", "answers": "b"}
-  file = written(tmp_path, as_lines([one]), "a.jsonl")
+  fields = {"id": 1, "title": "T", "body": "b", "ask": "who?", "answers": "b"}
+  file = written(tmp_path, as_lines([fields]), "a.jsonl")
   spec = "{title}\\n{body}"
   (passage,) = judged.passages(file, "", text=spec)
-  assert passage == ("1", "", "T\nb") and passage.whole == "T\nb"
-  (asked,) = squad.read(file, "", ("ask", spec))
+  assert passage == ("1", "", "T\nb") and passage.full_text == "T\nb"
+  (question,) = squad.read(file, "", ("ask", spec))
   # the answer stands where it is in the whole text
-  assert (asked.question, asked.context, asked.start) == ("who?", "T\nb", 2)
+  assert (question.question, question.context, question.start) == ("who?", "T\nb", 2)
 
   qrels = written(tmp_path, b"1 0 1 1\n", "qrels")
-  found = judged.collection(file, file, qrels, False, "", ("body", "ask"))
-  assert [p.whole for p in (*found.documents, *found.queries)] == ["b", "who?"]
+  collection = judged.collection(file, file, qrels, False, "", ("body", "ask"))
+  assert [p.full_text for p in (*collection.documents, *collection.queries)] == [
+    "b",
+    "who?",
+  ]
   with pytest.raises(DataError, match="no field 'none', only id, title"):
     judged.passages(file, "", text="{none}")
 
@@ -358,8 +365,8 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   nested = written(tmp_path, json.dumps(nested).encode(), "n.json")
   with pytest.raises(DataError, match="leave task.question and task.context"):
     squad.read(nested, "", ("ask", "context"))
-  with pytest.raises(ConfigError, match="leave task.text empty"):
-    passages.fit(EncoderConfig(), PassagesConfig(pairs="titles", text=spec))
+  with pytest.raises(ValueError, match="leave task.text empty"):
+    ranges.check(PassagesConfig(pairs="titles", text=spec))
 
 
 def test_an_id_that_repeats_is_one_bad_record(tmp_path, capsys):
@@ -404,9 +411,9 @@ def test_parallel_files_may_be_packed_and_skip_bad_lines(tmp_path, capsys):
     pairs.read(f"{a},{b}", ("", ""), "")
   (tmp_path / "a.de").write_bytes(b"one\n\nthree\n")
   with bad_records.policy("skip"):
-    found = pairs.read(f"{tmp_path / 'a.de'},{b}", ("", ""), "")
+    result = pairs.read(f"{tmp_path / 'a.de'},{b}", ("", ""), "")
 
-  assert [(p.source, p.targets) for p in found] == [
+  assert [(p.source, p.targets) for p in result] == [
     ("one", ("eins",)),
     ("three", ("drei\u2028x",)),
   ]
@@ -449,13 +456,13 @@ def test_a_collection_keeps_what_is_judged_and_missing(tmp_path):
   queries = written(tmp_path, as_lines([{"_id": "7", "text": "q"}]), "queries.jsonl")
   grades = written(tmp_path, b"7 0 1 3\n7 0 99 2\n7 0 0 0\n", "qrels")
 
-  found = judged.collection(documents, queries, grades, False, "")
+  collection = judged.collection(documents, queries, grades, False, "")
 
-  assert [(d.name, d.text) for d in found.documents] == [
+  assert [(d.name, d.text) for d in collection.documents] == [
     ("0", "first"),
     ("1", "second"),
   ]
-  assert found.relevant == {"7": {"1": 3, "99": 2}}
+  assert collection.relevant == {"7": {"1": 3, "99": 2}}
 
 
 def test_an_entry_of_xml_that_is_not_closed_is_refused(tmp_path):
@@ -468,10 +475,10 @@ def test_files_of_squad_s_form_are_read_packed_and_skip_bad_questions(tmp_path, 
   good = {"id": "1", "question": "who?", "answers": [{"text": "A", "answer_start": 0}]}
   bad = [{"id": "2"}, {"id": "3", "question": 7, "answers": []}, None]
   paragraph = {"context": "A or B", "qas": [good, *bad]}
-  whole = json.dumps(
+  content = json.dumps(
     {"version": "1", "data": [{"title": "t", "paragraphs": [paragraph]}]}
   )
-  file = written(tmp_path, gzip.compress(whole.encode()), "dev")
+  file = written(tmp_path, gzip.compress(content.encode()), "dev")
   with pytest.raises(DataError, match="question 2 is not of SQuAD's form"):
     squad.read(file, "")
   with bad_records.policy("skip"):
@@ -480,12 +487,12 @@ def test_files_of_squad_s_form_are_read_packed_and_skip_bad_questions(tmp_path, 
 
 
 def test_an_article_of_another_form_is_one_bad_record(tmp_path, capsys):
-  asked = {"question": "who?", "answers": [{"text": "A", "answer_start": 0}]}
-  empty = asked | {"question": " "}
-  article = {"paragraphs": [{"context": "A or B", "qas": [asked, empty]}]}
-  others = [{"title": "u"}, "no article", {"paragraphs": [{"context": "A"}, 3]}]
-  whole = json.dumps({"data": [*others, article]})
-  file = written(tmp_path, whole.encode(), "dev.json")
+  question = {"question": "who?", "answers": [{"text": "A", "answer_start": 0}]}
+  empty = question | {"question": " "}
+  article = {"paragraphs": [{"context": "A or B", "qas": [question, empty]}]}
+  bad = [{"title": "u"}, "no article", {"paragraphs": [{"context": "A"}, 3]}]
+  content = json.dumps({"data": [*bad, article]})
+  file = written(tmp_path, content.encode(), "dev.json")
   with pytest.raises(DataError, match="article 0 is not of SQuAD's form: no list"):
     squad.read(file, "")
   with bad_records.policy("skip"):
@@ -500,7 +507,7 @@ def test_an_article_of_another_form_is_one_bad_record(tmp_path, capsys):
 def test_what_a_message_says_comes_back(content):
   record = {"messages": [{"role": "user", "content": content}] * 2}
   messages = chat.dialogue(record)
-  text = b"".join(chat.written([messages]))
+  text = b"".join(chat.text_lines([messages]))
 
   lines = text.removesuffix(b"\n").split(b"\n")
   assert len(lines) == 2 and all(line.startswith(b"user:") for line in lines)
@@ -520,10 +527,10 @@ def test_documents_of_archives_and_encodings(tmp_path):
   (tmp_path / "wide.txt").write_bytes("wide é".encode("utf-16"))
   (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfmarked")
 
-  found = {p.name: p.read() for p in sources.find(str(tmp_path))}
+  contents = {p.name: p.read() for p in sources.find(str(tmp_path))}
   alone = [p.name for p in sources.find(str(tmp_path / "books.zip"))]
 
-  assert found == {
+  assert contents == {
     "books.zip/one/a.txt": b"first",
     "books.zip/two/b.txt": b"second",
     "wide.txt": "wide é".encode(),
@@ -540,8 +547,8 @@ def test_documents_of_archives_and_encodings(tmp_path):
 def test_evaluations_read_the_text_of_records(tmp_path, monkeypatch, name):
   monkeypatch.setattr(reader, "READ_BYTES", 32)
   texts = ["a line\n" * 30 + "x" * 100, "é" * 50]
-  made = [{"id": i, "text": one} for i, one in enumerate(texts)]
-  content = json.dumps(made).encode() if name == "a.json" else as_lines(made)
+  objects = [{"id": i, "text": text} for i, text in enumerate(texts)]
+  content = json.dumps(objects).encode() if name == "a.json" else as_lines(objects)
   packed = gzip.compress(content) if name.endswith("gz") else content
   pieces = sources.find(written(tmp_path, packed, name))
   row = reader.Reader(pieces, tokenizers.get("byte")).lanes[0]
@@ -550,10 +557,10 @@ def test_evaluations_read_the_text_of_records(tmp_path, monkeypatch, name):
   while (part := row._next()) is not None:
     ids += part.tolist()
 
-  whole = [256, *texts[0].encode(), 256, *texts[1].encode(), 256]
-  assert ids == whole
+  expected = [256, *texts[0].encode(), 256, *texts[1].encode(), 256]
+  assert ids == expected
   first = digest(pieces)
-  longer = as_lines([made[0], made[1] | {"text": "é" * 49 + "e"}])
+  longer = as_lines([objects[0], objects[1] | {"text": "é" * 49 + "e"}])
   assert digest(sources.find(written(tmp_path, longer, "a.jsonl"))) != first
 
 
@@ -584,8 +591,8 @@ def test_a_corpus_of_a_packed_file_is_that_of_the_file(tmp_path):
     corpora.prepare(file, data_dir=tmp_path / "cache") for file in (plain, packed)
   )
 
-  every = lambda corpus: sorted(d.text for d in (*corpus.train, *corpus.heldout))
-  assert every(a) == every(b) and len(every(a)) == 40 and len(b.heldout) > 0
+  texts = [sorted(d.text for d in (*c.train, *c.heldout)) for c in (a, b)]
+  assert texts[0] == texts[1] and len(texts[0]) == 40 and len(b.heldout) > 0
 
 
 def test_reading_files_imports_no_tfds(tmp_path):
@@ -661,8 +668,8 @@ def test_records_to_be_answered_fill_the_templates_of_the_run():
   predict = asking.Filling(Echo(), ("{title}: {body}",))
   lines = as_lines([{"title": "T", "body": "b"}, {"title": "T"}, {"body": 1}])
 
-  found = list(asking.answers(io.BytesIO(lines), predict, 2))
+  answers = list(asking.answers(io.BytesIO(lines), predict, 2))
 
-  assert found[0] == {"said": "T: b"}
-  assert "no field 'body', only title" in found[1]["error"]
-  assert "no field 'title', only body" in found[2]["error"]
+  assert answers[0] == {"said": "T: b"}
+  assert "no field 'body', only title" in answers[1]["error"]
+  assert "no field 'title', only body" in answers[2]["error"]

@@ -10,16 +10,19 @@ from jaxmem.data.rows import Rows, fingerprint
 
 
 def rows(process=(0, 1)):
-  """Ten examples, each its square."""
-  collate = lambda items, numbers: {"square": items**2, "drawn": numbers % 7}
+  """Returns batches of ten examples, each the square of its number."""
+
+  def collate(items, numbers):
+    return {"square": items**2, "drawn": numbers % 7}
+
   return Rows(Epochs(10, 4, 0, *process), collate, fingerprint(("squares", 10)))
 
 
 def test_processes_share_the_rows_of_a_step():
-  whole, parts = rows()[3], [rows((i, 2))[3] for i in range(2)]
+  batch, parts = rows()[3], [rows((i, 2))[3] for i in range(2)]
 
-  assert whole["rows"].tolist() == [12, 13, 14, 15]
-  for key, value in whole.items():
+  assert batch["rows"].tolist() == [12, 13, 14, 15]
+  for key, value in batch.items():
     np.testing.assert_array_equal(value, np.concatenate([p[key] for p in parts]))
   epochs = [a for step in range(5) for a in rows()[step]["square"].tolist()]
   assert sorted(epochs) == sorted([i**2 for i in range(10)] * 2)

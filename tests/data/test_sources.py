@@ -79,7 +79,7 @@ def test_a_book_is_cut_between_characters(tmp_path):
 
 
 class Broken:
-  vocab_size, boundary, fingerprint = 100, 99, "broken"
+  vocab_size, eos_id, fingerprint = 100, 99, "broken"
 
   def __init__(self, bad):
     self.bad = bad
@@ -120,9 +120,9 @@ def test_lines_are_documents(tmp_path):
   path = write_lines(tmp_path / "d.jsonl", *objects)
   content = (tmp_path / "d.jsonl").read_bytes()
   (tmp_path / "d.jsonl").write_bytes(b"\xef\xbb\xbf" + content + b"\n")
-  held = write_lines(tmp_path / "h.jsonl", {"body": "held"})
+  heldout = write_lines(tmp_path / "h.jsonl", {"body": "held"})
 
-  corpus = data.prepare(path, f"{held}#body")
+  corpus = data.prepare(path, f"{heldout}#body")
 
   assert contents(corpus.train) == {
     "d.jsonl:00000001": "one \u00e9".encode(),
@@ -166,7 +166,7 @@ def test_a_bad_line_is_named(tmp_path, line, why):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-  """A dataset as TFDS prepares it, with two features of text and one of a number."""
+  """Prepares a dataset as TFDS does, with two features of text and one of a number."""
   import tensorflow_datasets as tfds
 
   class Tiny(tfds.core.GeneratorBasedBuilder):
@@ -217,8 +217,8 @@ def test_records_are_documents(prepared, monkeypatch):
 
 def test_labels_of_a_dataset_are_names(prepared):
   reader = LabelsConfig(label="kind", other="title").reader()
-  found = reader.read(f"tfds:tiny/two:1.2.0[test]@{prepared}")
-  assert {(e.texts[1], e.label) for e in found} == {
+  examples = reader.read(f"tfds:tiny/two:1.2.0[test]@{prepared}")
+  assert {(e.texts[1], e.label) for e in examples} == {
     (f"title {i}", ("even", "odd")[i % 2]) for i in range(5)
   }
 
@@ -274,7 +274,7 @@ def make_stream(weights) -> data.TokenStream:
 
 
 def read(lanes, epochs: int) -> np.ndarray:
-  """The tokens of whole epochs, in the order of the mixture."""
+  """Reads the tokens of whole epochs, in the order of the mixture."""
   steps, parts = lanes.steps_per_epoch, []
   for epoch in range(epochs):
     batches = [lanes[epoch * steps + i]["tokens"] for i in range(steps)]
@@ -293,12 +293,14 @@ def test_shares_are_the_weights_and_each_epoch_an_exact_cover(weights):
   assert np.abs(shares - weights).max() < 0.02
   orders = set()
   for k, (low, high) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
-    own = tokens[which == k]
-    whole = own[: len(own) // (high - low) * (high - low)].reshape(-1, high - low)
-    np.testing.assert_array_equal(
-      np.sort(whole, axis=1), np.broadcast_to(np.arange(low, high), whole.shape)
+    component = tokens[which == k]
+    epochs = component[: len(component) // (high - low) * (high - low)].reshape(
+      -1, high - low
     )
-    orders |= {tuple(epoch) for epoch in whole.tolist()} if k == 0 else set()
+    np.testing.assert_array_equal(
+      np.sort(epochs, axis=1), np.broadcast_to(np.arange(low, high), epochs.shape)
+    )
+    orders |= {tuple(epoch) for epoch in epochs.tolist()} if k == 0 else set()
   assert len(orders) > 1
   # Documents are whole: a token follows its neighbour, or begins a document.
   begins = np.isin(tokens[1:], stream.starts[:-1])
@@ -307,21 +309,21 @@ def test_shares_are_the_weights_and_each_epoch_an_exact_cover(weights):
 
 def test_mixtures_continue_from_step_to_step_at_any_process_count():
   stream = make_stream((0.7, 0.2, 0.1))
-  whole = data.Lanes(stream, 4, 9, seed=0)
+  single = data.Lanes(stream, 4, 9, seed=0)
 
-  for step in (0, 7, whole.steps_per_epoch, 1000, len(whole) - 1):
+  for step in (0, 7, single.steps_per_epoch, 1000, len(single) - 1):
     fresh = data.Lanes(stream, 4, 9, seed=0)[step]
     for count in (1, 2, 4):
       parts = [data.Lanes(stream, 4, 9, 0, i, count)[step] for i in range(count)]
       for key in fresh:
         joined = np.concatenate([part[key] for part in parts])
-        np.testing.assert_array_equal(joined, whole[step][key])
-        np.testing.assert_array_equal(fresh[key], whole[step][key])
-  for step in range(whole.steps_per_epoch - 1):
-    one, two = whole[step], whole[step + 1]
-    np.testing.assert_array_equal(one["targets"][:, -1], two["tokens"][:, 0])
-    starts = np.isin(two["tokens"], stream.starts[:-1])
-    np.testing.assert_array_equal(two["reset"], starts)
+        np.testing.assert_array_equal(joined, single[step][key])
+        np.testing.assert_array_equal(fresh[key], single[step][key])
+  for step in range(single.steps_per_epoch - 1):
+    batch, next_batch = single[step], single[step + 1]
+    np.testing.assert_array_equal(batch["targets"][:, -1], next_batch["tokens"][:, 0])
+    starts = np.isin(next_batch["tokens"], stream.starts[:-1])
+    np.testing.assert_array_equal(next_batch["reset"], starts)
 
 
 def test_mixtures_pass_the_checkpoint_test_of_grain():
@@ -339,8 +341,8 @@ def test_a_mixture_is_prepared_with_its_weights(tmp_path):
     for i in range(20):
       (tmp_path / name / f"{i:02}").write_text(f"{letter}{i:02}" * 10)
 
-  def corpus(one, two):
-    source = f"mix:{one}*{tmp_path}/a,{two}*{tmp_path}/b"
+  def corpus(weight_a, weight_b):
+    source = f"mix:{weight_a}*{tmp_path}/a,{weight_b}*{tmp_path}/b"
     return data.prepare(source, data_dir=tmp_path / "cache")
 
   first, same, other = corpus(7, 3), corpus(0.7, 0.3), corpus(1, 1)
@@ -377,13 +379,13 @@ def test_mixture_mistakes_are_named(tmp_path, source, words):
 
 
 def test_a_run_on_a_mixture_resumes_and_refuses_other_data(tmp_path, subwords, capsys):
-  one, two = (runs.write_corpus(tmp_path / name, 12) for name in ("one", "two"))
+  first, second = (runs.write_corpus(tmp_path / name, 12) for name in ("one", "two"))
   model = tmp_path / "t.model"
   model.write_bytes(subwords)
   config = runs.write_config(
     tmp_path / "mixed.py",
     "from dataclasses import replace\n"
-    f"config = config('mix:0.6*{one},0.4*{two}', eval_bytes=256, model=SMALL)\n"
+    f"config = config('mix:0.6*{first},0.4*{second}', eval_bytes=256, model=SMALL)\n"
     f"config = replace(config, task=replace(config.task, tokenizer={str(model)!r}))\n",
   )
 
@@ -401,27 +403,36 @@ def test_a_run_on_a_mixture_resumes_and_refuses_other_data(tmp_path, subwords, c
   assert train(9) == 2
   assert f"the tokenizer {model} is not what step 8" in capsys.readouterr().err
   model.write_bytes(subwords)
-  (one / "file00.txt").write_bytes(b"regenerated " * 40)
+  (first / "file00.txt").write_bytes(b"regenerated " * 40)
   assert train(9) == 2
   assert "the data is not what step 8" in capsys.readouterr().err
 
 
 def test_records_in_a_directory_are_read_as_records(tmp_path, capsys):
-  record = lambda i: json.dumps({"text": f"text {i}"}) + "\n"
+
+  def record(i):
+    return json.dumps({"text": f"text {i}"}) + "\n"
+
+  def texts(source):
+    return {document.read().decode() for document in sources.find(source)}
+
   (tmp_path / "a.JSONL").write_text(record(0) + record(1))
   (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress((record(2) + "\n").encode()))
   (tmp_path / "c.json").write_text(json.dumps([{"text": "text 3"}]))
   (tmp_path / "d.txt").write_text("text 4")
   with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
     archive.writestr("f.jsonl", record(5))
-  texts = lambda source: {piece.read().decode() for piece in sources.find(source)}
-  wanted = {f"text {i}" for i in range(6)}
-  assert texts(str(tmp_path)) == texts(str(tmp_path / "*")) == wanted
+  expected = {f"text {i}" for i in range(6)}
+  assert texts(str(tmp_path)) == texts(str(tmp_path / "*")) == expected
   assert capsys.readouterr().err == ""
 
   # without a text they are read whole, which is said once
   (tmp_path / "g.jsonl").write_text('{"body": "x"}\n')
   (tmp_path / "h.json").write_text('{"body": "x"}\n')
-  assert texts(str(tmp_path)) == wanted | {'{"body": "x"}\n'}
-  said = capsys.readouterr().err
-  assert said.count("\n") == 1 and "1 files of JSON Lines" in said and "g.jsonl" in said
+  assert texts(str(tmp_path)) == expected | {'{"body": "x"}\n'}
+  stderr = capsys.readouterr().err
+  assert (
+    stderr.count("\n") == 1
+    and "1 files of JSON Lines" in stderr
+    and "g.jsonl" in stderr
+  )

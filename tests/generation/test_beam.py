@@ -9,7 +9,7 @@ import pytest
 
 from jaxmem.generation import beam
 
-VOCAB, LENGTH, BOUNDARY = 4, 4, 0
+VOCAB, LENGTH, EOS = 4, 4, 0
 
 
 def model(seed):
@@ -31,7 +31,7 @@ def exhaustive(table, row, alpha):
   found = []
   for size in range(LENGTH + 1):
     for text in itertools.product(range(1, VOCAB), repeat=size):
-      tokens = [*text, BOUNDARY][:LENGTH]
+      tokens = [*text, EOS][:LENGTH]
       past, last, logp = VOCAB, 0, 0.0
       for token in tokens:
         logits = table[row, past, last]
@@ -43,7 +43,7 @@ def exhaustive(table, row, alpha):
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def run(logits, state, beams, alpha):
-  options = dict(boundary=BOUNDARY, length=LENGTH)
+  options = dict(eos_id=EOS, length=LENGTH)
   return beam.search(step, logits, state, beams=beams, alpha=alpha, **options)
 
 
@@ -81,7 +81,7 @@ def test_one_beam_without_penalty_is_greedy():
       token = int(own.argmax())
       logp += own[token] - np.log(np.exp(own).sum())
       past, last = last, token
-      if token == BOUNDARY:
+      if token == EOS:
         break
       text.append(token)
     np.testing.assert_allclose(found.score[row, 0], logp, rtol=1e-5)

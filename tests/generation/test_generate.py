@@ -1,4 +1,4 @@
-"""Text from a model: rows know nothing of each other, and go on where they were."""
+"""Text from a model: rows know nothing of each other, and continue where they were."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from jaxmem.training.load import load_model
 from jaxmem.training.step import resolve
 from support import runs
 
-# with the boundary 8 + 4 and 4 + 1 tokens
+# with the EOS token 8 + 4 and 4 + 1 tokens
 PROMPTS = [b"memory stat", b"lane"]
 RANDOM = Sampling(0.9, top_k=20, top_p=0.95, min_p=0.01, repetition_penalty=1.1)
 
@@ -179,11 +179,11 @@ def test_stop_cuts_the_text_and_the_memory_stands_behind_it(loaded):
   _equal(writer.session, again.session)
 
 
-def test_boundary_ends_a_row_and_is_not_read(loaded):
-  boundary = loaded.tokenizer.boundary
+def test_eos_ends_a_row_and_is_not_read(loaded):
+  eos_id = loaded.tokenizer.eos_id
   writer = _writer(loaded, PROMPTS)
   before = jax.tree.map(jnp.copy, writer.session)
-  logits = before.logits.at[0, boundary].set(1e9)
+  logits = before.logits.at[0, eos_id].set(1e9)
   writer.session = writer.session._replace(logits=jnp.copy(logits))
 
   first, *_, last = writer.write(Sampling(temperature=0.0), 20)
@@ -274,12 +274,12 @@ def _bytes(capfd, *argv):
   [
     (["--temperature", "-1"], "temperature is -1.0: it must be at least 0"),
     (["--temperature", "nan"], "temperature is nan"),
-    (["--top-p", "0"], "top_p is 0.0: it must be in (0, 1]"),
-    (["--top-p", "1.1"], "top_p is 1.1"),
-    (["--top-k", "-1"], "top_k is -1"),
-    (["--min-p", "2"], "min_p is 2.0"),
-    (["--repetition-penalty", "0"], "repetition_penalty is 0.0"),
-    (["--max-tokens", "0"], "max_tokens is 0: it must be at least 1"),
+    (["--top-p", "0"], "--top-p is 0.0: it must be in (0, 1]"),
+    (["--top-p", "1.1"], "--top-p is 1.1"),
+    (["--top-k", "-1"], "--top-k is -1"),
+    (["--min-p", "2"], "--min-p is 2.0"),
+    (["--repetition-penalty", "0"], "--repetition-penalty is 0.0"),
+    (["--max-tokens", "0"], "--max-tokens is 0: it must be at least 1"),
     (["--stop", ""], "stop string is empty"),
     (["--seed", "-1"], "seed is -1"),
     (["--prompt-file", "nowhere"], "--prompt-file: no file 'nowhere'"),

@@ -43,11 +43,12 @@ def test_llama_comes_out_as_it_went_in():
 
 
 def test_capacity_is_that_of_the_file_unless_given():
-  of = lambda **options: dict(
-    from_llama(llama.METADATA, _tensors(), **options)[0].pattern[0].options
-  )
-  assert of()["capacity"] == llama.LENGTH
-  assert of(capacity=7)["capacity"] == 7
+
+  def capacity(**options):
+    config, _ = from_llama(llama.METADATA, _tensors(), **options)
+    return dict(config.pattern[0].options)["capacity"]
+
+  assert capacity() == llama.LENGTH and capacity(capacity=7) == 7
 
 
 @pytest.mark.parametrize(
@@ -142,9 +143,10 @@ def test_byte_pairs_refuse_what_they_cannot_spell(tokenizer, bytepairs):
 
 
 def test_byte_pairs_know_their_content(tokenizer, bytepairs):
-  make = lambda *rest: bytepairs.BytePairTokenizer(_pieces(bytepairs), *rest)
-
-  same, other = (make(MERGES, [0, 1], 0, digits) for digits in (True, False))
+  same, other = (
+    bytepairs.BytePairTokenizer(_pieces(bytepairs), MERGES, [0, 1], 0, digits)
+    for digits in (True, False)
+  )
 
   assert same.fingerprint == tokenizer.fingerprint != other.fingerprint
 
@@ -164,7 +166,7 @@ def test_what_is_no_gguf_file_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def real():
-  """SmolLM2-135M itself, for texts of up to 64 tokens."""
+  """Loads SmolLM2-135M itself, for texts of up to 64 tokens."""
   pytest.importorskip("gguf", reason="needs the package gguf")
   pytest.importorskip("tokenizers", reason="needs the package tokenizers")
   try:

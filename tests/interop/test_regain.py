@@ -14,7 +14,8 @@ from jaxmem import tokenizers
 from jaxmem.core.errors import RunError
 from jaxmem.finetune import graft, lessons, regain, rows
 from jaxmem.interop import smollm
-from jaxmem.interop.smollm import Sizes, from_llama, places
+from jaxmem.interop.llama_tensors import Sizes, layer_tensors
+from jaxmem.interop.smollm import from_llama
 from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import entry
@@ -40,11 +41,14 @@ DELTA = entry("gated_delta")
 def _llama(memory="window", **options):
   """Config and parameters of a Llama that knows nothing."""
   draw = np.random.default_rng(0)
-  normal = lambda *shape: draw.normal(size=shape).astype(np.float32)
+
+  def normal(*shape):
+    return draw.normal(size=shape).astype(np.float32)
+
   tensors = {
-    f"blk.{i}.{name}.weight": 0.3 * normal(*place.shape)
+    f"blk.{i}.{name}.weight": 0.3 * normal(*spec.shape)
     for i in range(LAYERS)
-    for name, place in places(SIZES).items()
+    for name, spec in layer_tensors(SIZES).items()
   }
   # a head that can be sure of a token
   tensors["output_norm.weight"] = np.full(SIZES.d_model, 4, np.float32)
@@ -91,9 +95,18 @@ class _Steps(Callback):
 
 def _learn(grafted, steps, path, heard, save_every=1000):
   model, frozen, (fresh, _) = grafted
-  how = {"steps": steps, "batch": 8, "length": LENGTH, "save_every": save_every}
-  given = model, graft.join(frozen, fresh), _Rows(), 1e-2, path
-  return lessons.learn(*given, **how, callbacks=(heard,))
+  return lessons.learn(
+    model,
+    graft.join(frozen, fresh),
+    _Rows(),
+    1e-2,
+    path,
+    steps=steps,
+    batch=8,
+    length=LENGTH,
+    save_every=save_every,
+    callbacks=(heard,),
+  )
 
 
 def _grafted(memory, **options):
@@ -106,15 +119,15 @@ def test_grafted_model_begins_as_it_was():
   fresh, _ = graft.first(model, frozen, jax.random.key(0))
   ids = jnp.asarray(_answers(0))
 
-  run = lambda model, params: jax.jit(
-    lambda p: model.apply({"params": p}, ids, model.init_state(len(ids)))[0]
-  )(params)
+  def run(model, params):
+    state = model.init_state(len(ids))
+    return jax.jit(lambda p: model.apply({"params": p}, ids, state)[0])(params)
 
   logits = run(model, graft.join(frozen, fresh))
   np.testing.assert_array_equal(logits, run(LM(CONFIG), PARAMS))
   assert graft.difference(frozen, graft.join(frozen, fresh)) == {}
-  count = lambda tree: sum(a.size for a in jax.tree.leaves(tree))
-  assert count(frozen) == count(PARAMS)
+  sizes = [sum(a.size for a in jax.tree.leaves(tree)) for tree in (frozen, PARAMS)]
+  assert sizes[0] == sizes[1]
   paths = [p for p in traverse_util.flatten_dict(fresh) if "memory" in p]
   assert {p[2] for p in paths} == {"block_1"}
 
@@ -140,15 +153,17 @@ def test_memory_begins_with_the_matrices_of_the_attention(name):
   _, _, (fresh, _) = _grafted(entry(name))
   _, _, (drawn, _) = _grafted(entry(name), start="random")
 
-  of = lambda tree: tree["stack"]["groups"]["block_0"]["mixer"]["memory"]
+  def memory(tree):
+    return tree["stack"]["groups"]["block_0"]["mixer"]["memory"]
+
   base = PARAMS["stack"]["groups"]["block_0"]["mixer"]
-  np.testing.assert_array_equal(of(fresh)["out"]["kernel"], base["out"]["kernel"])
+  np.testing.assert_array_equal(memory(fresh)["out"]["kernel"], base["out"]["kernel"])
   k = jnp.repeat(base["k"]["kernel"], 2, axis=2)
-  own = of(fresh)["k"]["kernel"] if name == "retention" else None
-  if own is None:
-    own = of(fresh)["qkv"]["kernel"][..., 16:32].reshape(k.shape)
-  np.testing.assert_array_equal(own, k)
-  assert jnp.abs(of(drawn)["out"]["kernel"] - base["out"]["kernel"]).min() > 0
+  k_memory = memory(fresh)["k"]["kernel"] if name == "retention" else None
+  if k_memory is None:
+    k_memory = memory(fresh)["qkv"]["kernel"][..., 16:32].reshape(k.shape)
+  np.testing.assert_array_equal(k_memory, k)
+  assert jnp.abs(memory(drawn)["out"]["kernel"] - base["out"]["kernel"]).min() > 0
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +174,8 @@ def learned(tmp_path_factory):
   heard = _Steps()
   after = _learn(grafted, 150, tmp_path_factory.mktemp("learned"), heard)
   after = jax.device_get(after)
-  rest = graft.difference(after, fresh)
-  return (frozen, fresh), (rest, graft.difference(after, frozen)), heard.nats
+  moved = graft.difference(after, fresh)
+  return (frozen, fresh), (moved, graft.difference(after, frozen)), heard.nats
 
 
 def test_frozen_parameters_do_not_move_and_the_others_do(learned):
@@ -185,16 +200,16 @@ def test_pattern_selects_what_is_grafted(memory):
   assert jax.tree.structure(moving) == jax.tree.structure(fresh)
 
 
-def test_training_goes_on_where_it_was_cut_off(tmp_path):
+def test_training_continues_where_it_was_cut_off(tmp_path):
   grafted = _grafted(None)
-  whole = _learn(grafted, 4, tmp_path / "a", _Steps(), save_every=2)
+  single = _learn(grafted, 4, tmp_path / "a", _Steps(), save_every=2)
   with pytest.raises(KeyboardInterrupt):
     _learn(grafted, 4, tmp_path / "b", _Steps(interrupt=3), save_every=2)
   heard = _Steps()
   again = _learn(grafted, 4, tmp_path / "b", heard, save_every=2)
 
   assert heard.steps == [3, 4]
-  jax.tree.map(np.testing.assert_array_equal, again, whole)
+  jax.tree.map(np.testing.assert_array_equal, again, single)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
@@ -213,12 +228,12 @@ def arguments(tmp_path, monkeypatch):
   draw = np.random.default_rng(1)
   for name, size in {"text": 80, "train": 400}.items():
     (tmp_path / name).write_bytes(bytes(draw.integers(97, 122, size, dtype=np.uint8)))
-  given = {
+  flags = {
     **{name: tmp_path / name for name in ("text", "train", "out")},
     **{"memories": "mingru", "window": 4, "sinks": 0, "layers": 2, "rank": 2},
     **{"steps": 2, "train-length": 16, "length": 16, "tokens": 64, "rows": 4},
   }
-  return [f"--{key}={value}" for key, value in given.items()]
+  return [f"--{key}={value}" for key, value in flags.items()]
 
 
 def test_command_prints_a_row_for_each_and_keeps_them(arguments, capsys, monkeypatch):
@@ -262,9 +277,9 @@ def test_rows_of_other_settings_are_not_mixed(arguments, capsys):
     ("--memories=lora,grru", "no memory 'grru': did you mean 'gru'"),
     ("--memories=encoder_attention", "reads both ways"),
     ("--memories=lora --rank=0", "--memories has 'lora' and --rank is 0"),
-    ("--sinks=4", "fewer sinks than the window's 4 tokens"),
-    ("--rate=0", "--rate is 0.0: it must be greater than 0"),
-    ("--start=warm", "it is attention or random"),
+    ("--sinks=4", "--sinks is 4: it must be at least 0 and below window (4)"),
+    ("--rate=0", "--rate is 0.0: it must be above 0"),
+    ("--start=warm", "--start is 'warm': one of attention, random"),
     ("--layers=3", "a memory every 3 layers: it must be a divisor of the 2 layers"),
     ("--memories=mamba2:num_groups=3", "'mamba2:num_groups=3' cannot be built: 32 ch"),
     ("--memories=attention:capacity=9", "holds 9 tokens of a document, and a window"),

@@ -51,7 +51,7 @@ def test_states_are_first_then_groups_then_last():
 
 
 def test_pieces_of_packed_documents_are_the_whole(run):
-  """A document goes on over the border of the pieces, another begins in the second."""
+  """A document continues over the border of pieces; another begins in the second."""
   reset = jnp.zeros(TOKENS.shape, bool).at[:, jnp.array([0, 7])].set(True)
   _, full = run(TOKENS, LM(CONFIG).init_state(2), None)
 

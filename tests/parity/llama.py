@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmem.interop.smollm import Sizes, from_llama, places
+from jaxmem.interop.llama_tensors import Sizes, layer_tensors
+from jaxmem.interop.smollm import from_llama
 from jaxmem.models.lm import LM
 
 from .harness import LENGTH, RESET, ROWS, Case, by_document
@@ -42,9 +43,9 @@ NAMES = {
 def shapes() -> dict[str, tuple[int, ...]]:
   """Of all tensors but the table."""
   of = {
-    f"blk.{i}.{name}.weight": place.shape
+    f"blk.{i}.{name}.weight": spec.shape
     for i in range(LAYERS)
-    for name, place in places(SIZES).items()
+    for name, spec in layer_tensors(SIZES).items()
   }
   return of | {"output_norm.weight": (D,)}
 

@@ -25,9 +25,11 @@ if how == "read":
   for path in sorted((root / "2" / "state").rglob("*")):
     if path.is_file() and path.stat().st_size > 300:
       path.write_bytes(path.read_bytes()[:-200])
-  struct = lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding)
+  target = jax.tree.map(
+    lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state
+  )
   with Checkpoints(root, keep=2) as checkpoints:
-    restored = checkpoints.restore(jax.tree.map(struct, state))
+    restored = checkpoints.restore(target)
   assert restored.step == 1 and 2 in restored.set_aside
 else:
   resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
@@ -56,8 +58,11 @@ def test_reads_and_writes_that_fail_leave_no_traceback_at_exit(tmp_path, how):
 
 def test_only_what_was_given_up_is_silent(monkeypatch):
   """An error of our own in a thread or in a destructor is still printed."""
-  said = []
-  keep = lambda args: said.append(args.exc_value)
+  errors = []
+
+  def keep(args):
+    errors.append(args.exc_value)
+
   monkeypatch.setattr(sys, "unraisablehook", keep)
   monkeypatch.setattr(threading, "excepthook", keep)
   abandoned.silence.__wrapped__()
@@ -66,4 +71,4 @@ def test_only_what_was_given_up_is_silent(monkeypatch):
     for hook in hooks:
       hook(SimpleNamespace(exc_value=error, exc_traceback=None, object=None))
 
-  assert [str(error) for error in said] == ["ours", "ours"]
+  assert [str(error) for error in errors] == ["ours", "ours"]

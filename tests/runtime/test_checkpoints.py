@@ -19,7 +19,7 @@ DIGEST = "4e4b0ea493b7ae0a705a4f3219142034406da7a284ebaf71d1ffcd1b517480fe"
 
 @pytest.mark.parametrize("name", mixers.names())
 def test_saved_is_kept(name, tmp_path):
-  """Law 10: the state of every memory, through a checkpoint."""
+  """Checks law 10: the state of every memory, through a checkpoint."""
   check_saved(mixers.get(name).Mixer(d_model=8, **example_of(name)), tmp_path)
 
 
@@ -54,7 +54,7 @@ def test_checkpoint_of_the_first_format_is_restored_bit_for_bit(old_run, tmp_pat
 
 
 def test_first_format_is_refused_where_it_means_other_keys(old_run, tmp_path):
-  """A window kept its keys before their rotation: going on would be silently wrong."""
+  """A window kept its keys before their rotation: continuing would be wrong."""
   path = old_run / "checkpoints" / "4" / "integrity" / "metadata"
   path.write_text(path.read_text().replace(".h", ".position"))
 

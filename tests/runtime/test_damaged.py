@@ -78,7 +78,7 @@ def test_the_questions_of_a_probe(absurd, tmp_path):
 def test_an_array_file(kind, tmp_path):
   path = tmp_path / "state"
   array_file.write(path, {"format": 1}, [np.arange(4)])
-  whole = path.read_bytes()
+  written = path.read_bytes()
   if kind == "deflated":
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
@@ -91,7 +91,9 @@ def test_an_array_file(kind, tmp_path):
     np.savez(stream, header=header)
     content = stream.getvalue()
   else:
-    content = {"text": b"x", "cut": whole[: len(whole) // 2], "npy": b"\x93NUMPY"}[kind]
+    content = {"text": b"x", "cut": written[: len(written) // 2], "npy": b"\x93NUMPY"}[
+      kind
+    ]
   path.write_bytes(bytes(content))
   with pytest.raises(array_file.Unreadable):
     array_file.read(path)

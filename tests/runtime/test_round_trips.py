@@ -79,58 +79,58 @@ def test_there_are_more_than_a_thousand():
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_encoded_comes_back(name):
-  made = tokenizer(name)
-  assert isinstance(made, tokenizers.Tokenizer)
-  assert is_exact(made) == (name not in LOSSY)
+  codec = tokenizer(name)
+  assert isinstance(codec, tokenizers.Tokenizer)
+  assert is_exact(codec) == (name not in LOSSY)
   for text in STRINGS:
-    ids = made.encode(text.encode())
-    assert ids.dtype == np.int32 and made.boundary not in ids
-    assert not len(ids) or 0 <= ids.min() <= ids.max() < made.vocab_size
-    back = made.decode(ids)
-    if is_exact(made):
+    ids = codec.encode(text.encode())
+    assert ids.dtype == np.int32 and codec.eos_id not in ids
+    assert not len(ids) or 0 <= ids.min() <= ids.max() < codec.vocab_size
+    back = codec.decode(ids)
+    if is_exact(codec):
       assert back == text.encode()
     else:  # what is lost is lost once
-      assert made.decode(made.encode(back)) == back
+      assert codec.decode(codec.encode(back)) == back
 
 
 @pytest.mark.parametrize("name", [n for n in MAKERS if n not in LOSSY])
 def test_texts_end_to_end_come_back(name):
-  made = tokenizer(name)
-  ids = made.encode(AWKWARD)
-  assert made.decode(ids) == AWKWARD
+  codec = tokenizer(name)
+  ids = codec.encode(AWKWARD)
+  assert codec.decode(ids) == AWKWARD
   # generation decodes id by id
-  assert b"".join(made.decode(ids[i : i + 1]) for i in range(2000)) == made.decode(
+  assert b"".join(codec.decode(ids[i : i + 1]) for i in range(2000)) == codec.decode(
     ids[:2000]
   )
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_ids_outside_the_vocabulary_are_refused(name):
-  made = tokenizer(name)
-  for bad in (-1, made.vocab_size, 2**31):
+  codec = tokenizer(name)
+  for bad in (-1, codec.vocab_size, 2**31):
     with pytest.raises(ValueError, match=f"id {bad} is outside 0 .. "):
-      made.decode(np.array([bad]))
+      codec.decode(np.array([bad]))
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_run_keeps_what_reads_the_same_ids(name, tmp_path):
-  made = tokenizer(name)
-  trained.keep(made, tmp_path)
+  codec = tokenizer(name)
+  trained.keep(codec, tmp_path)
   files = [*tmp_path.iterdir()]
   assert len(files) == (name != "byte")
   for path in files:
     again = trained.get(str(path))
-    assert again.fingerprint == made.fingerprint
-    assert again.vocab_size == made.vocab_size and again.boundary == made.boundary
-    assert again.encode(ENGLISH).tolist() == made.encode(ENGLISH).tolist()
+    assert again.fingerprint == codec.fingerprint
+    assert again.vocab_size == codec.vocab_size and again.eos_id == codec.eos_id
+    assert again.encode(ENGLISH).tolist() == codec.encode(ENGLISH).tolist()
 
 
 def test_exact_words_read_any_bytes_and_spell_what_they_do_not_know():
-  made = tokenizer("words of English")
+  codec = tokenizer("words of English")
   latin = b"caf\xe9 the \xff\xfe fox \xc3"
-  assert made.decode(made.encode(latin)) == latin
-  assert len(made.encode(b" fox")) == 1  # with the space before it
-  assert len(made.encode(b" fax")) == 4  # a byte each
+  assert codec.decode(codec.encode(latin)) == latin
+  assert len(codec.encode(b" fox")) == 1  # with the space before it
+  assert len(codec.encode(b" fax")) == 4  # a byte each
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,14 @@ def _lines(run):
 
 def test_ctrl_c_leaves_nothing_behind(tiny, tmp_path):
   """Iterator and checkpoints are closed, the lock and /dev/shm are as before."""
-  shared = lambda: set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+
+  def shared():
+    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+
   before = shared()
   run = tmp_path / "run"
-  many = ("--steps", "100000", "--save-every", "100000", "--log-every", "100000")
-  child = runs.start("train", tiny, "--workdir", run, *many)
+  flags = ("--steps", "100000", "--save-every", "100000", "--log-every", "100000")
+  child = runs.start("train", tiny, "--workdir", run, *flags)
   _wait_for_steps(child, run)
   child.send_signal(signal.SIGINT)
   out, err = child.communicate(timeout=120)
@@ -105,8 +108,11 @@ def test_full_disk_is_said_and_earlier_checkpoints_are_intact(tiny, tmp_path, ca
   assert cli.run([*command, "--steps", "4"]) == 0
 
   size = 6_000 + max(p.stat().st_size for p in run.glob("*.jsonl"))
-  full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-  child = runs.start(*command, before=full)
+
+  def fill_disk():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+  child = runs.start(*command, before=fill_disk)
   _, err = child.communicate(timeout=200)
 
   assert child.returncode == 1, err
@@ -124,13 +130,13 @@ def test_directory_that_cannot_be_written_is_refused_before_any_step(
   assert f"cannot use {name} as the work directory" in capsys.readouterr().err
 
 
-def test_training_goes_on_without_tensorboard(tiny, tmp_path):
+def test_training_continues_without_tensorboard(tiny, tmp_path):
   run = tmp_path / "run"
   run.mkdir()
   (run / "tensorboard").write_text("a file where a directory should be")
 
-  with pytest.warns(UserWarning) as seen:
+  with pytest.warns(UserWarning) as warnings:
     assert cli.run(["train", str(tiny), "--workdir", str(run), *QUIET]) == 0
 
-  assert sum("no TensorBoard log" in str(one.message) for one in seen) == 1
+  assert sum("no TensorBoard log" in str(warning.message) for warning in warnings) == 1
   assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 12

@@ -1,7 +1,4 @@
-"""A new task is one folder, as `jaxmem new` writes it: it is trained, scored, asked.
-
-Nothing else is edited.
-"""
+"""A new task is one folder, as `jaxmem new` writes it; no other file is edited."""
 
 import importlib
 import json
@@ -22,13 +19,13 @@ from jaxmem.training.trainer import train
 
 @pytest.fixture(scope="module")
 def first_letter(tmp_path_factory):
-  """The package, a plugin as long as the module runs."""
-  place = tmp_path_factory.mktemp("plugins")
-  new.write("task", "first_letter", place / "first_letter")
+  """Writes the package and registers it as a plugin while the module's tests run."""
+  directory = tmp_path_factory.mktemp("plugins")
+  new.write("task", "first_letter", directory / "first_letter")
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(kinds, "_PLUGINS", {})
     patch.setattr(kinds, "_LOADED", [])
-    patch.syspath_prepend(place)
+    patch.syspath_prepend(directory)
     kinds.load("first_letter")
     yield importlib.import_module("first_letter")
 
@@ -56,18 +53,18 @@ def test_a_new_task_is_trained_and_reported(run):
   assert "nats_per_row" in log[0] and any("heldout_nats_per_row" in m for m in log)
 
 
-def test_a_new_task_is_asked(run, first_letter):
+def test_a_new_task_answers_records(run, first_letter):
   lines = [b'{"text": "abcdefgh"}', b'{"text": "xyz"}']
 
   good, bad = predict.answers(lines, predict.predictor(run, "last"), rows=2)
   assert good["first"] in first_letter.task.LETTERS
   assert bad["line"] == 2 and "8 letters of abcdefgh" in bad["error"]
   report = json.loads((run / "report.json").read_text())
-  found = predict.evaluate(run, "best", "heldout").numbers
-  assert found["accuracy"] == report["accuracy"]
+  scores = predict.evaluate(run, "best", "heldout").numbers
+  assert scores["accuracy"] == report["accuracy"]
 
 
-def test_a_new_task_is_one_by_the_protocols(run, first_letter):
+def test_a_new_task_satisfies_the_protocols(run, first_letter):
   loaded = load_run(run)
   job = make(loaded.config, loaded.model)
 

@@ -10,6 +10,7 @@ import pytest
 
 from jaxmem import cli, data, tokenizers
 from jaxmem.core import utf8
+from jaxmem.core.errors import NotUTF8
 from jaxmem.data import DataError
 from jaxmem.tokenizers import sentencepiece as sentencepieces
 from jaxmem.tokenizers import trained
@@ -42,7 +43,7 @@ def test_round_trip_is_exact(tokenizer, text):
   ids = tokenizer.encode(text.encode())
 
   assert isinstance(tokenizer, tokenizers.Tokenizer)
-  assert ids.dtype == np.int32 and tokenizer.boundary not in ids
+  assert ids.dtype == np.int32 and tokenizer.eos_id not in ids
   assert tokenizer.decode(np.r_[2, ids, 2]) == text.encode()
 
 
@@ -61,7 +62,7 @@ def test_ids_outside_the_vocabulary_are_refused(tokenizer):
 
 
 def test_what_is_not_utf8_is_refused_with_its_offset(tokenizer):
-  with pytest.raises(data.errors.NotUTF8, match="not UTF-8 at byte 5") as caught:
+  with pytest.raises(NotUTF8, match="not UTF-8 at byte 5") as caught:
     tokenizer.encode(b"fine \xff")
   assert caught.value.offset == 5
 
@@ -142,7 +143,7 @@ def test_a_line_longer_than_a_piece_is_read_whole(tokenizer, tmp_path):
     pieces = sources.find(str(tmp_path / "t.txt"))
     row = reader.Reader(pieces, tokenizer).lanes[0]
     tokens = row.fill(400_000)[1]
-    end = int(np.argmax(tokens == tokenizer.boundary))
+    end = int(np.argmax(tokens == tokenizer.eos_id))
     assert tokenizer.decode(tokens[:end]) == text.encode()
 
 
@@ -184,9 +185,9 @@ def test_command_trains_on_what_has_no_spaces_and_on_a_part_of_one_book(
   flags = ["--out", model, "--vocab-size", "320", "--max-bytes", "3001"]
   assert cli.run(["tokenizer", "train", source, *flags]) == 0
   assert "320 pieces from 3,000 of 13,500 bytes" in capsys.readouterr().out
-  made = tokenizers.get(model)
+  tokenizer = tokenizers.get(model)
   mixed = f"{text[:9]} and \u2581 spaces\n".encode()
-  assert made.decode(made.encode(mixed)) == mixed
+  assert tokenizer.decode(tokenizer.encode(mixed)) == mixed
 
 
 @pytest.mark.parametrize(
@@ -210,8 +211,8 @@ def test_command_refuses_in_one_sentence(argv, says, tmp_path, capsys):
 
 def test_training_text_that_sentencepiece_would_leave_out_is_read():
   # lines with its signs for a space and for an unknown piece
-  made = sentencepieces.train(["\u6625\u2585\u6625\u6625\u2581\u6625" * 9], 263)
-  tokenizer = sentencepieces.SentencePieceTokenizer(made, "x")
+  model = sentencepieces.train(["\u6625\u2585\u6625\u6625\u2581\u6625" * 9], 263)
+  tokenizer = sentencepieces.SentencePieceTokenizer(model, "x")
   assert len(tokenizer.encode("\u6625\u6625".encode())) == 1
 
 
@@ -253,11 +254,11 @@ def test_models_of_others_need_no_beginning_of_sentence(ids):
     **options,
   )
   tokenizer = sentencepieces.SentencePieceTokenizer(model.getvalue(), "x")
-  wanted = next((i for i in ids if i >= 0), 300)
-  assert tokenizer.boundary == wanted
-  assert tokenizer.vocab_size == max(300, wanted + 1)
-  assert wanted not in tokenizer.encode(TEXT.encode())
-  ids = np.r_[wanted, tokenizer.encode(TEXT.encode()), wanted]
+  eos_id = next((i for i in ids if i >= 0), 300)
+  assert tokenizer.eos_id == eos_id
+  assert tokenizer.vocab_size == max(300, eos_id + 1)
+  assert eos_id not in tokenizer.encode(TEXT.encode())
+  ids = np.r_[eos_id, tokenizer.encode(TEXT.encode()), eos_id]
   assert tokenizer.decode(ids) == TEXT.encode()
 
 

@@ -30,9 +30,9 @@ def write(directory, **texts):
 
 
 def config(source, tokenizer, **changes):
-  made = runs.config(source, model=MODEL, steps=4, eval_bytes=256)
-  data = dataclasses.replace(made.task, tokenizer=tokenizer, **changes)
-  return dataclasses.replace(made, task=data)
+  base = runs.config(source, model=MODEL, steps=4, eval_bytes=256)
+  data = dataclasses.replace(base.task, tokenizer=tokenizer, **changes)
+  return dataclasses.replace(base, task=data)
 
 
 @pytest.fixture(scope="module")
@@ -46,35 +46,39 @@ def source(tmp_path_factory):
 
 
 def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
-  train_, held = source
-  own = config(train_, "words:300", heldout=held, data_dir=str(tmp_path / "data"))
-  own = dataclasses.replace(own, eval_bytes=0, sample_bytes=0)
-  assert trainer.train(own, tmp_path / "run") == 0
-  kept = trained.kept("words:300", tmp_path / "run")
+  train_, heldout = source
+  config_ = config(
+    train_, "words:300", heldout=heldout, data_dir=str(tmp_path / "data")
+  )
+  config_ = dataclasses.replace(config_, eval_bytes=0, sample_bytes=0)
+  assert trainer.train(config_, tmp_path / "run") == 0
+  tokenizer = trained.kept("words:300", tmp_path / "run")
 
   # neither the data nor the place of the run is needed to read it
   shutil.rmtree(tmp_path / "data")
   moved = shutil.move(tmp_path / "run", tmp_path / "moved")
   loaded = load.load_model(moved)
-  assert loaded.tokenizer.fingerprint == kept.fingerprint
+  assert loaded.tokenizer.fingerprint == tokenizer.fingerprint
   assert loaded.config.model.vocab_size == 320
   # `jaxmem eval` makes a job of this config
   assert load.run_config(moved).task.tokenizer == str(moved / "tokenizer.json")
-  # a run that goes on does so with the tokenizer that it began with
-  going = resume.with_tokenizer(own, moved, "auto")
-  assert going.task.tokenizer == str(moved / "tokenizer.json")
-  other = dataclasses.replace(own.task, tokenizer="words:301")
-  for fresh in (own, dataclasses.replace(own, task=other)):
-    how = "never" if fresh is own else "auto"
+  # a run that continues does so with the tokenizer that it began with
+  resumed = resume.with_tokenizer(config_, moved, "auto")
+  assert resumed.task.tokenizer == str(moved / "tokenizer.json")
+  other_task = dataclasses.replace(config_.task, tokenizer="words:301")
+  for fresh in (config_, dataclasses.replace(config_, task=other_task)):
+    how = "never" if fresh is config_ else "auto"
     assert resume.with_tokenizer(fresh, moved, how) is fresh
-  assert resume.with_tokenizer(own, tmp_path / "new", "auto") is own
+  assert resume.with_tokenizer(config_, tmp_path / "new", "auto") is config_
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_vocabulary_is_of_training_text_alone(name, source, tmp_path):
   corpus = prepare(*source, data_dir=tmp_path)
-  made = samples.tokenizer_of(name, corpus, exact=True)
-  assert len(made.encode("caf\u00e9".encode())) < 5 < len(made.encode(b" zebra"))
+  tokenizer = samples.tokenizer_of(name, corpus, exact=True)
+  assert (
+    len(tokenizer.encode("caf\u00e9".encode())) < 5 < len(tokenizer.encode(b" zebra"))
+  )
 
 
 @pytest.mark.parametrize(
@@ -98,14 +102,14 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
   else:
     fields |= {"source": source[0], "heldout": source[1], "data_dir": str(tmp_path)}
   base = runs.config(tmp_path, steps=4)
-  own = dataclasses.replace(base, task=job_config(**fields), model=models_[kind])
-  own = resolve(own)
-  job = runs.job(own)
+  config_ = dataclasses.replace(base, task=job_config(**fields), model=models_[kind])
+  config_ = resolve(config_)
+  job = runs.job(config_)
   job.keep(tmp_path)
-  kept = trained.kept(name, tmp_path)
-  assert kept.fingerprint == job.rows.tokenizer
-  assert kept.vocab_size <= own.model.vocab_size
-  assert is_exact(kept) or kind == "masked"
+  tokenizer = trained.kept(name, tmp_path)
+  assert tokenizer.fingerprint == job.rows.tokenizer
+  assert tokenizer.vocab_size <= config_.model.vocab_size
+  assert is_exact(tokenizer) or kind == "masked"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,19 +140,19 @@ def test_a_sample_is_bounded_and_of_the_corpus_alone(source, tmp_path):
   corpus = prepare(*source, data_dir=tmp_path)
   texts = [document.text for document in corpus.train]
   assert [*samples.sample(corpus)] == texts
-  some = [*samples.sample(corpus, 1000)]
-  assert some == [*samples.sample(corpus, 1000)]
-  assert 990 <= sum(map(len, some)) <= 1000
-  assert all(any(text.startswith(part) for text in texts) for part in some)
-  for part in some:
+  sample = [*samples.sample(corpus, 1000)]
+  assert sample == [*samples.sample(corpus, 1000)]
+  assert 990 <= sum(map(len, sample)) <= 1000
+  assert all(any(text.startswith(part) for text in texts) for part in sample)
+  for part in sample:
     part.decode()  # cut between characters
 
 
 def test_of_a_mixture_every_component_has_its_share(tmp_path):
   many = write(tmp_path / "many", **{f"m{i}": b"many " * 100 for i in range(40)})
   few = write(tmp_path / "few", **{f"f{i}": b"few, " * 100 for i in range(40)})
-  held = write(tmp_path / "held", h=b"x" * 100)
-  corpus = prepare(f"mix:0.8*{many},0.2*{few}", held, data_dir=tmp_path / "data")
+  heldout = write(tmp_path / "held", h=b"x" * 100)
+  corpus = prepare(f"mix:0.8*{many},0.2*{few}", heldout, data_dir=tmp_path / "data")
   text = b"".join(samples.sample(corpus, 5000))
   assert text.count(b"many ") == 800 and text.count(b"few, ") == 200
 
@@ -182,32 +186,32 @@ def test_what_cannot_be_made_is_said_before_any_text_is_read(name, says):
 
 
 def test_a_task_has_no_text_for_a_tokenizer(tmp_path):
-  own = config(tmp_path, "sp:300")
-  data = dataclasses.replace(own.task, source="task:copy:length=4")
+  config_ = config(tmp_path, "sp:300")
+  data = dataclasses.replace(config_.task, source="task:copy:length=4")
   with pytest.raises(ConfigError, match="task.tokenizer is 'sp:300'.*leave it out"):
-    resolve(dataclasses.replace(own, task=data))
+    resolve(dataclasses.replace(config_, task=data))
 
 
 def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path):
   root = write(tmp_path / "s", a=b"abab" * 30, b=b"baba" * 30)
-  own = resolve(config(root, "sp:5000", data_dir=str(tmp_path / "data")))
+  config_ = resolve(config(root, "sp:5000", data_dir=str(tmp_path / "data")))
   with pytest.raises(
     DataError, match="'sp:5000' cannot be made: .* at most 2[0-9][0-9]"
   ):
-    task.make(own, LM(own.model))
+    task.make(config_, LM(config_.model))
   binary = write(tmp_path / "b", a=b"\xff\xfa" * 30, b=b"\x80" * 30)
-  own = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
+  config_ = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
   with pytest.raises(DataError, match="not UTF-8"):
-    task.make(own, LM(own.model))
+    task.make(config_, LM(config_.model))
 
 
 def test_a_tokenizer_given_by_its_path_is_kept_beside_the_run(source, tmp_path):
-  made = trained.make("sp:280", [b"the tea of the house \n" * 50])
-  (tmp_path / "x.model").write_bytes(made.kept[1])
+  tokenizer = trained.make("sp:280", [b"the tea of the house \n" * 50])
+  (tmp_path / "x.model").write_bytes(tokenizer.kept[1])
   name = str(tmp_path / "x.model")
   trained.keep(trained.get(name), tmp_path)
   (tmp_path / "x.model").unlink()
-  assert trained.kept(name, tmp_path).fingerprint == made.fingerprint
+  assert trained.kept(name, tmp_path).fingerprint == tokenizer.fingerprint
   assert trained.kept_name(name, tmp_path) == str(tmp_path / "tokenizer.model")
   assert trained.kept_name("byte", tmp_path) == "byte"
   with pytest.raises(DataError, match="tokenizer.json is missing.*train the run again"):

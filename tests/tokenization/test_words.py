@@ -45,8 +45,8 @@ OLD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
 )
 def test_a_word_is_whole(word):
   assert words(f"({word}), {word}.") == [word, word]
-  made = trained.make("words:300", [word.encode()])
-  assert made.words == [word.lower()]
+  tokenizer = trained.make("words:300", [word.encode()])
+  assert tokenizer.words == [word.lower()]
 
 
 def test_han_characters_are_words_and_runs_of_kana_are_one():
@@ -88,9 +88,9 @@ def test_english_is_cut_as_it_was():
   ],
 )
 def test_sentences_in_any_script(text, count):
-  found = sentences(text)
-  assert len(found) == count
-  assert "".join("".join(found).split()) == "".join(text.split())
+  parts = sentences(text)
+  assert len(parts) == count
+  assert "".join("".join(parts).split()) == "".join(text.split())
 
 
 def test_synonyms_are_of_words_in_any_script(tmp_path):
@@ -98,14 +98,14 @@ def test_synonyms_are_of_words_in_any_script(tmp_path):
   entries = {"film": ["movie"], "电影": ["影片"], "don't": ["do not"], "घर": ["मकान"]}
   table.write_text(json.dumps(entries), encoding="utf-8")
   change = Augmenter(AugmentConfig(synonyms=1.0, table=str(table)), 0).text
-  for text, wanted in {
+  for text, expected in {
     "The film, filmed: FILM\n film": "The movie, filmed: movie\n movie",
     "这部电影好，电话也好": "这部影片好，电话也好",
     "I don't": "I do not",
     "वह घर, घरों": "वह मकान, घरों",
     "": "",
   }.items():
-    assert change(text, np.random.default_rng(0)) == wanted
+    assert change(text, np.random.default_rng(0)) == expected
 
 
 def test_gap_sentences_count_whole_words():

@@ -1,7 +1,7 @@
-"""The peers' side: what a user would call instead, each only where it is installed.
+"""The peers' side: what a user would call instead, as far as it is installed.
 
-A peer gets the arrays of a case in the layout it likes best, outside of the time that
-is measured; it answers with the same y, in its layout. A kind of memory a file.
+A peer gets the arrays of a case in the layout that suits it best, which costs none of
+the measured time, and returns the same y in its layout. Each kind of memory has a file.
 """
 
 import importlib.util
@@ -15,10 +15,10 @@ PEERS: dict[str, Peer] = (
 
 
 def is_installed(peer: Peer) -> bool:
-  """Whether it can run here."""
+  """Returns whether a peer can run here."""
   return all(importlib.util.find_spec(name) is not None for name in peer.modules)
 
 
 def installed(case: str) -> list[str]:
-  """The peers of a case that can run here."""
+  """Returns the peers of a case that can run here."""
   return [name for name, p in PEERS.items() if p.case == case and is_installed(p)]

@@ -1,4 +1,4 @@
-"""Attention: torch's and JAX's own."""
+"""Attention: that of torch, of JAX and of transformers."""
 
 import functools
 import re
@@ -11,7 +11,7 @@ from jaxmem.bench.case import Case, Peer
 
 
 def _heads_first(case: Case) -> tuple:
-  """[B, T, H, K] -> [B, H, T, K], contiguous: the layout torch's attention wants."""
+  """Returns [B, T, H, K] as contiguous [B, H, T, K], the layout that torch has."""
   _, inputs, _ = case.draw()
   return tuple(np.ascontiguousarray(a.swapaxes(1, 2)) for a in inputs)
 
@@ -24,7 +24,7 @@ def _torch_sdpa(case):
 
 
 def _torch_window(case):
-  """Blocks of W queries on 2 W keys under a mask: torch's fastest way at long T."""
+  """Masks blocks of W queries on 2 W keys, which is torch's fastest way at long T."""
   import torch
 
   size = case.draw()[2].k.shape[1]
@@ -37,20 +37,21 @@ def _torch_window(case):
 
   def attend(q, k, v):
     count = q.shape[2] // size
-    seen = near.repeat(count, 1, 1)
-    seen[0, :, :size] = False  # nothing stands before the first block
-    flat = lambda a: a.flatten(0, 1)
+    mask = near.repeat(count, 1, 1)  # [T/W, W, 2 W]
+    mask[0, :, :size] = False  # nothing stands before the first block
     y = torch.nn.functional.scaled_dot_product_attention(
-      *(flat(a) for a in (q.unflatten(2, (-1, size)), blocks(k), blocks(v))),
-      attn_mask=seen,
+      q.unflatten(2, (-1, size)).flatten(0, 1),  # [B H, T/W, W, K]
+      blocks(k).flatten(0, 1),
+      blocks(v).flatten(0, 1),
+      attn_mask=mask,
     )
-    return y.flatten(1, 2).unflatten(0, q.shape[:2])
+    return y.flatten(1, 2).unflatten(0, q.shape[:2])  # [B, H, T, K]
 
   return attend, _heads_first(case)
 
 
 def _transformers_longformer(case):
-  """Its layer of the same size; the first tokens are global by the mask."""
+  """Builds the layer of the same size; the mask makes the first tokens global."""
   import torch
   from transformers import LongformerConfig
   from transformers.models.longformer import modeling_longformer
@@ -66,17 +67,17 @@ def _transformers_longformer(case):
   layer = modeling_longformer.LongformerSelfAttention(config, layer_id=0)
   mask = torch.zeros(x.shape[:2])
   mask[:, :count] = 10_000.0  # above 0 is global, below 0 is padding
-  known = dict(
+  masks = dict(
     attention_mask=mask,
     is_index_masked=mask < 0,
     is_index_global_attn=mask > 0,
     is_global_attn=True,
   )
-  return lambda x: layer(x, **known)[0], (x,)
+  return lambda x: layer(x, **masks)[0], (x,)
 
 
 def _dense(case):
-  """Every pair of as many tokens, both ways, without projections."""
+  """Attends between all pairs of as many tokens, without projections."""
   import torch
 
   (x,) = case.draw()[1]

@@ -16,8 +16,8 @@ def _torch_lstm(case):
   names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
   def run(x, *weights):
-    named = dict(zip(names, weights, strict=True))
-    return torch.func.functional_call(module, named, (x,))[0]
+    params = dict(zip(names, weights, strict=True))
+    return torch.func.functional_call(module, params, (x,))[0]
 
   return run, (x, *map(np.ascontiguousarray, (w.T, r.T, b, np.zeros_like(b))))
 
@@ -25,15 +25,15 @@ def _torch_lstm(case):
 def _flax_lstm(case):
   from flax import linen
 
-  (w, r, b), (x,), _ = case.draw()
+  (w, r, b), (x,), _ = case.draw()  # [D, 4 D], [D, 4 D], [4 D], [B, T, D]
   hidden = r.shape[0]
   layer = linen.RNN(linen.OptimizedLSTMCell(hidden))
   variables = layer.init(jax.random.key(0), x)
   cell = dict(variables["params"]["cell"])
   for i, gate in enumerate("ifgo"):
-    part = lambda a, i=i: a[..., i * hidden : (i + 1) * hidden]
-    cell["i" + gate] = {"kernel": part(w)}
-    cell["h" + gate] = {"kernel": part(r), "bias": part(b)}
+    columns = slice(i * hidden, (i + 1) * hidden)
+    cell["i" + gate] = {"kernel": w[:, columns]}
+    cell["h" + gate] = {"kernel": r[:, columns], "bias": b[columns]}
   return lambda cell, x: layer.apply({"params": {"cell": cell}}, x), (cell, x)
 
 
@@ -45,9 +45,10 @@ def _torch_gru(case):
   names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
   def run(x, *weights):
-    named = dict(zip(names, weights, strict=True))
-    return torch.func.functional_call(module, named, (x,))[0]
+    params = dict(zip(names, weights, strict=True))
+    return torch.func.functional_call(module, params, (x,))[0]
 
+  # torch's second bias is inside the reset gate; ours has one for the candidate alone
   inner = np.concatenate([np.zeros(2 * len(c), np.float32), c])
   return run, (x, *map(np.ascontiguousarray, (w.T, r.T, b, inner)))
 
@@ -71,9 +72,9 @@ def _xlstm_slstm(case):
   bias = np.zeros(4 * heads * size, np.float32)
 
   def run(x, kernel):
-    named = {"_recurrent_kernel_": kernel, "_bias_": torch.tensor(bias)}
-    y, _ = torch.func.functional_call(module, named, (x,))
-    return y.transpose(1, 2).flatten(2)
+    params = {"_recurrent_kernel_": kernel, "_bias_": torch.tensor(bias)}
+    y, _ = torch.func.functional_call(module, params, (x,))
+    return y.transpose(1, 2).flatten(2)  # [B, T, D]
 
   return run, (np.concatenate(gates, axis=-1), np.ascontiguousarray(kernel))
 
@@ -82,6 +83,6 @@ PEERS = {
   "torch_lstm": Peer("torch nn.LSTM", "torch", "lstm", "torch", _torch_lstm),
   "flax_lstm": Peer("flax OptimizedLSTMCell", "flax", "lstm", "jax", _flax_lstm),
   "torch_gru": Peer("torch nn.GRU", "torch", "gru", "torch", _torch_gru),
-  # its state is empty for a whole batch at once, which at a first call is the same
+  # Its state is empty for a whole batch at once, which is the same at a first call.
   "xlstm_slstm": Peer("xlstm sLSTM, vanilla", "xlstm", "slstm", "torch", _xlstm_slstm),
 }

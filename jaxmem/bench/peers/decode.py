@@ -7,7 +7,7 @@ from jaxmem.bench.decode import CONTEXT, NEW, VOCAB, WIDTH
 
 
 def _torch_decode(case):
-  """A Llama-like transformer of 8 layers, eager, its cache allocated once."""
+  """Builds a Llama-like transformer of 8 layers, eager, with a cache allocated once."""
   import torch
   from torch.nn import functional as F
 
@@ -15,31 +15,39 @@ def _torch_decode(case):
   layers, heads, hidden = (1, 2, 32) if quick else (8, 5, 853)
   width = 40 if quick else WIDTH
   torch.manual_seed(0)
-  weight = lambda *shape: torch.randn(*shape) * shape[0] ** -0.5
+
+  def weight(*shape):
+    return torch.randn(*shape) * shape[0] ** -0.5
+
   table = weight(VOCAB, width)
   blocks = [
-    (weight(width, 3 * width), weight(width, width), weight(width, 2 * hidden),
-     weight(hidden, width))
+    (
+      weight(width, 3 * width),
+      weight(width, width),
+      weight(width, 2 * hidden),
+      weight(hidden, width),
+    )
     for _ in range(layers)
-  ]  # fmt: skip
+  ]
   size = width // heads
   frequencies = 10_000.0 ** (-torch.arange(0, size, 2) / size)
   cache = torch.randn(2, layers, 1, heads, CONTEXT + NEW, size)
 
-  def turned(x, place):
-    cos, sin = torch.cos(place * frequencies), torch.sin(place * frequencies)
+  def rotated(x, position):
+    angles = position * frequencies
+    cos, sin = torch.cos(angles), torch.sin(angles)
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
-  def step(token, place):
-    x = table[token]
+  def step(token, position):
+    x = table[token]  # [1, 1, D]
     for i, (qkv, out, up, down) in enumerate(blocks):
       y = F.rms_norm(x, (width,)) @ qkv
-      q, k, v = y.view(1, 1, 3, heads, size).permute(2, 0, 3, 1, 4)
-      cache[0, i, :, :, place] = turned(k, place)[:, :, 0]
-      cache[1, i, :, :, place] = v[:, :, 0]
-      seen = cache[:, i, :, :, : place + 1]
-      y = F.scaled_dot_product_attention(turned(q, place), seen[0], seen[1])
+      q, k, v = y.view(1, 1, 3, heads, size).permute(2, 0, 3, 1, 4)  # [1, H, 1, K]
+      cache[0, i, :, :, position] = rotated(k, position)[:, :, 0]
+      cache[1, i, :, :, position] = v[:, :, 0]
+      keys, values = cache[:, i, :, :, : position + 1]  # [1, H, position + 1, K]
+      y = F.scaled_dot_product_attention(rotated(q, position), keys, values)
       x = x + y.reshape(1, 1, width) @ out
       gate, value = (F.rms_norm(x, (width,)) @ up).chunk(2, dim=-1)
       x = x + (F.silu(gate) * value) @ down
@@ -47,15 +55,15 @@ def _torch_decode(case):
 
   def run(token):
     token = token.long()
-    for place in range(CONTEXT, CONTEXT + NEW):
-      token = step(token, place)
+    for position in range(CONTEXT, CONTEXT + NEW):
+      token = step(token, position)
     return token
 
   return run, (np.ones((1, 1), np.float32),)
 
 
 def _transformers_generate(case):
-  """Mamba-2 of 15 layers without MLPs, 11.3 M; ours has 8 with them, 11.0 M."""
+  """Builds Mamba-2 of 15 layers without MLPs, 11.3 M; ours has 8 with MLPs, 11.0 M."""
   from transformers import Mamba2Config, Mamba2ForCausalLM
 
   prompt = np.asarray(case.draw()[1][0])
@@ -72,28 +80,28 @@ def _transformers_generate(case):
     **size,
   )
   model = Mamba2ForCausalLM(config).eval()
-  ask = dict(max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False, use_cache=True)
+  options = dict(max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False)
 
   def run(prompt):
-    return model.generate(prompt.long(), **ask)
+    return model.generate(prompt.long(), use_cache=True, **options)
 
   return run, (prompt.astype(np.float32),)
 
 
 def _torch_copy(case):
-  """The bytes of the cache, copied once a token."""
+  """Copies the bytes of the cache once a token, a bound for any step that reads it."""
   import torch
 
-  kept = [np.asarray(a) for a in case.draw()[2][:2]]
-  to = [torch.empty(a.shape) for a in kept]
+  cache = [np.asarray(a) for a in case.draw()[2][:2]]
+  copies = [torch.empty(a.shape) for a in cache]
 
   def run(k, v):
     for _ in range(NEW):
-      to[0].copy_(k)
-      to[1].copy_(v)
-    return to[0][0, 0]
+      copies[0].copy_(k)
+      copies[1].copy_(v)
+    return copies[0][0, 0]
 
-  return run, tuple(kept)
+  return run, tuple(cache)
 
 
 PEERS = {

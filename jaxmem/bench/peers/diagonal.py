@@ -11,11 +11,12 @@ from jaxmem.ops import rglru
 
 def _accelerated_scan(case):
   scan = importlib.import_module("accelerated_scan.ref").scan
-  time_last = lambda a: np.ascontiguousarray(a.swapaxes(1, 2))
-  return scan, tuple(map(time_last, case.draw()[1]))
+  inputs = case.draw()[1]  # [B, T, D]
+  return scan, tuple(np.ascontiguousarray(a.swapaxes(1, 2)) for a in inputs)
 
 
 def _native_scan():
+  """Returns recurrentgemma's scan, and its enum of scan types."""
   module = importlib.import_module("recurrentgemma.jax.scan")
   return module.linear_scan, importlib.import_module("recurrentgemma.common").ScanType
 
@@ -24,7 +25,7 @@ def _recurrentgemma(case):
   scan, kinds = _native_scan()
   params, inputs, _ = case.draw()
 
-  def run(params, inputs):  # the gates as ours, the recurrence theirs
+  def run(params, inputs):  # the gates are ours, the recurrence is theirs
     a, b = rglru.decay_and_input(params, inputs)
     return scan(b, a, scan_type=kinds.LINEAR_NATIVE)[0]
 
@@ -33,7 +34,10 @@ def _recurrentgemma(case):
 
 def _recurrentgemma_scan(case):
   scan, kinds = _native_scan()
-  run = lambda a, b: scan(b, a, scan_type=kinds.LINEAR_NATIVE)[0]
+
+  def run(a, b):
+    return scan(b, a, scan_type=kinds.LINEAR_NATIVE)[0]
+
   return run, case.draw()[1]
 
 
@@ -42,10 +46,12 @@ def _recurrentgemma_complex(case):
   lib = importlib.import_module("recurrentgemma.jax.complex_lib")
   (lam,), (u,), _ = case.draw()
 
+  def as_complex(x):  # [B, T, 2, D]
+    return lib.Complex(x[..., 0, :], x[..., 1, :])
+
   def run(lam, u):
     a = jnp.broadcast_to(lam, u.shape)
-    pair = lambda x: lib.Complex(x[..., 0, :], x[..., 1, :])
-    y = scan(pair(u), pair(a), scan_type=kinds.LINEAR_NATIVE)[0]
+    y = scan(as_complex(u), as_complex(a), scan_type=kinds.LINEAR_NATIVE)[0]
     return jnp.stack([y.real, y.imag], axis=-2)
 
   return run, (lam, u)

@@ -11,17 +11,21 @@ from jaxmem.bench.case import Peer
 def _transformers_gated_delta(case):
   package = "transformers.models.qwen3_next.modeling_qwen3_next"
   rule = importlib.import_module(package).torch_chunk_gated_delta_rule
-  rule = inspect.unwrap(rule)  # what wraps it prefers kernels that need a GPU
-  q, *rest = case.draw()[1]
-  q = q * q.shape[-1] ** 0.5  # it scales q itself
-  return lambda *inputs: rule(*inputs)[0], (q, *rest)
+  rule = inspect.unwrap(rule)  # its wrapper prefers kernels that need a GPU
+  q, k, v, g, beta = case.draw()[1]
+  q = q * q.shape[-1] ** 0.5  # the rule scales q itself
+
+  def run(q, k, v, g, beta):
+    return rule(q, k, v, g, beta)[0]
+
+  return run, (q, k, v, g, beta)
 
 
 def _transformers_mamba2(case):
   package = "transformers.models.mamba2.modeling_mamba2"
   scan = inspect.unwrap(importlib.import_module(package).mamba2_chunk_scan)
   q, k, v, g = case.draw()[1]
-  dt = -g  # with A = -1; it multiplies what it writes by dt
+  dt = -g  # with A = -1; the scan multiplies by dt what it writes
 
   def run(x, dt, k, q):
     rate = -dt.new_ones(dt.shape[-1])
@@ -32,7 +36,11 @@ def _transformers_mamba2(case):
 
 def _fla_simple_gla(case):
   rule = importlib.import_module("fla.ops.simple_gla.naive").naive_chunk_simple_gla
-  return lambda *inputs: rule(*inputs, scale=1.0)[0], case.draw()[1]
+
+  def run(q, k, v, g):
+    return rule(q, k, v, g, scale=1.0)[0]
+
+  return run, case.draw()[1]
 
 
 def _fla_dplr(case):
@@ -43,14 +51,17 @@ def _fla_dplr(case):
     y, _ = module.dplr_chunkwise(q, k, v, a, b, g, chunk_size=32)
     return y
 
-  return run, (q * q.shape[-1] ** 0.5, k, v, a, b, g)  # it scales q itself
+  return run, (q * q.shape[-1] ** 0.5, k, v, a, b, g)  # the rule scales q itself
 
 
 def _mlstm_kernels(case):
   module = importlib.import_module("mlstm_kernels.torch.chunkwise.native")
-  q, *rest = (np.ascontiguousarray(x.swapaxes(1, 2)) for x in case.draw()[1])
-  run = lambda *inputs: module.mlstm_chunkwise__native_autograd(*inputs, chunk_size=64)
-  return run, (q * q.shape[-1] ** 0.5, *rest)  # it scales q itself
+  q, k, v, i, f = (np.ascontiguousarray(x.swapaxes(1, 2)) for x in case.draw()[1])
+
+  def run(q, k, v, i, f):
+    return module.mlstm_chunkwise__native_autograd(q, k, v, i, f, chunk_size=64)
+
+  return run, (q * q.shape[-1] ** 0.5, k, v, i, f)  # the kernel scales q itself
 
 
 PEERS = {

@@ -1,9 +1,9 @@
 """Tables of numbers over time: a delimited file as an array, checked cell by cell.
 
-A column that says when a row was, or numbers the rows, is recognised (`times`),
-checked to rise in equal steps, and left out. What is no table of one column a series is
-refused by name: one without a header, several series below one another, series that
-begin or end before others.
+A column of times or of row numbers is recognised (`times`), checked to rise in equal
+steps, and left out. A file that is not a table with one column a series is refused with
+its reason: it has no header, it has several series below one another, or its series
+begin or end at different rows.
 """
 
 import csv
@@ -20,17 +20,17 @@ from jaxmem.tasks.forecasting import decimals, long_format, times
 
 Header = Literal["auto", "yes", "no"]
 Gaps = Literal["stop", "keep"]
-# Parts of a date that calendars are kept in; two of them are a time in several columns.
+# Names of columns with one part of a date; two of them are a time in several columns.
 _PARTS = frozenset("year month day hour minute".split())
 
 
 class Series(NamedTuple):
-  """Rows in the order of time.
+  """The numbers of a table, with rows in the order of time.
 
   Attributes:
     values: [T, C], float64, all finite.
-    names: of the columns.
-    notes: what was recognised, in words.
+    names: names of the columns.
+    notes: sentences on the columns that were recognised.
   """
 
   values: Float[np.ndarray, "T C"]
@@ -42,10 +42,10 @@ class Cells(NamedTuple):
   """A table as text.
 
   Attributes:
-    path: of the file.
-    names: of the columns.
-    columns: their cells.
-    lines: on which rows stand in the file, from 1.
+    path: path of the file.
+    names: names of the columns.
+    columns: cells of each column.
+    lines: line of the file that each row is on, from 1.
   """
 
   path: Path
@@ -57,45 +57,45 @@ class Cells(NamedTuple):
 def read(
   path: Path, columns: str = "", header: Header = "auto", gaps: Gaps = "stop"
 ) -> Series:
-  """The numbers of a delimited file, which may be compressed.
+  """Reads the numbers of a delimited file, which may be compressed.
 
   Args:
     path: the file.
-    columns: names apart by commas; empty takes all but those that say when.
-    header: whether the first row has names; "auto" finds out, and refuses a first row
-      that looks like the others. Without names columns are called 1, 2, ...
-    gaps: "stop" refuses rows that are not equally far apart, "keep" takes them as if
-      they were.
+    columns: names separated by commas; empty takes all columns but those of times.
+    header: whether the first row has names. "auto" decides by the cells and refuses a
+      first row that looks like the others. Columns without names are called 1, 2, ...
+    gaps: "stop" refuses rows that are not equally far apart, "keep" ignores gaps.
 
   Raises:
-    DataError: if it cannot be read, a column is not there, times do not rise, or a cell
-      is no finite number; names the file, the row and the column.
+    DataError: if the file cannot be read, a column is missing, times do not rise, or a
+      cell has no finite number; the message names the file, the row and the column.
   """
   cells = _cells(Path(path), header)
   chosen = _chosen(cells, columns)
-  when, used = _when(cells, chosen)
-  taken = chosen or [
-    j for j in range(len(cells.names)) if j not in used and not _is_empty(cells, j)
+  when, roles = _when(cells, chosen)
+  series = chosen or [
+    j for j in range(len(cells.names)) if j not in roles and not _is_empty(cells, j)
   ]
-  long_format.check(cells, when, "text" in used.values())
+  long_format.check(cells, when, "text" in roles.values())
   if not chosen:
-    _check_parts(cells, taken)
-  notes = _checked(cells, when, used, gaps)
-  if not taken:
+    _check_parts(cells, series)
+  notes = _checked(cells, when, roles, gaps)
+  if not series:
     raise DataError(
-      f"{path} has no column of numbers beside {', '.join(map(repr, cells.names))}: "
+      f"{path} has no column of numbers besides {', '.join(map(repr, cells.names))}: "
       "put commas, semicolons, tabs or bars between cells, or name what is a series in "
       "task.columns"
     )
-  if nameless := [j + 1 for j in taken if not cells.names[j]]:
+  if nameless := [j + 1 for j in series if not cells.names[j]]:
     raise DataError(f"{path}: column {nameless[0]} has no name: write one above it")
-  values, has_comma = _numbers(cells, taken)
+  values, has_comma = _numbers(cells, series)  # [T, C]
   if has_comma:
     notes.append("numbers have a decimal comma")
-  return Series(values, tuple(cells.names[j] for j in taken), tuple(notes))
+  return Series(values, tuple(cells.names[j] for j in series), tuple(notes))
 
 
 def _cells(path: Path, header: Header) -> Cells:
+  """Returns the table as text, with the names of its columns."""
   if not path.exists():
     raise DataError(
       f"no file {path}: give a CSV file with a header; ETT is at "
@@ -104,9 +104,9 @@ def _cells(path: Path, header: Header) -> Cells:
   rows = _rows(path)
   first = rows[0].cells
   if header == "auto" and _is_data(first, rows[min(1, len(rows) - 1)].cells):
-    shown = ", ".join(cell.strip() for cell in first[:4])
+    beginning = ", ".join(cell.strip() for cell in first[:4])
     raise DataError(
-      f"{path} has no header: its first row is {shown!r}, like the second. Write "
+      f"{path} has no header: its first row is {beginning!r}, like the second. Write "
       "names above, or set task.header no; if these are names, set task.header yes"
     )
   if header == "no":
@@ -123,7 +123,7 @@ def _cells(path: Path, header: Header) -> Cells:
 
 
 def _rows(path: Path) -> list[tables.Row]:
-  """All rows, none of them bad; at least one."""
+  """Returns all rows, at least one; raises DataError at the first bad row."""
   table = tables.read(path, header=False)
   rows = []
   for row in table.rows:
@@ -140,7 +140,8 @@ def _rows(path: Path) -> list[tables.Row]:
       )
     if row.fault:
       raise DataError(f"{path} row {row.line} {row.fault}")
-    if table.delimiter == "\t":  # whose quotes are characters; none is of a number
+    # tables with tabs keep quotes as characters, but no number has one
+    if table.delimiter == "\t":
       row = row._replace(cells=[_unquoted(cell) for cell in row.cells])
     rows.append(row)
   return rows
@@ -152,12 +153,13 @@ def _unquoted(cell: str) -> str:
 
 
 def _is_data(first: Sequence[str], second: Sequence[str]) -> bool:
-  """Whether the first row is one of numbers, cell by cell of the kind of the second."""
+  """Returns whether the first row has numbers and the same kinds as the second."""
   kinds = [tuple(map(_kind, row)) for row in (first, second)]
   return kinds[0] == kinds[1] and "number" in kinds[0]
 
 
 def _kind(cell: str) -> str:
+  """Returns "missing", "number", "time" or "text"."""
   if decimals.is_missing(cell):
     return "missing"
   if any(decimals.number(cell, has_comma) is not None for has_comma in (False, True)):
@@ -166,73 +168,78 @@ def _kind(cell: str) -> str:
 
 
 def _chosen(cells: Cells, columns: str) -> list[int]:
-  """The columns that were asked for; none is empty."""
+  """Returns the indices of the columns of `task.columns`; [] if it is empty."""
   if not columns.strip():
     return []
-  asked = [name.strip() for name in next(csv.reader([columns], skipinitialspace=True))]
-  for i, name in enumerate(asked):
+  # csv, so that a name with a comma can be quoted
+  names = [name.strip() for name in next(csv.reader([columns], skipinitialspace=True))]
+  for i, name in enumerate(names):
     if name not in cells.names:
       raise DataError(
         f"{cells.path} has no column {name!r}, only {', '.join(cells.names)}: change "
         "task.columns"
       )
-    if name in asked[:i]:
+    if name in names[:i]:
       raise DataError(f"task.columns names {name!r} twice: name it once")
-  return [cells.names.index(name) for name in asked]
+  return [cells.names.index(name) for name in names]
 
 
 def _when(cells: Cells, chosen: list[int]) -> tuple[times.Times | None, dict[int, str]]:
-  """When rows were, and the columns that say so or number rows, with what they are."""
-  when, used = None, {}
+  """Returns the times of the rows or None, and column -> role of those left out.
+
+  Roles are "time", "time of day", "index" and "text".
+  """
+  when, roles = None, {}
   for j, (name, column) in enumerate(zip(cells.names, cells.columns, strict=True)):
-    if j in chosen:
+    if j in chosen:  # a column that the user names is a series, whatever it holds
       continue
-    found = times.find(name, column, j == 0)
+    candidate = times.find(name, column, j == 0)
     after = cells.columns[j + 1] if j + 1 < len(cells.columns) else ()
-    if found and found.kind == "time" and after and times.is_clock(after):
+    # a column of dates may be followed by one of times of day
+    if candidate and candidate.kind == "time" and after and times.is_clock(after):
       both = [
         f"{date.strip()} {clock.strip().replace('.', ':')}"
         for date, clock in zip(column, after, strict=True)
       ]
       if joined := times.find(name, both, False):
-        found, used[j + 1] = joined, "time of day"
-    if found:
-      used[j] = found.kind
-      # a date before an index, an index before nothing
-      if when is None or (when.kind, found.kind) == ("index", "time"):
-        when = found
+        candidate, roles[j + 1] = joined, "time of day"
+    if candidate:
+      roles[j] = candidate.kind
+      # dates are preferred to an index, and an index to no times
+      if when is None or (when.kind, candidate.kind) == ("index", "time"):
+        when = candidate
     elif j == 0 and _is_text(column):
-      used[j] = "text"  # of any kind: its order is not known
-  return when, used
+      roles[j] = "text"  # labels, whose order is unknown
+  return when, roles
 
 
 def _checked(
-  cells: Cells, when: times.Times | None, used: dict[int, str], gaps: Gaps
+  cells: Cells, when: times.Times | None, roles: dict[int, str], gaps: Gaps
 ) -> list[str]:
-  """What was recognised, after times were found to rise in equal steps."""
+  """Returns notes on the columns of times; raises DataError if a row has a fault."""
   notes = [
-    f"column {cells.names[j]!r} is left out: {what}" for j, what in sorted(used.items())
+    f"column {cells.names[j]!r} is left out: {role}"
+    for j, role in sorted(roles.items())
   ]
   if when is None:
-    if used:
+    if roles:
       notes[0] += ", whose order is not checked"
     return notes
-  row = lambda i: f"{cells.path} row {cells.lines[i]}"
   if when.bad is not None:
     raise DataError(
-      f"{row(when.bad)}: {when.shown[when.bad]!r} is no time like those of other rows: "
-      "mend it"
+      f"{cells.path} row {cells.lines[when.bad]}: {when.cells[when.bad]!r} is no time "
+      "like those of other rows: mend it"
     )
   if fault := times.first_fault(when):
     raise DataError(
-      f"{row(fault[0])}: {fault[1]}: sort the rows by time and keep one of each; if "
-      "the column is a series, name it in task.columns"
+      f"{cells.path} row {cells.lines[fault[0]]}: {fault[1]}: sort the rows by time "
+      "and keep one of each; if the column is a series, name it in task.columns"
     )
   if fault := times.gap(when):
     if gaps == "stop":
       raise DataError(
-        f"{row(fault[0])}, a gap: {fault[1]}. Fill the rows that are missing, or set "
-        "task.gaps keep to take rows as equally far apart"
+        f"{cells.path} row {cells.lines[fault[0]]}, a gap: {fault[1]}. Fill the rows "
+        "that are missing, or set task.gaps keep to take rows as equally far apart"
       )
     notes.append(f"gaps are kept, the first at row {cells.lines[fault[0]]}")
   if len(cells.lines) > 1:
@@ -240,8 +247,9 @@ def _checked(
   return notes
 
 
-def _check_parts(cells: Cells, taken: list[int]) -> None:
-  parts = [cells.names[j] for j in taken if cells.names[j].lower() in _PARTS]
+def _check_parts(cells: Cells, series: list[int]) -> None:
+  """Raises DataError if several of the columns are parts of one date."""
+  parts = [cells.names[j] for j in series if cells.names[j].lower() in _PARTS]
   if len(parts) > 1:
     raise DataError(
       f"{cells.path} has a time in several columns ({', '.join(parts)}): join them in "
@@ -249,11 +257,11 @@ def _check_parts(cells: Cells, taken: list[int]) -> None:
     )
 
 
-def _numbers(cells: Cells, taken: list[int]) -> tuple[np.ndarray, bool]:
-  """The values, and whether they have a decimal comma."""
-  has_comma = decimals.comma(cell for j in taken for cell in cells.columns[j])
-  values = np.empty((len(cells.lines), len(taken)))
-  for k, j in enumerate(taken):
+def _numbers(cells: Cells, series: list[int]) -> tuple[np.ndarray, bool]:
+  """Returns the values [T, C], and whether they have a decimal comma."""
+  has_comma = decimals.comma(cell for j in series for cell in cells.columns[j])
+  values = np.empty((len(cells.lines), len(series)))  # [T, C]
+  for k, j in enumerate(series):
     for i, cell in enumerate(cells.columns[j]):
       value = decimals.number(cell, has_comma)
       if value is None:
@@ -263,34 +271,29 @@ def _numbers(cells: Cells, taken: list[int]) -> tuple[np.ndarray, bool]:
 
 
 def _why(cells: Cells, i: int, j: int) -> str:
-  """Why a cell is no number."""
+  """Returns the reason why a cell is no number, and the remedy."""
   column, name = cells.columns[j], cells.names[j]
+  # numbers that are missing at one end alone mean series of unequal length
   missing = [decimals.is_missing(cell) for cell in column]
-  place = f"{cells.path} row {cells.lines[i]}, column {name!r}"
-  if missing[i] and not all(missing):
-    if all(missing[i:]):
-      return (
-        f"{place} is {column[i]!r}, and no number follows: the series are of unequal "
-        "length. Fill what is missing, cut all series to the rows that they share, or "
-        "leave the column out with task.columns"
-      )
-    first = missing.index(False)
-    if i < first:
-      return (
-        f"{place} is {column[i]!r}, and its first number is in row "
-        f"{cells.lines[first]}: the series are of unequal length. Fill what is "
-        "missing, cut all series to the rows that they share, or leave the column out "
-        "with task.columns"
-      )
-  return f"{place} is {shown(column[i])}: {decimals.wrong(column[i])}"
+  where = f"{cells.path} row {cells.lines[i]}, column {name!r}"
+  first = missing.index(False) if False in missing else i
+  if missing[i] and (i < first or (all(missing[i:]) and not all(missing))):
+    begin = f"its first number is in row {cells.lines[first]}"
+    reason = begin if i < first else "no number follows"
+    return (
+      f"{where} is {column[i]!r}, and {reason}: the series are of unequal length. Fill "
+      "what is missing, cut all series to the rows that they share, or leave the "
+      "column out with task.columns"
+    )
+  return f"{where} is {shown(column[i])}: {decimals.wrong(column[i])}"
 
 
 def _is_empty(cells: Cells, j: int) -> bool:
-  """Whether a column is what a delimiter at the end of every row leaves."""
+  """Returns whether a column is empty, as a delimiter at the end of rows leaves it."""
   return not cells.names[j] and not any(cell.strip() for cell in cells.columns[j])
 
 
 def _is_text(cells: Sequence[str]) -> bool:
-  """Whether a column has no numbers, nor what was meant to be one ("5 %", "1_000")."""
+  """Returns whether no cell is a number or was meant to be one ("5 %", "1_000")."""
   meant = any(map(decimals.is_meant, cells[:50]))
   return not meant and _kind(cells[0]) not in ("number", "missing")

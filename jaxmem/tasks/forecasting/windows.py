@@ -14,18 +14,20 @@ def window_rows(
   seed: int,
   process: tuple[int, int] = (0, 1),
 ) -> Rows:
-  """All windows of a table in epochs; see `collate`.
+  """Returns all windows of a table in epochs, as batches of `collate`.
 
   Args:
     values: the table.
-    sizes: T and H, steps that are read and that are forecast.
+    sizes: T and H, the steps that are read and the steps that are forecast.
     batch_size: windows of a step over all processes.
     seed: decides the order.
-    process: which of how many parts of the rows to read.
+    process: index and count of the processes that share the rows.
   """
   decides = ("jaxmem windows 1", sizes, seed, batch_size)
+  index, count = process
+  windows = len(values) - sum(sizes) + 1  # one starts at every row that leaves T + H
   return Rows(
-    Epochs(len(values) - sum(sizes) + 1, batch_size, seed, *process),
+    Epochs(windows, batch_size, seed, process_index=index, process_count=count),
     lambda starts, _: collate(values, starts, sizes),
     fingerprint(decides, [values.tobytes()]),
   )
@@ -36,7 +38,7 @@ def collate(
   starts: Int[np.ndarray, " B"],
   sizes: tuple[int, int],
 ) -> Batch:
-  """Windows of a table, the steps after each, and weights of 1.
+  """Returns windows of a table, the steps after each, and weights of 1.
 
   history  float32 [B, T, C]
   future   float32 [B, H, C]
@@ -52,9 +54,9 @@ def cut(
   starts: Int[np.ndarray, " B"],
   sizes: tuple[int, int],
 ) -> tuple[Float[np.ndarray, "B T C"], Float[np.ndarray, "B H C"]]:
-  """Windows of T steps and the H after each, float32."""
-  at = starts[:, None] + np.arange(sum(sizes))
-  both = values[at].astype(np.float32)
+  """Returns windows of T steps and the H steps after each, float32."""
+  index = starts[:, None] + np.arange(sum(sizes))  # [B, T + H]
+  both = values[index].astype(np.float32)  # [B, T + H, C]
   return both[:, : sizes[0]], both[:, sizes[0] :]
 
 
@@ -65,12 +67,13 @@ def to_the_end(
 ) -> tuple[
   Float[np.ndarray, "B T C"], Float[np.ndarray, "B H C"], Int[np.ndarray, " B"]
 ]:
-  """Windows of T steps, the H after each, and how many of those H there are.
+  """Returns windows of T steps, the H after each, and how many of those H exist.
 
   Steps after the end of the table repeat its last row.
   """
   length, horizon = sizes
-  at = starts[:, None] + np.arange(length + horizon)
-  both = values[np.minimum(at, len(values) - 1)]
-  known = np.minimum(len(values) - starts - length, horizon)
-  return both[:, :length], both[:, length:], known
+  index = starts[:, None] + np.arange(length + horizon)  # [B, T + H]
+  # clipped, so that every window has one shape; `num_real` says what to ignore
+  both = values[np.minimum(index, len(values) - 1)]  # [B, T + H, C]
+  num_real = np.minimum(len(values) - starts - length, horizon)  # [B]
+  return both[:, :length], both[:, length:], num_real
