@@ -43,7 +43,7 @@ class Lanes:
   The ids in `rows` of an epoch are a range without gaps or repeats, so the data log of
   a run shows that every segment was read once. An epoch reads the first `batch_size *
   steps_per_epoch * segment_length` tokens of its order once; fewer tokens than a batch
-  are left out at its end, other ones in each epoch. Reading is thread-safe.
+  are left out at its end, other ones in each epoch. TaskConfig is thread-safe.
 
   An epoch of a mixture is as many steps, but a stretch of a token stream without end
   (see `jaxmem.data.mixture`): nothing is left out, the next epoch continues where it

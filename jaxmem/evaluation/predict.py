@@ -12,13 +12,13 @@ from jaxmem import tasks
 from jaxmem.core.errors import UserError, reason
 from jaxmem.data import jsonl, strict_json, template
 from jaxmem.data.records import Record
-from jaxmem.tasks import Application, Findings, Predictor
+from jaxmem.tasks import EvalResult, EvaluableTask, Predictor
 from jaxmem.training import config as configs
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config
 from jaxmem.training.load import Run, Which, load_run, run_config
 
-# Fields of a job's config that name a field of a record, or a template of several; a
+# Fields of a task's config that name a field of a record, or a template of several; a
 # predictor with others says so in its `TEXTS`.
 _TEXTS = ("text", "other", "read")
 
@@ -28,7 +28,7 @@ def evaluate(
   which: Which,
   split: str,
   elsewhere: Mapping[str, str] | None = None,
-) -> Findings:
+) -> EvalResult:
   """Returns the metric of a run's task on a split of its data.
 
   Args:
@@ -42,14 +42,14 @@ def evaluate(
   """
   config = config_of(workdir, which, elsewhere)
   # the run is trained: the packages of its initial weights are not needed again
-  task.check_packages(dataclasses.replace(config, init_from=""))
-  job = task.make(config, tasks.make_model(config.model, config.task))
-  if not isinstance(job, Application):
+  run_task.check_packages(dataclasses.replace(config, init_from=""))
+  task = run_task.make(config, tasks.make_model(config.model, config.task))
+  if not isinstance(task, EvaluableTask):
     raise UserError(
       f"the run in {workdir} learned {config.task.source!r}, which has no splits: "
       "score text with --text FILE"
     )
-  return job.evaluate(load_run(workdir, which).params, split)
+  return task.evaluate(load_run(workdir, which).params, split)
 
 
 def config_of(

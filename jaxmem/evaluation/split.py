@@ -40,6 +40,6 @@ def run(
     outputs.refuse_overwrite(name, {"--workdir": workdir} | sources)
   # the names of pictures depend on the task, so a source must not be any of them
   outputs.refuse_overwrite_in(path.absolute().parent, ("*.png",), sources)
-  findings = predict.evaluate(workdir, which, split, elsewhere)
-  application.write(findings, path)
+  result = predict.evaluate(workdir, which, split, elsewhere)
+  application.write(result, path)
   return 0

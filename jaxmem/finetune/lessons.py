@@ -1,4 +1,4 @@
-"""Trains a row of `jaxmem.finetune.regain`: its text as a job, and its experiment."""
+"""Trains a row of `jaxmem.finetune.regain`: its text as a task, and its experiment."""
 
 import contextlib
 import hashlib
@@ -86,31 +86,31 @@ def batch_of(ids: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class Lessons:
-  """Learns the next token on windows of a text; see `tasks.Job`.
+  """Learns the next token on windows of a text; see `tasks.Task`.
 
   Attributes:
     rows: the windows.
     learned: the parameters at the end of the run; None before.
   """
 
-  measure = "nats/token"
+  metric_name = "nats/token"
 
   def __init__(self, rows: Any):
     self.rows, self.learned = rows, None
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Describes the data for the first lines of the log."""
     return "windows of text to train on"
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Returns the loss, which is already in nats a token."""
     return loss
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Raises ConfigError, since no text is held out of what a row is trained on."""
     raise ConfigError("validation.every: a row of regain holds no text out; leave it 0")
 
-  def keep(self, workdir: Path) -> None:
+  def save_assets(self, workdir: Path) -> None:
     """Saves nothing: no command reads the directory of a row."""
 
   def report(self, params: Any, workdir: Path) -> None:
@@ -205,13 +205,13 @@ def learn(
     stop_after_skips=1,
   )
   mesh = meshes.make(config.mesh, jax.devices()[:1])
-  job = Lessons(rows)
+  task = Lessons(rows)
   program = Program(config, mesh, model)
   try:
     with contextlib.redirect_stdout(sys.stderr):  # stdout is the table's
-      code = run(program, job, directory, callbacks=callbacks, params=params)
+      code = run(program, task, directory, callbacks=callbacks, params=params)
   except TrainingError as error:
     raise RunError(f"{directory.name}: {error}, and take a lower --rate") from error
   if code:
     raise Stopped
-  return job.learned
+  return task.learned

@@ -1,16 +1,17 @@
 """What a run learns: its batches, score and report. A kind of task is one folder.
 
-    tasks/my_task/task.py    Config, fit, Job; Predictor where records are answered
+    tasks/my_task/task.py    Config, resolve_model, Task and perhaps Predictor
 
 `language_modeling` learns a source of text; `synthetic` asks a memory a question, by a
 file of `tasks.synthetic.problems`. The trainer uses only the protocols of `tasks.base`.
 
 - `Config` is the type of `Config.task` of a run; it decides the task.
-- `fit(model, config)` completes a model's config by sizes of the data; costs nothing.
+- `resolve_model(model, config)` completes a model's config by sizes of the data; it
+  costs nothing.
 - `make_model(model, config)` puts the task's head and loss on a model that has none,
   such as an encoder.
 - `complete(config, seed)` fills in what must be counted in the data.
-- `Job(config, context, model)` reads the data; see `base.Job` and `base.TaskContext`.
+- `Task(config, context, model)` reads the data; see `base.Task` and `base.TaskContext`.
 - `Predictor(config, model, params, workdir)` answers records; see `base.Predictor`.
 - `packages(config, context)` names other packages that must be installed: module ->
   extra.
@@ -29,21 +30,21 @@ from jaxmem.core import kinds, migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.data import bad_records
 from jaxmem.tasks.base import (
-  Application,
-  Findings,
-  Job,
+  EvalResult,
+  EvaluableTask,
   Predictor,
-  Reading,
   Rows,
+  Task,
+  TaskConfig,
   TaskContext,
 )
 
 __all__ = [
-  "Application",
-  "Findings",
-  "Job",
+  "EvaluableTask",
+  "EvalResult",
+  "Task",
   "Predictor",
-  "Reading",
+  "TaskConfig",
   "Rows",
   "TaskContext",
 ]
@@ -68,7 +69,7 @@ def get(kind: str) -> ModuleType:
   return kinds.TASKS.get(kind)
 
 
-def kind(config: Reading) -> str:
+def kind(config: TaskConfig) -> str:
   """Returns the registered name of the task that a config belongs to.
 
   Args:
@@ -80,7 +81,7 @@ def kind(config: Reading) -> str:
   return kinds.TASKS.name_of(type(config))
 
 
-def fit(model: Any, data: Reading) -> Any:
+def resolve_model(model: Any, data: TaskConfig) -> Any:
   """Returns the model's config, completed by what the data decide; costs nothing.
 
   Args:
@@ -91,17 +92,17 @@ def fit(model: Any, data: Reading) -> Any:
     ConfigError: if the task needs another kind of model, or a number is out of range.
   """
   module = get(kind(data))
-  # the annotation of a task's `fit` declares which models can learn it
-  model_type = typing.get_type_hints(module.fit)["model"]
+  # the annotation of a task's `resolve_model` declares which models can learn it
+  model_type = typing.get_type_hints(module.resolve_model)["model"]
   if isinstance(model_type, type) and not isinstance(model, model_type):
     raise ConfigError(
       f"{type(data).__name__} needs model={model_type.__name__}(...), and model is of "
       f"type {type(model).__name__}: give another model, or other data"
     )
-  return module.fit(model, data)
+  return module.resolve_model(model, data)
 
 
-def complete(config: Reading, seed: int) -> Reading:
+def complete(config: TaskConfig, seed: int) -> TaskConfig:
   """Returns the task's config with the fields that must be counted in its data.
 
   The completed config is saved, so that a run can be loaded without its data.
@@ -122,11 +123,11 @@ def complete(config: Reading, seed: int) -> Reading:
     return module.complete(config, seed)
 
 
-def make_model(model: Any, config: Reading) -> nn.Module:
+def make_model(model: Any, config: TaskConfig) -> nn.Module:
   """Returns the module that a run trains, a `models.TrainableModel`, unbound.
 
   Args:
-    model: config of the model, returned by `fit`.
+    model: config of the model, returned by `resolve_model`.
     config: config of the task, returned by `complete`.
 
   Raises:
@@ -144,7 +145,7 @@ def make_model(model: Any, config: Reading) -> nn.Module:
   return module
 
 
-def packages(config: Reading, context: TaskContext) -> dict[str, str]:
+def packages(config: TaskConfig, context: TaskContext) -> dict[str, str]:
   """Returns the packages that a task needs: module -> the extra that installs it.
 
   Args:
@@ -158,7 +159,7 @@ def packages(config: Reading, context: TaskContext) -> dict[str, str]:
   return needed | (task_packages(config, context) if task_packages else {})
 
 
-def make(config: Reading, context: TaskContext, model: Any) -> Job:
+def make(config: TaskConfig, context: TaskContext, model: Any) -> Task:
   """Makes the task of a config: reads and prepares its data.
 
   Args:
@@ -172,4 +173,4 @@ def make(config: Reading, context: TaskContext, model: Any) -> Job:
     CapacityError: if a memory is too small, before any device work.
   """
   with bad_records.policy(getattr(config, "bad_records", bad_records.STOP)):
-    return get(kind(config)).Job(config, context, model)
+    return get(kind(config)).Task(config, context, model)

@@ -8,28 +8,28 @@ from jaxmem.core import files, finite
 from jaxmem.core.errors import UserError
 from jaxmem.data import leaks
 from jaxmem.tasks import plots
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tokenizers import Tokenizer, trained
 
 
-class Asked(abc.ABC):
-  """Base of jobs with a metric of their own, which they define by `findings`.
+class BaseTask(abc.ABC):
+  """Base of tasks with a metric of their own, which they define by `compute_metrics`.
 
-  See `tasks.Application`.
+  See `tasks.EvaluableTask`.
 
   Attributes:
     splits: names of the splits that can be scored.
     reported: the split that the report at the end scores.
-    things: word for the records of a split, for messages.
-    measure: see `tasks.Job`.
+    noun: word for the records of a split, for messages.
+    metric_name: see `tasks.Task`.
     tested: whether the test split differs from the held-out split.
     repeats: equal records that were found in several splits.
   """
 
   splits: tuple[str, ...] = ("train", "heldout", "test")
   reported = "test"
-  things = "texts"
-  measure: str
+  noun = "texts"
+  metric_name: str
   tested: bool = True
   repeats: leaks.Repeats = leaks.NONE
   _context: TaskContext
@@ -37,7 +37,7 @@ class Asked(abc.ABC):
   _made: Tokenizer | None = None
 
   @abc.abstractmethod
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Returns the metric on a split.
 
     Args:
@@ -45,16 +45,16 @@ class Asked(abc.ABC):
       split: one of `splits`.
     """
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Returns the loss unchanged: nats are the measure."""
     return loss
 
-  def keep(self, workdir: Path) -> None:
+  def save_assets(self, workdir: Path) -> None:
     """Saves the tokenizer if the run trained it."""
     if self._made:
       trained.keep(self._made, workdir)
 
-  def evaluate(self, params: Any, split: str) -> Findings:
+  def evaluate(self, params: Any, split: str) -> EvalResult:
     """Returns the metric on a split, with the provenance of the split.
 
     Args:
@@ -66,20 +66,20 @@ class Asked(abc.ABC):
     """
     if split not in self.splits:
       raise UserError(
-        f"no split {split!r} of {self.things}: one of {', '.join(self.splits)}"
+        f"no split {split!r} of {self.noun}: one of {', '.join(self.splits)}"
       )
-    findings = self.findings(params, split)
+    result = self.compute_metrics(params, split)
     note, numbers = provenance(self._context, split, self.tested, self.repeats)
     # the first line names the winner of a comparison and stays first
-    lines = [*findings.lines[:1], *(["", *note] if note else []), *findings.lines[1:]]
-    return findings._replace(numbers=findings.numbers | numbers, lines=lines)
+    lines = [*result.lines[:1], *(["", *note] if note else []), *result.lines[1:]]
+    return result._replace(numbers=result.numbers | numbers, lines=lines)
 
   def report(self, params: Any, workdir: Path) -> None:
     """Writes `report.json`, `report.md` and pictures at the end of a run."""
     if self._context.eval_size:
       write(self.evaluate(params, self.reported), workdir / "report.json")
     log = workdir / "metrics.jsonl"
-    plots.loss_curve(log, workdir / "loss.png", measure=self.measure)
+    plots.loss_curve(log, workdir / "loss.png", measure=self.metric_name)
 
 
 def provenance(
@@ -118,20 +118,20 @@ def provenance(
   return [f"{first} is the score of the held-out part, which {effect}"], numbers
 
 
-def write(findings: Findings, out: Path) -> None:
-  """Writes findings and prints them.
+def write(result: EvalResult, out: Path) -> None:
+  """Writes a result and prints it.
 
   Args:
-    findings: findings of a split.
+    result: of a split.
     out: the file for the numbers, as JSON; the table NAME.md and the pictures are
       written to the same directory.
   """
-  lines = findings.lines + finite.report_lines(findings.numbers)
-  findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
-  files.write_text(out.with_suffix(".md"), "\n".join(findings.lines) + "\n")
-  files.write_json(out, findings.numbers)
-  for file, draw in findings.pictures.items():
+  lines = result.lines + finite.report_lines(result.numbers)
+  result = result._replace(numbers=finite.plain(result.numbers), lines=lines)
+  files.write_text(out.with_suffix(".md"), "\n".join(result.lines) + "\n")
+  files.write_json(out, result.numbers)
+  for file, draw in result.pictures.items():
     with files.replacing(out.with_name(file)) as temporary:
       draw(temporary)
   # last, because the pipe that reads the output may be closed
-  print("\n".join(findings.lines), flush=True)
+  print("\n".join(result.lines), flush=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 @runtime_checkable
-class Reading(Protocol):
+class TaskConfig(Protocol):
   """The fields that the config of every task has; its type decides the task.
 
   Attributes:
@@ -57,7 +57,7 @@ class TaskContext(NamedTuple):
 
 @runtime_checkable
 class Rows(Protocol):
-  """The batches of a job, by step; `data.Lanes` is one.
+  """The batches of a task, by step; `data.Lanes` is one.
 
   A batch is a dictionary of arrays whose first axis is the row. "weights" are the
   weights of the losses, and "rows" are int64 ids, which the data log keeps.
@@ -75,30 +75,31 @@ class Rows(Protocol):
 
 
 @runtime_checkable
-class Job(Protocol):
-  """What the trainer calls on a job, which is made by `Job(config, context, model)`.
+class Task(Protocol):
+  """What the trainer calls on a task, which is made by `Task(config, context, model)`.
 
   Attributes:
     rows: the batches.
-    measure: unit of `value` and `score`, such as "bits/byte"; lower is better.
+    metric_name: unit of `to_metric` and `validation_metric`, such as "bits/byte"; lower
+      is better.
   """
 
   rows: Rows
-  measure: str
+  metric_name: str
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Returns a line that describes the data."""
     ...
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Converts a training loss, in nats per unit of weight, to the measure."""
     ...
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the measure on held-out data; changes no state of the run."""
     ...
 
-  def keep(self, workdir: Path) -> None:
+  def save_assets(self, workdir: Path) -> None:
     """Writes the files that predictions need in addition to the checkpoint."""
     ...
 
@@ -107,7 +108,7 @@ class Job(Protocol):
     ...
 
 
-class Findings(NamedTuple):
+class EvalResult(NamedTuple):
   """The results of a model on a split.
 
   Attributes:
@@ -122,10 +123,10 @@ class Findings(NamedTuple):
 
 
 @runtime_checkable
-class Application(Job, Protocol):
-  """A job that scores splits by a metric of its own, for `jaxmem eval --split`."""
+class EvaluableTask(Task, Protocol):
+  """A task that scores splits by a metric of its own, for `jaxmem eval --split`."""
 
-  def evaluate(self, params: Any, split: str) -> Findings:
+  def evaluate(self, params: Any, split: str) -> EvalResult:
     """Returns the metric on a split.
 
     Args:

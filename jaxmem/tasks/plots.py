@@ -41,7 +41,7 @@ def loss_curve(
     metrics: the log; of a step that was repeated the last attempt counts.
     path: path of the PNG.
     heldout: the held-out value, drawn as a line; None draws none.
-    measure: see `tasks.Job`.
+    measure: see `tasks.Task`.
   """
   lines = [json.loads(line) for line in files.read_text(metrics).splitlines()]
   key = key_of(measure)

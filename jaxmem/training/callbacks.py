@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxmem.parallel.distributed import primary, say
 from jaxmem.runtime.logs import Log, Progress, key_of
-from jaxmem.tasks import Job
+from jaxmem.tasks import Task
 from jaxmem.training.config import Config
 
 
@@ -44,7 +44,7 @@ class Callback(Protocol):
 
     Args:
       step: the step after which it was scored.
-      score: see `tasks.Job.score`; lower is better.
+      score: see `tasks.Task.validation_metric`; lower is better.
       best: the best score before this one; None if there was none.
     """
 
@@ -60,18 +60,18 @@ class Callback(Protocol):
 class Report(Callback):
   """Writes means over `log_every` steps, and scores, to the log and the terminal."""
 
-  def __init__(self, config: Config, job: Job, log: Log, start: int):
+  def __init__(self, config: Config, task: Task, log: Log, start: int):
     """Begins a log of a run.
 
     Args:
       config: the config of the run.
-      job: gives the metric's name and its value.
+      task: gives the metric's name and its value.
       log: where numbers are written.
       start: the step that the run continues from.
     """
     tokens = config.task.batch_size * config.task.segment_length
-    self._progress = Progress(start, config.steps, tokens, job.measure, primary())
-    self._config, self._job, self._log, self._metrics = config, job, log, []
+    self._progress = Progress(start, config.steps, tokens, task.metric_name, primary())
+    self._config, self._task, self._log, self._metrics = config, task, log, []
 
   def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
     """Collects the metrics, and writes their means at the end of an interval."""
@@ -83,12 +83,12 @@ class Report(Callback):
     # the loss of a skipped step may be NaN, and would hide those of the others
     losses = [m["loss"] for m in interval if not m["skipped"]]
     loss = float(np.mean(losses or [np.nan]))
-    value, rate = self._job.value(loss), metrics["learning_rate"]
+    value, rate = self._task.to_metric(loss), metrics["learning_rate"]
     numbers = {
       "loss": loss,
       "grad_norm": metrics["grad_norm"],
       "learning_rate": rate,
-      key_of(self._job.measure): value,
+      key_of(self._task.metric_name): value,
       "skipped": sum(int(m["skipped"]) for m in interval),
       "tokens_per_second": self._progress.update(step, loss, value, rate),
     }
@@ -96,7 +96,7 @@ class Report(Callback):
 
   def on_validation(self, step: int, score: float, best: float | None) -> None:
     """Writes the score, and how it compares with the best before."""
-    measure = self._job.measure
+    measure = self._task.metric_name
     self._log.scalars(step, {f"heldout_{key_of(measure)}": score})
     # the best is kept in float32, and compared in it
     if np.isfinite(score) and (best is None or np.float32(score) < best):

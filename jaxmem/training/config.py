@@ -15,7 +15,7 @@ from jaxmem.models import ModelConfig, pattern
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.state_init import OF_ROWS, Start
 from jaxmem.parallel.mesh import MeshConfig
-from jaxmem.tasks.base import Reading
+from jaxmem.tasks.base import TaskConfig
 from jaxmem.training.adversarial import AdversaryConfig
 from jaxmem.training.optim_config import OptimConfig
 
@@ -93,7 +93,7 @@ class Config:
   """
 
   model: ModelConfig = LMConfig(vocab_size=0, dtype="auto")
-  task: Reading = DataConfig()
+  task: TaskConfig = DataConfig()
   optim: OptimConfig = OptimConfig()
   validation: ValidationConfig = ValidationConfig()
   adversary: AdversaryConfig = AdversaryConfig()
@@ -243,7 +243,7 @@ _CODEC = Codec(
   Config,
   kinds={
     ModelConfig: Choice(kinds.MODELS, "LMConfig or another model's"),
-    Reading: Choice(kinds.TASKS, "DataConfig or another job's"),
+    TaskConfig: Choice(kinds.TASKS, "DataConfig or another task's"),
   },
   texts={
     pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")

@@ -33,7 +33,7 @@ def resolve(config: Config) -> Config:
   """
   config = configs.typed(config)
   configs.check(config)
-  model = tasks.fit(config.model, config.task)
+  model = tasks.resolve_model(config.model, config.task)
   low = "float32" if jax.default_backend() == "cpu" else "bfloat16"
   dtype = low if model.dtype == "auto" else model.dtype
   warmup = config.optim.warmup(config.steps)

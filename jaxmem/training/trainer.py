@@ -24,10 +24,10 @@ from jaxmem.runtime.checkpoint import Checkpoints
 from jaxmem.runtime.lock import Lock
 from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
-from jaxmem.tasks import Job
+from jaxmem.tasks import Task
 from jaxmem.training import config as configs
 from jaxmem.training import resume as resuming
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training import workdir as kept
 from jaxmem.training.callbacks import Callback, Report
 from jaxmem.training.config import Config
@@ -73,29 +73,29 @@ def train(
   # the config: fill in what the user, and a run that has begun, leave open; check it
   config = resuming.with_warmup(configs.typed(config), workdir, resume)
   config = kept.absolute(resolve(config))
-  task.check_packages(config)
+  run_task.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
-  config = task.complete(config)
+  config = run_task.complete(config)
   # mesh, model, optimizer: they are traced, so that what does not fit is found now
   program = Program(config, meshes.make(config.mesh))
   program.check_memory()
-  job = task.make(resuming.with_tokenizer(config, workdir, resume), program.model)
-  return run(program, job, workdir, resume, callbacks)
+  task = run_task.make(resuming.with_tokenizer(config, workdir, resume), program.model)
+  return run(program, task, workdir, resume, callbacks)
 
 
 def run(
   program: Program,
-  job: Job,
+  task: Task,
   workdir: str | Path,
   resume: str = "auto",
   callbacks: Sequence[Callback] = (),
   params: Any = None,
 ) -> int:
-  """Does what `train` does, for a program and a job that are already made.
+  """Does what `train` does, for a program and a task that are already made.
 
   Args:
     program: the compiled step; its config is resolved.
-    job: the task.
+    task: the task.
     workdir: see `train`.
     resume: see `train`.
     callbacks: see `train`.
@@ -115,21 +115,21 @@ def run(
     latest = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
     best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
     # the state: fresh, or the last checkpoint's
-    state, start = resuming.first_state(program, latest, job.rows, resume, params)
+    state, start = resuming.first_state(program, latest, task.rows, resume, params)
     if distributed.primary():
       files.write_text(workdir / "config.json", configs.to_json(config))
-      job.keep(workdir)
-    say(_introduction(program, job, workdir))
+      task.save_assets(workdir)
+    say(_description(program, task, workdir))
     # the loop
     log = stack.enter_context(contextlib.closing(Log(workdir, distributed.primary())))
     loop = Run(
       program=program,
-      job=job,
+      task=task,
       log=log,
       latest=latest,
-      validation=Validation(config.validation, job, best),
+      validation=Validation(config.validation, task, best),
       stop=stack.enter_context(Stop()),
-      callbacks=(Report(config, job, log, start), *callbacks),
+      callbacks=(Report(config, task, log, start), *callbacks),
     )
     end = loop.loop(state, start)
     if not end.skipped and end.step not in latest.steps():
@@ -150,7 +150,7 @@ def run(
       state = restored.state
     weights = distributed.local(program.weights_of(state))
   if distributed.primary():
-    job.report(weights, workdir)
+    task.report(weights, workdir)
   return 0
 
 
@@ -160,7 +160,7 @@ class Run:
 
   Attributes:
     program: the compiled step.
-    job: the task, with its batches and its score.
+    task: the task, with its batches and its score.
     log: where numbers are written.
     latest: the checkpoints that the run resumes from.
     validation: held-out scores, and the best checkpoint.
@@ -169,7 +169,7 @@ class Run:
   """
 
   program: Program
-  job: Job
+  task: Task
   log: Log
   latest: Checkpoints
   validation: Validation
@@ -193,7 +193,7 @@ class Run:
     # metrics of the steps whose numbers have not been fetched from the device
     step, skipped, pending = start, 0, []
     exhausted = config.validation.every and validation.exhausted(state.best)
-    with contextlib.closing(data.batches(self.job.rows, start)) as batches:
+    with contextlib.closing(data.batches(self.task.rows, start)) as batches:
       while step < config.steps and not exhausted:
         batch = next(batches)
         self.log.rows(step, batch["rows"])
@@ -256,7 +256,7 @@ class Run:
       step: how many steps the state has made.
       state: the state.
     """
-    tokenizer, fingerprint = self.job.rows.tokenizer, self.job.rows.fingerprint
+    tokenizer, fingerprint = self.task.rows.tokenizer, self.task.rows.fingerprint
     position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
     meta = {
       "config": configs.to_json(self.program.config),
@@ -266,7 +266,7 @@ class Run:
     checkpoints.save(step, state, position, meta)
 
 
-def _introduction(program: Program, job: Job, workdir: Path) -> str:
+def _description(program: Program, task: Task, workdir: Path) -> str:
   """Returns what a run says of itself before its first step."""
   config = program.config
   memory = sum(
@@ -278,7 +278,7 @@ def _introduction(program: Program, job: Job, workdir: Path) -> str:
     f"{num_params(program.shapes.params):,} parameters, "
     f"{memory // config.task.batch_size:,} bytes of memory a row, "
     f"{config.model.dtype}\n"
-    f"{job.introduction()}, {config.task.batch_size} lanes x "
+    f"{task.describe()}, {config.task.batch_size} lanes x "
     f"{config.task.segment_length} tokens, on {devices}\n"
     f"writing to {workdir}"
   )

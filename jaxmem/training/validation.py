@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxmem.parallel import distributed
 from jaxmem.runtime.checkpoint import Checkpoints
-from jaxmem.tasks import Job
+from jaxmem.tasks import Task
 from jaxmem.training.config import ValidationConfig
 
 
@@ -16,8 +16,8 @@ class Best(NamedTuple):
   """The best held-out score so far, which is saved with the state.
 
   Attributes:
-    bits_per_byte: float32, see `Job.score`, whatever its measure: checkpoints keep
-      the name. 0 before the first.
+    bits_per_byte: float32, see `Task.validation_metric`, whatever its unit: checkpoints
+      keep the name. 0 before the first.
     step: int32, the step that was scored; 0 before the first.
     waited: int32, how many scores since then were not better.
   """
@@ -43,8 +43,8 @@ class Validation:
   checkpoint records as the best can always be read.
   """
 
-  def __init__(self, config: ValidationConfig, job: Job, best: Checkpoints):
-    self._config, self._job, self._checkpoints = config, job, best
+  def __init__(self, config: ValidationConfig, task: Task, best: Checkpoints):
+    self._config, self._task, self._checkpoints = config, task, best
 
   def due(self, step: int) -> bool:
     """Whether this step is scored."""
@@ -63,7 +63,7 @@ class Validation:
     # a collective, so every process takes part; one of them scores
     weights, score = distributed.local(weights), 0.0
     if distributed.primary():
-      score = self._job.score(weights)
+      score = self._task.validation_metric(weights)
     return float(distributed.said_by_first(score))
 
   def compare(self, score: float, step: int, best: Best) -> tuple[Best, bool]:

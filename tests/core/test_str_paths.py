@@ -23,7 +23,7 @@ from support import runs
 
 ROOT = Path(jaxmem.__file__).parent
 # What is written for users: all but what draws or reports where the package says, and
-# what a task is called with (`Job.keep`, `Predictor`).
+# what a task is called with (`Task.keep`, `Predictor`).
 PUBLIC = [
   *(ROOT / name for name in ("core", "data", "generation", "interop", "runtime")),
   *(ROOT / name for name in ("testing", "tokenizers")),

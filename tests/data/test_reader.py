@@ -243,7 +243,7 @@ def test_the_config_of_a_run_sets_the_policy(tmp_path, monkeypatch):
 
   class Module:
     @staticmethod
-    def Job(config, context, model):  # noqa: N802
+    def Task(config, context, model):  # noqa: N802
       seen.append(bad_records._policy.get())
       raise DataError("no data in this test")
 

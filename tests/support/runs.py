@@ -19,7 +19,7 @@ from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.checkpoint import Checkpoints
 from jaxmem.runtime.logs import Log
 from jaxmem.training import config as configs
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config, DataConfig, MeshConfig, OptimConfig
 from jaxmem.training.step import Program, resolve
 
@@ -110,10 +110,10 @@ def program(config: Config) -> Program:
   return trainer.Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
 
 
-def job(config: Config) -> tasks.Job:
+def task(config: Config) -> tasks.Task:
   """Returns the task of a config, with the model that it trains."""
-  config = task.complete(resolve(config))
-  return task.make(config, tasks.make_model(config.model, config.task))
+  config = run_task.complete(resolve(config))
+  return run_task.make(config, tasks.make_model(config.model, config.task))
 
 
 def lanes(config: Config) -> data.Lanes:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks.seq2seq.task import PairsConfig
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.step import resolve
 
@@ -68,4 +68,4 @@ def config(source, model=None, **changes):
 def make(config):
   """The task of a config, with the model that it trains."""
   resolved = resolve(config)
-  return task.make(resolved, EncoderDecoder(resolved.model))
+  return run_task.make(resolved, EncoderDecoder(resolved.model))

@@ -33,10 +33,10 @@ def test_augmentation_changes_tokens_at_the_rates_of_its_config():
 def test_a_masked_word_becomes_the_unknown_one(tmp_path):
   """The vocabulary has all training words, so that only masks are unknown words."""
   source = write(tmp_path / "train.jsonl")
-  job = runs.job(config(source, augment=AugmentConfig(hiding=0.9)))
-  ids = job.rows[0]["tokens"]
-  unknown = job._tokenizer.encode(b"neverseen")
-  assert 0.5 < (ids == unknown).sum() / job.rows[0]["length"].sum() <= 1
+  task = runs.task(config(source, augment=AugmentConfig(hiding=0.9)))
+  ids = task.rows[0]["tokens"]
+  unknown = task._tokenizer.encode(b"neverseen")
+  assert 0.5 < (ids == unknown).sum() / task.rows[0]["length"].sum() <= 1
   assert trained.unk_id(tokenizers.get("byte")) == 257
 
 
@@ -51,10 +51,10 @@ def test_rare_tokens_are_masked_more_often():
 
 def test_counts_are_those_of_the_training_texts(tmp_path):
   source = write(tmp_path / "train.jsonl")
-  job = runs.job(config(source, augment=AugmentConfig(rare=0.5)))
-  texts = [e.texts[0] for e in job._splits[""]["train"]]
-  film = job._tokenizer.encode(b"film")[0]
-  assert job._encoded.counts()[film] == sum("film" in t for t in texts) > 0
+  task = runs.task(config(source, augment=AugmentConfig(rare=0.5)))
+  texts = [e.texts[0] for e in task._splits[""]["train"]]
+  film = task._tokenizer.encode(b"film")[0]
+  assert task._encoded.counts()[film] == sum("film" in t for t in texts) > 0
 
 
 def test_synonyms_and_wordings_come_from_the_user_s_files(tmp_path):

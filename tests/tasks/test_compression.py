@@ -15,7 +15,7 @@ from jaxmem.models.pattern import entry
 from jaxmem.models.vae import VAEConfig
 from jaxmem.parallel import mesh as meshes
 from jaxmem.tasks.autoencoding.task import CompressionConfig
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.step import Program, resolve
@@ -123,17 +123,17 @@ def test_without_a_latent_only_samples_are_answered(texts):
 
 def test_the_weight_of_the_kl_rises_with_the_step(texts):
   resolved = resolve(config(texts, kl_weight=0.5))
-  rows = task.make(resolved, vae.VAE(resolved.model)).rows
+  rows = run_task.make(resolved, vae.VAE(resolved.model)).rows
   weights = [float(rows[step]["kl_weight"][0]) for step in (0, 1, 4, 9)]
   assert weights == [0.0, 0.125, 0.5, 0.5]
 
 
 def test_the_splits_and_the_score_are_those_of_the_run(run):
   config, model, params = load_run(run, "last")[:3]
-  job = task.make(config, model)
-  assert np.isfinite(job.score(params))
+  task = run_task.make(config, model)
+  assert np.isfinite(task.validation_metric(params))
   with pytest.raises(UserError, match="no split 'dev'"):
-    job.evaluate(params, "dev")
+    task.evaluate(params, "dev")
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_a_text_without_lines_is_refused(texts, tmp_path):
   (tmp_path / "blank.txt").write_text("\n \n\t\n")
   resolved = resolve(config(texts, source=str(tmp_path / "blank.txt")))
   with pytest.raises(DataError, match="no line"):
-    task.make(resolved, vae.VAE(resolved.model))
+    run_task.make(resolved, vae.VAE(resolved.model))
 
 
 def test_a_mixture_is_refused(texts):
   mix = f"mix:0.5*{texts / 'train.txt'},0.5*{texts / 'held.txt'}"
   resolved = resolve(config(texts, source=mix, heldout=""))
   with pytest.raises(UserError, match="mixture"):
-    task.make(resolved, vae.VAE(resolved.model))
+    run_task.make(resolved, vae.VAE(resolved.model))
 
 
 def test_epochs_read_every_item_once_and_once_reads_them_in_rows():

@@ -15,7 +15,7 @@ from jaxmem.tasks.dialogue import chat, recall, turns
 from jaxmem.tasks.dialogue.chat import Message
 from jaxmem.tasks.dialogue.task import DialogueConfig, DialoguePredictor
 from jaxmem.tokenizers import ByteTokenizer, trained
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config, OptimConfig
 from jaxmem.training.step import resolve
 from support import runs
@@ -101,7 +101,7 @@ def test_a_file_without_answers_or_no_file_is_refused(tmp_path):
     changed = DialogueConfig(str(source), str(heldout), segment_length=16)
     config = resolve(dataclasses.replace(CONFIG, task=changed))
     with pytest.raises(data.DataError, match="one dialogue|no answer of the assistant"):
-      task.make(config, LM(config.model))
+      run_task.make(config, LM(config.model))
   with pytest.raises(data.DataError, match="no file .*none.jsonl"):
     chat.read(tmp_path / "none.jsonl")
 
@@ -276,7 +276,7 @@ def test_unreadable_sources_are_reported_before_device_work(source, heldout, say
   data_ = dataclasses.replace(CONFIG.task, source=source, heldout=heldout)
   with pytest.raises(UserError, match=says):
     config = resolve(dataclasses.replace(CONFIG, task=data_))
-    task.make(config, LM(config.model))
+    run_task.make(config, LM(config.model))
 
 
 def test_a_tokenizer_that_loses_text_is_refused(tmp_path):

@@ -77,8 +77,8 @@ def test_marks_are_read_as_one_id_that_is_never_written():
 
 
 def test_no_piece_is_made_of_marks(tmp_path):
-  job = make(config(write(tmp_path), **GAPS | {"tokenizer": "sp:300"}))
-  assert len(job._made.encode(MASK.encode())) == len(MASK)
+  task = make(config(write(tmp_path), **GAPS | {"tokenizer": "sp:300"}))
+  assert len(task._made.encode(MASK.encode())) == len(MASK)
 
 
 def test_a_run_writes_what_is_hidden(run):

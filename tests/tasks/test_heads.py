@@ -91,8 +91,8 @@ def test_a_task_that_reads_tokens_takes_no_windows():
   ):
     for config in (SpansConfig(), MaskedConfig()):
       with pytest.raises(ConfigError, match="a row is read whole, leave both out"):
-        tasks.fit(model, config)
-    assert not model.window or tasks.fit(model, LabelsConfig()).vocab_size
+        tasks.resolve_model(model, config)
+    assert not model.window or tasks.resolve_model(model, LabelsConfig()).vocab_size
 
 
 def test_classes_that_a_row_may_not_have_get_no_probability_and_no_gradient():

@@ -101,7 +101,7 @@ def test_a_task_that_cannot_run_is_refused_before_device_work(source, length, sa
   data = dataclasses.replace(CONFIG.task, source=source, segment_length=length)
   config = dataclasses.replace(CONFIG, task=data)
   with pytest.raises(UserError, match=says):
-    runs.job(config)
+    runs.task(config)
 
 
 def test_a_vocabulary_smaller_than_the_task_s_is_refused():

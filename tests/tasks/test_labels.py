@@ -76,11 +76,11 @@ def test_a_run_that_moved_takes_its_data_by_options(run, tmp_path, monkeypatch, 
 
 
 def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
-  job = runs.job(config(write(tmp_path / "train.jsonl")))
+  task = runs.task(config(write(tmp_path / "train.jsonl")))
   label = np.array([0, 0, 1, 1])
   logp = np.log(np.array([[0.9, 0.1]] * 4))  # always the first class
-  monkeypatch.setattr(job, "_read", lambda params, number, split: (label, logp))
-  findings = job.findings(None, "test")
+  monkeypatch.setattr(task, "_read", lambda params, number, split: (label, logp))
+  findings = task.compute_metrics(None, "test")
   assert findings.lines[0] == (
     f"{tfidf.NAME} is better than this model: accuracy 1.000 against 0.500."
   )
@@ -88,7 +88,7 @@ def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
   assert [scores[n]["accuracy"] for n in scores if "always" in n] == [0.5]
   message = "it was not computed"
   monkeypatch.setattr(baselines, "missing", lambda name, module: message)
-  lines = job.findings(None, "test").lines
+  lines = task.compute_metrics(None, "test").lines
   assert message in lines and "better" not in lines[0]
 
 
@@ -149,7 +149,7 @@ def test_bad_input_is_named(tmp_path):
   def fails(lines, words, **changes):
     path.write_bytes(b"\n".join(lines))
     with pytest.raises(UserError, match=words):
-      runs.job(config(path, **changes))
+      runs.task(config(path, **changes))
 
   lines = [line.encode() for line in records]
   fails([*lines, b'{"label": "a", "text": ""}'], "line 9: field 'text' is empty")
@@ -177,7 +177,7 @@ def test_bad_input_is_named(tmp_path):
     ({"augment": AugmentConfig(synonyms=0.1)}, "give both"),
   ):
     with pytest.raises(UserError, match=words):
-      runs.job(config(path, **changes))
+      runs.task(config(path, **changes))
   with pytest.raises(ConfigError, match="task.classes is 1: set 2 or more"):
     resolve(config(path, classes=1))
   uncounted = resolve(config(path))
@@ -202,11 +202,11 @@ def test_a_text_is_read_up_to_its_first_bytes(tmp_path):
 def test_batches_depend_on_seed_and_step_alone_and_an_epoch_has_every_text(tmp_path):
   source = write(tmp_path / "train.jsonl", 48)
   changed = dict(augment=AugmentConfig(deletion=0.2, swap=0.2, hiding=0.2))
-  one, two = (runs.job(config(source, **changed)).rows for _ in range(2))
+  one, two = (runs.task(config(source, **changed)).rows for _ in range(2))
   assert one.fingerprint == two.fingerprint
   for key, value in one[5].items():
     np.testing.assert_array_equal(value, two[5][key])
-  plain = runs.job(config(source)).rows
+  plain = runs.task(config(source)).rows
   assert plain.fingerprint != one.fingerprint
   steps = [plain[i] for i in range(2)]  # 16 of 44
   assert len({tuple(t) for s in steps for t in s["tokens"]}) > 8
@@ -220,7 +220,7 @@ def test_a_mixture_draws_tasks_by_size_and_temperature_and_keeps_their_classes(
   shares = {}
   for temperature in (1.0, 1e6):
     data = dataclasses.replace(mixed.task, temperature=temperature)
-    rows = runs.job(dataclasses.replace(mixed, task=data)).rows
+    rows = runs.task(dataclasses.replace(mixed, task=data)).rows
     drawn = np.concatenate([rows[i]["choices"][:, 2] for i in range(60)])
     shares[temperature] = drawn.mean()
     batch = rows[0]
@@ -253,7 +253,7 @@ def test_balanced_weights_give_every_class_the_same(tmp_path):
   path = tmp_path / "some.jsonl"
   rows = [{"label": "ab"[i % 4 == 0], "text": f"word {i}"} for i in range(80)]
   path.write_text("\n".join(map(json.dumps, rows)))
-  rows = runs.job(config(path, class_weights="balanced")).rows
+  rows = runs.task(config(path, class_weights="balanced")).rows
   totals = np.zeros(2)
   for step in range(9):  # an epoch of 72
     batch = rows[step]

@@ -21,7 +21,7 @@ from jaxmem.tasks.masked_lm.task import MaskedConfig
 from jaxmem.tasks.question_answering.task import SpansConfig
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tokenizers import trained
-from jaxmem.training import init_from, task
+from jaxmem.training import init_from, run_task
 from jaxmem.training.config import Config, OptimConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.step import resolve
@@ -153,7 +153,7 @@ def test_a_masked_word_is_predicted_from_its_document_alone(run, name):
   resolved = resolve(config(run.parent))
   pattern = (entry(name, num_heads=2) if name != "gru" else entry(name),)
   model = MaskedLM(dataclasses.replace(resolved.model, pattern=pattern))
-  one, cut = _two_documents(task.make(resolved, model).rows)
+  one, cut = _two_documents(run_task.make(resolved, model).rows)
   init, apply = (
     jax.jit(functools.partial(f, method="objective")) for f in (model.init, model.apply)
   )
@@ -171,13 +171,13 @@ def test_a_masked_word_is_predicted_from_its_document_alone(run, name):
 def test_the_masks_of_held_out_text_do_not_depend_on_the_seed_or_the_size(run):
   first = resolve(config(run.parent))
   other = dataclasses.replace(first, seed=7)
-  jobs = [runs.job(c) for c in (first, other)]
+  tasks = [runs.task(c) for c in (first, other)]
   params = init_from.parameters(str(run))
-  scores = [job.score(params) for job in jobs]
+  scores = [task.validation_metric(params) for task in tasks]
   assert scores[0] == scores[1]
-  assert (jobs[0].rows[0]["tokens"] != jobs[1].rows[0]["tokens"]).any()
+  assert (tasks[0].rows[0]["tokens"] != tasks[1].rows[0]["tokens"]).any()
   (run.parent / "short.txt").write_text("the cat sat on the mat, the cat sat on")
-  short = runs.job(config(run.parent, heldout=str(run.parent / "short.txt")))
+  short = runs.task(config(run.parent, heldout=str(run.parent / "short.txt")))
   assert np.isfinite(short.score(params))
 
 
@@ -198,7 +198,7 @@ def test_tokens_are_masked_at_the_rates_of_the_paper(run_length):
 
 def test_batches_depend_on_seed_and_step_alone_and_mask_no_eos(run):
   resolved = resolve(config(run.parent))
-  rows = [runs.job(resolved).rows for _ in range(2)]
+  rows = [runs.task(resolved).rows for _ in range(2)]
   for key, value in rows[0][3].items():
     np.testing.assert_array_equal(value, rows[1][3][key])
   batch = rows[0][0]

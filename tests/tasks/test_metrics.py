@@ -19,7 +19,8 @@ from jaxmem.models.encoder_decoder import EncoderDecoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines, language, plots
 from jaxmem.tasks.classification import metrics as classes
-from jaxmem.tasks.classification import task, tfidf
+from jaxmem.tasks.classification import task as classification
+from jaxmem.tasks.classification import tfidf
 from jaxmem.tasks.language_modeling import report
 from jaxmem.tasks.language_modeling.paired import PairedSums
 from jaxmem.tasks.language_modeling.perplexity import NUM_BUCKETS, WAYS, Result
@@ -80,11 +81,16 @@ def test_the_language_is_that_of_most_words_or_what_is_declared():
 def test_configs_refuse_a_language_that_has_no_code():
   encoder = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1)
   decoder = EncoderDecoderConfig(d_model=8)
-  models = (task, encoder), (passages, encoder), (spans, encoder), (pairs, decoder)
-  for job, model in models:
+  models = (
+    (classification, encoder),
+    (passages, encoder),
+    (spans, encoder),
+    (pairs, decoder),
+  )
+  for task, model in models:
     with pytest.raises(ConfigError, match="task.language is 'Chinese'"):
-      check(Config(model, job.Config(language="Chinese")))
-    check(Config(model, job.Config(language="zh")))
+      check(Config(model, task.Config(language="Chinese")))
+    check(Config(model, task.Config(language="zh")))
 
 
 # Written, reference, sacrebleu's tokenizer.

@@ -10,10 +10,10 @@ from jaxmem.core import kinds
 from jaxmem.evaluation import predict
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
-from jaxmem.tasks.base import Application, Job, Rows, TaskContext
+from jaxmem.tasks.base import EvaluableTask, Rows, Task, TaskContext
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_run
-from jaxmem.training.task import make
+from jaxmem.training.run_task import make
 from jaxmem.training.trainer import train
 
 
@@ -66,9 +66,9 @@ def test_a_new_task_answers_records(run, first_letter):
 
 def test_a_new_task_satisfies_the_protocols(run, first_letter):
   loaded = load_run(run)
-  job = make(loaded.config, loaded.model)
+  task = make(loaded.config, loaded.model)
 
-  assert isinstance(job, Job) and isinstance(job, Application)
-  assert isinstance(job.rows, Rows)
-  alone = first_letter.Job(first_letter.Config(), TaskContext(), loaded.model)
-  assert alone.rows.fingerprint == job.rows.fingerprint  # without any run
+  assert isinstance(task, Task) and isinstance(task, EvaluableTask)
+  assert isinstance(task.rows, Rows)
+  alone = first_letter.Task(first_letter.Config(), TaskContext(), loaded.model)
+  assert alone.rows.fingerprint == task.rows.fingerprint  # without any run

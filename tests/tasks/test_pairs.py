@@ -120,8 +120,8 @@ def test_pairs_come_from_every_form_of_file(tmp_path):
 
 def test_pairs_too_long_are_left_out_of_training_and_counted(tmp_path):
   source = write_pairs(tmp_path, 300)
-  job = make(config(source, segment_length=10))
-  assert "300 too long" not in job.introduction() and "too long" in job.introduction()
+  task = make(config(source, segment_length=10))
+  assert "300 too long" not in task.describe() and "too long" in task.describe()
   encoded = pairs.encode(
     [pairs.Pair("abc", ("de",), "x"), pairs.Pair("a" * 9, ("b",), "y")],
     tokenizers.get("byte"),

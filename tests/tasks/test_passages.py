@@ -85,17 +85,17 @@ def test_queries_find_what_shares_no_word_with_them(run):
 
 
 def test_a_report_says_first_that_bm25_is_better(collection, monkeypatch):
-  job = runs.job(config(collection))
+  task = runs.task(config(collection))
 
   def useless(params, queries):
     return {q.name: ["d39"] for q in queries}
 
   def perfect(queries):
-    return {q.name: sorted(job._all.relevant[q.name]) for q in queries}, ""
+    return {q.name: sorted(task._all.relevant[q.name]) for q in queries}, ""
 
-  monkeypatch.setattr(job, "_dense", useless)
-  monkeypatch.setattr(job, "_lexical", perfect)
-  findings = job.findings(None, "test")
+  monkeypatch.setattr(task, "_dense", useless)
+  monkeypatch.setattr(task, "_lexical", perfect)
+  findings = task.compute_metrics(None, "test")
   assert findings.lines[0].startswith(
     "BM25 is better than this model: nDCG@10 1.000 against"
   )
@@ -104,7 +104,7 @@ def test_a_report_says_first_that_bm25_is_better(collection, monkeypatch):
   monkeypatch.setattr(
     baselines, "missing", lambda name, module: f"{name}: not computed"
   )
-  findings = job.findings(None, "test")
+  findings = task.compute_metrics(None, "test")
   assert (
     "BM25: not computed" in findings.lines and "BM25" not in findings.numbers["beside"]
   )
@@ -125,20 +125,20 @@ def test_pairs_are_of_documents_of_the_collection_that_are_relevant(
       grades |= {"missing": 3, "d39": 0}
     return judged_collection._replace(relevant=relevant)
 
-  plain = runs.job(config(collection))
+  plain = runs.task(config(collection))
   monkeypatch.setattr(judged, "collection", graded)
-  job = runs.job(config(collection))
+  task = runs.task(config(collection))
   plain_texts, texts = (
-    {pair[1] for pair in each._pairs("train")} for each in (plain, job)
+    {pair[1] for pair in each._pairs("train")} for each in (plain, task)
   )
-  assert texts == plain_texts - {job._documents["d39"].full_text}
+  assert texts == plain_texts - {task._documents["d39"].full_text}
 
 
 def test_folds_share_no_query_and_pairs_number_their_texts(collection):
-  job = runs.job(config(collection))
-  names = [{q.name for q in split} for split in job._splits.values()]
+  task = runs.task(config(collection))
+  names = [{q.name for q in split} for split in task._splits.values()]
   assert [len(n) for n in names] == [24, 8, 8] and len(set.union(*names)) == 40
-  batch = job.rows[3]
+  batch = task.rows[3]
   assert batch["group"].shape == batch["other_length"].shape == (16,)
   for i in range(16):
     for j in range(16):
@@ -152,10 +152,12 @@ def test_titles_and_texts_are_pairs_without_judgements(collection, tmp_path):
   (tmp_path / "titled.jsonl").write_text("\n".join(map(json.dumps, rows)))
   (tmp_path / "relevant.txt").write_text("".join(f"q{i} 0 {i} 1\n" for i in range(40)))
   options = dict(source=str(tmp_path / "titled.jsonl"), pairs="titles")
-  job = runs.job(config(collection, relevant=str(tmp_path / "relevant.txt"), **options))
-  assert "36 pairs" in job.introduction()
+  task = runs.task(
+    config(collection, relevant=str(tmp_path / "relevant.txt"), **options)
+  )
+  assert "36 pairs" in task.describe()
   with pytest.raises(UserError, match="0 pairs"):
-    runs.job(config(collection, pairs="titles"))
+    runs.task(config(collection, pairs="titles"))
 
 
 def test_cranfield_s_form_is_read_with_its_queries_numbered_by_order(tmp_path):
@@ -185,7 +187,7 @@ def test_bad_collections_are_named(collection, tmp_path):
   ):
     bad.write_text(text)
     with pytest.raises(UserError, match=words):
-      runs.job(config(collection, relevant=str(bad)))
+      runs.task(config(collection, relevant=str(bad)))
   twice = tmp_path / "twice.jsonl"
   twice.write_text('{"id": "a", "text": "x"}\n{"id": "a", "text": "y"}\n')
   for changes, words in (
@@ -195,7 +197,7 @@ def test_bad_collections_are_named(collection, tmp_path):
     ({"segment_length": 4}, "8 at least"),
   ):
     with pytest.raises(UserError, match=words):
-      runs.job(config(collection, **changes))
+      runs.task(config(collection, **changes))
 
 
 @pytest.mark.parametrize("kind", index.KINDS)

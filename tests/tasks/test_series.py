@@ -21,7 +21,7 @@ from jaxmem.tasks.forecasting import task as series_jobs
 from jaxmem.tasks.forecasting.predict import interval
 from jaxmem.tasks.forecasting.task import SeriesConfig, SeriesPredictor
 from jaxmem.tasks.forecasting.windows import window_rows
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import (
   Config,
   MeshConfig,
@@ -138,9 +138,9 @@ def test_the_errors_are_those_of_every_window_counted_by_hand(run):
 
 def test_the_held_out_score_is_the_loss_over_all_its_windows(run):
   loaded = load_run(run)
-  job = task.make(loaded.config, loaded.model)
-  model = job.evaluate(loaded.params, "heldout").numbers["errors"]["model"][str(H)]
-  assert job.score(loaded.params) == pytest.approx(model["mse"], rel=1e-5)
+  task = run_task.make(loaded.config, loaded.model)
+  model = task.evaluate(loaded.params, "heldout").numbers["errors"]["model"][str(H)]
+  assert task.validation_metric(loaded.params) == pytest.approx(model["mse"], rel=1e-5)
 
 
 def test_a_run_that_ends_before_its_first_score_reports_its_last_state(
@@ -174,8 +174,8 @@ def test_a_distribution_is_answered_with_its_interval(tmp_path):
   path = written(tmp_path / "t.csv")
   resolved = resolve(config(path, model={"head": "student"}))
   model = Forecaster(resolved.model)
-  job = task.make(resolved, model)
-  job.keep(tmp_path)
+  task = run_task.make(resolved, model)
+  task.save_assets(tmp_path)
   example = model.example(1, T)
   params = model.init(jax.random.key(0), example, (), method="objective")["params"]
   (answer,) = SeriesPredictor(resolved.task, model, params, tmp_path)(
@@ -219,7 +219,7 @@ def test_a_config_that_does_not_fit_the_table_is_refused_before_device_work(
   path = written(tmp_path / "t.csv")
   with pytest.raises(UserError, match=says):
     resolved = resolve(config(path, **changes))
-    task.make(resolved, Forecaster(resolved.model))
+    run_task.make(resolved, Forecaster(resolved.model))
 
 
 def test_options_of_memory_are_refused_for_a_model_without_memory(tmp_path):
@@ -245,7 +245,7 @@ def test_a_column_that_never_changes_is_refused(tmp_path):
   path = written(tmp_path / "t.csv", TABLE * [1, 0])
   resolved = resolve(config(path))
   with pytest.raises(DataError, match="column 'b' .* never changes"):
-    task.make(resolved, Forecaster(resolved.model))
+    run_task.make(resolved, Forecaster(resolved.model))
 
 
 @pytest.mark.parametrize("constant", [0.1, 1e-30, 1e30, 0.0, 123456.789])
@@ -272,7 +272,7 @@ def test_values_too_far_for_float32_are_reported_with_their_column(tmp_path):
   values[100, 1] = 1e30
   resolved = resolve(config(written(tmp_path / "t.csv", values)))
   with pytest.raises(DataError, match="column 'b' of .*, row 101 of the data"):
-    task.make(resolved, Forecaster(resolved.model))
+    run_task.make(resolved, Forecaster(resolved.model))
 
 
 BAD_SERIES = {
@@ -315,8 +315,8 @@ def test_short_horizons_count_the_windows_at_the_end_and_the_winner_is_named_fir
 ):
   monkeypatch.setattr(series_jobs, "HORIZONS", (1, 2, 96))
   loaded = load_run(run)
-  job = task.make(loaded.config, loaded.model)
-  findings = job.evaluate(loaded.params, "test")
+  task = run_task.make(loaded.config, loaded.model)
+  findings = task.evaluate(loaded.params, "test")
   windows = {str(h): 30 - h + 1 for h in (1, 2, H)}
   assert findings.numbers["windows_at"] == windows and findings.numbers["windows"] == 30
   values = (TABLE - TABLE[:60].mean(0)) / TABLE[:60].std(0)

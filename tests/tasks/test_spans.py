@@ -244,7 +244,7 @@ def test_an_answer_has_no_space_around_it(run):
 
 def test_questions_that_no_window_can_answer_are_not_learned(tmp_path):
   path = write(tmp_path / "q.json", 20)
-  count = len(runs.job(config(path))._windows("train"))
+  count = len(runs.task(config(path))._windows("train"))
   data = json.loads(path.read_text())
   long_answer = "who has it " * 20
   for article in data["data"]:
@@ -253,12 +253,12 @@ def test_questions_that_no_window_can_answer_are_not_learned(tmp_path):
     context = long_answer + article["title"]
     article["paragraphs"].append({"context": context, "qas": [question]})
   path.write_text(json.dumps(data))
-  assert len(runs.job(config(path))._windows("train")) == count
+  assert len(runs.task(config(path))._windows("train")) == count
   for article in data["data"]:
     article["paragraphs"] = article["paragraphs"][1:]
   path.write_text(json.dumps(data))
   with pytest.raises(UserError, match="no window has a whole answer .train.: raise"):
-    runs.job(config(path))
+    runs.task(config(path))
 
 
 def test_bad_files_are_named(tmp_path):
@@ -271,7 +271,7 @@ def test_bad_files_are_named(tmp_path):
       change(data["data"][0]["paragraphs"][0]["qas"][0])
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match=words):
-      runs.job(config(path, **changes))
+      runs.task(config(path, **changes))
 
   def nowhere(qa):
     qa["answers"][0]["text"] = "nobody"

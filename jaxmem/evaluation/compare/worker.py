@@ -22,7 +22,7 @@ from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare.plan import Run
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.peak import peak_memory
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.step import Program, resolve
 from jaxmem.training.trainer import train
 
@@ -34,7 +34,7 @@ def steps_within(run: Run) -> int:
   """Returns how many steps the budget allows; times a few steps to estimate it."""
   config = resolve(run.config(steps=100))
   program = Program(config, meshes.make(config.mesh))
-  batch = program.put(task.make(config, program.model).rows[0])
+  batch = program.put(run_task.make(config, program.model).rows[0])
   state = program.init()
   state, metrics = program.step(state, batch)  # compiles, so it is not timed
   jax.block_until_ready(metrics)

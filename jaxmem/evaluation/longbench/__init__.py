@@ -1,7 +1,8 @@
 """Long-context probes: questions in text that fills a context, one family a file.
 
 A family is a file with `GROUP`, the name of all its tasks together, and `TASKS`, name
--> Task. Task, length, seed and index determine a sample, and nothing else does.
+-> LongbenchTask. A task, a length, a seed and an index determine a sample, and nothing
+else does.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,7 @@ class Draft(NamedTuple):
   depth: float | None = None
 
 
-class Task(NamedTuple):
+class LongbenchTask(NamedTuple):
   """A task: how its samples are drawn and how outputs are scored.
 
   Attributes:
@@ -47,7 +48,7 @@ def _families() -> dict[str, Any]:
   return registry.members("jaxmem.evaluation.longbench", "TASKS")
 
 
-def tasks() -> dict[str, Task]:
+def tasks() -> dict[str, LongbenchTask]:
   """Returns all tasks by name, in the order of the families' files."""
   families = _families().values()
   return {name: task for family in families for name, task in family.TASKS.items()}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from jaxmem.evaluation.longbench import Draft, Task, haystack
+from jaxmem.evaluation.longbench import Draft, LongbenchTask, haystack
 from jaxmem.evaluation.longbench.metrics import label_match
 from jaxmem.evaluation.longbench.page import Page
 from jaxmem.evaluation.longbench.world import (
@@ -273,7 +273,7 @@ def _block(title: str, text: str, story: Story) -> str:
 
 
 TASKS = {
-  f"babilong_{name}": Task(
+  f"babilong_{name}": LongbenchTask(
     functools.partial(_draw, name),
     MAX_TOKENS,
     functools.partial(label_match, labels=labels),

@@ -7,7 +7,7 @@ that the answer is right or wrong without a judge.
 
 import numpy as np
 
-from jaxmem.evaluation.longbench import Draft, Task, haystack, wordlists
+from jaxmem.evaluation.longbench import Draft, LongbenchTask, haystack, wordlists
 from jaxmem.evaluation.longbench.metrics import exact_match
 from jaxmem.evaluation.longbench.page import Page
 
@@ -56,6 +56,6 @@ def _needle(page: Page) -> Draft:
 
 
 TASKS = {
-  "passkey": Task(_passkey, MAX_TOKENS, exact_match),
-  "needle": Task(_needle, MAX_TOKENS, exact_match),
+  "passkey": LongbenchTask(_passkey, MAX_TOKENS, exact_match),
+  "needle": LongbenchTask(_needle, MAX_TOKENS, exact_match),
 }

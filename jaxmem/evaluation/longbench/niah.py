@@ -8,7 +8,7 @@ import functools
 import itertools
 from typing import NamedTuple
 
-from jaxmem.evaluation.longbench import Draft, Task, haystack, wordlists
+from jaxmem.evaluation.longbench import Draft, LongbenchTask, haystack, wordlists
 from jaxmem.evaluation.longbench.metrics import string_match_all
 from jaxmem.evaluation.longbench.page import Page
 
@@ -100,6 +100,6 @@ def _draw(kind: Kind, page: Page) -> Draft:
 
 
 TASKS = {
-  name: Task(functools.partial(_draw, kind), MAX_TOKENS, string_match_all)
+  name: LongbenchTask(functools.partial(_draw, kind), MAX_TOKENS, string_match_all)
   for name, kind in KINDS.items()
 }

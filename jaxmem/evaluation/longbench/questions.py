@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxmem.core.errors import DataError, UserError
 from jaxmem.data import jsonl, opened
-from jaxmem.evaluation.longbench import Draft, Task
+from jaxmem.evaluation.longbench import Draft, LongbenchTask
 from jaxmem.evaluation.longbench.metrics import string_match_part
 from jaxmem.evaluation.longbench.page import Page
 
@@ -163,7 +163,7 @@ def _first(documents: Sequence[list[str]], count: int) -> list[str]:
   return texts
 
 
-def _task(name: str) -> Task:
+def _task(name: str) -> LongbenchTask:
   def draw(page: Page) -> Draft:
     if name not in page.material.papers:
       raise UserError(
@@ -172,7 +172,7 @@ def _task(name: str) -> Task:
       )
     return _draw(page, page.material.papers[name])
 
-  return Task(draw, MAX_TOKENS, string_match_part)
+  return LongbenchTask(draw, MAX_TOKENS, string_match_part)
 
 
 TASKS = {name: _task(name) for name in ("qa_1", "qa_2")}

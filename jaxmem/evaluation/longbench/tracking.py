@@ -8,7 +8,7 @@ import string
 
 import numpy as np
 
-from jaxmem.evaluation.longbench import Draft, Task, haystack
+from jaxmem.evaluation.longbench import Draft, LongbenchTask, haystack
 from jaxmem.evaluation.longbench.metrics import string_match_all
 from jaxmem.evaluation.longbench.page import Page
 
@@ -68,4 +68,4 @@ def _draw(page: Page) -> Draft:
   return page.fill(build, 0, len(text.words))
 
 
-TASKS = {"vt": Task(_draw, MAX_TOKENS, string_match_all)}
+TASKS = {"vt": LongbenchTask(_draw, MAX_TOKENS, string_match_all)}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmem.evaluation.longbench import Draft, Task
+from jaxmem.evaluation.longbench import Draft, LongbenchTask
 from jaxmem.evaluation.longbench.metrics import string_match_all
 from jaxmem.evaluation.longbench.page import Page
 from jaxmem.evaluation.longbench.wordlists import ADJECTIVES, NOUNS
@@ -154,6 +154,6 @@ def _fwe(page: Page) -> Draft:
 
 
 TASKS = {
-  "cwe": Task(_cwe, 120, string_match_all),
-  "fwe": Task(_fwe, 50, string_match_all),
+  "cwe": LongbenchTask(_cwe, 120, string_match_all),
+  "fwe": LongbenchTask(_fwe, 50, string_match_all),
 }

@@ -20,13 +20,13 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.vae import VAE, VAEConfig
 from jaxmem.tasks import baselines
-from jaxmem.tasks.application import Asked
+from jaxmem.tasks.application import BaseTask
 from jaxmem.tasks.autoencoding import data as segments
 from jaxmem.tasks.autoencoding import metrics
 from jaxmem.tasks.autoencoding.config import CompressionConfig
 from jaxmem.tasks.autoencoding.latent_text import ROWS
 from jaxmem.tasks.autoencoding.predict import STEPS, CompressionPredictor, writer
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.model_sizes import with_made
 
 # Draws of the latent for each text in the report.
@@ -35,7 +35,7 @@ DRAWS = 16
 SHOWN = 5
 
 
-def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
+def resolve_model(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   """Returns the model's config with the tokenizer's vocabulary, checked.
 
   Args:
@@ -54,11 +54,11 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   return with_made(model, config.tokenizer, exact=True)
 
 
-class CompressionJob(Asked):
-  """Trains on and scores lines of the config's source; see `tasks.Application`."""
+class AutoencodingTask(BaseTask):
+  """Trains on and scores lines of the config's source; see `tasks.EvaluableTask`."""
 
-  measure = "bits/byte"
-  things = "text"
+  metric_name = "bits/byte"
+  noun = "text"
   reported = "heldout"
   tested = False
 
@@ -103,22 +103,22 @@ class CompressionJob(Asked):
     # read once here, so that a split without lines fails before the training
     self._chosen("heldout", max(context.eval_size, 1))
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Returns a line on how many lines are read, and from where."""
     repeats = self.repeats.words("documents")
     return f"{self._count:,} lines from {self._config.source!r}{repeats}"
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Returns bits a byte; the loss has free nats and the KL's weight of its step."""
     return loss / self._bytes_per_token / math.log(2)
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns bits a byte of held-out lines, with the KL's weight after annealing."""
     worth = self._worth(params, "heldout", self._context.validation_size, 1)
     bits = worth.reconstruction + self._config.kl_weight * worth.kl
     return bits / worth.num_bytes
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Returns the bound, its parts, the active units, and examples of texts.
 
     Args:
@@ -137,7 +137,7 @@ class CompressionJob(Asked):
     compressed = ["| its documents | bits per byte | |", "|---|--:|---|"]
     compressed += baselines.packed_rows(packed)
     lines = [*first, title, "", *metrics.table(numbers), "", *compressed, ""]
-    return Findings(numbers, [*lines, *self._texts(params, split)], {})
+    return EvalResult(numbers, [*lines, *self._texts(params, split)], {})
 
   def _lines(self, documents: Sequence[Any]) -> segments.Segments:
     texts = ((document.name, document.text) for document in documents)
@@ -214,5 +214,5 @@ def _code(texts: Sequence[str]) -> list[str]:
 
 
 Config = CompressionConfig
-Job = CompressionJob
+Task = AutoencodingTask
 Predictor = CompressionPredictor

@@ -13,7 +13,7 @@ from jaxmem.tasks.classification.data import Example
 from jaxmem.tokenizers import Tokenizer
 
 
-class Task(NamedTuple):
+class LabelSet(NamedTuple):
   """Examples to learn, and the range of their classes among those of all tasks.
 
   Attributes:
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 class Encoded:
   """Turns examples into rows of tokens."""
 
-  def __init__(self, tasks: list[Task], tokenizer: Tokenizer, length: int):
+  def __init__(self, tasks: list[LabelSet], tokenizer: Tokenizer, length: int):
     """Encodes nothing yet.
 
     Args:

@@ -21,8 +21,8 @@ from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, scoring
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.classification import data, metrics, tfidf
 from jaxmem.tasks.classification.augment import Augmenter
 from jaxmem.tasks.classification.config import LabelsConfig
@@ -33,7 +33,7 @@ from jaxmem.tasks.classification.predict import (
   LabelsPredictor,
   log_probabilities,
 )
-from jaxmem.tasks.classification.rows import Encoded, Task, label_rows
+from jaxmem.tasks.classification.rows import Encoded, LabelSet, label_rows
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
 
@@ -41,7 +41,7 @@ from jaxmem.tokenizers import trained
 ROWS = 32
 
 
-def fit(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
+def resolve_model(model: EncoderConfig, config: LabelsConfig) -> EncoderConfig:
   """Returns the model's config with the vocabulary, after checks of both configs.
 
   Raises:
@@ -59,7 +59,7 @@ def complete(config: LabelsConfig, seed: int) -> LabelsConfig:
   """Fills in the number of classes of the training texts; see `tasks.complete`.
 
   Raises:
-    DataError: see `LabelsJob`.
+    DataError: see `ClassificationTask`.
   """
   if config.classes:
     return config
@@ -87,11 +87,11 @@ def packages(config: LabelsConfig, context: TaskContext) -> dict[str, str]:
   return {"sklearn": "apps"} if context.eval_size else {}
 
 
-class LabelsJob(Asked):
-  """Labelled texts; see `tasks.Application`."""
+class ClassificationTask(BaseTask):
+  """Labelled texts; see `tasks.EvaluableTask`."""
 
-  measure = "nats/text"
-  things = "labelled texts"
+  metric_name = "nats/text"
+  noun = "labelled texts"
 
   def __init__(self, config: LabelsConfig, context: TaskContext, model: Classifier):
     """Reads the texts.
@@ -113,7 +113,7 @@ class LabelsJob(Asked):
           parts[split], classes, f"the {split} split of {name or c.source}"
         )
       weights = _weights(parts["train"], classes, c.class_weights)
-      tasks.append(Task(name, parts["train"], classes, first, weights))
+      tasks.append(LabelSet(name, parts["train"], classes, first, weights))
       first += len(classes)
     if first != model.classes:
       raise ConfigError(
@@ -149,7 +149,7 @@ class LabelsJob(Asked):
     )
     self._nats, self._logp = scoring.objective(model), log_probabilities(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Says how many texts each split has."""
     sizes = ", ".join(
       f"{name + ' ' if name else ''}{len(p['train']):,} to train on, "
@@ -169,13 +169,13 @@ class LabelsJob(Asked):
           notes.append(f"no {split} text of class {name}")
     return f" ({'; '.join(notes)})" if notes else ""
 
-  def keep(self, workdir: Path) -> None:
+  def save_assets(self, workdir: Path) -> None:
     """Writes the names of the classes, and the tokenizer if the run made it."""
     tasks = [[t.name, t.classes] for t in self._encoded.tasks]
     files.write_json(workdir / CLASSES_FILE, tasks, ensure_ascii=False, indent=None)
-    super().keep(workdir)
+    super().save_assets(workdir)
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the nats of a held-out text, averaged over the tasks."""
     nats = functools.partial(self._nats, params)
     losses = [
@@ -184,7 +184,7 @@ class LabelsJob(Asked):
     ]
     return float(np.mean(losses))
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Scores every task on a split, beside the baselines."""
     numbers, first, lines, pictures = {"split": split}, [], [], {}
     for i, task in enumerate(self._encoded.tasks):
@@ -201,7 +201,7 @@ class LabelsJob(Asked):
       draw = functools.partial(metrics.draw_confusion, scores)
       pictures[f"confusion_{split}{suffix}.png"] = draw
       numbers |= {task.name: scores} if task.name else scores
-    return Findings(numbers, [*first, *lines[:-1]], pictures)
+    return EvalResult(numbers, [*first, *lines[:-1]], pictures)
 
   def _baselines(
     self, number: int, split: str
@@ -265,5 +265,5 @@ def _weights(
 
 
 Config = LabelsConfig
-Job = LabelsJob
+Task = ClassificationTask
 Predictor = LabelsPredictor

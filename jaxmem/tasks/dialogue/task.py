@@ -25,8 +25,8 @@ from jaxmem.generation.session import first_session
 from jaxmem.models import capacity
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.tasks import baselines, plots
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.dialogue import chat, recall, turns
 from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tokenizers import trained
@@ -61,7 +61,7 @@ class DialogueConfig:
   bad_records: Literal["stop", "skip"] = "stop"
 
 
-def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
+def resolve_model(model: LMConfig, config: DialogueConfig) -> LMConfig:
   """Returns the model's config with the tokenizer's vocabulary.
 
   Raises:
@@ -71,11 +71,11 @@ def fit(model: LMConfig, config: DialogueConfig) -> LMConfig:
   return with_made(model, config.tokenizer, exact=True)
 
 
-class DialogueJob(Asked):
-  """Learns the dialogues of the config's source; see `tasks.Application`."""
+class DialogueTask(BaseTask):
+  """Learns the dialogues of the config's source; see `tasks.EvaluableTask`."""
 
-  measure = "bits/byte"
-  things = "dialogues"
+  metric_name = "bits/byte"
+  noun = "dialogues"
   reported = "heldout"
   splits = ("heldout", "test")  # the same dialogues under two names
   tested = False
@@ -113,18 +113,18 @@ class DialogueJob(Asked):
       longest = max(int(np.diff(s.starts).max()) for s in (self._stream, heldout))
       limit.check(longest, "the longest dialogue", remedy)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Returns how many dialogues there are, in words."""
     return (
       f"{len(self._train):,} dialogues to train on, {len(self._heldout):,} held out, "
       f"from {self._config.source!r}{self.repeats.words('dialogues')}"
     )
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Returns a loss, in nats a token of the answers, as bits per byte."""
     return loss / self._bytes_per_token / math.log(2)
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the bits per byte of held-out answers, the memory carried."""
     dialogues = self._first(self._context.validation_size)
     turns_by_way = self._listener.listen(
@@ -133,7 +133,7 @@ class DialogueJob(Asked):
     all_turns = turns.total(turns_by_way["carried"])
     return all_turns.bits / all_turns.num_bytes
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Returns exact answers and bits per byte of held-out dialogues by turn and way."""
     dialogues = self._first(self._context.eval_size)
     turns_by_way = self._listener.listen(params, dialogues, self._tokenizer)
@@ -156,7 +156,7 @@ class DialogueJob(Asked):
       lines += ["", f"A guess among the names told: {numbers['unbound']:.3f} exact."]
       guess = {"a guess among the names told": numbers["unbound"]}
       first += baselines.better("exact answers", carried["exact"], guess)
-    return Findings(numbers, [*first, *lines], {"turns.png": draw})
+    return EvalResult(numbers, [*first, *lines], {"turns.png": draw})
 
   def _packed(self, dialogues: list[chat.Dialogue]) -> dict[str, float]:
     """Returns the bits per byte of compressed answers, a file for each dialogue."""
@@ -266,5 +266,5 @@ def _generated(split: str, seed: int, options: dict[str, Any]) -> list:
 
 
 Config = DialogueConfig
-Job = DialogueJob
+Task = DialogueTask
 Predictor = DialoguePredictor

@@ -13,7 +13,7 @@ from jaxmem.core import files
 from jaxmem.core.errors import UserError
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.ops import densities
-from jaxmem.tasks.base import Reading
+from jaxmem.tasks.base import TaskConfig
 from jaxmem.tasks.forecasting import standard
 from jaxmem.tasks.forecasting.standard import Standard
 
@@ -30,7 +30,7 @@ class SeriesPredictor:
   "low" and "high", the bounds of `interval`.
   """
 
-  def __init__(self, config: Reading, model: Forecaster, params: Any, workdir: Path):
+  def __init__(self, config: TaskConfig, model: Forecaster, params: Any, workdir: Path):
     """Loads the scale of the series; see `tasks.Predictor`.
 
     Args:

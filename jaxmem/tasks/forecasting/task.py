@@ -24,8 +24,8 @@ from jaxmem.data.epochs import once
 from jaxmem.data.rows import Batch
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.tasks import plots, scoring
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.forecasting import data as series
 from jaxmem.tasks.forecasting import metrics, standard
 from jaxmem.tasks.forecasting.metrics import MODEL, ForecastErrors
@@ -110,7 +110,7 @@ class SeriesConfig:
     return tuple(parts)
 
 
-def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
+def resolve_model(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   """Returns the model's config, checked against the windows.
 
   Args:
@@ -129,10 +129,10 @@ def fit(model: ForecasterConfig, config: SeriesConfig) -> ForecasterConfig:
   return model
 
 
-class SeriesJob(Asked):
-  """Trains on and scores windows of the config's table; see `tasks.Application`."""
+class ForecastingTask(BaseTask):
+  """Trains on and scores windows of the config's table; see `tasks.EvaluableTask`."""
 
-  things = "a series"
+  noun = "a series"
 
   def __init__(self, config: SeriesConfig, context: TaskContext, model: Forecaster):
     """Reads the table.
@@ -182,25 +182,25 @@ class SeriesJob(Asked):
       context.process,
     )
     heads = {"point": model.config.loss, "quantile": "pinball loss"}
-    self.measure = heads.get(model.config.head, "nats/step")
+    self.metric_name = heads.get(model.config.head, "nats/step")
     self._forecast = jax.jit(
       lambda params, history: model.apply({"params": params}, history)
     )
     self._losses = scoring.objective(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Returns a line on the windows, the columns and the file."""
     names, notes = ", ".join(self._table.names), "; ".join(self._table.notes)
     source = f"{self._config.source!r}" + (f" ({notes})" if notes else "")
     return f"{self.rows.epochs.count:,} windows of {names}, from {source}"
 
-  def keep(self, workdir: Path) -> None:
+  def save_assets(self, workdir: Path) -> None:
     """Writes the names, means and standard deviations of the series."""
     mean, std = self._standard
     scale = {"mean": mean.tolist(), "std": std.tolist()}
     files.write_json(workdir / KEPT, {"names": self._table.names} | scale)
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the mean loss over every held-out window."""
     c = self._config
     sizes, values = (c.segment_length, self._horizon), self._parts["heldout"]
@@ -212,7 +212,7 @@ class SeriesJob(Asked):
     batches = scoring.batches(starts, c.batch_size, windows)
     return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Returns the errors by horizon of the model and of the naive forecasts.
 
     Args:
@@ -243,7 +243,7 @@ class SeriesJob(Asked):
         last = history[complete[-1]], future, forecast[complete[-1]]
     return self._report_of(errors, last, split)
 
-  def _report_of(self, errors: ForecastErrors, last: tuple, split: str) -> Findings:
+  def _report_of(self, errors: ForecastErrors, last: tuple, split: str) -> EvalResult:
     """Returns the numbers, lines and picture of a split."""
     errors_of, windows = errors.at(), errors.windows
     most, data = max(windows.values()), self._config
@@ -267,7 +267,7 @@ class SeriesJob(Asked):
       "signature": errors.signature(),
     }
     draw = functools.partial(self._draw, last, title)
-    return Findings(numbers, lines, {"forecast.png": draw})
+    return EvalResult(numbers, lines, {"forecast.png": draw})
 
   def _starts(self, split: str, horizon: int):
     """Returns the starts of the windows that have a horizon, in batches; see `once`."""
@@ -289,5 +289,5 @@ def _season(length: int, horizon: int, season: int) -> np.ndarray:
 
 
 Config = SeriesConfig
-Job = SeriesJob
+Task = ForecastingTask
 Predictor = SeriesPredictor

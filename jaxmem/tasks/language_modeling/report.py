@@ -12,7 +12,7 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
 from jaxmem.tasks import baselines, plots
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.language_modeling.paired import Buckets
 from jaxmem.tasks.language_modeling.perplexity import Result
 from jaxmem.tokenizers import Tokenizer
@@ -23,7 +23,7 @@ _MEANING = (
 )
 
 
-def findings(result: Result, texts: Sequence[bytes], split: str) -> Findings:
+def findings(result: Result, texts: Sequence[bytes], split: str) -> EvalResult:
   """Returns the scores of a split beside those of compressors.
 
   Args:
@@ -34,10 +34,10 @@ def findings(result: Result, texts: Sequence[bytes], split: str) -> Findings:
   bits, packed = result.bits_per_byte(), baselines.compressors(texts)
   lines = baselines.better("bits per byte", bits["carried"], packed, lower=True)
   lines += _table(result, bits, packed, split)
-  return Findings(_numbers(result, bits, packed, split), lines, _pictures(result))
+  return EvalResult(_numbers(result, bits, packed, split), lines, _pictures(result))
 
 
-def write(findings: Findings | None, sample: bytes | None, workdir: Path) -> None:
+def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> None:
   """Prints the report of a run, and writes it to the work directory.
 
   It writes `report.md`, `report.json`, `loss.png`, the pictures of the findings, and

@@ -14,14 +14,14 @@ from jaxmem.data.excerpts import Excerpt
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.language_modeling import perplexity, report
 from jaxmem.tasks.language_modeling.perplexity import WAYS, Result, TextScorer
 from jaxmem.tasks.model_sizes import with_made
 
 
-def fit(model: LMConfig, config: DataConfig) -> LMConfig:
+def resolve_model(model: LMConfig, config: DataConfig) -> LMConfig:
   """Returns the model's config with the tokenizer's vocabulary.
 
   Raises:
@@ -31,11 +31,11 @@ def fit(model: LMConfig, config: DataConfig) -> LMConfig:
   return with_made(model, config.tokenizer, exact=True)
 
 
-class TextJob(Asked):
-  """Language modelling on the text of the config's source; see `tasks.Application`."""
+class LanguageModelingTask(BaseTask):
+  """Language modelling on the text of a source; see `tasks.EvaluableTask`."""
 
-  measure = "bits/byte"
-  things = "text"
+  metric_name = "bits/byte"
+  noun = "text"
   reported = "heldout"
   tested = False
 
@@ -64,23 +64,23 @@ class TextJob(Asked):
     )
     self._check_capacity()
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Returns how much text there is, in words."""
     stream, source = self._stream, self._config.source
     read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
     return f"{read} from {source!r}{self.repeats.words('documents')}"
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Returns a loss, in nats a token, as bits per byte."""
     # the mean length of a token, so that losses of all tokenizers compare
     return loss / self._stream.bytes_per_token / math.log(2)
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns bits per byte of held-out text, the memory carried."""
     documents = self._chosen("heldout", self._context.validation_size)
     return self._read(params, documents, ("carried",)).bits_per_byte()["carried"]
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Returns bits per byte in every way of reading, and what carrying saves where."""
     size = self._context.eval_size or self._context.validation_size
     documents = self._chosen(split, size)
@@ -153,4 +153,4 @@ class TextJob(Asked):
 
 
 Config = DataConfig
-Job = TextJob
+Task = LanguageModelingTask

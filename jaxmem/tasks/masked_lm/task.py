@@ -20,8 +20,8 @@ from jaxmem.core.ranges import affecting, number
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.masked_lm.data import masked_rows
 from jaxmem.tasks.masked_lm.model import MaskedLM
 from jaxmem.tasks.model_sizes import check_encoder, with_made
@@ -60,7 +60,7 @@ class MaskedConfig:
   bad_records: Literal["stop", "skip"] = "stop"
 
 
-def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
+def resolve_model(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
   """Returns the model's config with the vocabulary and the mask, after checks.
 
   Raises:
@@ -75,11 +75,11 @@ def make_model(model: EncoderConfig, config: MaskedConfig) -> MaskedLM:
   return MaskedLM(model)
 
 
-class MaskedJob(Asked):
-  """Text of the config's source; see `tasks.Application`."""
+class MaskedLMTask(BaseTask):
+  """Text of the config's source; see `tasks.EvaluableTask`."""
 
-  measure = "bits/token"
-  things = "text"
+  metric_name = "bits/token"
+  noun = "text"
   reported = "heldout"
   tested = False
 
@@ -110,23 +110,23 @@ class MaskedJob(Asked):
     )
     self._logp = _log_probabilities(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Says which text is read, and how many steps an epoch has."""
     return (
       f"text of {self._config.source!r}, {self._steps['train']:,} steps an epoch"
       f"{self.repeats.words('documents')}"
     )
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Turns nats into bits."""
     return loss / math.log(2)
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the bits of a masked token of held-out text."""
     steps = self._within("heldout", self._context.validation_size)
     batches = (self._heldout[step] for step in steps)
     nats = functools.partial(self._nats, params)
-    return self.value(scoring.mean_loss(nats, batches))
+    return self.to_metric(scoring.mean_loss(nats, batches))
 
   def _within(self, split: str, num_tokens: int) -> range:
     """Returns the steps of a split with about `num_tokens` tokens, at least one."""
@@ -143,7 +143,7 @@ class MaskedJob(Asked):
     nats[where] = -np.take_along_axis(logp, targets[:, None], 1)[:, 0]
     return nats
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Computes bits and accuracy of masked tokens, beside those of their frequency."""
     numbers = {"split": split} | self._scores(params, split, self._context.eval_size)
     bits, accuracy = numbers["bits"], numbers["accuracy"]
@@ -159,7 +159,7 @@ class MaskedJob(Asked):
       f"| this run | {bits:.3f} | {accuracy:.3f} |",
       f"| {unigram} | {baseline_bits:.3f} | {baseline:.3f} |",
     ]
-    return Findings(numbers, lines, {})
+    return EvalResult(numbers, lines, {})
 
   def _scores(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
     """Scores the masked tokens of the steps that have about `num_tokens` tokens."""
@@ -278,5 +278,5 @@ def _log_probabilities(
 
 
 Config = MaskedConfig
-Job = MaskedJob
+Task = MaskedLMTask
 Predictor = MaskedPredictor

@@ -19,8 +19,8 @@ from jaxmem.data.epochs import once
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.question_answering import data, lexical, metrics
 from jaxmem.tasks.question_answering.config import HINT, SpansConfig
@@ -39,7 +39,7 @@ from jaxmem.tokenizers import trained
 ROWS, LENGTHS = 16, (1, 2, 3, 4, 6, 8, 12)
 
 
-def fit(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
+def resolve_model(model: EncoderConfig, config: SpansConfig) -> EncoderConfig:
   """Returns the model's config with the vocabulary, after checks of both configs.
 
   Raises:
@@ -62,11 +62,11 @@ def make_model(model: EncoderConfig, config: SpansConfig) -> SpanReader:
   return SpanReader(model)
 
 
-class SpansJob(Asked):
-  """Questions; see `tasks.Application`."""
+class QuestionAnsweringTask(BaseTask):
+  """Questions; see `tasks.EvaluableTask`."""
 
-  measure = "nats/row"
-  things = "questions"
+  metric_name = "nats/row"
+  noun = "questions"
 
   def __init__(self, config: SpansConfig, context: TaskContext, model: SpanReader):
     """Reads the questions.
@@ -104,7 +104,7 @@ class SpansJob(Asked):
     self._heldout = self._windows("heldout")
     self._nats = scoring.objective(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Says how many questions each split has."""
     sizes = [len(self._splits[name]) for name in self.splits]
     return (
@@ -112,13 +112,13 @@ class SpansJob(Asked):
       f"{self.repeats.words('articles')}"
     )
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the mean of the nats of the first and last token in held-out windows."""
     to_batch = functools.partial(collate, self._cutter)
     batches = scoring.batches(self._heldout, ROWS, to_batch)
     return scoring.mean_loss(functools.partial(self._nats, params), batches)
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Computes exact match and F1 on a split, beside the baselines."""
     questions, rule = self._splits[split], self._rule
     answerer = Answerer(self._model, params, self._cutter, self._config.answer_length)
@@ -145,7 +145,7 @@ class SpansJob(Asked):
     baseline_f1 = {n: s["f1"] for n, s in scores.items() if n != "this run"}
     first = baselines.better("F1", run_scores["f1"], baseline_f1, digits=1)
     notes = ["", f"Exact match and F1 are {signature}."]
-    return Findings(numbers | run_scores, [*first, title, "", *table, *notes], {})
+    return EvalResult(numbers | run_scores, [*first, title, "", *table, *notes], {})
 
   def _windows(self, split: str) -> list:
     """Returns windows and answers of the questions that one window can answer."""
@@ -276,5 +276,5 @@ def _cutter(config: SpansConfig, tokenizer: Any) -> Cutter:
 
 
 Config = SpansConfig
-Job = SpansJob
+Task = QuestionAnsweringTask
 Predictor = SpansPredictor

@@ -17,8 +17,8 @@ from jaxmem.data import DataError, folds, leaks, texts
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.retrieval import bm25, data, metrics
 from jaxmem.tasks.retrieval.data import Passage
@@ -91,7 +91,7 @@ class PassagesConfig:
       )
 
 
-def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
+def resolve_model(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
   """Returns the model's config with the vocabulary, after checks of both configs.
 
   Raises:
@@ -111,11 +111,11 @@ def packages(config: PassagesConfig, context: TaskContext) -> dict[str, str]:
   return {"bm25s": "apps", "pytrec_eval": "apps"} if context.eval_size else {}
 
 
-class PassagesJob(Asked):
-  """Queries and documents; see `tasks.Application`."""
+class RetrievalTask(BaseTask):
+  """Queries and documents; see `tasks.EvaluableTask`."""
 
-  measure = "nats/pair"
-  things = "queries"
+  metric_name = "nats/pair"
+  noun = "queries"
 
   def __init__(self, config: PassagesConfig, context: TaskContext, model: TextEmbedder):
     """Reads the collection.
@@ -151,7 +151,7 @@ class PassagesJob(Asked):
     self._heldout = encode(pairs["heldout"], self._tokenizer)
     self._nats = scoring.objective(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Says how many documents, queries and pairs there are."""
     sizes = [len(self._splits[name]) for name in self.splits]
     return (
@@ -160,7 +160,7 @@ class PassagesJob(Asked):
       f"{self.repeats.words('queries or titles')}"
     )
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the nats of held-out pairs."""
     # as many negatives as in training, or the nats would not compare
     rows = min(self._config.batch_size, len(self._heldout))
@@ -170,7 +170,7 @@ class PassagesJob(Asked):
     batches = scoring.batches(self._heldout, rows, to_batch)
     return scoring.mean_loss(functools.partial(self._nats, params), batches)
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Ranks all documents for the queries of a split, beside the baselines."""
     queries, relevant = self._splits[split], self._all.relevant
     ranked, how = {}, baselines.missing("BM25", "bm25s")
@@ -194,7 +194,7 @@ class PassagesJob(Asked):
     first = baselines.better("nDCG@10", numbers["ndcg_10"], others)
     notes = ["", f"Scores are {signature}.", how]
     lines = [*first, title, "", *metrics.table(scores), *_differences(by_query), *notes]
-    return Findings(numbers, lines, {})
+    return EvalResult(numbers, lines, {})
 
   def _pairs(self, split: str) -> list[tuple[str, str, int, int]]:
     """Returns the pairs of a split; equal numbers are of the same query or document."""
@@ -295,5 +295,5 @@ class PassagesPredictor:
 
 
 Config = PassagesConfig
-Job = PassagesJob
+Task = RetrievalTask
 Predictor = PassagesPredictor

@@ -20,8 +20,8 @@ from jaxmem.data.rows import Batch
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.tasks import baselines, scoring
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tasks.seq2seq import data, extractive, gap_sentences, metrics
@@ -39,7 +39,9 @@ _HINT = (
 )
 
 
-def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
+def resolve_model(
+  model: EncoderDecoderConfig, config: PairsConfig
+) -> EncoderDecoderConfig:
   """Returns the model's config with the vocabulary and the length of sources, checked.
 
   Args:
@@ -72,11 +74,11 @@ def packages(config: PairsConfig, context: TaskContext) -> dict[str, str]:
   return needed
 
 
-class PairsJob(Asked):
-  """Trains on and scores pairs of texts; see `tasks.Application`."""
+class Seq2SeqTask(BaseTask):
+  """Trains on and scores pairs of texts; see `tasks.EvaluableTask`."""
 
-  measure = "nats/token"
-  things = "pairs"
+  metric_name = "nats/token"
+  noun = "pairs"
 
   def __init__(self, config: PairsConfig, context: TaskContext, model: EncoderDecoder):
     """Reads the pairs.
@@ -111,7 +113,7 @@ class PairsJob(Asked):
       lambda params, batch: model.apply({"params": params}, batch, method="losses")
     )
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Returns a line on the sizes of the splits and on pairs that are left out."""
     sizes = {name: len(split) for name, split in self._splits.items()}
     too_long = f" ({self._left_out:,} too long)" if self._left_out else ""
@@ -120,7 +122,7 @@ class PairsJob(Asked):
       f"{sizes['test']:,} to test{self.repeats.words('pairs')}"
     )
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns nats a token of the first targets of held-out pairs, not smoothed."""
     length, eos_id = self._config.segment_length, self._tokenizer.eos_id
     encoded = data.encode(self._splits["heldout"], self._tokenizer, length)
@@ -133,7 +135,7 @@ class PairsJob(Asked):
     batches = scoring.batches(pairs, ROWS, collate)
     return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Returns the metric of beam search and of the baselines, and examples.
 
     Args:
@@ -164,7 +166,7 @@ class PairsJob(Asked):
     title = f"{count:,} pairs of {c.test or c.source} ({split})"
     lines = [*first, title, "", *metrics.table(scores), ""]
     lines += [*metrics.signatures(model, c.language), ""]
-    return Findings(numbers, [*lines, *_examples(pairs, written)], {})
+    return EvalResult(numbers, [*lines, *_examples(pairs, written)], {})
 
   def _sentences(self) -> int:
     """Returns the mean number of sentences of the training targets."""
@@ -276,5 +278,5 @@ def _examples(pairs: list[Pair], written: list[str]) -> list[str]:
 
 
 Config = PairsConfig
-Job = PairsJob
+Task = Seq2SeqTask
 Predictor = PairsPredictor

@@ -36,7 +36,7 @@ MOST_DRAWS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Problem:
   """A task by the name of its file in `problems`, and options of its `draw`."""
 
   name: str
@@ -73,7 +73,7 @@ class Task:
       return problem.draw(rng, rows, **self.arguments | {"length": length})
 
 
-def parse(text: str) -> Task:
+def parse(text: str) -> Problem:
   """Returns the task of a text such as `mqar`, `mqar:pairs=4` or `mqar:size=paper`.
 
   Raises:
@@ -91,7 +91,7 @@ def parse(text: str) -> Task:
     registry.check_options(options, option_names, f"task {name!r}")
   with raised_as(UserError, f"task {name!r}: "):
     ranges.check_word(options.get("size", "cpu"), "size", problem.SIZES)
-  return Task(name, tuple(sorted(options.items())))
+  return Problem(name, tuple(sorted(options.items())))
 
 
 class Episodes:
@@ -104,7 +104,7 @@ class Episodes:
     split: one of `SPLITS`.
   """
 
-  def __init__(self, task: Task, length: int, seed: int, split: str):
+  def __init__(self, task: Problem, length: int, seed: int, split: str):
     """Draws the first block, to find early what cannot be drawn.
 
     Raises:

@@ -15,7 +15,7 @@ from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.model_sizes import with_vocab
 from jaxmem.tasks.synthetic import episodes
 from jaxmem.tasks.synthetic.accuracy import Accuracy, Examiner
-from jaxmem.tasks.synthetic.episodes import Episodes, Task, example_rows
+from jaxmem.tasks.synthetic.episodes import Episodes, Problem, example_rows
 
 # Multiples of the trained length that a run is tested at when it ends.
 MULTIPLES = (1, 2, 4, 8, 16)
@@ -39,7 +39,7 @@ class SyntheticConfig:
   batch_size: int = number(16, at_least=1)
 
 
-def of(config: SyntheticConfig) -> Task:
+def of(config: SyntheticConfig) -> Problem:
   """Returns the task of a source `task:NAME:OPTION=VALUE`.
 
   Raises:
@@ -48,7 +48,7 @@ def of(config: SyntheticConfig) -> Task:
   return episodes.parse(config.source.removeprefix(TASK))
 
 
-def fit(model: LMConfig, config: SyntheticConfig) -> LMConfig:
+def resolve_model(model: LMConfig, config: SyntheticConfig) -> LMConfig:
   """Returns the model's config with the task's vocabulary.
 
   Raises:
@@ -57,13 +57,13 @@ def fit(model: LMConfig, config: SyntheticConfig) -> LMConfig:
   return with_vocab(model, of(config).vocab_size, config.source)
 
 
-class TaskJob:
-  """Examples of a task of `segment_length` tokens; see `tasks.Job`.
+class SyntheticTask:
+  """Examples of a task of `segment_length` tokens; see `tasks.Task`.
 
   The numbers of held-out bytes in the config count tokens of the test split here.
   """
 
-  measure = "bits/answer"
+  metric_name = "bits/answer"
 
   def __init__(self, config: SyntheticConfig, context: TaskContext, model: Any):
     """Draws the first examples, to find early what cannot be drawn.
@@ -86,19 +86,19 @@ class TaskJob:
   def _episodes(self, split: str, length: int) -> Episodes:
     return Episodes(self._task, length, self._context.seed, split)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """Returns the task and its number of answers, in words."""
     answers = self._test[[0]].weights.sum()
     return f"task {self._task}, about {answers:.0f} answers an example"
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
     """Returns a loss, in nats an answer, as bits."""
     return loss / math.log(2)
 
-  def keep(self, workdir: Path) -> None:
+  def save_assets(self, workdir: Path) -> None:
     """Does nothing, since the config determines the task."""
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Returns the bits an answer on the test split."""
     tokens = self._context.validation_size
     return self._accuracy(params, self._test, tokens).bits
@@ -121,7 +121,7 @@ class TaskJob:
     # the first is the trained length, the one that the curve of the loss belongs to
     bits = accuracies[0].bits if accuracies else None
     plots.loss_curve(
-      workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.measure
+      workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.metric_name
     )
     print("\n".join(lines), flush=True)
     files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
@@ -158,4 +158,4 @@ def _row(a: Accuracy) -> str:
 
 
 Config = SyntheticConfig
-Job = TaskJob
+Task = SyntheticTask

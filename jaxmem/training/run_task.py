@@ -9,7 +9,7 @@ import jax
 
 from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
-from jaxmem.tasks import Job, TaskContext
+from jaxmem.tasks import Task, TaskContext
 from jaxmem.training import init_from
 from jaxmem.training.config import Config
 
@@ -40,7 +40,7 @@ def complete(config: Config) -> Config:
   return dataclasses.replace(config, task=tasks.complete(config.task, config.seed))
 
 
-def make(config: Config, model: Any) -> Job:
+def make(config: Config, model: Any) -> Task:
   """Makes the task of a resolved config; reads and prepares its data.
 
   Args:
