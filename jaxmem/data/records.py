@@ -11,6 +11,7 @@ contradicts the first line, the first line decides.
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +43,7 @@ __all__ = [
 _TFDS = "tfds:"
 _TABLES = (".csv", ".tsv", ".tab", ".psv")
 _JSON = (".json", *jsonl.SUFFIXES)
+_HEADER = re.compile(rb"[^\s,;|]+([,;|])[^\s,;|]+(\1[^\s,;|]+)*")
 T = TypeVar("T")
 
 
@@ -194,7 +196,9 @@ def _form(file: opened.Member, encoding: str) -> str:
     first = next(lines_of_text, b"")
   if suffix in _JSON or (first.startswith(b"{") and strict_json.is_json(first)):
     return "JSON"
-  return "table" if suffix in _TABLES else "labelled lines"
+  # a label and a text have a space between them; names of columns need none
+  is_header = _HEADER.fullmatch(first.strip())
+  return "table" if suffix in _TABLES or is_header else "labelled lines"
 
 
 def _json(file: opened.Member, encoding: str) -> Iterator[Record]:

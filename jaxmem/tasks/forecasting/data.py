@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxmem.core.errors import DataError, shown
-from jaxmem.data import tables
+from jaxmem.data import opened, tables
 from jaxmem.tasks.forecasting import decimals, long_format, times
 
 Header = Literal["auto", "yes", "no"]
@@ -55,7 +55,7 @@ class Cells(NamedTuple):
 
 
 def read(
-  path: Path, columns: str = "", header: Header = "auto", gaps: Gaps = "stop"
+  path: str | Path, columns: str = "", header: Header = "auto", gaps: Gaps = "stop"
 ) -> Series:
   """The numbers of a delimited file, which may be compressed.
 
@@ -71,7 +71,7 @@ def read(
     DataError: if it cannot be read, a column is not there, times do not rise, or a cell
       is no finite number; names the file, the row and the column.
   """
-  cells = _cells(Path(path), header)
+  cells = _cells(opened.plain_path(path), header)
   chosen = _chosen(cells, columns)
   when, used = _when(cells, chosen)
   taken = chosen or [

@@ -139,7 +139,7 @@ class SeriesJob(Asked):
     c = self._config = config
     self._context, self._model = context, model
     horizon = self._horizon = model.config.horizon
-    self._table = series.read(Path(c.source), c.columns, c.header, c.gaps)
+    self._table = series.read(c.source, c.columns, c.header, c.gaps)
     parts = c.parts(len(self._table.values))
     train = self._table.values[: parts[0]]
     self._standard = standard.fit(train, self._table.names, c.source)
