@@ -23,9 +23,8 @@ def test_a_text_is_a_document_that_is_read_again(pipe):
   pipe(b"some text")
   (document,) = documents.find("-")
   assert (document.name, document.read()) == ("stdin", b"some text")
-  assert (
-    documents.find("-")[0].read() == document.part(0, 99) == opened.text("-").encode()
-  )
+  assert documents.find("-")[0].part(5, 99) == b"text"
+  assert opened.text("-") == "some text"
 
 
 def test_records_are_found_by_their_field(pipe):
@@ -33,7 +32,7 @@ def test_records_are_found_by_their_field(pipe):
   assert [d.read() for d in documents.find("-")] == [b"a", b"b"]
   assert [d.read() for d in documents.find("-#body")] == [b"c", b"d"]
   assert [r.fields["body"] for r in records.read("-", "")] == ["c", "d"]
-  assert len(sources.split("-")["train"]) == 2
+  assert sorted(map(len, sources.split("-").values())) == [1, 1]
 
 
 def test_tables_are_read(pipe):

@@ -11,14 +11,15 @@ class PairsConfig:
   """Pairs of texts.
 
   Attributes:
-    source: to train on: "A,B", two files of as many lines, or a file with the fields
-      below, see `data.records`.
+    source: to train on: "A,B", two files of as many lines ("A,B,C" has references in
+      several), or a file with the fields below, see `data.records`.
     heldout: to choose by; empty holds out a tenth. Texts to read that stand in two
       splits follow the rule of `jaxmem.data.leaks`.
     test: to score at the end; empty is what is held out.
     read: the field with the text to read, or a template of several: "{title}\\n{body}",
       see `data.template`.
-    write: the field with the text, or the texts, to write.
+    write: the field with the text, or the texts, to write; several apart by commas are
+      references, of which the first is learned.
     gaps: the share of the sentences of the text to read that are hidden there, to be
       written; no other text is. 0 writes `write`. See `tasks.seq2seq.gap_sentences`.
     encoding: of the files.

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxmem.core.errors import DataError
-from jaxmem.data import opened, records, texts
+from jaxmem.data import opened, records, template, texts
 from jaxmem.data.bad_records import Tally
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch, Rows, fingerprint
@@ -38,10 +38,12 @@ def read(
   """The pairs of a source, in order.
 
   Args:
-    source: two files of as many lines, A,B (either may be gzipped), or a file with the
-      fields below, see `data.records`. A list of texts to read is joined by spaces; a
-      list of targets are several references; blank ones of a list are left out.
-    fields: the text to read, and that to write.
+    source: files of as many lines, A,B or A,B,C,... (each may be packed), of which C
+      and later ones are further references; or a file with the fields below, see
+      `data.records`. A list of texts to read is joined by spaces; a list of targets are
+      several references; blank ones of a list are left out.
+    fields: the text to read, and that to write, or several of references apart by
+      commas. A record needs the first; the others may be missing or blank in it.
     hint: where such data can be had.
     encoding: of the files.
 
@@ -49,44 +51,45 @@ def read(
     DataError: names the file, the line, and what is wrong.
   """
   files = source.split(",")
-  if len(files) == 2:
-    found = _parallel(*files, hint, encoding)
-  elif len(files) == 1:
-    make = lambda record: _pair(record, *fields)
-    found = records.collect(source, make, hint, encoding)
+  if len(files) > 1:
+    pairs = _parallel(files, hint, encoding)
   else:
-    raise DataError(f"{source!r}: one file, or two apart by a comma")
-  if not found:
+    make = _Maker(*fields)
+    pairs = records.collect(source, make, hint, encoding)
+    make.check(source)
+  if not pairs:
     raise DataError(f"{source} has no pair of texts")
-  return found
+  return pairs
 
 
-def _parallel(first: str, second: str, hint: str, encoding: str) -> list[Pair]:
-  names, sides = (first, second), []
+def _parallel(names: Sequence[str], hint: str, encoding: str) -> list[Pair]:
+  """Reads files of as many lines: sources, targets, and further references."""
+  sides = []
   for name in names:
-    every = records.lines(opened.Member(records.located(name, hint)), encoding)
-    sides.append([(text.strip(), fault) for _, text, fault in every])
-  if len(sides[0]) != len(sides[1]):
-    raise DataError(
-      f"{first} has {len(sides[0]):,} lines and {second} {len(sides[1]):,}: line n of "
-      "one must be that of the other"
-    )
-  found, tally = [], Tally(f"{first},{second}")
+    lines = records.lines(opened.Member(records.located(name, hint)), encoding)
+    sides.append([(text.strip(), fault) for _, text, fault in lines])
+    if len(sides[-1]) != len(sides[0]):
+      raise DataError(
+        f"{names[0]} has {len(sides[0]):,} lines and {name} {len(sides[-1]):,}: line n "
+        "of one must be that of the other"
+      )
+  pairs, tally = [], Tally(",".join(names))
   for n, lines in enumerate(zip(*sides, strict=True), start=1):
-    where = f"{first} line {n}"
+    where = f"{names[0]} line {n}"
     try:
-      for name, (text, fault) in zip(names, lines, strict=True):
+      for i, (text, fault) in enumerate(lines):
         if fault:
           raise DataError(fault)
-        if not text:
-          raise DataError(f"{name} line {n} is empty: leave it out of both files")
+        if not text and i < 2:  # a further reference may be missing
+          raise DataError(f"{names[i]} line {n} is empty: leave it out of all files")
     except DataError as error:
       tally.bad(where, error)
       continue
     tally.good()
-    found.append(Pair(lines[0][0], (lines[1][0],), where))
+    targets = tuple(text for text, _ in lines[1:] if text)
+    pairs.append(Pair(lines[0][0], targets, where))
   tally.close()
-  return found
+  return pairs
 
 
 def text(record: records.Record, name: str) -> str:
@@ -98,8 +101,46 @@ def text(record: records.Record, name: str) -> str:
   return " ".join(_texts(record, name))
 
 
-def _pair(record: records.Record, source: str, target: str) -> Pair:
-  return Pair(text(record, source), tuple(_texts(record, target)), record.where)
+def references(write: str) -> list[str]:
+  """Returns the fields that `task.write` names, the first of which is learned."""
+  if template.is_template(write):
+    return [write]
+  return [name.strip() for name in write.split(",")]
+
+
+class _Maker:
+  """Makes pairs of records whose references are in one field or several."""
+
+  def __init__(self, source: str, target: str):
+    self._source, self._target = source, target
+    self._names = references(target)
+    self._unseen = set(self._names[1:])  # fields that no record has had yet
+
+  def __call__(self, record: records.Record) -> Pair:
+    names = self._names
+    if self._target in record.fields:  # a field whose name has commas
+      names, self._unseen = [self._target], set()
+    self._unseen.difference_update(record.fields)
+    targets = _texts(record, names[0])
+    for name in names[1:]:
+      if not _is_blank(record.fields.get(name)):
+        targets += _texts(record, name)
+    return Pair(text(record, self._source), tuple(targets), record.where)
+
+  def check(self, source: str) -> None:
+    """Raises DataError if no record has a field of references."""
+    if self._unseen:
+      raise DataError(
+        f"no record of {source} has the field {min(self._unseen)!r}, which task.write "
+        f"{self._target!r} names: correct it, or leave it out"
+      )
+
+
+def _is_blank(value: Any) -> bool:
+  """Returns whether a field holds no text: null, a blank one, or a list of such."""
+  if isinstance(value, list):
+    return all(map(_is_blank, value))
+  return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _texts(record: records.Record, name: str) -> list[str]:
