@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxmem.core.errors import DataError, shown
-from jaxmem.data import opened, tables
 from jaxmem.tasks.forecasting import decimals, long_format, times
+from jaxmem.tasks.forecasting.cells import Cells, Header, kind
+from jaxmem.tasks.forecasting.cells import read as read_cells
+from jaxmem.tasks.forecasting.gaps import FILLS, LARGEST, fill, spread
 
-Header = Literal["auto", "yes", "no"]
-Gaps = Literal["stop", "keep"]
+Gaps = Literal["stop", "keep", "forward", "linear", "zero"]
 # Parts of a date that calendars are kept in; two of them are a time in several columns.
 _PARTS = frozenset("year month day hour minute".split())
 
@@ -38,22 +39,6 @@ class Series(NamedTuple):
   notes: tuple[str, ...] = ()
 
 
-class Cells(NamedTuple):
-  """A table as text.
-
-  Attributes:
-    path: of the file.
-    names: of the columns.
-    columns: their cells.
-    lines: on which rows stand in the file, from 1.
-  """
-
-  path: Path
-  names: tuple[str, ...]
-  columns: list[tuple[str, ...]]
-  lines: list[int]
-
-
 def read(
   path: str | Path, columns: str = "", header: Header = "auto", gaps: Gaps = "stop"
 ) -> Series:
@@ -65,107 +50,72 @@ def read(
     header: whether the first row has names; "auto" finds out, and refuses a first row
       that looks like the others. Without names columns are called 1, 2, ...
     gaps: "stop" refuses rows that are not equally far apart, "keep" takes them as if
-      they were.
+      they were; the others fill missing rows and cells, see `gaps.fill`.
 
   Raises:
     DataError: if it cannot be read, a column is not there, times do not rise, or a cell
       is no finite number; names the file, the row and the column.
   """
-  cells = _cells(opened.plain_path(path), header)
-  chosen = _chosen(cells, columns)
-  when, used = _when(cells, chosen)
-  taken = chosen or [
-    j for j in range(len(cells.names)) if j not in used and not _is_empty(cells, j)
-  ]
+  cells = read_cells(path, header)
+  chosen = chosen_columns(cells, columns)
+  when, used = find_times(cells, chosen)
   long_format.check(cells, when, "text" in used.values())
-  if not chosen:
-    _check_parts(cells, taken)
+  taken = taken_columns(cells, chosen, used)
+  has_comma = decimals.comma(cell for j in taken for cell in cells.columns[j])
+  series = of_cells(cells, (taken, when, used), gaps, has_comma)
+  comma = ("numbers have a decimal comma",) * has_comma
+  return series._replace(notes=(*series.notes, *comma))
+
+
+def of_cells(
+  cells: Cells,
+  columns: tuple[list[int], times.Times | None, dict[int, str]],
+  gaps: Gaps,
+  has_comma: bool,
+) -> Series:
+  """The series in cells whose columns are known.
+
+  Args:
+    cells: the rows of one table, or of one series of a long one.
+    columns: those that are series, the times, and the columns left out with what they
+      are.
+    gaps: see `read`.
+    has_comma: whether numbers have a decimal comma.
+
+  Raises:
+    DataError: if times do not rise, there is a gap, or a cell is no finite number.
+  """
+  taken, when, used = columns
   notes = _checked(cells, when, used, gaps)
-  if not taken:
-    raise DataError(
-      f"{path} has no column of numbers beside {', '.join(map(repr, cells.names))}: "
-      "put commas, semicolons, tabs or bars between cells, or name what is a series in "
-      "task.columns"
-    )
-  if nameless := [j + 1 for j in taken if not cells.names[j]]:
-    raise DataError(f"{path}: column {nameless[0]} has no name: write one above it")
-  values, has_comma = _numbers(cells, taken)
-  if has_comma:
-    notes.append("numbers have a decimal comma")
+  values = _filled(_numbers(cells, taken, has_comma, gaps), cells, when, gaps, notes)
   return Series(values, tuple(cells.names[j] for j in taken), tuple(notes))
 
 
-def _cells(path: Path, header: Header) -> Cells:
-  if not path.exists():
+def taken_columns(cells: Cells, chosen: list[int], used: dict[int, str]) -> list[int]:
+  """The columns that are series: those chosen, or all that hold numbers.
+
+  Raises:
+    DataError: if there is none, one has no name, or a time stands in several.
+  """
+  taken = chosen or [
+    j for j in range(len(cells.names)) if j not in used and not _is_empty(cells, j)
+  ]
+  if not chosen:
+    _check_parts(cells, taken)
+  if not taken:
     raise DataError(
-      f"no file {path}: give a CSV file with a header; ETT is at "
-      "https://github.com/zhouhaoyi/ETDataset (ETT-small)"
+      f"{cells.path} has no column of numbers beside "
+      f"{', '.join(map(repr, cells.names))}: put commas, semicolons, tabs or bars "
+      "between cells, or name what is a series in task.columns"
     )
-  rows = _rows(path)
-  first = rows[0].cells
-  if header == "auto" and _is_data(first, rows[min(1, len(rows) - 1)].cells):
-    shown = ", ".join(cell.strip() for cell in first[:4])
+  if nameless := [j + 1 for j in taken if not cells.names[j]]:
     raise DataError(
-      f"{path} has no header: its first row is {shown!r}, like the second. Write "
-      "names above, or set task.header no; if these are names, set task.header yes"
+      f"{cells.path}: column {nameless[0]} has no name: write one above it"
     )
-  if header == "no":
-    names = tuple(str(i + 1) for i in range(len(first)))
-  else:
-    names, rows = tuple(cell.strip() for cell in first), rows[1:]
-  if not rows:
-    raise DataError(f"{path} has a header and no rows: give a table of numbers")
-  twice = next((n for i, n in enumerate(names) if n and n in names[:i]), None)
-  if twice is not None:
-    raise DataError(f"{path} has the column {twice!r} twice: rename one of them")
-  columns = list(zip(*(row.cells for row in rows), strict=True))
-  return Cells(path, names, columns, [row.line for row in rows])
+  return taken
 
 
-def _rows(path: Path) -> list[tables.Row]:
-  """All rows, none of them bad; at least one."""
-  table = tables.read(path, header=False)
-  rows = []
-  for row in table.rows:
-    beginning = row.cells[0].strip()[:20] if row.cells and not rows else ""
-    if beginning.startswith("#"):
-      raise DataError(
-        f"{path} row {row.line} begins with {beginning!r}, a comment or the header of "
-        "another format: delete such lines, so that the names of the columns are first"
-      )
-    if beginning.startswith(("{", "[", "@")):
-      raise DataError(
-        f"{path} begins with {beginning!r}, which is no table: give rows of cells, a "
-        "column for each series"
-      )
-    if row.fault:
-      raise DataError(f"{path} row {row.line} {row.fault}")
-    if table.delimiter == "\t":  # whose quotes are characters; none is of a number
-      row = row._replace(cells=[_unquoted(cell) for cell in row.cells])
-    rows.append(row)
-  return rows
-
-
-def _unquoted(cell: str) -> str:
-  quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
-  return cell[1:-1] if quoted else cell
-
-
-def _is_data(first: Sequence[str], second: Sequence[str]) -> bool:
-  """Whether the first row is one of numbers, cell by cell of the kind of the second."""
-  kinds = [tuple(map(_kind, row)) for row in (first, second)]
-  return kinds[0] == kinds[1] and "number" in kinds[0]
-
-
-def _kind(cell: str) -> str:
-  if decimals.is_missing(cell):
-    return "missing"
-  if any(decimals.number(cell, has_comma) is not None for has_comma in (False, True)):
-    return "number"
-  return "time" if times.find("", [cell], False) else "text"
-
-
-def _chosen(cells: Cells, columns: str) -> list[int]:
+def chosen_columns(cells: Cells, columns: str) -> list[int]:
   """The columns that were asked for; none is empty."""
   if not columns.strip():
     return []
@@ -181,7 +131,9 @@ def _chosen(cells: Cells, columns: str) -> list[int]:
   return [cells.names.index(name) for name in asked]
 
 
-def _when(cells: Cells, chosen: list[int]) -> tuple[times.Times | None, dict[int, str]]:
+def find_times(
+  cells: Cells, chosen: list[int]
+) -> tuple[times.Times | None, dict[int, str]]:
   """When rows were, and the columns that say so or number rows, with what they are."""
   when, used = None, {}
   for j, (name, column) in enumerate(zip(cells.names, cells.columns, strict=True)):
@@ -231,10 +183,12 @@ def _checked(
   if fault := times.gap(when):
     if gaps == "stop":
       raise DataError(
-        f"{row(fault[0])}, a gap: {fault[1]}. Fill the rows that are missing, or set "
-        "task.gaps keep to take rows as equally far apart"
+        f"{row(fault[0])}, a gap: {fault[1]}. Fill the rows that are missing, set "
+        "task.gaps keep to take rows as equally far apart, or forward, linear or zero "
+        "to have them filled"
       )
-    notes.append(f"gaps are kept, the first at row {cells.lines[fault[0]]}")
+    done = "kept" if gaps == "keep" else f"filled ({gaps})"
+    notes.append(f"gaps are {done}, the first at row {cells.lines[fault[0]]}")
   if len(cells.lines) > 1:
     notes.append(f"rows are {times.usual_step(when)} apart")
   return notes
@@ -249,17 +203,49 @@ def _check_parts(cells: Cells, taken: list[int]) -> None:
     )
 
 
-def _numbers(cells: Cells, taken: list[int]) -> tuple[np.ndarray, bool]:
-  """The values, and whether they have a decimal comma."""
-  has_comma = decimals.comma(cell for j in taken for cell in cells.columns[j])
+def _numbers(
+  cells: Cells, taken: list[int], has_comma: bool, gaps: Gaps
+) -> Float[np.ndarray, "T C"]:
+  """The values; NaN where a cell between two numbers is missing and will be filled."""
   values = np.empty((len(cells.lines), len(taken)))
   for k, j in enumerate(taken):
     for i, cell in enumerate(cells.columns[j]):
       value = decimals.number(cell, has_comma)
+      if value is None and gaps in FILLS and decimals.is_missing(cell):
+        value = np.nan
       if value is None:
         raise DataError(_why(cells, i, j))
       values[i, k] = value
-  return values, has_comma
+    for i in (0, -1):
+      if np.isnan(values[i, k]):  # no number on one side
+        raise DataError(_why(cells, i % len(values), j))
+  return values
+
+
+def _filled(
+  values: Float[np.ndarray, "T C"],
+  cells: Cells,
+  when: times.Times | None,
+  gaps: Gaps,
+  notes: list[str],
+) -> Float[np.ndarray, "N C"]:
+  """The values with missing rows and cells filled, where the rule fills them."""
+  if gaps not in FILLS:
+    return values
+  if when is not None and times.gap(when):
+    places = times.places(when)
+    if places is None or places[-1] >= LARGEST * len(values):
+      why = (
+        "a row lies beside the usual step" if places is None else "they are too many"
+      )
+      raise DataError(
+        f"{cells.path}: gaps cannot be filled, {why}: mend the times, or set task.gaps "
+        "keep"
+      )
+    values = spread(values, places)
+  if count := int(np.isnan(values).any(1).sum()):
+    notes.append(f"{count:,} rows are filled by the rule {gaps!r}")
+  return fill(values, gaps)
 
 
 def _why(cells: Cells, i: int, j: int) -> str:
@@ -293,4 +279,4 @@ def _is_empty(cells: Cells, j: int) -> bool:
 def _is_text(cells: Sequence[str]) -> bool:
   """Whether a column has no numbers, nor what was meant to be one ("5 %", "1_000")."""
   meant = any(map(decimals.is_meant, cells[:50]))
-  return not meant and _kind(cells[0]) not in ("number", "missing")
+  return not meant and kind(cells[0]) not in ("number", "missing")

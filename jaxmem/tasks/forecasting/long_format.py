@@ -55,6 +55,6 @@ def _said(cells: Any, name: str, groups: dict[str, list[int]]) -> str:
   unequal = " of unequal length" if len(set(sizes.values())) > 1 else ""
   return (
     f"{cells.path} is in long format: column {name!r} names {len(groups)} series"
-    f"{unequal} that stand below one another ({shown}). Give a column for each series, "
-    "of as many rows each"
+    f"{unequal} that stand below one another ({shown}). Set task.series {name} to read "
+    "each by itself, or give a column for each series, of as many rows each"
   )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jaxmem.data import tables
 
@@ -136,6 +136,16 @@ def gap(times: Times) -> tuple[int, str] | None:
     f"from {above!r} to {cell!r} is a step of {_length(steps[at], unit)} where the "
     f"usual one is {_length(usual, unit)}"
   )
+
+
+def places(times: Times) -> Int[np.ndarray, " T"] | None:
+  """The number of each row on a grid of the usual step, None if a row lies beside it."""
+  steps, _ = _steps(times)
+  counts = steps / _usual(steps) if len(steps) else steps
+  whole = np.rint(counts)
+  if (np.abs(counts - whole) > 1e-3).any() or (whole < 1).any():
+    return None
+  return np.concatenate([[0], np.cumsum(whole)]).astype(int)
 
 
 def usual_step(times: Times) -> str:

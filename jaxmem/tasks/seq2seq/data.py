@@ -130,17 +130,15 @@ class _Maker:
   def check(self, source: str) -> None:
     """Raises DataError if no record has a field of references."""
     if self._unseen:
-      raise DataError(
-        f"no record of {source} has the field {min(self._unseen)!r}, which task.write "
-        f"{self._target!r} names: correct it, or leave it out"
-      )
+      name = min(self._unseen)
+      fault = f"no record of {source} has the field {name!r}, which task.write names"
+      raise DataError(f"{fault}: correct it, or leave it out")
 
 
 def _is_blank(value: Any) -> bool:
   """Returns whether a field holds no text: null, a blank one, or a list of such."""
-  if isinstance(value, list):
-    return all(map(_is_blank, value))
-  return value is None or (isinstance(value, str) and not value.strip())
+  values = value if isinstance(value, list) else [value]
+  return all(v is None or (isinstance(v, str) and not v.strip()) for v in values)
 
 
 def _texts(record: records.Record, name: str) -> list[str]:
