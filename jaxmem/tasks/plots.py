@@ -133,7 +133,12 @@ def turns(found: Turns, path: Path, title: str) -> Path:
 
 
 def forecast(
-  history: np.ndarray, future: np.ndarray, guess: np.ndarray, path: Path, title: str
+  history: np.ndarray,
+  future: np.ndarray,
+  guess: np.ndarray,
+  path: Path,
+  title: str,
+  interval: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Path:
   """A series, what came after it, and what was forecast.
 
@@ -143,6 +148,7 @@ def forecast(
     guess: [H].
     path: of the PNG.
     title: above the picture.
+    interval: the lower and the upper bound of the forecast, [H] each.
   """
 
   def draw(axes):
@@ -150,6 +156,9 @@ def forecast(
     axes.plot(history, color="#999999", lw=1.0)
     axes.plot(after, future, color="#333333", lw=1.0, label="what came")
     axes.plot(after, guess, color="#1f5fa8", lw=1.4, label="forecast")
+    if interval:
+      shade = {"color": "#1f5fa8", "alpha": 0.2, "lw": 0}
+      axes.fill_between(after, *interval, label="its interval", **shade)
     axes.legend(frameon=False)
 
   return _figure(path, title, "step", "standardised value", draw)

@@ -32,11 +32,13 @@ class Series(NamedTuple):
     values: [T, C], float64, all finite.
     names: of the columns.
     notes: what was recognised, in words.
+    filled: how many rows hold a number that a rule has filled in.
   """
 
   values: Float[np.ndarray, "T C"]
   names: tuple[str, ...]
   notes: tuple[str, ...] = ()
+  filled: int = 0
 
 
 def read(
@@ -63,8 +65,15 @@ def read(
   taken = taken_columns(cells, chosen, used)
   has_comma = decimals.comma(cell for j in taken for cell in cells.columns[j])
   series = of_cells(cells, (taken, when, used), gaps, has_comma)
-  comma = ("numbers have a decimal comma",) * has_comma
-  return series._replace(notes=(*series.notes, *comma))
+  return series._replace(
+    notes=(*series.notes, *more_notes(series.filled, gaps, has_comma))
+  )
+
+
+def more_notes(filled: int, gaps: Gaps, has_comma: bool) -> list[str]:
+  """What is said of a whole table beside the notes of its series."""
+  notes = [f"missing rows and cells are filled ({gaps}) in {filled:,} rows"]
+  return notes * bool(filled) + ["numbers have a decimal comma"] * has_comma
 
 
 def of_cells(
@@ -87,8 +96,10 @@ def of_cells(
   """
   taken, when, used = columns
   notes = _checked(cells, when, used, gaps)
-  values = _filled(_numbers(cells, taken, has_comma, gaps), cells, when, gaps, notes)
-  return Series(values, tuple(cells.names[j] for j in taken), tuple(notes))
+  values = _spread(_numbers(cells, taken, has_comma, gaps), cells, when, gaps)
+  filled = int(np.isnan(values).any(1).sum())
+  values = fill(values, gaps) if filled else values
+  return Series(values, tuple(cells.names[j] for j in taken), tuple(notes), filled)
 
 
 def taken_columns(cells: Cells, chosen: list[int], used: dict[int, str]) -> list[int]:
@@ -187,8 +198,8 @@ def _checked(
         "task.gaps keep to take rows as equally far apart, or forward, linear or zero "
         "to have them filled"
       )
-    done = "kept" if gaps == "keep" else f"filled ({gaps})"
-    notes.append(f"gaps are {done}, the first at row {cells.lines[fault[0]]}")
+    if gaps == "keep":
+      notes.append(f"gaps are kept, the first at row {cells.lines[fault[0]]}")
   if len(cells.lines) > 1:
     notes.append(f"rows are {times.usual_step(when)} apart")
   return notes
@@ -222,30 +233,25 @@ def _numbers(
   return values
 
 
-def _filled(
+def _spread(
   values: Float[np.ndarray, "T C"],
   cells: Cells,
   when: times.Times | None,
   gaps: Gaps,
-  notes: list[str],
 ) -> Float[np.ndarray, "N C"]:
-  """The values with missing rows and cells filled, where the rule fills them."""
-  if gaps not in FILLS:
+  """The values with rows of NaN where rows are missing, if they will be filled."""
+  if gaps not in FILLS or when is None or not times.gap(when):
     return values
-  if when is not None and times.gap(when):
-    places = times.places(when)
-    if places is None or places[-1] >= LARGEST * len(values):
-      why = (
-        "a row lies beside the usual step" if places is None else "they are too many"
-      )
-      raise DataError(
-        f"{cells.path}: gaps cannot be filled, {why}: mend the times, or set task.gaps "
-        "keep"
-      )
-    values = spread(values, places)
-  if count := int(np.isnan(values).any(1).sum()):
-    notes.append(f"{count:,} rows are filled by the rule {gaps!r}")
-  return fill(values, gaps)
+  places = times.places(when)
+  if places is None or places[-1] >= LARGEST * len(values):
+    why = (
+      "they are too many" if places is not None else "a row is beside the usual step"
+    )
+    raise DataError(
+      f"{cells.path}: gaps cannot be filled, {why}: mend the times, or set task.gaps "
+      "keep"
+    )
+  return spread(values, places)
 
 
 def _why(cells: Cells, i: int, j: int) -> str:

@@ -26,17 +26,17 @@ MODEL = "model"
 
 
 class Units(NamedTuple):
-  """What errors are measured in.
+  """What errors are measured in, of one table or of several series with columns each.
 
   Attributes:
-    std: of each series over the training rows.
+    std: of each column over the training rows.
     naive: the mean absolute error of the seasonal naive forecast on the training rows
-      of each series; NaN where it is 0 or there are too few rows.
+      of each column; NaN where it is 0 or there are too few rows.
     season: rows of a season.
   """
 
-  std: Float[np.ndarray, " C"]
-  naive: Float[np.ndarray, " C"]
+  std: Float[np.ndarray, "*S C"]
+  naive: Float[np.ndarray, "*S C"]
   season: int
 
 
@@ -64,13 +64,15 @@ class ForecastErrors:
   """
 
   def __init__(self, horizons: Sequence[int], units: Units):
-    self.horizons, self._units = tuple(horizons), units
+    std, naive = np.atleast_2d(units.std), np.atleast_2d(units.naive)
+    self.horizons, self._units = tuple(horizons), Units(std, naive, units.season)
     self._windows: dict[str, np.ndarray] = {}
     self._sums: dict[str, np.ndarray] = {}
 
   @property
   def windows(self) -> dict[str, int]:
-    counts = next(iter(self._windows.values()), np.zeros(len(self.horizons), int))
+    none = np.zeros((len(self.horizons), 1), int)
+    counts = next(iter(self._windows.values()), none).sum(1)
     return {str(h): int(n) for h, n in zip(self.horizons, counts, strict=True)}
 
   def add(
@@ -79,6 +81,7 @@ class ForecastErrors:
     forecast: Float[np.ndarray, "B H C"],
     future: Float[np.ndarray, "B H C"],
     known: Int[np.ndarray, " B"],
+    series: Int[np.ndarray, " B"] | None = None,
   ) -> None:
     """Counts some windows.
 
@@ -87,33 +90,40 @@ class ForecastErrors:
       forecast: in the units of the table.
       future: what came; steps that there are not may be anything.
       known: how many steps of the future of each window there are.
+      series: which series each window is of; None is one table.
     """
+    series = np.zeros(len(known), int) if series is None else series
     miss = np.abs(forecast.astype(np.float64) - future)
     size = np.abs(forecast.astype(np.float64)) + np.abs(future)
     share = 200 * miss / np.where(size > 0, size, 1)  # both exactly 0 is no error
-    errors = (miss / self._units.std) ** 2, miss, share
-    zeros = np.zeros((3, len(self.horizons), miss.shape[2]))
-    sums = self._sums.setdefault(name, zeros)
-    counts = self._windows.setdefault(name, np.zeros(len(self.horizons), int))
+    errors = (miss / self._units.std[series, None]) ** 2, miss, share
+    shape = len(self.horizons), *self._units.std.shape  # [3, horizons, S, C]
+    sums = self._sums.setdefault(name, np.zeros((3, *shape)))
+    counts = self._windows.setdefault(name, np.zeros(shape[:2], int))
     for i, h in enumerate(self.horizons):
-      rows = known >= h
-      counts[i] += rows.sum()
-      for error, total in zip(errors, sums, strict=True):
-        total[i] += error[rows, :h].mean(1).sum(0)
+      for one in np.unique(series[known >= h]):
+        rows = (known >= h) & (series == one)
+        counts[i, one] += rows.sum()
+        for error, total in zip(errors, sums, strict=True):
+          total[i, one] += error[rows, :h].mean(1).sum(0)
 
   def at(self) -> dict[str, dict[str, dict[str, float | None]]]:
     """Forecast -> horizon -> metric -> the error; None where it is not defined."""
     return {name: self._means(name) for name in self._sums}
 
   def _means(self, name: str) -> dict[str, dict[str, float | None]]:
-    scored = ~np.isnan(self._units.naive)
     found = {}
     for i, h in enumerate(self.horizons):
-      square, absolute, share = self._sums[name][:, i] / self._windows[name][i]
-      scaled = absolute[scored] / self._units.naive[scored]
+      windows = self._windows[name][i]
+      there = windows > 0  # a short series may have no window of a long horizon
+      means = self._sums[name][:, i, there] / windows[there, None]
+      square, absolute, share = means
+      naive, std = self._units.naive[there], self._units.std[there]
+      scored = ~np.isnan(naive)
+      scaled = absolute[scored] / naive[scored]
       found[str(h)] = {
         "mse": _finite(square.mean()),
-        "mae": _finite((absolute / self._units.std).mean()),
+        "mae": _finite((absolute / std).mean()),
         "mase": _finite(scaled.mean()) if scored.any() else None,
         "smape": _finite(share.mean()),
       }
@@ -137,8 +147,14 @@ class ForecastErrors:
       f"(season {season}), the mean over series; sMAPE is 200 |y - f| / (|y| + |f|) in "
       "the table's units, 0 where both are 0.",
     ]
-    without = [n for n, a in zip(names, self._units.naive, strict=True) if np.isnan(a)]
-    if without:
+    none = np.isnan(self._units.naive)
+    if len(none) > 1:
+      lines.append(
+        f"Every one of {len(none):,} series counts the same, however many windows it "
+        f"has; {int(none.any(1).sum()):,} of them have no MASE."
+      )
+    without = [n for n, is_none in zip(names, none[0], strict=True) if is_none]
+    if without and len(none) == 1:
       lines.append(
         f"MASE leaves out {', '.join(without)}: the seasonal naive forecast makes no "
         f"error on the training rows, or they are not more than a season of {season}."

@@ -69,7 +69,7 @@ def read(
   names = tuple(longest.names[j] for j in taken)
   every = [cells.columns[cells.names.index(name)] for name in names]
   has_comma = decimals.comma(cell for column in every for cell in column)
-  values, notes = [], {}
+  values, notes, filled = [], {}, 0
   for group, rows in groups.items():
     part = _part(cells, series, rows)
     when, part_used = data.find_times(part, chosen)
@@ -81,12 +81,16 @@ def read(
     table = data.of_cells(part, (taken, when, part_used), gaps, has_comma)
     values.append(table.values)
     notes[group] = table.notes
+    filled += table.filled
   first = notes[max(groups, key=lambda group: len(groups[group]))]
   sizes = [len(rows) for rows in values]
   about = f"column {series!r} names {len(values):,} series of {min(sizes):,} to "
-  return Panel(
-    tuple(values), tuple(groups), names, (f"{about}{max(sizes):,} rows", *first)
+  said = (
+    f"{about}{max(sizes):,} rows",
+    *first,
+    *data.more_notes(filled, gaps, has_comma),
   )
+  return Panel(tuple(values), tuple(groups), names, said)
 
 
 def _groups(cells: Cells, series: str) -> dict[str, list[int]]:

@@ -26,8 +26,11 @@ KEPT = "series.json"
 class SeriesPredictor:
   """Forecasts `{"series": [[...], ...]}`, rows in time, in the table's own units.
 
-  The answer is `{"forecast": [[...], ...]}`, of a distribution with "low" and "high".
+  The answer is `{"forecast": [[...], ...]}`, of a distribution with "low" and "high". A
+  record of a run on long format names its series as the table does, by "unique_id".
   """
+
+  _column = ""  # that names the series of a table in long format
 
   def __init__(self, config: Reading, model: Forecaster, params: Any, workdir: Path):
     """Args: see `tasks.Predictor`."""
@@ -35,8 +38,14 @@ class SeriesPredictor:
       kept = files.read_json(workdir / KEPT)
       self._names = kept["names"]
       self._mean, self._std = (np.array(kept[k], np.float64) for k in ("mean", "std"))
+      self._column, ids = kept.get("column", ""), kept.get("ids", [""])
+      self._ids = {name: i for i, name in enumerate(ids)}
       shapes = {self._mean.shape, self._std.shape}
-      if shapes != {(len(self._names),)} or not (self._std > 0).all():
+      shape = (len(self._names),)
+      if (
+        shapes != {(len(ids), *shape) if self._column else shape}
+        or not (self._std > 0).all()
+      ):
         raise ValueError("it does not standardise the series")
     except (OSError, ValueError, KeyError, TypeError) as error:
       raise UserError(
@@ -65,7 +74,14 @@ class SeriesPredictor:
           raise UserError(
             f'"series" row {i}, {name}: no finite number but {_shown(cell)}'
           )
-    far = ~(np.abs(self._standard.apply(np.array(rows, float))) <= standard.FARTHEST)
+    if self._column and str(record.get(self._column)) not in self._ids:
+      value, first = _shown(record.get(self._column)), next(iter(self._ids))
+      raise UserError(
+        f'"{self._column}" is {value}: one of the {len(self._ids):,} series of the run '
+        f"expected, such as {first!r}"
+      )
+    scaled = self._standard([record]).apply(np.array(rows, float)[None])[0]
+    far = ~(np.abs(scaled) <= standard.FARTHEST)
     if far.any():
       i, column = np.argwhere(far)[0]
       raise UserError(
@@ -74,20 +90,24 @@ class SeriesPredictor:
         "deviations"
       )
 
-  @property
-  def _standard(self) -> Standard:
-    return Standard(self._mean, self._std)
+  def _standard(self, records: Sequence[dict[str, Any]]) -> Standard:
+    """What standardises the series of records, [C] or [B, 1, C]."""
+    if not self._column:
+      return Standard(self._mean, self._std)
+    series = [self._ids[str(record[self._column])] for record in records]
+    return Standard(self._mean[series, None], self._std[series, None])
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     history = np.stack(
       [np.array(record["series"], np.float64)[-self._length :] for record in records]
     )
-    history = self._standard.apply(history).astype(np.float32)
+    scale = self._standard(records)
+    history = scale.apply(history).astype(np.float32)
     forecast = np.asarray(self._forecast({"params": self._params}, history))
     numbers = {"forecast": self._model.middle(forecast)}
     if self._model.config.head != "point":
       numbers["low"], numbers["high"] = interval(self._model.config, forecast)
-    found = {name: self._standard.back(np.asarray(a)) for name, a in numbers.items()}
+    found = {name: scale.back(np.asarray(a)) for name, a in numbers.items()}
     if not all(np.isfinite(a).all() for a in found.values()):
       raise UserError(
         "the forecast is not finite: the run has diverged, train it again"

@@ -20,15 +20,15 @@ from jaxmem.core import files
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError
-from jaxmem.data.epochs import once
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.tasks import plots, scoring
 from jaxmem.tasks.application import Asked
 from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.forecasting import cells, metrics, panel
 from jaxmem.tasks.forecasting import data as series
-from jaxmem.tasks.forecasting import metrics, standard
+from jaxmem.tasks.forecasting import parts as splitting
 from jaxmem.tasks.forecasting.metrics import MODEL, ForecastErrors
-from jaxmem.tasks.forecasting.predict import KEPT, SeriesPredictor
+from jaxmem.tasks.forecasting.predict import KEPT, SeriesPredictor, interval
 from jaxmem.tasks.forecasting.windows import collate, to_the_end, window_rows
 from jaxmem.tasks.model_sizes import check_model
 
@@ -43,25 +43,33 @@ class SeriesConfig:
   Attributes:
     source: a delimited file (CSV, TSV, ...), which may be compressed; a column that
       says when, or numbers the rows, is recognised, checked and left out.
-    columns: names apart by commas; empty is all that hold numbers.
+    columns: names apart by commas; empty is all that hold numbers, or in long format
+      "y" if there is one.
     header: whether the first row has the names of the columns; "auto" finds out.
-    gaps: "stop" refuses rows that are not equally far apart, "keep" takes them as if
-      they were.
+    gaps: "stop" refuses rows that are not equally far apart and cells that are missing,
+      "keep" takes rows as if they were; rows and cells that are missing are filled by
+      "forward" (the last number), "linear" (the line between the numbers around) or
+      "zero".
     rows: of the training, the held-out and the test part, in the order of time: three
-      counts, or three fractions such as 0.7,0.1,0.2; what is left over is not used.
+      counts, or three fractions such as 0.7,0.1,0.2; what is left over is not used. In
+      long format fractions, of each series.
     segment_length: T, steps that a forecast is made from.
     batch_size: windows of a step.
     season: steps of a period, for the seasonal-naive forecast.
+    series: the column that names the series of each row, such as unique_id, in a table
+      of long format (`unique_id, ds, y`), whose series may be of unequal length; empty
+      is a table with a column for each series.
   """
 
   source: str = "data/ETTh1.csv"
   columns: str = ""
-  header: series.Header = "auto"
+  header: cells.Header = "auto"
   gaps: series.Gaps = "stop"
   rows: str = "8640,2880,2880"
   segment_length: int = number(336, at_least=1)
   batch_size: int = number(32, at_least=1)
   season: int = number(24, at_least=1)
+  series: str = ""
 
   def parts(self, count: int) -> tuple[int, int, int]:
     """The rows of the splits of a table.
@@ -101,6 +109,11 @@ class SeriesConfig:
         f"task.rows is {self.rows!r}: three numbers above 0 expected, counts as in "
         "8640,2880,2880 or fractions as in 0.7,0.1,0.2"
       )
+    if self.series and all(part.denominator == 1 for part in parts):
+      raise ConfigError(
+        f"task.rows is {self.rows!r}, counts, and the series of a table in long format "
+        "are of unequal length: give fractions such as 0.7,0.1,0.2"
+      )
     if any(part.denominator > 1 for part in parts) and sum(parts) > 1:
       raise ConfigError(
         f"task.rows is {self.rows!r}: fractions sum to {float(sum(parts)):g}, which is "
@@ -139,36 +152,17 @@ class SeriesJob(Asked):
     c = self._config = config
     self._context, self._model = context, model
     horizon = self._horizon = model.config.horizon
-    self._table = series.read(c.source, c.columns, c.header, c.gaps)
-    parts = c.parts(len(self._table.values))
-    train = self._table.values[: parts[0]]
-    self._standard = standard.fit(train, self._table.names, c.source)
-    values = self._standard.apply(self._table.values)
-    ends, length = np.cumsum(parts), c.segment_length
-    standard.check_far(values[: ends[2]], self._table.names, c.source)
-    self._units = metrics.units(train, self._standard.std, c.season)
-    # a window may begin in the part before its own; what it forecasts may not
-    rows = {
-      "train": slice(0, ends[0]),
-      "heldout": slice(ends[0] - length, ends[1]),
-      "test": slice(ends[1] - length, ends[2]),
-    }
-    self._parts = {split: values[part] for split, part in rows.items()}
-    self._raw = {split: self._table.values[part] for split, part in rows.items()}
-    for split, part in self._parts.items():
-      needed = length + horizon
-      if len(part) < needed:
-        raise ConfigError(
-          f"the {split} part has {len(part)} rows, and task.segment_length {length} + "
-          f"model.horizon {horizon} are {needed}: lower one, or give more "
-          "rows"
-        )
+    self._sizes = c.segment_length, horizon
+    self._table = panel.read(c.source, c.series, c.columns, c.header, c.gaps)
+    self._parts = splitting.split(self._table, c.parts, self._sizes, c.season, c.source)
+    train = self._parts.splits["train"]
     self.rows = window_rows(
-      self._parts["train"],
-      (length, horizon),
+      train.values,
+      self._sizes,
       c.batch_size,
       context.seed,
       context.process,
+      train.lengths,
     )
     heads = {"point": model.config.loss, "quantile": "pinball loss"}
     self.measure = heads.get(model.config.head, "nats/step")
@@ -178,24 +172,31 @@ class SeriesJob(Asked):
     self._losses = scoring.objective(model)
 
   def introduction(self) -> str:
-    names, notes = ", ".join(self._table.names), "; ".join(self._table.notes)
+    names = ", ".join(self._table.names)
+    notes = "; ".join([*self._table.notes, *self._parts.notes])
     source = f"{self._config.source!r}" + (f" ({notes})" if notes else "")
     return f"{self.rows.epochs.count:,} windows of {names}, from {source}"
 
   def keep(self, workdir: Path) -> None:
     """What standardises the series."""
-    mean, std = self._standard
-    scale = {"mean": mean.tolist(), "std": std.tolist()}
-    kept = {"names": self._table.names} | scale
+    mean, std = self._parts.standard
+    kept = {"names": self._table.names}
+    if self._config.series:
+      kept |= {"column": self._config.series, "ids": self._parts.ids}
+    else:
+      mean, std = mean[0], std[0]
+    kept |= {"mean": mean.tolist(), "std": std.tolist()}
     files.write_json(workdir / KEPT, kept)
 
   def score(self, params: Any) -> float:
     """The loss over every held-out window."""
-    c = self._config
-    sizes, values = (c.segment_length, self._horizon), self._parts["heldout"]
-    windows = lambda starts: collate(values, np.array(starts), sizes)
-    starts = range(len(values) - sum(sizes) + 1)
-    batches = scoring.batches(starts, c.batch_size, windows)
+    part = self._parts.splits["heldout"]
+    starts = part.starts(sum(self._sizes))
+    batches = scoring.batches(
+      starts.tolist(),
+      self._config.batch_size,
+      lambda some: collate(part.values, np.array(some), self._sizes),
+    )
     return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
   def findings(self, params: Any, split: str) -> Findings:
@@ -203,23 +204,25 @@ class SeriesJob(Asked):
     c = self._config
     length, horizon, season = c.segment_length, self._horizon, c.season
     horizons = sorted({h for h in HORIZONS if h < horizon} | {horizon})
-    errors = ForecastErrors(horizons, self._units)
-    last, sizes = None, (length, horizon)
-    for starts, real in self._starts(split, horizons[0]):
-      seen, future, known = to_the_end(self._raw[split], starts, sizes)
-      history = self._standard.apply(seen).astype(np.float32)
+    errors = ForecastErrors(horizons, self._parts.units)
+    last, part = None, self._parts.splits[split]
+    for starts, real in part.batches(length + horizons[0], c.batch_size):
+      which = part.series(starts)
+      scale = self._parts.standard_of(which)
+      seen, future, known = to_the_end(part.raw, starts, self._sizes, part.ends(which))
+      history = scale.apply(seen).astype(np.float32)
       forecast = np.asarray(self._forecast(params, history))
       who = {
-        MODEL: self._standard.back(np.asarray(self._model.middle(forecast))),
+        MODEL: scale.back(np.asarray(self._model.middle(forecast))),
         "naive": seen[:, -1:].repeat(horizon, 1),
         "seasonal naive": seen[:, _season(length, horizon, season)],
       }
       for name, guess in who.items():
-        errors.add(name, guess[:real], future[:real], known[:real])
+        errors.add(name, guess[:real], future[:real], known[:real], which[:real])
       whole = np.flatnonzero(known[:real] == horizon)
       if len(whole):
-        future = self._standard.apply(future[whole[-1]])
-        last = history[whole[-1]], future, forecast[whole[-1]]
+        at = whole[-1]
+        last = history[at], scale.apply(future)[at], forecast[at]
     return self._found(errors, last, split)
 
   def _found(self, errors: ForecastErrors, last: tuple, split: str) -> Findings:
@@ -232,6 +235,8 @@ class SeriesJob(Asked):
     lines = [first, ""] if first else []
     lines += [title, "", *metrics.table(found, windows), ""]
     lines += errors.explained(self._table.names)
+    if last and self._model.config.head != "point":
+      lines += ["", self._inside(last)]
     if data.season > data.segment_length:
       lines.append(
         f"The seasonal naive forecast repeats the last {data.segment_length} rows: a "
@@ -248,17 +253,29 @@ class SeriesJob(Asked):
     draw = functools.partial(self._draw, last, title)
     return Findings(numbers, lines, {"forecast.png": draw})
 
-  def _starts(self, split: str, horizon: int):
-    """Where the windows begin that have a horizon; see `once`."""
-    c = self._config
-    count = len(self._parts[split]) - c.segment_length - horizon + 1
-    return once(count, c.batch_size)
-
   def _draw(self, last: tuple, title: str, path: Path) -> None:
-    """The last window of the split, its last series."""
+    """The last window of the split, its last column, with its interval."""
     history, future, forecast = last
     middle = np.asarray(self._model.middle(forecast[None]))[0]
-    plots.forecast(history[:, -1], future[:, -1], middle[:, -1], path, title)
+    bounds = self._interval(forecast)
+    between = bounds and tuple(bound[:, -1] for bound in bounds)
+    plots.forecast(history[:, -1], future[:, -1], middle[:, -1], path, title, between)
+
+  def _interval(self, forecast: np.ndarray) -> tuple | None:
+    """The bounds of one window's forecast, [H, C] each; None of a point forecast."""
+    if self._model.config.head == "point":
+      return None
+    return tuple(np.asarray(b)[0] for b in interval(self._model.config, forecast[None]))
+
+  def _inside(self, last: tuple) -> str:
+    """How much of what came lies in the interval of the last window, in words."""
+    _, future, forecast = last
+    low, high = self._interval(forecast)
+    inside = int(((low <= future) & (future <= high)).sum())
+    return (
+      f"Of the last window, {inside:,} of {future.size:,} values lie in the interval "
+      "of their forecast."
+    )
 
 
 def _season(length: int, horizon: int, season: int) -> np.ndarray:

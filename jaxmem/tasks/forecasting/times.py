@@ -139,7 +139,7 @@ def gap(times: Times) -> tuple[int, str] | None:
 
 
 def places(times: Times) -> Int[np.ndarray, " T"] | None:
-  """The number of each row on a grid of the usual step, None if a row lies beside it."""
+  """The number of each row on a grid of the usual step; None if a row is beside it."""
   steps, _ = _steps(times)
   counts = steps / _usual(steps) if len(steps) else steps
   whole = np.rint(counts)
