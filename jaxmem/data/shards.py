@@ -121,7 +121,8 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str
     file = opened.Member(path, name)
     text, field = opened.text(file), _key(name)[1]
     if field == _JSON:
-      fields = _object(text, file) | fields  # a file counts before a field of that name
+      more = _object(text, file)  # a file counts before a field of that name
+      fields |= {name: value for name, value in more.items() if name not in fields}
     else:
       fields[field] = text
   return fields, tuple(texts or names[:1])
