@@ -17,7 +17,7 @@ from typing import Any
 
 from jaxmem.core import renamed
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public name -> the module that defines it, and its name there where that is another.
 _PUBLIC = {

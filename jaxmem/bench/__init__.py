@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 from jaxmem.core import outputs, ranges, registry
+from jaxmem.core.ranges import number
 
 __all__ = ["BenchOptions", "groups", "main", "run"]
 
@@ -28,7 +29,7 @@ class BenchOptions:
   ops: str = "all"
   peers: bool = False
   against: Path | None = None
-  rounds: int = 5
+  rounds: int = number(5, at_least=1, at_most=10**6)
   out: Path = Path("runs/bench")
   quick: bool = False
 
@@ -86,7 +87,7 @@ def run(options: BenchOptions) -> dict:
     KeyError: if an op is not known.
     ValueError: if rounds is not in 1 .. 10^6.
   """
-  ranges.check_number(options.rounds, "rounds", ranges.Range(at_least=1, at_most=10**6))
+  ranges.check(options, "--")
   table = cases.table(options.quick)
   tokens = {name: case.tokens for name, case in table.items()}
   results = []

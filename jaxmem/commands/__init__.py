@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxmem.core import migrations, ranges
-from jaxmem.core.errors import UserError
+from jaxmem.core.errors import UserError, raised_as
 
 
 def require(*modules: str) -> None:
@@ -19,21 +19,38 @@ def require(*modules: str) -> None:
       raise UserError(f"this command needs {module}: pip install 'jaxmem[train]'")
 
 
-def check_whole(given: Any, least: Mapping[str, int]) -> None:
-  """Checks whole numbers that a user gave.
+def check(options: Any) -> None:
+  """Checks the options of a command by what their fields declare.
 
   Args:
-    given: has them as attributes.
-    least: name -> the least that it may be; the most is what int32 holds.
+    options: a dataclass.
 
   Raises:
-    UserError: names the first that is out of range, and the range.
+    UserError: for the first that is missing or out of range; names its flag.
   """
-  for name, low in least.items():
-    try:
-      ranges.check_number(getattr(given, name), name, ranges.Range(at_least=low))
-    except ValueError as error:
-      raise UserError(str(error)) from error
+  with raised_as(UserError):
+    ranges.check(options, "--")
+
+
+def check_numbers(args: Any, **limits: ranges.Range) -> None:
+  """Checks numbers that `argparse` has read.
+
+  Args:
+    args: has them as attributes.
+    limits: name of an attribute -> its range.
+
+  Raises:
+    UserError: for the first that is out of range; names its flag.
+  """
+  for name, range_ in limits.items():
+    with raised_as(UserError):
+      flag = f"--{name.replace('_', '-')}"
+      ranges.check_number(getattr(args, name), flag, range_)
+
+
+def workdir() -> Any:
+  """The field of options that names the work directory of a trained run."""
+  return ranges.required("give that of a run of `jaxmem train`")
 
 
 def current_flags(

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
       continue
     name = f"{run.memory}, length {run.length}, seed {run.seed}"
     print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
-    code, why = _child(directory, index, ledger.place(directory, run))
+    code, why = _child(directory, index, ledger.folder_of(directory, run))
     if code == EXIT_STOPPED:
       print("stopped; the same command continues", flush=True)
       break

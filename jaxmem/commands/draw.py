@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxmem import mixers
-from jaxmem.commands import require
-from jaxmem.core import outputs
-from jaxmem.core.errors import UserError, reason, shown
+from jaxmem.commands import check_numbers, require
+from jaxmem.core import outputs, ranges
+from jaxmem.core.errors import UserError, raised_as, reason
+from jaxmem.core.ranges import Range
 from jaxmem.core.typing import Reset
 from jaxmem.models import pattern
 
@@ -31,15 +32,15 @@ def main(argv: list[str]) -> int:
   outputs.refuse_overwrite(path, {})
   if path.suffix.lower() not in PICTURES:
     raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
+  drawn = Range(at_least=1, at_most=MOST)
+  sizes = ("length", "layers", "block_size", "d_model")
+  check_numbers(given, **dict.fromkeys(sizes, drawn))
   lengths = [given.length]
   if given.documents:
-    lengths = _lengths(given.documents)
-  if min(lengths) < 1:
-    raise UserError(f"--documents {given.documents}: lengths of at least 1")
-  total = [("--documents", sum(lengths))] if given.documents else []
-  for name, size in (*total, *_sizes(given)):
-    if not 1 <= size <= MOST:
-      raise UserError(f"{name} {shown(size)}: it must be in 1 .. {MOST}")
+    with raised_as(UserError):
+      lengths = ranges.listed(given.documents, "--documents")
+      for size in (*lengths, sum(lengths)):
+        ranges.check_number(size, "--documents", drawn)
   reset = visibility.documents(lengths)
 
   faint = 0
@@ -91,11 +92,6 @@ def _of_memory(given: argparse.Namespace, reset: Reset) -> tuple:
   return pairs, sees, getattr(mixer, "mask", None)
 
 
-def _sizes(given: argparse.Namespace) -> list[tuple[str, int]]:
-  names = ("length", "layers", "block_size", "d_model")
-  return [(f"--{n.replace('_', '-')}", getattr(given, n)) for n in names]
-
-
 def _parser(known: str) -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     "jaxmem draw",
@@ -125,15 +121,6 @@ def _shown(pairs: np.ndarray, sees: np.ndarray) -> tuple[np.ndarray, int]:
   faint = sees & (pairs == 0)
   least = pairs[pairs > 0].min(initial=1.0)
   return np.where(faint, least, pairs), int(faint.sum())
-
-
-def _lengths(text: str) -> list[int]:
-  try:
-    return [int(n) for n in text.split(",")]
-  except ValueError as error:
-    raise UserError(
-      f"--documents {text!r}: whole numbers joined by commas, such as 40,24"
-    ) from error
 
 
 def _file_name(what: str) -> str:

@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from jaxmem.commands import check_whole, current_flags, require
-from jaxmem.core import outputs, ranges
+from jaxmem.commands import check, current_flags, require, workdir
+from jaxmem.core import outputs
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,18 +57,18 @@ class Options:
       projects what this text would cost it.
   """
 
-  workdir: str = ""
+  workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   text: str = ""
   split: str = ""
   carry: Literal["on", "off", "reread", "all"] = "on"
-  segment: int = 0
-  rows: int = 1
-  length: int = 4096
-  document_length: int = 0
+  segment: int = number(0, at_least=0)
+  rows: int = number(1, at_least=1)
+  length: int = number(4096, at_least=1)
+  document_length: int = number(0, at_least=0)
   out: str = ""
   progress: str = ""
-  save_every: float = 60.0
+  save_every: float = number(60.0, above=0, remedy="it is in seconds")
   task: Elsewhere = Elsewhere()
   twin: bool = False
 
@@ -78,13 +79,12 @@ def main(argv: list[str]) -> int:
   import tyro
 
   options = tyro.cli(Options, args=current_flags(argv), prog="jaxmem eval")
+  check(options)
   return _split(options) if options.split else _text(options)
 
 
 def _split(options: Options) -> int:
   """Scores a split of the run's data; see `evaluation.split`."""
-  if not options.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   if options.text:
     raise UserError(
       f"--split {options.split} and --text {options.text}: give one of them"
@@ -115,14 +115,7 @@ def _text(options: Options) -> int:
 
 
 def _check_text(options: Options) -> None:
-  """Raises UserError for the first thing that is missing or out of range."""
-  check_whole(options, {"rows": 1, "length": 1, "document_length": 0, "segment": 0})
-  try:
-    ranges.check_number(options.save_every, "save_every", ranges.Range(above=0))
-  except ValueError as error:
-    raise UserError(f"{error} (seconds)") from error
-  if not options.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
+  """Raises UserError for the first option that does not fit the others."""
   if not options.text:
     raise UserError("--text is missing: a file, a directory, a glob, or stdlib")
   if _elsewhere(options):

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import check_whole, require
+from jaxmem.commands import check, require, workdir
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Options:
     load_state: a file to continue from; each prompt then continues its row.
   """
 
-  workdir: str = ""
+  workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   prompt: tuple[str, ...] = ()
   prompt_file: str = ""
@@ -44,8 +45,8 @@ class Options:
   top_p: float = 1.0
   min_p: float = 0.0
   repetition_penalty: float = 1.0
-  max_tokens: int = 256
-  seed: int | None = None
+  max_tokens: int = number(256, at_least=1)
+  seed: int | None = number(None, at_least=0, at_most=2**32 - 1)
   stop: tuple[str, ...] = ()
   save_state: str = ""
   load_state: str = ""
@@ -93,13 +94,9 @@ def _check(given: Options) -> tuple[Any, list[bytes]]:
 
   names = [field.name for field in dataclasses.fields(Sampling)]
   sampling = Sampling(**{name: getattr(given, name) for name in names})
-  sampling.check()
+  check(sampling)
   Cutter([os.fsencode(each) for each in given.stop])
-  check_whole(given, {"max_tokens": 1})
-  if given.seed is not None and not 0 <= given.seed < 2**32:
-    raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
-  if not given.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
+  check(given)
   if given.save_state:
     # a state may take the place of the one that it continues from
     inputs = {"--prompt-file": given.prompt_file, "--workdir": given.workdir}

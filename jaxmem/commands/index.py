@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jaxmem.commands import check_whole
+from jaxmem.commands import check_numbers
 from jaxmem.commands.predict import opened
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import Range
 
 
 def main(argv: list[str]) -> int:
@@ -62,7 +63,7 @@ def _build(given: argparse.Namespace) -> int:
     documents = data.passages(given.input, hint)
   embed, encoder = _encoder(given.workdir)
   documents, bad = _readable(documents, embed, given.bad_records)
-  vectors = embed([d.whole for d in documents])
+  vectors = embed([d.full_text for d in documents])
   names = [d.name for d in documents]
   made = index.build(Path(given.out), names, vectors, given.kind, encoder)
   print(
@@ -81,7 +82,7 @@ def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
   good = []
   for document in documents:
     try:
-      embed.check(document.whole)
+      embed.check(document.full_text)
       good.append(document)
     except UserError as error:
       if policy == "stop":
@@ -96,7 +97,7 @@ def _query(given: argparse.Namespace) -> int:
   from jaxmem.evaluation import predict
   from jaxmem.tasks.retrieval import index
 
-  check_whole(given, {"top": 1, "rows": 1})
+  check_numbers(given, top=Range(at_least=1), rows=Range(at_least=1))
   found = index.load(Path(given.index))
   saved = found.manifest["encoder"]
   if given.workdir and "workdir" not in saved:

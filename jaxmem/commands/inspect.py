@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxmem.commands import require
+from jaxmem.commands import check, require, workdir
 from jaxmem.core import files, outputs
 from jaxmem.core.errors import UserError
-from jaxmem.core.ranges import INT32
+from jaxmem.core.ranges import number, required
 
 # Fewer tokens than this have no past to speak of.
 FEWEST = 16
@@ -37,14 +37,14 @@ class Options:
     out: directory of the pictures and the page; the default is WORKDIR/inspect.
   """
 
-  workdir: str = ""
+  workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
-  text: str = ""
-  tokens: int = 512
-  recent: int = 128
-  samples: int = 64
-  positions: int = 16
-  directions: int = 8
+  text: str = required("give a file")
+  tokens: int = number(512, at_least=FEWEST)
+  recent: int = number(128, at_least=2)
+  samples: int = number(64, at_least=1)
+  positions: int = number(16, at_least=1)
+  directions: int = number(8, at_least=0)
   out: str = ""
 
 
@@ -134,16 +134,7 @@ def _check(given: Options) -> np.ndarray:
   from jaxmem.tokenizers import trained
   from jaxmem.training.load import load_config
 
-  least = {"tokens": FEWEST, "recent": 2, "samples": 1, "positions": 1, "directions": 0}
-  for name, fewest in least.items():
-    if not fewest <= getattr(given, name) <= INT32:
-      raise UserError(
-        f"--{name} {getattr(given, name)}: at least {fewest}, at most {INT32}"
-      )
-  if not given.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
-  if not given.text:
-    raise UserError("--text is missing: give a file")
+  check(given)
   config = load_config(Path(given.workdir), given.checkpoint)
   pieces = sources.find(given.text)
   if len(pieces) > 1:

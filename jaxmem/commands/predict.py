@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import check_whole, require
+from jaxmem.commands import check, require, workdir
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +26,11 @@ class Options:
     rows: lines that are answered at once.
   """
 
-  workdir: str = ""
+  workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   input: str = "-"
   out: str = "-"
-  rows: int = 16
+  rows: int = number(16, at_least=1)
 
 
 def main(argv: list[str]) -> int:
@@ -38,9 +39,7 @@ def main(argv: list[str]) -> int:
   import tyro
 
   given = tyro.cli(Options, args=argv, prog="jaxmem predict")
-  if not given.workdir:
-    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
-  check_whole(given, {"rows": 1})
+  check(given)
   from jaxmem.core import outputs
   from jaxmem.evaluation import predict as asking
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxmem.commands import check_whole, require
-from jaxmem.core import files, outputs
+from jaxmem.commands import check, require
+from jaxmem.core import files, outputs, ranges
 from jaxmem.core.errors import UserError
-from jaxmem.core.ranges import INT32
+from jaxmem.core.ranges import number, number_list, required
 
 # The files of --out.
 WRITTEN = (
@@ -52,16 +52,16 @@ class Options:
   gguf: str = ""
   memory: str = "attention"
   tasks: str = "all"
-  lengths: str = "512,1024"
-  samples: int = 10
-  seed: int = 0
+  lengths: str = number_list("512,1024", at_least=1)
+  samples: int = number(10, at_least=1)
+  seed: int = number(0, at_least=0, at_most=2**32 - 1)
   haystack: str = "stdlib"
   qa: str = ""
-  depths: int = 5
-  max_tokens: int = 0
-  rows: int = 10
-  threshold: float = 85.6
-  out: str = ""
+  depths: int = number(5, at_least=1)
+  max_tokens: int = number(0, at_least=0)
+  rows: int = number(10, at_least=1)
+  threshold: float = number(85.6, at_least=0, at_most=100)
+  out: str = required("a directory for answers, tables and pictures")
 
 
 def main(argv: list[str]) -> int:
@@ -113,19 +113,8 @@ def _check(given: Options) -> Any:
   from jaxmem.evaluation.longbench.runner import Plan
 
   tasks = longbench.parse(given.tasks)
-  try:
-    lengths = [int(n) for n in given.lengths.split(",")]
-  except ValueError as error:
-    raise UserError(
-      f"--lengths {given.lengths!r}: numbers with commas between"
-    ) from error
-  if not 1 <= min(lengths) <= max(lengths) <= INT32:
-    raise UserError(f"--lengths {given.lengths}: each must be in 1 .. {INT32}")
-  check_whole(given, {"samples": 1, "depths": 1, "rows": 1, "max_tokens": 0})
-  if not 0 <= given.seed < 2**32:
-    raise UserError(f"seed is {given.seed}: it must be in [0, 2^32)")
-  if not 0 <= given.threshold <= 100:
-    raise UserError(f"threshold is {given.threshold}: it must be in [0, 100]")
+  check(given)
+  lengths = ranges.listed(given.lengths)
   if "needle" in tasks and given.samples % given.depths:
     raise UserError(
       f"{given.samples} samples of the needle at {given.depths} depths: give --samples "
@@ -137,8 +126,6 @@ def _check(given: Options) -> Any:
     )
   if given.workdir and given.memory != Options.memory:
     raise UserError("--memory is for --gguf: a run has the memory it was trained with")
-  if not given.out:
-    raise UserError("--out is missing: a directory for answers, tables and pictures")
   inputs = {n: getattr(given, n.strip("-")) for n in ("--gguf", "--qa", "--haystack")}
   outputs.refuse_overwrite_in(given.out, WRITTEN, inputs | {"--workdir": given.workdir})
   return Plan(tasks, sorted(set(lengths)), given.samples, given.seed)

@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 
+from jaxmem.commands import check_numbers
 from jaxmem.core import outputs, utf8
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.core.extras import require
+from jaxmem.core.ranges import Range
 from jaxmem.data import opened, sources
 from jaxmem.data.file_slice import FileSlice
 from jaxmem.tokenizers import trained
@@ -79,12 +81,7 @@ def _train(given: argparse.Namespace) -> int:
   require("sentencepiece", extra="text")
   from jaxmem.tokenizers import sentencepiece
 
-  for flag, value in (
-    ("--vocab-size", given.vocab_size),
-    ("--max-bytes", given.max_bytes),
-  ):
-    if not 0 < value < 2**31:
-      raise DataError(f"{flag} {value}: a number in 1 .. {2**31 - 1} expected")
+  check_numbers(given, vocab_size=Range(at_least=1), max_bytes=Range(at_least=1))
   if not given.out.endswith(".model"):
     raise DataError(f"--out {given.out} does not end in .model: give a name that does")
   inputs = {"the source": given.source, "--heldout": given.heldout}

@@ -12,13 +12,14 @@ import functools
 import json
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from jaxmem.core.errors import ConfigError, UserError, reason, shown
+from jaxmem.core.ranges import check_word
 from jaxmem.core.registry import nearest
 
 
@@ -202,9 +203,10 @@ class Codec:
     if hint in self._texts:
       return _from_text(self._texts[hint], value, key)
     if typing.get_origin(hint) is typing.Literal:
-      if not isinstance(value, str) or value not in typing.get_args(hint):
-        choices = ", ".join(typing.get_args(hint))
-        raise ConfigError(f"{key} is {shown(value)}: one of {choices}")
+      try:
+        check_word(value, key, typing.get_args(hint))
+      except ValueError as error:
+        raise ConfigError(str(error)) from error
       return value
     return _scalar(hint, value, key)
 
@@ -220,13 +222,25 @@ class Codec:
       raise ConfigError(f"{key}: {error.args[0]}") from error
 
 
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-  """Dotted key -> value of a dataclass and of those in it."""
+def flatten(
+  config: Any,
+  prefix: str = "",
+  affects: Sequence[str] = ("all", "training", "nothing"),
+) -> dict[str, Any]:
+  """Dotted key -> value of a dataclass and of those in it.
+
+  Args:
+    config: the dataclass.
+    prefix: begins every key.
+    affects: only the fields that affect these are listed, see `ranges.affecting`.
+  """
   flat = {}
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
+    if field.metadata.get("affects", "all") not in affects:
+      continue
     if dataclasses.is_dataclass(value):
-      flat |= flatten(value, f"{prefix}{field.name}.")
+      flat |= flatten(value, f"{prefix}{field.name}.", affects)
     else:
       flat[prefix + field.name] = value
   return flat

@@ -1,5 +1,7 @@
 """What goes wrong, in two kinds; each is one message without a traceback."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -30,6 +32,20 @@ class ConfigError(UserError):
 
 class RunError(RuntimeError):
   """A run that cannot continue: exit code 1. Names the thing and the remedy."""
+
+
+@contextlib.contextmanager
+def raised_as(kind: type[Exception], prefix: str = "") -> Iterator[None]:
+  """Raises a ValueError of its block as another error, with the same message.
+
+  Args:
+    kind: the class of the other error.
+    prefix: stands before the message, "model." say before the name of a field.
+  """
+  try:
+    yield
+  except ValueError as error:
+    raise kind(f"{prefix}{error}") from error
 
 
 def shown(value: Any, most: int = 80) -> str:

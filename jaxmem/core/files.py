@@ -65,7 +65,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any, **options: Any) -> None:
-  """Writes `value` as indented JSON with a last line end, whole or not at all.
+  """Writes `to_metric` as indented JSON with a last line end, whole or not at all.
 
   Args:
     path: of the file.

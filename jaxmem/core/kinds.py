@@ -2,8 +2,8 @@
 
 A plugin is a module outside of the package that defines what a file of `jaxmem.mixers`
 (`Mixer`), of `jaxmem.models` (`Config`, `Model`) or the `task` of a folder of
-`jaxmem.tasks` (`Config`, `fit`, `Job`) defines. Its name is that of its file. It is
-found in two ways:
+`jaxmem.tasks` (`Config`, `resolve_model`, `Task`) defines. Its name is that of its
+file. It is found in two ways:
 
 - `load("my_package.my_mixer")` imports it; `--plugins my_package.my_mixer` calls that;
 - a distribution declares it as an entry point of the group "jaxmem.mixers",
@@ -251,10 +251,13 @@ _MIXER = ("d_model", "dtype", "family", "init_state", "state_axes", "__call__")
 _MODEL_CONFIG = ("d_model", "pattern", "num_groups", "dropout", "dtype")
 _MODEL = ("objective", "example", "init_state", "state_axes")
 _TASK_CONFIG = ("source", "segment_length", "batch_size")
-_JOB = ("introduction", "value", "score", "keep", "report")
+_TASK = ("describe", "to_metric", "validation_metric", "save_assets", "report")
 MIXERS = Group("memory", "jaxmem.mixers", (("Mixer", _MIXER),))
 MODELS = Group("model", "jaxmem.models", (("Config", _MODEL_CONFIG), ("Model", _MODEL)))
 TASKS = Group(
-  "task", "jaxmem.tasks", (("Config", _TASK_CONFIG), ("fit", ()), ("Job", _JOB)), "task"
+  "task",
+  "jaxmem.tasks",
+  (("Config", _TASK_CONFIG), ("resolve_model", ()), ("Task", _TASK)),
+  "task",
 )
 GROUPS = (MIXERS, MODELS, TASKS)

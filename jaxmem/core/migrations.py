@@ -30,6 +30,12 @@ RENAMED = {"data": "task", "start_from": "init_from"}
 # A text of this beginning was the source of a synthetic task, whose config has these
 # keys; it shared the config of text before 0.2.
 SYNTHETIC = "task:"
+# Synthetic task -> its file now, and the options that its name stood for before 0.2.
+# An old name is still that of its examples, which fingerprints of data contain.
+SYNTHETIC_TASKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+  "word_a5": ("word_problem", {"group": "a5", "vocab_size": 60}),
+  "word_s5": ("word_problem", {"group": "s5", "vocab_size": 120}),
+}
 _SYNTHETIC_KEYS = ("source", "segment_length", "batch_size")
 # Key of an encoder's config -> kind of task -> key of that task's config since 0.2. The
 # other tasks need none: a head, and how many things it tells apart, are the task's own.

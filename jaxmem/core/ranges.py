@@ -1,20 +1,29 @@
-"""The range of a number is declared at its field, and checked in one way.
+"""Bounds are declared at the field of a dataclass, and one walker checks them.
 
     @dataclasses.dataclass(frozen=True)
-    class OptimConfig:
-      beta1: float = number(0.9, at_least=0, below=1)
+    class Options:
+      workdir: str = required("give that of a run of `jaxmem train`")
+      window: int = number(64, at_least=1)
+      sinks: int = number(4, at_least=0, below="window")
+      start: str = word("attention", ("attention", "random"))
 
-    check(OptimConfig(beta1=2.0))  # ValueError: beta1 is 2.0: it must be in [0, 1)
+    check(Options("run", sinks=-1))  # ValueError: sinks is -1: it must be ...
 
-A number without a range must be finite in float32, or fit int32. NaN is in no range.
+A number without a range must be finite in float32, or fit int32. NaN is in no range. A
+field annotated with a `Literal` holds one of its words, without more being declared.
 """
 
 import dataclasses
 import math
 import operator
+import typing
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+
+from jaxmem.core.errors import raised_as, shown
+from jaxmem.core.registry import nearest
 
 Number = int | float
 # Of an integer and of a fraction, where nothing else is declared: what a device has.
@@ -29,17 +38,23 @@ INT64 = 2**63 - 1
 class Range:
   """Between which numbers a value may lie; None is no limit.
 
+  A limit may be the name of another field of the same dataclass.
+
   Attributes:
     at_least: the smallest that it may be.
     above: what it must be larger than.
     at_most: the largest that it may be.
     below: what it must be smaller than.
+    remedy: ends the message about a value that is out of range.
+    text: what the range is called; empty is made of the limits.
   """
 
-  at_least: Number | None = None
-  above: Number | None = None
-  at_most: Number | None = None
-  below: Number | None = None
+  at_least: Number | str | None = None
+  above: Number | str | None = None
+  at_most: Number | str | None = None
+  below: Number | str | None = None
+  remedy: str = ""
+  text: str = ""
 
   def holds(self, value: Number) -> bool:
     """Whether a value lies in the range; NaN never does."""
@@ -52,44 +67,166 @@ class Range:
     good = [holds(value, limit) for limit, holds in limits if limit is not None]
     return value == value and all(good)
 
+  def of(self, config: Any) -> "Range":
+    """The range with the numbers of the fields that its limits name."""
+    names = {n: getattr(self, n) for n in _LIMITS if isinstance(getattr(self, n), str)}
+    if not names:
+      return self
+    numbers = {limit: getattr(config, name) for limit, name in names.items()}
+    texts = {limit: f"{name} ({numbers[limit]})" for limit, name in names.items()}
+    text = str(dataclasses.replace(self, remedy="", **texts))
+    return dataclasses.replace(self, text=text, **numbers)
+
   def __str__(self) -> str:
     low = self.above if self.at_least is None else self.at_least
     high = self.below if self.at_most is None else self.at_most
-    if low is not None and high == 1:
+    limits = [(name, getattr(self, name)) for name in _LIMITS]
+    parts = [f"{n.replace('_', ' ')} {v}" for n, v in limits if v is not None]
+    text = self.text or " and ".join(parts)
+    if not self.text and len(parts) == 2 and low is not None and high == 1:
       left, right = "(["[self.above is None], ")]"[self.below is None]
-      return f"in {left}{low}, {high}{right}"
-    names = ("at_least", "above", "at_most", "below")
-    limits = [(name, getattr(self, name)) for name in names]
-    said = [f"{n.replace('_', ' ')} {v}" for n, v in limits if v is not None]
-    return " and ".join(said)
+      text = f"in {left}{low}, {high}{right}"
+    return f"{text}; {self.remedy}" if self.remedy else text
 
 
-def number(default: Any = dataclasses.MISSING, **limits: Number) -> Any:
-  """The field of a dataclass that holds a number.
+_LIMITS = ("at_least", "above", "at_most", "below")
+
+
+def number(
+  default: Any = dataclasses.MISSING, affects: str = "all", **limits: Any
+) -> Any:
+  """The field of a dataclass that holds a number, a tuple of numbers, or None.
 
   Args:
     default: of the field; there need be none.
+    affects: see `affecting`.
     limits: see `Range`.
   """
-  return dataclasses.field(default=default, metadata={"range": Range(**limits)})
+  metadata = {"range": Range(**limits), "affects": affects}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def number_list(default: str, **limits: Any) -> Any:
+  """The field of a dataclass that holds a text of whole numbers, "64,256" say.
+
+  Args:
+    default: of the field.
+    limits: of each number, see `Range`.
+  """
+  metadata = {"range": Range(**limits), "listed": True}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def word(
+  default: str, choices: Iterable[str] | Callable[[], Iterable[str]], remedy: str = ""
+) -> Any:
+  """The field of a dataclass that holds one of several words.
+
+  Args:
+    default: of the field.
+    choices: the words, or a function that lists them, of a registry say.
+    remedy: ends the message about another word.
+  """
+  metadata = {"choices": choices, "remedy": remedy}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def required(remedy: str, default: Any = "") -> Any:
+  """The field of a dataclass that holds a text or a tuple, which may not be empty.
+
+  Args:
+    remedy: ends the message "KEY is missing: ", or "KEY is empty: " of a tuple.
+    default: of the field.
+  """
+  return dataclasses.field(default=default, metadata={"required": remedy})
+
+
+def affecting(affects: str, default: Any) -> Any:
+  """The field of a dataclass that says what its value affects.
+
+  Args:
+    affects: "all" is every field that does not say so. "training" does not change what
+      a trained model computes. "nothing" decides how long a run is, how it is shown or
+      where it runs, so a run may continue with another value.
+    default: of the field.
+  """
+  return dataclasses.field(default=default, metadata={"affects": affects})
 
 
 def check(config: Any, prefix: str = "") -> None:
-  """Checks every number of a dataclass and of those in it.
+  """Checks every field of a dataclass and of those in it.
+
+  What no field alone can declare stands in the dataclass's `check_fields`, which raises
+  a ValueError that begins with the name of a field; it is called behind its fields.
 
   Args:
     config: the dataclass.
-    prefix: of its keys in messages, such as "model.".
+    prefix: of its keys in messages, such as "model."; behind "--" they are flags, and
+      have dashes.
 
   Raises:
-    ValueError: for the first that is out of range; names the key and the range.
+    ValueError: for the first that is missing, out of range or none of its words; names
+      the key, the value and what it may be.
   """
   for field in dataclasses.fields(config):
-    value, key = getattr(config, field.name), prefix + field.name
+    value, name = getattr(config, field.name), field.name
+    key = prefix + (name.replace("_", "-") if prefix.startswith("--") else name)
     if dataclasses.is_dataclass(value):
       check(value, key + ".")
     else:
-      check_number(value, key, field.metadata.get("range", Range()))
+      check_value(value, key, field, config)
+  if hasattr(config, "check_fields"):
+    with raised_as(ValueError, prefix):
+      config.check_fields()
+
+
+def check_value(value: Any, key: str, field: dataclasses.Field, config: Any) -> None:
+  """Checks one value by what its field declares.
+
+  Args:
+    value: of the field.
+    key: names it in messages.
+    field: of a dataclass.
+    config: the dataclass, whose other fields may be limits of this one.
+
+  Raises:
+    ValueError: see `check`.
+  """
+  declared = field.metadata
+  if "required" in declared and not value:
+    fault = "missing" if value == "" else "empty"
+    raise ValueError(f"{key} is {fault}: {declared['required']}")
+  choices = declared.get("choices")
+  if typing.get_origin(field.type) is typing.Literal:
+    choices = typing.get_args(field.type)
+  if choices:
+    names = choices() if callable(choices) else choices
+    check_word(value, key, names, declared.get("remedy", ""))
+  range_ = declared.get("range", Range()).of(config)
+  if "listed" in declared:
+    value = tuple(listed(value, key))
+  for each in value if isinstance(value, tuple) else (value,):
+    check_number(each, key, range_)
+
+
+def check_word(value: Any, key: str, choices: Iterable[str], remedy: str = "") -> None:
+  """Checks one of several words.
+
+  Args:
+    value: what should be one of them.
+    key: names it in the message.
+    choices: the words.
+    remedy: ends the message.
+
+  Raises:
+    ValueError: if it is none of them; names all, and the nearest if one is near.
+  """
+  names = list(choices)
+  if value in names:
+    return
+  hint = nearest(value, names) if isinstance(value, str) else ""
+  parts = [f"one of {', '.join(names)}", hint * hint.startswith("did"), remedy]
+  raise ValueError(f"{key} is {shown(value)}: {'; '.join(filter(None, parts))}")
 
 
 def check_number(value: Any, key: str, range_: Range = Range()) -> None:
@@ -120,6 +257,22 @@ def check_number(value: Any, key: str, range_: Range = Range()) -> None:
   if not range_.holds(seen):
     rounded = "" if not range_.holds(float(value)) else f" ({seen} in float32)"
     raise ValueError(f"{key} is {value}{rounded}: it must be {range_}")
+
+
+def listed(text: str, key: str = "") -> list[int]:
+  """The whole numbers of a text such as "64,256".
+
+  Args:
+    text: numbers with commas between.
+    key: names the text in the message.
+
+  Raises:
+    ValueError: if it is anything else.
+  """
+  values = [digits(part.strip()) for part in text.split(",")]
+  if None in values:
+    raise ValueError(f"{key} is {shown(text)}: whole numbers, with commas between")
+  return values
 
 
 def digits(text: str | bytes) -> int | None:

@@ -4,7 +4,7 @@ import ast
 import functools
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +34,23 @@ def nearest(name: str, names: Sequence[str]) -> str:
   if 1 <= len(near) <= _MOST_HINTS:
     return f"did you mean {' or '.join(map(repr, near))}?"
   return f"known: {', '.join(sorted(names))}"
+
+
+def check_options(names: Iterable[str], known: Sequence[str], owner: str) -> None:
+  """Checks the names of options.
+
+  Args:
+    names: those that a user gave.
+    known: those that there are.
+    owner: whose options they are, for the message.
+
+  Raises:
+    ValueError: for the first that is not there; names the nearest.
+  """
+  for name in names:
+    if name not in known:
+      hint = nearest(name, known) if known else "it has none"
+      raise ValueError(f"{owner} has no option {name!r}: {hint}")
 
 
 def _folded(name: str) -> str:

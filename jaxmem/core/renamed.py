@@ -81,6 +81,7 @@ _RENAMED = {
   "evals.span_metrics": "tasks.question_answering.metrics",
   "evals.stream": "tasks.language_modeling.perplexity",
   "evals.tasks": "tasks.synthetic.problems",
+  "evals.tasks.word_s5": "tasks.synthetic.problems.word_problem",
   "evals.tfidf": "tasks.classification.tfidf",
   "evals.turns": "tasks.dialogue.turns",
   "evals.twin": "evaluation.long_text.full_attention",

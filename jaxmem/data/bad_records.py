@@ -10,7 +10,8 @@ import re
 import sys
 from collections.abc import Iterator
 
-from jaxmem.core.errors import DataError
+from jaxmem.core.errors import DataError, raised_as
+from jaxmem.core.ranges import check_word
 
 STOP, SKIP = "stop", "skip"
 # How many skipped records a message names.
@@ -33,8 +34,8 @@ def policy(name: str) -> Iterator[list[str]]:
   Raises:
     DataError: if the name is neither.
   """
-  if name not in (STOP, SKIP):
-    raise DataError(f"task.bad_records is {name!r}: stop or skip")
+  with raised_as(DataError):
+    check_word(name, "task.bad_records", (STOP, SKIP))
   skipped: list[str] = []
   token, places = _policy.set(name), _skipped.set(skipped)
   try:

@@ -3,7 +3,7 @@
 import dataclasses
 import typing
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,5 +36,5 @@ class DataConfig:
   segment_length: int = number(256, at_least=1)
   batch_size: int = number(16, at_least=1)
   document_length: int = number(0, at_least=0)
-  data_dir: str = ""
+  data_dir: str = affecting("nothing", "")
   bad_records: typing.Literal["stop", "skip"] = "stop"

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from jaxmem.core.errors import DataError
+from jaxmem.core.errors import DataError, raised_as
 from jaxmem.core.extras import require
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.data.mixture import Schedule, Stretch, shuffled
 from jaxmem.data.rows import Batch, fingerprint
 from jaxmem.data.stream import TokenStream
@@ -42,7 +43,7 @@ class Lanes:
   The ids in `rows` of an epoch are a range without gaps or repeats, so the data log of
   a run shows that every segment was read once. An epoch reads the first `batch_size *
   steps_per_epoch * segment_length` tokens of its order once; fewer tokens than a batch
-  are left out at its end, other ones in each epoch. Reading is thread-safe.
+  are left out at its end, other ones in each epoch. TaskConfig is thread-safe.
 
   An epoch of a mixture is as many steps, but a stretch of a token stream without end
   (see `jaxmem.data.mixture`): nothing is left out, the next epoch continues where it
@@ -183,20 +184,17 @@ class Lanes:
     return Stretch(documents, np.cumsum(lengths) - lengths, len(self.stream.tokens))
 
   def _check(self) -> None:
-    for name in ("batch_size", "segment_length", "process_count"):
-      if getattr(self, name) < 1:
-        raise DataError(f"{name} is {getattr(self, name)}: it must be at least 1")
-    if self.document_length < 0:
-      raise DataError(
-        f"document_length is {self.document_length}: it must be at least 1, or 0"
-      )
-    if self.seed < 0:
-      raise DataError(f"seed is {self.seed}: it must not be negative")
-    if not 0 <= self.process_index < self.process_count:
-      raise DataError(
-        f"process_index is {self.process_index}: with process_count "
-        f"{self.process_count} it must lie in 0 .. {self.process_count - 1}"
-      )
+    limits = {
+      "batch_size": Range(at_least=1),
+      "segment_length": Range(at_least=1),
+      "process_count": Range(at_least=1),
+      "document_length": Range(at_least=0),
+      "seed": Range(at_least=0, at_most=2**32 - 1),
+      "process_index": Range(at_least=0, below="process_count"),
+    }
+    with raised_as(DataError):
+      for name, range_ in limits.items():
+        check_number(getattr(self, name), name, range_.of(self))
     if self.batch_size % self.process_count:
       raise DataError(
         f"batch_size {self.batch_size} cannot be shared evenly by {self.process_count} "
@@ -253,9 +251,9 @@ def batches(
   Raises:
     DataError: if `start_step` is out of range or grain is not installed.
   """
-  if not 0 <= start_step < len(source):
-    last = len(source) - 1
-    raise DataError(f"start_step is {start_step}: it must lie in 0 .. {last}")
+  with raised_as(DataError):
+    steps = Range(at_least=0, at_most=len(source) - 1)
+    check_number(start_step, "start_step", steps)
   require("grain")
   import grain
 

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt
 
 from jaxmem.core import files
-from jaxmem.core.errors import DataError, NotUTF8
+from jaxmem.core.errors import DataError, NotUTF8, raised_as
+from jaxmem.core.ranges import check_word
 from jaxmem.data.corpora import Corpus, Document
 from jaxmem.data.mixture import Share
 from jaxmem.data.rows import fingerprint
@@ -81,8 +82,8 @@ class TokenStream:
       DataError: if the split is unknown, if the tokenizer cannot read a document or
         gives ids outside its vocabulary, or if files cannot be written or are damaged.
     """
-    if split not in ("train", "heldout"):
-      raise DataError(f"no split {split!r}; known: train, heldout")
+    with raised_as(DataError):
+      check_word(split, "split", ("train", "heldout"))
     path = corpus.directory / f"tokens-{tokenizer.fingerprint}-{split}.npy"
     if not path.exists():
       _write(path, getattr(corpus, split), tokenizer)

@@ -10,44 +10,50 @@ from jaxmem.models import pattern
 
 
 def _paper(*texts: str | None) -> str:
-  """The first source after "Source:": its arXiv number, else its author and year."""
+  """Returns the arXiv number of the first source, else its author and year."""
   for text in texts:
+    # a mixer's page is read before its op's: it may cite a paper of its own
     source = (text or "").partition("Source:")[2].split(";")[0]
-    for found in (
+    for match in (
       re.search(r"arXiv:(\d{4}\.\d{4,5})", source),
       re.search(r"(\w+ (?:et al\. |and \w+ )?\d{4})", source),
     ):
-      if found:
-        return found.group(1)
+      if match:
+        return match.group(1)
   return "-"
 
 
 def _state_bytes(module: ModuleType, d_model: int) -> int:
+  # with the defaults of the mixer: the table compares memories as they come
   return pattern.state_bytes(module.Mixer(d_model=d_model))
 
 
 def _cost(op: ModuleType) -> str:
-  """The first sentence after "Cost:" of the op's step, or of its first form."""
+  """Returns the first sentence of "Cost:" of the op's step, or of its first form."""
   record = ops.record(op)
   definition = record.step or record.forms[0][1]
   text = " ".join((definition.__doc__ or "").partition("Cost:")[2].split())
+  # the space after the mark keeps decimals such as 1.5 in one piece
   return re.split(r"[.;] ", text + " ")[0].rstrip(". ")
 
 
-def _shown(kind: str, name: str, op: ModuleType) -> str:
-  """A measured number of the memory, or of its op."""
+def _measured(kind: str, name: str, op: ModuleType) -> str:
+  """Returns a measured number of the memory, or of its op; "-" if there is none."""
   numbers = measured.read().get(kind, {})
-  for known in (name, op.__name__.rpartition(".")[2]):
-    if known in numbers:
-      return f"{numbers[known]:.1e}" if kind == "parity" else f"{numbers[known]:.2f}"
+  for key in (name, op.__name__.rpartition(".")[2]):
+    if key in numbers:
+      return f"{numbers[key]:.1e}" if kind == "parity" else f"{numbers[key]:.2f}"
   return "-"
 
 
 def rows(d_model: int = 1024) -> list[dict[str, str]]:
-  """One row a memory: what it is, what it costs, how exactly it agrees with peers.
+  """Returns a row a memory: its family, its cost, and how closely it agrees with peers.
 
-  "parity" is the worst error against peers, relative to the largest number; "laws" the
-  worst error of any law as a part of what is allowed.
+  "parity" is the worst error against peers, relative to the largest number; "laws" is
+  the worst error of any law as a fraction of its tolerance.
+
+  Args:
+    d_model: features of the model whose state is counted.
   """
   out = []
   for name, module in registry.members("jaxmem.mixers", "Mixer").items():
@@ -63,8 +69,8 @@ def rows(d_model: int = 1024) -> list[dict[str, str]]:
         "paper": _paper(module.__doc__, op.__doc__),
         "forms": ", ".join(op.FORMS),
         "cost a token": _cost(op),
-        "parity": _shown("parity", name, op),
-        "laws": _shown("laws", name, op),
+        "parity": _measured("parity", name, op),
+        "laws": _measured("laws", name, op),
         f"state at d_model {d_model}": f"{_state_bytes(module, d_model):,} B",
       }
     )
@@ -72,7 +78,7 @@ def rows(d_model: int = 1024) -> list[dict[str, str]]:
 
 
 def markdown(d_model: int = 1024) -> str:
-  """The table of `rows`, as Markdown."""
+  """Returns the table of `rows` as Markdown."""
   table = rows(d_model)
   head = list(table[0])
   lines = [head, ["---"] * len(head), *[list(row.values()) for row in table]]

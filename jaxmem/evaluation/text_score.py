@@ -1,4 +1,4 @@
-"""What texts cost a language model, read as `jaxmem eval` reads files."""
+"""The bits that texts cost a language model, counted as `jaxmem eval` counts them."""
 
 import functools
 import math
@@ -13,18 +13,18 @@ from jaxmem.models.loaded import Loaded
 from jaxmem.tasks.language_modeling import perplexity
 from jaxmem.tasks.language_modeling.perplexity import TextScorer
 
-# Documents that are read at once, and tokens of a call, at most.
+# At most so many documents are read at once, and so many tokens in one call.
 _ROWS, _LENGTH = 8, 4096
 
 
 class Score(NamedTuple):
-  """What texts cost a language model, the EOS token behind each of them included.
+  """What texts cost a language model, the EOS token after each of them included.
 
   Attributes:
-    bits_per_byte: all bits over all bytes.
-    perplexity: of a token, 2 to its mean bits.
-    num_bytes: of the texts.
-    num_tokens: of the texts and their EOS tokens.
+    bits_per_byte: the sum of the bits over the sum of the bytes.
+    perplexity: 2 to the mean bits of a token.
+    num_bytes: the size of the texts.
+    num_tokens: the tokens of the texts and of their EOS tokens.
   """
 
   bits_per_byte: float
@@ -34,7 +34,7 @@ class Score(NamedTuple):
 
 
 def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
-  """The cost of texts, each a document that begins with an empty memory.
+  """Returns the cost of texts, each a document that begins with an empty memory.
 
   Raises:
     UserError: if all texts are empty.
@@ -44,7 +44,7 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
   documents = [
     Excerpt(f"text {i}", data, whole=True)
     for i, data in enumerate(map(encoded, texts))
-    if data
+    if data  # an empty document has no bytes to score
   ]
   if not documents:
     raise UserError("the text is empty: give at least one byte to score")
@@ -64,7 +64,7 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
   per_token = float(result.sums.bits["carried"].sum()) / num_tokens
   return Score(
     bits_per_byte=result.bits_per_byte()["carried"],
-    perplexity=2**per_token if per_token < 1024 else math.inf,
+    perplexity=2**per_token if per_token < 1024 else math.inf,  # 2**1024 overflows
     num_bytes=result.num_bytes,
     num_tokens=num_tokens,
   )

@@ -1,4 +1,4 @@
-"""A trained model of any kind, and all that can be asked of it."""
+"""A trained model of any kind, with the methods that use it."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ from jaxmem.tasks.retrieval import embed
 from jaxmem.tokenizers import Tokenizer
 from jaxmem.training.load import TEXT, Run
 
-# Records that are answered at once.
+# How many records are answered at once.
 _RECORDS = 16
 
 
@@ -34,18 +34,18 @@ class TrainedModel:
       m.generate("def main")
       m.score("some text").bits_per_byte
 
-  A method that does not fit the model raises UserError, which names those that do. A
-  text, or a record, has one answer; a sequence of them has a list of answers.
+  A method that does not fit the model raises UserError, which names those that do. One
+  text, or one record, gives one answer; a sequence of them gives a list of answers.
 
   Attributes:
     name: what the model is, for messages.
-    config: of the run, resolved; None where the weights are not those of a run.
+    config: the resolved config of the run; None if the weights are not those of a run.
     model: the Flax module.
     params: its parameters, or their moving average where the run keeps one, on the
       default device.
-    tokenizer: text to ids and back; None of what reads no text.
-    step: of the checkpoint; 0 where there is none.
-    workdir: of the run; None where there is none.
+    tokenizer: text to ids and back; None for a model that reads no text.
+    step: the step of the checkpoint; 0 where there is none.
+    workdir: the work directory of the run; None where there is none.
   """
 
   name: str
@@ -70,15 +70,15 @@ class TrainedModel:
     """Writes a continuation of each prompt, without the prompt.
 
     Args:
-      prompt: what is continued; several are a batch, and each is answered as alone.
-      max_tokens: of each continuation, >= 1.
-      sampling: how tokens are drawn; None is from the model's distribution.
+      prompt: what is continued; several are a batch, which changes no continuation.
+      max_tokens: the length of each continuation, >= 1.
+      sampling: how tokens are drawn; None draws from the model's distribution.
       stop: a continuation ends before any of these strings.
-      seed: of the draws.
+      seed: the seed of the draws.
 
     Returns:
-      The new text of each prompt: str, or bytes of a prompt of bytes. What is no UTF-8
-      becomes the replacement character in a str.
+      The new text of each prompt: str, or bytes for a prompt of bytes. In a str, bytes
+      that are no UTF-8 become the replacement character.
 
     Raises:
       UserError: if the model generates no text.
@@ -89,24 +89,24 @@ class TrainedModel:
     prompts = [prompt] if isinstance(prompt, str | bytes) else list(prompt)
     if not prompts:
       return []
-    texts = generate(
+    continuations = generate(
       loaded.model,
       loaded.params,
       loaded.tokenizer,
-      prompts=[encoded(each) for each in prompts],
+      prompts=[encoded(text) for text in prompts],
       sampling=sampling,
       max_tokens=max_tokens,
-      stop=[encoded(each) for each in stop],
+      stop=[encoded(text) for text in stop],
       seed=seed,
     )
     answers = [
-      text if isinstance(each, bytes) else text.decode(errors="replace")
-      for each, text in zip(prompts, texts, strict=True)
+      new if isinstance(text, bytes) else new.decode(errors="replace")
+      for text, new in zip(prompts, continuations, strict=True)
     ]
     return answers[0] if isinstance(prompt, str | bytes) else answers
 
   def score(self, text: str | bytes | Sequence[str | bytes]) -> Score:
-    """What texts cost, each a document, read as `jaxmem eval` reads files.
+    """Returns the cost of texts, each a document, as `jaxmem eval` counts it.
 
     Args:
       text: one document, or several that are scored together.
@@ -121,12 +121,12 @@ class TrainedModel:
   def stream(
     self, prompt: str | bytes = "", seed: int = 0, state: str | Path = ""
   ) -> TextStream:
-    """A text that the model reads and writes in turns, its memory carried.
+    """Returns a text that the model reads and writes in turns, its memory carried.
 
     Args:
-      prompt: is read first.
-      seed: of the draws.
-      state: a file of `TextStream.save` to continue from, before the prompt is read.
+      prompt: the text that is read first.
+      seed: the seed of the draws.
+      state: a file of `TextStream.save` to continue; the prompt is read after it.
 
     Raises:
       UserError: if the model generates no text.
@@ -139,52 +139,56 @@ class TrainedModel:
     return text
 
   def encode(self, texts: str | Sequence[str]) -> np.ndarray:
-    """Vectors of length 1, near each other for texts that mean the same.
+    """Returns unit vectors that are near each other for texts that mean the same.
 
     Returns:
-      float32, [N, D] of N texts, [D] of a single text.
+      float32, [N, D] for N texts, [D] for a single text.
 
     Raises:
-      UserError: if the model has no such vectors, or makes nothing of a text.
+      UserError: if the model has no such vectors, or a text has no tokens.
     """
     if isinstance(texts, str):
-      return self.embedder([texts])[0]
-    return self.embedder(list(texts))
+      return self.embedder([texts])[0]  # [D]
+    return self.embedder(list(texts))  # [N, D]
 
   def predict(self, records: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
     """Answers records, as `jaxmem predict` answers lines of JSON.
 
-    What a record and its answer hold is the docstring of the task's `Predictor`.
+    The docstring of the task's `Predictor` says what a record and its answer hold.
 
     Raises:
-      UserError: if the model answers no records, or one cannot be answered; names it.
+      UserError: if the model answers no records, or if one cannot be answered, which
+        the message names.
     """
     if isinstance(records, Mapping):
       return self.predict([records])[0]
     predictor, rows = self.predictor, [dict(record) for record in records]
-    for i, row in enumerate(rows):
+    for i, row in enumerate(rows):  # all are checked before the first costs any time
       try:
         predictor.check(row)
       except UserError as error:
         raise UserError(f"record {i}: {error}") from error
+    # a bounded batch bounds the memory, however many records there are
     parts = (rows[i : i + _RECORDS] for i in range(0, len(rows), _RECORDS))
     return [answer for part in parts for answer in predictor(part)]
 
+  # cached, since every `Embedder` compiles programs of its own
   @functools.cached_property
   def embedder(self) -> embed.Embedder:
-    """What `encode` calls.
+    """The embedder that `encode` calls.
 
     Raises:
       UserError: if the model has no vectors of texts.
     """
     if "encode" not in self._fitting:
       raise self._unfit("encodes no texts")
+    # a packaged encoder has no config, but a length that it was trained at
     length = self.config.task.segment_length if self.config else embed.MINILM_LENGTH
     return embed.Embedder(self.model, self.params, self.tokenizer, length)
 
   @functools.cached_property
   def predictor(self) -> tasks.Predictor:
-    """What `predict` calls.
+    """The predictor that `predict` calls.
 
     Raises:
       UserError: if the model answers no records.
@@ -196,26 +200,27 @@ class TrainedModel:
 
   @functools.cached_property
   def _fitting(self) -> list[str]:
-    """The methods that fit the model."""
+    """The names of the methods that fit the model."""
     kind = tasks.kind(self.config.task) if self.config else ""
+    # an LM of a synthetic task has no text: the kind of a run decides
     is_text = kind == TEXT if kind else isinstance(self.model, LM)
     fitting = ["generate", "score", "stream"] if is_text else []
     fitting += ["encode"] if embed.embeds(self.model) else []
     return fitting + (["predict"] if kind and predict.answers_records(kind) else [])
 
   def _unfit(self, cannot: str) -> UserError:
-    """The error of a method that does not fit."""
+    """Returns the error of a method that does not fit."""
     return UserError(f"{self.name} {cannot}: {_calls(self._fitting)}")
 
   def _language_model(self, cannot: str) -> Loaded:
-    """The model as `Writer` and its like take it, if it is one of text."""
+    """Returns the model as generation and scoring take it, if it is one of text."""
     if "generate" not in self._fitting:
       raise self._unfit(cannot)
     return Loaded(self.config, self.model, self.params, self.tokenizer, self.step)
 
 
 def _calls(methods: list[str]) -> str:
-  """How the methods that fit are called, as a remedy."""
+  """Returns how the methods that fit are called, as the remedy of a message."""
   arguments = {"generate": "prompt", "score": "text", "stream": "prompt"}
   arguments |= {"encode": "texts", "predict": "records"}
   calls = [f"m.{method}({arguments[method]})" for method in methods]

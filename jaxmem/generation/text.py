@@ -1,4 +1,4 @@
-"""Continuations of prompts, in one call."""
+"""Continues prompts in one call."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def generate(
   stop: Sequence[bytes] = (),
   seed: int = 0,
 ) -> list[bytes]:
-  """Writes a continuation of each prompt; `Writer` streams, and can continue.
+  """Writes a continuation of each prompt; `Writer` yields text while it is drawn.
 
       m = jaxmem.load("runs/quickstart")
       jaxmem.generate(m.model, m.params, m.tokenizer, [b"def main"])  # m.generate
@@ -29,18 +29,18 @@ def generate(
     model: the language model.
     params: its parameters.
     tokenizer: text to ids and back.
-    prompts: what is continued, at least one.
-    sampling: how tokens are drawn; None is from the model's distribution.
-    max_tokens: of each continuation, >= 1.
+    prompts: the texts to continue, at least one.
+    sampling: how tokens are drawn; None draws from the model's distribution.
+    max_tokens: the most tokens of a continuation, >= 1.
     stop: a continuation ends before any of these strings.
-    seed: of the draws.
+    seed: the seed of the draws.
 
   Returns:
     The new text of each prompt, without the prompt.
 
   Raises:
     SamplingError: if a number is out of range or a stop string empty.
-    CapacityError: if a memory does not hold a prompt and its continuation.
+    CapacityError: if a memory cannot hold a prompt and its continuation.
   """
   writer = Writer(model, params, tokenizer, first_session(model, len(prompts)))
   writer.read(prompts, seed)

@@ -1,4 +1,4 @@
-"""One text that a language model reads and writes in turns, its memory carried."""
+"""Streams: a language model reads and writes one text in turns, its memory carried."""
 
 import codecs
 from collections.abc import Iterator, Sequence
@@ -13,28 +13,29 @@ from jaxmem.models.loaded import Loaded
 
 
 class TextStream:
-  """A text that continues: `read` adds to it, `write` lets the model add to it.
+  """A text that grows: `read` appends to it, and `write` lets the model append.
 
-  The memory after every token is carried, so a call costs what its own tokens cost,
+  The memory is carried from call to call, so a call costs what its own tokens cost,
   however long the text has become.
 
       stream = m.stream("def main")
       for text in stream.write(max_tokens=40):
         print(text, end="")
-      stream.read(" and then")  # continues from all that was read and written
+      stream.read(" and then")  # continues all that was read and written
       stream.save("main.state")  # m.stream(state="main.state") continues from here
   """
 
   def __init__(self, loaded: Loaded, seed: int = 0, state: str | Path = ""):
-    """Begins an empty text, or one that was saved.
+    """Begins an empty text, or continues one that was saved.
 
     Args:
       loaded: the language model.
-      seed: of the draws of a text that begins here.
-      state: a file of `save`, or of `jaxmem generate --save-state`, with one text.
+      seed: the seed of the draws of a text that begins here.
+      state: a file of `save`, or of `jaxmem generate --save-state`, with one text; ""
+        begins an empty text.
 
     Raises:
-      SessionError: if the file is missing, damaged, or not of this model.
+      SessionError: if the file is missing, damaged, or of another model.
     """
     self._loaded, self._seed = loaded, seed
     _, model, params, tokenizer, _ = loaded
@@ -55,14 +56,17 @@ class TextStream:
 
   @property
   def length(self) -> int:
-    """Tokens that were read or written, the EOS token before the text included."""
+    """How many tokens were read or written, the EOS token before the text included."""
     return int(self.session.length[0])
 
   def read(self, text: str | bytes) -> None:
-    """Reads a text behind all that was read and written before.
+    """Reads a text after all that was read and written before.
+
+    Args:
+      text: the text.
 
     Raises:
-      CapacityError: if a memory does not hold it; nothing is read then.
+      CapacityError: if a memory cannot hold it; then nothing is read.
     """
     seed = None if self.length else self._seed  # a text keeps the keys it began with
     self._writer.read([encoded(text)], seed)
@@ -73,11 +77,11 @@ class TextStream:
     sampling: Sampling | None = None,
     stop: Sequence[str | bytes] = (),
   ) -> Iterator[str]:
-    """Writes on, and yields the text as it comes.
+    """Continues the text, and yields it while it is drawn.
 
     Args:
-      max_tokens: of this call, >= 1.
-      sampling: how tokens are drawn; None is from the model's distribution.
+      max_tokens: the most tokens of this call, >= 1.
+      sampling: how tokens are drawn; None draws from the model's distribution.
       stop: the text ends before any of these strings.
 
     Yields:
@@ -85,17 +89,19 @@ class TextStream:
 
     Raises:
       SamplingError: if a number is out of range or a stop string empty.
-      CapacityError: if a memory does not hold so many tokens more.
+      CapacityError: if a memory cannot hold so many tokens more.
     """
     if not self.length:
       self.read("")  # the model predicts from the EOS token on
-    chunks = self._writer.write(
-      sampling or Sampling(), max_tokens, [encoded(each) for each in stop]
-    )
+    stops = [encoded(string) for string in stop]
+    chunks = self._writer.write(sampling or Sampling(), max_tokens, stops)
     return _decoded(chunk.text[0] for chunk in chunks)
 
   def save(self, path: str | Path) -> None:
-    """Writes the state to a file, with which a stream of the same model continues.
+    """Writes the state to a file, from which a stream of the same model continues.
+
+    Args:
+      path: the file.
 
     Raises:
       SessionError: if the file cannot be written.
@@ -105,7 +111,7 @@ class TextStream:
 
 
 def _decoded(chunks: Iterator[bytes]) -> Iterator[str]:
-  """Yields the text of chunks, whose borders may lie inside a character."""
+  """Decodes bytes that may be split inside of a character."""
   decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
   for chunk in chunks:
     if text := decoder.decode(chunk):

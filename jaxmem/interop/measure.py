@@ -12,8 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmem.core.errors import UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.extras import require
+from jaxmem.core.ranges import number, required
 from jaxmem.data import opened
 from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
@@ -39,15 +41,15 @@ class MeasureOptions:
     rows: how many rows are read at once.
   """
 
-  text: str = ""
+  text: str = required("a file of text to score")
   path: str = ""
-  length: int = 512
-  tokens: int = 8192
-  windows: tuple[int, ...] = (64, 65)
-  pieces: tuple[int, ...] = (1, 7, 64)
+  length: int = number(512, at_least=2)
+  tokens: int = number(8192, at_least=1)
+  windows: tuple[int, ...] = number((64, 65), at_least=1)
+  pieces: tuple[int, ...] = number((1, 7, 64), at_least=1)
   prompt: str = "The capital of France is"
-  max_tokens: int = 12
-  rows: int = 4
+  max_tokens: int = number(12, at_least=1)
+  rows: int = number(4, at_least=1)
 
 
 Options = MeasureOptions  # the name before 0.2; it goes in 0.3
@@ -119,8 +121,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def _report(options: MeasureOptions) -> Iterator[str]:
   """Yields the lines of the table as they are measured."""
-  if not options.text:
-    raise UserError("--text is missing: a file of text to score")
+  with raised_as(UserError):
+    ranges.check(options, "--")
   with opened.stream(options.text) as data:
     text = data.read()
   clock = _Clock()

@@ -6,7 +6,7 @@ from typing import Any
 from flax import linen as nn
 from jaxtyping import Array
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, word
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.mixer import Memory, head_size
 from jaxmem.layers.primitives import dense, named, rms_norm
@@ -138,7 +138,7 @@ class Attending(Heads):
   rotary_scaling: str = "none"
   rotary_factor: float = number(1.0, at_least=1)
   trained_length: int = 0
-  bias: str = "none"
+  bias: str = word("none", BIASES)
   num_buckets: int = 32
   farthest: int = 128
   logit_cap: float | None = number(None, above=0)
@@ -182,8 +182,6 @@ class Attending(Heads):
 
   @property
   def _dims(self) -> tuple[int, int]:
-    if self.bias not in BIASES:
-      raise ValueError(f"bias {self.bias!r}: it is one of {', '.join(BIASES)}")
     kv_heads, size = super()._dims
     if self.rotary_base is not None and size % 2:
       raise ValueError(f"head_dim {size} is odd: rotary positions need pairs")

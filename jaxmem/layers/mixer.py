@@ -159,15 +159,18 @@ class Memory(nn.Module):
       ranges.check_number(int(value), name, Range(at_least=least))
     elif field.type is bool and not isinstance(value, bool | np.bool_):
       raise ValueError(f"{name} is {value!r}: it must be True or False")
-    elif field.type is str and not isinstance(value, str):
-      raise ValueError(f"{name} is {value!r}: it must be a word")
+    elif field.type is str:
+      if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}: it must be a word")
+      if "choices" in field.metadata:
+        ranges.check_word(value, name, field.metadata["choices"])
     elif field.type in (float, float | None):
       if value is None and field.type is not float:
         return
       if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise ValueError(f"{name} is {value!r}: it must be a number")
       range_ = field.metadata.get("range", Range())
-      ranges.check_number(float(value), name, range_)
+      ranges.check_number(float(value), name, range_.of(self))
 
   @nn.nowrap
   def _check(self) -> None:
@@ -181,15 +184,6 @@ def _check_dtype(value: Any) -> None:
     good = False
   if not good:
     raise ValueError(f"dtype is {value!r}: it must be float32 or bfloat16")
-
-
-def check_order(layer: nn.Module, low: str, high: str) -> None:
-  """Raises ValueError if the option `low` of a layer is larger than its `high`."""
-  if getattr(layer, low) > getattr(layer, high):
-    raise ValueError(
-      f"{low} is {getattr(layer, low)} and {high} {getattr(layer, high)}: the first "
-      "must not be the larger"
-    )
 
 
 def head_size(d_model: int, num_heads: int, instead: str = "") -> int:

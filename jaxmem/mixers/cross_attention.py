@@ -3,6 +3,7 @@
 Source: see `jaxmem.ops.cross_attention`.
 """
 
+import dataclasses
 from typing import ClassVar
 
 from flax import linen as nn
@@ -13,6 +14,12 @@ from jaxmem.layers.encoder_memory import EncoderMemory
 from jaxmem.layers.mixer import OpState
 from jaxmem.ops import cross_attention
 from jaxmem.parallel import apply
+
+# Options of attention that say what distance does.
+_OF_DISTANCE = (
+  "rotary_base", "rotary_scaling", "rotary_factor", "trained_length", "bias",
+  "num_buckets", "farthest",
+)  # fmt: skip
 
 
 class CrossAttention(EncoderMemory, Attending):
@@ -30,8 +37,8 @@ class CrossAttention(EncoderMemory, Attending):
   Attributes:
     memory_size: S, tokens remembered at most.
     d_encoded: D_enc, features of what is remembered; 0 is D.
-    rotary_base: None: there is no distance between two sequences; nor may there be a
-      bias by distance.
+    rotary_base: None: there is no distance between two sequences; nor may any other
+      option that knows distances be given.
     others: see `Attending`.
   """
 
@@ -60,11 +67,13 @@ class CrossAttention(EncoderMemory, Attending):
   @nn.nowrap
   def _check(self) -> None:
     super()._check()
-    if self.rotary_base is not None or self.bias != "none":
-      raise ValueError(
-        "there is no distance between two sequences: rotary_base is None and bias "
-        "'none' in cross attention"
-      )
+    defaults = {field.name: field.default for field in dataclasses.fields(self)}
+    for name in _OF_DISTANCE:
+      if getattr(self, name) != defaults[name]:
+        raise ValueError(
+          f"{name} is {getattr(self, name)!r}: there is no distance between two "
+          "sequences, leave it out in cross attention"
+        )
 
   @property
   def _state_spec(self) -> OpState:

@@ -7,7 +7,7 @@ Source: Katharopoulos et al. 2020, arXiv:2006.16236, eq. 9 and 16 to 20; Arora e
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxmem.core.registry import nearest
+from jaxmem.core.ranges import word
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
 from jaxmem.layers.mixer import OpState
@@ -36,7 +36,7 @@ class LinearAttention(GatedLinear):
     others: see `GatedLinear`.
   """
 
-  feature_map: str = "elu"
+  feature_map: str = word("elu", tuple(features.FEATURES))
   normalize: bool = True
 
   @nn.compact
@@ -59,9 +59,6 @@ class LinearAttention(GatedLinear):
 
   @nn.nowrap
   def _check(self) -> None:
-    if self.feature_map not in features.FEATURES:
-      hint = nearest(self.feature_map, list(features.FEATURES))
-      raise ValueError(f"no feature map {self.feature_map!r}: {hint}")
     if self.normalize and self.feature_map == "identity":
       raise ValueError(
         "feature_map 'identity' has weights of any sign: normalize=False"

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import OpState, check_order
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import named, wide
 from jaxmem.layers.state_space import StateSpace, System
 from jaxmem.ops import complex_diagonal
@@ -36,7 +36,7 @@ class LRU(StateSpace):
 
   state_size: int = 0
   min_decay: float = number(0.9, at_least=0, below=1)
-  max_decay: float = number(0.999, above=0, below=1)
+  max_decay: float = number(0.999, above=0, at_least="min_decay", below=1)
   max_phase: float = number(6.28, above=0)
 
   @nn.compact
@@ -71,10 +71,6 @@ class LRU(StateSpace):
   def _vector(self, name: str, init: nn.initializers.Initializer) -> Float[Array, " N"]:
     """A parameter of N numbers, in float32: exp must not be rounded to bfloat16."""
     return wide(self.param(name, named(init, ("heads",), decay=False), (self._size,)))
-
-  @nn.nowrap
-  def _check(self) -> None:
-    check_order(self, "min_decay", "max_decay")
 
   def _nu_init(self, key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     """log -log |lambda|, |lambda|^2 uniform: uniform on a ring of the unit disk."""

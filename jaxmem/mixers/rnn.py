@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
+from jaxmem.core.ranges import word
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.cells import ORTHOGONAL, Cells
 from jaxmem.layers.mixer import OpState
@@ -28,7 +29,7 @@ class RNN(Cells):
     others: see `Cells`.
   """
 
-  activation: str = "tanh"
+  activation: str = word("tanh", tuple(rnn.ACTIVATIONS))
 
   @nn.compact
   def __call__(
@@ -39,12 +40,6 @@ class RNN(Cells):
     params = tuple(a.astype(dtype) for a in weights)  # [D, D], [D, D], [D]
     inputs, activation = (x.astype(dtype),), self.activation
     return self._recall(rnn, inputs, state, reset, params, activation=activation)
-
-  @nn.nowrap
-  def _check(self) -> None:
-    if self.activation not in rnn.ACTIVATIONS:
-      names = ", ".join(rnn.ACTIVATIONS)
-      raise ValueError(f"activation is {self.activation!r}: it must be one of {names}")
 
   @property
   def _state_spec(self) -> OpState:

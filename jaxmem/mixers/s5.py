@@ -10,10 +10,9 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array
 
-from jaxmem.core.ranges import number
-from jaxmem.core.registry import nearest
+from jaxmem.core.ranges import number, word
 from jaxmem.core.typing import Activations, Reset
-from jaxmem.layers.mixer import OpState, check_order
+from jaxmem.layers.mixer import OpState
 from jaxmem.layers.primitives import named, wide
 from jaxmem.layers.state_space import StateSpace, System, log_uniform
 from jaxmem.ops import complex_diagonal
@@ -47,9 +46,9 @@ class S5(StateSpace):
 
   state_size: int = 64
   mimo: bool = True
-  discretisation: str = "zoh"
+  discretisation: str = word("zoh", tuple(RULES))
   min_step: float = number(0.001, above=0)
-  max_step: float = number(0.1, above=0)
+  max_step: float = number(0.1, at_least="min_step")
 
   @nn.compact
   def __call__(
@@ -65,10 +64,6 @@ class S5(StateSpace):
   def _check(self) -> None:
     if self.state_size % 2:
       raise ValueError(f"state_size {self.state_size} is odd: complex numbers take two")
-    check_order(self, "min_step", "max_step")
-    if self.discretisation not in RULES:
-      hint = nearest(self.discretisation, list(RULES))
-      raise ValueError(f"no discretisation {self.discretisation!r}: {hint}")
 
   def _system(self) -> System:
     size, d = self.state_size // 2, self.d_model

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import word
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.cells import Cells
 from jaxmem.layers.mixer import OpState, head_size
@@ -46,7 +47,7 @@ class SLSTM(Cells):
 
   num_heads: int = 4
   conv_size: int = 4
-  forget: str = "sigmoid"
+  forget: str = word("sigmoid", ("sigmoid", "exp"))
 
   @nn.compact
   def __call__(
@@ -103,8 +104,6 @@ class SLSTM(Cells):
   @nn.nowrap
   def _check(self) -> None:
     _ = self._matrices  # raises ValueError where heads do not divide
-    if self.forget not in ("sigmoid", "exp"):
-      raise ValueError(f"forget is {self.forget!r}: it must be 'sigmoid' or 'exp'")
 
   @property
   def _matrices(self) -> tuple[int, int, int]:

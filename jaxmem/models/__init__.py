@@ -1,8 +1,8 @@
-"""Whole models: one a file, found by the file's name.
+"""Whole models: each is one file, found by the file's name.
 
-A file's last lines name what it brings: `Config`, a frozen dataclass, and `Model`, the
-Linen module of such a config. What the trainer asks of a model is `TrainableModel`; an
-encoder alone has no loss, and is trained with the head of a task (`tasks.make_model`).
+A file's last lines name its `Config`, a frozen dataclass, and its `Model`, the Linen
+module of such a config. The trainer trains any `TrainableModel`; an encoder alone has
+no loss, and is trained with the head of a task (`tasks.make_model`).
 """
 
 from types import ModuleType
@@ -19,14 +19,14 @@ Batch = dict[str, Any]
 
 @runtime_checkable
 class ModelConfig(Protocol):
-  """What every model's config has, whatever else it has.
+  """The fields that every model's config has.
 
   Attributes:
-    d_model: features.
+    d_model: D, the number of features.
     pattern: the memories of a group.
     num_groups: how often the pattern is repeated.
     dropout: rate in the blocks, in [0, 1).
-    dtype: of the computation, "auto", "float32" or "bfloat16".
+    dtype: the dtype of the computation, "auto", "float32" or "bfloat16".
   """
 
   d_model: int
@@ -40,34 +40,48 @@ class ModelConfig(Protocol):
 class TrainableModel(Protocol):
   """A Linen module that the trainer can train.
 
-  A loss that a row does not have alone, such as a contrastive one, is made of two
-  parts: the model's `across_rows` is True, and `objective` is
-  `nats_across(by_row(batch, deterministic), batch)`, where `by_row` gives arrays with
-  rows first, each of a row alone, and `nats_across` reads those of the whole batch. A
-  batch that is computed in parts needs them, see `jaxmem.training.accumulate`.
+  A model whose loss compares rows, such as a contrastive one, sets `across_rows` to
+  True and splits its `objective` into `nats_across(by_row(batch, deterministic),
+  batch)`: `by_row` returns arrays with rows first, each computed from its row alone,
+  and `nats_across` reads those of the whole batch. Gradient accumulation needs the
+  split, see `jaxmem.training.accumulate`.
   """
 
   def objective(
     self, batch: Batch, memory: State, deterministic: bool = True
   ) -> tuple[Any, State]:
-    """Nats of what `batch["weights"]` counts, in its shape, and the memory after."""
+    """Computes the loss of a batch.
+
+    Args:
+      batch: see `example`.
+      memory: the memory before the batch, see `init_state`.
+      deterministic: False applies dropout.
+
+    Returns:
+      Nats, of the shape of `batch["weights"]`, and the memory after the batch.
+    """
     ...
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """A batch of zeros, to initialise from; needs no parameters."""
+    """Returns a batch of zeros to initialise from; needs no parameters.
+
+    Args:
+      batch_size: B, the number of rows.
+      length: T, the number of tokens of a row.
+    """
     ...
 
   def init_state(self, batch_size: int) -> State:
-    """The memory that is carried from step to step; () where none is."""
+    """Returns the memory that is carried from step to step; () where none is."""
     ...
 
   def state_axes(self) -> State:
-    """The logical axis names of the memory."""
+    """Returns the logical axis names of the memory."""
     ...
 
 
 def get(kind: str) -> ModuleType:
-  """The file of a kind of model, "lm" or "encoder" say.
+  """Returns the module of a kind of model, such as "lm" or "encoder".
 
   Raises:
     KeyError: if there is none; names the nearest.
@@ -76,14 +90,14 @@ def get(kind: str) -> ModuleType:
 
 
 def kind(config: ModelConfig) -> str:
-  """The registered name of the model that a config is of.
+  """Returns the registered name of the model that a config describes.
 
   Raises:
-    KeyError: if it is of none.
+    KeyError: if it describes none.
   """
   return kinds.MODELS.name_of(type(config))
 
 
 def make(config: ModelConfig) -> nn.Module:
-  """The model of a config."""
+  """Makes the model of a config."""
   return get(kind(config)).Model(config)

@@ -1,7 +1,8 @@
-"""A block of a stack: a list of residual branches, each a norm and a layer.
+"""Blocks of a stack: a block is a list of residual branches, each a norm and a layer.
 
-A pattern's item says which layers: an entry alone is that mixer and the model's MLP, a
-`Block` names all of its layers. How branches are joined is the same for a whole stack.
+An item of a pattern says which layers: an entry alone is a mixer followed by the
+model's MLP, a `Block` names all of its layers. `Residual` says how the branches are
+joined, which is the same for a whole stack.
 """
 
 import dataclasses
@@ -16,24 +17,24 @@ from jaxmem.models.grammar import NO_MLP
 from jaxmem.models.pattern import Block, Entry, mixer, mlp_entry, mlps, walk
 
 Position = Literal["pre", "post", "sandwich"]
-# What a layer is asked: whether it reads the side stream of a stack, see `Stack`.
+# The property of a layer that says whether it reads the side stream, see `Stack`.
 STREAM = "takes_stream"
 
 
 @dataclasses.dataclass(frozen=True)
 class Residual:
-  """How the layers of a block are joined with what they read.
+  """How the outputs of a block's layers are added to its input.
 
       pre:       x + scale layer(norm(x))
       post:      norm(x + scale layer(x))
       sandwich:  x + scale norm(layer(norm(x)))
 
   Attributes:
-    position: where the norms stand: "pre", "post" as in the first Transformer and in
+    position: where the norms are: "pre", "post" as in the first Transformer and in
       BERT, or "sandwich" as in Gemma 2.
     norm: which norm.
-    parallel: every layer reads what the block reads, as in GPT-J; not with "post".
-    scale: of every branch.
+    parallel: every layer reads the input of the block, as in GPT-J; not with "post".
+    scale: multiplies every branch.
 
   Source: Xiong et al. 2020, arXiv:2002.04745 (pre, post); Ding et al. 2021,
   arXiv:2105.13290 (sandwich).
@@ -53,7 +54,7 @@ class Residual:
 
 
 def default_mlp(text: str) -> Entry | None:
-  """The MLP of blocks that name none, or None, from a model's field `mlp`.
+  """Reads a model's field `mlp`: the MLP of blocks that name none, or None.
 
   Raises:
     PatternError: see `entries.mlp_entry`.
@@ -62,34 +63,38 @@ def default_mlp(text: str) -> Entry | None:
 
 
 def layers(item: Entry | Block, mlp: Entry | None) -> dict[str, Entry]:
-  """Parameter name -> layer of a block: "mixer", "mlp", then "mixer_1" and so on.
+  """Names the layers of a block for its parameters: "mixer", "mlp", "mixer_1", ...
 
   Args:
-    item: of a pattern.
-    mlp: of an item that is an entry alone; None is none.
+    item: an item of a pattern.
+    mlp: the MLP that follows an entry alone; None adds none.
+
+  Returns:
+    The layers by name, in order.
   """
-  alone = (item,) if mlp is None else (item, mlp)
-  named, known = {}, mlps()
-  for entry in item.layers if isinstance(item, Block) else alone:
-    kind = "mlp" if entry.name in known else "mixer"
-    count = sum(name.startswith(kind) for name in named)
-    named[f"{kind}_{count}" if count else kind] = entry
-  return named
+  default = (item,) if mlp is None else (item, mlp)
+  entries: dict[str, Entry] = {}
+  mlp_names = mlps().keys()
+  for entry in item.layers if isinstance(item, Block) else default:
+    kind = "mlp" if entry.name in mlp_names else "mixer"
+    count = sum(name.startswith(kind) for name in entries)
+    entries[f"{kind}_{count}" if count else kind] = entry
+  return entries
 
 
 class ResidualBlock(nn.Module):
-  """The layers of one item of a pattern, each a residual branch.
+  """The layers of one item of a pattern; each is a residual branch.
 
-  The state is that of the first layer where the others have none, else a tuple, one a
-  layer.
+  The state is that of the first layer where the others have none, else a tuple with one
+  state a layer.
 
   Attributes:
     block: the item.
-    d_model: D.
+    d_model: D, the number of features.
     d_ff: width of the MLP.
     dropout: rate on every branch, in [0, 1); the layers themselves have none.
-    dtype: of the computation.
-    mlp: of an item that is an entry alone; None is none.
+    dtype: the dtype of the computation.
+    mlp: the MLP that follows an entry alone; None adds none.
     residual: how branches are joined.
   """
 
@@ -119,21 +124,36 @@ class ResidualBlock(nn.Module):
     deterministic: bool = True,
     stream: Activations | None = None,
   ) -> tuple[Activations, State, Activations | None]:
-    """The block with what earlier layers give to later ones; see `Stack`."""
+    """Runs the block with the side stream of a stack; see `Stack`.
+
+    Args:
+      x: the input.
+      state: see `init_state`.
+      reset: where documents begin.
+      deterministic: False applies dropout.
+      stream: what earlier layers gave; None where the stack has no side stream.
+
+    Returns:
+      The output, the state after the last token, and the stream.
+    """
     drop, residual = Dropout(self.dropout, deterministic=deterministic), self.residual
-    norm = lambda name, x: residual.norm.make(name, self.dtype)(x)
-    read, states = x, []
+
+    def norm(name, x):
+      return residual.norm.make(name, self.dtype)(x)
+
+    block_input, states = x, []  # [B, T, D]
     for name, old in zip(self._entries, self._split(state), strict=True):
-      y = read if residual.parallel else x
+      y = block_input if residual.parallel else x  # [B, T, D]
       if residual.position != "post":
         y = norm(f"{name}_norm", y)
       layer = self._layer(name, name=name)
       if (name, residual.position) == ("mlp", "post"):
         nn.share_scope(self, layer)  # checkpoints have "up" beside "mixer", not below
-      y, new, stream = _call(layer, y, old, reset, stream)
+      y, new, stream = _call(layer, y, old, reset, stream)  # [B, T, D]
       if residual.position == "sandwich":
         y = norm(f"{name}_out_norm", y)
       y = drop(y)
+      # a scale of 1 adds no multiplication to the program
       x = x + (y if residual.scale == 1 else y * residual.scale)
       if residual.position == "post":
         x = norm(f"{name}_norm", x)
@@ -145,18 +165,19 @@ class ResidualBlock(nn.Module):
     return layers(self.block, self.mlp)
 
   def _layer(self, layer: str, **fields: Any) -> nn.Module:
-    """The layer of that name, with Flax's own fields: `name` or `parent`."""
+    """Makes the layer of that name, with Flax's own fields: `name` or `parent`."""
     entry = self._entries[layer]
     return mixer(entry, self.d_model, self.dtype, self.d_ff, **fields)
 
   def _unbound(self) -> list[nn.Module]:
+    # outside of a parent: these answer for states and axes without a scope
     return [self._layer(name, parent=None) for name in self._entries]
 
   def streams(self) -> list[tuple[str, bool]]:
-    """The layers that have to do with the side stream, and whether each reads it.
+    """Returns the layers that use the side stream, and whether each reads it.
 
     Raises:
-      ValueError: if one inside a wrapper would read it.
+      ValueError: if a layer inside a wrapper would read it.
     """
     entries = self._entries.values()
     for part in walk(tuple(part for entry in entries for part in entry.parts)):
@@ -173,20 +194,23 @@ class ResidualBlock(nn.Module):
     return all(layer.state_axes() == () for layer in self._unbound()[1:])
 
   def _split(self, state: State) -> tuple[State, ...]:
-    """The states of the layers."""
+    """Returns the states of the layers, one each."""
     if not self._first_alone:
       return state
     return (state, *[()] * (len(self._entries) - 1)) if self._entries else ()
 
   def _joined(self, states: list[State]) -> State:
+    """Undoes `_split`."""
     if not self._first_alone:
       return tuple(states)
     return states[0] if states else ()
 
   def init_state(self, batch_size: int) -> State:
+    """Returns the empty state of a batch, rows first."""
     return self._joined([layer.init_state(batch_size) for layer in self._unbound()])
 
   def state_axes(self) -> State:
+    """Returns the logical axis names of the state."""
     return self._joined([layer.state_axes() for layer in self._unbound()])
 
 
@@ -197,7 +221,7 @@ def _call(
   reset: Reset | None,
   stream: Activations | None,
 ) -> tuple[Activations, State, Activations | None]:
-  """A layer that may read the side stream and give to it."""
+  """Calls a layer, with the side stream where it can read it or give to it."""
   if stream is not None and hasattr(layer, "with_stream"):
     return layer.with_stream(x, state, reset, stream)
   return *layer(x, state, reset), stream

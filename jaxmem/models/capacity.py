@@ -1,7 +1,7 @@
-"""Memories of declared capacity: too long a document is refused before it is read.
+"""Declared capacities: a document that is too long is refused before it is read.
 
-Full attention holds `capacity` tokens of a document and answers NaN behind them. Where
-lengths are known, on the host, that is a message instead.
+Full attention holds `capacity` tokens of a document and returns NaN after them. Where
+lengths are known on the host, the user gets a message instead.
 """
 
 import dataclasses
@@ -14,67 +14,76 @@ from jaxmem.models.pattern import Pattern, walk
 from jaxmem.models.stack import blocks_of
 from jaxmem.tokenizers import Tokenizer
 
-# What a limit of learned positions is named.
+# The name of the limit that learned positions set.
 POSITIONS = "positions"
 
 
 class CapacityError(UserError):
-  """A text is longer than a memory holds; names both lengths and the remedy."""
+  """A text is longer than a memory holds; the message names both and the remedy."""
 
 
 class Limit(NamedTuple):
-  """The memory of a model that holds least.
+  """The memory of a model that holds the fewest tokens.
 
   Attributes:
     memory: its name.
-    tokens: of a document, its EOS token included, that it holds.
+    tokens: how many tokens of a document it holds, the EOS token included.
   """
 
   memory: str
   tokens: int
 
-  def check(self, length: int, what: str, remedy: str) -> None:
-    """Raises CapacityError if `what`, of `length` tokens, is longer than this."""
+  def check(self, length: int, subject: str, remedy: str) -> None:
+    """Checks a length against the limit.
+
+    Args:
+      length: tokens of the text, its EOS token included.
+      subject: what is that long, for the message.
+      remedy: what to do about it, for the message.
+
+    Raises:
+      CapacityError: if the text is longer than the limit.
+    """
     if length > self.tokens:
       option = f"{self.memory}:capacity={length} in --model.pattern"
       if self.memory == POSITIONS:
         option = f"--model.positions {length}"
       raise CapacityError(
         f"memory {self.memory!r} holds {self.tokens:,} tokens of a document, and "
-        f"{what} has {length:,}: {remedy}, or train with a larger capacity "
+        f"{subject} has {length:,}: {remedy}, or train with a larger capacity "
         f"({option})"
       )
 
 
 def limit(pattern: Pattern) -> Limit | None:
-  """The smallest capacity in a pattern; None if no memory has one.
+  """Returns the smallest capacity in a pattern; None if no memory has one.
 
   Every mixer with a field `capacity` counts.
   """
-  found = []
+  limits = []
   for item in walk(pattern):
     fields = dataclasses.fields(mixers.get(item.name).Mixer)
-    given = {f.name: f.default for f in fields} | dict(item.options)
-    if "capacity" in given:
-      found.append(Limit(item.name, given["capacity"]))
-  return min(found, key=lambda each: each.tokens, default=None)
+    options = {f.name: f.default for f in fields} | dict(item.options)
+    if "capacity" in options:
+      limits.append(Limit(item.name, options["capacity"]))
+  return min(limits, key=lambda limit: limit.tokens, default=None)
 
 
 def limit_of(config: Any) -> Limit | None:
-  """The smallest capacity of a model, that of learned positions included."""
-  found = [limit(blocks_of(config))]
+  """Returns the smallest capacity of a model, that of learned positions included."""
+  limits = [limit(blocks_of(config))]
   if positions := getattr(config, "positions", 0):
-    found.append(Limit(POSITIONS, positions))
-  return min(filter(None, found), key=lambda each: each.tokens, default=None)
+    limits.append(Limit(POSITIONS, positions))
+  return min(filter(None, limits), key=lambda limit: limit.tokens, default=None)
 
 
 def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:
-  """Tokens of the longest document, or of the first that is longer than the limit.
+  """Counts the tokens of the longest document, or of the first above the limit.
 
   Args:
     texts: documents with `size` in bytes and `read() -> bytes`.
     tokenizer: text to ids; none is shorter than a byte.
-    limit: documents of fewer bytes are not read.
+    limit: documents of fewer bytes are not read, since a token has at least one byte.
   """
   most = 0
   for text in texts:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from typing import Literal
 
-from jaxmem.core import migrations, ranges
+from jaxmem.core import migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
 from jaxmem.layers.norms import LAYER_NORM
@@ -65,9 +65,8 @@ class EncoderConfig:
   dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
 
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     if self.between and not self.window:
       raise ValueError("between is for texts of several windows: set window")
 

@@ -1,9 +1,10 @@
-"""An encoder reads one sequence, a decoder writes another and reads what was encoded.
+"""Encoder-decoder models: an encoder reads a sequence, a decoder writes another.
 
-One model is the classic pair of recurrent networks with attention between them
-(Bahdanau et al. 2014, arXiv:1409.0473; Luong et al. 2015, arXiv:1508.04025), the
-Transformer (Vaswani et al. 2017, arXiv:1706.03762) and one with a long-input encoder
-(Guo et al. 2021, arXiv:2112.07916): patterns of memories decide.
+The patterns of memories decide which model this is: recurrent networks with attention
+between them, the Transformer, or one with a long-input encoder.
+
+Source: Bahdanau et al. 2014, arXiv:1409.0473; Luong et al. 2015, arXiv:1508.04025;
+Vaswani et al. 2017, arXiv:1706.03762; Guo et al. 2021, arXiv:2112.07916 (long inputs).
 """
 
 import dataclasses
@@ -13,8 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem.core import ranges
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, required
 from jaxmem.core.typing import Activations, State, Tokens
 from jaxmem.layers.embedder import Embedder
 from jaxmem.layers.encoder_memory import EncoderOutputs
@@ -28,7 +28,7 @@ from jaxmem.models.wrappers.bidirectional import one_text
 
 @dataclasses.dataclass(frozen=True)
 class EncoderDecoderConfig:
-  """An encoder and a decoder as data.
+  """The config of an encoder and a decoder, as data.
 
   Attributes:
     vocab_size: ids are 0 .. vocab_size - 1, of both sides.
@@ -40,13 +40,13 @@ class EncoderDecoderConfig:
     num_groups: how often either pattern is repeated.
     memory_size: tokens of the encoder that the decoder can read; 0 is what the data
       have.
-    smoothing: of the targets while training, in [0, 1).
+    smoothing: label smoothing of the targets while training, in [0, 1).
     dropout: rate in the blocks and on the embeddings, in [0, 1).
-    dtype: of the computation, "float32" or "bfloat16".
+    dtype: the dtype of the computation, "float32" or "bfloat16".
   """
 
   vocab_size: int = number(0, at_least=0, at_most=2**24)
-  encoder: Pattern = (entry("encoder_attention"),)
+  encoder: Pattern = required("name at least one memory", (entry("encoder_attention"),))
   d_model: int = number(256, at_least=1, at_most=2**20)
   d_ff: int = number(0, at_least=0, at_most=2**24)
   pattern: Pattern = (entry("attention", capacity=256), entry("cross_attention"))
@@ -56,11 +56,8 @@ class EncoderDecoderConfig:
   dropout: float = number(0.1, at_least=0, below=1)
   dtype: str = "float32"
 
-  def check(self) -> None:
-    """Raises ValueError or PatternError if it cannot be built."""
-    ranges.check(self)
-    if not self.encoder:
-      raise ValueError("encoder is empty: name at least one memory")
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     check_own(self.encoder)
     check_causal(self.pattern)
     if not any(map(_is_given, self.pattern)):
@@ -71,7 +68,7 @@ class EncoderDecoderConfig:
 
 
 class EncoderDecoder(nn.Module):
-  """`logits, state = step(tokens, state)` behind `start(read, length)`, and its loss.
+  """An encoder and a decoder: `start` reads a text, `step` writes a token of another.
 
       model = EncoderDecoder(EncoderDecoderConfig(vocab_size=300, memory_size=32))
       params = model.init(key, model.example(8, 32), (), method="objective")
@@ -93,6 +90,7 @@ class EncoderDecoder(nn.Module):
   config: EncoderDecoderConfig
 
   def setup(self):
+    """Makes the encoder and the decoder, which share the embedding."""
     c = self.config
     self.embedder = Embedder(c.vocab_size, c.d_model, dtype=c.dtype)
     nn.share_scope(self, self.embedder)
@@ -105,27 +103,28 @@ class EncoderDecoder(nn.Module):
   def encode(
     self, read: Tokens, length: Int[Array, " B"], deterministic: bool = True
   ) -> EncoderOutputs:
-    """What the decoder may read of each row.
+    """Encodes what the decoder may read of each row.
 
     Args:
       read: the text, padded on the right.
-      length: its tokens.
-      deterministic: no dropout.
+      length: how many tokens of each row are text.
+      deterministic: False applies dropout.
     """
-    mask = jnp.arange(read.shape[1]) < length[:, None]
-    x = self._embed(read, deterministic)
+    mask = jnp.arange(read.shape[1]) < length[:, None]  # [B, S]
+    x = self._embed(read, deterministic)  # [B, S, D]
     state = self.encoder.init_state(len(read))
-    x, _ = self.encoder(x, state, one_text(mask), deterministic)
+    # padding is a document of its own, so nothing of it reaches the text
+    x, _ = self.encoder(x, state, one_text(mask), deterministic)  # [B, S, D]
     return EncoderOutputs(self.encoder_norm(x), length)
 
   def start(
     self, read: Tokens, length: Int[Array, " B"], eos_id: Int[Array, " B"]
   ) -> tuple[Float[Array, "B V"], State]:
-    """Logits of the first token that is written, float32, and the decoder's memory.
+    """Returns logits of the first token that is written, and the decoder's memory.
 
     Args:
       read: the text, padded on the right.
-      length: its tokens.
+      length: how many tokens of each row are text.
       eos_id: the id that every text begins with.
     """
     state = self.first_state(self.encode(read, length))
@@ -134,50 +133,73 @@ class EncoderDecoder(nn.Module):
   def step(
     self, tokens: Int[Array, " B"], state: State
   ) -> tuple[Float[Array, "B V"], State]:
-    """Logits of the token after one, float32, and the decoder's memory."""
-    x, state = self._decode(tokens[:, None], state, True)
+    """Reads one token a row; returns logits of the next, and the decoder's memory.
+
+    Args:
+      tokens: the token of each row.
+      state: the memory before it, see `start`.
+    """
+    x, state = self._decode(tokens[:, None], state, True)  # [B, 1, D]
     return self.embedder.decode(x[:, 0]), state
 
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
-    """Nats of each target given all before it; smoothed where something is learned."""
+    """Returns nats of each target given those before it.
+
+    Args:
+      batch: see `EncoderDecoder`.
+      deterministic: False applies dropout and label smoothing.
+    """
     encoded = self.encode(batch["read"], batch["length"], deterministic)
-    x, _ = self._decode(batch["tokens"], self.first_state(encoded), deterministic)
+    state = self.first_state(encoded)
+    x, _ = self._decode(batch["tokens"], state, deterministic)  # [B, T, D]
     smoothing = 0.0 if deterministic else self.config.smoothing
-    return self.embedder.nats(x, batch["targets"], smoothing=smoothing)
+    return self.embedder.nats(x, batch["targets"], smoothing=smoothing)  # [B, T]
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, "B T"], tuple[()]]:
-    """See `losses`."""
+    """Returns `losses`, in the form that the trainer asks for."""
     return self.losses(batch, deterministic), memory
 
   def first_state(self, encoded: EncoderOutputs) -> State:
-    """The decoder's memory before a text: what was encoded stands in every layer."""
+    """Returns the decoder's memory before a text, with `encoded` in every layer."""
     layers = self.config.num_groups
-    spread = lambda a: jnp.broadcast_to(a[:, None], (len(a), layers, *a.shape[1:]))
-    own = self._decoder(parent=None).init_state(len(encoded.valid))
-    given = jax.tree.map(spread, encoded)
-    pairs = zip(self.config.pattern, own, strict=True)
-    return tuple(given if _is_given(item) else state for item, state in pairs)
+
+    def repeat_by_layer(a):
+      return jnp.broadcast_to(a[:, None], (len(a), layers, *a.shape[1:]))  # [B, G, ...]
+
+    empty = self._decoder(parent=None).init_state(len(encoded.valid))
+    # cross-attention takes `EncoderOutputs` as its state, and makes keys of it once
+    by_layer = jax.tree.map(repeat_by_layer, encoded)
+    pairs = zip(self.config.pattern, empty, strict=True)
+    return tuple(by_layer if _is_given(item) else state for item, state in pairs)
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """A batch of zeros."""
+    """Returns a batch of zeros."""
     tokens = jnp.zeros((batch_size, length), jnp.int32)
     read = {"read": tokens, "length": jnp.zeros(batch_size, jnp.int32)}
     weights = {"weights": tokens.astype(jnp.float32)}
     return read | {"tokens": tokens, "targets": tokens} | weights
 
   def init_state(self, batch_size: int) -> tuple[()]:
-    """Nothing: a pair is read whole in a step of training."""
+    """Returns (): a step of training reads a pair whole, and carries nothing."""
     return ()
 
   def state_axes(self) -> tuple[()]:
+    """Returns (), the axis names of nothing."""
     return ()
 
   def _stack(self, pattern: Pattern, **fields) -> Stack:
     c = self.config
-    sizes = c.d_model, c.d_ff or 2 * c.d_model, c.num_groups, c.dropout
-    return Stack(pattern, *sizes, dtype=c.dtype, **fields)
+    return Stack(
+      pattern=pattern,
+      d_model=c.d_model,
+      d_ff=c.d_ff or 2 * c.d_model,
+      num_groups=c.num_groups,
+      dropout=c.dropout,
+      dtype=c.dtype,
+      **fields,
+    )
 
   def _decoder(self, **fields) -> Stack:
     c = self.config
@@ -189,13 +211,13 @@ class EncoderDecoder(nn.Module):
   def _decode(
     self, tokens: Tokens, state: State, deterministic: bool
   ) -> tuple[Activations, State]:
-    x = self._embed(tokens, deterministic)
-    x, state = self.decoder(x, state, None, deterministic)
+    x = self._embed(tokens, deterministic)  # [B, T, D]
+    x, state = self.decoder(x, state, None, deterministic)  # [B, T, D]
     return self.decoder_norm(x), state
 
 
 def _is_given(item: patterns.Entry | patterns.Block) -> bool:
-  """Whether a block's memory is what was encoded; one within a wrapper is not found."""
+  """Whether a block's memory is what was encoded; wrappers are not looked into."""
   return patterns.is_given(patterns.memory_of(item))
 
 

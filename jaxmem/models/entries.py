@@ -1,4 +1,4 @@
-"""Entries of a pattern: their names are looked up, and their options checked."""
+"""Entries of a pattern: looks up their names and checks their options."""
 
 import dataclasses
 import functools
@@ -9,30 +9,30 @@ from flax import linen as nn
 
 from jaxmem import mixers
 from jaxmem.core import registry
-from jaxmem.core.errors import UserError, shown
+from jaxmem.core.errors import UserError, raised_as, shown
 from jaxmem.core.registry import nearest
 from jaxmem.models import grammar, wrappers
 from jaxmem.models.grammar import Block, Entry
 from jaxmem.models.option_types import checked
 
-# What the model says for all its layers, and Flax's own fields.
-_GIVEN = ("d_model", "dtype", "change_op", "parent", "name")
-# Older options of a memory -> the wrapper each stands for, the innermost first.
+# Fields that the model sets for all its layers, and Flax's own fields.
+_SET_BY_MODEL = ("d_model", "dtype", "change_op", "parent", "name")
+# Older options of a memory, and the wrapper that each stands for, the innermost first.
 _OLD = {"learned_start": "learned_init", "both_ways": "bidirectional"}
 
 
 class PatternError(UserError):
-  """A pattern names a layer or an option that is not there."""
+  """A pattern names a layer or an option that does not exist."""
 
 
 def mlps() -> dict[str, type[nn.Module]]:
-  """The MLPs by file name."""
-  found = registry.members("jaxmem.layers.mlps", "MLP")
-  return {name: module.MLP for name, module in found.items()}
+  """Returns the MLPs by file name."""
+  modules = registry.members("jaxmem.layers.mlps", "MLP")
+  return {name: module.MLP for name, module in modules.items()}
 
 
 def layer_class(name: str) -> type[nn.Module]:
-  """The class of a mixer, a wrapper or an MLP.
+  """Returns the class of a mixer, a wrapper or an MLP.
 
   Raises:
     PatternError: if there is none of this name; names the nearest.
@@ -42,7 +42,7 @@ def layer_class(name: str) -> type[nn.Module]:
   if name in mlps():
     return mlps()[name]
   try:
-    return mixers.get(name).Mixer  # a plugin too
+    return mixers.get(name).Mixer  # or a plugin's
   except KeyError as error:
     near = nearest(name, [*mixers.names(), *wrappers.names(), *mlps()])
     message = f"no memory {name!r}: {near}" if "did you" in near else error.args[0]
@@ -50,14 +50,14 @@ def layer_class(name: str) -> type[nn.Module]:
 
 
 def options(name: str) -> list[str]:
-  """What an entry of the layer `name` can be given."""
-  held = wrappers.parts(name) if name in wrappers.names() else []
+  """Returns the names of the options of the layer `name`."""
+  parts = wrappers.parts(name) if name in wrappers.names() else []
   fields = [f.name for f in dataclasses.fields(layer_class(name))]
-  return [key for key in fields if key not in (*_GIVEN, *held)]
+  return [key for key in fields if key not in (*_SET_BY_MODEL, *parts)]
 
 
-def entry(name: str, /, *parts: Entry | str, **given: Any) -> Entry:
-  """The layer `name` with options, around its parts if it is a wrapper.
+def entry(name: str, /, *parts: Entry | str, **values: Any) -> Entry:
+  """Makes the entry of the layer `name`, around its parts if it is a wrapper.
 
       entry("window", window_size=1024)
       entry("sum", entry("window"), entry("gru"))
@@ -65,9 +65,10 @@ def entry(name: str, /, *parts: Entry | str, **given: Any) -> Entry:
   Args:
     name: a file of `jaxmem.mixers`, of `jaxmem.models.wrappers`, or an MLP; `jaxmem
       memories` lists the mixers.
-    parts: entries, or their text.
-    given: fields of the layer's class, except those that the model gives. A memory may
-      be given the older `learned_start`, `both_ways` and `beside`, for wrappers.
+    *parts: entries, or their text.
+    **values: values of fields of the layer's class, except those that the model sets. A
+      memory also takes the older `learned_start`, `both_ways` and `beside`, which stand
+      for wrappers.
 
   Raises:
     PatternError: if there is no such layer or option, and names the nearest; if a value
@@ -77,37 +78,40 @@ def entry(name: str, /, *parts: Entry | str, **given: Any) -> Entry:
   if not isinstance(name, str):
     raise PatternError(f"{shown(name)} is no memory: its name expected, such as 'gru'")
   layer_class(name)
-  try:
+  with raised_as(PatternError):
     items = tuple(checked_entry(part, f"a part of {name}") for part in parts)
     if name in wrappers.names():
       wrappers.check_parts(name, len(items))
     elif items:
       raise ValueError(f"{name} is no wrapper: {str(items[0])!r} cannot be its part")
-    old = _old_options(name, given)
-    for key in given:
-      if key not in options(name):
-        kind = "wrapper" if name in wrappers.names() else "memory"
-        hint = nearest(key, options(name)) if options(name) else "it has none"
-        raise ValueError(f"{kind} {name!r} has no option {key!r}: {hint}")
+    old = _old_options(name, values)
+    kind = "wrapper" if name in wrappers.names() else "memory"
+    registry.check_options(values, options(name), f"{kind} {name!r}")
     types = _types(name)
-    values = {k: checked(v, types.get(k), f"{k} of {name}") for k, v in given.items()}
-  except ValueError as error:
-    raise PatternError(str(error)) from error
+    values = {k: checked(v, types.get(k), f"{k} of {name}") for k, v in values.items()}
   return _wrapped(Entry(name, tuple(sorted(values.items())), items), old)
 
 
-def checked_entry(value: Any, what: str) -> Entry:
-  """An entry, or the one that a text spells, with its names checked."""
-  value = checked(value, str | Entry, what)
+def checked_entry(value: Any, label: str) -> Entry:
+  """Returns an entry, or the one that a text spells, with its names checked.
+
+  Args:
+    value: an entry, or its text.
+    label: what the entry is, for messages.
+
+  Raises:
+    PatternError: see `entry`.
+  """
+  value = checked(value, str | Entry, label)
   item = grammar.read_entry(value) if isinstance(value, str) else value
   return entry(item.name, *item.parts, **dict(item.options))
 
 
-def _old_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
-  """Takes the older options out of what a memory is given."""
+def _old_options(name: str, values: dict[str, Any]) -> dict[str, Any]:
+  """Removes the older options from the values of a memory, and returns them."""
   if name not in mixers.names():
     return {}
-  old = {key: given.pop(key) for key in (*_OLD, "beside") if key in given}
+  old = {key: values.pop(key) for key in (*_OLD, "beside") if key in values}
   for key in _OLD.keys() & old.keys():
     checked(old[key], bool, f"{key} of {name}")
   if "beside" in old:
@@ -116,7 +120,7 @@ def _old_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wrapped(item: Entry, old: dict[str, Any]) -> Entry:
-  """The entry in the wrappers that its older options stand for."""
+  """Puts the entry into the wrappers that its older options stand for."""
   for key, wrapper in _OLD.items():
     item = entry(wrapper, item) if old.get(key) else item
   return entry("sum", item, old["beside"]) if "beside" in old else item
@@ -124,38 +128,38 @@ def _wrapped(item: Entry, old: dict[str, Any]) -> Entry:
 
 @functools.cache
 def _types(name: str) -> dict[str, Any]:
-  """Option of the layer `name` -> its type."""
+  """Returns the types of the options of the layer `name`."""
   return typing.get_type_hints(layer_class(name))
 
 
 def block(mixer: Entry | str, mlp: Entry | str | None = None) -> Block:
-  """A block of a memory and of this MLP, or of none.
+  """Makes a block of a memory and an MLP, or of a memory alone.
+
+  Args:
+    mixer: the entry of the memory, or its text.
+    mlp: the entry of the MLP, or its text; None adds none.
 
   Raises:
-    PatternError: as `entry`; or if one stands in the place of the other.
+    PatternError: see `entry`; or if an MLP and a memory are exchanged.
   """
-  try:
+  with raised_as(PatternError):
     first = checked_entry(mixer, "the memory of a block")
     if first.name in mlps():
       raise PatternError(f"{str(first)!r} is an MLP: write it behind a memory, gru/mlp")
-    if mlp is None:
-      return Block((first,))
-  except ValueError as error:
-    raise PatternError(str(error)) from error
+  if mlp is None:
+    return Block((first,))
   return Block((first, mlp_entry(mlp)))
 
 
 def mlp_entry(mlp: Entry | str) -> Entry:
-  """The entry of an MLP, `gelu:approximate=True` say.
+  """Makes the entry of an MLP, such as `gelu:approximate=True`.
 
   Raises:
     PatternError: if there is no such MLP or option; names the nearest.
   """
-  try:
+  with raised_as(PatternError):
     item = grammar.read_entry(mlp) if isinstance(mlp, str) else mlp
     if item.name not in mlps():
-      known = nearest(item.name, [*mlps(), grammar.NO_MLP])
-      raise PatternError(f"no MLP {item.name!r}: {known}")
+      hint = nearest(item.name, [*mlps(), grammar.NO_MLP])
+      raise PatternError(f"no MLP {item.name!r}: {hint}")
     return checked_entry(item, "the MLP of a block")
-  except ValueError as error:
-    raise PatternError(str(error)) from error

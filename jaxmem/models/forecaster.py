@@ -1,8 +1,10 @@
-"""Forecasts of series: patches of what was, a stack of memories, a distribution.
+"""Forecasters: patches of a series, a stack of memories, and a distribution.
 
 Every series of a multivariate one is a row of its own with the same parameters (channel
-independence), its past is cut into patches, a patch is a token (Nie et al. 2022,
-arXiv:2211.14730), and the features of the last token become the whole horizon.
+independence), its past is cut into patches, each patch is a token, and the features of
+the last token become the whole horizon.
+
+Source: Nie et al. 2022, arXiv:2211.14730.
 """
 
 import dataclasses
@@ -14,7 +16,6 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.core.typing import State
 from jaxmem.layers.primitives import dense, rms_norm
@@ -25,23 +26,23 @@ from jaxmem.ops import densities
 from jaxmem.ops.recurrence import scan
 
 Head = Literal["point", "gaussian", "student", "quantile"]
-# Numbers a step of the horizon that a head needs; a quantile one has its own count.
+# How many numbers a head needs for a step of the horizon; "quantile" counts its levels.
 _WIDTH = {"point": 1, "gaussian": 2, "student": 3}
-# Under the root of a window's variance: a series that does not move is left at 0.
+# Added to a window's variance under the root, so that a constant series becomes zeros.
 EPSILON = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
 class ForecasterConfig:
-  """A forecaster as data.
+  """The config of a forecaster, as data.
 
   Attributes:
     horizon: H, steps that are forecast.
     patch: P, steps of a token; divides the length of what is read.
     head: "point", or the parameters of a "gaussian" or a "student" distribution, or
       "quantile"s.
-    loss: of the point head, "mse" or "mae".
-    quantiles: of the quantile head, in (0, 1), rising, apart by commas.
+    loss: the loss of the point head, "mse" or "mae".
+    quantiles: the levels of the quantile head, in (0, 1), rising, separated by commas.
     normalise: each window to mean 0 and variance 1, and its forecast back (reversible
       instance normalisation without its affine map, Kim et al. 2022).
     backbone: "stack", or "dlinear", which needs none of the fields below: two linear
@@ -52,7 +53,7 @@ class ForecasterConfig:
     pattern: the memories of a group, causal.
     num_groups: how often the pattern is repeated.
     dropout: rate in the blocks, in [0, 1).
-    dtype: of the stack, "float32" or "bfloat16"; forecasts are float32.
+    dtype: the dtype of the stack, "float32" or "bfloat16"; forecasts are float32.
   """
 
   horizon: int = number(96, at_least=1, at_most=2**20)
@@ -76,42 +77,41 @@ class ForecasterConfig:
     Raises:
       ValueError: if they are not rising numbers in (0, 1).
     """
-    wanted = f"quantiles {self.quantiles!r}: rising numbers in (0, 1)"
+    message = f"quantiles {self.quantiles!r}: rising numbers in (0, 1)"
     try:
       levels = tuple(map(float, self.quantiles.split(",")))
     except ValueError as error:
-      raise ValueError(wanted) from error
+      raise ValueError(message) from error
     if not all(0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
-      raise ValueError(wanted)
+      raise ValueError(message)
     return levels
 
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises ValueError if the fields do not fit one another."""
     if self.width < 1:  # or the quantiles say why themselves
       raise ValueError(f"quantiles is {self.quantiles!r}: at least one")
 
   @property
   def width(self) -> int:
-    """Numbers of a forecast a step."""
+    """How many numbers a forecast has for a step."""
     return len(self.levels) if self.head == "quantile" else _WIDTH[self.head]
 
 
 class Scale(NamedTuple):
-  """What a window is normalised by, [B, 1, C]."""
+  """The mean and the deviation that a window is normalised by."""
 
   mean: Float[Array, "B 1 C"]
   std: Float[Array, "B 1 C"]
 
 
 class Forecaster(nn.Module):
-  """The next H steps of C series from any number of patches.
+  """Forecasts the next H steps of C series from any number of patches.
 
       model = Forecaster(ForecasterConfig(horizon=24, patch=8))
       params = model.init(key, model.example(2, 48), (), method="objective")
       forecast = model.apply(params, history)  # [B, T, C] -> [B, H, C, width]
 
-  `observe` reads patches as they come, with the state carried.
+  `observe` reads patches as they arrive, with the state carried.
 
   Attributes:
     config: see `ForecasterConfig`.
@@ -120,6 +120,7 @@ class Forecaster(nn.Module):
   config: ForecasterConfig
 
   def setup(self):
+    """Makes the layers of the backbone."""
     c = self.config
     size = c.horizon * c.width
     if c.backbone == "dlinear":
@@ -134,20 +135,27 @@ class Forecaster(nn.Module):
   def _stack(self, **fields) -> Stack:
     c = self.config
     check_language(c.pattern)
-    sizes = c.d_model, c.d_ff or 2 * c.d_model, c.num_groups, c.dropout
-    return Stack(c.pattern, *sizes, dtype=c.dtype, **fields)
+    return Stack(
+      pattern=c.pattern,
+      d_model=c.d_model,
+      d_ff=c.d_ff or 2 * c.d_model,
+      num_groups=c.num_groups,
+      dropout=c.dropout,
+      dtype=c.dtype,
+      **fields,
+    )
 
   def __call__(
     self, history: Float[Array, "B T C"], deterministic: bool = True
   ) -> Float[Array, "B H C W"]:
-    """The forecast from a whole window, read from an empty memory.
+    """Forecasts from a whole window, which is read with an empty memory.
 
     Args:
       history: T steps, a multiple of `patch`; float32.
-      deterministic: False drops out.
+      deterministic: False applies dropout.
 
     Returns:
-      Of each step the numbers of the head: a point; mean and log deviation; location,
+      The numbers of the head for each step: a point; mean and log deviation; location,
       log scale and log of the degrees of freedom above 2; or the quantiles, which rise.
       A density clamps what is outside the ranges of `ops.densities`.
 
@@ -157,7 +165,8 @@ class Forecaster(nn.Module):
     scan.check_length(history.shape[1])
     scale = self.scale(history)
     if self.config.backbone == "dlinear":
-      return self._back(self._linear((history - scale.mean) / scale.std), scale)
+      normalised = (history - scale.mean) / scale.std
+      return self._denormalised(self._linear(normalised), scale)
     rows = history.shape[0] * history.shape[2]
     state = self._stack(parent=None).init_state(rows)
     return self.observe(history, scale, state, deterministic)[0]
@@ -169,105 +178,115 @@ class Forecaster(nn.Module):
     state: State,
     deterministic: bool = True,
   ) -> tuple[Float[Array, "B H C W"], State]:
-    """Continues by some patches: the forecast behind them, and the memory.
+    """Reads some more patches; returns the forecast after them, and the memory.
 
-    A stream has no end to take a mean to, so its scale is given, and stays as it is.
+    The mean of a stream is unknown before its end, so the caller chooses a scale, and
+    keeps it.
 
     Args:
-      steps: T of them, a multiple of `patch`.
-      scale: see `scale`; ones and zeros leave the numbers as they are.
-      state: of B C rows, see `stream_state`.
-      deterministic: False drops out.
+      steps: T steps, a multiple of `patch`.
+      scale: see `scale`; mean 0 and deviation 1 leave the numbers as they are.
+      state: the memory of B C rows, see `stream_state`.
+      deterministic: False applies dropout.
     """
-    x = (steps - scale.mean) / scale.std
-    x, state = self.stack(self._tokens(x), state, None, deterministic)
-    x = self.head(self.norm(x[:, -1]).astype(jnp.float32))
+    x = (steps - scale.mean) / scale.std  # [B, T, C]
+    x, state = self.stack(self._tokens(x), state, None, deterministic)  # [R, N, D]
+    x = self.head(self.norm(x[:, -1]).astype(jnp.float32))  # [R, H W]
     rows, _, series = steps.shape
-    x = x.reshape(rows, series, self.config.horizon, self.config.width)
-    return self._back(jnp.swapaxes(x, 1, 2), scale), state
+    x = x.reshape(rows, series, self.config.horizon, self.config.width)  # [B, C, H, W]
+    return self._denormalised(jnp.swapaxes(x, 1, 2), scale), state  # [B, H, C, W]
 
   def scale(self, history: Float[Array, "B T C"]) -> Scale:
-    """Mean and deviation of each series of a window; 0 and 1 if not `normalise`."""
+    """Computes mean and deviation of each series; 0 and 1 if not `normalise`."""
     if not self.config.normalise:
       zeros = jnp.zeros_like(history[:, :1])
       return Scale(zeros, zeros + 1)
-    mean = history.mean(1, keepdims=True)
-    variance = history.var(1, keepdims=True)
-    return Scale(*jax.lax.stop_gradient((mean, jnp.sqrt(variance + EPSILON))))
+    mean = history.mean(1, keepdims=True)  # [B, 1, C]
+    variance = history.var(1, keepdims=True)  # [B, 1, C]
+    return jax.lax.stop_gradient(Scale(mean, jnp.sqrt(variance + EPSILON)))
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, " B"], tuple[()]]:
-    """The loss of each window, the mean over steps and series."""
+    """Returns the loss of each window, the mean over steps and series."""
     forecast = self(batch["history"], deterministic)
     return self._loss(forecast, batch["future"]).mean((1, 2)), memory
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """A batch of zeros of one series; any number of them has the same parameters."""
-    zeros = lambda steps: jnp.zeros((batch_size, steps, 1), jnp.float32)
-    future = zeros(self.config.horizon)
+    """Returns a batch of zeros of one series; the parameters fit any number of them."""
+    history = jnp.zeros((batch_size, length, 1), jnp.float32)
+    future = jnp.zeros((batch_size, self.config.horizon, 1), jnp.float32)
     weights = jnp.zeros(batch_size, jnp.float32)
-    return {"history": zeros(length), "future": future, "weights": weights}
+    return {"history": history, "future": future, "weights": weights}
 
   def init_state(self, batch_size: int) -> tuple[()]:
-    """Nothing: a window is read whole in a step of training."""
+    """Returns (): a step of training reads a window whole, and carries nothing."""
     return ()
 
   def state_axes(self) -> tuple[()]:
+    """Returns (), the axis names of nothing."""
     return ()
 
   def stream_state(self, batch_size: int, series: int) -> State:
-    """The empty memory of `observe`."""
+    """Returns the empty memory that `observe` begins with."""
     return self._stack(parent=None).init_state(batch_size * series)
 
   def _tokens(self, x: Float[Array, "B T C"]) -> Float[Array, "R N D"]:
-    """Patches of every series as tokens of R = B C rows."""
+    """Embeds the patches of every series as the N tokens of R = B C rows."""
     rows, length, series = x.shape
     patch = self.config.patch
     x = jnp.swapaxes(x, 1, 2).reshape(rows * series, length // patch, patch)
-    return self.embed(x.astype(jnp.dtype(self.config.dtype)))
+    return self.embed(x.astype(jnp.dtype(self.config.dtype)))  # [R, N, D]
 
   def _linear(self, x: Float[Array, "B T C"]) -> Float[Array, "B H C W"]:
-    """DLinear: the moving average over 25 steps, its ends repeated, and the rest."""
-    wide = jnp.pad(x, ((0, 0), (12, 12), (0, 0)), mode="edge")
-    sums = jax.lax.reduce_window(wide, 0.0, jax.lax.add, (1, 25, 1), (1, 1, 1), "VALID")
-    average = sums / 25
-    last = lambda a: jnp.swapaxes(a, 1, 2)
-    y = self.trend(last(average)) + self.rest(last(x - average))
+    """Applies DLinear: a linear map of the moving average, one of the remainder."""
+    # the average is over 25 steps; beyond the ends the first and last are repeated
+    padded = jnp.pad(x, ((0, 0), (12, 12), (0, 0)), mode="edge")  # [B, T + 24, C]
+    window, strides = (1, 25, 1), (1, 1, 1)
+    sums = jax.lax.reduce_window(padded, 0.0, jax.lax.add, window, strides, "VALID")
+    average = sums / 25  # [B, T, C]
+    trend = self.trend(jnp.swapaxes(average, 1, 2))  # [B, C, H W]
+    y = trend + self.rest(jnp.swapaxes(x - average, 1, 2))  # [B, C, H W]
     y = y.reshape(*y.shape[:2], self.config.horizon, self.config.width)
-    return jnp.swapaxes(y, 1, 2)
+    return jnp.swapaxes(y, 1, 2)  # [B, H, C, W]
 
-  def _back(self, x: Float[Array, "B H C W"], scale: Scale) -> Float[Array, "B H C W"]:
-    """The head's numbers in the units of the window."""
-    mean, std = scale.mean[..., None], scale.std[..., None]
+  def _denormalised(
+    self, x: Float[Array, "B H C W"], scale: Scale
+  ) -> Float[Array, "B H C W"]:
+    """Returns the head's numbers in the units of the window."""
+    mean, std = scale.mean[..., None], scale.std[..., None]  # [B, 1, C, 1]
     if self.config.head == "quantile":
-      # in their order: quantiles of one distribution do not cross, and sorting brings
-      # none farther from its own (Chernozhukov et al. 2010, Econometrica 78)
+      # sorted: quantiles of one distribution do not cross, and sorting brings none
+      # farther from its true value (Chernozhukov et al. 2010, Econometrica 78)
       return jnp.sort(x, axis=-1) * std + mean
     if self.config.head == "point":
       return x * std + mean
-    where, spread, *others = jnp.split(x, self.config.width, axis=-1)
-    return jnp.concatenate([where * std + mean, spread + jnp.log(std), *others], -1)
+    # location and log scale; the degrees of freedom have no unit
+    location, log_scale, *unitless = jnp.split(x, self.config.width, axis=-1)
+    location, log_scale = location * std + mean, log_scale + jnp.log(std)
+    return jnp.concatenate([location, log_scale, *unitless], -1)
 
   def _loss(
     self, forecast: Float[Array, "B H C W"], y: Float[Array, "B H C"]
   ) -> Float[Array, "B H C"]:
-    c, first = self.config, forecast[..., 0]
+    """Returns the loss of every step: nats of a density, else an error."""
+    c, location = self.config, forecast[..., 0]  # [B, H, C]
     if c.head == "gaussian":
-      return -densities.normal_log_density(y, first, forecast[..., 1])
+      return -densities.normal_log_density(y, location, forecast[..., 1])
     if c.head == "student":
-      spread, freedom = forecast[..., 1], forecast[..., 2]
-      return -densities.student_log_density(y, first, spread, freedom)
+      log_scale, freedom = forecast[..., 1], forecast[..., 2]  # [B, H, C]
+      return -densities.student_log_density(y, location, log_scale, freedom)
     if c.head == "quantile":
-      levels, miss = jnp.array(c.levels), y[..., None] - forecast
-      return (2 * jnp.maximum(levels * miss, (levels - 1) * miss)).mean(-1)
-    miss = y - first
-    return miss**2 if c.loss == "mse" else jnp.abs(miss)
+      # the pinball loss, doubled: at level 1/2 it is the absolute error
+      levels, error = jnp.array(c.levels), y[..., None] - forecast  # [W], [B, H, C, W]
+      return (2 * jnp.maximum(levels * error, (levels - 1) * error)).mean(-1)
+    error = y - location
+    return error**2 if c.loss == "mse" else jnp.abs(error)
 
   def middle(
     self, forecast: Float[Array | np.ndarray, "B H C W"]
   ) -> Float[Array | np.ndarray, "B H C"]:
-    """One number a step: the point, the location, or the quantile nearest a half."""
+    """Returns the point, the location, or the quantile nearest a half, of each step."""
     if self.config.head != "quantile":
       return forecast[..., 0]
     nearest = min(self.config.levels, key=lambda q: abs(q - 0.5))

@@ -1,7 +1,6 @@
-"""Patterns as text, read and written; `jaxmem.models.pattern` has the grammar.
+"""Reads and writes patterns as text; `jaxmem.models.pattern` documents the grammar.
 
-Here a name is only a word: which layers there are, and with which options, is checked
-where entries are made.
+A name is only a word here: `jaxmem.models.entries` checks names and options.
 """
 
 import dataclasses
@@ -16,12 +15,12 @@ NO_MLP = "none"
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """A layer by file name: hashable, and as text JSON.
+  """A layer by its file name, with options; hashable.
 
   Attributes:
-    name: of a mixer, a wrapper or an MLP.
-    options: fields of its class, sorted.
-    parts: what a wrapper is around; () of all others.
+    name: the name of a mixer, a wrapper or an MLP.
+    options: fields of its class and their values, sorted by field.
+    parts: the entries that a wrapper is around; () of all other layers.
   """
 
   name: str
@@ -40,7 +39,7 @@ class Block:
   """The layers of a block.
 
   Attributes:
-    layers: a residual branch each, in order: the mixer, then the MLP if there is one.
+    layers: the residual branches in order: the mixer, then the MLP if there is one.
   """
 
   layers: tuple[Entry, ...]
@@ -55,12 +54,17 @@ Pattern = tuple[Entry | Block, ...]
 
 
 def show(pattern: Pattern) -> str:
-  """The canonical text; `parse(show(pattern)) == pattern`."""
+  """Returns the canonical text, which `parse` reads back to an equal pattern."""
   return ",".join(map(str, pattern))
 
 
 def split(text: str, separator: str = ",") -> list[str]:
-  """The parts of a text between separators; one in brackets separates nothing."""
+  """Splits a text at separators that are outside of all brackets.
+
+  Args:
+    text: the text.
+    separator: one character.
+  """
   parts, depth = [""], 0
   for c in text:
     depth += (c in "([{") - (c in ")]}")
@@ -72,7 +76,7 @@ def split(text: str, separator: str = ",") -> list[str]:
 
 
 def read(text: str) -> Pattern:
-  """The pattern that a text spells, whether or not its names are known.
+  """Reads the pattern that a text spells, whether or not its names exist.
 
   Raises:
     ValueError: if an option is not of the form option=value, or is given twice.
@@ -81,29 +85,29 @@ def read(text: str) -> Pattern:
 
 
 def _block(text: str) -> Entry | Block:
-  mixer, *rest = split(text, "/")
-  if not rest:
+  mixer, *mlp = split(text, "/")  # more than one is an error that `pattern.parse` says
+  if not mlp:
     return read_entry(mixer)
-  layers = [mixer] if rest == [NO_MLP] else [mixer, *rest]
+  layers = [mixer] if mlp == [NO_MLP] else [mixer, *mlp]
   return Block(tuple(map(read_entry, layers)))
 
 
 def read_entry(text: str) -> Entry:
-  """One entry; an older form of sums, `a+b+c`, is `sum(a,sum(b,c))`.
+  """Reads one entry; the older form of sums, `a+b+c`, becomes `sum(a,sum(b,c))`.
 
   Raises:
     ValueError: see `read`.
   """
-  first, *more = _terms(text)
+  first, *terms = _terms(text)
   item = _term(first)
-  return Entry("sum", (), (item, read_entry("+".join(more)))) if more else item
+  return Entry("sum", (), (item, read_entry("+".join(terms)))) if terms else item
 
 
 def _terms(text: str) -> list[str]:
-  """The texts between plus signs; that of a number, 1e+5, is none."""
+  """Splits a text at plus signs, except at that of a number such as 1e+5."""
   terms: list[str] = []
   for part in split(text, "+"):
-    if terms and not re.match("[a-z_]", part):
+    if terms and not re.match("[a-z_]", part):  # no name begins here: it was a number
       terms[-1] += "+" + part
     else:
       terms.append(part)
@@ -111,13 +115,14 @@ def _terms(text: str) -> list[str]:
 
 
 def _term(text: str) -> Entry:
+  """Reads an entry that is no sum: `name:option=value` or `wrapper(part, ...)`."""
   wrapper = re.fullmatch(r"(\w+)\s*\((.*)\)", text, re.DOTALL)
   if not wrapper:
     name, options = registry.options(text)
     return Entry(name, tuple(options.items()))
   name, inside = wrapper.groups()
   arguments = split(inside) if inside.strip() else []
-  written = [a for a in arguments if re.match(r"\w+\s*=", a)]
-  parts = [read_entry(a) for a in arguments if a not in written]
-  _, options = registry.options(":".join([name, *written]))
+  option_texts = [a for a in arguments if re.match(r"\w+\s*=", a)]
+  parts = [read_entry(a) for a in arguments if a not in option_texts]
+  _, options = registry.options(":".join([name, *option_texts]))
   return Entry(name, tuple(options.items()), tuple(parts))

@@ -1,6 +1,7 @@
-"""The language model: embedding, a stack of memories, a head."""
+"""Language models: an embedding, a stack of memories, and a head."""
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.core.typing import Activations, Reset, State, Tokens
 from jaxmem.layers import norms
 from jaxmem.layers.embedder import Embedder, places
@@ -22,37 +23,39 @@ from jaxmem.parallel import apply
 
 @dataclasses.dataclass(frozen=True)
 class LMConfig:
-  """A language model as data; saved in every checkpoint.
+  """The config of a language model, as data; it is saved in every checkpoint.
 
   Attributes:
-    vocab_size: ids are 0 .. vocab_size - 1.
-    d_model: features.
+    vocab_size: V, ids are 0 .. V - 1.
+    d_model: D, the number of features.
     d_ff: width of the MLPs; 0 is 8/3 d_model, up to a multiple of 64.
     pattern: the memories of a group.
     num_groups: how often the pattern is repeated.
     first: memories before the groups.
-    last: memories behind them.
-    mlp: of a block that names none: a file of `jaxmem.layers.mlps` and its options,
-      "gelu:approximate=True", or "none".
+    last: memories after the groups.
+    mlp: the MLP of a block that names none: a file of `jaxmem.layers.mlps` and its
+      options, "gelu:approximate=True", or "none".
     norm: "rms" or "layer".
     norm_epsilon: under the root of every norm.
-    norm_offset: what scales of norms are counted from, 1 in Gemma; else 0.
-    norm_bias: layer norms add one.
+    norm_offset: added to the scales of norms, 1 in Gemma; else 0.
+    norm_bias: whether layer norms add a bias.
     norm_position: "pre", "post" or "sandwich", see `block.Residual`.
-    parallel: the layers of a block all read what the block reads.
-    residual_scale: of what a layer adds.
-    final_norm: in front of the head.
-    embedding_scale: of the embedding where it is read; 0 is the root of d_model.
-    embedding_norm: behind the embedding.
-    positions: learned positions, tokens of a document at most: a longer one gets NaN
-      from there on; 0 has none and leaves order to the memories.
+    parallel: whether the layers of a block all read the input of the block.
+    residual_scale: multiplies what a layer adds.
+    final_norm: whether there is a norm before the head.
+    embedding_scale: multiplies the embedding where it is read; 0 is the root of
+      d_model.
+    embedding_norm: whether there is a norm after the embedding.
+    positions: how many learned positions there are; the logits of a longer document are
+      NaN from there on. 0 has none and leaves order to the memories.
     logit_cap: bounds logits smoothly (Gemma 2); 0 does not.
     dropout: rate in the blocks, in [0, 1).
-    tied: the head is the embedding.
-    remat: compute groups again in the reverse pass instead of keeping activations.
-    loss_chunk: tokens of a row whose logits exist at once.
-    dtype: of the computation, "float32" or "bfloat16"; parameters and recurrent states
-      are float32 under either.
+    tied: whether the head is the embedding.
+    remat: whether groups are computed again in the reverse pass, which saves the memory
+      of their activations.
+    loss_chunk: how many tokens of a row have their logits in memory at once.
+    dtype: the dtype of the computation, "float32" or "bfloat16"; parameters and
+      recurrent states are float32 under either.
   """
 
   vocab_size: int = number(at_least=0, at_most=2**24)
@@ -75,10 +78,10 @@ class LMConfig:
   embedding_norm: bool = False
   positions: int = number(0, at_least=0, at_most=2**24)
   logit_cap: float = number(0.0, at_least=0)
-  dropout: float = number(0.0, at_least=0, below=1)
+  dropout: float = number(0.0, at_least=0, below=1, affects="training")
   tied: bool = True
-  remat: bool = False
-  loss_chunk: int = number(512, at_least=1)
+  remat: bool = affecting("nothing", False)
+  loss_chunk: int = number(512, at_least=1, affects="nothing")
   dtype: str = "float32"
 
 
@@ -86,8 +89,8 @@ class Positioned(NamedTuple):
   """The memory of a model with learned positions.
 
   Attributes:
-    position: int32 [B], of the next token in its document.
-    stack: the memory of its layers.
+    position: int32 [B], the position of the next token in its document.
+    stack: the memory of the layers.
   """
 
   position: Int[Array, " B"]
@@ -95,7 +98,7 @@ class Positioned(NamedTuple):
 
 
 class LM(nn.Module):
-  """`logits, state = f(tokens, state, reset)`, at any length, and its loss.
+  """A language model, `logits, state = f(tokens, state, reset)`, at any length.
 
       model = LM(LMConfig(vocab_size=257, d_model=64))
       state = model.init_state(batch_size=2)
@@ -109,24 +112,28 @@ class LM(nn.Module):
 
   @property
   def d_model(self) -> int:
+    """D, the number of features."""
     return self.config.d_model
 
   @property
   def d_ff(self) -> int:
-    """Width of the MLPs."""
+    """The width of the MLPs."""
+    # with three matrices as many parameters as an MLP of two and of width 4 D has
     return self.config.d_ff or -(-self.d_model * 8 // 3 // 64) * 64
 
   def setup(self):
+    """Makes the embedding, the stack and the norms."""
     c = self.config
     self.embedder = Embedder(
-      c.vocab_size,
-      c.d_model,
-      c.tied,
-      c.embedding_scale,
-      c.positions,
+      vocab_size=c.vocab_size,
+      d_model=c.d_model,
+      tied=c.tied,
+      scale=c.embedding_scale,
+      positions=c.positions,
       logit_cap=c.logit_cap,
       dtype=c.dtype,
     )
+    # checkpoints have the path "embedding", not "embedder/embedding"
     nn.share_scope(self, self.embedder)
     if c.embedding_norm:
       self.embedding_norm = self._norm.make("embedding_norm", c.dtype)
@@ -143,17 +150,17 @@ class LM(nn.Module):
     c = self.config
     check_language(c.first + c.pattern + c.last)
     return Stack(
-      c.pattern,
-      c.d_model,
-      self.d_ff,
-      c.num_groups,
-      c.dropout,
-      c.remat,
-      c.dtype,
-      default_mlp(c.mlp),
-      Residual(c.norm_position, self._norm, c.parallel, c.residual_scale),
-      c.first,
-      c.last,
+      pattern=c.pattern,
+      d_model=c.d_model,
+      d_ff=self.d_ff,
+      num_groups=c.num_groups,
+      dropout=c.dropout,
+      remat=c.remat,
+      dtype=c.dtype,
+      mlp=default_mlp(c.mlp),
+      residual=Residual(c.norm_position, self._norm, c.parallel, c.residual_scale),
+      first=c.first,
+      last=c.last,
       **fields,
     )
 
@@ -164,8 +171,15 @@ class LM(nn.Module):
     reset: Reset | None = None,
     deterministic: bool = True,
   ) -> tuple[Float[Array, "B T V"], State]:
-    """Logits for the token after each, float32, and the memory after the last."""
-    x, state = self.features(tokens, state, reset, deterministic)
+    """Returns logits of the token after each, float32, and the memory after the last.
+
+    Args:
+      tokens: ids.
+      state: the memory before the first token, see `init_state`.
+      reset: True where a document begins; None nowhere.
+      deterministic: False applies dropout.
+    """
+    x, state = self.features(tokens, state, reset, deterministic)  # [B, T, D]
     return self.head(x), state
 
   def losses(
@@ -176,21 +190,31 @@ class LM(nn.Module):
     reset: Reset | None = None,
     deterministic: bool = True,
   ) -> tuple[Float[Array, "B T"], State]:
-    """Nats of each target, float32, without the logits of a whole segment."""
-    x, state = self.features(tokens, state, reset, deterministic)
+    """Returns nats of each target, float32, and the memory after the last token.
+
+    The logits of `loss_chunk` tokens exist at once, never those of a whole segment.
+
+    Args:
+      tokens: ids.
+      targets: the id that follows each.
+      state: the memory before the first token, see `init_state`.
+      reset: True where a document begins; None nowhere.
+      deterministic: False applies dropout.
+    """
+    x, state = self.features(tokens, state, reset, deterministic)  # [B, T, D]
     size = self.config.loss_chunk
-    nats = lambda x, targets: self.embedder.nats(x, targets, chunk_size=size)
+    nats = functools.partial(self.embedder.nats, chunk_size=size)
     return apply.by_token(nats, x, targets), state
 
   def objective(
     self, batch: Batch, memory: State, deterministic: bool = True
   ) -> tuple[Float[Array, "B T"], State]:
-    """Nats of the targets of a batch: `losses` as the trainer asks for it."""
-    given = batch["tokens"], batch["targets"], memory, batch["reset"]
-    return self.losses(*given, deterministic)
+    """Returns `losses` of a batch, in the form that the trainer asks for."""
+    tokens, targets, reset = batch["tokens"], batch["targets"], batch["reset"]
+    return self.losses(tokens, targets, memory, reset, deterministic)
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """A batch of zeros."""
+    """Returns a batch of zeros."""
     tokens = jnp.zeros((batch_size, length), jnp.int32)
     reset, weights = tokens.astype(bool), tokens.astype(jnp.float32)
     return {"tokens": tokens, "targets": tokens, "reset": reset, "weights": weights}
@@ -202,41 +226,48 @@ class LM(nn.Module):
     reset: Reset | None = None,
     deterministic: bool = True,
   ) -> tuple[Activations, State]:
-    """What the head reads, and the memory after the last token."""
-    c, place, memory = self.config, None, state
+    """Returns what the head reads, and the memory after the last token.
+
+    Args:
+      tokens: see `__call__`.
+      state: see `__call__`.
+      reset: see `__call__`.
+      deterministic: see `__call__`.
+    """
+    c, position, memory = self.config, None, state
     if c.positions:
-      place, memory = places(state.position, reset, tokens), state.stack
-    x = self.embedder.encode(tokens, place)
+      position, memory = places(state.position, reset, tokens), state.stack  # [B, T]
+    x = self.embedder.encode(tokens, position)  # [B, T, D]
     if c.embedding_norm:
       x = self.embedding_norm(x)
-    x, memory = self.stack(x, memory, reset, deterministic)
+    x, memory = self.stack(x, memory, reset, deterministic)  # [B, T, D]
     x = self.norm(x) if c.final_norm else x
     if c.positions:
-      # here and not in what is read: no NaN reaches the documents behind
-      x = jnp.where((place < c.positions)[..., None], x, jnp.nan)
-      # nothing is counted behind the last: no document is too long for int32
-      memory = Positioned(jnp.minimum(place[:, -1] + 1, c.positions), memory)
+      # NaN in the output and not in the input: none reaches the documents that follow
+      x = jnp.where((position < c.positions)[..., None], x, jnp.nan)
+      # the count stops at the last position, so no document is too long for int32
+      memory = Positioned(jnp.minimum(position[:, -1] + 1, c.positions), memory)
     return x, memory
 
   def head(self, x: Activations) -> Float[Array, "B T V"]:
-    """Logits, float32, of what `features` gives."""
+    """Returns logits, float32, of the features of `features`."""
     return self.embedder.decode(x)
 
   def init_state(self, batch_size: int) -> State:
-    """The empty memory of the whole model."""
+    """Returns the empty memory of the whole model."""
     memory = self._stack(parent=None).init_state(batch_size)
     if not self.config.positions:
       return memory
     return Positioned(jnp.zeros(batch_size, jnp.int32), memory)
 
   def state_axes(self) -> State:
-    """The logical axis names of the memory."""
+    """Returns the logical axis names of the memory."""
     axes = self._stack(parent=None).state_axes()
     return Positioned(("batch",), axes) if self.config.positions else axes
 
 
 def num_params(params: State) -> int:
-  """How many numbers a tree of parameters holds."""
+  """Counts the numbers in a tree of parameters."""
   return sum(a.size for a in jax.tree.leaves(params))
 
 

@@ -1,4 +1,4 @@
-"""A language model that can be asked, wherever its weights come from."""
+"""A loaded language model, wherever its weights come from."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,12 @@ class Loaded(NamedTuple):
   """A language model with its weights and its tokenizer.
 
   Attributes:
-    config: of the run, resolved; None where the weights are not those of a run.
+    config: the resolved config of the run; None where no run made the weights.
     model: the language model.
     params: its parameters, or their moving average where the run keeps one, on the
       default device.
     tokenizer: text to ids and back.
-    step: of the checkpoint; 0 where there is none.
+    step: the step of the checkpoint; 0 where there is none.
   """
 
   config: Any

@@ -1,4 +1,4 @@
-"""The values of options have the types that the fields of their layers declare."""
+"""Checks that the values of options have the types that their layers declare."""
 
 import types
 import typing
@@ -22,13 +22,13 @@ _NAMES = {
 }
 
 
-def checked(value: Any, hint: Any, what: str) -> Any:
-  """The value of an option, plain and hashable.
+def checked(value: Any, hint: Any, label: str) -> Any:
+  """Returns the value of an option as a plain, hashable value of its type.
 
   Args:
-    value: as the user gave it.
+    value: the value as the user gave it.
     hint: the type of the option.
-    what: names the option.
+    label: the name of the option, for messages.
 
   Raises:
     ValueError: if it is of another type, or a number that no device has.
@@ -38,14 +38,14 @@ def checked(value: Any, hint: Any, what: str) -> Any:
   choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
   if not any(_is_a(value, choice) for choice in choices):
     expected = " or ".join(_NAMES[choice] for choice in choices)
-    raise ValueError(f"{what} is {shown(value)}: {expected} expected")
+    raise ValueError(f"{label} is {shown(value)}: {expected} expected")
   for number in value if isinstance(value, tuple) else (value,):
-    ranges.check_number(number, what)
+    ranges.check_number(number, label)
   return float(value) if type(value) is int and float in choices else value
 
 
 def _is_a(value: Any, hint: Any) -> bool:
-  """Whether a value has the type; True is no number, and 3 may stand for 3.0."""
+  """Returns whether a value has the type; True is no number, but 3 may mean 3.0."""
   if hint == tuple[int, ...]:
-    return type(value) is tuple and all(type(each) is int for each in value)
+    return type(value) is tuple and all(type(item) is int for item in value)
   return type(value) is hint or (hint is float and type(value) is int)

@@ -1,4 +1,4 @@
-"""Models are described by data: a pattern is a tuple of blocks, a block of layers.
+"""Patterns describe models as data: a pattern is a tuple of blocks, a block of layers.
 
     pattern = (entry("rglru"), entry("window", window_size=1024))
     parse("rglru,window:window_size=1024") == pattern
@@ -7,16 +7,16 @@ The grammar of the text, in which spaces around a sign mean nothing:
 
     pattern = block , block , ...
     block   = entry                      with the model's default MLP
-            | entry / mlp                with this one
-            | entry / none               with none
+            | entry / mlp                with this MLP
+            | entry / none               without an MLP
     entry   = name:option=value:...      a file of `jaxmem.mixers`, or an MLP
             | wrapper(entry, ..., option=value, ...)    one of `jaxmem.models.wrappers`
     value   = a literal of Python, else a word
 
-So `sum(window:window_size=64,gated_delta)` is a memory beside a window,
-`bidirectional(gru)` one for an encoder, `learned_init(lstm)` begins from parameters;
-wrappers nest. In Python a wrapper is an entry too, `entry("sum", a, b)`, and
-`block(a, mlp)` is a block.
+So `sum(window:window_size=64,gated_delta)` adds a memory to a window,
+`bidirectional(gru)` suits an encoder, and `learned_init(lstm)` begins from parameters;
+wrappers nest. In Python `entry("sum", a, b)` makes a wrapper's entry, and
+`block(a, mlp)` makes a block.
 
 Three older forms are read and never written: `a+b` is `sum(a,b)` (so is the option
 `beside`), `both_ways=True` is `bidirectional(...)` and `learned_start=True` is
@@ -55,10 +55,11 @@ __all__ = [
 
 
 def parse(text: str) -> Pattern:
-  """A pattern from its text: `rglru,rglru,window:window_size=1024`.
+  """Reads a pattern from its text, such as `rglru,rglru,window:window_size=1024`.
 
   Raises:
-    PatternError: if it cannot be read, or names what is not there.
+    PatternError: if it cannot be read, or names a layer or an option that does not
+      exist.
   """
   try:
     return tuple(map(_checked, grammar.read(text)))
@@ -69,24 +70,24 @@ def parse(text: str) -> Pattern:
 
 
 def _checked(item: Entry | Block) -> Entry | Block:
-  """What was read, with names and options checked and older forms rewritten."""
+  """Checks the names and options of what was read, and rewrites older forms."""
   if isinstance(item, Entry):
     return checked_entry(item, "a memory")
   if len(item.layers) > 2:
-    block(*item.layers[:2])  # a misspelt name is said first
+    block(*item.layers[:2])  # a misspelt name is reported before the count of layers
     raise PatternError(f"{str(item)!r} has more layers than memory/mlp")
   return block(*item.layers)
 
 
 def walk(pattern: Pattern) -> Iterator[Entry]:
-  """The mixers of a pattern, left to right, those inside of wrappers too."""
+  """Yields the mixers of a pattern, left to right, those inside of wrappers too."""
   for item in _layers(pattern):
     if item.name in mixers.names():
       yield item
 
 
 def _layers(pattern: Pattern) -> Iterator[Entry]:
-  """Every entry of a pattern; a wrapper stands before its parts."""
+  """Yields all entries of a pattern; a wrapper comes before its parts."""
   for item in pattern:
     for layer in item.layers if isinstance(item, Block) else (item,):
       yield layer
@@ -94,43 +95,53 @@ def _layers(pattern: Pattern) -> Iterator[Entry]:
 
 
 def edit(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
-  """The pattern with every mixer changed, those that wrappers are around too."""
+  """Changes every mixer of a pattern, those inside of wrappers too.
 
-  def one(item: Entry) -> Entry:
+  Args:
+    pattern: the pattern.
+    change: `entry -> entry`.
+  """
+
+  def change_mixers(item: Entry) -> Entry:
     if item.parts:
-      return dataclasses.replace(item, parts=tuple(map(one, item.parts)))
+      return dataclasses.replace(item, parts=tuple(map(change_mixers, item.parts)))
     return change(item) if item.name in mixers.names() else item
 
-  return edit_blocks(pattern, one)
+  return edit_blocks(pattern, change_mixers)
 
 
 def edit_blocks(pattern: Pattern, change: Callable[[Entry], Entry]) -> Pattern:
-  """The pattern with the memory of every block changed, a wrapper as a whole."""
+  """Changes the memory of every block of a pattern, a wrapper as a whole.
 
-  def one(item: Entry | Block) -> Entry | Block:
+  Args:
+    pattern: the pattern.
+    change: `entry -> entry`.
+  """
+
+  def change_block(item: Entry | Block) -> Entry | Block:
     if isinstance(item, Block):
       return Block((change(item.layers[0]), *item.layers[1:]))
     return change(item)
 
-  return tuple(map(one, pattern))
+  return tuple(map(change_block, pattern))
 
 
 def memory_of(item: Entry | Block) -> Entry:
-  """The entry of a block's memory: a mixer, or a wrapper."""
+  """Returns the entry of a block's memory: a mixer, or a wrapper."""
   return item.layers[0] if isinstance(item, Block) else item
 
 
 def mixer(
   item: Entry | Block, d_model: int, dtype: str, d_ff: int | None = None, **fields: Any
 ) -> nn.Module:
-  """The layer of an entry, or that of a block's memory.
+  """Makes the layer of an entry, or that of a block's memory.
 
   Args:
-    item: the entry.
-    d_model: features of the model.
-    dtype: of its computation.
-    d_ff: width of the MLPs that do not say their own; None is 4 d_model.
-    fields: Flax's own, `name` or `parent`.
+    item: the entry, or the block.
+    d_model: D, the number of features.
+    dtype: the dtype of the computation.
+    d_ff: width of the MLPs that set none themselves; None is 4 d_model.
+    **fields: Flax's own fields, `name` or `parent`.
   """
   item = memory_of(item)
   values = dict(item.options) | fields
@@ -145,29 +156,29 @@ def mixer(
 def built(
   item: Entry | Block, d_model: int, dtype: str, written: Entry | None = None
 ) -> nn.Module:
-  """The mixer of an entry, unbound, which is known to read two tokens.
+  """Makes the mixer of an entry, unbound, after a trial on two tokens.
 
-  Nothing is computed: its options are tried on shapes alone.
+  The trial traces shapes and computes nothing.
 
   Args:
     item: the entry.
-    d_model: features of the model.
-    dtype: of its computation.
+    d_model: D, the number of features.
+    dtype: the dtype of the computation.
     written: the entry as the user wrote it, for the message; None is `item`.
 
   Raises:
-    PatternError: if its options do not fit one another or `d_model`; says why.
+    PatternError: if the options do not fit one another or `d_model`; says why.
   """
 
-  def run(layer):
+  def init(layer):
     state = layer.init_state(1)
     return layer.init(jax.random.key(0), jnp.zeros((1, 2, d_model), dtype), state)
 
   try:
     layer = mixer(item, d_model, dtype, parent=None)
-    jax.eval_shape(lambda: run(layer))
+    jax.eval_shape(lambda: init(layer))
   except (ValueError, TypeError, ZeroDivisionError) as error:
-    message = str(error).strip().splitlines()[0]
+    message = str(error).strip().splitlines()[0]  # Flax appends paragraphs of advice
     raise PatternError(
       f"memory {str(written or item)!r} cannot be built: {message}"
     ) from error
@@ -175,13 +186,13 @@ def built(
 
 
 def check_language(pattern: Pattern) -> None:
-  """Raises PatternError unless a language model can be made of the memories."""
+  """Raises PatternError unless a language model can have these memories."""
   check_causal(pattern)
   check_own(pattern)
 
 
 def check_causal(pattern: Pattern) -> None:
-  """Raises PatternError if a memory sees what is to be predicted."""
+  """Raises PatternError if a memory sees tokens that are to be predicted."""
   for item in _layers(pattern):
     if not _is_causal(item):
       raise PatternError(
@@ -191,16 +202,17 @@ def check_causal(pattern: Pattern) -> None:
 
 
 def _is_causal(item: Entry) -> bool:
-  """Whether the layer itself lets no token be read by earlier ones."""
-  own = getattr(layer_class(item.name), "causal", True)
-  return dict(item.options).get("causal", own) is not False
+  """Returns whether the layer itself, apart from its parts, is causal."""
+  default = getattr(layer_class(item.name), "causal", True)
+  # a mixer may have an option `causal`; in others it is a property or a class variable
+  return dict(item.options).get("causal", default) is not False
 
 
 def both_ways(pattern: Pattern) -> Pattern:
-  """The pattern for an encoder: what is causal is run forwards and backwards.
+  """Returns the pattern for an encoder: causal memories are run in both directions.
 
-  Of a wrapper around several parts each part for itself: a sum becomes the sum of what
-  reads both ways.
+  In a wrapper around several parts each part is made bidirectional by itself: a sum
+  becomes a sum of bidirectional parts.
   """
   return edit_blocks(pattern, _both_ways)
 
@@ -208,12 +220,13 @@ def both_ways(pattern: Pattern) -> Pattern:
 def _both_ways(item: Entry) -> Entry:
   if len(item.parts) > 1:
     return dataclasses.replace(item, parts=tuple(map(_both_ways, item.parts)))
+  # an MLP reads no other token, so it needs no second direction
   causal = all(map(_is_causal, _layers((item,))))
   return entry("bidirectional", item) if causal and item.name not in mlps() else item
 
 
 def check_own(pattern: Pattern) -> None:
-  """Raises PatternError if a memory is given by an encoder, where there is none."""
+  """Raises PatternError if a memory needs an encoder, in a model that has none."""
   for item in walk(pattern):
     if is_given(item):
       raise PatternError(
@@ -223,29 +236,44 @@ def check_own(pattern: Pattern) -> None:
 
 
 def is_given(item: Entry) -> bool:
-  """Whether the memory of an entry is what an encoder remembers."""
+  """Returns whether the memory of an entry is what an encoder remembers."""
   return mixers.is_given(layer_class(item.name))
 
 
 def with_memory(pattern: Pattern, size: int) -> Pattern:
-  """The pattern whose given memories hold so many tokens of the encoder."""
-  hold = lambda item: set_options(item, memory_size=size) if is_given(item) else item
-  return edit(pattern, hold)
+  """Sets how many tokens the memories hold that an encoder gives.
+
+  Args:
+    pattern: the pattern of a decoder.
+    size: how many tokens.
+  """
+  return edit(
+    pattern,
+    lambda item: set_options(item, memory_size=size) if is_given(item) else item,
+  )
 
 
 def set_options(item: Entry, **values: Any) -> Entry:
-  """The entry with other values of some options."""
+  """Returns the entry with other values of some options."""
   return entry(item.name, *item.parts, **dict(item.options) | values)
 
 
 def replace_recurrent(pattern: Pattern, name: str) -> Pattern:
-  """The pattern with every memory but the attention ones replaced by `name`."""
+  """Replaces every memory of a pattern that is no attention.
+
+  Args:
+    pattern: the pattern.
+    name: the mixer that replaces them.
+  """
   new = entry(name)
-  keep = lambda item: mixers.get(item.name).Mixer.family == "attention"
-  return edit(pattern, lambda item: item if keep(item) else new)
+
+  def replace(item: Entry) -> Entry:
+    return item if mixers.get(item.name).Mixer.family == "attention" else new
+
+  return edit(pattern, replace)
 
 
 def state_bytes(mixer: nn.Module) -> int:
-  """Bytes that a mixer keeps of a row; nothing is computed."""
+  """Counts the bytes of a mixer's state of one row; computes nothing."""
   state = jax.eval_shape(lambda: mixer.init_state(1))
   return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))

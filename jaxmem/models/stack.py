@@ -1,4 +1,4 @@
-"""First layers, groups of blocks scanned, last layers. The one file with nn.scan."""
+"""Stacks: first layers, scanned groups of blocks, last layers; the only nn.scan."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,22 @@ from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.models.block import Residual, ResidualBlock
 from jaxmem.models.pattern import Entry, Pattern
 
-# Features, and the side stream; None where no layer reads one.
+# The features, and the side stream; the stream is None where no layer reads one.
 Carry = tuple[Activations, Activations | None]
 
 
 class Group(nn.Module):
-  """The pattern's blocks one after the other; the state is a tuple, one a block."""
+  """Runs the blocks of a pattern in order; the state is a tuple with one a block.
+
+  Attributes:
+    pattern: see `Stack`.
+    d_model: see `Stack`.
+    d_ff: see `Stack`.
+    dropout: see `Stack`.
+    dtype: see `Stack`.
+    mlp: see `Stack`.
+    residual: see `Stack`.
+  """
 
   pattern: Pattern
   d_model: int
@@ -41,15 +51,27 @@ class Group(nn.Module):
     return (x, stream), tuple(states)
 
   def blocks(self) -> list[ResidualBlock]:
-    """The blocks, unbound."""
-    sizes = self.d_model, self.d_ff, self.dropout, self.dtype
-    how = self.mlp, self.residual
-    return [ResidualBlock(item, *sizes, *how, parent=None) for item in self.pattern]
+    """Makes the blocks, unbound."""
+    return [
+      ResidualBlock(
+        block=item,
+        d_model=self.d_model,
+        d_ff=self.d_ff,
+        dropout=self.dropout,
+        dtype=self.dtype,
+        mlp=self.mlp,
+        residual=self.residual,
+        parent=None,
+      )
+      for item in self.pattern
+    ]
 
   def init_state(self, batch_size: int) -> State:
+    """Returns the empty state of a batch, rows first."""
     return tuple(block.init_state(batch_size) for block in self.blocks())
 
   def state_axes(self) -> State:
+    """Returns the logical axis names of the state."""
     return tuple(block.state_axes() for block in self.blocks())
 
 
@@ -62,42 +84,41 @@ class Parts(NamedTuple):
 
 
 def blocks_of(config: Any) -> Pattern:
-  """All blocks of a model's config in their order, a group once."""
+  """Returns all blocks of a model's config in their order, those of a group once."""
   return getattr(config, "first", ()) + config.pattern + getattr(config, "last", ())
 
 
 def parts_of(memory: State) -> Parts:
-  """The states of the blocks in the memory of a language model or of a stack."""
+  """Returns the states of the blocks from the memory of a language model or a stack."""
   memory = getattr(memory, "stack", memory)  # without the positions
   return memory if isinstance(memory, Parts) else Parts((), memory, ())
 
 
 class Stack(nn.Module):
-  """First layers, `num_groups` groups, scanned, and last layers.
+  """Runs first layers, `num_groups` scanned groups, and last layers.
 
-  The states of the groups are [B, G, ...], rows first like any state; where there are
-  no first and last layers they are the whole state, else it is `Parts`.
+  The states of the groups are [B, G, ...], rows first like any state. Without first and
+  last layers they are the whole state, else the state is `Parts`.
 
-  One token unrolls the groups: a loop over layers while decoding copies every state and
-  takes twice the time.
-
-  A layer may give activations to later ones, as RWKV-7 gives the values of its first:
-  one side stream, [B, T, D], zeros before a layer has given. A layer that does so has a
-  method `with_stream(x, state, reset, stream) -> (y, state, stream)` and the property
-  `takes_stream`, whether it reads it; where none does, there is no stream.
+  A layer may give activations to later ones, as RWKV-7 gives the values of its first
+  layer. They travel in one side stream, [B, T, D], which is zeros before a layer has
+  given any. Such a layer has a method `with_stream(x, state, reset, stream) ->
+  (y, state, stream)` and a property `takes_stream`, which says whether it reads the
+  stream; where no layer does, there is no stream.
 
   Attributes:
     pattern: the memories of a group.
-    d_model: D.
+    d_model: D, the number of features.
     d_ff: width of the MLPs.
     num_groups: G.
     dropout: see `ResidualBlock`.
-    remat: compute a group again in the reverse pass instead of keeping its activations.
-    dtype: of the computation.
-    mlp: of a block that names none; None is none.
+    remat: whether a group is computed again in the reverse pass, which saves the memory
+      of its activations.
+    dtype: the dtype of the computation.
+    mlp: the MLP of a block that names none; None adds none.
     residual: how a block joins its layers.
     first: memories before the groups.
-    last: memories behind them.
+    last: memories after the groups.
   """
 
   pattern: Pattern
@@ -122,6 +143,7 @@ class Stack(nn.Module):
   ) -> tuple[Activations, State]:
     group = Group
     if self.remat:
+      # inside a scan nothing can be merged with the forward pass: no barrier is needed
       group = nn.remat(Group, prevent_cse=False, static_argnums=(4,))
     scanned = nn.scan(
       group,
@@ -130,36 +152,48 @@ class Stack(nn.Module):
       in_axes=(1, nn.broadcast, nn.broadcast),
       out_axes=1,
       length=self.num_groups,
+      # one token unrolls the groups: a loop over layers would copy every state, and
+      # decoding would take twice the time
       unroll=self.num_groups if x.shape[1] == 1 else 1,
       metadata_params={nn.PARTITION_NAME: "layers"},
     )
-    call = reset, deterministic
-    stream = jnp.zeros_like(x) if self._has_stream else None
+    stream = jnp.zeros_like(x) if self._has_stream else None  # [B, T, D]
     first, groups, last = self._split(state)
     carry = x, stream
     if self.first:
-      carry, first = group(*self._fields(self.first), name="first")(carry, first, *call)
-    scan = scanned(*self._fields(self.pattern), name="groups")
-    carry, groups = scan(carry, groups, *call)
+      layers = self._group(self.first, group, name="first")
+      carry, first = layers(carry, first, reset, deterministic)
+    layers = self._group(self.pattern, scanned, name="groups")
+    carry, groups = layers(carry, groups, reset, deterministic)  # states [B, G, ...]
     if self.last:
-      carry, last = group(*self._fields(self.last), name="last")(carry, last, *call)
+      layers = self._group(self.last, group, name="last")
+      carry, last = layers(carry, last, reset, deterministic)
     return carry[0], self._joined(Parts(first, groups, last))
 
-  def _fields(self, pattern: Pattern) -> tuple:
-    sizes = self.d_model, self.d_ff
-    return pattern, *sizes, self.dropout, self.dtype, self.mlp, self.residual
+  def _group(self, pattern: Pattern, group: Any = Group, **fields: Any) -> Any:
+    """Makes a group of a pattern, with Flax's own fields: `name` or `parent`."""
+    return group(
+      pattern=pattern,
+      d_model=self.d_model,
+      d_ff=self.d_ff,
+      dropout=self.dropout,
+      dtype=self.dtype,
+      mlp=self.mlp,
+      residual=self.residual,
+      **fields,
+    )
 
-  def _group(self, pattern: Pattern) -> Group:
-    return Group(*self._fields(pattern), parent=None)
+  def _unbound(self, pattern: Pattern) -> Group:
+    return self._group(pattern, parent=None)
 
   @property
   def _has_stream(self) -> bool:
-    """Whether a layer reads what an earlier one gives.
+    """Whether a layer reads the side stream.
 
     Raises:
-      ValueError: if none has given before.
+      ValueError: if no earlier layer gives to it.
     """
-    blocks = self._group(self.first + self.pattern + self.last).blocks()
+    blocks = self._unbound(self.first + self.pattern + self.last).blocks()
     layers = [layer for block in blocks for layer in block.streams()]
     if layers and layers[0][1]:
       raise ValueError(
@@ -175,15 +209,32 @@ class Stack(nn.Module):
     return parts if self.first or self.last else parts.groups
 
   def init_state(self, batch_size: int) -> State:
-    empty = lambda pattern: self._group(pattern).init_state(batch_size)
-    stack = lambda a: a[:, None].repeat(self.num_groups, axis=1)
-    groups = jax.tree.map(stack, empty(self.pattern))
-    return self._joined(Parts(empty(self.first), groups, empty(self.last)))
+    """Returns the empty state of a batch, rows first."""
+    first, group, last = (
+      self._unbound(pattern).init_state(batch_size)
+      for pattern in (self.first, self.pattern, self.last)
+    )
+    groups = jax.tree.map(
+      lambda a: a[:, None].repeat(self.num_groups, axis=1), group
+    )  # [B, G, ...]
+    return self._joined(Parts(first, groups, last))
 
   def state_axes(self) -> State:
-    axes = lambda pattern: self._group(pattern).state_axes()
-    names = lambda a: bool(a) and all(isinstance(n, str | None) for n in a)
-    is_axes = lambda a: type(a) is tuple and names(a)
-    layered = lambda a: (a[0], "layers", *a[1:])
-    groups = jax.tree.map(layered, axes(self.pattern), is_leaf=is_axes)
-    return self._joined(Parts(axes(self.first), groups, axes(self.last)))
+    """Returns the logical axis names of the state; the axis of groups is "layers"."""
+    first, group, last = (
+      self._unbound(pattern).state_axes()
+      for pattern in (self.first, self.pattern, self.last)
+    )
+    groups = jax.tree.map(
+      lambda axes: (axes[0], "layers", *axes[1:]), group, is_leaf=_is_axes
+    )
+    return self._joined(Parts(first, groups, last))
+
+
+def _is_axes(names: Any) -> bool:
+  """Whether a node is the axis names of one array, and not a tuple of states."""
+  return (
+    type(names) is tuple
+    and bool(names)
+    and all(isinstance(name, str | None) for name in names)
+  )

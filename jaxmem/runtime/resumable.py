@@ -33,7 +33,7 @@ class ResumeError(UserError):
 
 
 def check_identity(
-  path: Path, saved: Mapping[str, Any], identity: Mapping[str, Any], flag: str
+  path: str | Path, saved: Mapping[str, Any], identity: Mapping[str, Any], flag: str
 ) -> None:
   """Checks that saved work has the identity of this work.
 
@@ -67,7 +67,7 @@ class Ledger:
 
   def __init__(
     self,
-    directory: Path,
+    directory: str | Path,
     identity: Mapping[str, Any],
     *,
     key: Sequence[str],
@@ -88,6 +88,7 @@ class Ledger:
     Raises:
       ResumeError: if the directory has another work, is damaged, or is a file.
     """
+    directory = Path(directory)
     self._directory, self._key, self._flag = directory, tuple(key), flag
     self._path, self._lines = (directory / name for name in names)
     self._defaults = dict(defaults or {})
@@ -177,7 +178,7 @@ class Snapshot:
 
   def __init__(
     self,
-    path: Path,
+    path: str | Path,
     identity: Mapping[str, Any],
     *,
     every: float,
@@ -196,7 +197,7 @@ class Snapshot:
     Raises:
       ResumeError: if the file is damaged, or has another work.
     """
-    self.path, self._flag, self._every = path, flag, every
+    self.path, self._flag, self._every = Path(path), flag, every
     self._saved, self._identity = time.monotonic(), {}
     header, self._data = self._read()
     self._kept = migrate(header.pop("belongs", {}))

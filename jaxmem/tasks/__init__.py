@@ -1,21 +1,22 @@
-"""What a run learns: its batches, its score, its end. A kind of task is one folder.
+"""What a run learns: its batches, score and report. A kind of task is one folder.
 
-    tasks/my_task/task.py    Config, fit, Job; Predictor where records are answered
+    tasks/my_task/task.py    Config, resolve_model, Task and perhaps Predictor
 
-`language_modeling` is what a source of text is for; `synthetic` is a question to a
-memory, a file of `tasks.synthetic.problems`. The trainer knows only what stands in
-`tasks.base`.
+`language_modeling` learns a source of text; `synthetic` asks a memory a question, by a
+file of `tasks.synthetic.problems`. The trainer uses only the protocols of `tasks.base`.
 
 - `Config` is the type of `Config.task` of a run; it decides the task.
-- `fit(model, config)` fills in what the data decide of a model's config; costs nothing.
+- `resolve_model(model, config)` completes a model's config by sizes of the data; it
+  costs nothing.
 - `make_model(model, config)` puts the task's head and loss on a model that has none,
   such as an encoder.
 - `complete(config, seed)` fills in what must be counted in the data.
-- `Job(config, context, model)` reads the data; see `base.Job` and `base.TaskContext`.
+- `Task(config, context, model)` reads the data; see `base.Task` and `base.TaskContext`.
 - `Predictor(config, model, params, workdir)` answers records; see `base.Predictor`.
-- `packages(config, context)` names what else must be installed: module -> extra.
+- `packages(config, context)` names other packages that must be installed: module ->
+  extra.
 
-Nothing here, or below, imports `jaxmem.training`.
+Neither this package nor its tasks import `jaxmem.training`.
 """
 
 import typing
@@ -29,21 +30,21 @@ from jaxmem.core import kinds, migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.data import bad_records
 from jaxmem.tasks.base import (
-  Application,
-  Findings,
-  Job,
+  EvalResult,
+  EvaluableTask,
   Predictor,
-  Reading,
   Rows,
+  Task,
+  TaskConfig,
   TaskContext,
 )
 
 __all__ = [
-  "Application",
-  "Findings",
-  "Job",
+  "EvaluableTask",
+  "EvalResult",
+  "Task",
   "Predictor",
-  "Reading",
+  "TaskConfig",
   "Rows",
   "TaskContext",
 ]
@@ -52,53 +53,65 @@ TASK = migrations.SYNTHETIC
 
 
 def names() -> list[str]:
-  """The kinds of tasks, by the names of their folders; nothing is imported."""
+  """Returns the kinds of tasks, named by their folders; imports nothing."""
   return kinds.TASKS.names()
 
 
 def get(kind: str) -> ModuleType:
-  """The module `task` of the folder of a kind, which may be a former name.
+  """Returns the module `task` of the folder of a kind.
+
+  Args:
+    kind: the kind, or a former name of it.
 
   Raises:
-    KeyError: if there is none; names the nearest.
+    KeyError: if there is no such kind; names the nearest.
   """
   return kinds.TASKS.get(kind)
 
 
-def kind(config: Reading) -> str:
-  """The registered name of the task that a data config is of.
+def kind(config: TaskConfig) -> str:
+  """Returns the registered name of the task that a config belongs to.
+
+  Args:
+    config: config of a task.
 
   Raises:
-    KeyError: if it is of none.
+    KeyError: if no task has a config of this type.
   """
   return kinds.TASKS.name_of(type(config))
 
 
-def fit(model: Any, data: Reading) -> Any:
-  """The model's config with all that the data decide of it; costs nothing.
-
-  Raises:
-    ConfigError: if the data are learned by another kind of model, or a number is out of
-      range.
-  """
-  module = get(kind(data))
-  wanted = typing.get_type_hints(module.fit)["model"]
-  if isinstance(wanted, type) and not isinstance(model, wanted):
-    raise ConfigError(
-      f"{type(data).__name__} needs model={wanted.__name__}(...), and model is of "
-      f"type {type(model).__name__}: give another model, or other data"
-    )
-  return module.fit(model, data)
-
-
-def complete(config: Reading, seed: int) -> Reading:
-  """The task's config with what is counted in its data, so that a run loads without.
-
-  Cost: a reading of the data, if something was left to be counted.
+def resolve_model(model: Any, data: TaskConfig) -> Any:
+  """Returns the model's config, completed by what the data decide; costs nothing.
 
   Args:
-    config: of the task, with absolute paths.
-    seed: of the run.
+    model: config of the model.
+    data: config of the task.
+
+  Raises:
+    ConfigError: if the task needs another kind of model, or a number is out of range.
+  """
+  module = get(kind(data))
+  # the annotation of a task's `resolve_model` declares which models can learn it
+  model_type = typing.get_type_hints(module.resolve_model)["model"]
+  if isinstance(model_type, type) and not isinstance(model, model_type):
+    raise ConfigError(
+      f"{type(data).__name__} needs model={model_type.__name__}(...), and model is of "
+      f"type {type(model).__name__}: give another model, or other data"
+    )
+  return module.resolve_model(model, data)
+
+
+def complete(config: TaskConfig, seed: int) -> TaskConfig:
+  """Returns the task's config with the fields that must be counted in its data.
+
+  The completed config is saved, so that a run can be loaded without its data.
+
+  Cost: one pass over the data, if a field must be counted.
+
+  Args:
+    config: config of the task, with absolute paths.
+    seed: seed of the run.
 
   Raises:
     DataError: if the data cannot be read.
@@ -110,47 +123,54 @@ def complete(config: Reading, seed: int) -> Reading:
     return module.complete(config, seed)
 
 
-def make_model(model: Any, config: Reading) -> nn.Module:
-  """What a run trains, see `models.TrainableModel`; makes no parameters.
+def make_model(model: Any, config: TaskConfig) -> nn.Module:
+  """Returns the module that a run trains, a `models.TrainableModel`, unbound.
 
   Args:
-    model: a config that `fit` returned.
-    config: of the task, complete.
+    model: config of the model, returned by `resolve_model`.
+    config: config of the task, returned by `complete`.
 
   Raises:
-    ConfigError: if the model has no loss, and the task gives it none.
+    ConfigError: if the model has no loss, and the task does not add one.
   """
-  module = get(kind(config))
-  if hasattr(module, "make_model"):
-    return module.make_model(model, config)
-  made = models.make(model)
-  if not hasattr(made, "objective"):
+  task = get(kind(config))
+  if hasattr(task, "make_model"):
+    return task.make_model(model, config)
+  module = models.make(model)
+  if not hasattr(module, "objective"):
     raise ConfigError(
-      f"{type(model).__name__} is of a model without a loss: {module.__name__} must "
+      f"{type(model).__name__} is of a model without a loss: {task.__name__} must "
       "define make_model(model, config), as jaxmem.tasks.classification.task does"
     )
-  return made
+  return module
 
 
-def packages(config: Reading, context: TaskContext) -> dict[str, str]:
-  """What the data and the report of a task need: module -> the extra that brings it."""
+def packages(config: TaskConfig, context: TaskContext) -> dict[str, str]:
+  """Returns the packages that a task needs: module -> the extra that installs it.
+
+  Args:
+    config: config of the task.
+    context: context of its run.
+  """
   tokenizer = getattr(config, "tokenizer", "")
   trains = tokenizer.startswith("sp:") or tokenizer.endswith(".model")
   needed = {"sentencepiece": "text"} if trains else {}
-  more = getattr(get(kind(config)), "packages", None)
-  return needed | (more(config, context) if more else {})
+  task_packages = getattr(get(kind(config)), "packages", None)
+  return needed | (task_packages(config, context) if task_packages else {})
 
 
-def make(config: Reading, context: TaskContext, model: Any) -> Job:
-  """The task of a config; reads and prepares its data.
+def make(config: TaskConfig, context: TaskContext, model: Any) -> Task:
+  """Makes the task of a config: reads and prepares its data.
 
   Args:
-    config: of the task.
-    context: of its run.
-    model: see `make_model`.
+    config: config of the task.
+    context: context of its run.
+    model: the module that `make_model` returned.
 
   Raises:
-    ConfigError, DataError, CapacityError: before any device work.
+    ConfigError: if the config does not fit the data, before any device work.
+    DataError: if data cannot be read, before any device work.
+    CapacityError: if a memory is too small, before any device work.
   """
   with bad_records.policy(getattr(config, "bad_records", bad_records.STOP)):
-    return get(kind(config)).Job(config, context, model)
+    return get(kind(config)).Task(config, context, model)

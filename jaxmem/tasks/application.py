@@ -1,4 +1,4 @@
-"""What the applications share: their splits, their report, and how they are asked."""
+"""What tasks with a metric of their own share: their splits, report and provenance."""
 
 import abc
 from pathlib import Path
@@ -8,83 +8,94 @@ from jaxmem.core import files, finite
 from jaxmem.core.errors import UserError
 from jaxmem.data import leaks
 from jaxmem.tasks import plots
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tokenizers import Tokenizer, trained
 
 
-class Asked(abc.ABC):
-  """A job whose metric is its field's own; it adds `findings`. See `tasks.Application`.
+class BaseTask(abc.ABC):
+  """Base of tasks with a metric of their own, which they define by `compute_metrics`.
+
+  See `tasks.EvaluableTask`.
 
   Attributes:
-    splits: that it can be asked for.
-    reported: the split that the report at the end is of.
-    things: what a split has, for messages.
-    measure: see `tasks.Job`.
-    tested: whether the test split is another than the one that is held out.
-    repeats: equal records that were found between the splits.
+    splits: names of the splits that can be scored.
+    reported: the split that the report at the end scores.
+    noun: word for the records of a split, for messages.
+    metric_name: see `tasks.Task`.
+    tested: whether the test split differs from the held-out split.
+    repeats: equal records that were found in several splits.
   """
 
   splits: tuple[str, ...] = ("train", "heldout", "test")
   reported = "test"
-  things = "texts"
-  measure: str
+  noun = "texts"
+  metric_name: str
   tested: bool = True
   repeats: leaks.Repeats = leaks.NONE
   _context: TaskContext
-  # the tokenizer that the run may have made of its own text
+  # the tokenizer that the run trained on its own text, if any
   _made: Tokenizer | None = None
 
   @abc.abstractmethod
-  def findings(self, params: Any, split: str) -> Findings:
-    """The metric on one of `splits`."""
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
+    """Returns the metric on a split.
 
-  def value(self, loss: float) -> float:
-    """The loss as it is."""
+    Args:
+      params: the model's parameters.
+      split: one of `splits`.
+    """
+
+  def to_metric(self, loss: float) -> float:
+    """Returns the loss unchanged: nats are the measure."""
     return loss
 
-  def keep(self, workdir: Path) -> None:
-    """The tokenizer, if it was made."""
+  def save_assets(self, workdir: Path) -> None:
+    """Saves the tokenizer if the run trained it."""
     if self._made:
       trained.keep(self._made, workdir)
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """The metric on a split, and what the split is: whether it chose the checkpoint,
-    and how many records it had in common with others.
+  def evaluate(self, params: Any, split: str) -> EvalResult:
+    """Returns the metric on a split, with the provenance of the split.
+
+    Args:
+      params: the model's parameters.
+      split: one of `splits`.
 
     Raises:
       UserError: if there is no such split.
     """
     if split not in self.splits:
       raise UserError(
-        f"no split {split!r} of {self.things}: one of {', '.join(self.splits)}"
+        f"no split {split!r} of {self.noun}: one of {', '.join(self.splits)}"
       )
-    found = self.findings(params, split)
+    result = self.compute_metrics(params, split)
     note, numbers = provenance(self._context, split, self.tested, self.repeats)
-    lines = [*found.lines[:1], *(["", *note] if note else []), *found.lines[1:]]
-    return found._replace(numbers=found.numbers | numbers, lines=lines)
+    # the first line names the winner of a comparison and stays first
+    lines = [*result.lines[:1], *(["", *note] if note else []), *result.lines[1:]]
+    return result._replace(numbers=result.numbers | numbers, lines=lines)
 
   def report(self, params: Any, workdir: Path) -> None:
-    """The end of a run: `report.json`, `report.md` and pictures."""
+    """Writes `report.json`, `report.md` and pictures at the end of a run."""
     if self._context.eval_size:
       write(self.evaluate(params, self.reported), workdir / "report.json")
     log = workdir / "metrics.jsonl"
-    plots.loss_curve(log, workdir / "loss.png", measure=self.measure)
+    plots.loss_curve(log, workdir / "loss.png", measure=self.metric_name)
 
 
 def provenance(
   context: TaskContext, split: str, tested: bool, repeats: leaks.Repeats
 ) -> tuple[list[str], dict[str, Any]]:
-  """What a score must be read with: whether its split chose the checkpoint.
+  """Returns what qualifies a score: whether its split chose the checkpoint.
 
   Args:
-    context: of the run.
-    split: that is scored.
-    tested: whether the test split is another than the one that is held out.
-    repeats: what was found when the data were parted.
+    context: context of the run.
+    split: the split that is scored.
+    tested: whether the test split differs from the held-out split.
+    repeats: equal records that were found in several splits.
 
   Returns:
-    A sentence for the report if the score is of what is held out, else none; and
-    numbers for JSON, "test_split", "chose_checkpoint" and "equal_records".
+    Lines of the report, which are empty unless the split is the held-out one, and the
+    numbers "test_split", "chose_checkpoint" and "equal_records" for JSON.
   """
   heldout = split == "heldout" or (split == "test" and not tested)
   chose = heldout and context.chooses
@@ -95,30 +106,32 @@ def provenance(
   }
   if not heldout:
     return [], numbers
+  # without a test split "test" is the held-out part, whose score is optimistic
   first = "This" if tested else "No separate test split was given: this"
+  interval = context.validate_every
   if chose:
-    then = "chose the best checkpoint."
-  elif every := context.validate_every:
-    then = f"chose no checkpoint: validation.every is {every}, beyond the run."
+    effect = "chose the best checkpoint."
+  elif interval:
+    effect = f"chose no checkpoint: validation.every is {interval}, beyond the run."
   else:
-    then = "chose no checkpoint: validation.every is 0."
-  return [f"{first} is the score of the held-out part, which {then}"], numbers
+    effect = "chose no checkpoint: validation.every is 0."
+  return [f"{first} is the score of the held-out part, which {effect}"], numbers
 
 
-def write(findings: Findings, out: Path) -> None:
-  """Writes findings and prints them.
+def write(result: EvalResult, out: Path) -> None:
+  """Writes a result and prints it.
 
   Args:
-    findings: of a split.
-    out: the file for the numbers, as JSON; the table NAME.md and the pictures stand
-      beside it.
+    result: of a split.
+    out: the file for the numbers, as JSON; the table NAME.md and the pictures are
+      written to the same directory.
   """
-  lines = findings.lines + finite.said(findings.numbers)
-  findings = findings._replace(numbers=finite.plain(findings.numbers), lines=lines)
-  files.write_text(out.with_suffix(".md"), "\n".join(findings.lines) + "\n")
-  files.write_json(out, findings.numbers)
-  for file, draw in findings.pictures.items():
+  lines = result.lines + finite.report_lines(result.numbers)
+  result = result._replace(numbers=finite.plain(result.numbers), lines=lines)
+  files.write_text(out.with_suffix(".md"), "\n".join(result.lines) + "\n")
+  files.write_json(out, result.numbers)
+  for file, draw in result.pictures.items():
     with files.replacing(out.with_name(file)) as temporary:
       draw(temporary)
-  # last: who reads the output may have left
-  print("\n".join(findings.lines), flush=True)
+  # last, because the pipe that reads the output may be closed
+  print("\n".join(result.lines), flush=True)

@@ -1,4 +1,4 @@
-"""What a task is, to those who train, score and ask it."""
+"""The protocols of a task, for those who train, score and query it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 @runtime_checkable
-class Reading(Protocol):
-  """What every kind of data has, whatever else it has; its type decides the job.
+class TaskConfig(Protocol):
+  """The fields that the config of every task has; its type decides the task.
 
   Attributes:
-    source: where it is.
+    source: where the data are.
     segment_length: tokens, or steps, of a row.
     batch_size: rows of a step, over all processes.
   """
@@ -21,21 +21,21 @@ class Reading(Protocol):
 
 
 class TaskContext(NamedTuple):
-  """What a task knows of the run that it is part of, besides its own config.
+  """The settings of a run that its task needs, besides the task's own config.
 
   Sizes are in the unit of the task: bytes of text, or tokens.
 
   Attributes:
-    seed: of the order of the data and of what is drawn.
-    process: which of how many processes reads its part of the rows.
-    steps: of the run.
+    seed: seed of the data's order and of random draws.
+    process: index and count of the processes that share the rows.
+    steps: steps of the run.
     validate_every: steps between held-out scores; 0 scores only at the end.
-    validation_size: how much held-out data such a score reads.
-    eval_size: how much the report at the end reads; 0 scores nothing there.
+    validation_size: amount of held-out data of such a score.
+    eval_size: amount of data that the report at the end scores; 0 scores nothing.
     sample_size: bytes of the sample in the report; 0 writes none.
-    segment_start: what memory a segment starts from, see `models.state_init`.
-    init_from: whose parameters the run begins with; empty is none.
-    initial_params: loads these parameters; None where `init_from` is empty.
+    segment_start: the memory that a segment starts from, see `models.state_init`.
+    init_from: source of the initial parameters; empty is none.
+    initial_params: loads these parameters; None if `init_from` is empty.
   """
 
   seed: int = 0
@@ -57,14 +57,14 @@ class TaskContext(NamedTuple):
 
 @runtime_checkable
 class Rows(Protocol):
-  """The batches of a job, by step: see `data.Lanes`.
+  """The batches of a task, by step; `data.Lanes` is one.
 
-  A batch is a dictionary of arrays whose first axis is the row. "weights" says how much
-  each loss counts, and "rows" has int64 ids, which the data log keeps.
+  A batch is a dictionary of arrays whose first axis is the row. "weights" are the
+  weights of the losses, and "rows" are int64 ids, which the data log keeps.
 
   Attributes:
-    fingerprint: of all that decides what a step reads.
-    tokenizer: of what gives tokens their meaning.
+    fingerprint: digest of all that decides what a step reads.
+    tokenizer: fingerprint of the tokenizer, which gives tokens their meaning.
   """
 
   fingerprint: str
@@ -75,45 +75,46 @@ class Rows(Protocol):
 
 
 @runtime_checkable
-class Job(Protocol):
-  """What the trainer asks of a job, which is made by `Job(config, context, model)`.
+class Task(Protocol):
+  """What the trainer calls on a task, which is made by `Task(config, context, model)`.
 
   Attributes:
     rows: the batches.
-    measure: what `value` and `score` are, such as "bits/byte"; lower is better.
+    metric_name: unit of `to_metric` and `validation_metric`, such as "bits/byte"; lower
+      is better.
   """
 
   rows: Rows
-  measure: str
+  metric_name: str
 
-  def introduction(self) -> str:
-    """A line on what is read."""
+  def describe(self) -> str:
+    """Returns a line that describes the data."""
     ...
 
-  def value(self, loss: float) -> float:
-    """The measure, from the nats a counted weight."""
+  def to_metric(self, loss: float) -> float:
+    """Converts a training loss, in nats per unit of weight, to the measure."""
     ...
 
-  def score(self, params: Any) -> float:
-    """The measure on what is held out. Moves nothing of the run."""
+  def validation_metric(self, params: Any) -> float:
+    """Returns the measure on held-out data; changes no state of the run."""
     ...
 
-  def keep(self, workdir: Path) -> None:
-    """Writes what predictions need beside the checkpoint."""
+  def save_assets(self, workdir: Path) -> None:
+    """Writes the files that predictions need in addition to the checkpoint."""
     ...
 
   def report(self, params: Any, workdir: Path) -> None:
-    """The end of a run: prints and writes what was learned."""
+    """Prints and writes the report at the end of a run."""
     ...
 
 
-class Findings(NamedTuple):
-  """How good a model is on a split.
+class EvalResult(NamedTuple):
+  """The results of a model on a split.
 
   Attributes:
-    numbers: for JSON.
-    lines: for people, in Markdown.
-    pictures: file name -> what draws it to a path.
+    numbers: the numbers, for JSON.
+    lines: the report, in Markdown.
+    pictures: file name -> function that draws the picture to a path.
   """
 
   numbers: dict[str, Any]
@@ -122,11 +123,15 @@ class Findings(NamedTuple):
 
 
 @runtime_checkable
-class Application(Job, Protocol):
-  """A job whose metric is its field's own: `jaxmem eval --split`."""
+class EvaluableTask(Task, Protocol):
+  """A task that scores splits by a metric of its own, for `jaxmem eval --split`."""
 
-  def evaluate(self, params: Any, split: str) -> Findings:
-    """The metric on "train", "heldout" or "test".
+  def evaluate(self, params: Any, split: str) -> EvalResult:
+    """Returns the metric on a split.
+
+    Args:
+      params: the model's parameters.
+      split: "train", "heldout" or "test".
 
     Raises:
       UserError: if there is no such split.
@@ -136,9 +141,9 @@ class Application(Job, Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-  """What answers records, for `jaxmem predict`; made of a run alone, without its data.
+  """Answers records, for `jaxmem predict`; needs the run, but not its data.
 
-  It is built by `Predictor(config, model, params, workdir)`, `config` being the task's.
+  It is made by `Predictor(config, model, params, workdir)` with the task's config.
   """
 
   def check(self, record: dict[str, Any]) -> None:
@@ -146,5 +151,5 @@ class Predictor(Protocol):
     ...
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The answers to records that were checked, in their order."""
+    """Returns the answers to records that were checked, in their order."""
     ...

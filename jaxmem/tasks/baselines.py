@@ -1,4 +1,4 @@
-"""What a model is compared with: which baselines are better, in words."""
+"""Baselines of reports: which of them are better than the model, and compressors."""
 
 import gzip
 import importlib.util
@@ -6,7 +6,7 @@ import lzma
 import math
 from collections.abc import Mapping, Sequence
 
-# What the numbers of `compressors` are of.
+# Descriptions of the numbers of `compressors`.
 PACKED = {
   "gzip, whole": "gzip -9, the same documents as one file",
   "gzip, per file": "gzip -9, each document alone",
@@ -23,22 +23,24 @@ def better(
   lower: bool = False,
   digits: int = 3,
 ) -> list[str]:
-  """A sentence for every baseline that is better than the model, the best first.
+  """Returns a sentence for each baseline that beats the model, the best first.
 
-  They are the first lines of a report: nobody shall miss that a model lost.
+  They are the first lines of a report, so that nobody misses that a model lost.
 
   Args:
-    measure: what is compared, such as "accuracy".
-    model: its value; NaN is worse than any number.
+    measure: name of the metric, such as "accuracy".
+    model: value of the model; NaN is worse than any number.
     baselines: name -> value; NaN is never better.
     lower: whether a lower value is better.
-    digits: behind the point.
+    digits: digits after the decimal point.
 
   Returns:
-    Sentences, and an empty line behind them; no line where the model is the best.
+    Sentences and an empty line, or no line if the model is the best.
   """
-  sign = -1 if lower else 1
-  worth = lambda value: -math.inf if math.isnan(value) else sign * value
+
+  def worth(value: float) -> float:
+    return -math.inf if math.isnan(value) else -value if lower else value
+
   winners = [name for name, value in baselines.items() if worth(value) > worth(model)]
   winners.sort(key=lambda name: -worth(baselines[name]))
   lines = [
@@ -50,42 +52,44 @@ def better(
 
 
 def _apart(one: float, other: float, digits: int) -> str:
-  """Two values with as many digits as tell them apart, nine at most."""
+  """Formats two values with as many digits as distinguish them, at most nine."""
+  # equal after rounding, two values would look like a tie
   while digits < 9 and f"{one:.{digits}f}" == f"{other:.{digits}f}":
     digits += 1
   return f"{one:.{digits}f} against {other:.{digits}f}"
 
 
 def missing(name: str, module: str, extra: str = "apps") -> str:
-  """Says that a baseline was not computed, and what brings it; "" if it can be.
+  """Returns a sentence on how to install a baseline, or "" if it is installed.
 
   Args:
-    name: of the baseline.
-    module: that it needs.
-    extra: of jaxmem, which brings the module.
+    name: name of the baseline.
+    module: module that it needs.
+    extra: extra of jaxmem that installs the module.
   """
   if importlib.util.find_spec(module):
     return ""
   return (
-    f"{name} was not computed: {module} is not installed, which "
-    f"pip install 'jaxmem[{extra}]' brings."
+    f"{name} was not computed, because {module} is not installed: run "
+    f"pip install 'jaxmem[{extra}]'."
   )
 
 
 def compressors(texts: Sequence[bytes]) -> dict[str, float]:
-  """Returns bits per byte of gzip and xz, see `PACKED`; headers of files count.
+  """Returns bits per byte of gzip and xz, see `PACKED`; file headers count.
 
   Args:
     texts: the documents that a model was scored on.
   """
-  whole, size = b"".join(texts), sum(map(len, texts))
+  joined, size = b"".join(texts), sum(map(len, texts))
   packers = {
     "gzip": lambda text: gzip.compress(text, 9),
     "xz": lambda text: lzma.compress(text, preset=9 | lzma.PRESET_EXTREME),
   }
   bits = {}
   for name, pack in packers.items():
-    bits[f"{name}, whole"] = 8 * len(pack(whole)) / size
+    # one file shares its dictionary between documents, as a carried memory may
+    bits[f"{name}, whole"] = 8 * len(pack(joined)) / size
     bits[f"{name}, per file"] = 8 * sum(len(pack(text)) for text in texts) / size
   return bits
 

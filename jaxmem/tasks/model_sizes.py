@@ -1,4 +1,4 @@
-"""What the data decide of a model's config, and whether the two fit; costs nothing."""
+"""Completes a model's config by sizes of the data, and checks it; costs nothing."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,55 +10,49 @@ from jaxmem.tokenizers import trained
 
 
 def with_vocab(model: Any, tokens: int, source: str) -> Any:
-  """The model's config with a vocabulary for `tokens` ids, up to a multiple of 64.
+  """Returns the model's config with a vocabulary, rounded up to a multiple of 64.
 
   Args:
-    model: its config; a `vocab_size` other than 0 is kept.
-    tokens: ids of the data.
-    source: what gives them their meaning, in words.
+    model: config of the model; a `vocab_size` other than 0 is kept.
+    tokens: number of ids of the data.
+    source: name of the tokenizer or the data, for the message.
 
   Raises:
-    ConfigError: if the model's own has fewer.
+    ConfigError: if the model's `vocab_size` is smaller than the number of ids.
   """
   if model.vocab_size and model.vocab_size < tokens:
     raise ConfigError(
       f"model.vocab_size is {model.vocab_size}, {source} has {tokens} ids: raise it, "
       "or set 0 to take as many"
     )
+  # a multiple of 64 fills tiles of a matrix unit, and divides over a mesh
   vocab_size = model.vocab_size or -(-tokens // 64) * 64
   return dataclasses.replace(model, vocab_size=vocab_size)
-
-
-def check_model(model: Any) -> None:
-  """Raises ConfigError if a number of a model's config is out of range."""
-  try:
-    model.check()
-  except ValueError as error:
-    raise ConfigError(f"model.{error}") from error
 
 
 def check_encoder(model: Any, length: int, windows: bool) -> None:
   """Checks an encoder's config against the rows of a task.
 
   Args:
-    model: its config.
+    model: config of the encoder.
     length: T, tokens of a row.
-    windows: whether the task reads one vector a text, so that windows may be cut; one
-      that reads tokens takes each row whole.
+    windows: whether the task reads one vector a text, so that rows may be cut into
+      windows; a task that reads tokens needs the whole row.
 
   Raises:
-    ConfigError: if rows are not of whole windows, or longer than there are positions.
+    ConfigError: if rows are not a whole number of windows, or are longer than the
+      model's positions.
   """
   if not windows and (model.window or model.between):
     raise ConfigError(
       f"model.window is {model.window} and model.between "
       f"{pattern.show(model.between)!r}: a row is read whole, leave both out"
     )
-  check_model(model)
   if length < 8 or (model.window and length % model.window):
     raise ConfigError(
       f"task.segment_length is {length}: 8 at least, in whole windows of model.window"
     )
+  # positions restart in each window
   most = model.window or length
   if model.positions and most > model.positions:
     raise ConfigError(
@@ -68,17 +62,17 @@ def check_encoder(model: Any, length: int, windows: bool) -> None:
 
 
 def with_made(model: Any, name: str, mask: bool = False, exact: bool = False) -> Any:
-  """The model's config with the vocabulary of a tokenizer that a run may make.
+  """Returns the model's config with the vocabulary of a tokenizer, trained or not.
 
   Args:
-    model: its config.
-    name: of the tokenizer, see `tokenizers.trained`.
-    mask: whether the vocabulary has a mask id, one more if the tokenizer has none.
-    exact: whether bits per byte are measured, so that no text may be lost.
+    model: config of the model.
+    name: name of the tokenizer, see `tokenizers.trained`.
+    mask: whether the vocabulary needs a mask id, added if the tokenizer has none.
+    exact: whether the task measures bits per byte, so that no text may be lost.
 
   Raises:
-    ConfigError: if there is no such tokenizer, it loses text that it must not lose, or
-      the vocabulary is smaller; see `with_vocab`.
+    ConfigError: if there is no such tokenizer, it loses text although `exact`, or the
+      model's vocabulary is smaller; see `with_vocab`.
   """
   if mask:
     return _sized(model, name, trained.size_with_mask)

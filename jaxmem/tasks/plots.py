@@ -1,4 +1,4 @@
-"""The pictures of a run, as PNG."""
+"""Draws the pictures of a run, as PNG."""
 
 import json
 import math
@@ -15,6 +15,8 @@ _COLOURS = {"re-read": "#1f5fa8", "reset": "#c8741a", "carried": "#333333"}
 
 
 def _figure(path: Path, title: str, x: str, y: str, draw) -> Path:
+  """Writes a figure whose axes `draw` fills; returns its path."""
+  # here, because matplotlib is slow to import; Agg, because there may be no display
   import matplotlib
 
   matplotlib.use("Agg")
@@ -33,18 +35,20 @@ def _figure(path: Path, title: str, x: str, y: str, draw) -> Path:
 def loss_curve(
   metrics: Path, path: Path, heldout: float | None = None, measure: str = "bits/byte"
 ) -> Path:
-  """A measure of training over steps, from a `metrics.jsonl`.
+  """Draws a measure of training over steps, from a `metrics.jsonl`.
 
   Args:
-    metrics: the log; where steps were done twice the last attempt counts.
-    path: of the PNG.
-    heldout: its value on what is held out, drawn as a line.
-    measure: see `tasks.Job`.
+    metrics: the log; of a step that was repeated the last attempt counts.
+    path: path of the PNG.
+    heldout: the held-out value, drawn as a line; None draws none.
+    measure: see `tasks.Task`.
   """
   lines = [json.loads(line) for line in files.read_text(metrics).splitlines()]
   key = key_of(measure)
-  number = lambda value: math.nan if value is None else value  # it was not finite
-  by_step = {m["step"]: number(m[key]) for m in lines if key in m}
+  # the log writes null for a value that was not finite
+  by_step = {
+    m["step"]: math.nan if m[key] is None else m[key] for m in lines if key in m
+  }
 
   def draw(axes):
     steps = sorted(by_step)
@@ -59,20 +63,20 @@ def loss_curve(
 def gain(
   curves: dict[str, Buckets], path: Path, title: str, x: str, counts: bool
 ) -> Path:
-  """The gain of carrying, by bucket, with two standard errors.
+  """Draws the gain of carrying memory, by bucket, with two standard errors.
 
   Args:
-    curves: what it is a gain over -> buckets, the same for all.
-    path: of the PNG.
-    title: above the picture.
-    x: what the buckets are of.
-    counts: writes under each bucket how many bytes it has.
+    curves: baseline of the gain -> its buckets, whose edges are the same for all.
+    path: path of the PNG.
+    title: title of the picture.
+    x: label of the buckets.
+    counts: whether the number of bytes is written under each bucket.
   """
 
   def draw(axes):
     axes.axhline(0, color="#999999", lw=0.8)
     for over, b in curves.items():
-      at = np.arange(len(b.mean))
+      at = np.arange(len(b.mean))  # buckets are equally wide on the axis
       axes.errorbar(
         at, b.mean, 2 * b.error, marker="o", ms=3.5, lw=1.4, capsize=2,
         color=_COLOURS[over], label=f"over {over}",
@@ -89,13 +93,13 @@ def gain(
 def by_position(
   edges: list[int], curves: dict[str, list[float]], path: Path, title: str
 ) -> Path:
-  """Bits per byte by position in the document, in doubling buckets.
+  """Draws bits per byte by position in the document, in doubling buckets.
 
   Args:
-    edges: of the buckets, one more than there are.
-    curves: name -> bits per byte in each; ways of reading keep their colours.
-    path: of the PNG.
-    title: above the picture.
+    edges: edges of the buckets, one more than buckets.
+    curves: name -> bits per byte of each bucket; ways of reading have fixed colours.
+    path: path of the PNG.
+    title: title of the picture.
   """
 
   def draw(axes):
@@ -111,22 +115,22 @@ def by_position(
   return _figure(path, title, "position in the document", "bits per byte", draw)
 
 
-def turns(found: Turns, path: Path, title: str) -> Path:
-  """Exact answers by turn, for each way of reading.
+def turns(scores: Turns, path: Path, title: str) -> Path:
+  """Draws the share of exact answers by turn, for each way of reading.
 
   Args:
-    found: see `tasks.dialogue.turns`.
-    path: of the PNG.
-    title: above the picture.
+    scores: see `tasks.dialogue.turns`.
+    path: path of the PNG.
+    title: title of the picture.
   """
 
   def draw(axes):
-    for way, by_turn in found.items():
+    for way, by_turn in scores.items():
       exact = [turn.exact / turn.answers for turn in by_turn.values()]
       axes.plot(
         list(by_turn), exact, marker="o", ms=3.5, lw=1.4, color=_COLOURS[way], label=way
       )
-    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)  # markers at 0 and 1 are not cut
     axes.legend(frameon=False)
 
   return _figure(path, title, "turn", "exact answers", draw)
@@ -140,15 +144,15 @@ def forecast(
   title: str,
   interval: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Path:
-  """A series, what came after it, and what was forecast.
+  """Draws a series, its future and the forecast.
 
   Args:
-    history: [T].
-    future: [H].
-    guess: [H].
-    path: of the PNG.
-    title: above the picture.
-    interval: the lower and the upper bound of the forecast, [H] each.
+    history: the values that were read, [T].
+    future: the true values after them, [H].
+    guess: the forecast values, [H].
+    path: path of the PNG.
+    title: title of the picture.
+    interval: the lower and the upper bound of the forecast, [H] each, or None.
   """
 
   def draw(axes):
@@ -165,7 +169,7 @@ def forecast(
 
 
 def _short(count: int) -> str:
-  """A number of tokens in few letters: 96, 16k, 2M."""
+  """Abbreviates a number of tokens: 96, 16k, 2M."""
   for unit, letter in ((1 << 20, "M"), (1 << 10, "k")):
     if count >= unit and count % unit == 0:
       return f"{count // unit}{letter}"
@@ -179,14 +183,14 @@ def sight(
   blocks: np.ndarray | None,
   reach: np.ndarray,
 ) -> Path:
-  """Who can see what, queries downwards and keys to the right.
+  """Draws which keys each query sees, with queries downwards and keys to the right.
 
   Args:
-    path: of the PNG.
-    title: above the pictures.
-    pairs: [T, T], whether a query sees a key, or how far the key moves it.
-    blocks: the blocks that are computed; None leaves that picture out.
-    reach: [T, T], layers that a key needs to reach a query, 0 for never.
+    path: path of the PNG.
+    title: title above the pictures.
+    pairs: [T, T], whether a query sees a key, or how much the key influences it.
+    blocks: the blocks that are computed; None leaves out that picture.
+    reach: [T, T], number of layers after which a key reaches a query, 0 for never.
   """
   import matplotlib
 
@@ -201,7 +205,7 @@ def sight(
     1, len(panels), figsize=(2.9 * len(panels), 3.3), dpi=120, layout="constrained"
   )
   figure.suptitle(title, fontsize=9)
-  extent = (0, len(pairs), len(pairs), 0)
+  extent = (0, len(pairs), len(pairs), 0)  # all pictures in tokens, blocks too
   for axis, (name, picture, colours) in zip(axes, panels, strict=True):
     image = axis.imshow(picture, cmap=colours, extent=extent, interpolation="nearest")
     axis.set_title(name, fontsize=8)
@@ -218,27 +222,29 @@ def sight(
 
 
 def _shade(pairs: np.ndarray) -> np.ndarray:
-  """Truth as it is; influence by its logarithm, white where there is none."""
+  """Returns booleans unchanged, and influence as its logarithm, NaN where it is 0."""
   if pairs.dtype == bool:
     return pairs
+  # influence falls by powers of ten: on a linear scale only the nearest keys show
   level = np.log10(np.maximum(pairs / pairs.max(), 1e-8))
   return np.where(pairs > 0, level, np.nan)
 
 
 def _layers(reach: np.ndarray) -> np.ndarray:
+  """Returns the layers as floats, NaN (white) where a key never reaches a query."""
   return np.where(reach > 0, reach.astype(float), np.nan)
 
 
 def depths(
   path: Path, grid: np.ndarray, depths: list[float], lengths: list[int]
 ) -> Path:
-  """How often a needle was found, by its depth and the length of the text.
+  """Draws how often a needle was found, by its depth and the length of the text.
 
   Args:
-    path: of the PNG.
-    grid: [depth, length], 0 .. 100; NaN is left white.
-    depths: 0 .. 1, the first at the top.
-    lengths: in tokens.
+    path: path of the PNG.
+    grid: [depth, length], percent; NaN stays white.
+    depths: relative depths in 0 .. 1, the first at the top.
+    lengths: lengths in tokens.
   """
   import matplotlib
 

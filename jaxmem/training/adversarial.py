@@ -1,12 +1,14 @@
-"""The gradient where embeddings are moved, a little and to the worse.
+"""Adversarial training: the gradient where embeddings are perturbed to raise the loss.
 
-"fgm" takes the mean of the gradients at the text and at its worst neighbour,
+"fgm" averages the gradients at the text and at its worst neighbour,
 
     r = radius g / |g|,  g = dL/d(embeddings),
 
-Miyato et al. 2016, arXiv:1605.07725. "freelb" climbs from a random neighbour in `steps`
-steps and takes the mean of the gradients on the way, each of which is needed for the
-climb anyway: Zhu et al. 2019, arXiv:1909.11764. Norms are of a row.
+"freelb" climbs from a random neighbour in `steps` steps and averages the gradients on
+the way, each of which the climb needs anyway. Norms are taken over a row.
+
+Source: Miyato et al. 2016, arXiv:1605.07725 (fgm); Zhu et al. 2019, arXiv:1909.11764
+(freelb).
 """
 
 import dataclasses
@@ -18,7 +20,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmem.core import ranges
 from jaxmem.core.ranges import number
 from jaxmem.parallel import rows
 
@@ -27,41 +28,46 @@ Loss = Callable[..., tuple[Any, Any]]
 
 
 def with_noise(loss: Loss) -> Loss:
-  """The loss as a function of (params, noise), whose noise may be None."""
+  """Returns the loss as a function of (params, noise); the noise may be None."""
 
-  def moved(given, memory, batch, rng):
-    params, noise = given
+  def noisy(primals, memory, batch, rng):
+    params, noise = primals
     if noise is not None:
       batch = batch | {"noise": noise}
     return loss(params, memory, batch, rng)
 
-  return moved
+  return noisy
 
 
 def whole(loss: Loss) -> Callable:
-  """`((params, noise), memory, batch, rng) -> (nats, memory), gradients of both`."""
+  """Differentiates a loss: `((params, noise), memory, batch, rng) -> aux, gradients`.
+
+  Args:
+    loss: `(params, memory, batch, rng) -> (nats, memory)`.
+
+  Returns:
+    The function above, where `aux` is (nats, memory) and the gradients are those of
+    (params, noise).
+  """
   return jax.value_and_grad(with_noise(loss), has_aux=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class AdversaryConfig:
-  """How embeddings are moved.
+  """How embeddings are perturbed.
 
   Attributes:
     kind: "none", "fgm" (twice the cost of a step) or "freelb" (`steps` times).
-    radius: how far at most, > 0; embeddings of this house have norm sqrt(D) a token.
-    steps: of "freelb", >= 1.
-    step_size: of one of them, > 0.
+    radius: the largest norm of a perturbation, > 0; embeddings of this package have
+      norm sqrt(D) a token.
+    steps: how many steps "freelb" climbs, >= 1.
+    step_size: the length of one of them, > 0.
   """
 
   kind: Literal["none", "fgm", "freelb"] = "none"
   radius: float = number(1.0, above=0)
   steps: int = number(2, at_least=1, at_most=1000)
   step_size: float = number(0.5, above=0)
-
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range."""
-    ranges.check(self)
 
 
 def gradient(
@@ -70,48 +76,54 @@ def gradient(
   noise_shape: Callable | None,
   differentiate: Callable = whole,
 ) -> Callable:
-  """`jax.value_and_grad(loss, has_aux=True)`, adversarial if the config says so.
+  """Returns `jax.value_and_grad(loss, has_aux=True)`, adversarial if so configured.
 
   Args:
-    loss: reads the batch's "noise" of the shape below.
-    config: how.
-    noise_shape: of a batch; None where the model has none, and the kind is "none".
-    differentiate: what `whole` is, perhaps in parts of the batch.
+    loss: adds the batch's "noise" to the embeddings, if there is any.
+    config: how embeddings are perturbed.
+    noise_shape: `batch -> (B, T, D)`, the shape of the noise; None where the model has
+      no embeddings to perturb, and the kind is "none".
+    differentiate: `whole`, or a function of its signature that computes the batch in
+      parts.
+
+  Returns:
+    `(params, memory, batch, rng) -> ((nats, memory), grads)`.
   """
-  step = differentiate(loss)
+  value_and_grad = differentiate(loss)
   if config.kind == "none":
 
     def plain(params, memory, batch, rng):
-      aux, (grads, _) = step((params, None), memory, batch, rng)
+      aux, (grads, _) = value_and_grad((params, None), memory, batch, rng)
       return aux, grads
 
     return plain
-  how = {"fgm": _fgm, "freelb": _freelb}[config.kind]
-  return functools.partial(how, step, config, noise_shape)
+  method = {"fgm": _fgm, "freelb": _freelb}[config.kind]
+  return functools.partial(method, value_and_grad, config, noise_shape)
 
 
-def _fgm(both, config, noise_shape, params, memory, batch, rng):
-  """The loss is that of the text as it is."""
-  zeros = jnp.zeros(noise_shape(batch))
-  (nats, after), (grads, up) = both((params, zeros), memory, batch, rng)
-  noise = config.radius * _unit(up)
-  _, (worse, _) = both((params, noise), memory, batch, rng)
-  return (nats, after), jax.tree.map(lambda a, b: (a + b) / 2, grads, worse)
+def _fgm(value_and_grad, config, noise_shape, params, memory, batch, rng):
+  """Reports the loss of the unperturbed text."""
+  zeros = jnp.zeros(noise_shape(batch))  # [B, T, D]
+  aux, (grads, ascent) = value_and_grad((params, zeros), memory, batch, rng)
+  noise = config.radius * _unit(ascent)
+  # the carried memory is that of the unperturbed text, not of its worst neighbour
+  _, (worst_grads, _) = value_and_grad((params, noise), memory, batch, rng)
+  return aux, jax.tree.map(lambda a, b: (a + b) / 2, grads, worst_grads)
 
 
-def _freelb(both, config, noise_shape, params, memory, batch, rng):
-  """The loss is the mean on the way."""
+def _freelb(value_and_grad, config, noise_shape, params, memory, batch, rng):
+  """Reports the mean loss over the steps of the climb."""
   shape, key = noise_shape(batch), jax.random.fold_in(rng, 1)
-  # inside the ball, whatever is drawn
+  # the cube of this side lies inside the ball, so the first noise needs no projection
   scale = config.radius / (shape[1] * shape[2]) ** 0.5
   sample = functools.partial(jax.random.uniform, minval=-1.0, maxval=1.0)
-  noise = scale * rows.draw(sample, key, shape)
+  noise = scale * rows.draw(sample, key, shape)  # [B, T, D]
   total = None
   for _ in range(config.steps):
-    (nats, after), (grads, up) = both((params, noise), memory, batch, rng)
-    found = nats, grads
-    total = found if total is None else jax.tree.map(jnp.add, total, found)
-    noise = _inside(noise + config.step_size * _unit(up), config.radius)
+    (nats, after), (grads, ascent) = value_and_grad((params, noise), memory, batch, rng)
+    step = nats, grads
+    total = step if total is None else jax.tree.map(jnp.add, total, step)
+    noise = _inside(noise + config.step_size * _unit(ascent), config.radius)
   nats, grads = jax.tree.map(lambda a: a / config.steps, total)
   return (nats, after), grads
 
@@ -121,7 +133,7 @@ def _norm(x: Float[Array, "B T D"]) -> Float[Array, "B 1 1"]:
 
 
 def _unit(x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-  """Of norm 1 a row; 0 for 0."""
+  """Normalises each row to unit norm; zero rows stay zero."""
   return x / jnp.maximum(_norm(x), 1e-12)
 
 

@@ -1,4 +1,4 @@
-"""An experiment as data: frozen dataclasses, saved as JSON, compared on resume."""
+"""Experiments as data: frozen dataclasses, saved as JSON and compared on resume."""
 
 import dataclasses
 import functools
@@ -8,32 +8,33 @@ from typing import Any
 
 from jaxmem.core import kinds, migrations, ranges
 from jaxmem.core.config import Choice, Codec, Text, flatten
-from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import INT64, number
+from jaxmem.core.errors import ConfigError, raised_as
+from jaxmem.core.ranges import INT64, affecting, number
 from jaxmem.data.config import DataConfig
 from jaxmem.models import ModelConfig, pattern
 from jaxmem.models.lm import LMConfig
-from jaxmem.models.state_init import OF_ROWS, STARTS, Start
+from jaxmem.models.state_init import OF_ROWS, Start
 from jaxmem.parallel.mesh import MeshConfig
-from jaxmem.tasks.base import Reading
+from jaxmem.tasks.base import TaskConfig
 from jaxmem.training.adversarial import AdversaryConfig
 from jaxmem.training.optim_config import OptimConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class ValidationConfig:
-  """Held-out scores while the run goes.
+  """When held-out data is scored during a run.
 
   Attributes:
     every: steps between scores; 0 scores only at the end. The state with the best score
       is kept in `best/`, beside the latest in `checkpoints/`.
-    num_bytes: of held-out text, read with the memory carried.
-    patience: so many scores in a row without a better one end the run; 0 never does.
+    num_bytes: how much held-out text is scored, read with the memory carried.
+    patience: the run ends after so many scores in a row without a better one; 0 never
+      ends it.
   """
 
   every: int = number(0, at_least=0)
   num_bytes: int = number(65_536, at_least=1, at_most=INT64)
-  patience: int = number(0, at_least=0)
+  patience: int = number(0, at_least=0, affects="nothing")
 
 
 def _with_former_names(cls: type) -> type:
@@ -59,7 +60,7 @@ def _with_former_names(cls: type) -> type:
 @_with_former_names
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """An experiment.
+  """An experiment: a model, a task, and how the model is trained on it.
 
   Attributes:
     model: `LMConfig`, or the config of another file of `jaxmem.models`; vocab_size 0 is
@@ -67,10 +68,10 @@ class Config:
       elsewhere.
     task: what is learned, and from what: `DataConfig` of text, or the config of another
       folder of `jaxmem.tasks`.
-    optim: how parameters move.
+    optim: how parameters are updated.
     validation: when held-out text is scored, and what follows.
-    adversary: how embeddings are moved to make training harder.
-    mesh: where it runs.
+    adversary: how embeddings are perturbed to make training harder.
+    mesh: the devices that it runs on.
     steps: updates of the parameters.
     init_from: whose parameters to begin with where name and shape agree: a work
       directory, or a name that `jaxmem.training.init_from` knows; empty is none.
@@ -78,8 +79,9 @@ class Config:
       (truncated backpropagation through time), "empty" none, "passed" another row's,
       "noise" and "fitted" random numbers; see `jaxmem.models.state_init`.
     noise_scale: standard deviation of the numbers of segment_start "noise", > 0.
-    seed: of parameters, document order and dropout. What is drawn for a row depends on
-      it, on the step and on the row, not on `optim.accumulate`, processes or mesh.
+    seed: the seed of parameters, document order and dropout. What is drawn for a row
+      depends on it, on the step and on the row, not on `optim.accumulate`, processes or
+      mesh.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints; the last step is always saved.
     keep: how many of the latest checkpoints are kept.
@@ -91,32 +93,27 @@ class Config:
   """
 
   model: ModelConfig = LMConfig(vocab_size=0, dtype="auto")
-  task: Reading = DataConfig()
+  task: TaskConfig = DataConfig()
   optim: OptimConfig = OptimConfig()
   validation: ValidationConfig = ValidationConfig()
   adversary: AdversaryConfig = AdversaryConfig()
-  mesh: MeshConfig = MeshConfig()
-  steps: int = number(500, at_least=1)
+  mesh: MeshConfig = affecting("nothing", MeshConfig())
+  steps: int = number(500, at_least=1, affects="nothing")
   init_from: str = ""
   segment_start: Start = "carried"
   noise_scale: float = number(1.0, above=0)
   seed: int = number(0, at_least=0, at_most=2**32 - 1)
-  log_every: int = number(10, at_least=1)
-  save_every: int = number(100, at_least=1)
-  keep: int = number(2, at_least=1)
-  eval_bytes: int = number(262_144, at_least=0, at_most=INT64)
-  sample_bytes: int = number(300, at_least=0)
-  stop_after_skips: int = number(10, at_least=1)
+  log_every: int = number(10, at_least=1, affects="nothing")
+  save_every: int = number(100, at_least=1, affects="nothing")
+  keep: int = number(2, at_least=1, affects="nothing")
+  eval_bytes: int = number(262_144, at_least=0, at_most=INT64, affects="nothing")
+  sample_bytes: int = number(300, at_least=0, affects="nothing")
+  stop_after_skips: int = number(10, at_least=1, affects="nothing")
 
 
-# What may differ when a run continues: how long, how it is shown, where it runs.
-MAY_CHANGE = (
-  "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
-  "stop_after_skips", "mesh", "validation.patience", "task.data_dir", "task.language",
-  "task.rule", "model.remat", "model.loss_chunk",
-)  # fmt: skip
+DTYPES = ("auto", "float32", "bfloat16")
 
-# Where data are, in whatever config has it, and what else is a path.
+# Keys that name data, in the tasks that have them, and all keys that may hold a path.
 SOURCES = (
   "task.source", "task.heldout", "task.test", "task.queries", "task.relevant",
   "task.augment.table", "task.augment.wordings",
@@ -126,10 +123,9 @@ PATHS = (*SOURCES, "task.tokenizer", "task.data_dir", "init_from")
 
 def check(config: Config) -> None:
   """Raises ConfigError if a number is out of range; costs nothing."""
-  try:
+  with raised_as(ConfigError):
     ranges.check(config)
-  except ValueError as error:
-    raise ConfigError(str(error)) from error
+    ranges.check_word(config.model.dtype, "model.dtype", DTYPES)
   if config.optim.warmup_steps >= config.steps:
     raise ConfigError(
       f"optim.warmup_steps is {config.optim.warmup_steps} of steps {config.steps}: "
@@ -145,10 +141,6 @@ def check(config: Config) -> None:
       f"validation.patience is {config.validation.patience} and validation.every is 0: "
       "set how many steps lie between scores"
     )
-  if config.segment_start not in STARTS:
-    raise ConfigError(
-      f"segment_start is {config.segment_start!r}: one of {', '.join(STARTS)}"
-    )
   if config.segment_start in OF_ROWS and config.task.batch_size < 2:
     raise ConfigError(
       f"segment_start is {config.segment_start!r} and task.batch_size is "
@@ -159,21 +151,17 @@ def check(config: Config) -> None:
       f"noise_scale is {config.noise_scale} and segment_start "
       f"{config.segment_start!r}: only 'noise' has a scale"
     )
-  if config.model.dtype not in ("auto", "float32", "bfloat16"):
-    raise ConfigError(
-      f"model.dtype is {config.model.dtype!r}: auto, float32 or bfloat16"
-    )
   if not config.model.pattern:
     raise ConfigError("model.pattern is empty: name at least one memory")
-  # what is saved can be read: types, one of the choices, and the options of memories
+  # the round trip proves that the file can be read: types, choices, options of memories
   from_json(to_json(config))
 
 
 def typed(config: Config) -> Config:
-  """The config with every value of the type that its field has.
+  """Returns the config with every value of the type that its field has.
 
-  What means the same is converted: a pattern as text or as a list, a path, an integer
-  where a number may have a fraction, a number of NumPy's.
+  Values that mean the same are converted: a pattern as text or as a list, a path, an
+  integer where a number may have a fraction, a number of NumPy's.
 
   Raises:
     ConfigError: if a value has another type; names the key.
@@ -182,18 +170,18 @@ def typed(config: Config) -> Config:
 
 
 def sources(config: Config) -> dict[str, str]:
-  """What the data of a run are read from: flag -> source, without those left out."""
+  """Returns the sources that a run reads, by flag; those left empty are omitted."""
   flat = flatten(config)
   texts = {key: flat[key] for key in SOURCES if flat.get(key)}
   return {f"--{key.replace('_', '-')}": source for key, source in texts.items()}
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
-  """The config with other values.
+  """Returns the config with other values.
 
   Args:
     config: the experiment.
-    values: dotted key -> value.
+    values: the new values by dotted key.
 
   Raises:
     ConfigError: if the config has no such key, or a value is of another type.
@@ -202,41 +190,48 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def with_paths(config: Config, change: Callable[[str], str]) -> Config:
-  """The config with `change` applied to the text of everything that may be a path."""
+  """Returns the config with every value changed that may be a path.
+
+  Args:
+    config: the experiment.
+    change: the function of the text.
+  """
   flat = flatten(config)
   texts = {key: flat[key] for key in PATHS if flat.get(key)}
   return with_values(config, {key: change(text) for key, text in texts.items()})
 
 
 def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-  """What differs and may not: key -> (old, new)."""
-  before, after = flatten(old), flatten(new)
-  free = lambda key: key in MAY_CHANGE or key.split(".")[0] in MAY_CHANGE
-  return {
-    key: (before[key], after[key])
-    for key in before
-    if before[key] != after[key] and not free(key)
-  }
+  """Returns what differs and must not, as `{key: (old, new)}`.
+
+  Args:
+    old: the config that a run was started with.
+    new: the config that it would continue with.
+  """
+  # every field declares what it affects; what affects neither may change on resume
+  fixed = ("all", "training")
+  before, after = flatten(old, affects=fixed), flatten(new, affects=fixed)
+  return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
 
 
 def to_json(config: Config) -> str:
-  """Readable JSON; `from_json(to_json(c)) == c`."""
+  """Returns readable JSON, which `from_json` reads back to an equal config."""
   return _CODEC.to_json(config)
 
 
 def from_json(text: str) -> Config:
-  """The config of `to_json`, which this or an older version wrote; imports no plugin.
+  """Reads what `to_json` of this or an older version wrote; imports no plugin.
 
   Raises:
     ConfigError: for an unknown key (names the nearest), a kind or a memory that is
       neither jaxmem's nor a plugin that the user has named, or a value of another type.
   """
-  with kinds.saved_file():
+  with kinds.saved_file():  # names in a saved run never import a module
     return _CODEC.from_json(text)
 
 
 def _show_pattern(value: Any) -> Any:
-  """The text of a pattern, of a list of entries or of an entry."""
+  """Returns the text of a pattern, of a list of entries or of an entry."""
   if isinstance(value, pattern.Entry):
     return str(value)
   if isinstance(value, tuple) or (isinstance(value, list) and value):
@@ -248,7 +243,7 @@ _CODEC = Codec(
   Config,
   kinds={
     ModelConfig: Choice(kinds.MODELS, "LMConfig or another model's"),
-    Reading: Choice(kinds.TASKS, "DataConfig or another job's"),
+    TaskConfig: Choice(kinds.TASKS, "DataConfig or another task's"),
   },
   texts={
     pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")

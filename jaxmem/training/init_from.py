@@ -1,4 +1,4 @@
-"""Parameters to begin from, where name and shape agree: another run's, or MiniLM's."""
+"""Initial parameters taken from another run, or from MiniLM, where they fit."""
 
 from pathlib import Path
 from typing import Any
@@ -13,29 +13,35 @@ from jaxmem.training.step import Program
 
 
 def begin(program: Program, state: TrainState) -> TrainState:
-  """A fresh state with the parameters that `config.init_from` names.
+  """Returns a fresh state with the parameters that `config.init_from` names.
 
-  A new head, or a vocabulary of another size, stays as it was drawn.
+  Parameters without a counterpart of the same path and shape, such as a new head, keep
+  the values that were drawn.
+
+  Args:
+    program: the model and its shardings.
+    state: the fresh state.
 
   Raises:
     UserError: if there is no such run, or nothing of it fits.
   """
   name = program.config.init_from
-  found = parameters(name)
-  params, taken = _merged(state.params, found)
-  if not taken:
+  params, num_merged = _merged(state.params, parameters(name))
+  if not num_merged:
     raise UserError(
       f"init_from {name!r}: no parameter has the name and shape of one of this model; "
       "give the model the pattern and sizes of that run"
     )
-  say(f"begins from {name!r}: {taken} of {len(jax.tree.leaves(params))} arrays")
+  say(f"begins from {name!r}: {num_merged} of {len(jax.tree.leaves(params))} arrays")
+  # the arrays of the source are on one device, or on the host
   params = jax.device_put(params, program.shardings.params)
+  # the average begins as the parameters do, not as those that were drawn
   average = program.trainable.part(params) if program.config.optim.ema else ()
   return state._replace(params=params, ema=average)
 
 
 def parameters(name: str) -> Any:
-  """The parameters that a name or a work directory has.
+  """Loads the parameters of a pretrained model or of a work directory.
 
   Args:
     name: "minilm", see `interop.minilm`, or a work directory.
@@ -50,10 +56,16 @@ def parameters(name: str) -> Any:
   return load_run(Path(name)).params
 
 
-def _merged(own: Any, found: Any) -> tuple[Any, int]:
-  """`own` with every array of `found` of the same path and shape, and how many."""
-  given = dict(jax.tree_util.tree_leaves_with_path(found))
-  fits = lambda path, a: path in given and given[path].shape == a.shape
-  one = lambda path, a: given[path].astype(a.dtype) if fits(path, a) else a
-  taken = [fits(path, a) for path, a in jax.tree_util.tree_leaves_with_path(own)]
-  return jax.tree_util.tree_map_with_path(one, own), sum(taken)
+def _merged(params: Any, source: Any) -> tuple[Any, int]:
+  """Takes arrays of `source` where path and shape agree; also returns how many."""
+  arrays = dict(jax.tree_util.tree_leaves_with_path(source))
+
+  def matches(path, a):
+    return path in arrays and arrays[path].shape == a.shape
+
+  def merge(path, a):
+    return arrays[path].astype(a.dtype) if matches(path, a) else a
+
+  leaves = jax.tree_util.tree_leaves_with_path(params)
+  count = sum(matches(path, a) for path, a in leaves)
+  return jax.tree_util.tree_map_with_path(merge, params), count

@@ -1,4 +1,4 @@
-"""A trained model from its checkpoint alone."""
+"""Loads a trained model from its checkpoint alone."""
 
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -24,14 +24,14 @@ _DIRECTORY = {"last": "checkpoints", "best": "best"}
 
 
 class Run(NamedTuple):
-  """A run of any kind, from its checkpoint.
+  """A run of any kind, read from its checkpoint.
 
   Attributes:
-    config: of the run, resolved.
+    config: the config of the run, resolved.
     model: see `models.TrainableModel`.
     params: its parameters, or their moving average where the run keeps one, on the
       default device.
-    step: of the checkpoint.
+    step: the step of the checkpoint.
   """
 
   config: Config
@@ -41,10 +41,14 @@ class Run(NamedTuple):
 
 
 def run_config(workdir: str | Path, which: Which = "last") -> Config:
-  """The config of the run in `workdir`, from its checkpoint; no device work.
+  """Reads the config of the run in `workdir` from its checkpoint; does no device work.
 
-  Its tokenizer is the copy that the run kept, so that ids mean what they meant whatever
+  Its tokenizer is the copy that the run kept, so that ids keep their meaning whatever
   has become of other files and of the training text.
+
+  Args:
+    workdir: the work directory of the run.
+    which: "last", or "best", which is the best on held-out data.
 
   Raises:
     UserError: if there is no checkpoint.
@@ -62,7 +66,11 @@ def run_config(workdir: str | Path, which: Which = "last") -> Config:
 
 
 def load_config(workdir: str | Path, which: Which = "last") -> Config:
-  """The config of the language model in `workdir`; no device work.
+  """Reads the config of the language model in `workdir`; does no device work.
+
+  Args:
+    workdir: see `run_config`.
+    which: see `run_config`.
 
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.
@@ -77,14 +85,14 @@ def load_config(workdir: str | Path, which: Which = "last") -> Config:
 
 
 def load_run(workdir: str | Path, which: Which = "last") -> Run:
-  """The newest checkpoint that is whole, its parameters verified.
+  """Loads the newest undamaged checkpoint, and verifies its parameters.
 
   The directory is only read, so the run may still be running: nothing in it is made,
   moved or cleaned, and neither optimizer nor training memory is loaded.
 
   Args:
-    workdir: of the run.
-    which: "last", or "best" on what is held out.
+    workdir: the work directory of the run.
+    which: "last", or "best", which is the best on held-out data.
 
   Raises:
     UserError: if there is no checkpoint.
@@ -104,12 +112,16 @@ def load_run(workdir: str | Path, which: Which = "last") -> Run:
 
 
 def load_model(workdir: str | Path, which: Which = "last") -> Loaded:
-  """The language model of a run, see `load_run`.
+  """Loads the language model of a run; see `load_run`.
 
       loaded = load_model("runs/quickstart")
       logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
 
   `jaxmem.load` gives the same with methods, and runs of other kinds.
+
+  Args:
+    workdir: see `load_run`.
+    which: see `load_run`.
 
   Raises:
     UserError: if there is no checkpoint, or it is of another kind of run.

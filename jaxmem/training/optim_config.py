@@ -1,4 +1,4 @@
-"""How parameters move, as data."""
+"""The config of the optimizer, as data."""
 
 import dataclasses
 
@@ -8,28 +8,31 @@ from jaxmem.training.functions import named
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-  """How parameters move; at first AdamW, a linear warm-up and a cosine.
+  """How parameters are updated: by default AdamW, a linear warm-up and a cosine.
 
   Attributes:
     optimizer: the name of an optimizer of Optax or `optax.contrib`, with its options:
       "adamw", "lion:b1=0.9:b2=0.99", "adafactor", "sgd:momentum=0.9", "muon". A Python
-      config may give a function that takes `learning_rate`; a run keeps its name, and
-      whoever continues with it gives the function again.
-    schedule: of the learning rate behind the warm-up: "cosine", "linear" (to
+      config may give a function that takes `learning_rate`; a run keeps its name, and a
+      caller who resumes the run gives the function again.
+    schedule: the learning rate after the warm-up: "cosine", "linear" (to
       `final_fraction`), "constant", "wsd:decay=0.2" (constant, then linear over the
       last fifth), or a schedule of Optax by name; see `training.schedule`. A function
       of a Python config, of the step, is the whole schedule.
-    learning_rate: the highest, > 0.
-    warmup_steps: of the warm-up, fewer than all; -1 is a fifth of all, at most 50.
-    final_fraction: of the learning rate at the last step, in [0, 1].
-    weight_decay: of what mixes channels: projections, convolution taps, embeddings and
-      other tables of vectors, and what LRU and S5 read by (C). Not of biases, scales of
-      norms, decay rates, time constants, skips, shifts and bonuses of RWKV, peepholes,
-      biases of attention scores, learned starts; nor of what LRU and S5 write by (B)
-      and the low-rank maps of RWKV, which the code of their authors does not decay.
+    learning_rate: the peak, > 0.
+    warmup_steps: how many steps the learning rate rises, fewer than all; -1 is a fifth
+      of all, at most 50.
+    final_fraction: the learning rate of the last step as a fraction of the peak, in
+      [0, 1].
+    weight_decay: decay of the parameters that mix channels: projections, convolution
+      taps, embeddings and other tables of vectors, and the matrix C by which LRU and S5
+      read. It excludes biases, scales of norms, decay rates, time constants, skips,
+      shifts and bonuses of RWKV, peepholes, biases of attention scores and learned
+      starts; and the matrix B by which LRU and S5 write and the low-rank maps of RWKV,
+      which the code of their authors does not decay.
       Every layer declares it for its parameters, see `layers.primitives.named`.
-    beta1: of AdamW's first moment.
-    beta2: of AdamW's second moment.
+    beta1: the decay of AdamW's first moment.
+    beta2: the decay of AdamW's second moment.
     trainable: a regular expression that is searched for in the paths of parameters,
       such as "stack/groups/block_0/mixer/q/kernel"; those without it are frozen, and
       have neither gradient nor optimizer state. "" is all.
@@ -59,9 +62,10 @@ class OptimConfig:
       object.__setattr__(self, name, named(getattr(self, name)))
 
   def warmup(self, steps: int) -> int:
-    """The steps of the warm-up of a run of `steps`."""
+    """Returns how many of `steps` steps are the warm-up."""
     return min(50, steps // 5) if self.warmup_steps < 0 else self.warmup_steps
 
 
-# A function may be given where its name is kept; `typed` checks all that is kept.
+# jaxtyping would refuse a function where the field is a str: `__post_init__` names it,
+# and `config.typed` checks what is kept.
 OptimConfig.__init__.__no_type_check__ = True

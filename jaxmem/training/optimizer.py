@@ -1,4 +1,4 @@
-"""The optimizer of a config, all of it Optax."""
+"""Builds the optimizer of a config from Optax."""
 
 import functools
 import inspect
@@ -21,7 +21,7 @@ _WEIGHTS = ("kernel", "embedding")
 
 
 def decays(names: Any) -> Any:
-  """Whether weight decay acts on each parameter, as `layers.named` declared it.
+  """Returns whether weight decay acts on each parameter, as `layers.named` declared.
 
   A parameter that declares nothing, of a layer that is not of this library, decays if
   it is called "kernel" or "embedding", and not otherwise.
@@ -30,16 +30,16 @@ def decays(names: Any) -> Any:
     names: a tree of `parallel.mesh.Names`; plain tuples declare nothing.
 
   Returns:
-    The same tree of bools.
+    A tree of bools of the same structure.
   """
 
-  def one(path, axes):
+  def decays_leaf(path, axes):
     declared = getattr(axes, "decay", None)
     if declared is not None:
       return declared
     return bool(path) and getattr(path[-1], "key", None) in _WEIGHTS
 
-  return jax.tree_util.tree_map_with_path(one, names, is_leaf=is_names)
+  return jax.tree_util.tree_map_with_path(decays_leaf, names, is_leaf=is_names)
 
 
 # Arguments that other fields of the config decide.
@@ -50,16 +50,16 @@ _BETAS = {"b1": "beta1", "b2": "beta2"}
 
 
 def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransformation:
-  """The config's optimizer behind clipping by the global norm.
+  """Makes the config's optimizer, which follows clipping by the global norm.
 
-  What takes `weight_decay` and its `mask`, as AdamW and Lion do, decays by itself;
-  behind any other, weight_decay times the learning rate times the parameter is taken
-  from the parameters that `decays` names.
+  An optimizer that takes `weight_decay` and its `mask`, as AdamW and Lion do, decays by
+  itself; after any other, weight_decay times the learning rate times the parameter is
+  subtracted from the parameters that `decays` selects.
 
   Args:
     config: see `OptimConfig`.
-    steps: of the whole run.
-    names: the logical axis names of the parameters that move, see
+    steps: the number of steps of the whole run.
+    names: the logical axis names of the trainable parameters, see
       `parallel.mesh.param_names`; they carry what each declares about its decay.
 
   Raises:
@@ -67,32 +67,35 @@ def make(config: OptimConfig, steps: int, names: Any) -> optax.GradientTransform
   """
   function, options = find(_KEY, config.optimizer, _known())
   rate, mask = schedule(config, steps), decays(names)
-  takes = inspect.signature(function).parameters
-  given = _decided(config, function, takes) | {_RATE: rate}
+  accepted = inspect.signature(function).parameters
+  kwargs = _decided(config, function, accepted) | {_RATE: rate}
   for option in options:
-    if option in (*given, *_DECAYS, *_MASKS):
+    if option in (*kwargs, *_DECAYS, *_MASKS):
       field = _BETAS.get(option, _RATE if option == _RATE else "weight_decay")
       raise ConfigError(
         f"{_KEY} {config.optimizer!r} gives {option!r}: set optim.{field} instead"
       )
-  masked = {"weight_decay", "mask"} <= set(takes)
+  masked = {"weight_decay", "mask"} <= set(accepted)
   if masked:
-    given |= {"weight_decay": config.weight_decay, "mask": mask}
-  rule = call(_KEY, config.optimizer, function, **given, **options)
+    kwargs |= {"weight_decay": config.weight_decay, "mask": mask}
+  rule = call(_KEY, config.optimizer, function, **kwargs, **options)
   if config.weight_decay and not masked:
-    decay = lambda count: -config.weight_decay * rate(count)
+
+    def decay(count):  # decoupled as in AdamW: the rate is in it, and so is the sign
+      return -config.weight_decay * rate(count)
+
     rule = optax.chain(rule, optax.add_decayed_weights(decay, mask))
   return optax.chain(optax.clip_by_global_norm(config.clip_norm), rule)
 
 
-def _decided(config: OptimConfig, function: Callable, takes: Any) -> dict[str, Any]:
-  """AdamW's betas, and no decay of an optimizer's own.
+def _decided(config: OptimConfig, function: Callable, accepted: Any) -> dict[str, Any]:
+  """Returns AdamW's betas, or zeros for another optimizer's own weight decay.
 
   Raises:
     ConfigError: if the function cannot be told a learning rate, or betas are given to
       another optimizer than AdamW.
   """
-  if _RATE not in takes:
+  if _RATE not in accepted:
     raise ConfigError(
       f"{_KEY} {config.optimizer!r} takes no {_RATE}: give a function that does"
     )
@@ -105,16 +108,16 @@ def _decided(config: OptimConfig, function: Callable, takes: Any) -> dict[str, A
         f"optim.{field} is {value} and {_KEY} {config.optimizer!r}: it is AdamW's; "
         "give others theirs as options, such as lion:b1=0.9"
       )
-  return {option: 0.0 for option in _DECAYS if option in takes}
+  return {option: 0.0 for option in _DECAYS if option in accepted}
 
 
 @functools.cache
 def _known() -> dict[str, Callable]:
-  """Name -> optimizer: what Optax has that takes a learning rate, its `contrib` too."""
-  both = vars(optax.contrib) | vars(optax)
+  """Lists what Optax and its `contrib` have that takes a learning rate, by name."""
+  members = vars(optax.contrib) | vars(optax)
   return {
     name: function
-    for name, function in both.items()
+    for name, function in members.items()
     if inspect.isfunction(function)
     and not name.startswith(("_", "scale_by"))
     and _RATE in inspect.signature(function).parameters
@@ -125,43 +128,51 @@ def check(config: OptimConfig, rule: optax.GradientTransformation, params: Any) 
   """Raises ConfigError if the optimizer needs more than gradients and parameters.
 
   Args:
-    config: of the optimizer.
+    config: the config of the optimizer.
     rule: see `make`.
-    params: the shapes of what moves.
+    params: the shapes of the trainable parameters.
   """
   if config.optimizer == "adamw":
-    return  # known to need no more, and a trace costs time
+    return  # AdamW is known to need no more, and a trace costs time
 
   def update(params):
     return rule.update(params, rule.init(params), params)
 
-  with jax.numpy_dtype_promotion("standard"):
+  with jax.numpy_dtype_promotion("standard"):  # as in the step: Optax mixes dtypes
     call(_KEY, config.optimizer, jax.eval_shape, update, params)
 
 
-def placed(opt_state: Any, params: Any, rest: Any) -> Any:
-  """The shardings of the optimizer's state: a moment lies as its parameter does.
+def placed(opt_state: Any, params: Any, default: Any) -> Any:
+  """Returns the shardings of an optimizer state: moments lie as their parameters do.
 
   Args:
-    opt_state: shapes.
-    params: (shape, sharding) of each parameter that moves.
-    rest: the sharding of all that has not the path and shape of a parameter.
+    opt_state: the shapes of the state.
+    params: (shape, sharding) of each trainable parameter.
+    default: the sharding of every array without the path and shape of a parameter.
   """
-  is_pair = lambda a: isinstance(a, tuple)
-  places = dict(jax.tree_util.tree_leaves_with_path(params, is_leaf=is_pair))
+  pairs = jax.tree_util.tree_leaves_with_path(
+    params, is_leaf=lambda a: isinstance(a, tuple)
+  )
+  by_path = dict(pairs)
 
-  def one(path, leaf):
-    ends = (path[i:] for i in range(len(path)))
-    shape, sharding = next((places[end] for end in ends if end in places), ((), rest))
-    return sharding if leaf.shape == shape else rest
+  def sharding_of(path, leaf):
+    # Optax wraps the parameters' tree in tuples: a moment's path ends in a parameter's
+    suffixes = (path[i:] for i in range(len(path)))
+    matches = (by_path[suffix] for suffix in suffixes if suffix in by_path)
+    shape, sharding = next(matches, ((), default))
+    return sharding if leaf.shape == shape else default
 
-  return jax.tree_util.tree_map_with_path(one, opt_state)
+  return jax.tree_util.tree_map_with_path(sharding_of, opt_state)
 
 
 def count(opt_state: Any, step: jax.Array) -> jax.Array:
-  """The updates that an optimizer has made, by its own count; the steps if it has none.
+  """Returns the optimizer's own count of updates, or `step` if it keeps none.
 
-  It is less than the steps where some were skipped.
+  The count is less than the steps where some steps were skipped.
+
+  Args:
+    opt_state: the state of any optimizer of Optax.
+    step: how many steps the run has made.
   """
   for path, leaf in jax.tree_util.tree_leaves_with_path(opt_state):
     if getattr(path[-1], "name", None) == "count":

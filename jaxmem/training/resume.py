@@ -1,4 +1,4 @@
-"""Where a run continues: what it began with, and the state of its last checkpoint."""
+"""Resuming: what a run began with, and the state of its last checkpoint."""
 
 import dataclasses
 from pathlib import Path
@@ -19,19 +19,25 @@ from jaxmem.training.step import Program
 
 
 def with_warmup(config: Config, workdir: Path, resume: str) -> Config:
-  """The config with the warm-up that the run began with, where it names none itself.
+  """Takes the warm-up from the run that has begun, where the config names none itself.
 
-  So a run that is made longer continues with the learning rates that it had.
+  The default depends on the number of steps, so a run that is made longer would else
+  continue with other learning rates.
+
+  Args:
+    config: the config as the user gave it.
+    workdir: the work directory.
+    resume: see `trainer.train`.
   """
-  begun = None if config.optim.warmup_steps >= 0 else _begun(workdir, resume)
-  if begun is None:
+  saved = None if config.optim.warmup_steps >= 0 else _saved_config(workdir, resume)
+  if saved is None:
     return config
-  optim = dataclasses.replace(config.optim, warmup_steps=begun.optim.warmup_steps)
+  optim = dataclasses.replace(config.optim, warmup_steps=saved.optim.warmup_steps)
   return dataclasses.replace(config, optim=optim)
 
 
-def _begun(workdir: Path, resume: str) -> Config | None:
-  """The config of the run that has begun in a directory, if there is one."""
+def _saved_config(workdir: Path, resume: str) -> Config | None:
+  """Reads the config of the run that has begun in a directory, if there is one."""
   if resume == "never":
     return None
   try:
@@ -42,13 +48,20 @@ def _begun(workdir: Path, resume: str) -> Config | None:
 
 
 def with_tokenizer(config: Config, workdir: Path, resume: str) -> Config:
-  """The config with the tokenizer that the run made when it began, if it has begun."""
+  """Takes the tokenizer that the run made when it began, if it has begun.
+
+  Args:
+    config: the resolved config.
+    workdir: the work directory.
+    resume: see `trainer.train`.
+  """
   if not trained.is_made(getattr(config.task, "tokenizer", "")):
     return config
-  begun = _begun(workdir, resume)
-  if begun is None:
+  saved = _saved_config(workdir, resume)
+  if saved is None:
     return config
-  same = getattr(begun.task, "tokenizer", "") == config.task.tokenizer
+  # another tokenizer stays as it is: `first_state` refuses it as a change of the config
+  same = getattr(saved.task, "tokenizer", "") == config.task.tokenizer
   return kept.with_kept_tokenizer(config, workdir) if same else config
 
 
@@ -59,29 +72,34 @@ def first_state(
   resume: str,
   params: Any = None,
 ) -> tuple[TrainState, int]:
-  """The state to start from and its step: a checkpoint's, or a fresh one.
+  """Restores the last checkpoint, or makes a fresh state.
 
   Args:
-    program: of the run.
-    checkpoints: of the run.
-    rows: its batches.
+    program: the compiled step of the run.
+    checkpoints: the checkpoints of the run.
+    rows: the batches of the run.
     resume: see `trainer.train`.
-    params: that a fresh state begins with; None draws them, or takes `init_from`.
+    params: the parameters that a fresh state begins with; None draws them, or takes
+      `init_from`.
+
+  Returns:
+    The state, and how many steps it has made.
 
   Raises:
-    CheckpointError: if none can be read, or `resume` forbids what there is.
+    CheckpointError: if no checkpoint can be read, or `resume` forbids to begin or to
+      continue.
     ConfigError: if the run was started with another config or other data.
   """
-  # what there is, and what is asked for
-  found = checkpoints.steps()
-  if resume == "must" and not found:
+  # what `resume` allows, given the checkpoints there are
+  steps = checkpoints.steps()
+  if resume == "must" and not steps:
     raise CheckpointError(f"--resume must: no checkpoint in {checkpoints.directory}")
-  if resume == "never" and found:
+  if resume == "never" and steps:
     raise CheckpointError(
-      f"--resume never: {checkpoints.directory} has a checkpoint of step {found[-1]}; "
+      f"--resume never: {checkpoints.directory} has a checkpoint of step {steps[-1]}; "
       "choose another --workdir"
     )
-  if not found:
+  if not steps:
     state = program.init(params)
     if program.config.init_from:
       state = init_from.begin(program, state)
@@ -90,7 +108,7 @@ def first_state(
   meta = read_meta(checkpoints.directory)
   saved = kept.absolute(kept.saved_config(meta, checkpoints.directory.parent))
   changed = configs.changes(saved, program.config)
-  # what lies elsewhere now may be named so: its content is compared below
+  # a file that was moved may be named by its new path: its content is compared below
   for key in configs.PATHS:
     if key in changed and paths.lost(changed[key][0]):
       del changed[key]
@@ -104,12 +122,13 @@ def first_state(
   restored = checkpoints.restore(program.target())
   for step, why in restored.set_aside.items():
     say(f"checkpoint of step {step} is damaged and was set aside: {why}")
+  # batches are a function of the step, so equal data continue exactly where they ended
   if restored.data["fingerprint"] != rows.fingerprint:
     other = restored.data["tokenizer"] != rows.tokenizer
     named = getattr(program.config.task, "tokenizer", "")
-    what = f"tokenizer {named}" if other else "data"
+    culprit = f"tokenizer {named}" if other else "data"
     raise ConfigError(
-      f"the {what} is not what step {restored.step} was trained on (fingerprint "
+      f"the {culprit} is not what step {restored.step} was trained on (fingerprint "
       f"{rows.fingerprint[:12]}, was {restored.data['fingerprint'][:12]}): give the "
       "same files, or choose another --workdir"
     )

@@ -1,4 +1,4 @@
-"""What a run changes, and which models, meshes and starts go together."""
+"""The training state, and which models, meshes and segment starts go together."""
 
 from typing import Any, NamedTuple
 
@@ -12,11 +12,16 @@ from jaxmem.training.config import Config
 
 
 class TrainState(NamedTuple):
-  """All that a step changes, and the key.
+  """Everything that a step updates, and the random key.
 
-  `rng` is the data of a key that stays as it is; a step folds its number into it. `ema`
-  is the moving average of the parameters that move and `best` the best held-out score,
-  each () where the config has none.
+  Attributes:
+    step: int32, how many steps were made, skipped ones included.
+    params: the parameters, frozen ones included.
+    opt_state: the optimizer's state of the trainable parameters.
+    memory: the model's memory that is carried to the next segment.
+    rng: the data of a key that never changes; a step folds its number into it.
+    ema: the moving average of the trainable parameters; () where the config has none.
+    best: see `validation.Best`; () where held-out data is not scored during the run.
   """
 
   step: jax.Array
@@ -29,7 +34,8 @@ class TrainState(NamedTuple):
 
 
 def check_mesh(config: Config, model: Any, mesh: jax.sharding.Mesh) -> None:
-  """Raises MeshError if the mesh cuts time, and the model is none of language."""
+  """Raises MeshError if the mesh shards time and the model is no language model."""
+  # only `LM` passes its segments through ops that run over shards of time
   if mesh.shape["seq"] > 1 and not isinstance(model, LM):
     raise MeshError(
       f"mesh.seq is {mesh.shape['seq']} and the model is an "

@@ -1,4 +1,4 @@
-"""Which parameters move: a step differentiates with respect to these alone."""
+"""Trainable parameters: a step differentiates with respect to these alone."""
 
 import re
 from typing import Any
@@ -9,14 +9,14 @@ from jaxmem.core.errors import ConfigError
 
 
 class Trainable:
-  """The part of the parameters that a pattern selects, by their paths.
+  """Selects the parameters whose paths match a pattern.
 
-  Optimizer, gradient norm and moving average know this part only. Where all of them
-  move, it is the tree itself.
+  Optimizer, gradient norm and moving average know this part only. Where all parameters
+  are trainable, it is the tree itself, so that their state has the same tree.
   """
 
   def __init__(self, pattern: str, params: Any):
-    """Selects.
+    """Selects parameters.
 
     Args:
       pattern: a regular expression that is searched for in paths such as
@@ -27,15 +27,16 @@ class Trainable:
       ConfigError: if the pattern is no regular expression, or selects nothing.
     """
     try:
-      moves = re.compile(pattern)
+      regex = re.compile(pattern)
     except re.error as error:
       raise ConfigError(
         f"optim.trainable is {pattern!r}, which is no regular expression: {error}"
       ) from error
     paths = traverse_util.flatten_dict(params)
-    self._moving = {path for path in paths if moves.search("/".join(path))}
-    self._all = len(self._moving) == len(paths)
-    if not self._moving:
+    self._selected = {path for path in paths if regex.search("/".join(path))}
+    # where all are selected the tree is passed as it is, as older checkpoints have it
+    self._all = len(self._selected) == len(paths)
+    if not self._selected:
       raise ConfigError(
         f"optim.trainable is {pattern!r} and no parameter has such a path; one has "
         f"{'/'.join(min(paths))!r}"
@@ -43,19 +44,28 @@ class Trainable:
 
   @property
   def all(self) -> bool:
-    """Whether all parameters move."""
+    """Whether all parameters are trainable."""
     return self._all
 
   def part(self, tree: Any) -> Any:
-    """What moves, of a tree with the parameters' paths."""
+    """Returns the trainable part of a tree.
+
+    Args:
+      tree: a tree with the paths of the parameters.
+    """
     if self._all:
       return tree
     flat = traverse_util.flatten_dict(tree)
-    return traverse_util.unflatten_dict({p: flat[p] for p in self._moving})
+    return traverse_util.unflatten_dict({p: flat[p] for p in self._selected})
 
-  def join(self, moving: Any, tree: Any) -> Any:
-    """The tree with what moves from `moving`."""
+  def join(self, part: Any, tree: Any) -> Any:
+    """Returns a tree with its trainable part replaced.
+
+    Args:
+      part: the new trainable part.
+      tree: all parameters.
+    """
     if self._all:
-      return moving
-    flat = traverse_util.flatten_dict(tree) | traverse_util.flatten_dict(moving)
+      return part
+    flat = traverse_util.flatten_dict(tree) | traverse_util.flatten_dict(part)
     return traverse_util.unflatten_dict(flat)

@@ -1,8 +1,8 @@
-"""Training: config, mesh, data, model, optimizer, shardings, state, loop, report.
+"""The training loop, from a config to a report; see `train`.
 
-The carried memory is part of the state and of every checkpoint. The promise: with the
-same config, mesh, versions and device kind, a run that was killed and resumed, at any
-moment and any number of times, has bitwise the state of one that was not.
+The carried memory is part of the state and of every checkpoint. With the same config,
+mesh, versions and device kind, a run that was killed and resumed, at any moment and any
+number of times, has bitwise the state of a run that was not.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from jaxmem.runtime.checkpoint import Checkpoints
 from jaxmem.runtime.lock import Lock
 from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
-from jaxmem.tasks import Job
+from jaxmem.tasks import Task
 from jaxmem.training import config as configs
 from jaxmem.training import resume as resuming
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training import workdir as kept
 from jaxmem.training.callbacks import Callback, Report
 from jaxmem.training.config import Config
@@ -42,7 +42,7 @@ from jaxmem.training.state import TrainState
 from jaxmem.training.step import Program, resolve
 from jaxmem.training.validation import Validation
 
-# Exit code of a run that was asked to stop; the same command resumes it.
+# Exit code of a run that a signal stopped and that the same command resumes.
 EXIT_STOPPED = 75
 
 
@@ -56,10 +56,10 @@ def train(
 
   Args:
     config: the experiment.
-    workdir: where everything is written.
+    workdir: the directory that everything is written to.
     resume: "auto" continues if there is a checkpoint, "must" raises if there is none,
       "never" raises if there is one.
-    callbacks: are told of every step and score; see `Callback`.
+    callbacks: are called for every step and score; see `Callback`.
 
   Returns:
     0, or EXIT_STOPPED if a signal stopped the run before its end.
@@ -70,37 +70,36 @@ def train(
     TrainingError: if too many steps in a row, or the last ones, had to be skipped.
   """
   workdir = Path(workdir)
-  # config: what the user and a run that has begun leave open, filled in and checked
+  # the config: fill in what the user, and a run that has begun, leave open; check it
   config = resuming.with_warmup(configs.typed(config), workdir, resume)
   config = kept.absolute(resolve(config))
-  task.check_packages(config)
+  run_task.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
-  config = task.complete(config)
-  # mesh, model, optimizer: traced, so that what does not fit is found now
+  config = run_task.complete(config)
+  # mesh, model, optimizer: they are traced, so that what does not fit is found now
   program = Program(config, meshes.make(config.mesh))
   program.check_memory()
-  begun = resuming.with_tokenizer(config, workdir, resume)
-  job = task.make(begun, program.model)
-  return run(program, job, workdir, resume, callbacks)
+  task = run_task.make(resuming.with_tokenizer(config, workdir, resume), program.model)
+  return run(program, task, workdir, resume, callbacks)
 
 
 def run(
   program: Program,
-  job: Job,
+  task: Task,
   workdir: str | Path,
   resume: str = "auto",
   callbacks: Sequence[Callback] = (),
   params: Any = None,
 ) -> int:
-  """`train` of a program and a job that are made: checkpoints, loop, report.
+  """Does what `train` does, for a program and a task that are already made.
 
   Args:
-    program: its config is resolved.
-    job: what is learned.
+    program: the compiled step; its config is resolved.
+    task: the task.
     workdir: see `train`.
     resume: see `train`.
     callbacks: see `train`.
-    params: that a fresh run begins with; None draws them.
+    params: the parameters that a fresh run begins with; None draws them.
 
   Returns:
     See `train`.
@@ -110,27 +109,27 @@ def run(
   """
   config, workdir = program.config, Path(workdir).absolute()
   with contextlib.ExitStack() as stack:
-    # the work directory: ours alone
+    # the lock makes the work directory ours alone
     if distributed.primary():
       stack.enter_context(Lock(workdir))
     latest = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
     best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
     # the state: fresh, or the last checkpoint's
-    state, start = resuming.first_state(program, latest, job.rows, resume, params)
+    state, start = resuming.first_state(program, latest, task.rows, resume, params)
     if distributed.primary():
       files.write_text(workdir / "config.json", configs.to_json(config))
-      job.keep(workdir)
-    say(_introduction(program, job, workdir))
+      task.save_assets(workdir)
+    say(_description(program, task, workdir))
     # the loop
     log = stack.enter_context(contextlib.closing(Log(workdir, distributed.primary())))
     loop = Run(
       program=program,
-      job=job,
+      task=task,
       log=log,
       latest=latest,
-      validation=Validation(config.validation, job, best),
+      validation=Validation(config.validation, task, best),
       stop=stack.enter_context(Stop()),
-      callbacks=(Report(config, job, log, start), *callbacks),
+      callbacks=(Report(config, task, log, start), *callbacks),
     )
     end = loop.loop(state, start)
     if not end.skipped and end.step not in latest.steps():
@@ -143,34 +142,34 @@ def run(
       return EXIT_STOPPED
     if end.skipped:
       raise TrainingError(not_reported(end, latest.steps()))
-    # the report, of the best weights
+    # the report is that of the best weights
     state = end.state
-    if best.steps():  # none where the run is shorter than the way to a score
-      found = best.restore(program.target())
-      say(f"the best held-out score was at step {found.step}: that is reported")
-      state = found.state
+    if best.steps():  # a run shorter than `validation.every` has none
+      restored = best.restore(program.target())
+      say(f"the best held-out score was at step {restored.step}: that is reported")
+      state = restored.state
     weights = distributed.local(program.weights_of(state))
   if distributed.primary():
-    job.report(weights, workdir)
+    task.report(weights, workdir)
   return 0
 
 
 @dataclasses.dataclass
 class Run:
-  """A run on its way: what the loop needs besides the state.
+  """A run in progress: what the loop needs besides the state.
 
   Attributes:
     program: the compiled step.
-    job: its batches and its score.
-    log: where numbers go.
-    latest: the checkpoints that the run continues from.
+    task: the task, with its batches and its score.
+    log: where numbers are written.
+    latest: the checkpoints that the run resumes from.
     validation: held-out scores, and the best checkpoint.
-    stop: whether somebody asked the run to stop.
-    callbacks: who listens; the trainer's own log first.
+    stop: whether a signal has asked the run to stop.
+    callbacks: the callbacks; the trainer's own log is first.
   """
 
   program: Program
-  job: Job
+  task: Task
   log: Log
   latest: Checkpoints
   validation: Validation
@@ -178,52 +177,57 @@ class Run:
   callbacks: Sequence[Callback]
 
   def loop(self, state: TrainState, start: int) -> End:
-    """Steps until the end of the run or a signal.
+    """Makes steps until the end of the run or a signal.
 
-    A checkpoint is written only behind a step that counted: what a run continues from
-    is never a state at which training has come to a halt.
+    A checkpoint is written only after a step that counted, so a run never resumes from
+    a state at which training has come to a halt.
+
+    Args:
+      state: the state to begin from; donated.
+      start: how many steps it has made.
 
     Raises:
       TrainingError: if too many steps in a row had to be skipped.
     """
     config, validation = self.program.config, self.validation
-    step, skipped, waiting = start, 0, []
-    enough = config.validation.every and validation.exhausted(state.best)
-    with contextlib.closing(data.batches(self.job.rows, start)) as batches:
-      while step < config.steps and not enough:
+    # metrics of the steps whose numbers have not been fetched from the device
+    step, skipped, pending = start, 0, []
+    exhausted = config.validation.every and validation.exhausted(state.best)
+    with contextlib.closing(data.batches(self.task.rows, start)) as batches:
+      while step < config.steps and not exhausted:
         batch = next(batches)
         self.log.rows(step, batch["rows"])
         state, metrics = self.program.step(state, self.program.put(batch))
-        waiting.append(metrics)
+        pending.append(metrics)
         step += 1
         log_now = step % config.log_every == 0 or step == config.steps
         save_now = step % config.save_every == 0
         if log_now or save_now:
-          skipped, waiting = self._tell(step, waiting, skipped), []
+          skipped, pending = self._notify(step, pending, skipped), []
         if log_now:
-          self.latest.check()  # a full disk is said now, not at the end
+          self.latest.check()  # a save that failed, on a full disk say, raises now
         if validation.due(step):
           state = self._validate(step, state)
-          enough = validation.exhausted(state.best)
+          exhausted = validation.exhausted(state.best)
         if save_now and not skipped:
           self.save(self.latest, step, state)
         if self.stop.after(step):
           break
-    skipped = self._tell(step, waiting, skipped)
-    if enough:
+    skipped = self._notify(step, pending, skipped)
+    if exhausted:
       say(
         f"stopped early at step {step}: the last {config.validation.patience} scores "
         "of held-out text were not better than one before"
       )
-    return End(state, step, bool(enough) or step >= config.steps, skipped)
+    return End(state, step, bool(exhausted) or step >= config.steps, skipped)
 
-  def _tell(self, step: int, waiting: list[dict], skipped: int) -> int:
-    """Tells of the steps up to this one; how many of the last in a row were skipped.
+  def _notify(self, step: int, pending: list[dict], skipped: int) -> int:
+    """Calls the callbacks; returns how many of the last steps in a row were skipped.
 
     Raises:
       TrainingError: if they are too many.
     """
-    fetched = jax.device_get(waiting)  # the only wait for the device
+    fetched = jax.device_get(pending)  # the only wait for the device
     skipped = count_skips(fetched, skipped, step, self.program.config)
     for i, metrics in enumerate(fetched, step - len(fetched) + 1):
       numbers = {name: value.item() for name, value in metrics.items()}
@@ -232,7 +236,7 @@ class Run:
     return skipped
 
   def _validate(self, step: int, state: TrainState) -> TrainState:
-    """Scores held-out text; the state knows the result and is otherwise the same."""
+    """Scores held-out data; of the state only `best` changes."""
     score = self.validation.score(self.program.weights_of(state))
     before = float(state.best.bits_per_byte) if int(state.best.step) else None
     best, better = self.validation.compare(score, step, state.best)
@@ -245,8 +249,14 @@ class Run:
     return state
 
   def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
-    """Starts writing the state, the position in the data and the config."""
-    tokenizer, fingerprint = self.job.rows.tokenizer, self.job.rows.fingerprint
+    """Starts writing the state, the position in the data and the config.
+
+    Args:
+      checkpoints: the checkpoints to write to.
+      step: how many steps the state has made.
+      state: the state.
+    """
+    tokenizer, fingerprint = self.task.rows.tokenizer, self.task.rows.fingerprint
     position = {"step": step, "fingerprint": fingerprint, "tokenizer": tokenizer}
     meta = {
       "config": configs.to_json(self.program.config),
@@ -256,7 +266,8 @@ class Run:
     checkpoints.save(step, state, position, meta)
 
 
-def _introduction(program: Program, job: Job, workdir: Path) -> str:
+def _description(program: Program, task: Task, workdir: Path) -> str:
+  """Returns what a run says of itself before its first step."""
   config = program.config
   memory = sum(
     a.size * a.dtype.itemsize for a in jax.tree.leaves(program.shapes.memory)
@@ -267,7 +278,7 @@ def _introduction(program: Program, job: Job, workdir: Path) -> str:
     f"{num_params(program.shapes.params):,} parameters, "
     f"{memory // config.task.batch_size:,} bytes of memory a row, "
     f"{config.model.dtype}\n"
-    f"{job.introduction()}, {config.task.batch_size} lanes x "
+    f"{task.describe()}, {config.task.batch_size} lanes x "
     f"{config.task.segment_length} tokens, on {devices}\n"
     f"writing to {workdir}"
   )

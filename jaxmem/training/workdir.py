@@ -1,4 +1,4 @@
-"""What a work directory keeps and knows, so that it can be moved with all it needs."""
+"""Paths of a work directory, so that it can be moved with everything it needs."""
 
 import dataclasses
 import os
@@ -12,39 +12,45 @@ from jaxmem.training.config import Config
 
 
 def absolute(config: Config) -> Config:
-  """The config with absolute paths, so that it means the same from everywhere."""
+  """Makes the paths of a config absolute, so that it means the same from everywhere."""
   config = configs.with_paths(config, paths.absolute)
   directory = getattr(config.task, "data_dir", "")
   if not directory:
     return config
-  place = os.path.abspath(os.path.expanduser(directory))
-  return configs.with_values(config, {"task.data_dir": place})
+  path = os.path.abspath(os.path.expanduser(directory))
+  return configs.with_values(config, {"task.data_dir": path})
 
 
 def saved_config(meta: dict[str, Any], workdir: Path) -> Config:
-  """The config of a checkpoint, its paths followed where the run was moved with them.
+  """Reads the config of a checkpoint, and updates paths that moved with the run.
 
   Args:
-    meta: of the checkpoint.
-    workdir: where the run is now, absolute.
+    meta: the metadata of the checkpoint.
+    workdir: the absolute path of the run today.
 
   Raises:
     ConfigError: if the config cannot be read.
   """
   config = configs.from_json(meta["config"])
-  before = meta.get("workdir", "")
-  follow = lambda text: paths.moved(text, before, str(workdir))
-  return configs.with_paths(config, follow) if before else config
+  saved_at = meta.get("workdir", "")
+  if not saved_at:  # a checkpoint of an older version does not say where it was
+    return config
+  return configs.with_paths(
+    config, lambda path: paths.moved(path, saved_at, str(workdir))
+  )
 
 
 def with_kept_tokenizer(config: Config, workdir: Path) -> Config:
-  """The config of a run with the name of the tokenizer that the run kept, if it did.
+  """Returns the config with the tokenizer that the run saved, if it saved one.
 
   Args:
-    config: of a run that has a checkpoint.
-    workdir: of the run.
+    config: the config of a run that has a checkpoint.
+    workdir: the work directory of the run.
   """
   name = getattr(config.task, "tokenizer", "")
-  kept = trained.kept_name(name, workdir)
-  reading = dataclasses.replace(config.task, tokenizer=kept) if kept != name else None
-  return dataclasses.replace(config, task=reading) if reading else config
+  # the copy of the run: the user's file may have been moved or trained again
+  saved_name = trained.kept_name(name, workdir)
+  if saved_name == name:
+    return config
+  task = dataclasses.replace(config.task, tokenizer=saved_name)
+  return dataclasses.replace(config, task=task)

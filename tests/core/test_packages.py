@@ -12,7 +12,7 @@ from jaxmem.models.encoder_decoder import EncoderDecoderConfig
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq.task import PairsConfig
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config
 from jaxmem.training.trainer import train
 
@@ -37,10 +37,10 @@ PASSAGES = Config(EncoderConfig(), PassagesConfig("none.jsonl"))
 )
 def test_a_missing_package_is_named_with_its_extra(config, module, extra, monkeypatch):
   if config.init_from != "minilm":  # whose weights are a package of their own
-    task.check_packages(config)
+    run_task.check_packages(config)
   monkeypatch.setitem(sys.modules, module, None)
   with pytest.raises(ConfigError, match=rf"needs {module}.*jaxmem\[{extra}\]"):
-    task.check_packages(config)
+    run_task.check_packages(config)
 
 
 def test_it_is_said_before_the_data_are_read(monkeypatch, tmp_path):
@@ -53,7 +53,7 @@ def test_it_is_said_before_the_data_are_read(monkeypatch, tmp_path):
 
 def test_a_run_without_a_report_needs_no_metric(monkeypatch):
   monkeypatch.setitem(sys.modules, "sklearn", None)
-  task.check_packages(dataclasses.replace(LABELS, eval_bytes=0))
+  run_task.check_packages(dataclasses.replace(LABELS, eval_bytes=0))
 
 
 def test_an_index_needs_faiss_before_it_reads(monkeypatch, tmp_path, capsys):

@@ -32,11 +32,11 @@ class Model(LM):
 """
 TASK = """
 import dataclasses
-from jaxmem.tasks.synthetic.task import SyntheticConfig, TaskJob, fit
+from jaxmem.tasks.synthetic.task import SyntheticConfig, SyntheticTask, resolve_model
 @dataclasses.dataclass(frozen=True)
 class Config(SyntheticConfig):
   extra: int = 3
-Job = TaskJob
+Task = SyntheticTask
 """
 
 

@@ -3,11 +3,14 @@
 import dataclasses
 import math
 import re
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from jaxmem import tasks
 from jaxmem.core import ranges, registry
+from jaxmem.core.config import flatten
 from jaxmem.core.errors import ConfigError
 from jaxmem.evaluation.compare.plan import Plan
 from jaxmem.generation.sampling import Sampling, SamplingError
@@ -73,6 +76,15 @@ def test_every_number_declares_its_range(kind):
       assert "range" in field.metadata, field.name
 
 
+def test_every_field_of_every_config_is_named_by_another_test():
+  """An option that no test gives may do nothing."""
+  paths = Path(__file__).parents[1].rglob("*.py")
+  tests = "\n".join(path.read_text() for path in paths if path != Path(__file__))
+  words = set(re.findall(r"\w+", tests.replace("-", "_")))
+  fields = {f.name for config in KINDS.values() for f in dataclasses.fields(config)}
+  assert fields <= words, sorted(fields - words)
+
+
 @pytest.mark.parametrize(
   "changes, said",
   [
@@ -122,3 +134,73 @@ def test_sampling_refuses_what_a_device_cannot_hold():
   for changes in ({"temperature": math.inf}, {"top_k": 2**40}, {"top_p": math.nan}):
     with pytest.raises(SamplingError, match=next(iter(changes))):
       Sampling(**changes).check()
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+  """A part of options, whose fields must agree."""
+
+  low: float = ranges.number(0.0)
+  high: float = ranges.number(1.0, above="low", remedy="widen it")
+  pair: tuple[int, ...] = ranges.number((1, 2), at_least=1)
+
+  def check_fields(self):
+    if self.high > 9:
+      raise ValueError(f"high is {self.high}: it does not fit")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """One field of every sort."""
+
+  out: str = ranges.required("name a file")
+  start: str = ranges.word("zeros", lambda: ("zeros", "noise"))
+  kind: Literal["one", "two"] = "one"
+  lengths: str = ranges.number_list("64,256", at_least=1)
+  seed: int | None = ranges.number(None, at_least=0)
+  num_rows: int = ranges.number(1, at_least=1)
+  inner: Inner = Inner()
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    ({"out": ""}, "--out is missing: name a file"),
+    (
+      {"start": "zero"},
+      "--start is 'zero': one of zeros, noise; did you mean",
+    ),
+    ({"start": 3}, "--start is 3: one of zeros, noise"),
+    ({"kind": "six"}, "--kind is 'six': one of one, two"),
+    ({"lengths": "64,x"}, "--lengths is '64,x': whole numbers, with commas between"),
+    ({"lengths": "64,0"}, "--lengths is 0: it must be at least 1"),
+    ({"seed": -1}, "--seed is -1: it must be at least 0"),
+    ({"num_rows": 0}, "--num-rows is 0: it must be at least 1"),
+    (
+      {"inner": Inner(2.0)},
+      "--inner.high is 1.0: it must be above low (2.0); widen",
+    ),
+    ({"inner": Inner(pair=(1, 0))}, "--inner.pair is 0: it must be at least 1"),
+    ({"inner": Inner(high=10.0)}, "--inner.high is 10.0: it does not fit"),
+  ],
+)
+def test_the_walker_names_flag_value_and_remedy(changes, message):
+  ranges.check(Options("file"), "--")
+  with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+    ranges.check(Options(**{"out": "file"} | changes), "--")
+
+
+def test_a_run_may_change_how_long_it_is_how_it_is_shown_and_where_it_runs():
+  parts = [(Config(), "")] + [(tasks.get(n).Config(), "task.") for n in tasks.names()]
+  free = {
+    key
+    for config, prefix in parts
+    for key in flatten(config, prefix)
+    if key not in flatten(config, prefix, ("all", "training"))
+  }
+  assert free - {key for key in free if key.startswith("mesh.")} == {
+    "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
+    "stop_after_skips", "validation.patience", "task.data_dir", "task.language",
+    "task.rule", "model.remat", "model.loss_chunk",
+  }  # fmt: skip
+  assert {f"mesh.{field.name}" for field in dataclasses.fields(MeshConfig)} <= free

@@ -23,7 +23,7 @@ from support import runs
 
 ROOT = Path(jaxmem.__file__).parent
 # What is written for users: all but what draws or reports where the package says, and
-# what a task is called with (`Job.keep`, `Predictor`).
+# what a task is called with (`Task.keep`, `Predictor`).
 PUBLIC = [
   *(ROOT / name for name in ("core", "data", "generation", "interop", "runtime")),
   *(ROOT / name for name in ("testing", "tokenizers")),
@@ -72,7 +72,7 @@ READS = {
   "load_run": lambda path: load.load_run(path).step,
   "load_model": lambda path: load.load_model(path).step,
   "jaxmem.load": lambda path: jaxmem.load(path).step,
-  "asked_config": lambda path: predict.asked_config(path, "last"),
+  "config_of": lambda path: predict.config_of(path, "last"),
   "kept": lambda path: trained.kept("byte", path),
   "kept_name": lambda path: trained.kept_name("byte", path),
 }

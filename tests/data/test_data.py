@@ -374,7 +374,7 @@ def test_stream_names_damaged_files_and_unknown_splits(tmp_path, awkward):
   path = corpus.directory / "tokens-byte-257-train.npy"
   content = path.read_bytes()
 
-  with pytest.raises(data.DataError, match="no split 'test'; known: train, heldout"):
+  with pytest.raises(data.DataError, match="split is 'test': one of train, heldout"):
     data.TokenStream.from_corpus(corpus, BYTE, "test")
   for damage in (b"", content[:50], content[:-2]):
     path.write_bytes(damage)

@@ -300,10 +300,10 @@ def test_tasks_do_not_train_on_what_another_is_scored_on(tmp_path):
 def test_a_class_of_one_text_is_trained_on_and_the_run_says_so(tmp_path):
   rows = [(f"text {i}", "ab"[i % 2]) for i in range(20)] + [("alone", "c")]
   source = labels(tmp_path / "x.jsonl", rows)
-  job = make_job(LabelsConfig(source, tokenizer="words:300"))
-  assert job._model.classes == 3
-  assert "c" in {e.label for e in job._splits[""]["train"]}
-  assert job.introduction().endswith(" (no heldout text of class 'c')")
+  task = make_task(LabelsConfig(source, tokenizer="words:300"))
+  assert task._model.classes == 3
+  assert "c" in {e.label for e in task._splits[""]["train"]}
+  assert task.describe().endswith(" (no heldout text of class 'c')")
   with pytest.raises(DataError, match="no class with two different texts"):
     split_labels(labels(tmp_path / "y.jsonl", [("x", "a"), ("y", "b")]))
   with pytest.raises(DataError, match="fold 3/5 .* has 0 texts"):
@@ -318,20 +318,22 @@ def test_a_wording_of_a_training_text_is_no_held_out_text(tmp_path):
     {"text": "text 2", "wordings": ["other"]},
   ]
   augment = AugmentConfig(copies=1.0, wordings=lines(tmp_path / "w.jsonl", wordings))
-  job = make_job(LabelsConfig(source, heldout, tokenizer="words:300", augment=augment))
+  task = make_task(
+    LabelsConfig(source, heldout, tokenizer="words:300", augment=augment)
+  )
   draw = np.random.default_rng(0)
-  augmenter = job.rows.collate.augmenter
+  augmenter = task.rows.collate.augmenter
   assert {augmenter.text("text 1", draw) for _ in range(9)} == {"words"}
   assert augmenter.text("text 2", draw) == "text 2"
-  assert job.repeats == leaks.Repeats(left_out=2)
+  assert task.repeats == leaks.Repeats(left_out=2)
 
 
 # --- pairs, dialogue, questions, retrieval
 
 
-def make_job(data):
+def make_task(data):
   model = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1)
-  return runs.job(Config(model=model, task=data))
+  return runs.task(Config(model=model, task=data))
 
 
 def sides(parted):
@@ -410,13 +412,13 @@ def test_articles_with_one_text_are_in_one_fold(tmp_path):
     question_length=16,
     overlap=8,
   )
-  job = make_job(config)
-  contexts = [{q.context for q in questions} for questions in job._splits.values()]
+  task = make_task(config)
+  contexts = [{q.context for q in questions} for questions in task._splits.values()]
   assert [len(questions) for questions in contexts] == [6, 3, 3]
-  assert len(set.union(*contexts)) == 12 and job.repeats.together == 12
-  assert "12 repeated articles" in job.introduction()
+  assert len(set.union(*contexts)) == 12 and task.repeats.together == 12
+  assert "12 repeated articles" in task.describe()
   with pytest.raises(DataError, match="12 articles of different content and 13 folds"):
-    make_job(dataclasses.replace(config, fold="1/13"))
+    make_task(dataclasses.replace(config, fold="1/13"))
 
 
 @pytest.mark.parametrize("kind", ["judged", "titles"])
@@ -427,7 +429,7 @@ def test_queries_are_in_one_fold_and_their_titles_not_trained_on(tmp_path, kind)
   ]
   relevant = tmp_path / "relevant"
   relevant.write_text("".join(f"q{i} 0 d{i} 1\n" for i in range(30)), encoding="utf-8")
-  job = make_job(
+  task = make_task(
     PassagesConfig(
       lines(tmp_path / "d.jsonl", documents),
       lines(tmp_path / "q.jsonl", queries),
@@ -438,15 +440,15 @@ def test_queries_are_in_one_fold_and_their_titles_not_trained_on(tmp_path, kind)
       batch_size=4,
     )
   )
-  queries_of = [{q.text for q in queries} for queries in job._splits.values()]
+  queries_of = [{q.text for q in queries} for queries in task._splits.values()]
   assert [len(queries) for queries in queries_of] == [6, 2, 2]
   assert len(set.union(*queries_of)) == 10
   if kind == "titles":
-    train, heldout = (job._titles(split) for split in ("train", "heldout"))
+    train, heldout = (task._titles(split) for split in ("train", "heldout"))
     assert not {t for _, t, *_ in train} & {t for _, t, *_ in heldout}
     assert not {t for t, *_ in train} & (queries_of[1] | queries_of[2])
     assert len(heldout) == 4
-  assert "repeated queries" in job.introduction()
+  assert "repeated queries" in task.describe()
 
 
 def test_folds_without_a_key_are_as_they_were():

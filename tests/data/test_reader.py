@@ -13,7 +13,8 @@ import zipfile
 import pytest
 
 from jaxmem import tasks, tokenizers
-from jaxmem.core.errors import ConfigError, UserError
+from jaxmem.core import ranges
+from jaxmem.core.errors import UserError
 from jaxmem.data import (
   DataError,
   bad_records,
@@ -25,14 +26,12 @@ from jaxmem.data import (
 )
 from jaxmem.data.file_slice import digest
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import EncoderConfig
 from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tasks.dialogue import chat
 from jaxmem.tasks.language_modeling import reader
 from jaxmem.tasks.question_answering import data as squad
 from jaxmem.tasks.retrieval import data as judged
-from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.training.config import DataConfig
@@ -232,7 +231,10 @@ def test_bad_records_are_skipped_and_counted(tmp_path, capsys, task, objects, ex
   with pytest.raises(DataError, match="line 2 .*--task.bad-records skip"):
     with bad_records.policy("stop"):
       task(file)
-  with pytest.raises(DataError, match="stop or skip"), bad_records.policy("ignore"):
+  with (
+    pytest.raises(DataError, match="one of stop, skip"),
+    bad_records.policy("ignore"),
+  ):
     pass
 
 
@@ -241,7 +243,7 @@ def test_the_config_of_a_run_sets_the_policy(tmp_path, monkeypatch):
 
   class Module:
     @staticmethod
-    def Job(config, context, model):  # noqa: N802
+    def Task(config, context, model):  # noqa: N802
       seen.append(bad_records._policy.get())
       raise DataError("no data in this test")
 
@@ -306,10 +308,9 @@ def test_folders_are_labels_in_directories_and_archives(tmp_path):
       task(str(tmp_path / "d"))
 
 
-def test_first_bytes_below_zero_are_refused(tmp_path):
-  reader = LabelsConfig(first_bytes=-3).reader()
-  with pytest.raises(DataError, match="first_bytes is -3"):
-    reader.read(written(tmp_path, b"pos a\n", "a.txt"))
+def test_first_bytes_below_zero_are_refused():
+  with pytest.raises(ValueError, match="first_bytes is -3: it must be at least 0"):
+    ranges.check(LabelsConfig(first_bytes=-3))
 
 
 def test_a_format_is_added_in_one_place(tmp_path, monkeypatch):
@@ -343,14 +344,14 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   file = written(tmp_path, as_lines([fields]), "a.jsonl")
   spec = "{title}\\n{body}"
   (passage,) = judged.passages(file, "", text=spec)
-  assert passage == ("1", "", "T\nb") and passage.whole == "T\nb"
+  assert passage == ("1", "", "T\nb") and passage.full_text == "T\nb"
   (question,) = squad.read(file, "", ("ask", spec))
   # the answer stands where it is in the whole text
   assert (question.question, question.context, question.start) == ("who?", "T\nb", 2)
 
   qrels = written(tmp_path, b"1 0 1 1\n", "qrels")
   collection = judged.collection(file, file, qrels, False, "", ("body", "ask"))
-  assert [p.whole for p in (*collection.documents, *collection.queries)] == [
+  assert [p.full_text for p in (*collection.documents, *collection.queries)] == [
     "b",
     "who?",
   ]
@@ -364,8 +365,8 @@ def test_a_template_joins_fields_of_documents_queries_and_questions(tmp_path):
   nested = written(tmp_path, json.dumps(nested).encode(), "n.json")
   with pytest.raises(DataError, match="leave task.question and task.context"):
     squad.read(nested, "", ("ask", "context"))
-  with pytest.raises(ConfigError, match="leave task.text empty"):
-    passages.fit(EncoderConfig(), PassagesConfig(pairs="titles", text=spec))
+  with pytest.raises(ValueError, match="leave task.text empty"):
+    ranges.check(PassagesConfig(pairs="titles", text=spec))
 
 
 def test_an_id_that_repeats_is_one_bad_record(tmp_path, capsys):
@@ -506,7 +507,7 @@ def test_an_article_of_another_form_is_one_bad_record(tmp_path, capsys):
 def test_what_a_message_says_comes_back(content):
   record = {"messages": [{"role": "user", "content": content}] * 2}
   messages = chat.dialogue(record)
-  text = b"".join(chat.written([messages]))
+  text = b"".join(chat.text_lines([messages]))
 
   lines = text.removesuffix(b"\n").split(b"\n")
   assert len(lines) == 2 and all(line.startswith(b"user:") for line in lines)

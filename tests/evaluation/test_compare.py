@@ -1,4 +1,4 @@
-"""Memories side by side: one size, one table, runs that failed included."""
+"""Memories side by side: models of one size in one table, failed runs included."""
 
 import csv
 import dataclasses
@@ -12,7 +12,7 @@ import pytest
 from jaxmem.core.errors import UserError
 from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare import table
-from jaxmem.evaluation.compare.ledger import RESULTS, ended, open_ledger, place
+from jaxmem.evaluation.compare.ledger import RESULTS, ended, folder_of, open_ledger
 from jaxmem.evaluation.compare.plan import Plan
 from jaxmem.runtime.lock import Lock
 from jaxmem.training.trainer import EXIT_STOPPED
@@ -35,9 +35,11 @@ def test_models_are_of_one_size():
 
 def test_attention_counts_the_state_that_the_length_needs():
   plan = Plan(memories="attention,gru", lengths="64,256")
-  found = {(str(r.memory), r.length): r.state_bytes() for r in plan.runs()}
-  assert found["gru", 64] == found["gru", 256] == 4 * 64
-  assert found["attention", 256] == pytest.approx(4 * found["attention", 64], rel=0.01)
+  state_bytes = {(str(r.memory), r.length): r.state_bytes() for r in plan.runs()}
+  assert state_bytes["gru", 64] == state_bytes["gru", 256] == 4 * 64
+  assert state_bytes["attention", 256] == pytest.approx(
+    4 * state_bytes["attention", 64], rel=0.01
+  )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_attention_counts_the_state_that_the_length_needs():
     (dict(memories="grru"), "did you mean 'gru'"),
     (dict(memories="encoder_attention"), "reads both ways"),
     (dict(lengths="2"), "pairs|length"),
-    (dict(lengths="64,x"), "numbers from 1"),
+    (dict(lengths="64,x"), "whole numbers"),
     (dict(seeds=0), "seeds is 0"),
     (dict(steps=3), "at least 20"),
     (dict(minutes_per_run=0.0), "minutes_per_run is 0.0"),
@@ -73,43 +75,43 @@ def test_another_plan_in_the_directory_is_refused(tmp_path):
 
 
 def test_runs_that_an_older_version_ended_are_not_run_again(tmp_path):
-  """They wrote a file to their own folder; a folder that is deleted is tried again."""
+  """Those versions wrote a file to the run's folder; a deleted folder is retried."""
   plan = Plan(memories="gru,mingru,lstm", lengths="8", seeds=1, task="copy")
-  good, bad, left = plan.runs()
+  good, bad, pending = plan.runs()
   for run in (good, bad):
-    place(tmp_path, run).mkdir(parents=True)
-  (place(tmp_path, good) / "result.json").write_text('{"steps": 7}')
-  (place(tmp_path, bad) / "failed.txt").write_text("exit code 1: why\n")
+    folder_of(tmp_path, run).mkdir(parents=True)
+  (folder_of(tmp_path, good) / "result.json").write_text('{"steps": 7}')
+  (folder_of(tmp_path, bad) / "failed.txt").write_text("exit code 1: why\n")
 
   for _ in range(2):
     ledger = open_ledger(plan, tmp_path)
-    found = [ended(ledger, run, tmp_path) for run in (good, bad, left)]
-    assert [line and len(line) for line in found] == [4, 4, None]
-    assert found[0]["steps"] == 7 and found[1]["failed"] == "exit code 1: why"
+    lines = [ended(ledger, run, tmp_path) for run in (good, bad, pending)]
+    assert [line and len(line) for line in lines] == [4, 4, None]
+    assert lines[0]["steps"] == 7 and lines[1]["failed"] == "exit code 1: why"
   assert (tmp_path / RESULTS).read_text().count("\n") == 2
-  shutil.rmtree(place(tmp_path, bad))
+  shutil.rmtree(folder_of(tmp_path, bad))
   assert ended(open_ledger(plan, tmp_path), bad, tmp_path) is None
 
 
-def test_a_comparison_stops_goes_on_and_shows_what_failed(tmp_path):
-  """A signal in the first run, a second run whose folder another trainer holds."""
+def test_a_comparison_stops_continues_and_shows_failed_runs(tmp_path):
+  """A signal stops the first run; another trainer holds the folder of the second."""
   out = tmp_path / "out"
   child = runs.start("compare", *ARGUMENTS, "--out", out)
   log = out / "runs" / "gru-8" / "seed0" / "metrics.jsonl"
   while child.poll() is None and not (log.exists() and log.stat().st_size):
     time.sleep(0.05)
   child.send_signal(signal.SIGINT)
-  said, error = child.communicate(timeout=120)
-  if child.returncode == 0:  # it was over sooner than the signal
-    assert "done" in said
+  stdout, error = child.communicate(timeout=120)
+  if child.returncode == 0:  # it ended before the signal arrived
+    assert "done" in stdout
   else:
     assert child.returncode == EXIT_STOPPED, error
-    assert "the same command continues" in said
+    assert "the same command continues" in stdout
     assert not (out / RESULTS).exists()
 
   with Lock(out / "runs" / "mingru-8" / "seed0"):
-    done = runs.call("compare", *ARGUMENTS, "--out", out)
-  assert done.returncode == 0, done.stderr
+    resumed = runs.call("compare", *ARGUMENTS, "--out", out)
+  assert resumed.returncode == 0, resumed.stderr
   (good, bad) = table.rows(plans.read(out), out)
   assert good["steps"] == 60 and good["state_bytes_per_layer"] == 64
   assert [a["length"] for a in good["accuracy"]] == [8, 16, 32, 64, 128]

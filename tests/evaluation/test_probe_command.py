@@ -1,4 +1,4 @@
-"""jaxmem probe: every sample asked once, kept, continued, and reported."""
+"""`jaxmem probe` asks each sample once, keeps its answer, and reports the scores."""
 
 import dataclasses
 import json
@@ -37,24 +37,24 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def material(run):
-  its = ByteTokenizer()
-  return Material(its, Haystack(str(run.parent / "corpus"), its), depths=2)
+  tokenizer = ByteTokenizer()
+  return Material(tokenizer, Haystack(str(run.parent / "corpus"), tokenizer), depths=2)
 
 
 def _perfect(plan, material):
-  """A model that knows every answer, and what it was asked."""
-  known, asked = {}, []
+  """Returns a model that knows all answers, and the list of prompts it received."""
+  answers, prompts_read = {}, []
   for task in plan.tasks:
     for length in plan.lengths:
       for i in range(plan.samples):
-        one = sample(task, length, plan.seed, i, material)
-        known[one.draft.prompt.encode()] = ", ".join(one.draft.answers).encode()
+        drawn = sample(task, length, plan.seed, i, material)
+        answers[drawn.draft.prompt.encode()] = ", ".join(drawn.draft.answers).encode()
 
   def answer(prompts, max_tokens):
-    asked.extend(prompts)
-    return [b" " + known[p] for p in prompts]
+    prompts_read.extend(prompts)
+    return [b" " + answers[p] for p in prompts]
 
-  return answer, asked
+  return answer, prompts_read
 
 
 def _ask(plan, material, answer, ledger, rows=3, stop=None):
@@ -71,36 +71,39 @@ def test_perfect_reader_scores_100_and_silence_0(material, tmp_path):
     batches = _ask(plan, material, answer, ledger)
 
     assert [len(lines) for lines in batches] == [3, 1] * 8
-    found = results.scores(plan, ledger.done)
-    assert all(by == {1024: score, 1500: score} for by in found.values())
-    assert set(found) == {*TASKS, "mean of grid (2 of 2)"}
+    scores = results.scores(plan, ledger.done)
+    assert all(by_length == {1024: score, 1500: score} for by_length in scores.values())
+    assert set(scores) == {*TASKS, "mean of grid (2 of 2)"}
     cells = results.grid(plan, ledger.done, 2)
     assert cells.tolist() == [[score, score]] * 2
 
 
-def test_answers_are_kept_and_only_the_others_are_asked(material, tmp_path):
+def test_answers_are_kept_and_only_unanswered_samples_are_asked(material, tmp_path):
   plan = Plan(TASKS[:2], (512, 900), 4, seed=0)
-  answer, asked = _perfect(plan, material)
-  whole = open_ledger(tmp_path / "whole", {"seed": 0})
-  _ask(plan, material, answer, whole)
-  count = len(asked)
+  answer, prompts_read = _perfect(plan, material)
+  first = open_ledger(tmp_path / "whole", {"seed": 0})
+  _ask(plan, material, answer, first)
+  count = len(prompts_read)
   path = tmp_path / "whole" / runner.ANSWERS
   lines = path.read_text().splitlines(keepends=True)
   assert count == len(lines) == 16
 
   path.write_text("".join(lines[:5]) + lines[5][:20])  # killed while it was written
-  again = open_ledger(tmp_path / "whole", {"seed": 0})
-  assert len(again.done) == 5 and path.read_text() == "".join(lines[:5])
-  _ask(plan, material, answer, again, rows=2)
+  resumed = open_ledger(tmp_path / "whole", {"seed": 0})
+  assert len(resumed.done) == 5 and path.read_text() == "".join(lines[:5])
+  _ask(plan, material, answer, resumed, rows=2)
 
-  assert len(asked) - count == 11
-  plain = lambda line: {k: v for k, v in line.items() if k != "seconds"}
-  redone = open_ledger(tmp_path / "whole", {"seed": 0}).done
-  same = lambda done: {k: json.dumps(plain(v)) for k, v in done.items()}
-  assert same(redone) == same(whole.done)
-  more = plan._replace(samples=6)
-  _ask(more, material, _perfect(more, material)[0], again)
-  assert len(again.done) == 24
+  assert len(prompts_read) - count == 11
+
+  def without_seconds(lines):
+    fields = {key: line | {"seconds": 0} for key, line in lines.items()}
+    return {key: json.dumps(line) for key, line in fields.items()}
+
+  reopened = open_ledger(tmp_path / "whole", {"seed": 0}).done
+  assert without_seconds(reopened) == without_seconds(first.done)
+  extended = plan._replace(samples=6)
+  _ask(extended, material, _perfect(extended, material)[0], resumed)
+  assert len(resumed.done) == 24
   with pytest.raises(UserError, match="was begun with seed 0, this command has 1"):
     open_ledger(tmp_path / "whole", {"seed": 1})
   for name in (runner.ANSWERS, runner.CONFIG):
@@ -111,10 +114,10 @@ def test_answers_are_kept_and_only_the_others_are_asked(material, tmp_path):
 
 def test_stop_keeps_what_is_finished(material, tmp_path):
   plan, stop = Plan(TASKS[:1], (512,), 5, seed=0), Stop()
-  answer, asked = _perfect(plan, material)
+  answer, prompts_read = _perfect(plan, material)
 
   def until(prompts, max_tokens):
-    stop.requested = "SIGINT" if asked else None  # in the second batch
+    stop.requested = "SIGINT" if prompts_read else None  # in the second batch
     return answer(prompts, max_tokens)
 
   ledger = open_ledger(tmp_path / "out", {})
@@ -131,38 +134,40 @@ def test_state_is_counted_per_layer():
   state = jax.eval_shape(lambda: LM(config).init_state(1))
   total = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
 
-  found = results.state_bytes(LM(config))
+  sizes = results.state_bytes(LM(config))
 
-  assert list(found) == ["window", "rglru"]
-  assert found["window"] > 2 * 4 * 16 * 4 and 3 * sum(found.values()) == total
+  assert list(sizes) == ["window", "rglru"]
+  assert sizes["window"] > 2 * 4 * 16 * 4 and 3 * sum(sizes.values()) == total
   mixed = (entry("window", window_size=4), entry("window", window_size=8))
-  found = results.state_bytes(LM(dataclasses.replace(config, pattern=mixed)))
-  assert list(found) == ["window:window_size=4", "window:window_size=8"]
+  sizes = results.state_bytes(LM(dataclasses.replace(config, pattern=mixed)))
+  assert list(sizes) == ["window:window_size=4", "window:window_size=8"]
 
 
 def test_command_asks_the_model_and_reports(run, tmp_path, capsys):
-  """The answers are those of the model's own writer; the table has all it must."""
+  """The answers are those of the model's own writer, and the table is complete."""
   out = tmp_path / "out"
   argv = ["probe", "--workdir", run, "--haystack", run.parent / "corpus", "--out", out]
   argv += ["--tasks", "passkey,needle", "--lengths", "300,256", "--samples", "2"]
   argv += ["--depths", "2", "--rows", "2", "--max-tokens", "5"]
   assert cli.run([str(a) for a in argv]) == 0
-  said = capsys.readouterr().out
+  stdout = capsys.readouterr().out
 
   loaded = load_model(run)
   lines = [json.loads(n) for n in (out / runner.ANSWERS).read_text().splitlines()]
   assert len(lines) == 8 and all(line["written"] <= 5 for line in lines)
   hay = Haystack(str(run.parent / "corpus"), loaded.tokenizer)
-  its = Material(loaded.tokenizer, hay, depths=2, max_tokens=5)
-  one = sample("needle", 300, 0, 1, its)
-  pen = runner.Writer(
+  material = Material(loaded.tokenizer, hay, depths=2, max_tokens=5)
+  needle = sample("needle", 300, 0, 1, material)
+  generator = runner.Writer(
     loaded.model, loaded.params, loaded.tokenizer, first_session(loaded.model, 2)
   )
-  pen.read([b"", one.draft.prompt.encode()], seed=1)
-  text = b"".join(piece.text[1] for piece in pen.write(Sampling(0.0), 5))
-  [line] = [n for n in lines if (n["task"], n["length"], n["index"]) == one[:2] + (1,)]
+  generator.read([b"", needle.draft.prompt.encode()], seed=1)
+  text = b"".join(piece.text[1] for piece in generator.write(Sampling(0.0), 5))
+  [line] = [
+    n for n in lines if (n["task"], n["length"], n["index"]) == needle[:2] + (1,)
+  ]
   assert line["output"] == text.decode(errors="replace")
-  assert line["read"] == one.tokens and one.tokens + 5 <= 300
+  assert line["read"] == needle.tokens and needle.tokens + 5 <= 300
   numbers = json.loads((out / "results.json").read_text())
   size = results.state_bytes(loaded.model)["rglru"]
   assert numbers["state_bytes_per_layer"] == {"rglru": size}
@@ -173,13 +178,13 @@ def test_command_asks_the_model_and_reports(run, tmp_path, capsys):
     "tokens/s",
     "Peak memory of the process",
   ):
-    assert words in said and (words in (out / "probe.md").read_text())
+    assert words in stdout and (words in (out / "probe.md").read_text())
   assert np.shape(numbers["needle"]["found"]) == (2, 2)
   assert (out / "needle.png").read_bytes()[:4] == b"\x89PNG"
   assert not (out / "lock.json").exists()
 
   (out / "results.json").unlink()
-  assert cli.run([str(a) for a in argv]) == 0  # nothing is left to be asked
+  assert cli.run([str(a) for a in argv]) == 0  # no sample is left
   assert (out / runner.ANSWERS).read_text().count("\n") == 8
   assert cli.run([str(a) for a in [*argv, "--seed", "1"]]) == 2
   assert "was begun with seed 0" in capsys.readouterr().err
@@ -203,7 +208,7 @@ def test_ctrl_c_exits_75(run, tmp_path, capsys, monkeypatch):
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-  """The config of a run with full attention, and no weights: nothing may load them."""
+  """Returns a run that has a config and no weights, since nothing may load them."""
   directory = tmp_path_factory.mktemp("bare")
   model = dataclasses.replace(runs.MODEL, pattern=(entry("attention", capacity=700),))
   config = resolve(runs.config(runs.write_corpus(directory / "corpus"), model=model))
@@ -217,13 +222,13 @@ def bare(tmp_path_factory):
   "flags, words",
   [
     (["--tasks", "neddle"], ["no task 'neddle'", "'needle'"]),
-    (["--lengths", "512,many"], ["--lengths '512,many'"]),
-    (["--lengths", "0"], ["--lengths 0: each must be in 1 .. "]),
+    (["--lengths", "512,many"], ["--lengths is '512,many'"]),
+    (["--lengths", "0"], ["--lengths is 0: it must be at least 1"]),
     (["--lengths", "900"], ["'attention' holds 700", "900", "at most 700"]),
     (["--lengths", "90"], ["'passkey' does not fit 90", "at least"]),
     (["--samples", "0"], ["samples is 0"]),
     (["--tasks", "needle", "--samples", "3"], ["3 samples", "5 depths"]),
-    (["--threshold", "101"], ["threshold is 101.0", "[0, 100]"]),
+    (["--threshold", "101"], ["--threshold is 101.0", "at most 100"]),
     (["--haystack", "nowhere"], ["'nowhere' does not exist"]),
     (["--tasks", "needle", "--haystack", "SHORT"], ["has 28 tokens", "room for 475"]),
     (["--tasks", "qa_1", "--lengths", "700"], ["give --qa FILE", "SQuAD"]),
@@ -270,7 +275,12 @@ def test_gguf_is_read_with_attention_or_window(tmp_path, capsys):
     assert words in capsys.readouterr().err
 
 
-def test_every_task_writes_what_it_may():
-  of = {name: task.max_tokens for name, task in longbench.tasks().items()}
-  assert {of[n] for n in of if n.startswith("niah")} == {128}
-  assert (of["vt"], of["cwe"], of["fwe"], of["qa_1"]) == (30, 120, 50, 32)
+def test_each_task_writes_the_tokens_of_its_paper():
+  max_tokens = {name: task.max_tokens for name, task in longbench.tasks().items()}
+  assert {max_tokens[n] for n in max_tokens if n.startswith("niah")} == {128}
+  assert (
+    max_tokens["vt"],
+    max_tokens["cwe"],
+    max_tokens["fwe"],
+    max_tokens["qa_1"],
+  ) == (30, 120, 50, 32)

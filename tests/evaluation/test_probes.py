@@ -1,4 +1,4 @@
-"""Long-context probes: what is asked can be answered from the text, and fits."""
+"""Long-context probes: each question can be answered from its text, and fits."""
 
 import collections
 import functools
@@ -33,9 +33,9 @@ def material(tmp_path_factory):
 
   @functools.cache
   def of(name: str) -> Material:
-    its = reading.tokenizer(name)
-    hay = haystack.Haystack(str(directory / "hay"), its)
-    return Material(its, hay, reading.papers(directory))
+    tokenizer = reading.tokenizer(name)
+    hay = haystack.Haystack(str(directory / "hay"), tokenizer)
+    return Material(tokenizer, hay, reading.papers(directory))
 
   return of
 
@@ -46,20 +46,20 @@ def test_groups_are_those_of_the_papers():
   assert set(groups["ruler"]) == RULER
   assert groups["babilong"] == [f"babilong_qa{i}" for i in range(1, 11)]
   assert longbench.parse("ruler,needle,vt")[-1] == "needle"
-  assert set(longbench.parse("all")) == {t for its in groups.values() for t in its}
+  assert set(longbench.parse("all")) == {t for tasks in groups.values() for t in tasks}
   with pytest.raises(UserError, match="no task 'niah_singel_1'.*'niah_single_1'"):
     longbench.parse("ruler,niah_singel_1")
 
 
 @pytest.mark.parametrize("name, length", [("byte", 2048), ("pieces", 1024)])
 @pytest.mark.parametrize("task", longbench.tasks())
-def test_answer_can_be_read_and_length_is_kept(material, task, name, length):
-  its, kind = material(name), longbench.tasks()[task]
+def test_answer_is_in_the_text_and_length_is_kept(material, task, name, length):
+  hay, kind = material(name), longbench.tasks()[task]
   for index in range(6):
-    found = sample(task, length, 0, index, its)
+    found = sample(task, length, 0, index, hay)
     draft, prompt = found.draft, found.draft.prompt
 
-    assert found.tokens == 1 + len(its.tokenizer.encode(prompt.encode()))
+    assert found.tokens == 1 + len(hay.tokenizer.encode(prompt.encode()))
     left = length - found.tokens - found.max_tokens
     # at most one needle, or a repeated word, is missing
     assert 0 <= left < (120 if name == "byte" else 90)
@@ -70,21 +70,25 @@ def test_answer_can_be_read_and_length_is_kept(material, task, name, length):
 
 @pytest.mark.parametrize("task", longbench.tasks())
 def test_sample_is_fixed_by_its_name_alone(material, task):
-  its, draw = material("byte"), lambda *key: sample(task, *key, material("byte"))
-  first = [draw(2048, 0, i) for i in range(4)]
-  again = [draw(2048, 0, i) for i in (3, 1, 2, 0)]
+  byte_material = material("byte")
 
-  assert sorted(again, key=lambda s: s.index) == first
+  def draw(length, seed, index):
+    return sample(task, length, seed, index, byte_material)
+
+  first = [draw(2048, 0, i) for i in range(4)]
+  redrawn = [draw(2048, 0, i) for i in (3, 1, 2, 0)]
+
+  assert sorted(redrawn, key=lambda s: s.index) == first
   texts = {s.draft.prompt for s in [*first, draw(2048, 1, 0), draw(3000, 0, 0)]}
   assert len(texts) == 6
-  fewer = sample(task, 2048, 0, 0, its._replace(max_tokens=8))
+  fewer = sample(task, 2048, 0, 0, byte_material._replace(max_tokens=8))
   assert fewer.max_tokens == 8 and fewer.tokens > first[0].tokens - 120
 
 
 def test_kinds_of_needles_are_those_of_ruler(material):
   uuid, number = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"\d{7}"
   fact = re.compile(r"A special magic \w+ of (\S+) is (\S+)\.")
-  for task, (keys, values, asked, value) in {
+  for task, (keys, values, num_answers, value) in {
     "niah_single_1": (1, 1, 1, number),
     "niah_single_3": (1, 1, 1, uuid),
     "niah_multikey_1": (4, 1, 1, number),
@@ -95,8 +99,8 @@ def test_kinds_of_needles_are_those_of_ruler(material):
     facts = fact.findall(draft.prompt)
     assert len(facts) == len(set(facts)) == keys * values
     assert len({key for key, _ in facts}) == keys
-    assert len(draft.answers) == asked
-    assert all(re.fullmatch(value, each) for each in draft.answers)
+    assert len(draft.answers) == num_answers
+    assert all(re.fullmatch(value, answer) for answer in draft.answers)
   for task, key in {"niah_multikey_2": r"[a-z-]+", "niah_multikey_3": uuid}.items():
     prompt = sample(task, 2048, 0, 0, material("byte")).draft.prompt
     facts = fact.findall(prompt)
@@ -106,29 +110,29 @@ def test_kinds_of_needles_are_those_of_ruler(material):
     assert not fact.sub("", hay).strip()  # nothing but needles
 
 
-def test_needle_stands_at_its_depth(material):
-  its = material("byte")._replace(depths=5)
-  seen = set()
-  for task, thing in {"needle": "The watchword", "niah_single_2": "A special"}.items():
+def test_needle_is_at_its_depth(material):
+  five_depths = material("byte")._replace(depths=5)
+  depths = set()
+  for task, start in {"needle": "The watchword", "niah_single_2": "A special"}.items():
     for index in range(10):
-      draft = sample(task, 4096, 0, index, its).draft
+      draft = sample(task, 4096, 0, index, five_depths).draft
       text = draft.prompt.rpartition("\n\nQuestion:")[0]
       text = text if task == "needle" else text.split("\n\n", 1)[1]
-      before, _, after = text.partition(thing)
-      after = after.partition(".")[2]
-      depth = len(before.split()) / len((before + after).split())
+      head, _, tail = text.partition(start)
+      tail = tail.partition(".")[2]
+      depth = len(head.split()) / len((head + tail).split())
       assert depth == pytest.approx(draft.depth, abs=12 / len(text.split()) + 0.01)
-      seen |= {draft.depth} if task == "needle" else set()
-  assert sorted(seen) == needle.depths(5) == [0, 0.25, 0.5, 0.75, 1]
+      depths |= {draft.depth} if task == "needle" else set()
+  assert sorted(depths) == needle.depths(5) == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_facts_of_a_story_are_spread_in_their_order(material):
   draft = sample("babilong_qa2", 4096, 0, 0, material("byte")).draft
   text = draft.prompt[draft.prompt.rindex("\nText:") :]
-  places = [m.start() / len(text) for m in reading.SENTENCE.finditer(text)]
+  positions = [m.start() / len(text) for m in reading.SENTENCE.finditer(text)]
 
-  assert len(places) >= 5 and max(places) - min(places) > 0.5
-  between = [b - a for a, b in zip(places, places[1:], strict=False)]
+  assert len(positions) >= 5 and max(positions) - min(positions) > 0.5
+  between = [b - a for a, b in zip(positions, positions[1:], strict=False)]
   assert max(between) > 0.1
 
 
@@ -142,26 +146,26 @@ def test_haystack_is_a_ring_that_repeats_nothing(tmp_path):
   begins = set()
   for seed in range(20):
     text = hay.text(np.random.default_rng(seed), size - 200)
-    whole = "".join(text.words)
-    assert size - 200 <= len(whole) <= size
+    text_read = "".join(text.words)
+    assert size - 200 <= len(text_read) <= size
     doubled = " ".join((ring + ring).split())
-    assert " ".join(whole.split()) in doubled or _parted(whole, doubled)
-    begins.add(whole[:20])
+    assert " ".join(text_read.split()) in doubled or _parted(text_read, doubled)
+    begins.add(text_read[:20])
   assert len(begins) > 15
   with pytest.raises(UserError, match=r"has [\d,]+ tokens, .* room for 9,999"):
     hay.text(np.random.default_rng(0), 9_999)
 
 
-def _parted(whole: str, doubled: str) -> bool:
-  """The ring was entered inside a word, whose two halves its end and beginning are."""
-  return " ".join(whole.split()[:-1]) in doubled
+def _parted(text: str, doubled: str) -> bool:
+  """Returns whether the text is of the ring, but for its last word, which is cut."""
+  return " ".join(text.split()[:-1]) in doubled
 
 
-def test_things_are_put_at_borders_in_their_order():
+def test_sentences_are_inserted_at_borders_in_their_order():
   text = haystack.split("One two three. Four five. Six seven eight nine. Ten")
-  assert text.borders == (b := [0, 3, 5, 9])
-  things = [(1.0, "END."), (0.0, "A."), (0.31, "B."), (0.32, "C.")]
-  assert haystack.put(text, 10, things) == (
+  assert text.borders == [0, 3, 5, 9]
+  sentences = [(1.0, "END."), (0.0, "A."), (0.31, "B."), (0.32, "C.")]
+  assert haystack.put(text, 10, sentences) == (
     "A. One two three. B. C. Four five. Six seven eight nine. Ten END."
   )
   assert haystack.put(text, 4, [(0.6, "A.")]) == "One two three. A. Four"
@@ -169,7 +173,6 @@ def test_things_are_put_at_borders_in_their_order():
   lines = "\n".join(["word"] * 60)
   assert haystack.split(lines).borders == [0, 20, 40]
   assert haystack.split("word " * 90).borders == [0, 40, 80]
-  assert b == sorted(b)
 
 
 def _draft(*answers, question=""):
@@ -177,12 +180,12 @@ def _draft(*answers, question=""):
 
 
 def test_string_matches_are_those_of_ruler():
-  every, part = metrics.string_match_all, metrics.string_match_part
+  match_all, match_part = metrics.string_match_all, metrics.string_match_part
   draft = _draft("Alpha", "12", "uuid-9", "x y")
 
-  assert every("alpha, 3123 and UUID-9", draft) == 0.75
-  assert part("it was ALPHA", draft) == 1 and part("nothing", draft) == 0
-  assert every("x\ty", _draft("x\ny")) == 1  # control characters are new lines
+  assert match_all("alpha, 3123 and UUID-9", draft) == 0.75
+  assert match_part("it was ALPHA", draft) == 1 and match_part("nothing", draft) == 0
+  assert match_all("x\ty", _draft("x\ny")) == 1  # control characters are new lines
   assert metrics.mean([0.75, 0.25]) == 50
 
 
@@ -233,7 +236,7 @@ def test_coded_words_follow_a_zipf_law(material):
     assert count == pytest.approx(counts[0][1] / rank**2, abs=1)
 
 
-def test_words_are_different_and_none_is_in_another():
+def test_words_are_distinct_and_none_contains_another():
   words = [*wordlists.ADJECTIVES, *wordlists.NOUNS]
   assert len(set(words)) == len(words)
   assert not [(a, b) for a in words for b in words if a != b and a in b]
@@ -242,7 +245,7 @@ def test_words_are_different_and_none_is_in_another():
   assert len(set(names)) == 9_000
 
 
-def test_questions_that_cannot_be_read_say_where_they_are(tmp_path):
+def test_unreadable_questions_say_where_to_get_them(tmp_path):
   (tmp_path / "bad.json").write_text('{"no": []}')
   (tmp_path / "none.json").write_text('{"data": []}')
   for name, words in {
@@ -254,13 +257,13 @@ def test_questions_that_cannot_be_read_say_where_they_are(tmp_path):
       questions.read(str(tmp_path / name))
 
 
-def test_what_does_not_fit_names_the_length_that_does(material):
-  its = material("byte")
+def test_a_task_that_does_not_fit_names_the_length_that_does(material):
+  byte_material = material("byte")
   with pytest.raises(UserError, match="'vt' does not fit 300 tokens.* at least (\\d+)"):
-    sample("vt", 300, 0, 0, its)
-  needed = 788
-  assert sample("vt", needed, 0, 0, its).tokens <= needed - 30
+    sample("vt", 300, 0, 0, byte_material)
+  length = 788
+  assert sample("vt", length, 0, 0, byte_material).tokens <= length - 30
   with pytest.raises(UserError, match="needs questions: give --qa FILE"):
-    sample("qa_1", 2048, 0, 0, its._replace(papers={}))
+    sample("qa_1", 2048, 0, 0, byte_material._replace(papers={}))
   with pytest.raises(UserError, match=r"all the paragraphs of .*: give --qa a larger"):
-    sample("qa_1", 60_000, 0, 0, its)
+    sample("qa_1", 60_000, 0, 0, byte_material)

@@ -1,4 +1,4 @@
-"""One door to a trained model of any kind: `jaxmem.load`."""
+"""`jaxmem.load` returns a trained model of any kind."""
 
 import inspect
 import json
@@ -43,21 +43,21 @@ def reader(text_run):
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-  place = tmp_path_factory.mktemp("vectors")
+  directory = tmp_path_factory.mktemp("vectors")
   model = EncoderConfig(0, 8, pattern=(entry("gru"),), num_groups=1)
   task = PassagesConfig("none.jsonl", tokenizer="byte", segment_length=16, batch_size=8)
-  return jaxmem.load(runs.first_checkpoint(place, model=model, task=task))
+  return jaxmem.load(runs.first_checkpoint(directory, model=model, task=task))
 
 
 @pytest.fixture(scope="module")
 def puzzle(tmp_path_factory):
-  """A run that no method of a text fits."""
+  """Returns a run that no method of texts fits."""
   task = DataConfig("task:copy:vocab_size=8", segment_length=16, batch_size=8)
-  place = tmp_path_factory.mktemp("puzzle")
-  return jaxmem.load(runs.first_checkpoint(place, model=runs.SMALL, task=task))
+  directory = tmp_path_factory.mktemp("puzzle")
+  return jaxmem.load(runs.first_checkpoint(directory, model=runs.SMALL, task=task))
 
 
-def test_it_has_all_that_a_loaded_language_model_has(text_run, reader):
+def test_it_has_all_fields_of_a_loaded_language_model(text_run, reader):
   loaded = load_model(text_run)
   assert set(Loaded._fields) <= set(vars(reader))
   assert (reader.config, reader.step) == (loaded.config, loaded.step)
@@ -65,10 +65,11 @@ def test_it_has_all_that_a_loaded_language_model_has(text_run, reader):
   np.testing.assert_array_equal(reader.params["embedding"], loaded.params["embedding"])
 
 
-def test_a_prompt_has_a_text_and_several_have_a_list(reader):
-  args = reader.model, reader.params, reader.tokenizer
+def test_one_prompt_gives_a_text_and_several_give_a_list(reader):
   prompts = [b"memory", b"lane"]
-  expected = jaxmem.generate(*args, prompts, max_tokens=8, seed=3)
+  expected = jaxmem.generate(
+    reader.model, reader.params, reader.tokenizer, prompts, max_tokens=8, seed=3
+  )
   assert reader.generate(prompts, max_tokens=8, seed=3) == expected
   assert reader.generate(b"memory", max_tokens=8, seed=3) == expected[0]
   as_text = expected[0].decode(errors="replace")
@@ -78,7 +79,7 @@ def test_a_prompt_has_a_text_and_several_have_a_list(reader):
     reader.generate("\ud800")
 
 
-def test_a_text_costs_what_the_command_says(text_run, reader, tmp_path, capsys):
+def test_a_score_is_that_of_the_eval_command(text_run, reader, tmp_path, capsys):
   text, out = tmp_path / "a.txt", tmp_path / "out.json"
   text.write_text(TEXT)
   flags = ["--workdir", str(text_run), "--text", str(text), "--out", str(out)]
@@ -89,15 +90,15 @@ def test_a_text_costs_what_the_command_says(text_run, reader, tmp_path, capsys):
   assert (score.num_bytes, score.num_tokens) == (numbers["bytes"], numbers["tokens"])
   bits = score.bits_per_byte * score.num_bytes / score.num_tokens
   assert score.perplexity == pytest.approx(2**bits)
-  both = reader.score([TEXT.encode(), TEXT])
-  assert both.num_bytes == 2 * score.num_bytes
-  assert both.bits_per_byte == pytest.approx(score.bits_per_byte)
+  twice = reader.score([TEXT.encode(), TEXT])
+  assert twice.num_bytes == 2 * score.num_bytes
+  assert twice.bits_per_byte == pytest.approx(score.bits_per_byte)
   with pytest.raises(UserError, match="the text is empty"):
     reader.score("")
 
 
 def test_a_stream_carries_its_memory(reader, tmp_path):
-  """It writes what `generate` writes, and a saved one continues as it does."""
+  """A stream writes the text of `generate`, and a saved stream continues alike."""
   greedy = Sampling(temperature=0.0)
   stream = reader.stream("memory")
   first = "".join(stream.write(20, greedy))
@@ -105,20 +106,20 @@ def test_a_stream_carries_its_memory(reader, tmp_path):
   stream.read(" and then")
   assert stream.length == 1 + len(b"memory") + 20 + len(b" and then")
   stream.save(tmp_path / "a.state")
-  again = reader.stream(state=str(tmp_path / "a.state"))
-  assert again.length == stream.length
-  assert [*again.write(8, greedy)] == [*stream.write(8, greedy)]
+  resumed = reader.stream(state=str(tmp_path / "a.state"))
+  assert resumed.length == stream.length
+  assert [*resumed.write(8, greedy)] == [*stream.write(8, greedy)]
   assert "".join(reader.stream().write(4)) == reader.generate("", 4)
 
 
-def test_a_stream_parts_no_character(reader, monkeypatch):
+def test_a_stream_does_not_split_characters(reader, monkeypatch):
   chunks = [Chunk([text], [False]) for text in (b"a\xe2", b"\x82\xac", b"b\xff")]
   stream = reader.stream("memory")
   monkeypatch.setattr(stream._writer, "write", lambda *_: iter(chunks))
   assert [*stream.write()] == ["a", "€", "b�"]
 
 
-def test_a_stream_is_one_text(text_run, reader, tmp_path, capsysbinary):
+def test_a_session_of_two_texts_is_no_stream(text_run, reader, tmp_path, capsysbinary):
   state = str(tmp_path / "two.state")
   flags = ["--workdir", str(text_run), "--max-tokens", "1", "--save-state", state]
   assert cli.run(["generate", *flags, "--prompt", "a", "--prompt", "b"]) == 0
@@ -164,7 +165,7 @@ def test_a_method_that_does_not_fit_names_those_that_do(model, method, request):
   assert str(loaded.workdir) in repr(loaded) and "array" not in repr(loaded)
 
 
-def test_what_is_not_there_is_said():
+def test_models_that_do_not_exist_are_reported():
   with pytest.raises(UserError, match="no checkpoint of a run in nowhere"):
     jaxmem.load("nowhere")
   with pytest.raises(UserError, match="memory 'window' is for a GGUF model"):

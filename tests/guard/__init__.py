@@ -1,6 +1,6 @@
-"""What must not change while the tree is moved: ten tiny runs, as they once were.
+"""Guards numbers that must not change: ten tiny runs, recorded by older code.
 
-`python -m tests.guard record` writes `golden/`: `numbers.json`, and of every run its
-work directory after 4 of 10 steps, so a checkpoint with the state of the optimizer.
-`test_guard.py` asks the code at hand for the same.
+`python -m tests.guard record` writes `golden/`: `numbers.json`, and the work directory
+of each run after 4 of 10 steps, whose checkpoint has the optimizer's state.
+`test_guard.py` compares the current code with it.
 """

@@ -1,4 +1,4 @@
-"""Ten tiny experiments: every kind of model, every kind of job, and their data."""
+"""Ten tiny experiments, with data, for each kind of model and of task."""
 
 import json
 import math
@@ -29,7 +29,7 @@ THINGS = "cat boat book drum lamp".split()
 
 
 def _experiment(model, data, every=STEPS, **optim) -> Config:
-  """Ten steps, every loss in the log; nothing is scored or written at the end."""
+  """Returns a config of ten steps that logs each loss and writes no report."""
   return Config(
     model=model,
     task=data,
@@ -52,9 +52,9 @@ def _jsonl(path: Path, records: list[dict]) -> str:
   return str(path)
 
 
-def _corpus(place: Path) -> str:
-  """A directory of documents of unlike lengths."""
-  draw, folder = random.Random(0), place / "corpus"
+def _corpus(directory: Path) -> str:
+  """Writes a directory of documents of different lengths; returns its path."""
+  draw, folder = random.Random(0), directory / "corpus"
   folder.mkdir(parents=True)
   for i in range(24):
     lines = [_sentence(draw) for _ in range(4 + i % 5)]
@@ -62,35 +62,35 @@ def _corpus(place: Path) -> str:
   return str(folder)
 
 
-def text(place: Path) -> Config:
-  """A language model of bytes, its memory carried."""
+def text(directory: Path) -> Config:
+  """A language model of bytes, with carried memory."""
   pattern = (entry("rglru", num_heads=2),)
-  data = DataConfig(source=_corpus(place), segment_length=16, batch_size=8)
+  data = DataConfig(source=_corpus(directory), segment_length=16, batch_size=8)
   return _experiment(LMConfig(0, 16, 32, pattern, dtype="auto"), data)
 
 
-def task(place: Path) -> Config:
-  """A question to a memory, with an average of the weights, and a best checkpoint."""
+def task(directory: Path) -> Config:
+  """A synthetic task, with averaged weights and a best checkpoint."""
   pattern = (entry("attention", num_heads=2, capacity=40),)
   data = DataConfig(source="task:copy:vocab_size=8", segment_length=16, batch_size=8)
   return _experiment(LMConfig(0, 8, 16, pattern, dtype="auto"), data, SAVED_AT, ema=0.9)
 
 
-def dialogue(place: Path) -> Config:
-  """Turns of two speakers, of which one counts."""
+def dialogue(directory: Path) -> Config:
+  """Turns of two speakers; the model learns those of one."""
   draw = random.Random(1)
   records = []
   for _ in range(40):
-    name, thing = draw.choice(NAMES), draw.choice(THINGS)
-    said = [
-      ("user", f"my {thing} is called {name}. {_sentence(draw, low=1, high=4)}"),
+    name, item = draw.choice(NAMES), draw.choice(THINGS)
+    turns = [
+      ("user", f"my {item} is called {name}. {_sentence(draw, low=1, high=4)}"),
       ("assistant", "I see."),
-      ("user", f"what is my {thing} called?"),
+      ("user", f"what is my {item} called?"),
       ("assistant", name),
     ]
-    records.append({"messages": [{"role": r, "content": c} for r, c in said]})
+    records.append({"messages": [{"role": r, "content": c} for r, c in turns]})
   data = DialogueConfig(
-    source=_jsonl(place / "chat.jsonl", records),
+    source=_jsonl(directory / "chat.jsonl", records),
     tokenizer="words:300",
     segment_length=16,
     batch_size=8,
@@ -99,8 +99,8 @@ def dialogue(place: Path) -> Config:
   return _experiment(LMConfig(0, 8, 16, pattern, dtype="auto"), data)
 
 
-def labels(place: Path) -> Config:
-  """Classes of texts; dropout."""
+def labels(directory: Path) -> Config:
+  """Classification of texts, with dropout."""
   draw = random.Random(2)
   records = [
     {
@@ -110,7 +110,7 @@ def labels(place: Path) -> Config:
     for i in range(60)
   ]
   data = LabelsConfig(
-    source=_jsonl(place / "labelled.jsonl", records),
+    source=_jsonl(directory / "labelled.jsonl", records),
     tokenizer="words:300",
     segment_length=16,
     batch_size=8,
@@ -122,12 +122,12 @@ def labels(place: Path) -> Config:
   )
 
 
-def pairs(place: Path) -> Config:
-  """A text to read and one to write."""
+def pairs(directory: Path) -> Config:
+  """Pairs of a text to read and a text to write."""
   draw = random.Random(3)
   lines = [f"{_sentence(draw, WORDS[:4], 1, 2)} {i}" for i in range(60)]
-  read, written = place / "train.low", place / "train.up"
-  place.mkdir(parents=True, exist_ok=True)
+  read, written = directory / "train.low", directory / "train.up"
+  directory.mkdir(parents=True, exist_ok=True)
   read.write_text("\n".join(lines) + "\n")
   written.write_text("\n".join(line.upper() for line in lines) + "\n")
   data = PairsConfig(
@@ -149,18 +149,19 @@ def pairs(place: Path) -> Config:
   return _experiment(model, data)
 
 
-def spans(place: Path) -> Config:
-  """Where in a text an answer stands."""
+def spans(directory: Path) -> Config:
+  """Questions whose answers are spans of a text."""
   draw, articles = random.Random(4), []
   for i in range(40):
-    names, things = draw.sample(NAMES, 3), draw.sample(THINGS, 3)
-    parts = [f"{n} has the {t}." for n, t in zip(names, things, strict=True)]
+    names, items = draw.sample(NAMES, 3), draw.sample(THINGS, 3)
+    parts = [f"{n} has the {t}." for n, t in zip(names, items, strict=True)]
     context, k = " ".join([*parts, f"It is day {i}."]), draw.randrange(3)
     answer = {"text": names[k], "answer_start": context.index(names[k])}
-    asked = {"id": str(i), "question": f"who has the {things[k]}?", "answers": [answer]}
-    paragraph = {"context": context, "qas": [asked]}
+    question = f"who has the {items[k]}?"
+    qa = {"id": str(i), "question": question, "answers": [answer]}
+    paragraph = {"context": context, "qas": [qa]}
     articles.append({"title": f"a{i}", "paragraphs": [paragraph]})
-  path = place / "questions.json"
+  path = directory / "questions.json"
   path.write_text(json.dumps({"data": articles}))
   data = SpansConfig(
     source=str(path),
@@ -178,18 +179,18 @@ def spans(place: Path) -> Config:
   )
 
 
-def passages(place: Path) -> Config:
-  """Queries and what they ask for, in two parts of the batch."""
+def passages(directory: Path) -> Config:
+  """Queries and their relevant documents, in two accumulated parts of a batch."""
   draw, documents, queries, relevant = random.Random(5), [], [], []
   for i in range(40):
     documents.append({"id": f"d{i}", "text": f"{_sentence(draw)} {THINGS[i % 5]} {i}"})
     queries.append({"id": f"q{i}", "text": f"{NAMES[i % 5]} {_sentence(draw)}"})
     relevant += [f"q{i} 0 d{j} 1" for j in range(i % 5, 40, 5)]
-  (place / "relevant.txt").write_text("\n".join(relevant) + "\n")
+  (directory / "relevant.txt").write_text("\n".join(relevant) + "\n")
   data = PassagesConfig(
-    source=_jsonl(place / "documents.jsonl", documents),
-    queries=_jsonl(place / "queries.jsonl", queries),
-    relevant=str(place / "relevant.txt"),
+    source=_jsonl(directory / "documents.jsonl", documents),
+    queries=_jsonl(directory / "queries.jsonl", queries),
+    relevant=str(directory / "relevant.txt"),
     tokenizer="words:300",
     segment_length=16,
     batch_size=16,
@@ -198,20 +199,22 @@ def passages(place: Path) -> Config:
   return _experiment(model, data, accumulate=2)
 
 
-def masked(place: Path) -> Config:
-  """Hidden words."""
+def masked(directory: Path) -> Config:
+  """Masked language modelling."""
   data = MaskedConfig(
-    source=_corpus(place), tokenizer="byte", segment_length=32, batch_size=8
+    source=_corpus(directory), tokenizer="byte", segment_length=32, batch_size=8
   )
   pattern = (entry("mamba2", num_heads=2, state_dim=4, chunk_size=8),)
   return _experiment(EncoderConfig(d_model=8, pattern=pattern, num_groups=1), data)
 
 
-def series(place: Path) -> Config:
+def series(directory: Path) -> Config:
   """A table over time, forecast as a distribution."""
-  draw, path = random.Random(6), place / "table.csv"
-  row = lambda i: f"{40 + 3 * math.sin(i / 3):.4f},{draw.gauss(40, 9):.4f}\n"
-  path.write_text("a,b\n" + "".join(map(row, range(120))))
+  draw, path = random.Random(6), directory / "table.csv"
+  rows = [
+    f"{40 + 3 * math.sin(i / 3):.4f},{draw.gauss(40, 9):.4f}\n" for i in range(120)
+  ]
+  path.write_text("a,b\n" + "".join(rows))
   data = SeriesConfig(
     source=str(path), rows="60,30,30", segment_length=16, batch_size=8, season=3
   )
@@ -221,15 +224,15 @@ def series(place: Path) -> Config:
   return _experiment(model, data)
 
 
-def compression(place: Path) -> Config:
-  """Short texts through a latent, whose cost rises with the step."""
+def compression(directory: Path) -> Config:
+  """Short texts through a latent, with an annealed KL."""
   draw = random.Random(7)
   for name in ("train", "held"):
     lines = [f"{_sentence(draw, THINGS, 1, 2)} {name} {i}" for i in range(40)]
-    (place / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    (directory / f"{name}.txt").write_text("\n".join(lines) + "\n")
   data = CompressionConfig(
-    source=str(place / "train.txt"),
-    heldout=str(place / "held.txt"),
+    source=str(directory / "train.txt"),
+    heldout=str(directory / "held.txt"),
     segment_length=24,
     batch_size=8,
     kl_steps=4,
@@ -239,7 +242,8 @@ def compression(place: Path) -> Config:
   return _experiment(model, data)
 
 
-# Name of a job -> the experiment, whose data it writes into an existing directory.
+# Name -> function that writes the data into an existing directory, and returns the
+# experiment's config.
 CASES: dict[str, Callable[[Path], Config]] = {
   make.__name__: make
   for make in (

@@ -1,4 +1,4 @@
-"""What a run does, as numbers that can be kept: losses, scores, shapes, digests."""
+"""Runs the guarded experiments and reads their losses, scores, shapes and digests."""
 
 import contextlib
 import hashlib
@@ -25,52 +25,52 @@ GOLDEN = Path(__file__).parent / "golden"
 NUMBERS = GOLDEN / "numbers.json"
 SESSION = GOLDEN / "session.npz"  # of `jaxmem generate`, with the run `text`
 PROMPT, TOKENS = "state reset memory", 24
-# Nothing continues from these, or they are of another machine.
+# Files that a resumed run does not need, or that belong to one machine.
 _LEFT_OUT = ("tensorboard", "*.png", "*.lock", "lock")
 
 
 def numbers() -> dict[str, Any]:
-  """What was recorded."""
+  """Returns the recorded numbers."""
   return json.loads(NUMBERS.read_text())
 
 
 def archive(name: str) -> Path:
-  """The work directory of a run after SAVED_AT steps."""
+  """Returns the path of the archived work directory of a run after SAVED_AT steps."""
   return GOLDEN / f"{name}.zip"
 
 
-def unpacked(name: str, place: Path) -> Path:
-  """The recorded work directory, below `place`."""
-  shutil.unpack_archive(archive(name), place / "run")
-  return place / "run"
+def unpacked(name: str, directory: Path) -> Path:
+  """Unpacks the recorded work directory below `directory`, and returns its path."""
+  shutil.unpack_archive(archive(name), directory / "run")
+  return directory / "run"
 
 
 def digests(state: Any) -> dict[str, str]:
-  """Field of the state -> a digest of the paths, kinds and bytes of its arrays."""
-  found = {}
+  """Returns field -> digest of the paths, dtypes, shapes and bytes of its arrays."""
+  digest_of = {}
   for field, tree in state._asdict().items():
     sha = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
       array = np.asarray(leaf)
       sha.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
       sha.update(np.ascontiguousarray(array).tobytes())
-    found[field] = sha.hexdigest()[:16]
-  return found
+    digest_of[field] = sha.hexdigest()[:16]
+  return digest_of
 
 
 def shapes(params: Any) -> dict[str, str]:
-  """Path of a parameter -> its dtype and shape."""
+  """Returns path -> dtype and shape of each parameter."""
   leaves = jax.tree_util.tree_leaves_with_path(params)
   return {jax.tree_util.keystr(k): f"{a.dtype}{list(a.shape)}" for k, a in leaves}
 
 
 class Watched:
-  """What went through the checkpoints of a run.
+  """Digests of the states that a run saved and restored.
 
   Attributes:
-    saved: the digests of the last state that was saved.
-    restored: those of the state that the run went on from.
-    params: the shapes of its parameters.
+    saved: digests of the last state that was saved.
+    restored: digests of the state that the run resumed from.
+    params: shapes of the restored parameters.
   """
 
   saved: dict[str, str]
@@ -80,29 +80,30 @@ class Watched:
 
 @contextlib.contextmanager
 def watched(write: bool) -> Iterator[Watched]:
-  """Looks at every state that is saved or restored; without `write` saves none."""
-  seen, save, restore = Watched(), Checkpoints.save, Checkpoints.restore
+  """Watches the states that are saved and restored; without `write` none is saved."""
+  watch, save, restore = Watched(), Checkpoints.save, Checkpoints.restore
 
   def saving(self, step, state, *args, **kwargs):
-    seen.saved = digests(state)
+    watch.saved = digests(state)
     if write:
       save(self, step, state, *args, **kwargs)
 
   def restoring(self, *args, **kwargs):
-    found = restore(self, *args, **kwargs)
-    if self.directory.name == "checkpoints":  # not that of the best state
-      seen.restored, seen.params = digests(found.state), shapes(found.state.params)
-    return found
+    checkpoint = restore(self, *args, **kwargs)
+    if self.directory.name == "checkpoints":  # the best state is in another directory
+      watch.restored = digests(checkpoint.state)
+      watch.params = shapes(checkpoint.state.params)
+    return checkpoint
 
   with (
     mock.patch.object(Checkpoints, "save", saving),
     mock.patch.object(Checkpoints, "restore", restoring),
   ):
-    yield seen
+    yield watch
 
 
 def log(workdir: Path) -> tuple[list[float], dict[str, float]]:
-  """The losses of all steps, and the held-out scores by step."""
+  """Returns the losses of all steps, and step -> held-out score."""
   losses, scores = {}, {}
   for line in map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines()):
     for key, value in line.items():
@@ -113,48 +114,52 @@ def log(workdir: Path) -> tuple[list[float], dict[str, float]]:
   return [losses[step] for step in sorted(losses)], scores
 
 
-def whole(name: str, place: Path) -> dict[str, Any]:
-  """All the steps of a run from its beginning: losses and scores."""
-  place.mkdir(parents=True)
-  assert train(CASES[name](place), place / "run", "never") == 0
-  losses, scores = log(place / "run")
+def trained(name: str, directory: Path) -> dict[str, Any]:
+  """Trains a run from its first to its last step; returns losses and scores."""
+  directory.mkdir(parents=True)
+  assert train(CASES[name](directory), directory / "run", "never") == 0
+  losses, scores = log(directory / "run")
   assert len(losses) == STEPS
   return as_numbers(losses, scores)
 
 
 def as_numbers(losses: list[float], scores: dict[str, float]) -> dict[str, Any]:
-  """Losses, also to the last bit, and scores."""
+  """Returns losses, also as exact hexadecimal, and scores, for JSON."""
   return {"losses": losses, "hex": [a.hex() for a in losses], "scores": scores}
 
 
-def cut(name: str, place: Path) -> tuple[Path, dict[str, str]]:
-  """A run that is stopped after SAVED_AT steps: its directory, digests of its state."""
-  place.mkdir(parents=True)
-  at = lambda _, step: step == SAVED_AT
-  with watched(write=True) as seen, mock.patch.object(Stop, "after", at):
-    train(CASES[name](place), place / "run", "never")
-  return place / "run", seen.saved
+def stopped(name: str, directory: Path) -> tuple[Path, dict[str, str]]:
+  """Trains SAVED_AT steps of a run; returns its directory and the state's digests."""
+  directory.mkdir(parents=True)
+
+  def stops_after(_, step):
+    return step == SAVED_AT
+
+  with watched(write=True) as watch, mock.patch.object(Stop, "after", stops_after):
+    train(CASES[name](directory), directory / "run", "never")
+  return directory / "run", watch.saved
 
 
-def pack(name: str, workdir: Path, place: Path) -> None:
+def pack(name: str, workdir: Path, directory: Path) -> None:
   """Writes the archive of a work directory."""
-  shutil.copytree(workdir, place, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-  for state in place.glob("*/*/state"):
+  shutil.copytree(workdir, directory, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+  for state in directory.glob("*/*/state"):
     _prune(state)
   target = archive(name)
-  shutil.make_archive(str(target.with_suffix("")), "zip", place)
+  shutil.make_archive(str(target.with_suffix("")), "zip", directory)
 
 
 def _prune(state: Path) -> None:
-  """Removes versions of the database of a checkpoint that were superseded while it was
-  written, and that nothing in it points to any more: most of its size."""
+  """Removes superseded data files of a checkpoint's database: most of its size."""
   import tensorstore
 
   def content() -> dict[bytes, bytes]:
+    """Returns all keys and values of the database."""
     spec = {"driver": "ocdbt", "base": f"file://{state}/"}
     store = tensorstore.KvStore.open(spec).result()
     return {key: store.read(key).result().value for key in store.list().result()}
 
+  # a file is needed if the content changes, or cannot be read, without it
   before = content()
   for file in sorted(state.glob("ocdbt.process_*/d/*")):
     data = file.read_bytes()
@@ -167,17 +172,21 @@ def _prune(state: Path) -> None:
       file.write_bytes(data)
 
 
-def resumed(name: str, place: Path) -> tuple[list[float], dict[str, float], Watched]:
-  """The recorded work directory continues to the end: losses, scores, what was seen."""
-  config = CASES[name](place)
-  with watched(write=False) as seen:
-    assert train(config, unpacked(name, place), "must") == 0
-  return *log(place / "run"), seen
+def resumed(
+  name: str, directory: Path
+) -> tuple[list[float], dict[str, float], Watched]:
+  """Resumes a recorded run to its end; returns losses, scores and digests."""
+  config = CASES[name](directory)
+  with watched(write=False) as watch:
+    assert train(config, unpacked(name, directory), "must") == 0
+  return *log(directory / "run"), watch
 
 
 def generated(*arguments: str) -> str:
-  """What `jaxmem generate` writes: the likeliest token each time, and, since a model of
-  four steps would say one without end, rather one that was not seen before."""
+  """Returns what `jaxmem generate` writes by greedy decoding with a penalty.
+
+  Without the penalty a model of four steps would repeat one token.
+  """
   greedy = "--temperature", "0", "--repetition-penalty", "2"
   out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
   with mock.patch.object(sys, "stdout", out):

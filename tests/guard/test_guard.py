@@ -1,9 +1,10 @@
-"""The code at hand does what the recorded code did; see `guard`.
+"""The current code computes what the recorded code did; see `guard`.
 
-The archives were packed by that code, so these tests also say that its checkpoints and
-its saved sessions are read. Two of its special cases: a run of text and one of a task
-are saved without a kind, and told apart by their source. A third is that of format 1,
-in which a window's keys were other ones: `test_checkpoints` has its archive.
+The archives were written by the recorded code, so these tests also show that its
+checkpoints and saved sessions can be read. Two special cases are a run of text and one
+of a synthetic task: they were saved without a kind, and their source distinguishes
+them. A third is format 1, whose window caches have other keys: `test_checkpoints` has
+its archive.
 """
 
 import json
@@ -14,20 +15,20 @@ import pytest
 from . import observed
 from .cases import CASES, SAVED_AT
 
-# Another CPU fuses other operations, which ten steps amplify. The numbers were recorded
-# on eight devices; on one they stay within 2e-5 on the same machine. There
+# CPUs fuse operations differently, and ten steps amplify the rounding. The numbers were
+# recorded on eight devices; on one device of the same machine they agree within 2e-5.
 # `python -m tests.guard check --against TREE` compares two trees bit by bit.
 RELATIVE = 1e-4
 NUMBERS = observed.numbers()
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_run_goes_on_from_its_old_checkpoint(name, tmp_path):
-  """Its data lie elsewhere now, and every step is as it was."""
-  losses, scores, seen = observed.resumed(name, tmp_path)
+def test_run_continues_from_its_old_checkpoint(name, tmp_path):
+  """All further steps have the recorded losses, although the data have moved."""
+  losses, scores, watch = observed.resumed(name, tmp_path)
 
-  assert seen.params == NUMBERS[name]["params"]
-  assert seen.restored == NUMBERS[name]["state"]  # bitwise: it is only read
+  assert watch.params == NUMBERS[name]["params"]
+  assert watch.restored == NUMBERS[name]["state"]  # bitwise: it is only read
   np.testing.assert_allclose(losses, NUMBERS[name]["losses"], RELATIVE)
   assert scores.keys() == NUMBERS[name]["scores"].keys()
   for step, score in NUMBERS[name]["scores"].items():
@@ -37,13 +38,13 @@ def test_run_goes_on_from_its_old_checkpoint(name, tmp_path):
 @pytest.mark.full
 @pytest.mark.parametrize("name", CASES)
 def test_run_is_the_same_from_its_first_step(name, tmp_path):
-  found = observed.whole(name, tmp_path / name)
+  run = observed.trained(name, tmp_path / name)
 
-  np.testing.assert_allclose(found["losses"], NUMBERS[name]["losses"], RELATIVE)
+  np.testing.assert_allclose(run["losses"], NUMBERS[name]["losses"], RELATIVE)
 
 
 def _saved_config(name, tmp_path):
-  """The config of a recorded checkpoint, as it is on disk."""
+  """Returns the config of a recorded checkpoint, as it is on disk."""
   workdir = observed.unpacked(name, tmp_path)
   meta = workdir / "checkpoints" / str(SAVED_AT) / "meta" / "metadata"
   return json.loads(json.loads(meta.read_text())["config"])
@@ -68,12 +69,12 @@ def test_saved_config_names_its_kinds_except_of_language_models(name, tmp_path):
   assert config["model"].get("kind") == model
 
 
-def test_saved_session_goes_on_with_the_same_text(tmp_path):
+def test_saved_session_continues_with_the_same_text(tmp_path):
   workdir = observed.unpacked("text", tmp_path)
-  given = "--workdir", str(workdir), "--max-tokens", str(observed.TOKENS)
+  arguments = "--workdir", str(workdir), "--max-tokens", str(observed.TOKENS)
 
-  begun = observed.generated(*given, "--prompt", observed.PROMPT)
-  found = observed.generated(*given, "--load-state", str(observed.SESSION))
+  first = observed.generated(*arguments, "--prompt", observed.PROMPT)
+  continued = observed.generated(*arguments, "--load-state", str(observed.SESSION))
 
-  assert begun == NUMBERS["session"]["begun"]
-  assert found == NUMBERS["session"]["next"]
+  assert first == NUMBERS["session"]["begun"]
+  assert continued == NUMBERS["session"]["next"]

@@ -127,9 +127,15 @@ def test_numbers_and_dtypes_out_of_range_are_refused(name):
     ("gla", {"temperature": 0.0}, "temperature is 0.0: it must be above 0"),
     ("mlstm", {"gate_cap": -1.0}, "gate_cap is -1.0: it must be above 0"),
     ("retention", {"rotary_base": 0.0}, "rotary_base is 0.0: it must be above 0"),
-    ("lru", {"max_decay": 1.0}, "max_decay is 1.0: it must be in"),
-    ("lru", {"min_decay": 0.9, "max_decay": 0.5}, "min_decay is 0.9 and max_decay 0.5"),
-    ("s5", {"min_step": 1.0}, "min_step is 1.0 and max_step 0.1"),
+    ("lru", {"max_decay": 1.0}, "max_decay is 1.0: .* and below 1"),
+    (
+      "lru",
+      {"min_decay": 0.9, "max_decay": 0.5},
+      "max_decay is 0.5: .* min_decay .0.9.",
+    ),
+    ("s5", {"discretisation": "zho"}, "discretisation is 'zho': one of zoh, bilinear"),
+    ("window", {"bias": "alibbi"}, "did you mean 'alibi'"),
+    ("s5", {"min_step": 1.0}, "max_step is 0.1: .* min_step .1.0."),
     ("window", {"rotary_scaling": "yarn"}, "needs the trained length"),
     ("cross_attention", {"rotary_scaling": "x"}, "rotary scaling 'x': it is one of"),
     ("longformer", {"dilation": ()}, "dilation is \\(\\): a whole number"),
@@ -157,7 +163,7 @@ def test_a_pattern_says_which_memory_cannot_be_built():
   [
     (["window:window_size=0"], "cannot be built: window_size is 0"),
     (["gru:chunk_size=0+window:window_size=0"], "cannot be built: "),
-    (["causal", "--documents", "4,x"], "whole numbers joined by commas"),
+    (["causal", "--documents", "4,x"], "whole numbers, with commas between"),
   ],
 )
 def test_draw_refuses_in_one_sentence(what, message):

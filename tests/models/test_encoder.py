@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmem.core import ranges
 from jaxmem.core.errors import ConfigError
 from jaxmem.models.encoder import Encoder, EncoderConfig
 from jaxmem.models.pattern import both_ways, entry, parse, show
@@ -136,8 +137,23 @@ def test_numbers_out_of_range_are_said():
     ({"window": -1}, "window is -1"),
   ):
     with pytest.raises(ValueError, match=words):
-      dataclasses.replace(SMALL, **changes).check()
+      ranges.check(dataclasses.replace(SMALL, **changes))
   with pytest.raises(ValueError, match="17 tokens and 16 positions"):
     init = Encoder(dataclasses.replace(SMALL, positions=16)).init
     init = functools.partial(init, method="vector")
     jax.eval_shape(init, jax.random.key(0), texts(length=17))
+
+
+def test_pooling_takes_the_mean_the_largest_or_the_first_of_a_text():
+  model, params = build()
+  batch = texts()
+  x = np.asarray(model.apply(params, batch, method="tokens"), np.float32)
+  read = [row[:length] for row, length in zip(x, batch["length"], strict=True)]
+  for pool, of in (
+    ("mean", lambda row: row.mean(0)),
+    ("max", lambda row: row.max(0)),
+    ("first", lambda row: row[0]),
+  ):
+    other = Encoder(dataclasses.replace(model.config, pool=pool))
+    found = other.apply(params, batch, method="vector")
+    np.testing.assert_allclose(found, np.stack([*map(of, read)]), rtol=1e-5, atol=1e-6)

@@ -9,9 +9,10 @@ import numpy as np
 import optax
 import pytest
 
+from jaxmem.core import ranges
 from jaxmem.mixers.additive_attention import AdditiveAttention
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from jaxmem.models.pattern import PatternError, entry, parse
+from jaxmem.models.pattern import entry, parse
 from jaxmem.ops.losses import chunked_cross_entropy
 
 KINDS = {
@@ -36,7 +37,7 @@ def built(request):
   config = EncoderDecoderConfig(
     vocab_size=20, d_model=16, encoder=encoder, pattern=pattern, memory_size=8
   )
-  config.check()
+  ranges.check(config)
   model = EncoderDecoder(config)
   draw = np.random.default_rng(0)
   batch = {
@@ -151,9 +152,9 @@ def test_what_cannot_be_built_is_said():
     ({"memory_size": -1}, "memory_size is -1"),
   ):
     with pytest.raises(ValueError, match=words):
-      dataclasses.replace(base, **changes).check()
-  with pytest.raises(PatternError, match="reads both ways"):
+      ranges.check(dataclasses.replace(base, **changes))
+  with pytest.raises(ValueError, match="reads both ways"):
     pattern = (entry("encoder_attention"), entry("cross_attention"))
-    dataclasses.replace(base, pattern=pattern).check()
-  with pytest.raises(PatternError, match="nothing remembers"):
-    dataclasses.replace(base, encoder=(entry("cross_attention"),)).check()
+    ranges.check(dataclasses.replace(base, pattern=pattern))
+  with pytest.raises(ValueError, match="nothing remembers"):
+    ranges.check(dataclasses.replace(base, encoder=(entry("cross_attention"),)))

@@ -106,6 +106,15 @@ def _leaves(memory):
   return [np.asarray(a) for a in jax.tree.leaves(memory)]
 
 
+def test_noise_has_the_standard_deviation_of_the_config():
+  begin = functools.partial(state_init.begin, "noise", PATTERN, _memory(8))
+  small, large = (begin(jax.random.key(0), scale) for scale in (0.5, 2.0))
+  for a, b in zip(_leaves(small), _leaves(large), strict=True):
+    np.testing.assert_allclose(4 * a, b, rtol=1e-6)
+  drawn = np.concatenate([a.ravel() for a in _leaves(small) if a.any()])
+  assert drawn.std() == pytest.approx(0.5, rel=0.1)
+
+
 def test_passed_gives_every_row_the_whole_memory_of_another_one():
   last, seen = _memory(8), set()
   for step in range(6):

@@ -124,10 +124,11 @@ def test_the_bound_is_below_the_marginal_and_more_draws_close_the_gap():
 def test_a_latent_that_is_known_costs_the_mean_of_the_likelihoods():
   model, params = made()
   rows = [(batch(), len(LINES), 17)]
-  own, known = (
-    metrics.worth(model, params["params"], rows, 64, own=o) for o in (True, False)
+  same, previous = (
+    metrics.worth(model, params["params"], rows, 64, reads_target=reads_target)
+    for reads_target in (True, False)
   )
-  assert own.reconstruction == known.reconstruction > known.sampled
+  assert same.reconstruction == previous.reconstruction > previous.sampled
 
 
 def test_active_numbers_are_those_whose_mean_moves():

@@ -7,23 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_decay import MODELS
 
-from jaxmem import mixers
-from jaxmem.models.pattern import Entry, entry, mixer
+from jaxmem.models.pattern import Entry, mixer
 from jaxmem.parallel import mesh as meshes
-from jaxmem.testing import example_of
-
-ITEMS = {name: entry(name, **example_of(name)) for name in mixers.names()} | {
-  "s4d": entry("s5", mimo=False),
-  "bilinear": entry("s5", discretisation="bilinear"),
-  "learned start": entry("s5", learned_start=True),
-  "beside": entry("gru", beside="lru"),
-  "both ways": entry("lru", both_ways=True),
-  "longformer both ways": entry("longformer", num_heads=2, causal=False),
-  "buckets": entry("attention", num_heads=2, bias="buckets", learned_sink=True),
-  "peepholes": entry("lstm", peepholes=True, layer_norm=True),
-}
+from support.every_model import ENTRIES, MODELS
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +29,9 @@ def _kinds(tree):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_memory_keeps_its_dtypes(name, dtype):
-  layer = mixer(ITEMS[name], 8, dtype)
+  layer = mixer(ENTRIES[name], 8, dtype)
   x, state = jnp.ones((1, 4, 8), dtype), layer.init_state(1)
 
   def run():
@@ -58,7 +45,7 @@ def test_memory_keeps_its_dtypes(name, dtype):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_model_reads_a_batch(name):
-  model, _ = MODELS[name]
+  model = MODELS[name]
   batch, state = model.example(1, 32), model.init_state(1)
 
   def run():
@@ -72,7 +59,7 @@ def test_model_reads_a_batch(name):
 @pytest.mark.parametrize("name", ["lru", "s5", "mamba2"])
 def test_rounded_parameters_forget_as_fast(name):
   """A rate is rounded, not what it makes: exp(-0.001) would be 1, and never forget."""
-  layer = mixer(Entry(name, ITEMS[name].options), 8, "float32")
+  layer = mixer(Entry(name, ENTRIES[name].options), 8, "float32")
   x, state = jax.random.normal(jax.random.key(0), (1, 6, 8)), layer.init_state(1)
   params = meshes.unboxed(jax.jit(layer.init)(jax.random.key(1), x, state))
 

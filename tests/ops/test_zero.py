@@ -3,11 +3,10 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from test_bfloat16 import ITEMS
-from test_decay import MODELS
 
 from jaxmem import ops
 from jaxmem.models.pattern import entry, mixer
+from support.every_model import ENTRIES, MODELS
 
 # The forms of a cell and of a matrix memory are made anew around a learned start.
 STARTED = {
@@ -21,9 +20,9 @@ def _shapes(tree):
   return jax.tree.map(lambda a: (a.shape, a.dtype), tree)
 
 
-@pytest.mark.parametrize("name", ITEMS | STARTED)
+@pytest.mark.parametrize("name", ENTRIES | STARTED)
 def test_memory_reads_no_rows_and_refuses_no_tokens(name):
-  layer = mixer((ITEMS | STARTED)[name], 8, "float32")
+  layer = mixer((ENTRIES | STARTED)[name], 8, "float32")
   x, state = jnp.ones((1, 4, 8)), layer.init_state(1)
   params = jax.eval_shape(lambda: layer.init(jax.random.key(0), x, state))
 
@@ -45,28 +44,32 @@ def test_memory_reads_no_rows_and_refuses_no_tokens(name):
 def test_form_reads_no_rows_and_refuses_no_tokens(name):
   op = ops.get(name)
   params, inputs, state = jax.eval_shape(lambda: op.example(jax.random.key(0), 2, 4))
-  cut = lambda tree, *sizes: jax.tree.map(
-    lambda a: jax.ShapeDtypeStruct((*sizes, *a.shape[len(sizes) :]), a.dtype), tree
-  )
-  wanted, _ = jax.eval_shape(op.FORMS[next(iter(op.FORMS))], params, inputs, state)
-  none = cut(state, 0)
+
+  def cut(tree, *sizes):
+    """The shapes of a tree with other leading sizes."""
+    return jax.tree.map(
+      lambda a: jax.ShapeDtypeStruct((*sizes, *a.shape[len(sizes) :]), a.dtype), tree
+    )
+
+  y_shape, _ = jax.eval_shape(op.FORMS[next(iter(op.FORMS))], params, inputs, state)
+  empty = cut(state, 0)
   for form in op.FORMS.values():
-    y, new = jax.eval_shape(form, params, cut(inputs, 0, 4), none)
-    assert _shapes(y) == _shapes(cut(wanted, 0)) and _shapes(new) == _shapes(none)
+    y, new = jax.eval_shape(form, params, cut(inputs, 0, 4), empty)
+    assert _shapes(y) == _shapes(cut(y_shape, 0)) and _shapes(new) == _shapes(empty)
     with NO_TOKENS:
       jax.eval_shape(form, params, cut(inputs, 2, 0), state)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_model_reads_no_rows_and_refuses_no_tokens(name):
-  model, _ = MODELS[name]
+  model = MODELS[name]
   batch, state = model.example(1, 32), model.init_state(1)
   init = lambda: model.init(jax.random.key(0), batch, state, method="objective")
   params = jax.eval_shape(init)
 
   def run(params, rows, length):
-    given = model.example(rows, length), model.init_state(rows)
-    return model.apply(params, *given, method="objective")
+    batch, state = model.example(rows, length), model.init_state(rows)
+    return model.apply(params, batch, state, method="objective")
 
   nats, state = jax.eval_shape(lambda p: run(p, 0, 32), params)
   assert len(nats) == 0 and _shapes(state) == _shapes(model.init_state(0))
@@ -76,9 +79,9 @@ def test_model_reads_no_rows_and_refuses_no_tokens(name):
 
 def test_no_rows_have_gradients_of_zero():
   """By values, compiled: what is cut into chunks and heads elsewhere."""
-  layer = mixer(ITEMS["s5"], 8, "float32")
-  given = jnp.ones((1, 4, 8)), layer.init_state(1)
-  params = jax.jit(layer.init)(jax.random.key(0), *given)
+  layer = mixer(ENTRIES["s5"], 8, "float32")
+  x, state = jnp.ones((1, 4, 8)), layer.init_state(1)
+  params = jax.jit(layer.init)(jax.random.key(0), x, state)
   x, state = jnp.ones((0, 4, 8)), layer.init_state(0)
   loss = lambda params: layer.apply(params, x, state)[0].sum()
   value, grads = jax.jit(jax.value_and_grad(loss))(params)

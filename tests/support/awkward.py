@@ -1,8 +1,8 @@
-"""Strings that tokenizers stumble over, the same ones every time."""
+"""Strings that are hard for tokenizers, the same in each run."""
 
 import random
 
-# Pieces that are special to one tokenizer or another, or to Unicode.
+# Pieces that are special to a tokenizer or to Unicode.
 SPECIAL = [
   *("<s>", "</s>", "<unk>", "<pad>", "[MASK]", "[CLS]", "[SEP]", "[UNK]", "<0x41>"),
   *("<|im_end|>", "<|endoftext|>", "##a", "@@", "\\n", "\u0120", "\u010a"),
@@ -19,20 +19,20 @@ SPECIAL = [
 
 
 def strings(count: int = 1200, seed: int = 0) -> list[str]:
-  """The special ones alone, twice, in spaces and in words, and random mixtures."""
+  """Returns special pieces alone, doubled, in spaces and in words, and mixtures."""
   draw = random.Random(seed)
-  found = ["", *SPECIAL]
+  out = ["", *SPECIAL]
   for special in SPECIAL:
-    found += [special * 2, f" {special}", f"{special} ", f"a{special}b"]
-  while len(found) < count:
+    out += [special * 2, f" {special}", f"{special} ", f"a{special}b"]
+  while len(out) < count:
     size = draw.randrange(1, 30)
-    found.append("".join(_character(draw) for _ in range(size)))
-  return found
+    out.append("".join(_character(draw) for _ in range(size)))
+  return out
 
 
 def _character(draw: random.Random) -> str:
   if draw.random() < 0.6:
     return draw.choice(SPECIAL)
-  # everything but surrogates
-  ranges = [(0, 0x80), (0, 0xD800), (0xE000, 0x110000)]
-  return chr(draw.randrange(*draw.choice(ranges)))
+  # all code points but surrogates; ASCII is as likely as each of the large ranges
+  begin, end = draw.choice([(0, 0x80), (0, 0xD800), (0xE000, 0x110000)])
+  return chr(draw.randrange(begin, end))

@@ -1,7 +1,7 @@
-"""What is generated in the documents: python -m tests.support.layout
+"""Writes the generated parts of the documents: python -m tests.support.layout
 
-The tree of the package in docs/layout.md, where the line of a file is the first line of
-its docstring, and the table of memories in the README. Tests compare both.
+They are the tree of the package in docs/layout.md, which shows the first line of each
+file's docstring, and the table of memories in the README. Tests compare both.
 """
 
 import ast
@@ -27,7 +27,7 @@ ORDER = (
 
 
 def page() -> str:
-  """The page as it should be."""
+  """Returns the text of docs/layout.md for the current files."""
   package = ROOT / "jaxmem"
   lines = ["```text", "jaxmem/"]
   lines += [_line(package / name, 1) for name in ("__init__.py", "cli.py")]
@@ -37,6 +37,7 @@ def page() -> str:
 
 
 def _folder(folder: Path, depth: int) -> list[str]:
+  """Returns the lines of a folder: itself, its folders, its files."""
   lines = [_entry(f"{folder.name}/", _first_line(folder / "__init__.py"), depth)]
   for path in sorted(folder.iterdir()):
     if path.is_dir() and (path / "__init__.py").exists():
@@ -61,7 +62,7 @@ def _first_line(path: Path) -> str:
 
 
 def readme() -> str:
-  """The README as it should be: with the table of memories of today."""
+  """Returns the README with the current table of memories."""
   table = layer_table.markdown().rstrip()
   text = README.read_text()
   return re.sub(r"\| memory \| what \|.*?(?=\n\n)", lambda _: table, text, flags=re.S)

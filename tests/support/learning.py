@@ -1,9 +1,9 @@
 """What two layers of each memory learn: python -m tests.support.learning [NAME ...]
 
-One setting for all, nothing tuned: d_model 64, two blocks, 600 steps of 32 examples of
-64 tokens, vocabulary 64. What keeps pairs (matrix memories, attention) is asked for 8
-values by their keys, the others to copy 8 symbols from among filler. The accuracy is
-that of 512 new examples; guessing gets 0.03 and 0.02.
+All memories have the same setting, which is not tuned: d_model 64, two blocks, 600
+steps of 32 examples of 64 tokens, vocabulary 64. Memories that store pairs (matrix
+memories, attention) recall 8 values by their keys; the others copy 8 symbols from among
+filler. The accuracy is measured on 512 new examples; guessing gets 0.03 and 0.02.
 """
 
 import functools
@@ -30,7 +30,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def promised(name: str) -> float:
-  """The accuracy that the docstring of a memory's config says it reaches."""
+  """Returns the accuracy that the docstring of a memory's config states."""
   text = " ".join((CONFIGS / f"{name}.py").read_text().split())
   return float(
     re.search(r"(\d\.\d\d) of (?:associative recall|selective copy)", text)[1]
@@ -38,7 +38,7 @@ def promised(name: str) -> float:
 
 
 def learn(name: str, seed: int = 0) -> float:
-  """The accuracy of a memory on the task of its family, after training."""
+  """Trains a memory on the task of its family, and returns its accuracy."""
   task, _ = TASK[mixers.get(name).Mixer.family]
   model = LM(LMConfig(VOCAB, WIDTH, 2 * WIDTH, (entry(name),), num_groups=2))
   draw = functools.partial(problems.get(task).draw, np.random.default_rng(seed))
@@ -46,6 +46,7 @@ def learn(name: str, seed: int = 0) -> float:
   optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(warmup))
 
   def logits(params, tokens):
+    # [B, T] -> [B, T, V]
     return model.apply(params, tokens, model.init_state(len(tokens)))[0]
 
   def loss(params, batch):
@@ -57,6 +58,7 @@ def learn(name: str, seed: int = 0) -> float:
   @functools.partial(jax.jit, donate_argnums=(0, 1))
   def step(params, opt_state, batch):
     grads = jax.grad(loss)(params, batch)
+    # optax mixes Python floats and arrays, which the tests' strict promotion refuses
     with jax.numpy_dtype_promotion("standard"):
       updates, opt_state = optimizer.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state

@@ -1,4 +1,4 @@
-"""Reading the probes' prompts without the code that wrote them."""
+"""Answers the prompts of probes by regular expressions, without the code of probes."""
 
 import collections
 import functools
@@ -12,7 +12,7 @@ from jaxmem.tokenizers import ByteTokenizer, sentencepiece
 
 
 def prose(sentences: int) -> str:
-  """Sentences of 4 to 12 words, no two alike, and a paragraph every ten."""
+  """Returns different sentences of 4 to 12 words, with a paragraph every ten."""
   draw, out = np.random.default_rng(0), []
   for i in range(sentences):
     letters = ["".join(draw.choice(list("aeioulnrst"), 5)) for _ in range(12)]
@@ -23,37 +23,46 @@ def prose(sentences: int) -> str:
 
 @functools.cache
 def tokenizer(name: str):
+  """Returns the byte tokenizer, or SentencePiece trained on text like the probes'."""
   if name == "byte":
     return ByteTokenizer()
-  shown = (prose(300) + haystack.DRONE + " ".join(wordlists.NOUNS)) * 2
-  model = sentencepiece.train([shown], 400)
+  text = (prose(300) + haystack.DRONE + " ".join(wordlists.NOUNS)) * 2
+  model = sentencepiece.train([text], 400)
   return sentencepiece.SentencePieceTokenizer(model, "x.model")
 
 
 def papers(directory):
-  """Two files of questions that a pattern can answer."""
-  text = lambda i: f"Of tower {i} it is said that many came. Its keeper is Kel{i * 7}."
-  qas = lambda i: [
-    {"question": f"Who keeps tower {i}?", "answers": [{"text": f"Kel{i * 7}"}] * 2}
+  """Writes two files of questions that a pattern can answer, and reads them."""
+
+  def statement(i):
+    return f"Of tower {i} it is said that many came. Its keeper is Kel{i * 7}."
+
+  def qas(i):
+    answers = [{"text": f"Kel{i * 7}"}] * 2
+    return [{"question": f"Who keeps tower {i}?", "answers": answers}]
+
+  articles = [
+    {"paragraphs": [{"context": statement(i), "qas": qas(i)}]} for i in range(200)
   ]
-  articles = [{"paragraphs": [{"context": text(i), "qas": qas(i)}]} for i in range(200)]
   (directory / "squad.json").write_text(json.dumps({"data": articles}))
   pairs = [
     {
       "question": f"Who keeps tower {i}?",
       "answer": f"Kel{i * 7}",
-      "context": [[f"T{i}", [text(i)]], [f"T{i + 1}", [text(i + 1)]]],
+      "context": [[f"T{i}", [statement(i)]], [f"T{i + 1}", [statement(i + 1)]]],
       "supporting_facts": [[f"T{i}", 0]],
     }
     for i in range(0, 200, 2)
   ]
   (directory / "hotpot.json").write_text(json.dumps(pairs))
-  read = lambda name: questions.read(str(directory / name))
-  return {"qa_1": read("squad.json"), "qa_2": read("hotpot.json")}
+  return {
+    "qa_1": questions.read(str(directory / "squad.json")),
+    "qa_2": questions.read(str(directory / "hotpot.json")),
+  }
 
 
 SENTENCE = re.compile(
-  r"(?P<who>Anna|Boris|Clara|David) (?:"
+  r"(?P<person>Anna|Boris|Clara|David) (?:"
   r"(?:walked to|went to|hurried to|came to) the (?P<to>\w+)"
   r"|(?:took|picked up|grabbed) the (?P<took>\w+)"
   r"|(?:left|put down|dropped) the (?P<left>\w+)"
@@ -63,39 +72,48 @@ SENTENCE = re.compile(
 )
 
 
-def lived(text: str):
-  """What the facts in a text come to."""
-  place, may, never, bag, trail = {}, {}, {}, {}, collections.defaultdict(list)
+def world(text: str):
+  """Replays the facts of a text.
+
+  Returns:
+    person -> location; person -> possible locations; person -> excluded location;
+    object -> owner; object -> locations in order; and gifts (giver, object, taker).
+  """
+  location, may, never, bag, trail = {}, {}, {}, {}, collections.defaultdict(list)
   gifts = []
   for fact in SENTENCE.finditer(text):
-    who, f = fact["who"], fact.groupdict()
+    person, f = fact["person"], fact.groupdict()
     if f["to"]:
-      place[who] = f["to"]
-      for thing in [t for t, owner in bag.items() if owner == who]:
-        trail[thing].append(f["to"])
+      location[person] = f["to"]
+      # what a person carries moves along
+      for item in [item for item, owner in bag.items() if owner == person]:
+        trail[item].append(f["to"])
     elif f["took"]:
-      bag[f["took"]] = who
-      trail[f["took"]] = trail[f["took"]] or [place[who]]
-      assert trail[f["took"]][-1] == place[who]
+      bag[f["took"]] = person
+      trail[f["took"]] = trail[f["took"]] or [location[person]]
+      assert trail[f["took"]][-1] == location[person]
     elif f["left"]:
-      assert bag.pop(f["left"]) == who
+      assert bag.pop(f["left"]) == person
     elif f["gave"]:
-      assert bag.pop(f["gave"]) == who and place[who] == place[f["taker"]]
+      assert bag.pop(f["gave"]) == person and location[person] == location[f["taker"]]
       bag[f["gave"]] = f["taker"]
-      gifts.append((who, f["gave"], f["taker"]))
+      gifts.append((person, f["gave"], f["taker"]))
     elif f["out"]:
-      never[who], may[who] = f["out"], None
+      never[person], may[person] = f["out"], None
     else:
-      may[who], never[who] = [p for p in (f["a"], f["b"]) if p], None
-  return place, may, never, bag, trail, gifts
+      may[person], never[person] = [p for p in (f["a"], f["b"]) if p], None
+  return location, may, never, bag, trail, gifts
 
 
-def told(text: str, asked: str) -> str:
-  """The answer to a question of the small world, by reading."""
-  place, may, never, bag, trail, gifts = lived(text)
-  ask = lambda pattern: re.fullmatch(pattern, asked)
+def answer(text: str, question: str) -> str:
+  """Returns the answer to a question about the small world of a text."""
+  location, may, never, bag, trail, gifts = world(text)
+
+  def ask(pattern):
+    return re.fullmatch(pattern, question)
+
   if m := ask(r"Where is (?:the )?(\w+)\?"):
-    return place.get(m[1]) or trail[m[1]][-1]
+    return location.get(m[1]) or trail[m[1]][-1]
   if m := ask(r"Where was the (\w+) before it was in the (\w+)\?"):
     return trail[m[1]][trail[m[1]].index(m[2]) - 1]
   if ask(r"What is .* of.*\?"):
@@ -103,31 +121,33 @@ def told(text: str, asked: str) -> str:
     facts = re.findall(r"The (\w+) is (\w+) of the (\w+)\.", text)
     above = {(a, b) if north[s] > 0 else (b, a) for a, s, b in facts}
     if m := ask(r"What is (\w+) of the (\w+)\?"):
-      side, known, first = m[1], m[2], True
+      side, room, first = m[1], m[2], True
     else:
       m = ask(r"What is the (\w+) (\w+) of\?")
-      side, known, first = m[2], m[1], False
-    up = (north[side] > 0) == first
-    found = [a for a, b in above if b == known] if up else []
-    found += [] if up else [b for a, b in above if a == known]
-    return found[-1]
-  for pattern, which, known in (
+      side, room, first = m[2], m[1], False
+    # rooms are ordered from south to north, or from west to east
+    is_above = (north[side] > 0) == first
+    if is_above:
+      return [a for a, b in above if b == room][-1]
+    return [b for a, b in above if a == room][-1]
+  for pattern, index, keys in (
     (r"Who gave the (\w+) to (\w+)\?", 0, (1, 2)),
     (r"Who did (\w+) give the (\w+) to\?", 2, (0, 1)),
     (r"What did (\w+) give to (\w+)\?", 1, (0, 2)),
   ):
     if m := ask(pattern):
-      fits = lambda g, m=m, known=known: tuple(g[i] for i in known) == m.groups()
-      [answer] = {g[which] for g in gifts if fits(g)}
-      return answer
+      [result] = {
+        gift[index] for gift in gifts if tuple(gift[i] for i in keys) == m.groups()
+      }
+      return result
   if m := ask(r"(?:How many things|What) does (\w+) carry\?"):
-    held = [thing for thing, who in bag.items() if who == m[1]]
-    if asked.startswith("How"):
-      return ("none", "one", "two", "three")[len(held)]
-    return ",".join(held) or "nothing"
+    carried = [item for item, owner in bag.items() if owner == m[1]]
+    if question.startswith("How"):
+      return ("none", "one", "two", "three")[len(carried)]
+    return ",".join(carried) or "nothing"
   m = ask(r"Is (\w+) in the (\w+)\?")
-  if m[1] in place:
-    return "yes" if place[m[1]] == m[2] else "no"
+  if m[1] in location:
+    return "yes" if location[m[1]] == m[2] else "no"
   if never.get(m[1]):
     assert never[m[1]] == m[2]
     return "no"
@@ -136,11 +156,11 @@ def told(text: str, asked: str) -> str:
 
 
 def oracle(task: str, prompt: str) -> str:
-  """What a reader who understands the prompt says after it."""
-  asked = prompt.rpartition("Question: ")[2]
+  """Returns the answer of a reader who understands the prompt of a task."""
+  question = prompt.rpartition("Question: ")[2]
   if task.startswith("niah"):
     facts = re.findall(r"A special magic \w+ of (\S+) is (\S+)\.", prompt)
-    keys = set(re.search(r" of (.*) in the text above", asked)[1].split(", "))
+    keys = set(re.search(r" of (.*) in the text above", question)[1].split(", "))
     keys |= {part for key in keys for part in key.split(" and ")}
     return ", ".join(value for key, value in facts if key in keys)
   if task == "passkey":
@@ -149,9 +169,9 @@ def oracle(task: str, prompt: str) -> str:
     return re.search(r"lighthouse is (\S+)\.", prompt)[1]
   if task == "vt":
     text = prompt[prompt.rindex("Follow the values") :]
-    held, names = re.search(r"hold the value (\d+) in", asked)[1], set()
+    value, names = re.search(r"hold the value (\d+) in", question)[1], set()
     for name, variable, number in re.findall(r"VAR (\w+) = (?:VAR (\w+)|(\d+))", text):
-      if number == held or variable in names:
+      if number == value or variable in names:
         names.add(name)
     return " ".join(names)
   if task == "cwe":
@@ -163,6 +183,6 @@ def oracle(task: str, prompt: str) -> str:
     top = [word for word, _ in counts.most_common(4) if word != "..."]
     return " ".join(top)
   if task.startswith("qa"):
-    tower = re.search(r"tower (\d+)\?", asked)[1]
+    tower = re.search(r"tower (\d+)\?", question)[1]
     return re.search(rf"tower {tower} it is said[^.]*\. Its keeper is (\w+)", prompt)[1]
-  return told(prompt[prompt.rindex("\nText:") :], asked.partition("\n")[0]) + "."
+  return answer(prompt[prompt.rindex("\nText:") :], question.partition("\n")[0]) + "."

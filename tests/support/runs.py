@@ -1,4 +1,4 @@
-"""Tiny runs for the tests: a corpus, a config file, a child process, a hash."""
+"""Tiny runs for tests: their corpus, config, child processes and digests."""
 
 import dataclasses
 import hashlib
@@ -19,7 +19,7 @@ from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.checkpoint import Checkpoints
 from jaxmem.runtime.logs import Log
 from jaxmem.training import config as configs
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config, DataConfig, MeshConfig, OptimConfig
 from jaxmem.training.step import Program, resolve
 
@@ -30,12 +30,12 @@ PATTERN = (
   entry("lstm", chunk_size=8),
 )
 MODEL = LMConfig(vocab_size=0, d_model=16, d_ff=32, pattern=PATTERN, dtype="auto")
-# For what holds whatever the memory is: a cell's state, the cheapest to compile.
+# For claims that do not depend on the memory: a cell is the cheapest to compile.
 SMALL = dataclasses.replace(MODEL, pattern=(entry("gru"),))
 
 
 def write_corpus(directory: Path, files: int = 24) -> Path:
-  """Files of words, of unlike lengths."""
+  """Writes files of words, of different lengths; returns their directory."""
   directory.mkdir(parents=True, exist_ok=True)
   draw = np.random.default_rng(0)
   words = [b"memory", b"state", b"reset", b"lane", b"token", b"forget", b"\n"]
@@ -46,8 +46,8 @@ def write_corpus(directory: Path, files: int = 24) -> Path:
 
 
 def config(source: Path, **changes) -> Config:
-  """A run of some seconds."""
-  given = dict(
+  """Returns the config of a run of a few seconds."""
+  defaults = dict(
     model=MODEL,
     task=DataConfig(source=str(source), segment_length=16, batch_size=8),
     optim=OptimConfig(warmup_steps=2),
@@ -58,11 +58,11 @@ def config(source: Path, **changes) -> Config:
     eval_bytes=512,
     sample_bytes=20,
   )
-  return Config(**given | changes)
+  return Config(**defaults | changes)
 
 
 def write_config(path: Path, text: str) -> Path:
-  """A config file around `runs.config`."""
+  """Writes a config file that can use the names of this module; returns its path."""
   tests = Path(__file__).parents[1]
   head = f"import sys\nsys.path.insert(0, {str(tests)!r})\n"
   path.write_text(head + "from support.runs import *\n" + text)
@@ -70,7 +70,7 @@ def write_config(path: Path, text: str) -> Path:
 
 
 def environment(**changes: str) -> dict[str, str]:
-  """For a child process: this checkout, one CPU device, the tests' caches."""
+  """Returns the environment of a child: this checkout, one CPU, the tests' cache."""
   root = str(Path(__file__).parents[2])
   cache = str(jax.config.jax_compilation_cache_dir)
   return os.environ | {
@@ -84,7 +84,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def start(*arguments: str, before=None, **changes: str) -> subprocess.Popen:
-  """`jaxmem ARGUMENTS` as a child process, which calls `before` first."""
+  """Starts `jaxmem ARGUMENTS` as a child process, which calls `before` first."""
   return subprocess.Popen(
     [sys.executable, "-m", "jaxmem.cli", *map(str, arguments)],
     env=environment(**changes),
@@ -96,27 +96,28 @@ def start(*arguments: str, before=None, **changes: str) -> subprocess.Popen:
 
 
 def call(*arguments: str, **changes: str) -> subprocess.CompletedProcess:
-  """The same, to its end."""
+  """Runs `jaxmem ARGUMENTS` as a child process to its end."""
   child = start(*arguments, **changes)
   out, err = child.communicate(timeout=300)
   return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
 
 def program(config: Config) -> Program:
-  """The program of a config, on the first device; the one of its runs in a test."""
-  from jaxmem.training import trainer  # whose `Program` conftest remembers
+  """Returns the program of a config on the first device, as its runs have it."""
+  # conftest replaces `trainer.Program` by one that caches compiled programs
+  from jaxmem.training import trainer
 
   return trainer.Program(resolve(config), meshes.make(MeshConfig(), jax.devices()[:1]))
 
 
-def job(config: Config) -> tasks.Job:
-  """The task of a config, with the model that it trains."""
-  config = task.complete(resolve(config))
-  return task.make(config, tasks.make_model(config.model, config.task))
+def task(config: Config) -> tasks.Task:
+  """Returns the task of a config, with the model that it trains."""
+  config = run_task.complete(resolve(config))
+  return run_task.make(config, tasks.make_model(config.model, config.task))
 
 
 def lanes(config: Config) -> data.Lanes:
-  """The batches of a run."""
+  """Returns the batches of a run."""
   corpus = data.prepare(config.task.source)
   stream = data.TokenStream.from_corpus(
     corpus, data.tokenizers.ByteTokenizer(), "train"
@@ -130,14 +131,14 @@ def restored(
   program_: Program | None = None,
   which: str = "checkpoints",
 ):
-  """The newest state of a run, on the first device."""
+  """Restores the newest state of a run on the first device."""
   target = (program_ or program(config)).target()
   with Checkpoints(workdir / which, keep=config.keep) as checkpoints:
     return checkpoints.restore(target)
 
 
 def stop_at(monkeypatch, step: int) -> None:
-  """The next run of this process has a SIGTERM in this step, and ends behind it."""
+  """Sends SIGTERM to this process in a step of its next run, which ends after it."""
   rows = Log.rows
 
   def then_a_signal(self, now, numbers):
@@ -150,17 +151,17 @@ def stop_at(monkeypatch, step: int) -> None:
 
 
 def scores(workdir: Path) -> dict[int, float]:
-  """Step -> held-out bits per byte, from the log of a run."""
+  """Returns step -> held-out bits per byte, from the log of a run."""
   lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
   key = "heldout_bits_per_byte"
   return {line["step"]: line[key] for line in lines if key in line}
 
 
 def first_checkpoint(directory: Path, **changes) -> Path:
-  """A run that has not trained: its first state as a checkpoint, and its corpus."""
-  given = resolve(config(write_corpus(directory / "corpus"), **changes))
-  program = Program(given, meshes.make(MeshConfig(), jax.devices()[:1]))
-  meta = {"config": configs.to_json(given), "jax": jax.__version__}
+  """Writes a corpus and a run whose checkpoint is its initial state."""
+  resolved = resolve(config(write_corpus(directory / "corpus"), **changes))
+  program = Program(resolved, meshes.make(MeshConfig(), jax.devices()[:1]))
+  meta = {"config": configs.to_json(resolved), "jax": jax.__version__}
   with Checkpoints(directory / "run" / "checkpoints", keep=1) as checkpoints:
     checkpoints.save(1, program.init(), {"step": 1, "fingerprint": ""}, meta)
     checkpoints.wait()
@@ -168,7 +169,7 @@ def first_checkpoint(directory: Path, **changes) -> Path:
 
 
 def digest(state) -> str:
-  """SHA-256 over every leaf and its path."""
+  """Returns the SHA-256 of all leaves and their paths."""
   sha = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(state):
     sha.update(jax.tree_util.keystr(path).encode())

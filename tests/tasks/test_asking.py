@@ -1,4 +1,4 @@
-"""One bad record is one bad line, whatever is wrong with it; others are answered."""
+"""One bad record is one bad line, whatever its fault; others are answered."""
 
 import io
 import json
@@ -51,7 +51,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD, ids=range(len(BAD)))
-def test_a_bad_line_is_said_and_stops_no_other(line, capsys):
+def test_a_bad_line_is_reported_and_stops_no_other(line, capsys):
   good, out = b'{"text": "good"}', io.BytesIO()
   assert predict.write([good, line, b"\n", good], Fragile(), 3, out) == 1
   first, bad, last = map(json.loads, out.getvalue().splitlines())

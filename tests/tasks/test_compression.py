@@ -1,4 +1,4 @@
-"""Compression as a job: trained, evaluated and asked on a file of its own."""
+"""Compression as a task: it is trained, scored and answers records."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from jaxmem.models.pattern import entry
 from jaxmem.models.vae import VAEConfig
 from jaxmem.parallel import mesh as meshes
 from jaxmem.tasks.autoencoding.task import CompressionConfig
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.step import Program, resolve
@@ -26,13 +26,14 @@ LINES = [f"{'ab' * (i % 5 + 1)} {i}" for i in range(40)]
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
-  place = tmp_path_factory.mktemp("texts")
+  root = tmp_path_factory.mktemp("texts")
   for name, lines in (("train", LINES[::-1]), ("held", LINES)):
-    (place / f"{name}.txt").write_text("\n\n".join(lines) + "\n")
-  return place
+    (root / f"{name}.txt").write_text("\n\n".join(lines) + "\n")
+  return root
 
 
 def config(texts, model=None, **changes):
+  """Returns a config of four steps on the files of `texts`."""
   data = CompressionConfig(
     source=str(texts / "train.txt"),
     heldout=str(texts / "held.txt"),
@@ -61,20 +62,20 @@ def run(request, texts):
 
 
 def test_a_run_reports_the_bound_and_its_parts(run):
-  found = json.loads((run / "report.json").read_text())
-  kl = found["kl_bits_per_text"] * found["texts"] / found["bytes"]
-  assert found["elbo"] == pytest.approx(found["reconstruction"] + kl)
-  assert found["sampled"] < found["elbo"]
-  own = run.name == "same"
-  assert found["texts"] == len(LINES) - (not own)  # the first has none before it
-  assert found["bytes"] == sum(len(line) + 1 for line in LINES[not own :])
-  assert 0 <= found["active_units"] <= len(found["kl_bits_of"]) == 3
-  assert found["compressors"]["xz, whole"] > 0
-  title = "Read and written" if own else "Read, followed by, and written"
+  report = json.loads((run / "report.json").read_text())
+  kl = report["kl_bits_per_text"] * report["texts"] / report["bytes"]
+  assert report["elbo"] == pytest.approx(report["reconstruction"] + kl)
+  assert report["sampled"] < report["elbo"]
+  is_same = run.name == "same"
+  assert report["texts"] == len(LINES) - (not is_same)  # the first has none before it
+  assert report["bytes"] == sum(len(line) + 1 for line in LINES[not is_same :])
+  assert 0 <= report["active_units"] <= len(report["kl_bits_of"]) == 3
+  assert report["compressors"]["xz, whole"] > 0
+  title = "Read and written" if is_same else "Read, followed by, and written"
   assert title in (run / "report.md").read_text()
 
 
-def test_answers_are_texts_and_the_same_in_any_company(run):
+def test_answers_do_not_depend_on_other_records(run):
   predict = asking.predictor(run, "last")
   records = [
     {"text": LINES[0]},
@@ -103,7 +104,7 @@ def test_answers_are_texts_and_the_same_in_any_company(run):
     ({"samples": 1, "seed": -1}, "0 .. "),
   ],
 )
-def test_a_record_that_cannot_be_answered_is_said(run, record, why):
+def test_a_record_that_cannot_be_answered_is_refused_with_its_reason(run, record, why):
   with pytest.raises(UserError, match=why):
     asking.predictor(run, "last").check(record)
 
@@ -112,8 +113,8 @@ def test_without_a_latent_only_samples_are_answered(texts):
   workdir = texts / "alone"
   alone = config(texts, VAEConfig(d_latent=0, d_model=8))
   assert train(alone, workdir) == 0
-  found = json.loads((workdir / "report.json").read_text())
-  assert found["kl_bits_per_text"] == 0 == found["active_units"]
+  report = json.loads((workdir / "report.json").read_text())
+  assert report["kl_bits_per_text"] == 0 == report["active_units"]
   predict = asking.predictor(workdir, "last")
   with pytest.raises(UserError, match="only samples"):
     predict.check({"text": "a"})
@@ -122,17 +123,17 @@ def test_without_a_latent_only_samples_are_answered(texts):
 
 def test_the_weight_of_the_kl_rises_with_the_step(texts):
   resolved = resolve(config(texts, kl_weight=0.5))
-  rows = task.make(resolved, vae.VAE(resolved.model)).rows
+  rows = run_task.make(resolved, vae.VAE(resolved.model)).rows
   weights = [float(rows[step]["kl_weight"][0]) for step in (0, 1, 4, 9)]
   assert weights == [0.0, 0.125, 0.5, 0.5]
 
 
 def test_the_splits_and_the_score_are_those_of_the_run(run):
   config, model, params = load_run(run, "last")[:3]
-  job = task.make(config, model)
-  assert np.isfinite(job.score(params))
+  task = run_task.make(config, model)
+  assert np.isfinite(task.validation_metric(params))
   with pytest.raises(UserError, match="no split 'dev'"):
-    job.evaluate(params, "dev")
+    task.evaluate(params, "dev")
 
 
 @pytest.mark.parametrize(
@@ -163,14 +164,14 @@ def test_a_text_without_lines_is_refused(texts, tmp_path):
   (tmp_path / "blank.txt").write_text("\n \n\t\n")
   resolved = resolve(config(texts, source=str(tmp_path / "blank.txt")))
   with pytest.raises(DataError, match="no line"):
-    task.make(resolved, vae.VAE(resolved.model))
+    run_task.make(resolved, vae.VAE(resolved.model))
 
 
 def test_a_mixture_is_refused(texts):
   mix = f"mix:0.5*{texts / 'train.txt'},0.5*{texts / 'held.txt'}"
   resolved = resolve(config(texts, source=mix, heldout=""))
   with pytest.raises(UserError, match="mixture"):
-    task.make(resolved, vae.VAE(resolved.model))
+    run_task.make(resolved, vae.VAE(resolved.model))
 
 
 def test_epochs_read_every_item_once_and_once_reads_them_in_rows():
@@ -179,6 +180,6 @@ def test_epochs_read_every_item_once_and_once_reads_them_in_rows():
   assert np.sort(read.reshape(3, 5), 1).tolist() == [[0, 1, 2, 3, 4]] * 3
   with pytest.raises(IndexError):
     epochs[-1]
-  found = [(items.tolist(), real) for items, real in once(5, 3)]
-  assert found == [([0, 1, 2], 3), ([3, 4, 4], 2)]
+  batches = [(items.tolist(), real) for items, real in once(5, 3)]
+  assert batches == [([0, 1, 2], 3), ([3, 4, 4], 2)]
   assert not list(once(0, 3))

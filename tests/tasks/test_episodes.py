@@ -16,52 +16,71 @@ from jaxmem.tasks.synthetic.episodes import (
 NAMES = problems.names()
 
 
-def of(split: str, task: str = "mqar", length: int = 24, seed: int = 0) -> Episodes:
-  return Episodes(parse(f"{task}:pairs=4"), length, seed, split)
+def of(split: str, name: str = "mqar", length: int = 24, seed: int = 0) -> Episodes:
+  return Episodes(parse(f"{name}:pairs=4"), length, seed, split)
 
 
 def test_a_number_is_always_the_same_example():
   numbers = [0, BLOCK + 3, 5]
-  first, again = of("train")[numbers], of("train")[numbers[::-1]]
-  for a, b in zip(first, again, strict=True):
+  first, backwards = of("train")[numbers], of("train")[numbers[::-1]]
+  for a, b in zip(first, backwards, strict=True):
     np.testing.assert_array_equal(a, b[::-1])
-  other = of("train", seed=1)[numbers]
-  assert (first.tokens != other.tokens).any(1).all()
+  other_seed = of("train", seed=1)[numbers]
+  assert (first.tokens != other_seed.tokens).any(1).all()
   assert len(set(of("train").ids(range(9)) + of("test").ids(range(9)))) == 18
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_train_and_test_share_no_example(name):
-  """Of whichever seeds: the tokens themselves say which split they are of."""
+  """The tokens alone determine the split, whatever the seeds."""
   task = parse(name)
-  seen = {}
+  examples = {}
   for split in ("train", "test"):
     rows = [
       Episodes(task, task.length, seed, split)[range(BLOCK)].tokens for seed in (0, 7)
     ]
-    seen[split] = {row.tobytes() for part in rows for row in part}
-  assert seen["train"] and seen["test"] and not seen["train"] & seen["test"]
+    examples[split] = {row.tobytes() for part in rows for row in part}
+  assert (
+    examples["train"] and examples["test"] and not examples["train"] & examples["test"]
+  )
 
 
 def test_a_split_of_few_examples_never_takes_the_others():
-  """Parity of 6 bits has 64 examples: the seeds meet, the splits do not."""
+  """Parity of 6 bits has only 64 examples, and still the splits share none."""
   splits = ("train", "test")
-  drawn = {s: Episodes(parse("parity"), 6, 0, s)[range(BLOCK)].tokens for s in splits}
-  both = [{row.tobytes() for row in drawn[s]} for s in splits]
-  assert not both[0] & both[1]
-  assert all(split_of(row) == "test" for row in drawn["test"])
+  tokens = {s: Episodes(parse("parity"), 6, 0, s)[range(BLOCK)].tokens for s in splits}
+  examples = [{row.tobytes() for row in tokens[s]} for s in splits]
+  assert not examples[0] & examples[1]
+  assert all(split_of(row) == "test" for row in tokens["test"])
 
 
 def test_processes_read_the_rows_of_one_batch():
-  whole = example_rows(of("train"), 8)[5]
+  batch = example_rows(of("train"), 8)[5]
   halves = [example_rows(of("train"), 8, (i, 2))[5] for i in (0, 1)]
-  for key, value in whole.items():
+  for key, value in batch.items():
     np.testing.assert_array_equal(value, np.concatenate([h[key] for h in halves]))
-  assert whole["rows"].tolist() == list(range(40, 48))
-  assert whole["reset"][:, 0].all() and not whole["reset"][:, 1:].any()
+  assert batch["rows"].tolist() == list(range(40, 48))
+  assert batch["reset"][:, 0].all() and not batch["reset"][:, 1:].any()
   assert example_rows(of("train"), 8).fingerprint != (
     example_rows(of("train", seed=1), 8).fingerprint
   )
+
+
+@pytest.mark.parametrize(
+  "old, new, fingerprint",
+  [
+    ("word_a5", "word_problem:group=a5:vocab_size=60", "b54451771c0b89ab"),
+    ("word_s5", "word_problem", "9239e75a35e5ffe2"),
+  ],
+)
+def test_old_names_are_the_same_examples(old, new, fingerprint):
+  """A run of before 0.2 continues: its data have the fingerprint that they had."""
+  rows, others = (
+    example_rows(Episodes(parse(n), 8, 0, "train"), 4) for n in (old, new)
+  )
+  assert rows.fingerprint.startswith(fingerprint)
+  for key, value in rows[3].items():
+    np.testing.assert_array_equal(value, others[3][key])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +93,7 @@ def test_processes_read_the_rows_of_one_batch():
     ("mqar:size=huge", "cpu, paper"),
   ],
 )
-def test_a_task_that_is_not_there_names_the_nearest(text, says):
+def test_an_unknown_task_or_option_names_the_nearest(text, says):
   with pytest.raises(UserError, match=says):
     parse(text)
 

@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 
 
 def _count(init=lambda rows: np.zeros((rows,), np.int64)):
-  """A model whose cost of a token is how many its document had before it, in bits."""
+  """Returns a model whose cost of a token, in bits, is its position."""
 
   def losses(tokens, targets, state, reset):
     nats = np.zeros(tokens.shape, np.float32)
@@ -59,7 +59,7 @@ def _corpus(directory, sizes):
 
 
 @pytest.mark.parametrize(("rows", "length"), [(1, 64), (3, 50), (8, 7)])
-def test_every_token_is_read_once_from_its_documents_beginning(tmp_path, rows, length):
+def test_each_token_is_read_once_from_its_documents_beginning(tmp_path, rows, length):
   sizes = [1, 300, 127, 128, 50, 7, 700]
   losses, init = _count()
 
@@ -103,14 +103,16 @@ def test_files_are_read_in_pieces(tmp_path, monkeypatch):
 
 
 def test_cost_that_is_not_finite_stops_the_run(tmp_path):
-  losses = lambda tokens, targets, state, reset: (np.full(tokens.shape, np.nan), state)
+  def losses(tokens, targets, state, reset):
+    return np.full(tokens.shape, np.nan), state
+
   documents = _corpus(tmp_path / "text", [5])
   with pytest.raises(RunError, match="not finite"):
     _last(losses, lambda rows: (), documents, ByteTokenizer())
 
 
 def test_held_out_score_report_split_and_text_are_one_number(tmp_path, capsys):
-  """Equal, not close: all four are the one scorer, in the same lanes."""
+  """They are equal, not close, since all four are one scorer with the same lanes."""
   corpus, heldout = tmp_path / "corpus", tmp_path / "heldout"
   heldout.mkdir()
   words = ["memory", "state", "reset", "lane", "token", "forget"]
@@ -171,23 +173,23 @@ def test_held_out_score_report_split_and_text_are_one_number(tmp_path, capsys):
 
 
 def test_ways_alone_and_together_have_the_same_bits(run, tmp_path):
-  """Carried costs the same, to the bit, whatever else is read beside it."""
+  """Each way has the same bits alone and beside other ways."""
   text = tmp_path / "text"
   text.write_bytes(b"memory state reset lane token forget\n" * 9)
-  found = {}
+  bits = {}
   for carry in ("on", "off", "reread", "all"):
     out = tmp_path / f"{carry}.json"
     flags = ["--length", "128", "--out", str(out), "--carry", carry]
     assert cli.run(["eval", "--workdir", str(run), "--text", str(text), *flags]) == 0
-    found[carry] = json.loads(out.read_text())["bits_per_byte"]
+    bits[carry] = json.loads(out.read_text())["bits_per_byte"]
 
-  alone = found["on"] | found["off"] | found["reread"]
-  assert found["all"] == alone and len(set(alone.values())) == 3
+  alone = bits["on"] | bits["off"] | bits["reread"]
+  assert bits["all"] == alone and len(set(alone.values())) == 3
 
 
 @pytest.mark.full
 def test_peak_memory_does_not_grow_with_the_text(run, tmp_path):
-  """Ten times the text, 2 MB, in the memory of 200 kB."""
+  """2 MB of text need about the memory of 200 kB."""
   peak, children = {}, {}
   for size in (200_000, 2_000_000):
     text = tmp_path / f"{size}.txt"
@@ -220,7 +222,10 @@ def test_peak_memory_does_not_grow_with_the_text(run, tmp_path):
     (["--segment", "-1", "--carry", "off"], "segment is -1"),
     (["--segment", "8"], "--segment 8 is for ways that forget"),
     (["--carry", "of"], "of"),
-    (["--save-every", "0"], "save_every is 0.0"),
+    (
+      ["--save-every", "0"],
+      "--save-every is 0.0: it must be above 0",
+    ),
     (["--out", "numbers.png"], "a name for JSON"),
     (["--out", "no/where.json"], "its directory does not exist"),
     (["--lenght", "3"], "--length"),

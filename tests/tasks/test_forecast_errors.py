@@ -1,4 +1,4 @@
-"""Errors by horizon: every window, MASE and sMAPE by hand, and who wins."""
+"""Errors by horizon: every window, MASE and sMAPE by hand, and which forecast wins."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ TEST = RNG.normal(size=(40, 2)).cumsum(0) + 30
 
 
 def measured(length=8, horizons=(2, 5), season=3, train=TRAIN):
-  """The naive forecast, scored in batches of 7 windows."""
+  """Scores the naive forecast in five batches of windows."""
   units = metrics.units(train, TRAIN.std(0), season)
   errors = ForecastErrors(horizons, units)
   starts = np.arange(len(TEST) - length - horizons[0] + 1)
-  for some in np.array_split(starts, 5):
-    seen, future, known = to_the_end(TEST, some, (length, horizons[-1]))
-    errors.add("naive", seen[:, -1:].repeat(horizons[-1], 1), future, known)
+  for rows in np.array_split(starts, 5):
+    history, future, num_real = to_the_end(TEST, rows, (length, horizons[-1]))
+    errors.add("naive", history[:, -1:].repeat(horizons[-1], 1), future, num_real)
   return errors
 
 
@@ -32,27 +32,30 @@ def test_every_horizon_is_scored_on_all_its_windows_as_counted_by_hand():
     forecast = np.array([TEST[e - 1][None].repeat(h, 0) for e in ends])
     future = np.array([TEST[e : e + h] for e in ends])
     miss = np.abs(forecast - future)
-    found = errors.at()["naive"][str(h)]
-    assert found["mse"] == pytest.approx(np.mean((miss / TRAIN.std(0)) ** 2))
-    assert found["mae"] == pytest.approx(np.mean(miss / TRAIN.std(0)))
-    assert found["mase"] == pytest.approx(np.mean(miss.mean((0, 1)) / naive))
+    scores = errors.at()["naive"][str(h)]
+    assert scores["mse"] == pytest.approx(np.mean((miss / TRAIN.std(0)) ** 2))
+    assert scores["mae"] == pytest.approx(np.mean(miss / TRAIN.std(0)))
+    assert scores["mase"] == pytest.approx(np.mean(miss.mean((0, 1)) / naive))
     smape = 200 * miss / (np.abs(forecast) + np.abs(future))
-    assert found["smape"] == pytest.approx(smape.mean())
+    assert scores["smape"] == pytest.approx(smape.mean())
 
 
-def test_a_series_whose_season_repeats_has_no_mase_and_that_is_said():
+def test_a_series_whose_season_repeats_has_no_mase_and_is_named():
   periodic = TRAIN.copy()
   periodic[:, 1] = 0.1 * (np.arange(50) % 3) + 0.3
   errors, only = measured(train=periodic), measured(train=TRAIN)
-  one = lambda e: e.at()["naive"]["2"]["mase"]
-  assert np.isfinite(one(errors)) and one(errors) != one(only)
+
+  def mase(errors):
+    return errors.at()["naive"]["2"]["mase"]
+
+  assert np.isfinite(mase(errors)) and mase(errors) != mase(only)
   assert "MASE leaves out b" in " ".join(errors.explained("ab"))
   assert "leaves out" not in " ".join(only.explained("ab"))
   short = measured(season=50)
-  assert one(short) is None and "leaves out a, b" in " ".join(short.explained("ab"))
+  assert mase(short) is None and "leaves out a, b" in " ".join(short.explained("ab"))
 
 
-def test_zeros_that_are_forecast_are_no_error_and_ones_that_are_not_are_all_of_it():
+def test_smape_is_0_for_a_zero_that_is_forecast_and_200_for_one_that_is_not():
   units = metrics.units(TRAIN[:, :1], TRAIN.std(0)[:1], 1)
   errors = ForecastErrors((1,), units)
   future = np.array([[[0.0]], [[0.0]], [[2.0]]])
@@ -60,7 +63,7 @@ def test_zeros_that_are_forecast_are_no_error_and_ones_that_are_not_are_all_of_i
   assert errors.at()["model"]["1"]["smape"] == pytest.approx(200 / 3)
 
 
-def test_the_forecast_that_wins_is_named_with_the_horizons_at_which_it_does():
+def test_the_forecast_that_wins_is_named_with_the_horizons_at_which_it_wins():
   same = {"mse": 1.0, "mae": 1.0, "mase": None, "smape": 10.0}
   errors = {
     "model": {"96": same, "720": same},

@@ -1,4 +1,4 @@
-"""Gap sentences: which are hidden, how marks are read, and a run that writes them."""
+"""Gap sentences: their choice, how marks are read, and a run that writes them."""
 
 import dataclasses
 import itertools
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rouge_score import rouge_scorer
-from test_pairs import config, make
 
 from jaxmem import tokenizers
 from jaxmem.commands.train import load_config
@@ -20,34 +19,35 @@ from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 from jaxmem.training import init_from
 from jaxmem.training.trainer import train
 from support import runs
+from support.seq2seq_runs import config, make
 
 WORDS = ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"]
 GAPS = dict(gaps=0.3, read="text", metric="rouge")
 
 
-def write(place):
-  """Texts of two words in one sentence, and each in one of its own."""
+def write(directory):
+  """Writes texts with a sentence of two words and a sentence of each word."""
   texts = [f"{a} {b}. {a}. {b}." for a, b in itertools.permutations(WORDS, 2)]
-  path = place / "texts.jsonl"
+  path = directory / "texts.jsonl"
   path.write_text("\n".join(json.dumps({"text": t}) for t in texts * 2))
   return str(path)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  place = tmp_path_factory.mktemp("gaps")
-  assert train(config(write(place), **GAPS), place / "run") == 0
-  return place / "run"
+  root = tmp_path_factory.mktemp("gaps")
+  assert train(config(write(root), **GAPS), root / "run") == 0
+  return root / "run"
 
 
 def test_importance_is_rouge_1_against_the_others():
   parts = ["The state of a cell.", "A cell has a state.", "The end.", "Then rain."]
   scorer = rouge_scorer.RougeScorer(["rouge1"])
-  want = [
+  expected = [
     scorer.score(" ".join(parts[:i] + parts[i + 1 :]), part)["rouge1"].fmeasure
     for i, part in enumerate(parts)
   ]
-  np.testing.assert_allclose(gap_sentences.importance(parts), want)
+  np.testing.assert_allclose(gap_sentences.importance(parts), expected)
 
 
 def test_the_most_important_sentences_become_marks_in_their_order():
@@ -59,7 +59,7 @@ def test_the_most_important_sentences_become_marks_in_their_order():
   read, written = gap_sentences.gapped(text, 0.5)
   assert read == f"Rain fell. {MASK} {MASK} It is late."
   assert sentences(written) == ["The cell has a state.", "The cell has a gate."]
-  # one at least stays, and one is hidden
+  # at least one sentence stays, and at least one is hidden
   assert gap_sentences.gapped(text, 0.99)[0].count(MASK) == 3
   assert gap_sentences.gapped(text, 0.01)[0].count(MASK) == 1
   assert gap_sentences.gapped("One alone.", 0.5) is None
@@ -77,36 +77,36 @@ def test_marks_are_read_as_one_id_that_is_never_written():
 
 
 def test_no_piece_is_made_of_marks(tmp_path):
-  job = make(config(write(tmp_path), **GAPS | {"tokenizer": "sp:300"}))
-  assert len(job._made.encode(MASK.encode())) == len(MASK)
+  task = make(config(write(tmp_path), **GAPS | {"tokenizer": "sp:300"}))
+  assert len(task._made.encode(MASK.encode())) == len(MASK)
 
 
 def test_a_run_writes_what_is_hidden(run):
-  found = json.loads((run / "report.json").read_text())
-  assert found["pairs"] == 12 and found["rouge1"] > 70, found
-  assert found["rouge2"] > found["beside"]["first sentence"]["rouge2"] == 0
+  report = json.loads((run / "report.json").read_text())
+  assert report["pairs"] == 12 and report["rouge1"] > 70, report
+  assert report["rouge2"] > report["beside"]["first sentence"]["rouge2"] == 0
   predict = asking.predictor(run, "last")
   line = json.dumps({"text": f"{MASK} ab. op."}).encode()
   assert list(asking.answers([line], predict, 1))[0]["target"] == "ab op."
 
 
-def test_a_run_begins_another_with_its_own_words(run, tmp_path, capsys):
+def test_a_run_with_its_own_tokenizer_initialises_another(run, tmp_path, capsys):
   source = tmp_path / "pairs.jsonl"
   rows = [{"source": f"{a}. {b}.", "target": a} for a in WORDS for b in WORDS]
   source.write_text("\n".join(map(json.dumps, rows)))
-  begun = dataclasses.replace(
+  second = dataclasses.replace(
     config(str(source)), init_from=str(run), steps=6, eval_bytes=0
   )
-  program = runs.program(begun)
+  program = runs.program(second)
   init_from.begin(program, program.init())
   total = capsys.readouterr().out.split(f"begins from {str(run)!r}: ")[1].split()
   assert total[0] == total[2] and int(total[0]) > 10
 
 
 def test_the_summariser_s_config_can_begin_from_that_of_gap_sentences():
-  place = Path(__file__).parents[2] / "configs"
+  directory = Path(__file__).parents[2] / "configs"
   models = [
-    dataclasses.replace(load_config(place / f"{name}.py").model, dropout=0.0)
+    dataclasses.replace(load_config(directory / f"{name}.py").model, dropout=0.0)
     for name in ("gap_sentences", "summarisation")
   ]
   assert models[0] == models[1]
@@ -121,5 +121,6 @@ def test_bad_input_is_named(tmp_path):
     make(config(write(tmp_path), **GAPS | {"gaps": 1.0}))
   with pytest.raises(UserError, match="task.metric is 'rogue': one of bleu, rouge"):
     bad = config(write(tmp_path), **GAPS)
-    object.__setattr__(bad.task, "metric", "rogue")  # of a program without type checks
+    # a program without type checks can set this
+    object.__setattr__(bad.task, "metric", "rogue")
     make(bad)

@@ -44,10 +44,13 @@ def fresh(model):
 
 
 def build(model):
-  """The model, and parameters of which none is 0, as heads and biases are at first."""
+  """The model, and parameters of which none is 0; heads and biases begin at 0."""
   noise = jax.random.normal(jax.random.key(1), (997,))
-  move = lambda a: a + 0.1 * jnp.resize(noise, a.shape).astype(a.dtype)
-  return model, jax.tree.map(move, fresh(model))
+
+  def moved(a):
+    return a + 0.1 * jnp.resize(noise, a.shape).astype(a.dtype)
+
+  return model, jax.tree.map(moved, fresh(model))
 
 
 def texts(seed=0):
@@ -69,8 +72,8 @@ def test_a_task_makes_its_model_by_its_own_config(config):
   assert model == MODELS[config] and isinstance(model, TrainableModel)
 
 
-def test_models_of_all_tasks_share_the_encoder_to_the_last_bit():
-  """So a run of one begins from another, and old checkpoints are read."""
+def test_models_of_all_tasks_share_the_encoder_s_parameters_bit_for_bit():
+  """So a run of one task can begin from another, and old checkpoints load."""
   trees = [meshes.unboxed(fresh(model)["params"]) for model in MODELS.values()]
   encoders = [{k: v for k, v in tree.items() if k != "head"} for tree in trees]
   assert set(encoders[0]) == {"embedding", "norm", "stack"}
@@ -88,11 +91,11 @@ def test_a_task_that_reads_tokens_takes_no_windows():
   ):
     for config in (SpansConfig(), MaskedConfig()):
       with pytest.raises(ConfigError, match="a row is read whole, leave both out"):
-        tasks.fit(model, config)
-    assert not model.window or tasks.fit(model, LabelsConfig()).vocab_size
+        tasks.resolve_model(model, config)
+    assert not model.window or tasks.resolve_model(model, LabelsConfig()).vocab_size
 
 
-def test_classes_that_a_row_may_not_have_get_nothing():
+def test_classes_that_a_row_may_not_have_get_no_probability_and_no_gradient():
   model, params = build(Classifier(SMALL, classes=3))
   batch = texts()
   batch["choices"] = batch["choices"].at[:, 2].set(False)
@@ -104,20 +107,19 @@ def test_classes_that_a_row_may_not_have_get_nothing():
   assert np.isfinite(grads).all() and not grads[:, 2].any() and grads[:, 0].any()
 
 
-def test_smoothing_is_optax_s_and_only_while_learning():
+def test_smoothing_equals_that_of_optax_and_is_for_training_alone():
   model, params = build(Classifier(SMALL, classes=3, smoothing=0.3))
   batch = texts()
   objective = jax.jit(
     lambda params, quiet: model.apply(params, batch, (), quiet, method="objective"),
     static_argnums=1,
   )
-  nats = lambda quiet: objective(params, quiet)[0]
   logits = compiled(model, "logits")(params, batch)
   hot = jax.nn.one_hot(batch["label"], 3)
   soft = optax.softmax_cross_entropy(logits, optax.smooth_labels(hot, 0.3))
-  np.testing.assert_allclose(nats(False), soft, rtol=1e-5)
+  np.testing.assert_allclose(objective(params, False)[0], soft, rtol=1e-5)
   np.testing.assert_allclose(
-    nats(True), optax.softmax_cross_entropy(logits, hot), rtol=1e-5
+    objective(params, True)[0], optax.softmax_cross_entropy(logits, hot), rtol=1e-5
   )
 
 
@@ -145,19 +147,17 @@ def test_pairs_are_info_nce_and_rows_that_share_a_text_are_no_negatives():
     "other_group": jnp.array([5, 6, 7, 5], jnp.int32),
   }
   nats = compiled(model, "objective")(params, batch, ())[0]
-  run = compiled(model, "embed")
-  embed = lambda tokens, length: np.asarray(
-    run(params, {"tokens": tokens, "length": length}), float
-  )
-  a = embed(batch["tokens"], batch["length"])
-  b = embed(batch["other"], batch["other_length"])
+  embed_rows = compiled(model, "embed")
+  other = {"tokens": batch["other"], "length": batch["other_length"]}
+  a = np.asarray(embed_rows(params, batch), float)  # [B, D]
+  b = np.asarray(embed_rows(params, other), float)
   np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-5)
   scores = np.exp(a @ b.T / 0.5)
-  for one, other in ((1, 2), (0, 3)):
-    scores[one, other] = scores[other, one] = 0
-  own = scores.diagonal()
-  wanted = -(np.log(own / scores.sum(1)) + np.log(own / scores.sum(0))) / 2
-  np.testing.assert_allclose(nats, wanted, rtol=1e-4)
+  for i, j in ((1, 2), (0, 3)):
+    scores[i, j] = scores[j, i] = 0
+  positive = scores.diagonal()
+  expected = -(np.log(positive / scores.sum(1)) + np.log(positive / scores.sum(0))) / 2
+  np.testing.assert_allclose(nats, expected, rtol=1e-4)
 
 
 def test_logits_at_some_positions_are_those_of_the_loss():

@@ -1,4 +1,4 @@
-"""A task is trained by the same trainer as text, resumed and reported."""
+"""The trainer trains, resumes and reports a synthetic task in the same way as text."""
 
 import dataclasses
 import json
@@ -44,30 +44,38 @@ def test_a_task_trains_scores_and_reports(run, capsys):
   ]
   assert bits[-1] < bits[0] and len(scores) == 2
   report = json.loads((run / "report.json").read_text())
-  found = {a["length"]: a for a in report["accuracy"]}
+  by_length = {a["length"]: a for a in report["accuracy"]}
   # the cache holds 40 tokens: longer examples are left out, and the report says so
-  assert list(found) == [16, 32]
+  assert list(by_length) == [16, 32]
   written = (run / "report.md").read_text(encoding="utf-8")
   assert "Length 64 is left out" in written and report["chose_checkpoint"]
   assert "The best checkpoint was chosen by examples of this split." in written
-  for a in found.values():
+  for a in by_length.values():
     assert 0 <= a["whole"] <= a["answers"] <= 1 and a["bits"] > 0
-  assert found[16]["bits"] < np.log2(8) + 1
+  assert by_length[16]["bits"] < np.log2(8) + 1
   assert (run / "loss.png").stat().st_size > 1000
 
 
-def test_a_stopped_run_goes_on_with_the_same_examples(run, tmp_path, monkeypatch):
-  """Twenty steps and then forty are forty, bit for bit."""
+def test_a_stopped_run_continues_with_the_same_examples(run, tmp_path, monkeypatch):
+  """A run that stops after twenty steps ends bitwise equal to one that does not."""
   first = dataclasses.replace(CONFIG, validation=ValidationConfig())
-  whole, parts = tmp_path / "whole", tmp_path / "parts"
-  assert train(first, whole) == 0
-  ledger = lambda d: (d / "ledger.jsonl").read_text().splitlines()
-  assert len(ledger(whole)) == 40
-  digest = lambda d: runs.digest(runs.restored(first, d).state)
+  uninterrupted, parts = tmp_path / "uninterrupted", tmp_path / "parts"
+  assert train(first, uninterrupted) == 0
+
+  def ledger(workdir):
+    return (workdir / "ledger.jsonl").read_text().splitlines()
+
+  def digest(workdir):
+    return runs.digest(runs.restored(first, workdir).state)
+
+  assert len(ledger(uninterrupted)) == 40
+
   runs.stop_at(monkeypatch, 19)
   assert train(first, parts) == EXIT_STOPPED and len(ledger(parts)) == 20
   assert train(first, parts, resume="must") == 0
-  assert digest(whole) == digest(parts) and ledger(whole) == ledger(parts)
+  assert digest(uninterrupted) == digest(parts) and ledger(uninterrupted) == ledger(
+    parts
+  )
 
 
 def test_other_examples_are_another_run(run):
@@ -89,11 +97,11 @@ def test_a_run_of_a_task_reads_no_text(run):
     ("task:mqar:pairs=60", 16, "pairs"),
   ],
 )
-def test_what_cannot_be_asked_is_said_before_device_work(source, length, says):
+def test_a_task_that_cannot_run_is_refused_before_device_work(source, length, says):
   data = dataclasses.replace(CONFIG.task, source=source, segment_length=length)
   config = dataclasses.replace(CONFIG, task=data)
   with pytest.raises(UserError, match=says):
-    runs.job(config)
+    runs.task(config)
 
 
 def test_a_vocabulary_smaller_than_the_task_s_is_refused():

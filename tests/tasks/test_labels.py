@@ -1,4 +1,4 @@
-"""Classification as a job: splits, mixtures, training, metrics, mistakes."""
+"""The task classification: splits, mixtures, training, metrics, errors."""
 
 import dataclasses
 import gzip
@@ -8,71 +8,39 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmem import cli, tasks, tokenizers
+from jaxmem import cli, tasks
 from jaxmem.core.errors import ConfigError, UserError
 from jaxmem.data import DataError
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder import EncoderConfig
-from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines
 from jaxmem.tasks.classification import data as labelled
 from jaxmem.tasks.classification import metrics, tfidf
-from jaxmem.tasks.classification.augment import AugmentConfig, Augmenter
+from jaxmem.tasks.classification.augment import AugmentConfig
 from jaxmem.tasks.classification.task import LabelsConfig
 from jaxmem.tokenizers import trained
-from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
 from support import runs
-
-GOOD, BAD = (
-  ("a warm film", "good acting and a good plot"),
-  ("a cold film", "bad acting"),
-)
-
-
-def write(path, count=40):
-  words = ["one", "two", "three", "four", "five"]
-  rows = []
-  for i in range(count):
-    own = (GOOD if i % 2 else BAD)[i // 2 % 2]
-    text = f"{own} {'abcdefghij'[i // 20]} {words[i % 5]}"
-    rows.append({"label": "good" if i % 2 else "bad", "text": text})
-  path.write_text("\n".join(map(json.dumps, rows)) + "\n")
-  return path
-
-
-def config(place, **changes):
-  model = EncoderConfig(d_model=16, pattern=(entry("gru"),), num_groups=1)
-  changes = {"source": str(place)} | changes
-  data = LabelsConfig(tokenizer="words:300", segment_length=16, batch_size=8)
-  return Config(
-    model=model,
-    task=dataclasses.replace(data, **changes),
-    optim=OptimConfig(learning_rate=1e-2, warmup_steps=2),
-    validation=ValidationConfig(every=20),
-    steps=40,
-    save_every=20,
-  )
+from support.classification_runs import config, write
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  place = tmp_path_factory.mktemp("labels")
-  assert train(config(write(place / "train.jsonl")), place / "run") == 0
-  return place / "run"
+  directory = tmp_path_factory.mktemp("labels")
+  assert train(config(write(directory / "train.jsonl")), directory / "run") == 0
+  return directory / "run"
 
 
 def test_a_run_tells_the_classes_apart_and_reports_it(run):
-  found = json.loads((run / "report.json").read_text())
-  assert found["accuracy"] == 1 and found["macro_f1"] == 1
-  assert found["majority"] == 0.5 and found["nats"] < 0.2
-  assert found["confusion"] == [[2, 0], [0, 2]]
-  assert found["chose_checkpoint"] and not found["test_split"]
-  said = (run / "report.md").read_text(encoding="utf-8").splitlines()
-  assert said[2].startswith("No separate test split was given: this is the score")
+  numbers = json.loads((run / "report.json").read_text())
+  assert numbers["accuracy"] == 1 and numbers["macro_f1"] == 1
+  assert numbers["majority"] == 0.5 and numbers["nats"] < 0.2
+  assert numbers["confusion"] == [[2, 0], [0, 2]]
+  assert numbers["chose_checkpoint"] and not numbers["test_split"]
+  lines = (run / "report.md").read_text(encoding="utf-8").splitlines()
+  assert lines[2].startswith("No separate test split was given: this is the score")
   assert (run / "confusion_test.png").stat().st_size > 1000
-  assert found["beside"][tfidf.NAME]["accuracy"] == 1
+  assert numbers["beside"][tfidf.NAME]["accuracy"] == 1
   report = (run / "report.md").read_text()
   assert f"| {tfidf.NAME} | 1.000 | 1.000 |" in report and "always bad" in report
   assert not report.startswith(tfidf.NAME)  # as good, not better
@@ -82,17 +50,17 @@ def test_a_run_tells_the_classes_apart_and_reports_it(run):
     asking.evaluate(run, "last", "dev")
 
 
-def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, capsys):
+def test_a_run_that_moved_takes_its_data_by_options(run, tmp_path, monkeypatch, capsys):
   moved, data = tmp_path / "moved", tmp_path / "data.jsonl"
   shutil.copytree(run, moved)
   shutil.copy(run.parent / "train.jsonl", data)
   hidden = run.parent / "hidden.jsonl"
   (run.parent / "train.jsonl").rename(hidden)
   try:
-    ask = ["eval", "--workdir", str(moved), "--split", "heldout"]
-    assert cli.run(ask) == 2  # where it was is nothing
-    assert cli.run([*ask, "--task.source", str(data)]) == 0
-    assert cli.run([*ask, "--task.queries", str(data)]) == 2
+    evaluate = ["eval", "--workdir", str(moved), "--split", "heldout"]
+    assert cli.run(evaluate) == 2  # the source that the config names is gone
+    assert cli.run([*evaluate, "--task.source", str(data)]) == 0
+    assert cli.run([*evaluate, "--task.queries", str(data)]) == 2
     assert "task.queries is nothing that this run has" in capsys.readouterr().err
     assert cli.run(["eval", "--workdir", str(moved), "--text", "x", "--task.test", "y"])
     # continues with the data where they are now
@@ -108,20 +76,20 @@ def test_a_run_is_moved_and_its_data_given_again(run, tmp_path, monkeypatch, cap
 
 
 def test_a_report_says_first_that_a_baseline_is_better(tmp_path, monkeypatch):
-  job = runs.job(config(write(tmp_path / "train.jsonl")))
+  task = runs.task(config(write(tmp_path / "train.jsonl")))
   label = np.array([0, 0, 1, 1])
-  logp = np.log(np.array([[0.9, 0.1]] * 4))  # a model that always says the first class
-  monkeypatch.setattr(job, "_read", lambda params, number, split: (label, logp))
-  found = job.findings(None, "test")
-  assert found.lines[0] == (
+  logp = np.log(np.array([[0.9, 0.1]] * 4))  # always the first class
+  monkeypatch.setattr(task, "_read", lambda params, number, split: (label, logp))
+  findings = task.compute_metrics(None, "test")
+  assert findings.lines[0] == (
     f"{tfidf.NAME} is better than this model: accuracy 1.000 against 0.500."
   )
-  beside = found.numbers["beside"]
-  assert [beside[n]["accuracy"] for n in beside if "always" in n] == [0.5]
-  said = "it was not computed"
-  monkeypatch.setattr(baselines, "missing", lambda name, module: said)
-  lines = job.findings(None, "test").lines
-  assert said in lines and "better" not in lines[0]
+  scores = findings.numbers["beside"]
+  assert [scores[n]["accuracy"] for n in scores if "always" in n] == [0.5]
+  message = "it was not computed"
+  monkeypatch.setattr(baselines, "missing", lambda name, module: message)
+  lines = task.compute_metrics(None, "test").lines
+  assert message in lines and "better" not in lines[0]
 
 
 def test_predictions_need_no_data_and_name_what_is_bad(run):
@@ -134,11 +102,11 @@ def test_predictions_need_no_data_and_name_what_is_bad(run):
     '{"text": "日本 cold"}'.encode(),
     b"{",
   ]
-  found = list(asking.answers(lines, predict, 3))
-  assert found[0]["label"] == "good" and found[4]["label"] == "bad"
-  assert abs(sum(found[0]["probabilities"].values()) - 1) < 1e-4
-  assert "a text expected" in found[1]["error"] and found[1]["line"] == 2
-  assert "'x'" in found[3]["error"] and "error" in found[5]
+  answers = list(asking.answers(lines, predict, 3))
+  assert answers[0]["label"] == "good" and answers[4]["label"] == "bad"
+  assert abs(sum(answers[0]["probabilities"].values()) - 1) < 1e-4
+  assert "a text expected" in answers[1]["error"] and answers[1]["line"] == 2
+  assert "'x'" in answers[3]["error"] and "error" in answers[5]
 
 
 def test_a_fold_holds_out_a_fifth_of_each_class_and_folds_cover_all(tmp_path):
@@ -147,15 +115,15 @@ def test_a_fold_holds_out_a_fifth_of_each_class_and_folds_cover_all(tmp_path):
   tested = []
   for which in range(1, 6):
     files = labelled.Files(str(source), "", "")
-    own = labelled.splits(reader, files, (which, 5), seed=0)[""]
-    places = {k: {e.where for e in v} for k, v in own.items()}
-    assert not places["test"] & (places["train"] | places["heldout"])
-    assert [e.label for e in own["test"]].count("good") == 4
-    tested += places["test"]
+    splits = labelled.splits(reader, files, (which, 5), seed=0)[""]
+    wheres = {k: {e.where for e in v} for k, v in splits.items()}
+    assert not wheres["test"] & (wheres["train"] | wheres["heldout"])
+    assert [e.label for e in splits["test"]].count("good") == 4
+    tested += wheres["test"]
   assert len(tested) == len(set(tested)) == 40
 
 
-def test_sources_of_every_form_read_alike(tmp_path):
+def test_sources_of_every_form_give_the_same_examples(tmp_path):
   reader = LabelsConfig(label_end=":").reader()
   lines = "pos:a good one\nneg:b bad one\n"
   (tmp_path / "lines.txt").write_text(lines)
@@ -165,33 +133,38 @@ def test_sources_of_every_form_read_alike(tmp_path):
     (tmp_path / "folders" / label).mkdir(parents=True)
     (tmp_path / "folders" / label / "1.txt").write_text(text)
   for name in ("lines.txt", "lines.gz", "table.csv", "folders"):
-    found = reader.read(str(tmp_path / name))
-    assert {(e.label, e.texts) for e in found} == {
+    examples = reader.read(str(tmp_path / name))
+    assert {(e.label, e.texts) for e in examples} == {
       ("pos", ("good one",)),
       ("neg", ("bad one",)),
     }, name
 
 
 def test_bad_input_is_named(tmp_path):
-  place = tmp_path / "bad.jsonl"
-  good = [
+  path = tmp_path / "bad.jsonl"
+  records = [
     json.dumps({"label": x, "text": f"words {i}"}) for i, x in enumerate("abababab")
   ]
 
   def fails(lines, words, **changes):
-    place.write_bytes(b"\n".join(lines))
+    path.write_bytes(b"\n".join(lines))
     with pytest.raises(UserError, match=words):
-      runs.job(config(place, **changes))
+      runs.task(config(path, **changes))
 
-  lines = [line.encode() for line in good]
+  lines = [line.encode() for line in records]
   fails([*lines, b'{"label": "a", "text": ""}'], "line 9: field 'text' is empty")
   fails([*lines, b'{"label": "a", "text": "\xff"}'], "line 9 is bad: it is not UTF-8")
   fails([*lines, b'{"label": null, "text": "x"}'], "line 9 has no label")
   fails([*lines, b'{"label": "a"}'], "line 9 has no field 'text', only label")
-  fails(lines[::2], "one class alone, 'a'")
-  both = f"x={place},y={place}"
-  fails(lines, "task.classes is 2 and the labels are 4: a, b", source=both, classes=2)
-  fails(lines, "leave task.heldout and task.test out", fold="1/2", test=str(place))
+  fails(lines[::2], "has only one class, 'a'")
+  both = f"x={path},y={path}"
+  fails(
+    lines,
+    "task.classes is 2 and the training texts have 4: a, b",
+    source=both,
+    classes=2,
+  )
+  fails(lines, "leave task.heldout and task.test out", fold="1/2", test=str(path))
   other = tmp_path / "test.jsonl"
   other.write_text('{"label": "c", "text": "words"}\n')
   fails(lines, "1 examples of 'c', a label that training has not", test=str(other))
@@ -204,36 +177,36 @@ def test_bad_input_is_named(tmp_path):
     ({"augment": AugmentConfig(synonyms=0.1)}, "give both"),
   ):
     with pytest.raises(UserError, match=words):
-      runs.job(config(place, **changes))
-  with pytest.raises(ConfigError, match="task.classes is 1: 2 or more"):
-    resolve(config(place, classes=1))
-  uncounted = resolve(config(place))
+      runs.task(config(path, **changes))
+  with pytest.raises(ConfigError, match="task.classes is 1: set 2 or more"):
+    resolve(config(path, classes=1))
+  uncounted = resolve(config(path))
   with pytest.raises(ConfigError, match="task.classes is 0: state it"):
     tasks.make_model(uncounted.model, uncounted.task)
 
 
 def test_an_ignored_label_is_left_out(tmp_path):
-  place = tmp_path / "some.jsonl"
+  path = tmp_path / "some.jsonl"
   rows = [{"label": x, "text": "words"} for x in ("a", "b", "-", "a", "b")]
-  place.write_text("\n".join(map(json.dumps, rows)))
-  found = LabelsConfig(ignore="-").reader().read(str(place))
-  assert [e.label for e in found] == ["a", "b", "a", "b"]
+  path.write_text("\n".join(map(json.dumps, rows)))
+  examples = LabelsConfig(ignore="-").reader().read(str(path))
+  assert [e.label for e in examples] == ["a", "b", "a", "b"]
 
 
 def test_a_text_is_read_up_to_its_first_bytes(tmp_path):
-  place = tmp_path / "some.jsonl"
-  place.write_text(json.dumps({"label": "a", "text": "ab日本"}))
-  assert LabelsConfig(first_bytes=4).reader().read(str(place))[0].texts == ("ab",)
+  path = tmp_path / "some.jsonl"
+  path.write_text(json.dumps({"label": "a", "text": "ab日本"}))
+  assert LabelsConfig(first_bytes=4).reader().read(str(path))[0].texts == ("ab",)
 
 
 def test_batches_depend_on_seed_and_step_alone_and_an_epoch_has_every_text(tmp_path):
   source = write(tmp_path / "train.jsonl", 48)
   changed = dict(augment=AugmentConfig(deletion=0.2, swap=0.2, hiding=0.2))
-  one, two = (runs.job(config(source, **changed)).rows for _ in range(2))
+  one, two = (runs.task(config(source, **changed)).rows for _ in range(2))
   assert one.fingerprint == two.fingerprint
   for key, value in one[5].items():
     np.testing.assert_array_equal(value, two[5][key])
-  plain = runs.job(config(source)).rows
+  plain = runs.task(config(source)).rows
   assert plain.fingerprint != one.fingerprint
   steps = [plain[i] for i in range(2)]  # 16 of 44
   assert len({tuple(t) for s in steps for t in s["tokens"]}) > 8
@@ -247,7 +220,7 @@ def test_a_mixture_draws_tasks_by_size_and_temperature_and_keeps_their_classes(
   shares = {}
   for temperature in (1.0, 1e6):
     data = dataclasses.replace(mixed.task, temperature=temperature)
-    rows = runs.job(dataclasses.replace(mixed, task=data)).rows
+    rows = runs.task(dataclasses.replace(mixed, task=data)).rows
     drawn = np.concatenate([rows[i]["choices"][:, 2] for i in range(60)])
     shares[temperature] = drawn.mean()
     batch = rows[0]
@@ -267,8 +240,8 @@ def test_one_encoder_learns_two_tasks(tmp_path):
   mixed = config(source, source=f"tone={source},number={other}")
   mixed = dataclasses.replace(mixed, steps=120)
   assert train(mixed, tmp_path / "run") == 0
-  found = json.loads((tmp_path / "run" / "report.json").read_text())
-  assert found["tone"]["accuracy"] == 1 and found["number"]["accuracy"] > 0.7
+  numbers = json.loads((tmp_path / "run" / "report.json").read_text())
+  assert numbers["tone"]["accuracy"] == 1 and numbers["number"]["accuracy"] > 0.7
   predict = asking.predictor(tmp_path / "run", "last")
   answer = predict([{"text": "a good plot two", "task": "tone"}])[0]
   assert answer["label"] == "good" and set(answer["probabilities"]) == {"good", "bad"}
@@ -277,10 +250,10 @@ def test_one_encoder_learns_two_tasks(tmp_path):
 
 
 def test_balanced_weights_give_every_class_the_same(tmp_path):
-  place = tmp_path / "some.jsonl"
+  path = tmp_path / "some.jsonl"
   rows = [{"label": "ab"[i % 4 == 0], "text": f"word {i}"} for i in range(80)]
-  place.write_text("\n".join(map(json.dumps, rows)))
-  rows = runs.job(config(place, class_weights="balanced")).rows
+  path.write_text("\n".join(map(json.dumps, rows)))
+  rows = runs.task(config(path, class_weights="balanced")).rows
   totals = np.zeros(2)
   for step in range(9):  # an epoch of 72
     batch = rows[step]
@@ -288,79 +261,29 @@ def test_balanced_weights_give_every_class_the_same(tmp_path):
   np.testing.assert_allclose(totals, [36, 36], rtol=1e-5)
 
 
-def test_augmentation_changes_as_often_as_it_says():
-  ids, draw = np.arange(10_000, dtype=np.int32), np.random.default_rng(0)
-  of = lambda **given: Augmenter(AugmentConfig(**given), hidden=-1).ids(ids, draw)
-  assert abs(len(of(deletion=0.3)) / 1e4 - 0.7) < 0.02
-  swapped = of(swap=0.2)
-  assert sorted(swapped.tolist()) == ids.tolist()
-  assert 0.3 < (swapped != ids).mean() < 0.4
-  for run in (1, 5):
-    hidden = of(hiding=0.15, run=run) == -1
-    assert abs(hidden.mean() - 0.15) < 0.02
-    runs = (np.diff(hidden.astype(int)) == 1).sum()
-    assert (hidden.sum() / runs > 4) == (run == 5)
-  assert len(Augmenter(AugmentConfig(deletion=1.0), -1).ids(ids[:3], draw)) == 1
-
-
-def test_a_hidden_word_is_an_unknown_one(tmp_path):
-  """A vocabulary of all training words never meets an unknown one but so."""
-  source = write(tmp_path / "train.jsonl")
-  job = runs.job(config(source, augment=AugmentConfig(hiding=0.9)))
-  ids = job.rows[0]["tokens"]
-  unknown = job._tokenizer.encode(b"neverseen")
-  assert 0.5 < (ids == unknown).sum() / job.rows[0]["length"].sum() <= 1
-  assert trained.unk_id(tokenizers.get("byte")) == 257
-
-
-def test_a_token_is_hidden_the_likelier_the_seldomer_it_is():
-  counts, ids = np.array([1, 9, 10**9]), np.repeat([0, 1, 2], 4000)
-  made = Augmenter(AugmentConfig(rare=1.0), -1, counts)
-  hidden = made.ids(ids, np.random.default_rng(0)).reshape(3, -1) == -1
-  np.testing.assert_allclose(hidden.mean(1), [1 / 2, 1 / 10, 0], atol=0.03)
-  with pytest.raises(ValueError, match="rare is -1"):
-    AugmentConfig(rare=-1.0).check()
-
-
-def test_counts_are_those_of_the_training_texts(tmp_path):
-  source = write(tmp_path / "train.jsonl")
-  job = runs.job(config(source, augment=AugmentConfig(rare=0.5)))
-  texts = [e.texts[0] for e in job._splits[""]["train"]]
-  film = job._tokenizer.encode(b"film")[0]
-  assert job._encoded.counts()[film] == sum("film" in t for t in texts) > 0
-
-
-def test_synonyms_and_wordings_are_the_user_s(tmp_path):
-  table, wordings = tmp_path / "table.json", tmp_path / "wordings.jsonl"
-  table.write_text('{"Film": ["movie"]}')
-  wordings.write_text('{"text": "a film", "wordings": ["one film"]}\n')
-  given = dict(synonyms=1.0, table=str(table), copies=1.0, wordings=str(wordings))
-  both = Augmenter(AugmentConfig(**given), 0)
-  draw = np.random.default_rng(0)
-  assert both.text("a film", draw) == "one movie"
-  assert both.text("the film", draw) == "the movie"
-  table.write_text('["film"]')
-  with pytest.raises(DataError, match="is not of the form"):
-    Augmenter(AugmentConfig(**given), 0)
-
-
 def test_words_are_the_most_frequent_and_kept_beside_the_run(tmp_path):
-  made = trained.make("words:300", [b"b a a", "A, 日本".encode()])
-  assert made.words[0] == "a" and set(made.words) == {"a", "b", ",", "日", "本"}
-  assert made.decode(made.encode("a 本 zzz".encode())) == "a 本 ?".encode()
-  trained.keep(made, tmp_path)
-  assert trained.kept("words:300", tmp_path).fingerprint == made.fingerprint
+  tokenizer = trained.make("words:300", [b"b a a", "A, 日本".encode()])
+  assert tokenizer.words[0] == "a" and set(tokenizer.words) == {
+    "a",
+    "b",
+    ",",
+    "日",
+    "本",
+  }
+  assert tokenizer.decode(tokenizer.encode("a 本 zzz".encode())) == "a 本 ?".encode()
+  trained.keep(tokenizer, tmp_path)
+  assert trained.kept("words:300", tmp_path).fingerprint == tokenizer.fingerprint
   (tmp_path / "tokenizer.json").write_text("{")
   with pytest.raises(DataError, match="train the run again"):
     trained.kept("words:300", tmp_path)
 
 
-def test_numbers_are_scikit_learn_s():
+def test_numbers_equal_those_of_scikit_learn():
   label = np.array([0, 0, 1, 2])
   logp = np.log(np.eye(3)[[0, 1, 1, 1]] * 0.7 + 0.1)
-  found = metrics.numbers(label, logp, ("a", "b", "c"))
-  assert found["accuracy"] == 0.5 and found["right"] == [1, 0, 1, 0]
+  numbers = metrics.numbers(label, logp, ("a", "b", "c"))
+  assert numbers["accuracy"] == 0.5 and numbers["right"] == [1, 0, 1, 0]
   # F1: a 2/3, b 2*1/(3+1), c 0
-  np.testing.assert_allclose(found["macro_f1"], (2 / 3 + 0.5 + 0) / 3)
-  assert found["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
-  assert "| c | 1 | 0.000 | - |" in metrics.table(found)
+  np.testing.assert_allclose(numbers["macro_f1"], (2 / 3 + 0.5 + 0) / 3)
+  assert numbers["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+  assert "| c | 1 | 0.000 | - |" in metrics.table(numbers)

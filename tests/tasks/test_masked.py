@@ -1,4 +1,4 @@
-"""Hidden words: how many, what they become, and that an encoder learns to say them."""
+"""The task masked_lm: which tokens are masked, and that an encoder predicts them."""
 
 import dataclasses
 import functools
@@ -21,7 +21,7 @@ from jaxmem.tasks.masked_lm.task import MaskedConfig
 from jaxmem.tasks.question_answering.task import SpansConfig
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.tokenizers import trained
-from jaxmem.training import init_from, task
+from jaxmem.training import init_from, run_task
 from jaxmem.training.config import Config, OptimConfig
 from jaxmem.training.load import load_run
 from jaxmem.training.step import resolve
@@ -29,13 +29,14 @@ from jaxmem.training.trainer import train
 from support import runs
 
 
-def config(place, **changes):
+def config(directory, **changes):
+  """A run of some seconds; `changes` are of the task's config."""
   data = MaskedConfig(
-    source=str(place / "text"),
+    source=str(directory / "text"),
     tokenizer="byte",
     segment_length=32,
     batch_size=16,
-    data_dir=str(place / "prepared"),
+    data_dir=str(directory / "prepared"),
   )
   return Config(
     model=EncoderConfig(d_model=32, pattern=(entry("gru"),), num_groups=1),
@@ -50,19 +51,19 @@ def config(place, **changes):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  place = tmp_path_factory.mktemp("masked")
-  (place / "text").mkdir()
+  directory = tmp_path_factory.mktemp("masked")
+  (directory / "text").mkdir()
   for i in range(30):
     text = "the cat sat on the mat. " * (20 + i)
-    (place / "text" / f"{i}.txt").write_text(text)
-  assert train(config(place), place / "run") == 0
-  return place / "run"
+    (directory / "text" / f"{i}.txt").write_text(text)
+  assert train(config(directory), directory / "run") == 0
+  return directory / "run"
 
 
-def test_hidden_letters_are_said_far_better_than_by_frequency(run):
-  found = json.loads((run / "report.json").read_text())
-  assert found["unigram_bits"] > 2.5 > 1 > found["bits"], found
-  assert found["accuracy"] > 0.9 > 0.5 > found["unigram_accuracy"]
+def test_masked_letters_are_predicted_far_better_than_by_frequency(run):
+  numbers = json.loads((run / "report.json").read_text())
+  assert numbers["unigram_bits"] > 2.5 > 1 > numbers["bits"], numbers
+  assert numbers["accuracy"] > 0.9 > 0.5 > numbers["unigram_accuracy"]
 
 
 def test_masks_of_a_record_are_guessed(run):
@@ -74,37 +75,37 @@ def test_masks_of_a_record_are_guessed(run):
     b'{"text": "\\ud800[MASK]"}',
     b'{"text": "[MASK]t sat[MASK] [MASK]n the ma[MASK]. the cat"}',
   ]
-  found = list(asking.answers(lines, predict, 4))
-  guesses = found[0]["guesses"]
+  answers = list(asking.answers(lines, predict, 4))
+  guesses = answers[0]["guesses"]
   assert [g[0]["text"] for g in guesses] == ["a", "m"] and len(guesses[0]) == 5
-  assert "[MASK] expected" in found[1]["error"]
-  assert "the run reads 32" in found[2]["error"]
-  assert "surrogate" in found[3]["error"]
-  assert len(found[4]["guesses"]) == 4
-  every = [g["text"] for some in found[4]["guesses"] for g in some]
-  assert "" not in every  # the EOS token is no text
+  assert "[MASK] expected" in answers[1]["error"]
+  assert "the run reads 32" in answers[2]["error"]
+  assert "surrogate" in answers[3]["error"]
+  assert len(answers[4]["guesses"]) == 4
+  guessed = [g["text"] for of_mask in answers[4]["guesses"] for g in of_mask]
+  assert "" not in guessed  # EOS would decode to nothing
 
 
 @pytest.mark.parametrize(
   "other", [LabelsConfig(classes=2), SpansConfig(), PassagesConfig()]
 )
-def test_an_encoder_with_another_head_begins_from_it(run, other):
-  found = init_from.parameters(str(run))
+def test_an_encoder_with_another_head_begins_from_a_run(run, other):
+  trained_params = init_from.parameters(str(run))
   encoder = dataclasses.replace(config(run).model, vocab_size=320)
   model = tasks.make_model(encoder, other)
   init = jax.jit(functools.partial(model.init, method="objective"))
   fresh = init(jax.random.key(0), model.example(2, 8), ())
-  merged, taken = init_from._merged(nn.unbox(fresh["params"]), found)
-  assert taken == len(jax.tree.leaves(found))
-  np.testing.assert_array_equal(merged["embedding"], found["embedding"])
+  merged, count = init_from._merged(nn.unbox(fresh["params"]), trained_params)
+  assert count == len(jax.tree.leaves(trained_params))
+  np.testing.assert_array_equal(merged["embedding"], trained_params["embedding"])
 
 
-def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
-  """The other run's own words would be others, and its embeddings those of others."""
+def test_question_answering_begins_from_a_run_with_the_words_it_saved(tmp_path):
+  """Words made of the new text would be others than those of the embeddings."""
   (tmp_path / "text").mkdir()
   for i in range(20):
     (tmp_path / "text" / f"{i}.txt").write_text("the dog has a red boat. " * (10 + i))
-  # of the 320 ids of a config that says 319 words, 310 words are not there
+  # the config allows 319 words, and the text has 9 ids
   first = dataclasses.replace(config(tmp_path, tokenizer="words:319"), steps=6)
   assert train(first, tmp_path / "run") == 0
   tokenizer = str(tmp_path / "run" / "tokenizer.json")
@@ -112,18 +113,18 @@ def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
   assert words.vocab_size == trained.size(tokenizer) == 9
   assert words.fingerprint == trained.kept("words:319", tmp_path / "run").fingerprint
 
-  asked = tmp_path / "asked.jsonl"
+  questions = tmp_path / "asked.jsonl"
   line = {"question": "who has it?", "answers": "dog"}
-  more = ["", " a", " red", " boat"]
-  contexts = [f"the dog{a}{b}{c}" for a in more for b in more for c in more]
+  endings = ["", " a", " red", " boat"]
+  contexts = [f"the dog{a}{b}{c}" for a in endings for b in endings for c in endings]
   contexts = list(dict.fromkeys(contexts))[:20]
   lines = [json.dumps(line | {"context": c, "title": c}) for c in contexts]
-  asked.write_text("\n".join(lines))
+  questions.write_text("\n".join(lines))
   sizes = {"segment_length": 16, "question_length": 4, "overlap": 2, "batch_size": 8}
   second = dataclasses.replace(
     first,
     model=dataclasses.replace(first.model, vocab_size=320),
-    task=SpansConfig(str(asked), tokenizer=tokenizer, **sizes),
+    task=SpansConfig(str(questions), tokenizer=tokenizer, **sizes),
     optim=OptimConfig(warmup_steps=1, learning_rate=1e-9),
     init_from=str(tmp_path / "run"),
     steps=2,
@@ -138,7 +139,7 @@ def test_answers_are_learned_from_a_run_with_the_words_that_it_kept(tmp_path):
 
 
 def _two_documents(rows):
-  """A row that a document ends in, as a batch, and where."""
+  """A batch of one row with two documents, and where the second one begins."""
   for step in range(20):
     batch = rows[step]
     for row, reset in enumerate(batch["reset"]):
@@ -148,37 +149,40 @@ def _two_documents(rows):
 
 
 @pytest.mark.parametrize("name", ["gru", "encoder_attention"])
-def test_a_hidden_word_is_said_from_its_own_document_alone(run, name):
-  made = resolve(config(run.parent))
+def test_a_masked_word_is_predicted_from_its_document_alone(run, name):
+  resolved = resolve(config(run.parent))
   pattern = (entry(name, num_heads=2) if name != "gru" else entry(name),)
-  model = MaskedLM(dataclasses.replace(made.model, pattern=pattern))
-  one, cut = _two_documents(task.make(made, model).rows)
+  model = MaskedLM(dataclasses.replace(resolved.model, pattern=pattern))
+  one, cut = _two_documents(run_task.make(resolved, model).rows)
   init, apply = (
     jax.jit(functools.partial(f, method="objective")) for f in (model.init, model.apply)
   )
   params = init(jax.random.key(0), model.example(1, 32), ())
-  say = lambda b: np.asarray(apply(params, b, ())[0])[0]
   changed = one["tokens"].copy()
   changed[0, :cut] = (changed[0, :cut] + 1) % 256
-  moved = say(one) != say(one | {"tokens": changed})
+  before, after = (
+    np.asarray(apply(params, batch, ())[0])[0]
+    for batch in (one, one | {"tokens": changed})
+  )
+  moved = before != after
   assert moved[:cut].any() and not moved[cut:].any()
 
 
-def test_held_out_words_are_hidden_alike_whatever_the_seed_and_however_few(run):
+def test_the_masks_of_held_out_text_do_not_depend_on_the_seed_or_the_size(run):
   first = resolve(config(run.parent))
   other = dataclasses.replace(first, seed=7)
-  found = [runs.job(c) for c in (first, other)]
+  tasks = [runs.task(c) for c in (first, other)]
   params = init_from.parameters(str(run))
-  scores = [job.score(params) for job in found]
+  scores = [task.validation_metric(params) for task in tasks]
   assert scores[0] == scores[1]
-  assert (found[0].rows[0]["tokens"] != found[1].rows[0]["tokens"]).any()
+  assert (tasks[0].rows[0]["tokens"] != tasks[1].rows[0]["tokens"]).any()
   (run.parent / "short.txt").write_text("the cat sat on the mat, the cat sat on")
-  short = runs.job(config(run.parent, heldout=str(run.parent / "short.txt")))
+  short = runs.task(config(run.parent, heldout=str(run.parent / "short.txt")))
   assert np.isfinite(short.score(params))
 
 
 @pytest.mark.parametrize("run_length", [1, 4])
-def test_as_many_are_chosen_and_become_what_they_should(run_length):
+def test_tokens_are_masked_at_the_rates_of_the_paper(run_length):
   draw = np.random.default_rng(0)
   where = chosen((200, 100), 0.15, run_length, draw)
   assert abs(where.mean() - 0.15) < 0.01
@@ -193,8 +197,8 @@ def test_as_many_are_chosen_and_become_what_they_should(run_length):
 
 
 def test_batches_depend_on_seed_and_step_alone_and_mask_no_eos(run):
-  made = resolve(config(run.parent))
-  rows = [runs.job(made).rows for _ in range(2)]
+  resolved = resolve(config(run.parent))
+  rows = [runs.task(resolved).rows for _ in range(2)]
   for key, value in rows[0][3].items():
     np.testing.assert_array_equal(value, rows[1][3][key])
   batch = rows[0][0]
@@ -203,10 +207,10 @@ def test_batches_depend_on_seed_and_step_alone_and_mask_no_eos(run):
   np.testing.assert_array_equal(batch["tokens"][ends], 256)
   assert batch["reset"][ends].all()
   assert (batch["tokens"] == 257).any()  # one id more than the tokenizer's
-  assert made.model.vocab_size >= 258
+  assert resolved.model.vocab_size >= 258
 
 
-def test_numbers_out_of_range_are_said(run):
+def test_numbers_out_of_range_are_named(run):
   for changes, words in (
     ({"share": 0.0}, "task.share is 0.0"),
     ({"run": 0}, "task.run is 0"),

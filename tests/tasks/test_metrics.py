@@ -1,4 +1,4 @@
-"""Metrics are the field's in any script, and reports name what is better."""
+"""Metrics agree with reference packages in any script; better baselines are named."""
 
 import importlib.util
 import json
@@ -19,7 +19,8 @@ from jaxmem.models.encoder_decoder import EncoderDecoderConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks import baselines, language, plots
 from jaxmem.tasks.classification import metrics as classes
-from jaxmem.tasks.classification import task, tfidf
+from jaxmem.tasks.classification import task as classification
+from jaxmem.tasks.classification import tfidf
 from jaxmem.tasks.language_modeling import report
 from jaxmem.tasks.language_modeling.paired import PairedSums
 from jaxmem.tasks.language_modeling.perplexity import NUM_BUCKETS, WAYS, Result
@@ -32,8 +33,9 @@ from jaxmem.tasks.retrieval import task as passages
 from jaxmem.tasks.seq2seq import extractive
 from jaxmem.tasks.seq2seq import metrics as overlap
 from jaxmem.tasks.seq2seq import task as pairs
+from jaxmem.training.config import Config, check
 
-# Text, its words, and the language that it tells.
+# Text, its words, and the code of its language.
 WORDS = [
   ("The cat and the dog don't", "the cat and the dog don t".split(), "en"),
   ("la maison et le chien", "la maison et le chien".split(), ""),
@@ -51,10 +53,10 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize("text, wanted, told", WORDS)
-def test_words_and_languages_of_any_script(text, wanted, told):
-  assert language.words(text) == wanted
-  assert language.of([text]) == told
+@pytest.mark.parametrize("text, expected, code", WORDS)
+def test_words_and_languages_of_any_script(text, expected, code):
+  assert language.words(text) == expected
+  assert language.of([text]) == code
 
 
 def test_the_language_is_that_of_most_words_or_what_is_declared():
@@ -76,14 +78,19 @@ def test_the_language_is_that_of_most_words_or_what_is_declared():
       language.code(wrong)
 
 
-def test_configs_refuse_what_is_no_language():
+def test_configs_refuse_a_language_that_has_no_code():
   encoder = EncoderConfig(d_model=8, pattern=(entry("gru"),), num_groups=1)
   decoder = EncoderDecoderConfig(d_model=8)
-  models = (task, encoder), (passages, encoder), (spans, encoder), (pairs, decoder)
-  for job, model in models:
+  models = (
+    (classification, encoder),
+    (passages, encoder),
+    (spans, encoder),
+    (pairs, decoder),
+  )
+  for task, model in models:
     with pytest.raises(ConfigError, match="task.language is 'Chinese'"):
-      job.fit(model, job.Config(language="Chinese"))
-    job.fit(model, job.Config(language="zh"))
+      check(Config(model, task.Config(language="Chinese")))
+    check(Config(model, task.Config(language="zh")))
 
 
 # Written, reference, sacrebleu's tokenizer.
@@ -97,23 +104,23 @@ BLEU = [
 
 @pytest.mark.parametrize("written, reference, tokenizer", BLEU)
 def test_bleu_takes_the_tokenizer_of_the_script(written, reference, tokenizer):
-  found = overlap.numbers("bleu", [written], [[reference]])
+  scores = overlap.numbers("bleu", [written], [[reference]])
   bleu = sacrebleu.BLEU(tokenize=tokenizer)
-  wanted = bleu.corpus_score([written], [[reference]]).score
-  np.testing.assert_allclose(found["bleu"], wanted)
-  assert f"|tok:{tokenizer}|" in found["signature"]
-  assert "nc:6|nw:0" in found["chrf_signature"]
-  lines = "\n".join(overlap.signatures(found))
-  assert found["signature"] in lines and found["chrf_signature"] in lines
+  expected = bleu.corpus_score([written], [[reference]]).score
+  np.testing.assert_allclose(scores["bleu"], expected)
+  assert f"|tok:{tokenizer}|" in scores["signature"]
+  assert "nc:6|nw:0" in scores["chrf_signature"]
+  lines = "\n".join(overlap.signatures(scores))
+  assert scores["signature"] in lines and scores["chrf_signature"] in lines
 
 
 def test_chinese_bleu_is_not_zero_and_japanese_needs_no_mecab():
-  found = overlap.numbers("bleu", [BLEU[0][0]], [[BLEU[0][1]]])
-  np.testing.assert_allclose(found["bleu"], 90.36, atol=0.01)
+  scores = overlap.numbers("bleu", [BLEU[0][0]], [[BLEU[0][1]]])
+  np.testing.assert_allclose(scores["bleu"], 90.36, atol=0.01)
   mecab = all(map(importlib.util.find_spec, ("MeCab", "ipadic")))
   assert overlap.bleu_tokenizer("ja") == ("ja-mecab" if mecab else "char")
-  found = overlap.numbers("bleu", ["今天"], [["明天"]], language="en")
-  assert "|tok:13a|" in found["signature"]
+  scores = overlap.numbers("bleu", ["今天"], [["明天"]], language="en")
+  assert "|tok:13a|" in scores["signature"]
 
 
 # Written, reference, ROUGE-1 and ROUGE-2 by hand.
@@ -128,9 +135,9 @@ ROUGE = [
 
 @pytest.mark.parametrize("written, reference, one, two", ROUGE)
 def test_rouge_of_any_script(written, reference, one, two):
-  found = overlap.numbers("rouge", [written], [[reference]])
-  np.testing.assert_allclose([found["rouge1"], found["rouge2"]], [one, two])
-  assert "stem:no" in found["signature"] and "agg:mean F1" in found["signature"]
+  scores = overlap.numbers("rouge", [written], [[reference]])
+  np.testing.assert_allclose([scores["rouge1"], scores["rouge2"]], [one, two])
+  assert "stem:no" in scores["signature"] and "agg:mean F1" in scores["signature"]
 
 
 def test_english_rouge_is_rouge_score_s_own():
@@ -138,22 +145,22 @@ def test_english_rouge_is_rouge_score_s_own():
     "The naïve cat sat. And the dog ran.",
     "The dog ran. The cat sat.",
   )
-  found = overlap.numbers("rouge", [written], [[reference]])
+  scores = overlap.numbers("rouge", [written], [[reference]])
   names = ["rouge1", "rouge2", "rougeL"]
-  wanted = rouge_scorer.RougeScorer(names).score(reference, written)
+  expected = rouge_scorer.RougeScorer(names).score(reference, written)
   for name in names:
-    np.testing.assert_allclose(found[name], 100 * wanted[name].fmeasure)
+    np.testing.assert_allclose(scores[name], 100 * expected[name].fmeasure)
   # a sentence a line: the order of the sentences does not count
-  assert found["rougeLsum"] > found["rougeL"]
+  assert scores["rougeLsum"] > scores["rougeL"]
 
 
 def test_texts_of_another_script_count_among_english_ones():
   english = "The dog and the cat ran after the ball in the park"
-  found = overlap.numbers("rouge", [english, "我们今天"], [[english], ["我们明天"]])
-  assert found["language"] == "en"
-  np.testing.assert_allclose(found["rouge1"], (100 + 75) / 2)
-  found, _ = bm25.rank({"a": english, "b": "मैं घर", "c": "我们"}, {"q": "घर"}, 3)
-  assert found == {"q": ["b"]}
+  scores = overlap.numbers("rouge", [english, "我们今天"], [[english], ["我们明天"]])
+  assert scores["language"] == "en"
+  np.testing.assert_allclose(scores["rouge1"], (100 + 75) / 2)
+  ranked, _ = bm25.rank({"a": english, "b": "मैं घर", "c": "我们"}, {"q": "घर"}, 3)
+  assert ranked == {"q": ["b"]}
 
 
 def test_first_sentences():
@@ -167,9 +174,9 @@ def test_grades_are_trec_eval_s():
   # gains 4, 3, 1; the third of them is of a document that no ranking can have
   relevant = {"d1": 4, "d2": 1, "dX": 3}
   best = 4 + 3 / np.log2(3) + 1 / 2
-  wanted = (1 + 4 / np.log2(3)) / best
-  np.testing.assert_allclose(ranking.ndcg(["d2", "d1"], relevant, 10), wanted)
-  np.testing.assert_allclose(wanted, 0.551, atol=5e-4)
+  expected = (1 + 4 / np.log2(3)) / best
+  np.testing.assert_allclose(ranking.ndcg(["d2", "d1"], relevant, 10), expected)
+  np.testing.assert_allclose(expected, 0.551, atol=5e-4)
   np.testing.assert_allclose(ranking.recall(["d2", "d1"], relevant, 100), 2 / 3)
   np.testing.assert_allclose(ranking.average_precision(["d2", "d1"], relevant), 2 / 3)
   assert ranking.grades(["a", "b"]) == ranking.grades({"a": 1, "b": 1})
@@ -185,15 +192,17 @@ def test_rankings_are_scored_as_pytrec_eval_scores_runs():
     judged[query] = {n: int(draw.integers(-1, 4)) for n in draw.choice(names, 9)}
     judged[query]["missing"] = 2
   measures = {"ndcg_cut.10", "recall.100", "recip_rank", "map"}
-  wanted = pytrec_eval.RelevanceEvaluator(judged, measures).evaluate(runs)
-  mean = lambda name: np.mean([row[name] for row in wanted.values()])
-  found = ranking.numbers(runs, judged)
+  expected = pytrec_eval.RelevanceEvaluator(judged, measures).evaluate(runs)
+  scores = ranking.numbers(runs, judged)
   for ours, theirs in ranking.MEASURES.items():
-    np.testing.assert_allclose(found[ours], mean(theirs))
+    mean = np.mean([row[theirs] for row in expected.values()])
+    np.testing.assert_allclose(scores[ours], mean)
   # a list is a ranking without ties
-  best_first = lambda run: sorted(run, key=lambda n: (run[n], n), reverse=True)
-  order = {query: best_first(run) for query, run in runs.items()}
-  assert ranking.numbers(order, judged) == found
+  order = {
+    query: sorted(run, key=lambda name, run=run: (run[name], name), reverse=True)
+    for query, run in runs.items()
+  }
+  assert ranking.numbers(order, judged) == scores
 
 
 def test_queries_that_nothing_answers():
@@ -208,10 +217,11 @@ def test_queries_that_nothing_answers():
 
 
 def test_bm25_finds_words_of_any_script_and_nothing_else():
-  rank = lambda documents, query, **more: bm25.rank(
-    dict(zip("01", documents, strict=True)), {"q": query}, 10, **more
-  )
-  for documents, query, wanted in (
+  def rank(documents, query, **options):
+    named = dict(zip("01", documents, strict=True))
+    return bm25.rank(named, {"q": query}, 10, **options)
+
+  for documents, query, expected in (
     (["今天天气很好", "我们去公园玩"], "公园在哪里", ["1"]),
     (["हिन्दी में", "मैं घर"], "हिन्दी", ["0"]),
     (["สวัสดีครับ", "อากาศ"], "อากาศดี", ["1", "0"]),
@@ -219,40 +229,40 @@ def test_bm25_finds_words_of_any_script_and_nothing_else():
     (["...", "!"], "three", []),
     (["one", "two"], "...", []),
   ):
-    found, _ = rank(documents, query)
-    assert found == {"q": wanted}, query
+    ranked, _ = rank(documents, query)
+    assert ranked == {"q": expected}, query
   german = ["der Hund", "die Katze und der"]
   assert rank(german, "der Hund")[0] == {"q": ["0", "1"]}
-  found, how = rank(german, "der Hund", language="de")
-  assert found == {"q": ["0"]} and "de (task.language), its stop words left out" in how
+  ranked, how = rank(german, "der Hund", language="de")
+  assert ranked == {"q": ["0"]} and "de (task.language), its stop words left out" in how
   assert "no stop words" in rank(german, "der Hund")[1]
   # English stop words are left out of English alone
   assert rank(["the and the cat", "the dog"], "the dog")[0] == {"q": ["1"]}
 
 
 def test_a_stop_word_of_two_characters_does_not_stop_each():
-  found, _ = bm25.rank({"a": "方面", "b": "公园"}, {"q": "面"}, 2)
-  assert found == {"q": ["a"]}  # 一方面 is a stop word
+  ranked, _ = bm25.rank({"a": "方面", "b": "公园"}, {"q": "面"}, 2)
+  assert ranked == {"q": ["a"]}  # 一方面 is a stop word
 
 
 def test_macro_f1_is_over_classes_that_occur():
   label = np.array([0, 1, 0, 1])
   logp = np.full((4, 3), -9.0)
   logp[np.arange(4), label] = -0.001
-  found = classes.numbers(label, logp, ("a", "b", "c"))
-  assert found["macro_f1"] == 1 and found["macro_f1_classes"] == 2
-  assert found["per_class"][2] == {
+  scores = classes.numbers(label, logp, ("a", "b", "c"))
+  assert scores["macro_f1"] == 1 and scores["macro_f1_classes"] == 2
+  assert scores["per_class"][2] == {
     "class": "c", "precision": None, "recall": None, "f1": None, "texts": 0,
   }  # fmt: skip
-  assert "the 2 of 3 classes that occur" in classes.table(found)[-1]
+  assert "the 2 of 3 classes that occur" in classes.table(scores)[-1]
   draw = np.random.default_rng(0)
   for _ in range(5):
     label, logp = draw.integers(0, 6, 9), draw.normal(size=(9, 6))
     guess = logp.argmax(1)
-    found = classes.numbers(label, logp, tuple("abcdef"))
-    wanted = metrics.f1_score(label, guess, average="macro")
-    np.testing.assert_allclose(found["macro_f1"], wanted)
-    assert classes.scores(label, guess)["macro_f1"] == found["macro_f1"]
+    scores = classes.numbers(label, logp, tuple("abcdef"))
+    expected = metrics.f1_score(label, guess, average="macro")
+    np.testing.assert_allclose(scores["macro_f1"], expected)
+    assert classes.scores(label, guess)["macro_f1"] == scores["macro_f1"]
 
 
 def test_tf_idf_learns_words_and_characters():
@@ -263,14 +273,14 @@ def test_tf_idf_learns_words_and_characters():
   ):
     texts = [(positive + " x",), (negative + " y",)] * 6
     train = tfidf.Split(texts, ["good", "bad"] * 6)
-    found = tfidf.fit_and_ask(train, train, [(positive,), (negative,)])
-    assert found.labels.tolist() == ["good", "bad"]
-    assert ("characters" in found.how) == ("电" in positive)
+    answer = tfidf.fit_and_ask(train, train, [(positive,), (negative,)])
+    assert answer.labels.tolist() == ["good", "bad"]
+    assert ("characters" in answer.how) == ("电" in positive)
   # of a pair each text has weights of its own: the order tells the classes apart
   pairs = [("cat", "dog"), ("dog", "cat")] * 6
   train = tfidf.Split(pairs, ["first", "second"] * 6)
-  found = tfidf.fit_and_ask(train, train, pairs[:2])
-  assert found.labels.tolist() == ["first", "second"]
+  answer = tfidf.fit_and_ask(train, train, pairs[:2])
+  assert answer.labels.tolist() == ["first", "second"]
   for texts, labels_ in (([("a",), ("b",)], "xx"), ([("!",), ("?",)], "xy")):
     train = tfidf.Split(texts, [*labels_])
     assert tfidf.fit_and_ask(train, train, texts) is None
@@ -279,24 +289,24 @@ def test_tf_idf_learns_words_and_characters():
 def test_tf_idf_is_bounded(monkeypatch):
   monkeypatch.setattr(tfidf, "TEXTS", 10)
   train = tfidf.Split([(f"good {i}",) for i in range(30)], ["a", "b", "c"] * 10)
-  found = tfidf.fit_and_ask(train, train, train.texts)
-  assert "10 training texts, drawn" in found.how
+  answer = tfidf.fit_and_ask(train, train, train.texts)
+  assert "10 training texts, drawn" in answer.how
   monkeypatch.setattr(tfidf, "ALL", 30)
   assert len(tfidf._drawn(train)) < 5
 
 
 def test_baselines_that_are_better_are_named_the_best_first():
-  others = {"gzip": 2.5, "xz": 2.25, "raw": 8.0, "broken": math.nan}
-  assert baselines.better("bits", 2.6, others, lower=True) == [
+  values = {"gzip": 2.5, "xz": 2.25, "raw": 8.0, "broken": math.nan}
+  assert baselines.better("bits", 2.6, values, lower=True) == [
     "Xz is better than this model: bits 2.250 against 2.600.",
     "Gzip is better than this model: bits 2.500 against 2.600.",
     "",
   ]
-  assert baselines.better("bits", 2.25, others, lower=True) == []
+  assert baselines.better("bits", 2.25, values, lower=True) == []
   assert len(baselines.better("BLEU", math.nan, {"copy": 0.0}, digits=1)) == 2
   assert baselines.missing("BM25", "numpy") == ""
-  said = baselines.missing("BM25", "no_such_module")
-  assert said.startswith("BM25 was not computed") and "jaxmem[apps]" in said
+  note = baselines.missing("BM25", "no_such_module")
+  assert note.startswith("BM25 was not computed") and "jaxmem[apps]" in note
 
 
 def test_compressors_say_what_they_are_of():
@@ -322,7 +332,10 @@ def test_a_report_of_text_says_first_that_xz_is_better(tmp_path, monkeypatch):
 def test_answers_are_compared_by_the_rule_of_their_language():
   rules = {"en": "squad", "zh": "cmrc", "ja": "words", "de": "words", "": "words"}
   assert {name: span_metrics.rule_of(name) for name in rules} == rules
-  score = lambda rule, a, w: span_metrics.numbers(rule, [a], [[w]])
+
+  def score(rule, answer, reference):
+    return span_metrics.numbers(rule, [answer], [[reference]])
+
   # "a" is an article of English, and a word of Portuguese
   assert score("squad", "a casa", "casa")["exact"] == 100
   assert score("words", "a casa", "casa")["exact"] == 0
@@ -334,8 +347,8 @@ def test_answers_are_compared_by_the_rule_of_their_language():
 
 def test_lexical_answers_in_scripts_without_spaces():
   context = "วันนี้สมชายมาที่บ้าน"
-  found = lexical.near("ใครมาที่บ้าน", context, "words", 3)
-  assert found in context and len(language.words(found)) == 3
+  answer = lexical.near("ใครมาที่บ้าน", context, "words", 3)
+  assert answer in context and len(language.words(answer)) == 3
   context = "बारिश हुई। राम घर आया।"
   assert lexical.clause("घर कौन आया", context, "words") == "राम घर आया"
 
@@ -346,10 +359,10 @@ def test_decomposed_texts_and_texts_of_signs_are_compared():
   for code in ("en", "fr"):
     assert overlap.numbers("rouge", [apart], [[composed]], code)["rouge1"] == 100
   signs = ["\U0001f600 \U0001f603"]
-  found = [
+  scores = [
     overlap.numbers("rouge", [text], [signs])["rouge1"] for text in (*signs, "?")
   ]
-  assert found == [100, 0]
+  assert scores == [100, 0]
   assert span_metrics.numbers("cmrc", ["\U0001f600"], [["\U0001f603"]])["exact"] == 0
   assert bm25.rank({"a": "x"}, {}, 5)[0] == {}
 

@@ -1,7 +1,4 @@
-"""A new task is one folder, as `jaxmem new` writes it: it is trained, scored, asked.
-
-Nothing else is edited.
-"""
+"""A new task is one folder, as `jaxmem new` writes it; no other file is edited."""
 
 import importlib
 import json
@@ -13,22 +10,22 @@ from jaxmem.core import kinds
 from jaxmem.evaluation import predict
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
-from jaxmem.tasks.base import Application, Job, Rows, TaskContext
+from jaxmem.tasks.base import EvaluableTask, Rows, Task, TaskContext
 from jaxmem.training.config import Config, OptimConfig, ValidationConfig
 from jaxmem.training.load import load_run
-from jaxmem.training.task import make
+from jaxmem.training.run_task import make
 from jaxmem.training.trainer import train
 
 
 @pytest.fixture(scope="module")
 def first_letter(tmp_path_factory):
-  """The package, a plugin as long as the module runs."""
-  place = tmp_path_factory.mktemp("plugins")
-  new.write("task", "first_letter", place / "first_letter")
+  """Writes the package and registers it as a plugin while the module's tests run."""
+  directory = tmp_path_factory.mktemp("plugins")
+  new.write("task", "first_letter", directory / "first_letter")
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(kinds, "_PLUGINS", {})
     patch.setattr(kinds, "_LOADED", [])
-    patch.syspath_prepend(place)
+    patch.syspath_prepend(directory)
     kinds.load("first_letter")
     yield importlib.import_module("first_letter")
 
@@ -56,22 +53,22 @@ def test_a_new_task_is_trained_and_reported(run):
   assert "nats_per_row" in log[0] and any("heldout_nats_per_row" in m for m in log)
 
 
-def test_a_new_task_is_asked(run, first_letter):
+def test_a_new_task_answers_records(run, first_letter):
   lines = [b'{"text": "abcdefgh"}', b'{"text": "xyz"}']
 
   good, bad = predict.answers(lines, predict.predictor(run, "last"), rows=2)
   assert good["first"] in first_letter.task.LETTERS
   assert bad["line"] == 2 and "8 letters of abcdefgh" in bad["error"]
   report = json.loads((run / "report.json").read_text())
-  found = predict.evaluate(run, "best", "heldout").numbers
-  assert found["accuracy"] == report["accuracy"]
+  scores = predict.evaluate(run, "best", "heldout").numbers
+  assert scores["accuracy"] == report["accuracy"]
 
 
-def test_a_new_task_is_one_by_the_protocols(run, first_letter):
+def test_a_new_task_satisfies_the_protocols(run, first_letter):
   loaded = load_run(run)
-  job = make(loaded.config, loaded.model)
+  task = make(loaded.config, loaded.model)
 
-  assert isinstance(job, Job) and isinstance(job, Application)
-  assert isinstance(job.rows, Rows)
-  alone = first_letter.Job(first_letter.Config(), TaskContext(), loaded.model)
-  assert alone.rows.fingerprint == job.rows.fingerprint  # without any run
+  assert isinstance(task, Task) and isinstance(task, EvaluableTask)
+  assert isinstance(task.rows, Rows)
+  alone = first_letter.Task(first_letter.Config(), TaskContext(), loaded.model)
+  assert alone.rows.fingerprint == task.rows.fingerprint  # without any run

@@ -1,6 +1,5 @@
-"""Sequence to sequence as a job: pairs, batches, training, metrics, predictions."""
+"""Sequence to sequence as a task: pairs, batches, training, metrics, predictions."""
 
-import dataclasses
 import gzip
 import json
 
@@ -11,79 +10,32 @@ from jaxmem import tokenizers
 from jaxmem.core.errors import UserError
 from jaxmem.data.sentences import sentences
 from jaxmem.evaluation import predict as asking
-from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from jaxmem.models.pattern import entry
+from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.seq2seq import data as pairs
 from jaxmem.tasks.seq2seq import extractive, metrics
+from jaxmem.tasks.seq2seq import task as seq2seq
 from jaxmem.tasks.seq2seq.task import PairsConfig
-from jaxmem.training import task
-from jaxmem.training.config import Config, OptimConfig, ValidationConfig
-from jaxmem.training.step import resolve
 from jaxmem.training.trainer import train
-
-SMALL = EncoderDecoderConfig(
-  d_model=32,
-  encoder=(entry("gru"),),
-  pattern=(entry("gru"), entry("additive_attention")),
-  num_groups=1,
-  smoothing=0.05,
-  dropout=0.0,
-)
-
-
-def write(place, count=120):
-  """Words, and the same words in capitals: three, and four in every other of many."""
-  words = ["ab", "cd", "ef", "gh", "ij", "kl"]
-  draw = np.random.default_rng(0)
-  lines: list[list[str]] = []
-  while len(lines) < count:
-    size = 4 if count > 120 and len(lines) % 2 == 0 else 3  # a length is a program
-    line = [words[i] for i in draw.integers(0, len(words), size)]
-    lines += [] if line in lines else [line]
-  read, written = place / "train.low", place / "train.up"
-  read.write_text("".join(" ".join(line) + "\n" for line in lines))
-  written.write_text("".join(" ".join(line).upper() + "\n" for line in lines))
-  return f"{read},{written}"
-
-
-def config(source, model=None, **changes):
-  data = PairsConfig(
-    tokenizer="byte", segment_length=16, batch_size=16, beams=3, source=source
-  )
-  return Config(
-    model=dataclasses.replace(SMALL, **model or {}),
-    task=dataclasses.replace(data, **changes),
-    optim=OptimConfig(learning_rate=2e-2, warmup_steps=5),
-    validation=ValidationConfig(every=100),
-    steps=400,
-    log_every=5,  # of more steps in flight, fake devices of one processor can starve
-    save_every=100,
-    eval_bytes=4000,
-  )
-
-
-def make(config):
-  resolved = resolve(config)
-  return task.make(resolved, EncoderDecoder(resolved.model))
+from support.seq2seq_runs import config, make, write_pairs
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   place = tmp_path_factory.mktemp("pairs")
-  assert train(config(write(place)), place / "run") == 0
+  assert train(config(write_pairs(place)), place / "run") == 0
   return place / "run"
 
 
 def test_a_run_learns_to_write_what_it_reads_in_capitals(run):
-  found = json.loads((run / "report.json").read_text())
-  assert found["pairs"] == 12 and found["chrf"] > 80, found
-  assert found["beside"]["source, copied"]["chrf"] < 10
-  assert "case:mixed" in found["signature"]
+  scores = json.loads((run / "report.json").read_text())
+  assert scores["pairs"] == 12 and scores["chrf"] > 80, scores
+  assert scores["beside"]["source, copied"]["chrf"] < 10
+  assert "case:mixed" in scores["signature"]
   report = (run / "report.md").read_text()
   assert report.index("| source, copied |") < report.index("| beam 3 |")
-  assert "better than this model" not in report and "nc:6" in found["chrf_signature"]
-  held = asking.evaluate(run, "last", "train").numbers
-  assert held["pairs"] == 108 and held["chrf"] > 80
+  assert "better than this model" not in report and "nc:6" in scores["chrf_signature"]
+  trained = asking.evaluate(run, "last", "train").numbers
+  assert trained["pairs"] == 108 and trained["chrf"] > 80
 
 
 def test_predictions_name_what_is_bad_and_are_alike_in_any_batch(run):
@@ -95,13 +47,13 @@ def test_predictions_name_what_is_bad_and_are_alike_in_any_batch(run):
     b'{"source": "a text that is much too long"}',
     b'{"target": "x"}',
   ]
-  found = list(asking.answers(lines, predict, 8))
+  answers = list(asking.answers(lines, predict, 8))
   alone = [list(asking.answers([line], predict, 1))[0] for line in lines[:2]]
-  assert found[0]["target"] == "AB CD EF" and found[1]["target"] == "EF EF GH"
-  assert [f["target"] for f in found[:2]] == [a["target"] for a in alone]
-  np.testing.assert_allclose(found[0]["score"], alone[0]["score"], atol=1e-3)
-  assert "a text expected" in found[2]["error"] and "error" in found[4]
-  assert "has 28 tokens, the run reads 16" in found[3]["error"]
+  assert answers[0]["target"] == "AB CD EF" and answers[1]["target"] == "EF EF GH"
+  assert [f["target"] for f in answers[:2]] == [a["target"] for a in alone]
+  np.testing.assert_allclose(answers[0]["score"], alone[0]["score"], atol=1e-3)
+  assert "a text expected" in answers[2]["error"] and "error" in answers[4]
+  assert "has 28 tokens, the run reads 16" in answers[3]["error"]
 
 
 def test_texts_are_drawn_by_seed_and_greedy_at_temperature_0(run):
@@ -111,20 +63,20 @@ def test_texts_are_drawn_by_seed_and_greedy_at_temperature_0(run):
     for t, s in ((0, 1), (0, 2), (3.0, 1), (3.0, 1), (3.0, 2))
   ]
   lines += [b'{"source": "ab", "temperature": -1}', b'{"source": "ab", "seed": 0.5}']
-  found = list(asking.answers(lines, predict, 8))
-  texts = [f.get("target") for f in found]
-  assert texts[0] == texts[1] == "AB CD EF" and "score" not in found[0]
+  answers = list(asking.answers(lines, predict, 8))
+  texts = [f.get("target") for f in answers]
+  assert texts[0] == texts[1] == "AB CD EF" and "score" not in answers[0]
   assert texts[2] == texts[3] != texts[4]
-  assert "temperature is -1" in found[5]["error"] and "seed" in found[6]["error"]
+  assert "temperature is -1" in answers[5]["error"] and "seed" in answers[6]["error"]
 
 
 def test_an_epoch_has_every_pair_and_batches_are_of_one_length(tmp_path):
-  source = write(tmp_path, 300)
+  source = write_pairs(tmp_path, 300)
   rows = make(config(source, segment_length=20)).rows
-  seen, lengths = [], []
+  sources, lengths = [], []
   for step in range(16):
     batch = rows[step]
-    seen += [
+    sources += [
       tuple(row[: n + 1].tolist())
       for row, n in zip(batch["read"], batch["length"], strict=True)
     ]
@@ -155,9 +107,11 @@ def test_pairs_come_from_every_form_of_file(tmp_path):
     {"source": "two", "target": "zwei"},
   ]
   (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, rows)))
-  read = lambda source: [
-    (p.source, p.targets) for p in pairs.read(source, ("source", "target"), "hint")
-  ]
+
+  def read(source):
+    found = pairs.read(source, ("source", "target"), "hint")
+    return [(pair.source, pair.targets) for pair in found]
+
   two = read(f"{tmp_path / 'a.gz'},{tmp_path / 'b'}")
   assert two == [("one", ("eins",)), ("two", ("zwei",))]
   several = read(str(tmp_path / "c.jsonl"))
@@ -165,9 +119,9 @@ def test_pairs_come_from_every_form_of_file(tmp_path):
 
 
 def test_pairs_too_long_are_left_out_of_training_and_counted(tmp_path):
-  source = write(tmp_path, 300)
-  job = make(config(source, segment_length=10))
-  assert "300 too long" not in job.introduction() and "too long" in job.introduction()
+  source = write_pairs(tmp_path, 300)
+  task = make(config(source, segment_length=10))
+  assert "300 too long" not in task.describe() and "too long" in task.describe()
   encoded = pairs.encode(
     [pairs.Pair("abc", ("de",), "x"), pairs.Pair("a" * 9, ("b",), "y")],
     tokenizers.get("byte"),
@@ -203,11 +157,11 @@ def test_bad_input_is_named(tmp_path):
 
 def test_bleu_is_sacrebleu_s_and_rouge_takes_the_best_reference():
   written = ["the cat sat on the mat", "a dog"]
-  found = metrics.numbers("bleu", written, [(w,) for w in written])
-  assert found["bleu"] > 99 and found["length_ratio"] == 1
+  scores = metrics.numbers("bleu", written, [(w,) for w in written])
+  assert scores["bleu"] > 99 and scores["length_ratio"] == 1
   # unigrams 3 of 4 and 3 of 3: F1 6/7
-  found = metrics.numbers("rouge", ["a b c d"], [("x", "a b c")])
-  np.testing.assert_allclose(found["rouge1"], 100 * 6 / 7)
+  scores = metrics.numbers("rouge", ["a b c d"], [("x", "a b c")])
+  np.testing.assert_allclose(scores["rouge1"], 100 * 6 / 7)
   chinese = metrics.numbers("rouge", ["我们今天"], [("我们明天",)])
   np.testing.assert_allclose(chinese["rouge1"], 75)
   np.testing.assert_allclose(chinese["rougeL"], 75)
@@ -223,5 +177,17 @@ def test_the_nearest_sentence_is_the_one_whose_vector_is():
   def embed(texts):
     return np.array([[text.count("a"), text.count("b")] for text in texts], np.float32)
 
-  found = extractive.nearest(["bbb. aab. b.", "a. b. bb."], embed)
-  assert found == ["bbb.", "bb."]
+  nearest = extractive.nearest(["bbb. aab. b.", "a. b. bb."], embed)
+  assert nearest == ["bbb.", "bb."]
+
+
+def test_a_sentence_by_minilm_is_reported_only_if_the_config_asks_for_it():
+  context = TaskContext(eval_size=1)
+  needed = {
+    extract: seq2seq.packages(PairsConfig(extract=extract), context)
+    for extract in ("none", "minilm")
+  }
+  assert needed["minilm"].keys() - needed["none"].keys() == {
+    "safetensors",
+    "tokenizers",
+  }

@@ -1,4 +1,4 @@
-"""The three ways of reading, on documents whose cost is known; and what is scored."""
+"""The three ways of reading, on documents whose cost is counted by hand."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ DOCUMENTS = [
   Excerpt("cut", b"no end", False),
 ]
 SEGMENT = 16
-# Of each document, every token's place.
+# The positions of the tokens of each document.
 POSITION = [np.arange(d.size + d.whole) for d in DOCUMENTS]
 
 
@@ -56,7 +56,7 @@ def result():
 
 
 def _cost(way, position):
-  """Tokens that are read before and up to each, in a way."""
+  """Returns how many tokens since the last reset, itself included, a token reads."""
   if way == "carried":
     return position + 1
   within = position % SEGMENT + 1
@@ -67,13 +67,13 @@ def _cost(way, position):
 def test_way_reads_the_document_the_segment_or_the_one_before_too(result, way):
   position = np.concatenate(POSITION)
   bucket = np.where(position < 128, 0, 1)
-  wanted = np.bincount(bucket, _cost(way, position))
+  expected = np.bincount(bucket, _cost(way, position))
 
-  np.testing.assert_allclose(result.sums.bits[way][:2], wanted, rtol=1e-6)
+  np.testing.assert_allclose(result.sums.bits[way][:2], expected, rtol=1e-6)
   assert not result.sums.bits[way][2:].any()
 
 
-def test_every_byte_and_every_real_end_is_scored_once(result):
+def test_each_byte_and_each_real_end_is_scored_once(result):
   assert result.num_tokens == sum(map(len, POSITION))
   assert result.num_bytes == sum(d.size for d in DOCUMENTS)
   assert result.num_documents == len(DOCUMENTS)
@@ -84,7 +84,7 @@ def test_every_byte_and_every_real_end_is_scored_once(result):
 
 
 def test_cut_document_is_followed_by_the_next_ones_first_token():
-  """Its last token is no input, and what lies behind in the lane does not move."""
+  """Its last token is no input, and later documents of the lane are not shifted."""
   cut = [Excerpt("a", b"abc", False), Excerpt("b", b"xy", True)]
   lane = reader.Reader(cut, ByteTokenizer()).lanes[0]
   parts = [lane.fill(3), lane.fill(4)]
@@ -111,13 +111,13 @@ def test_buckets_pair_gain_with_position(result):
   assert document.edges.tolist() == [0, 128, 256]
   assert segment.count.sum() == (position >= SEGMENT).sum()
   inside = (position >= SEGMENT) & (position % SEGMENT == 3)
-  more = _cost("re-read", position) - _cost("carried", position)
-  np.testing.assert_allclose(segment.mean[3], more[inside].mean(), rtol=1e-6)
+  gain_by_reread = _cost("re-read", position) - _cost("carried", position)
+  np.testing.assert_allclose(segment.mean[3], gain_by_reread[inside].mean(), rtol=1e-6)
   assert segment.edges.tolist() == list(range(SEGMENT + 1))
 
 
 def test_lanes_do_not_depend_on_the_order_of_the_documents():
-  """The longest first, each to the lane with the fewest bytes; one lane keeps order."""
+  """The longest go first, to the lane with the fewest bytes; one lane keeps order."""
   documents = [Excerpt(f"{i}", b"x" * (1 + i % 5), True) for i in range(20)]
 
   dealt = reader.deal(documents, 3)
@@ -133,11 +133,11 @@ def test_documents_are_chosen_by_name_alone():
   documents = [Text(f"f{i}", bytes(100)) for i in range(20)]
 
   first = excerpts.choose(documents, 450)
-  again = excerpts.choose(documents[::-1], 450)
+  from_reversed = excerpts.choose(documents[::-1], 450)
 
-  assert first == again
+  assert first == from_reversed
   assert [len(text) for _, text, _ in first] == [100, 100, 100, 100, 50]
-  assert [whole for _, _, whole in first] == [True] * 4 + [False]
+  assert [is_whole for _, _, is_whole in first] == [True] * 4 + [False]
 
 
 def test_compressors_count_bits_of_whole_and_files():
@@ -154,7 +154,7 @@ class Text(NamedTuple):
 
 
 @pytest.mark.parametrize("character", ["a", "é", "字", "𝄞"])
-def test_one_character_is_scored_whatever_the_budget(character):
+def test_at_least_one_character_is_scored(character):
   documents = [Text("empty", b""), Text("short", (character * 3).encode())]
   for size in (1, len(character.encode())):
     assert excerpts.choose(documents, size) == [("short", character.encode(), False)]
@@ -162,7 +162,7 @@ def test_one_character_is_scored_whatever_the_budget(character):
     excerpts.choose(documents[:1], 10)
 
 
-def test_score_that_is_nan_is_a_number_and_a_sentence_and_no_assertion():
+def test_a_nan_score_is_reported_in_a_sentence_and_raises_nothing():
   def nan(tokens, targets, state, reset):
     return jnp.full(tokens.shape, jnp.nan), state
 

@@ -1,11 +1,11 @@
-"""`jaxmem predict` and `jaxmem eval --split`: runs that have a metric of their own."""
+"""`jaxmem predict` and `jaxmem eval --split` on runs with a metric of their own."""
 
 import json
 
 import pytest
 
 from jaxmem import cli
-from jaxmem.evaluation import predict as asking
+from jaxmem.evaluation import predict
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.tasks.dialogue.task import DialogueConfig
@@ -13,8 +13,8 @@ from jaxmem.training.config import Config, DataConfig, OptimConfig
 from jaxmem.training.trainer import train
 from support import runs
 
-ASKED = {"messages": [{"role": "user", "content": "who?"}]}
-ANSWERED = {"messages": [{"role": "assistant", "content": "Momo"}]}
+QUESTION = {"messages": [{"role": "user", "content": "who?"}]}
+ANSWER = {"messages": [{"role": "assistant", "content": "Momo"}]}
 
 
 def config(data):
@@ -35,36 +35,38 @@ def run(tmp_path_factory):
   return workdir
 
 
-def test_a_bad_line_is_said_with_its_number_and_stops_no_other(run, tmp_path, capsys):
-  lines = [json.dumps(ASKED), "", "{", json.dumps(ANSWERED), "7", json.dumps(ASKED)]
+def test_a_bad_line_is_reported_by_number_and_stops_no_other(run, tmp_path, capsys):
+  lines = [json.dumps(QUESTION), "", "{", json.dumps(ANSWER), "7", json.dumps(QUESTION)]
   data = "\n".join(lines).encode() + b"\n\xff\n"
   (tmp_path / "in.jsonl").write_bytes(data)
   files = ["--input", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out.jsonl")]
   capsys.readouterr()
   assert cli.run(["predict", "--workdir", str(run), "--rows", "2", *files]) == 2
-  found = [json.loads(s) for s in (tmp_path / "out.jsonl").read_text().splitlines()]
-  assert [set(one) for one in found] == [
+  answers = [json.loads(s) for s in (tmp_path / "out.jsonl").read_text().splitlines()]
+  assert [set(one) for one in answers] == [
     {"reply"}, {"line", "error"}, {"line", "error"}, {"line", "error"}, {"reply"},
     {"line", "error"},
   ]  # fmt: skip
-  assert [one["line"] for one in found if "line" in one] == [3, 4, 5, 7]
-  said = capsys.readouterr().err
-  assert "line 4: the last message is the assistant's" in said
-  assert "line 7: it is not UTF-8 at byte 0 of the line" in said
+  assert [one["line"] for one in answers if "line" in one] == [3, 4, 5, 7]
+  err = capsys.readouterr().err
+  assert "line 4: the last message is the assistant's" in err
+  assert "line 7: it is not UTF-8 at byte 0 of the line" in err
 
 
 def test_answers_do_not_depend_on_how_many_are_answered_at_once(run):
-  predict = asking.predictor(run, "last")
-  line = json.dumps(ASKED).encode()
-  one, three = (list(asking.answers([line] * 3, predict, rows)) for rows in (1, 3))
-  assert one == three and len(one) == 3
+  predictor = predict.predictor(run, "last")
+  line = json.dumps(QUESTION).encode()
+  one_by_one, together = (
+    list(predict.answers([line] * 3, predictor, rows)) for rows in (1, 3)
+  )
+  assert one_by_one == together and len(one_by_one) == 3
 
 
 def test_a_split_is_scored_with_a_table_and_a_picture(run, tmp_path, capsys):
   out = ["--out", str(tmp_path / "found.json")]
   assert cli.run(["eval", "--workdir", str(run), "--split", "heldout", *out]) == 0
-  found = json.loads((tmp_path / "found.json").read_text())
-  assert found == json.loads((run / "report.json").read_text())
+  numbers = json.loads((tmp_path / "found.json").read_text())
+  assert numbers == json.loads((run / "report.json").read_text())
   assert "| turn |" in capsys.readouterr().out
   assert (tmp_path / "found.md").exists() and (tmp_path / "turns.png").exists()
 
@@ -87,9 +89,9 @@ def test_a_split_is_scored_with_a_table_and_a_picture(run, tmp_path, capsys):
     (["predict", "--workdir", "none", "--input", "RUN/config.json"], "no checkpoint"),
   ],
 )
-def test_mistakes_are_one_message(run, arguments, says, capsys):
-  given = [word.replace("RUN", str(run)) for word in arguments]
-  assert cli.run(given) == 2
+def test_each_mistake_is_one_message(run, arguments, says, capsys):
+  argv = [word.replace("RUN", str(run)) for word in arguments]
+  assert cli.run(argv) == 2
   assert says in capsys.readouterr().err
 
 

@@ -17,11 +17,11 @@ def test_numbers_by_hand():
     metrics.average_precision(ranked, relevant), (1 / 2 + 2 / 4) / 3
   )
   best = 1 + 1 / np.log2(3) + 1 / 2
-  wanted = (1 / np.log2(3) + 1 / np.log2(5)) / best
-  np.testing.assert_allclose(metrics.ndcg(ranked, relevant, 10), wanted)
+  expected = (1 / np.log2(3) + 1 / np.log2(5)) / best
+  np.testing.assert_allclose(metrics.ndcg(ranked, relevant, 10), expected)
 
 
-def test_ndcg_is_scikit_learn_s():
+def test_ndcg_equals_that_of_scikit_learn():
   draw = np.random.default_rng(0)
   for _ in range(20):
     scores, truth = draw.random(12), draw.integers(0, 2, 12)
@@ -29,23 +29,23 @@ def test_ndcg_is_scikit_learn_s():
       continue
     names = [f"d{i}" for i in np.argsort(-scores)]
     relevant = {f"d{i}" for i in np.flatnonzero(truth)}
-    wanted = ndcg_score(truth[None], scores[None], k=5)
-    np.testing.assert_allclose(metrics.ndcg(names, relevant, 5), wanted)
+    expected = ndcg_score(truth[None], scores[None], k=5)
+    np.testing.assert_allclose(metrics.ndcg(names, relevant, 5), expected)
 
 
-def test_a_table_has_a_row_a_ranking():
+def test_a_table_has_a_row_for_each_ranking():
   rows = {"x": metrics.numbers({"q": ["a"]}, {"q": {"a"}})}
   assert metrics.table(rows)[-1] == "| x | 1.000 | 1.000 | 1.000 | 1.000 |"
 
 
-def test_what_is_better_is_paired_by_query():
+def test_differences_are_paired_by_query():
   relevant = {"q": {"a"}, "r": {"a"}}
-  found = metrics.by_query({"q": ["a"], "r": ["b", "a"]}, relevant)
-  np.testing.assert_allclose([found["q"], found["r"]], [1, 1 / np.log2(3)])
+  scores = metrics.by_query({"q": ["a"], "r": ["b", "a"]}, relevant)
+  np.testing.assert_allclose([scores["q"], scores["r"]], [1, 1 / np.log2(3)])
   ours, theirs = {"q": 0.9, "r": 0.4, "s": 0.5}, {"q": 0.8, "r": 0.1, "s": 0.3}
   mean, error = metrics.paired(ours, theirs)
-  wanted = ttest_rel([*ours.values()], [*theirs.values()])
-  np.testing.assert_allclose([mean, 2 * mean / error], [0.2, wanted.statistic])
+  test = ttest_rel([*ours.values()], [*theirs.values()])
+  np.testing.assert_allclose([mean, 2 * mean / error], [0.2, test.statistic])
 
 
 @pytest.mark.parametrize("grade", [1.5, float("nan"), 10**12, -(10**12)])
@@ -62,7 +62,7 @@ def test_what_would_end_the_process_is_an_error():
     metrics.ndcg(["\ud800"], {"a": 1}, 10)
 
 
-def test_a_score_that_is_not_a_number_is_the_worst():
+def test_a_score_of_nan_ranks_last():
   scores = {"a": float("nan"), "b": 1.0}
   assert metrics.reciprocal_rank(scores, {"a"}) == 1 / 2
   assert metrics.reciprocal_rank(scores, {"b"}) == 1

@@ -8,7 +8,7 @@ from jaxmem.tasks import scoring
 
 
 def collate(examples):
-  """Each example is its own loss; odd ones count three times."""
+  """Returns examples as their own losses; odd ones have weight three."""
   losses = np.array(examples, np.float32)
   return {"loss": losses, "weights": np.where(losses % 2, 3, 1).astype(np.float32)}
 
@@ -18,11 +18,11 @@ def test_mean_loss_does_not_depend_on_the_rows_of_a_batch(rows):
   batches = [*scoring.batches(range(7), rows, collate)]
 
   assert all(len(batch["weights"]) == rows for batch in batches)
-  found = scoring.mean_loss(lambda batch: batch["loss"], batches)
-  assert found == pytest.approx((0 + 3 * 1 + 2 + 3 * 3 + 4 + 3 * 5 + 6) / 13)
+  mean = scoring.mean_loss(lambda batch: batch["loss"], batches)
+  assert mean == pytest.approx((0 + 3 * 1 + 2 + 3 * 3 + 4 + 3 * 5 + 6) / 13)
 
 
-def test_what_has_no_weight_may_have_any_loss():
+def test_a_loss_without_weight_may_have_any_value():
   batch = {"weights": np.array([0.0, 2.0])}
 
   assert scoring.mean_loss(lambda _: np.array([np.nan, 5.0]), [batch]) == 5
@@ -31,7 +31,7 @@ def test_what_has_no_weight_may_have_any_loss():
 
 
 def test_totals_sum_each_value_by_its_own_weights_in_float64():
-  """Over the rows of all batches, whatever else the shapes have."""
+  """The sums are over the rows of all batches, for any other axes."""
   values = np.arange(12, dtype=np.float32).reshape(6, 2)
   weights = np.array([1, 0, 2, 1, 0, 1], np.float32)
 

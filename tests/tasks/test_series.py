@@ -1,4 +1,4 @@
-"""Series: cells that are no numbers, parts that do not mix, errors over all windows."""
+"""Forecasting: bad cells, splits that do not mix, errors over all windows."""
 
 import dataclasses
 import gzip
@@ -21,7 +21,7 @@ from jaxmem.tasks.forecasting import task as series_jobs
 from jaxmem.tasks.forecasting.predict import interval
 from jaxmem.tasks.forecasting.task import SeriesConfig, SeriesPredictor
 from jaxmem.tasks.forecasting.windows import window_rows
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.config import (
   Config,
   MeshConfig,
@@ -40,12 +40,14 @@ TABLE = np.stack([np.sin(np.arange(120) / 3), RNG.normal(size=120)], 1) * [3, 9]
 
 
 def written(path, values=TABLE, header="date,a,b"):
+  """Writes a table with a column of labels; returns its path."""
   rows = [f"day {i}," + ",".join(map(str, row)) for i, row in enumerate(values)]
   path.write_text("\n".join([header, *rows]) + "\n")
   return path
 
 
 def config(path, **changes):
+  """Returns a config of four steps; "model" and "data" change its parts."""
   data = SeriesConfig(
     source=str(path), rows="60,30,30", segment_length=T, batch_size=8, season=3
   )
@@ -62,19 +64,19 @@ def config(path, **changes):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  place = tmp_path_factory.mktemp("series")
-  path = written(place / "table.csv")
-  assert train(config(path), place / "run") == 0
-  return place / "run"
+  root = tmp_path_factory.mktemp("series")
+  path = written(root / "table.csv")
+  assert train(config(path), root / "run") == 0
+  return root / "run"
 
 
 def test_a_table_is_read_plain_or_gzipped(tmp_path):
   path = written(tmp_path / "t.csv")
   packed = tmp_path / "t.csv.gz"
   packed.write_bytes(gzip.compress(path.read_bytes()))
-  for found in (series.read(path), series.read(packed)):
-    np.testing.assert_allclose(found.values, TABLE)
-    assert found.names == ("a", "b")
+  for table in (series.read(path), series.read(packed)):
+    np.testing.assert_allclose(table.values, TABLE)
+    assert table.names == ("a", "b")
   assert series.read(path, "b").names == ("b",)
 
 
@@ -88,13 +90,13 @@ def test_a_table_is_read_plain_or_gzipped(tmp_path):
     ("", "is empty"),
   ],
 )
-def test_a_cell_that_is_no_number_is_said_with_its_place(text, says, tmp_path):
+def test_a_cell_without_a_number_is_reported_with_row_and_column(text, says, tmp_path):
   (tmp_path / "t.csv").write_text(text)
   with pytest.raises(DataError, match=says):
     series.read(tmp_path / "t.csv")
 
 
-def test_what_is_no_table_is_refused(tmp_path):
+def test_a_file_that_is_no_table_is_refused(tmp_path):
   (tmp_path / "t.csv").write_bytes(b"a,b\n\xff,1\n")
   with pytest.raises(DataError, match="not UTF-8"):
     series.read(tmp_path / "t.csv")
@@ -110,17 +112,18 @@ def test_an_epoch_reads_every_window_once():
   assert count == 120 - T - H + 1
   steps = count  # of 7 rows: seven epochs, whose borders lie inside steps
   starts = [one for step in range(steps) for one in windows[step]["history"][:, 0, 1]]
-  known = sorted(TABLE[:count, 1].astype(np.float32).tolist() * 7)
-  assert sorted(float(s) for s in starts) == known
+  expected = sorted(TABLE[:count, 1].astype(np.float32).tolist() * 7)
+  assert sorted(float(s) for s in starts) == expected
   batch = windows[3]
   np.testing.assert_array_equal(batch["history"], windows[3]["history"])
   parts = [window_rows(TABLE, (T, H), 8, 0, (i, 2))[5]["rows"] for i in range(2)]
-  whole = window_rows(TABLE, (T, H), 8, 0)[5]["rows"]
-  np.testing.assert_array_equal(np.concatenate(parts), whole)
+  # two processes read together what one would
+  alone = window_rows(TABLE, (T, H), 8, 0)[5]["rows"]
+  np.testing.assert_array_equal(np.concatenate(parts), alone)
 
 
 def test_the_errors_are_those_of_every_window_counted_by_hand(run):
-  """The last windows fill no batch, and count as any other."""
+  """The last windows do not fill a batch, and count like all others."""
   report = json.loads((run / "report.json").read_text())
   values = (TABLE - TABLE[:60].mean(0)) / TABLE[:60].std(0)
   starts = range(90, 120 - H + 1)
@@ -128,28 +131,30 @@ def test_the_errors_are_those_of_every_window_counted_by_hand(run):
   naive = [values[s : s + H] - values[s - 1] for s in starts]
   season = [values[s : s + H] - values[s - 3 + np.arange(H) % 3] for s in starts]
   for name, miss in (("naive", naive), ("seasonal naive", season)):
-    found = report["errors"][name][str(H)]
-    assert found["mse"] == pytest.approx(np.mean(np.square(miss)), rel=1e-5)
-    assert found["mae"] == pytest.approx(np.mean(np.abs(miss)), rel=1e-5)
+    errors = report["errors"][name][str(H)]
+    assert errors["mse"] == pytest.approx(np.mean(np.square(miss)), rel=1e-5)
+    assert errors["mae"] == pytest.approx(np.mean(np.abs(miss)), rel=1e-5)
 
 
 def test_the_held_out_score_is_the_loss_over_all_its_windows(run):
   loaded = load_run(run)
-  job = task.make(loaded.config, loaded.model)
-  model = job.evaluate(loaded.params, "heldout").numbers["errors"]["model"][str(H)]
-  assert job.score(loaded.params) == pytest.approx(model["mse"], rel=1e-5)
+  task = run_task.make(loaded.config, loaded.model)
+  model = task.evaluate(loaded.params, "heldout").numbers["errors"]["model"][str(H)]
+  assert task.validation_metric(loaded.params) == pytest.approx(model["mse"], rel=1e-5)
 
 
 def test_a_run_that_ends_before_its_first_score_reports_its_last_state(
   tmp_path, capsys
 ):
-  given = config(written(tmp_path / "t.csv"))
-  given = dataclasses.replace(given, validation=ValidationConfig(every=100), steps=2)
-  assert train(given, tmp_path / "run") == 0
+  run_config = config(written(tmp_path / "t.csv"))
+  run_config = dataclasses.replace(
+    run_config, validation=ValidationConfig(every=100), steps=2
+  )
+  assert train(run_config, tmp_path / "run") == 0
   assert "| seasonal naive |" in capsys.readouterr().out
 
 
-def test_a_run_is_scored_and_asked_from_its_checkpoint(run, tmp_path, capsys):
+def test_a_run_is_scored_and_answers_records_from_its_checkpoint(run, tmp_path, capsys):
   assert cli.run(["eval", "--workdir", str(run), "--split", "test"]) == 0
   assert "| seasonal naive |" in capsys.readouterr().out
   assert (run / "forecast.png").stat().st_size > 1000
@@ -167,16 +172,16 @@ def test_a_run_is_scored_and_asked_from_its_checkpoint(run, tmp_path, capsys):
 
 def test_a_distribution_is_answered_with_its_interval(tmp_path):
   path = written(tmp_path / "t.csv")
-  given = resolve(config(path, model={"head": "student"}))
-  model = Forecaster(given.model)
-  job = task.make(given, model)
-  job.keep(tmp_path)
+  resolved = resolve(config(path, model={"head": "student"}))
+  model = Forecaster(resolved.model)
+  task = run_task.make(resolved, model)
+  task.save_assets(tmp_path)
   example = model.example(1, T)
   params = model.init(jax.random.key(0), example, (), method="objective")["params"]
-  (found,) = SeriesPredictor(given.task, model, params, tmp_path)(
+  (answer,) = SeriesPredictor(resolved.task, model, params, tmp_path)(
     [{"series": TABLE[:T].tolist()}]
   )
-  low, middle, high = (np.array(found[k]) for k in ("low", "forecast", "high"))
+  low, middle, high = (np.array(answer[k]) for k in ("low", "forecast", "high"))
   assert (low < middle).all() and (middle < high).all()
   gaussian = ForecasterConfig(head="gaussian")
   low, high = interval(gaussian, np.zeros((1, 1, 1, 2)))
@@ -184,9 +189,9 @@ def test_a_distribution_is_answered_with_its_interval(tmp_path):
 
 
 def test_the_config_is_saved_with_its_kinds(tmp_path):
-  given = config(tmp_path / "t.csv")
-  assert from_json(to_json(given)) == given
-  assert json.loads(to_json(given))["model"]["kind"] == "forecaster"
+  original = config(tmp_path / "t.csv")
+  assert from_json(to_json(original)) == original
+  assert json.loads(to_json(original))["model"]["kind"] == "forecaster"
 
 
 @pytest.mark.parametrize(
@@ -208,37 +213,39 @@ def test_the_config_is_saved_with_its_kinds(tmp_path):
     ({"model": {"horizon": 0}}, "at least 1"),
   ],
 )
-def test_what_cannot_be_forecast_is_said_before_device_work(changes, says, tmp_path):
+def test_a_config_that_does_not_fit_the_table_is_refused_before_device_work(
+  changes, says, tmp_path
+):
   path = written(tmp_path / "t.csv")
   with pytest.raises(UserError, match=says):
-    given = resolve(config(path, **changes))
-    task.make(given, Forecaster(given.model))
+    resolved = resolve(config(path, **changes))
+    run_task.make(resolved, Forecaster(resolved.model))
 
 
-def test_what_a_model_without_memory_cannot_be_given_is_refused(tmp_path):
-  given = resolve(config(written(tmp_path / "t.csv")))
-  passed = dataclasses.replace(given, segment_start="passed")
+def test_options_of_memory_are_refused_for_a_model_without_memory(tmp_path):
+  resolved = resolve(config(written(tmp_path / "t.csv")))
+  passed = dataclasses.replace(resolved, segment_start="passed")
   with pytest.raises(ConfigError, match="carries no memory"):
     Program(passed, meshes.make(MeshConfig(), jax.devices()[:1]))
   with pytest.raises(MeshError, match="only a language model cuts time"):
-    Program(given, meshes.make(MeshConfig(seq=2), jax.devices()[:2]))
+    Program(resolved, meshes.make(MeshConfig(seq=2), jax.devices()[:2]))
 
 
 def test_a_run_without_scores_still_ends(tmp_path):
-  given = config(written(tmp_path / "t.csv"))
-  given = dataclasses.replace(
-    given, validation=ValidationConfig(), steps=2, eval_bytes=0
+  run_config = config(written(tmp_path / "t.csv"))
+  run_config = dataclasses.replace(
+    run_config, validation=ValidationConfig(), steps=2, eval_bytes=0
   )
-  assert train(given, tmp_path / "run") == 0
+  assert train(run_config, tmp_path / "run") == 0
   assert (tmp_path / "run" / "loss.png").exists()
   assert not (tmp_path / "run" / "report.json").exists()
 
 
 def test_a_column_that_never_changes_is_refused(tmp_path):
   path = written(tmp_path / "t.csv", TABLE * [1, 0])
-  given = resolve(config(path))
+  resolved = resolve(config(path))
   with pytest.raises(DataError, match="column 'b' .* never changes"):
-    task.make(given, Forecaster(given.model))
+    run_task.make(resolved, Forecaster(resolved.model))
 
 
 @pytest.mark.parametrize("constant", [0.1, 1e-30, 1e30, 0.0, 123456.789])
@@ -251,21 +258,21 @@ def test_a_column_constant_up_to_rounding_is_refused(constant):
 
 @pytest.mark.parametrize("size", [1e-300, 1e-30, 1.0, 1e30, 1e306])
 def test_columns_are_standardised_at_any_magnitude(size):
-  found = standard.fit(TABLE * size, ("a", "b"), "t.csv")
-  np.testing.assert_allclose(found.std, TABLE.std(0) * size, rtol=1e-12)
-  if size == 1:  # as runs of older versions have it
-    np.testing.assert_array_equal(found, (TABLE.mean(0), TABLE.std(0)))
-  values = found.apply(TABLE * size)
+  scale = standard.fit(TABLE * size, ("a", "b"), "t.csv")
+  np.testing.assert_allclose(scale.std, TABLE.std(0) * size, rtol=1e-12)
+  if size == 1:  # runs of older versions have this scale
+    np.testing.assert_array_equal(scale, (TABLE.mean(0), TABLE.std(0)))
+  values = scale.apply(TABLE * size)
   np.testing.assert_allclose(values.std(0), 1, rtol=1e-12)
-  np.testing.assert_allclose(found.back(values), TABLE * size, rtol=1e-12)
+  np.testing.assert_allclose(scale.back(values), TABLE * size, rtol=1e-12)
 
 
-def test_values_too_far_for_float32_are_said_with_their_column(tmp_path):
+def test_values_too_far_for_float32_are_reported_with_their_column(tmp_path):
   values = TABLE.copy()
   values[100, 1] = 1e30
-  given = resolve(config(written(tmp_path / "t.csv", values)))
+  resolved = resolve(config(written(tmp_path / "t.csv", values)))
   with pytest.raises(DataError, match="column 'b' of .*, row 101 of the data"):
-    task.make(given, Forecaster(given.model))
+    run_task.make(resolved, Forecaster(resolved.model))
 
 
 BAD_SERIES = {
@@ -295,31 +302,31 @@ def test_a_record_that_cannot_be_forecast_is_one_error(series, says):
   predictor.check({"series": [[10**12, -2.5]] * 9})
 
 
-def test_a_damaged_scale_is_said(run, tmp_path):
+def test_a_damaged_scale_is_reported(run, tmp_path):
   loaded = load_run(run)
-  for kept in ("{", '{"names": ["a"]}', '{"names": ["a"], "mean": [0], "std": [0]}'):
-    (tmp_path / "series.json").write_text(kept, encoding="utf-8")
+  for text in ("{", '{"names": ["a"]}', '{"names": ["a"], "mean": [0], "std": [0]}'):
+    (tmp_path / "series.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="missing or damaged"):
       SeriesPredictor(loaded.config.task, loaded.model, loaded.params, tmp_path)
 
 
-def test_short_horizons_count_the_windows_at_the_end_and_who_wins_is_said_first(
+def test_short_horizons_count_the_windows_at_the_end_and_the_winner_is_named_first(
   run, monkeypatch
 ):
   monkeypatch.setattr(series_jobs, "HORIZONS", (1, 2, 96))
   loaded = load_run(run)
-  job = task.make(loaded.config, loaded.model)
-  found = job.evaluate(loaded.params, "test")
+  task = run_task.make(loaded.config, loaded.model)
+  findings = task.evaluate(loaded.params, "test")
   windows = {str(h): 30 - h + 1 for h in (1, 2, H)}
-  assert found.numbers["windows_at"] == windows and found.numbers["windows"] == 30
+  assert findings.numbers["windows_at"] == windows and findings.numbers["windows"] == 30
   values = (TABLE - TABLE[:60].mean(0)) / TABLE[:60].std(0)
   miss = [values[s : s + 2] - values[s - 1] for s in range(90, 120 - 2 + 1)]
-  mse = found.numbers["errors"]["naive"]["2"]["mse"]
+  mse = findings.numbers["errors"]["naive"]["2"]["mse"]
   assert mse == pytest.approx(np.mean(np.square(miss)), rel=1e-12)
-  best = min(e["2"]["mse"] for e in found.numbers["errors"].values())
-  assert "forecast is better than the model in MSE at" in found.lines[0]
-  assert found.numbers["errors"]["model"]["2"]["mse"] > best
-  assert "m=3" in found.numbers["signature"] and "(season 3)" in found.lines[-1]
+  best = min(e["2"]["mse"] for e in findings.numbers["errors"].values())
+  assert "forecast is better than the model in MSE at" in findings.lines[0]
+  assert findings.numbers["errors"]["model"]["2"]["mse"] > best
+  assert "m=3" in findings.numbers["signature"] and "(season 3)" in findings.lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tables of series as people have them: recognised, or refused by name."""
+"""Tables of series in common forms are recognised, or refused with a reason."""
 
 import numpy as np
 import pytest
@@ -83,13 +83,13 @@ READ = {
 
 
 @pytest.mark.parametrize("text, names, note", READ.values(), ids=READ)
-def test_a_table_is_read_as_it_is_meant(text, names, note, tmp_path):
+def test_tables_in_many_forms_are_recognised(text, names, note, tmp_path):
   (tmp_path / "t.csv").write_text(text, encoding="utf-8", newline="")
-  found = data.read(tmp_path / "t.csv")
-  assert ",".join(found.names) == names
-  assert note in "; ".join(found.notes)
+  series = data.read(tmp_path / "t.csv")
+  assert ",".join(series.names) == names
+  assert note in "; ".join(series.notes)
   lines = [line for line in text.splitlines() if line.strip("sep=; ")]
-  assert found.values.shape == (len(lines) - 1, len(found.names))
+  assert series.values.shape == (len(lines) - 1, len(series.names))
 
 
 REFUSED = {
@@ -169,34 +169,34 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text, says", REFUSED.values(), ids=REFUSED)
-def test_what_would_be_misread_is_refused_by_name(text, says, tmp_path):
+def test_tables_that_would_be_misread_are_refused_with_a_reason(text, says, tmp_path):
   (tmp_path / "t.csv").write_text(text, encoding="utf-8")
   with pytest.raises(DataError, match=says):
     data.read(tmp_path / "t.csv")
 
 
-def test_the_user_can_say_what_was_meant(tmp_path):
+def test_options_override_what_is_recognised(tmp_path):
   path = tmp_path / "t.csv"
   path.write_text("1,2\n3,4\n5,7\n", encoding="utf-8")
   assert data.read(path, header="no").values.tolist() == [[1, 2], [3, 4], [5, 7]]
   assert data.read(path, "2", header="no").values.tolist() == [[2], [4], [7]]
   assert data.read(path, header="yes").names == ("1", "2")
   path.write_text(DAYS + "2020-01-05,3\n2020-01-06,3\n", encoding="utf-8")
-  found = data.read(path, gaps="keep")
-  assert len(found.values) == 4 and "gaps are kept" in " ".join(found.notes)
+  series = data.read(path, gaps="keep")
+  assert len(series.values) == 4 and "gaps are kept" in " ".join(series.notes)
   path.write_text("time,a,b\n3,1,2\n1,1,2\n2,1,2\n", encoding="utf-8")
   assert data.read(path, "time, a").names == ("time", "a")
   with pytest.raises(DataError, match="names 'a' twice"):
     data.read(path, "a,a")
   path.write_text("id,a\n7,5\n3,6\n9,7\n", encoding="utf-8")
-  assert data.read(path).names == ("id", "a")  # in no order: no row numbers
+  assert data.read(path).names == ("id", "a")  # unsorted ids are no row numbers
 
 
 def test_summer_time_is_no_gap_where_zones_are_written():
   cells = [f"2021-03-28T0{h}:30:00+0{1 if h < 2 else 2}:00" for h in (0, 1, 3, 4)]
-  found = times.find("when", cells, True)
-  np.testing.assert_array_equal(np.diff(found.values), 3600)
-  assert times.gap(found) is None
+  column = times.find("when", cells, True)
+  np.testing.assert_array_equal(np.diff(column.values), 3600)
+  assert times.gap(column) is None
   bare = [cell[:-6] for cell in cells]
   assert (
     "2:00:00 where the usual one is 1:00:00"

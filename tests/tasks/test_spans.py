@@ -1,4 +1,4 @@
-"""Extractive question answering: places, windows, metrics, training, mistakes."""
+"""The task question_answering: tokens, windows, metrics, training, errors."""
 
 import dataclasses
 import gzip
@@ -24,34 +24,35 @@ from jaxmem.training.trainer import train
 from support import runs
 
 NAMES = ["Anna", "Ben", "Carla", "Dan", "Eve"]
-THINGS = ["cat", "boat", "book", "drum", "lamp"]
+NOUNS = ["cat", "boat", "book", "drum", "lamp"]
 
 
 def write(path, count=60):
-  """Who has what: the answer stands before the thing that is asked for."""
+  """Writes questions "who has the X?", whose answer is the name before the noun."""
   draw, articles, contexts = np.random.default_rng(0), [], set()
   while (i := len(articles)) < count:
-    names, things = draw.permutation(NAMES)[:3], draw.permutation(THINGS)[:3]
-    parts = [f"{n} has the {t}." for n, t in zip(names, things, strict=True)]
+    names, nouns = draw.permutation(NAMES)[:3], draw.permutation(NOUNS)[:3]
+    parts = [f"{n} has the {t}." for n, t in zip(names, nouns, strict=True)]
     context, k = " ".join(parts), int(draw.integers(3))
     if context in contexts:
       continue
     contexts.add(context)
     start = context.index(names[k])
-    asked = {
+    question = {
       "id": str(i),
-      "question": f"who has the {things[k]}?",
+      "question": f"who has the {nouns[k]}?",
       "answers": [{"text": str(names[k]), "answer_start": start}],
     }
-    paragraph = {"context": context, "qas": [asked]}
+    paragraph = {"context": context, "qas": [question]}
     articles.append({"title": f"a{i}", "paragraphs": [paragraph]})
   path.write_text(json.dumps({"data": articles}))
   return path
 
 
-def config(place, **changes):
+def config(path, **changes):
+  """A run of some seconds; `changes` are of the task's config."""
   data = SpansConfig(
-    source=str(place),
+    source=str(path),
     tokenizer="words:300",
     segment_length=32,
     question_length=8,
@@ -73,22 +74,22 @@ def config(place, **changes):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  place = tmp_path_factory.mktemp("spans")
-  assert train(config(write(place / "q.json", 200)), place / "run") == 0
-  return place / "run"
+  directory = tmp_path_factory.mktemp("spans")
+  assert train(config(write(directory / "q.json", 200)), directory / "run") == 0
+  return directory / "run"
 
 
 def test_a_run_finds_answers_better_than_overlap(run):
-  found = json.loads((run / "report.json").read_text())
-  assert found["questions"] == 40
-  overlap = [v["f1"] for k, v in found["beside"].items() if "overlap" in k]
-  assert len(overlap) == 2 and found["f1"] > 80 > max(overlap), found
+  numbers = json.loads((run / "report.json").read_text())
+  assert numbers["questions"] == 40
+  overlap = [v["f1"] for k, v in numbers["beside"].items() if "overlap" in k]
+  assert len(overlap) == 2 and numbers["f1"] > 80 > max(overlap), numbers
   report = (run / "report.md").read_text()
   assert "better than this model" not in report
-  assert found["signature"] in report and "rule:squad" in found["signature"]
+  assert numbers["signature"] in report and "rule:squad" in numbers["signature"]
 
 
-def test_predictions_are_substrings_with_their_place(run):
+def test_predictions_are_substrings_with_their_start(run):
   predict = asking.predictor(run, "last")
   context = "Eve has the lamp. Dan has the drum. " * 4
   lines = [
@@ -96,10 +97,10 @@ def test_predictions_are_substrings_with_their_place(run):
     b'{"question": "who?", "context": " "}',
     b'{"question": "who?"}',
   ]
-  found = list(asking.answers(lines, predict, 4))
-  first = found[0]
+  answers = list(asking.answers(lines, predict, 4))
+  first = answers[0]
   assert first["answer"] == context[first["start"] :][: len(first["answer"])]
-  assert "a text expected" in found[1]["error"] and found[2]["line"] == 3
+  assert "a text expected" in answers[1]["error"] and answers[2]["line"] == 3
 
 
 @pytest.mark.parametrize(
@@ -111,15 +112,15 @@ def test_predictions_are_substrings_with_their_place(run):
     pytest.param("minilm", marks=pytest.mark.needs("weights")),
   ],
 )
-def test_places_of_tokens_give_the_text_back(name):
+def test_characters_of_tokens_give_the_text_back(name):
   text = "Ein Käse, 今天 (№ 7) – ok İx"
   letters = " ".join(map("".join, itertools.product("abcdef", "abcdef", "xyz")))
-  learned = [text.encode() * 9, letters.encode()]
-  tokenizer = trained.make(name, learned)
-  found = squad.pieces(tokenizer, text)
-  np.testing.assert_array_equal(found.ids, tokenizer.encode(text.encode()))
-  assert (found.begin < found.end).all() and found.end[-1] == len(text)
-  words = [text[a:b] for a, b in zip(found.begin, found.end, strict=True)]
+  corpus = [text.encode() * 9, letters.encode()]
+  tokenizer = trained.make(name, corpus)
+  pieces = squad.pieces(tokenizer, text)
+  np.testing.assert_array_equal(pieces.ids, tokenizer.encode(text.encode()))
+  assert (pieces.begin < pieces.end).all() and pieces.end[-1] == len(text)
+  words = [text[a:b] for a, b in zip(pieces.begin, pieces.end, strict=True)]
   if name == "byte":
     assert words[:3] == ["E", "i", "n"] and words.count("ä") == 2
   elif name == "sp:300":
@@ -133,20 +134,20 @@ def test_windows_cover_a_text_and_hold_the_answer_where_it_is_whole():
   context = "abcdefghijklmnopqrst"
   windows, text = cutter.windows("why", context)
   assert [w.count for w in windows] == [10, 10, 8]
-  seen = set()
+  covered = set()
   for w in windows:
     first = w.first - w.shift
-    seen |= set(range(first, first + w.count))
+    covered |= set(range(first, first + w.count))
     assert len(w.tokens) <= 16
     assert (
       bytes(w.tokens[w.first : w.first + w.count].tolist()).decode()
       == (context[first : first + w.count])
     )
-  assert seen == set(range(20))
-  places = [answer_in(w, text, 7, 9) for w in windows]
-  assert places == [(12, 13), (6, 7), (0, 0)]
-  batch = cutter.batch(windows, places)
-  assert batch["context"].sum(1).tolist() == [11, 11, 9]  # and the first place
+  assert covered == set(range(20))
+  positions = [answer_in(w, text, 7, 9) for w in windows]
+  assert positions == [(12, 13), (6, 7), (0, 0)]
+  batch = cutter.batch(windows, positions)
+  assert batch["context"].sum(1).tolist() == [11, 11, 9]  # with position 0
 
 
 def test_the_best_span_is_the_best_of_all():
@@ -154,32 +155,37 @@ def test_the_best_span_is_the_best_of_all():
   windows, _ = cutter.windows("why", "abcdefghijklmnopqrst")
   draw, window = np.random.default_rng(0), windows[1]
   logits = draw.normal(size=(16, 2))
-  wanted = max(
+  best = max(
     (logits[i, 0] + logits[j, 1], i, j)
     for i in range(window.first, window.first + window.count)
     for j in range(i, min(i + 3, window.first + window.count))
   )
   first, last, score = best_span(logits, window, 3)
-  assert (first, last) == (wanted[1] - window.shift, wanted[2] - window.shift)
-  np.testing.assert_allclose(score, wanted[0] - logits[0].sum())
+  assert (first, last) == (best[1] - window.shift, best[2] - window.shift)
+  np.testing.assert_allclose(score, best[0] - logits[0].sum())
 
 
 def test_metrics_by_hand():
-  score = lambda rule, a, *w: metrics.numbers(rule, [a], [w])
+
+  def score(rule, answer, *references):
+    return metrics.numbers(rule, [answer], [references])
+
   assert score("squad", "The Cat!", "cat") == {"exact": 100, "f1": 100}
-  found = score("squad", "a big black cat", "the cat", "dog")
-  assert found["exact"] == 0
-  np.testing.assert_allclose(found["f1"], 100 * 2 * 1 / (3 + 1))
+  scores = score("squad", "a big black cat", "the cat", "dog")
+  assert scores["exact"] == 0
+  np.testing.assert_allclose(scores["f1"], 100 * 2 * 1 / (3 + 1))
   # the longest run that both have: 京大 of 北京大学 and 京大人
-  found = score("cmrc", "北京大学", "京大人")
-  np.testing.assert_allclose(found["f1"], 100 * 2 * 2 / (4 + 3))
+  scores = score("cmrc", "北京大学", "京大人")
+  np.testing.assert_allclose(scores["f1"], 100 * 2 * 2 / (4 + 3))
   assert score("cmrc", "北京。", "北京")["exact"] == 100
 
 
-def test_the_baselines_take_what_stands_next_to_the_question_s_words():
+def test_the_baselines_take_what_is_near_the_question_s_words():
   context = "x y z x y z x y z the red boat is Anna own x y z x y z x y z"
-  answer = lambda n: lexical.near("who owns the red boat", context, "squad", n)
-  assert answer(1) in ("the", "is") and answer(2) in ("z the", "is Anna")
+  one, two = (
+    lexical.near("who owns the red boat", context, "squad", length) for length in (1, 2)
+  )
+  assert one in ("the", "is") and two in ("z the", "is Anna")
   assert lexical.near("why", "one two", "squad", 5) == "one two"
   context = "It rains, the red boat is hers, a boat a boat a boat. The red one is his."
   assert lexical.clause("who owns the red boat", context, "squad") == (
@@ -189,7 +195,7 @@ def test_the_baselines_take_what_stands_next_to_the_question_s_words():
   assert lexical.clause("why", " ... ", "squad") == "..."
 
 
-def test_matched_tokens_are_of_their_own_type():
+def test_matched_tokens_have_a_separate_type():
   cutter = Cutter(tokenizers.get("byte"), 16, 3, 4, match=True)
   windows, _ = cutter.windows("why", "abcwdefghyij")
   types = cutter.batch(windows, [(0, 0)] * len(windows))["types"]
@@ -198,7 +204,7 @@ def test_matched_tokens_are_of_their_own_type():
 
 
 def test_a_file_of_lines_is_read_as_one_of_squad_s_form(tmp_path):
-  asked = squad.read(str(write(tmp_path / "q.json", 6)), "")
+  questions = squad.read(str(write(tmp_path / "q.json", 6)), "")
   forms = [
     lambda q: q.answers[0],
     lambda q: [q.answers[0], "no one"],
@@ -206,14 +212,18 @@ def test_a_file_of_lines_is_read_as_one_of_squad_s_form(tmp_path):
   ]
   lines = [
     {"question": q.question, "context": q.context, "answers": forms[i % 3](q)}
-    for i, q in enumerate(asked)
+    for i, q in enumerate(questions)
   ]
-  place = tmp_path / "q.jsonl.gz"
-  place.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
-  found = squad.read(str(place), "")
-  keys = lambda q: (q.question, q.context, q.answers[0], q.start)
-  assert [*map(keys, found)] == [*map(keys, asked)]
-  assert found[1].answers[1] == "no one" and found[0].article == found[0].context
+  path = tmp_path / "q.jsonl.gz"
+  path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+  from_lines = squad.read(str(path), "")
+  for line, question in zip(from_lines, questions, strict=True):
+    assert line[:2] == question[:2] and line.start == question.start
+    assert line.answers[0] == question.answers[0]
+  assert (
+    from_lines[1].answers[1] == "no one"
+    and from_lines[0].article == from_lines[0].context
+  )
   for answers in (7, [{"text": "Anna", "answer_start": "x"}], None):
     bad = tmp_path / "bad.jsonl"
     bad.write_text(json.dumps(lines[0] | {"answers": answers}))
@@ -226,47 +236,47 @@ def test_an_answer_has_no_space_around_it(run):
   cutter = Cutter(tokenizers.get("byte"), 32, 8, 8)
   answers = Answerer(loaded.model, loaded.params, cutter, 9)
   contexts = [f" {a} {b} " * 3 for a in "ab" for b in "cd"]
-  found = answers([("b c", context) for context in contexts])
-  for context, one in zip(contexts, found, strict=True):
-    assert one.text == one.text.strip()
-    assert context[one["start"] :].startswith(one.text)
+  results = answers([("b c", context) for context in contexts])
+  for context, answer in zip(contexts, results, strict=True):
+    assert answer.text == answer.text.strip()
+    assert context[answer["start"] :].startswith(answer.text)
 
 
 def test_questions_that_no_window_can_answer_are_not_learned(tmp_path):
-  place = write(tmp_path / "q.json", 20)
-  every = len(runs.job(config(place))._windows("train"))
-  data = json.loads(place.read_text())
-  long = "who has it " * 20
+  path = write(tmp_path / "q.json", 20)
+  count = len(runs.task(config(path))._windows("train"))
+  data = json.loads(path.read_text())
+  long_answer = "who has it " * 20
   for article in data["data"]:
-    asked = {"id": "x", "question": "who?"}
-    asked["answers"] = [{"text": long.strip(), "answer_start": 0}]
-    context = long + article["title"]
-    article["paragraphs"].append({"context": context, "qas": [asked]})
-  place.write_text(json.dumps(data))
-  assert len(runs.job(config(place))._windows("train")) == every
+    question = {"id": "x", "question": "who?"}
+    question["answers"] = [{"text": long_answer.strip(), "answer_start": 0}]
+    context = long_answer + article["title"]
+    article["paragraphs"].append({"context": context, "qas": [question]})
+  path.write_text(json.dumps(data))
+  assert len(runs.task(config(path))._windows("train")) == count
   for article in data["data"]:
     article["paragraphs"] = article["paragraphs"][1:]
-  place.write_text(json.dumps(data))
+  path.write_text(json.dumps(data))
   with pytest.raises(UserError, match="no window has a whole answer .train.: raise"):
-    runs.job(config(place))
+    runs.task(config(path))
 
 
 def test_bad_files_are_named(tmp_path):
-  place = tmp_path / "q.json"
+  path = tmp_path / "q.json"
 
   def fails(words, change=None, **changes):
-    write(place, 5)
-    data = json.loads(place.read_text())
+    write(path, 5)
+    data = json.loads(path.read_text())
     if change:
       change(data["data"][0]["paragraphs"][0]["qas"][0])
-    place.write_text(json.dumps(data))
+    path.write_text(json.dumps(data))
     with pytest.raises(UserError, match=words):
-      runs.job(config(place, **changes))
+      runs.task(config(path, **changes))
 
   def nowhere(qa):
     qa["answers"][0]["text"] = "nobody"
 
-  fails("question 0: its answer 'nobody' does not stand", nowhere)
+  fails("question 0: its answer 'nobody' does not occur", nowhere)
   fails("question or its text is empty", lambda qa: qa.update(question=" "))
   fails("has no answer", lambda qa: qa.update(answers=[]))
   fails("is not of SQuAD's form", lambda qa: qa.pop("question"))
@@ -275,9 +285,9 @@ def test_bad_files_are_named(tmp_path):
   fails("task.overlap is 30", overlap=30)
   fails("task.match needs model.types of 3: it is 2", match=True)
   fails("no file 'none': give JSON", source="none")
-  write(place, 5)
-  moved = json.loads(place.read_text())
-  moved["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] += 1
-  place.write_text(json.dumps(moved))
-  first = squad.read(str(place), "")[0]
+  write(path, 5)
+  shifted = json.loads(path.read_text())
+  shifted["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] += 1
+  path.write_text(json.dumps(shifted))
+  first = squad.read(str(path), "")[0]
   assert first.context[first.start :].startswith(first.answers[0])

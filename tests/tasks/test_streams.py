@@ -1,4 +1,4 @@
-"""Ways of reading a stream, and a reading that is left and continued."""
+"""Ways of reading a stream, and readings that are stopped and continued."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def documents(tmp_path_factory):
 
 
 def _losses(tokens, targets, state, reset):
-  """A token costs the sum of all since the last reset, and of itself, in bits."""
+  """A token costs the sum of the ids since the last reset, up to its own, in bits."""
   nats = np.zeros(tokens.shape, np.float32)
   for t in range(tokens.shape[1]):
     state = np.where(reset[:, t], 0, state) + tokens[:, t] % 7
@@ -64,14 +64,14 @@ def _sums(scorer):
 
 
 def _costs(document, way, cut):
-  """Bits of each token of a document by the definition of a way, and its position."""
+  """Returns positions and bits of a document's tokens by the definition of a way."""
   ids = np.array([256, *document.read()])
   at = np.arange(len(ids))
   position = at % cut if cut else at
   costs = []
-  for i, place in zip(at, position, strict=True):
-    back = {"carried": place, "reset": place % 16}.get(way, place % 16 + 16)
-    costs.append((ids[i - min(back, place) : i + 1] % 7).sum())
+  for i, p in zip(at, position, strict=True):
+    num_read = {"carried": p, "reset": p % 16}.get(way, p % 16 + 16)
+    costs.append((ids[i - min(num_read, p) : i + 1] % 7).sum())
   return position, np.array(costs)
 
 
@@ -91,13 +91,13 @@ def test_streamed_ways_are_their_definitions(documents, rows, length, document_l
     inside = (position >= bucket["from"]) & (position < bucket["to"])
     assert bucket["tokens"] == inside.sum()
     for way in WAYS[1:]:
-      more, gain = (costs[way] - costs["carried"])[inside], bucket["gain"][way]
-      error = more.std() / inside.sum() ** 0.5
-      assert gain["bits_per_byte"] == pytest.approx(more.mean() * ratio, rel=1e-4)
+      extra, gain = (costs[way] - costs["carried"])[inside], bucket["gain"][way]
+      error = extra.std() / inside.sum() ** 0.5
+      assert gain["bits_per_byte"] == pytest.approx(extra.mean() * ratio, rel=1e-4)
       assert gain["error"] == pytest.approx(error * ratio, rel=1e-4)
 
 
-def test_words_are_counted_over_the_borders_of_pieces(documents, monkeypatch):
+def test_words_are_counted_across_the_borders_of_pieces(documents, monkeypatch):
   monkeypatch.setattr(reader, "READ_BYTES", 3)
   *_, last = _scorer(documents)
   texts = [d.read() for d in documents]
@@ -112,38 +112,38 @@ def test_words_are_counted_over_the_borders_of_pieces(documents, monkeypatch):
 def test_reading_that_was_stopped_continues_to_the_bit(
   documents, tmp_path, monkeypatch, calls
 ):
-  """After any call, at the end too, with pieces that are cut in other places."""
+  """A reading may stop after any call, the last included, and inside lines."""
   monkeypatch.setattr(reader, "READ_BYTES", 20)
-  whole = _sums(_scorer(documents))
-  left = _scorer(documents)
-  for _ in zip(range(calls), left):  # noqa: B905
+  uninterrupted = _sums(_scorer(documents))
+  stopped = _scorer(documents)
+  for _ in zip(range(calls), stopped):  # noqa: B905
     pass
-  score.save(left, _snapshot(tmp_path, {"a": 1}), 1.5, 20.0)
+  score.save(stopped, _snapshot(tmp_path, {"a": 1}), 1.5, 20.0)
 
   snapshot = _snapshot(tmp_path, {"a": 1})
   scorer = _scorer(documents)
   score.restore(scorer, snapshot)
 
   assert snapshot.numbers["seconds"] == 1.5 and snapshot.numbers["peak"] == 20.0
-  assert _sums(scorer) == whole
+  assert _sums(scorer) == uninterrupted
 
 
 def test_reading_that_an_older_version_left_continues(documents, tmp_path):
-  """Its places have another name for the bytes that were encoded."""
-  whole = _sums(_scorer(documents, rows=1))
-  left = _scorer(documents, rows=1)
-  for _ in zip(range(3), left):  # noqa: B905
+  """Before 0.2 the cursors had another name for the bytes that were encoded."""
+  uninterrupted = _sums(_scorer(documents, rows=1))
+  stopped = _scorer(documents, rows=1)
+  for _ in zip(range(3), stopped):  # noqa: B905
     pass
-  numbers, arrays = left.state()
-  [place] = numbers["rows"]
-  numbers["rows"] = [{("given" if k == "encoded" else k): v for k, v in place.items()}]
-  kept = {"numbers": numbers, "seconds": 1.0, "peak": 2.0}
-  _snapshot(tmp_path, {}).save(kept, arrays)
+  numbers, arrays = stopped.state()
+  [cursor] = numbers["rows"]
+  numbers["rows"] = [{("given" if k == "encoded" else k): v for k, v in cursor.items()}]
+  saved = {"numbers": numbers, "seconds": 1.0, "peak": 2.0}
+  _snapshot(tmp_path, {}).save(saved, arrays)
 
   scorer = _scorer(documents, rows=1)
   score.restore(scorer, _snapshot(tmp_path, {}))
 
-  assert _sums(scorer) == whole
+  assert _sums(scorer) == uninterrupted
 
 
 def test_snapshot_of_another_reading_is_refused(documents, tmp_path):
@@ -164,8 +164,8 @@ def test_snapshot_of_another_reading_is_refused(documents, tmp_path):
 
 
 def test_digest_knows_a_changed_byte(documents, tmp_path):
-  before = file_slice.digest(documents)
-  assert before == file_slice.digest(documents) != file_slice.digest(documents[1:])
+  digest = file_slice.digest(documents)
+  assert digest == file_slice.digest(documents) != file_slice.digest(documents[1:])
   text = tmp_path / "text"
   text.write_bytes(b"a" * 2000)
   first = file_slice.digest(sources.find(str(text)))
@@ -174,7 +174,7 @@ def test_digest_knows_a_changed_byte(documents, tmp_path):
 
 
 def test_signal_keeps_the_reading_and_the_same_command_continues(tmp_path, capsys):
-  """A real SIGINT: 75, then the numbers of a reading that was never stopped."""
+  """A real SIGINT exits 75; continued, the numbers are those without a stop."""
   run = runs.first_checkpoint(tmp_path, model=runs.SMALL)
   text, directory = tmp_path / "text", tmp_path / "progress"
   text.write_bytes(b"memory state reset lane token forget\n" * 400)
@@ -182,9 +182,9 @@ def test_signal_keeps_the_reading_and_the_same_command_continues(tmp_path, capsy
   flags = ["--carry", "all", "--length", "32", "--segment", "24"]
   command = ["eval", "--workdir", run, "--text", text, *flags, "--out", out]
   command = [str(a) for a in command]
-  kept = ["--progress", str(directory)]
+  progress = ["--progress", str(directory)]
 
-  child = runs.start(*command, *kept, "--save-every", "0.05")
+  child = runs.start(*command, *progress, "--save-every", "0.05")
   while not (directory / "reading.npz").exists():
     assert child.poll() is None, child.communicate()
     time.sleep(0.01)
@@ -194,38 +194,38 @@ def test_signal_keeps_the_reading_and_the_same_command_continues(tmp_path, capsy
   assert "Traceback" not in err and not (directory / "lock.json").exists()
   assert [p.name for p in directory.iterdir()] == ["reading.npz"]
 
-  for other in (["--rows", "2"], ["--carry", "on", "--segment", "0"]):
-    assert cli.run([*command, *kept, *other]) == 2
-    assert f"was begun with {other[0]}" in capsys.readouterr().err
+  for changed in (["--rows", "2"], ["--carry", "on", "--segment", "0"]):
+    assert cli.run([*command, *progress, *changed]) == 2
+    assert f"was begun with {changed[0]}" in capsys.readouterr().err
   same, text_bytes = text.stat().st_size, text.read_bytes()
   text.write_bytes(text_bytes[:-2] + b"!\n")
-  assert cli.run([*command, *kept]) == 2 and text.stat().st_size == same
+  assert cli.run([*command, *progress]) == 2 and text.stat().st_size == same
   assert "was begun with text" in capsys.readouterr().err
   text.write_bytes(text_bytes)
 
-  assert cli.run([*command, *kept]) == 0
+  assert cli.run([*command, *progress]) == 0
   assert "continues after" in capsys.readouterr().out
   continued = json.loads(out.read_text())
   with jax.default_device(jax.devices()[0]):
     assert cli.run(command) == 0
-  whole = json.loads(out.read_text())
+  uninterrupted = json.loads(out.read_text())
   for key in ("bits_per_byte", "bits_per_word", "gain", "by_position", "bytes"):
-    assert continued[key] == whole[key], key
+    assert continued[key] == uninterrupted[key], key
   assert continued["peak_mib"] > 50 and continued["tokens_per_second"] > 0
 
 
 def test_baseline_has_attention_everywhere_and_its_line_is_the_sum_of_its_tokens():
   memories = pattern.parse("rglru:num_heads=4,window:num_heads=2:window_size=8,lstm")
-  found = full_attention.of_pattern(memories, 16, 64)
-  assert pattern.show(found) == ",".join(["attention:capacity=64:num_heads=2"] * 3)
+  baseline = full_attention.of_pattern(memories, 16, 64)
+  assert pattern.show(baseline) == ",".join(["attention:capacity=64:num_heads=2"] * 3)
   alone = full_attention.of_pattern(pattern.parse("rglru"), 6, 64)
   assert pattern.show(alone) == "attention:capacity=64:num_heads=1"
 
-  made = full_attention.FullAttention(
-    found, (0,), (1.0,), base=2.0, slope=0.5, cache_bytes=3
+  measured = full_attention.FullAttention(
+    baseline, (0,), (1.0,), base=2.0, slope=0.5, cache_bytes=3
   )
   tokens = np.arange(1000)
-  assert made.project(1000) == pytest.approx((2 + 0.5 * tokens).sum(), rel=1e-3)
+  assert measured.project(1000) == pytest.approx((2 + 0.5 * tokens).sum(), rel=1e-3)
 
 
 def test_baseline_is_timed_and_its_cache_counted(monkeypatch):
@@ -233,14 +233,14 @@ def test_baseline_is_timed_and_its_cache_counted(monkeypatch):
   monkeypatch.setattr(full_attention, "REPEATS", 1)
   config = LMConfig(64, d_model=8, d_ff=16, pattern=pattern.parse("rglru"))
 
-  made = full_attention.measure(config, 32)
+  measured = full_attention.measure(config, 32)
 
-  assert made.contexts == (16, 80) and min(made.seconds) > 0
-  line = [made.base + made.slope * n for n in made.contexts]
-  np.testing.assert_allclose(line, made.seconds, rtol=1e-6)
-  assert made.cache_bytes == 2 * 8 * 4  # a key and a value of d_model float32
-  numbers = full_attention.numbers(made._replace(base=1e-3, slope=1e-6), 1000, 0.5)
+  assert measured.contexts == (16, 80) and min(measured.seconds) > 0
+  line = [measured.base + measured.slope * n for n in measured.contexts]
+  np.testing.assert_allclose(line, measured.seconds, rtol=1e-6)
+  assert measured.cache_bytes == 2 * 8 * 4  # a key and a value of d_model float32
+  numbers = full_attention.numbers(measured._replace(base=1e-3, slope=1e-6), 1000, 0.5)
   assert numbers["seconds"] == pytest.approx(1.5)
   first, second = full_attention.lines(numbers)
-  assert "fitted 1,000.0 + 1.00000 n" in first and " behind 80" in first
+  assert "fitted 1,000.0 + 1.00000 n" in first and " after 80" in first
   assert "3.0 times as long as this reading" in second

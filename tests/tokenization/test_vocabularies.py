@@ -14,7 +14,7 @@ from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.models.vae import VAEConfig
 from jaxmem.tokenizers import is_exact, trained
-from jaxmem.training import load, resume, task, trainer
+from jaxmem.training import load, resume, run_task, trainer
 from jaxmem.training.step import resolve
 from support import runs
 
@@ -60,7 +60,7 @@ def test_a_language_model_makes_keeps_and_reads_its_tokenizer(source, tmp_path):
   loaded = load.load_model(moved)
   assert loaded.tokenizer.fingerprint == tokenizer.fingerprint
   assert loaded.config.model.vocab_size == 320
-  # `jaxmem eval` makes a job of this config
+  # `jaxmem eval` makes a task of this config
   assert load.run_config(moved).task.tokenizer == str(moved / "tokenizer.json")
   # a run that continues does so with the tokenizer that it began with
   resumed = resume.with_tokenizer(config_, moved, "auto")
@@ -104,10 +104,10 @@ def test_every_job_of_text_takes_a_tokenizer_that_it_makes(
   base = runs.config(tmp_path, steps=4)
   config_ = dataclasses.replace(base, task=job_config(**fields), model=models_[kind])
   config_ = resolve(config_)
-  job = runs.job(config_)
-  job.keep(tmp_path)
+  task = runs.task(config_)
+  task.save_assets(tmp_path)
   tokenizer = trained.kept(name, tmp_path)
-  assert tokenizer.fingerprint == job.rows.tokenizer
+  assert tokenizer.fingerprint == task.rows.tokenizer
   assert tokenizer.vocab_size <= config_.model.vocab_size
   assert is_exact(tokenizer) or kind == "masked"
 
@@ -198,11 +198,11 @@ def test_text_too_short_for_its_vocabulary_is_told_how_large_one_may_be(tmp_path
   with pytest.raises(
     DataError, match="'sp:5000' cannot be made: .* at most 2[0-9][0-9]"
   ):
-    task.make(config_, LM(config_.model))
+    run_task.make(config_, LM(config_.model))
   binary = write(tmp_path / "b", a=b"\xff\xfa" * 30, b=b"\x80" * 30)
   config_ = resolve(config(binary, "sp:300", data_dir=str(tmp_path / "data")))
   with pytest.raises(DataError, match="not UTF-8"):
-    task.make(config_, LM(config_.model))
+    run_task.make(config_, LM(config_.model))
 
 
 def test_a_tokenizer_given_by_its_path_is_kept_beside_the_run(source, tmp_path):

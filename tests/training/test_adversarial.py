@@ -22,23 +22,27 @@ SHAPE = (2, 3, 4)
 
 
 def loss(params, memory, batch, rng):
-  """Of no symmetry, so that directions are told apart."""
+  """A loss without symmetry, so that it differs in every direction."""
   x = batch["x"] + batch.get("noise", 0.0)
   nats = jnp.sum(jnp.tanh(x @ params) ** 2, axis=(1, 2))
   return nats.sum(), memory
 
 
-def given():
+def example():
+  """Parameters and a batch."""
   keys = jax.random.split(jax.random.key(0), 2)
   return jax.random.normal(keys[0], (4, 5)), {"x": jax.random.normal(keys[1], SHAPE)}
 
 
 def test_fgm_is_the_mean_of_the_text_and_its_worst_neighbour():
-  params, batch = given()
+  params, batch = example()
   config = AdversaryConfig("fgm", radius=0.3)
   step = adversarial.gradient(loss, config, lambda batch: SHAPE)
   (nats, _), grads = step(params, (), batch, jax.random.key(1))
-  value = lambda params, x: loss(params, (), {"x": x}, None)[0]
+
+  def value(params, x):
+    return loss(params, (), {"x": x}, None)[0]
+
   up = jax.grad(value, argnums=1)(params, batch["x"])
   r = 0.3 * up / np.linalg.norm(up.reshape(2, -1), axis=1)[:, None, None]
   plain, worse = (jax.grad(value)(params, x) for x in (batch["x"], batch["x"] + r))
@@ -48,27 +52,27 @@ def test_fgm_is_the_mean_of_the_text_and_its_worst_neighbour():
 
 
 def test_freelb_climbs_inside_its_ball():
-  params, batch = given()
-  seen = []
+  params, batch = example()
+  noises = []
 
-  def watched(params, memory, batch, rng):
-    jax.debug.callback(lambda n: seen.append(np.array(n)), batch["noise"])
+  def recorded(params, memory, batch, rng):
+    jax.debug.callback(lambda n: noises.append(np.array(n)), batch["noise"])
     return loss(params, memory, batch, rng)
 
   config = AdversaryConfig("freelb", radius=0.5, steps=4, step_size=0.4)
-  step = adversarial.gradient(watched, config, lambda batch: SHAPE)
+  step = adversarial.gradient(recorded, config, lambda batch: SHAPE)
   (nats, _), _ = step(params, (), batch, jax.random.key(1))
   jax.effects_barrier()
-  values = [loss(params, (), batch | {"noise": n}, None)[0] for n in seen]
-  norms = [np.linalg.norm(n.reshape(2, -1), axis=1) for n in seen]
-  assert len(seen) == 4 and max(n.max() for n in norms) <= 0.5 + 1e-6
+  values = [loss(params, (), batch | {"noise": n}, None)[0] for n in noises]
+  norms = [np.linalg.norm(n.reshape(2, -1), axis=1) for n in noises]
+  assert len(noises) == 4 and max(n.max() for n in norms) <= 0.5 + 1e-6
   assert values == sorted(values) and values[-1] > 1.05 * values[0]
   np.testing.assert_allclose(nats, np.mean(values), rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
 def programs():
-  """A run without, and runs against an adversary; texts whose first word decides."""
+  """Runs with and without an adversary, on texts whose first word is the class."""
   base = Config(
     model=EncoderConfig(
       vocab_size=64, d_model=16, pattern=(entry("gru"),), num_groups=1
@@ -79,7 +83,7 @@ def programs():
     optim=OptimConfig(learning_rate=1e-2, warmup_steps=2, weight_decay=0.0),
     steps=60,
   )
-  found = {}
+  trained = {}
   for kind in ("none", "fgm", "freelb"):
     adversary = AdversaryConfig(kind, radius=8.0, step_size=6.0)
     config = dataclasses.replace(base, adversary=adversary)
@@ -87,8 +91,8 @@ def programs():
     state = program.init()
     for step in range(60):
       state, _ = program.step(state, program.put(batch(step)))
-    found[kind] = program, state
-  return found
+    trained[kind] = program, state
+  return trained
 
 
 def batch(step):
@@ -107,26 +111,31 @@ def batch(step):
 
 
 def test_adversaries_make_a_model_that_bears_moved_embeddings(programs):
-  """Nats of new texts moved by radius 8: 2.9 without, 0.6 and 0.7 with; the price are
-  0.4 and 0.5 nats of texts that are not moved."""
+  """Embeddings of new texts are moved by radius 8.
+
+  They cost 2.9 nats without an adversary, 0.6 and 0.7 with one, whose price is 0.4 and
+  0.5 nats of texts that are not moved.
+  """
 
   model = programs["none"][0].model
 
   def moved(params):
-    nats = lambda noise: model.apply(
-      {"params": params},
-      jax.tree.map(jnp.asarray, batch(1000)) | {"noise": noise},
-      (),
-      method="objective",
-    )[0].mean()
+    inputs = jax.tree.map(jnp.asarray, batch(1000))
+
+    def nats(noise):
+      rows, _ = model.apply(
+        {"params": params}, inputs | {"noise": noise}, (), method="objective"
+      )
+      return rows.mean()
+
     zeros = jnp.zeros((16, 8, 16))
     return nats(8.0 * adversarial._unit(jax.grad(nats)(zeros))), nats(zeros)
 
-  # the model is that of all three, and so is what is compiled
+  # all three runs have one model, so it is compiled once
   moved = jax.jit(moved)
-  found = {kind: moved(state.params) for kind, (_, state) in programs.items()}
-  worst = {kind: float(pair[0]) for kind, pair in found.items()}
-  assert all(pair[1] < 0.6 for pair in found.values()), found
+  losses = {kind: moved(state.params) for kind, (_, state) in programs.items()}
+  worst = {kind: float(pair[0]) for kind, pair in losses.items()}
+  assert all(pair[1] < 0.6 for pair in losses.values()), losses
   assert worst["fgm"] < 0.5 * worst["none"], worst
   assert worst["freelb"] < 0.5 * worst["none"], worst
 

@@ -31,7 +31,7 @@ WRONG = {
   "config = Config(carry_memory=True)": "which is now segment_start",
   "config = Config(steps='10')": "steps is '10': a value of type int expected",
   "config = Config(task=DataConfig(segment_length=16.0))": "segment_length is 16.0",
-  "config = Config(task=5)": "task is 5: DataConfig or another job's config expected",
+  "config = Config(task=5)": "task is 5: DataConfig or another task's config expected",
   "config = Config(model=LMConfig)": "model is <class",
   "config = Config(segment_start=[])": "segment_start is []",
   "config = Config(seed=2**64)": "seed is 18446744073709551616: it must be",

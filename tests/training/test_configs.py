@@ -1,6 +1,7 @@
 """Every file of configs/ runs, and says how."""
 
 import ast
+import re
 from pathlib import Path
 
 import jax
@@ -39,3 +40,12 @@ def test_every_memory_has_a_config_of_its_name(name):
   path = next(p for p in FILES if p.stem == name)
   assert [item.name for item in load_config(path).model.pattern] == [name]
   assert "bits per byte" in " ".join(path.read_text().split())
+
+
+@pytest.mark.parametrize("name", sorted({*mixers.names()} - {*mixers.carrying()}))
+def test_every_layer_of_encoders_and_decoders_has_a_config_of_its_name(name):
+  path = next(p for p in FILES if p.stem == name)
+  model = load_config(path).model
+  assert name in [item.name for item in model.pattern]
+  text = " ".join(path.read_text().split())
+  assert re.search(r"\d\.\d\d (bits a hidden byte|BLEU)", text)

@@ -14,7 +14,7 @@ from jaxmem.core.errors import ConfigError
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.parallel import mesh as meshes
-from jaxmem.training import optimizer, trainer
+from jaxmem.training import optimizer, skips, trainer
 from jaxmem.training.callbacks import Callback
 from jaxmem.training.config import (
   Config,
@@ -71,6 +71,41 @@ def test_options_reach_the_optimizer():
   np.testing.assert_allclose(signs["bias"], -0.1, rtol=1e-6)
 
 
+def _second(second, **fields):
+  """The second update of a bias, after gradients of 1 and of `second`."""
+  fields = dict(weight_decay=0.0, clip_norm=1e9) | fields
+  rule = optimizer.make(OptimConfig(0.1, warmup_steps=0, **fields), 1000, NAMES)
+  ones = jax.tree.map(jnp.ones_like, PARAMS)
+  with jax.numpy_dtype_promotion("standard"):
+    _, state = rule.update(ones, rule.init(PARAMS), PARAMS)
+    grads = jax.tree.map(lambda a: second * a, ones)
+    return rule.update(grads, state, PARAMS)[0]["bias"][0]
+
+
+def test_betas_are_how_much_of_the_past_each_moment_keeps():
+  assert _second(-1.0, beta1=0.0, beta2=0.0) == pytest.approx(0.1, rel=1e-3)
+  assert _second(-1.0, beta1=0.5, beta2=0.0) == pytest.approx(0.1 / 3, rel=1e-3)
+  assert _second(0.1, beta1=0.0, beta2=0.0) == pytest.approx(-0.1, rel=1e-3)
+  root = np.sqrt((0.9 + 0.01) / 1.9)  # of the mean square, without its bias
+  assert _second(0.1, beta1=0.0, beta2=0.9) == pytest.approx(-0.01 / root, rel=1e-3)
+
+
+def test_gradients_are_clipped_to_the_norm_of_the_config():
+  grads = jax.tree.map(jnp.ones_like, PARAMS)  # six ones
+  config = OptimConfig(0.1, warmup_steps=0, weight_decay=0.0, optimizer="sgd")
+  moved = {n: _moved(dataclasses.replace(config, clip_norm=n), grads) for n in (0.5, 9)}
+  np.testing.assert_allclose(moved[0.5]["bias"], -0.1 * 0.5 / np.sqrt(6), rtol=1e-6)
+  np.testing.assert_allclose(moved[9]["bias"], -0.1, rtol=1e-6)
+
+
+def test_so_many_skipped_steps_in_a_row_stop_a_run():
+  config = dataclasses.replace(TINY, stop_after_skips=3)
+  bad, good = {"skipped": True}, {"skipped": False}
+  assert skips.count_skips([bad, good, bad, bad], 0, 9, config) == 2
+  with pytest.raises(skips.TrainingError, match="3 steps in a row .* last one step 8"):
+    skips.count_skips([bad], 2, 9, config)
+
+
 def test_state_of_the_default_is_that_of_adamw():
   state = optimizer.make(OptimConfig(), 100, NAMES).init(PARAMS)
   adamw = optax.adamw(lambda _: 0.1, mask={"kernel": True, "bias": False})
@@ -82,7 +117,10 @@ def test_state_of_the_default_is_that_of_adamw():
   "change, message",
   [
     ({"optimizer": "lino"}, "optim.optimizer is 'lino': did you mean 'lion'?"),
-    ({"optimizer": "lion:b3=1"}, "'lion' has no 'b3': did you mean 'b1' or 'b2'?"),
+    (
+      {"optimizer": "lion:b3=1"},
+      "'lion' has no option 'b3': did you mean 'b1' or",
+    ),
     ({"optimizer": "lion:b1"}, "'b1' in 'lion:b1' is not of the form option=value"),
     ({"optimizer": "lion:mask=1"}, "gives 'mask': set optim.weight_decay instead"),
     ({"optimizer": "adamw:b1=0.5"}, "gives 'b1': set optim.beta1 instead"),
@@ -91,7 +129,7 @@ def test_state_of_the_default_is_that_of_adamw():
     ({"optimizer": "dpsgd"}, "'dpsgd' cannot be used: TypeError"),
     ({"optimizer": "my.rule"}, "the function 'my.rule' of a Python config"),
     ({"schedule": "cosin"}, "optim.schedule is 'cosin': did you mean 'cosine'?"),
-    ({"schedule": "wsd:decay=2.0"}, "wsd has decay=2.0: it must be in (0, 1]"),
+    ({"schedule": "wsd:decay=2.0"}, "wsd: decay is 2.0: it must be in (0, 1]"),
     ({"schedule": "polynomial_schedule"}, "'polynomial_schedule' cannot be used"),
     ({"trainable": "("}, "optim.trainable is '(', which is no regular expression"),
     ({"trainable": "lora"}, "optim.trainable is 'lora' and no parameter has such"),

@@ -80,7 +80,7 @@ def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
 
 
 def test_score_that_is_not_finite_is_never_the_best():
-  validation = object.__new__(Validation)  # neither a job nor a directory is asked
+  validation = object.__new__(Validation)  # neither a task nor a directory is asked
   validation._config = ValidationConfig(every=1, patience=2)
   best, kept = none_yet(), []
   for step, score in enumerate([np.nan, np.inf, 3.0, np.nan, 4.0], 1):

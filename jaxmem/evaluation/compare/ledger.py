@@ -1,4 +1,4 @@
-"""What has ended of a comparison: `results.jsonl`, a line a run."""
+"""The results of a comparison: `results.jsonl`, a line for each run that has ended."""
 
 import dataclasses
 from pathlib import Path
@@ -12,20 +12,24 @@ RESULTS = "results.jsonl"
 _KEY = ("memory", "length", "seed")
 
 
-def place(directory: Path, run: Run) -> Path:
+def folder_of(directory: Path, run: Run) -> Path:
   """Returns the folder of a run."""
   return directory / "runs" / run.pair / f"seed{run.seed}"
 
 
 def head(run: Run) -> dict[str, Any]:
-  """Returns what tells a run from the others of its plan."""
+  """Returns the keys that identify a run in its plan."""
   return {"memory": str(run.memory), "length": run.length, "seed": run.seed}
 
 
 def open_ledger(plan: Plan, directory: Path) -> Ledger:
-  """Opens what has ended in a directory, which belongs to one plan.
+  """Opens the results in a directory, which holds those of one plan.
 
   Lines have the keys of `head`, and either those of a result or "failed": why.
+
+  Args:
+    plan: the comparison.
+    directory: where its files are.
 
   Raises:
     ResumeError: if the directory is of another plan, or cannot be used.
@@ -37,20 +41,22 @@ def open_ledger(plan: Plan, directory: Path) -> Ledger:
     names=("plan.json", RESULTS),
     defaults=dataclasses.asdict(Plan()),
   )
+  # a directory from before 0.2 has no ledger yet, only a file in each run's folder
   runs = plan.runs() if (directory / "runs").exists() else []
   for run in runs:
     if tuple(head(run).values()) not in ledger.done:
-      _adopt(ledger, run, place(directory, run))
+      _adopt(ledger, run, folder_of(directory, run))
   return ledger
 
 
 def ended(ledger: Ledger, run: Run, directory: Path) -> dict[str, Any] | None:
-  """Returns the line of a run that has ended; None if it is to be run.
+  """Returns the line of a run that has ended; None if the run is still to do.
 
   A run that failed is tried again once its folder is deleted.
   """
+  # the folder of a failed run holds its log; deleting it asks for another try
   line = ledger.done.get(tuple(head(run).values()))
-  if line and "failed" in line and not place(directory, run).exists():
+  if line and "failed" in line and not folder_of(directory, run).exists():
     return None
   return line
 

@@ -1,4 +1,4 @@
-"""The plots of a comparison: recall against state, by length, depth x length."""
+"""The plots of a comparison: recall by state size, by length, by depth and length."""
 
 from pathlib import Path
 from typing import Any
@@ -9,40 +9,41 @@ from jaxmem.core import files
 
 
 def draw(summary: list[dict[str, Any]], task: str, directory: Path) -> list[Path]:
-  """Writes `frontier.png`, `by_length.png` and `depth.png`, of what has ended."""
-  done = [row for row in summary if row["seeds"]]
-  if not done:
+  """Writes `frontier.png`, `by_length.png` and `depth.png` of the runs that ended."""
+  rows = [row for row in summary if row["seeds"]]
+  if not rows:
     return []
   import matplotlib
 
-  matplotlib.use("Agg")
-  names = list(dict.fromkeys(row["memory"] for row in done))
+  matplotlib.use("Agg")  # a run has no display
+  names = list(dict.fromkeys(row["memory"] for row in rows))
+  # a memory has one colour in all plots, in the order of the plan
   palette = matplotlib.colormaps["tab20"].colors
   colours = {name: palette[i % len(palette)] for i, name in enumerate(names)}
   return [
-    frontier(done, colours, task, directory / "frontier.png"),
-    by_length(done, colours, task, directory / "by_length.png"),
-    depth(done, task, directory / "depth.png"),
+    frontier(rows, colours, task, directory / "frontier.png"),
+    by_length(rows, colours, task, directory / "by_length.png"),
+    depth(rows, task, directory / "depth.png"),
   ]
 
 
-def frontier(done, colours, task: str, path: Path) -> Path:
-  """Accuracy at the trained length against the bytes that a layer keeps."""
+def frontier(rows, colours, task: str, path: Path) -> Path:
+  """Plots accuracy at the trained length against the bytes of a layer's state."""
   import matplotlib.pyplot as plt
 
   figure, axes = plt.subplots(figsize=(6.4, 4), dpi=120, layout="constrained")
-  marks = dict(zip(sorted({r["length"] for r in done}), "osD^vP*X" * 9, strict=False))
+  marks = dict(zip(sorted({r["length"] for r in rows}), "osD^vP*X" * 9, strict=False))
   for name, colour in colours.items():
-    mine = [row for row in done if row["memory"] == name]
-    x = [row["state_bytes_per_layer"] for row in mine]
-    y = [np.mean(row["at"][row["length"]]) for row in mine]
+    points = [row for row in rows if row["memory"] == name]
+    x = [row["state_bytes_per_layer"] for row in points]
+    y = [np.mean(row["at"][row["length"]]) for row in points]
     axes.plot(x, y, color=colour, lw=1, alpha=0.6)
-    for row, a, b in zip(mine, x, y, strict=True):
+    for row, a, b in zip(points, x, y, strict=True):
       axes.scatter(a, b, color=colour, marker=marks[row["length"]], s=34, zorder=3)
     axes.annotate(
       name, (x[-1], y[-1]), fontsize=7, xytext=(4, 4), textcoords="offset points"
     )
-  for length, mark in marks.items():
+  for length, mark in marks.items():  # empty plots, for the legend alone
     axes.scatter([], [], color="#555555", marker=mark, label=f"length {length}")
   axes.set(
     xscale="log", ylim=(-0.03, 1.05), title=f"{task}: recall against memory",
@@ -53,23 +54,24 @@ def frontier(done, colours, task: str, path: Path) -> Path:
   return _save(figure, path)
 
 
-def by_length(done, colours, task: str, path: Path) -> Path:
-  """Accuracy by the length that is asked, a panel a trained length."""
+def by_length(rows, colours, task: str, path: Path) -> Path:
+  """Plots accuracy by the length of the test examples, a panel a trained length."""
   import matplotlib.pyplot as plt
 
-  trained = sorted({row["length"] for row in done})
+  trained = sorted({row["length"] for row in rows})
   figure, panels = plt.subplots(
     1, len(trained), figsize=(3.6 * len(trained) + 1, 3.6), dpi=120, sharey=True,
     squeeze=False, layout="constrained",
   )  # fmt: skip
   for axes, length in zip(panels[0], trained, strict=True):
-    for row in [r for r in done if r["length"] == length]:
+    for row in [r for r in rows if r["length"] == length]:
       x = list(row["at"])
       values = [row["at"][n] for n in x]
       colour = colours[row["memory"]]
       axes.plot(
         x, [np.mean(v) for v in values], "o-", ms=3, color=colour, label=row["memory"]
       )
+      # the band is the range over the seeds, which are too few for a deviation
       low, high = [min(v) for v in values], [max(v) for v in values]
       axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
     axes.axvline(length, color="#999999", lw=0.8, ls=":")
@@ -77,7 +79,7 @@ def by_length(done, colours, task: str, path: Path) -> Path:
     axes.set(title=f"trained at {length}", xlabel="length asked", ylim=(-0.03, 1.05))
     axes.grid(alpha=0.25)
   panels[0, 0].set_ylabel("answers right")
-  handles = {}
+  handles = {}  # by label: panels share their memories, and the legend names each once
   for axes in panels[0]:
     lines, labels = axes.get_legend_handles_labels()
     handles |= dict(zip(labels, lines, strict=True))
@@ -88,20 +90,20 @@ def by_length(done, colours, task: str, path: Path) -> Path:
   return _save(figure, path)
 
 
-def depth(done, task: str, path: Path) -> Path:
-  """Where in the example an answer was asked, by length, a panel a model."""
+def depth(rows, task: str, path: Path) -> Path:
+  """Plots accuracy by position of the answer and by length, a panel a model."""
   import matplotlib.pyplot as plt
 
-  columns = min(len(done), 4)
-  lines = -(-len(done) // columns)
+  columns = min(len(rows), 4)
+  num_rows = -(-len(rows) // columns)
   figure, panels = plt.subplots(
-    lines, columns, figsize=(2.6 * columns + 0.8, 2.2 * lines + 0.5), dpi=120,
+    num_rows, columns, figsize=(2.6 * columns + 0.8, 2.2 * num_rows + 0.5), dpi=120,
     squeeze=False, layout="constrained",
   )  # fmt: skip
-  for axes in panels.flat[len(done) :]:
+  for axes in panels.flat[len(rows) :]:  # the last row of panels may not be full
     axes.axis("off")
-  for axes, row in zip(panels.flat, done, strict=False):
-    table = np.array(list(row["by_depth"].values()), float).T
+  for axes, row in zip(panels.flat, rows, strict=False):
+    table = np.array(list(row["by_depth"].values()), float).T  # [depth, length]
     image = axes.imshow(table, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto")
     axes.set_title(f"{row['memory']}, trained at {row['length']}", fontsize=7)
     lengths = list(row["by_depth"])
@@ -109,14 +111,14 @@ def depth(done, task: str, path: Path) -> Path:
     axes.set_yticks([0, len(table) - 1], ["first", "last"], fontsize=6)
   panels[0, 0].set_ylabel("tenth of the example", fontsize=7)
   figure.colorbar(image, ax=panels, shrink=0.7, label="answers right")
-  figure.suptitle(f"{task}: by place of the answer and length", fontsize=10)
+  figure.suptitle(f"{task}: by position of the answer and length", fontsize=10)
   return _save(figure, path)
 
 
 def _save(figure, path: Path) -> Path:
   import matplotlib.pyplot as plt
 
-  with files.replacing(path) as temporary:
+  with files.replacing(path) as temporary:  # a reader never sees half a picture
     figure.savefig(temporary)
   plt.close(figure)
   return path

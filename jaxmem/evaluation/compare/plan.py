@@ -1,7 +1,6 @@
-"""What a comparison runs: models of one size, one a memory, length and seed."""
+"""The runs of a comparison: models of one size, one a memory, length and seed."""
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem.core import files, ranges
-from jaxmem.core.errors import ConfigError, UserError, reason
-from jaxmem.core.ranges import INT64, number
+from jaxmem.core.errors import ConfigError, UserError, raised_as, reason
+from jaxmem.core.ranges import INT64, number, number_list
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig, num_params
 from jaxmem.models.pattern import Entry
@@ -19,9 +18,9 @@ from jaxmem.tasks.synthetic import episodes
 from jaxmem.tasks.synthetic.task import MULTIPLES, SyntheticConfig
 from jaxmem.training.config import Config, OptimConfig
 
-# Widths of MLPs are multiples of this; the size of a model is even to within it.
+# Widths of MLPs are multiples of this, so models have the same size up to one multiple.
 WIDTH = 8
-# A run of fewer is no run.
+# The learning rate has to warm up and decay, which fewer steps do not allow.
 LEAST_STEPS = 20
 
 
@@ -32,23 +31,23 @@ class Plan:
   Attributes:
     task: a file of `tasks.synthetic.problems` with options: mqar, mqar:size=paper.
     memories: as in a pattern: attention,window:window_size=32,gated_delta.
-    lengths: of the examples, such as 64,256; a model is trained at each, and asked at
+    lengths: of the examples, such as 64,256; a model is trained at each, and tested at
       1, 2, 4, 8 and 16 times its own.
-    minutes_per_run: of training; compiling and asking are not counted.
-    steps: of training instead; 0 is as many as the minutes allow.
-    seeds: models of each memory and length, that differ in parameters and examples.
+    minutes_per_run: the training time; compilation and tests are not counted.
+    steps: the number of training steps; 0 is as many as the minutes allow.
+    seeds: models of each memory and length, which differ in parameters and examples.
     d_model: features.
     layers: blocks.
-    params: numbers of a model; 0 is what the largest of the memories has with MLPs of
-      d_model. The width of the MLPs makes up for what a memory needs.
+    params: parameters of a model; 0 is the number of the largest memory with MLPs of
+      width d_model. Models of smaller memories get wider MLPs.
     batch_size: examples of a step.
-    learning_rate: the highest.
+    learning_rate: the highest of the schedule.
     ask: tokens of test examples at each length.
   """
 
   task: str = "mqar"
   memories: str = "attention,window,gated_delta,retention,mamba2,lstm"
-  lengths: str = "64,256"
+  lengths: str = number_list("64,256", at_least=1)
   minutes_per_run: float = number(2.0, above=0)
   steps: int = number(0, at_least=0)
   seeds: int = number(3, at_least=1, at_most=1000)
@@ -61,34 +60,25 @@ class Plan:
 
   def check(self) -> None:
     """Raises UserError for what cannot be run; no device work."""
-    try:
+    with raised_as(UserError):
       ranges.check(self)
-    except ValueError as error:
-      raise UserError(str(error)) from error
     if 0 < self.steps < LEAST_STEPS:
       raise UserError(f"steps is {self.steps}: 0, or at least {LEAST_STEPS}")
     task = episodes.parse(self.task)
-    for length in self.trained():
+    for length in self.trained():  # draws a block, which fails if the task does not fit
       episodes.Episodes(task, length, 0, "train")
     for item in pattern.parse(self.memories):
       pattern.check_language((item,))
 
   def trained(self) -> tuple[int, ...]:
-    """The lengths as numbers.
-
-    Raises:
-      UserError: if they are none.
-    """
-    words = self.lengths.split(",")
-    if not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,8}\s*", word) for word in words):
-      raise UserError(f"--lengths {self.lengths}: numbers from 1, such as 64,256")
-    return tuple(map(int, words))
+    """Returns the lengths as numbers."""
+    return tuple(ranges.listed(self.lengths))
 
   def base(self, item: Entry) -> LMConfig:
-    """A model of one memory, with MLPs of d_model."""
+    """Returns the config of a model of one memory, with MLPs of width d_model."""
     task = episodes.parse(self.task)
     return LMConfig(
-      vocab_size=-(-task.vocab_size // 64) * 64,
+      vocab_size=-(-task.vocab_size // 64) * 64,  # tiles of 64 suit the hardware
       d_model=self.d_model,
       d_ff=self.d_model,
       pattern=(item,),
@@ -96,11 +86,11 @@ class Plan:
     )
 
   def largest(self) -> int:
-    """Parameters of the largest of these."""
+    """Returns the number of parameters of the largest `base` model."""
     return max(count(self.base(item)) for item in pattern.parse(self.memories))
 
   def runs(self) -> list["Run"]:
-    """Every run, the seeds outermost: a comparison cut short has all memories."""
+    """Returns all runs, seeds outermost: a comparison cut short has all memories."""
     return [
       Run(self, item, length, seed)
       for seed in range(self.seeds)
@@ -111,7 +101,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """One model of a plan."""
+  """One model of a plan: a memory, a trained length and a seed."""
 
   plan: Plan
   memory: Entry
@@ -120,18 +110,20 @@ class Run:
 
   @property
   def pair(self) -> str:
-    """A folder's name for the memory and the length."""
+    """The name of the folder of the memory and the length."""
+    # options have ":" and "=", which not every file system takes
     name = "".join(c if c.isalnum() else "-" for c in str(self.memory))
     return f"{name}-{self.length}"
 
   def model(self) -> LMConfig:
-    """Of the plan's size."""
+    """Returns the model's config, its MLPs so wide that it has the plan's size."""
     plan = self.plan
+    # tests are longer than training, and a cache must hold the longest of them
     item = with_capacity(self.memory, self.length * max(MULTIPLES))
     return sized(plan.base(item), plan.params or plan.largest())
 
   def config(self, steps: int) -> Config:
-    """For the trainer."""
+    """Returns the trainer's config of a run of `steps` steps."""
     plan = self.plan
     return Config(
       model=self.model(),
@@ -141,7 +133,9 @@ class Run:
         batch_size=plan.batch_size,
       ),
       optim=OptimConfig(
-        learning_rate=plan.learning_rate, warmup_steps=min(50, steps // 10)
+        # a tenth of the run, but memories need no more than 50 steps of warm-up
+        learning_rate=plan.learning_rate,
+        warmup_steps=min(50, steps // 10),
       ),
       steps=steps,
       seed=self.seed,
@@ -152,7 +146,7 @@ class Run:
     )
 
   def state_bytes(self) -> int:
-    """Of a layer and row, as far as `length` tokens need it."""
+    """Returns the bytes of a layer's state for one row of `length` tokens."""
     item = with_capacity(self.memory, self.length)
     mixer = pattern.built(item, self.plan.d_model, "float32")
     return pattern.state_bytes(mixer)
@@ -170,43 +164,44 @@ def with_capacity(item: Entry, tokens: int) -> Entry:
 
 
 def shapes(model: LMConfig) -> Any:
-  """Of the parameters of a model; nothing is computed."""
-  lm, tokens = LM(model), jax.ShapeDtypeStruct((1, 16), jnp.int32)
+  """Returns the shapes of a model's parameters without computing any."""
+  lm, tokens = LM(model), jax.ShapeDtypeStruct((1, 16), jnp.int32)  # [B, T]
   state = jax.eval_shape(lambda: lm.init_state(1))
   try:
     return jax.eval_shape(lm.init, jax.random.key(0), tokens, state)
   except (ValueError, TypeError, ZeroDivisionError) as error:
-    shown, why = pattern.show(model.pattern), str(error).strip().splitlines()[0]
+    text, why = pattern.show(model.pattern), str(error).strip().splitlines()[0]
     raise ConfigError(
-      f"{shown!r} cannot be built at d_model {model.d_model}: {why}"
+      f"{text!r} cannot be built at d_model {model.d_model}: {why}"
     ) from error
 
 
 def count(model: LMConfig) -> int:
-  """Parameters of a model."""
+  """Returns the number of parameters of a model."""
   return num_params(shapes(model))
 
 
 def sized(model: LMConfig, params: int) -> LMConfig:
-  """The model with MLPs so wide that it has about `params` parameters.
+  """Returns the model with MLPs so wide that it has about `params` parameters.
 
   Raises:
-    UserError: if it has more with the narrowest ones.
+    UserError: if it has more with the narrowest MLPs.
   """
-  least, more = (
+  narrowest, next_wider = (
     count(dataclasses.replace(model, d_ff=width)) for width in (WIDTH, 2 * WIDTH)
   )
-  if least > params:
+  if narrowest > params:
     raise UserError(
-      f"a model of {pattern.show(model.pattern)} has at least {least:,} parameters, "
-      f"the comparison is of {params:,}: give --params {least} or more"
+      f"a model of {pattern.show(model.pattern)} has at least {narrowest:,} "
+      f"parameters, the comparison is of {params:,}: give --params {narrowest} or more"
     )
-  width = WIDTH * (1 + round((params - least) / (more - least)))
+  # parameters grow linearly with the width, so two sizes give the line
+  width = WIDTH * (1 + round((params - narrowest) / (next_wider - narrowest)))
   return dataclasses.replace(model, d_ff=width)
 
 
 def read(directory: Path) -> Plan:
-  """The plan of a directory.
+  """Reads the plan of a directory.
 
   Raises:
     UserError: if it cannot be read.

@@ -1,4 +1,4 @@
-"""The rows of a comparison: as it stands, what failed included."""
+"""The table of a comparison: the runs so far, failed ones included."""
 
 import csv
 from pathlib import Path
@@ -19,36 +19,36 @@ def rows(plan: Plan, directory: Path) -> list[dict[str, Any]]:
 
 
 def summary(plan: Plan, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-  """One row a memory and trained length: means over the seeds that ended.
+  """Returns a row a memory and trained length: means over the seeds that ended.
 
-  `at` is asked length -> accuracies of the seeds.
+  `at` is the length of the test examples -> accuracies of the seeds.
   """
   out = []
-  for run in [r for r in plan.runs() if r.seed == 0]:
-    mine = [
+  for run in [r for r in plan.runs() if r.seed == 0]:  # one a memory and length
+    of_model = [
       r for r in rows if (r["memory"], r["length"]) == (str(run.memory), run.length)
     ]
-    good = [r for r in mine if "failed" not in r]
+    succeeded = [r for r in of_model if "failed" not in r]
     row = {
       "memory": str(run.memory),
       "length": run.length,
-      "seeds": len(good),
-      "failed": [r["failed"] for r in mine if "failed" in r],
+      "seeds": len(succeeded),
+      "failed": [r["failed"] for r in of_model if "failed" in r],
     }
-    if good:
-      lengths = [a["length"] for a in good[0]["accuracy"]]
+    if succeeded:
+      lengths = [a["length"] for a in succeeded[0]["accuracy"]]
       row |= {
-        "params": good[0]["params"],
-        "state_bytes_per_layer": good[0]["state_bytes_per_layer"],
-        "steps": good[0]["steps"],
-        "tokens_per_second": _mean(good, "tokens_per_second"),
-        "peak_memory_bytes": _mean(good, "peak_memory_bytes"),
+        "params": succeeded[0]["params"],
+        "state_bytes_per_layer": succeeded[0]["state_bytes_per_layer"],
+        "steps": succeeded[0]["steps"],
+        "tokens_per_second": _mean(succeeded, "tokens_per_second"),
+        "peak_memory_bytes": _mean(succeeded, "peak_memory_bytes"),
         "at": {
-          length: [r["accuracy"][i]["answers"] for r in good]
+          length: [r["accuracy"][i]["answers"] for r in succeeded]
           for i, length in enumerate(lengths)
         },
         "by_depth": {
-          length: _mean_depths([r["accuracy"][i]["by_depth"] for r in good])
+          length: _mean_depths([r["accuracy"][i]["by_depth"] for r in succeeded])
           for i, length in enumerate(lengths)
         },
       }
@@ -61,16 +61,16 @@ def _mean(rows: list[dict[str, Any]], key: str) -> float:
 
 
 def _mean_depths(depths: list[list[float | None]]) -> list[float | None]:
-  """Returns the means over seeds; None at depths where nothing was asked."""
+  """Returns the means over seeds; None at depths without questions."""
   means = []
-  for column in zip(*depths, strict=True):
+  for column in zip(*depths, strict=True):  # [seed][depth] -> a column a depth
     values = [value for value in column if value is not None]
     means.append(float(np.mean(values)) if values else None)
   return means
 
 
 def markdown(plan: Plan, summary: list[dict[str, Any]]) -> str:
-  """The table as it is read."""
+  """Returns the table as Markdown."""
   lengths = sorted({length for row in summary for length in row.get("at", {})})
   head = ["memory", "trained at", "seeds", "parameters", "state bytes a layer", "steps"]
   head += [f"at {length}" for length in lengths] + ["tokens/s", "peak MiB"]
@@ -107,17 +107,18 @@ def _cells(row: dict[str, Any], lengths: list[int]) -> list[str]:
 def _range(values: list[float] | None) -> str:
   if not values:
     return "-"
-  least, most = min(values), max(values)
-  return f"{np.mean(values):.2f} ({least:.2f} to {most:.2f})"
+  least, greatest = min(values), max(values)
+  return f"{np.mean(values):.2f} ({least:.2f} to {greatest:.2f})"
 
 
 def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
   """Writes `table.csv`, `table.json`, `table.md`; returns the last and the summary."""
-  ended = rows(plan, directory)
-  means = summary(plan, ended)
+  lines = rows(plan, directory)
+  means = summary(plan, lines)
   text = markdown(plan, means)
   files.write_text(directory / "table.md", text)
-  files.write_json(directory / "table.json", ended)
+  files.write_json(directory / "table.json", lines)
+  # a row a run and test length, which is the form that plotting tools read
   with (
     files.replacing(directory / "table.csv") as temporary,
     open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -128,10 +129,10 @@ def write(plan: Plan, directory: Path) -> tuple[str, list[dict[str, Any]]]:
        "tokens_per_second", "peak_memory_bytes", "asked_at", "answers", "whole",
        "bits_per_answer", "failed"]
     )  # fmt: skip
-    for row in ended:
+    for row in lines:
       head = [row["memory"], row["length"], row["seed"]]
       if "failed" in row:
-        writer.writerow([*head, *[""] * 9, row["failed"]])
+        writer.writerow([*head, *[""] * 9, row["failed"]])  # no numbers, only why
         continue
       keys = ("params", "state_bytes_per_layer", "steps", "tokens_per_second",
               "peak_memory_bytes")  # fmt: skip

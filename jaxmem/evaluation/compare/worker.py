@@ -1,4 +1,4 @@
-"""One run of a comparison, in a process of its own: its memory is its own, too.
+"""One run of a comparison, in its own process, so that its peak memory is its own.
 
     python -m jaxmem.evaluation.compare.worker DIRECTORY INDEX [PLUGIN ...]
 
@@ -22,21 +22,21 @@ from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare.plan import Run
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.peak import peak_memory
-from jaxmem.training import task
+from jaxmem.training import run_task
 from jaxmem.training.step import Program, resolve
 from jaxmem.training.trainer import train
 
-# Steps are timed for so long, and at least so many.
+# Steps are timed for so many seconds, and at least so many of them.
 SECONDS, LEAST = 3.0, 5
 
 
 def steps_within(run: Run) -> int:
-  """Returns how many steps the budget allows, by the time that a few take."""
+  """Returns how many steps the budget allows; times a few steps to estimate it."""
   config = resolve(run.config(steps=100))
   program = Program(config, meshes.make(config.mesh))
-  batch = program.put(task.make(config, program.model).rows[0])
+  batch = program.put(run_task.make(config, program.model).rows[0])
   state = program.init()
-  state, metrics = program.step(state, batch)
+  state, metrics = program.step(state, batch)  # compiles, so it is not timed
   jax.block_until_ready(metrics)
   count, begin = 0, time.monotonic()
   while count < LEAST or time.monotonic() - begin < SECONDS:
@@ -48,7 +48,7 @@ def steps_within(run: Run) -> int:
 
 
 def result(run: Run, folder: Path, steps: int) -> dict[str, Any]:
-  """Returns what a run that has ended found."""
+  """Returns the measurements of a run that has ended."""
   report = files.read_json(folder / "report.json")
   lines = files.read_text(folder / "metrics.jsonl").splitlines()
   rates = [json.loads(line).get("tokens_per_second") for line in lines]
@@ -63,14 +63,15 @@ def result(run: Run, folder: Path, steps: int) -> dict[str, Any]:
 
 
 def main(directory: Path, index: int) -> int:
-  """Trains run `index` of the plan and keeps its result."""
+  """Trains run `index` of the plan and appends its result; returns the exit code."""
   plan = plans.read(directory)
   run = plan.runs()[index]
-  folder = ledger.place(directory, run)
+  folder = ledger.folder_of(directory, run)
   folder.mkdir(parents=True, exist_ok=True)
+  # seeds share their programs: only the first compiles
   jax.config.update("jax_compilation_cache_dir", str(directory / "compiled"))
   budget = folder.parent / "steps.json"
-  if not budget.exists():
+  if not budget.exists():  # the first seed times the steps; the others take as many
     files.write_text(budget, json.dumps(plan.steps or steps_within(run)))
   steps = files.read_json(budget)
   code = train(run.config(steps), folder)

@@ -1,4 +1,4 @@
-"""What was seen inside a model, as the sections of a page: pictures, tables, words."""
+"""The sections of the page of `jaxmem inspect`: pictures, tables and explanations."""
 
 from pathlib import Path
 
@@ -23,17 +23,17 @@ _GATES = {
 }
 
 
-def decays(seen: Seen, out: Path) -> list[Section]:
-  """How fast every memory forgets at every token."""
-  found = seen.gates.get("log_decay", {})
-  if not found:
+def decays(activity: Seen, out: Path) -> list[Section]:
+  """Returns the section on how fast each memory forgets at each token."""
+  log_decay = activity.gates.get("log_decay", {})
+  if not log_decay:
     return []
   rows = []
-  for layer, g in found.items():
+  for layer, g in log_decay.items():
     lives = inside.half_lives(g)
     low, middle, high = (float(q) for q in np.quantile(lives, [0.05, 0.5, 0.95]))
-    kept = 100 * float(np.mean(lives >= inside.LONGEST))
-    rows.append((str(layer), low, middle, high, kept))
+    share = 100 * float(np.mean(lives >= inside.LONGEST))
+    rows.append((str(layer), low, middle, high, share))
   words = (
     "A memory that decays multiplies what it holds by a factor at every token. The "
     "half-life is how many tokens it would take at this rate until half is left. "
@@ -42,14 +42,14 @@ def decays(seen: Seen, out: Path) -> list[Section]:
     "ones. Layers that do not decay are not shown.",
   )
   header = ("half-life in tokens", "5 %", "median", "95 %", "% that never forget")
-  path = pictures.decays(out / "decays.png", found)
+  path = pictures.decays(out / "decays.png", log_decay)
   return [Section("How fast it forgets", words, [path], Table(header, rows))]
 
 
-def gates(seen: Seen, out: Path) -> list[Section]:
-  """Every other gate."""
+def gates(activity: Seen, out: Path) -> list[Section]:
+  """Returns a section for each of the other gates."""
   sections = []
-  for name, values in seen.gates.items():
+  for name, values in activity.gates.items():
     if name == "log_decay":
       continue
     rows = [
@@ -65,27 +65,27 @@ def gates(seen: Seen, out: Path) -> list[Section]:
 
 
 def spans(
-  model: Span, layers: dict[Layer, Span], directions: int, asked: int, out: Path
+  model: Span, layers: dict[Layer, Span], directions: int, num_outputs: int, out: Path
 ) -> list[Section]:
-  """How far back the past still counts."""
-  row = lambda name, s: (
-    name,
-    f"{s.itself():.0%}",
-    *(s.tokens(share) for share in SHARES),
-    s.farthest(),
-  )
-  rows = [row(str(k), s) for k, s in layers.items()]
+  """Returns the section on how far back the past still has influence."""
+
+  def row(name: str, span: Span) -> tuple:
+    tokens = (span.tokens(share) for share in SHARES)
+    return name, f"{span.itself():.0%}", *tokens, span.farthest()
+
+  rows = [row(str(layer), span) for layer, span in layers.items()]
   rows.append(row("the whole model", model))
-  how = "all directions" if not directions else f"{directions} random directions"
+  basis = "all directions" if not directions else f"{directions} random directions"
   words = (
     "The derivative of an output by the input some tokens back says how much a small "
     "change there still moves it. Its norm, averaged over outputs in the last quarter "
     "of the text, is the influence at that distance. A layer is its mixer alone, at "
     "what the model gives it; the whole model goes from the embedding to what the head "
     "reads, through all layers and around them.",
-    f"The table: how many tokens, the newest included, hold so much of the influence. "
-    f"Asked: {asked} outputs, {how} of each, up to {len(model.profile):,} tokens back. "
-    "Shares are of the influence within these; a farthest of as many may lie beyond.",
+    "The table says how many tokens, the newest included, hold so much of the "
+    f"influence. It is measured at {num_outputs} outputs, in {basis} of each, up to "
+    f"{len(model.profile):,} tokens back. Shares are of the influence within these; "
+    "where the farthest is as many, the influence may reach further.",
   )
   shares = [f"{share:.0%}" for share in SHARES]
   header = ("tokens that hold", "the newest alone", *shares, "farthest")
@@ -93,14 +93,14 @@ def spans(
   return [Section("How far back it reaches", words, [path], Table(header, rows))]
 
 
-def attention(seen: Seen, length: int, out: Path) -> list[Section]:
-  """Where the layers of attention look."""
-  if not seen.maps:
+def attention(activity: Seen, length: int, out: Path) -> list[Section]:
+  """Returns the section on where the layers of attention look."""
+  if not activity.maps:
     return []
-  size = len(next(iter(seen.maps.values()))[0])
-  first = length - size
+  size = len(next(iter(activity.maps.values()))[0])
+  first = length - size  # the text's position of the map's first token
   paths, rows = [], []
-  for layer, weights in seen.maps.items():
+  for layer, weights in activity.maps.items():
     heads = {f"head {i + 1}": m for i, m in enumerate(weights)}
     panels = {f"{layer}, mean of heads": weights.mean(0)} | heads
     path = out / f"attention_{layer.number}.png"
@@ -121,26 +121,30 @@ def attention(seen: Seen, length: int, out: Path) -> list[Section]:
 
 
 def looks(weights: np.ndarray) -> tuple[float, float, float]:
-  """Of the lower half of a map: % inside it, mean distance, spread in tokens."""
+  """Returns, of the lower half of a map, % inside it, mean distance, and spread."""
   size = len(weights)
-  some = weights[size // 2 :].astype(np.float64)
-  total = some.sum(1)
-  p = some / np.where(total > 0, total, 1)[:, None]
-  distance = np.arange(size // 2, size)[:, None] - np.arange(size)
+  # queries of the upper half see too few tokens of the picture to compare
+  lower = weights[size // 2 :].astype(np.float64)  # [R/2, R]
+  total = lower.sum(1)
+  # normalised over the picture; a row that is all outside has entropy 0
+  p = lower / np.where(total > 0, total, 1)[:, None]
+  distance = np.arange(size // 2, size)[:, None] - np.arange(size)  # [R/2, R]
   entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(1)
-  mean = lambda a: float(np.mean(a))
-  return 100 * mean(total), mean((p * distance).sum(1)), mean(np.exp(entropy))
+  means = (np.mean(a) for a in (100 * total, (p * distance).sum(1), np.exp(entropy)))
+  return tuple(map(float, means))
 
 
-def memories(ends: np.ndarray, found: dict[Layer, Memory], out: Path) -> list[Section]:
-  """What the recurrent memories hold."""
-  if not found:
+def memories(
+  ends: np.ndarray, memories: dict[Layer, Memory], out: Path
+) -> list[Section]:
+  """Returns the section on what the recurrent memories hold."""
+  if not memories:
     return []
   rows = []
-  for layer, memory in found.items():
+  for layer, memory in memories.items():
     rank = ("", "", "")
     if memory.rank is not None:
-      last = memory.rank[-1]
+      last = memory.rank[-1]  # [H]
       rank = (float(last.mean()), f"{last.min():.3g} to {last.max():.3g}", memory.most)
     rows.append((str(layer), float(memory.norm[-1].mean()), *rank))
   words = [
@@ -150,10 +154,10 @@ def memories(ends: np.ndarray, found: dict[Layer, Memory], out: Path) -> list[Se
     "and value, the greatest possible a full memory. It is e to the entropy of its "
     "singular values."
   ]
-  scaled = {"mlstm", "slstm"} & {layer.mixer for layer in found}
+  scaled = {"mlstm", "slstm"} & {layer.mixer for layer in memories}
   if scaled:
     names = " and ".join(sorted(scaled))
     words.append(f"The norm of {names} is that of the state as it is kept, scaled.")
   header = ("after the last token", "norm", "effective rank", "its heads", "at most")
-  path = pictures.memories(out / "memory.png", ends, found)
+  path = pictures.memories(out / "memory.png", ends, memories)
   return [Section("What it holds", words, [path], Table(header, rows))]

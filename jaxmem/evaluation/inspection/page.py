@@ -1,4 +1,4 @@
-"""One HTML page from pictures, tables and words; images are inside, no network."""
+"""One HTML page from pictures, tables and text, with the images embedded in it."""
 
 import base64
 import html
@@ -30,11 +30,11 @@ class Table(NamedTuple):
 
 
 class Section(NamedTuple):
-  """A part of the page.
+  """A part of the page, under its own heading.
 
   Attributes:
     title: its heading.
-    words: paragraphs, how to read it.
+    words: paragraphs that say how to read it.
     pictures: PNG files.
     table: the numbers; None shows none.
   """
@@ -46,13 +46,13 @@ class Section(NamedTuple):
 
 
 def render(title: str, facts: Table, text: str, sections: Sequence[Section]) -> str:
-  """The page.
+  """Returns the page as HTML.
 
   Args:
-    title: of the page.
-    facts: what was looked at, two columns.
-    text: what was read, shown as it is.
-    sections: from top to bottom.
+    title: the title of the page.
+    facts: the model and the text, as a table of two columns.
+    text: the text that was read.
+    sections: the sections from top to bottom.
   """
   body = "\n".join(map(_section, sections))
   return f"""<!DOCTYPE html>
@@ -84,22 +84,26 @@ def _section(section: Section) -> str:
 
 
 def _image(path: Path) -> str:
+  # a data URL keeps the page one file, which can be sent
   data = base64.b64encode(path.read_bytes()).decode()
   alt = html.escape(path.stem.replace("_", " "))
   return f'<img alt="{alt}" src="data:image/png;base64,{data}">'
 
 
 def _table(table: Table) -> str:
-  row = lambda tag, cells: (
-    "<tr>" + "".join(f"<{tag}>{html.escape(cell(c))}</{tag}>" for c in cells) + "</tr>"
-  )
-  head = f"<thead>{row('th', table.header)}</thead>" if any(table.header) else ""
-  rows = "\n".join(row("td", cells) for cells in table.rows)
+  # a table of facts has empty headings, and no head
+  head = f"<thead>{_row('th', table.header)}</thead>" if any(table.header) else ""
+  rows = "\n".join(_row("td", cells) for cells in table.rows)
   return f"<table>{head}\n<tbody>{rows}</tbody></table>"
 
 
+def _row(tag: str, cells: Sequence[object]) -> str:
+  text = "".join(f"<{tag}>{html.escape(cell(c))}</{tag}>" for c in cells)
+  return f"<tr>{text}</tr>"
+
+
 def cell(value: object) -> str:
-  """A number in three digits, a whole one in full, anything else as it is written."""
-  if isinstance(value, float):
+  """Returns a float in three digits, an integer in full, anything else as a str."""
+  if isinstance(value, float):  # three digits, but never an exponent for thousands
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
   return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,4 +1,4 @@
-"""The pictures of what a model does while it reads, as PNG."""
+"""The pictures of the page of `jaxmem inspect`, as PNG files."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ _MODEL = "the whole model"
 
 
 def _grid(path: Path, rows: int, columns: int, height: float, draw: Callable) -> Path:
-  """A figure of axes [rows, columns], each row of `height` inches, drawn and saved."""
+  """Draws and saves a figure of axes [rows, columns], each row of `height` inches."""
   import matplotlib
 
-  matplotlib.use("Agg")
+  matplotlib.use("Agg")  # a server has no display
   import matplotlib.pyplot as plt
 
   style = {"font.size": 8, "axes.titlesize": 9, "axes.labelsize": 8}
@@ -39,19 +39,19 @@ def _names(axis: Any, layers: Sequence[Layer]) -> None:
   axis.set_yticks(range(len(layers)), [str(layer) for layer in layers])
 
 
-def _heat(axis: Any, rows: np.ndarray, **given: Any) -> Any:
-  """Layers x tokens; layers are bands, tokens are where they stand in the text."""
-  extent = (0, rows.shape[1], len(rows) - 0.5, -0.5)
+def _heat(axis: Any, rows: np.ndarray, **options: Any) -> Any:
+  """Draws layers x tokens: a band a layer, tokens at their positions in the text."""
+  extent = (0, rows.shape[1], len(rows) - 0.5, -0.5)  # the first layer on top
   image = axis.imshow(
-    rows, aspect="auto", interpolation="nearest", extent=extent, **given
+    rows, aspect="auto", interpolation="nearest", extent=extent, **options
   )
   axis.set_xlabel("token")
   return image
 
 
 def gates(path: Path, name: str, values: dict[Layer, np.ndarray]) -> Path:
-  """A gate's mean over channels and heads, layers x tokens."""
-  rows = np.stack([inside.by_token(value) for value in values.values()])
+  """Draws a gate's mean over channels and heads, layers x tokens."""
+  rows = np.stack([inside.by_token(value) for value in values.values()])  # [L, T]
 
   def draw(figure, axes):
     axis = axes[0, 0]
@@ -64,11 +64,13 @@ def gates(path: Path, name: str, values: dict[Layer, np.ndarray]) -> Path:
 
 
 def decays(path: Path, log_decay: dict[Layer, np.ndarray]) -> Path:
-  """Half-lives: over the tokens, and as a distribution over channels and tokens."""
+  """Draws half-lives over the tokens, and their distribution over channels too."""
   from matplotlib.colors import LogNorm
 
   lives = {layer: inside.half_lives(g) for layer, g in log_decay.items()}
+  # the geometric mean, since half-lives differ by orders of magnitude
   rows = np.exp(np.stack([inside.by_token(np.log(h)) for h in lives.values()]))
+  # a little above the maximum, since equal bounds make the scale singular
   norm = LogNorm(max(rows.min(), inside.SHORTEST), rows.max() * 1.0001)
 
   def draw(figure, axes):
@@ -76,11 +78,11 @@ def decays(path: Path, log_decay: dict[Layer, np.ndarray]) -> Path:
     image = _heat(top, rows, cmap="viridis", norm=norm)
     top.set_title("half-life of what is held, geometric mean over channels and heads")
     figure.colorbar(image, ax=top, pad=0.01, label="tokens")
-    for place, h in enumerate(lives.values()):
+    for band, h in enumerate(lives.values()):
       low, first, middle, third, high = np.quantile(h, [0.05, 0.25, 0.5, 0.75, 0.95])
-      below.plot([low, high], [place, place], color="#9db7d5", lw=2)
-      below.plot([first, third], [place, place], color="#1f5fa8", lw=6)
-      below.plot(middle, place, "o", color="white", mec="#1f5fa8", ms=5)
+      below.plot([low, high], [band, band], color="#9db7d5", lw=2)
+      below.plot([first, third], [band, band], color="#1f5fa8", lw=6)
+      below.plot(middle, band, "o", color="white", mec="#1f5fa8", ms=5)
     below.set(xscale="log", xlabel="half-life in tokens", ylim=(len(lives) - 0.5, -0.5))
     below.set_title(
       "half-lives of all channels at all tokens: median, half, nine tenths"
@@ -93,7 +95,7 @@ def decays(path: Path, log_decay: dict[Layer, np.ndarray]) -> Path:
 
 
 def spans(path: Path, model: Span, layers: dict[Layer, Span]) -> Path:
-  """Influence by distance, on logarithmic axes, and the share that is held so far."""
+  """Draws influence by distance on logarithmic axes, and its cumulative share."""
   import matplotlib
 
   colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(len(layers), 1)))
@@ -101,31 +103,34 @@ def spans(path: Path, model: Span, layers: dict[Layer, Span]) -> Path:
   lines.append((_MODEL, model, "#c8741a"))
 
   def draw(_, axes):
-    left, right = axes[0]
+    by_distance, cumulative = axes[0]
     for name, span, colour in lines:
       style = dict(color=colour, lw=2.2 if name == _MODEL else 1.2, label=name)
-      place = 1 + np.arange(len(span.profile))
+      distance = 1 + np.arange(len(span.profile))
       share = span.profile / span.profile.sum()
-      left.plot(place, np.where(share > 1e-12, share, np.nan), **style)
-      right.plot(place, 100 * np.cumsum(share), **style)
-    left.set(xscale="log", yscale="log", title="influence by distance")
-    left.set(xlabel="tokens back, the newest is 1", ylabel="share of the influence")
-    right.set(xscale="log", ylim=(0, 102), title="influence so far")
-    right.set(xlabel="tokens back, the newest is 1", ylabel="% of the influence")
-    right.legend(frameon=False, fontsize=7, loc="lower right")
-    for axis in (left, right):
+      # a logarithmic axis has no 0, so distances without influence are gaps
+      by_distance.plot(distance, np.where(share > 1e-12, share, np.nan), **style)
+      cumulative.plot(distance, 100 * np.cumsum(share), **style)
+    by_distance.set(xscale="log", yscale="log", title="influence by distance")
+    by_distance.set(
+      xlabel="tokens back, the newest is 1", ylabel="share of the influence"
+    )
+    cumulative.set(xscale="log", ylim=(0, 102), title="influence so far")
+    cumulative.set(xlabel="tokens back, the newest is 1", ylabel="% of the influence")
+    cumulative.legend(frameon=False, fontsize=7, loc="lower right")
+    for axis in (by_distance, cumulative):
       axis.grid(alpha=0.25)
 
   return _grid(path, 1, 2, 3.3, draw)
 
 
 def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
-  """Maps of attention, queries downwards and keys to the right, dark is much.
+  """Draws maps of attention: queries downwards, keys to the right, dark for large.
 
   Args:
-    path: of the PNG.
+    path: the PNG that is written.
     panels: title -> [R, R].
-    first: which token of the text is the first of the map.
+    first: the position in the text of the first token of the map.
   """
   columns = min(len(panels), 3 if len(panels) < 7 else 4)
   rows = -(-len(panels) // columns)
@@ -134,10 +139,11 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
     for axis in axes.flat[len(panels) :]:
       axis.set_axis_off()
     for axis, (title, weights) in zip(axes.flat, panels.items(), strict=False):
-      shown = np.where(weights > 0, np.maximum(weights, 1e-4), np.nan)
+      # invisible keys stay white; weights too small to see have the lightest colour
+      visible = np.where(weights > 0, np.maximum(weights, 1e-4), np.nan)
       last = first + len(weights)
       image = axis.imshow(
-        np.log10(shown),
+        np.log10(visible),
         cmap="Blues",
         vmin=-3.5,
         vmax=0,
@@ -150,6 +156,7 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
     for axis in axes[-1, : len(panels) - columns * (rows - 1)]:
       axis.set_xlabel("key")
     ticks = [-3, -2, -1, 0]
+    # the colours are logarithms of the weights, the labels the weights themselves
     bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=ticks, label="weight")
     bar.ax.set_yticklabels(["0.001", "0.01", "0.1", "1"])
 
@@ -157,7 +164,7 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
 
 
 def memories(path: Path, ends: np.ndarray, memories: dict[Layer, Memory]) -> Path:
-  """Norms, and of matrices effective ranks, over the text, a line a head."""
+  """Draws norms, and effective ranks of matrices, over the text, a line a head."""
   ranked = any(m.rank is not None for m in memories.values())
 
   def lines(axis, values):
@@ -166,14 +173,14 @@ def memories(path: Path, ends: np.ndarray, memories: dict[Layer, Memory]) -> Pat
     axis.grid(alpha=0.25)
 
   def draw(_, axes):
-    for row, (layer, found) in zip(axes, memories.items(), strict=True):
-      lines(row[0], found.norm)
+    for row, (layer, memory) in zip(axes, memories.items(), strict=True):
+      lines(row[0], memory.norm)
       row[0].set_ylabel(str(layer))
       row[0].set_ylim(bottom=0)
-      if found.rank is not None:
-        lines(row[1], found.rank)
-        row[1].set_ylim(0, found.most * 1.03)
-        row[1].set_ylabel(f"of {found.most}")
+      if memory.rank is not None:
+        lines(row[1], memory.rank)
+        row[1].set_ylim(0, memory.most * 1.03)
+        row[1].set_ylabel(f"of {memory.most}")
       elif ranked:
         row[1].set_axis_off()
         row[1].text(0.5, 0.5, "a vector", ha="center", va="center", color="#777777")

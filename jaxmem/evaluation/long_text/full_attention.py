@@ -1,7 +1,7 @@
-"""What the same model would cost with full attention in the place of its memories.
+"""What the same model would cost with full attention in place of its memories.
 
-A token of this baseline costs more the more tokens stand before it. It is timed with
-caches that already hold n tokens, for a few growing n, and a line is fitted:
+A token of this baseline costs more the more tokens precede it. It is timed with caches
+that already hold n tokens, for a few growing n, and a line is fitted:
 
     seconds of a token = a + b n,    of a text of N tokens = a N + b N^2 / 2
 
@@ -10,6 +10,7 @@ of them as it would hold, and its outputs are not used.
 """
 
 import dataclasses
+import functools
 import time
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from jaxmem.models import pattern as patterns
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry, Pattern, edit_blocks, entry, walk
 
-# Tokens that stand before a timed call, in calls.
+# How many tokens precede a timed call, in multiples of its length.
 CONTEXTS = (0, 1, 2, 4)
 REPEATS = 2
 # Options of attention that the baseline takes over.
@@ -33,12 +34,12 @@ class FullAttention(NamedTuple):
   """Timings of the baseline, and the line through them.
 
   Attributes:
-    pattern: of the baseline.
+    pattern: the pattern of the baseline.
     contexts: tokens in the cache, at the middle of the timed call.
-    seconds: of a token at each.
-    base: a, seconds of a token with nothing before it.
-    slope: b, seconds that each token before it adds.
-    cache_bytes: a token adds to the cache of a row.
+    seconds: the time of a token at each context.
+    base: a, the seconds of a token with an empty cache.
+    slope: b, the seconds that each token in the cache adds.
+    cache_bytes: the bytes that a token adds to the cache of a row.
   """
 
   pattern: Pattern
@@ -50,11 +51,12 @@ class FullAttention(NamedTuple):
 
   def project(self, tokens: int) -> float:
     """Returns the seconds of a document of so many tokens, read by one row."""
+    # the integral of a + b n over the tokens of the text
     return self.base * tokens + self.slope * tokens**2 / 2
 
 
 def of_pattern(pattern: Pattern, d_model: int, capacity: int) -> Pattern:
-  """Puts full attention in the place of every memory.
+  """Replaces every memory by full attention.
 
   It has the heads of the attention that it replaces, else of the first attention of the
   pattern; where there is none, 4 heads, or 1 where 4 do not divide `d_model`.
@@ -83,13 +85,14 @@ def measure(config: LMConfig, length: int) -> FullAttention:
   """
   contexts, seconds = [], []
   for calls in CONTEXTS:
-    before = calls * length
-    pattern = of_pattern(config.pattern, config.d_model, before + length)
+    cached = calls * length
+    pattern = of_pattern(config.pattern, config.d_model, cached + length)
     model = LM(dataclasses.replace(config, pattern=pattern))
-    contexts.append(before + length // 2)
-    seconds.append(_time(model, before, length) / length)
-  slope, base = np.polyfit(contexts, seconds, 1)
+    contexts.append(cached + length // 2)  # the mean over the tokens of the call
+    seconds.append(_time(model, cached, length) / length)
+  slope, base = np.polyfit(contexts, seconds, 1)  # highest power first
   one_row = jax.tree.leaves(jax.eval_shape(lambda: model.init_state(1)))
+  # keys and values have at least three axes; counters and positions do not grow
   size = sum(a.size * a.dtype.itemsize for a in one_row if a.ndim > 2)
   return FullAttention(
     pattern,
@@ -97,17 +100,17 @@ def measure(config: LMConfig, length: int) -> FullAttention:
     tuple(seconds),
     float(base),
     float(slope),
-    size // (before + length),
+    size // (cached + length),
   )
 
 
 def numbers(measured: FullAttention, tokens: int, seconds: float) -> dict[str, Any]:
-  """Returns what the baseline was measured to cost, and would cost for a text.
+  """Returns the measured cost of the baseline, and its projection for a text.
 
   Args:
-    measured: the baseline.
-    tokens: of the text, as one document.
-    seconds: that the model itself took.
+    measured: the timings of the baseline.
+    tokens: the length of the text, as one document.
+    seconds: the time that the model itself took.
   """
   projected = measured.project(tokens)
   return {
@@ -126,7 +129,7 @@ def numbers(measured: FullAttention, tokens: int, seconds: float) -> dict[str, A
 def lines(numbers: dict[str, Any]) -> list[str]:
   """Returns what `jaxmem eval --twin` prints of `numbers`."""
   pairs = zip(numbers["contexts"], numbers["microseconds_per_token"], strict=True)
-  points = ", ".join(f"{micro:,.0f} behind {n:,}" for n, micro in pairs)
+  points = ", ".join(f"{micro:,.0f} after {n:,}" for n, micro in pairs)
   return [
     f"full-attention baseline {numbers['pattern'].split(',')[0]} ...: microseconds a "
     f"token {points}; fitted {numbers['base_microseconds']:,.1f} + "
@@ -137,22 +140,25 @@ def lines(numbers: dict[str, Any]) -> list[str]:
   ]
 
 
-def _time(model: LM, before: int, length: int) -> float:
-  """Returns the seconds of a call of `length` tokens behind `before` others."""
+def _time(model: LM, cached: int, length: int) -> float:
+  """Returns the seconds of a call of `length` tokens after `cached` others."""
   tokens = jnp.zeros((1, length), jnp.int32)
   reset = jnp.zeros((1, length), bool)
   params = jax.jit(model.init)(jax.random.key(0), tokens[:, :1], model.init_state(1))
-  losses = jax.jit(
-    lambda *args: model.apply(params, *args, method="losses"), donate_argnums=2
-  )
+
+  @functools.partial(jax.jit, donate_argnames="state")  # a copy would count as time
+  def losses(tokens, targets, state, reset):
+    return model.apply(params, tokens, targets, state, reset, method="losses")
+
   best = float("inf")
   for _ in range(REPEATS + 1):  # the first compiles
+    # integers count tokens: the cache says that it is filled, its zeros are not read
     full = jax.tree.map(
-      lambda a: jnp.full_like(a, before if a.dtype == jnp.int32 else 0),
+      lambda a: jnp.full_like(a, cached if a.dtype == jnp.int32 else 0),
       model.init_state(1),
     )
     jax.block_until_ready(full)
     begin = time.perf_counter()
     jax.block_until_ready(losses(tokens, tokens, full, reset))
-    best = min(best, time.perf_counter() - begin)
+    best = min(best, time.perf_counter() - begin)  # other processes only add time
   return best

@@ -1,7 +1,7 @@
-"""A long text is scored through the newest checkpoint, stopped, and continued.
+"""Scores a long text with a checkpoint, in a reading that can be stopped and continued.
 
 With the same versions and device kind the sums of a reading that was stopped any number
-of times are bitwise those of one that was not.
+of times are bitwise equal to those of one that was not.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from jaxmem.training.config import Config
 from jaxmem.training.load import Which, load_config, load_model
 from jaxmem.training.trainer import EXIT_STOPPED
 
-# What --carry says -> the ways of reading.
+# The value of --carry -> the ways of reading.
 WAYS = {
   "on": ("carried",),
   "off": ("reset",),
@@ -61,7 +61,11 @@ class Settings:
 
 
 def run(settings: Settings, documents: Sequence[FileSlice]) -> int:
-  """Scores documents, prints and writes what was found; returns the exit code.
+  """Scores documents, prints and writes the result; returns the exit code.
+
+  Args:
+    settings: how the text is scored.
+    documents: the documents of the text.
 
   Raises:
     UserError: if there is no checkpoint of a language model, a document is longer than
@@ -76,10 +80,11 @@ def run(settings: Settings, documents: Sequence[FileSlice]) -> int:
     if settings.progress:
       stack.enter_context(Lock(Path(settings.progress).absolute(), "--progress"))
       snapshot = _snapshot(settings, documents)
-      stop = stack.enter_context(Stop())
+      stop = stack.enter_context(Stop())  # signals end the reading after a call
     loaded = load_model(settings.workdir, settings.checkpoint)
     scorer = _scorer(settings, loaded, documents)
     if snapshot:
+      # the weights are known only now, and another model must not continue the sums
       snapshot.agree(session.belongs(loaded.model, loaded.params, loaded.tokenizer))
       restore(scorer, snapshot)
     seconds = _read(scorer, snapshot, stop, sum(d.size for d in documents))
@@ -112,11 +117,12 @@ def check_capacity(
   limit = capacity.limit_of(config.model)
   if limit is None:
     return
-  # what is read without forgetting: two segments, where one is read again
+  # the most that is read between two resets: re-reading reads two segments
   segments = {"off": 1, "reread": 2}.get(settings.carry, 0)
-  bounds = (settings.document_length, segments * settings.segment)
+  bounds = (settings.document_length, segments * settings.segment)  # 0 is no bound
   length = min(filter(None, bounds), default=0)
   if not 0 < length <= limit.tokens:
+    # only now is the text read: the flags alone do not settle it
     tokenizer = trained.kept(config.task.tokenizer, settings.workdir)
     longest = capacity.longest(documents, tokenizer, limit)
     length = min(longest, length or longest)
@@ -133,10 +139,11 @@ def restore(scorer: TextScorer, snapshot: Snapshot) -> None:
   if not snapshot.begun:
     return
   states, sums, lines = scorer.state()[1]
-  # what a lane has read and not returned has any length
+  # the tokens that a lane has buffered have any length, so the file tells their shapes
   lengths = [shape[0] for _, shape in snapshot.shapes()[-len(lines) :]]
   lines = [jax.ShapeDtypeStruct((n,), "int32") for n in lengths]
   states, sums, lines = snapshot.arrays((states, sums, lines))
+  # sums are added to in place, which arrays of a file may not allow
   sums, lines = jax.tree.map(lambda a: a.copy(), (sums, lines))
   states = jax.tree.map(jnp.array, states)  # copies, to be donated
   try:
@@ -146,12 +153,12 @@ def restore(scorer: TextScorer, snapshot: Snapshot) -> None:
 
 
 def save(scorer: TextScorer, snapshot: Snapshot, seconds: float, peak: float) -> None:
-  """Keeps a scorer between two calls.
+  """Saves a scorer between two calls.
 
   Args:
-    scorer: as it stands.
-    snapshot: where.
-    seconds: that the reading has taken so far.
+    scorer: the scorer.
+    snapshot: the file that it is saved to.
+    seconds: the time that the reading has taken so far.
     peak: the most memory of its processes so far, in MiB.
   """
   numbers, arrays = scorer.state()
@@ -192,20 +199,20 @@ def _scorer(
 def _read(
   scorer: TextScorer, snapshot: Snapshot | None, stop: Stop | None, size: int
 ) -> float:
-  """Reads to the end, or to a signal; returns the seconds of all processes."""
-  begun = snapshot.numbers if snapshot else {}
-  before = begun.get("seconds", 0.0)
+  """Reads to the end or to a signal; returns the seconds of all processes so far."""
+  saved = snapshot.numbers if snapshot else {}
+  earlier = saved.get("seconds", 0.0)
   num_bytes = scorer.result().num_bytes
   meter = Meter(size, num_bytes)
-  if begun:
+  if saved:
     print(f"continues after {num_bytes:,} bytes", flush=True)
   for result in scorer:
     meter.update(result)
     if stop and stop.requested:
       break
     if snapshot and snapshot.due():
-      save(scorer, snapshot, before + meter.seconds, _peak(snapshot))
-  seconds = before + meter.close()
+      save(scorer, snapshot, earlier + meter.seconds, _peak(snapshot))
+  seconds = earlier + meter.close()
   if snapshot:
     save(scorer, snapshot, seconds, _peak(snapshot))
   return seconds
@@ -214,7 +221,7 @@ def _read(
 def _full_attention(
   loaded: Loaded, length: int, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-  """Times the baseline, and prints it; the text counts as one document, read once."""
+  """Times and prints the baseline; the text counts as one document, read once."""
   print("\ntiming the full-attention baseline", flush=True)
   measured = full_attention.measure(loaded.model.config, length)
   projected = full_attention.numbers(measured, numbers["tokens"], numbers["seconds"])
@@ -223,6 +230,6 @@ def _full_attention(
 
 
 def _peak(snapshot: Snapshot | None) -> float:
-  """Returns the most memory of this process, or of one before it, in MiB."""
-  before = snapshot.numbers.get("peak", 0.0) if snapshot else 0.0
-  return max(peak_memory() / 2**20, before)
+  """Returns the peak memory of this process and of earlier ones, in MiB."""
+  earlier = snapshot.numbers.get("peak", 0.0) if snapshot else 0.0
+  return max(peak_memory() / 2**20, earlier)

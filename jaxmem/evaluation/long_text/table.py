@@ -1,4 +1,4 @@
-"""The numbers of a long text that was scored: as JSON, as a table, as a picture."""
+"""The score of a long text: as JSON, as a table, as a picture."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,12 @@ from jaxmem.tasks.language_modeling.perplexity import Result
 
 
 def numbers(result: Result, seconds: float, peak: float) -> dict[str, Any]:
-  """Returns what was read, and what it cost in bits, in time and in memory.
+  """Returns how much was read, and what it cost in bits, in time and in memory.
 
   Args:
-    result: the whole reading.
-    seconds: that it took; with several ways all of them.
-    peak: the most memory of the process, in MiB.
+    result: the result at the end of the text.
+    seconds: the time of the reading, of all ways together.
+    peak: the peak memory of the process, in MiB.
   """
   return {
     "documents": result.num_documents,
@@ -21,7 +21,7 @@ def numbers(result: Result, seconds: float, peak: float) -> dict[str, Any]:
     "words": result.num_words,
     "tokens": result.num_tokens,
     "seconds": seconds,
-    "tokens_per_second": result.num_tokens / max(seconds, 1e-9),
+    "tokens_per_second": result.num_tokens / max(seconds, 1e-9),  # never over 0
     "peak_mib": peak,
     "bits_per_byte": result.bits_per_byte(),
     "bits_per_word": result.bits_per_word(),
@@ -31,22 +31,23 @@ def numbers(result: Result, seconds: float, peak: float) -> dict[str, Any]:
 
 
 def table(numbers: dict[str, Any]) -> list[str]:
-  """Returns what `jaxmem eval` prints, as Markdown.
+  """Returns the lines that `jaxmem eval` prints, as Markdown.
 
   Args:
-    numbers: those of `numbers`, and "text", "step" and perhaps "segment".
+    numbers: the dict of `numbers`, with "text", "step" and perhaps "segment" added.
   """
-  ways, others = list(numbers["bits_per_byte"]), list(numbers["gain"])
+  ways, baselines = list(numbers["bits_per_byte"]), list(numbers["gain"])
   head = ["position in the document", "tokens"]
   for unit in ("bits per byte", "bits per word"):
     head += [unit if len(ways) == 1 else f"{unit}, {way}" for way in ways]
-  head += [f"saved over {way}" for way in others]
+  head += [f"saved over {way}" for way in baselines]
 
   def row(name: str, bucket: dict[str, Any]) -> str:
     cells = [name, f"{bucket['tokens']:,}"]
     cells += [f"{bucket['bits_per_byte'][way]:.3f}" for way in ways]
     cells += [f"{bucket['bits_per_word'][way]:.2f}" for way in ways]
-    gains = [bucket["gain"][way] for way in others]
+    gains = [bucket["gain"][way] for way in baselines]
+    # the error is that of the paired difference, far below that of either cost
     cells += [f"{gain['bits_per_byte']:.4f} ± {gain['error']:.4f}" for gain in gains]
     return f"| {' | '.join(cells)} |"
 
@@ -70,7 +71,7 @@ def table(numbers: dict[str, Any]) -> list[str]:
 def draw(numbers: dict[str, Any], path: Path, title: str) -> Path:
   """Draws bits per byte by position in the document, a line for each way of reading."""
   buckets = numbers["by_position"]
-  edges = [buckets[0]["from"], *(bucket["to"] for bucket in buckets)]
+  edges = [buckets[0]["from"], *(bucket["to"] for bucket in buckets)]  # [buckets + 1]
   curves = {
     way: [bucket["bits_per_byte"][way] for bucket in buckets]
     for way in numbers["bits_per_byte"]

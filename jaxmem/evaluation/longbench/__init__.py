@@ -1,7 +1,8 @@
 """Long-context probes: questions in text that fills a context, one family a file.
 
-A family is a file with `GROUP`, a word for all its tasks, and `TASKS`, name -> Task. A
-sample is fixed by its task, length, seed and index, and by nothing else.
+A family is a file with `GROUP`, the name of all its tasks together, and `TASKS`, name
+-> LongbenchTask. A task, a length, a seed and an index determine a sample, and nothing
+else does.
 """
 
 from collections.abc import Callable
@@ -14,13 +15,13 @@ ALL = "all"
 
 
 class Draft(NamedTuple):
-  """A prompt and what is to be said after it.
+  """A prompt and its right answers.
 
   Attributes:
-    prompt: the whole text that is read.
-    answers: what is looked for in the text that follows.
-    question: what is asked, where the metric needs it.
-    depth: of the needle, from 0, the first of the haystack, to 1, behind its last.
+    prompt: the whole text that the model reads.
+    answers: the texts that the metric looks for in the output.
+    question: the question alone, where the metric needs it.
+    depth: the depth of the needle, from 0, the start of the haystack, to 1, its end.
   """
 
   prompt: str
@@ -29,13 +30,13 @@ class Draft(NamedTuple):
   depth: float | None = None
 
 
-class Task(NamedTuple):
-  """One kind of question.
+class LongbenchTask(NamedTuple):
+  """A task: how its samples are drawn and how outputs are scored.
 
   Attributes:
     draw: a page (see `jaxmem.evaluation.longbench.page`) -> Draft.
-    max_tokens: that are written as the answer.
-    score: what was written, and the draft -> 0 .. 1.
+    max_tokens: how many tokens the model writes as its answer.
+    score: (output, draft) -> 0 .. 1.
   """
 
   draw: Callable[[Any], Draft]
@@ -47,34 +48,34 @@ def _families() -> dict[str, Any]:
   return registry.members("jaxmem.evaluation.longbench", "TASKS")
 
 
-def tasks() -> dict[str, Task]:
-  """All tasks by name, in the order of the families' files."""
+def tasks() -> dict[str, LongbenchTask]:
+  """Returns all tasks by name, in the order of the families' files."""
   families = _families().values()
   return {name: task for family in families for name, task in family.TASKS.items()}
 
 
 def groups() -> dict[str, list[str]]:
-  """Group -> its tasks; "all" is not among them."""
-  found: dict[str, list[str]] = {}
-  for family in _families().values():
-    found.setdefault(family.GROUP, []).extend(family.TASKS)
-  return found
+  """Returns group -> its tasks; "all" is not among them."""
+  tasks_of: dict[str, list[str]] = {}
+  for family in _families().values():  # several families may share a group
+    tasks_of.setdefault(family.GROUP, []).extend(family.TASKS)
+  return tasks_of
 
 
 def parse(text: str) -> list[str]:
-  """Names of tasks from a list such as `ruler,passkey`.
+  """Returns names of tasks from a list such as `ruler,passkey`.
 
   Args:
-    text: tasks and groups, with commas between; "all" is every task.
+    text: tasks and groups, separated by commas; "all" is every task.
 
   Raises:
-    UserError: for a name that is neither; names the nearest.
+    UserError: for a name that is neither; the message names the nearest.
   """
-  known, chosen = groups() | {name: [name] for name in tasks()}, []
-  known[ALL] = list(tasks())
+  tasks_by_name, chosen = groups() | {name: [name] for name in tasks()}, []
+  tasks_by_name[ALL] = list(tasks())
   for name in text.split(","):
-    if name.strip() not in known:
-      hint = registry.nearest(name.strip(), list(known))
+    if name.strip() not in tasks_by_name:
+      hint = registry.nearest(name.strip(), list(tasks_by_name))
       raise UserError(f"no task {name.strip()!r}: {hint}")
-    chosen += known[name.strip()]
-  return list(dict.fromkeys(chosen))
+    chosen += tasks_by_name[name.strip()]
+  return list(dict.fromkeys(chosen))  # a task of two groups is asked once

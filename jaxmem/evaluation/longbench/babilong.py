@@ -1,8 +1,8 @@
 """Facts of a small world, spread through a long text, and a question about them.
 
 Source: Kuratov et al. 2024, arXiv:2406.10149: bAbI's tasks 1 to 10 in background text.
-The stories are ours (see `world`), so numbers compare between models read here, and
-with BABILong's in kind only.
+The stories come from `world`, so numbers compare between models scored here; they do
+not equal BABILong's.
 """
 
 import functools
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from jaxmem.evaluation.longbench import Draft, Task, haystack
+from jaxmem.evaluation.longbench import Draft, LongbenchTask, haystack
 from jaxmem.evaluation.longbench.metrics import label_match
 from jaxmem.evaluation.longbench.page import Page
 from jaxmem.evaluation.longbench.world import (
@@ -26,25 +26,25 @@ from jaxmem.evaluation.longbench.world import (
 
 GROUP = "babilong"
 MAX_TOKENS = 16
-# stories that are told until one fits a short context
+# How many stories are drawn until one fits a short context.
 TRIES = 50
 _YES_NO = ("yes", "no")
 
 
 def _until(draw: Callable[[np.random.Generator], Story | None]):
-  """Lives stories until one can be asked about."""
+  """Draws stories until one of them allows the question."""
 
   @functools.wraps(draw)
   def story(rng: np.random.Generator) -> Story:
-    while (found := draw(rng)) is None:
+    while (result := draw(rng)) is None:
       pass
-    return found
+    return result
 
   return story
 
 
 def _live(world: World, count: int, carrying: bool) -> None:
-  """`count` things happen: people move, and take and leave things."""
+  """Lets `count` events happen: people move, and take and leave things."""
   for _ in range(count):
     act = world.pick((world.move, world.take, world.leave)) if carrying else world.move
     if act() is False:
@@ -52,45 +52,45 @@ def _live(world: World, count: int, carrying: bool) -> None:
 
 
 def where_is_somebody(rng: np.random.Generator) -> Story:
-  """qa1: one supporting fact."""
+  """Draws qa1: one supporting fact."""
   world = World(rng)
   _live(world, int(rng.integers(3, 9)), carrying=False)
-  who = world.pick(list(world.place))
-  return Story(world.facts, f"Where is {who}?", world.place[who])
+  person = world.pick(list(world.place))
+  return Story(world.facts, f"Where is {person}?", world.place[person])
 
 
 @_until
 def where_is_something(rng: np.random.Generator) -> Story | None:
-  """qa2: two supporting facts; a thing goes where its carrier goes."""
+  """Draws qa2: two supporting facts; a thing moves with the person who carries it."""
   world = World(rng)
   _live(world, int(rng.integers(5, 12)), carrying=True)
-  moved = [thing for thing in THINGS if len(world.visits[thing]) > 1]
+  moved = [item for item in THINGS if len(world.visits[item]) > 1]
   if not moved:
     return None
-  thing = world.pick(moved)
-  return Story(world.facts, f"Where is the {thing}?", world.visits[thing][-1])
+  item = world.pick(moved)
+  return Story(world.facts, f"Where is the {item}?", world.visits[item][-1])
 
 
 @_until
 def where_was_something(rng: np.random.Generator) -> Story | None:
-  """qa3: three supporting facts; where a thing was before it came to a place."""
+  """Draws qa3: three supporting facts; where a thing was before it came to a place."""
   world = World(rng)
   _live(world, int(rng.integers(7, 14)), carrying=True)
   cases = [
-    (thing, before, after)
-    for thing, visits in world.visits.items()
-    for before, after in zip(visits, visits[1:], strict=False)
-    if visits.count(after) == 1
+    (item, earlier, later)
+    for item, visits in world.visits.items()
+    for earlier, later in zip(visits, visits[1:], strict=False)
+    if visits.count(later) == 1  # else the question has several answers
   ]
   if not cases:
     return None
-  thing, before, after = world.pick(cases)
-  question = f"Where was the {thing} before it was in the {after}?"
-  return Story(world.facts, question, before)
+  item, earlier, later = world.pick(cases)
+  question = f"Where was the {item} before it was in the {later}?"
+  return Story(world.facts, question, earlier)
 
 
 def which_side(rng: np.random.Generator) -> Story:
-  """qa4: relations of two; three places along a line."""
+  """Draws qa4: relations of two; three rooms along a line."""
   first, middle, last = rng.permutation(PLACES)[:3].tolist()
   side = str(rng.choice(list(SIDES)))
   facts = []
@@ -99,7 +99,7 @@ def which_side(rng: np.random.Generator) -> Story:
       facts.append(f"The {a} is {side} of the {b}.")
     else:
       facts.append(f"The {b} is {SIDES[side]} of the {a}.")
-  facts = [facts[i] for i in rng.permutation(2)]
+  facts = [facts[i] for i in rng.permutation(2)]  # the order must not tell the line
   if rng.integers(2):
     return Story(facts, f"What is {side} of the {middle}?", first)
   return Story(facts, f"What is the {middle} {side} of?", last)
@@ -107,7 +107,7 @@ def which_side(rng: np.random.Generator) -> Story:
 
 @_until
 def who_gave_what(rng: np.random.Generator) -> Story | None:
-  """qa5: relations of three."""
+  """Draws qa5: relations of three."""
   world = World(rng)
   world.gather(3)
   for _ in range(int(rng.integers(4, 9))):
@@ -115,6 +115,7 @@ def who_gave_what(rng: np.random.Generator) -> Story | None:
       world.take()
   if not world.gifts:
     return None
+  # a question leaves out one of giver, thing and taker
   gift = world.pick(world.gifts)
   asks = {
     f"Who gave the {gift.thing} to {gift.taker}?": ("thing", "taker", "giver"),
@@ -122,25 +123,29 @@ def who_gave_what(rng: np.random.Generator) -> Story | None:
     f"What did {gift.giver} give to {gift.taker}?": ("giver", "taker", "thing"),
   }
   question = world.pick(list(asks))
-  *known, asked = asks[question]
-  of = lambda gift: [getattr(gift, key) for key in known]
-  if len({getattr(g, asked) for g in world.gifts if of(g) == of(gift)}) > 1:
+  *known_keys, asked_key = asks[question]
+  alike = [
+    g for g in world.gifts if all(getattr(g, k) == getattr(gift, k) for k in known_keys)
+  ]
+  if len({getattr(g, asked_key) for g in alike}) > 1:  # the question has two answers
     return None
-  return Story(world.facts, question, getattr(gift, asked))
+  return Story(world.facts, question, getattr(gift, asked_key))
 
 
 def is_somebody_there(rng: np.random.Generator) -> Story:
-  """qa6: yes or no."""
+  """Draws qa6: yes or no."""
   world = World(rng)
   _live(world, int(rng.integers(3, 9)), carrying=False)
-  who = world.pick(list(world.place))
-  there = world.place[who]
-  asked = there if rng.integers(2) else world.pick([p for p in PLACES if p != there])
-  return Story(world.facts, f"Is {who} in the {asked}?", _yes(asked == there))
+  person = world.pick(list(world.place))
+  actual = world.place[person]
+  queried = (
+    actual if rng.integers(2) else world.pick([p for p in PLACES if p != actual])
+  )
+  return Story(world.facts, f"Is {person} in the {queried}?", _yes(queried == actual))
 
 
 def _busy(rng: np.random.Generator) -> tuple[World, str]:
-  """A world in which much is carried, and somebody who has been seen there."""
+  """Returns a world in which people carry many things, and one of its people."""
   world = World(rng)
   world.gather(2)
   for _ in range(int(rng.integers(4, 10))):
@@ -148,56 +153,58 @@ def _busy(rng: np.random.Generator) -> tuple[World, str]:
     if act() is False:
       world.move()
   carriers = sorted(set(world.holder.values()))
-  # of two in three it is known that they carry something
-  some = carriers if carriers and rng.integers(3) else list(world.place)
-  return world, world.pick(some)
+  # two of three questions are about a person who carries something
+  candidates = carriers if carriers and rng.integers(3) else list(world.place)
+  return world, world.pick(candidates)
 
 
 def how_many(rng: np.random.Generator) -> Story:
-  """qa7: counting what is carried."""
-  world, who = _busy(rng)
-  question = f"How many things does {who} carry?"
-  return Story(world.facts, question, COUNTS[len(world.held(who))])
+  """Draws qa7: how many things a person carries."""
+  world, person = _busy(rng)
+  question = f"How many things does {person} carry?"
+  return Story(world.facts, question, COUNTS[len(world.held(person))])
 
 
 def what_is_carried(rng: np.random.Generator) -> Story:
-  """qa8: lists."""
-  world, who = _busy(rng)
-  answer = ",".join(world.held(who)) or "nothing"
-  return Story(world.facts, f"What does {who} carry?", answer)
+  """Draws qa8: which things a person carries."""
+  world, person = _busy(rng)
+  answer = ",".join(world.held(person)) or "nothing"
+  return Story(world.facts, f"What does {person} carry?", answer)
 
 
 def is_somebody_not_there(rng: np.random.Generator) -> Story:
-  """qa9: negation; the last that is said of somebody counts."""
-  world, told = World(rng), {}
+  """Draws qa9: negation; the last statement about a person counts."""
+  world, statements = World(rng), {}
   for _ in range(int(rng.integers(3, 8))):
-    who, where = world.pick(PEOPLE), world.pick(PLACES)
-    told[who] = where, bool(rng.integers(3))
-    world.facts.append(f"{who} is {'' if told[who][1] else 'not '}in the {where}.")
-  who = world.pick(list(told))
-  where, there = told[who]
-  if there and not rng.integers(4):  # so that half of the answers are no
-    where, there = world.pick([p for p in PLACES if p != where]), False
-  return Story(world.facts, f"Is {who} in the {where}?", _yes(there))
+    person, where = world.pick(PEOPLE), world.pick(PLACES)
+    statements[person] = where, bool(rng.integers(3))
+    world.facts.append(
+      f"{person} is {'' if statements[person][1] else 'not '}in the {where}."
+    )
+  person = world.pick(list(statements))
+  where, is_there = statements[person]
+  if is_there and not rng.integers(4):  # so that half of the answers are no
+    where, is_there = world.pick([p for p in PLACES if p != where]), False
+  return Story(world.facts, f"Is {person} in the {where}?", _yes(is_there))
 
 
 def may_somebody_be_there(rng: np.random.Generator) -> Story:
-  """qa10: indefinite knowledge; either here or there."""
-  world, told = World(rng), {}
+  """Draws qa10: indefinite knowledge; a person is in one of two rooms."""
+  world, statements = World(rng), {}
   for _ in range(int(rng.integers(3, 8))):
-    who = world.pick(PEOPLE)
-    told[who] = rng.permutation(PLACES)[: int(rng.integers(1, 3))].tolist()
-    where = " or the ".join(told[who])
-    either = "either " if len(told[who]) > 1 else ""
-    world.facts.append(f"{who} is {either}in the {where}.")
-  who = world.pick(list(told))
-  able = told[who]
+    person = world.pick(PEOPLE)
+    statements[person] = rng.permutation(PLACES)[: int(rng.integers(1, 3))].tolist()
+    where = " or the ".join(statements[person])
+    either = "either " if len(statements[person]) > 1 else ""
+    world.facts.append(f"{person} is {either}in the {where}.")
+  person = world.pick(list(statements))
+  able = statements[person]
   if rng.integers(3):
-    asked = world.pick(able)
+    queried = world.pick(able)
     answer = "maybe" if len(able) > 1 else "yes"
   else:
-    asked, answer = world.pick([p for p in PLACES if p not in able]), "no"
-  return Story(world.facts, f"Is {who} in the {asked}?", answer)
+    queried, answer = world.pick([p for p in PLACES if p not in able]), "no"
+  return Story(world.facts, f"Is {person} in the {queried}?", answer)
 
 
 def _yes(true: bool) -> str:
@@ -220,33 +227,35 @@ STORIES = {
 
 def _draw(name: str, page: Page) -> Draft:
   tell, _, instruction = STORIES[name]
-  # what is shown is the same in every sample
-  shown = np.random.default_rng(zlib.crc32(name.encode()))
+  # the examples are the same in every sample
+  example_rng = np.random.default_rng(zlib.crc32(name.encode()))
   head = (
     "Facts about people, places and things stand in a longer text. Answer the question "
     f"from the facts alone; later facts count. {instruction}\n\n"
-    + "\n\n".join(_block("Example", " ".join(s.facts), s) for s in _unlike(tell, shown))
+    + "\n\n".join(
+      _block("Example", " ".join(s.facts), s) for s in _unlike(tell, example_rng)
+    )
     + "\n\n"
   )
   text = page.material.haystack.text(page.rng, page.room)
 
   def build(count: int) -> Draft:
-    block = _block("Text", haystack.put(text, count, things), story)
+    block = _block("Text", haystack.put(text, count, needles), story)
     prompt = head + block.removesuffix(f" {story.answer}.")
     return Draft(prompt, (story.answer,), story.question)
 
-  # the first of some that fits; where none does, `fill` says what the last one needs
+  # the first story that fits; if none does, `fill` reports the length of the last one
   for _ in range(TRIES):
     story = tell(page.rng)
-    places = sorted(page.rng.uniform(size=len(story.facts)).tolist())
-    things = list(zip(places, story.facts, strict=True))
+    depths = sorted(page.rng.uniform(size=len(story.facts)).tolist())
+    needles = list(zip(depths, story.facts, strict=True))
     if page.fits(build(0)):
       break
   return page.fill(build, 0, len(text.words))
 
 
 def _unlike(tell, rng: np.random.Generator) -> Iterable[Story]:
-  """Two short stories with different answers."""
+  """Returns two short stories with different answers."""
   first = _short(tell, rng)
   second = _short(tell, rng)
   while second.answer == first.answer:
@@ -255,6 +264,7 @@ def _unlike(tell, rng: np.random.Generator) -> Iterable[Story]:
 
 
 def _short(tell, rng: np.random.Generator) -> Story:
+  # examples take room from the text, so short ones are chosen
   return min((tell(rng) for _ in range(8)), key=lambda story: len(story.facts))
 
 
@@ -263,7 +273,7 @@ def _block(title: str, text: str, story: Story) -> str:
 
 
 TASKS = {
-  f"babilong_{name}": Task(
+  f"babilong_{name}": LongbenchTask(
     functools.partial(_draw, name),
     MAX_TOKENS,
     functools.partial(label_match, labels=labels),

@@ -1,4 +1,4 @@
-"""Long texts to hide things in: a source, a drone, and how a thing is put inside."""
+"""Haystacks: long texts from a source or of repeated sentences, and what they hide."""
 
 import bisect
 import codecs
@@ -15,23 +15,23 @@ from jaxmem.data import sources
 from jaxmem.data.file_slice import FileSlice
 from jaxmem.tokenizers import Tokenizer
 
-# Said again and again: a haystack in which anything else stands out.
+# These sentences are repeated: a haystack in which anything else stands out.
 DRONE = (
   "The river runs slowly past the mill. Rain falls on the roofs, and then it stops. "
   "Somebody closes a door. Nothing else happens, and the day goes on as before. "
 )
-# Words after which a text without ends of sentences may be parted at the end of a line,
-# and after which it may be anywhere.
+# A text without ends of sentences may be split at the end of a line after LONG words,
+# and anywhere after LONGEST.
 LONG, LONGEST = 20, 40
 _READ_BYTES = 1 << 16
 
 
 class Text(NamedTuple):
-  """Words in a row, and the places where something can be put between them.
+  """Words in a row, and the borders at which a sentence can be inserted.
 
   Attributes:
-    words: each with the white space behind it.
-    borders: ascending; a thing may stand before the word of that number.
+    words: the words, each with the white space after it.
+    borders: ascending indices of words that a sentence may be inserted before.
   """
 
   words: Sequence[str]
@@ -39,46 +39,53 @@ class Text(NamedTuple):
 
 
 class Haystack:
-  """The text of a source as a ring: it can be entered anywhere, and repeats nothing."""
+  """The text of a source as a ring: it can be read from anywhere, without repeats."""
 
   def __init__(self, source: str, tokenizer: Tokenizer):
-    """Args: as `jaxmem.data.sources.find`, and what tokens are counted by.
+    """Finds the files of the source.
+
+    Args:
+      source: files, as `jaxmem.data.sources.find` takes them.
+      tokenizer: the tokenizer that lengths are counted by.
 
     Raises:
-      DataError: if the source is not there or empty.
+      DataError: if the source is missing or empty.
     """
     self.source, self._tokenizer = source, tokenizer
     self.pieces = sources.find(source)
     self._ends = np.cumsum([piece.size for piece in self.pieces]).tolist()
 
   def text(self, rng: np.random.Generator, tokens: int) -> Text:
-    """At least `tokens` tokens, from a random place on.
+    """Returns at least `tokens` tokens of text, from a random position.
 
     Raises:
-      UserError: if all the source has fewer; names both numbers.
+      UserError: if the whole source has fewer; the message names both numbers.
     """
-    step = min(max(8 * tokens, 512), _READ_BYTES)
-    size = lambda part: len(self._tokenizer.encode(part.encode()))
+    step = min(max(8 * tokens, 512), _READ_BYTES)  # about 8 bytes a token
     count, parts = 0, []
     for part in self._from(int(rng.integers(self._ends[-1])), step):
       parts.append(part)
-      count += size(part)
+      count += self._count(part)
       if count >= tokens:
         return split("".join(parts))
-    whole = (p for piece in self.pieces for p in _decoded(piece, 0, piece.size, step))
-    count = sum(map(size, whole))
+    source = (p for piece in self.pieces for p in _decoded(piece, 0, piece.size, step))
+    count = sum(map(self._count, source))
     raise UserError(
       f"haystack {self.source!r} has {count:,} tokens, and a context with room for "
       f"{tokens:,} is to be filled: give a longer --haystack or shorter --lengths; "
       "text is never repeated"
     )
 
+  def _count(self, text: str) -> int:
+    return len(self._tokenizer.encode(text.encode()))
+
   def _from(self, at: int, step: int) -> Iterator[str]:
-    """The ring once round, from the word behind byte `at`, in parts of `step` bytes."""
+    """Yields the ring once round, from the word after byte `at`, in parts of `step`."""
     first = bisect.bisect_right(self._ends, at)
     inside = at - (self._ends[first] - self.pieces[first].size)
     texts = _decoded(self.pieces[first], inside, self.pieces[first].size, step)
     head = next(texts, "")
+    # byte `at` is likely inside a word, whose second half is not text of the source
     cut = re.search(r"\s(?=\S)", head) if inside else None
     yield head[cut.end() :] if cut else head
     yield from texts
@@ -92,16 +99,16 @@ class Haystack:
 
 
 def _decoded(piece: FileSlice, begin: int, end: int, step: int) -> Iterator[str]:
-  """Bytes `begin` to `end` of a document as text; what is not UTF-8 is left out."""
+  """Yields bytes `begin` to `end` of a document as text, without what is not UTF-8."""
   decoder = codecs.getincrementaldecoder("utf-8")("ignore")
   for at in range(begin, end, step):
     stop = min(at + step, end)
-    place = dict(start=piece.start + at, stop=piece.start + stop)
-    yield decoder.decode(dataclasses.replace(piece, **place).read(), stop == end)
+    part = dataclasses.replace(piece, start=piece.start + at, stop=piece.start + stop)
+    yield decoder.decode(part.read(), stop == end)
 
 
 def split(text: str) -> Text:
-  """Words, and borders after sentences and paragraphs, and within what has neither."""
+  """Splits a text into words, with borders after sentences, paragraphs or long runs."""
   words = re.findall(r"\S+\s*", text)
   borders = [0]
   for i, word in enumerate(words[:-1], 1):
@@ -113,7 +120,7 @@ def split(text: str) -> Text:
 
 
 def drone(tokens: int) -> Text:
-  """DRONE again and again: as many words as `tokens`, none being shorter than one."""
+  """Returns `DRONE` repeated: `tokens` words, each of which is at least one token."""
   once = split(DRONE)
   size = len(once.words)
   words = list(itertools.islice(itertools.cycle(once.words), tokens))
@@ -122,30 +129,32 @@ def drone(tokens: int) -> Text:
 
 
 def listing(items: Sequence[str]) -> Text:
-  """Sentences that are a haystack themselves; anything can stand between them."""
+  """Returns a haystack made of sentences, with a border before each of them."""
   return Text([item + " " for item in items], range(len(items)))
 
 
-def put(text: Text, count: int, things: Sequence[tuple[float, str]]) -> str:
-  """The first `count` words, with things between them.
+def put(text: Text, count: int, needles: Sequence[tuple[float, str]]) -> str:
+  """Returns the first `count` words of a haystack, with sentences inserted.
 
   Args:
     text: the haystack.
-    count: of its words, 0 .. all.
-    things: depth, 0 .. 1 of the words, and what is put at the nearest border there; the
-      end of the words is one too. Things at one border keep their order.
+    count: how many of its words are used, 0 .. all.
+    needles: pairs of a depth, 0 .. 1 of the words, and a sentence, which is inserted at
+      the nearest border; the end of the words is one too. Sentences at one border keep
+      their order.
   """
   last = bisect.bisect_left(text.borders, count)
-  places = []
-  for depth, thing in things:
+  positions = []
+  for depth, needle in needles:
     at = depth * count
     i = bisect.bisect_left(text.borders, at, 0, last)
+    # the borders on both sides of the depth, and the end of the words
     near = [text.borders[j] for j in (i - 1, i) if 0 <= j < last] + [count]
-    places.append((min(near, key=lambda border: abs(border - at)), thing))
-  out, done = [], 0
-  for place, thing in sorted(places, key=lambda each: each[0]):
-    out += text.words[done:place]
+    positions.append((min(near, key=lambda border: abs(border - at)), needle))
+  out, num_copied = [], 0
+  for position, needle in sorted(positions, key=lambda pair: pair[0]):
+    out += text.words[num_copied:position]
     gap = "" if not out or out[-1][-1:].isspace() else " "
-    out.append(f"{gap}{thing} ")
-    done = place
-  return "".join([*out, *text.words[done:count]]).rstrip()
+    out.append(f"{gap}{needle} ")
+    num_copied = position
+  return "".join([*out, *text.words[num_copied:count]]).rstrip()

@@ -1,4 +1,4 @@
-"""What an answer is worth, as the papers of the probes define it."""
+"""The scores of answers, as the papers of the probes define them."""
 
 import re
 import string
@@ -8,12 +8,12 @@ from jaxmem.evaluation.longbench import Draft
 
 
 def tidy(output: str) -> str:
-  """An output without its ends' white space, control characters as new lines."""
+  """Strips an output, and replaces control characters in it by line breaks."""
   return re.sub(r"[\x00-\x1f]", "\n", output.strip()).strip()
 
 
 def string_match_all(output: str, draft: Draft) -> float:
-  """The fraction of the answers that stand in the output, in any case of letters.
+  """Returns the fraction of the answers that the output contains, ignoring case.
 
   Source: Hsieh et al. 2024, arXiv:2404.06654, section 3 (recall), as its code has it.
   """
@@ -22,7 +22,7 @@ def string_match_all(output: str, draft: Draft) -> float:
 
 
 def string_match_part(output: str, draft: Draft) -> float:
-  """1 if any of the answers stands in the output, in any case of letters.
+  """Returns 1 if the output contains any of the answers, ignoring case.
 
   Source: Hsieh et al. 2024, arXiv:2404.06654, for its questions over documents.
   """
@@ -31,7 +31,7 @@ def string_match_part(output: str, draft: Draft) -> float:
 
 
 def exact_match(output: str, draft: Draft) -> float:
-  """1 if the first word of the output, without punctuation around it, is the answer.
+  """Returns 1 if the first word of the output, without punctuation, is the answer.
 
   Source: Mohtashami and Jaggi 2023, arXiv:2305.16300, section 4.2 (pass key).
   """
@@ -40,40 +40,45 @@ def exact_match(output: str, draft: Draft) -> float:
 
 
 def label_match(output: str, draft: Draft, labels: Collection[str]) -> float:
-  """1 if the first sentence names the right labels and no other of the task.
+  """Returns 1 if the first sentence names the right labels and no other of the task.
 
   Labels that the question names do not count. A label is found anywhere in the text;
-  where one label is a part of another ("one" in "none"), only as a whole word, or the
-  longer could never be right.
+  where one label is a part of another ("one" in "none"), it has to be a whole word, or
+  the longer could never be right.
 
   Source: Kuratov et al. 2024, arXiv:2406.10149, and its `babilong/metrics.py`.
 
   Args:
-    output: what was written.
-    draft: its first answer is the target, labels with commas between.
-    labels: all that the task may ask for.
+    output: the text that the model wrote.
+    draft: the sample; its first answer is the target, labels separated by commas.
+    labels: all labels of the task.
   """
+  # a model that is not tuned to stop continues with examples of its own, so only the
+  # first sentence counts
   text = output.lower()
   for end in (".", "<context>", "<example>"):
     text = text.split(end)[0]
-  known = {label.lower() for label in labels}
-  whole = any(a != b and a in b for a in known for b in known)
+  names = {label.lower() for label in labels}
+  # plain substrings, as in BABILong's code, unless they make a label ambiguous
+  whole_words = any(a != b and a in b for a in names for b in names)
 
-  def within(text: str) -> set[str]:
-    pattern = r"\b{}\b" if whole else "{}"
-    return {a for a in known if re.search(pattern.format(re.escape(a)), text)}
+  def names_in(text: str) -> set[str]:
+    pattern = r"\b{}\b" if whole_words else "{}"
+    return {a for a in names if re.search(pattern.format(re.escape(a)), text)}
 
-  found = within(text) - within(draft.question.lower())
-  return float(found == set(draft.answers[0].lower().split(",")))
+  named = names_in(text) - names_in(draft.question.lower())
+  return float(named == set(draft.answers[0].lower().split(",")))
 
 
 def mean(scores: Sequence[float]) -> float:
-  """Of scores 0 .. 1, as 0 .. 100."""
+  """Returns the mean of scores 0 .. 1, as 0 .. 100."""
   return 100 * sum(scores) / len(scores)
 
 
 def effective_length(by_length: Mapping[int, float], threshold: float) -> int:
-  """The longest length such that it and all shorter ones reach the threshold, or 0.
+  """Returns the longest length that, with all shorter ones, reaches the threshold.
+
+  It is 0 if the shortest does not.
 
   Source: Hsieh et al. 2024, arXiv:2404.06654, section 4; 85.6 is Llama-2-7B at 4K.
 

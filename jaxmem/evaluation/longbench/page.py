@@ -1,4 +1,4 @@
-"""What a task writes a sample on: its own random numbers, a length, the material."""
+"""The page that a task writes a sample on: random numbers, a length, the material."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -13,14 +13,14 @@ from jaxmem.tokenizers import Tokenizer
 
 
 class Material(NamedTuple):
-  """What samples are made of.
+  """The material that samples are made of.
 
   Attributes:
-    tokenizer: lengths are counted by it.
+    tokenizer: the tokenizer that lengths are counted by.
     haystack: the long text.
     papers: task -> its questions and paragraphs, see `questions`.
-    depths: of the needle grid.
-    max_tokens: no task writes more; 0 leaves each its own number.
+    depths: how many depths the needle grid has.
+    max_tokens: a bound on the tokens of an answer; 0 leaves each task its own.
   """
 
   tokenizer: Tokenizer
@@ -31,13 +31,16 @@ class Material(NamedTuple):
 
 
 class Sample(NamedTuple):
-  """A question that is ready to be asked.
+  """A sample: its identity, which determines its text, and the prompt.
 
   Attributes:
-    task, length, seed, index: which one it is; nothing else decides what it says.
+    task: the name of the task.
+    length: the length of the context, in tokens.
+    seed: the seed of all samples.
+    index: the number of the sample in its task and length.
     draft: the prompt and the answers.
-    tokens: of the prompt, the EOS token before it included.
-    max_tokens: of the answer; `tokens + max_tokens <= length`.
+    tokens: the length of the prompt, the EOS token before it included.
+    max_tokens: the length of the answer; `tokens + max_tokens <= length`.
   """
 
   task: str
@@ -50,12 +53,13 @@ class Sample(NamedTuple):
 
 
 class Page:
-  """A sample on its way.
+  """A page that a task draws one sample on.
 
   Attributes:
     rng: the sample's own random numbers.
-    length: of the context, in tokens.
-    index: of the sample.
+    length: the length of the context, in tokens.
+    index: the number of the sample.
+    max_tokens: how many tokens the model writes as its answer.
     room: tokens that the prompt may have, the EOS token before it not counted.
     material: see `Material`.
   """
@@ -63,25 +67,27 @@ class Page:
   def __init__(self, task: str, length: int, seed: int, index: int, material: Material):
     name = f"{task}/{length}/{seed}/{index}"
     self._name, self.length, self.index, self.material = task, length, index, material
+    # a hash of the name, so that a sample does not depend on those drawn before it
     digest = hashlib.sha256(name.encode()).digest()
-    self.rng = np.random.default_rng(list(digest))
+    self.rng = np.random.default_rng(list(digest))  # 32 bytes of entropy
     self.max_tokens = written(task, material)
-    self.room = max(length - self.max_tokens - 1, 0)
+    self.room = max(length - self.max_tokens - 1, 0)  # 1 is the EOS token
 
   def count(self, text: str) -> int:
-    """Tokens of a text."""
+    """Returns the number of tokens of a text."""
     return len(self.material.tokenizer.encode(text.encode()))
 
   def fits(self, draft: longbench.Draft) -> bool:
-    """Whether the room holds it."""
+    """Returns whether the room holds the prompt of a draft."""
     return self.count(draft.prompt) <= self.room
 
   def fill(
     self, build: Callable[[int], longbench.Draft], least: int, most: int
   ) -> longbench.Draft:
-    """The longest draft that the room holds.
+    """Returns the longest draft that the room holds.
 
-    Cost: about five drafts, counted whole; so nothing is assumed of the tokenizer.
+    Cost: about five drafts, each tokenized as a whole, since tokens of parts need not
+    add up to those of the text.
 
     Args:
       build: a size -> the draft of that size; tokens grow with the size.
@@ -89,9 +95,13 @@ class Page:
       most: the largest size.
 
     Raises:
-      UserError: if even the smallest is too long; names the length that it needs.
+      UserError: if even the smallest is too long; the message names the length that it
+        needs.
     """
-    size = lambda n: self.count(build(n).prompt)
+
+    def size(n: int) -> int:
+      return self.count(build(n).prompt)
+
     first = size(least)
     if first > self.room:
       raise UserError(
@@ -103,36 +113,39 @@ class Page:
 
 
 def written(task: str, material: Material) -> int:
-  """Tokens that are written as an answer to the task."""
-  own = longbench.tasks()[task].max_tokens
-  return min(own, material.max_tokens or own)
+  """Returns how many tokens the model writes as its answer to a task."""
+  max_tokens = longbench.tasks()[task].max_tokens
+  return min(max_tokens, material.max_tokens or max_tokens)
 
 
 def sample(task: str, length: int, seed: int, index: int, material: Material) -> Sample:
-  """The sample of that name.
+  """Draws the sample that these names and numbers identify.
 
   Raises:
     UserError: if the task does not fit the length, or the material is too short.
   """
   page = Page(task, length, seed, index, material)
   draft = longbench.tasks()[task].draw(page)
-  tokens = 1 + page.count(draft.prompt)
+  tokens = 1 + page.count(draft.prompt)  # 1 is the EOS token
   return Sample(task, length, seed, index, draft, tokens, page.max_tokens)
 
 
 def _largest(
   size: Callable[[int], int], room: int, least: int, most: int, first: int
 ) -> int:
-  """The largest n <= most with size(n) <= room: by the slope, then by halves."""
+  """Returns the largest n <= most with size(n) <= room: by slope, then by bisection."""
   low, low_size, high = least, first, most + 1
   slope, tries = 1.0, 0
   while low + 1 < high:
+    # tokens grow almost linearly with the size, so few guesses by the slope suffice;
+    # bisection bounds them where they do not
     guess = low + int((room - low_size) / slope) if tries < 8 else (low + high) // 2
     guess = min(max(guess, low + 1), high - 1)
-    found = size(guess)
-    slope = max((found - first) / (guess - least), 1e-3)
-    if found <= room:
-      low, low_size = guess, found
+    tokens = size(guess)
+    # at least a little, or a size without tokens would make the next guess infinite
+    slope = max((tokens - first) / (guess - least), 1e-3)
+    if tokens <= room:
+      low, low_size = guess, tokens
     else:
       high = guess
     tries += 1

@@ -1,8 +1,8 @@
-"""Questions about a paragraph that stands among many others.
+"""Questions about one paragraph among many others.
 
 Source: Hsieh et al. 2024, arXiv:2404.06654, section 3 (question answering). There qa_1
-is SQuAD and qa_2 HotpotQA; here they are the files that are given, in the form of
-either, so that qa_1 and qa_2 of one file are two draws from the same questions.
+is SQuAD and qa_2 HotpotQA; here the user names the files, in the form of either, so
+that qa_1 and qa_2 of one file are two draws from the same questions.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxmem.core.errors import DataError, UserError
 from jaxmem.data import jsonl, opened
-from jaxmem.evaluation.longbench import Draft, Task
+from jaxmem.evaluation.longbench import Draft, LongbenchTask
 from jaxmem.evaluation.longbench.metrics import string_match_part
 from jaxmem.evaluation.longbench.page import Page
 
@@ -26,12 +26,12 @@ _WHERE = (
 
 
 class Question(NamedTuple):
-  """A question.
+  """A question about paragraphs of a paper.
 
   Attributes:
-    text: what is asked.
-    answers: any of which is right, as they stand in a paragraph.
-    paragraphs: numbers of those that hold the answer, or that lead to it.
+    text: the question itself.
+    answers: texts of a paragraph, any of which is right.
+    paragraphs: numbers of the paragraphs that hold the answer, or that lead to it.
   """
 
   text: str
@@ -43,9 +43,9 @@ class Paper(NamedTuple):
   """A file of questions.
 
   Attributes:
-    path: of the file.
-    paragraphs: all of them, each once.
-    questions: those that have an answer.
+    path: the path of the file.
+    paragraphs: all paragraphs, each once.
+    questions: the questions that have an answer.
   """
 
   path: str
@@ -54,14 +54,17 @@ class Paper(NamedTuple):
 
 
 def read(path: str) -> Paper:
-  """A file in SQuAD's or HotpotQA's form, JSON, perhaps packed.
+  """Reads a JSON file in SQuAD's or HotpotQA's form, which may be compressed.
 
   Raises:
-    DataError: if it cannot be read or holds no questions; says where such files are.
+    DataError: if it cannot be read or holds no questions; the message says where such
+      files are.
   """
   try:
-    found = jsonl.whole(opened.Member(Path(path).expanduser()))
-    paper = _hotpot(path, found) if isinstance(found, list) else _squad(path, found)
+    content = jsonl.whole(opened.Member(Path(path).expanduser()))
+    paper = (
+      _hotpot(path, content) if isinstance(content, list) else _squad(path, content)
+    )
   except DataError as error:
     raise DataError(f"cannot read the questions {path}: {error}; {_WHERE}") from error
   except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -74,47 +77,51 @@ def read(path: str) -> Paper:
   return paper
 
 
-def _squad(path: str, found: dict[str, Any]) -> Paper:
+def _squad(path: str, content: dict[str, Any]) -> Paper:
   numbers: dict[str, int] = {}
   questions = []
-  for article in found["data"]:
+  for article in content["data"]:
     for paragraph in article["paragraphs"]:
       number = numbers.setdefault(paragraph["context"], len(numbers))
-      for one in paragraph["qas"]:
-        answers = tuple(dict.fromkeys(a["text"] for a in one["answers"] if a["text"]))
+      for item in paragraph["qas"]:
+        answers = tuple(dict.fromkeys(a["text"] for a in item["answers"] if a["text"]))
         if answers:
-          questions.append(Question(one["question"], answers, (number,)))
+          questions.append(Question(item["question"], answers, (number,)))
   return Paper(path, list(numbers), questions)
 
 
-def _hotpot(path: str, found: list[dict[str, Any]]) -> Paper:
+def _hotpot(path: str, content: list[dict[str, Any]]) -> Paper:
   numbers: dict[str, int] = {}
   questions = []
-  for one in found:
-    texts = {title: f"{title}\n{''.join(parts)}" for title, parts in one["context"]}
+  for item in content:
+    # titles are part of the text, since questions may name them
+    texts = {title: f"{title}\n{''.join(parts)}" for title, parts in item["context"]}
     for text in texts.values():
       numbers.setdefault(text, len(numbers))
-    titles = dict.fromkeys(title for title, _ in one["supporting_facts"])
-    own = tuple(numbers[texts[title]] for title in titles if title in texts)
-    if one["answer"]:
-      questions.append(Question(one["question"], (one["answer"],), own))
+    titles = dict.fromkeys(title for title, _ in item["supporting_facts"])
+    paragraphs = tuple(numbers[texts[title]] for title in titles if title in texts)
+    if item["answer"]:  # test files hide the answers
+      questions.append(Question(item["question"], (item["answer"],), paragraphs))
   return Paper(path, list(numbers), questions)
 
 
 def _draw(page: Page, paper: Paper) -> Draft:
   rng = page.rng
-  places = rng.uniform(size=len(paper.paragraphs))
+  depths = rng.uniform(size=len(paper.paragraphs))
   order = rng.permutation(len(paper.paragraphs)).tolist()
-  # the first that fits; where none does, `fill` says what the last one needs
+  # the first question that fits; if none does, `fill` reports the length of the last
   for i in rng.permutation(len(paper.questions)).tolist():
     question = paper.questions[i]
-    if page.fits(_ask(question, paper, places, [], 0)):
+    if page.fits(_ask(question, paper, depths, [], 0)):
       break
-  others = [i for i in order if i not in question.paragraphs]
-  words = [paper.paragraphs[i].split(" ") for i in others]
-  build = lambda count: _ask(question, paper, places, words, count)
+  distractors = [i for i in order if i not in question.paragraphs]
+  words = [paper.paragraphs[i].split(" ") for i in distractors]
+
+  def build(count: int) -> Draft:
+    return _ask(question, paper, depths, words, count)
+
   total = sum(map(len, words))
-  # no word is shorter than a token
+  # a word is at least one token, so fewer words than the room may not fill it
   if total < page.room and page.fits(build(total)):
     raise UserError(
       f"all the paragraphs of {paper.path} make a prompt of "
@@ -127,15 +134,16 @@ def _draw(page: Page, paper: Paper) -> Draft:
 def _ask(
   question: Question,
   paper: Paper,
-  places: np.ndarray,
-  others: list[list[str]],
+  depths: np.ndarray,
+  distractors: list[list[str]],
   count: int,
 ) -> Draft:
-  """The question behind its own paragraphs and `count` words of others."""
-  texts = _first(others, count)
-  total = len(texts)
-  for i in sorted(question.paragraphs, key=lambda i: places[i]):
-    texts.insert(round(places[i] * total), paper.paragraphs[i])
+  """Returns a question after its own paragraphs and `count` words of distractors."""
+  texts = _first(distractors, count)
+  total = len(texts)  # of distractors: depths count these alone
+  for i in sorted(question.paragraphs, key=lambda i: depths[i]):
+    # depths are ascending, so that earlier insertions only shift those that follow
+    texts.insert(round(depths[i] * total), paper.paragraphs[i])
   listed = "\n\n".join(f"Document {i}:\n{t}" for i, t in enumerate(texts, 1))
   prompt = (
     "One of the documents below answers a question. Give the answer alone, in the "
@@ -145,7 +153,7 @@ def _ask(
 
 
 def _first(documents: Sequence[list[str]], count: int) -> list[str]:
-  """The first `count` words of documents, the last perhaps not whole."""
+  """Returns the first `count` words of documents; the last one may be cut."""
   texts = []
   for words in documents:
     if count <= 0:
@@ -155,7 +163,7 @@ def _first(documents: Sequence[list[str]], count: int) -> list[str]:
   return texts
 
 
-def _task(name: str) -> Task:
+def _task(name: str) -> LongbenchTask:
   def draw(page: Page) -> Draft:
     if name not in page.material.papers:
       raise UserError(
@@ -164,7 +172,7 @@ def _task(name: str) -> Task:
       )
     return _draw(page, page.material.papers[name])
 
-  return Task(draw, MAX_TOKENS, string_match_part)
+  return LongbenchTask(draw, MAX_TOKENS, string_match_part)
 
 
 TASKS = {name: _task(name) for name in ("qa_1", "qa_2")}

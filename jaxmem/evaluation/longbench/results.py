@@ -17,17 +17,21 @@ from jaxmem.runtime.peak import peak_memory
 Scores = dict[str, dict[int, float]]
 
 
-def scores(plan: Plan, done: Mapping[tuple, dict]) -> Scores:
-  """Task -> length -> 0 .. 100, of what was planned and is answered; and means.
+def scores(plan: Plan, answered: Mapping[tuple, dict]) -> Scores:
+  """Returns task -> length -> 0 .. 100 of the planned samples with answers, and means.
 
-  The mean of a group, such as `mean of ruler (13)`, is over its tasks, where at least
-  two of them were asked at that length.
+  The mean of a group, such as `mean of ruler (13 of 13)`, is over its planned tasks, if
+  there are at least two, at the lengths that all of them have answers for.
+
+  Args:
+    plan: the samples that were planned.
+    answered: (task, length, index) -> the line of the answer.
   """
   by_task: Scores = {}
   for task in plan.tasks:
     for length in plan.lengths:
       keys = [(task, length, i) for i in range(plan.samples)]
-      values = [done[key]["score"] for key in keys if key in done]
+      values = [answered[key]["score"] for key in keys if key in answered]
       if values:
         by_task.setdefault(task, {})[length] = metrics.mean(values)
   for group, tasks in longbench.groups().items():
@@ -37,7 +41,7 @@ def scores(plan: Plan, done: Mapping[tuple, dict]) -> Scores:
     means = {}
     for length in plan.lengths:
       values = [by_task[t][length] for t in planned if length in by_task.get(t, {})]
-      if len(values) == len(planned):
+      if len(values) == len(planned):  # a mean of fewer would not compare
         means[length] = sum(values) / len(values)
     if means:
       by_task[f"mean of {group} ({len(planned)} of {len(tasks)})"] = means
@@ -45,14 +49,15 @@ def scores(plan: Plan, done: Mapping[tuple, dict]) -> Scores:
 
 
 def numbers(
-  plan: Plan, done: Mapping[tuple, dict], model: LM, threshold: float
+  plan: Plan, answered: Mapping[tuple, dict], model: LM, threshold: float
 ) -> dict[str, Any]:
-  """All that is reported, ready for JSON."""
-  by_task = scores(plan, done)
+  """Returns all numbers of the report, ready for JSON."""
+  by_task = scores(plan, answered)
+  # the ledger may hold more than this plan, of an earlier one with more samples
   keys = {
     (t, n, i) for t in plan.tasks for n in plan.lengths for i in range(plan.samples)
   }
-  lines = [done[key] for key in keys if key in done]
+  lines = [answered[key] for key in keys if key in answered]
   tokens = sum(line["read"] + line["written"] for line in lines)
   return {
     "scores": by_task,
@@ -72,7 +77,7 @@ def numbers(
 
 
 def table(plan: Plan, numbers: Mapping[str, Any]) -> list[str]:
-  """The numbers as Markdown."""
+  """Returns the numbers as Markdown."""
   lengths = list(plan.lengths)
   head = "".join(f" {length:,} |" for length in lengths)
   lines = [
@@ -97,15 +102,15 @@ def table(plan: Plan, numbers: Mapping[str, Any]) -> list[str]:
   ]
 
 
-def grid(plan: Plan, done: Mapping[tuple, dict], depths: int) -> np.ndarray:
-  """Exact matches of the needle, [depth, length], 0 .. 100; NaN where none is known."""
-  places = needle.depths(depths)
+def grid(plan: Plan, answered: Mapping[tuple, dict], depths: int) -> np.ndarray:
+  """Returns scores of the needle, [depth, length], 0 .. 100; NaN without answers."""
+  depth_values = needle.depths(depths)
   cells = np.full((depths, len(plan.lengths)), np.nan)
   for j, length in enumerate(plan.lengths):
-    for i, depth in enumerate(places):
+    for i, depth in enumerate(depth_values):
       values = [
         line["score"]
-        for (task, n, index), line in done.items()
+        for (task, n, index), line in answered.items()
         if task == "needle" and n == length and index < plan.samples
         if line["depth"] == depth
       ]
@@ -115,20 +120,21 @@ def grid(plan: Plan, done: Mapping[tuple, dict], depths: int) -> np.ndarray:
 
 
 def state_bytes(model: LM) -> dict[str, int]:
-  """Memory of the pattern -> bytes of its state in one layer, for one text."""
+  """Returns memory of the pattern -> bytes of its state in one layer, for one text."""
   parts = parts_of(jax.eval_shape(lambda: model.init_state(1)))
 
   def count(block: Any) -> int:
     return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(block))
 
+  # the states of all groups are stacked, and one layer is meant
   groups = [count(block) // model.config.num_groups for block in parts.groups]
   sizes = [*map(count, parts.first), *groups, *map(count, parts.last)]
   items = [memory_of(block) for block in blocks_of(model.config)]
-  named: dict[str, set[int]] = {}
+  sizes_by_name: dict[str, set[int]] = {}
   for item, size in zip(items, sizes, strict=True):
-    named.setdefault(item.name, set()).add(size)
-  # options are named only where they decide
+    sizes_by_name.setdefault(item.name, set()).add(size)
+  # options are part of a name only where they change the size
   return {
-    item.name if len(named[item.name]) == 1 else str(item): size
+    item.name if len(sizes_by_name[item.name]) == 1 else str(item): size
     for item, size in zip(items, sizes, strict=True)
   }

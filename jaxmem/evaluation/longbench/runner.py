@@ -1,4 +1,4 @@
-"""Asks a model every sample once, and keeps each answer as a line of a ledger."""
+"""Asks a model every sample once, and writes each answer as a line of a ledger."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,18 +16,18 @@ from jaxmem.runtime.signals import Stop
 
 ANSWERS, CONFIG = "answers.jsonl", "probe.json"
 
-# prompts, and the most tokens that each is answered with -> what was written
+# (prompts, the most tokens of an answer) -> the text of each answer
 Answer = Callable[[Sequence[bytes], int], list[bytes]]
 
 
 class Plan(NamedTuple):
-  """Which samples are asked.
+  """The samples that are asked.
 
   Attributes:
-    tasks: their names.
-    lengths: of the contexts, in tokens.
-    samples: of every task and length.
-    seed: of all of them.
+    tasks: the names of the tasks.
+    lengths: the lengths of the contexts, in tokens.
+    samples: how many samples each task and length has.
+    seed: the seed of all samples.
   """
 
   tasks: Sequence[str]
@@ -37,28 +37,27 @@ class Plan(NamedTuple):
 
 
 class Stopped(Exception):
-  """Somebody asked the run to stop; what was finished is kept."""
+  """A signal asked the run to stop; the finished batches are in the ledger."""
 
 
 def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
-  """Answers of a model: the prompts of a batch are read and continued, likeliest
-  token by likeliest token.
+  """Returns a function that continues the prompts of a batch by greedy decoding.
 
   Args:
     loaded: the model.
-    rows: prompts of a batch; fewer are filled up with empty ones, so that no other
-      batch size is compiled.
-    stop: asked between pieces of 16 tokens.
+    rows: prompts of a batch.
+    stop: the signal that is checked between pieces of 16 tokens.
   """
   model, params, tokenizer = loaded.model, loaded.params, loaded.tokenizer
 
   def answer(prompts: Sequence[bytes], max_tokens: int) -> list[bytes]:
     generator = Writer(model, params, tokenizer, first_session(model, rows))
+    # empty prompts fill the batch, so that no other batch size is compiled
     generator.read([*prompts, *[b""] * (rows - len(prompts))], seed=0)
     texts = [b""] * rows
     for piece in generator.write(Sampling(temperature=0.0), max_tokens):
       texts = [a + b for a, b in zip(texts, piece.text, strict=True)]
-      if stop.requested:
+      if stop.requested:  # the batch is lost, which costs less than finishing it
         raise Stopped
     return texts[: len(prompts)]
 
@@ -66,10 +65,10 @@ def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
 
 
 def check(plan: Plan, material: Material) -> None:
-  """Makes the first sample of every task and length, for its mistakes.
+  """Draws the first sample of every task and length, to find mistakes early.
 
   Raises:
-    UserError: if one cannot be made.
+    UserError: if one cannot be drawn.
   """
   for task in plan.tasks:
     for length in plan.lengths:
@@ -84,53 +83,56 @@ def run(
   rows: int,
   stop: Stop,
 ) -> Iterator[list[dict]]:
-  """Asks what is not answered yet, task by task and length by length.
+  """Asks the samples that have no answer yet, task by task and length by length.
 
   Args:
-    plan: what is asked.
-    material: what samples are made of.
-    answer: see `writer`.
-    ledger: where answers are kept.
+    plan: the samples.
+    material: the material that samples are made of.
+    answer: the function that `writer` returns.
+    ledger: the ledger that answers are appended to.
     rows: samples of a batch.
-    stop: looked at before every batch.
+    stop: the signal that is checked before every batch.
 
   Yields:
-    The lines of a batch, which are kept by then.
+    The lines of a batch, which are in the ledger by then.
 
   Raises:
-    Stopped: if somebody asked for it.
+    Stopped: if a signal asked for it.
   """
   for task in plan.tasks:
     for length in plan.lengths:
-      left = [i for i in range(plan.samples) if (task, length, i) not in ledger.done]
-      for begin in range(0, len(left), rows):
+      unanswered = [
+        i for i in range(plan.samples) if (task, length, i) not in ledger.done
+      ]
+      for begin in range(0, len(unanswered), rows):
         if stop.requested:
           raise Stopped
-        indices = left[begin : begin + rows]
+        indices = unanswered[begin : begin + rows]
+        # drawn here: the prompts of all samples would not fit in memory
         batch = [sample(task, length, plan.seed, i, material) for i in indices]
         yield ledger.append(_ask(batch, answer, material))
 
 
 def _ask(batch: list[Sample], answer: Answer, material: Material) -> list[dict]:
-  """The lines of a batch; its seconds are shared out evenly."""
+  """Asks a batch and returns its lines; each has an even share of the seconds."""
   start = time.monotonic()
   texts = answer([s.draft.prompt.encode() for s in batch], batch[0].max_tokens)
   seconds = (time.monotonic() - start) / len(batch)
   score = longbench.tasks()[batch[0].task].score
   lines = []
-  for one, text in zip(batch, texts, strict=True):
-    output = text.decode(errors="replace")
+  for item, text in zip(batch, texts, strict=True):
+    output = text.decode(errors="replace")  # a token may end inside a character
     lines.append(
       {
-        "task": one.task,
-        "length": one.length,
-        "index": one.index,
-        "depth": one.draft.depth,
-        "score": score(output, one.draft),
-        "answers": one.draft.answers,
+        "task": item.task,
+        "length": item.length,
+        "index": item.index,
+        "depth": item.draft.depth,
+        "score": score(output, item.draft),
+        "answers": item.draft.answers,
         "output": output,
-        "read": one.tokens,
-        # of the text; control pieces, which spell nothing, are not counted
+        "read": item.tokens,
+        # control tokens, which spell nothing, are not counted
         "written": len(material.tokenizer.encode(text)) if text else 0,
         "seconds": round(seconds, 4),
       }
@@ -139,11 +141,11 @@ def _ask(batch: list[Sample], answer: Answer, material: Material) -> list[dict]:
 
 
 def open_ledger(directory: Path, identity: Mapping[str, Any]) -> Ledger:
-  """Opens what was asked and answered in a directory, a line a sample.
+  """Opens the answers of a directory, a line a sample.
 
   Args:
-    directory: is made if it is not there.
-    identity: what decides what samples say and how they are answered.
+    directory: the directory, which is made if it is missing.
+    identity: all that determines samples and answers.
 
   Raises:
     ResumeError: if the directory holds answers of another identity.

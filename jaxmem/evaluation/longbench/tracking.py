@@ -1,4 +1,4 @@
-"""Variables that are given each other's value: which of them hold a number?
+"""Variables that are assigned each other: which of them hold a number?
 
 Source: Hsieh et al. 2024, arXiv:2404.06654, section 3 (variable tracking): one chain of
 four hops in a drone, with one short example before it.
@@ -8,7 +8,7 @@ import string
 
 import numpy as np
 
-from jaxmem.evaluation.longbench import Draft, Task, haystack
+from jaxmem.evaluation.longbench import Draft, LongbenchTask, haystack
 from jaxmem.evaluation.longbench.metrics import string_match_all
 from jaxmem.evaluation.longbench.page import Page
 
@@ -18,22 +18,22 @@ HOPS = 4
 NAME_LENGTH = 5
 
 
-def chain(rng: np.random.Generator, taken: set[str]) -> tuple[list[str], str]:
-  """Names of a chain, in the order of their statements, and the number."""
+def chain(rng: np.random.Generator, used: set[str]) -> tuple[list[str], str]:
+  """Draws the names of a chain, in the order of their statements, and its number."""
   names: list[str] = []
   while len(names) <= HOPS:
     letters = rng.choice(list(string.ascii_uppercase), NAME_LENGTH)
     name = "".join(letters)
-    if name not in taken:
-      taken.add(name)
+    if name not in used:
+      used.add(name)
       names.append(name)
   return names, str(rng.integers(10_000, 100_000))
 
 
 def statements(names: list[str], number: str) -> list[str]:
-  """The first holds the number, each of the others the one before it."""
-  given = [number, *(f"VAR {name}" for name in names)]
-  return [f"VAR {a} = {b}." for a, b in zip(names, given, strict=False)]
+  """Returns the assignments: the first of the number, the others of the one before."""
+  values = [number, *(f"VAR {name}" for name in names)]
+  return [f"VAR {a} = {b}." for a, b in zip(names, values, strict=False)]
 
 
 def _block(text: str, number: str) -> str:
@@ -45,26 +45,27 @@ def _block(text: str, number: str) -> str:
 
 
 def _draw(page: Page) -> Draft:
-  rng, taken = page.rng, set()
-  shown, shown_number = chain(rng, taken)
-  names, number = chain(rng, taken)
+  rng, used = page.rng, set()
+  example_names, example_number = chain(rng, used)
+  names, number = chain(rng, used)  # no variable of the example occurs again
   short = haystack.drone(len(haystack.DRONE.split()))
   spread = [i / HOPS for i in range(HOPS + 1)]
   example = haystack.put(
     short,
     len(short.words),
-    list(zip(spread, statements(shown, shown_number), strict=True)),
+    list(zip(spread, statements(example_names, example_number), strict=True)),
   )
-  example = f"{_block(example, shown_number)} {', '.join(shown)}.\n\n"
-  text = haystack.drone(page.room)
-  places = sorted(rng.uniform(size=HOPS + 1).tolist())
-  things = list(zip(places, statements(names, number), strict=True))
+  example = f"{_block(example, example_number)} {', '.join(example_names)}.\n\n"
+  text = haystack.drone(page.room)  # `fill` cuts it to the room
+  # sorted, since a variable has to be assigned before it is used
+  depths = sorted(rng.uniform(size=HOPS + 1).tolist())
+  needles = list(zip(depths, statements(names, number), strict=True))
 
   def build(count: int) -> Draft:
-    block = _block(haystack.put(text, count, things), number)
+    block = _block(haystack.put(text, count, needles), number)
     return Draft(example + block, tuple(names))
 
   return page.fill(build, 0, len(text.words))
 
 
-TASKS = {"vt": Task(_draw, MAX_TOKENS, string_match_all)}
+TASKS = {"vt": LongbenchTask(_draw, MAX_TOKENS, string_match_all)}

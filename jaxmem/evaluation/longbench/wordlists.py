@@ -1,4 +1,4 @@
-"""Words that things are called by; many different ones, from two short lists."""
+"""Keys and values of needles: words, numbers and UUIDs, each of them different."""
 
 import itertools
 import uuid
@@ -34,29 +34,30 @@ walnut walrus weasel whistle willow window winter wizard zebra
 
 
 def names(rng: np.random.Generator) -> Iterator[str]:
-  """Names such as `calm-otter`, none twice; of three words where two run out."""
-  seen: set[str] = set()
-  for drawn in itertools.count():
-    adjectives = 1 + (drawn > len(ADJECTIVES) * len(NOUNS) // 4)
+  """Yields names such as `calm-otter`, none twice; three words once pairs run out."""
+  used: set[str] = set()
+  for num_drawn in itertools.count():
+    # a quarter of all pairs leaves enough free ones that few draws collide
+    adjectives = 1 + (num_drawn > len(ADJECTIVES) * len(NOUNS) // 4)
     name = ""
-    while not name or name in seen:
+    while not name or name in used:  # collisions are drawn again
       first = [ADJECTIVES[i] for i in rng.integers(len(ADJECTIVES), size=adjectives)]
       name = "-".join([*first, NOUNS[rng.integers(len(NOUNS))]])
-    seen.add(name)
+    used.add(name)
     yield name
 
 
 def numbers(rng: np.random.Generator) -> Iterator[str]:
-  """Numbers of seven digits, none twice."""
-  seen: set[int] = set()
+  """Yields numbers of seven digits, none twice."""
+  used: set[int] = set()
   while True:
     number = int(rng.integers(1_000_000, 10_000_000))
-    if number not in seen:
-      seen.add(number)
+    if number not in used:
+      used.add(number)
       yield str(number)
 
 
 def uuids(rng: np.random.Generator) -> Iterator[str]:
-  """Random UUIDs."""
+  """Yields random UUIDs."""
   while True:
     yield str(uuid.UUID(bytes=rng.bytes(16), version=4))

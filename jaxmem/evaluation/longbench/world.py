@@ -1,7 +1,7 @@
-"""A small world: people walk, take, leave and give things, and somebody takes notes.
+"""A small world whose people walk, and take, leave and give things.
 
-What bAbI's tasks 1 to 10 are about (Weston et al. 2015, arXiv:1502.05698), in a grammar
-of our own. Every story knows its answer because it was lived, not read.
+It has the events of bAbI's tasks 1 to 10 (Weston et al. 2015, arXiv:1502.05698), with
+sentences of its own. The world is simulated, so the answer of a story is known.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ _GIVE = ("gave", "handed", "passed")
 
 
 class Story(NamedTuple):
-  """What happened, what is asked, and the answer; several answers have commas."""
+  """Facts, a question about them, and its answer; several answers have commas."""
 
   facts: list[str]
   question: str
@@ -29,7 +29,7 @@ class Story(NamedTuple):
 
 
 class Gift(NamedTuple):
-  """Who gave what to whom."""
+  """One event: a person gives a thing to another."""
 
   giver: str
   thing: str
@@ -37,14 +37,14 @@ class Gift(NamedTuple):
 
 
 class World:
-  """Where everybody and everything is.
+  """The state of the world, and the sentences about its events so far.
 
   Attributes:
-    facts: sentences, in the order of what happened.
-    place: person -> where, for those that have been seen.
+    facts: sentences, in the order of the events.
+    place: person -> where they are; a person who has not moved yet is nowhere.
     holder: thing -> who carries it.
     visits: thing -> the places where it has been, in order.
-    gifts: all that was given, in order.
+    gifts: all gifts, in order.
   """
 
   def __init__(self, rng: np.random.Generator):
@@ -55,49 +55,52 @@ class World:
     self.visits: dict[str, list[str]] = {thing: [] for thing in THINGS}
     self.gifts: list[Gift] = []
 
-  def pick(self, some):
-    """One of some, evenly."""
-    return some[self._rng.integers(len(some))]
+  def pick(self, items):
+    """Draws one of the items, all equally likely."""
+    return items[self._rng.integers(len(items))]
 
   def held(self, person: str) -> list[str]:
-    """What a person carries, in the order of taking."""
-    return [thing for thing, who in self.holder.items() if who == person]
+    """Returns the things that a person carries, in the order of taking."""
+    return [thing for thing, holder in self.holder.items() if holder == person]
 
   def move(self) -> None:
-    """Somebody goes to a place where they are not."""
+    """Moves a person to another place."""
     person = self.pick(PEOPLE)
     self._go(person, self.pick([p for p in PLACES if p != self.place.get(person)]))
 
   def gather(self, count: int) -> None:
-    """`count` people go to one place."""
+    """Moves `count` people to one place."""
     where = self.pick(PLACES)
+    # gifts need two people at one place, which rarely happens by chance
     for person in self._rng.permutation(PEOPLE)[:count].tolist():
       self._go(person, where)
 
   def _go(self, person: str, to: str) -> None:
     self.place[person] = to
-    for thing in self.held(person):
+    for thing in self.held(person):  # things move with the person who carries them
       self.visits[thing].append(to)
     self.facts.append(f"{person} {self.pick(_GO)} the {to}.")
 
   def take(self) -> bool:
-    """Somebody takes a thing that lies where they are; False if nobody can."""
-    can = [
+    """Lets a person take a thing at their place; returns False if nobody can."""
+    pairs = [
       (person, thing)
-      for person, here in self.place.items()
+      for person, place in self.place.items()
       for thing in THINGS
-      if thing not in self.holder and (self.visits[thing] or [here])[-1] == here
+      # a thing that nobody has touched yet is wherever it is first taken
+      if thing not in self.holder and (self.visits[thing] or [place])[-1] == place
     ]
-    if not can:
+    if not pairs:
       return False
-    person, thing = self.pick(can)
+    person, thing = self.pick(pairs)
+    # the first visit of a thing is the place where it is first taken
     self.visits[thing] = self.visits[thing] or [self.place[person]]
     self.holder[thing] = person
     self.facts.append(f"{person} {self.pick(_TAKE)} the {thing}.")
     return True
 
   def leave(self) -> bool:
-    """Somebody leaves a thing where they are; False if nobody carries any."""
+    """Lets a person put down a thing; returns False if nobody carries any."""
     if not self.holder:
       return False
     thing = self.pick(list(self.holder))
@@ -106,17 +109,17 @@ class World:
     return True
 
   def give(self) -> bool:
-    """Somebody gives a thing to somebody at the same place; False if nobody can."""
-    can = [
+    """Lets a person give a thing to another beside them; returns False if none can."""
+    gifts = [
       Gift(giver, thing, taker)
       for thing, giver in self.holder.items()
-      for taker, here in self.place.items()
-      if taker != giver and here == self.place[giver]
+      for taker, place in self.place.items()
+      if taker != giver and place == self.place[giver]
     ]
-    if not can:
+    if not gifts:
       return False
-    gift = self.pick(can)
-    del self.holder[gift.thing]
+    gift = self.pick(gifts)
+    del self.holder[gift.thing]  # so that the order of taking is that of the dict
     self.holder[gift.thing] = gift.taker
     self.gifts.append(gift)
     verb = self.pick(_GIVE)

@@ -1,4 +1,4 @@
-"""Any causal mixer run both ways, for encoders.
+"""Runs any causal mixer in both directions, for encoders.
 
 Source: Schuster and Paliwal 1997, IEEE Transactions on Signal Processing 45(11).
 """
@@ -14,22 +14,23 @@ from jaxmem.models.wrappers import Sight
 
 
 def one_text(mask: Bool[Array, "B T"]) -> Reset:
-  """The reset of rows that hold one text each: padding is a document of its own.
+  """Returns the reset of rows that hold one text each; padding is its own document.
 
   So nothing of the padding reaches the text, whatever the mixer.
 
   Args:
-    mask: True for the text, from the row's first token on.
+    mask: True for tokens of the text, which begins at its row's first token.
   """
-  first = jnp.arange(mask.shape[1]) == 0
-  return first | (jnp.roll(mask, 1, axis=1) & ~mask)
+  first = jnp.arange(mask.shape[1]) == 0  # [T]
+  return first | (jnp.roll(mask, 1, axis=1) & ~mask)  # [B, T]
 
 
 class Bidirectional(nn.Module):
-  """y_t = W [forward_t, backward_t]; twice the mixer's parameters and 2 D^2.
+  """Combines a mixer's outputs in both directions: y_t = W [forward_t, backward_t].
 
   A token sees its whole document and no other: read backwards, a document begins with
-  its last token. So nothing can be carried, and the state is empty, ().
+  its last token. So nothing can be carried, and the state is empty, (). Cost: twice the
+  mixer's parameters, and 2 D^2 for W.
 
       from jaxmem.models.wrappers.bidirectional import Bidirectional
       from jaxmem.mixers.lstm import LSTM
@@ -37,8 +38,8 @@ class Bidirectional(nn.Module):
       y, state = mixer.apply(params, x, (), reset)
 
   Attributes:
-    mixer: the mixer, unbound; each direction is one like it with parameters of its own.
-      What a wrapper is around, the cell of `learned_init(gru)` say, is one for both.
+    mixer: the mixer, unbound; each direction is a copy with parameters of its own. The
+      part of a wrapper, such as the cell of `learned_init(gru)`, serves both.
   """
 
   mixer: nn.Module
@@ -49,13 +50,12 @@ class Bidirectional(nn.Module):
   def __call__(
     self, x: Activations, state: tuple[()] = (), reset: Reset | None = None
   ) -> tuple[Activations, tuple[()]]:
-    flip = lambda a: jnp.flip(a, axis=1)
-    # backwards, the last token of each document is the first
-    last = None if reset is None else flip(jnp.roll(reset, -1, axis=1))
-    forward = self._one_way("forward", x, reset)
-    backward = flip(self._one_way("backward", flip(x), last))
-    both = jnp.concatenate([forward, backward], axis=-1)
-    return dense(self.d_model, ("heads", "embed"), "out", str(both.dtype))(both), ()
+    forward = self._one_way("forward", x, reset)  # [B, T, D]
+    flipped = jnp.flip(x, axis=1)
+    backward = self._one_way("backward", flipped, _flipped_reset(reset))
+    backward = jnp.flip(backward, axis=1)  # [B, T, D]
+    y = jnp.concatenate([forward, backward], axis=-1)  # [B, T, 2 D]
+    return dense(self.d_model, ("heads", "embed"), "out", str(y.dtype))(y), ()
 
   def _one_way(self, name: str, x: Activations, reset: Reset | None) -> Activations:
     empty = self.mixer.init_state(x.shape[0])
@@ -63,18 +63,27 @@ class Bidirectional(nn.Module):
 
   @property
   def d_model(self) -> int:
+    """D, the number of features."""
     return self.mixer.d_model
 
   def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
-    backwards = jnp.flip(jnp.roll(reset, -1, axis=1), axis=1)
-    ahead = part_sees(self.mixer, backwards)[::-1, ::-1]
-    return part_sees(self.mixer, reset) | ahead
+    """Returns which tokens reach which: those of either direction."""
+    backward = part_sees(self.mixer, _flipped_reset(reset))[::-1, ::-1]  # [T, T]
+    return part_sees(self.mixer, reset) | backward
 
   def init_state(self, batch_size: int) -> tuple[()]:
+    """Returns (): nothing is carried."""
     return ()
 
   def state_axes(self) -> tuple[()]:
+    """Returns (), the axis names of nothing."""
     return ()
+
+
+def _flipped_reset(reset: Reset | None) -> Reset | None:
+  """Returns the reset of flipped rows, where a document begins with its last token."""
+  # a document's last token precedes the next reset; rolling wraps the first to the end
+  return None if reset is None else jnp.flip(jnp.roll(reset, -1, axis=1), axis=1)
 
 
 Wrapper = Bidirectional

@@ -1,4 +1,4 @@
-"""A mixer with a learned initial state; see `jaxmem.ops.recurrence.learned_init`."""
+"""Learned initial states of mixers; see `jaxmem.ops.recurrence.learned_init`."""
 
 import jax
 import numpy as np
@@ -13,10 +13,10 @@ from jaxmem.ops.recurrence import learned_init
 
 
 class LearnedInit(nn.Module):
-  """`mixer`, its op's memory starting from parameters; as many as a row's state has.
+  """Starts the memory of a mixer's op from parameters, one for each number of a state.
 
-  The state is the mixer's own, and holds the difference from the start. In a pattern it
-  is `learned_init(gru)`.
+  The state is the mixer's own, and holds the difference from the start. In a pattern
+  the wrapper is `learned_init(gru)`.
 
       from jaxmem.mixers.gru import GRU
       from jaxmem.models.wrappers.learned_init import LearnedInit
@@ -35,8 +35,8 @@ class LearnedInit(nn.Module):
   ) -> tuple[Activations, State]:
     file = type(self.mixer).__module__.rpartition(".")[2]
     if not isinstance(self.mixer, Memory) or file not in mixers.names():
-      what = type(self.mixer).__name__
-      raise ValueError(f"a learned state is that of a mixer, and {what} is none")
+      cls = type(self.mixer).__name__
+      raise ValueError(f"a learned state is that of a mixer, and {cls} is none")
     op = ops.record(mixers.op(file))
     empty, axes = (
       next(a for a in self._nodes(op, tree) if isinstance(a, op.State))
@@ -44,22 +44,22 @@ class LearnedInit(nn.Module):
     )
 
     def param(name):
-      shape, own = getattr(empty, name).shape[1:], getattr(axes, name)[1:]
+      shape, names = getattr(empty, name).shape[1:], getattr(axes, name)[1:]
       return self.param(
-        f"start_{name}", named(nn.initializers.zeros, own, decay=False), shape
+        f"start_{name}", named(nn.initializers.zeros, names, decay=False), shape
       )
 
     start = tuple(map(param, learned_init.fields(op)))
-    # the same mixer in the same place, with another op
-    changed = []
+    changed_ops = []  # shows whether the mixer asked for its op at all
 
-    def begin(op):
-      changed.append(op)
+    def change_op(op):
+      changed_ops.append(op)
       return learned_init.begin(op, start)
 
-    scope = self.mixer.scope.rewound()  # where a mixer that is called again stands
-    y, state = self.mixer.clone(parent=scope, change_op=begin)(x, state, reset)
-    if not changed:
+    # the clone has the scope, and so the parameter paths, of the mixer it replaces
+    scope = self.mixer.scope.rewound()
+    y, state = self.mixer.clone(parent=scope, change_op=change_op)(x, state, reset)
+    if not changed_ops:
       raise ValueError(
         f"{type(self.mixer).__name__} applies its op as it is, and no learned state "
         "reaches it: give `apply` self.op(...) of the op"
@@ -67,19 +67,24 @@ class LearnedInit(nn.Module):
     return y, state
 
   def _nodes(self, op, tree: State) -> list:
+    """Returns the leaves of a tree, in which the op's states are leaves."""
     return jax.tree.leaves(tree, is_leaf=lambda a: isinstance(a, op.State))
 
   @property
   def d_model(self) -> int:
+    """D, the number of features."""
     return self.mixer.d_model
 
   def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
+    """Returns which tokens reach which: those of the mixer."""
     return part_sees(self.mixer, reset)
 
   def init_state(self, batch_size: int) -> State:
+    """Returns the empty state of the mixer."""
     return self.mixer.init_state(batch_size)
 
   def state_axes(self) -> State:
+    """Returns the logical axis names of the mixer's state."""
     return self.mixer.state_axes()
 
 

@@ -1,6 +1,6 @@
-"""Layers that read the same input at once; their outputs are added.
+"""Parallel layers: they read the same input, and their outputs are added.
 
-Source: Wang and Komatsuzaki 2021, GPT-J-6B, put attention and MLP side by side.
+Source: Wang and Komatsuzaki 2021, GPT-J-6B (attention beside an MLP).
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ from jaxmem.models.wrappers import Sight
 
 
 class Parallel(nn.Module):
-  """y = part_0(x) + part_1(x) + ...; the parameters of all.
+  """Adds the outputs of its parts: y = part_0(x) + part_1(x) + ...
 
-  The state is a tuple, one a part. In a pattern it is `parallel(window,gru)`; `sum`
-  has a scale that begins at 0.
+  The state is a tuple with one state a part. In a pattern the wrapper is
+  `parallel(window,gru)`; `sum` differs by a scale that begins at 0.
 
       from jaxmem.models.wrappers.parallel import Parallel
       from jaxmem.mixers.gru import GRU
@@ -32,26 +32,33 @@ class Parallel(nn.Module):
   def __call__(
     self, x: Activations, state: tuple[State, ...], reset: Reset | None = None
   ) -> tuple[Activations, tuple[State, ...]]:
-    run = zip(self.parts, state, strict=True)
-    outputs, states = zip(*(part(x, old, reset) for part, old in run), strict=True)
-    return sum(outputs[1:], start=outputs[0]), states
+    outputs, states = [], []
+    for part, part_state in zip(self.parts, state, strict=True):
+      y, part_state = part(x, part_state, reset)  # [B, T, D]
+      outputs.append(y)
+      states.append(part_state)
+    return sum(outputs[1:], start=outputs[0]), tuple(states)
 
   @property
   def d_model(self) -> int:
+    """D, the number of features."""
     return self.parts[0].d_model
 
   @property
   def causal(self) -> bool:
-    """Whether a token is read by later ones alone."""
+    """Whether no part lets a token see later ones."""
     return all(getattr(part, "causal", True) for part in self.parts)
 
   def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
+    """Returns which tokens reach which: those that reach it in any part."""
     return np.any([part_sees(part, reset) for part in self.parts], axis=0)
 
   def init_state(self, batch_size: int) -> tuple[State, ...]:
+    """Returns the empty states of the parts."""
     return tuple(part.init_state(batch_size) for part in self.parts)
 
   def state_axes(self) -> tuple[State, ...]:
+    """Returns the logical axis names of the parts' states."""
     return tuple(part.state_axes() for part in self.parts)
 
 

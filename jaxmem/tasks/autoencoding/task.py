@@ -1,8 +1,8 @@
 """Compression: short texts through a latent vector, and back.
 
 The texts are the lines of documents. The latent is of the line that is written, or of
-the line before it. Held-out lines are scored by the bound on their bits and its parts,
-which a decoder without a latent (`--model.d-latent 0`) is measured beside.
+the line before it. Held-out lines are scored by the bound on their bits and its parts.
+A decoder without a latent (`--model.d-latent 0`) is the baseline to compare with.
 """
 
 import math
@@ -20,36 +20,33 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.models import capacity
 from jaxmem.models.vae import VAE, VAEConfig
 from jaxmem.tasks import baselines
-from jaxmem.tasks.application import Asked
+from jaxmem.tasks.application import BaseTask
 from jaxmem.tasks.autoencoding import data as segments
 from jaxmem.tasks.autoencoding import metrics
 from jaxmem.tasks.autoencoding.config import CompressionConfig
 from jaxmem.tasks.autoencoding.latent_text import ROWS
 from jaxmem.tasks.autoencoding.predict import STEPS, CompressionPredictor, writer
-from jaxmem.tasks.base import Findings, TaskContext
-from jaxmem.tasks.model_sizes import check_model, with_made
+from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.model_sizes import with_made
 
-# Draws of the latent that a held-out text is scored with at the end.
+# Draws of the latent for each text in the report.
 DRAWS = 16
-# Lines that a report shows.
+# Lines that the report shows as examples.
 SHOWN = 5
 
 
-def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
-  """The model's config with the tokenizer's vocabulary, checked.
+def resolve_model(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
+  """Returns the model's config with the tokenizer's vocabulary, checked.
+
+  Args:
+    model: config of the autoencoder.
+    config: config of the task.
 
   Raises:
-    ConfigError: if a number is out of range, there is no such tokenizer, or it loses
-      text.
+    ConfigError: if rows are longer than a memory, there is no such tokenizer, or it
+      loses text.
   """
-  check_model(model)
-  if config.segment_length < 2:
-    raise ConfigError(
-      f"task.segment_length is {config.segment_length}: it must be at least 2, a token "
-      "and the EOS token at the end"
-    )
-  if config.latent_of not in ("same", "previous"):
-    raise ConfigError(f"task.latent_of is {config.latent_of!r}: same or previous")
+  # encoder and decoder read rows of the same length
   for side in (model.pattern, model.encoder):
     if limit := capacity.limit(side):
       lower = "lower task.segment_length"
@@ -57,19 +54,25 @@ def fit(model: VAEConfig, config: CompressionConfig) -> VAEConfig:
   return with_made(model, config.tokenizer, exact=True)
 
 
-class CompressionJob(Asked):
-  """Lines of the config's source; see `tasks.Application`."""
+class AutoencodingTask(BaseTask):
+  """Trains on and scores lines of the config's source; see `tasks.EvaluableTask`."""
 
-  measure = "bits/byte"
-  things = "text"
+  metric_name = "bits/byte"
+  noun = "text"
   reported = "heldout"
   tested = False
 
   def __init__(self, config: CompressionConfig, context: TaskContext, model: VAE):
     """Reads the text.
 
+    Args:
+      config: config of the task.
+      context: the run's context.
+      model: the autoencoder.
+
     Raises:
-      DataError, ConfigError: before any device work.
+      DataError: if a split has no line, before any device work.
+      ConfigError: if the source is a mixture, before any device work.
     """
     c = self._config = config
     self._context, self._model = context, model
@@ -95,107 +98,121 @@ class CompressionJob(Asked):
       context.process,
     )
     self._count = self.rows.epochs.count
-    self._some("train on", self._count)
+    self._check_lines("train on", self._count)
     self._bytes_per_token = segments.bytes_per_token(train, self._previous)
+    # read once here, so that a split without lines fails before the training
     self._chosen("heldout", max(context.eval_size, 1))
 
-  def introduction(self) -> str:
-    said = self.repeats.words("documents")
-    return f"{self._count:,} lines from {self._config.source!r}{said}"
+  def describe(self) -> str:
+    """Returns a line on how many lines are read, and from where."""
+    repeats = self.repeats.words("documents")
+    return f"{self._count:,} lines from {self._config.source!r}{repeats}"
 
-  def value(self, loss: float) -> float:
-    """Of the loss with its free nats and the weight that the KL has at the step."""
+  def to_metric(self, loss: float) -> float:
+    """Returns bits a byte; the loss has free nats and the KL's weight of its step."""
     return loss / self._bytes_per_token / math.log(2)
 
-  def score(self, params: Any) -> float:
-    """Bits a byte of held-out lines, the KL weighed as at the end of its annealing."""
-    found = self._worth(params, "heldout", self._context.validation_size, 1)
-    bits = found.reconstruction + self._config.kl_weight * found.kl
-    return bits / found.num_bytes
+  def validation_metric(self, params: Any) -> float:
+    """Returns bits a byte of held-out lines, with the KL's weight after annealing."""
+    worth = self._worth(params, "heldout", self._context.validation_size, 1)
+    bits = worth.reconstruction + self._config.kl_weight * worth.kl
+    return bits / worth.num_bytes
 
-  def findings(self, params: Any, split: str) -> Findings:
-    """The bound and its parts, the numbers of the latent in use, and some texts."""
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
+    """Returns the bound, its parts, the active units, and examples of texts.
+
+    Args:
+      params: the model's parameters.
+      split: "train", "heldout" or "test".
+    """
     num_bytes = self._context.eval_size
-    found = self._worth(params, split, num_bytes, DRAWS)
-    numbers = {"split": split} | metrics.numbers(found, DRAWS)
-    title = f"{found.texts:,} lines of {self._config.source} ({split})"
+    worth = self._worth(params, split, num_bytes, DRAWS)
+    numbers = {"split": split} | metrics.numbers(worth, DRAWS)
+    title = f"{worth.texts:,} lines of {self._config.source} ({split})"
     documents = self._splits["train" if split == "train" else "heldout"]
     chosen = [text for _, text, _ in excerpts.choose(documents, num_bytes)]
+    # compressors read whole documents: their lines alone would be too short
     packed = numbers["compressors"] = baselines.compressors(chosen)
     first = baselines.better("bits per byte", numbers["elbo"], packed, lower=True)
-    beside = ["| its documents | bits per byte | |", "|---|--:|---|"]
-    beside += baselines.packed_rows(packed)
-    lines = [*first, title, "", *metrics.table(numbers), "", *beside, ""]
-    return Findings(numbers, [*lines, *self._texts(params, split)], {})
+    compressed = ["| its documents | bits per byte | |", "|---|--:|---|"]
+    compressed += baselines.packed_rows(packed)
+    lines = [*first, title, "", *metrics.table(numbers), "", *compressed, ""]
+    return EvalResult(numbers, [*lines, *self._texts(params, split)], {})
 
   def _lines(self, documents: Sequence[Any]) -> segments.Segments:
     texts = ((document.name, document.text) for document in documents)
-    length = self._config.segment_length - 1
+    length = self._config.segment_length - 1  # the EOS token takes one
     return segments.lines(texts, self._tokenizer, length)
 
   def _chosen(self, split: str, num_bytes: int) -> tuple:
-    """Lines of a fixed choice of so many bytes of a split, and their pairs."""
+    """Returns the lines of fixed excerpts of a split, and their pairs."""
     documents = self._splits["train" if split == "train" else "heldout"]
     chosen = excerpts.choose(documents, num_bytes)
-    found = segments.lines(
+    lines = segments.lines(
       ((name, text) for name, text, _ in chosen),
       self._tokenizer,
       self._config.segment_length - 1,
     )
-    pairs = segments.pairs(found, self._previous)
-    self._some("score", len(pairs))
-    return found, pairs
+    pairs = segments.pairs(lines, self._previous)
+    self._check_lines("score", len(pairs))
+    return lines, pairs
 
-  def _some(self, what: str, count: int) -> None:
-    """Raises DataError if there is no line to `what`."""
+  def _check_lines(self, purpose: str, count: int) -> None:
+    """Raises DataError if there is no line for a purpose, such as "score"."""
     if not count:
-      behind = " behind another" if self._previous else ""
+      after = " after another" if self._previous else ""
       source = self._config.source
-      raise DataError(f"{source!r} has no line{behind} to {what}: give more text")
+      raise DataError(f"{source!r} has no line{after} to {purpose}: give more text")
 
   def _worth(
     self, params: Any, split: str, num_bytes: int, draws: int
   ) -> metrics.Worth:
-    own = not self._previous
     batches = self._batches(split, num_bytes)
-    return metrics.worth(self._model, params, batches, draws, own=own)
+    return metrics.worth(
+      self._model, params, batches, draws, reads_target=not self._previous
+    )
 
   def _batches(self, split: str, num_bytes: int) -> Iterator[tuple]:
-    """Batches of one size, how many rows of each are real, and their bytes."""
-    found, pairs = self._chosen(split, num_bytes)
+    """Yields batches of one size, how many rows of each are real, and their bytes."""
+    lines, pairs = self._chosen(split, num_bytes)
     length, eos_id = self._config.segment_length, self._tokenizer.eos_id
     for items, real in once(len(pairs), ROWS):
-      size = int(found.num_bytes[pairs[items[:real], 1]].sum())
-      yield segments.batch(found, pairs[items], length, eos_id), real, size
+      size = int(lines.num_bytes[pairs[items[:real], 1]].sum())
+      yield segments.batch(lines, pairs[items], length, eos_id), real, size
 
   def _texts(self, params: Any, split: str) -> list[str]:
-    """Some lines and what is written of them, as Markdown."""
+    """Returns samples, reconstructions and an interpolation, as Markdown."""
     latents = writer(self._config, self._model, params, self._tokenizer)
     samples = latents.write(latents.prior(5, 0), Sampling())
     lines = ["Drawn from the prior:", "", *_code(samples)]
     if not self._model.config.d_latent:
       return lines
-    found, pairs = self._chosen(split, self._context.eval_size)
-    some = pairs[np.linspace(0, len(pairs) - 1, SHOWN).astype(int)]
-    cut = lambda i: found.tokens[found.starts[i] : found.starts[i + 1]]
-    text = lambda i: self._tokenizer.decode(cut(i))
-    latent = latents.read([text(i) for i in some[:, 0]])
-    back = latents.write(latent, Sampling(temperature=0.0))
-    columns = [some[:, 0], some[:, 1]] if self._previous else [some[:, 0]]
-    shown = [[text(i).decode(errors="replace") for i in c] for c in columns] + [back]
+    segment, pairs = self._chosen(split, self._context.eval_size)
+    index = np.linspace(0, len(pairs) - 1, SHOWN).astype(int)
+    examples = pairs[index].tolist()  # SHOWN pairs of segments
+
+    def text(i: int) -> bytes:
+      ids = segment.tokens[segment.starts[i] : segment.starts[i + 1]]
+      return self._tokenizer.decode(ids)
+
+    greedy = Sampling(temperature=0.0)
+    latent = latents.read([text(i) for i, _ in examples])  # [SHOWN, L]
+    reconstructed = latents.write(latent, greedy)
     title = "Read, followed by, and written" if self._previous else "Read and written"
-    rows = [line for row in zip(*shown, strict=True) for line in (*row, "")]
+    rows = []
+    for pair, written in zip(examples, reconstructed, strict=True):
+      originals = pair if self._previous else pair[:1]
+      rows += [text(i).decode(errors="replace") for i in originals] + [written, ""]
     lines += ["", f"{title}:", "", *_code(rows[:-1])]
-    way = latents.write(
-      latents.between(latent[0], latent[-1], STEPS), Sampling(temperature=0.0)
-    )
-    return [*lines, "", "From the first to the last:", "", *_code(way)]
+    between = latents.write(latents.between(latent[0], latent[-1], STEPS), greedy)
+    return [*lines, "", "From the first to the last:", "", *_code(between)]
 
 
 def _code(texts: Sequence[str]) -> list[str]:
+  """Returns texts as a block of code in Markdown."""
   return ["```text", *texts, "```"]
 
 
 Config = CompressionConfig
-Job = CompressionJob
+Task = AutoencodingTask
 Predictor = CompressionPredictor

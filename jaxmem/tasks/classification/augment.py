@@ -1,11 +1,11 @@
-"""Training texts made a little different at every reading; the label stays.
+"""Augmentation of training texts: every epoch reads them a little different.
 
-    deletion   a token is left out
-    swap       two neighbours change places
-    hiding     a run of tokens becomes one id that says nothing
-    rare       a token becomes that id the likelier, the seldomer it is
-    synonyms   a word becomes another of the user's table
-    copies     another wording of the whole text, of the user's table
+    deletion   leaves a token out
+    swap       exchanges two neighbouring tokens
+    hiding     masks a run of tokens
+    rare       masks rare tokens, the rarer the more often
+    synonyms   replaces a word by another one of the user's table
+    copies     replaces the whole text by another wording of the user's file
 
 Source: Wei and Zou 2019, arXiv:1901.11196 (deletion, swap, synonyms); Sennrich et al.
 2015, arXiv:1511.06709 (wordings by translation there and back); Kiperwasser and
@@ -18,7 +18,6 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int
 
-from jaxmem.core import ranges
 from jaxmem.core.errors import DataError
 from jaxmem.core.ranges import number
 from jaxmem.data import jsonl, leaks, opened, records
@@ -33,17 +32,18 @@ class AugmentConfig:
   """How often each change is made; rates are in [0, 1].
 
   Attributes:
-    deletion: of a token.
-    swap: of a token with the one behind it.
-    hiding: of a token; hidden ones lie in runs of `run` tokens.
-    run: tokens of a hidden run, >= 1.
-    rare: r >= 0; a token that the training texts have n times is hidden with the rate
-      r / (r + n). So what stands for unknown words is learned of those most like them.
-    synonyms: of a word, or several, that the table has; see `tokenizers.words`.
+    deletion: the rate at which a token is left out.
+    swap: the rate at which a token is exchanged with the next one.
+    hiding: the rate at which a token is masked, in runs of `run` tokens.
+    run: tokens of a masked run, >= 1.
+    rare: r >= 0; a token that the training texts have n times is masked with the rate
+      r / (r + n), which trains the embedding of unknown words on those most like them.
+    synonyms: the rate at which an entry of the table, of one word or several, is
+      replaced; see `tokenizers.words`.
     table: a JSON file, {"word": ["another", ...]}, for `synonyms`.
-    copies: of a text that has another wording.
-    wordings: a JSONL file of {"text", "wordings": [...]}, for `copies`: what
-      `jaxmem predict` made of translations there and back, say.
+    copies: the rate at which a text is replaced, if it has another wording.
+    wordings: a JSONL file of {"text", "wordings": [...]}, for `copies`, such as
+      `jaxmem predict` makes by translation there and back.
   """
 
   deletion: float = number(0.0, at_least=0, at_most=1)
@@ -56,9 +56,8 @@ class AugmentConfig:
   copies: float = number(0.0, at_least=0, at_most=1)
   wordings: str = ""
 
-  def check(self) -> None:
-    """Raises ValueError if a number is out of range, or a file is not named."""
-    ranges.check(self)
+  def check_fields(self) -> None:
+    """Raises a ValueError if a file is not named, or its rate is 0."""
     for name, file in (("synonyms", "table"), ("copies", "wordings")):
       if bool(getattr(self, name)) != bool(getattr(self, file)):
         raise ValueError(
@@ -68,44 +67,49 @@ class AugmentConfig:
 
 
 class Augmenter:
-  """Changes texts, as a pure function of the draw that it is given.
+  """Changes texts, as a pure function of a random generator.
 
   Attributes:
-    left_out: wordings that are equal to held-out or test texts.
+    left_out: how many wordings are equal to held-out or test texts, and not used.
   """
 
   def __init__(
     self,
     config: AugmentConfig,
-    hidden: int,
+    unk_id: int,
     counts: Counts | None = None,
     scored: Iterable[str] = (),
   ):
-    """Args: how often; the id of what is hidden; how often the training texts have each
-    id, for `rare`; held-out and test texts, which are no wording.
+    """Reads the tables.
+
+    Args:
+      config: how often each change is made.
+      unk_id: the id that a masked token becomes.
+      counts: how often the training texts have each id, for `rare`.
+      scored: held-out and test texts, which must not be trained on as wordings.
 
     Raises:
       DataError: if a table cannot be read.
     """
-    self._config, self._hidden, self._counts = config, hidden, counts
+    self._config, self._unk_id, self._counts = config, unk_id, counts
     self._table = _table(config.table) if config.table else {}
-    # words and signs of an entry
+    # the most words and signs of an entry: longer stretches are not looked up
     self._longest = max((len([*tokens(entry)]) for entry in self._table), default=0)
     self._wordings, self.left_out = {}, 0
     if config.wordings:
       taken = leaks.content_keys(leaks.key(text) for text in scored)
-      for text, every in _wordings(config.wordings).items():
-        kept, lost = leaks.without(every, [*map(leaks.key, every)], taken)
-        self._wordings |= {text: kept} if kept else {}
+      for text, wordings in _wordings(config.wordings).items():
+        usable, lost = leaks.without(wordings, [*map(leaks.key, wordings)], taken)
+        self._wordings |= {text: usable} if usable else {}
         self.left_out += lost
 
   @property
   def of_text(self) -> bool:
-    """Whether texts are changed before they are tokens."""
+    """Whether texts are changed before they are tokenized."""
     return bool(self._table or self._wordings)
 
   def text(self, text: str, draw: np.random.Generator) -> str:
-    """Another wording, and synonyms for some of its words."""
+    """Returns a text in another wording, or with synonyms of some words."""
     c = self._config
     if text in self._wordings and draw.random() < c.copies:
       text = str(draw.choice(self._wordings[text]))
@@ -114,44 +118,46 @@ class Augmenter:
     return self._with_synonyms(text, draw)
 
   def _with_synonyms(self, text: str, draw: np.random.Generator) -> str:
-    """The text with entries of the table replaced, the longest at each place."""
-    places = [match.span() for match in tokens(text)]
-    parts, done, i = [], 0, 0
-    while i < len(places):
-      begin, end, i = places[i][0], places[i][1], i + 1
-      for last in range(min(i + self._longest, len(places)) - 1, i - 2, -1):
-        entry = text[begin : places[last][1]].lower()
+    """Returns the text with entries of the table replaced, the longest one first."""
+    spans = [match.span() for match in tokens(text)]
+    parts, copied, i = [], 0, 0  # the text up to `copied` is in `parts`
+    while i < len(spans):
+      begin, end, i = spans[i][0], spans[i][1], i + 1
+      for last in range(min(i + self._longest, len(spans)) - 1, i - 2, -1):
+        entry = text[begin : spans[last][1]].lower()
         if entry in self._table:
-          end, i = places[last][1], last + 1
+          end, i = spans[last][1], last + 1
           if draw.random() < self._config.synonyms:
-            parts += [text[done:begin], str(draw.choice(self._table[entry]))]
-            done = end
+            parts += [text[copied:begin], str(draw.choice(self._table[entry]))]
+            copied = end
           break
-    return "".join([*parts, text[done:]])
+    return "".join([*parts, text[copied:]])
 
   def ids(self, ids: Ids, draw: np.random.Generator) -> Ids:
-    """Hidden tokens and runs, swaps, then deletions; one token is left at least."""
+    """Masks rare tokens and runs, swaps, then deletes; at least one token is left."""
     c = self._config
     if c.rare:
-      seldom = c.rare / (c.rare + self._counts[ids])
-      ids = np.where(draw.random(len(ids)) < seldom, self._hidden, ids)
+      rate = c.rare / (c.rare + self._counts[ids])  # [N]
+      ids = np.where(draw.random(len(ids)) < rate, self._unk_id, ids)
     if c.hiding:
-      # so many runs begin that a token is hidden with the rate
+      # a token stays if none of `run` starts is drawn, so (1 - start)^run = 1 - hiding
       starts = draw.random(len(ids)) < 1 - (1 - c.hiding) ** (1 / c.run)
-      covered = np.convolve(starts, np.ones(c.run, int))[: len(ids)] > 0
-      ids = np.where(covered, self._hidden, ids)
+      covered = np.convolve(starts, np.ones(c.run, int))[: len(ids)] > 0  # [N]
+      ids = np.where(covered, self._unk_id, ids)
     if c.swap:
-      ids = ids.copy()
+      ids = ids.copy()  # they may be those of all epochs
       for i in np.flatnonzero(draw.random(max(len(ids) - 1, 0)) < c.swap):
         ids[i], ids[i + 1] = ids[i + 1], ids[i]
     if c.deletion:
       keep = draw.random(len(ids)) >= c.deletion
+      # an empty text would have no vector: one token stays, whichever
       keep[draw.integers(len(ids))] |= not keep.any()
       ids = ids[keep]
     return ids
 
 
 def _table(name: str) -> dict[str, list[str]]:
+  """Reads the table of synonyms: word in lower case -> its synonyms."""
   table = jsonl.whole(opened.Member(records.located(name, "a JSON file of synonyms")))
   lists = isinstance(table, dict) and all(
     isinstance(v, list) and v and all(isinstance(w, str) for w in v)
@@ -159,22 +165,22 @@ def _table(name: str) -> dict[str, list[str]]:
   )
   if not lists:
     raise DataError(f'{name} is not of the form {{"word": ["another", ...]}}')
-  every = [word for pair in table.items() for word in (pair[0], *pair[1])]
-  for word in every:
-    records.checked(word, f"{name}: {word!r}")
-  return {word.lower(): others for word, others in table.items()}
+  for entry, synonyms in table.items():
+    for word in (entry, *synonyms):
+      records.checked(word, f"{name}: {word!r}")
+  return {entry.lower(): synonyms for entry, synonyms in table.items()}
 
 
 def _wordings(name: str) -> dict[str, list[str]]:
+  """Reads the file of wordings: text -> its other wordings."""
   return dict(records.collect(name, _wording, "a JSONL file of wordings expected"))
 
 
 def _wording(record: records.Record) -> tuple[str, list[str]]:
-  """A text, and its other wordings."""
-  others = record.fields.get("wordings")
+  """Returns the text of a record, and its other wordings."""
+  wordings = record.fields.get("wordings")
   where = f'{record.where}: "wordings"'
-  if not (isinstance(others, list) and others):
-    raise DataError(f"{where} is {others!r}: a list of texts expected")
-  if not all(isinstance(one, str) for one in others):
-    raise DataError(f"{where} is {others!r}: a list of texts expected")
-  return record.text("text"), [records.checked(one, where) for one in others]
+  is_list = isinstance(wordings, list) and wordings
+  if not is_list or not all(isinstance(wording, str) for wording in wordings):
+    raise DataError(f"{where} is {wordings!r}: a list of texts expected")
+  return record.text("text"), [records.checked(wording, where) for wording in wordings]

@@ -1,10 +1,11 @@
-"""What labelled texts are read, and how."""
+"""The config of classification: which labelled texts are read, and how."""
 
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import folds
+from jaxmem.tasks import language as languages
 from jaxmem.tasks.classification import data
 from jaxmem.tasks.classification.augment import AugmentConfig
 
@@ -19,33 +20,35 @@ _HINT = (
 
 @dataclasses.dataclass(frozen=True)
 class LabelsConfig:
-  """Labelled texts.
+  """Which labelled texts a run reads, and how it learns them.
 
   Attributes:
-    source: to train on, see `data.records`; several tasks are NAME=SOURCE apart by
-      commas.
-    heldout: to choose by; empty holds out a tenth of each class. Texts that stand in
-      two splits follow the rule of `jaxmem.data.leaks`.
-    test: to score at the end; empty is the held-out texts.
+    source: the training texts, see `data.records`; several tasks are written as
+      NAME=SOURCE, separated by commas.
+    heldout: the texts that choose the best checkpoint; empty holds out a tenth of each
+      class. Texts that occur in two splits follow the rule of `jaxmem.data.leaks`.
+    test: the texts that are scored at the end; empty scores the held-out texts.
     fold: "1/5" tests on the first of 5 folds of the source and trains on the others.
     text: the field with the text, or a template of several: "{title}\\n{body}", see
       `data.template`.
-    other: likewise of a second text, of a pair; empty is none.
+    other: the same for the second text of a pair; empty reads single texts.
     label: the field with the class.
-    label_end: a label is what stands before this text (":" for TREC's coarse classes).
-    ignore: labels, apart by commas, whose texts are left out; one of them may be empty.
-    first_bytes: of each text that are read; 0 is all.
-    encoding: of the files.
+    label_end: a label ends before this text (":" for TREC's coarse classes).
+    ignore: labels, separated by commas, whose texts are left out; one of them may be
+      empty.
+    first_bytes: how many bytes of each text are read; 0 reads all.
+    encoding: the encoding of the files.
     tokenizer: "words:N" or "sp:N", made of the training texts, or see `DataConfig`.
     segment_length: T, tokens of a row; a longer text is cut at the end.
     batch_size: texts of a step.
     classes: how many there are, over all tasks; 0 counts those of the training texts.
-    label_smoothing: of the labels while training, in [0, 1).
+    label_smoothing: how much labels are smoothed while training, in [0, 1).
     class_weights: "balanced" gives every class the same weight in the loss.
-    temperature: of a mixture of tasks, > 0; 1 is by size, large is all alike.
+    temperature: the temperature of a mixture of tasks, > 0; at 1 tasks are drawn by
+      their size, at large values all alike.
     augment: how training texts are changed.
-    language: of the texts, such as "zh", for the words of the baseline; empty is
-      decided by them, see `tasks.language`.
+    language: the language of the texts, such as "zh", by which the baseline cuts
+      words; empty detects it, see `tasks.language`.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
       records out and says how many, and which came first.
   """
@@ -69,20 +72,25 @@ class LabelsConfig:
   class_weights: Literal["none", "balanced"] = "none"
   temperature: float = number(1.0, above=0)
   augment: AugmentConfig = AugmentConfig()
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold or the language cannot be read."""
+    self.folds()
+    languages.code(self.language)
+
   def reader(self) -> data.Reader:
-    """How records become examples."""
+    """Returns the reader that makes examples of records."""
     names = [f.name for f in dataclasses.fields(data.Reader) if f.name != "hint"]
-    return data.Reader(*(getattr(self, name) for name in names), _HINT)
+    return data.Reader(**{name: getattr(self, name) for name in names}, hint=_HINT)
 
   def files(self) -> data.Files:
-    """Where the splits are."""
+    """Returns the sources of the splits."""
     return data.Files(self.source, self.heldout, self.test)
 
   def folds(self) -> tuple[int, int]:
-    """Which of how many; (0, 0) is none.
+    """Returns the number of the fold and how many there are, (0, 0) without folds.
 
     Raises:
       ValueError: if it is not of the form 1/5.

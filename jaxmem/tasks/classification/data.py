@@ -12,12 +12,12 @@ from jaxmem.data import leaks, records
 
 
 class Example(NamedTuple):
-  """A text, perhaps with another, and its class.
+  """A text, or a pair of texts, and its class.
 
   Attributes:
-    texts: one or two.
+    texts: the text, or the two of a pair.
     label: the name of its class.
-    where: the file and line.
+    where: the file and line that it was read from, for messages.
   """
 
   texts: tuple[str, ...]
@@ -31,13 +31,13 @@ class Reader:
 
   Attributes:
     text: the field with the text, or a template of several, see `data.template`.
-    other: likewise of a second text; empty is none.
+    other: the same for the second text of a pair; empty reads single texts.
     label: the field with the class.
-    label_end: a label is what stands before this text; empty takes it whole.
-    ignore: labels, apart by commas, whose records are left out.
-    first_bytes: of each text that are read; 0 is all.
-    encoding: of the files.
-    hint: where such data can be had.
+    label_end: a label ends before this text; empty takes the whole field.
+    ignore: labels, separated by commas, whose records are left out.
+    first_bytes: how many bytes of each text are read; 0 reads all.
+    encoding: the encoding of the files.
+    hint: where such data can be had, for messages.
   """
 
   text: str
@@ -50,23 +50,21 @@ class Reader:
   hint: str
 
   def read(self, source: str) -> list[Example]:
-    """The examples of a source, in order.
+    """Reads the examples of a source, in order.
 
     Raises:
       DataError: names the file, the line, and what is wrong.
     """
-    if self.first_bytes < 0:
-      raise DataError(f"task.first_bytes is {self.first_bytes}: 0 reads all, or above")
-    found = records.collect(source, self._example, self.hint, self.encoding)
-    if not found:
+    examples = records.collect(source, self._example, self.hint, self.encoding)
+    if not examples:
       raise DataError(f"{source} has no labelled text")
-    return found
+    return examples
 
   def _example(self, record: records.Record) -> Example | None:
-    """The example of a record, None if it is left out."""
+    """Makes the example of a record, None if it is left out."""
     ignore = set(self.ignore.split(",")) if self.ignore else set()
     value = record.fields.get(self.label)
-    # a number of a table of JSON names a class as well as a word does
+    # a number in JSON names a class as well as a word does
     label = str(value).strip() if isinstance(value, int | str) else ""
     if not label and "" in ignore:
       return None
@@ -84,29 +82,33 @@ class Reader:
     return Example(texts, label, record.where)
 
   def _cut(self, text: str) -> str:
+    """Returns the first bytes of a text, as many as are read."""
     if not self.first_bytes:
       return text
+    # the cut may go through a character, which is then dropped
     return text.encode()[: self.first_bytes].decode(errors="ignore")
 
 
 def classes(examples: Iterable[Example], source: str) -> tuple[str, ...]:
-  """The names of the classes, sorted.
+  """Returns the names of the classes, sorted.
+
+  Args:
+    examples: at least one.
+    source: what the examples are, for messages.
 
   Raises:
-    DataError: if there is one alone.
+    DataError: if there is only one class.
   """
-  found = tuple(sorted({example.label for example in examples}))
-  if len(found) < 2:
-    raise DataError(
-      f"{source} has one class alone, {found[0]!r}: nothing to tell apart"
-    )
-  return found
+  names = tuple(sorted({example.label for example in examples}))
+  if len(names) < 2:
+    raise DataError(f"{source} has only one class, {names[0]!r}: give two or more")
+  return names
 
 
 def check_known(
   examples: Iterable[Example], known: tuple[str, ...], source: str
 ) -> None:
-  """Raises DataError if a label was not seen in training."""
+  """Raises a DataError if an example of `source` has a label that is not known."""
   new = sorted({e.label for e in examples} - set(known))
   if new:
     count = sum(e.label in new for e in examples)
@@ -117,12 +119,12 @@ def check_known(
 
 
 class Files(NamedTuple):
-  """Where examples are: SOURCE, or NAME=SOURCE apart by commas; empty is none.
+  """The sources of the splits: SOURCE, or NAME=SOURCE separated by commas.
 
   Attributes:
-    train: to train on, or all there are.
-    heldout: to choose by.
-    test: to score.
+    train: the training texts, or all texts.
+    heldout: the texts that choose the checkpoint; may be empty.
+    test: the texts to score; may be empty.
   """
 
   train: str
@@ -136,24 +138,24 @@ Splits = dict[str, list[Example]]
 def splits(
   reader: Reader, files: Files, fold: tuple[int, int], seed: int
 ) -> leaks.Parted:
-  """The splits "train", "heldout" and "test" of every task by its name.
+  """Reads the splits "train", "heldout" and "test" of every task, by its name.
 
   Without held-out files a tenth of every class is held out, drawn by the seed; a class
-  with one text alone is trained on. Without those to test, what is held out is tested.
+  with only one text is trained on. Without test files the held-out texts are tested.
   Equal texts, also of different tasks, follow the rule of `jaxmem.data.leaks`.
 
   Args:
-    reader: of the files.
-    files: the splits that are given.
-    fold: which of how many folds is tested; (0, 0) is none.
-    seed: of what is held out.
+    reader: reads the files.
+    files: the sources of the splits.
+    fold: which of how many folds is tested; (0, 0) makes no folds.
+    seed: decides which texts are held out.
 
   Returns:
     Task -> `Splits`.
 
   Raises:
-    DataError: if a name is missing or there twice, a file cannot be read or serves two
-      splits, or there are too few texts to part.
+    DataError: if a name is missing or occurs twice, a file cannot be read or serves two
+      splits, or there are too few texts to split.
   """
   if fold[1] and (files.heldout or files.test):
     raise DataError(
@@ -161,11 +163,11 @@ def splits(
       "task.test out"
     )
   train, *others = (_named(text) for text in files)
-  for given in others:
-    if given and set(given) != set(train):
+  for sources in others:
+    if sources and set(sources) != set(train):
       raise DataError(
-        f"the tasks to train on are {', '.join(train)}, elsewhere {', '.join(given)}: "
-        "name the same"
+        f"the tasks to train on are {', '.join(train)}, elsewhere "
+        f"{', '.join(sources)}: name the same"
       )
   heldout, test = others
   leaks.refuse_shared_files(
@@ -175,6 +177,7 @@ def splits(
   repeats = leaks.NONE
   for name, source in train.items():
     examples, tested = reader.read(source), []
+    # a source that is split here keeps equal texts together: the report says how many
     if fold[1] or name not in heldout:
       firsts = leaks.first_of_each([*map(_key, examples)])
       count = sum(i != first for i, first in enumerate(firsts))
@@ -182,103 +185,108 @@ def splits(
     if fold[1]:
       examples, tested = _fold(examples, *fold, source)
     if name in heldout:
-      held = reader.read(heldout[name])
+      held_out = reader.read(heldout[name])
     else:
-      examples, held = _tenth(examples, seed, source)
+      examples, held_out = _tenth(examples, seed, source)
     if name in test:
       tested = reader.read(test[name])
-    drawn[name] = {"train": examples, "heldout": held, "test": tested}
+    drawn[name] = {"train": examples, "heldout": held_out, "test": tested}
   return _apart(drawn, train, repeats)
 
 
 def _key(example: Example) -> leaks.Key:
+  """Returns what equal examples have in common; the label is no part of it."""
   return leaks.key(*example.texts)
 
 
 def _apart(
   drawn: dict[str, Splits], train: dict[str, str], repeats: leaks.Repeats
 ) -> leaks.Parted:
-  """The splits without texts that training shares with what is scored in any task."""
-  found, one = {}, False
-  for name, own in drawn.items():
+  """Drops training texts that are equal to held-out or test texts of any task."""
+  result, one = {}, False
+  for name, parts in drawn.items():
     others = [s for task, s in drawn.items() if task != name]
+    # the encoder is shared: a text of another task is no new text to it
     scored = [_key(e) for s in others for e in (*s["heldout"], *s["test"])]
-    parted = leaks.separate(own, _key, train[name], "texts", scored)
+    parted = leaks.separate(parts, _key, train[name], "texts", scored)
     repeats += parted.repeats
     one = one or parted.heldout_is_test
-    found[name] = dict(parted) | {"test": parted["test"] or parted["heldout"]}
-  return leaks.Parted(found, repeats, one)
+    result[name] = dict(parted) | {"test": parted["test"] or parted["heldout"]}
+  return leaks.Parted(result, repeats, one)
 
 
 def _named(text: str) -> dict[str, str]:
-  """Task -> source; one without a name is ""."""
+  """Parses "NAME=SOURCE,..." to name -> source; a SOURCE alone has the name ""."""
   parts = [part.partition("=") for part in text.split(",")] if text else []
   if len(parts) == 1 and not parts[0][1]:
     return {"": text}
-  found = {name.strip(): source.strip() for name, _, source in parts}
-  if not all(mark for _, mark, _ in parts) or len(found) < len(parts):
-    raise DataError(f"{text!r}: NAME=SOURCE apart by commas, of unlike names")
-  return found
+  sources = {name.strip(): source.strip() for name, _, source in parts}
+  if not all(mark for _, mark, _ in parts) or len(sources) < len(parts):
+    raise DataError(f"{text!r}: NAME=SOURCE,NAME=SOURCE of different names expected")
+  return sources
 
 
 def _tenth(
   examples: list[Example], seed: int, source: str
 ) -> tuple[list[Example], list[Example]]:
-  """Most of the examples, and a tenth of every class of two different texts or more,
-  one at least."""
+  """Returns the training examples and the held-out tenth of every class.
+
+  A class of two different texts or more has at least one of them held out.
+  """
 
   def choose(different: list[int]) -> set[int]:
-    held = set()
+    chosen = set()
     for name in sorted({e.label for e in examples}):
-      own = np.array([i for i in different if examples[i].label == name])
-      order = np.random.default_rng([seed, 1]).permutation(own)
-      held |= set(order[: max(len(own) // 10, int(len(own) > 1))].tolist())
-    return held
+      members = np.array([i for i in different if examples[i].label == name])
+      order = np.random.default_rng([seed, 1]).permutation(members)
+      chosen |= set(order[: max(len(members) // 10, int(len(members) > 1))].tolist())
+    return chosen
 
   inside, _ = leaks.sided([*map(_key, examples)], choose)
-  train, held = _parted(examples, inside)
-  if not held:
+  train, heldout = _parted(examples, inside)
+  if not heldout:
     raise DataError(
       f"{source} has no class with two different texts, one of which can be held out: "
       "give more, or task.heldout"
     )
-  return train, held
+  return train, heldout
 
 
 def _fold(
   examples: list[Example], which: int, folds: int, source: str
 ) -> tuple[list[Example], list[Example]]:
-  """All but a fold, and that fold: every `folds`-th of each class, in their order."""
+  """Returns all examples but a fold, and the fold: every `folds`-th of each class."""
 
   def choose(different: list[int]) -> set[int]:
-    seen, inside = {}, set()
+    counts, chosen = {}, set()
     for i in different:
       label = examples[i].label
-      at = seen[label] = seen.get(label, -1) + 1
-      inside |= {i} if at % folds == which - 1 else set()
-    return inside
+      number = counts[label] = counts.get(label, -1) + 1
+      if number % folds == which - 1:
+        chosen.add(i)
+    return chosen
 
   inside, _ = leaks.sided([*map(_key, examples)], choose)
-  train, tested = _parted(examples, inside)
-  if not train or not tested:
+  train, test = _parted(examples, inside)
+  if not train or not test:
     raise DataError(
-      f"fold {which}/{folds} of {source} has {len(tested)} texts and training "
+      f"fold {which}/{folds} of {source} has {len(test)} texts and training "
       f"{len(train)}: give more different texts of a class, or fewer folds"
     )
-  return train, tested
+  return train, test
 
 
 def _parted(
   examples: list[Example], inside: list[bool]
 ) -> tuple[list[Example], list[Example]]:
-  """Those that are outside, and those inside."""
-  both = [*zip(examples, inside, strict=True)]
-  return [e for e, own in both if not own], [e for e, own in both if own]
+  """Returns the examples that are not inside a part, and those that are."""
+  pairs = [*zip(examples, inside, strict=True)]
+  return [e for e, is_in in pairs if not is_in], [e for e, is_in in pairs if is_in]
 
 
 def counts(
   examples: Iterable[Example], known: tuple[str, ...]
 ) -> Int64[np.ndarray, " C"]:
-  """Examples of each class."""
-  found = [e.label for e in examples]
-  return np.array([found.count(name) for name in known], np.int64)
+  """Counts the examples of each class of `known`."""
+  labels = [e.label for e in examples]
+  return np.array([labels.count(name) for name in known], np.int64)

@@ -1,4 +1,4 @@
-"""How well texts are told apart: accuracy, macro-F1, who is taken for whom."""
+"""How well texts are classified: accuracy, macro-F1 and the confusion matrix."""
 
 from pathlib import Path
 from typing import Any
@@ -13,29 +13,30 @@ from jaxmem.core.extras import require
 def numbers(
   label: Int[np.ndarray, " N"], logp: Float[np.ndarray, "N C"], names: tuple[str, ...]
 ) -> dict[str, Any]:
-  """Accuracy, macro-F1 and the confusion matrix, by scikit-learn; for JSON.
+  """Computes accuracy, macro-F1 and the confusion matrix by scikit-learn.
 
   Macro-F1 is the mean over the classes that occur among the labels or the answers, as
-  scikit-learn has it: a class without either has no F1.
+  scikit-learn defines it: a class without either has no F1.
 
   Args:
     label: the class of each text.
     logp: the log probability of each class.
-    names: of the classes.
+    names: the names of the classes.
 
   Returns:
-    Among them "majority", the share of the most frequent class; "error", two standard
-    errors of the accuracy; "per_class", precision, recall and F1 of each class, None
-    where it has no answer or no text; "right", for tests of pairs.
+    Numbers for JSON. "majority" is the share of the most frequent class; "error" is two
+    standard errors of the accuracy; "per_class" has precision, recall and F1 of each
+    class, None where it has no answer or no text; "right" says of each text whether the
+    answer is right, for paired tests of two runs.
   """
   require("sklearn", extra="apps")
   from sklearn import metrics
 
-  guess, every = logp.argmax(-1), np.arange(len(names))
+  guess, indices = logp.argmax(-1), np.arange(len(names))  # [N], [C]
   right = guess == label
   f1 = metrics.f1_score(label, guess, average="macro", zero_division=0)
   scores = metrics.precision_recall_fscore_support(
-    label, guess, labels=every, zero_division=np.nan
+    label, guess, labels=indices, zero_division=np.nan
   )
   return {
     "texts": len(label),
@@ -51,12 +52,12 @@ def numbers(
         "class": name,
         "precision": None if np.isnan(precision) else float(precision),
         "recall": None if np.isnan(recall) else float(recall),
-        "f1": None if np.isnan(one) else float(one),
+        "f1": None if np.isnan(class_f1) else float(class_f1),
         "texts": int(count),
       }
-      for name, precision, recall, one, count in zip(names, *scores, strict=True)
+      for name, precision, recall, class_f1, count in zip(names, *scores, strict=True)
     ],
-    "confusion": metrics.confusion_matrix(label, guess, labels=every).tolist(),
+    "confusion": metrics.confusion_matrix(label, guess, labels=indices).tolist(),
     "right": right.astype(int).tolist(),
   }
 
@@ -64,7 +65,7 @@ def numbers(
 def scores(
   label: Int[np.ndarray, " N"], guess: Int[np.ndarray, " N"]
 ) -> dict[str, float]:
-  """Accuracy and macro-F1 of answers without probabilities: of a baseline."""
+  """Computes accuracy and macro-F1 of answers without probabilities, of a baseline."""
   require("sklearn", extra="apps")
   from sklearn import metrics
 
@@ -72,9 +73,9 @@ def scores(
   return {"accuracy": float((label == guess).mean()), "macro_f1": float(f1)}
 
 
-def beside(found: dict[str, Any]) -> list[str]:
-  """The model and its baselines, as Markdown."""
-  rows = {"this model": found} | found["beside"]
+def baseline_table(numbers: dict[str, Any]) -> list[str]:
+  """Returns a Markdown table of the model and its baselines."""
+  rows = {"this model": numbers} | numbers["beside"]
   return [
     "| | accuracy | macro-F1 |",
     "|---|--:|--:|",
@@ -85,40 +86,41 @@ def beside(found: dict[str, Any]) -> list[str]:
   ]
 
 
-def table(found: dict[str, Any]) -> list[str]:
-  """The numbers as Markdown."""
-  show = lambda key: f"{found[key]:.3f}"
-  head = ["accuracy", "macro_f1", "majority", "nats"]
-  share = lambda value: "-" if value is None else f"{value:.3f}"
+def table(numbers: dict[str, Any]) -> list[str]:
+  """Returns the result of `numbers` as Markdown tables."""
+
+  def share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
   per_class = [
     f"| {row['class']} | {row['texts']} | {share(row['recall'])} | "
     f"{share(row['precision'])} |"
-    for row in found["per_class"]
+    for row in numbers["per_class"]
   ]
-  every, some = len(found["classes"]), found["macro_f1_classes"]
-  note = f"Macro-F1 is the mean over the {some} of {every} classes that occur."
+  count, occurring = len(numbers["classes"]), numbers["macro_f1_classes"]
+  note = f"Macro-F1 is the mean over the {occurring} of {count} classes that occur."
   return [
     "| texts | accuracy (+- 2 s.e.) | macro-F1 | largest class | nats a text |",
     "|--:|--:|--:|--:|--:|",
-    f"| {found['texts']:,} | {show('accuracy')} +- {show('error')} | "
-    + " | ".join(map(show, head[1:]))
-    + " |",
+    f"| {numbers['texts']:,} | {numbers['accuracy']:.3f} +- {numbers['error']:.3f} | "
+    f"{numbers['macro_f1']:.3f} | {numbers['majority']:.3f} | {numbers['nats']:.3f} |",
     "",
     "| class | texts | recall | precision |",
     "|---|--:|--:|--:|",
     *per_class,
-    *(["", note] if some < every else []),
+    *(["", note] if occurring < count else []),
   ]
 
 
-def draw_confusion(found: dict[str, Any], path: Path) -> None:
-  """The confusion matrix as PNG: a row a class, shares of the row."""
+def draw_confusion(numbers: dict[str, Any], path: Path) -> None:
+  """Draws the confusion matrix as PNG, a row for each class, coloured by its shares."""
   import matplotlib
 
   matplotlib.use("Agg")
   import matplotlib.pyplot as plt
 
-  counts, names = np.array(found["confusion"]), found["classes"]
+  counts, names = np.array(numbers["confusion"]), numbers["classes"]  # [C, C]
+  # a class of the training texts may have none here: its row is 0, not NaN
   shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
   side = 2.2 + 0.45 * len(names)
   figure, axes = plt.subplots(figsize=(side + 1, side), dpi=120, layout="constrained")
@@ -127,6 +129,7 @@ def draw_confusion(found: dict[str, Any], path: Path) -> None:
   axes.set_yticks(range(len(names)), names)
   axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
   for (i, j), count in np.ndenumerate(counts):
+    # white on the dark half of the colours
     colour = "white" if shares[i, j] > 0.5 else "black"
     axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
   with files.replacing(path) as temporary:

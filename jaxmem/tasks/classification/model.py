@@ -10,7 +10,7 @@ from jaxmem.models.encoder import NEVER, EncoderModel
 
 
 class Classifier(EncoderModel):
-  """A class for each text.
+  """Predicts a class for each text.
 
       model = Classifier(EncoderConfig(vocab_size=257), classes=2)
       params = model.init(key, model.example(8, 64), (), method="objective")
@@ -20,12 +20,12 @@ class Classifier(EncoderModel):
 
       label    int32   [B]
       choices  bool    [B, C]  the classes that a row may have
-      weights  float32 [B]     of each loss
+      weights  float32 [B]     how much each row's loss counts
 
   Attributes:
-    config: of the encoder.
-    classes: C.
-    smoothing: of the labels while training, in [0, 1).
+    config: the encoder's config.
+    classes: C, the number of classes.
+    smoothing: how much labels are smoothed while training, in [0, 1).
   """
 
   classes: int
@@ -36,21 +36,22 @@ class Classifier(EncoderModel):
     self.head = dense(self.classes, ("embed", None), "head", "float32", bias=True)
 
   def logits(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B C"]:
-    """Of the classes; those that a row may not have are at -1e9."""
-    x = self.encoder.vector(batch, deterministic)
+    """Returns the logits of the classes, -1e9 for classes that a row may not have."""
+    x = self.encoder.vector(batch, deterministic)  # [B, D]
     x = self.encoder.drop(x, deterministic=deterministic)
-    return jnp.where(batch["choices"], self.head(x), NEVER)
+    return jnp.where(batch["choices"], self.head(x), NEVER)  # [B, C]
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, " B"], tuple[()]]:
-    """Nats of each text's label."""
+    """Returns the cross entropy of each text's label, in nats."""
+    # scores are of the labels as they are, so that runs can be compared
     smoothing = 0.0 if deterministic else self.smoothing
     logits = self.logits(batch, deterministic)
     return smoothed_cross_entropy(logits, batch, smoothing), memory
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """A batch of zeros."""
+    """Returns a batch of zeros that allows every class."""
     batch = super().example(batch_size, length)
     choices = jnp.ones((batch_size, self.classes), bool)
     return batch | {"label": batch["length"], "choices": choices}
@@ -59,21 +60,25 @@ class Classifier(EncoderModel):
 def smoothed_cross_entropy(
   logits: Float[Array, "B C"], batch: Batch, smoothing: float
 ) -> Float[Array, " B"]:
-  """The cross entropy of the labels, smoothed over the classes that a row may have.
+  """Returns the cross entropy of labels smoothed over the classes a row may have.
 
-      (1 - s) -log p(label) + s mean over the row's choices of -log p
+      -(1 - s) log p(label) - s mean over the row's choices of log p
 
   Args:
-    logits: of the classes, float32.
-    batch: "label" and "choices".
+    logits: logits of the classes, float32, -1e9 for those that a row may not have.
+    batch: has "label" and "choices".
     smoothing: s, in [0, 1).
+
+  Returns:
+    Nats of each row.
 
   Source: Szegedy et al. 2015, arXiv:1512.00567.
   """
-  logp = jax.nn.log_softmax(logits)
+  logp = jax.nn.log_softmax(logits)  # [B, C]
   nats = -jnp.take_along_axis(logp, batch["label"][:, None], 1)[:, 0]
   if not smoothing:
     return nats
-  count = batch["choices"].astype(logp.dtype).sum(-1)
+  count = batch["choices"].astype(logp.dtype).sum(-1)  # [B]
+  # without the mask the -1e9 of classes that a row may not have would be the mean
   mean = -jnp.where(batch["choices"], logp, 0).sum(-1) / count
   return (1 - smoothing) * nats + smoothing * mean

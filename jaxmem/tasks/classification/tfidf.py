@@ -8,9 +8,10 @@ import numpy as np
 from jaxmem.tasks import language as languages
 
 NAME = "TF-IDF and logistic regression"
-# Training texts, characters of a text and of all, n-grams: at most, to take seconds.
+# The most training texts, characters of a text, characters of all, and n-grams: within
+# them the baseline takes seconds.
 TEXTS, CHARACTERS, ALL, FEATURES = 20_000, 5_000, 10_000_000, 100_000
-# Inverse strengths of the penalty; the held-out texts choose.
+# Inverse strengths of the penalty; the held-out texts choose one.
 STRENGTHS = (1.0, 10.0)
 _SEED = 0
 
@@ -19,8 +20,8 @@ class Split(NamedTuple):
   """Labelled texts.
 
   Attributes:
-    texts: of each example one text, or two of a pair.
-    labels: of each example.
+    texts: one text of each example, or the two of a pair.
+    labels: the class of each example.
   """
 
   texts: Sequence[Sequence[str]]
@@ -31,7 +32,7 @@ class Baseline(NamedTuple):
   """What the baseline answers.
 
   Attributes:
-    labels: of the texts asked.
+    labels: the predicted classes, an array of strings [N].
     how: what was computed, in words.
   """
 
@@ -40,24 +41,24 @@ class Baseline(NamedTuple):
 
 
 def fit_and_ask(
-  train: Split, heldout: Split, asked: Sequence[Sequence[str]], language: str = ""
+  train: Split, heldout: Split, queries: Sequence[Sequence[str]], language: str = ""
 ) -> Baseline | None:
   """Learns the training texts and labels others.
 
-  Words and pairs of words that follow each other; in scripts without spaces one to
-  three characters. The texts of a pair have weights of their own.
+  The features are words and pairs of neighbouring words; in scripts without spaces they
+  are one to three characters. The two texts of a pair have separate weights.
 
-  Cost: at most `TEXTS` training texts, drawn, of `CHARACTERS` each and `ALL` together:
-  some ten seconds.
+  Cost: at most `TEXTS` training texts, drawn, of `CHARACTERS` each and `ALL` together,
+  which takes some ten seconds.
 
   Args:
-    train: two classes at least.
-    heldout: chooses the strength of the penalty.
-    asked: texts to label.
-    language: of the texts; "" is decided by them, see `tasks.language`.
+    train: the training texts, of two classes at least.
+    heldout: the texts that choose the strength of the penalty.
+    queries: the texts to label.
+    language: the language of the texts; "" detects it, see `tasks.language`.
 
   Returns:
-    None if there is one class only, or no words.
+    The predicted classes, or None if there is one class only, or no words.
   """
   from scipy import sparse
   from sklearn.feature_extraction.text import TfidfVectorizer
@@ -65,12 +66,12 @@ def fit_and_ask(
   from sklearn.multiclass import OneVsRestClassifier
 
   labels = np.asarray(train.labels)
-  some = _drawn(train)
-  if len(set(labels[some])) < 2:
+  indices = _drawn(train)
+  if len(set(labels[indices])) < 2:
     return None
-  texts = [[text[:CHARACTERS] for text in train.texts[i]] for i in some]
-  every = [text for parts in texts for text in parts]
-  language = languages.of(every, language)
+  examples = [[text[:CHARACTERS] for text in train.texts[i]] for i in indices]
+  texts = [text for parts in examples for text in parts]
+  language = languages.of(texts, language)
   spaceless = language in languages.WITHOUT_SPACES
   grams: dict[str, Any] = {
     "analyzer": "char_wb" if spaceless else "word",
@@ -82,37 +83,39 @@ def fit_and_ask(
     **grams, max_features=FEATURES, sublinear_tf=True, dtype=np.float32
   )
   try:
-    vectorizer.fit(every)
+    vectorizer.fit(texts)
   except ValueError:  # no words at all
     return None
 
   def features(rows: Sequence[Sequence[str]]) -> Any:
-    columns = zip(*rows, strict=True)
-    part = lambda texts: vectorizer.transform([t[:CHARACTERS] for t in texts])
-    return sparse.hstack([part(column) for column in columns]).tocsr()
+    # the first texts of all rows, then the second ones: each part has its own weights
+    columns = [[text[:CHARACTERS] for text in part] for part in zip(*rows, strict=True)]
+    return sparse.hstack([*map(vectorizer.transform, columns)]).tocsr()
 
-  x, held = features(texts), features(heldout.texts)
+  x, x_heldout = features(examples), features(heldout.texts)
   # a class against the rest: of fifty classes a joint fit would take minutes
   fitted = [
     OneVsRestClassifier(LogisticRegression(C=strength, solver="liblinear")).fit(
-      x, labels[some]
+      x, labels[indices]
     )
     for strength in STRENGTHS
   ]
-  right = [float(m.score(held, np.asarray(heldout.labels))) for m in fitted]
-  best = int(np.argmax(right))
+  accuracies = [m.score(x_heldout, np.asarray(heldout.labels)) for m in fitted]
+  best = int(np.argmax(accuracies))
   what = "characters, 1 to 3" if spaceless else "words and pairs of words"
-  limits = "" if len(some) == len(labels) else f", {len(some):,} training texts, drawn"
+  limits = ""
+  if len(indices) < len(labels):
+    limits = f", {len(indices):,} training texts, drawn"
   how = (
     f"TfidfVectorizer ({what}, at most {FEATURES:,}) and LogisticRegression "
     f"(a class against the rest, C={STRENGTHS[best]:g} by the held-out texts) of "
     f"scikit-learn{limits}"
   )
-  return Baseline(fitted[best].predict(features(asked)), how)
+  return Baseline(fitted[best].predict(features(queries)), how)
 
 
 def _drawn(train: Split) -> np.ndarray:
-  """Places of the training texts that are learned, in order."""
+  """Draws the indices of the training texts that are learned, in order."""
   order = np.random.default_rng(_SEED).permutation(len(train.labels))[:TEXTS]
   sizes = [sum(min(len(t), CHARACTERS) for t in train.texts[i]) for i in order]
   return np.sort(order[np.cumsum(sizes) <= ALL])

@@ -1,6 +1,6 @@
-"""Dialogues as tokens: who says what, and which words a model has to say itself.
+"""Dialogues as tokens, with the messages that a model learns to write.
 
-A dialogue is the messages of two speakers, as chat models are fine-tuned with:
+A dialogue is a list of messages of two speakers, in the form of data for chat models:
 
     {"messages": [{"role": "user", "content": "my cat is called Momo."},
                   {"role": "assistant", "content": "ok.", "weight": 0},
@@ -14,10 +14,10 @@ too: "conversations" of {"from", "value"}, "human" is the user and "gpt" the ass
 A dialogue is read as one document, a line a message: `user: ...` and `assistant: ...`.
 A line break inside a message (LF, CR LF or CR) is written as one carriage return, which
 no message has otherwise, and read back as a line break; so a line feed ends a message
-and nothing else. The model learns, and is asked for, the content of the assistant's
-messages, with the space before it and the newline behind it, but not where `weight` is
-0. The space is of the content because a piece that begins a word has it: said in a line
-and answered, a name is the same piece.
+and nothing else. The model learns, and is scored on, the content of the assistant's
+messages, with the space before it and the newline after it, unless `weight` is 0. The
+space belongs to the content because pieces that begin a word include it: so a name is
+the same piece inside a line and at the beginning of an answer.
 """
 
 import hashlib
@@ -35,13 +35,13 @@ from jaxmem.data.rows import fingerprint
 from jaxmem.data.stream import TokenStream
 from jaxmem.tokenizers import Tokenizer
 
-# Part of every fingerprint: how a dialogue becomes tokens, should it ever change.
+# Part of every fingerprint; it changes whenever dialogues become other tokens.
 _FORMAT = "jaxmem chat 2"
 ASSISTANT = "assistant"
-# Where messages are in a record, and what who and what are called there.
+# The keys of a record that may hold the messages, and the keys of role and content.
 _KEYS = ("messages", "conversations", "conversation")
 _OURS, _SHAREGPT = ("role", "content"), ("from", "value")
-# ShareGPT's names of speakers.
+# ShareGPT's name of a speaker -> the role.
 _SPEAKERS = {
   "human": "user", "gpt": ASSISTANT, "chatgpt": ASSISTANT, "model": ASSISTANT,
   "bot": ASSISTANT, "observation": "tool", "function_response": "tool",
@@ -50,12 +50,12 @@ _HINT = 'give JSONL with a list "messages" of {"role", "content"} in every line'
 
 
 class Message(NamedTuple):
-  """What one speaker says at once.
+  """One message of a speaker.
 
   Attributes:
-    role: who, "user", "assistant", "system", "tool" or another, without a colon.
-    content: what.
-    counts: whether the model has to say it.
+    role: "user", "assistant", "system", "tool" or another name without a colon.
+    content: the text.
+    counts: whether the model learns to write it.
   """
 
   role: str
@@ -70,9 +70,9 @@ class Line(NamedTuple):
   """A message as tokens.
 
   Attributes:
-    ids: of the whole line.
-    counted: how many of the last ones the model has to say.
-    num_bytes: that these spell.
+    ids: the ids of the whole line.
+    counted: how many of the last ids the model learns to write.
+    num_bytes: the bytes of these ids.
   """
 
   ids: np.ndarray
@@ -81,10 +81,10 @@ class Line(NamedTuple):
 
 
 def dialogue(record: Any) -> Dialogue:
-  """The messages of a record.
+  """Returns the messages of a record.
 
   Raises:
-    DataError: if it is no dialogue; says what is wrong.
+    DataError: if it is no dialogue; the message says why.
   """
   record = record if isinstance(record, dict) else {}
   messages = next((record[key] for key in _KEYS if key in record), None)
@@ -113,7 +113,7 @@ def _message(message: Any, i: int, names: tuple[str, str]) -> Message:
     raise DataError(f"message {i} has an empty role or content: leave it out")
   if re.search(r"[\r\n:]", role):
     raise DataError(f"message {i} has the role {role[:40]!r}: a colon ends a role")
-  try:
+  try:  # JSON may escape half of a surrogate pair, which has no UTF-8
     f"{role}{content}".encode()
   except UnicodeEncodeError as error:
     raise DataError(f"message {i} holds half of a surrogate pair: no text") from error
@@ -125,7 +125,7 @@ def _message(message: Any, i: int, names: tuple[str, str]) -> Message:
 
 
 def _joined(parts: list, i: int) -> str:
-  """The text of a content of several parts."""
+  """Returns the text of a content of several parts."""
   texts = []
   for n, part in enumerate(parts):
     kind = part.get("type", "text") if isinstance(part, dict) else "text"
@@ -141,10 +141,10 @@ def _joined(parts: list, i: int) -> str:
 
 
 def read(source: str | Path) -> list[Dialogue]:
-  """The dialogues of a file of records, see `data.records`: JSON Lines, or an array.
+  """Reads the dialogues of a file of records, see `data.records`.
 
   Raises:
-    DataError: if it cannot be read; names the file, the line and what is wrong.
+    DataError: if it cannot be read; the message names the file, the line and the fault.
   """
   return records.collect(str(source), _of_record, _HINT)
 
@@ -157,62 +157,68 @@ def _of_record(record: records.Record) -> Dialogue:
 
 
 def prompt(role: str) -> bytes:
-  """What stands before a speaker's words."""
+  """Returns the text before the content of a speaker's message."""
   return f"{role}:".encode()
 
 
 def words(content: str) -> bytes:
-  """A speaker's words, as they stand behind the prompt; a line break inside is CR."""
+  """Returns a content as it is written after `prompt`, its line breaks as CR."""
   return f" {content}\n".replace("\n", "\r", content.count("\n")).encode()
 
 
-def content(said: bytes) -> str:
-  """What a speaker said, from the words behind the prompt; the inverse of `words`."""
-  text = said.decode(errors="replace").removesuffix("\n").removeprefix(" ")
+def content(line: bytes) -> str:
+  """Returns the content of the text after `prompt`; the inverse of `words`."""
+  text = line.decode(errors="replace").removesuffix("\n").removeprefix(" ")
   return text.replace("\r", "\n")
 
 
 def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
-  """The messages as tokens, with the document's EOS token at the head of the first."""
+  """Yields the messages as tokens; the first begins with the document's EOS token."""
   first = [tokenizer.eos_id]
   for message in dialogue:
-    said = words(message.content)
+    text = words(message.content)
     try:
+      # encoded apart, so that no piece reaches from the prompt into the answer
       head = tokenizer.encode(prompt(message.role))
-      tail = tokenizer.encode(said)
+      tail = tokenizer.encode(text)
     except NotUTF8 as error:
       raise DataError(f"the message {message.content[:40]!r} is {error}") from error
     ids = np.concatenate([first, head, tail]).astype(np.int32)
     counts = message.counts
-    yield Line(ids, len(tail) if counts else 0, len(said) if counts else 0)
+    yield Line(ids, len(tail) if counts else 0, len(text) if counts else 0)
     first = []
 
 
-def written(dialogues: Iterable[Dialogue]) -> Iterator[bytes]:
-  """The lines of dialogues as text, for a tokenizer to be made of."""
-  for one in dialogues:
-    for message in one:
+def text_lines(dialogues: Iterable[Dialogue]) -> Iterator[bytes]:
+  """Yields the lines of dialogues as text, which a tokenizer is trained on."""
+  for dialogue in dialogues:
+    for message in dialogue:
       yield prompt(message.role) + words(message.content)
 
 
-def waiting(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
-  """The ids of a dialogue up to where the assistant begins to answer, as it is learned:
-  each line and what stands before its words alone; no EOS token stands at its head."""
-  said = [line.ids for line in lines(dialogue, tokenizer)]
-  begun = tokenizer.encode(prompt(ASSISTANT))
-  return np.concatenate([*said, begun]).astype(np.int32)[1:]
+def reply_prompt(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
+  """Returns the ids of a dialogue and of the prompt of the assistant's next message.
+
+  They are those of training: each prompt and each content is encoded alone. The
+  EOS token at the beginning is left out.
+  """
+  ids = [line.ids for line in lines(dialogue, tokenizer)]
+  reply = tokenizer.encode(prompt(ASSISTANT))
+  return np.concatenate([*ids, reply]).astype(np.int32)[1:]
 
 
 def stream(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> TokenStream:
-  """Dialogues end to end, for `Lanes`; in memory."""
-  ids, counted, starts, size = [], [], [0], 0
-  for one in dialogues:
-    for line in lines(one, tokenizer):
+  """Returns dialogues end to end as a stream for `Lanes`, in memory."""
+  ids, is_counted, starts, size = [], [], [0], 0
+  for dialogue in dialogues:
+    for line in lines(dialogue, tokenizer):
       ids.append(line.ids)
-      counted.append(np.arange(len(line.ids)) >= len(line.ids) - line.counted)
+      # [tokens of the line], True on the last `counted`
+      is_counted.append(np.arange(len(line.ids)) >= len(line.ids) - line.counted)
       size += line.num_bytes
-    starts.append(sum(map(len, ids[-len(one) :])) + starts[-1])
-  tokens, counts = np.concatenate(ids), np.concatenate(counted)
+    starts.append(sum(map(len, ids[-len(dialogue) :])) + starts[-1])
+  tokens, counts = np.concatenate(ids), np.concatenate(is_counted)  # [N], [N]
+  # the weights are part of the data: other counted tokens are another run
   digest = hashlib.sha256(tokens.tobytes() + counts.tobytes()).hexdigest()
   parts = (_FORMAT, digest, tokenizer.fingerprint)
   return TokenStream(

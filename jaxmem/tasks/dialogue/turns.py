@@ -1,8 +1,7 @@
 """Dialogues answered turn by turn: with the memory carried, and emptied between turns.
 
-An answer is exact if every token of it is the likeliest after the right ones before it,
-which is the same as that the model, left alone, would write it: greedily, a token is
-only reached through the likeliest ones.
+An answer is exact if each of its tokens is the likeliest after the right ones before
+it. That is so if and only if greedy decoding writes the answer.
 """
 
 import math
@@ -21,13 +20,13 @@ WAYS = ("carried", "reset")
 
 
 class Turn(NamedTuple):
-  """How the answers of a turn were, over all dialogues that have it.
+  """Sums over the answers to a turn, of all dialogues that have it.
 
   Attributes:
-    answers: how many.
+    answers: how many answers there are.
     exact: how many of them are exact.
-    bits: of all of them.
-    num_bytes: of all of them.
+    bits: the sum of their bits.
+    num_bytes: the sum of their bytes.
   """
 
   answers: int = 0
@@ -36,16 +35,26 @@ class Turn(NamedTuple):
   num_bytes: int = 0
 
   def plus(self, exact: bool, bits: float, num_bytes: int) -> "Turn":
-    """With one answer more."""
-    sums = self.exact + exact, self.bits + bits, self.num_bytes + num_bytes
-    return Turn(self.answers + 1, *sums)
+    """Returns the sums with one more answer."""
+    return Turn(
+      answers=self.answers + 1,
+      exact=self.exact + exact,
+      bits=self.bits + bits,
+      num_bytes=self.num_bytes + num_bytes,
+    )
 
 
 Turns = dict[str, dict[int, Turn]]
 
 
 class _Row(NamedTuple):
-  """A dialogue as arrays; `answers` are (turn, first token, behind the last, bytes)."""
+  """A dialogue as arrays.
+
+  Attributes:
+    ids: [N], its tokens.
+    turns: the position of the first token of each turn.
+    answers: (turn, first token, one past the last, bytes) of each answer.
+  """
 
   ids: np.ndarray
   turns: list[int]
@@ -53,22 +62,29 @@ class _Row(NamedTuple):
 
 
 class Listener:
-  """Reads dialogues with a model, compiled once.
+  """Scores the answers of dialogues with a model; compiles one shape.
 
-  Cost: both ways of reading, T tokens a call of `rows` dialogues.
+  Cost: a pass over the dialogues for each way of reading, T tokens of `rows` dialogues
+  a call.
   """
 
   def __init__(self, model: Any, length: int, rows: int = 32):
-    """Args: the language model; T of a call; dialogues that are read at once."""
+    """Compiles nothing yet.
+
+    Args:
+      model: the language model.
+      length: T, tokens of a call.
+      rows: dialogues that are read at once.
+    """
     self._model, self._length, self._rows = model, length, rows
 
     def read(params, tokens, targets, state, reset):
       logits, state = model.apply({"params": params}, tokens, state, reset)
-      nats = -jax.nn.log_softmax(logits)
-      cost = jnp.take_along_axis(nats, targets[..., None], -1)[..., 0]
+      nats = -jax.nn.log_softmax(logits)  # [B, T, V]
+      cost = jnp.take_along_axis(nats, targets[..., None], -1)[..., 0]  # [B, T]
       return logits.argmax(-1) == targets, cost / math.log(2), state
 
-    self._read = jax.jit(read, donate_argnums=3)
+    self._read = jax.jit(read, donate_argnums=3)  # the state's buffers are reused
 
   def listen(
     self,
@@ -77,49 +93,59 @@ class Listener:
     tokenizer: Tokenizer,
     ways: Sequence[str] = WAYS,
   ) -> Turns:
-    """The answers of every turn, by way: way -> turn, from 1 -> `Turn`.
+    """Returns way -> number of the turn, from 1 -> `Turn`.
 
-    A turn is a message that is not the assistant's, and what it answers.
+    A turn is a message of another speaker and the assistant's answer to it.
+
+    Args:
+      params: the parameters of the model.
+      dialogues: the dialogues that are read.
+      tokenizer: text to ids.
+      ways: of `WAYS`.
     """
-    found: Turns = {way: {} for way in ways}
-    rows = [_row(one, tokenizer) for one in dialogues]
-    rows.sort(key=lambda row: len(row.ids))  # alike ones together: less padding
+    turns_by_way: Turns = {way: {} for way in ways}
+    rows = [_row(dialogue, tokenizer) for dialogue in dialogues]
+    rows.sort(key=lambda row: len(row.ids))  # equal lengths together: less padding
     for begin in range(0, len(rows), self._rows):
-      some = rows[begin : begin + self._rows]
+      batch = rows[begin : begin + self._rows]
       for way in ways:
-        right, bits = self._through(params, some, way)
-        for i, row in enumerate(some):
+        right, bits = self._through(params, batch, way)
+        for i, row in enumerate(batch):
           for turn, first, last, size in row.answers:
-            at = slice(first - 1, last - 1)  # a token's target stands behind it
-            old = found[way].get(turn, Turn())
-            new = old.plus(bool(right[i, at].all()), float(bits[i, at].sum()), size)
-            found[way][turn] = new
-    return {way: dict(sorted(turns.items())) for way, turns in found.items()}
+            at = slice(first - 1, last - 1)  # a token is predicted at the one before
+            sums = turns_by_way[way].get(turn, Turn())
+            exact, cost = bool(right[i, at].all()), float(bits[i, at].sum())
+            turns_by_way[way][turn] = sums.plus(exact, cost, size)
+    return {way: dict(sorted(turns.items())) for way, turns in turns_by_way.items()}
 
   def _through(self, params, rows: list[_Row], way: str):
-    """Whether each token was likeliest, and its bits, [rows, tokens]."""
+    """Returns whether each token was the likeliest, and its bits, [rows, tokens]."""
     longest = max(len(row.ids) for row in rows)
     calls = -(-longest // self._length)
+    # whole calls of one shape, and one more column for the target of the last token
     shape = self._rows, calls * self._length + 1
     tokens, reset = np.zeros(shape, np.int32), np.zeros(shape, bool)
     for i, row in enumerate(rows):
       tokens[i, : len(row.ids)] = row.ids
+      # reset at a turn's first token, so that only its own message is remembered
       reset[i, [0] if way == "carried" else row.turns] = True
     state, right, bits = self._model.init_state(self._rows), [], []
     for call in range(calls):
       at = slice(call * self._length, (call + 1) * self._length)
-      behind = slice(at.start + 1, at.stop + 1)
-      given = tokens[:, at], tokens[:, behind], state, reset[:, at]
-      *seen, state = self._read(params, *given)
-      r, b = jax.device_get(seen)
-      right.append(r)
-      bits.append(b)
+      targets = tokens[:, at.start + 1 : at.stop + 1]
+      is_right, cost, state = self._read(
+        params, tokens[:, at], targets, state, reset[:, at]
+      )
+      is_right, cost = jax.device_get((is_right, cost))
+      right.append(is_right)
+      bits.append(cost)
     return np.concatenate(right, 1), np.concatenate(bits, 1)
 
 
-def _row(one: Dialogue, tokenizer: Tokenizer) -> _Row:
+def _row(dialogue: Dialogue, tokenizer: Tokenizer) -> _Row:
   ids, turns, answers, at = [], [], [], 0
-  for message, line in zip(one, chat.lines(one, tokenizer), strict=True):
+  for message, line in zip(dialogue, chat.lines(dialogue, tokenizer), strict=True):
+    # a dialogue may begin with the assistant, whose message is a turn of its own then
     if message.role != chat.ASSISTANT or not turns:
       turns.append(at)
     end = at + len(line.ids)
@@ -131,33 +157,42 @@ def _row(one: Dialogue, tokenizer: Tokenizer) -> _Row:
 
 
 def total(turns: dict[int, Turn]) -> Turn:
-  """All turns together."""
-  return Turn(*(sum(values) for values in zip(*turns.values(), strict=True)))
+  """Returns the sums over all turns."""
+  return Turn(
+    answers=sum(turn.answers for turn in turns.values()),
+    exact=sum(turn.exact for turn in turns.values()),
+    bits=sum(turn.bits for turn in turns.values()),
+    num_bytes=sum(turn.num_bytes for turn in turns.values()),
+  )
 
 
-def table(found: Turns) -> list[str]:
-  """Markdown: exact answers and bits per byte by turn, both ways."""
-  carried, reset = (found[way] for way in WAYS)
+def table(turns_by_way: Turns) -> list[str]:
+  """Returns exact answers and bits per byte by turn and way, as Markdown."""
+  carried, reset = (turns_by_way[way] for way in WAYS)
   lines = [
     "| turn | answers | exact, carried | reset | bits per byte, carried | reset |",
     "|--:|--:|--:|--:|--:|--:|",
   ]
-  both = [(str(t), carried[t], reset[t]) for t in carried]
-  for name, *ways in [*both, ("all", total(carried), total(reset))]:
+  rows = [(str(t), carried[t], reset[t]) for t in carried]
+  for name, *ways in [*rows, ("all", total(carried), total(reset))]:
     exact = [f"{t.exact / t.answers:.3f}" for t in ways]
     bits = [f"{t.bits / t.num_bytes:.3f}" for t in ways]
     lines.append("| " + " | ".join([name, str(ways[0].answers), *exact, *bits]) + " |")
   return lines
 
 
-def numbers(found: Turns) -> dict[str, Any]:
-  """For JSON."""
-  one = lambda t: {
-    "answers": t.answers,
-    "exact": t.exact / t.answers,
-    "bits_per_byte": t.bits / t.num_bytes,
-  }
+def numbers(turns_by_way: Turns) -> dict[str, Any]:
+  """Returns the numbers of all turns for JSON."""
   return {
-    way: one(total(turns)) | {"by_turn": {str(k): one(t) for k, t in turns.items()}}
-    for way, turns in found.items()
+    way: _means(total(turns))
+    | {"by_turn": {str(number): _means(turn) for number, turn in turns.items()}}
+    for way, turns in turns_by_way.items()
+  }
+
+
+def _means(turn: Turn) -> dict[str, Any]:
+  return {
+    "answers": turn.answers,
+    "exact": turn.exact / turn.answers,
+    "bits_per_byte": turn.bits / turn.num_bytes,
   }

@@ -15,10 +15,10 @@ class Cells(NamedTuple):
   """A table as text.
 
   Attributes:
-    path: of the file.
-    names: of the columns.
-    columns: their cells.
-    lines: on which rows stand in the file, from 1.
+    path: path of the file.
+    names: names of the columns.
+    columns: cells of each column.
+    lines: line of the file that each row is on, from 1.
   """
 
   path: Path
@@ -35,7 +35,7 @@ def read(path: str | Path, header: Header = "auto") -> Cells:
     header: see `data.read`.
 
   Raises:
-    DataError: if it is no table with a header and rows; names the file and the row.
+    DataError: if it is no table with names and rows; names the file and the row.
   """
   path = opened.plain_path(path)
   if not path.exists():
@@ -46,9 +46,9 @@ def read(path: str | Path, header: Header = "auto") -> Cells:
   rows = _rows(path)
   first = rows[0].cells
   if header == "auto" and _is_data(first, rows[min(1, len(rows) - 1)].cells):
-    shown = ", ".join(cell.strip() for cell in first[:4])
+    beginning = ", ".join(cell.strip() for cell in first[:4])
     raise DataError(
-      f"{path} has no header: its first row is {shown!r}, like the second. Write "
+      f"{path} has no header: its first row is {beginning!r}, like the second. Write "
       "names above, or set task.header no; if these are names, set task.header yes"
     )
   if header == "no":
@@ -65,7 +65,7 @@ def read(path: str | Path, header: Header = "auto") -> Cells:
 
 
 def _rows(path: Path) -> list[tables.Row]:
-  """All rows, none of them bad; at least one."""
+  """Returns all rows, at least one; raises DataError at the first bad row."""
   table = tables.read(path, header=False)
   rows = []
   for row in table.rows:
@@ -82,7 +82,8 @@ def _rows(path: Path) -> list[tables.Row]:
       )
     if row.fault:
       raise DataError(f"{path} row {row.line} {row.fault}")
-    if table.delimiter == "\t":  # whose quotes are characters; none is of a number
+    # tables with tabs keep quotes as characters, but no number has one
+    if table.delimiter == "\t":
       row = row._replace(cells=[_unquoted(cell) for cell in row.cells])
     rows.append(row)
   return rows
@@ -94,12 +95,13 @@ def _unquoted(cell: str) -> str:
 
 
 def _is_data(first: Sequence[str], second: Sequence[str]) -> bool:
-  """Whether the first row is one of numbers, cell by cell of the kind of the second."""
+  """Returns whether the first row has numbers and the same kinds as the second."""
   kinds = [tuple(map(kind, row)) for row in (first, second)]
   return kinds[0] == kinds[1] and "number" in kinds[0]
 
 
 def kind(cell: str) -> str:
+  """Returns "missing", "number", "time" or "text"."""
   if decimals.is_missing(cell):
     return "missing"
   if any(decimals.number(cell, has_comma) is not None for has_comma in (False, True)):

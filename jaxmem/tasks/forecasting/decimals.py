@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from jaxmem.data import tables
 
-# The largest number of float32, in which models compute.
+# Models compute in float32; this is its largest number.
 LARGEST = 3.4028234e38
 _COMMA = re.compile(r"[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?", re.ASCII)
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}([,.'’ \u00a0\u202f]\d{3})+([,.]\d+)?")
@@ -13,14 +13,18 @@ MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "?",
 
 
 def is_missing(cell: str) -> bool:
-  """Whether a cell says that there is no number."""
+  """Returns whether a cell marks a missing number."""
   return cell.strip().lower() in MISSING
 
 
 def comma(cells: Iterable[str]) -> bool:
-  """Whether numbers have a decimal comma: some can be nothing else, and none a point.
+  """Returns whether numbers have a decimal comma.
 
-  "1,234" alone may be a thousand: a column of such numbers is not decided here.
+  They have one if some cell can be read in no other way, and no number has a point.
+  "1,234" alone may be a thousand, so a column of such numbers decides nothing.
+
+  Args:
+    cells: the cells of one or several columns.
   """
   cells = [cell.strip() for cell in cells]
   commas = [cell for cell in cells if "," in cell and _COMMA.fullmatch(cell)]
@@ -30,7 +34,12 @@ def comma(cells: Iterable[str]) -> bool:
 
 
 def number(cell: str, has_comma: bool) -> float | None:
-  """The finite number of a cell, or None."""
+  """Returns the finite number of a cell, or None.
+
+  Args:
+    cell: the text of the cell.
+    has_comma: whether a comma is the decimal mark; see `comma`.
+  """
   cell = cell.strip()
   if has_comma:
     cell = cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
@@ -38,19 +47,22 @@ def number(cell: str, has_comma: bool) -> float | None:
   return None if value is None or abs(value) > LARGEST else value
 
 
+# Digits with signs around them, and digits with a unit: cells meant as numbers.
 _MEANT = re.compile(r"\W*(0[xX][\da-fA-F]+|\d[\d_.,'’\s]*([eE][-+]?\d+)?)\W*")
 _UNITS = re.compile(r"[^\d]{0,12}?\d[\d_.,'’\s]*([eE][-+]?\d+)?[^\d]{0,12}")
 
 
 def is_meant(cell: str) -> bool:
-  """Whether a cell without a number was meant to be one: "5%", "$3", "1_000", "0x1f",
-  "1e400", digits of other scripts."""
-  dates = re.search(r"\d\.\d+\.\d", cell)  # 31.01.2024
+  """Returns whether a cell that does not parse was meant to be a number.
+
+  Such cells are "5%", "$3", "1_000", "0x1f", "1e400" and digits of other scripts.
+  """
+  dates = re.search(r"\d\.\d+\.\d", cell)  # a date such as 31.01.2024 is not meant
   return bool(_MEANT.fullmatch(cell.strip())) and not dates
 
 
 def wrong(cell: str) -> str:
-  """What is wrong with a cell that has no number, and what to do."""
+  """Returns what is wrong with a cell that has no number, and the remedy."""
   cell = cell.strip()
   value = tables.number(cell)
   if value is not None or re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", cell, re.ASCII):

@@ -3,10 +3,24 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxmem.tasks.forecasting.times import Times, relative_steps
+
 FILLS = ("forward", "linear", "zero")
 # Rows after filling may be so many times those that there are: a time that was mistyped
 # is refused before it fills the memory.
 LARGEST = 10
+
+
+def places(times: Times) -> Int[np.ndarray, " T"] | None:
+  """Returns the number of each row on a grid of the usual step.
+
+  It is None if a step is no multiple of the usual one.
+  """
+  counts = relative_steps(times)
+  whole = np.rint(counts)
+  if (np.abs(counts - whole) > 1e-3).any() or (whole < 1).any():
+    return None
+  return np.concatenate([[0], np.cumsum(whole)]).astype(int)
 
 
 def spread(

@@ -65,7 +65,7 @@ def read(
   longest = _part(cells, series, max(groups.values(), key=len))
   chosen = data.chosen_columns(longest, columns)
   _, used = data.find_times(longest, chosen)
-  taken = data.taken_columns(longest, chosen, used)
+  taken = data.series_columns(longest, chosen, used)
   names = tuple(longest.names[j] for j in taken)
   every = [cells.columns[cells.names.index(name)] for name in names]
   has_comma = decimals.comma(cell for column in every for cell in column)

@@ -1,4 +1,4 @@
-"""Forecasts that a run answers records with, in the units of its table."""
+"""Answers records with forecasts in the units of the run's table."""
 
 import math
 import reprlib
@@ -13,39 +13,47 @@ from jaxmem.core import files
 from jaxmem.core.errors import UserError
 from jaxmem.models.forecaster import Forecaster, ForecasterConfig
 from jaxmem.ops import densities
-from jaxmem.tasks.base import Reading
+from jaxmem.tasks.base import TaskConfig
 from jaxmem.tasks.forecasting import standard
 from jaxmem.tasks.forecasting.standard import Standard
 
-# Of a distribution that lies in the interval of a prediction.
+# Probability that lies in the interval of a prediction.
 SHARE = 0.8
-# What standardises a series, beside the checkpoint.
+# File with the mean and standard deviation of the series, next to the checkpoint.
 KEPT = "series.json"
 
 
 class SeriesPredictor:
   """Forecasts `{"series": [[...], ...]}`, rows in time, in the table's own units.
 
-  The answer is `{"forecast": [[...], ...]}`, of a distribution with "low" and "high". A
-  record of a run on long format names its series as the table does, by "unique_id".
+  The answer is `{"forecast": [[...], ...]}`. A model that forecasts a distribution adds
+  "low" and "high", the bounds of `interval`. A record of a run on long format names its
+  series as the table does, such as by "unique_id".
   """
 
   _column = ""  # that names the series of a table in long format
 
-  def __init__(self, config: Reading, model: Forecaster, params: Any, workdir: Path):
-    """Args: see `tasks.Predictor`."""
+  def __init__(self, config: TaskConfig, model: Forecaster, params: Any, workdir: Path):
+    """Loads the scale of the series; see `tasks.Predictor`.
+
+    Args:
+      config: the task's config.
+      model: the forecaster.
+      params: its parameters.
+      workdir: the work directory of the run.
+
+    Raises:
+      UserError: if the file of the scale is missing or damaged.
+    """
     try:
-      kept = files.read_json(workdir / KEPT)
-      self._names = kept["names"]
-      self._mean, self._std = (np.array(kept[k], np.float64) for k in ("mean", "std"))
-      self._column, ids = kept.get("column", ""), kept.get("ids", [""])
+      scale = files.read_json(workdir / KEPT)
+      self._names = scale["names"]
+      self._mean, self._std = (np.array(scale[k], np.float64) for k in ("mean", "std"))
+      self._column, ids = scale.get("column", ""), scale.get("ids", [])
       self._ids = {name: i for i, name in enumerate(ids)}
+      shape = (len(ids),) * bool(self._column) + (len(self._names),)
       shapes = {self._mean.shape, self._std.shape}
-      shape = (len(self._names),)
-      if (
-        shapes != {(len(ids), *shape) if self._column else shape}
-        or not (self._std > 0).all()
-      ):
+      if shapes != {shape} or not (self._std > 0).all():
         raise ValueError("it does not standardise the series")
     except (OSError, ValueError, KeyError, TypeError) as error:
       raise UserError(
@@ -53,11 +61,10 @@ class SeriesPredictor:
       ) from error
     self._model, self._params = model, params
     self._length = config.segment_length
-    self._forecast = jax.jit(lambda *given: model.apply(*given))
+    self._forecast = jax.jit(model.apply)
 
   def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless there are enough rows of numbers that can be computed
-    with."""
+    """Raises UserError unless a record has enough rows of numbers in range."""
     rows = record.get("series")
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
       raise UserError('"series" is no table: a list of rows expected, each of numbers')
@@ -91,38 +98,46 @@ class SeriesPredictor:
       )
 
   def _standard(self, records: Sequence[dict[str, Any]]) -> Standard:
-    """What standardises the series of records, [C] or [B, 1, C]."""
+    """Returns what standardises the series of records, [C] or [B, 1, C]."""
     if not self._column:
       return Standard(self._mean, self._std)
     series = [self._ids[str(record[self._column])] for record in records]
     return Standard(self._mean[series, None], self._std[series, None])
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the forecasts of records that were checked, in their order.
+
+    Raises:
+      UserError: if a forecast is not finite.
+    """
     history = np.stack(
       [np.array(record["series"], np.float64)[-self._length :] for record in records]
-    )
+    )  # [B, T, C]
     scale = self._standard(records)
     history = scale.apply(history).astype(np.float32)
     forecast = np.asarray(self._forecast({"params": self._params}, history))
-    numbers = {"forecast": self._model.middle(forecast)}
+    # a distribution is answered by its middle, with the bounds of an interval
+    numbers = {"forecast": self._model.middle(forecast)}  # [B, H, C]
     if self._model.config.head != "point":
       numbers["low"], numbers["high"] = interval(self._model.config, forecast)
-    found = {name: scale.back(np.asarray(a)) for name, a in numbers.items()}
-    if not all(np.isfinite(a).all() for a in found.values()):
+    answers = {name: scale.back(np.asarray(a)) for name, a in numbers.items()}
+    if not all(np.isfinite(a).all() for a in answers.values()):
       raise UserError(
         "the forecast is not finite: the run has diverged, train it again"
       )
-    columns = [a.tolist() for a in found.values()]
-    return [dict(zip(found, one, strict=True)) for one in zip(*columns, strict=True)]
+    return [
+      {name: array[i].tolist() for name, array in answers.items()}
+      for i in range(len(records))
+    ]
 
 
 def _shown(cell: Any) -> str:
-  """A bad cell in a message, in few letters; a whole number here is beyond float64."""
+  """Returns a bad cell for a message; an int that is bad is beyond float64."""
   return "too large a number" if type(cell) is int else reprlib.repr(cell)
 
 
 def _number(cell: Any) -> float | None:
-  """The finite number that a value of JSON is, else None; true and false are none."""
+  """Returns the finite number of a JSON value, or None; a boolean is no number."""
   if type(cell) not in (int, float):
     return None
   try:
@@ -133,18 +148,18 @@ def _number(cell: Any) -> float | None:
 
 
 def interval(model: ForecasterConfig, forecast: np.ndarray) -> tuple:
-  """The bounds of the middle `SHARE` of a distribution, or the outer quantiles.
+  """Returns the bounds of the middle `SHARE` of a distribution, or the outer quantiles.
 
   Args:
-    model: the model's config, whose head is no point.
+    model: the model's config, whose head is not "point".
     forecast: [B, H, C, W], see `Forecaster`.
   """
   if model.head == "quantile":
     return forecast[..., 0], forecast[..., -1]
   from scipy import stats  # JAX brings it
 
-  where, spread = forecast[..., 0], np.asarray(densities.scale(forecast[..., 1]))
+  location, scale = forecast[..., 0], np.asarray(densities.scale(forecast[..., 1]))
   if model.head == "gaussian":
-    return stats.norm.interval(SHARE, where, spread)
+    return stats.norm.interval(SHARE, location, scale)
   freedom = np.asarray(densities.degrees_of_freedom(forecast[..., 2]))
-  return stats.t.interval(SHARE, freedom, where, spread)
+  return stats.t.interval(SHARE, freedom, location, scale)

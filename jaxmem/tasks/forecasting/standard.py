@@ -7,46 +7,47 @@ from jaxtyping import Bool, Float
 
 from jaxmem.core.errors import DataError
 
-# A column whose range is smaller, as a share of its largest magnitude, is constant: so
-# much is the rounding of sums and of decimal fractions in float64 (eps is 2.2e-16).
+# A column whose range is smaller, as a share of its largest magnitude, is constant: the
+# rounding of sums and of decimal fractions in float64 (eps is 2.2e-16) makes so much.
 ROUNDING = 1e-12
-# Standard deviations from the mean. Squares of more, and their sums, leave float32.
+# Standard deviations from the mean. Squares of larger values, and their sums, overflow
+# float32.
 FARTHEST = 1e15
 
 
 class Standard(NamedTuple):
-  """What standardises the columns of a table.
+  """The mean and standard deviation that standardise the columns of a table.
 
   Attributes:
-    mean: of the training rows.
-    std: their standard deviation, above 0.
+    mean: mean of the training rows.
+    std: standard deviation of the training rows, above 0.
   """
 
   mean: Float[np.ndarray, " C"]
   std: Float[np.ndarray, " C"]
 
   def apply(self, values: Float[np.ndarray, "... C"]) -> Float[np.ndarray, "... C"]:
-    """Values in standard deviations from the mean; infinite where float64 overflows."""
+    """Returns (values - mean) / std, which is infinite where float64 overflows."""
     with np.errstate(over="ignore"):
       return (values - self.mean) / self.std
 
   def back(self, values: Float[np.ndarray, "... C"]) -> Float[np.ndarray, "... C"]:
-    """Standardised values in the units of the table, float64."""
+    """Returns standardised values in the units of the table, float64."""
     return values.astype(np.float64) * self.std + self.mean
 
 
 def fit(
   rows: Float[np.ndarray, "T C"], names: tuple[str, ...], source: str
 ) -> Standard:
-  """Measures the training rows, of any magnitude.
+  """Computes mean and standard deviation of training rows of any magnitude.
 
   Args:
-    rows: to train on.
-    names: of the columns.
-    source: of the table, for messages.
+    rows: the training rows.
+    names: names of the columns.
+    source: path of the table, for messages.
 
   Raises:
-    DataError: if a column is constant, up to rounding; names it.
+    DataError: if a column is constant up to rounding; the message names it.
   """
   constant = is_constant(rows)
   if constant.any():
@@ -55,16 +56,16 @@ def fit(
       f"column {name!r} of {source} never changes in the training rows: leave it out "
       "with task.columns"
     )
-  # by powers of two, which is exact: squares neither overflow nor vanish
+  # scaling by powers of two is exact, and squares neither overflow nor vanish
   exponent = np.frexp(np.abs(rows).max(0))[1]
-  shares = np.ldexp(rows, -exponent)
+  shares = np.ldexp(rows, -exponent)  # [T, C], at most 1 in magnitude
   return Standard(np.ldexp(shares.mean(0), exponent), np.ldexp(shares.std(0), exponent))
 
 
 def is_constant(rows: Float[np.ndarray, "T C"]) -> Bool[np.ndarray, " C"]:
-  """Which columns do not change but by rounding."""
-  largest = np.abs(rows).max(0)
-  # halves: the range of float64's largest numbers is none
+  """Returns which columns change by no more than rounding."""
+  largest = np.abs(rows).max(0)  # [C]
+  # halves, because the range of float64's largest numbers would overflow
   return rows.max(0) / 2 - rows.min(0) / 2 <= ROUNDING * largest / 2
 
 

@@ -17,22 +17,23 @@ def window_rows(
   process: tuple[int, int] = (0, 1),
   lengths: Sequence[int] | Int[np.ndarray, " S"] = (),
 ) -> Rows:
-  """All windows of a table in epochs; see `collate`.
+  """Returns all windows of a table in epochs, as batches of `collate`.
 
   Args:
     values: the table, or several series end to end.
-    sizes: T and H, steps that are read and that are forecast.
+    sizes: T and H, the steps that are read and the steps that are forecast.
     batch_size: windows of a step over all processes.
     seed: decides the order.
-    process: which of how many parts of the rows to read.
-    lengths: rows of each series; empty is one.
+    process: index and count of the processes that share the rows.
+    lengths: rows of each series; empty is one series.
   """
   decides = ("jaxmem windows 1", sizes, seed, batch_size)
   if len(lengths) > 1:
     decides = ("jaxmem panel 1", sizes, seed, batch_size, [*map(int, lengths)])
+  index, count = process
   starts = window_starts(lengths if len(lengths) else [len(values)], sum(sizes))
   return Rows(
-    Epochs(len(starts), batch_size, seed, *process),
+    Epochs(len(starts), batch_size, seed, process_index=index, process_count=count),
     lambda windows, _: collate(values, starts[windows], sizes),
     fingerprint(decides, [values.tobytes()]),
   )
@@ -41,10 +42,10 @@ def window_rows(
 def window_starts(
   lengths: Sequence[int] | Int[np.ndarray, " S"], size: int
 ) -> Int[np.ndarray, " W"]:
-  """The first rows of all windows of `size` rows, each inside of one series.
+  """Returns the first rows of all windows, each of which lies inside of one series.
 
   Args:
-    lengths: rows of each series; they stand end to end.
+    lengths: rows of each series; the series stand end to end.
     size: rows of a window.
   """
   begins = np.cumsum([0, *lengths])[:-1]
@@ -58,7 +59,7 @@ def collate(
   starts: Int[np.ndarray, " B"],
   sizes: tuple[int, int],
 ) -> Batch:
-  """Windows of a table, the steps after each, and weights of 1.
+  """Returns windows of a table, the steps after each, and weights of 1.
 
   history  float32 [B, T, C]
   future   float32 [B, H, C]
@@ -74,9 +75,9 @@ def cut(
   starts: Int[np.ndarray, " B"],
   sizes: tuple[int, int],
 ) -> tuple[Float[np.ndarray, "B T C"], Float[np.ndarray, "B H C"]]:
-  """Windows of T steps and the H after each, float32."""
-  at = starts[:, None] + np.arange(sum(sizes))
-  both = values[at].astype(np.float32)
+  """Returns windows of T steps and the H steps after each, float32."""
+  index = starts[:, None] + np.arange(sum(sizes))  # [B, T + H]
+  both = values[index].astype(np.float32)  # [B, T + H, C]
   return both[:, : sizes[0]], both[:, sizes[0] :]
 
 
@@ -88,13 +89,14 @@ def to_the_end(
 ) -> tuple[
   Float[np.ndarray, "B T C"], Float[np.ndarray, "B H C"], Int[np.ndarray, " B"]
 ]:
-  """Windows of T steps, the H after each, and how many of those H there are.
+  """Returns windows of T steps, the H after each, and how many of those H exist.
 
   Steps after the end of the table, or of the series of a window, repeat its last row.
   """
   length, horizon = sizes
   ends = np.full(len(starts), len(values)) if ends is None else ends
-  at = starts[:, None] + np.arange(length + horizon)
-  both = values[np.minimum(at, ends[:, None] - 1)]
-  known = np.minimum(ends - starts - length, horizon)
-  return both[:, :length], both[:, length:], known
+  index = starts[:, None] + np.arange(length + horizon)  # [B, T + H]
+  # clipped, so that every window has one shape; `num_real` says what to ignore
+  both = values[np.minimum(index, ends[:, None] - 1)]  # [B, T + H, C]
+  num_real = np.minimum(ends - starts - length, horizon)  # [B]
+  return both[:, :length], both[:, length:], num_real

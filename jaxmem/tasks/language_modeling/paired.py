@@ -1,4 +1,4 @@
-"""What tokens cost in several ways of reading: sums by bucket, paired token by token.
+"""Costs of tokens in several ways of reading: sums by bucket, paired token by token.
 
 All ways read the same tokens, so the difference of two ways has a standard error of its
 own, far below that of either cost.
@@ -13,13 +13,13 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Buckets:
-  """Means by bucket.
+  """Means of n buckets.
 
   Attributes:
-    edges: n + 1 borders.
-    mean: n means; NaN where there is nothing.
-    error: n standard errors of the mean, as if tokens were independent.
-    count: n numbers of tokens.
+    edges: [n + 1], the borders of the buckets.
+    mean: [n], the means; NaN where a bucket is empty.
+    error: [n], the standard errors of the mean, as if tokens were independent.
+    count: [n], the numbers of tokens.
   """
 
   edges: np.ndarray
@@ -33,9 +33,9 @@ class PairedSums:
   """Sums over the tokens of each of N buckets, float64.
 
   Attributes:
-    bits: way -> [N], of the costs; differences are to the first way.
-    squares: way -> [N], of the squares of what a token costs more than in the first.
-    tokens: [N], how many.
+    bits: way -> [N], sums of the costs; differences are to the first way.
+    squares: way -> [N], sums of the squared differences to the first way.
+    tokens: [N], numbers of tokens.
   """
 
   bits: dict[str, np.ndarray]
@@ -52,19 +52,19 @@ class PairedSums:
     """Adds tokens in place.
 
     Args:
-      bucket: [n], which bucket each is in.
+      bucket: [n], the bucket of each token.
       costs: way -> [n] bits, in the order of `bits`.
     """
     count = len(self.tokens)
-    first = next(iter(costs.values()))
+    first = next(iter(costs.values()))  # [n], the costs that others are compared to
     for way, cost in costs.items():
       self.bits[way] += np.bincount(bucket, weights=cost, minlength=count)
-      more = (cost - first) ** 2
-      self.squares[way] += np.bincount(bucket, weights=more, minlength=count)
-    self.tokens[:] += np.bincount(bucket, minlength=count)
+      squared = (cost - first) ** 2  # the first way's own are all 0
+      self.squares[way] += np.bincount(bucket, weights=squared, minlength=count)
+    self.tokens[:] += np.bincount(bucket, minlength=count)  # [N]
 
   def copy(self) -> "PairedSums":
-    """Returns sums that later additions do not reach."""
+    """Returns a copy, which later additions do not change."""
     bits, squares = (
       {way: values.copy() for way, values in sums.items()}
       for sums in (self.bits, self.squares)
@@ -72,7 +72,7 @@ class PairedSums:
     return PairedSums(bits, squares, self.tokens.copy())
 
   def arrays(self) -> tuple[list, list, np.ndarray]:
-    """Returns the sums as a tree, ways in their order: a tree of arrays sorts keys."""
+    """Returns the sums as lists in the order of the ways, since JAX sorts dict keys."""
     return list(self.bits.values()), list(self.squares.values()), self.tokens
 
   def restored(self, arrays: tuple[list, list, np.ndarray]) -> "PairedSums":
@@ -81,11 +81,11 @@ class PairedSums:
     return PairedSums(bits, squares, arrays[2])
 
   def gain(self, way: str, inside: Any) -> tuple[float, float]:
-    """Returns what the first way saves on a token, in the mean of some buckets.
+    """Returns the mean saving of the first way on a token, over some buckets.
 
     Args:
       way: the other way.
-      inside: an index of the buckets.
+      inside: an index or a slice of the buckets.
 
     Returns:
       Bits a token, and the standard error.
@@ -98,20 +98,22 @@ class PairedSums:
     return float(mean), float(error)
 
   def gains(self, way: str, edges: np.ndarray) -> Buckets:
-    """Returns what the first way saves on a token, by bucket.
+    """Returns the mean saving of the first way on a token, by bucket.
 
     Args:
       way: the other way.
-      edges: of the first buckets; those behind are left out.
+      edges: the edges of the first buckets; later buckets are left out.
     """
     count = len(edges) - 1
-    more = (self.bits[way] - next(iter(self.bits.values())))[:count]
+    total = (self.bits[way] - next(iter(self.bits.values())))[:count]
     tokens = self.tokens[:count]
-    return Buckets(edges, *self._mean(more, self.squares[way][:count], tokens), tokens)
+    mean, error = self._mean(total, self.squares[way][:count], tokens)
+    return Buckets(edges, mean, error, tokens)
 
   @staticmethod
   def _mean(total: Any, squares: Any, count: Any) -> tuple[Any, Any]:
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # empty buckets become NaN
       mean = np.divide(total, count)
+      # E[x^2] - E[x]^2 may round below 0
       variance = np.maximum(np.divide(squares, count) - mean**2, 0)
       return mean, np.sqrt(variance / count)

@@ -1,4 +1,4 @@
-"""Bits per byte of text of any length, read with the memory carried, or forgetting.
+"""Bits per byte of text of any length, with the memory carried, or emptied at times.
 
 The one scorer of text: held-out scores while a run trains, its report, `jaxmem eval
 --split` and `jaxmem eval --text` are calls of `TextScorer`, so that the same documents
@@ -9,19 +9,19 @@ in the same number of lanes give the same number, to the bit.
 - *re-read*: memory is emptied, the segment before is read but not scored, and then the
   segment is scored.
 
-Carried against re-read is what memory beyond one segment is worth: both have read what
-stood just before, only one has read what stood further back. All ways read the same
-tokens in the same calls, with other resets, so that a token's cost in one is paired
-with its cost in the others. *Re-read* takes two readings, one emptied at every even
-segment and one at every odd one; a segment is scored by the one that was emptied at the
-segment before.
+The difference of carried and re-read is what memory beyond one segment is worth: both
+have read the text just before a token, only one has read the text further back. All
+ways read the same tokens in the same calls, with different resets, so that a token's
+cost in one is paired with its cost in the others. *Re-read* takes two readings, one
+emptied at every even segment and one at every odd one; a segment is scored by the one
+that was emptied at the segment before.
 
-Files are read in pieces and nothing grows with them: neither the memory of the model
-nor that of the process. One document of 10,000,000 bytes (the standard library end to
-end), the default model (d_model 128, rglru,gated_delta,window, float32) of
-`configs/quickstart.py` after 20 steps, one row of 4096 tokens a call: peak memory of
-the process 681 MiB; 51,000 bytes a CPU-second, and 29,300 bytes/s by the clock on two
-x86 cores that had other work.
+Files are read in pieces, and neither the memory of the model nor that of the process
+grows with them. One document of 10,000,000 bytes (the standard library end to end) was
+read by the default model (d_model 128, rglru,gated_delta,window, float32) of
+`configs/quickstart.py` after 20 steps, one row of 4096 tokens a call: the peak memory
+of the process was 681 MiB; it read 51,000 bytes a CPU-second, and 29,300 bytes/s by the
+clock on two x86 cores that had other work.
 """
 
 import functools
@@ -38,32 +38,32 @@ from jaxmem.tasks.language_modeling.reader import Document, Reader
 from jaxmem.tokenizers import Tokenizer
 
 WAYS = ("carried", "reset", "re-read")
-# Lanes and tokens of a call of held-out scores.
+# Held-out scores read so many lanes, and so many tokens of each in a call.
 ROWS, LENGTH = 16, 512
 # The first bucket of positions ends here, and each of the others is as long as all
-# before it: 2^40 tokens.
+# before it: together they hold 2^40 tokens.
 FIRST_BUCKET = 128
 NUM_BUCKETS = 34
 # Buckets of positions within a segment, at most.
 SEGMENT_BUCKETS = 16
 
-# Way of reading -> how often it empties the memory, in segments, and from which on; a
+# Way of reading -> the (period, phase), in segments, at which it empties the memory; a
 # way of two readings takes each segment from the one that has read the segment before.
 _EMPTIED = {"carried": [None], "reset": [(1, 0)], "re-read": [(2, 0), (2, 1)]}
 
 
 class Result(NamedTuple):
-  """What has been read, and what it cost.
+  """The cost of the text that has been read.
 
   Attributes:
     sums: bits by position in the document; a document's tokens are its own and, if it
       is whole, the EOS token after it.
     within: bits by position within the segment, first segments left out; None unless
-      they were asked for.
-    segment: tokens after which the ways that forget do.
-    num_bytes: of the text that those are.
-    num_words: of the text that those are.
-    num_documents: that have been begun.
+      the scorer sums them.
+    segment: tokens after which the ways that forget empty the memory.
+    num_bytes: bytes of the text of these tokens.
+    num_words: words of the text of these tokens.
+    num_documents: documents of which at least a part was read.
   """
 
   sums: PairedSums
@@ -75,6 +75,7 @@ class Result(NamedTuple):
 
   @property
   def num_tokens(self) -> int:
+    """The number of tokens that have been scored."""
     return int(self.sums.tokens.sum())
 
   def bits_per_byte(self) -> dict[str, float]:
@@ -92,7 +93,7 @@ class Result(NamedTuple):
     """Returns way -> bits per byte that the first way saves over it, and the error.
 
     Args:
-      inside: which buckets of positions in the document; all by default.
+      inside: an index or a slice of the buckets of positions; all by default.
     """
     ratio = self.num_tokens / self.num_bytes
     gains = {}
@@ -102,7 +103,7 @@ class Result(NamedTuple):
     return gains
 
   def by_position(self) -> list[dict[str, Any]]:
-    """Returns buckets of positions in the document, of those that hold any.
+    """Returns the buckets of positions in the document that hold tokens.
 
     Bits per token become bits per byte, and per word, by the ratio of all tokens to all
     bytes or words, so that the mean over all tokens is `bits_per_byte`.
@@ -124,20 +125,20 @@ class Result(NamedTuple):
     ]
 
   def gain_by_document_position(self, way: str) -> Buckets:
-    """Returns bits a token that the first way saves, in doubling buckets from 128."""
+    """Returns the bits a token that the first way saves, in doubling buckets."""
     used = np.flatnonzero(self.sums.tokens)
     return self.sums.gains(way, document_edges(max(int(used.max()) + 1, 2)))
 
   def gain_by_segment_position(self, way: str) -> Buckets:
-    """Returns the same by position within the segment, first segments left out."""
+    """Returns these bits by position within the segment, first segments left out."""
     return self.within.gains(way, segment_edges(self.segment))
 
 
 class TextScorer:
-  """Documents on the way to their end; iterating reads on, a result after every call.
+  """Scores documents; each iteration is one call of the model, and yields the result.
 
-  A document is read by one row from its beginning to its end, and begins with the
-  EOS token and an empty memory. More rows use the device better.
+  One row reads a document from its beginning to its end, after the EOS token and
+  from an empty memory. More rows use the device better.
   """
 
   def __init__(
@@ -154,7 +155,7 @@ class TextScorer:
     segment: int = 0,
     by_segment: bool = False,
   ):
-    """Reads nothing yet.
+    """Prepares a reading of the documents; no text is read yet.
 
     Args:
       losses: `(tokens, targets, state, reset) -> (nats [B, T], state)`, jitted.
@@ -162,11 +163,12 @@ class TextScorer:
       documents: see `reader.Document`.
       tokenizer: text to ids.
       rows: B, documents that are read at once.
-      length: T, tokens of a call. It changes the speed, and numbers only by rounding.
-      document_length: a document is cut, by resets, into documents of at most so many
-        tokens; 0 cuts none.
-      ways: of `WAYS`; differences are to the first.
-      segment: tokens after which the ways that forget do, >= 1 if there are any.
+      length: T, tokens of a call; it affects the speed, and numbers only by rounding.
+      document_length: the most tokens between two resets of a document; 0 resets only
+        at its beginning.
+      ways: names of `WAYS`; differences are to the first.
+      segment: tokens after which the ways that forget empty the memory, >= 1 if there
+        are any.
       by_segment: whether to sum by position within the segment, too.
     """
     self._losses, self._length, self._segment = losses, length, segment
@@ -178,7 +180,7 @@ class TextScorer:
       self._within = PairedSums.zeros(ways, len(self._edges) - 1)
 
   def __iter__(self) -> Iterator[Result]:
-    """Reads to the end; the last result is the whole.
+    """Reads to the end; the last result is that of all documents.
 
     Raises:
       DataError: if a file cannot be read.
@@ -194,7 +196,7 @@ class TextScorer:
       yield result
 
   def read(self) -> Result:
-    """Reads to the end, and returns what all of it cost; that may be NaN.
+    """Reads to the end, and returns the cost of all documents, which may be NaN.
 
     Raises:
       DataError: if a file cannot be read.
@@ -204,24 +206,25 @@ class TextScorer:
     return self.result()
 
   def result(self) -> Result:
-    """Returns what has been read so far."""
+    """Returns the cost of the text that has been read so far."""
     read, count = self._reader.counts, int(self._sums.tokens.sum())
 
-    def share(key: str) -> int:
-      # what lies read but not scored is left out in proportion: nothing, at the end
+    def scored_share(key: str) -> int:
+      # text that is read but not scored yet is left out in proportion; at the end all
+      # text is scored
       return -(-read[key] * count // max(read["tokens"], 1))
 
     return Result(
       self._sums.copy(),
       None if self._within is None else self._within.copy(),
       self._segment,
-      share("bytes"),
-      share("words"),
+      scored_share("bytes"),
+      scored_share("words"),
       read["documents"],
     )
 
   def state(self) -> tuple[dict[str, Any], Any]:
-    """Returns all that a scorer of the same text continues from: JSON, and arrays."""
+    """Returns the state that a scorer of the same text continues from: JSON, arrays."""
     numbers, lines = self._reader.state()
     return numbers, (list(self._states.values()), self._sums.arrays(), lines)
 
@@ -238,43 +241,44 @@ class TextScorer:
     scored = position >= 0
     if not scored.any():
       return False
-    costs = {
+    costs = {  # way -> [scored tokens]
       way: self._cost(way, tokens, targets, reset, position)[scored]
       for way in self._states
     }
     position = position[scored]
     self._sums.add(document_bucket(position), costs)
     if self._within is not None:
-      later = position >= self._segment  # the first segment has none before it
-      within = position[later] % self._segment
+      has_previous = position >= self._segment
+      within = position[has_previous] % self._segment
       bucket = np.searchsorted(self._edges, within, side="right") - 1
-      self._within.add(bucket, {way: cost[later] for way, cost in costs.items()})
+      self._within.add(bucket, {way: cost[has_previous] for way, cost in costs.items()})
     return True
 
   def _cost(self, way, tokens, targets, reset, position) -> np.ndarray:
-    """Returns bits [B, T] of the tokens, read in a way, whose memory continues."""
+    """Returns the bits [B, T] of the tokens in one way, and carries its memory on."""
     costs, states = [], self._states[way]
     for i, emptied in enumerate(_EMPTIED[way]):
-      also = False
+      forget = False
       if emptied:
         period, phase = (n * self._segment for n in emptied)
-        also = (position >= 0) & (position % period == phase)
-      nats, states[i] = self._losses(tokens, targets, states[i], reset | also)
+        forget = (position >= 0) & (position % period == phase)
+      nats, states[i] = self._losses(tokens, targets, states[i], reset | forget)
       costs.append(np.asarray(jax.device_get(nats), np.float64) / math.log(2))
     if len(costs) == 1:
       return costs[0]
-    # an odd segment was preceded by an even one
-    return np.where(position // self._segment % 2, *costs)
+    emptied_at_even, emptied_at_odd = costs
+    # an odd segment follows an even one, at which the first reading was emptied
+    is_odd = position // self._segment % 2  # [B, T]
+    return np.where(is_odd, emptied_at_even, emptied_at_odd)
 
 
 @functools.partial(jax.jit, static_argnames="model", donate_argnames="state")
 def losses(model: Any, params: Any, tokens, targets, state, reset) -> tuple[Any, Any]:
-  """Returns nats [B, T] and the state after; compiled once for each model and shape.
+  """Returns nats [B, T] and the next state; compiled once for each model and shape.
 
-  The state is donated: its memory becomes that of the next.
+  The state is donated: its buffers become those of the next.
   """
-  inputs = tokens, targets, state, reset
-  return model.apply({"params": params}, *inputs, method="losses")
+  return model.apply({"params": params}, tokens, targets, state, reset, method="losses")
 
 
 def document_edges(count: int) -> np.ndarray:
@@ -288,7 +292,7 @@ def segment_edges(segment: int) -> np.ndarray:
 
 
 def document_bucket(position: np.ndarray) -> np.ndarray:
-  """Returns which bucket each position is in: 0 to 127, 128 to 255, 256 to 511, ..."""
+  """Returns the bucket of each position: 0 to 127, 128 to 255, 256 to 511, ..."""
   # frexp is exact where a logarithm rounds: x = m 2^e with 1/2 <= m < 1
   exponent = np.frexp(position // FIRST_BUCKET)[1]
   return np.minimum(exponent, NUM_BUCKETS - 1)

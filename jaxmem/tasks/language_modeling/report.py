@@ -1,4 +1,4 @@
-"""What was remembered of a text: numbers, tables, pictures and a sample."""
+"""The report of a language model: numbers, tables, pictures and a sample."""
 
 import functools
 import math
@@ -12,71 +12,72 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
 from jaxmem.tasks import baselines, plots
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.language_modeling.paired import Buckets
 from jaxmem.tasks.language_modeling.perplexity import Result
 from jaxmem.tokenizers import Tokenizer
 
 _MEANING = (
-  "Carried against re-read is what memory beyond one segment is worth: both have read "
-  "what stands just before, only one has read what stands further back."
+  "The difference of carried and re-read is what memory beyond one segment is worth: "
+  "both have read the text just before, only one has read the text further back."
 )
 
 
-def findings(result: Result, texts: Sequence[bytes], split: str) -> Findings:
+def findings(result: Result, texts: Sequence[bytes], split: str) -> EvalResult:
   """Returns the scores of a split beside those of compressors.
 
   Args:
-    result: of all ways of reading, by segment too.
+    result: the costs in all ways of reading, by segment too.
     texts: the documents that were read.
-    split: that they are of.
+    split: the split of these documents.
   """
   bits, packed = result.bits_per_byte(), baselines.compressors(texts)
   lines = baselines.better("bits per byte", bits["carried"], packed, lower=True)
   lines += _table(result, bits, packed, split)
-  return Findings(_numbers(result, bits, packed, split), lines, _pictures(result))
+  return EvalResult(_numbers(result, bits, packed, split), lines, _pictures(result))
 
 
-def write(findings: Findings | None, sample: bytes | None, workdir: Path) -> None:
-  """Prints the end of a run, and writes it to its directory.
+def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> None:
+  """Prints the report of a run, and writes it to the work directory.
 
-  Writes `report.md`, `report.json`, `loss.png`, the pictures of the findings, and
+  It writes `report.md`, `report.json`, `loss.png`, the pictures of the findings, and
   `sample.txt`.
 
   Args:
-    findings: of held-out text, if it was scored.
-    sample: of the model's own text, if there is one.
-    workdir: of the run.
+    findings: the scores of held-out text; None if it was not scored.
+    sample: a text that the model wrote; None if there is none.
+    workdir: the work directory of the run.
   """
   lines: list[str] = []
   numbers: dict[str, Any] = {}
-  written = ["config.json", "metrics.jsonl", "ledger.jsonl"]
+  names = ["config.json", "metrics.jsonl", "ledger.jsonl"]
   carried = None
   if findings:
     bits = findings.numbers["bits_per_byte"]
     carried = bits["carried"]
     lines += findings.lines + finite.said({"bits_per_byte": bits})
-    numbers = finite.plain(findings.numbers)
+    numbers = finite.plain(findings.numbers)  # JSON has no NaN
     for name, draw in findings.pictures.items():
       draw(workdir / name)
-      written.append(name)
+      names.append(name)
   curve = plots.loss_curve(workdir / "metrics.jsonl", workdir / "loss.png", carried)
-  written.append(curve.name)
+  names.append(curve.name)
   if sample is not None:
     files.write_bytes(workdir / "sample.txt", sample)
     lines += ["A sample:", "", *_quoted(sample), ""]
-    written.append("sample.txt")
-  written += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
-  lines += [f"In {workdir}: " + ", ".join(written)]
+    names.append("sample.txt")
+  names += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
+  lines += [f"In {workdir}: " + ", ".join(names)]
   print("\n".join(lines), flush=True)
   files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
   files.write_json(workdir / "report.json", numbers)
 
 
 def sample(context: TaskContext, model: LM, params: Any, tokenizer: Tokenizer) -> bytes:
-  """Returns `context.sample_size` bytes that the model writes after nothing."""
+  """Returns `context.sample_size` tokens that the model writes without a prompt."""
   writer = Writer(model, params, tokenizer, first_session(model, 1))
   writer.read([b""], seed=context.seed)
+  # a little below temperature 1, where small models write readable text
   pieces = writer.write(Sampling(temperature=0.8), context.sample_size)
   return b"".join(piece.text[0] for piece in pieces)
 
@@ -85,13 +86,16 @@ def _numbers(
   result: Result, bits: dict[str, float], packed: dict[str, float], split: str
 ) -> dict[str, Any]:
   def curve(buckets: Buckets) -> dict[str, Any]:
-    mean = [None if math.isnan(m) else float(m) for m in buckets.mean]
+    mean = [
+      None if math.isnan(m) else float(m) for m in buckets.mean
+    ]  # JSON has no NaN
     return {
       "edges": buckets.edges.tolist(),
       "mean": mean,
       "count": buckets.count.tolist(),
     }
 
+  # "test" is the held-out text under another name
   side = "train" if split == "train" else "heldout"
   return {
     f"{side}_bytes": result.num_bytes,
@@ -112,6 +116,7 @@ def _table(
     "re-read": f"emptied every {segment} tokens, after reading the segment before",
     "reset": f"emptied every {segment} tokens",
   }
+  # positive where carrying is better
   gain = {way: bits[way] - bits["carried"] for way in ("re-read", "reset")}
   rows = [f"| {way} | {bits[way]:.3f} | {text} |" for way, text in meaning.items()]
   rows += baselines.packed_rows(packed)
@@ -130,7 +135,7 @@ def _table(
 
 
 def _pictures(result: Result) -> dict[str, Any]:
-  """Returns file name -> what draws it to a path."""
+  """Returns file name -> the function that draws it to a path."""
   ways = ("re-read", "reset")
   title = "What carrying saves"
   document = functools.partial(
@@ -151,4 +156,5 @@ def _pictures(result: Result) -> dict[str, Any]:
 
 
 def _quoted(text: bytes) -> list[str]:
+  # four spaces make a code block, in which Markdown leaves the sample as it is
   return [f"    {line}" for line in text.decode("utf-8", "replace").splitlines()]

@@ -1,4 +1,4 @@
-"""Language modelling: text in contiguous lanes, scored in bits a byte."""
+"""Language modelling: text in contiguous lanes, scored in bits per byte."""
 
 import functools
 import math
@@ -14,28 +14,28 @@ from jaxmem.data.excerpts import Excerpt
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.language_modeling import perplexity, report
 from jaxmem.tasks.language_modeling.perplexity import WAYS, Result, TextScorer
 from jaxmem.tasks.model_sizes import with_made
 
 
-def fit(model: LMConfig, config: DataConfig) -> LMConfig:
-  """The model's config with the tokenizer's vocabulary.
+def resolve_model(model: LMConfig, config: DataConfig) -> LMConfig:
+  """Returns the model's config with the tokenizer's vocabulary.
 
   Raises:
-    ConfigError: if there is no such tokenizer, it loses text, or the vocabulary is
-      smaller.
+    ConfigError: if there is no such tokenizer, it loses text, or the config has a
+      smaller vocabulary.
   """
   return with_made(model, config.tokenizer, exact=True)
 
 
-class TextJob(Asked):
-  """Text of the config's source; see `tasks.Application`."""
+class LanguageModelingTask(BaseTask):
+  """Language modelling on the text of a source; see `tasks.EvaluableTask`."""
 
-  measure = "bits/byte"
-  things = "text"
+  metric_name = "bits/byte"
+  noun = "text"
   reported = "heldout"
   tested = False
 
@@ -52,31 +52,36 @@ class TextJob(Asked):
     self.repeats = corpus.repeats
     self._made = self._tokenizer = tokenizer_of(c.tokenizer, corpus, exact=True)
     self._stream = data.TokenStream.from_corpus(corpus, self._tokenizer, "train")
+    index, count = context.process
     self.rows = data.Lanes(
       self._stream,
       c.batch_size,
       c.segment_length,
       context.seed,
-      *context.process,
+      index,
+      count,
       c.document_length,
     )
     self._check_capacity()
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
+    """Returns how much text there is, in words."""
     stream, source = self._stream, self._config.source
     read = f"{stream.num_documents:,} documents, {stream.num_bytes:,} bytes"
     return f"{read} from {source!r}{self.repeats.words('documents')}"
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
+    """Returns a loss, in nats a token, as bits per byte."""
+    # the mean length of a token, so that losses of all tokenizers compare
     return loss / self._stream.bytes_per_token / math.log(2)
 
-  def score(self, params: Any) -> float:
-    """Bits a byte of held-out text, the memory carried. Moves nothing of the run."""
+  def validation_metric(self, params: Any) -> float:
+    """Returns bits per byte of held-out text, the memory carried."""
     documents = self._chosen("heldout", self._context.validation_size)
     return self._read(params, documents, ("carried",)).bits_per_byte()["carried"]
 
-  def findings(self, params: Any, split: str) -> Findings:
-    """Bits a byte in every way of reading, and what carrying saves where."""
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
+    """Returns bits per byte in every way of reading, and what carrying saves where."""
     size = self._context.eval_size or self._context.validation_size
     documents = self._chosen(split, size)
     side = "training" if split == "train" else "held-out"
@@ -85,7 +90,7 @@ class TextJob(Asked):
     return report.findings(result, [d.text for d in documents], split)
 
   def report(self, params: Any, workdir: Path) -> None:
-    """The end of a run: what was remembered, in numbers, pictures and a sample."""
+    """Writes the report of a run: numbers, pictures and a sample."""
     context, findings, sample = self._context, None, None
     if context.eval_size:
       findings = self.evaluate(params, self.reported)
@@ -94,7 +99,8 @@ class TextJob(Asked):
     report.write(findings, sample, workdir)
 
   def _chosen(self, split: str, num_bytes: int) -> list[Excerpt]:
-    """A fixed choice of so many bytes of a split."""
+    """Returns a fixed choice of `num_bytes` bytes of a split."""
+    # text has no third split: "test" is the held-out one under another name
     documents = self._splits["train" if split == "train" else "heldout"]
     return excerpts.choose(documents, num_bytes)
 
@@ -114,8 +120,9 @@ class TextJob(Asked):
     return scorer.read()
 
   def _longest(self, num_bytes: int) -> int:
-    """Tokens of the longest held-out document that a score of `num_bytes` reads."""
+    """Returns the tokens of the longest document that a score of `num_bytes` reads."""
     documents = self._chosen("heldout", num_bytes)
+    # the EOS token after a whole document is read too
     longest = max(len(self._tokenizer.encode(d.text)) + d.whole for d in documents)
     return min(longest, self._config.document_length or longest)
 
@@ -127,12 +134,12 @@ class TextJob(Asked):
       return
     cut = f"cut documents with --task.document-length {limit.tokens}"
     length = self.rows.longest_document
-    if context.segment_start == "passed":
+    if context.segment_start == "passed":  # a state goes to the row below, forever
       raise ConfigError(
         f"segment_start is 'passed' and memory {limit.memory!r} has a capacity: passed "
         "from row to row it would fill without end; take another start or memory"
       )
-    if context.segment_start != "carried":
+    if context.segment_start != "carried":  # no state is carried between segments
       length = min(length, config.segment_length)
     limit.check(length, f"a document of {config.source!r}", cut)
     num_bytes = context.validation_size if context.validate_every else 0
@@ -141,8 +148,9 @@ class TextJob(Asked):
       limit.check(longest, "a document of the held-out text", cut)
     if context.sample_size:
       lower = f"give --sample-bytes {limit.tokens - 1}"
+      # the sample has at most so many tokens, and the EOS token precedes them
       limit.check(context.sample_size + 1, "the sample at the end", lower)
 
 
 Config = DataConfig
-Job = TextJob
+Task = LanguageModelingTask

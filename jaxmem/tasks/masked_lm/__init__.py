@@ -1,1 +1,1 @@
-"""Hidden words: an encoder learns text by saying what it does not see."""
+"""Masked language modelling: an encoder learns text by predicting masked tokens."""

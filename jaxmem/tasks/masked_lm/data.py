@@ -1,4 +1,4 @@
-"""Text with words hidden: what an encoder learns to say."""
+"""The batches of masked language modelling: text with tokens masked."""
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -13,17 +13,23 @@ from jaxmem.tokenizers.trained import mask_id
 def chosen(
   shape: tuple[int, int], share: float, run: int, draw: np.random.Generator
 ) -> Bool[np.ndarray, "B T"]:
-  """Which tokens are to be said: about `share` of them, in runs of `run` tokens.
+  """Draws which tokens are masked: about `share` of them, in runs of `run` tokens.
+
+  Args:
+    shape: B, T.
+    share: the probability that a token is masked, in (0, 1).
+    run: tokens of a run, >= 1.
+    draw: the random generator.
 
   Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1; Joshi et al. 2019,
   arXiv:1907.10529 (runs).
   """
-  # so many runs begin that a token is in one with the probability `share`
+  # a token stays if none of the `run` runs over it begins: (1 - begin)^run = 1 - share
   begins = draw.random(shape) < 1 - (1 - share) ** (1 / run)
-  found = begins.copy()
+  masked = begins.copy()
   for i in range(1, run):
-    found[:, i:] |= begins[:, :-i]
-  return found
+    masked[:, i:] |= begins[:, :-i]
+  return masked
 
 
 def hide(
@@ -32,33 +38,36 @@ def hide(
   ids: tuple[int, int, int],
   draw: np.random.Generator,
 ) -> Int[np.ndarray, "B T"]:
-  """Of the chosen tokens 80 % become `hidden`, 10 % any id of text, and 10 % stay.
+  """Replaces chosen tokens: 80 % by the mask, 10 % by any id of text; 10 % stay.
 
   Args:
-    tokens: of the text.
-    where: those that are to be said.
-    ids: the id that says that something is hidden, how many ids the tokenizer has, and
-      its EOS token, which is none of text.
-    draw: of which, and what.
+    tokens: the tokens of the text.
+    where: the chosen tokens, which are to be predicted.
+    ids: the id of the mask, the number of ids, and the id of the EOS token.
+    draw: the random generator.
+
+  Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1.
   """
-  way = draw.random(tokens.shape)
-  other = draw.integers(0, ids[1] - 1, tokens.shape)
-  other += other >= ids[2]
-  changed = np.where(way < 0.8, ids[0], np.where(way < 0.9, other, tokens))
-  return np.where(where, changed, tokens).astype(np.int32)
+  mask, vocab_size, eos_id = ids
+  kind = draw.random(tokens.shape)  # [B, T]
+  # any id but that of the EOS token, which would begin a document
+  replacement = draw.integers(0, vocab_size - 1, tokens.shape)
+  replacement += replacement >= eos_id
+  replaced = np.where(kind < 0.8, mask, np.where(kind < 0.9, replacement, tokens))
+  return np.where(where, replaced, tokens).astype(np.int32)
 
 
 def masked_rows(
   lanes: Lanes, tokenizer: Tokenizer, share: float, run: int, seed: int
 ) -> Rows:
-  """Segments of lanes with tokens hidden.
+  """Returns batches of segments of text with tokens masked.
 
-  A document that a segment begins in the middle of is read from there on; EOS tokens
-  are never hidden.
+  A segment may begin in the middle of a document, which is then read from there on; EOS
+  tokens are never masked.
 
   Args:
     lanes: the segments.
-    tokenizer: of the segments.
+    tokenizer: the tokenizer of the segments.
     share: see `chosen`.
     run: see `chosen`.
     seed: decides the draws.
@@ -66,10 +75,12 @@ def masked_rows(
   ids = mask_id(tokenizer), tokenizer.vocab_size, tokenizer.eos_id
 
   def collate(_, numbers):
+    """Masks the segments of one step; `numbers` are those of its rows."""
     segments = lanes[int(numbers[0]) // lanes.batch_size]
-    tokens = segments["tokens"]
+    tokens = segments["tokens"]  # [B, T]
     where, inputs = np.zeros(tokens.shape, bool), tokens.copy()
-    for i, number in enumerate(numbers.tolist()):  # so that processes do not matter
+    # a generator for each row: how many processes share a step changes no draw
+    for i, number in enumerate(numbers.tolist()):
       draw, row = np.random.default_rng([seed, 4, number]), slice(i, i + 1)
       where[row] = chosen(tokens[row].shape, share, run, draw)
       where[row] &= tokens[row] != tokenizer.eos_id

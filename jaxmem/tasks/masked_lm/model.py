@@ -1,4 +1,4 @@
-"""A masked language model: an encoder whose embedding says which words were hidden."""
+"""A masked language model: an encoder whose embedding predicts the masked tokens."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -9,46 +9,53 @@ from jaxmem.models.encoder import EncoderModel
 
 
 class MaskedLM(EncoderModel):
-  """Hidden tokens from the others; the head is the embedding.
+  """Predicts masked tokens from the others; the head is the embedding.
 
   A batch has rows of documents:
 
-      tokens   int32   [B, T]     with some of them hidden
-      targets  int32   [B, T]     as they were
+      tokens   int32   [B, T]     the text with some tokens masked
+      targets  int32   [B, T]     the text itself
       reset    bool    [B, T]     where documents begin
-      weights  float32 [B, T]     of each loss
-      noise    float32 [B, T, D]  added to the embeddings; may be left out
+      weights  float32 [B, T]     1 for the tokens that are to be predicted, else 0
+      noise    float32 [B, T, D]  is added to the embeddings; may be left out
 
   Attributes:
-    config: of the encoder.
+    config: the encoder's config.
   """
 
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
-    """Nats of each target."""
+    """Returns the nats of each target."""
     x = self.encoder.features(
       batch["tokens"],
       batch["reset"],
       noise=batch.get("noise"),
       deterministic=deterministic,
-    )
+    )  # [B, T, D]
     return self.encoder.embedder.nats(x, batch["targets"])
 
   def logits(
     self, tokens: Tokens, reset: Reset, position: Int[Array, "B K"]
   ) -> Float[Array, "B K V"]:
-    """Logits of the tokens at some positions, float32."""
-    x = self.encoder.features(tokens, reset)
-    x = jnp.take_along_axis(x, position[..., None], axis=1)
+    """Returns the logits of the tokens at some positions, float32.
+
+    Args:
+      tokens: the rows, [B, T].
+      reset: where documents begin, [B, T].
+      position: the positions of each row.
+    """
+    x = self.encoder.features(tokens, reset)  # [B, T, D]
+    # before the head: logits of whole rows would be the largest array by far
+    x = jnp.take_along_axis(x, position[..., None], axis=1)  # [B, K, D]
     return self.encoder.embedder.decode(x)
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, "B T"], tuple[()]]:
-    """Nats of each target."""
+    """Returns the nats of each target, and no memory."""
     return self.losses(batch, deterministic), memory
 
   def example(self, batch_size: int, length: int) -> Batch:
-    """A batch of zeros."""
+    """Returns a batch of zeros."""
     tokens = jnp.zeros((batch_size, length), jnp.int32)
     weights = tokens.astype(jnp.float32)
     reset = tokens.astype(bool)

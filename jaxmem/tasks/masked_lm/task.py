@@ -1,9 +1,10 @@
-"""Hidden words: an encoder learns text by saying what it does not see.
+"""Masked language modelling: an encoder learns text by predicting masked tokens.
 
-The run is one to begin others from (`init_from`): classification, answers, retrieval.
+Classification, question answering and retrieval can begin from it (`init_from`).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,35 +16,34 @@ import numpy as np
 
 from jaxmem import data
 from jaxmem.core.errors import UserError, shown
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.masked_lm.data import masked_rows
 from jaxmem.tasks.masked_lm.model import MaskedLM
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tokenizers import trained
 from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 
-# How many guesses a hidden word gets.
+# Guesses for each mask of a record.
 GUESSES = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskedConfig:
-  """Text with words hidden.
+  """Which text a run reads, and how much of it is masked.
 
   Attributes:
     source: see `DataConfig`.
     heldout: see `DataConfig`.
     tokenizer: "words:N" or "sp:N", made of the training text, or see `DataConfig`.
-    segment_length: T, tokens of a row; several documents may share one, unseen by each
-      other.
+    segment_length: T, tokens of a row; documents of one row do not see each other.
     batch_size: rows of a step.
-    share: of the tokens that are to be said, in (0, 1).
-    run: hidden tokens stand in runs of so many, >= 1.
+    share: the share of tokens that are masked, in (0, 1).
+    run: tokens of each masked run, >= 1.
     data_dir: see `DataConfig`.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
       records out and says how many, and which came first.
@@ -56,12 +56,12 @@ class MaskedConfig:
   batch_size: int = number(32, at_least=1)
   share: float = number(0.15, above=0, below=1)
   run: int = number(1, at_least=1)
-  data_dir: str = ""
+  data_dir: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
 
-def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
-  """The model's config with the vocabulary and the id of what is hidden, checked.
+def resolve_model(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
+  """Returns the model's config with the vocabulary and the mask, after checks.
 
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
@@ -71,15 +71,15 @@ def fit(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
 
 
 def make_model(model: EncoderConfig, config: MaskedConfig) -> MaskedLM:
-  """What is trained; see `tasks.make_model`."""
+  """Makes the model that is trained; see `tasks.make_model`."""
   return MaskedLM(model)
 
 
-class MaskedJob(Asked):
-  """Text of the config's source; see `tasks.Application`."""
+class MaskedLMTask(BaseTask):
+  """Text of the config's source; see `tasks.EvaluableTask`."""
 
-  measure = "bits/token"
-  things = "text"
+  metric_name = "bits/token"
+  noun = "text"
   reported = "heldout"
   tested = False
 
@@ -94,83 +94,89 @@ class MaskedJob(Asked):
     corpus = data.prepare(c.source, c.heldout, c.data_dir or None)
     self.repeats = corpus.repeats
     self._made = self._tokenizer = tokenizer_of(c.tokenizer, corpus)
-    train, held = (
+    train, heldout = (
       data.TokenStream.from_corpus(corpus, self._tokenizer, split)
       for split in ("train", "heldout")
     )
     process = context.process
     lanes = data.Lanes(train, c.batch_size, c.segment_length, context.seed, *process)
-    # of every run the same words of the same rows, as many as there are
-    most = max(len(held.tokens) // (c.segment_length + 1), 1)
-    fixed = data.Lanes(held, min(c.batch_size, most), c.segment_length, seed=0)
+    # seed 0, so that every run is scored on the same masked tokens of the same rows
+    rows = max(len(heldout.tokens) // (c.segment_length + 1), 1)
+    fixed = data.Lanes(heldout, min(c.batch_size, rows), c.segment_length, seed=0)
     self._steps = {"train": lanes.steps_per_epoch, "heldout": fixed.steps_per_epoch}
-    self.rows, self._held = (
+    self.rows, self._heldout = (
       masked_rows(part, self._tokenizer, c.share, c.run, part.seed)
       for part in (lanes, fixed)
     )
     self._logp = _log_probabilities(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
+    """Says which text is read, and how many steps an epoch has."""
     return (
       f"text of {self._config.source!r}, {self._steps['train']:,} steps an epoch"
       f"{self.repeats.words('documents')}"
     )
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
+    """Turns nats into bits."""
     return loss / math.log(2)
 
-  def score(self, params: Any) -> float:
-    """Bits a hidden token of held-out text."""
+  def validation_metric(self, params: Any) -> float:
+    """Returns the bits of a masked token of held-out text."""
     steps = self._within("heldout", self._context.validation_size)
-    batches = (self._held[step] for step in steps)
-    return self.value(scoring.mean_loss(lambda b: self._nats(params, b), batches))
+    batches = (self._heldout[step] for step in steps)
+    nats = functools.partial(self._nats, params)
+    return self.to_metric(scoring.mean_loss(nats, batches))
 
   def _within(self, split: str, num_tokens: int) -> range:
-    """Steps of a split that have about so many tokens, one at least."""
-    rows = self.rows if split == "train" else self._held
-    most = num_tokens // rows[0]["tokens"].size
-    return range(min(max(most, 1), self._steps[split]))
+    """Returns the steps of a split with about `num_tokens` tokens, at least one."""
+    rows = self.rows if split == "train" else self._heldout
+    steps = num_tokens // rows[0]["tokens"].size
+    return range(min(max(steps, 1), self._steps[split]))
 
   def _nats(self, params: Any, batch: dict) -> np.ndarray:
-    """Nats of the hidden tokens, [B, T]; 0 elsewhere."""
-    where = batch["weights"] > 0
-    logp = self._logp(params, batch, where)
+    """Returns the nats of the masked tokens, 0 elsewhere, [B, T]."""
+    where = batch["weights"] > 0  # [B, T]
+    logp = self._logp(params, batch, where)  # [N, V] for N masked tokens
     nats = np.zeros(where.shape)
-    targets = batch["targets"][where]
+    targets = batch["targets"][where]  # [N]
     nats[where] = -np.take_along_axis(logp, targets[:, None], 1)[:, 0]
     return nats
 
-  def findings(self, params: Any, split: str) -> Findings:
-    """Bits and accuracy of hidden tokens, beside their frequency alone."""
-    found = {"split": split} | self._said(params, split, self._context.eval_size)
-    frequent = "how frequent each is"
-    others = {"the frequency of each token": found["unigram_bits"]}
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
+    """Computes bits and accuracy of masked tokens, beside those of their frequency."""
+    numbers = {"split": split} | self._scores(params, split, self._context.eval_size)
+    bits, accuracy = numbers["bits"], numbers["accuracy"]
+    unigram = "the frequency of each token"
+    baseline_bits, baseline = numbers["unigram_bits"], numbers["unigram_accuracy"]
+    others = {unigram: baseline_bits}
     lines = [
-      *baselines.better("bits a hidden token", found["bits"], others, lower=True),
-      f"{found['tokens']:,} hidden tokens of {self._config.source} ({split})",
+      *baselines.better("bits per masked token", bits, others, lower=True),
+      f"{numbers['tokens']:,} masked tokens of {self._config.source} ({split})",
       "",
-      "| | bits a hidden token | said right |",
+      "| | bits per masked token | accuracy |",
       "|---|--:|--:|",
-      f"| this run | {found['bits']:.3f} | {found['accuracy']:.3f} |",
-      f"| {frequent} | {found['unigram_bits']:.3f} | {found['unigram_accuracy']:.3f} |",
+      f"| this run | {bits:.3f} | {accuracy:.3f} |",
+      f"| {unigram} | {baseline_bits:.3f} | {baseline:.3f} |",
     ]
-    return Findings(found, lines, {})
+    return EvalResult(numbers, lines, {})
 
-  def _said(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
-    """Of about so many tokens of text, in whole steps of a fixed hiding."""
-    rows = self.rows if split == "train" else self._held
+  def _scores(self, params: Any, split: str, num_tokens: int) -> dict[str, Any]:
+    """Scores the masked tokens of the steps that have about `num_tokens` tokens."""
+    rows = self.rows if split == "train" else self._heldout
     bits, right, targets = 0.0, 0, []
     for step in self._within(split, num_tokens):
       batch = rows[step]
-      where = batch["weights"] > 0
-      own, wanted = self._logp(params, batch, where), batch["targets"][where]
-      bits -= np.take_along_axis(own, wanted[:, None], 1).sum() / math.log(2)
-      right += int((own.argmax(-1) == wanted).sum())
-      targets.append(wanted)
+      where = batch["weights"] > 0  # [B, T]
+      logp = self._logp(params, batch, where)  # [N, V]
+      target = batch["targets"][where]  # [N]
+      bits -= np.take_along_axis(logp, target[:, None], 1).sum() / math.log(2)
+      right += int((logp.argmax(-1) == target).sum())
+      targets.append(target)
     targets = np.concatenate(targets)
     if not len(targets):
-      raise UserError(f"no token of {num_tokens} was hidden: raise eval_bytes")
-    shares = self._frequencies()
+      raise UserError(f"no token of {num_tokens} was masked: raise eval_bytes")
+    shares = self._frequencies()  # [V]
     return {
       "tokens": len(targets),
       "bits": float(bits / len(targets)),
@@ -180,7 +186,8 @@ class MaskedJob(Asked):
     }
 
   def _frequencies(self) -> np.ndarray:
-    """How frequent each id is in the first steps of training; none is impossible."""
+    """Returns the frequency of each id in the first steps of training, [V]."""
+    # from ones: no token is impossible, or its bits would be infinite
     counts = np.ones(self._tokenizer.vocab_size)
     for step in range(min(self._steps["train"], 50)):
       batch = self.rows[step]
@@ -190,17 +197,19 @@ class MaskedJob(Asked):
 
 
 class MaskedPredictor:
-  """`{"text": "a [MASK] c"}` to `{"guesses": [[{"text", "share"}, ...]]}`, a list for
-  every mask; see `tasks.Predictor`."""
+  """Guesses the masked tokens of a text; see `tasks.Predictor`.
+
+  `{"text": "a [MASK] c"}` gets `{"guesses": [[{"text", "share"}, ...]]}`, a list of
+  tokens for every mask, each with its probability.
+  """
 
   def __init__(self, config: MaskedConfig, model: MaskedLM, params: Any, workdir: Path):
-    kept = trained.kept(config.tokenizer, workdir)
-    self._tokenizer = MaskTokenizer(kept)
+    self._tokenizer = MaskTokenizer(trained.kept(config.tokenizer, workdir))
     self._length, self._params = config.segment_length, params
     self._logp = _log_probabilities(model)
 
   def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless a record has a text with a mask that fits."""
+    """Raises a UserError unless a record has a text with a mask that fits."""
     text = fields.text(record, "text")
     if MASK not in text:
       raise UserError(f'"text" is {shown(text)}: a text with {MASK} expected')
@@ -212,52 +221,62 @@ class MaskedPredictor:
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ids = [self._ids(record["text"]) for record in records]
-    # behind a text is another one, of EOS tokens, as where it was learned
+    # EOS tokens fill the row: documents of their own, which the text does not see
     eos_id = self._tokenizer.eos_id
     tokens = np.full((len(ids), self._length), eos_id, np.int32)
-    for i, own in enumerate(ids):
-      tokens[i, : len(own)] = own
+    for i, text_ids in enumerate(ids):
+      tokens[i, : len(text_ids)] = text_ids
     batch = {"tokens": tokens, "reset": tokens == eos_id}
-    where = tokens == self._tokenizer.mask_id
-    logp = self._logp(self._params, batch, where)
+    where = tokens == self._tokenizer.mask_id  # [B, T]
+    logp = self._logp(self._params, batch, where)  # [N, V] for the N masks of all rows
     ends = np.cumsum(where.sum(1))[:-1]
-    return [{"guesses": [*map(self._guesses, own)]} for own in np.split(logp, ends)]
+    return [{"guesses": [*map(self._guesses, row)]} for row in np.split(logp, ends)]
 
   def _ids(self, text: str) -> np.ndarray:
-    """The EOS token and the text."""
+    """Returns the EOS token and the tokens of a text, as segments have them."""
     eos_id = np.array([self._tokenizer.eos_id], np.int32)
     return np.concatenate([eos_id, self._tokenizer.encode(text.encode())])
 
   def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
-    """The likeliest tokens of text."""
+    """Returns the likeliest tokens of one mask, and their probabilities."""
     order = np.argsort(-logp[: self._tokenizer.vocab_size])
     best = order[order != self._tokenizer.eos_id][:GUESSES]
-    show = lambda i: self._tokenizer.decode(np.array([i])).decode(errors="replace")
-    return [{"text": show(i), "share": round(float(np.exp(logp[i])), 4)} for i in best]
+    return [
+      {
+        "text": self._tokenizer.decode(np.array([i])).decode(errors="replace"),
+        "share": round(float(np.exp(logp[i])), 4),
+      }
+      for i in best
+    ]
 
 
 def _log_probabilities(
   model: MaskedLM,
 ) -> Callable[[Any, dict, np.ndarray], np.ndarray]:
-  """(params, batch, mask [B, T]) -> log probabilities where it is True, [N, V]."""
+  """Returns `(params, batch, where [B, T]) -> log probabilities there [N, V]`."""
 
   @jax.jit
-  def at(params, tokens, reset, position):
+  def at_positions(params, tokens, reset, position):
     logits = model.apply({"params": params}, tokens, reset, position, method="logits")
     return jax.nn.log_softmax(logits)
 
-  def log_probabilities(params, batch, mask):
-    count = mask.sum(1)
-    # few shapes, and never the whole row's logits where little is hidden
-    size = min(-(-int(max(count.max(), 1)) // 32) * 32, mask.shape[1])
-    position = np.argsort(~mask, axis=1, kind="stable")[:, :size].astype(np.int32)
-    args = map(jnp.asarray, (batch["tokens"], batch["reset"], position))
-    logp = at(params, *args)
+  def log_probabilities(params, batch, where):
+    count = where.sum(1)  # [B]
+    # few shapes are compiled, and not the logits of whole rows where little is masked
+    size = min(-(-int(max(count.max(), 1)) // 32) * 32, where.shape[1])
+    # the chosen positions of each row first, in order
+    position = np.argsort(~where, axis=1, kind="stable")[:, :size]  # [B, K]
+    logp = at_positions(
+      params,
+      jnp.asarray(batch["tokens"]),
+      jnp.asarray(batch["reset"]),
+      jnp.asarray(position.astype(np.int32)),
+    )  # [B, K, V]
     return np.asarray(logp)[np.arange(size) < count[:, None]]
 
   return log_probabilities
 
 
 Config = MaskedConfig
-Job = MaskedJob
+Task = MaskedLMTask
 Predictor = MaskedPredictor

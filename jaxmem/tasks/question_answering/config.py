@@ -1,9 +1,11 @@
-"""What questions about texts are read, and how."""
+"""The config of question answering: which questions are read, and how."""
 
 import dataclasses
 from typing import Literal
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
+from jaxmem.data import folds
+from jaxmem.tasks import language as languages
 from jaxmem.tasks.question_answering import data
 
 HINT = (
@@ -14,27 +16,27 @@ HINT = (
 
 @dataclasses.dataclass(frozen=True)
 class SpansConfig:
-  """Questions about texts.
+  """Which questions a run reads, and how it learns to answer them.
 
   Attributes:
     source: a JSON file of SQuAD's form, or JSON Lines; see `data`.
-    fold: "1/5" asks the first of five folds of the articles at the end and trains on
-      the others, but for one, by which it chooses. Articles that share a text are in
-      one fold, see `jaxmem.data.leaks`.
+    fold: "1/5" tests on the first of five folds of the articles, chooses the checkpoint
+      by the next one and trains on the others. Articles that share a text are in one
+      fold, see `jaxmem.data.leaks`.
     question: the field of a record with the question, or a template of several, see
-      `data.template`; files of SQuAD's form have fields of their own.
-    context: likewise of the text; "{title}\\n{body}".
+      `data.template`; files of SQuAD's form have fixed fields.
+    context: the same for the text, such as "{title}\\n{body}".
     rule: how answers are compared, "squad", "cmrc" or "words", see
-      `tasks.question_answering.metrics`; "auto" is by the language.
+      `tasks.question_answering.metrics`; "auto" chooses by the language.
     tokenizer: see `LabelsConfig`, or "minilm".
     segment_length: T, tokens of a row: a question and a window of its text.
-    question_length: tokens of a question at most; the rest is not read.
-    overlap: tokens that two windows of a text share.
-    answer_length: tokens of an answer at most.
-    match: tokens of the text that stand in the question too are of a type of their own
+    question_length: the most tokens of a question; what follows them is not read.
+    overlap: tokens that two neighbouring windows of a text share.
+    answer_length: the most tokens of an answer.
+    match: whether tokens of the text that are in the question too have a separate type
       (`model.types` of 3): Chen et al. 2017, arXiv:1704.00051, section 3.2.
     batch_size: rows of a step.
-    language: of the texts, such as "es"; empty is decided by them, see
+    language: the language of the texts, such as "es"; empty detects it, see
       `tasks.language`.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
       records out and says how many, and which came first.
@@ -44,7 +46,7 @@ class SpansConfig:
   fold: str = "1/5"
   question: str = data.FIELDS[0]
   context: str = data.FIELDS[1]
-  rule: Literal["auto", "squad", "cmrc", "words"] = "auto"
+  rule: Literal["auto", "squad", "cmrc", "words"] = affecting("nothing", "auto")
   tokenizer: str = "words:8000"
   segment_length: int = number(256, at_least=1)
   question_length: int = number(48, at_least=1)
@@ -52,5 +54,10 @@ class SpansConfig:
   answer_length: int = number(24, at_least=1)
   match: bool = False
   batch_size: int = number(16, at_least=1)
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold or the language cannot be read."""
+    folds.parse(self.fold, 3)
+    languages.code(self.language)

@@ -1,9 +1,9 @@
-"""Questions with windows of their texts as rows, and the best answer of a window."""
+"""Rows of a question and a window of its text, and the best answer in a window."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jaxmem.core.errors import DataError
 from jaxmem.data.epochs import Epochs
@@ -13,18 +13,18 @@ from jaxmem.tokenizers import Tokenizer
 
 
 class Window(NamedTuple):
-  """A part of a text behind its question: begin question end part end.
+  """A part of a text after its question: begin question end part end.
 
   Attributes:
-    tokens: of the row, as long as they are.
-    types: of the tokens, 0 up to the end of the question, then 1, or 2.
-    shift: place in the row of the text's token 0; may be negative.
-    first: place in the row of the first token of the part.
-    count: tokens of the part.
+    tokens: the tokens of the row, without padding.
+    types: the type of each token: 0 up to the end of the question, then 1, or 2.
+    shift: the position in the row of the text's token 0; may be negative.
+    first: the position in the row of the first token of the part.
+    count: how many tokens the part has.
   """
 
-  tokens: np.ndarray
-  types: np.ndarray
+  tokens: Int[np.ndarray, " N"]
+  types: Int[np.ndarray, " N"]
   shift: int
   first: int
   count: int
@@ -41,84 +41,115 @@ class Cutter:
     overlap: int,
     match: bool = False,
   ):
-    """Args: T; tokens of a question at most; tokens that two windows share; whether
-    tokens of a text that stand in its question are of type 2, not 1."""
+    """Cuts nothing yet.
+
+    Args:
+      tokenizer: the tokenizer of questions and texts.
+      length: T, tokens of a row.
+      question: the most tokens of a question.
+      overlap: tokens that two neighbouring windows share.
+      match: whether tokens of a text that are in its question have type 2, not 1.
+    """
     self.tokenizer, self._length = tokenizer, length
     self._question, self._overlap, self._match = question, overlap, match
 
   def windows(self, question: str, context: str) -> tuple[list[Window], Pieces]:
-    """The windows of a text, which cover it, and the places of its tokens.
+    """Returns the windows that cover a text, and the characters of its tokens.
 
     Raises:
-      DataError: if nothing of the text is known to the tokenizer.
+      DataError: if the tokenizer makes no token of the text.
     """
-    asked = pieces(self.tokenizer, question).ids[: self._question]
+    question_ids = pieces(self.tokenizer, question).ids[: self._question]
     text = pieces(self.tokenizer, context)
     if not len(text.ids):
       raise DataError(f"the tokenizer makes nothing of {context[:60]!r}")
     end = self.tokenizer.eos_id
     begin = getattr(self.tokenizer, "cls_id", end)
-    head = [begin, *asked.tolist(), end]
-    room = self._length - len(head) - 1
-    kinds = 1 + (np.isin(text.ids, asked) & self._match)
-    found, at = [], 0
+    head = [begin, *question_ids.tolist(), end]
+    room = self._length - len(head) - 1  # tokens of the text in a row
+    kinds = 1 + (np.isin(text.ids, question_ids) & self._match)  # [N]
+    windows, start = [], 0
     while True:
-      part = text.ids[at : at + room].tolist()
+      part = text.ids[start : start + room].tolist()
       tokens = np.array([*head, *part, end], np.int32)
-      types = np.array([*[0] * len(head), *kinds[at : at + room], 1], np.int32)
-      found.append(Window(tokens, types, len(head) - at, len(head), len(part)))
-      if at + room >= len(text.ids):
-        return found, text
-      at += room - self._overlap
+      types = np.array([*[0] * len(head), *kinds[start : start + room], 1], np.int32)
+      windows.append(Window(tokens, types, len(head) - start, len(head), len(part)))
+      if start + room >= len(text.ids):
+        return windows, text
+      start += room - self._overlap
 
-  def batch(self, some: list[Window], answers: list[tuple[int, int]]) -> Batch:
-    """Rows of windows and the places of their answers; see `SpanReader`."""
-    rows, length = len(some), self._length
-    tokens, types = np.zeros((2, rows, length), np.int32)
+  def batch(self, windows: list[Window], answers: list[tuple[int, int]]) -> Batch:
+    """Makes a batch of windows and their answers; see `SpanReader`.
+
+    Args:
+      windows: one a row.
+      answers: the positions of the first and the last token of each answer.
+    """
+    rows, length = len(windows), self._length
+    tokens, types = np.zeros((2, rows, length), np.int32)  # [B, T] each
     context = np.zeros((rows, length), bool)
-    for i, w in enumerate(some):
+    for i, w in enumerate(windows):
       tokens[i, : len(w.tokens)] = w.tokens
       types[i, : len(w.tokens)] = w.types
       context[i, w.first : w.first + w.count] = True
-    context[:, 0] = True  # where the answer is not in the window
-    places = np.array(answers, np.int32).reshape(rows, 2)
+    # position 0 is the answer of a window that does not have it, as for BERT on SQuAD 2
+    context[:, 0] = True
+    positions = np.array(answers, np.int32).reshape(rows, 2)
     return {
       "tokens": tokens,
       "types": types,
-      "length": np.array([len(w.tokens) for w in some], np.int32),
+      "length": np.array([len(w.tokens) for w in windows], np.int32),
       "context": context,
-      "first": places[:, 0],
-      "last": places[:, 1],
+      "first": positions[:, 0],
+      "last": positions[:, 1],
       "weights": np.ones(rows, np.float32),
     }
 
 
 def answer_in(window: Window, text: Pieces, start: int, end: int) -> tuple[int, int]:
-  """Places of the row that characters `start` to `end` are at; (0, 0) if not whole."""
+  """Finds the first and the last position of an answer in the row of a window.
+
+  Args:
+    window: the window.
+    text: the tokens of the whole text.
+    start: the first character of the answer.
+    end: one behind its last character.
+
+  Returns:
+    Positions in the row; (0, 0) unless the window has the whole answer.
+  """
   inside = np.flatnonzero((text.end > start) & (text.begin < end))
   if not len(inside):
     return 0, 0
   first, last = inside[0] + window.shift, inside[-1] + window.shift
-  whole = window.first <= first and last < window.first + window.count
-  return (int(first), int(last)) if whole else (0, 0)
+  is_whole = window.first <= first and last < window.first + window.count
+  return (int(first), int(last)) if is_whole else (0, 0)
 
 
 def best_span(
   logits: Float[np.ndarray, "T 2"], window: Window, longest: int
 ) -> tuple[int, int, float]:
-  """The text's tokens of the likeliest answer of a window, and by how much it is
-  likelier than none.
+  """Finds the likeliest answer in a window.
+
+      max over i <= j < i + longest of first_i + last_j
+
+  Cost: O(count longest).
 
   Args:
-    logits: of the first and the last token.
-    window: of the row.
-    longest: tokens of an answer at most.
+    logits: the logits of the first and the last token of an answer.
+    window: the window of the row.
+    longest: the most tokens of an answer.
+
+  Returns:
+    The first and the last token of the answer, as indices of the whole text's tokens,
+    and how many nats likelier it is than that the window has no answer.
   """
-  own = slice(window.first, window.first + window.count)
-  first, last = logits[own, 0], logits[own, 1]
+  part = slice(window.first, window.first + window.count)
+  first, last = logits[part, 0], logits[part, 1]  # [N], [N]
   best = -np.inf, 0, 0
+  # all answers of one length at once
   for size in range(min(longest, window.count)):
-    scores = first[: len(first) - size] + last[size:]
+    scores = first[: len(first) - size] + last[size:]  # [N - size]
     i = int(scores.argmax())
     best = max(best, (float(scores[i]), i, i + size))
   score, i, j = best
@@ -126,6 +157,7 @@ def best_span(
   return i + to_text, j + to_text, score - float(logits[0].sum())
 
 
+# A window, and the positions of its answer.
 Row = tuple[Window, tuple[int, int]]
 
 
@@ -136,14 +168,14 @@ def span_rows(
   seed: int,
   process: tuple[int, int] = (0, 1),
 ) -> Rows:
-  """Windows of questions in epochs.
+  """Returns the batches of windows, in epochs.
 
   Args:
-    cutter: what cut the windows.
-    rows: windows and the places of their answers.
-    batch_size: rows of a step over all processes.
+    cutter: the cutter that made the windows.
+    rows: the windows and the positions of their answers.
+    batch_size: rows of a step, over all processes.
     seed: decides the order.
-    process: which of how many parts of the rows to read.
+    process: which process reads, of how many.
   """
   tokenizer = cutter.tokenizer.fingerprint
   content = (
@@ -163,6 +195,6 @@ def span_rows(
 
 
 def collate(cutter: Cutter, rows: list[Row]) -> Batch:
-  """The batch of some windows and the places of their answers."""
+  """Makes a batch of windows and the positions of their answers."""
   windows, answers = zip(*rows, strict=True)
   return cutter.batch(list(windows), list(answers))

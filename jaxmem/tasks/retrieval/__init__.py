@@ -1,1 +1,1 @@
-"""Retrieval: an encoder learns that a query and its document belong together."""
+"""Retrieval: an encoder learns vectors that are near for a query and its document."""

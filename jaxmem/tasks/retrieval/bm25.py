@@ -1,4 +1,4 @@
-"""The baseline of retrieval: BM25, by bm25s, for texts of any language."""
+"""The baseline of retrieval: BM25 by bm25s, for texts of any language."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from jaxmem.tasks import language as languages
 
-# Language -> the name of its stop words in bm25s.
+# The name of each language's stop words in bm25s.
 STOP_WORDS = {
   "en": "EN",
   "da": "DANISH",
@@ -33,47 +33,54 @@ def rank(
   depth: int,
   language: str = "",
 ) -> tuple[dict[str, list[str]], str]:
-  """Documents for each query, the best first.
+  """Ranks documents for each query, the best first.
 
-  English is cut as bm25s does by itself, words of two letters at least; other languages
-  are cut by `tasks.language.words`. The stop words of the language are left out where
-  bm25s has them. Documents that share no word with a query are not found.
+  English is cut by bm25s, into words of two letters at least; other languages are cut
+  by `tasks.language.words`. The stop words of the language are left out where bm25s has
+  them. Documents that share no word with a query are not found.
 
   Args:
     documents: name -> text.
     queries: name -> text.
-    depth: documents of a ranking at most.
-    language: "" is decided by the documents.
+    depth: the most documents of a ranking.
+    language: the language of the documents; "" detects it.
 
   Returns:
-    query -> names; and how words were cut, as a sentence.
+    Query -> names of documents, and a sentence that says how words were cut.
   """
   declared, language = language, languages.of(documents.values(), language)
-  said = languages.describe(language, declared)
+  description = languages.describe(language, declared)
   stop = "its stop words left out" if _stop_words(language) else "no stop words"
-  how = f"BM25 is bm25s {version('bm25s')}; language of the documents: {said}, {stop}."
-  cut, asked = (_cut([*some.values()], language) for some in (documents, queries))
-  if not queries or not any(cut):
+  how = (
+    f"BM25 is bm25s {version('bm25s')}; language of the documents: {description}, "
+    f"{stop}."
+  )
+  document_words = _cut([*documents.values()], language)
+  query_words = _cut([*queries.values()], language)
+  if not queries or not any(document_words):
     return {query: [] for query in queries}, how
-  return dict(zip(queries, _best([*documents], cut, asked, depth), strict=True)), how
+  rankings = _best([*documents], document_words, query_words, depth)
+  return dict(zip(queries, rankings, strict=True)), how
 
 
-def _best(names, cut, asked, depth) -> list[list[str]]:
-  """The names of the documents that share a word with each query, by their scores."""
+def _best(names, document_words, query_words, depth) -> list[list[str]]:
+  """Returns the names of documents that share a word with each query, best first."""
   import bm25s
 
-  logging.getLogger("bm25s").setLevel(logging.WARNING)  # it says what it does
+  logging.getLogger("bm25s").setLevel(logging.WARNING)  # it logs every step
   index = bm25s.BM25()
-  index.index(cut, show_progress=False)
-  found = index.retrieve(asked, k=min(depth, len(names)), show_progress=False)
+  index.index(document_words, show_progress=False)
+  indices, scores = index.retrieve(
+    query_words, k=min(depth, len(names)), show_progress=False
+  )  # [Q, K] each
   return [
-    [names[i] for i, score in zip(row, scores, strict=True) if score > 0]
-    for row, scores in zip(*found, strict=True)
+    [names[i] for i, score in zip(row, row_scores, strict=True) if score > 0]
+    for row, row_scores in zip(indices, scores, strict=True)
   ]
 
 
 def _cut(texts: Sequence[str], language: str) -> list[list[str]]:
-  """The words of each text."""
+  """Returns the words of each text, without stop words."""
   import bm25s
 
   if language == "en":
@@ -82,16 +89,17 @@ def _cut(texts: Sequence[str], language: str) -> list[list[str]]:
     )
     # some texts may be of another language than most
     return [
-      cut if languages.is_latin(text) else languages.words(text)
-      for text, cut in zip(texts, english, strict=True)
+      words if languages.is_latin(text) else languages.words(text)
+      for text, words in zip(texts, english, strict=True)
     ]
   # a stop word of several Chinese characters is no reason to drop each of them
-  cut = map(languages.words, _stop_words(language))
-  stop = {words[0] for words in cut if len(words) == 1}
+  stop_words = map(languages.words, _stop_words(language))
+  stop = {words[0] for words in stop_words if len(words) == 1}
   return [[w for w in languages.words(text) if w not in stop] for text in texts]
 
 
 def _stop_words(language: str) -> Sequence[str]:
+  """Returns bm25s's stop words of a language, none where it has none."""
   from bm25s import stopwords
 
   return getattr(stopwords, f"STOPWORDS_{STOP_WORDS.get(language)}", ())

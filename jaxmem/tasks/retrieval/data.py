@@ -1,4 +1,4 @@
-"""Documents, queries, and which document answers which query."""
+"""Collections for retrieval: documents, queries and judgements of relevance."""
 
 import re
 from html import unescape
@@ -10,12 +10,12 @@ from jaxmem.data.bad_records import Tally
 
 _TAGGED = re.compile(r"<(doc|top)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 _OPENING = re.compile(r"<(?:doc|top)>", re.IGNORECASE)
-# What the last column of a header of judgements is called.
+# Names of the last column in a header of judgements.
 _GRADES = {"score", "relevance", "rel", "grade", "label", "judgment", "judgement"}
 _FIELD = re.compile(r"<(docno|num|title|text)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 
 
-# The highest grade: trec_eval needs memory for every grade up to it.
+# The highest grade, because trec_eval needs memory for all grades up to the highest.
 MOST = 1_000_000
 
 
@@ -24,8 +24,8 @@ class Passage(NamedTuple):
 
   Attributes:
     name: its id.
-    title: perhaps empty.
-    text: behind the title.
+    title: its title; may be empty.
+    text: its text, without the title.
   """
 
   name: str
@@ -33,22 +33,21 @@ class Passage(NamedTuple):
   text: str
 
   @property
-  def whole(self) -> str:
-    """Title and text; a text that begins with its title says it once."""
+  def full_text(self) -> str:
+    """The title and the text, without the title if the text begins with it."""
     if not self.title or self.text.startswith(self.title):
       return self.text or self.title
     return f"{self.title} {self.text}".strip()
 
 
 class Judged(NamedTuple):
-  """A collection.
+  """A collection of documents and judged queries.
 
   Attributes:
-    documents: all of them.
-    queries: all of them.
-    relevant: query -> its relevant documents by id, each with its grade, above 0, as
-      the judgements have it, also of documents that the collection lacks; queries
-      without any are left out.
+    documents: all documents.
+    queries: the queries that have a relevant document.
+    relevant: query -> document -> grade, above 0, by their ids, as the judgements state
+      them, also of documents that the collection lacks.
   """
 
   documents: list[Passage]
@@ -59,17 +58,17 @@ class Judged(NamedTuple):
 def passages(
   source: str, hint: str, encoding: str = "utf-8", text: str = ""
 ) -> list[Passage]:
-  """Documents or queries of a file; ones without title and text are left out.
+  """Reads documents or queries; those without title and text are left out.
 
   Args:
     source: records with "id" (or "_id"), "text" and perhaps "title", of which one may
       be empty, see `data.records`; a table without a header has ids and texts in its
-      columns; or XML as TREC has it, <doc> with <docno>, <title> and <text>, <top> with
+      columns; or XML of TREC's form, <doc> with <docno>, <title> and <text>, <top> with
       <num> and <title>.
-    hint: where such data can be had.
-    encoding: of a file without a byte-order mark.
+    hint: where such data can be had, for messages.
+    encoding: the encoding of a file without a byte-order mark.
     text: the field of a record that is all of its text, or a template of several;
-      empty is "text" behind "title".
+      empty reads "title" and "text".
 
   Raises:
     DataError: names the file, the line, and what is wrong.
@@ -87,22 +86,29 @@ def passages(
   if _is_tagged(source, hint, encoding):
     if text:
       raise DataError(f"{source} is XML, which has no field {text!r}: leave it empty")
-    found = [once(source, passage) for passage in _tagged(source, encoding)]
+    entries = [once(source, passage) for passage in _tagged(source, encoding)]
   else:
-    make = lambda record: once(record.where, _passage(record, text))
-    found = records.collect(source, make, hint, encoding)
-  found = [p for p in found if p.whole.strip()]
-  if not found:
+
+    def make(record: records.Record) -> Passage:
+      return once(record.where, _passage(record, text))
+
+    entries = records.collect(source, make, hint, encoding)
+  entries = [passage for passage in entries if passage.full_text.strip()]
+  if not entries:
     raise DataError(f"{source} has no text")
-  return found
+  return entries
 
 
 def judgements(source: str, hint: str) -> dict[str, dict[str, int]]:
-  """Query -> relevant documents with their grades.
+  """Reads judgements as query -> relevant document -> grade.
 
-  Lines have four columns as TREC has them, query, iteration, document and grade, or
-  three, query, document and grade, apart by tabs or spaces; a header is passed over. A
-  grade is a whole number; what is graded 0 or less is not relevant and left out.
+  Lines have TREC's four columns, query, iteration, document and grade, or three, query,
+  document and grade, separated by tabs or spaces; a header is skipped. A grade is a
+  whole number; documents graded 0 or less are not relevant and left out.
+
+  Args:
+    source: the file.
+    hint: where such data can be had, for messages.
 
   Raises:
     DataError: names the file, the line, and what is wrong.
@@ -115,6 +121,7 @@ def judgements(source: str, hint: str) -> dict[str, dict[str, int]]:
     if not line.strip() and not fault:
       continue
     cells = _cells(line)
+    # a header, before the first judgement
     if not grades and cells[-1].strip().lower() in _GRADES:
       continue
     try:
@@ -132,27 +139,29 @@ def judgements(source: str, hint: str) -> dict[str, dict[str, int]]:
     tally.good()
   tally.close()
   relevant = {
-    query: {name: grade for name, grade in own.items() if grade > 0}
-    for query, own in grades.items()
+    query: {name: grade for name, grade in documents.items() if grade > 0}
+    for query, documents in grades.items()
   }
-  return {query: own for query, own in relevant.items() if own}
+  return {query: documents for query, documents in relevant.items() if documents}
 
 
 def _cells(line: str) -> list[str]:
-  """The columns of a line; ids may have spaces where tabs are between them."""
+  """Splits a line into columns, at tabs if there are enough, else at spaces."""
+  # ids may have spaces where tabs separate the columns
   cells = [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
   return cells if len(cells) in (3, 4) else line.split() or [""]
 
 
 def _judgement(cells: list[str], line: str, where: str) -> tuple[str, str, int]:
-  whole = re.fullmatch(r"([-+]?\d{1,9})(\.0*)?", cells[-1], re.ASCII)
-  if len(cells) not in (3, 4) or not whole or not all(cells):
+  """Returns the query, the document and the grade of a line."""
+  number = re.fullmatch(r"([-+]?\d{1,9})(\.0*)?", cells[-1], re.ASCII)
+  if len(cells) not in (3, 4) or not number or not all(cells):
     raise DataError(
       f"{where} is {line[:80]!r}: a query, a number, a document and its relevance (a "
       "whole number) expected, or these without the number"
     )
-  if abs(grade := int(whole[1])) > MOST:
-    raise DataError(f"{where} has the grade {grade:,}: at most {MOST:,}; mend it")
+  if abs(grade := int(number[1])) > MOST:
+    raise DataError(f"{where} has the grade {grade:,}: at most {MOST:,} expected")
   return cells[0], cells[-2], grade
 
 
@@ -164,41 +173,43 @@ def collection(
   hint: str,
   texts: tuple[str, str] = ("", ""),
 ) -> Judged:
-  """A collection of three files.
+  """Reads a collection of three files.
 
   Args:
-    documents: see `passages`.
-    queries: see `passages`.
-    relevant: see `judgements`.
-    by_order: the judgements number queries 1, 2, ... in the order of their file and not
-      by their ids: Cranfield's do.
-    hint: where such data can be had.
+    documents: the source of documents, see `passages`.
+    queries: the source of queries, see `passages`.
+    relevant: the source of judgements, see `judgements`.
+    by_order: whether the judgements number queries 1, 2, ... in the order of their file
+      instead of naming their ids, as those of Cranfield do.
+    hint: where such data can be had, for messages.
     texts: the fields of documents and of queries, see `passages`.
 
   Raises:
-    DataError: if a judgement is of a query that is not there, or none is left.
+    DataError: if a judgement is of a query that does not exist, or none is left.
   """
-  asked = passages(queries, hint, text=texts[1])
+  questions = passages(queries, hint, text=texts[1])
   if by_order:
-    asked = [q._replace(name=str(n)) for n, q in enumerate(asked, start=1)]
+    questions = [q._replace(name=str(n)) for n, q in enumerate(questions, start=1)]
   judged = judgements(relevant, hint)
-  unknown = set(judged) - {q.name for q in asked}
+  unknown = set(judged) - {q.name for q in questions}
   if unknown:
     raise DataError(
       f"{relevant} judges query {min(unknown)!r}, which {queries} has not: is it "
       "counted by order (task.by_order)?"
     )
-  held = passages(documents, hint, text=texts[0])
-  names = {d.name for d in held}
-  asked = [q for q in asked if q.name in judged]
-  if not any(names & judged[q.name].keys() for q in asked):
+  collected = passages(documents, hint, text=texts[0])
+  names = {d.name for d in collected}
+  questions = [q for q in questions if q.name in judged]
+  if not any(names & judged[q.name].keys() for q in questions):
     raise DataError(f"{relevant} judges no document of {documents} relevant")
-  return Judged(held, asked, judged)
+  return Judged(collected, questions, judged)
 
 
 def _passage(record: records.Record, text: str = "") -> Passage:
+  """Makes the document or query of a record; see `passages` for `text`."""
   fields = record.fields
-  if "1" in fields and "2" in fields and "id" not in fields:  # without a header
+  # a table without a header names its columns 1, 2, 3
+  if "1" in fields and "2" in fields and "id" not in fields:
     fields = {"id": fields["1"], "text": fields["2"], "title": fields.get("3", "")}
   name = fields.get("id", fields.get("_id", ""))
   if type(name) not in (str, int) or name == "":
@@ -207,7 +218,7 @@ def _passage(record: records.Record, text: str = "") -> Passage:
   if text:
     return Passage(name, "", record.text(text).strip())
   if "text" not in fields and not fields.get("title"):
-    record.text("text")  # says which fields there are
+    record.text("text")  # raises the error that names the fields of the record
   title, text = (
     records.checked(fields.get(key) or "", f"{record.where}: field {key!r}").strip()
     for key in ("title", "text")
@@ -216,7 +227,7 @@ def _passage(record: records.Record, text: str = "") -> Passage:
 
 
 def _is_tagged(source: str, hint: str, encoding: str) -> bool:
-  """Whether a file is of XML: its first character that is no space is `<`."""
+  """Whether a file is XML: its first character that is no space is `<`."""
   file = records.single(source, hint)
   if file is None:
     return False
@@ -225,14 +236,16 @@ def _is_tagged(source: str, hint: str, encoding: str) -> bool:
 
 
 def _tagged(source: str, encoding: str) -> list[Passage]:
-  text, found = opened.text(source, encoding), []
+  """Reads the documents or queries of an XML file."""
+  text, result = opened.text(source, encoding), []
+  # no parser of XML reads TREC's files: they have no root element
   entries = _TAGGED.findall(text)
   if len(entries) < len(_OPENING.findall(text)):
-    raise DataError(f"{source} has a <doc> or <top> that is never closed: mend it")
+    raise DataError(f"{source} has a <doc> or <top> that is never closed: close it")
   for _, body in entries:
     fields = {k.lower(): " ".join(unescape(v).split()) for k, v in _FIELD.findall(body)}
     name = fields.get("docno", fields.get("num"))
     if name is None:
       raise DataError(f"{source} has an entry without <docno> or <num>: {body[:60]!r}")
-    found.append(Passage(name, fields.get("title", ""), fields.get("text", "")))
-  return found
+    result.append(Passage(name, fields.get("title", ""), fields.get("text", "")))
+  return result

@@ -1,4 +1,4 @@
-"""Texts to vectors, by a model that learned retrieval."""
+"""Embeds texts with a model that learned retrieval."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,20 +12,20 @@ from jaxmem.data.epochs import once
 from jaxmem.tasks.retrieval.model import TextEmbedder
 from jaxmem.tokenizers import Tokenizer
 
-# Texts that are read at once, and steps of their length: few shapes are compiled.
+# Texts of a batch, and the steps of its length, so that few shapes are compiled.
 ROWS, STEP = 32, 32
-# The packaged encoder, and the tokens that it reads of a text.
+# The packaged encoder, and how many tokens of a text it reads.
 MINILM, MINILM_LENGTH = "minilm", 256
 
 
 class Embedder:
-  """Vectors of length 1.
+  """Maps texts to vectors of unit norm.
 
   Attributes:
-    dim: D, numbers of a vector.
+    dim: D, the size of a vector.
     model: the encoder.
     params: its parameters.
-    tokenizer: text to ids.
+    tokenizer: the tokenizer of its texts.
   """
 
   def __init__(
@@ -34,10 +34,10 @@ class Embedder:
     """Compiles the model.
 
     Args:
-      model: a trained one.
+      model: a trained encoder.
       params: its parameters.
-      tokenizer: of its texts.
-      length: T, tokens that are read of a text.
+      tokenizer: the tokenizer of its texts.
+      length: T, the most tokens that are read of a text.
     """
     self.dim = model.config.d_model
     self.model, self.params, self.tokenizer = model, params, tokenizer
@@ -48,35 +48,42 @@ class Embedder:
     )
 
   def check(self, text: str) -> None:
-    """Raises DataError if the tokenizer makes nothing of a text."""
+    """Raises a DataError if the tokenizer makes no token of a text."""
     texts.encode(text, self.tokenizer, "the text")
 
-  def __call__(self, given: Sequence[str]) -> Float[np.ndarray, "N D"]:
-    """A vector for each text, read to the length.
+  def __call__(self, documents: Sequence[str]) -> Float[np.ndarray, "N D"]:
+    """Returns a vector for each text, of its first `length` tokens.
+
+    Args:
+      documents: the texts.
 
     Raises:
-      DataError: if the tokenizer makes nothing of a text.
+      DataError: if the tokenizer makes no token of a text.
     """
-    encode = lambda text: texts.encode(text, self.tokenizer, "the text")
-    ids = [encode(text) for text in given]
-    order = np.argsort([len(own) for own in ids], kind="stable")  # little padding
-    found = np.zeros((len(ids), self.dim), np.float32)
+    ids = [texts.encode(text, self.tokenizer, "the text") for text in documents]
+    # texts of like length share a batch, so that there is little padding
+    order = np.argsort([len(text_ids) for text_ids in ids], kind="stable")
+    vectors = np.zeros((len(ids), self.dim), np.float32)
     for items, real in once(len(ids), ROWS):
-      some = order[items]
-      longest = max(len(ids[i]) for i in some) + 2
+      rows = order[items]
+      longest = max(len(ids[i]) for i in rows) + 2  # with the tokens around a text
       length = min(-(-longest // self._step) * self._step, self._length)
-      batch = texts.batch([[ids[i]] for i in some], self.tokenizer, length)
-      found[some[:real]] = np.asarray(self._embed(self.params, batch))[:real]
-    return found
+      batch = texts.batch([[ids[i]] for i in rows], self.tokenizer, length)
+      vectors[rows[:real]] = np.asarray(self._embed(self.params, batch))[:real]
+    return vectors
 
 
 def embeds(model: Any) -> bool:
-  """Whether a model makes vectors of texts, so that an `Embedder` can be made of it."""
+  """Whether a model maps texts to vectors, so that an `Embedder` can be made of it."""
   return isinstance(model, TextEmbedder)
 
 
 def minilm(length: int = MINILM_LENGTH) -> Embedder:
-  """The packaged encoder."""
+  """Returns the packaged encoder.
+
+  Args:
+    length: the most tokens that are read of a text.
+  """
   from jaxmem import tokenizers
   from jaxmem.interop import minilm
 

@@ -1,10 +1,10 @@
-"""An index of vectors in a directory: what is near a query, exactly or nearly.
+"""An index of vectors in a directory: exact or approximate nearest neighbours.
 
-    exact    every vector is compared, by faiss
-    ivf      those of the nearest cells alone, by faiss
-    hnsw     a walk through a graph of neighbours, by faiss; equal vectors are one place
-             of the graph, and the walk is as wide as it must be to find what is there
-    device   every vector is compared, by a matrix product on the accelerator
+    exact    compares every vector, by faiss
+    ivf      compares the vectors of the nearest cells, by faiss
+    hnsw     walks through a graph of neighbours, by faiss; equal vectors share a node,
+             and the walk is as wide as a sample of the vectors needs
+    device   compares every vector, by a matrix product on the accelerator
 
 Source: Johnson et al. 2017, arXiv:1702.08734 (faiss); Malkov and Yashunin 2016,
 arXiv:1603.09320 (HNSW).
@@ -28,22 +28,22 @@ from jaxmem.tasks.retrieval import graph
 
 KINDS = ("exact", "ivf", "hnsw", "device")
 FORMAT = 1
-# What an index is kept in; the manifest is the mark of one.
+# The files of an index; a directory with the manifest is an index.
 FILES = _MANIFEST, _VECTORS, _FAISS = "index.json", "vectors.npy", "vectors.faiss"
-# Of the cells of "ivf" that are looked into.
+# Cells of "ivf" that a query searches.
 PROBES = 8
 
 
 class NoIndex(UserError):
-  """A directory holds no index, or not one of this encoder."""
+  """The directory has no index, or one that is damaged or of another encoder."""
 
 
 class Index(NamedTuple):
-  """Vectors of length 1, and whose they are.
+  """Vectors of unit norm, with their ids.
 
   Attributes:
-    manifest: what is saved beside them.
-    search: (vectors, count) -> scores and places, the nearest first.
+    manifest: the content of the manifest file, which has the ids.
+    search: (vectors [Q, D], count) -> scores and positions [Q, K], the nearest first.
   """
 
   manifest: dict[str, Any]
@@ -52,33 +52,34 @@ class Index(NamedTuple):
   def query(
     self, vectors: Float[np.ndarray, "Q D"], count: int
   ) -> list[list[tuple[str, float]]]:
-    """The ids nearest to each vector, with the cosine.
+    """Returns the ids nearest to each query, with their cosines.
 
     Args:
-      vectors: of length 1.
-      count: how many, at least 1; fewer if there are not so many.
+      vectors: the queries, vectors of unit norm.
+      count: how many ids a query gets, at least 1; fewer if the index is smaller.
 
     Raises:
-      UserError: if vectors have another dimension, or are zeros or not finite.
+      UserError: if queries have another dimension, or are zeros or not finite.
     """
     ids = self.manifest["ids"]
     if count < 1:
-      raise UserError(f"{count} documents a query are asked for: at least 1")
+      raise UserError(f"a query asks for {count} documents: ask for at least 1")
     vectors = _checked(vectors, "query")
     if vectors.shape[1] != self.manifest["dimensions"]:
       raise UserError(
         f"a query has {vectors.shape[1]} numbers and the index "
         f"{self.manifest['dimensions']}: ask with the encoder that it was built with"
       )
-    scores, places = self.search(vectors, min(count, len(ids)))
+    scores, positions = self.search(vectors, min(count, len(ids)))  # [Q, K] each
+    # position -1 says that the search found fewer
     return [
-      [(ids[i], float(s)) for s, i in zip(row, at, strict=True) if i >= 0]
-      for row, at in zip(scores, places, strict=True)
+      [(ids[i], float(s)) for s, i in zip(*row, strict=True) if i >= 0]
+      for row in zip(scores, positions, strict=True)
     ]
 
 
 def require_packages(kind: str) -> None:
-  """Raises DataError if an index of a kind needs what is not installed."""
+  """Raises a DataError if an index of a kind needs a package that is not installed."""
   if kind != "device":
     require("faiss", extra="apps")
 
@@ -93,25 +94,27 @@ def build(
   """Writes an index.
 
   Args:
-    directory: made if it is not there.
-    ids: of the vectors, all unlike.
-    vectors: of length 1, float32.
-    kind: see the top of this file. An "hnsw" whose graph does not find what is there
-      becomes "exact", and says so.
-    encoder: what the vectors are of, kept in the manifest.
+    directory: the directory, which is created if it does not exist.
+    ids: the ids of the vectors, all different.
+    vectors: vectors of unit norm, float32.
+    kind: see the top of this file. If the graph of an "hnsw" misses vectors, the index
+      becomes "exact", with a warning.
+    encoder: describes the encoder of the vectors, for the manifest.
 
   Raises:
-    UserError: if there is no vector, an id is there twice, or a vector is zeros or not
+    UserError: if there is no vector, an id occurs twice, or a vector is zeros or not
       finite.
   """
   directory = Path(directory)
   if not len(ids) or len(set(ids)) < len(ids):
-    raise UserError(f"{len(ids)} ids, {len(set(ids))} of them unlike: give unlike ones")
+    raise UserError(
+      f"{len(ids)} ids, {len(set(ids))} of them different: give different ids"
+    )
   if len(ids) != len(vectors):
     raise UserError(f"{len(ids)} ids for {len(vectors)} vectors: give one for each")
   vectors = _checked(vectors, "vector", ids)
   directory.mkdir(parents=True, exist_ok=True)
-  walked: dict[str, Any] = {}
+  graph_manifest: dict[str, Any] = {}
   if kind == "device":
     np.save(directory / _VECTORS, vectors)
   else:
@@ -119,17 +122,17 @@ def build(
     import faiss
 
     if kind == "hnsw":
-      made, walked = graph.build(vectors)
-      if not walked:
+      index, graph_manifest = graph.build(vectors)
+      if not graph_manifest:
         kind = "exact"
         print(
-          "jaxmem: the graph of hnsw does not find all that is there, so every vector "
-          "is compared: the index is 'exact'",
+          "jaxmem: the graph of hnsw misses vectors, so every vector is compared: the "
+          "index is 'exact'",
           file=sys.stderr,
         )
     if kind != "hnsw":
-      made = _made(vectors, kind)
-    faiss.write_index(made, str(directory / _FAISS))
+      index = _compared(vectors, kind)
+    faiss.write_index(index, str(directory / _FAISS))
   file = directory / (_VECTORS if kind == "device" else _FAISS)
   manifest = {
     "format": FORMAT,
@@ -138,15 +141,15 @@ def build(
     "encoder": encoder,
     "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     "ids": list(ids),
-    **walked,
+    **graph_manifest,
   }
-  # last: without it there is no index
+  # last, so that a build that is stopped leaves no index
   files.write_json(directory / _MANIFEST, manifest, ensure_ascii=False, indent=None)
   return Index(manifest, _searcher(directory, manifest))
 
 
 def load(directory: str | Path) -> Index:
-  """The index that `build` wrote.
+  """Loads the index that `build` wrote.
 
   Raises:
     UserError: if it is missing or damaged.
@@ -154,12 +157,12 @@ def load(directory: str | Path) -> Index:
   directory = Path(directory)
   try:
     manifest = files.read_json(directory / _MANIFEST)
-    kind, wanted = manifest["kind"], manifest["sha256"]
+    kind = manifest["kind"]
     file = directory / (_VECTORS if kind == "device" else _FAISS)
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    whole = (
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    intact = (
       manifest["format"] == FORMAT
-      and found == wanted
+      and digest == manifest["sha256"]
       and kind in KINDS
       and isinstance(manifest["ids"], list)
       and isinstance(manifest["encoder"], dict)
@@ -168,7 +171,7 @@ def load(directory: str | Path) -> Index:
     raise NoIndex(
       f"no index in {directory} ({error}): make one with jaxmem index build"
     ) from error
-  if not whole:
+  if not intact:
     raise NoIndex(
       f"the index in {directory} is damaged or of another jaxmem: build it again"
     )
@@ -178,31 +181,32 @@ def load(directory: str | Path) -> Index:
 def _checked(
   vectors: np.ndarray, what: str, names: Sequence[str] | None = None
 ) -> Float[np.ndarray, "N D"]:
-  """Vectors as float32; raises UserError for one that has no direction."""
+  """Returns vectors as float32; raises a UserError if one has no direction."""
   vectors = np.ascontiguousarray(vectors, np.float32)
   if vectors.ndim != 2:
     raise UserError(f"the shape is {vectors.shape}: one row a {what} expected")
-  finite = np.isfinite(vectors).all(1)
+  finite = np.isfinite(vectors).all(1)  # [N]
   bad = ~finite | ~vectors.any(1)
   if bad.any():
     row = int(bad.argmax())
     name = repr(names[row]) if names is not None else f"number {row + 1}"
     fault = "is all zeros" if finite[row] else "has a number that is NaN or infinite"
     raise UserError(
-      f"{what} {name} {fault} ({int(bad.sum())} of {len(bad)} are so): it has no "
+      f"{what} {name} {fault} ({int(bad.sum())} of {len(bad)} do so): it has no "
       "direction to compare, leave it out or look at the encoder"
     )
   return vectors
 
 
-def _made(vectors: Float[np.ndarray, "N D"], kind: str) -> Any:
+def _compared(vectors: Float[np.ndarray, "N D"], kind: str) -> Any:
+  """Builds an index that compares all vectors, or those of the nearest cells."""
   import faiss
 
   dim = vectors.shape[1]
   if kind == "exact":
     index = faiss.IndexFlatIP(dim)
   else:
-    # faiss wants 39 vectors a cell to find the cells by
+    # k-means of faiss expects 39 vectors a cell at least
     cells = max(min(int(len(vectors) ** 0.5), len(vectors) // 39), 1)
     flat = faiss.IndexFlatIP(dim)
     index = faiss.IndexIVFFlat(flat, dim, cells, faiss.METRIC_INNER_PRODUCT)
@@ -212,52 +216,59 @@ def _made(vectors: Float[np.ndarray, "N D"], kind: str) -> Any:
   return index
 
 
-def _completed(found: tuple, vectors: np.ndarray, search: Callable) -> tuple:
-  """Scores and places; rows with too few are asked again, by a search of everything."""
-  scores, places = found
-  lacking = (places < 0).any(1)
+def _completed(result: tuple, vectors: np.ndarray, search: Callable) -> tuple:
+  """Replaces the results of queries that found too few by those of a full search."""
+  scores, positions = result
+  lacking = (positions < 0).any(1)  # [Q]
   if lacking.any():
-    scores[lacking], places[lacking] = search(vectors[lacking])
-  return scores, places
+    scores[lacking], positions[lacking] = search(vectors[lacking])
+  return scores, positions
 
 
 def _searcher(directory: Path, manifest: dict[str, Any]) -> Any:
+  """Returns `Index.search` of the files in a directory."""
   kind = manifest["kind"]
   if kind == "device":
-    held = jnp.asarray(np.load(directory / _VECTORS))
+    indexed = jnp.asarray(np.load(directory / _VECTORS))
     nearest = jax.jit(_nearest, static_argnums=2)
-    return lambda v, count: map(np.asarray, nearest(held, jnp.asarray(v), count))
+    return lambda v, count: map(np.asarray, nearest(indexed, jnp.asarray(v), count))
   require_packages(kind)
   import faiss
 
   index = faiss.read_index(str(directory / _FAISS))
   if kind == "hnsw":
-    # an index of an older jaxmem has a place for every vector
+    # an index of an older jaxmem has a node for every vector
     same_as = np.asarray(manifest.get("same_as", np.arange(index.ntotal)))
     width = manifest.get("width", graph.WIDTHS[0])
     storage = faiss.downcast_index(index.storage)
 
-    def walk(vectors, count):
-      most = min(count, index.ntotal)
-      found = graph.walk(index, vectors, most, width)
-      found = _completed(found, vectors, lambda some: storage.search(some, most))
-      return graph.spread(*found, same_as, count)
+    def search_graph(vectors, count):
+      nodes = min(count, index.ntotal)
+      result = graph.walk(index, vectors, nodes, width)
+      scores, positions = _completed(
+        result, vectors, lambda queries: storage.search(queries, nodes)
+      )
+      return graph.spread(scores, positions, same_as, count)
 
-    return walk
+    return search_graph
   if kind == "ivf":
-    every = faiss.SearchParametersIVF(nprobe=index.nlist)
+    all_cells = faiss.SearchParametersIVF(nprobe=index.nlist)
 
-    def cells(vectors, count):
-      search = lambda some: index.search(some, count, params=every)
-      return _completed(index.search(vectors, count), vectors, search)
+    def search_cells(vectors, count):
+      return _completed(
+        index.search(vectors, count),
+        vectors,
+        lambda queries: index.search(queries, count, params=all_cells),
+      )
 
-    return cells
+    return search_cells
   return index.search
 
 
 def _nearest(
-  held: Float[jax.Array, "N D"], vectors: Float[jax.Array, "Q D"], count: int
+  indexed: Float[jax.Array, "N D"], vectors: Float[jax.Array, "Q D"], count: int
 ) -> tuple[Float[jax.Array, "Q K"], Int[jax.Array, "Q K"]]:
-  """All cosines, in full precision: of neighbours the first digits are alike."""
-  cosines = jnp.matmul(vectors, held.T, precision="highest")
+  """Returns the greatest cosines of each query, and the positions of their vectors."""
+  # in full precision: the cosines of neighbours have the same first digits
+  cosines = jnp.matmul(vectors, indexed.T, precision="highest")  # [Q, N]
   return tuple(jax.lax.top_k(cosines, count))

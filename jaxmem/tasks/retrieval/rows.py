@@ -1,4 +1,4 @@
-"""The batches of queries and documents that belong together."""
+"""The batches of pairs of texts, such as a query and its document."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,12 +10,19 @@ from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch, Rows, fingerprint
 from jaxmem.tokenizers import Ids, Tokenizer
 
-# Two texts that belong together, and the number of each.
+# The two texts of a pair, and the number of each: equal numbers are equal texts.
 Pair = tuple[str, str, int, int]
 
 
 class Encoded(NamedTuple):
-  """A pair as ids; pairs that share the number of a text are no negatives."""
+  """A pair of texts as ids.
+
+  Attributes:
+    text: the ids of the first text.
+    other: the ids of the second text.
+    group: the number of the first text; pairs that share one are no negatives.
+    other_group: the number of the second text, likewise.
+  """
 
   text: Ids
   other: Ids
@@ -30,17 +37,18 @@ def passage_rows(
   seed: int,
   process: tuple[int, int] = (0, 1),
 ) -> Rows:
-  """Pairs of texts in epochs.
+  """Returns the batches of pairs of texts, in epochs.
 
   Args:
-    pairs: texts that belong together.
-    tokenizer: of the texts.
+    pairs: the pairs.
+    tokenizer: the tokenizer of the texts.
     sizes: T, and pairs of a step over all processes.
     seed: decides the order.
-    process: which of how many parts of the rows to read.
+    process: which process reads, of how many.
   """
   length, batch_size = sizes
   encoded = encode(pairs, tokenizer)
+  # the texts themselves: a run continues only with the pairs that it has learned
   decides = ("jaxmem passages 2", sizes, seed, tokenizer.fingerprint, pairs)
   return Rows(
     Epochs(len(pairs), batch_size, seed, *process),
@@ -51,25 +59,27 @@ def passage_rows(
 
 
 def encode(pairs: Iterable[Pair], tokenizer: Tokenizer) -> list[Encoded]:
-  """The ids of pairs.
+  """Tokenizes pairs.
 
   Raises:
-    DataError: if the tokenizer makes nothing of a text.
+    DataError: if the tokenizer makes no token of a text.
   """
-  ids = lambda text: texts.encode(text, tokenizer, "a text")
-  return [Encoded(ids(a), ids(b), *numbers) for a, b, *numbers in pairs]
+
+  def ids(text: str) -> Ids:
+    return texts.encode(text, tokenizer, "a text")
+
+  return [Encoded(ids(a), ids(b), group, other) for a, b, group, other in pairs]
 
 
 def collate(pairs: Iterable[Encoded], tokenizer: Tokenizer, length: int) -> Batch:
-  """The batch of some pairs, of `length` tokens; see `TextEmbedder`."""
-  first, second, *groups = zip(*pairs, strict=True)
-  made, other = (
-    texts.batch([[ids] for ids in side], tokenizer, length) for side in (first, second)
-  )
-  return made | {
+  """Makes a batch of pairs, of `length` tokens; see `TextEmbedder`."""
+  pairs = list(pairs)
+  text = texts.batch([[pair.text] for pair in pairs], tokenizer, length)
+  other = texts.batch([[pair.other] for pair in pairs], tokenizer, length)
+  return text | {
     "other": other["tokens"],
     "other_length": other["length"],
-    "group": np.array(groups[0], np.int32),
-    "other_group": np.array(groups[1], np.int32),
-    "weights": np.ones(len(first), np.float32),
+    "group": np.array([pair.group for pair in pairs], np.int32),
+    "other_group": np.array([pair.other_group for pair in pairs], np.int32),
+    "weights": np.ones(len(pairs), np.float32),
   }

@@ -1,24 +1,24 @@
-"""Retrieval: an encoder learns that a query and its document belong together.
+"""Retrieval: an encoder learns vectors that are near for a query and its document.
 
-In-batch negatives, InfoNCE. Queries are divided into folds; those of one fold are asked
-at the end, against all documents, beside BM25 and the encoder that the run began from.
+It learns by InfoNCE with in-batch negatives. Queries are divided into folds; the report
+ranks all documents for those of one fold, beside BM25 and the initial encoder.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxmem.core.errors import ConfigError
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import affecting, number
 from jaxmem.data import DataError, folds, leaks, texts
 from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks import baselines, fields, scoring
 from jaxmem.tasks import language as languages
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.model_sizes import check_encoder, with_made
 from jaxmem.tasks.retrieval import bm25, data, metrics
 from jaxmem.tasks.retrieval.data import Passage
@@ -27,7 +27,7 @@ from jaxmem.tasks.retrieval.model import TextEmbedder
 from jaxmem.tasks.retrieval.rows import collate, encode, passage_rows
 from jaxmem.tokenizers import trained
 
-# Documents that a ranking has.
+# Documents of a ranking.
 DEPTH = 100
 _HINT = (
   "give documents and queries as JSONL with id and text, or TREC's XML, and judgements "
@@ -42,24 +42,24 @@ class PassagesConfig:
 
   Attributes:
     source: the documents, see `tasks.retrieval.data.passages`.
-    queries: likewise.
+    queries: the queries, likewise.
     relevant: the judgements, lines of query, 0, document, relevance.
-    by_order: judgements number queries by the order of their file.
-    fold: "1/5" asks the first of five folds of the queries at the end, holds out the
-      next one to choose by, and trains on the others. Equal queries are in one fold,
-      see `jaxmem.data.leaks`.
-    pairs: what belongs together: "judged", a training query and a document that is
+    by_order: whether judgements number queries by the order of their file.
+    fold: "1/5" tests on the first of five folds of the queries, chooses the checkpoint
+      by the next one and trains on the others. Equal queries are in one fold, see
+      `jaxmem.data.leaks`.
+    pairs: which pairs are learned: "judged", a training query and a document that is
       relevant to it; "titles", the title of a document and its text, which needs no
       judgement.
     text: the field of a document that is all of its text, or a template of several:
-      "{title}\\n{body}", see `data.template`; empty is "text" behind "title".
-    query: likewise of a query.
+      "{title}\\n{body}", see `data.template`; empty reads "title" and "text".
+    query: the same for a query.
     tokenizer: see `LabelsConfig`, or "minilm".
-    segment_length: T, tokens that are read of a text.
-    batch_size: pairs of a step; each has the others for negatives.
-    temperature: of the similarities in the loss, > 0.
-    language: of the texts, such as "de": decides how BM25 cuts words, and its stop
-      words; empty is decided by them, see `tasks.language`.
+    segment_length: T, the most tokens that are read of a text.
+    batch_size: pairs of a step; the others of a step are the negatives of each.
+    temperature: the temperature of the similarities in the loss, > 0.
+    language: the language of the texts, such as "de", which decides how BM25 cuts words
+      and its stop words; empty detects it, see `tasks.language`.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
       records out and says how many, and which came first.
   """
@@ -76,45 +76,46 @@ class PassagesConfig:
   segment_length: int = number(128, at_least=1)
   batch_size: int = number(32, at_least=1)
   temperature: float = number(0.05, above=0)
-  language: str = ""
+  language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
 
+  def check_fields(self) -> None:
+    """Raises ValueError if the fold, the language or the titles cannot be read."""
+    folds.parse(self.fold, 3)
+    languages.code(self.language)
+    if self.pairs == "titles" and self.text:
+      raise ValueError(
+        f"text is {self.text!r}, which has the title in it or leaves it out, and "
+        "task.pairs titles learns titles: leave task.text empty, or set task.pairs "
+        "judged"
+      )
 
-def fit(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
-  """The model's config with the vocabulary, checked.
+
+def resolve_model(model: EncoderConfig, config: PassagesConfig) -> EncoderConfig:
+  """Returns the model's config with the vocabulary, after checks of both configs.
 
   Raises:
     ConfigError: if a number is out of range or there is no such tokenizer.
   """
-  try:
-    folds.parse(config.fold, 3)
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
-  if config.pairs == "titles" and config.text:
-    raise ConfigError(
-      f"task.text is {config.text!r}, which has the title in it or leaves it out, and "
-      "task.pairs titles learns titles: leave task.text empty, or set task.pairs judged"
-    )
   check_encoder(model, config.segment_length, windows=True)
   return with_made(model, config.tokenizer, mask=True)
 
 
 def make_model(model: EncoderConfig, config: PassagesConfig) -> TextEmbedder:
-  """What is trained; see `tasks.make_model`."""
+  """Makes the model that is trained; see `tasks.make_model`."""
   return TextEmbedder(model, config.temperature)
 
 
 def packages(config: PassagesConfig, context: TaskContext) -> dict[str, str]:
-  """For the report; see `tasks.packages`."""
+  """Names the packages that the report needs; see `tasks.packages`."""
   return {"bm25s": "apps", "pytrec_eval": "apps"} if context.eval_size else {}
 
 
-class PassagesJob(Asked):
-  """Queries and documents; see `tasks.Application`."""
+class RetrievalTask(BaseTask):
+  """Queries and documents; see `tasks.EvaluableTask`."""
 
-  measure = "nats/pair"
-  things = "queries"
+  metric_name = "nats/pair"
+  noun = "queries"
 
   def __init__(self, config: PassagesConfig, context: TaskContext, model: TextEmbedder):
     """Reads the collection.
@@ -124,149 +125,158 @@ class PassagesJob(Asked):
     """
     c = self._config = config
     self._context, self._model = context, model
-    files = c.source, c.queries, c.relevant
-    self._all = data.collection(*files, c.by_order, _HINT, (c.text, c.query))
+    self._all = data.collection(
+      c.source, c.queries, c.relevant, c.by_order, _HINT, (c.text, c.query)
+    )
+    which, num_folds = folds.parse(c.fold, 3)
     self._splits = folds.split(
       self._all.queries,
-      *folds.parse(c.fold, 3),
-      lambda q: q.name,
-      "judged queries",
-      lambda q: leaks.key(q.whole),
+      which,
+      num_folds,
+      group=lambda q: q.name,
+      what="judged queries",
+      key=lambda q: leaks.key(q.full_text),
     )
     self.repeats = self._splits.repeats
     self._documents = {d.name: d for d in self._all.documents}
     pairs = {name: self._pairs(name) for name in ("train", "heldout")}
-    every = [p.whole.encode() for p in (*self._all.documents, *self._splits["train"])]
-    self._made = self._tokenizer = trained.make(c.tokenizer, every)
+    passages = (*self._all.documents, *self._splits["train"])
+    corpus = [passage.full_text.encode() for passage in passages]
+    self._made = self._tokenizer = trained.make(c.tokenizer, corpus)
     sizes = c.segment_length, c.batch_size
-    process = context.process
     self.rows = passage_rows(
-      pairs["train"], self._tokenizer, sizes, context.seed, process
+      pairs["train"], self._tokenizer, sizes, context.seed, context.process
     )
-    self._count, self._held = len(pairs["train"]), encode(pairs["heldout"], self._made)
+    self._count = len(pairs["train"])
+    self._heldout = encode(pairs["heldout"], self._tokenizer)
     self._nats = scoring.objective(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
+    """Says how many documents, queries and pairs there are."""
     sizes = [len(self._splits[name]) for name in self.splits]
     return (
       f"{len(self._documents):,} documents, {sizes[0]} queries to train on, {sizes[1]} "
-      f"held out, {sizes[2]} to ask; {self._count:,} pairs"
+      f"held out, {sizes[2]} to test; {self._count:,} pairs"
       f"{self.repeats.words('queries or titles')}"
     )
 
-  def score(self, params: Any) -> float:
-    """Nats of held-out pairs, each in a batch of as many as in training."""
-    rows, length = (
-      min(self._config.batch_size, len(self._held)),
-      self._config.segment_length,
+  def validation_metric(self, params: Any) -> float:
+    """Returns the nats of held-out pairs."""
+    # as many negatives as in training, or the nats would not compare
+    rows = min(self._config.batch_size, len(self._heldout))
+    to_batch = functools.partial(
+      collate, tokenizer=self._tokenizer, length=self._config.segment_length
     )
-    pairs = lambda some: collate(some, self._tokenizer, length)
-    batches = scoring.batches(self._held, rows, pairs)
-    return scoring.mean_loss(lambda batch: self._nats(params, batch), batches)
+    batches = scoring.batches(self._heldout, rows, to_batch)
+    return scoring.mean_loss(functools.partial(self._nats, params), batches)
 
-  def findings(self, params: Any, split: str) -> Findings:
-    """Rankings of all documents for the queries of a split."""
-    asked = self._splits[split]
-    rows, how = {}, baselines.missing("BM25", "bm25s")
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
+    """Ranks all documents for the queries of a split, beside the baselines."""
+    queries, relevant = self._splits[split], self._all.relevant
+    ranked, how = {}, baselines.missing("BM25", "bm25s")
     if not how:
-      rows["BM25"], how = self._lexical(asked)
+      ranked["BM25"], how = self._lexical(queries)
     if self._context.initial_params:
-      begun = self._context.initial_params()
-      rows[f"{self._context.init_from}, as it was"] = self._dense(begun, asked)
-    rows["this run"] = self._dense(params, asked)
-    found = {n: metrics.numbers(r, self._all.relevant) for n, r in rows.items()}
-    each = {n: metrics.by_query(r, self._all.relevant) for n, r in rows.items()}
-    numbers = {"split": split, "queries": len(asked), "documents": len(self._documents)}
-    numbers |= found["this run"] | {"beside": found, "by_query": each}
+      initial = self._dense(self._context.initial_params(), queries)
+      ranked[f"{self._context.init_from}, as it was"] = initial
+    ranked["this run"] = self._dense(params, queries)
+    scores = {name: metrics.numbers(r, relevant) for name, r in ranked.items()}
+    by_query = {name: metrics.by_query(r, relevant) for name, r in ranked.items()}
+    numbers = {"split": split, "queries": len(queries)}
+    numbers |= {"documents": len(self._documents)} | scores["this run"]
+    numbers |= {"beside": scores, "by_query": by_query}
     title = (
-      f"{len(asked)} queries ({split}, fold {self._config.fold}) against "
+      f"{len(queries)} queries ({split}, fold {self._config.fold}) against "
       f"{len(self._documents):,} documents of {self._config.source}"
     )
     numbers["signature"] = signature = metrics.signature()
-    others = {n: f["ndcg_10"] for n, f in found.items() if n != "this run"}
+    others = {name: s["ndcg_10"] for name, s in scores.items() if name != "this run"}
     first = baselines.better("nDCG@10", numbers["ndcg_10"], others)
     notes = ["", f"Scores are {signature}.", how]
-    lines = [*first, title, "", *metrics.table(found), *_apart(each), *notes]
-    return Findings(numbers, lines, {})
+    lines = [*first, title, "", *metrics.table(scores), *_differences(by_query), *notes]
+    return EvalResult(numbers, lines, {})
 
   def _pairs(self, split: str) -> list[tuple[str, str, int, int]]:
-    """Texts that belong together, with the number of each."""
+    """Returns the pairs of a split; equal numbers are of the same query or document."""
     if self._config.pairs == "judged":
-      places = {name: i for i, name in enumerate(self._documents)}
+      indices = {name: i for i, name in enumerate(self._documents)}
       relevant = self._all.relevant
-      found = [
-        (query.whole, self._documents[name].whole, number, places[name])
+      pairs = [
+        (query.full_text, self._documents[name].full_text, number, indices[name])
         for number, query in enumerate(self._splits[split])
         for name, grade in sorted(metrics.grades(relevant[query.name]).items())
-        if grade > 0 and name in places
+        if grade > 0 and name in indices
       ]
     else:
-      found = self._titles(split)
-    if len(found) < 2:
-      raise DataError(f"{len(found)} pairs ({self._config.pairs}, {split}): give more")
-    return found
+      pairs = self._titles(split)
+    if len(pairs) < 2:
+      raise DataError(f"{len(pairs)} pairs ({self._config.pairs}, {split}): give more")
+    return pairs
 
   def _titles(self, split: str) -> list[tuple[str, str, int, int]]:
-    """Titles and their texts, as `_pairs`: every tenth document is held out.
+    """Returns the pairs of titles and texts; every tenth document is held out.
 
-    Equal texts stand with the first of them. Titles that are queries to be asked are
-    not trained on.
+    Documents of equal texts follow the first of them. Training has no title that is a
+    query of another split.
     """
-    whole = [(n, d) for n, d in enumerate(self._all.documents) if d.title and d.text]
-    firsts = leaks.first_of_each([leaks.key(d.text) for _, d in whole])
-    held = [whole[first][0] % 10 == 0 for first in firsts]
+    titled = [(n, d) for n, d in enumerate(self._all.documents) if d.title and d.text]
+    firsts = leaks.first_of_each([leaks.key(d.text) for _, d in titled])
+    is_heldout = [titled[first][0] % 10 == 0 for first in firsts]
     pairs = [
       (d.title, d.text, n, n)
-      for (n, d), out in zip(whole, held, strict=True)
+      for (n, d), out in zip(titled, is_heldout, strict=True)
       if out == (split == "heldout")
     ]
     if split == "heldout":
       return pairs
-    asked = (q for name in ("heldout", "test") for q in self._splits[name])
-    taken = leaks.content_keys(leaks.key(q.whole) for q in asked)
-    kept, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], taken)
+    scored = (q for name in ("heldout", "test") for q in self._splits[name])
+    scored_keys = leaks.content_keys(leaks.key(q.full_text) for q in scored)
+    pairs, lost = leaks.without(pairs, [leaks.key(p[0]) for p in pairs], scored_keys)
     together = sum(i != first for i, first in enumerate(firsts))
     self.repeats += leaks.Repeats(together, lost)
-    return kept
+    return pairs
 
-  def _dense(self, params: Any, asked: list[Passage]) -> dict[str, list[str]]:
-    """The nearest documents to each query."""
-    given = self._model, params, self._tokenizer, self._config.segment_length
-    embed = Embedder(*given)
-    # as trec_eval: equal scores stand in the reverse order of their names
+  def _dense(self, params: Any, queries: list[Passage]) -> dict[str, list[str]]:
+    """Ranks the documents by their cosine with each query."""
+    embed = Embedder(self._model, params, self._tokenizer, self._config.segment_length)
+    # trec_eval puts documents of equal scores in the reverse order of their names
     names = sorted(self._documents, reverse=True)
-    documents = embed([self._documents[name].whole for name in names])
-    scores = embed([q.whole for q in asked]) @ documents.T
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
-    return {q.name: [names[i] for i in row] for q, row in zip(asked, best, strict=True)}
+    documents = embed([self._documents[name].full_text for name in names])  # [N, D]
+    scores = embed([q.full_text for q in queries]) @ documents.T  # [Q, N]
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]  # [Q, DEPTH]
+    return {
+      query.name: [names[i] for i in row]
+      for query, row in zip(queries, best, strict=True)
+    }
 
-  def _lexical(self, asked: list[Passage]) -> tuple[dict[str, list[str]], str]:
-    """BM25's rankings, and how it cut words."""
-    documents = {name: d.whole for name, d in self._documents.items()}
-    queries = {q.name: q.whole for q in asked}
-    return bm25.rank(documents, queries, DEPTH, self._config.language)
+  def _lexical(self, queries: list[Passage]) -> tuple[dict[str, list[str]], str]:
+    """Ranks the documents by BM25, and says how it cut words."""
+    documents = {name: d.full_text for name, d in self._documents.items()}
+    query_texts = {q.name: q.full_text for q in queries}
+    return bm25.rank(documents, query_texts, DEPTH, self._config.language)
 
 
-def _apart(each: dict[str, dict[str, float]]) -> list[str]:
-  """How much better the run is than the others, a line each."""
-  ours = each["this run"]
+def _differences(by_query: dict[str, dict[str, float]]) -> list[str]:
+  """Says how much better the run is than each baseline, in a line for each."""
+  ours = by_query["this run"]
   if len(ours) < 2:
     return []
-  others = [name for name in each if name != "this run"]
-  apart = {name: metrics.paired(ours, each[name]) for name in others}
-  return [""] + [
-    f"nDCG@10 above {name}: {mean:.3f} +- {error:.3f} (2 s.e., paired by query)"
-    for name, (mean, error) in apart.items()
-  ]
+  lines = [""]
+  for name, theirs in by_query.items():
+    if name != "this run":
+      mean, error = metrics.paired(ours, theirs)
+      numbers = f"{mean:.3f} +- {error:.3f} (2 s.e., paired by query)"
+      lines.append(f"nDCG@10 above {name}: {numbers}")
+  return lines
 
 
 class PassagesPredictor:
-  """`{"text": ...}` to `{"vector": [...]}`; see `tasks.Predictor`.
+  """Maps `{"text": ...}` to `{"vector": [...]}`; see `tasks.Predictor`.
 
-  The text is that of a document or of a query, its fields joined as in the config.
+  The text is that of a document or of a query, with its fields joined as in the config.
   """
 
-  # documents and queries have fields of their own, so that none is filled
+  # documents and queries have different fields, so no field has a default
   TEXTS = ()
 
   def __init__(
@@ -276,7 +286,7 @@ class PassagesPredictor:
     self._embed = Embedder(model, params, self._tokenizer, config.segment_length)
 
   def check(self, record: dict[str, Any]) -> None:
-    """Raises UserError unless a record has a text."""
+    """Raises a UserError unless a record has a text."""
     texts.encode(fields.text(record, "text"), self._tokenizer, '"text"')
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -285,5 +295,5 @@ class PassagesPredictor:
 
 
 Config = PassagesConfig
-Job = PassagesJob
+Task = RetrievalTask
 Predictor = PassagesPredictor

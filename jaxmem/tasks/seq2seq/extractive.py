@@ -1,5 +1,6 @@
-"""Summaries of a text's own sentences: the first ones, or the nearest to all of it."""
+"""Extractive summaries: the first sentences, or the one nearest to the whole text."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,28 +9,38 @@ from jaxmem.data.sentences import sentences
 
 
 def first(text: str, count: int = 1) -> str:
-  """Its first sentences, all if there are not so many."""
+  """Returns the first sentences of a text, all if it has fewer.
+
+  Args:
+    text: the text.
+    count: how many sentences.
+  """
   return " ".join(sentences(text)[:count])
 
 
 def mean_length(texts: Sequence[str]) -> int:
-  """How many sentences texts have in the mean, to the nearest, at least one."""
+  """Returns the mean number of sentences, rounded, at least 1.
+
+  Args:
+    texts: the texts, at least one.
+  """
   return max(round(float(np.mean([len(sentences(text)) for text in texts]))), 1)
 
 
-def nearest(given: Sequence[str], embed: Callable) -> list[str]:
-  """Of each text the sentence whose vector is nearest to that of the whole text.
+def nearest(texts: Sequence[str], embed: Callable) -> list[str]:
+  """Returns of each text the sentence whose vector is nearest to the whole text's.
 
   Args:
-    given: texts.
+    texts: the texts.
     embed: texts to vectors of length 1, see `tasks.retrieval.embed.Embedder`.
   """
-  cut = [sentences(text) for text in given]
-  vectors = embed([*given, *(s for some in cut for s in some)])
-  wholes, parts = vectors[: len(given)], vectors[len(given) :]
-  ends = np.cumsum([0, *map(len, cut)])
-  found = []
-  for some, whole, begin in zip(cut, wholes, ends[:-1], strict=True):
-    scores = parts[begin : begin + len(some)] @ whole
-    found.append(some[int(scores.argmax())])
-  return found
+  sentences_of = [sentences(text) for text in texts]
+  # one call embeds texts and sentences: the encoder batches them by length
+  vectors = embed([*texts, *itertools.chain(*sentences_of)])
+  text_vectors, parts = vectors[: len(texts)], vectors[len(texts) :]  # [N, D], [S, D]
+  starts = np.cumsum([0, *map(len, sentences_of)])[:-1]
+  chosen = []
+  for candidates, vector, begin in zip(sentences_of, text_vectors, starts, strict=True):
+    scores = parts[begin : begin + len(candidates)] @ vector
+    chosen.append(candidates[int(scores.argmax())])
+  return chosen

@@ -1,7 +1,7 @@
-"""Gap sentences: the sentences that matter most of a text are hidden, to be written.
+"""Gap sentences: the most important sentences of a text are hidden, to be written.
 
-What a sentence matters is the ROUGE-1 F1 of its words against those of all the others,
-so that what is to be written of the rest is much like a summary of it.
+The importance of a sentence is the ROUGE-1 F1 of its words against those of all other
+sentences, so that the hidden sentences resemble a summary of the others.
 
 Source: Zhang et al. 2019, arXiv:1912.08777 (Pegasus), section 3.1, "Ind-Orig".
 """
@@ -15,33 +15,41 @@ from jaxmem.tokenizers.words import words
 
 
 def importance(parts: list[str]) -> list[float]:
-  """Of each sentence the F1 of its words against those of the others, in [0, 1].
+  """Returns the F1 of each sentence's words against those of the others, in [0, 1].
 
-  Words count as often as they stand.
+  Repeated words count as often as they occur.
+
+  Args:
+    parts: the sentences of a text.
   """
   counts = [collections.Counter(words(part.lower())) for part in parts]
-  every = sum(counts, collections.Counter())
-  found = []
-  for own in counts:
-    rest = every - own
-    both = sum((own & rest).values())
-    found.append(2 * both / max(own.total() + rest.total(), 1))
-  return found
+  total = sum(counts, collections.Counter())
+  scores = []
+  for count in counts:
+    others = total - count
+    shared = sum((count & others).values())
+    # 1 avoids 0 / 0 where no sentence has a word
+    scores.append(2 * shared / max(count.total() + others.total(), 1))
+  return scores
 
 
 def gapped(text: str, share: float) -> tuple[str, str] | None:
-  """A text with sentences hidden, and those, in their order; None of one sentence.
+  """Hides the most important sentences of a text.
 
   Args:
-    text: any.
-    share: of its sentences that are hidden, in (0, 1); one at least, and never all.
+    text: the text.
+    share: share of its sentences that are hidden, in (0, 1); at least one is hidden,
+      and never all.
+
+  Returns:
+    The text with marks, and the hidden sentences in order; None for one sentence.
   """
   parts = sentences(text)
   if len(parts) < 2:
     return None
   count = min(max(round(share * len(parts)), 1), len(parts) - 1)
   scores = importance(parts)
-  # of equal ones the first
+  # the sort is stable: of equal scores the first sentence wins
   order = sorted(range(len(parts)), key=lambda i: -scores[i])
   hidden = {*order[:count]}
   read = " ".join(MASK if i in hidden else part for i, part in enumerate(parts))
@@ -49,11 +57,11 @@ def gapped(text: str, share: float) -> tuple[str, str] | None:
 
 
 def pairs(texts: list[tuple[str, str]], share: float) -> list[Pair]:
-  """The pairs of texts that have more than one sentence.
+  """Returns the pairs of the texts that have more than one sentence.
 
   Args:
-    texts: each with where it is from.
+    texts: the texts, each with its file and line.
     share: see `gapped`.
   """
-  made = ((gapped(text, share), where) for text, where in texts)
-  return [Pair(both[0], (both[1],), where) for both, where in made if both]
+  parts = ((gapped(text, share), where) for text, where in texts)
+  return [Pair(both[0], (both[1],), where) for both, where in parts if both]

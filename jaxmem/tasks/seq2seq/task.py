@@ -1,10 +1,9 @@
 """Sequence to sequence: a text is read, another is written. Translation, summaries.
 
-Or what is written are the sentences that matter most of the text that is read, where
-they are hidden: Pegasus' task, to begin summaries from (`task.gaps`). Held-out pairs
-are scored in nats a token; the metric at the end is the field's, of what beam search
-writes: BLEU and chrF, or ROUGE, beside what needs no training: the source as it stands,
-or its first sentences.
+With `task.gaps` the most important sentences of a text are hidden there and are the
+text to write: the pre-training task of Pegasus. Held-out pairs are scored in nats a
+token. The report has BLEU and chrF, or ROUGE, of what beam search writes, next to
+baselines that need no training: the source unchanged, or its first sentences.
 """
 
 import dataclasses
@@ -17,13 +16,13 @@ import numpy as np
 
 from jaxmem.core.errors import ConfigError
 from jaxmem.data import DataError, leaks, records
+from jaxmem.data.rows import Batch
 from jaxmem.models import capacity
 from jaxmem.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from jaxmem.tasks import baselines, scoring
-from jaxmem.tasks import language as languages
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
-from jaxmem.tasks.model_sizes import check_model, with_made
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tasks.seq2seq import data, extractive, gap_sentences, metrics
 from jaxmem.tasks.seq2seq.config import PairsConfig
@@ -31,7 +30,7 @@ from jaxmem.tasks.seq2seq.data import Pair
 from jaxmem.tasks.seq2seq.predict import PairsPredictor, reader, writer
 from jaxmem.tokenizers import trained
 
-# Pairs that are scored at once where nothing is learned, and that a report shows.
+# Pairs of a batch of the held-out score, and pairs that the report shows as examples.
 ROWS, SHOWN = 32, 5
 _HINT = (
   "give two files of as many lines, A,B, or JSONL, CSV or TSV with a source and a "
@@ -40,19 +39,19 @@ _HINT = (
 )
 
 
-def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfig:
-  """The model's config with the vocabulary and the length of what is read, checked.
+def resolve_model(
+  model: EncoderDecoderConfig, config: PairsConfig
+) -> EncoderDecoderConfig:
+  """Returns the model's config with the vocabulary and the length of sources, checked.
+
+  Args:
+    model: config of the encoder-decoder.
+    config: config of the task.
 
   Raises:
-    ConfigError: if a number is out of range or there is no such tokenizer.
+    ConfigError: if sources are longer than a memory, or there is no such tokenizer.
   """
-  check_model(model)
-  if config.segment_length < 4:
-    raise ConfigError(f"task.segment_length is {config.segment_length}: 4 at least")
-  try:
-    languages.code(config.language)
-  except ValueError as error:
-    raise ConfigError(f"task.{error}") from error
+  # the decoder attends to all tokens of a source, so its memory must have room for them
   size = model.memory_size or config.segment_length
   if size < config.segment_length:
     raise ConfigError(
@@ -66,7 +65,7 @@ def fit(model: EncoderDecoderConfig, config: PairsConfig) -> EncoderDecoderConfi
 
 
 def packages(config: PairsConfig, context: TaskContext) -> dict[str, str]:
-  """For the report; see `tasks.packages`."""
+  """Returns the packages that the report needs; see `tasks.packages`."""
   if not context.eval_size:
     return {}
   needed = {"sacrebleu" if config.metric == "bleu" else "rouge_score": "apps"}
@@ -75,24 +74,30 @@ def packages(config: PairsConfig, context: TaskContext) -> dict[str, str]:
   return needed
 
 
-class PairsJob(Asked):
-  """Pairs of texts; see `tasks.Application`."""
+class Seq2SeqTask(BaseTask):
+  """Trains on and scores pairs of texts; see `tasks.EvaluableTask`."""
 
-  measure = "nats/token"
-  things = "pairs"
+  metric_name = "nats/token"
+  noun = "pairs"
 
   def __init__(self, config: PairsConfig, context: TaskContext, model: EncoderDecoder):
     """Reads the pairs.
 
+    Args:
+      config: config of the task.
+      context: the run's context.
+      model: the encoder-decoder.
+
     Raises:
-      DataError, ConfigError: before any device work.
+      DataError: if a source has no pairs that fit, before any device work.
+      ConfigError: if splits share files or are too small, before any device work.
     """
     c = self._config = config
     self._context, self._model = context, model
     self._splits = _splits(c)
     self.repeats = self._splits.repeats
     self.tested = bool(c.test) and not self._splits.heldout_is_test
-    self._made = trained.make(c.tokenizer, _said(self._splits["train"], c))
+    self._made = trained.make(c.tokenizer, _training_texts(self._splits["train"], c))
     self._tokenizer = reader(self._made, c)
     train = data.encode(self._splits["train"], self._tokenizer, c.segment_length)
     self._left_out = train.left_out
@@ -103,73 +108,91 @@ class PairsJob(Asked):
       context.seed,
       context.process,
     )
+    # losses are [B, T] nats, weighted by the batch's "weights"
     self._losses = jax.jit(
       lambda params, batch: model.apply({"params": params}, batch, method="losses")
     )
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
+    """Returns a line on the sizes of the splits and on pairs that are left out."""
     sizes = {name: len(split) for name, split in self._splits.items()}
-    left = f" ({self._left_out:,} too long)" if self._left_out else ""
+    too_long = f" ({self._left_out:,} too long)" if self._left_out else ""
     return (
-      f"{sizes['train']:,} pairs to train on{left}, {sizes['heldout']:,} held out, "
+      f"{sizes['train']:,} pairs to train on{too_long}, {sizes['heldout']:,} held out, "
       f"{sizes['test']:,} to test{self.repeats.words('pairs')}"
     )
 
-  def score(self, params: Any) -> float:
-    """Nats a token of the first targets of held-out pairs that fit, not smoothed."""
-    length = self._config.segment_length
+  def validation_metric(self, params: Any) -> float:
+    """Returns nats a token of the first targets of held-out pairs, not smoothed."""
     length, eos_id = self._config.segment_length, self._tokenizer.eos_id
-    held = data.encode(self._splits["heldout"], self._tokenizer, length)
-    pairs = lambda some: data.batch(*zip(*some, strict=True), length, eos_id)
-    both = [*zip(held.read, held.write, strict=True)]
-    batches = scoring.batches(both, ROWS, pairs)
+    encoded = data.encode(self._splits["heldout"], self._tokenizer, length)
+
+    def collate(pairs: list[tuple]) -> Batch:
+      read, write = zip(*pairs, strict=True)
+      return data.batch(read, write, length, eos_id)
+
+    pairs = [*zip(encoded.read, encoded.write, strict=True)]
+    batches = scoring.batches(pairs, ROWS, collate)
     return scoring.mean_loss(lambda batch: self._losses(params, batch), batches)
 
-  def findings(self, params: Any, split: str) -> Findings:
-    """The metric of what is written, on the first pairs of so many bytes."""
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
+    """Returns the metric of beam search and of the baselines, and examples.
+
+    Args:
+      params: the model's parameters.
+      split: "train", "heldout" or "test"; as many of its first pairs are scored as have
+        `eval_size` bytes of targets.
+    """
     sizes = [len(p.targets[0].encode()) for p in self._splits[split]]
+    # the first pairs whose targets fit in `eval_size` bytes, and at least one
     count = max(int((np.cumsum(sizes) <= self._context.eval_size).sum()), 1)
-    some = self._splits[split][:count]
-    written_by = writer(self._config, self._model, params, self._tokenizer)
-    written = [w.text for w in written_by.write([p.source for p in some])]
-    references = [p.targets for p in some]
-    c = self._config
-    rows = _baselines(some, c, self._sentences()) | {f"beam {c.beams}": written}
-    score = lambda texts: metrics.numbers(c.metric, texts, references, c.language)
-    found = {name: score(texts) for name, texts in rows.items()}
-    own = found[f"beam {c.beams}"]
-    beside = {k: v for k, v in found.items() if not k.startswith("beam")}
-    numbers = {"split": split, "pairs": count} | own | {"beside": beside}
+    pairs = self._splits[split][:count]
+    text_writer = writer(self._config, self._model, params, self._tokenizer)
+    written = [w.text for w in text_writer.write([p.source for p in pairs])]
+    references = [p.targets for p in pairs]
+    c, name = self._config, f"beam {self._config.beams}"
+    # the model is the last row of the table, below what it must beat
+    rows = _baselines(pairs, c, self._sentences()) | {name: written}
+    scores = {
+      row: metrics.numbers(c.metric, texts, references, c.language)
+      for row, texts in rows.items()
+    }
+    model = scores[name]
+    baseline = {row: numbers for row, numbers in scores.items() if row != name}
+    numbers = {"split": split, "pairs": count} | model | {"beside": baseline}
     measure, key = {"bleu": ("BLEU", "bleu"), "rouge": ("ROUGE-1", "rouge1")}[c.metric]
-    others = {name: row[key] for name, row in beside.items()}
-    first = baselines.better(measure, own[key], others, digits=2)
+    values = {row: numbers[key] for row, numbers in baseline.items()}
+    first = baselines.better(measure, model[key], values, digits=2)
     title = f"{count:,} pairs of {c.test or c.source} ({split})"
-    lines = [*first, title, "", *metrics.table(found), ""]
-    lines += [*metrics.signatures(own, c.language), ""]
-    return Findings(numbers, [*lines, *_shown(some, written)], {})
+    lines = [*first, title, "", *metrics.table(scores), ""]
+    lines += [*metrics.signatures(model, c.language), ""]
+    return EvalResult(numbers, [*lines, *_examples(pairs, written)], {})
 
   def _sentences(self) -> int:
-    """How many sentences a text to write of the training pairs has, their mean."""
+    """Returns the mean number of sentences of the training targets."""
     return extractive.mean_length([p.targets[0] for p in self._splits["train"]])
 
 
-def _said(some: list[Pair], c: PairsConfig) -> Iterator[bytes]:
-  """What a tokenizer is made of: marks of what is hidden are no text."""
-  for pair in some:
+def _training_texts(pairs: list[Pair], c: PairsConfig) -> Iterator[bytes]:
+  """Yields the texts that a tokenizer is trained on, without marks of hidden text."""
+  for pair in pairs:
     source = pair.source.replace(trained.MASK, "") if c.gaps else pair.source
     yield source.encode()
     yield pair.targets[0].encode()
 
 
 def _splits(c: PairsConfig) -> leaks.Parted:
-  """The pairs of the config, parted by the rule of `jaxmem.data.leaks`."""
+  """Returns the pairs of the config, separated by the rule of `jaxmem.data.leaks`."""
   files = {name: getattr(c, name).split(",") for name in ("source", "heldout", "test")}
   leaks.refuse_shared_files(
     files["source"], {f"task.{name}": files[name] for name in ("heldout", "test")}
   )
   read = functools.partial(_read, c)
-  # what is hidden of a text stands in the target
-  key = lambda pair: leaks.key(pair.source, *(pair.targets if c.gaps else ()))
+
+  def key(pair: Pair) -> leaks.Key:
+    # the hidden sentences of a text are in its target
+    return leaks.key(pair.source, *(pair.targets if c.gaps else ()))
+
   train, repeats = read(c.source), leaks.NONE
   if c.heldout:
     heldout = read(c.heldout)
@@ -180,6 +203,7 @@ def _splits(c: PairsConfig) -> leaks.Parted:
   splits = {"train": train, "heldout": heldout, "test": test}
   parted = leaks.separate(splits, key, c.source, "pairs")
   parted.repeats += repeats
+  # without test files the held-out pairs are reported as the test split
   return (
     parted
     if test
@@ -188,63 +212,71 @@ def _splits(c: PairsConfig) -> leaks.Parted:
 
 
 def _tenth(
-  every: list[Pair], keys: list[leaks.Key], source: str
+  pairs: list[Pair], keys: list[leaks.Key], source: str
 ) -> tuple[list[Pair], list[Pair], int]:
-  """Training and every tenth of the different pairs; how many repeat others."""
-  inside, repeated = leaks.sided(keys, lambda different: different[::10])
-  if len(every) - repeated < 10:
-    different = f", {len(every) - repeated} of them different" if repeated else ""
+  """Returns the training pairs, a tenth to hold out, and how many pairs repeat others.
+
+  Every tenth of the different pairs is held out; a pair and its repeats stay together.
+  """
+  is_heldout, repeated = leaks.sided(keys, lambda different: different[::10])
+  if len(pairs) - repeated < 10:
+    different = f", {len(pairs) - repeated} of them different" if repeated else ""
     raise ConfigError(
-      f"{source} has {len(every)} pairs{different}: give task.heldout, or more"
+      f"{source} has {len(pairs)} pairs{different}: give task.heldout, or more"
     )
-  both = [*zip(every, inside, strict=True)]
-  return [p for p, own in both if not own], [p for p, own in both if own], repeated
+  sides: tuple[list[Pair], list[Pair]] = ([], [])
+  for pair, heldout in zip(pairs, is_heldout, strict=True):
+    sides[bool(heldout)].append(pair)
+  return sides[0], sides[1], repeated
 
 
 def _read(c: PairsConfig, source: str) -> list[Pair]:
-  """The pairs of a source, or those made of its texts."""
+  """Returns the pairs of a source, or the gap-sentence pairs of its texts."""
   if not c.gaps:
     return data.read(source, (c.read, c.write), _HINT, c.encoding)
-  text = lambda record: (data.text(record, c.read), record.where)
+
+  def text(record: records.Record) -> tuple[str, str]:
+    return data.text(record, c.read), record.where
+
   texts = records.collect(source, text, _HINT, c.encoding)
-  found = gap_sentences.pairs(texts, c.gaps)
-  if not found:
+  pairs = gap_sentences.pairs(texts, c.gaps)
+  if not pairs:
     raise DataError(
       f"{source} has no text of two sentences, of which one can be hidden"
     )
-  return found
+  return pairs
 
 
-def _baselines(some: list[Pair], c: PairsConfig, length: int) -> dict[str, list[str]]:
-  """What needs no training: the source as it stands, or sentences of it.
+def _baselines(pairs: list[Pair], c: PairsConfig, length: int) -> dict[str, list[str]]:
+  """Returns texts that need no training: the sources, or sentences of them.
 
   Args:
-    some: pairs.
-    c: the metric, and whether MiniLM is asked.
-    length: sentences that a text to write has.
+    pairs: the pairs.
+    c: the config, for the metric and for `extract`.
+    length: mean number of sentences of a target.
   """
-  given = [p.source for p in some]
+  sources = [p.source for p in pairs]
   if c.metric == "bleu":
-    found = {"source, copied": given}
+    texts = {"source, copied": sources}
   else:
-    found = {"first sentence": [extractive.first(text) for text in given]}
+    texts = {"first sentence": [extractive.first(source) for source in sources]}
     if length > 1:
-      found[f"first {length} sentences"] = [
-        extractive.first(text, length) for text in given
+      texts[f"first {length} sentences"] = [
+        extractive.first(source, length) for source in sources
       ]
   if c.extract == "minilm":
-    found["sentence by MiniLM"] = extractive.nearest(given, embed.minilm())
-  return found
+    texts["sentence by MiniLM"] = extractive.nearest(sources, embed.minilm())
+  return texts
 
 
-def _shown(some: list[Pair], written: list[str]) -> list[str]:
-  """Some pairs and what was written."""
+def _examples(pairs: list[Pair], written: list[str]) -> list[str]:
+  """Returns a few pairs and what was written, as a block of code in Markdown."""
   lines = ["```text"]
-  for i in np.linspace(0, len(some) - 1, min(SHOWN, len(some))).astype(int):
-    lines += [some[i].source[:300], "= " + some[i].targets[0], "> " + written[i], ""]
+  for i in np.linspace(0, len(pairs) - 1, min(SHOWN, len(pairs))).astype(int):
+    lines += [pairs[i].source[:300], "= " + pairs[i].targets[0], "> " + written[i], ""]
   return [*lines[:-1], "```"]
 
 
 Config = PairsConfig
-Job = PairsJob
+Task = Seq2SeqTask
 Predictor = PairsPredictor

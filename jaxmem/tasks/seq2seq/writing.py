@@ -1,4 +1,4 @@
-"""What an encoder-decoder writes of texts, by beam search or drawn."""
+"""Texts that an encoder-decoder writes from texts, by beam search or sampling."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,24 @@ from jaxmem.models.encoder_decoder import EncoderDecoder
 from jaxmem.tasks.seq2seq import data
 from jaxmem.tokenizers import Tokenizer
 
-# Texts that are written at once.
+# Texts that are written at once: one shape, compiled once.
 ROWS = 16
 
 
 class Written(NamedTuple):
-  """A text and its score: log p over the length penalty."""
+  """A text and its score.
+
+  Attributes:
+    text: the text.
+    score: log p over the length penalty.
+  """
 
   text: str
   score: float
 
 
 class PairWriter:
-  """Texts written of texts."""
+  """Writes a text for each source text."""
 
   def __init__(
     self,
@@ -41,28 +46,41 @@ class PairWriter:
     beams: int,
     alpha: float,
   ):
-    """Args: a trained model; T, tokens of a row; see `beam.search`."""
+    """Compiles nothing yet; programs are compiled for each length of rows.
+
+    Args:
+      model: the encoder-decoder.
+      params: its parameters.
+      tokenizer: its tokenizer.
+      length: T, most tokens of a text.
+      beams: see `beam.search`.
+      alpha: see `beam.search`.
+    """
     self._params, self._tokenizer, self._length = params, tokenizer, length
-    # a table has rows that are no token: they are never written
-    known = jnp.arange(model.config.vocab_size) < tokenizer.vocab_size
+    # the vocabulary is padded to a multiple of 64: padding must never be written
+    is_token = jnp.arange(model.config.vocab_size) < tokenizer.vocab_size  # [V]
 
-    def start(params, *args, method="start"):
+    def logits_of(params, *args, method):
+      """Applies a method of the model; returns masked logits and the state."""
       logits, state = model.apply({"params": params}, *args, method=method)
-      return jnp.where(known, logits, beam.NEVER), state
+      return jnp.where(is_token, logits, beam.NEVER), state
 
-    # the EOS token has a place of the row
+    # the EOS token takes one position of the row
     options = dict(eos_id=tokenizer.eos_id, length=length - 1)
 
     @jax.jit
-    def search(params, *args):
-      step = functools.partial(start, params, method="step")
-      given = step, *start(params, *args)
-      return beam.search(*given, beams=beams, alpha=alpha, **options)
+    def search(params, read, size, first):
+      """Returns the best beams of ids [B, T], lengths [B] and first tokens [B]."""
+      step = functools.partial(logits_of, params, method="step")
+      logits, state = logits_of(params, read, size, first, method="start")
+      return beam.search(step, logits, state, beams=beams, alpha=alpha, **options)
 
     @jax.jit
-    def sample(params, keys, how, *args):
-      step = functools.partial(start, params, method="step")
-      return decode.sample(step, *start(params, *args), keys, how, **options)
+    def sample(params, read, size, first, keys, how):
+      """Returns a sampled text a row, [B, T - 1]; see `search`."""
+      step = functools.partial(logits_of, params, method="step")
+      logits, state = logits_of(params, read, size, first, method="start")
+      return decode.sample(step, logits, state, keys, how, **options)
 
     self._search, self._sample = search, sample
 
@@ -75,40 +93,52 @@ class PairWriter:
         "with a larger task.segment_length"
       )
 
-  def write(self, given: Sequence[str]) -> list[Written]:
-    """The best text of each; a longer one is read to the length of a row."""
-    found: dict[int, Written] = {}
-    for some, arrays in self._rows(given):
-      best = self._search(self._params, *arrays)
-      tokens, count, score = (np.asarray(a)[:, 0] for a in best)
-      for j, i in enumerate(some):
-        found[i] = Written(self._text(tokens[j, : count[j]]), float(score[j]))
-    return [found[i] for i in range(len(given))]
+  def write(self, sources: Sequence[str]) -> list[Written]:
+    """Returns the best text of a beam search for each source.
 
-  def sample(self, given: Sequence[str], how: Sampling, seed: int) -> list[str]:
-    """A text drawn for each; equal texts and seeds give equal ones."""
-    found: dict[int, str] = {}
-    for some, arrays in self._rows(given):
-      own = [given[i].encode() for i in some]
-      keys = keys_of(seed, own + [b""] * (ROWS - len(own)))
-      tokens = np.asarray(self._sample(self._params, keys, how, *arrays))
-      found |= {i: self._text(row) for i, row in zip(some, tokens, strict=False)}
-    return [found[i] for i in range(len(given))]
+    Args:
+      sources: the texts to read; longer ones are truncated to a row.
+    """
+    written: dict[int, Written] = {}
+    for indices, read, size, first in self._rows(sources):
+      beams = self._search(self._params, read, size, first)
+      # the first beam is the best: [B, T - 1], [B], [B]
+      tokens, count, score = (np.asarray(a)[:, 0] for a in beams)
+      for row, i in enumerate(indices):
+        text = self._text(tokens[row, : count[row]])
+        written[i] = Written(text, float(score[row]))
+    return [written[i] for i in range(len(sources))]
 
-  def _rows(self, given: Sequence[str]) -> Iterator[tuple[list[int], tuple]]:
-    """Which texts, and `ROWS` rows of arrays that begin with them."""
-    encode = lambda text: texts.encode(text, self._tokenizer, "the text")[
-      : self._length
+  def sample(self, sources: Sequence[str], how: Sampling, seed: int) -> list[str]:
+    """Samples a text for each source; equal sources and seeds give equal texts.
+
+    Args:
+      sources: the texts to read; longer ones are truncated to a row.
+      how: how tokens are drawn.
+      seed: seed of the draws.
+    """
+    sampled: dict[int, str] = {}
+    for indices, read, size, first in self._rows(sources):
+      # a key depends on the source, so that a text does not depend on its batch
+      row_sources = [sources[i].encode() for i in indices]
+      keys = keys_of(seed, row_sources + [b""] * (ROWS - len(row_sources)))
+      tokens = np.asarray(self._sample(self._params, read, size, first, keys, how))
+      sampled |= {i: self._text(row) for i, row in zip(indices, tokens, strict=False)}
+    return [sampled[i] for i in range(len(sources))]
+
+  def _rows(self, sources: Sequence[str]) -> Iterator[tuple]:
+    """Yields indices of sources, and `ROWS` rows of ids, lengths and first tokens."""
+    ids = [
+      texts.encode(source, self._tokenizer, "the text")[: self._length]
+      for source in sources
     ]
-    ids = [encode(text) for text in given]
-    order = np.argsort([len(own) for own in ids], kind="stable")  # little padding
+    order = np.argsort([*map(len, ids)], kind="stable")  # alike lengths pad little
     for items, real in once(len(ids), ROWS):
-      some = order[items]
-      length = data.rounded(max(len(ids[i]) for i in some), self._length)
-      read, size = data.padded([ids[i] for i in some], length)
-      first = np.full(len(some), self._tokenizer.eos_id, np.int32)
-      arrays = tuple(map(jnp.asarray, (read, size, first)))
-      yield some[:real].tolist(), arrays
+      indices = order[items]
+      length = data.rounded(max(len(ids[i]) for i in indices), self._length)
+      read, size = data.padded([ids[i] for i in indices], length)  # [ROWS, T], [ROWS]
+      first = np.full(len(indices), self._tokenizer.eos_id, np.int32)
+      yield indices[:real].tolist(), *map(jnp.asarray, (read, size, first))
 
   def _text(self, ids: np.ndarray) -> str:
     return self._tokenizer.decode(ids).decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""How much of a task is answered, at the trained length and beyond it."""
+"""The accuracy of a model on a task, at the trained length and beyond it."""
 
 from typing import Any, NamedTuple
 
@@ -9,21 +9,21 @@ import numpy as np
 from jaxmem.tasks import scoring
 from jaxmem.tasks.synthetic.episodes import Episodes
 
-# Tenths of an example, from its first token to its last: where an answer was asked for.
+# Accuracy by position of the question is counted in tenths of an example.
 DEPTHS = 10
 
 
 class Accuracy(NamedTuple):
-  """What was answered rightly.
+  """The accuracy of a model on examples of one length.
 
   Attributes:
-    length: T of the examples.
-    examples: how many.
-    answers: fraction of the answers that are right.
-    whole: fraction of the examples with every answer right.
-    bits: per answer.
-    by_depth: [DEPTHS], the first by where in the example it was asked; NaN where it was
-      not.
+    length: T, tokens of an example.
+    examples: how many examples were answered.
+    answers: the fraction of the answers that are right.
+    whole: the fraction of the examples with all answers right.
+    bits: the mean bits per answer.
+    by_depth: [DEPTHS], `answers` by the tenth of the example that asks; NaN for tenths
+      without questions.
   """
 
   length: int
@@ -34,39 +34,44 @@ class Accuracy(NamedTuple):
   by_depth: np.ndarray
 
   def plain(self) -> dict[str, Any]:
-    """For JSON."""
+    """Returns the fields as a dict for JSON, which has no NaN."""
     depths = [None if np.isnan(d) else float(d) for d in self.by_depth]
     return self._asdict() | {"by_depth": depths}
 
 
 class Examiner:
-  """Asks a model: what it answers is the likeliest symbol where one is asked for."""
+  """Scores the answers of a model: the likeliest symbols where one is asked for."""
 
   def __init__(self, model: Any, rows: int = 64):
-    """Args: the language model; examples that are read at once."""
+    """Compiles nothing yet.
+
+    Args:
+      model: the language model.
+      rows: examples that are read at once.
+    """
     self._model, self._rows = model, rows
 
     def ask(params, tokens, targets):
       logits, _ = model.apply({"params": params}, tokens, model.init_state(rows))
-      nats = -jax.nn.log_softmax(logits)
-      cost = jnp.take_along_axis(nats, targets[..., None], -1)[..., 0]
+      nats = -jax.nn.log_softmax(logits)  # [B, T, V]
+      cost = jnp.take_along_axis(nats, targets[..., None], -1)[..., 0]  # [B, T]
       return logits.argmax(-1) == targets, cost / np.log(2)
 
     self._ask = jax.jit(ask)
 
   def accuracy(self, params: Any, episodes: Episodes, examples: int) -> Accuracy:
-    """Of the first `examples` of a split, up to a multiple of the rows at once."""
+    """Returns the accuracy on the first `examples`, rounded up to full batches."""
 
     def terms(begin: int) -> dict[str, tuple[Any, Any]]:
       batch = episodes[np.arange(begin, begin + self._rows)]
       answered = self._ask(params, batch.tokens, batch.targets)
       right, bits = map(np.asarray, jax.device_get(answered))  # [B, T]
       counts = batch.weights > 0
-      ones = np.ones(int(counts.sum()))  # [N], a row an answer
+      weights = np.ones(int(counts.sum()))  # [N], a row an answer
       depth = np.nonzero(counts)[1] * DEPTHS // episodes.length
       return {
-        "answers": (right[counts], ones),
-        "bits": (bits[counts], ones),
+        "answers": (right[counts], weights),
+        "bits": (bits[counts], weights),
         "by_depth": (right[counts][:, None], np.eye(DEPTHS)[depth]),
         "whole": ((right | ~counts).all(1), np.ones(self._rows)),
       }

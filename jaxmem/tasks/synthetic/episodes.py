@@ -1,11 +1,11 @@
-"""Examples of a task by number: a seed fixes every one, and train and test share none.
+"""Examples of a task by number: a seed fixes them all, and train and test share none.
 
     task = parse("mqar:pairs=4")
     test = Episodes(task, length=64, seed=0, split="test")
     test[[0, 1, 7]].tokens  # [3, 64]
 
-An example belongs to the split that its own tokens say (a checksum of them), whichever
-seed or number drew it; so no example of one split is one of another.
+A checksum of its tokens decides the split of an example, whichever seed or number drew
+it; so no example of one split is one of another.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxmem.core import registry
-from jaxmem.core.errors import UserError
+from jaxmem.core import ranges, registry
+from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.registry import nearest
 from jaxmem.data.epochs import Fresh
 from jaxmem.data.rows import Rows, fingerprint
@@ -26,16 +26,17 @@ from jaxmem.tasks.synthetic import problems
 from jaxmem.tasks.synthetic.problems import Examples
 
 SPLITS = ("train", "test")
-# One example in so many is of the test split.
+# One example of so many is of the test split.
 TEST_SHARE = 4
-# Examples are drawn so many at a time, whatever the batch: number i is row i % BLOCK.
+# Examples are drawn so many at a time, so that number i does not depend on the batch:
+# it is row i % BLOCK of its block.
 BLOCK = 64
-# Draws of a block without enough examples of a split: there are hardly any.
+# After so many draws without a full block, the task has hardly any different examples.
 MOST_DRAWS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Problem:
   """A task by the name of its file in `problems`, and options of its `draw`."""
 
   name: str
@@ -45,98 +46,99 @@ class Task:
     return ":".join([self.name, *(f"{k}={v}" for k, v in self.options)])
 
   @property
-  def given(self) -> dict[str, Any]:
-    """The options of `draw`: those of the size, then those that were named."""
+  def arguments(self) -> dict[str, Any]:
+    """The arguments of `draw`: those of the size, then those of `options`."""
     options = dict(self.options)
-    return problems.get(self.name).SIZES[options.pop("size", "cpu")] | options
+    problem, preset = problems.resolve(self.name)
+    return problem.SIZES[options.pop("size", "cpu")] | preset | options
 
   @property
   def length(self) -> int:
-    """T of the size."""
-    return self.given["length"]
+    """T, the default number of tokens of an example."""
+    return self.arguments["length"]
 
   @property
   def vocab_size(self) -> int:
-    """Ids are 0 .. vocab_size - 1."""
-    return self.given["vocab_size"]
+    """The number of ids, which are 0 .. vocab_size - 1."""
+    return self.arguments["vocab_size"]
 
   def draw(self, rng: np.random.Generator, rows: int, length: int) -> Examples:
-    """Examples of `length` tokens.
+    """Draws `rows` examples of `length` tokens.
 
     Raises:
       UserError: if the task has none of that length.
     """
-    try:
-      return problems.get(self.name).draw(rng, rows, **self.given | {"length": length})
-    except ValueError as error:
-      raise UserError(f"task {self}: {error}") from error
+    problem, _ = problems.resolve(self.name)
+    with raised_as(UserError, f"task {self}: "):
+      return problem.draw(rng, rows, **self.arguments | {"length": length})
 
 
-def parse(text: str) -> Task:
-  """A task from the command line: `mqar`, `mqar:pairs=4`, `mqar:size=paper`.
+def parse(text: str) -> Problem:
+  """Returns the task of a text such as `mqar`, `mqar:pairs=4` or `mqar:size=paper`.
 
   Raises:
-    UserError: if there is no such task, size or option; names the nearest.
+    UserError: if there is no such task, size or option; the message names the nearest.
   """
+  with raised_as(UserError, "task: "):
+    name, options = registry.options(text)
   try:
-    name, given = registry.options(text)
-  except ValueError as error:
-    raise UserError(f"task: {error}") from error
-  if name not in problems.names():
-    raise UserError(f"no task {name!r}: {nearest(name, problems.names())}")
-  module = problems.get(name)
-  own = ["size", *list(inspect.signature(module.draw).parameters)[2:]]
-  own.remove("length")
-  for key in given:
-    if key not in own:
-      raise UserError(f"task {name!r} has no option {key!r}: {nearest(key, own)}")
-  if given.get("size", "cpu") not in module.SIZES:
-    raise UserError(f"task {name!r} has the sizes {', '.join(module.SIZES)}")
-  return Task(name, tuple(sorted(given.items())))
+    problem, _ = problems.resolve(name)
+  except KeyError as error:
+    raise UserError(f"no task {name!r}: {nearest(name, problems.names())}") from error
+  option_names = ["size", *list(inspect.signature(problem.draw).parameters)[2:]]
+  option_names.remove("length")
+  with raised_as(UserError):
+    registry.check_options(options, option_names, f"task {name!r}")
+  with raised_as(UserError, f"task {name!r}: "):
+    ranges.check_word(options.get("size", "cpu"), "size", problem.SIZES)
+  return Problem(name, tuple(sorted(options.items())))
 
 
 class Episodes:
   """The examples of a split, by number; `episodes[numbers]` is `Examples`.
 
   Attributes:
-    task: whose examples.
-    length: T of each.
-    seed: >= 0.
+    task: the task of the examples.
+    length: T, tokens of an example.
+    seed: the seed of the examples, >= 0.
     split: one of `SPLITS`.
   """
 
-  def __init__(self, task: Task, length: int, seed: int, split: str):
-    """Draws a block, and so finds what cannot be drawn.
+  def __init__(self, task: Problem, length: int, seed: int, split: str):
+    """Draws the first block, to find early what cannot be drawn.
 
     Raises:
       UserError: if the task has no such examples.
     """
     self.task, self.length, self.seed, self.split = task, length, seed, split
-    # threads that read ahead may stand in several blocks
+    # threads that read ahead may be in several blocks at once
     self._block = functools.lru_cache(maxsize=16)(self._draw)
     self._block(0)
 
   def __getitem__(self, numbers: Sequence[int] | np.ndarray) -> Examples:
     numbers = np.asarray(numbers)
     rows = [[a[n % BLOCK] for a in self._block(int(n) // BLOCK)] for n in numbers]
-    return Examples(*map(np.stack, zip(*rows, strict=True)))
+    tokens, targets, weights = zip(*rows, strict=True)  # each a list of [T]
+    return Examples(np.stack(tokens), np.stack(targets), np.stack(weights))
 
   def ids(self, numbers: Sequence[int]) -> list[str]:
-    """What examples are called: the same name is the same example, always."""
+    """Returns the names of examples: equal names mean equal examples."""
     head = f"{self.task}/{self.length}/{self.seed}/{self.split}"
     return [f"{head}/{n}" for n in numbers]
 
   def _draw(self, block: int) -> Examples:
-    """Block `block`: draws until enough are of the split."""
+    """Draws examples until `BLOCK` of them are of the split."""
     rng = np.random.default_rng([self.seed, SPLITS.index(self.split), block])
-    parts, have = [], 0
+    parts, num_in_split = [], 0
     for _ in range(MOST_DRAWS):
-      drawn = self.task.draw(rng, BLOCK, self.length)
-      mine = np.array([split_of(row) == self.split for row in drawn.tokens])
-      parts.append([a[mine] for a in drawn])
-      have += mine.sum()
-      if have >= BLOCK:
-        return Examples(*(np.concatenate(p)[:BLOCK] for p in zip(*parts, strict=True)))
+      examples = self.task.draw(rng, BLOCK, self.length)
+      in_split = np.array([split_of(row) == self.split for row in examples.tokens])
+      parts.append([a[in_split] for a in examples])
+      num_in_split += in_split.sum()
+      if num_in_split >= BLOCK:
+        arrays = [np.concatenate(p)[:BLOCK] for p in zip(*parts, strict=True)]
+        tokens, targets, weights = arrays  # [BLOCK, T]
+        return Examples(tokens, targets, weights)
     raise UserError(
       f"task {self.task} of length {self.length} has too few different examples for a "
       f"{self.split} split: make it longer"
@@ -144,7 +146,8 @@ class Episodes:
 
 
 def split_of(tokens: np.ndarray) -> str:
-  """The split that an example with these tokens belongs to."""
+  """Returns the split of an example with these tokens."""
+  # a checksum is the same in every process and version, where `hash` is not
   test = zlib.crc32(np.ascontiguousarray(tokens).tobytes()) % TEST_SHARE == 0
   return SPLITS[test]
 
@@ -152,7 +155,7 @@ def split_of(tokens: np.ndarray) -> str:
 def example_rows(
   episodes: Episodes, batch_size: int, process: tuple[int, int] = (0, 1)
 ) -> Rows:
-  """The batch of every step, as `data.Lanes` has it; a row is an example.
+  """Returns the batch of every step, as `data.Lanes` has it; a row is an example.
 
   Every row begins a document, so memory starts empty. Example `step * batch_size + row`
   is read once. The name of the tokenizer is the task as text, which names the
@@ -161,7 +164,7 @@ def example_rows(
   Args:
     episodes: the examples.
     batch_size: rows of a step over all processes.
-    process: which of how many parts of the rows to read.
+    process: (index, count): which part of how many parts of the rows is read.
   """
 
   def collate(numbers, _):

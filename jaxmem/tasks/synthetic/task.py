@@ -1,4 +1,4 @@
-"""A question to a memory: examples of a task, scored in bits an answer and accuracy."""
+"""Synthetic tasks: examples that test a memory, scored in bits and accuracy."""
 
 import dataclasses
 import math
@@ -15,20 +15,21 @@ from jaxmem.tasks.base import TaskContext
 from jaxmem.tasks.model_sizes import with_vocab
 from jaxmem.tasks.synthetic import episodes
 from jaxmem.tasks.synthetic.accuracy import Accuracy, Examiner
-from jaxmem.tasks.synthetic.episodes import Episodes, Task, example_rows
+from jaxmem.tasks.synthetic.episodes import Episodes, Problem, example_rows
 
-# Multiples of the trained length that a run is asked at when it ends.
+# Multiples of the trained length that a run is tested at when it ends.
 MULTIPLES = (1, 2, 4, 8, 16)
-# Examples of a length at least.
+# At least so many examples of each length are tested.
 LEAST = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticConfig:
-  """A question to a memory, drawn anew at every step.
+  """A synthetic task, whose examples are drawn anew at every step.
 
   Attributes:
-    source: `task:NAME:OPTION=VALUE`, a file of `tasks.synthetic.problems`.
+    source: `task:NAME:OPTION=VALUE`, where NAME is a file of
+      `tasks.synthetic.problems`.
     segment_length: T, tokens of an example.
     batch_size: examples of a step, over all processes.
   """
@@ -38,34 +39,34 @@ class SyntheticConfig:
   batch_size: int = number(16, at_least=1)
 
 
-def of(config: SyntheticConfig) -> Task:
-  """The task of a source `task:NAME:OPTION=VALUE`.
+def of(config: SyntheticConfig) -> Problem:
+  """Returns the task of a source `task:NAME:OPTION=VALUE`.
 
   Raises:
-    UserError: if there is none; names the nearest.
+    UserError: if there is no such task; the message names the nearest.
   """
   return episodes.parse(config.source.removeprefix(TASK))
 
 
-def fit(model: LMConfig, config: SyntheticConfig) -> LMConfig:
-  """The model's config with the task's vocabulary.
+def resolve_model(model: LMConfig, config: SyntheticConfig) -> LMConfig:
+  """Returns the model's config with the task's vocabulary.
 
   Raises:
-    UserError: if there is no such task, or the vocabulary is smaller.
+    UserError: if there is no such task, or the config has a smaller vocabulary.
   """
   return with_vocab(model, of(config).vocab_size, config.source)
 
 
-class TaskJob:
-  """Examples of a task of `segment_length` tokens; see `tasks.Job`.
+class SyntheticTask:
+  """Examples of a task of `segment_length` tokens; see `tasks.Task`.
 
-  What the config calls held-out bytes are tokens of the test split.
+  The numbers of held-out bytes in the config count tokens of the test split here.
   """
 
-  measure = "bits/answer"
+  metric_name = "bits/answer"
 
   def __init__(self, config: SyntheticConfig, context: TaskContext, model: Any):
-    """Draws the first examples, and so finds what cannot be drawn.
+    """Draws the first examples, to find early what cannot be drawn.
 
     Raises:
       UserError, CapacityError: before any device work.
@@ -79,28 +80,32 @@ class TaskJob:
     self._examiner = Examiner(model)
     self._limit = capacity.limit_of(model.config)
     if self._limit:
+      # only the trained length has to fit; the report leaves longer ones out
       self._limit.check(length, f"an example of {self._task}", "lower segment_length")
 
   def _episodes(self, split: str, length: int) -> Episodes:
     return Episodes(self._task, length, self._context.seed, split)
 
-  def introduction(self) -> str:
-    asked = self._test[[0]].weights.sum()
-    return f"task {self._task}, about {asked:.0f} answers an example"
+  def describe(self) -> str:
+    """Returns the task and its number of answers, in words."""
+    answers = self._test[[0]].weights.sum()
+    return f"task {self._task}, about {answers:.0f} answers an example"
 
-  def value(self, loss: float) -> float:
+  def to_metric(self, loss: float) -> float:
+    """Returns a loss, in nats an answer, as bits."""
     return loss / math.log(2)
 
-  def keep(self, workdir: Path) -> None:
-    """Nothing: a task is its config."""
+  def save_assets(self, workdir: Path) -> None:
+    """Does nothing, since the config determines the task."""
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
+    """Returns the bits an answer on the test split."""
     tokens = self._context.validation_size
     return self._accuracy(params, self._test, tokens).bits
 
   def report(self, params: Any, workdir: Path) -> None:
-    """`report.json`, `report.md`, `loss.png`: accuracy at `MULTIPLES` of the length."""
-    found, left_out = self._by_length(params)
+    """Writes `report.json`, `report.md` and `loss.png`: accuracy at all `MULTIPLES`."""
+    accuracies, left_out = self._by_length(params)
     chose = self._context.chooses
     note = "The best checkpoint was chosen by examples of this split."
     lines = [
@@ -109,39 +114,41 @@ class TaskJob:
       *([note, ""] if chose else []),
       "| length | examples | answers right | examples right | bits an answer |",
       "|--:|--:|--:|--:|--:|",
-      *map(_row, found),
+      *map(_row, accuracies),
       *(f"\nLength {length} is left out: {why}" for length, why in left_out.items()),
-      *finite.said([a.plain() for a in found]),
+      *finite.said([a.plain() for a in accuracies]),
     ]
-    bits = found[0].bits if found else None
+    # the first is the trained length, the one that the curve of the loss belongs to
+    bits = accuracies[0].bits if accuracies else None
     plots.loss_curve(
-      workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.measure
+      workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.metric_name
     )
     print("\n".join(lines), flush=True)
     files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
-    accuracy = finite.plain([a.plain() for a in found])
-    numbers = {"task": str(self._task), "accuracy": accuracy, "chose_checkpoint": chose}
+    plain = finite.plain([a.plain() for a in accuracies])
+    numbers = {"task": str(self._task), "accuracy": plain, "chose_checkpoint": chose}
     files.write_json(workdir / "report.json", numbers)
 
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
-    """What was answered at each length, and why others are left out."""
-    found, left_out = [], {}
+    """Returns the accuracy at each length, and why other lengths are left out."""
+    accuracies, left_out = [], {}
     if not self._context.eval_size:
-      return found, left_out
+      return accuracies, left_out
     for times in MULTIPLES:
       length = times * self._config.segment_length
       try:
         if self._limit:
-          what = f"an example of length {length}"
-          self._limit.check(length, what, "ask for less")
+          example = f"an example of length {length}"
+          self._limit.check(length, example, "ask for less")
         test = self._episodes("test", length)
-      except UserError as error:
+      except UserError as error:  # a memory or a task may not reach the longest
         left_out[length] = str(error)
         continue
-      found.append(self._accuracy(params, test, self._context.eval_size))
-    return found, left_out
+      accuracies.append(self._accuracy(params, test, self._context.eval_size))
+    return accuracies, left_out
 
   def _accuracy(self, params: Any, test: Episodes, tokens: int) -> Accuracy:
+    # long examples are few, and fewer than LEAST would measure noise
     return self._examiner.accuracy(params, test, max(tokens // test.length, LEAST))
 
 
@@ -151,4 +158,4 @@ def _row(a: Accuracy) -> str:
 
 
 Config = SyntheticConfig
-Job = TaskJob
+Task = SyntheticTask

@@ -13,8 +13,8 @@ takes the place of `--plugins`.
 """
 
 from .task import MyTaskConfig as Config
-from .task import MyTaskJob as Job
+from .task import MyTask as Task
 from .task import MyTaskPredictor as Predictor
-from .task import fit
+from .task import resolve_model
 
-__all__ = ["Config", "Job", "Predictor", "fit"]
+__all__ = ["Config", "Task", "Predictor", "resolve_model"]

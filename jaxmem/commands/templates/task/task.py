@@ -17,8 +17,8 @@ from jaxmem.data.epochs import Fresh
 from jaxmem.data.rows import Rows, fingerprint
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.tasks import scoring
-from jaxmem.tasks.application import Asked
-from jaxmem.tasks.base import Findings, TaskContext
+from jaxmem.tasks.application import BaseTask
+from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.model_sizes import with_vocab
 
 from .data import LETTERS, batch
@@ -39,16 +39,16 @@ class MyTaskConfig:
   batch_size: int = number(16, at_least=1)
 
 
-def fit(model: LMConfig, config: MyTaskConfig) -> LMConfig:
+def resolve_model(model: LMConfig, config: MyTaskConfig) -> LMConfig:
   """The model's config with what the data decide: the size of the alphabet."""
   return with_vocab(model, len(LETTERS), config.source)
 
 
-class MyTaskJob(Asked):
-  """What the trainer asks; see `jaxmem.tasks.base.Application`."""
+class MyTask(BaseTask):
+  """What the trainer asks; see `jaxmem.tasks.base.EvaluableTask`."""
 
-  measure = "nats/row"
-  things = "rows of letters"
+  metric_name = "nats/row"
+  noun = "rows of letters"
   splits = ("heldout",)
   reported = "heldout"
   tested = False  # there is no test split beside the one that is held out
@@ -65,20 +65,20 @@ class MyTaskJob(Asked):
     self._heldout = batch(np.arange(64), length, seed + 1)
     self._nats = scoring.objective(model)
 
-  def introduction(self) -> str:
+  def describe(self) -> str:
     """The line of the log that says what is read."""
     return f"rows of {self._config.segment_length} letters"
 
-  def score(self, params: Any) -> float:
+  def validation_metric(self, params: Any) -> float:
     """Nats of the first letter, on what is held out."""
     nats = functools.partial(self._nats, params)
     return scoring.mean_loss(nats, [self._heldout])
 
-  def findings(self, params: Any, split: str) -> Findings:
+  def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """The share of rows whose first letter is the likeliest."""
     guess = likeliest(self._model, params, self._heldout["tokens"])
     accuracy = float((guess == self._heldout["tokens"][:, 0]).mean())
-    return Findings({"accuracy": accuracy}, [f"{accuracy:.3f} of the rows right"], {})
+    return EvalResult({"accuracy": accuracy}, [f"{accuracy:.3f} of the rows right"], {})
 
 
 class MyTaskPredictor:

@@ -1,14 +1,13 @@
-"""A whole string, then: write it again.
+"""A string that has to be written again.
 
-The answer is written into tokens that only ask, as in `selective_copy`; nothing of it
-is fed back (the paper feeds each right letter before the next).
+The answer is due at tokens that only ask, as in `selective_copy`; the answer is not fed
+back (the paper feeds each right letter before the next).
 
 Source: Jelassi et al. 2024, arXiv:2402.01032 (strings of random letters).
 """
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -20,7 +19,7 @@ SIZES = {
 def draw(
   rng: np.random.Generator, rows: int, length: int = 64, vocab_size: int = 28
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       a b c d ... 1 1 1 1 ...   ->   a b c d ... at the 1s
 
@@ -36,10 +35,7 @@ def draw(
   Raises:
     UserError: if there is no room for one letter.
   """
-  if length < 2 or vocab_size < 3:
-    raise UserError(
-      f"a string to copy needs a length of 2 and a vocabulary of 3, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("a string to copy needs", (length, vocab_size), (2, 3))
+  # [B, T/2], letters only: the two lowest ids are filler and the token that asks
   string = rng.integers(2, vocab_size, (rows, length // 2))
-  return parts.written(string, string, length)
+  return parts.write_after(string, string, length)  # the string is its own answer

@@ -1,8 +1,8 @@
 """Lists of digits in lists: the least, the greatest, the median, the sum modulo 10.
 
-A tree grows to a size that is drawn: a random digit of it becomes an operator with
-arguments of its own, until the next would not fit. (The papers draw trees until one has
-the right size; here every one has, at a known cost.) The median of an even number is
+A tree grows to a random size: a random digit of it becomes an operator with arguments
+of its own, until the next would not fit. (The papers draw trees until one has the right
+size; here each one has it, at a fixed cost.) The median of an even number of digits is
 the mean of the middle two, rounded down.
 
 Source: Nangia and Bowman 2018, arXiv:1804.06028; Tay et al. 2020, arXiv:2011.04006
@@ -11,7 +11,6 @@ Source: Nangia and Bowman 2018, arXiv:1804.06028; Tay et al. 2020, arXiv:2011.04
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -31,7 +30,7 @@ def draw(
   depth: int = 5,
   arguments: int = 5,
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       0 0 [MAX 2 9 [MIN 4 7 ] 0 ]   ->   9 at the last ]
 
@@ -40,11 +39,12 @@ def draw(
     rows: B.
     length: T, at least 2 + `arguments`; filler begins a shorter expression.
     vocab_size: 0 is filler, 1 .. 10 are the digits 0 .. 9, then [MIN [MAX [MED [SM ].
-    shortest: tokens; the room an expression fills, but for less than one operator, is
-      drawn from here to `length`, unless `depth` ends it sooner. 0 is a quarter of
-      `length`.
+    shortest: the least size of an expression, in tokens: sizes are drawn from here to
+      `length`, and an expression fills its size but for less than one operator, unless
+      `depth` ends it sooner. 0 is a quarter of `length`.
     depth: the most operators inside one another.
-    arguments: the most of an operator, at least 2; 2 to so many are equally likely.
+    arguments: the most arguments of an operator, at least 2; 2 to so many are equally
+      likely.
 
   Returns:
     Examples; only the last token, the closing bracket, counts.
@@ -53,12 +53,14 @@ def draw(
     UserError: if the length or the vocabulary is too small.
   """
   shortest = max(shortest or length // 4, 2 + arguments)
-  if arguments < 2 or depth < 1 or length < shortest or vocab_size < 16:
-    raise UserError(
-      f"lists of {shortest} tokens, {arguments} arguments and depth {depth} need a "
-      f"length of {shortest}, 2 arguments, depth 1 and a vocabulary of 16, not "
-      f"{length} and {vocab_size}: make them smaller, or give them more room"
-    )
+  parts.check_room(
+    f"lists of {shortest} tokens, {arguments} arguments (at least 2) and depth {depth} "
+    "(at least 1) need",
+    (length, vocab_size),
+    (shortest, 16),
+    "make them smaller, or give them more room",
+    possible=arguments >= 2 and depth >= 1,
+  )
   tokens = np.zeros((rows, length), np.int32)
   answers = np.zeros((rows, 1), np.int32)
   rooms = rng.integers(shortest, length + 1, rows).tolist()
@@ -73,8 +75,11 @@ def draw(
 
 
 def _grown(room, depth, arguments, chance):
-  """A tree of (operator, children), of at most `room` tokens; a digit is None."""
-  pick = lambda below: int(next(chance) * below)
+  """Grows a tree of (operator, children) of at most `room` tokens; a digit is None."""
+
+  def pick(below: int) -> int:
+    return int(next(chance) * below)
+
   root: list = [None]
   open_leaves, used = [(root, 0, 0)], 1
   while open_leaves:
@@ -82,10 +87,11 @@ def _grown(room, depth, arguments, chance):
     count = 2 + pick(arguments - 1)
     if used + 1 + count > room:  # a digit becomes [OP, its arguments and ]
       break
+    # swapped to the end, where it is removed at a constant cost
     open_leaves[at], open_leaves[-1] = open_leaves[-1], open_leaves[at]
-    parent, place, level = open_leaves.pop()
+    parent, index, level = open_leaves.pop()
     children = [None] * count
-    parent[place] = (pick(len(OPERATORS)), children)
+    parent[index] = (pick(len(OPERATORS)), children)
     used += 1 + count
     if level + 1 < depth:
       open_leaves += [(children, n, level + 1) for n in range(count)]
@@ -93,7 +99,7 @@ def _grown(room, depth, arguments, chance):
 
 
 def _write(tree, digits, out):
-  """Appends the tokens of a tree to `out`, with new digits; its value."""
+  """Appends the tokens of a tree to `out`, with new digits; returns its value."""
   operator, children = tree
   out.append(FIRST + operator)
   values = []
@@ -108,12 +114,12 @@ def _write(tree, digits, out):
 
 
 def _value(operator: int, values: list[int]) -> int:
-  """What an operator, by its place in OPERATORS, makes of digits."""
+  """Applies an operator, by its index in OPERATORS, to digits."""
   if operator == 0:
     return min(values)
   if operator == 1:
     return max(values)
   if operator == 3:
     return sum(values) % 10
-  values, half = sorted(values), len(values) // 2
+  values, half = sorted(values), len(values) // 2  # the median is what is left
   return values[half] if len(values) % 2 else (values[half - 1] + values[half]) // 2

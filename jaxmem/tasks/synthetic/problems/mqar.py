@@ -6,7 +6,6 @@ the power law of the gaps as in the paper's data.
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -23,7 +22,7 @@ def draw(
   pairs: int = 0,
   power: float = 1.0,
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       k1 v1 k2 v2 ... 0 0 k2 0 0 k1 0 ...   ->   v2 at k2, v1 at k1
 
@@ -32,10 +31,11 @@ def draw(
     rows: B.
     length: T, at least 3 `pairs`.
     vocab_size: 0 is filler, the lower half are keys, the upper half values.
-    pairs: different keys of an example, each asked for once; 0 is `length` // 8,
-      or every key where they are fewer.
-    power: of the law of gaps: a question n tokens after the last pair is as likely as
-      n ** (power - 1). 1 is uniform; the paper's 0.01 asks for most keys soon.
+    pairs: different keys of an example, each asked for once; 0 is `length` // 8, or all
+      keys of the vocabulary where they are fewer.
+    power: the exponent of the law of gaps: the probability of a question n tokens after
+      the last pair is proportional to n ** (power - 1). 1 is uniform; the paper's 0.01
+      asks for most keys soon.
 
   Returns:
     Examples; only the tokens that ask count.
@@ -45,15 +45,18 @@ def draw(
   """
   half = vocab_size // 2
   pairs = pairs or max(1, min(length // 8, half - 1))
-  if pairs < 1 or length < 3 * pairs or half - 1 < pairs:
-    raise UserError(
-      f"{pairs} pairs need a length of {3 * pairs} and a vocabulary of {2 * pairs + 2},"
-      f" not {length} and {vocab_size}: ask for fewer pairs, or give them more room"
-    )
-  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
+  parts.check_room(
+    f"{pairs} pairs need",
+    (length, vocab_size),
+    (3 * pairs, 2 * pairs + 2),
+    "ask for fewer pairs, or give them more room",
+    possible=pairs >= 1,
+  )
+  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)  # [B, pairs], 0 is filler
   values = rng.integers(half, vocab_size, (rows, pairs))
-  places = 2 * pairs + parts.gaps(rng, rows, length - 2 * pairs, pairs, power)
+  positions = 2 * pairs + parts.gaps(rng, rows, length - 2 * pairs, pairs, power)
   tokens = np.zeros((rows, length), np.int32)
+  # the context alternates keys and values; the questions are spread after it
   tokens[:, 0 : 2 * pairs : 2], tokens[:, 1 : 2 * pairs : 2] = keys, values
-  np.put_along_axis(tokens, places, keys, axis=1)
-  return parts.asked(tokens, places, values)
+  np.put_along_axis(tokens, positions, keys, axis=1)
+  return parts.ask_at(tokens, positions, values)

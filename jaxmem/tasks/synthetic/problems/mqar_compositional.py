@@ -1,7 +1,7 @@
-"""Recall by two keys together: neither of them alone says which value is meant.
+"""Recall by two keys together: neither of them alone determines the value.
 
-The keys form a grid: every first key stands with every second key, each time with
-another value. A question is two tokens, the answer is due at the second.
+The keys form a grid: each first key occurs with each second key, every time with
+another value. A question is two tokens, and the answer is due at the second.
 
 Source: compositional_mqar of the data of zoology (the code of Arora et al. 2023,
 arXiv:2312.04927).
@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -28,7 +27,7 @@ def draw(
   side: int = 0,
   power: float = 1.0,
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       a x v1 b x v2 a y v3 b y v4 0 0 b x 0 a x 0 ...   ->   v2 at the x after b
 
@@ -38,9 +37,9 @@ def draw(
     length: T, at least 5 `side` squared.
     vocab_size: 0 is filler; a third each are first keys, second keys and values.
     side: first keys and second keys of an example, `side` squared questions; 0 is the
-      root of `length` // 8, for as many questions as in `mqar`, or every
-      key where they are fewer.
-    power: of the law of gaps, as in `mqar`, here over places of two tokens.
+      root of `length` // 8, for as many questions as in `mqar`, or all keys of the
+      vocabulary where they are fewer.
+    power: the exponent of the law of gaps, as in `mqar`, over slots of two tokens.
 
   Returns:
     Examples; only the second tokens of questions count.
@@ -48,26 +47,28 @@ def draw(
   Raises:
     UserError: if the length or the vocabulary is too small for the grid.
   """
-  third = vocab_size // 3
+  third = vocab_size // 3  # first keys, second keys and values have disjoint ids
   side = side or max(2, min(math.isqrt(length // 8), third - 1))
   grid = side * side
-  if side < 1 or length < 5 * grid or third - 1 < side:
-    raise UserError(
-      f"a grid of {side} by {side} keys needs a length of {5 * grid} and a vocabulary "
-      f"of {3 * side + 3}, not {length} and {vocab_size}: choose a smaller side, or "
-      f"give it more room"
-    )
+  parts.check_room(
+    f"a grid of {side} by {side} keys needs",
+    (length, vocab_size),
+    (5 * grid, 3 * side + 3),
+    "choose a smaller side, or give it more room",
+    possible=side >= 1,
+  )
   firsts = 1 + parts.distinct(rng, rows, third - 1, side)
   seconds = third + parts.distinct(rng, rows, third, side)
+  # cell c of the grid is first key c // side with second key c % side
   cells = parts.distinct(rng, rows, grid, grid)
   firsts = np.take_along_axis(firsts, cells // side, axis=1)
   seconds = np.take_along_axis(seconds, cells % side, axis=1)
   values = rng.integers(2 * third, vocab_size, (rows, grid))
   tokens = np.zeros((rows, length), np.int32)
-  for at, there in enumerate((firsts, seconds, values)):
-    tokens[:, at : 3 * grid : 3] = there
+  for offset, column in enumerate((firsts, seconds, values)):
+    tokens[:, offset : 3 * grid : 3] = column
   slots = parts.gaps(rng, rows, (length - 3 * grid) // 2, grid, power)
-  places = 3 * grid + 2 * slots
-  np.put_along_axis(tokens, places, firsts, axis=1)
-  np.put_along_axis(tokens, places + 1, seconds, axis=1)
-  return parts.asked(tokens, places + 1, values)
+  positions = 3 * grid + 2 * slots  # [B, grid], of the first token of a question
+  np.put_along_axis(tokens, positions, firsts, axis=1)
+  np.put_along_axis(tokens, positions + 1, seconds, axis=1)
+  return parts.ask_at(tokens, positions + 1, values)

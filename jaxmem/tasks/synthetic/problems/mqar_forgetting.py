@@ -6,7 +6,8 @@ arXiv:2312.04927).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
+from jaxmem.core.errors import UserError, raised_as
+from jaxmem.core.ranges import Range, check_number
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -24,7 +25,7 @@ def draw(
   updates: int = 0,
   power: float = 1.0,
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       k1 v1 k2 v2 k3 v3 k2 v4 0 0 k2 0 k1 ...   ->   v4 at k2, v1 at k1
 
@@ -33,11 +34,11 @@ def draw(
     rows: B.
     length: T, at least 3 `pairs` and 2 `updates`.
     vocab_size: 0 is filler, the lower half are keys, the upper half values.
-    pairs: different keys of an example, each asked for once; 0 is `length` // 8,
-      or every key where they are fewer.
-    updates: keys that stand again with another value, after all the pairs; 0 is half
-      of `pairs`.
-    power: of the law of gaps, as in `mqar`.
+    pairs: different keys of an example, each asked for once; 0 is `length` // 8, or all
+      keys of the vocabulary where they are fewer.
+    updates: keys that occur again with another value, after all the pairs; 0 is half of
+      `pairs`.
+    power: the exponent of the law of gaps, as in `mqar`.
 
   Returns:
     Examples; only the tokens that ask count.
@@ -49,27 +50,27 @@ def draw(
   half = vocab_size // 2
   pairs = pairs or max(1, min(length // 8, half - 1))
   updates = updates or (pairs + 1) // 2
-  written = 2 * (pairs + updates)
-  if not 1 <= updates <= pairs:
-    raise UserError(f"{updates} updates of {pairs} keys: ask for 1 to {pairs}")
-  if length < written + pairs or half - 1 < pairs or half < 2:
-    raise UserError(
-      f"{pairs} pairs and {updates} updates need a length of {written + pairs} and a "
-      f"vocabulary of {max(4, 2 * pairs + 2)}, not {length} and {vocab_size}: ask for "
-      f"fewer, or give them more room"
-    )
-  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)
+  context = 2 * (pairs + updates)
+  with raised_as(UserError):
+    check_number(updates, "updates", Range(at_least=1, at_most=pairs))
+  parts.check_room(
+    f"{pairs} pairs and {updates} updates need",
+    (length, vocab_size),
+    (context + pairs, max(4, 2 * pairs + 2)),
+    "ask for fewer, or give them more room",
+  )
+  keys = 1 + parts.distinct(rng, rows, half - 1, pairs)  # [B, pairs], 0 is filler
   values = rng.integers(half, vocab_size, (rows, pairs))
-  again = parts.distinct(rng, rows, pairs, updates)
-  # A step that is no multiple of the number of values never comes back to the old one.
+  updated = parts.distinct(rng, rows, pairs, updates)
+  # A step between 0 and the number of values, taken modulo it, changes every value.
   span = vocab_size - half
   step = rng.integers(1, span, (rows, updates))
-  renewed = half + (np.take_along_axis(values, again, axis=1) - half + step) % span
+  renewed = half + (np.take_along_axis(values, updated, axis=1) - half + step) % span
   tokens = np.zeros((rows, length), np.int32)
   tokens[:, 0 : 2 * pairs : 2], tokens[:, 1 : 2 * pairs : 2] = keys, values
-  tokens[:, 2 * pairs : written : 2] = np.take_along_axis(keys, again, axis=1)
-  tokens[:, 2 * pairs + 1 : written : 2] = renewed
-  np.put_along_axis(values, again, renewed, axis=1)
-  places = written + parts.gaps(rng, rows, length - written, pairs, power)
-  np.put_along_axis(tokens, places, keys, axis=1)
-  return parts.asked(tokens, places, values)
+  tokens[:, 2 * pairs : context : 2] = np.take_along_axis(keys, updated, axis=1)
+  tokens[:, 2 * pairs + 1 : context : 2] = renewed
+  np.put_along_axis(values, updated, renewed, axis=1)  # the answers: the last values
+  positions = context + parts.gaps(rng, rows, length - context, pairs, power)
+  np.put_along_axis(tokens, positions, keys, axis=1)
+  return parts.ask_at(tokens, positions, values)

@@ -1,7 +1,7 @@
 """Bits: is the number of ones so far odd?
 
-The word problem of the group of two elements, asked at every token; the papers' answer
-is the last.
+This is the word problem of the group of two elements, asked at every token; the papers
+ask at the last token only.
 
 Source: Deletang et al. 2022, arXiv:2207.02098 (parity check); Grazzi et al. 2024,
 arXiv:2411.12537 (trained at up to 40 tokens, tested up to 256).
@@ -9,8 +9,7 @@ arXiv:2411.12537 (trained at up to 40 tokens, tested up to 256).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
-from jaxmem.tasks.synthetic.problems import Examples
+from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
   "cpu": dict(length=32, vocab_size=3),
@@ -21,7 +20,7 @@ SIZES = {
 def draw(
   rng: np.random.Generator, rows: int, length: int = 32, vocab_size: int = 3
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       1 2 2 1 2 ...   ->   1 2 1 1 2 ...
 
@@ -29,8 +28,8 @@ def draw(
     rng: fixes the examples.
     rows: B.
     length: T.
-    vocab_size: 0 is not used (there is no filler); 1 is the bit 0 and "even", 2 the bit
-      1 and "odd"; more are not used.
+    vocab_size: 0 is not used (there is no filler); 1 is the bit 0 and "even", 2 is the
+      bit 1 and "odd"; higher ids are not used.
 
   Returns:
     Examples; every token counts.
@@ -38,11 +37,8 @@ def draw(
   Raises:
     UserError: if there is no token, or no room for two bits.
   """
-  if length < 1 or vocab_size < 3:
-    raise UserError(
-      f"parity needs a length of 1 and a vocabulary of 3, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("parity needs", (length, vocab_size), (1, 3))
+  # [B, T]; ids are one higher, since 0 is not used
   bits = rng.integers(0, 2, (rows, length), dtype=np.int32)
-  odd = np.cumsum(bits, axis=1, dtype=np.int32) % 2
+  odd = np.cumsum(bits, axis=1, dtype=np.int32) % 2  # [B, T]
   return Examples(1 + bits, 1 + odd, np.ones(bits.shape, np.float32))

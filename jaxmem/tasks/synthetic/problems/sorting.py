@@ -1,7 +1,7 @@
-"""A list, then: write it in order, the smallest first.
+"""A list that has to be written in order, the smallest item first.
 
-The first token that asks is the separator. The answer is written into tokens that only
-ask, as in `selective_copy`; nothing of it is fed back. Equal items may stand in a list.
+The first token that asks is the separator. The answer is due at tokens that only ask,
+as in `selective_copy`; it is not fed back. A list may have equal items.
 
 Source: Deletang et al. 2022, arXiv:2207.02098 (bucket sort: 5 different items, lists of
 up to 40).
@@ -9,7 +9,6 @@ up to 40).
 
 import numpy as np
 
-from jaxmem.core.errors import UserError
 from jaxmem.tasks.synthetic.problems import Examples, parts
 
 SIZES = {
@@ -21,7 +20,7 @@ SIZES = {
 def draw(
   rng: np.random.Generator, rows: int, length: int = 64, vocab_size: int = 64
 ) -> Examples:
-  """Random examples.
+  """Draws random examples.
 
       7 3 9 3 1 1 1 1   ->   3 3 7 9 at the 1s
 
@@ -29,7 +28,7 @@ def draw(
     rng: fixes the examples.
     rows: B.
     length: T; half of it is the list. An odd one begins with filler.
-    vocab_size: 0 is filler, 1 asks, the others are items, the smaller id the smaller.
+    vocab_size: 0 is filler, 1 asks, the others are items, in the order of their ids.
 
   Returns:
     Examples; only the tokens that ask count.
@@ -37,10 +36,8 @@ def draw(
   Raises:
     UserError: if there is no room for two different items.
   """
-  if length < 4 or vocab_size < 4:
-    raise UserError(
-      f"a list to sort needs a length of 4 and a vocabulary of 4, not {length} and "
-      f"{vocab_size}: give it more room"
-    )
+  parts.check_room("a list to sort needs", (length, vocab_size), (4, 4))
+  # [B, T/2], with repeats
   items = rng.integers(2, vocab_size, (rows, length // 2))
-  return parts.written(items, np.sort(items, axis=1), length)
+  # ids are the order of the items, so no table of ranks is needed
+  return parts.write_after(items, np.sort(items, axis=1), length)

@@ -1,4 +1,4 @@
-"""Who can see what: masks by their rule, memories by what moves their outputs."""
+"""Visibility: of masks by their rule, of memories by the inputs that move outputs."""
 
 import re
 
@@ -16,8 +16,8 @@ MASKED = [n for n in mixers.names() if hasattr(mixers.get(n).Mixer, "mask")]
 
 
 @pytest.mark.parametrize("name", MASKED)
-def test_memory_sees_what_its_mask_says(name):
-  """Changing a token moves exactly the outputs that the mask lets see it."""
+def test_influence_of_a_masked_memory_is_its_mask(name):
+  """Changing a token moves exactly the outputs whose mask includes it."""
   layer = mixer(entry(name, **example_of(name)), 8, "float32", parent=None)
   reset = visibility.documents([17, 15])
 
@@ -40,7 +40,7 @@ def test_recurrence_sees_its_document_up_to_itself():
 @pytest.mark.parametrize(
   ("item", "both_ways"),
   [
-    # forgets within a token or two, below what float32 can tell
+    # forgets within a token or two, below the resolution of float32
     (entry("gla", num_heads=2, temperature=0.01), False),
     (entry("mamba2", num_heads=2, state_dim=4), False),
     (entry("window", num_heads=2, window_size=2, beside="gru"), False),
@@ -50,7 +50,7 @@ def test_recurrence_sees_its_document_up_to_itself():
   ],
   ids=str,
 )
-def test_what_underflows_is_seen(item, both_ways):
+def test_influence_that_underflows_is_still_seen(item, both_ways):
   layer = mixer(item, 8, "float32", parent=None)
   reset = visibility.documents([9, 7])
   causal = visibility.seen(masks.Causal(), reset)
@@ -60,11 +60,11 @@ def test_what_underflows_is_seen(item, both_ways):
   np.testing.assert_array_equal(sees, causal | causal.T if both_ways else causal)
 
 
-def test_draw_counts_what_is_too_faint_to_measure(tmp_path, capsys):
-  path = tmp_path / "sight.png"
-  what = "gla:num_heads=2:temperature=0.01"
+def test_draw_counts_pairs_too_faint_to_measure(tmp_path, capsys):
+  path = tmp_path / "picture.png"
+  memory = "gla:num_heads=2:temperature=0.01"
 
-  assert cli.run(["draw", what, "--length", "20", "--out", str(path)]) == 0
+  assert cli.run(["draw", memory, "--length", "20", "--out", str(path)]) == 0
 
   out = capsys.readouterr().out
   assert "210 of 400 pairs seen" in out and "reaches 19 tokens back" in out
@@ -80,9 +80,9 @@ def test_layers_reach_a_window_further_each():
   assert list(needed[7]) == [0, 0, 0, 2, 2, 1, 1, 1]
 
 
-def test_mask_is_read_as_written():
-  known = masks.Causal() & (masks.Window(8) | masks.First(2))
-  assert visibility.parse("causal & (Window(size=8) | first(2))") == known
+def test_parsed_mask_equals_the_built_one():
+  expected = masks.Causal() & (masks.Window(8) | masks.First(2))
+  assert visibility.parse("causal & (Window(size=8) | first(2))") == expected
 
 
 @pytest.mark.parametrize(
@@ -95,21 +95,23 @@ def test_mask_is_read_as_written():
     ("causal - window(3)", ["cannot read"]),
   ],
 )
-def test_mask_that_cannot_be_read_is_said(text, words):
+def test_mask_that_cannot_be_parsed_is_reported(text, words):
   with pytest.raises(UserError) as error:
     visibility.parse(text)
   assert all(word in str(error.value) for word in words)
 
 
-@pytest.mark.parametrize("what", ["causal & window(8)", "window:window_size=8", "gru"])
-def test_draw_writes_a_picture_and_counts(tmp_path, capsys, what):
-  path = tmp_path / "sight.png"
+@pytest.mark.parametrize(
+  "subject", ["causal & window(8)", "window:window_size=8", "gru"]
+)
+def test_draw_writes_a_picture_and_counts(tmp_path, capsys, subject):
+  path = tmp_path / "picture.png"
 
-  code = cli.run(["draw", what, "--documents", "40,24", "--out", str(path)])
+  code = cli.run(["draw", subject, "--documents", "40,24", "--out", str(path)])
 
   assert code == 0
   assert path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 5000
   out = capsys.readouterr().out
-  if what != "gru":  # 8 a query, fewer at the start of each document
+  if subject != "gru":  # 8 a query, fewer at the start of each document
     assert f"{64 * 8 - 2 * 28} of 4096 pairs" in out
     assert "14 of 64 blocks of 8 x 8" in out and "reaches 7 tokens back" in out

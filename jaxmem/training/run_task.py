@@ -1,4 +1,4 @@
-"""The task of a run: what its whole config says of it, and what it needs."""
+"""Makes the task of a run from its whole config, and checks what it needs."""
 
 import dataclasses
 import functools
@@ -9,13 +9,13 @@ import jax
 
 from jaxmem import tasks
 from jaxmem.core.errors import ConfigError
-from jaxmem.tasks import Job, TaskContext
+from jaxmem.tasks import Task, TaskContext
 from jaxmem.training import init_from
 from jaxmem.training.config import Config
 
 
 def context(config: Config) -> TaskContext:
-  """What the task of a run knows of it."""
+  """Returns what the task of a run may know of the run."""
   name = config.init_from
   return TaskContext(
     seed=config.seed,
@@ -40,8 +40,12 @@ def complete(config: Config) -> Config:
   return dataclasses.replace(config, task=tasks.complete(config.task, config.seed))
 
 
-def make(config: Config, model: Any) -> Job:
-  """The task of a resolved config; reads and prepares its data.
+def make(config: Config, model: Any) -> Task:
+  """Makes the task of a resolved config; reads and prepares its data.
+
+  Args:
+    config: the resolved config.
+    model: the model that is trained.
 
   Raises:
     ConfigError, DataError, CapacityError: before any device work.
@@ -54,7 +58,7 @@ def check_packages(config: Config) -> None:
 
   Nothing is imported, so that it costs nothing.
   """
-  needed = {"grain": "train", "matplotlib": "train"}
+  needed = {"grain": "train", "matplotlib": "train"}  # package -> extra of jaxmem
   if config.init_from == "minilm":
     needed["safetensors"] = "apps"
   needed |= tasks.packages(config.task, context(config))
@@ -69,4 +73,4 @@ def check_packages(config: Config) -> None:
   if "minilm" in (config.init_from, getattr(config.task, "extract", "")):
     from jaxmem.tokenizers import wordpiece
 
-    wordpiece.minilm()  # or says which package has it
+    wordpiece.minilm()  # raises a message that names the package with the vocabulary

@@ -1,0 +1,26 @@
+"""Full attention both ways: hidden bytes of the Python standard library.
+
+    jaxmem train configs/encoder_attention.py
+
+0.6 M bytes read, about a minute on two CPU cores: 3.66 bits a hidden byte of held-out
+files, 0.36 of them right; the frequency of each byte alone gives 4.74 and 0.28.
+"""
+
+from jaxmem.models.encoder import EncoderConfig
+from jaxmem.models.pattern import entry
+from jaxmem.tasks.masked_lm.task import MaskedConfig
+from jaxmem.training.config import Config, OptimConfig
+
+config = Config(
+  model=EncoderConfig(
+    d_model=64,
+    pattern=(entry("encoder_attention"),),
+    num_groups=2,
+    dtype="auto",
+  ),
+  task=MaskedConfig(tokenizer="byte", segment_length=256, batch_size=8),
+  optim=OptimConfig(learning_rate=2e-3),
+  steps=300,
+  eval_bytes=65_536,
+  sample_bytes=0,
+)
