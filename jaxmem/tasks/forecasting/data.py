@@ -7,6 +7,7 @@ begin or end at different rows.
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -156,7 +157,7 @@ def find_times(
     candidate = times.find(name, column, j == 0)
     after = cells.columns[j + 1] if j + 1 < len(cells.columns) else ()
     # a column of dates may be followed by one of times of day
-    if candidate and candidate.kind == "time" and after and times.is_clock(after):
+    if candidate and candidate.kind == "time" and after and _is_clock(after):
       both = [
         f"{date.strip()} {clock.strip().replace('.', ':')}"
         for date, clock in zip(column, after, strict=True)
@@ -284,3 +285,10 @@ def _is_text(cells: Sequence[str]) -> bool:
   """Returns whether no cell is a number or was meant to be one ("5 %", "1_000")."""
   meant = any(map(decimals.is_meant, cells[:50]))
   return not meant and kind(cells[0]) not in ("number", "missing")
+
+
+def _is_clock(cells: Sequence[str]) -> bool:
+  """Returns whether a column has only times of day, which complete dates."""
+  # hours and minutes have a colon: with a point they would be decimal numbers
+  clock = re.compile(r"\s*\d{1,2}([:.]\d{2}[:.]\d{2}|:\d{2})\s*")
+  return all(clock.fullmatch(cell) for cell in cells[:50])

@@ -101,13 +101,6 @@ def find(name: str, cells: Sequence[str], is_first: bool) -> Times | None:
   return None
 
 
-def is_clock(cells: Sequence[str]) -> bool:
-  """Returns whether a column has only times of day, which complete dates."""
-  # hours and minutes have a colon: with a point they would be decimal numbers
-  clock = re.compile(r"\s*\d{1,2}([:.]\d{2}[:.]\d{2}|:\d{2})\s*")
-  return all(clock.fullmatch(cell) for cell in cells[:50])
-
-
 def first_fault(times: Times) -> tuple[int, str] | None:
   """Returns the first row that is not later than the one above and why, or None."""
   steps = np.diff(times.values)
