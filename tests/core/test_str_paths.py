@@ -8,7 +8,7 @@ import pytest
 import jaxmem
 from jaxmem import tokenizers
 from jaxmem.core import outputs
-from jaxmem.data import jsonl, opened
+from jaxmem.data import jsonl, saved_datasets
 from jaxmem.evaluation import predict
 from jaxmem.generation import session
 from jaxmem.models.lm import LM
@@ -94,7 +94,7 @@ def test_files_are_written_and_read_by_either(run, kind, tmp_path, monkeypatch):
     Log(kind(tmp_path)).close()
   trained.keep(tokenizers.get("byte"), kind(tmp_path))
   outputs.refuse_workdir(kind(tmp_path / "run"), {})
-  opened.check_folder(kind(tmp_path))
+  assert not saved_datasets.is_saved(kind(tmp_path))
   (tmp_path / "a.jsonl").write_text('{"text": "lane"}\n')
   (piece,) = jsonl.find(kind(tmp_path / "a.jsonl"), "a", "text")
   assert piece.read() == b"lane"
