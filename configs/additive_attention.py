@@ -1,13 +1,13 @@
-"""Additive attention of a decoder to an encoder's outputs: dates to ISO.
+"""Trains a decoder with additive attention to write dates in ISO form.
 
     python -c "import datetime as d, json, random; random.seed(0); [print(json.dumps(
       {'source': f'{t:%A, %d %B %Y}', 'target': str(t)})) for t in map(
       d.date.fromordinal, random.sample(range(365244, 1095364), 20000))]" > dates.jsonl
     jaxmem train configs/additive_attention.py
 
-As in configs/cross_attention.py, with the scores of Bahdanau et al. 2014
-(arXiv:1409.0473). About a minute on two CPU cores: 100.00 BLEU on 2,000 dates that no
-training text has; 0.04 by copying.
+The task is that of configs/cross_attention.py, the scores are those of Bahdanau et al.
+2014 (arXiv:1409.0473). After about a minute on two CPU cores the model scores 100.00
+BLEU on 2,000 dates that no training text has; copying scores 0.04.
 """
 
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig

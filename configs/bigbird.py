@@ -1,10 +1,10 @@
-"""BigBird: near blocks, the first, the last and a random one; blocks of 32 bytes.
+"""Trains BigBird (near, first, last and random blocks of 32 bytes) on hidden bytes.
 
     jaxmem train configs/bigbird.py
 
-0.6 M bytes of the Python standard library, about two minutes on two CPU cores:
-3.57 bits a hidden byte of held-out files, 0.37 of them right; the frequency of each
-byte alone gives 4.74 and 0.28.
+It reads 0.6 M bytes of the Python standard library in about two minutes on two CPU
+cores. On held-out files it scores 3.57 bits a hidden byte, and 0.37 of the bytes are
+right; the frequencies of bytes score 4.74 and 0.28.
 """
 
 from jaxmem.models.encoder import EncoderConfig

@@ -1,12 +1,13 @@
-"""A decoder that attends to what an encoder read: dates as people write them, to ISO.
+"""Trains a decoder with cross attention to write dates in ISO form.
 
     python -c "import datetime as d, json, random; random.seed(0); [print(json.dumps(
       {'source': f'{t:%A, %d %B %Y}', 'target': str(t)})) for t in map(
       d.date.fromordinal, random.sample(range(365244, 1095364), 20000))]" > dates.jsonl
     jaxmem train configs/cross_attention.py
 
-"Sunday, 02 January 2107" is to be written as "2107-01-02". About a minute on two CPU
-cores: 100.00 BLEU on 2,000 dates that no training text has; 0.04 by copying.
+The model writes "Sunday, 02 January 2107" as "2107-01-02". After about a minute on two
+CPU cores it scores 100.00 BLEU on 2,000 dates that no training text has; copying scores
+0.04.
 """
 
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig

@@ -1,9 +1,10 @@
-"""Full attention both ways: hidden bytes of the Python standard library.
+"""Trains bidirectional full attention on hidden bytes of the standard library.
 
     jaxmem train configs/encoder_attention.py
 
-0.6 M bytes read, about a minute on two CPU cores: 3.66 bits a hidden byte of held-out
-files, 0.36 of them right; the frequency of each byte alone gives 4.74 and 0.28.
+It reads 0.6 M bytes in about a minute on two CPU cores. On held-out files it scores
+3.66 bits a hidden byte, and 0.36 of the bytes are right; the frequencies of bytes score
+4.74 and 0.28.
 """
 
 from jaxmem.models.encoder import EncoderConfig

@@ -1,4 +1,4 @@
-"""Forecasting: the next days of seven series of a power transformer.
+"""Trains a forecaster on seven series of a power transformer.
 
     jaxmem train configs/forecasting.py --task.source ETTh1.csv.gz
     jaxmem train configs/forecasting.py --task.source ETTh1.csv.gz \
@@ -6,12 +6,14 @@
     jaxmem eval --workdir runs/forecasting --split test
     jaxmem predict --workdir runs/forecasting --input FILE.jsonl
 
-ETTh1 is at https://github.com/zhouhaoyi/ETDataset (ETT-small, CC BY-ND 4.0): hourly, 12
-months to train on, 4 held out, 4 to test. Any delimited file with a header will do,
-with --task.rows for its parts: three counts of rows, or fractions such as 0.7,0.1,0.2.
+ETTh1 is at https://github.com/zhouhaoyi/ETDataset (ETT-small, CC BY-ND 4.0): its rows
+are hourly, 12 months to train on, 4 held out, 4 to test. Any delimited file with a
+header can be read; --task.rows gives its parts as three counts of rows, or as fractions
+such as 0.7,0.1,0.2.
 
-Mean squared error over all test windows at 96, 192, 336 and 720 hours: 0.423, 0.452,
-0.471 and 0.481 in 35 seconds of CPU time; DLinear 0.382, 0.418, 0.449 and 0.499 in 28.
+The mean squared error over all test windows at 96, 192, 336 and 720 hours is 0.423,
+0.452, 0.471 and 0.481 after 35 seconds of CPU time. DLinear has 0.382, 0.418, 0.449 and
+0.499 after 28 seconds.
 """
 
 from jaxmem.models.forecaster import ForecasterConfig

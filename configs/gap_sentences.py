@@ -1,14 +1,15 @@
-"""Gap sentences (Pegasus): the sentences that matter most are hidden, to be written.
+"""Pretrains an encoder-decoder to write hidden sentences (Pegasus).
 
     jaxmem train configs/gap_sentences.py --task.source TEXTS.jsonl
     jaxmem train configs/summarisation.py --init-from runs/gap_sentences \
       --task.tokenizer runs/gap_sentences/tokenizer.model ...
 
-The second run begins from the first, with its pieces. TEXTS has a field "text"; the
-abstracts of https://github.com/allenai/scitldr are --task.read source. Measured on them
-with --steps 150 --validation.every 50: 6.42 nats a held-out piece, 6.91 after 50 steps;
-what it writes by then is empty (first sentence 15.6 ROUGE-1). Whether summaries gain by
-it was not measured.
+The sentences that matter most are hidden. The second run begins from the parameters and
+the tokenizer of the first. Records of TEXTS have a field "text"; for the abstracts of
+https://github.com/allenai/scitldr add --task.read source. On them, with --steps 150
+--validation.every 50, the loss is 6.91 nats a held-out piece after 50 steps and 6.42 at
+the end, where the model still writes nothing (the first sentence has 15.6 ROUGE-1).
+Whether it improves summaries was not measured.
 """
 
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig

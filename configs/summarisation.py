@@ -1,14 +1,15 @@
-"""Summaries of a line, of the first sentences of papers (SciTLDR), from scratch.
+"""Trains a summariser of scientific papers (SciTLDR) from scratch.
 
     jaxmem train configs/summarisation.py --task.source TRAIN.jsonl \
       --task.heldout DEV.jsonl --task.test TEST.jsonl
 
-The set is at https://github.com/allenai/scitldr (abstracts alone). 2,000 pairs teach no
-summariser from scratch: with --steps 300 --eval-bytes 10000, 9 minutes of CPU time, the
-first 68 test abstracts have 14.4 ROUGE-1, and each of the five that are shown became
-"We propose a new neural networks." The report prints beside it the first sentence (30.2
-of these, 28.3 of all 618) and the one that MiniLM finds nearest to the whole (35.4 and
-34.6); see results/retrieval.md. It may begin from configs/gap_sentences.py.
+The set is at https://github.com/allenai/scitldr (abstracts only). Its 2,000 pairs are
+too few to train a summariser from scratch: with --steps 300 --eval-bytes 10000, 9
+minutes of CPU time, the first 68 test abstracts have 14.4 ROUGE-1, and each of the five
+printed summaries is "We propose a new neural networks." The report compares it with the
+first sentence (30.2 on these, 28.3 on all 618) and with the sentence that MiniLM finds
+nearest to the whole (35.4 and 34.6); see results/retrieval.md. The run may begin from
+configs/gap_sentences.py.
 """
 
 from jaxmem.models.encoder_decoder import EncoderDecoderConfig

@@ -1,14 +1,15 @@
-"""Compression: lines of Python through 32 numbers, and back.
+"""Trains an autoencoder that compresses lines of Python to 32 numbers.
 
     jaxmem train configs/vae.py
     jaxmem train configs/vae.py --model.d_latent 0 --workdir runs/decoder
     jaxmem eval --workdir runs/vae --split heldout
     jaxmem predict --workdir runs/vae --input FILE.jsonl
 
-The second is the decoder alone. On 3,820 held-out lines of the standard library, after
-4.3 minutes of CPU time: reconstruction 2.432 bits a byte with 12.1 bits of KL a line,
-all 32 numbers in use; the decoder alone 2.463 in 1.9. With its KL the bound is 2.787,
-so the latent costs more than it saves (results/vae.md).
+The second command trains the decoder alone. On 3,820 held-out lines of the standard
+library, after 4.3 minutes of CPU time, reconstruction costs 2.432 bits a byte with 12.1
+bits of KL a line and all 32 numbers in use; the decoder alone has 2.463 after 1.9
+minutes. With its KL the bound is 2.787, so the latent costs more than it saves
+(results/vae.md).
 """
 
 from jaxmem.models.pattern import entry

@@ -19,7 +19,7 @@ from jaxmem.core import renamed
 
 __version__ = "0.2.0"
 
-# Public name -> the module that defines it, and its name there where that is another.
+# Maps a public name to its module, with `:NAME` if it has another name there.
 _PUBLIC = {
   "LM": "models.lm",
   "LMConfig": "models.lm",
@@ -57,7 +57,7 @@ __all__ = ["__version__", *_PACKAGES, *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-  """Imports a public name from the module that defines it."""
+  """Returns a public name, imported from the module that defines it."""
   if name in _PACKAGES:
     return importlib.import_module(f"jaxmem.{name}")
   if name not in _PUBLIC:
@@ -71,10 +71,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-  """The type of this module, which keeps modules from hiding public names.
+  """The type of this module, which keeps its functions from being replaced by modules.
 
-  `jaxmem.train` is a function, and also a former name of `jaxmem.training.trainer`:
-  `from jaxmem.train import train` makes Python set the attribute to that module.
+  `jaxmem.train` is a former name of `jaxmem.training.trainer`: after an import of it
+  Python sets the attribute `train` of this package, a function, to that module.
   """
 
   def __setattr__(self, name: str, value: Any) -> None:
@@ -82,5 +82,6 @@ class _Package(types.ModuleType):
       super().__setattr__(name, value)
 
 
+# A module can define `__getattr__`, but `__setattr__` only through its class.
 sys.modules[__name__].__class__ = _Package
 renamed.install()

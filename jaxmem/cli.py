@@ -1,4 +1,4 @@
-"""The command `jaxmem`: finds the command's file, and turns mistakes into messages."""
+"""The command `jaxmem`: finds the file of a command, and prints errors as messages."""
 
 import ast
 import importlib
@@ -17,72 +17,76 @@ from jaxmem.core.errors import RunError, UserError, reason
 from jaxmem.core.kinds import FLAG
 from jaxmem.core.registry import nearest
 
-# Set in the environment, it shows an unforeseen error as Python does.
+# The environment variable that lets Python print the traceback of unforeseen errors.
 TRACEBACK = "JAXMEM_TRACEBACK"
 
 
 def known() -> dict[str, str]:
-  """Command -> its line of help, read without importing any."""
+  """Maps each command to its line of help, without importing the commands."""
   lines = {}
   for info in pkgutil.iter_modules(commands.__path__):
+    # parsed, not imported: some commands import JAX at their head
     text = files.read_text(Path(commands.__path__[0]) / f"{info.name}.py")
     lines[info.name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
   return lines
 
 
 def usage() -> str:
-  """The help of the whole program."""
+  """Returns the help of the whole program."""
   lines = [f"  {name:<10} {line}" for name, line in known().items()]
   plugins = f"  {FLAG} MODULE (of any command) adds mixers, models or tasks of your own"
   return "\n".join(["usage: jaxmem COMMAND ...", "", *lines, "", plugins])
 
 
 def load_plugins(argv: list[str]) -> list[str]:
-  """Imports what `--plugins MODULE` names, and returns the other arguments.
+  """Imports the modules of `--plugins MODULE`, and returns the other arguments.
 
-  A module is looked for in the working directory, too.
+  A module is also looked for in the working directory.
+
+  Args:
+    argv: the arguments of the program.
 
   Raises:
-    UserError: if a name is missing, or what it names is no plugin.
+    UserError: if a name is missing, or names a module that is no plugin.
   """
-  rest, names, words = [], [], iter(argv)
+  others, names, words = [], [], iter(argv)
   for word in words:
     if word == FLAG:
       names.append(next(words, ""))
     elif word.startswith(f"{FLAG}="):
       names.append(word.removeprefix(f"{FLAG}="))
     else:
-      rest.append(word)
+      others.append(word)
   if names and os.getcwd() not in sys.path:
     sys.path.append(os.getcwd())
   for name in names:
     kinds.load(name)
-  return rest
+  return others
 
 
 def start_again() -> None:
-  """Starts Python again with what must be set before it is, where that is missing.
+  """Starts Python again with the environment variables that it reads at its start.
 
-  Huge pages for large buffers: XLA on CPU gives its buffers back after every call and
-  faults every page in again; with huge pages elementwise work on large arrays takes a
-  half to a fifth of the time. UTF-8 for arguments, paths and streams, and those of
-  child processes, where the locale has another encoding.
+  One asks for huge pages: XLA on CPU frees its buffers after every call, so every page
+  faults again; with huge pages elementwise work on large arrays takes a half to a fifth
+  of the time. The other, where the locale has another encoding, makes UTF-8 that of
+  arguments, paths, streams and child processes.
   """
   if sys.platform != "linux":
     return
-  wanted = {}
+  variables = {}
   if "GLIBC_TUNABLES" not in os.environ:
-    wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    variables["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
   encoding = locale.getencoding().lower().replace("-", "")
   if not sys.flags.utf8_mode and encoding != "utf8":
-    wanted["PYTHONUTF8"] = "1"
-  if wanted:
+    variables["PYTHONUTF8"] = "1"
+  if variables:
     arguments = [sys.executable, "-m", "jaxmem.cli", *sys.argv[1:]]
-    os.execve(sys.executable, arguments, os.environ | wanted)
+    os.execve(sys.executable, arguments, os.environ | variables)
 
 
 def use_utf8() -> None:
-  """Makes the standard streams UTF-8; what cannot be written so is shown escaped."""
+  """Makes the standard streams UTF-8; text that UTF-8 cannot encode is escaped."""
   for stream in (sys.stdin, sys.stdout, sys.stderr):
     if hasattr(stream, "reconfigure"):
       errors = "surrogateescape" if stream is sys.stdin else "backslashreplace"
@@ -92,18 +96,22 @@ def use_utf8() -> None:
 def run(argv: list[str]) -> int:
   """Runs a command and returns its exit code.
 
-  0 is success; 2 a mistake of the user's, one message and no traceback; 1 a run that
-  cannot continue; 75 a run that was stopped and that the same command resumes.
+  The code is 0 after success; 2 after a mistake of the user, which is one message
+  without a traceback; 1 if a run cannot continue; and 75 if it was stopped and the same
+  command resumes it.
+
+  Args:
+    argv: the arguments of the program.
   """
   try:
     argv = load_plugins(argv)
     if not argv or argv[0] in ("-h", "--help"):
       print(usage())
       return 0 if argv else 2
-    name, *rest = argv
+    name, *arguments = argv
     if name not in known():
       raise UserError(f"no command {name!r}: {nearest(name, list(known()))}")
-    return importlib.import_module(f"jaxmem.commands.{name}").main(rest)
+    return importlib.import_module(f"jaxmem.commands.{name}").main(arguments)
   except UserError as error:
     print(f"jaxmem: {error}", file=sys.stderr)
     return 2
@@ -113,13 +121,14 @@ def run(argv: list[str]) -> int:
 
 
 def main() -> None:
-  """The entry point of the command."""
+  """Runs the program: the entry point `jaxmem`."""
   start_again()
   use_utf8()
   try:
     code = run(sys.argv[1:])
     sys.stdout.flush()
-  except BrokenPipeError:  # `| head` has seen enough: as a signal would, and silently
+  except BrokenPipeError:  # of `| head`: exit silently, as after SIGPIPE
+    # the interpreter flushes stdout at exit, which would raise again
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = 128 + signal.SIGPIPE
   except KeyboardInterrupt:
@@ -134,9 +143,12 @@ def main() -> None:
 
 
 def unforeseen(error: Exception) -> str:
-  """What is said of an error that no command expected: never that it is the user's.
+  """Returns the message about an error that no command expected.
 
-  The traceback is kept in a file, since a run of hours is not repeated for it.
+  The traceback goes to a file, since a run of hours is not repeated for it.
+
+  Args:
+    error: any but a UserError or a RunError.
   """
   if "RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError):
     return (

@@ -1,10 +1,10 @@
-"""times every op beside its peers: jaxmem bench [--ops NAMES] [--peers] [--out DIR]"""
+"""times every op and its peers: jaxmem bench [--ops NAMES] [--peers] [--out DIR]"""
 
 from jaxmem.commands import require
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem bench`."""
+  """Runs `jaxmem bench`."""
   require("tyro")
   from jaxmem import bench
 

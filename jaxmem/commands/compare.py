@@ -1,4 +1,4 @@
-"""sets memories side by side on a task: jaxmem compare --task mqar --memories A,B"""
+"""compares memories on a task: jaxmem compare --task mqar --memories A,B"""
 
 import dataclasses
 import signal
@@ -12,7 +12,7 @@ from jaxmem.core import kinds
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem compare`: runs what has not ended, then the table and the plots."""
+  """Runs `jaxmem compare`: the runs that have not ended, then the table and plots."""
   require("tyro", "grain", "matplotlib")
   import tyro
 
@@ -22,36 +22,38 @@ def main(argv: list[str]) -> int:
 
   @dataclasses.dataclass(frozen=True)
   class Options(plans.Plan):
-    """Trains equal-sized models of several memories on a task, and tells them apart.
+    """Trains models of equal size with several memories on a task, and compares them.
 
-    The same command continues where it stopped. A run that failed is a row that says
-    so; delete its folder to try it again.
+    The same command continues where it stopped. A run that failed becomes a row that
+    says so; delete its folder to try it again.
 
     Attributes:
-      out: the directory.
+      out: the directory for the runs, the table and the plots.
     """
 
     out: str = "runs/compare"
 
   options = tyro.cli(Options, args=argv, prog="jaxmem compare")
+  # a Plan without `out`: it is saved, and the directory may move
   fields = dataclasses.fields(plans.Plan)
   plan = plans.Plan(**{f.name: getattr(options, f.name) for f in fields})
   plan.check()
   runs, code, directory = plan.runs(), 0, Path(options.out)
   for run in runs[: len(runs) // plan.seeds]:
-    run.model()  # every size can be met, or says so
+    run.model()  # raises before any training if a memory cannot have the size
   done = ledger.open_ledger(plan, directory)
   for index, run in enumerate(runs):
     if ledger.ended(done, run, directory):
       continue
     name = f"{run.memory}, length {run.length}, seed {run.seed}"
     print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
+    # a process for each run, so that a crash or full memory ends one run alone
     code, why = _child(directory, index, ledger.folder_of(directory, run))
     if code == EXIT_STOPPED:
       print("stopped; the same command continues", flush=True)
       break
     if why:
-      # opened anew: the process may have died within its line
+      # the ledger is read again, since the child may have died within a line of it
       line = ledger.head(run) | {"failed": f"exit code {code}: {why}"}
       ledger.open_ledger(plan, directory).append([line])
   text, summary = table.write(plan, directory)
@@ -63,10 +65,10 @@ def main(argv: list[str]) -> int:
 
 
 def _child(directory: Path, index: int, folder: Path) -> tuple[int, str]:
-  """Runs number `index` in a process of its own, whose output goes to `log.txt`.
+  """Runs number `index` in a child process, whose output goes to `log.txt`.
 
   Returns:
-    The exit code; and the last line of its output if it failed, else "".
+    The exit code, and the last line of the output if the run failed, else "".
   """
   from jaxmem.training.trainer import EXIT_STOPPED
 
@@ -81,7 +83,7 @@ def _child(directory: Path, index: int, folder: Path) -> tuple[int, str]:
   ]
   begin = time.monotonic()
   with open(folder / "log.txt", "a", encoding="utf-8") as log:
-    # a session of its own, so that a signal reaches it once, from here
+    # a new session: Ctrl-C reaches the child once, from `forward`, not twice
     child = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def forward(number: int, _: object) -> None:

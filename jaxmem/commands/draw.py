@@ -1,4 +1,4 @@
-"""draws who can see what: jaxmem draw MASK|MEMORY"""
+"""draws which tokens see which: jaxmem draw MASK|MEMORY"""
 
 import argparse
 import re
@@ -14,90 +14,90 @@ from jaxmem.core.ranges import Range
 from jaxmem.core.typing import Reset
 from jaxmem.models import pattern
 
-# What Matplotlib draws without another package.
 MOST = 8192  # tokens, layers, features: the picture has a pixel for every pair
+# The formats that Matplotlib writes without another package.
 PICTURES = (".png", ".pdf", ".svg")
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem draw`: writes a PNG and says what is on it."""
+  """Runs `jaxmem draw`: writes a picture and prints its numbers."""
   require("matplotlib")
   from jaxmem.evaluation import visibility
   from jaxmem.tasks import plots
 
-  given = _parser(", ".join(map(visibility.fields, visibility.MASKS))).parse_args(argv)
-  if not given.what.strip():
+  args = _parser(", ".join(map(visibility.fields, visibility.MASKS))).parse_args(argv)
+  if not args.what.strip():
     raise UserError("nothing to draw: name a mask or a memory, such as causal")
-  path = Path(given.out or _file_name(given.what))
-  outputs.refuse_overwrite(path, {})
+  path = Path(args.out or _file_name(args.what))
+  outputs.refuse_overwrite(path, {})  # before the picture is computed
   if path.suffix.lower() not in PICTURES:
     raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
   drawn = Range(at_least=1, at_most=MOST)
   sizes = ("length", "layers", "block_size", "d_model")
-  check_numbers(given, **dict.fromkeys(sizes, drawn))
-  lengths = [given.length]
-  if given.documents:
+  check_numbers(args, **dict.fromkeys(sizes, drawn))
+  lengths = [args.length]
+  if args.documents:
     with raised_as(UserError):
-      lengths = ranges.listed(given.documents, "--documents")
+      lengths = ranges.listed(args.documents, "--documents")
       for size in (*lengths, sum(lengths)):
         ranges.check_number(size, "--documents", drawn)
   reset = visibility.documents(lengths)
 
   faint = 0
-  if re.split("[:+]", given.what)[0] in mixers.names():
-    pairs, sees, mask = _of_memory(given, reset)
+  if re.split("[:+]", args.what)[0] in mixers.names():
+    pairs, sees, mask = _of_memory(args, reset)
     pairs, faint = _shown(pairs, sees)
   else:
-    mask = visibility.parse(given.what)
+    mask = visibility.parse(args.what)
     try:
       pairs = sees = visibility.seen(mask, reset)
     except (TypeError, ValueError) as error:
-      raise UserError(f"the mask {given.what!r} cannot be drawn: {error}") from error
+      raise UserError(f"the mask {args.what!r} cannot be drawn: {error}") from error
 
-  tiles = None if mask is None else visibility.blocks(mask, reset, given.block_size)
-  reach = visibility.layers_needed(sees, given.layers)
-  plots.sight(path, given.what, pairs, tiles, reach)
+  tiles = None if mask is None else visibility.blocks(mask, reset, args.block_size)
+  reach = visibility.layers_needed(sees, args.layers)
+  plots.sight(path, args.what, pairs, tiles, reach)
 
   count = int(np.count_nonzero(sees))
-  print(f"{given.what}: {count} of {sees.size} pairs seen")
+  print(f"{args.what}: {count} of {sees.size} pairs seen")
   if faint:
     print(f"{faint} of them move the output by less than float32 can tell")
   if tiles is not None:
-    size = given.block_size
+    size = args.block_size
     print(f"{tiles.sum()} of {tiles.size} blocks of {size} x {size} computed")
   far = _farthest(reach > 0)
-  print(f"one layer reaches {_farthest(sees)} tokens back, {given.layers} reach {far}")
+  print(f"one layer reaches {_farthest(sees)} tokens back, {args.layers} reach {far}")
   print(path)
   return 0
 
 
-def _of_memory(given: argparse.Namespace, reset: Reset) -> tuple:
-  """How much each token matters to each, which pairs are seen, and the mask if any.
+def _of_memory(args: argparse.Namespace, reset: Reset) -> tuple:
+  """Returns the influence of each token on each, the seen pairs, and the mask if any.
 
   Raises:
     UserError: if the memory cannot be made with its options.
   """
   from jaxmem.evaluation import visibility
 
-  entries = pattern.parse(given.what)
+  entries = pattern.parse(args.what)
   if len(entries) > 1:
-    raise UserError(f"{given.what!r} names several memories: draw one at a time")
-  mixer = pattern.built(entries[0], given.d_model, "float32")
+    raise UserError(f"{args.what!r} names several memories: draw one at a time")
+  mixer = pattern.built(entries[0], args.d_model, "float32")
   try:
     pairs, sees = visibility.influence(mixer, reset), visibility.sees(mixer, reset)
   except UserError:
     raise
-  except Exception as error:  # a mixer that cannot be asked raises what it likes
-    raise UserError(f"{given.what} cannot be drawn: {reason(error)}") from error
+  except Exception as error:  # a user's mixer may raise anything
+    raise UserError(f"{args.what} cannot be drawn: {reason(error)}") from error
   return pairs, sees, getattr(mixer, "mask", None)
 
 
-def _parser(known: str) -> argparse.ArgumentParser:
+def _parser(mask_names: str) -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     "jaxmem draw",
-    description="Who can see what: the pairs, the blocks that are computed, and what "
-    "several layers reach. A memory is asked by changing its inputs.",
-    epilog=f"Masks, joined by & and |: {known}. Memories: see `jaxmem memories`; "
+    description="Which tokens see which: the pairs, the blocks that are computed, and "
+    "what several layers reach. A memory is measured by changing its inputs.",
+    epilog=f"Masks, joined by & and |: {mask_names}. Memories: see `jaxmem memories`; "
     "options as in a pattern, such as window:window_size=16.",
   )
   parser.add_argument("what", metavar="MASK|MEMORY")
@@ -107,27 +107,27 @@ def _parser(known: str) -> argparse.ArgumentParser:
   )
   parser.add_argument("--layers", type=int, default=3, help="default 3")
   parser.add_argument("--block-size", type=int, default=8, help="default 8")
-  parser.add_argument("--d-model", type=int, default=32, help="of the memory asked")
-  parser.add_argument("--out", default="", help="the PNG; default: from the name")
+  parser.add_argument("--d-model", type=int, default=32, help="of a memory (32)")
+  parser.add_argument("--out", default="", help="the picture; default: NAME.png")
   return parser
 
 
 def _shown(pairs: np.ndarray, sees: np.ndarray) -> tuple[np.ndarray, int]:
-  """How far inputs move outputs, as it is drawn, and how many pairs are too faint.
+  """Returns the influences as they are drawn, and how many pairs are too faint.
 
-  Where an output is made from an input that moves it by less than float32 can tell,
-  the least that was measured is drawn: 0 would say that it is not seen.
+  Where an output depends on an input by less than float32 can tell, the least measured
+  influence is drawn: 0 would say that the input is not seen.
   """
-  faint = sees & (pairs == 0)
+  faint = sees & (pairs == 0)  # [T, T]
   least = pairs[pairs > 0].min(initial=1.0)
   return np.where(faint, least, pairs), int(faint.sum())
 
 
-def _file_name(what: str) -> str:
-  return "".join(c if c.isalnum() else "-" for c in what).strip("-")[:100] + ".png"
+def _file_name(name: str) -> str:
+  return "".join(c if c.isalnum() else "-" for c in name).strip("-")[:100] + ".png"
 
 
 def _farthest(sees: np.ndarray) -> int:
-  """The greatest distance of a pair that is seen."""
-  query, key = np.nonzero(sees)
+  """Returns the greatest distance of a pair that is seen."""
+  query, key = np.nonzero(sees)  # of [T, T]: one entry a seen pair
   return int((query - key).max(initial=0))

@@ -12,14 +12,14 @@ from jaxmem.core.ranges import number
 
 @dataclasses.dataclass(frozen=True)
 class Elsewhere:
-  """Where the data of a run are now, if they are not where it was trained on them.
+  """Where the data of a run are now, if they have moved since it was trained.
 
   Attributes:
-    source: as task.source of the config.
-    heldout: as task.heldout.
-    test: as task.test.
-    queries: as task.queries.
-    relevant: as task.relevant.
+    source: replaces task.source of the config.
+    heldout: replaces task.heldout.
+    test: replaces task.test.
+    queries: replaces task.queries.
+    relevant: replaces task.relevant.
   """
 
   source: str = ""
@@ -31,28 +31,28 @@ class Elsewhere:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Bits per byte and per word of text, streamed through the newest checkpoint.
+  """Measures bits per byte and per word of text, streamed through a checkpoint.
 
   Attributes:
-    workdir: of the run.
+    workdir: the work directory of the run.
     checkpoint: the last one, or the best on held-out text.
-    text: a file, a directory, a glob, or stdlib; files are documents.
-    split: instead of text: the run's own metric on train, heldout or test of its data,
-      with tables and pictures beside `out`, or in `workdir`.
+    text: a file, a directory, a glob, or stdlib; each file is a document.
+    split: train, heldout or test: scores that split of the run's data by the metric of
+      its task, instead of a text; tables and pictures go beside `out`, or to `workdir`.
     carry: on carries the memory through each document; off empties it at every segment;
-      reread too, after reading the segment before; all does all three, of every token.
+      reread empties it too and first reads the segment before; all does all three.
     segment: tokens after which off and reread forget; 0 is the run's segment length.
     rows: documents that are read at once.
-    length: tokens of a call; changes the speed and the memory used, and numbers only by
-      rounding: those of 16 rows and 512 tokens are the report's to the last digit.
+    length: tokens of a call; it changes the speed and the memory used, and the numbers
+      only by rounding: 16 rows of 512 tokens give those of the report exactly.
     document_length: tokens after which the memory is emptied and a document continues
       as another one; 0 is never.
     out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it, and
       with split a table NAME.md.
-    progress: a directory where the reading is kept: after Ctrl-C or SIGTERM (exit code
-      75) the same command continues.
-    save_every: seconds between saves there.
-    task: with split, where the data are now, if they are elsewhere than for training.
+    progress: a directory that keeps how far the text was read: after Ctrl-C or SIGTERM
+      (exit code 75) the same command continues.
+    save_every: seconds between two saves in `progress`.
+    task: with split, where the data are now, if they have moved since training.
     twin: also times the same model with full attention for all its memories, and
       projects what this text would cost it.
   """
@@ -74,7 +74,7 @@ class Options:
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem eval`."""
+  """Runs `jaxmem eval`."""
   require("tyro", "tqdm")
   import tyro
 
@@ -89,7 +89,7 @@ def _split(options: Options) -> int:
     raise UserError(
       f"--split {options.split} and --text {options.text}: give one of them"
     )
-  from jaxmem.evaluation import split
+  from jaxmem.evaluation import split  # imports the models: not for --help
 
   return split.run(
     Path(options.workdir),
@@ -102,12 +102,13 @@ def _split(options: Options) -> int:
 
 def _text(options: Options) -> int:
   """Scores text; see `evaluation.long_text`."""
-  _check_text(options)
+  _check_text(options)  # before the imports below, which take seconds
   from jaxmem.data import sources
 
   documents = sources.find(options.text)
   from jaxmem.evaluation.long_text import score
 
+  # the options of this command have the names of the settings
   names = [field.name for field in dataclasses.fields(score.Settings)]
   values = {name: getattr(options, name) for name in names}
   values["workdir"] = Path(options.workdir)
@@ -127,6 +128,7 @@ def _check_text(options: Options) -> None:
   if options.out:
     inputs = {"--text": options.text, "--workdir": options.workdir}
     outputs.refuse_overwrite(options.out, inputs)
+    # the picture is named after `out`, so it must not replace an input either
     outputs.refuse_overwrite(Path(options.out).with_suffix(".png"), inputs)
   if options.segment and options.carry == "on":
     raise UserError(
@@ -136,6 +138,6 @@ def _check_text(options: Options) -> None:
 
 
 def _elsewhere(options: Options) -> dict[str, str]:
-  """Returns dotted key -> where these data are now."""
+  """Maps the dotted keys of moved data to where the data are now."""
   fields = dataclasses.asdict(options.task)
   return {f"task.{name}": source for name, source in fields.items() if source}

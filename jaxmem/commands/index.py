@@ -15,9 +15,9 @@ from jaxmem.core.ranges import Range
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem index`."""
-  given = _parser().parse_args(argv)
-  return {"build": _build, "query": _query}[given.action](given)
+  """Runs `jaxmem index build` or `jaxmem index query`."""
+  args = _parser().parse_args(argv)
+  return {"build": _build, "query": _query}[args.action](args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,41 +43,42 @@ def _parser() -> argparse.ArgumentParser:
   query.add_argument("--input", default="-", help='JSONL of {"text": ...}, or -')
   query.add_argument("--workdir", default="", help="of the run, if it was moved")
   query.add_argument("--top", type=int, default=10, help="documents a query")
-  query.add_argument("--rows", type=int, default=16, help="queries asked at once")
+  query.add_argument("--rows", type=int, default=16, help="queries of a call")
   return parser
 
 
-def _build(given: argparse.Namespace) -> int:
+def _build(args: argparse.Namespace) -> int:
   from jaxmem.core import outputs
   from jaxmem.data import bad_records
   from jaxmem.tasks.retrieval import data, index
 
-  if bool(given.workdir) == bool(given.encoder):
+  if bool(args.workdir) == bool(args.encoder):
     raise UserError("give --workdir of a run, or --encoder minilm")
   hint = "give JSONL with id and text, or XML with <doc>, <docno> and <text>"
-  inputs = {"--input": given.input, "--workdir": given.workdir}
-  outputs.refuse_overwrite_in(given.out, index.FILES, inputs)
-  outputs.refuse_other_content(given.out, index.FILES[0])
-  index.require_packages(given.kind)
-  with bad_records.policy(given.bad_records) as skipped:
-    documents = data.passages(given.input, hint)
-  embed, encoder = _encoder(given.workdir)
-  documents, bad = _readable(documents, embed, given.bad_records)
-  vectors = embed([d.full_text for d in documents])
+  inputs = {"--input": args.input, "--workdir": args.workdir}
+  outputs.refuse_overwrite_in(args.out, index.FILES, inputs)
+  # a directory with other files is no index of an earlier call
+  outputs.refuse_other_content(args.out, index.FILES[0])
+  index.require_packages(args.kind)
+  with bad_records.policy(args.bad_records) as skipped:
+    documents = data.passages(args.input, hint)
+  embed, encoder = _encoder(args.workdir)
+  documents, bad = _readable(documents, embed, args.bad_records)
+  vectors = embed([d.full_text for d in documents])  # [number of documents, D]
   names = [d.name for d in documents]
-  made = index.build(Path(given.out), names, vectors, given.kind, encoder)
+  built = index.build(Path(args.out), names, vectors, args.kind, encoder)
   print(
-    f"{len(names):,} documents, {made.manifest['dimensions']} numbers each, "
-    f"{made.manifest['kind']}, in {given.out}"
+    f"{len(names):,} documents, {built.manifest['dimensions']} numbers each, "
+    f"{built.manifest['kind']}, in {args.out}"
   )
   return 2 if skipped or bad else 0
 
 
 def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
-  """The documents that the encoder can read, and how many it cannot.
+  """Returns the documents that the encoder can read, and how many it cannot.
 
   Raises:
-    UserError: for the first of these where bad records stop, or if none is left.
+    UserError: if a document cannot be read and the policy is to stop, or if none can.
   """
   good = []
   for document in documents:
@@ -93,32 +94,34 @@ def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
   return good, len(documents) - len(good)
 
 
-def _query(given: argparse.Namespace) -> int:
+def _query(args: argparse.Namespace) -> int:
   from jaxmem.evaluation import predict
   from jaxmem.tasks.retrieval import index
 
-  check_numbers(given, top=Range(at_least=1), rows=Range(at_least=1))
-  found = index.load(Path(given.index))
-  saved = found.manifest["encoder"]
-  if given.workdir and "workdir" not in saved:
-    raise UserError(f"the index in {given.index} is of {saved}, and of no run")
-  embed, encoder = _encoder(given.workdir or saved.get("workdir", ""))
-  # a run may have been moved; its weights say whether it is the same
-  own = lambda encoder: {k: v for k, v in encoder.items() if k != "workdir"}
-  if own(encoder) != own(saved):
+  check_numbers(args, top=Range(at_least=1), rows=Range(at_least=1))
+  loaded = index.load(Path(args.index))
+  saved = loaded.manifest["encoder"]
+  if args.workdir and "workdir" not in saved:
+    raise UserError(f"the index in {args.index} is of {saved}, and of no run")
+  embed, encoder = _encoder(args.workdir or saved.get("workdir", ""))
+  # a run may have been moved: its weights, not its path, say whether it is the same
+  if encoder | {"workdir": ""} != saved | {"workdir": ""}:
     raise UserError(
-      f"the index in {given.index} is of the encoder {saved}, which is now {encoder}: "
+      f"the index in {args.index} is of the encoder {saved}, which is now {encoder}: "
       "build it again"
     )
   with contextlib.ExitStack() as stack:
-    lines = opened(given.input, stack)
-    finder = Finder(embed, found, given.top)
-    bad = predict.write(lines, finder, given.rows, sys.stdout.buffer)
+    lines = opened(args.input, stack)
+    finder = Finder(embed, loaded, args.top)
+    bad = predict.write(lines, finder, args.rows, sys.stdout.buffer)
   return 2 if bad else 0
 
 
 class Finder:
-  """`{"text": ...}` to `{"found": [{"id", "score"}, ...]}`; see `tasks.Predictor`."""
+  """Answers `{"text": ...}` with `{"found": [{"id", "score"}, ...]}`.
+
+  See `tasks.Predictor`.
+  """
 
   def __init__(self, embed: Any, index: Any, top: int):
     self._embed, self._index, self._top = embed, index, top
@@ -130,19 +133,23 @@ class Finder:
     fields.text(record, "text")
 
   def __call__(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    vectors = self._embed([record["text"] for record in records])
-    show = lambda row: [{"id": n, "score": round(s, 6)} for n, s in row]
-    return [{"found": show(row)} for row in self._index.query(vectors, self._top)]
+    vectors = self._embed([record["text"] for record in records])  # [B, D]
+    answers = []
+    for row in self._index.query(vectors, self._top):
+      hits = [{"id": name, "score": round(score, 6)} for name, score in row]
+      answers.append({"found": hits})
+    return answers
 
 
 def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
-  """What makes vectors, and what it is: MiniLM without a run."""
+  """Returns the embedder and what identifies it; without a run it is MiniLM."""
   from jaxmem.evaluation import load
   from jaxmem.runtime.fingerprints import fingerprints
 
   if not workdir:
     return load.minilm().embedder, {"name": "minilm"}
   loaded = load.load(workdir)
+  # a query must use the weights that made the index
   weights = json.dumps(fingerprints(loaded.params), sort_keys=True)
-  mark = hashlib.sha256(weights.encode()).hexdigest()[:16]
-  return loaded.embedder, {"workdir": str(Path(workdir).absolute()), "weights": mark}
+  digest = hashlib.sha256(weights.encode()).hexdigest()[:16]
+  return loaded.embedder, {"workdir": str(Path(workdir).absolute()), "weights": digest}

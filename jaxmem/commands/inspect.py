@@ -14,27 +14,27 @@ from jaxmem.core.ranges import number, required
 
 # Fewer tokens than this have no past to speak of.
 FEWEST = 16
-# Bytes of a token; what lies behind so many is not even read from the file.
+# No token is longer than this many bytes: it bounds how much of a file is read.
 MOST_BYTES = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Pictures of gates, memory span, attention and states on a text, and a page of them.
+  """Draws gates, memory span, attention and states on a text, and writes a page.
 
   Most of the time goes into the span: positions x directions reverse passes over the
   text, of the model and of every mixer.
 
   Attributes:
-    workdir: of the run.
+    workdir: the work directory of the run.
     checkpoint: the last one, or the best on held-out text.
     text: a file, read from its beginning.
     tokens: how many are read, the EOS token before the text included.
-    recent: the last tokens whose attention is drawn.
-    samples: how often the memory is looked at.
-    positions: outputs whose influences are measured.
-    directions: of each such output; 0 is all of them, exact and slow.
-    out: directory of the pictures and the page; the default is WORKDIR/inspect.
+    recent: how many of the last tokens have their attention drawn.
+    samples: at how many positions the state is recorded.
+    positions: how many outputs have their influences measured.
+    directions: random directions of each such output; 0 is all, exact and slow.
+    out: the directory of the pictures and the page; the default is WORKDIR/inspect.
   """
 
   workdir: str = workdir()
@@ -49,15 +49,15 @@ class Options:
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem inspect`: writes the pictures and `index.html`."""
+  """Runs `jaxmem inspect`: writes the pictures and `index.html`."""
   require("tyro", "matplotlib")
   import tyro
 
-  given = tyro.cli(Options, args=argv, prog="jaxmem inspect")
-  out = Path(given.out or Path(given.workdir) / "inspect")
-  inputs = {"--text": given.text, "--workdir": given.workdir}
+  options = tyro.cli(Options, args=argv, prog="jaxmem inspect")
+  out = Path(options.out or Path(options.workdir) / "inspect")
+  inputs = {"--text": options.text, "--workdir": options.workdir}
   outputs.refuse_overwrite_in(out, ("index.html", "numbers.json", "*.png"), inputs)
-  tokens = _check(given)
+  tokens = _check(options)  # fails before the directory is made
   outputs.make_directory(out)
   if not os.access(out, os.W_OK):
     raise UserError(f"cannot write into --out {out}: give another directory")
@@ -65,18 +65,18 @@ def main(argv: list[str]) -> int:
   from jaxmem.evaluation.inspection import page
   from jaxmem.training.load import load_model
 
-  loaded = load_model(Path(given.workdir), given.checkpoint)
-  sections, span = _look(given, loaded, tokens, out)
+  loaded = load_model(Path(options.workdir), options.checkpoint)
+  sections, span = _look(options, loaded, tokens, out)
   text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
-  title = f"Inside {Path(given.workdir).absolute().name} at step {loaded.step}"
+  title = f"Inside {Path(options.workdir).absolute().name} at step {loaded.step}"
   index = out / "index.html"
-  html = page.render(title, _facts(given, loaded, tokens), text, sections)
+  html = page.render(title, _facts(options, loaded, tokens), text, sections)
   files.write_text(index, html)
   numbers = {s.title: s.table._asdict() for s in sections if s.table}
   files.write_json(out / "numbers.json", numbers)
   pictures = [path for section in sections for path in section.pictures]
   print(
-    f"{len(tokens):,} tokens of {given.text}, step {loaded.step}: the last "
+    f"{len(tokens):,} tokens of {options.text}, step {loaded.step}: the last "
     f"{span.tokens(0.9):,} tokens hold 90% of the influence; wrote {index}, "
     f"numbers.json and {len(pictures)} pictures: "
     f"{' '.join(path.name for path in pictures)}"
@@ -84,77 +84,78 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-def _look(given: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple:
-  """The sections, and the span of the model."""
+def _look(options: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple:
+  """Returns the sections of the page, and the memory span of the model."""
   from jaxmem.evaluation.inspection import findings, inside, span
 
   model, params = inside.plain(loaded.model), loaded.params
-  seen = inside.read(model, params, tokens, given.recent)
-  ends, memories = inside.states(model, params, tokens, given.samples)
-  at = span.sampled(len(tokens), given.positions)
-  layers = span.of_layers(model, params, seen.inputs, at, given.directions)
-  whole = span.of_model(model, params, tokens, at, given.directions)
+  traces = inside.read(model, params, tokens, options.recent)
+  ends, memories = inside.states(model, params, tokens, options.samples)
+  positions = span.sampled(len(tokens), options.positions)
+  layers = span.of_layers(model, params, traces.inputs, positions, options.directions)
+  model_span = span.of_model(model, params, tokens, positions, options.directions)
   return [
-    *findings.spans(whole, layers, given.directions, len(at), out),
-    *findings.decays(seen, out),
-    *findings.gates(seen, out),
+    *findings.spans(model_span, layers, options.directions, len(positions), out),
+    *findings.decays(traces, out),
+    *findings.gates(traces, out),
     *findings.memories(ends, memories, out),
-    *findings.attention(seen, len(tokens), out),
-  ], whole
+    *findings.attention(traces, len(tokens), out),
+  ], model_span
 
 
-def _facts(given: Options, loaded: Any, tokens: np.ndarray):
+def _facts(options: Options, loaded: Any, tokens: np.ndarray):
   from jaxmem.evaluation.inspection.page import Table
   from jaxmem.models.lm import num_params
   from jaxmem.models.pattern import show
 
   model = loaded.config.model
   rows = [
-    ("run", given.workdir),
+    ("run", options.workdir),
     ("trained on", loaded.config.task.source),
     ("pattern", show(model.pattern)),
     ("groups", model.num_groups),
     ("d_model", model.d_model),
     ("parameters", num_params(loaded.params)),
     ("tokenizer", loaded.config.task.tokenizer),
-    ("text", given.text),
+    ("text", options.text),
     ("tokens read", len(tokens)),
   ]
   return Table(("", ""), rows)
 
 
-def _check(given: Options) -> np.ndarray:
-  """The ids that are read; before any device work.
+def _check(options: Options) -> np.ndarray:
+  """Checks the options, and returns the ids to read, before any device work.
 
   Raises:
-    UserError: for the first thing that is missing or out of range.
+    UserError: if an option is missing or out of range, or the text is too short.
   """
   from jaxmem.data import sources
   from jaxmem.models import capacity
   from jaxmem.tokenizers import trained
   from jaxmem.training.load import load_config
 
-  check(given)
-  config = load_config(Path(given.workdir), given.checkpoint)
-  pieces = sources.find(given.text)
+  check(options)
+  config = load_config(Path(options.workdir), options.checkpoint)
+  pieces = sources.find(options.text)
   if len(pieces) > 1:
-    raise UserError(f"--text {given.text} is {len(pieces)} documents: give one file")
-  tokenizer = trained.kept(config.task.tokenizer, Path(given.workdir))
-  ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * given.tokens))
-  tokens = np.r_[tokenizer.eos_id, ids][: given.tokens].astype(np.int32)
+    raise UserError(f"--text {options.text} is {len(pieces)} documents: give one file")
+  tokenizer = trained.kept(config.task.tokenizer, Path(options.workdir))
+  ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * options.tokens))
+  # the EOS token begins a document, as in training
+  tokens = np.r_[tokenizer.eos_id, ids][: options.tokens].astype(np.int32)  # [T]
   if len(tokens) < FEWEST:
     raise UserError(
-      f"{given.text} has {len(ids)} tokens: give a text of at least {FEWEST - 1}"
+      f"{options.text} has {len(ids)} tokens: give a text of at least {FEWEST - 1}"
     )
   limit = capacity.limit_of(config.model)
   if limit is not None:
     remedy = f"read fewer with --tokens {limit.tokens}"
-    limit.check(len(tokens), f"the beginning of {given.text}", remedy)
+    limit.check(len(tokens), f"the beginning of {options.text}", remedy)
   return tokens
 
 
 def _beginning(piece: Any, size: int) -> bytes:
-  """At most `size` bytes of a document, cut at a character's border."""
+  """Returns at most `size` bytes of a document, cut between characters."""
   if piece.size > size:
     piece = dataclasses.replace(piece, stop=piece.border(piece.start + size))
   return piece.read()

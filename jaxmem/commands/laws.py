@@ -19,7 +19,7 @@ from jaxmem.testing.suite import TITLES
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem laws`: a row a memory; exit code 1 if a law is broken."""
+  """Runs `jaxmem laws`: prints a row a memory, and returns 1 if a law is broken."""
   parser = argparse.ArgumentParser("jaxmem laws", description=__doc__)
   parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
   parser.add_argument(
@@ -30,27 +30,27 @@ def main(argv: list[str]) -> int:
   parser.add_argument(
     "--keep", action="store_true", help="keep the worst errors for `jaxmem memories`"
   )
-  given = parser.parse_args(argv)
-  things = [thing for name in given.names or _all() for thing in _find(name)]
+  args = parser.parse_args(argv)
+  subjects = [subject for name in args.names or _all() for subject in _find(name)]
 
   print(f"{jax.device_count()} {jax.devices()[0].device_kind}, jax {jax.__version__}")
-  print("worst error of each law, as a part of what is allowed\n")
-  laws = sorted(_laws(full=not given.quick))
+  print("worst error of each law, as a part of the tolerance\n")
+  laws = sorted(_laws(full=not args.quick))
   head = ["memory", "forms", *(f"law {law}" for law in laws), "seconds"]
   print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|", flush=True)
   broken, worst = [], {}
-  for name, thing in things:
+  for name, subject in subjects:
     start = time.monotonic()
     try:
-      rows = _check(thing, laws, full=not given.quick)
+      rows = _check(subject, laws, full=not args.quick)
       print(_row(name, rows, laws, time.monotonic() - start), flush=True)
       errors = [error for _, _, error in rows]
-      plain = name.split()[0]
+      plain = name.split()[0]  # an op and its mixer share a row of the table
       worst[plain] = max(worst.get(plain, 0.0), *errors)
     except LawError as error:
       broken.append(str(error))
       print(f"| {name} | BROKEN" + " | " * len(laws) + " | |", flush=True)
-  if given.keep and not broken:
+  if args.keep and not broken:
     measured.keep("laws", worst)
   all_hold = "Every law holds: " + ", ".join(TITLES[law] for law in laws)
   print("\n" + ("\n".join(broken) or all_hold))
@@ -58,19 +58,20 @@ def main(argv: list[str]) -> int:
 
 
 def _laws(full: bool) -> set[int]:
-  """Those that can be checked here: law 7 needs several devices, law 10 Orbax."""
+  """Returns the laws this machine can check: 7 needs several devices, 10 Orbax."""
   able = {7: jax.device_count() > 1, 10: importlib.util.find_spec("orbax") is not None}
   return {law for law in TITLES if law not in able or (full and able[law])}
 
 
-def _check(thing: Any, laws: list[int], full: bool) -> list[tuple[int, str, float]]:
-  rows = check_laws(thing, full=full)
+def _check(subject: Any, laws: list[int], full: bool) -> list[tuple[int, str, float]]:
+  rows = check_laws(subject, full=full)
   if 7 in laws:
+    # `check_shards` takes divisors of 32
     most = 1 << min(jax.device_count(), 32).bit_length() - 1
-    rows += check_shards(thing, (most,))
+    rows += check_shards(subject, (most,))
   if 10 in laws:
     with tempfile.TemporaryDirectory() as directory:
-      rows += check_saved(thing, Path(directory))
+      rows += check_saved(subject, Path(directory))
   return rows
 
 
@@ -89,10 +90,10 @@ def _all() -> list[str]:
 
 
 def _find(name: str) -> Iterator[tuple[str, Any]]:
-  """The op and the mixer of a name, or a class by its import path."""
+  """Yields the op and the mixer of a name, or the class of an import path."""
   if ":" in name and name.split(":")[0] in _all():
     raise UserError(
-      f"{name!r} has options, and laws are checked at sizes of their own: give "
+      f"{name!r} has options, and laws are checked at fixed sizes: give "
       f"{name.split(':')[0]} alone"
     )
   if ":" in name:
@@ -108,12 +109,12 @@ def _find(name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _imported(path: str) -> Any:
-  """An instance of `package.module:Class` at d_model 8."""
+  """Returns an instance of `package.module:Class` with d_model 8."""
   module, _, attribute = path.partition(":")
   try:
     cls = getattr(importlib.import_module(module), attribute)
     return cls(d_model=8)
-  except Exception as error:  # a module of the user's may raise whatever it likes
+  except Exception as error:  # a user's module may raise anything
     raise UserError(
       f"cannot make {path}(d_model=8): {reason(error)}; give an importable Flax "
       "module that needs nothing but d_model"

@@ -5,7 +5,7 @@ from jaxmem.evaluation import layer_table
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem memories`."""
+  """Runs `jaxmem memories`."""
   no_arguments("memories", argv)
   print(layer_table.markdown())
   return 0

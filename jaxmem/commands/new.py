@@ -10,17 +10,17 @@ from pathlib import Path
 from jaxmem.core import files, outputs
 from jaxmem.core.errors import UserError
 
-# A folder of templates a kind. The placeholder, and the class that is named after it,
-# are replaced in their texts and in the names of their files.
+# Each kind has a folder of templates. The placeholder, and the class named after it,
+# are replaced in the texts and in the names of the files.
 TEMPLATES = Path(__file__).parent / "templates"
 PLACEHOLDER = "my_{kind}"
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem new`."""
+  """Runs `jaxmem new`."""
   parser = argparse.ArgumentParser("jaxmem new", description=__doc__)
   parser.add_argument(
-    "kind", choices=["layer", "task"], help="what it is an example of"
+    "kind", choices=["layer", "task"], help="what the package defines"
   )
   parser.add_argument("name", help="of the package: small letters, digits, underscores")
   parser.add_argument(
@@ -41,11 +41,11 @@ def write(kind: str, name: str, package: str | Path) -> None:
 
   Args:
     kind: "layer" or "task".
-    name: takes the place of the template's.
+    name: replaces that of the template.
     package: the folder to make.
 
   Raises:
-    UserError: if it exists already, or cannot be written.
+    UserError: if the folder exists already, or cannot be written.
   """
   package, placeholder = Path(package), PLACEHOLDER.format(kind=kind)
   names = {placeholder: name, _class(placeholder): _class(name)}
@@ -72,7 +72,7 @@ def write(kind: str, name: str, package: str | Path) -> None:
 def _check(kind: str, name: str, package: Path) -> None:
   """Raises UserError unless a name can be that of a new package.
 
-  A package of a name that Python finds already would hide it, or be hidden.
+  A package would hide a module of its name that Python finds, or be hidden by it.
   """
   if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
     raise UserError(
@@ -83,7 +83,7 @@ def _check(kind: str, name: str, package: Path) -> None:
   if name in members:
     raise UserError(f"{name!r} is a {kind} of jaxmem already: give another name")
   spec = importlib.util.find_spec(name)
-  if spec is not None and not package.exists():  # what exists is refused as such
+  if spec is not None and not package.exists():  # `write` refuses a folder that exists
     raise UserError(
       f"Python has a module {name!r} already ({spec.origin or 'built in'}): give "
       "another name"
@@ -91,7 +91,7 @@ def _check(kind: str, name: str, package: Path) -> None:
 
 
 def _members(kind: str) -> list[str]:
-  """The names that are taken."""
+  """Returns the names that are taken."""
   from jaxmem import mixers, tasks
   from jaxmem.layers import mlps
   from jaxmem.models import wrappers
@@ -102,12 +102,12 @@ def _members(kind: str) -> list[str]:
 
 
 def _class(name: str) -> str:
-  """The name of a class in the file of a name: leaky_sum is LeakySum."""
+  """Returns the class name of a package name: leaky_sum is LeakySum."""
   return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _next(kind: str, name: str) -> list[str]:
-  """Commands that use the package, once one stands in its directory."""
+  """Returns commands that use the package, to run in the directory it is in."""
   use = f"jaxmem laws --plugins {name} {name}"
   if kind == "task":
     use = f"jaxmem train {name}/config.py --plugins {name} --workdir runs/{name}"

@@ -13,14 +13,14 @@ from jaxmem.core.ranges import number
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Answers to the records of a file, one JSON object a line, in their order.
+  """Answers the records of a file, one JSON object a line, in their order.
 
-  A line that cannot be answered is said with its number, gets {"line", "error"} in the
-  place of its answer, and stops no other; the exit code is 2 if there was one.
+  A line that cannot be answered is reported with its number, and its answer is
+  {"line", "error"}. The other lines are answered; the exit code is then 2.
 
   Attributes:
-    workdir: of the run.
-    checkpoint: the last one, or the best on what is held out.
+    workdir: the work directory of the run.
+    checkpoint: the last one, or the best on held-out data.
     input: a JSONL file, or - for standard input.
     out: a file for the answers, or - for standard output.
     rows: lines that are answered at once.
@@ -34,31 +34,36 @@ class Options:
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem predict`."""
+  """Runs `jaxmem predict`."""
   require("tyro")
   import tyro
 
-  given = tyro.cli(Options, args=argv, prog="jaxmem predict")
-  check(given)
+  options = tyro.cli(Options, args=argv, prog="jaxmem predict")
+  check(options)
   from jaxmem.core import outputs
-  from jaxmem.evaluation import predict as asking
+  from jaxmem.evaluation import predict as prediction
 
   outputs.refuse_overwrite(
-    given.out, {"--input": given.input, "--workdir": given.workdir}
+    options.out, {"--input": options.input, "--workdir": options.workdir}
   )
-  with contextlib.ExitStack() as stack:
-    lines = opened(given.input, stack)
-    predict = asking.predictor(Path(given.workdir), given.checkpoint)
-    out = stack.enter_context(outputs.writing(given.out))
-    bad = asking.write(lines, predict, given.rows, out)
+  with contextlib.ExitStack() as stack:  # closes only what is no standard stream
+    lines = opened(options.input, stack)
+    # the input is open by now, so a wrong name does not wait for the model
+    predict = prediction.predictor(Path(options.workdir), options.checkpoint)
+    out = stack.enter_context(outputs.writing(options.out))
+    bad = prediction.write(lines, predict, options.rows, out)
   return 2 if bad else 0
 
 
 def opened(name: str, stack: contextlib.ExitStack) -> Any:
-  """The input of records: a file, or standard input for -.
+  """Opens the input of records: a file, or standard input for -.
+
+  Args:
+    name: of the file.
+    stack: closes the file.
 
   Raises:
-    UserError: if it cannot be read; the message names it.
+    UserError: if the file cannot be read; the message names it.
   """
   if name == "-":
     return sys.stdin.buffer

@@ -18,14 +18,14 @@ from jaxmem.training.config import Config, typed
 
 
 def main(argv: list[str]) -> int:
-  """`jaxmem train CONFIG.py ...`: the file's `config`, changed by flags."""
+  """Runs `jaxmem train CONFIG.py ...`: trains the file's `config`, changed by flags."""
   if not argv or argv[0].startswith("-"):
     raise UserError("jaxmem train needs a config file, such as configs/quickstart.py")
   path = Path(argv[0])
   require("tyro")
   import tyro
 
-  base = load_config(path)
+  base = load_config(path)  # before tyro, whose flags are the fields of this config
   argv = [argv[0], *current_flags(argv[1:])]
   if models.kind(base.model) == "encoder":
     argv = current_flags(argv, moved_flags(tasks.kind(base.task)))
@@ -37,13 +37,13 @@ def main(argv: list[str]) -> int:
     """The experiment of the file, changed by flags.
 
     Attributes:
-      workdir: where the run is kept.
+      workdir: the directory of the run.
       memory: replaces the recurrent memories of the pattern.
-      resume: continues if there is a checkpoint, must continue, or must not.
-      distributed: one of several processes, see `jaxmem.parallel.distributed`.
+      resume: auto continues if there is a checkpoint; must and never insist.
+      distributed: joins the other processes, see `jaxmem.parallel.distributed`.
     """
 
-    # of the file's own kinds, so that their fields are the flags
+    # typed as the file's own classes, so that tyro makes flags of their fields
     model: model_type = model_type(**_fields(base.model))
     task: type(base.task) = base.task
     workdir: str = f"runs/{path.stem}"
@@ -52,27 +52,28 @@ def main(argv: list[str]) -> int:
     distributed: bool = False
 
   fields = _fields(base)
-  given = tyro.cli(
+  options = tyro.cli(
     Options,
     default=Options(**fields | {"model": model_type(**_fields(base.model))}),
     args=argv[1:],
     prog=f"jaxmem train {path}",
     description=base.__doc__,
   )
-  model = type(base.model)(**_fields(given.model))
-  config = type(base)(**{n: getattr(given, n) for n in fields} | {"model": model})
-  if given.memory:
-    new = pattern.replace_recurrent(config.model.pattern, given.memory)
+  model = type(base.model)(**_fields(options.model))
+  config = type(base)(**{n: getattr(options, n) for n in fields} | {"model": model})
+  if options.memory:
+    # attention stays where it is: --memory compares recurrences in one pattern
+    new = pattern.replace_recurrent(config.model.pattern, options.memory)
     model = dataclasses.replace(config.model, pattern=new)
     config = dataclasses.replace(config, model=model)
 
-  if given.distributed:
+  if options.distributed:
     from jaxmem.parallel import distributed
 
-    distributed.initialize()
+    distributed.initialize()  # before anything asks JAX for devices
   from jaxmem.training.trainer import train
 
-  return train(config, Path(given.workdir), given.resume)
+  return train(config, Path(options.workdir), options.resume)
 
 
 def _refuse_retired(argv: list[str]) -> None:
@@ -85,7 +86,14 @@ def _refuse_retired(argv: list[str]) -> None:
 
 
 def load_config(path: str | Path) -> Config:
-  """The `config` of a Python file."""
+  """Returns the `config` of a Python file.
+
+  Args:
+    path: of the file.
+
+  Raises:
+    UserError: if the file cannot be run, or defines no `Config` of this name.
+  """
   path = Path(path)
   if path.is_dir():
     raise UserError(f"{path} is a directory: give a Python file that defines `config`")
@@ -99,7 +107,7 @@ def load_config(path: str | Path) -> Config:
     spec.loader.exec_module(module)
   except UserError:
     raise
-  except (Exception, SystemExit) as error:  # whatever a file of the user's may raise
+  except (Exception, SystemExit) as error:  # a user's file may raise anything
     raise UserError(_why(path, error)) from error
   config = getattr(module, "config", None)
   if not isinstance(config, Config):
@@ -110,13 +118,14 @@ def load_config(path: str | Path) -> Config:
 
 
 def _why(path: Path, error: BaseException) -> str:
-  """What is wrong with a config file, and in which line."""
+  """Returns what is wrong with a config file, and in which line."""
   if isinstance(error, SyntaxError):
     where = f"{path} line {error.lineno}" if error.lineno else str(path)
     return f"{where} is not Python: {error.msg}"
   if isinstance(error, ValueError) and "null bytes" in str(error):
     return f"{path} is not Python: {error}"  # a SyntaxError since Python 3.11.4
   frames = traceback.extract_tb(error.__traceback__)
+  # the last line within the file, not in the library that it calls
   lines = [frame.lineno for frame in frames if frame.filename == str(path)]
   where = f"{path} line {lines[-1]}" if lines else str(path)
   unknown = re.search(
@@ -132,28 +141,29 @@ def _why(path: Path, error: BaseException) -> str:
 
 
 def _nearest_field(error: BaseException, owner: str, key: str) -> str:
-  """A hint at the field that was meant, by the class as the file knows it."""
-  known: list[str] = []
+  """Returns a hint at the field that was meant."""
+  names: list[str] = []
+  # the class is looked up by the name that the failing code has for it
   frame = error.__traceback__
   while frame is not None:
     cls = frame.tb_frame.f_globals.get(owner)
     if dataclasses.is_dataclass(cls):
-      known = [field.name for field in dataclasses.fields(cls)]
+      names = [field.name for field in dataclasses.fields(cls)]
     frame = frame.tb_next
-  return nearest(key, known) if known else "look at its fields"
+  return nearest(key, names) if names else "look at its fields"
 
 
 def with_pattern_flags(cls: type) -> type:
-  """A class of configs whose patterns are flags of one word, whatever their default.
+  """Returns a config class whose patterns are flags of one word each.
 
-  Left alone, tyro takes a pattern for a tuple of dataclasses: it makes flags of the
+  By itself tyro treats a pattern as a tuple of dataclasses: it makes flags of the
   entries of the default, or none at all where they differ.
 
   Args:
-    cls: a dataclass, of a model say.
+    cls: a dataclass, such as the config of a model.
 
   Returns:
-    A dataclass with the same fields, of which `cls` can be made again.
+    A subclass of `cls` with the same fields.
   """
   import tyro
 
@@ -170,9 +180,9 @@ def with_pattern_flags(cls: type) -> type:
     for field in dataclasses.fields(cls)
     if hints[field.name] == pattern.Pattern
   ]
-  own = {"__doc__": cls.__doc__, "__module__": cls.__module__}
+  namespace = {"__doc__": cls.__doc__, "__module__": cls.__module__}
   return dataclasses.make_dataclass(
-    cls.__name__, changed, bases=(cls,), frozen=True, namespace=own
+    cls.__name__, changed, bases=(cls,), frozen=True, namespace=namespace
   )
 
 

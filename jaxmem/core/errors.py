@@ -1,4 +1,4 @@
-"""What goes wrong, in two kinds; each is one message without a traceback."""
+"""The two kinds of errors that a command shows as a message without a traceback."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,19 +6,19 @@ from typing import Any
 
 
 class UserError(ValueError):
-  """Something that the user can mend: exit code 2. Names the thing and the remedy."""
+  """A mistake that the user can mend (exit code 2); the message names the remedy."""
 
 
 class DataError(UserError):
-  """A mistake that the user can mend; the message names the thing and the remedy."""
+  """Data that cannot be read; the message names the file or value, and the remedy."""
 
 
 class NotUTF8(DataError):
   """Bytes that a tokenizer of text cannot read.
 
   Attributes:
-    offset: of the first bad byte. Who knows where the bytes came from catches this and
-      names the file too.
+    offset: of the first bad byte. The caller that knows where the bytes came from
+      catches this error and names the file, too.
   """
 
   def __init__(self, offset: int):
@@ -27,20 +27,20 @@ class NotUTF8(DataError):
 
 
 class ConfigError(UserError):
-  """A config that cannot be run; the message names the key, the value, the remedy."""
+  """A config that cannot be run; the message names key, value and remedy."""
 
 
 class RunError(RuntimeError):
-  """A run that cannot continue: exit code 1. Names the thing and the remedy."""
+  """A run that cannot continue (exit code 1); the message names the remedy."""
 
 
 @contextlib.contextmanager
 def raised_as(kind: type[Exception], prefix: str = "") -> Iterator[None]:
-  """Raises a ValueError of its block as another error, with the same message.
+  """Raises a ValueError of the `with` block as another error, with the same message.
 
   Args:
     kind: the class of the other error.
-    prefix: stands before the message, "model." say before the name of a field.
+    prefix: put before the message, such as "model." before the name of a field.
   """
   try:
     yield
@@ -49,17 +49,27 @@ def raised_as(kind: type[Exception], prefix: str = "") -> Iterator[None]:
 
 
 def shown(value: Any, most: int = 80) -> str:
-  """A value as a message shows it: its beginning, whatever its size or its depth."""
+  """Returns the beginning of a value's repr, for a message.
+
+  Args:
+    value: of any size or depth.
+    most: characters that are shown.
+  """
   try:
     text = repr(value)
-  except Exception:  # nested too deeply, or a number of too many digits
+  except Exception:  # nested too deeply, too many digits, or a faulty `__repr__`
     return f"a value of type {type(value).__name__}"
   return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 def reason(error: BaseException) -> str:
-  """The first line of what an error says, behind its kind where it is no UserError."""
+  """Returns the first line of an error's message.
+
+  Args:
+    error: its type is named first unless it is a UserError.
+  """
   if isinstance(error, UserError):
-    return str(error)
+    return str(error)  # written for users, so it needs no type before it
+  # messages of XLA may have hundreds of lines
   first = (str(error).strip().splitlines() or ["no reason given"])[0]
   return f"{type(error).__name__}: {first[:300]}"

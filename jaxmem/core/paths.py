@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Names that mean something else, even where a file is called so.
-_RESERVED = ("", "stdlib", "byte", "minilm")
+_RESERVED = ("", "-", "stdlib", "byte", "minilm")
 # What joins sources: a folder with one of these cannot be written into a longer text.
 _JOINTS = re.compile(r"[,=*#\[\]?]")
 

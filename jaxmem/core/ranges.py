@@ -1,4 +1,4 @@
-"""Bounds are declared at the field of a dataclass, and one walker checks them.
+"""Bounds that fields of dataclasses declare, and the function that checks them.
 
     @dataclasses.dataclass(frozen=True)
     class Options:
@@ -10,7 +10,7 @@
     check(Options("run", sinks=-1))  # ValueError: sinks is -1: it must be ...
 
 A number without a range must be finite in float32, or fit int32. NaN is in no range. A
-field annotated with a `Literal` holds one of its words, without more being declared.
+field annotated with a `Literal` holds one of its words and needs no declaration.
 """
 
 import dataclasses
@@ -26,27 +26,27 @@ from jaxmem.core.errors import raised_as, shown
 from jaxmem.core.registry import nearest
 
 Number = int | float
-# Of an integer and of a fraction, where nothing else is declared: what a device has.
+# The largest numbers of a device, and the smallest normal one: the default limits.
 INT32 = 2**31 - 1
 FLOAT32 = float(np.finfo(np.float32).max)
 TINY = float(np.finfo(np.float32).tiny)
-# For bytes of files, which are not counted on a device.
+# The limit for bytes of files, which are not counted on a device.
 INT64 = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-  """Between which numbers a value may lie; None is no limit.
+  """The numbers between which a value may lie; None is no limit.
 
   A limit may be the name of another field of the same dataclass.
 
   Attributes:
-    at_least: the smallest that it may be.
-    above: what it must be larger than.
-    at_most: the largest that it may be.
-    below: what it must be smaller than.
+    at_least: the smallest allowed value.
+    above: a value must be larger than this.
+    at_most: the largest allowed value.
+    below: a value must be smaller than this.
     remedy: ends the message about a value that is out of range.
-    text: what the range is called; empty is made of the limits.
+    text: describes the range in messages; empty is derived from the limits.
   """
 
   at_least: Number | str | None = None
@@ -57,7 +57,7 @@ class Range:
   text: str = ""
 
   def holds(self, value: Number) -> bool:
-    """Whether a value lies in the range; NaN never does."""
+    """Returns whether a value lies in the range of numbers; NaN never does."""
     limits = (
       (self.at_least, operator.ge),
       (self.above, operator.gt),
@@ -65,14 +65,15 @@ class Range:
       (self.below, operator.lt),
     )
     good = [holds(value, limit) for limit, holds in limits if limit is not None]
-    return value == value and all(good)
+    return value == value and all(good)  # NaN differs from itself
 
   def of(self, config: Any) -> "Range":
-    """The range with the numbers of the fields that its limits name."""
+    """Returns the range with names of fields of `config` replaced by their values."""
     names = {n: getattr(self, n) for n in _LIMITS if isinstance(getattr(self, n), str)}
     if not names:
       return self
     numbers = {limit: getattr(config, name) for limit, name in names.items()}
+    # the text keeps the names, so that the message says which field to change
     texts = {limit: f"{name} ({numbers[limit]})" for limit, name in names.items()}
     text = str(dataclasses.replace(self, remedy="", **texts))
     return dataclasses.replace(self, text=text, **numbers)
@@ -95,10 +96,10 @@ _LIMITS = ("at_least", "above", "at_most", "below")
 def number(
   default: Any = dataclasses.MISSING, affects: str = "all", **limits: Any
 ) -> Any:
-  """The field of a dataclass that holds a number, a tuple of numbers, or None.
+  """Declares a field that holds a number, a tuple of numbers, or None.
 
   Args:
-    default: of the field; there need be none.
+    default: of the field; without one the field is required.
     affects: see `affecting`.
     limits: see `Range`.
   """
@@ -107,11 +108,11 @@ def number(
 
 
 def number_list(default: str, **limits: Any) -> Any:
-  """The field of a dataclass that holds a text of whole numbers, "64,256" say.
+  """Declares a field that holds a text of whole numbers, such as "64,256".
 
   Args:
     default: of the field.
-    limits: of each number, see `Range`.
+    limits: bounds of each number, see `Range`.
   """
   metadata = {"range": Range(**limits), "listed": True}
   return dataclasses.field(default=default, metadata=metadata)
@@ -120,11 +121,11 @@ def number_list(default: str, **limits: Any) -> Any:
 def word(
   default: str, choices: Iterable[str] | Callable[[], Iterable[str]], remedy: str = ""
 ) -> Any:
-  """The field of a dataclass that holds one of several words.
+  """Declares a field that holds one of several words.
 
   Args:
     default: of the field.
-    choices: the words, or a function that lists them, of a registry say.
+    choices: the words, or a function that returns them, such as that of a registry.
     remedy: ends the message about another word.
   """
   metadata = {"choices": choices, "remedy": remedy}
@@ -132,41 +133,41 @@ def word(
 
 
 def required(remedy: str, default: Any = "") -> Any:
-  """The field of a dataclass that holds a text or a tuple, which may not be empty.
+  """Declares a field that holds a text or a tuple, which may not be empty.
 
   Args:
-    remedy: ends the message "KEY is missing: ", or "KEY is empty: " of a tuple.
+    remedy: follows "KEY is missing: ", or "KEY is empty: " for a tuple.
     default: of the field.
   """
   return dataclasses.field(default=default, metadata={"required": remedy})
 
 
 def affecting(affects: str, default: Any) -> Any:
-  """The field of a dataclass that says what its value affects.
+  """Declares a field that says what its value affects.
 
   Args:
-    affects: "all" is every field that does not say so. "training" does not change what
-      a trained model computes. "nothing" decides how long a run is, how it is shown or
-      where it runs, so a run may continue with another value.
+    affects: "all", the default of every field; "training", which does not change what a
+      trained model computes; or "nothing", such as how long a run is, how it is shown
+      or where it runs: a run may continue with another value.
     default: of the field.
   """
   return dataclasses.field(default=default, metadata={"affects": affects})
 
 
 def check(config: Any, prefix: str = "") -> None:
-  """Checks every field of a dataclass and of those in it.
+  """Checks every field of a dataclass and of the dataclasses in it.
 
-  What no field alone can declare stands in the dataclass's `check_fields`, which raises
-  a ValueError that begins with the name of a field; it is called behind its fields.
+  Its method `check_fields`, called last, checks what no single field can declare, and
+  raises a ValueError that begins with the name of a field.
 
   Args:
     config: the dataclass.
-    prefix: of its keys in messages, such as "model."; behind "--" they are flags, and
+    prefix: of its keys in messages, such as "model."; after "--" keys are flags, which
       have dashes.
 
   Raises:
-    ValueError: for the first that is missing, out of range or none of its words; names
-      the key, the value and what it may be.
+    ValueError: if a field is missing, out of range or none of its words; the message
+      names the key, the value and what it may be.
   """
   for field in dataclasses.fields(config):
     value, name = getattr(config, field.name), field.name
@@ -210,16 +211,16 @@ def check_value(value: Any, key: str, field: dataclasses.Field, config: Any) -> 
 
 
 def check_word(value: Any, key: str, choices: Iterable[str], remedy: str = "") -> None:
-  """Checks one of several words.
+  """Checks that a value is one of several words.
 
   Args:
-    value: what should be one of them.
-    key: names it in the message.
+    value: of the field.
+    key: names the value in the message.
     choices: the words.
     remedy: ends the message.
 
   Raises:
-    ValueError: if it is none of them; names all, and the nearest if one is near.
+    ValueError: if the value is none of them; the message lists them.
   """
   names = list(choices)
   if value in names:
@@ -230,10 +231,15 @@ def check_word(value: Any, key: str, choices: Iterable[str], remedy: str = "") -
 
 
 def check_number(value: Any, key: str, range_: Range = Range()) -> None:
-  """Checks one value; what is no number is left to others.
+  """Checks a number; a value of another type passes.
+
+  Args:
+    value: of the field.
+    key: names the value in the message.
+    range_: the allowed values.
 
   Raises:
-    ValueError: if it is out of range; names the key and the range.
+    ValueError: if the number is out of range; the message names key and range.
   """
   if isinstance(value, bool) or not isinstance(value, int | float | np.number):
     return
@@ -245,29 +251,29 @@ def check_number(value: Any, key: str, range_: Range = Range()) -> None:
       raise ValueError(f"{key} is {_shown(value)}: it must be {limits}")
     return
   with np.errstate(over="ignore"):
-    seen = float(np.float32(value))  # as a device sees it: 1 - 1e-9 is 1
-  if abs(seen) < TINY:
-    seen = 0.0  # devices flush what is below their normal numbers
-  if not math.isfinite(seen):
+    rounded_value = float(np.float32(value))  # as on a device: 1 - 1e-9 is 1
+  if abs(rounded_value) < TINY:
+    rounded_value = 0.0  # devices flush what is below their normal numbers
+  if not math.isfinite(rounded_value):
     bounded = range_.at_most is not None or range_.below is not None
-    # 1e39 is a number, but not one that a device has
+    # 1e39 is finite in Python but not in float32
     finite = f"at most {FLOAT32:.2e}" if math.isfinite(value) else "finite"
     limits = [str(range_)] * (range_ != Range()) + [finite] * (not bounded)
     raise ValueError(f"{key} is {value}: it must be {', and '.join(limits)}")
-  if not range_.holds(seen):
-    rounded = "" if not range_.holds(float(value)) else f" ({seen} in float32)"
+  if not range_.holds(rounded_value):
+    rounded = "" if not range_.holds(float(value)) else f" ({rounded_value} in float32)"
     raise ValueError(f"{key} is {value}{rounded}: it must be {range_}")
 
 
 def listed(text: str, key: str = "") -> list[int]:
-  """The whole numbers of a text such as "64,256".
+  """Returns the whole numbers of a text such as "64,256".
 
   Args:
     text: numbers with commas between.
     key: names the text in the message.
 
   Raises:
-    ValueError: if it is anything else.
+    ValueError: if a part is not a whole number.
   """
   values = [digits(part.strip()) for part in text.split(",")]
   if None in values:
@@ -276,10 +282,10 @@ def listed(text: str, key: str = "") -> list[int]:
 
 
 def digits(text: str | bytes) -> int | None:
-  """The whole number that a text spells in ASCII digits, else None.
+  """Returns the whole number that a text spells in at most 18 ASCII digits, else None.
 
-  None too for more than 18 digits, which nothing here counts to: Python's `int` raises
-  of thousands of them, and reads "1_000" and digits of other scripts.
+  Python's `int` also reads "1_000" and digits of other scripts, and fails on thousands
+  of digits.
 
   Args:
     text: without a sign.
@@ -288,7 +294,7 @@ def digits(text: str | bytes) -> int | None:
 
 
 def _shown(value: int) -> str:
-  """An integer, a long one by its first digits: str refuses thousands of them."""
+  """Returns an integer as text; of a long one, for which `str` fails, the size."""
   if abs(value) < 10**40:
     return str(value)
   return f"a number of about {value.bit_length() * math.log10(2):.0f} digits"

@@ -12,11 +12,19 @@ A source is
   text of its field "text" or FIELD, which may be a template of several fields such as
   "{title}\\n{body}"; see `jaxmem.data.jsonl`. Every record of a FILE.json is one too if
   it has the field "text" or a FIELD is named; any other FILE.json is one document;
+- `FILE.parquet#FIELD`, `FILE.arrow#FIELD`, perhaps a pattern, or `FOLDER#FIELD`, which
+  Hugging Face's `save_to_disk` wrote: every row is one; see `jaxmem.data.columnar`;
+- `FILE.tar#FIELD`, perhaps a pattern: the files of a key are one record, as WebDataset
+  has them; see `jaxmem.data.shards`;
+- any of these with `#FIELD:group=NAME`: the rows with one value of the field NAME are
+  one document; see `jaxmem.data.record_texts`;
+- `-`, standard input, as any file, and `-#FIELD` for records;
 - `tfds:NAME`: every record is a document; see `jaxmem.data.datasets`;
 - `mix:WEIGHT*SOURCE,...`: several of these; see `jaxmem.data.mixture`.
 
-Files may be packed (gzip, xz, bzip2), and every file in a zip archive is a document;
-see `jaxmem.data.opened` for how they are told, and for what is refused.
+Files may be packed (gzip, xz, bzip2, Zstandard), and every file in a zip or tar archive
+is a document where no FIELD is named; see `jaxmem.data.opened` for how they are told,
+and for what is refused.
 
 Documents are sorted by name.
 """
@@ -28,15 +36,28 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from jaxmem.core.errors import DataError
-from jaxmem.data import datasets, jsonl, mixture, opened
+from jaxmem.data import (
+  archives,
+  columnar,
+  datasets,
+  jsonl,
+  mixture,
+  opened,
+  saved_datasets,
+  shards,
+  standard_input,
+)
 from jaxmem.data.file_slice import FileSlice
+from jaxmem.data.record_texts import Field
 
 STDLIB = "stdlib"
 # FILE.jsonl#FIELD; the suffix may have any capitals, and one of a compression after it.
 _RECORDS = re.compile(
-  r"(?s)((?i:.*\.(?:jsonl|ndjson|jsonlines|jl|json)(?:\.(?:gz|xz|bz2|zip))?))(?:#(.+))?"
+  r"(?s)((?i:.*\.(?:jsonl|ndjson|jsonlines|jl|json|parquet|arrow|feather|tar|tgz)"
+  r"(?:\.(?:gz|xz|bz2|zst|zip))?))(?:#(.+))?"
 )
 _STDLIB_SKIPS = {
   "test",
@@ -75,10 +96,35 @@ def find(source: str) -> list[FileSlice]:
   return sorted(slices, key=lambda file_slice: file_slice.name)
 
 
+class _Named(NamedTuple):
+  """What a source names.
+
+  Attributes:
+    path: the files.
+    field: the spec of the field, if it names one.
+    is_records: whether its files are named as records of JSON.
+  """
+
+  path: str
+  field: str | None = None
+  is_records: bool = False
+
+
+def _named(source: str) -> _Named:
+  """Parts a source at the `#` of its field, if it is one of records."""
+  if match := _RECORDS.fullmatch(source):
+    suffix = opened.suffix(match[1])
+    return _Named(match[1], match[2], bool(match[2]) or suffix in jsonl.SUFFIXES)
+  path, mark, field = source.partition("#")
+  if mark and (path == standard_input.NAME or saved_datasets.is_saved(path)):
+    return _Named(path, field, True)
+  return _Named(source)
+
+
 def _in_files(source: str) -> tuple[str, list[FileSlice]]:
   """Returns how many files a source has, in words, and their documents."""
-  records = _RECORDS.fullmatch(source)
-  root, paths = _locate(records[1] if records else source)
+  named = _named(source)
+  root, paths = _locate(named.path)
   files = [path for path in paths if path.is_file()]
   if not files:
     raise DataError(
@@ -90,13 +136,19 @@ def _in_files(source: str) -> tuple[str, list[FileSlice]]:
   read_whole: list[str] = []
   for path in (path for path in files if path.stat().st_size):
     file_name = path.relative_to(root).as_posix()
+    if opened.kind(path) in columnar.FORMATS:
+      slices += columnar.find(path, file_name, Field.parse(named.field))
+      continue
+    if named.field and archives.is_tar(path):
+      name = "" if len(files) == 1 else file_name
+      slices += shards.find(path, name, Field.parse(named.field))
+      continue
     for file in opened.members(path):
       name = f"{file_name}/{file.name}" if file.name else file_name
       if len(files) == 1 and file.name:
         name = file.name
-      if _is_of_records(file, records):
-        field = records[2] if records else None
-        slices += jsonl.find(path, name, field or "text", file.name)
+      if _is_of_records(file, named):
+        slices += jsonl.find(path, name, Field.parse(named.field), file.name)
       else:
         slices += _document(file, name)
         if _suffix(file) in jsonl.SUFFIXES:
@@ -112,19 +164,17 @@ def _in_files(source: str) -> tuple[str, list[FileSlice]]:
   return f"{len(files)} files", slices
 
 
-def _is_of_records(file: opened.Member, pattern: re.Match | None) -> bool:
+def _is_of_records(file: opened.Member, named: _Named) -> bool:
   """Returns whether each record of a file is a document.
 
   Each is one if the source names a field, or files of JSON Lines; otherwise, as in a
   directory, if the file is JSON and its first record has a text.
-
-  Args:
-    file: a file of the source.
-    pattern: the match of `_RECORDS`, if the source names files of JSON.
   """
-  if pattern and (pattern[2] or opened.suffix(file.path) != ".json"):
+  if named.is_records:
     return True
   is_json = _suffix(file) in (".json", *jsonl.SUFFIXES)
+  if named.path == standard_input.NAME:  # which has no suffix
+    is_json = True
   return is_json and jsonl.holds(file, "text")
 
 
@@ -145,6 +195,8 @@ def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
   if source == STDLIB:
     root = Path(sysconfig.get_path("stdlib"))
     return root, _stdlib(root)
+  if source == standard_input.NAME:
+    source = str(standard_input.copied())
   path = Path(os.path.abspath(os.path.expanduser(source)))
   try:
     is_file, is_folder = path.is_file(), path.is_dir()
@@ -154,14 +206,15 @@ def _locate(source: str) -> tuple[Path | None, Iterable[Path]]:
     ) from error
   if source and is_file:
     return path.parent, [path]
+  if source and is_folder and saved_datasets.is_saved(path):
+    return path, saved_datasets.files(path)
   if source and is_folder:
-    opened.check_folder(path)
     return path, _walk(path)
   file, mark, field = source.rpartition("#")
   if mark and Path(os.path.expanduser(file)).is_file():
     raise DataError(
       f"source {source!r} names the field {field!r} of {file}, which is read whole: "
-      "give JSON Lines (FILE.jsonl#FIELD)"
+      "give records (FILE.jsonl#FIELD, FILE.parquet#FIELD)"
     )
   if glob.has_magic(source):
     return None, [Path(match) for match in glob.glob(str(path), recursive=True)]

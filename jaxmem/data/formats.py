@@ -15,6 +15,8 @@ import lzma
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jaxmem.core.extras import require
+
 HEAD = 8192  # how many first bytes of a file decide what it is
 
 
@@ -36,6 +38,36 @@ class Format(NamedTuple):
   unpack: Callable[[io.IOBase], io.IOBase] | None = None
 
 
+class _Zstandard(io.RawIOBase):
+  """What a file of Zstandard holds; damage raises ValueError, as other formats do."""
+
+  def __init__(self, file: io.IOBase):
+    try:
+      from compression import zstd  # Python 3.14
+    except ImportError:
+      require("backports.zstd", extra="data")
+      from backports import zstd
+    self._inner, self._error = zstd.ZstdFile(file), zstd.ZstdError
+
+  def readable(self) -> bool:
+    return True
+
+  def seekable(self) -> bool:
+    return self._inner.seekable()
+
+  def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+    try:
+      return self._inner.seek(offset, whence)
+    except self._error as error:
+      raise ValueError(str(error)) from error
+
+  def readinto(self, buffer) -> int:
+    try:
+      return self._inner.readinto(buffer)
+    except self._error as error:
+      raise ValueError(str(error)) from error
+
+
 _UNPACK = "unpack it first"
 _TEXT = "leave it out, or save its text as a file of UTF-8"
 _LINES = "save its records as JSON Lines or CSV"
@@ -47,24 +79,29 @@ _ARROW = "convert it: datasets.load_from_disk(FOLDER).to_json(OUT), or pyarrow's
 _NUMBERS = "save its numbers as CSV, or its records as JSON Lines"
 _MEDIA = "leave it out of the source: only text is read"
 
-ZIP = "a zip archive"
-GZIP, XZ, BZIP2 = "gzip", "xz", "bzip2"
+ZIP, TAR = ARCHIVES = "a zip archive", "a tar archive"
+GZIP, XZ, BZIP2, ZSTANDARD = "gzip", "xz", "bzip2", "Zstandard (zstd)"
+PARQUET, ARROW, ARROW_STREAM = "Parquet", "an Arrow file", "an Arrow stream"
 
 RECOGNISED = (
   Format(GZIP, (b"\x1f\x8b",), unpack=lambda file: gzip.GzipFile(fileobj=file)),
   Format(XZ, (b"\xfd7zXZ\0",), unpack=lzma.LZMAFile),
   Format(BZIP2, (b"BZh",), unpack=bz2.BZ2File),
   Format(ZIP, (b"PK\x03\x04", b"PK\x05\x06")),
-  Format("Zstandard (zstd)", (b"\x28\xb5\x2f\xfd",), remedy="run zstd -d on it first"),
+  Format(
+    ZSTANDARD,
+    (b"\x28\xb5\x2f\xfd",),
+    unpack=lambda file: io.BufferedReader(_Zstandard(file)),
+  ),
   Format("LZ4", (b"\x04\x22\x4d\x18",), remedy="run lz4 -d on it first"),
   Format("framed Snappy", (b"\xff\x06\0\0sNaPpY",), remedy=_UNPACK),
   Format("compress (.Z)", (b"\x1f\x9d",), remedy="run uncompress on it first"),
   Format("a 7-Zip archive", (b"7z\xbc\xaf\x27\x1c",), remedy=_UNPACK),
   Format("a RAR archive", (b"Rar!\x1a\x07",), remedy=_UNPACK),
-  Format("a tar archive", (b"ustar",), 257, remedy="run tar -xf on it first"),
-  Format("Parquet", (b"PAR1", b"PARE"), remedy=_PARQUET),
-  Format("an Arrow file", (b"ARROW1",), remedy=_ARROW),
-  Format("an Arrow stream", (b"\xff\xff\xff\xff",), remedy=_ARROW),
+  Format(TAR, (b"ustar",), 257),
+  Format(PARQUET, (b"PAR1", b"PARE"), remedy=_PARQUET),
+  Format(ARROW, (b"ARROW1",), remedy=_ARROW),
+  Format(ARROW_STREAM, (b"\xff\xff\xff\xff",), remedy=_ARROW),
   Format("a Feather file", (b"FEA1",), remedy="convert it to CSV with pandas"),
   Format("an ORC file", (b"ORC",), remedy=_LINES),
   Format("an Avro file", (b"Obj\x01",), remedy=_LINES),
@@ -142,7 +179,7 @@ def _is_certain(candidate: Format, magic: bytes, head: bytes) -> bool:
   """Returns whether no text begins like this; a few magic bytes are letters."""
   if candidate.name == BZIP2:  # a block size, then the mark of a block or of the end
     return head[3:4].isdigit() and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
-  if candidate.name == "an Arrow stream":  # the length of a message follows
+  if candidate.name == ARROW_STREAM:  # the length of a message follows
     return len(head) > 8 and b"\0" in head[4:8]
   if candidate.name == "a safetensors file":  # the length of its header comes first
     return int.from_bytes(head[:8], "little") < 1 << 32 and b"\0" in head[:8]

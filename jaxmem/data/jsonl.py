@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxmem.core.errors import DataError
-from jaxmem.data import opened, template
-from jaxmem.data.bad_records import Tally
+from jaxmem.data import opened, record_texts
 from jaxmem.data.file_slice import FileSlice
+from jaxmem.data.record_texts import Field, Row, TextSlice
 from jaxmem.data.strict_json import BOM, parse
 
 # Suffixes of files that hold a JSON object a line, in any capitals.
@@ -37,74 +37,61 @@ class LineSlice(FileSlice):
     # The line is read again: a source of any size is offsets in memory, and no text.
     line = opened.read_at(file, self.offset, self.length)
     at = self.start + begin
-    return _text(line, self)[at : min(at + size, self.stop)]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TextSlice(FileSlice):
-  """The text of a record that cannot be read alone, such as one of a JSON array.
-
-  Attributes:
-    text: the whole text.
-  """
-
-  text: bytes
-
-  def part(self, begin: int, size: int) -> bytes:
-    at = self.start + begin
-    return self.text[at : min(at + size, self.stop)]
+    text = record_texts.encoded(_parsed(line, self), self.field, _where(self))
+    return text[at : min(at + size, self.stop)]
 
 
 def find(
-  path: str | Path, name: str, field: str, member: str = ""
+  path: str | Path, name: str, field: str | Field = "text", member: str = ""
 ) -> Iterator[FileSlice]:
   """Yields the documents of a file; blank lines and empty texts are no documents.
 
   Args:
     path: the file.
     name: the beginning of the documents' names, before the number of their line.
-    field: the field with the text, or a template of several.
-    member: the name in the file, if that is a zip archive.
+    field: the field with the text or a template of several, perhaps with a group.
+    member: the name in the file, if that is an archive.
 
   Yields:
-    A slice for every record with text.
+    A slice for every record with text, or for every group of them.
 
   Raises:
     DataError: if the file is unreadable or a line is bad; names file, line and reason.
   """
-  path = Path(path)
-  file = opened.Member(path, member)
-  tally = Tally(str(file))
-  if template.is_template(field):
-    template.parse(field)
+  file = opened.Member(Path(path), member)
+  field = field if isinstance(field, Field) else Field.parse(field)
+  yield from record_texts.documents(_rows(file, name, field), field, str(file))
+
+
+def _rows(file: opened.Member, name: str, field: Field) -> Iterator[Row]:
+  """Yields the records of a file and where they lie."""
   with opened.stream(file) as data:
-    if not has_lines(data, opened.suffix(member or path)):
-      yield from _of_array(file, name, field, tally)
+    if not has_lines(data, opened.suffix(file.name or file.path)):
+      for number, (where, value, fault) in enumerate(_of_whole(file), start=1):
+        document = TextSlice(f"{name}:{number:08}", file.path, 0, 0, file.name)
+        yield Row(document, where, value or {}, fault)
       return
     data.seek(0)
     for line in opened.lines(data):
+      where = f"{file} line {line.number}"
       document = LineSlice(
         f"{name}:{line.number:08}",
-        path,
+        file.path,
         0,
         0,
-        member,
-        field=field,
+        file.name,
+        field=field.name,
         number=line.number,
         offset=line.offset,
         length=line.size,
       )
-      try:
-        if line.data is None:
-          raise DataError(opened.too_long(_where(document), line.size))
-        size = len(_text(line.data, document)) if line.data.strip() else 0
-      except DataError as error:
-        tally.bad(_where(document), error)
-        continue
-      if size:
-        tally.good()
-        yield dataclasses.replace(document, stop=size)
-  tally.close()
+      if line.data is None:
+        yield Row(document, where, {}, opened.too_long(where, line.size))
+      elif line.data.strip():
+        try:
+          yield Row(document, where, _parsed(line.data, document))
+        except DataError as error:
+          yield Row(document, where, {}, str(error))
 
 
 def holds(file: opened.Member, field: str) -> bool:
@@ -114,25 +101,6 @@ def holds(file: opened.Member, field: str) -> bool:
   except (DataError, StopIteration):
     return False
   return not fault and isinstance(first.get(field), str)
-
-
-def _of_array(
-  file: opened.Member, name: str, field: str, tally: Tally
-) -> Iterator[FileSlice]:
-  """Yields the documents of a file that is one JSON value, which is read whole."""
-  for number, (where, value, fault) in enumerate(_of_whole(file), start=1):
-    try:
-      if fault:
-        raise DataError(fault)
-      text = _encoded(value, field, where)
-    except DataError as error:
-      tally.bad(where, error)
-      continue
-    if text:
-      tally.good()
-      full_name = f"{name}:{number:08}"
-      yield TextSlice(full_name, file.path, 0, len(text), file.name, text=text)
-  tally.close()
 
 
 def incoming(file: Iterable[bytes]) -> Iterator[bytes]:
@@ -238,8 +206,9 @@ def _of_whole(file: opened.Member) -> Iterator[tuple[str, Any, str]]:
   value = whole(file)
   if isinstance(value, dict):
     if not isinstance(value.get("data"), list):
+      names = record_texts.names(value)
       raise DataError(
-        f"{file} is one JSON object with the fields {_names(value)}: give JSON Lines, "
+        f"{file} is one JSON object with the fields {names}: give JSON Lines, "
         'an array of objects, or {"data": [...]}'
       )
     value = value["data"]
@@ -259,42 +228,14 @@ def _object(value: Any) -> dict[str, Any]:
   return value
 
 
-def _names(value: dict) -> str:
-  return ", ".join(sorted(value)[:20]) or "none"
-
-
 def _where(document: LineSlice) -> str:
   file = opened.Member(document.path, document.member)
   return f"{file} line {document.number}"
 
 
-def _text(line: bytes, document: LineSlice) -> bytes:
-  """Returns the field's text; raises DataError if the line is bad."""
+def _parsed(line: bytes, document: LineSlice) -> dict[str, Any]:
+  """Returns the object of a line; raises DataError if the line is bad."""
   try:
-    value = _object(parse(line, document.offset))
+    return _object(parse(line, document.offset))
   except DataError as error:
     raise DataError(f"{_where(document)} is bad: {error}") from error
-  return _encoded(value, document.field, _where(document))
-
-
-def _encoded(value: dict[str, Any], field: str, where: str) -> bytes:
-  """Returns a field, or a template of fields, as bytes."""
-  try:
-    if template.is_template(field) and field not in value:
-      return template.fill(field, lambda name: _field(value, name)).encode()
-    return _field(value, field).encode()
-  except UnicodeEncodeError:
-    fault = f"its field {field!r} holds half of a surrogate pair, which is no text"
-  except ValueError as error:
-    fault = str(error)
-  raise DataError(f"{where} is bad: {fault}")
-
-
-def _field(value: dict[str, Any], name: str) -> str:
-  if name not in value:
-    raise ValueError(
-      f"it has no field {name!r}, only {_names(value)}; name one as FILE#FIELD"
-    )
-  if not isinstance(value[name], str):
-    raise ValueError(f"its field {name!r} is no string")
-  return value[name]

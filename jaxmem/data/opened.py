@@ -1,9 +1,10 @@
 """Any file of text that people have, as a stream of UTF-8 bytes.
 
 Every reader of user data opens its files here. The first bytes of a file decide what it
-is (`jaxmem.data.formats`): gzip, xz, bzip2 and a zip of one file are unpacked as they
-are read, byte-order marks are taken off, UTF-16 and UTF-32 become UTF-8, and everything
-else that is no text is refused by name. Memory is bounded whatever a file holds.
+is (`jaxmem.data.formats`): gzip, xz, bzip2, Zstandard, and a zip or tar of one file are
+unpacked as they are read, byte-order marks are taken off, UTF-16 and UTF-32 become
+UTF-8, and everything else that is no text is refused by name. Memory is bounded
+whatever a file holds. The path `-` is standard input.
 """
 
 import functools
@@ -16,25 +17,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmem.core.errors import DataError
-from jaxmem.data.unpacked import (
-  BLOCK,
-  CONVERT,
-  Member,
-  Stream,
-  kind,
-  members,
-  plain_path,
-)
+from jaxmem.data.archives import kind, members, plain_path
+from jaxmem.data.unpacked import BLOCK, CONVERT, Member, Stream
 
 __all__ = [
   "Line",
   "Member",
   "attached",
-  "check_folder",
   "is_plain",
   "kind",
   "lines",
   "members",
+  "plain_path",
   "read_at",
   "size",
   "stream",
@@ -45,7 +39,7 @@ __all__ = [
 
 # The most bytes of a line, or of a quoted field of a table: it has to fit in memory.
 LONGEST = 1 << 28
-_PACKED = (".gz", ".xz", ".bz2", ".zip")
+_PACKED = (".gz", ".xz", ".bz2", ".zst", ".zip")
 _ENDS = re.compile(rb"\r\n|\r|\n")
 
 
@@ -98,7 +92,7 @@ def stream(file: str | Path | Member, encoding: str = "utf-8") -> io.BufferedRea
   """Opens a file as UTF-8 without a byte-order mark; the caller closes it.
 
   Args:
-    file: a path, or a file of a zip archive.
+    file: a path, or a file of an archive.
     encoding: the encoding of a file that begins with no mark.
 
   Returns:
@@ -173,17 +167,6 @@ def suffix(path: str | Path) -> str:
   """Returns the suffix of a file in lower case, that of a compression left out."""
   path = Path(str(path).lower())
   return path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
-
-
-def check_folder(path: str | Path) -> None:
-  """Refuses a folder that Hugging Face's `datasets` saved, by a DataError."""
-  path = Path(path)
-  for name in ("dataset_info.json", "state.json", "dataset_dict.json"):
-    if (path / name).is_file():
-      raise DataError(
-        f"{path} is a folder of Hugging Face datasets ({name}), which is not read: "
-        "convert it with datasets.load_from_disk(FOLDER)[SPLIT].to_json(FILE.jsonl)"
-      )
 
 
 def is_plain(file: str | Path | Member) -> int | None:

@@ -1,77 +1,50 @@
 """Labelled texts, and any other records, from the files that people have.
 
 A source is JSON Lines, or a JSON array of objects; a table (CSV, TSV); lines of a label
-and a text; a folder or a zip archive with a folder for each label; or `tfds:NAME`. A
-file may be packed, see `jaxmem.data.opened`. The name of a file says which of these it
-is, in any capitals; where it says nothing, or contradicts the first line, the first
-line decides.
+and a text; Parquet or Arrow; a folder that Hugging Face's `datasets` saved; a tar
+archive of WebDataset; a folder or an archive (zip, tar) with a folder for each label; a
+pattern of files of records; `-`, standard input; or `tfds:NAME`. A file may be packed,
+see `jaxmem.data.opened`. The first bytes of a file say whether it is binary; the name
+of a text says which of these it is, in any capitals; where it says nothing, or
+contradicts the first line, the first line decides.
 """
 
+import glob
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from jaxmem.core.errors import DataError
-from jaxmem.data import jsonl, opened, strict_json, tables, template
+from jaxmem.data import (
+  columnar,
+  jsonl,
+  opened,
+  saved_datasets,
+  shards,
+  strict_json,
+  tables,
+)
 from jaxmem.data.bad_records import Tally
+from jaxmem.data.record import Record, checked, short
+
+__all__ = [
+  "READERS",
+  "Record",
+  "checked",
+  "collect",
+  "lines",
+  "located",
+  "read",
+  "single",
+]
 
 _TFDS = "tfds:"
 _TABLES = (".csv", ".tsv", ".tab", ".psv")
 _JSON = (".json", *jsonl.SUFFIXES)
+_HEADER = re.compile(rb"[^\s,;|]+([,;|])[^\s,;|]+(\1[^\s,;|]+)*")
 T = TypeVar("T")
-
-
-class Record(NamedTuple):
-  """One record of a file.
-
-  Attributes:
-    where: the file and the line, for messages.
-    fields: the record's values by the names of its fields.
-    fault: what is wrong with the whole record; empty if nothing is.
-  """
-
-  where: str
-  fields: dict[str, Any]
-  fault: str = ""
-
-  def text(self, name: str) -> str:
-    """Returns the text of a field, or of a template of several.
-
-    Raises:
-      DataError: if a field is missing, is no text, or leaves the text empty.
-    """
-    if template.is_template(name) and name not in self.fields:
-      value = template.fill(name, self._field)
-    else:
-      value = self._field(name)
-    if not value.strip():
-      raise DataError(f"{self.where}: field {name!r} is empty: leave the record out")
-    return value
-
-  def _field(self, name: str) -> str:
-    if name not in self.fields:
-      names = ", ".join(map(str, self.fields)) or "none"
-      raise DataError(f"{self.where} has no field {name!r}, only {names}")
-    return checked(self.fields[name], f"{self.where}: field {name!r}")
-
-
-def checked(value: Any, where: str) -> str:
-  """Returns a value that must be text.
-
-  Args:
-    value: the value.
-    where: what messages call it.
-
-  Raises:
-    DataError: if it has another type, or holds half of a surrogate pair.
-  """
-  if not isinstance(value, str):
-    raise DataError(f"{where} is {_short(value)}, which is no text")
-  try:
-    value.encode()
-  except UnicodeEncodeError as error:
-    raise DataError(f"{where} holds half of a surrogate pair: no text") from error
-  return value
 
 
 def collect(
@@ -147,7 +120,7 @@ def located(source: str, hint: str) -> Path:
   Raises:
     DataError: if there is none; the message ends with the hint.
   """
-  path = Path(source).expanduser()
+  path = opened.plain_path(source)
   try:
     exists = bool(source) and path.exists()
   except (OSError, ValueError):  # the name is too long, or has a NUL
@@ -157,15 +130,48 @@ def located(source: str, hint: str) -> Path:
   return path
 
 
+def single(source: str, hint: str) -> opened.Member | None:
+  """Returns the file of a source that is one file of text, else None.
+
+  Raises:
+    DataError: if a path has nothing there; the message ends with the hint.
+  """
+  if source.startswith(_TFDS) or _pattern(source):
+    return None
+  path = located(source, hint)
+  if path.is_dir() or opened.kind(path) in columnar.FORMATS:
+    return None
+  files = opened.members(path)
+  return files[0] if len(files) == 1 else None
+
+
+def _pattern(source: str) -> list[Path]:
+  """Returns the files of a pattern in the order of their names; [] for a path."""
+  path = os.path.expanduser(source)
+  if not glob.has_magic(path) or os.path.exists(path):
+    return []
+  return [p for p in map(Path, sorted(glob.glob(path, recursive=True))) if p.is_file()]
+
+
 def _records(source: str, hint: str, encoding: str) -> Iterator[Record]:
   """Yields all records of a source, bad ones with their faults."""
   if source.startswith(_TFDS):
     yield from _dataset(source)
     return
-  path = located(source, hint)
-  if path.is_dir():
-    opened.check_folder(path)
-    yield from _folder(path, encoding)
+  for path in _pattern(source) or [located(source, hint)]:
+    if not path.is_dir():
+      yield from _file_or_archive(path, encoding)
+    elif saved_datasets.is_saved(path):
+      for file in saved_datasets.files(path):
+        yield from _file(opened.Member(file), encoding)
+    else:
+      yield from _folder(path, encoding)
+
+
+def _file_or_archive(path: Path, encoding: str) -> Iterator[Record]:
+  """Yields the records of a file, or of the files in an archive."""
+  if shards.is_shard(path):
+    yield from (Record(*row) for row in shards.values(path))
     return
   files = opened.members(path)
   if len(files) > 1:
@@ -190,13 +196,20 @@ def _form(file: opened.Member, encoding: str) -> str:
     first = next(lines_of_text, b"")
   if suffix in _JSON or (first.startswith(b"{") and strict_json.is_json(first)):
     return "JSON"
-  return "table" if suffix in _TABLES else "labelled lines"
+  # a label and a text have a space between them; names of columns need none
+  is_header = _HEADER.fullmatch(first.strip())
+  return "table" if suffix in _TABLES or is_header else "labelled lines"
 
 
 def _json(file: opened.Member, encoding: str) -> Iterator[Record]:
   del encoding  # JSON is UTF-8, or has a byte-order mark
   for where, value, fault in jsonl.values(file, opened.suffix(file.name or file.path)):
     yield Record(where, value or {}, fault)
+
+
+def _columnar(file: opened.Member, encoding: str) -> Iterator[Record]:
+  del encoding  # texts of these formats are UTF-8
+  yield from (Record(*row) for row in columnar.values(file.path))
 
 
 def _table(file: opened.Member, encoding: str) -> Iterator[Record]:
@@ -213,14 +226,16 @@ def _labelled_lines(file: opened.Member, encoding: str) -> Iterator[Record]:
     where = f"{file} line {number}"
     label, *texts = line.strip().split(maxsplit=1)[:2] or [""]
     if label and not texts:
-      fault = f"{where} is {_short(label)}: a label, a space and a text expected"
+      fault = f"{where} is {short(label)}: a label, a space and a text expected"
     if label or fault:
       yield Record(where, {"label": label, "text": "".join(texts)}, fault)
 
 
-# The readers of one file's records, by its form. A file of another format, such as
-# Parquet, is read as soon as a reader is here under its name in `formats.RECOGNISED`.
-READERS = {"JSON": _json, "table": _table, "labelled lines": _labelled_lines}
+# The readers of one file's records, by its form. A file of another binary format is
+# read as soon as a reader is here under its name in `formats.RECOGNISED`.
+READERS = {"JSON": _json, "table": _table, "labelled lines": _labelled_lines} | {
+  name: _columnar for name in columnar.FORMATS
+}
 
 
 def _folder(path: Path, encoding: str) -> Iterator[Record]:
@@ -231,7 +246,7 @@ def _folder(path: Path, encoding: str) -> Iterator[Record]:
 
 
 def _archive(path: Path, files: list[opened.Member], encoding: str) -> Iterator[Record]:
-  """Yields every text in a zip archive, as `_folder` does."""
+  """Yields every text in an archive, as `_folder` does."""
   yield from _texts(path, [(file.name, file) for file in files], encoding)
 
 
@@ -262,9 +277,3 @@ def _dataset(source: str) -> Iterator[Record]:
   from jaxmem.data import datasets
 
   yield from (Record(f"{source} {i}", fields) for i, fields in datasets.records(source))
-
-
-def _short(value: Any) -> str:
-  """Returns the repr of a value, cut for a message."""
-  text = repr(value)
-  return text if len(text) <= 80 else f"{text[:76]} ..."

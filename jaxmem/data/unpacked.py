@@ -7,10 +7,9 @@ import codecs
 import io
 import os
 import zipfile
-from pathlib import Path
 
 from jaxmem.core.errors import DataError
-from jaxmem.data import formats
+from jaxmem.data import archives, formats
 from jaxmem.data.unreadable import CONVERT, DAMAGE, Member, binary, damaged, refused
 
 BLOCK = 1 << 20
@@ -101,22 +100,22 @@ class Stream(io.RawIOBase):
     self._leave()
     self._at, self._taken, self._ready = 0, 0, b""
     self._under, self._packed = [], 0
-    self._inner = self._open_file or _file(self._member.path)
+    in_tar = not self._open_file and archives.is_tar(self._member.path)
+    self._inner = self._open_file or self._opened(in_tar)
     self._piped = not self._inner.seekable()
     head, kind = self._look()
-    if kind and (kind.unpack or kind.name == formats.ZIP):
+    if in_tar or (kind and (kind.unpack or kind.name == formats.ZIP)):
       self._packed = _ALWAYS_ALLOWED
       if not self._open_file:
         self._packed = os.path.getsize(self._member.path)
-      self._under.append(self._inner)
-      try:
-        self._inner = self._unpacked(kind)
-      except (OSError, *DAMAGE) as error:
-        raise damaged(self._member, error) from error
-      outer = kind.name
-      head, kind = self._look()
+      outer = formats.TAR
+      if not in_tar:
+        outer = kind.name
+        head, kind = self._inside(kind)
       if kind:  # one layer of compression is unpacked
         raise refused(self._member, kind, f" in {outer}")
+    if kind:
+      raise DataError(f"{self._member} is {kind.name} in a pipe: give it as a file")
     self.mark, encoding = formats.mark(head)
     encoding = encoding or self._declared
     # the file itself can be mapped and sought
@@ -129,10 +128,17 @@ class Stream(io.RawIOBase):
       self._decoder = codecs.getincrementaldecoder(encoding)()
     self._read(len(self.mark))
 
+  def _opened(self, in_tar: bool) -> io.IOBase:
+    """Opens the file, or the file in a tar archive."""
+    path = self._member.path
+    if in_tar:
+      return archives.TarFile(Member(path, self._member.name or archives.only(path)))
+    return archives.open_file(path)
+
   def _look(self) -> tuple[bytes, formats.Format | None]:
     """Returns the head of the inner file, then at its beginning, and its format."""
     try:
-      head = _head(self._inner, self._piped)
+      head = archives.head(self._inner, self._piped)
     except (OSError, *DAMAGE) as error:
       raise damaged(self._member, error) from error
     if self._piped:
@@ -144,14 +150,22 @@ class Stream(io.RawIOBase):
       raise refused(self._member, kind, " in what it unpacks to" * bool(self._under))
     return head, kind
 
+  def _inside(self, kind: formats.Format) -> tuple[bytes, formats.Format | None]:
+    """Opens what the inner file holds, and looks at its head."""
+    self._under.append(self._inner)
+    try:
+      self._inner = self._unpacked(kind)
+    except (OSError, *DAMAGE) as error:
+      raise damaged(self._member, error) from error
+    return self._look()
+
   def _unpacked(self, kind: formats.Format) -> io.IOBase:
     """Returns a stream of what the inner file holds."""
     if kind.unpack:
       return kind.unpack(self._inner)
     archive = zipfile.ZipFile(self._inner)
     self._under.append(archive)
-    name = self._member.name or _only(self._member.path)
-    return archive.open(name)
+    return archive.open(self._member.name or archives.only(self._member.path))
 
   def _read(self, size: int) -> bytes:
     """Reads the inner file, up to what a packed one may unpack to."""
@@ -178,70 +192,6 @@ class Stream(io.RawIOBase):
       ) from error
 
 
-def kind(path: str | Path) -> str:
-  """Returns the name of a file's format (`formats.RECOGNISED`), "" for text."""
-  with _file(plain_path(path)) as file:
-    recognised = formats.recognise(_head(file))
-  return recognised.name if recognised else ""
-
-
-def members(path: str | Path) -> list[Member]:
-  """Returns the files of a zip archive; of another file, the file itself.
-
-  Raises:
-    DataError: if it is a damaged archive, holds no file, or is no archive of files but
-      a document (xlsx, docx, epub) or arrays (npz, PyTorch).
-  """
-  path = plain_path(path)
-  if kind(path) != formats.ZIP:
-    return [Member(path)]
-  try:
-    with zipfile.ZipFile(path) as archive:
-      names = [info.filename for info in archive.infolist() if not info.is_dir()]
-  except (OSError, *DAMAGE) as error:
-    raise damaged(path, error) from error
-  _refuse_document(path, names)
-  names = sorted(name for name in names if not _is_hidden(name))
-  if not names:
-    raise DataError(f"{path} is a zip archive without a file: give one with text")
-  return [Member(path, name) for name in names]
-
-
-def _only(path: Path) -> str:
-  """Returns the name of the only file of a zip archive."""
-  files = members(path)
-  if len(files) > 1:
-    raise DataError(
-      f"{path} is a zip archive of {len(files)} files ({files[0].name}, "
-      f"{files[1].name}, ...): unpack it, and name the one to read"
-    )
-  return files[0].name
-
-
-def _is_hidden(name: str) -> bool:
-  """Returns whether an operating system added a file to an archive by itself."""
-  parts = name.split("/")
-  return "__MACOSX" in parts or any(p.startswith(".") for p in parts)
-
-
-def _refuse_document(path: Path, names: list[str]) -> None:
-  """Refuses zip archives that are one document, by the names of their files."""
-  remedy = "save its text as UTF-8, or its table as CSV"
-  document = ""
-  if "[Content_Types].xml" in names:
-    document = "an Office document (docx, xlsx, pptx)"
-  elif "mimetype" in names:
-    document = "an OpenDocument or EPUB document"
-  elif names and all(name.endswith(".npy") for name in names):
-    document, remedy = "NumPy arrays (.npz)", "save its numbers as CSV"
-  elif any(name.endswith("data.pkl") for name in names):
-    document, remedy = "a PyTorch file", "it holds weights, no data"
-  elif "META-INF/MANIFEST.MF" in names:
-    document, remedy = "a Java archive", "leave it out"
-  if document:
-    raise DataError(f"{path} is {document}, which is not read: {remedy}")
-
-
 class _Rewound(io.RawIOBase):
   """A pipe from its beginning: the head that was read already, then the pipe."""
 
@@ -256,36 +206,6 @@ class _Rewound(io.RawIOBase):
     self._head = self._head[len(buffer) :]
     buffer[: len(part)] = part
     return len(part)
-
-
-def _file(path: Path) -> io.IOBase:
-  """Opens a file; raises DataError if it cannot be opened."""
-  if path.is_dir():
-    raise DataError(f"{path} is a directory: give a file")
-  try:
-    return open(path, "rb")
-  except FileNotFoundError as error:
-    raise DataError(f"no file {str(path)!r}: check the path") from error
-  except OSError as error:
-    raise DataError(
-      f"cannot read {path}: {error.strerror}; mend the file or leave it out"
-    ) from error
-
-
-def _head(file: io.IOBase, piped: bool = False) -> bytes:
-  """Returns the first bytes of a file, fewer if it is shorter."""
-  if piped:  # a pipe may have fewer for now, and its writer may wait for an answer
-    return file.read1(formats.HEAD)
-  parts, left = [], formats.HEAD
-  while left and (part := file.read(left)):  # a raw file may return less at once
-    parts.append(part)
-    left -= len(part)
-  return b"".join(parts)
-
-
-def plain_path(file: str | Path) -> Path:
-  """Returns the path of a file, with `~` expanded."""
-  return Path(file).expanduser()
 
 
 def _encoding(name: str) -> str:

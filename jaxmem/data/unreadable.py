@@ -28,7 +28,7 @@ DAMAGE = (
 
 
 class Member(NamedTuple):
-  """A file, or a file in a zip archive.
+  """A file, or a file in a zip or tar archive.
 
   Attributes:
     path: the file.

@@ -1,7 +1,7 @@
 """What mixers are made of: primitives, and the base class of each family.
 
-The classes of all mixers have their names here, too: `layers.GatedDelta` is the `Mixer`
-of `jaxmem.mixers.gated_delta`, imported when it is first used.
+The classes of all mixers can be imported from here, too: `layers.GatedDelta` is the
+`Mixer` of `jaxmem.mixers.gated_delta`, imported when it is first used.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from jaxmem.core import kinds
 
 
 def __getattr__(name: str) -> Any:
-  """The class of a mixer by its own name; part of the public face of the package."""
+  """Returns the class of a mixer by the name of the class."""
   if name[:1].isupper():
     for member in kinds.MIXERS.names():
       cls = kinds.MIXERS.get(member).Mixer

@@ -1,20 +1,23 @@
-"""What `help()` shows of a layer: its arguments, those of its base classes too."""
+"""What `help()` shows of a layer: its arguments and those of its base classes."""
 
 import dataclasses
 import inspect
 import re
 
 _TITLE = "Attributes:"
-# Fields of every layer that are no argument of its mathematics.
+# Fields of every layer that say nothing about what it computes.
 _OF_LINEN = ("parent", "name", "change_op")
 
 
 def describe(cls: type) -> None:
   """Completes the docstring and the signature of a dataclass from its base classes.
 
-  Every field that a base class documents stands under "Attributes:", in the order of
-  the constructor, so that the docstring in the file states only what is new. The
-  signature leaves out what Linen adds; the constructor takes it all the same.
+  The section "Attributes:" lists every field that a base class documents, in the order
+  of the constructor, so that the docstring in the file states only what is new. The
+  signature leaves out the fields that Linen adds; the constructor still takes them.
+
+  Args:
+    cls: a dataclass; its docstring and signature are replaced.
   """
   entries: dict[str, str] = {}
   for base in reversed(cls.__mro__):
@@ -25,18 +28,19 @@ def describe(cls: type) -> None:
   cls.__doc__ = "\n".join([before, _TITLE, *lines, *([after] if after else [])])
 
   signature = inspect.signature(cls.__init__)
-  shown = [p for n, p in signature.parameters.items() if n not in ("self", *_OF_LINEN)]
-  cls.__signature__ = inspect.Signature(shown)
+  hidden = ("self", *_OF_LINEN)
+  public = [p for name, p in signature.parameters.items() if name not in hidden]
+  cls.__signature__ = inspect.Signature(public)
 
 
 def _parts(doc: str) -> tuple[str, dict[str, str], str]:
-  """A docstring before its attributes; these, by name, as they stand; and the rest."""
+  """Returns the text before the attributes, the attributes by name, the text after."""
   before, title, section = inspect.cleandoc(doc).partition(f"\n{_TITLE}")
   if not title:
     return f"{before}\n", {}, ""
-  lines = section.split("\n")[1:]  # the first is what stands beside the title
+  lines = section.split("\n")[1:]  # the first is the rest of the title's line
   end = next((i for i, line in enumerate(lines) if re.match(r"\S", line)), len(lines))
   text = "\n".join(lines[:end])
   # an attribute is indented by 2, the lines that continue with it by more
-  found = re.finditer(r"^  (\w+): .*(?:\n   .*)*", text, flags=re.M)
-  return before, {m[1]: m[0] for m in found}, "\n".join(lines[end:])
+  matches = re.finditer(r"^  (\w+): .*(?:\n   .*)*", text, flags=re.M)
+  return before, {m[1]: m[0] for m in matches}, "\n".join(lines[end:])

@@ -1,4 +1,4 @@
-"""What layers of attention share: projections, positions, norms, gates."""
+"""What attention layers share: projections, positions, norms, gates."""
 
 from types import ModuleType
 from typing import Any
@@ -18,23 +18,20 @@ BIASES = ("none", "alibi", "buckets")
 
 
 class Heads(Memory):
-  """Queries, keys and values by head, and the map back to features.
-
-  Shapes in the code have A query heads and H key heads, as in the ops; parameter counts
-  call them H and H_kv.
+  """Projects features to queries, keys and values of every head, and heads back.
 
   Attributes:
     d_model: D, features in and out.
     num_heads: H, query heads.
     num_kv_heads: H_kv, key heads, a divisor of H; 0 is H.
     head_dim: K; 0 is D/H.
-    qk_norm: an RMS norm on every query and key.
-    query_scale: the scale of scores; 0 is K^-0.5.
-    gate: multiplies the output by sigmoid(W_g x), elementwise in every head.
-    use_bias: adds biases to the projections.
+    qk_norm: applies an RMS norm to every query and key.
+    query_scale: multiplies the scores; 0 is K^-0.5.
+    gate: multiplies the output, per head and feature, by sigmoid(W_g x).
+    use_bias: adds a bias to the projections.
     block_size: tokens of a block.
     form: "auto", "recurrent" or "parallel".
-    dtype: of the computation and of the keys and values kept.
+    dtype: of the computation, and of the keys and values in the state.
   """
 
   d_model: int
@@ -54,26 +51,26 @@ class Heads(Memory):
     _ = self._dims  # raises ValueError where heads do not divide
 
   def _qkv(self, x: Activations, which: str = "") -> tuple[Array, Array, Array]:
-    """Returns q, k and v; `which` is a suffix of the names of a second set."""
+    """Returns q, k and v; `which` ends the names of a second set of projections."""
     return self._queries(x, which), *self._keys(x, which)
 
   def _queries(self, x: Activations, which: str = "") -> Array:
-    """Returns queries, [B, T, A, K]."""
-    q = self._heads(self.num_heads, "q" + which)(x)
+    """Returns the queries, [B, T, A, K], of A = H heads."""
+    q = self._heads(self.num_heads, "q" + which)(x)  # [B, T, A, K]
     q = rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
-    if self.query_scale:  # ops scale by K^-0.5
+    if self.query_scale:  # ops scale by K^-0.5, which is divided out here
       q = q * (self.query_scale * self._dims[1] ** 0.5)
     return q
 
   def _keys(self, x: Activations, which: str = "") -> tuple[Array, Array]:
-    """Returns keys and values, [B, T, H, K] each."""
+    """Returns keys and values, [B, T, H, K] each, of H = H_kv heads."""
     k, v = (self._heads(self._dims[0], name + which)(x) for name in "kv")
     k = rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k
     return k, v
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
     """Returns a projection from features to heads, D -> heads x K."""
-    axes = ("embed", "heads", None)
+    axes = ("embed", "heads", None)  # of the kernel, [D, heads, K]
     shape = heads, self._dims[1]
     return dense(shape, axes, name, self.dtype, bias=self.use_bias)
 
@@ -86,18 +83,19 @@ class Heads(Memory):
     reset: Reset | None,
     **options: Any,
   ) -> tuple[Array, State]:
-    """Applies the op, as `_recall` does, in a method that `jaxmem inspect` listens to.
+    """Applies an attention op on the devices of the mesh, in the form of the layer.
 
-    See `evaluation.inspection.inside`.
+    It is a method, so that `evaluation.inspection.inside` can record its inputs.
     """
-    blocked = ("block_size", "implementation")  # options of blocked forms alone
+    # only the blocked forms take these, so they do not travel with `options`
+    blocked = ("block_size", "implementation")
     sizes = {name: getattr(self, name) for name in blocked if hasattr(self, name)}
     return apply.apply(
       op, self.form, params, inputs, state, reset, sizes=sizes, **options
     )
 
   def _out(self, x: Activations, y: Array) -> Activations:
-    """Maps heads to features, gated by the layer's input."""
+    """Gates the heads by the input of the layer, and projects them to features."""
     if self.gate:
       y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))  # [B, T, A, K]
     axes = ("heads", None, "embed")
@@ -106,7 +104,7 @@ class Heads(Memory):
 
   @property
   def _dims(self) -> tuple[int, int]:
-    """Key heads, and K."""
+    """Returns the number of key heads, and K."""
     kv_heads, size = self.num_kv_heads or self.num_heads, self.head_dim
     if self.num_heads % kv_heads:
       raise ValueError(
@@ -116,24 +114,24 @@ class Heads(Memory):
 
   @property
   def _kept(self) -> tuple[int, int, int]:
-    """Heads and sizes of the keys and values kept."""
+    """Returns heads and sizes of the keys and values in the state."""
     heads, size = self._dims
     return heads, size, size
 
 
 class Attending(Heads):
-  """Heads whose scores depend on distances; a subclass says what is seen and kept.
+  """Heads whose scores depend on distances; a subclass has the mask and the state.
 
   Attributes:
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
     rotary_scaling: "none", "linear", "ntk" or "yarn"; see `rotary.Rotary`.
-    rotary_factor: how many times longer than trained the model reads.
-    trained_length: tokens that the model was trained on, for "yarn".
+    rotary_factor: how many times longer texts are than those of the training.
+    trained_length: tokens of the texts of the training, for "yarn".
     bias: what distance adds to a score: "none", "alibi", or "buckets" (T5, learned).
-    num_buckets: number of "buckets".
-    farthest: the distance from which on all share a bucket.
-    logit_cap: bound of scores, by tanh (Gemma 2); None has none.
-    learned_sink: a learned logit a head that takes its share of the softmax.
+    num_buckets: how many buckets distances are sorted into.
+    farthest: the distance from which on all share the last bucket.
+    logit_cap: bounds scores smoothly (Gemma 2); None does not bound them.
+    learned_sink: adds to the softmax of every head a learned logit without a value.
     others: see `Heads`.
   """
 
@@ -147,7 +145,7 @@ class Attending(Heads):
   logit_cap: float | None = number(None, above=0)
   learned_sink: bool = False
 
-  # A bidirectional subclass says False: its buckets tell before from after.
+  # A bidirectional subclass sets False: its buckets tell before from after.
   causal = True
 
   @nn.nowrap
@@ -161,7 +159,7 @@ class Attending(Heads):
 
   @property
   def _score(self) -> Scores:
-    """How scores are computed from queries and keys."""
+    """Returns how scores are made of queries, keys and distances."""
     bias = {
       "none": None,
       "alibi": ALiBi(self.num_heads),
@@ -173,11 +171,12 @@ class Attending(Heads):
     return Scores(rotary, None, self.logit_cap, bias, self.learned_sink)
 
   def _learned(self) -> tuple[Array, ...]:
-    """Returns the learned parameters of `_score`."""
+    """Returns the parameters that `_score` needs."""
     params = ()
     if self.bias == "buckets":
       init = named(nn.initializers.normal(0.02), (None, "heads"), decay=False)
-      params += (self.param("buckets", init, (self.num_buckets, self.num_heads)),)
+      shape = self.num_buckets, self.num_heads  # [buckets, A]
+      params += (self.param("buckets", init, shape),)
     if self.learned_sink:
       zeros = named(nn.initializers.zeros, ("heads",), decay=False)
       params += (self.param("sink", zeros, (self.num_heads,)),)

@@ -1,4 +1,4 @@
-"""What layers of nonlinear cells share: weights side by side, one call of the op."""
+"""What layers of nonlinear cells share: concatenated weights, one call of the op."""
 
 from types import ModuleType
 from typing import Any, ClassVar
@@ -10,18 +10,18 @@ from jaxmem.core.typing import Reset, State
 from jaxmem.layers.mixer import Memory
 from jaxmem.layers.primitives import named, sow_gates
 
-# Keeps the norm of what is fed back at first.
+# An orthogonal matrix keeps the norm of the state that is fed back.
 ORTHOGONAL = nn.initializers.orthogonal()
 
 
 class Cells(Memory):
-  """One layer of D cells, each of which reads all of its layer before the token.
+  """One layer of D cells, each of which reads the state of the whole layer.
 
-  A subclass is its cell: it makes the parameters of its op and calls it.
+  A subclass defines the cell: it makes the parameters of its op and calls it.
 
   Attributes:
     d_model: D, features in and out, and cells.
-    chunk_size: tokens whose input products are taken at once.
+    chunk_size: tokens whose products with the input matrix are computed at once.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; the state is float32.
   """
@@ -42,13 +42,14 @@ class Cells(Memory):
     """Returns input matrix, recurrent matrix and bias, of E = gates D columns.
 
     Args:
-      gates: how many stand side by side.
+      gates: how many of D columns are concatenated.
       recurrent: initial values of the recurrent matrix.
       bias: initial values of the bias.
     """
     shape, axes = (self.d_model, gates * self.d_model), (None, None)
+    # every cell reads all cells of its layer, so no axis of R can be sharded
     lecun = named(nn.initializers.lecun_normal(), ("embed", None), decay=True)
-    w = self.param("input", lecun, shape)
+    w = self.param("input", lecun, shape)  # [D, E]
     r = self.param("recurrent", named(recurrent, axes, decay=True), shape)
     return w, r, self.param("bias", named(bias, (None,), decay=False), shape[1:])
 
@@ -61,6 +62,6 @@ class Cells(Memory):
     params: tuple[Array, ...],
     **options: Any,
   ) -> tuple[Array, State]:
-    """`_recall` of an op whose gates are shown to those who ask for intermediates."""
+    """Calls `_recall`, and sows the gates where intermediates are collected."""
     sow_gates(self, self.op(file), params, inputs, state, reset, **options)
     return self._recall(file, inputs, state, reset, params, **options)

@@ -23,25 +23,25 @@ from jaxmem.ops import gated_delta, short_conv
 
 
 class State(NamedTuple):
-  """The last inputs of the convolution, and the matrices."""
+  """The last inputs of the convolution, and the matrices of the delta rule."""
 
   conv: short_conv.State
   delta: gated_delta.State
 
 
 class DeltaRule(Memory):
-  """The parts of a layer around a delta rule; a subclass puts them together.
+  """The parts of a layer around a delta rule; a subclass composes them.
 
   State: 4 H K V bytes of matrices a row, and 3 H (2 K + V) inputs of the convolution.
 
   Attributes:
     d_model: D, features in and out.
     num_heads: H.
-    key_dim: K, key features a head; 0 is D/H.
-    value_dim: V, value features a head; 0 is K.
+    key_dim: K, key features of a head; 0 is D/H.
+    value_dim: V, value features of a head; 0 is K.
     conv_size: taps of the convolution on q, k and v.
-    negative_eigenvalues: write strengths up to 2 instead of 1, which lets the memory
-      flip what it holds (arXiv:2411.12537).
+    negative_eigenvalues: write strengths up to 2 instead of 1, which let the memory
+      flip the sign of what it holds (arXiv:2411.12537).
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
@@ -62,7 +62,7 @@ class DeltaRule(Memory):
   def _qkv(
     self, x: Activations, state: short_conv.State, reset: Reset | None
   ) -> tuple[Array, Array, Array, short_conv.State]:
-    """Returns q, and k and v of every write: convolved, q and k normalised."""
+    """Returns q, and k and v of every write, convolved; q and k have norm 1."""
     heads, key, value = self._dims
     sizes, tokens = self._widths, x.shape[:2]
     width = sum(sizes)  # one product and one convolution for q, k and v of all heads
@@ -96,12 +96,12 @@ class DeltaRule(Memory):
     return g
 
   def _gate(self, x: Activations) -> Float[Array, "B T H V"]:
-    """Returns a full linear map of x, of which the output's gate is made."""
+    """Returns the linear map of x that the gate of the output is made of."""
     heads, _, value = self._dims
     return dense((heads, value), ("embed", "heads", None), "gate", self.dtype)(x)
 
   def _out(self, y: Float[Array, "B T H V"], gate: Array | None = None) -> Activations:
-    """Normalises every head, applies the gate, and maps heads to D features."""
+    """Normalises every head, applies the gate, and projects to D features."""
     y = rms_norm("norm", self.dtype, "head_dim")(y)  # [B, T, H, V]
     if gate is not None:
       y = y * gate
@@ -110,18 +110,18 @@ class DeltaRule(Memory):
 
   @property
   def _dims(self) -> tuple[int, int, int]:
-    """H, K and V."""
+    """Returns H, K and V."""
     key = self.key_dim or head_size(self.d_model, self.num_heads, "key_dim")
     return self.num_heads, key, self.value_dim or key
 
   @property
   def _writes(self) -> tuple[int, ...]:
-    """The axis of writes between time and heads; a hook, empty for one write."""
+    """Returns the axis of writes between time and heads; it is empty for one write."""
     return ()
 
   @property
   def _widths(self) -> tuple[int, int, int]:
-    """Features of q, k and v."""
+    """Returns the features of q, k and v over all heads and writes."""
     heads, key, value = self._dims
     writes = self._writes[0] if self._writes else 1
     return heads * key, writes * heads * key, writes * heads * value

@@ -1,4 +1,4 @@
-"""Tokens to features, and features to logits: the two ends of a model of text."""
+"""Maps tokens to features and features to logits: the two ends of a model of text."""
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +12,20 @@ from jaxmem.ops.recurrence.precision import einsum
 
 
 class Embedder(nn.Module):
-  """Tables of vectors: a token's, a position's, a type's; and the head.
+  """The embedding tables of tokens, positions and types, and the output head.
 
   A model calls `nn.share_scope(self, self.embedder)`, so that the tables are parameters
-  of its own: `embedding`, `head`, `positions`, `types`.
+  of the model: `embedding`, `head`, `positions`, `types`.
 
   Attributes:
-    vocab_size: V, ids are 0 .. V - 1.
-    d_model: D.
-    tied: the head is the embedding.
-    scale: of the embedding where it is read; 0 is D^0.5, which makes features of size 1
-      of rows of norm 1.
-    positions: M, learned positions; 0 has none.
-    types: kinds of tokens; 0 has none.
-    logit_cap: bounds logits smoothly, see `ops.losses.capped`; 0 does not.
+    vocab_size: V, the ids are 0 .. V - 1.
+    d_model: D, features.
+    tied: uses the embedding as the head.
+    scale: multiplies embeddings; 0 is D^0.5, which gives rows of norm 1 features of
+      size 1.
+    positions: M, learned positions; 0 makes no table.
+    types: kinds of tokens; 0 makes no table.
+    logit_cap: bounds logits smoothly, see `ops.losses.capped`; 0 does not bound them.
     dtype: of the features.
   """
 
@@ -39,7 +39,8 @@ class Embedder(nn.Module):
   dtype: str = "float32"
 
   def setup(self):
-    self.embedding = self._table("embedding", self.vocab_size, "vocab")
+    """Makes the tables."""
+    self.embedding = self._table("embedding", self.vocab_size, "vocab")  # [V, D]
     if self.tied:
       self.head = self.embedding
     else:
@@ -50,6 +51,7 @@ class Embedder(nn.Module):
       self.type_table = self._table("types", self.types)
 
   def _table(self, name: str, size: int, axis: str | None = None) -> Array:
+    # rows of norm about 1, so that a tied head gives logits of size 1
     normal = nn.initializers.normal(self.d_model**-0.5)
     init = named(normal, (axis, "embed"), decay=True)
     return self.param(name, init, (size, self.d_model))
@@ -57,48 +59,54 @@ class Embedder(nn.Module):
   def encode(
     self,
     tokens: Tokens,
-    place: Int[Array, "B T"] | None = None,
+    position: Int[Array, "B T"] | None = None,
     types: Int[Array, "B T"] | None = None,
   ) -> Activations:
-    """What the first layer reads.
+    """Returns the features that the first layer reads.
 
     Args:
       tokens: ids.
-      place: of each token in its document, where positions are learned; from M on all
-        read the last. None counts along the row.
+      position: of each token in its document, for learned positions; those from M on
+        read the last row of the table. None counts along the row.
       types: kind of each token; None is 0.
 
     Raises:
-      ValueError: if a row has more tokens than there are positions, without `place`.
+      ValueError: if a row has more tokens than there are positions, and `position` is
+        None.
     """
-    x = self.embedding[tokens] * (self.scale or self.d_model**0.5)
+    x = self.embedding[tokens] * (self.scale or self.d_model**0.5)  # [B, T, D]
     if self.positions:
-      x = x + self._positions(tokens, place)
+      x = x + self._positions(tokens, position)
     if self.types:
       x = x + self.type_table[jnp.zeros_like(tokens) if types is None else types]
     return x.astype(jnp.dtype(self.dtype))
 
-  def _positions(self, tokens: Tokens, place: Int[Array, "B T"] | None) -> Array:
-    if place is not None:
-      return self.position_table.at[place].get(mode="clip")
+  def _positions(self, tokens: Tokens, position: Int[Array, "B T"] | None) -> Array:
+    if position is not None:
+      return self.position_table.at[position].get(mode="clip")  # [B, T, D]
     length = tokens.shape[1]
     if length > self.positions:
       raise ValueError(
         f"{length} tokens and {self.positions} positions: read by windows"
       )
-    return self.position_table[:length]
+    return self.position_table[:length]  # [T, D]
 
   def decode(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
-    """Logits, float32."""
+    """Returns the logits, in float32."""
+    # products in the dtype of x, summed in float32
     logits = einsum("...d,vd->...v", x, self.head.astype(x.dtype), jnp.float32)
     return capped(logits, self.logit_cap)
 
   def nats(
     self, x: Activations, targets: Tokens, chunk_size: int = 512, smoothing: float = 0.0
   ) -> Float[Array, "B T"]:
-    """-log p of each target, without the logits of a whole row.
+    """Returns -log p of each target, without the logits of a whole row.
 
-    Args: those of `ops.losses.chunked_cross_entropy`.
+    Args:
+      x: features.
+      targets: ids.
+      chunk_size: tokens whose logits exist at once.
+      smoothing: see `ops.losses.chunked_cross_entropy`.
     """
     return chunked_cross_entropy(
       x,
@@ -113,16 +121,17 @@ class Embedder(nn.Module):
 def places(
   position: Int[Array, " B"], reset: Reset | None, tokens: Tokens
 ) -> Int[Array, "B T"]:
-  """The place of every token in its document, from 0.
+  """Returns the position of every token in its document, from 0.
 
   Args:
-    position: of each row's first token, if no document begins with it.
-    reset: where documents begin.
-    tokens: of the rows.
+    position: of the first token of each row, unless a document begins with it.
+    reset: True on the first token of a document.
+    tokens: ids.
   """
   index = jnp.arange(tokens.shape[1], dtype=jnp.int32)
-  place = position[:, None] + index
+  positions = position[:, None] + index  # [B, T], if no document begins in the row
   if reset is None:
-    return place
+    return positions
+  # index of the first token of each token's document, -1 before any reset
   first = jax.lax.cummax(jnp.where(reset, index, -1), axis=1)
-  return jnp.where(first >= 0, index - first, place)
+  return jnp.where(first >= 0, index - first, positions)

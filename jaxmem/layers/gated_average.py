@@ -11,9 +11,9 @@ from jaxmem.ops import gated_average
 
 
 class GatedAverage(Memory):
-  """D cells that a gate moves towards what comes, h = f h + (1 - f) c.
+  """D cells that a gate moves towards a candidate, h = f h + (1 - f) c.
 
-  A subclass is its equation: it makes the candidate c and the gate f.
+  A subclass defines the equation: it makes the candidate c and the gate f.
 
   State: 4 D bytes a row.
 
@@ -31,6 +31,7 @@ class GatedAverage(Memory):
 
   def _linear(self, x: Activations, name: str, bias: bool = False) -> Activations:
     """Returns a linear map of x to D cells."""
+    # every cell is a recurrence of its own, so cells are sharded like heads
     return dense(self.d_model, ("embed", "heads"), name, self.dtype, bias=bias)(x)
 
   def _average(
@@ -40,7 +41,7 @@ class GatedAverage(Memory):
     state: gated_average.State,
     reset: Reset | None,
   ) -> tuple[Float[Array, "B T D"], gated_average.State]:
-    """Returns h of every token, and the state; all in float32.
+    """Returns h of every token and the state, both in float32.
 
     Args:
       candidate: c.
@@ -48,7 +49,7 @@ class GatedAverage(Memory):
       state: memory before the first token.
       reset: True on the first token of a document.
     """
-    self.sow("intermediates", "log_decay", g)
+    self.sow("intermediates", "log_decay", g)  # for `jaxmem inspect`
     return self._recall(gated_average, (candidate, g), state, reset)
 
   @property

@@ -1,4 +1,4 @@
-"""What layers of gated linear attention share: sizes, q, k and v, the way back."""
+"""What layers of gated linear attention share: sizes and projections."""
 
 from typing import ClassVar
 
@@ -12,14 +12,14 @@ from jaxmem.layers.primitives import dense
 class GatedLinear(Memory):
   """The parts of a layer around a matrix that decays and adds.
 
-  A subclass is its equation: it makes the decays, calls its op and joins the parts. It
-  names its op in `_state_spec`.
+  A subclass defines the equation: it makes the decays, calls its op and composes the
+  parts. It names its op in `_state_spec`.
 
   Attributes:
     d_model: D, features in and out.
     num_heads: H.
-    key_dim: K, key features a head; 0 is D/H.
-    value_dim: V, value features a head; 0 is D/H.
+    key_dim: K, key features of a head; 0 is D/H.
+    value_dim: V, value features of a head; 0 is D/H.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
@@ -34,7 +34,7 @@ class GatedLinear(Memory):
   dtype: str = "float32"
 
   family: ClassVar[str] = "matrix"
-  # Where key_dim is 0, K is D/H / key_share; where value_dim is, V is value_times D/H.
+  # Where the option is 0, K is D / (H key_share) and V is value_times D / H.
   key_share: ClassVar[int] = 1
   value_times: ClassVar[int] = 1
 
@@ -43,7 +43,7 @@ class GatedLinear(Memory):
   ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"], Float[Array, "B T H V"]]:
     """Returns q, k and v; q is not scaled."""
     _, key, value = self._dims
-    q, k = self._project(x, "q", key), self._project(x, "k", key)
+    q, k = self._project(x, "q", key), self._project(x, "k", key)  # [B, T, H, K]
     return q, k, self._project(x, "v", value)
 
   def _project(
@@ -54,15 +54,15 @@ class GatedLinear(Memory):
     return dense((self.num_heads, size), axes, name, dtype or self.dtype)(x)
 
   def _gate(self, x: Activations) -> Float[Array, "B T H V"]:
-    """Returns the linear map of x that the output's gate is made of."""
+    """Returns the linear map of x that the gate of the output is made of."""
     return self._project(x, "gate", self._dims[2])
 
   def _out(self, y: Float[Array, "B T H V"]) -> Activations:
-    """Returns heads as features of the model."""
+    """Returns the heads projected to D features."""
     axes = ("heads", None, "embed")
     return dense(self.d_model, axes, "out", self.dtype, (-2, -1))(y)  # [B, T, D]
 
   @property
   def _dims(self) -> tuple[int, int, int]:
-    """H, K and V."""
+    """Returns H, K and V."""
     return self.num_heads, *key_and_value(self, self.key_share, self.value_times)

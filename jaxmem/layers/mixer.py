@@ -1,9 +1,9 @@
 """The base of all mixers: checked options, the state as data, one call of an op.
 
-A family of mixers has a base class of its own, one level below `Memory`. A base class
-is abstract and a mixer is final: no class overrides what another one implements. The
-two hooks of `Memory`, `_check` and `_state_spec`, are the exception; their defaults
-check nothing and carry nothing.
+Each family of mixers has a base class, one level below `Memory`. A base class is
+abstract and a mixer is final: no class overrides what another one implements. The two
+hooks of `Memory`, `_check` and `_state_spec`, are the exception; by default they check
+nothing and carry nothing.
 """
 
 import dataclasses
@@ -33,12 +33,13 @@ BLOCKED = ("chunk_size", "block_size", "implementation")
 class OpState:
   """The state of one op, before the number of rows is known.
 
-  A mixer declares by it what it carries; `init_state` and `state_axes` are derived.
+  A mixer declares what it carries by a tree of these; `init_state` and `state_axes` are
+  derived from it.
 
   Attributes:
     op: the op file.
-    sizes: the arguments of its `init_state` after the number of rows.
-    dtype: of the state of an op that keeps its inputs; None is the op's own, float32.
+    sizes: the arguments of its `init_state` behind the number of rows.
+    dtype: of the state of an op that keeps its inputs; None is the op's, float32.
   """
 
   op: ModuleType
@@ -46,7 +47,11 @@ class OpState:
   dtype: str | None = None
 
   def init(self, batch_size: int) -> State:
-    """Returns the empty memory of `batch_size` rows."""
+    """Returns the empty memory.
+
+    Args:
+      batch_size: B, rows.
+    """
     if self.dtype is None:
       return self.op.init_state(batch_size, *self.sizes)
     return self.op.init_state(batch_size, *self.sizes, dtype=jnp.dtype(self.dtype))
@@ -68,13 +73,13 @@ class Memory(nn.Module):
 
   Every option has the type of its field: a word such as "false" is no flag. A size that
   defaults to 0 may be 0; any other is at least 1, unless `MAY_BE_ZERO` names it. Other
-  numbers declare their ranges (`ranges.number`), and are finite. A subclass says in
-  `_check` what else must hold, and in `_state_spec` what it carries; sizes that do not
-  fit one another are refused by either.
+  numbers declare their ranges (`ranges.number`), and are finite. A subclass checks in
+  `_check` what else must hold, and declares in `_state_spec` what it carries; either
+  raises ValueError for sizes that do not fit one another.
 
   Attributes:
-    change_op: function of the mixer's op that returns the op to apply; None applies the
-      mixer's own. Wrappers such as `learned_init` set it; it is not an option.
+    change_op: a function that replaces the mixer's op before it is applied. It is for
+      wrappers, such as `learned_init`, and not an option.
   """
 
   MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
@@ -82,12 +87,16 @@ class Memory(nn.Module):
   change_op: Callable[[Op], Op] | None = dataclasses.field(default=None, kw_only=True)
 
   def __init_subclass__(cls, **kwargs):
-    super().__init_subclass__(**kwargs)
-    arguments.describe(cls)
+    super().__init_subclass__(**kwargs)  # Linen makes a dataclass of the subclass
+    arguments.describe(cls)  # needs the fields that Linen has just collected
 
   @nn.nowrap
   def op(self, file: ModuleType) -> Op:
-    """Returns the op to apply: the op file's, after `change_op`."""
+    """Returns the op of a file as this mixer applies it, changed by `change_op`.
+
+    Args:
+      file: the op file.
+    """
     op = ops.record(file)
     return self.change_op(op) if self.change_op else op
 
@@ -100,7 +109,7 @@ class Memory(nn.Module):
     params: tuple[Array, ...] = (),
     **options: Any,
   ) -> tuple[Array, State]:
-    """Applies an op to the mixer's tokens, on the devices of the ambient mesh.
+    """Applies an op to the tokens of the mixer, on the devices of the ambient mesh.
 
     Args:
       file: the op file.
@@ -108,12 +117,12 @@ class Memory(nn.Module):
       state: memory before the first token.
       reset: True on the first token of a document.
       params: see the op.
-      options: options that every form of the op takes.
+      options: passed to every form of the op.
 
     Returns:
       y, and the memory after the last token.
     """
-    # the reference form, a scan over `step`, has no blocks and takes none of these
+    # apart from `options`, since a scan over `step` has no blocks and takes none
     sizes = {name: getattr(self, name) for name in BLOCKED if hasattr(self, name)}
     return apply.apply(
       self.op(file), self.form, params, inputs, state, reset, sizes=sizes, **options
@@ -121,7 +130,7 @@ class Memory(nn.Module):
 
   @property
   def _state_spec(self) -> State:
-    """The state that the mixer carries, as a tree of `OpState`."""
+    """Returns what the mixer carries: a tree of `OpState`, shaped like the state."""
     return ()
 
   @nn.nowrap
@@ -141,7 +150,7 @@ class Memory(nn.Module):
   def __post_init__(self):
     super().__post_init__()
     for field in dataclasses.fields(self):
-      if field.name not in ("parent", "name"):
+      if field.name not in ("parent", "name"):  # those of Linen
         self._check_field(field)
     self._check()
     _ = self._state_spec  # raises ValueError where sizes do not divide
@@ -152,8 +161,10 @@ class Memory(nn.Module):
     if name == "dtype":
       _check_dtype(value)
     elif field.type is int:
+      # True is an int in Python, and NumPy's integers are not: `__index__` tells
       if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueError(f"{name} is {value!r}: it must be a whole number")
+      # a default of 0 means "derived from other sizes"
       zero = field.default == 0 or name in self.MAY_BE_ZERO
       least = None if name == "seed" else 0 if zero else 1
       ranges.check_number(int(value), name, Range(at_least=least))
@@ -192,10 +203,10 @@ def head_size(d_model: int, num_heads: int, instead: str = "") -> int:
   Args:
     d_model: D.
     num_heads: H.
-    instead: what may be given in the place of D/H, for the message.
+    instead: the options that make D/H unnecessary, for the message.
 
   Raises:
-    ValueError: if the heads do not divide D; names both.
+    ValueError: if the heads do not divide D; the message names both.
   """
   if d_model % num_heads:
     hint = f": change one, or give {instead}" if instead else ""
@@ -206,7 +217,7 @@ def head_size(d_model: int, num_heads: int, instead: str = "") -> int:
 def key_and_value(
   layer: nn.Module, key_share: int = 1, value_times: int = 1
 ) -> tuple[int, int]:
-  """Returns the sizes K and V of a head: those of the layer, or else made of D/H.
+  """Returns the sizes K and V of a head: the options of the layer, else parts of D/H.
 
   Args:
     layer: has d_model, num_heads, key_dim and value_dim.

@@ -1,4 +1,4 @@
-"""The norms around layers, as data: RMS or layer norm, epsilon, offset, bias."""
+"""Norms around layers, described as data: RMS or layer norm, epsilon, offset, bias."""
 
 import dataclasses
 from typing import Literal
@@ -15,17 +15,17 @@ Kind = Literal["rms", "layer"]
 
 @dataclasses.dataclass(frozen=True)
 class Norm:
-  """Which norm.
+  """Describes a norm of D features.
 
       rms:    x / sqrt(mean x^2 + epsilon) * (offset + scale)
       layer:  (x - mean) / sqrt(var + epsilon) * (offset + scale) + bias
 
   Attributes:
-    kind: "rms" or "layer"; means are in float32 under either.
-    epsilon: under the root.
-    offset: what the scale is counted from: 1 in Gemma, so that weight decay and zeros
-      mean no scale; else 0.
-    bias: layer norms add one.
+    kind: "rms" or "layer"; both compute means in float32.
+    epsilon: added under the root.
+    offset: added to the scale: 1 in Gemma, where weight decay and zeros lead to the
+      scale 1; else 0.
+    bias: adds a bias to a layer norm.
 
   Source: Zhang and Sennrich 2019, arXiv:1910.07467; Ba et al. 2016, arXiv:1607.06450.
   """
@@ -36,7 +36,7 @@ class Norm:
   bias: bool = True
 
   def make(self, name: str, dtype: str) -> nn.Module:
-    """The module of the norm of D features.
+    """Returns the module of this norm.
 
     Args:
       name: of the submodule.
@@ -58,10 +58,10 @@ class Norm:
 
 
 class OffsetNorm(nn.Module):
-  """A norm whose scale is counted from `norm.offset`, with the same parameters.
+  """A norm that adds `norm.offset` to its scale, with the same parameters.
 
   Attributes:
-    norm: which norm.
+    norm: describes it.
     dtype: of the result.
   """
 
@@ -70,6 +70,7 @@ class OffsetNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Activations) -> Activations:
+    # the norm begins with a scale of 1, whatever its offset
     first = nn.initializers.constant(1.0 - self.norm.offset)
     shape = (x.shape[-1],)
     scale = self.param("scale", named(first, ("embed",), decay=False), shape)
@@ -82,5 +83,5 @@ class OffsetNorm(nn.Module):
     return y.astype(self.dtype)
 
 
-# BERT's.
+# The layer norm of BERT.
 LAYER_NORM = Norm("layer", 1e-12)

@@ -1,4 +1,4 @@
-"""What mixers and blocks are made of, with the logical names of every axis."""
+"""Initializers, linear maps, norms and convolutions, with logical names of all axes."""
 
 import functools
 from collections.abc import Sequence
@@ -17,21 +17,22 @@ from jaxmem.parallel import apply, rows
 from jaxmem.parallel.mesh import Declared
 
 Axes = tuple[str | None, ...]
-# Under the root of every RMS norm.
+# Added under the root of every RMS norm.
 EPSILON = 1e-6
 
 
 def named(
   init: nn.initializers.Initializer, axes: Axes, decay: bool | None = None
 ) -> nn.initializers.Initializer:
-  """An initializer whose parameter carries what is declared about it.
+  """Returns an initializer whose parameter carries its axes and its weight decay.
 
   Args:
     init: makes the values.
     axes: logical names of the axes.
-    decay: whether weight decay acts on it. True of what mixes channels: projections,
-      convolution taps, tables of vectors. False of biases, scales of norms, rates, time
-      constants, skips, learned starts. None says nothing, see `optimizer.decays`.
+    decay: whether weight decay acts on the parameter. True for what mixes channels:
+      projections, convolution taps, tables of vectors. False for biases, scales of
+      norms, rates, time constants, skips, learned starts. None leaves it to
+      `optimizer.decays`.
   """
 
   @functools.wraps(init)
@@ -42,22 +43,21 @@ def named(
 
 
 def wide(w: Array) -> Array:
-  """A parameter in float32 at least: exp of a rate must not be rounded to bfloat16.
+  """Returns a parameter in float32 at least.
 
-  Parameters are often cast to bfloat16 for inference; exp(-0.001) is 1 there.
+  Parameters are often cast to bfloat16 for inference, where exp(-0.001) is 1.
   """
   return w.astype(jnp.promote_types(w.dtype, jnp.float32))
 
 
 class Dropout(nn.Module):
-  """Leaves numbers out at a rate, and scales the others up to keep the mean.
+  """Sets features to 0 at a rate, and scales the others up to keep the mean.
 
-  What is left out of a row depends on the key and the row's number alone, see
-  `parallel.rows`.
+  The mask of a row depends on the key and the row's number only, see `parallel.rows`.
 
   Attributes:
     rate: in [0, 1).
-    deterministic: leaves nothing out; here or in the call.
+    deterministic: drops nothing; set here or in the call.
   """
 
   rate: float
@@ -74,7 +74,7 @@ class Dropout(nn.Module):
     def sample(key, shape):
       return jax.random.bernoulli(key, 1 - self.rate, shape)
 
-    mask = rows.draw(sample, self.make_rng("dropout"), x.shape)  # like x
+    mask = rows.draw(sample, self.make_rng("dropout"), x.shape)  # the shape of x
     return jnp.where(mask, x / (1 - self.rate), 0)
 
 
@@ -87,7 +87,7 @@ def dense(
   bias: bool = False,
   decay: bool = True,
 ) -> nn.DenseGeneral:
-  """A linear map with float32 parameters, computed in `dtype`.
+  """Returns a linear map with float32 parameters, computed in `dtype`.
 
   Args:
     features: sizes of the new axes.
@@ -95,7 +95,7 @@ def dense(
     name: of the submodule.
     dtype: of operands and result.
     axis: the axes that are summed over.
-    bias: adds one.
+    bias: adds a bias.
     decay: whether weight decay acts on the kernel; it never does on the bias.
   """
   outputs = 1 if isinstance(features, int) else len(features)
@@ -105,13 +105,14 @@ def dense(
     use_bias=bias,
     dtype=jnp.dtype(dtype),
     kernel_init=named(nn.initializers.lecun_normal(), axes, decay),
+    # a bias has the axes of the outputs, the last ones of the kernel
     bias_init=named(nn.initializers.zeros, axes[-outputs:], decay=False),
     name=name,
   )
 
 
 def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNorm:
-  """x / sqrt(mean x^2 + 1e-6) * scale; the mean in float32.
+  """Returns an RMS norm, x / sqrt(mean x^2 + 1e-6) * scale, with a float32 mean.
 
   Args:
     name: of the submodule.
@@ -133,9 +134,9 @@ class ShortConv(Memory):
 
   Attributes:
     dim: D, channels.
-    taps: L, how many inputs an output sees, itself included.
-    bias: adds one.
-    dtype: of the computation, and of the inputs kept.
+    taps: L, how many inputs an output sees, its own included.
+    bias: adds a bias.
+    dtype: of the computation, and of the inputs in the state.
   """
 
   dim: int
@@ -150,12 +151,13 @@ class ShortConv(Memory):
     state: short_conv.State,
     reset: Reset | None = None,
   ) -> tuple[Float[Array, "B T D"], short_conv.State]:
+    # fan_in is L: each channel is convolved alone
     init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=0)
-    # as in the code of Mamba and xLSTM, which except rates, skips and biases alone
+    # decay as in Mamba and xLSTM, which exempt rates, skips and biases only
     init = named(init, (None, "heads"), decay=True)
     w = self.param("taps", init, (self.taps, self.dim))  # [L, D]
     params = (w.astype(x.dtype),)
-    y, state = apply.apply(short_conv, "auto", params, (x,), state, reset)
+    y, state = apply.apply(short_conv, "auto", params, (x,), state, reset)  # [B, T, D]
     if self.bias:
       zeros = named(nn.initializers.zeros, ("heads",), decay=False)
       y = y + self.param("bias", zeros, (self.dim,)).astype(y.dtype)
@@ -175,7 +177,7 @@ def sow_gates(
   reset: Reset | None,
   **options: Any,
 ) -> None:
-  """Sows the gates of a nonlinear cell, where intermediates are asked for.
+  """Sows the gates of a nonlinear cell, if intermediates are collected.
 
   The gates cost a run of the op's reference form.
 
@@ -186,8 +188,9 @@ def sow_gates(
     inputs: see the op.
     state: memory before the first token.
     reset: True on the first token of a document.
-    options: what every form of the op knows.
+    options: passed to every form of the op.
   """
+  # the fast forms never store the gates: they are computed again, and only if wanted
   if module.is_mutable_collection("intermediates"):
     gates = apply.gates(op, params, inputs, state, reset, **options)
     for name, gate in gates.items():
@@ -201,6 +204,7 @@ def l2_normalize(x: Float[Array, "... K"]) -> Float[Array, "... K"]:
   """
   x32 = x.astype(jnp.float32)
   square = jnp.sum(x32 * x32, axis=-1, keepdims=True)  # [..., 1]
+  # the epsilon keeps the gradient at 0 finite
   return (x32 * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
 
 
@@ -213,20 +217,21 @@ def step_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   """Returns the softplus inverse of a time step log-uniform in 0.001..0.1 (Mamba)."""
   low, high = jnp.log(0.001), jnp.log(0.1)
   dt = jnp.exp(jax.random.uniform(key, shape, dtype, minval=low, maxval=high))
+  # log(e^dt - 1), the inverse of softplus, without cancellation at small dt
   return dt + jnp.log(-jnp.expm1(-dt))
 
 
 def head_norm(
   name: str, dtype: str, epsilon: float = 1e-5, scale: bool = True, bias: bool = True
 ) -> nn.LayerNorm:
-  """A layer norm a head ("group norm"): x [B, T, H, V], a scale and a bias a channel.
+  """Returns a layer norm of every head ("group norm") of x, [B, T, H, V].
 
   Args:
     name: of the submodule.
     dtype: of the result.
-    epsilon: under the root.
-    scale: whether there is one.
-    bias: whether there is one.
+    epsilon: added under the root.
+    scale: adds a scale for each channel, [H, V].
+    bias: adds a bias for each channel, [H, V].
 
   Source: Wu and He 2018, arXiv:1803.08494.
   """
@@ -237,8 +242,8 @@ def head_norm(
     use_bias=bias,
     scale_init=named(nn.initializers.ones, ("heads", None), decay=False),
     bias_init=named(nn.initializers.zeros, ("heads", None), decay=False),
-    reduction_axes=-1,
-    feature_axes=(-2, -1),
+    reduction_axes=-1,  # means over V: one a head
+    feature_axes=(-2, -1),  # scale and bias are [H, V]: one a channel
     name=name,
   )
 
@@ -246,7 +251,8 @@ def head_norm(
 def token_shift(
   x: Activations, state: short_conv.State, reset: Reset | None = None
 ) -> tuple[Activations, short_conv.State]:
-  """The token before each one, 0 at a document's first.
+  """Shifts tokens by one: each position gets the token before it, or 0 in a document's
+  first.
 
   Args:
     x: the tokens.

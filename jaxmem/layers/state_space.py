@@ -1,4 +1,4 @@
-"""What layers around a complex diagonal memory share: the system and how it is read."""
+"""What layers around a complex diagonal memory share: the system and its response."""
 
 import math
 from typing import ClassVar, NamedTuple
@@ -20,9 +20,10 @@ class System(NamedTuple):
   """h_t = lambda h_{t-1} + B x_t, y_t = Re(C h_t), complex numbers as two floats.
 
   Attributes:
-    decay: lambda, [2, N], or [2, D, N] where every feature has its own N numbers.
-    write: B, [2, D, N].
-    read: C, [2, N, D], or [2, D, N] as decay; its second part is -Im C.
+    decay: lambda, [2, N], or [2, D, N] where every feature has N states of its own.
+    write: B, the input matrix, [2, D, N].
+    read: C, the output matrix, [2, N, D], or [2, D, N] where decay has D; its second
+      part is -Im C.
   """
 
   decay: Array
@@ -33,7 +34,7 @@ class System(NamedTuple):
 class StateSpace(Memory):
   """The parts of a layer around a complex diagonal memory and the gate behind it.
 
-  A subclass makes the system, and says in `_state_spec` how many numbers it holds.
+  A subclass makes the system, and declares the size of its state in `_state_spec`.
 
   Attributes:
     d_model: D, features in and out.
@@ -71,12 +72,13 @@ class StateSpace(Memory):
   ) -> tuple[Activations, complex_diagonal.State]:
     """Returns y in the dtype of x, as the products are, and the state in float32."""
     write, read = system.write.astype(x.dtype), system.read.astype(x.dtype)
+    # p is the axis of real and imaginary part
     to_state, to_output = "btd,pdn->btpn", "btpn,pnd->btd"
-    if system.decay.ndim == 3:  # every feature has its own numbers
+    if system.decay.ndim == 3:  # every feature has states of its own
       to_state, to_output = "btd,pdn->btpdn", "btpdn,pdn->btd"
     u = einsum(to_state, x, write, jnp.float32)  # [B, T, 2, N] or [B, T, 2, D, N]
     flat = u.reshape(*u.shape[:3], math.prod(u.shape[3:]))  # the op has one axis of N
-    decay = system.decay.reshape(2, -1)
+    decay = system.decay.reshape(2, -1)  # [2, N] or [2, D N]
     h, state = self._recall(complex_diagonal, (flat,), state, reset, (decay,))
     y = einsum(to_output, h.reshape(u.shape).astype(x.dtype), read, jnp.float32)
     return y.astype(x.dtype), state
@@ -87,7 +89,7 @@ class StateSpace(Memory):
 
 
 def _log_decay(system: System) -> Float[Array, "1 1 N"]:
-  """log |lambda|, the same of every row and token."""
+  """Returns log |lambda|, which is the same for every row and token."""
   square = jnp.square(system.decay).sum(0).reshape(1, 1, -1)
   return jnp.log(square) / 2
 
@@ -96,8 +98,8 @@ def log_uniform(low: float, high: float) -> jax.nn.initializers.Initializer:
   """Returns an initializer that draws the log of a log-uniform number.
 
   Args:
-    low: the smallest of the numbers, above 0.
-    high: the largest of them.
+    low: the smallest number, above 0.
+    high: the largest number.
   """
 
   def init(key, shape, dtype=jnp.float32):

@@ -137,7 +137,12 @@ def turns(scores: Turns, path: Path, title: str) -> Path:
 
 
 def forecast(
-  history: np.ndarray, future: np.ndarray, guess: np.ndarray, path: Path, title: str
+  history: np.ndarray,
+  future: np.ndarray,
+  guess: np.ndarray,
+  path: Path,
+  title: str,
+  interval: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Path:
   """Draws a series, its future and the forecast.
 
@@ -147,6 +152,7 @@ def forecast(
     guess: the forecast values, [H].
     path: path of the PNG.
     title: title of the picture.
+    interval: the lower and the upper bound of the forecast, [H] each, or None.
   """
 
   def draw(axes):
@@ -154,6 +160,9 @@ def forecast(
     axes.plot(history, color="#999999", lw=1.0)
     axes.plot(after, future, color="#333333", lw=1.0, label="what came")
     axes.plot(after, guess, color="#1f5fa8", lw=1.4, label="forecast")
+    if interval:
+      shade = {"color": "#1f5fa8", "alpha": 0.2, "lw": 0}
+      axes.fill_between(after, *interval, label="its interval", **shade)
     axes.legend(frameon=False)
 
   return _figure(path, title, "step", "standardised value", draw)

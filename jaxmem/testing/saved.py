@@ -1,4 +1,4 @@
-"""Law 10: what is saved is kept."""
+"""Law 10: a state that is saved and restored is the same to the last bit."""
 
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +18,12 @@ def check_saved(
       from jaxmem.testing import check_saved
       check_saved(MyMixer(d_model=8), Path("/tmp/empty"))
 
-  The state behind half of the tokens goes to disk and comes back; the rest is read from
-  both, and outputs and final states are equal to the last bit.
+  The state after half of the tokens is saved and restored; the second half is read from
+  both states, and outputs and final states must be equal to the last bit.
 
   Args:
     thing: as in `check_laws`.
-    directory: for the checkpoint; empty, or not there.
+    directory: for the checkpoint; it is empty or does not exist.
     seed: of the random case.
 
   Returns:
@@ -35,16 +35,16 @@ def check_saved(
     CheckpointError: if the state cannot be written or read.
   """
   from jaxmem.runtime.checkpoint import (
-    Checkpoints,  # Orbax: the laws alone do not need it
+    Checkpoints,  # imported here, since the other laws do not need Orbax
   )
 
   suite = Suite(cases.of(thing), jax.random.key(seed))
-  if not suite.case.causal:  # it carries nothing
+  if not suite.case.causal:  # a bidirectional case carries no state
     return suite.rows
   half = suite.length // 2
-  form = list(suite.case.forms)[-1]
+  form = list(suite.case.forms)[-1]  # one is enough: law 1 compares the forms
   run = suite.forward[form]
-  first, rest = (
+  first, second = (
     jax.tree.map(lambda a, cut=cut: a[:, cut], (suite.inputs, suite.reset))
     for cut in (slice(half), slice(half, None))
   )
@@ -58,8 +58,8 @@ def check_saved(
     )
     restored = checkpoints.restore(target).state
   suite.expect(10, form, "state on disk", restored, state, "exact")
-  want = run(suite.params, rest[0], state, rest[1])
-  got = run(suite.params, rest[0], restored, rest[1])
+  want = run(suite.params, second[0], state, second[1])
+  got = run(suite.params, second[0], restored, second[1])
   for name, g, w in zip(("y", "state"), got, want, strict=True):
     suite.expect(10, form, name, g, w, "exact")
   return suite.rows

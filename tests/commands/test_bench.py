@@ -1,4 +1,4 @@
-"""The benchmark's plumbing and arithmetic, on sizes that measure nothing."""
+"""The benchmark runs, compares and reports; its sizes here measure nothing."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ from jaxmem.bench.case import OURS
 BOTH = "forward+backward"
 
 
-def result(case, who, seconds=1.0, temp_bytes=None):
+def result(case, contestant, seconds=1.0, temp_bytes=None):
   measured = runner.summary([seconds], tokens=1000)
-  row = {"case": case, "who": who, "direction": BOTH, "repeats": 1}
+  row = {"case": case, "who": contestant, "direction": BOTH, "repeats": 1}
   return row | measured | {"temp_bytes": temp_bytes}
 
 
@@ -28,7 +28,7 @@ def row_of(rows, against):
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
-  """One run of the command with the peers that come with the library."""
+  """Runs the command once, with the peers that JAX and Flax contain."""
   out = tmp_path_factory.mktemp("bench")
   jax_peers = {name: p for name, p in peers.PEERS.items() if p.framework == "jax"}
   argv = ["--ops", "attention,lstm", "--peers", "--quick", "--rounds", "2"]
@@ -86,10 +86,10 @@ def test_no_rounds_exits_2(capsys):
   assert "at least 1" in capsys.readouterr().err
 
 
-def test_dead_contestant_becomes_an_error_and_the_others_go_on():
-  who = [runner.Contestant("diagonal", w) for w in ("nobody", OURS)]
+def test_a_failed_contestant_becomes_an_error_and_the_others_continue():
+  contestants = [runner.Contestant("diagonal", w) for w in ("nobody", OURS)]
 
-  results = runner.measure(who, {"diagonal": 128}, rounds=1, quick=True)
+  results = runner.measure(contestants, {"diagonal": 128}, rounds=1, quick=True)
 
   errors = [r for r in results if "error" in r]
   assert [r["who"] for r in errors] == ["nobody", "nobody"]

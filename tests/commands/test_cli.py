@@ -1,4 +1,4 @@
-"""The command: a mistake is one message and code 2, before any device work."""
+"""A user's mistake gives one message and exit code 2, before any device work."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def test_unknown_command_names_the_nearest(capsys):
   assert "did you mean 'train'" in _fails(capsys, "trian")
 
 
-def test_a_reader_that_leaves_ends_a_command_without_a_traceback():
+def test_a_closed_pipe_ends_a_command_without_a_traceback():
   command = [sys.executable, "-m", "jaxmem.cli", "--help"]
   pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
   with subprocess.Popen(command, **pipes) as process:
@@ -84,11 +84,11 @@ def test_a_reader_that_leaves_ends_a_command_without_a_traceback():
     assert process.stderr.read() == b"" and process.wait() == 141
 
 
-def test_missing_config_file_says_so(capsys):
+def test_missing_config_file_is_named(capsys):
   assert "no config file nowhere.py" in _fails(capsys, "train", "nowhere.py")
 
 
-def test_file_without_a_config_says_so(capsys, tmp_path):
+def test_file_without_a_config_is_refused(capsys, tmp_path):
   (tmp_path / "empty.py").write_text("")
   assert "defines no `config`" in _fails(capsys, "train", tmp_path / "empty.py")
 
@@ -100,31 +100,31 @@ def test_config_file_with_a_retired_key_says_what_replaced_it(capsys, tmp_path):
 
 
 def test_memory_flag_replaces_every_recurrent_entry(tiny, tmp_path, monkeypatch):
-  seen = []
+  configs_seen = []
   monkeypatch.setattr(
-    "jaxmem.training.trainer.train", lambda config, *_: seen.append(config) or 0
+    "jaxmem.training.trainer.train", lambda config, *_: configs_seen.append(config) or 0
   )
 
   flags = ["--workdir", str(tmp_path / "run"), "--memory", "mingru"]
   flags += ["--model.pattern", "window:num_heads=2,lstm"]
   assert cli.run(["train", str(tiny), *flags]) == 0
 
-  names = [item.name for item in seen[0].model.pattern]
+  names = [item.name for item in configs_seen[0].model.pattern]
   assert names == ["window", "mingru"]
 
 
-def test_train_writes_report_pictures_sample_and_goes_on(tiny, tmp_path, capsys):
+def test_train_writes_report_pictures_and_sample_and_resumes(tiny, tmp_path, capsys):
   run = tmp_path / "run"
   command = ["train", str(tiny), "--workdir", str(run)]
   assert cli.run(command) == 0
 
-  told = capsys.readouterr().out
-  assert re.search(r"8,\d\d\d parameters, [\d,]+ bytes of memory a row", told)
+  out = capsys.readouterr().out
+  assert re.search(r"8,\d\d\d parameters, [\d,]+ bytes of memory a row", out)
   for way in ("carried", "re-read", "reset", "gzip, whole", "xz, per file"):
-    assert f"| {way} |" in told
-  assert "what memory beyond one segment is worth" in told
+    assert f"| {way} |" in out
+  assert "what memory beyond one segment is worth" in out
   numbers = json.loads((run / "report.json").read_text())
-  assert "No separate test split was given: this is the score" in told
+  assert "No separate test split was given: this is the score" in out
   assert not numbers["test_split"] and not numbers["equal_records"]["left_out"]
   assert set(numbers["bits_per_byte"]) == {"carried", "reset", "re-read"}
   for name in ("loss.png", "gain_by_document.png", "gain_by_segment.png"):
@@ -194,7 +194,7 @@ def test_laws_of_an_unknown_name_exit_2(capsys):
 
 
 def test_paths_and_streams_are_utf8_under_any_locale(tmp_path):
-  """Where the locale is ASCII, and where a path is no text at all."""
+  """The locale may be ASCII, and a path need not be valid UTF-8."""
   name = tmp_path / "数据.txt"
   name.write_text("好\n", encoding="utf-8")
   odd = tmp_path / "x\udcff.txt"
@@ -209,17 +209,17 @@ def test_paths_and_streams_are_utf8_under_any_locale(tmp_path):
   assert missing.returncode == 2 and "没有\\udcff" in missing.stderr
 
 
-def test_an_unforeseen_error_is_no_mistake_of_the_user(capsys, monkeypatch):
+def test_an_unforeseen_error_is_reported_as_a_bug(capsys, monkeypatch):
   monkeypatch.setattr(cli, "run", lambda argv: {}["x"])
   monkeypatch.setattr(cli, "start_again", lambda: None)
   monkeypatch.setattr(cli, "use_utf8", lambda: None)
   with pytest.raises(SystemExit) as end:
     cli.main()
-  said = capsys.readouterr().err
-  assert end.value.code == 1 and "a bug of jaxmem: KeyError: 'x'" in said
-  kept = Path(re.search(r"\S+jaxmem-\S+\.txt", said)[0])
-  assert "Traceback" in kept.read_text(encoding="utf-8")
-  kept.unlink()
+  err = capsys.readouterr().err
+  assert end.value.code == 1 and "a bug of jaxmem: KeyError: 'x'" in err
+  report = Path(re.search(r"\S+jaxmem-\S+\.txt", err)[0])
+  assert "Traceback" in report.read_text(encoding="utf-8")
+  report.unlink()
   monkeypatch.setenv(cli.TRACEBACK, "1")
   with pytest.raises(KeyError):
     cli.main()

@@ -1,4 +1,4 @@
-"""What goes wrong, and what must then happen: nothing lost, one message, a code."""
+"""After a fault nothing is lost, and there is one message and one exit code."""
 
 import contextlib
 import dataclasses
@@ -21,17 +21,17 @@ from jaxmem.runtime.logs import Log
 from jaxmem.training import optimizer, skips, trainer
 from support import runs
 
-# Orbax leaves the reads behind that it had begun when another one met the damage.
+# Orbax leaves unfinished reads behind when another read meets the damage.
 IGNORED = "ignore:(?s)Exception ignored in. {}:pytest.PytestUnraisableExceptionWarning"
 pytestmark = [
-  pytest.mark.filterwarnings(IGNORED.format(what))
-  for what in ("<coroutine object _read_array", "None.*Event loop is closed")
+  pytest.mark.filterwarnings(IGNORED.format(message))
+  for message in ("<coroutine object _read_array", "None.*Event loop is closed")
 ]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-  """A finished run with checkpoints of steps 8 and 12, its config and its states."""
+  """Returns a finished run with checkpoints of steps 8 and 12, config and states."""
   root = tmp_path_factory.mktemp("finished")
   corpus = runs.write_corpus(root / "corpus")
   text = (
@@ -74,7 +74,7 @@ def _damage(kind, path):
 
 @pytest.mark.parametrize("kind", ["delete", "truncate", "zero", "flip"])
 def test_damage_gives_the_right_state_or_a_clean_error(finished, tmp_path, kind):
-  """Every file of the newest checkpoint: the right state of a step, never a wrong."""
+  """Damage to any file of the newest checkpoint never gives a wrong state."""
   _, _, config, program, states = finished
   names = sorted(
     path.relative_to(finished[0] / "run")
@@ -107,21 +107,23 @@ def test_all_damaged_is_an_error_and_never_a_fresh_start(finished, tmp_path, cap
   with pytest.raises(CheckpointError, match="no usable checkpoint.*step 12.*step 8"):
     runs.restored(config, run, program)
   assert cli.run(["train", str(path), "--workdir", str(run)]) == 1
-  said = capsys.readouterr().err
-  assert "no readable checkpoint" in said or "no usable" in said
-  assert "Traceback" not in said
+  err = capsys.readouterr().err
+  assert "no readable checkpoint" in err or "no usable" in err
+  assert "Traceback" not in err
 
 
-def test_damaged_newest_is_named_and_the_run_goes_on(finished, tmp_path, capsys):
+def test_a_damaged_newest_checkpoint_is_named_and_the_run_continues(
+  finished, tmp_path, capsys
+):
   _, path, config, program, states = finished
   run = _copy(finished, tmp_path)
   shutil.rmtree(run / "checkpoints" / "12" / "state")
 
   assert cli.run(["train", str(path), "--workdir", str(run)]) == 0
 
-  said = capsys.readouterr().out
-  assert "checkpoint of step 12 is damaged and was set aside" in said
-  assert "resumed from step 8" in said
+  out = capsys.readouterr().out
+  assert "checkpoint of step 12 is damaged and was set aside" in out
+  assert "resumed from step 8" in out
   assert runs.digest(runs.restored(config, run, program).state) == states[12]
 
 
@@ -143,7 +145,9 @@ def test_save_that_saved_nothing_is_an_error(tmp_path):
 def test_other_dtype_or_shape_is_refused_by_name(finished):
   root, _, config, program, _ = finished
 
-  narrow = lambda a: jax.ShapeDtypeStruct(a.shape, np.float16, sharding=a.sharding)
+  def narrow(a):
+    return jax.ShapeDtypeStruct(a.shape, np.float16, sharding=a.sharding)
+
   target = program.target()
   with Checkpoints(root / "run" / "checkpoints", keep=2) as checkpoints:
     with pytest.raises(CheckpointError, match=r"params.*float32.*float16"):
@@ -193,7 +197,7 @@ def test_workdir_that_is_a_file_exits_2(finished, tmp_path, capsys):
 
 
 def test_losses_that_stay_nan_stop_the_run_and_keep_the_checkpoint(finished, tmp_path):
-  """Steps without a finite loss are skipped and counted, and then it is enough."""
+  """Steps without a finite loss are skipped and counted, until the run stops."""
   root, path, config, program, states = finished
   run = _copy(finished, tmp_path)
   fetched = [{"skipped": True}] * 10
@@ -210,7 +214,10 @@ def test_run_whose_last_steps_did_not_count_saves_none_of_them(
   """From the fourth step on every update overflows; the run ends before it is stopped
   for that, and must not end as if it had trained."""
   config = dataclasses.replace(finished[2], steps=6, save_every=1)
-  rate = lambda count: jnp.where(count < 3, 1e-3, jnp.inf)
+
+  def rate(count):
+    return jnp.where(count < 3, 1e-3, jnp.inf)
+
   monkeypatch.setattr(optimizer, "schedule", lambda *_: rate)
 
   with pytest.raises(
@@ -226,7 +233,7 @@ def test_run_whose_last_steps_did_not_count_saves_none_of_them(
 
 
 def test_log_on_a_full_disk_says_so_once(tmp_path):
-  """The line that was refused is refused again when the file is closed."""
+  """Closing the file writes the refused line again, which must not fail twice."""
   if not os.path.exists("/dev/full"):
     pytest.skip("no /dev/full")
   (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
@@ -249,9 +256,9 @@ def test_changed_config_is_refused_with_old_and_new(finished, tmp_path, capsys):
 
   assert cli.run(["train", str(path), *flags]) == 2
 
-  said = capsys.readouterr().err
-  assert "model.d_model: 16 -> 32" in said and "task.batch_size: 8 -> 16" in said
-  assert "restore these, or choose another --workdir" in said
+  err = capsys.readouterr().err
+  assert "model.d_model: 16 -> 32" in err and "task.batch_size: 8 -> 16" in err
+  assert "restore these, or choose another --workdir" in err
   assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["12", "8"]
 
 
@@ -266,9 +273,9 @@ def test_missing_extra_and_transposed_weights_are_all_listed(finished):
     with pytest.raises(CheckpointError) as error:
       checkpoints.restore(target._replace(params=params))
 
-  said = str(error.value)
-  assert "['embedding'] is float32[320, 16] in the checkpoint and nothing" in said
-  assert "['embeddings'] is nothing in the checkpoint and float32[320, 16]" in said
+  message = str(error.value)
+  assert "['embedding'] is float32[320, 16] in the checkpoint and nothing" in message
+  assert "['embeddings'] is nothing in the checkpoint and float32[320, 16]" in message
   assert (
-    "['norm']['scale'] is float32[16] in the checkpoint and float32[16, 320]" in said
+    "['norm']['scale'] is float32[16] in the checkpoint and float32[16, 320]" in message
   )

@@ -17,8 +17,8 @@ NAMES = {"layer": "leaky_sum", "task": "first_word"}
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-  """A directory on Python's path, whose modules and plugins are forgotten."""
+def directory(tmp_path, monkeypatch):
+  """Returns a directory on Python's path, and unloads its modules and plugins."""
   monkeypatch.setattr(kinds, "_PLUGINS", {})
   monkeypatch.setattr(kinds, "_LOADED", [])
   monkeypatch.syspath_prepend(tmp_path)
@@ -28,10 +28,12 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind, name", NAMES.items())
-def test_its_tests_pass_as_written(kind, name, place, tmp_path_factory, capsys):
-  assert cli.run(["new", kind, name, "--out", str(place)]) == 0
-  shown = capsys.readouterr().out
-  assert f"pytest {name}" in shown and f"--plugins {name}" in shown
+def test_the_tests_of_a_template_pass_as_written(
+  kind, name, directory, tmp_path_factory, capsys
+):
+  assert cli.run(["new", kind, name, "--out", str(directory)]) == 0
+  out = capsys.readouterr().out
+  assert f"pytest {name}" in out and f"--plugins {name}" in out
   tests = importlib.import_module(f"{name}.test_{name}")
   functions = [f for n, f in inspect.getmembers(tests) if n.startswith("test_")]
   assert functions
@@ -42,23 +44,23 @@ def test_its_tests_pass_as_written(kind, name, place, tmp_path_factory, capsys):
 
 
 @pytest.mark.parametrize("kind, name", NAMES.items())
-def test_nothing_of_the_template_is_left_and_ruff_is_content(kind, name, place):
-  assert cli.run(["new", kind, name, "--out", str(place)]) == 0
-  texts = [path.read_text() for path in (place / name).iterdir()]
+def test_no_name_of_the_template_remains_and_ruff_passes(kind, name, directory):
+  assert cli.run(["new", kind, name, "--out", str(directory)]) == 0
+  texts = [path.read_text() for path in (directory / name).iterdir()]
   assert len(texts) > 3
   assert not any("my_" in text or "My" in text for text in texts)
   if shutil.which("ruff"):
-    rules = ["--config", str(ROOT / "pyproject.toml"), str(place / name)]
+    rules = ["--config", str(ROOT / "pyproject.toml"), str(directory / name)]
     subprocess.run(["ruff", "format", "--check", "-q", *rules], check=True)
     subprocess.run(["ruff", "check", "-q", "--ignore=I001", *rules], check=True)
 
 
-def test_nothing_is_overwritten(place, capsys):
-  (place / "leaky_sum").mkdir()
-  (place / "leaky_sum" / "op.py").write_text("mine")
-  assert cli.run(["new", "layer", "leaky_sum", "--out", str(place)]) == 2
+def test_nothing_is_overwritten(directory, capsys):
+  (directory / "leaky_sum").mkdir()
+  (directory / "leaky_sum" / "op.py").write_text("mine")
+  assert cli.run(["new", "layer", "leaky_sum", "--out", str(directory)]) == 2
   assert "exists already, and nothing is overwritten" in capsys.readouterr().err
-  assert [p.read_text() for p in (place / "leaky_sum").iterdir()] == ["mine"]
+  assert [p.read_text() for p in (directory / "leaky_sum").iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_nothing_is_overwritten(place, capsys):
     ("layer", "json", "Python has a module 'json' already"),
   ],
 )
-def test_a_name_that_cannot_be_is_refused(kind, name, says, tmp_path, capsys):
+def test_an_invalid_name_is_refused(kind, name, says, tmp_path, capsys):
   assert cli.run(["new", kind, name, "--out", str(tmp_path)]) == 2
   err = capsys.readouterr().err
   assert says in err and err.count("\n") == 1
@@ -83,6 +85,6 @@ def test_a_name_that_cannot_be_is_refused(kind, name, says, tmp_path, capsys):
 
 
 def test_templates_are_part_of_the_package():
-  """What setuptools packs: each file is named by a pattern of package-data."""
+  """Every template matches a pattern of package-data, by which setuptools packs it."""
   text = (ROOT / "pyproject.toml").read_text()
   assert '"jaxmem.commands" = ["templates/*/*.py"]' in text

@@ -1,4 +1,4 @@
-"""The front door: its examples run, its commands are run, its tree is the tree."""
+"""The README's examples and commands run, and its tree is that of the package."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def _blocks(language):
 
 @pytest.mark.parametrize("code", _blocks("python"), ids=lambda c: c.splitlines()[0])
 def test_readme_example_runs(code, tmp_path, monkeypatch):
-  """Where there is a run of the quickstart: a tiny one, which is as good as any."""
+  """The examples run in a directory that has a tiny run as its quickstart."""
   if "runs/quickstart" in code:
     (tmp_path / "runs").mkdir()
     run = runs.first_checkpoint(tmp_path, model=runs.SMALL)
@@ -28,7 +28,7 @@ def test_readme_example_runs(code, tmp_path, monkeypatch):
 
 
 def test_readme_commands_are_run_by_ci():
-  """Each command stands in .ci/run or in a test, word for word up to its flags."""
+  """Each command is in .ci/run or in a test, word for word up to its flags."""
   run = [(ROOT / ".ci" / "run").read_text()]
   run += [path.read_text() for path in (ROOT / "tests").glob("test_*.py")]
   text = "\n".join(run).replace('", "', " ")

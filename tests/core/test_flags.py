@@ -1,4 +1,4 @@
-"""What a config or a command can be told is a flag, and stands in its help."""
+"""Every field of a config and of a command is a flag, and its help says so."""
 
 import re
 from pathlib import Path
@@ -38,8 +38,8 @@ def test_every_option_of_a_command_is_a_flag(module, capsys):
   assert not {_flag(key) for key in keys} - _flags([name], capsys)
 
 
-def test_patterns_of_any_length_can_be_given(tmp_path, capsys):
+def test_patterns_of_any_length_are_accepted(tmp_path, capsys):
   path = next(path for path in CONFIGS if path.stem == "translation")
-  given = ["--model.pattern", "gru,cross_attention", "--model.encoder", "gru,lstm"]
-  assert cli.run(["train", str(path), *given, "--task.source", "no,no"]) == 2
+  flags = ["--model.pattern", "gru,cross_attention", "--model.encoder", "gru,lstm"]
+  assert cli.run(["train", str(path), *flags, "--task.source", "no,no"]) == 2
   assert "no file 'no'" in capsys.readouterr().err

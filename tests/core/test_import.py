@@ -1,4 +1,4 @@
-"""`import jaxmem` is light."""
+"""`import jaxmem` loads little."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def test_import_does_not_load(heavy):
 
 
 def test_import_adds_little_to_jax_and_flax():
-  """Counted in modules, not seconds: a test of time fails on a busy machine."""
+  """Modules are counted, not seconds, which depend on the load of the machine."""
   code = (
     "import sys, jax, flax.linen; before = set(sys.modules); import jaxmem;"
     "print(len(set(sys.modules) - before))"

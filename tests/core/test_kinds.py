@@ -1,4 +1,4 @@
-"""Kinds are registered names that every file has; old files mean what they meant."""
+"""Saved configs name registered kinds, and old files keep their meaning."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def test_every_model_is_saved_with_its_name(name):
   assert configs.from_json(configs.to_json(config)) == config
 
 
-def test_every_member_of_the_package_is_one_by_the_check_of_plugins():
+def test_every_member_of_the_package_passes_the_check_of_plugins():
   for group in kinds.GROUPS:
     # an encoder has no loss: a task puts its head on it
     trunks = {"encoder"} if group is kinds.MODELS else set()
@@ -44,24 +44,24 @@ def test_every_member_of_the_package_is_one_by_the_check_of_plugins():
 
 
 def _old(**data) -> Config:
-  """A config as 0.1 wrote it: no kind of a language model, nor of text."""
+  """Returns a config as 0.1 wrote it, without the kinds of model and task."""
   plain = json.loads(configs.to_json(Config(LMConfig(64, 16))))
   del plain["model"]["kind"]
   return configs.from_json(json.dumps(plain | {"data": data}))
 
 
 def test_a_file_without_kinds_is_of_a_language_model_and_text():
-  found = _old(source="a.txt", tokenizer="sp:300")
-  assert found.task == DataConfig("a.txt", tokenizer="sp:300")
-  assert found.model == LMConfig(64, 16)
+  config = _old(source="a.txt", tokenizer="sp:300")
+  assert config.task == DataConfig("a.txt", tokenizer="sp:300")
+  assert config.model == LMConfig(64, 16)
 
 
 def test_a_source_that_is_a_task_tells_the_synthetic_task_from_text():
   text = dataclasses.asdict(DataConfig("task:copy:vocab_size=8", batch_size=4))
   for kind in ({}, {"kind": "text"}, {"kind": "language_modeling"}):
     assert _old(**text | kind).task == SyntheticConfig("task:copy:vocab_size=8", 256, 4)
-  given = Config(LMConfig(64, 16), DataConfig("task:copy", batch_size=4))
-  assert configs.typed(given).task == SyntheticConfig("task:copy", batch_size=4)
+  config = Config(LMConfig(64, 16), DataConfig("task:copy", batch_size=4))
+  assert configs.typed(config).task == SyntheticConfig("task:copy", batch_size=4)
 
 
 @pytest.mark.parametrize("old, new", migrations.KINDS["jaxmem.tasks"].items())
@@ -74,7 +74,7 @@ def test_a_former_kind_is_read(old, new):
     assert _old(**data).task == LabelsConfig("x")
 
 
-def test_a_config_that_no_kind_is_cannot_be_saved():
+def test_a_config_of_no_registered_kind_cannot_be_saved():
   @dataclasses.dataclass(frozen=True)
   class Other(DataConfig):
     pass
@@ -106,8 +106,8 @@ def test_former_names_of_the_constructor_are_read_and_name_the_new_one():
   assert configs.from_json(old) == new
 
 
-def test_what_an_encoder_s_config_had_is_read_into_its_task_s():
-  """Checkpoints of 0.1: `EncoderConfig` had the head, the classes and the loss."""
+def test_former_fields_of_an_encoder_config_are_read_into_its_task():
+  """In checkpoints of 0.1 `EncoderConfig` had the head, the classes and the loss."""
   encoder = EncoderConfig(vocab_size=64, d_model=16)
   before = {"head": "labels", "classes": 6, "smoothing": 0.1, "temperature": 0.2}
   for old, task in (
@@ -127,8 +127,8 @@ def test_what_an_encoder_s_config_had_is_read_into_its_task_s():
 def test_former_flags_of_an_encoder_are_those_of_its_task(capsys):
   argv = ["--model.head", "labels", "--model.smoothing=0.1", "--memory", "", "--steps"]
   argv += ["3", "--model.temperature", "2"]
-  found = current_flags(argv, migrations.moved_flags("classification"))
-  assert found == ["--task.label-smoothing=0.1", "--memory", "", "--steps", "3"]
+  flags = current_flags(argv, migrations.moved_flags("classification"))
+  assert flags == ["--task.label-smoothing=0.1", "--memory", "", "--steps", "3"]
   assert capsys.readouterr().err.splitlines() == [
     "jaxmem: --model.head is decided by the task",
     "jaxmem: --model.smoothing is now --task.label-smoothing",
@@ -141,8 +141,8 @@ def test_former_flags_are_read_and_named_once(capsys):
   assert current_flags(argv) == [
     *("--task.source", "a", "--task.batch-size=3", "--init-from=b", "--seed", "1")
   ]
-  told = capsys.readouterr().err.splitlines()
-  assert told == [
+  lines = capsys.readouterr().err.splitlines()
+  assert lines == [
     "jaxmem: --data is now --task",
     "jaxmem: --start-from is now --init-from",
   ]

@@ -1,4 +1,4 @@
-"""No command overwrites what it reads, under any name; files are whole or not there."""
+"""No command overwrites what it reads, and files are written whole or not at all."""
 
 import os
 
@@ -55,7 +55,7 @@ def test_files_are_found_in_every_form_of_a_source(file, source):
     outputs.refuse_overwrite(_hard(file), {"--text": source})
 
 
-def test_other_outputs_are_accepted_and_places_checked(file, tmp_path):
+def test_other_outputs_are_accepted_and_directories_checked(file, tmp_path):
   outputs.refuse_overwrite(tmp_path / "new.json", {"--input": file})
   outputs.refuse_overwrite("-", {"--input": file})
   outputs.refuse_overwrite(os.devnull, {"--input": file})
@@ -66,7 +66,7 @@ def test_other_outputs_are_accepted_and_places_checked(file, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoints/3/state", "labels.json"])
-def test_what_a_run_is_restored_from_is_no_output(tmp_path, name):
+def test_the_files_of_a_run_are_refused_as_outputs(tmp_path, name):
   path = tmp_path / name
   path.parent.mkdir(parents=True, exist_ok=True)
   path.touch()
@@ -89,9 +89,9 @@ def test_a_directory_is_new_or_empty_or_of_the_same_command(file, tmp_path):
 
 
 def test_a_directory_that_cannot_be_made_is_named(file, tmp_path):
-  for place in (file, file / "below"):
+  for directory in (file, file / "below"):
     with pytest.raises(UserError, match="cannot make --out"):
-      outputs.make_directory(place)
+      outputs.make_directory(directory)
   assert outputs.make_directory(tmp_path / "a" / "b").is_dir()
 
 
@@ -123,7 +123,7 @@ def test_a_run_does_not_write_into_its_source(file, tmp_path):
 def test_paths_in_sources_become_absolute(file, monkeypatch):
   monkeypatch.chdir(file.parent)
   (file.parent / "byte").touch()
-  for given, wanted in {
+  for source, expected in {
     "in.jsonl": "{}/in.jsonl",
     "in.jsonl#body": "{}/in.jsonl#body",
     "a=in.jsonl,b=tfds:x": "a={}/in.jsonl,b=tfds:x",
@@ -135,7 +135,7 @@ def test_paths_in_sources_become_absolute(file, monkeypatch):
     "none.jsonl": "none.jsonl",
     "": "",
   }.items():
-    assert paths.absolute(given) == wanted.format(file.parent)
+    assert paths.absolute(source) == expected.format(file.parent)
 
 
 def test_commands_refuse_before_they_open_anything(file, tmp_path, capsys):
@@ -162,12 +162,12 @@ def test_commands_refuse_before_they_open_anything(file, tmp_path, capsys):
   ):  # fmt: skip
     before = file.read_bytes()
     assert cli.run(command) == 2, command
-    said = capsys.readouterr().err
-    assert "overwrite" in said or "director" in said, command
+    err = capsys.readouterr().err
+    assert "overwrite" in err or "director" in err, command
     assert file.read_bytes() == before
 
 
-def test_a_source_folder_is_no_place_for_a_run(tmp_path, capsys):
+def test_a_run_in_its_source_folder_is_refused(tmp_path, capsys):
   corpus = runs.write_corpus(tmp_path / "corpus")
   path = runs.write_config(
     tmp_path / "c.py", f"config = config({str(corpus)!r}, model=SMALL)\n"

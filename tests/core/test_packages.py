@@ -1,4 +1,4 @@
-"""What is not installed is named before a run begins, with the extra that brings it."""
+"""A missing package is named before a run begins, with the extra that has it."""
 
 import dataclasses
 import sys
@@ -43,7 +43,7 @@ def test_a_missing_package_is_named_with_its_extra(config, module, extra, monkey
     run_task.check_packages(config)
 
 
-def test_it_is_said_before_the_data_are_read(monkeypatch, tmp_path):
+def test_a_missing_package_is_named_before_the_data_are_read(monkeypatch, tmp_path):
   config = dataclasses.replace(LABELS, steps=100)
   monkeypatch.setitem(sys.modules, "sklearn", None)
   with pytest.raises(ConfigError, match="sklearn"):

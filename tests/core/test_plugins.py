@@ -1,4 +1,4 @@
-"""Mixers, models and tasks from outside the package, and what never imports them."""
+"""Mixers, models and tasks are loaded from outside the package only when named."""
 
 import json
 import sys
@@ -41,8 +41,8 @@ Task = SyntheticTask
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-  """A folder of modules on Python's path; what a test imports is forgotten."""
+def directory(tmp_path, monkeypatch):
+  """Returns a folder on Python's path, and unloads what a test imports."""
   monkeypatch.setattr(kinds, "_PLUGINS", {})
   monkeypatch.setattr(kinds, "_LOADED", [])
   monkeypatch.syspath_prepend(tmp_path)
@@ -53,16 +53,16 @@ def place(tmp_path, monkeypatch):
       del sys.modules[name]
 
 
-def _install(place, group: str, name: str, module: str) -> None:
-  """What pip writes for a distribution with an entry point."""
-  info = place / f"{name}-1.0.dist-info"
+def _install(directory, group: str, name: str, module: str) -> None:
+  """Writes what pip installs for a distribution with an entry point."""
+  info = directory / f"{name}-1.0.dist-info"
   info.mkdir()
   (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
   (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
 
 
-def test_a_module_that_is_named_gives_a_mixer(place):
-  (place / "outside.py").write_text(MIXER)
+def test_a_module_that_is_named_gives_a_mixer(directory):
+  (directory / "outside.py").write_text(MIXER)
   with pytest.raises(UserError, match="no memory 'outside'"):
     pattern.parse("outside")
   kinds.load("outside")
@@ -74,8 +74,8 @@ def test_a_module_that_is_named_gives_a_mixer(place):
 
 
 @pytest.mark.parametrize("part, text", [("model", MODEL), ("task", TASK)])
-def test_a_module_that_is_named_gives_a_model_or_a_task(place, part, text):
-  (place / "outside.py").write_text(text)
+def test_a_module_that_is_named_gives_a_model_or_a_task(directory, part, text):
+  (directory / "outside.py").write_text(text)
   kinds.load("outside")
   module = {"model": models, "task": tasks}[part].get("outside")
   sizes = {"vocab_size": 64} if part == "model" else {}
@@ -85,51 +85,53 @@ def test_a_module_that_is_named_gives_a_model_or_a_task(place, part, text):
   assert configs.from_json(saved) == config
 
 
-def test_an_entry_point_is_imported_when_the_user_names_it(place):
-  (place / "thing.py").write_text(MIXER)
-  _install(place, "jaxmem.mixers", "outside", "thing")
+def test_an_entry_point_is_imported_when_the_user_names_it(directory):
+  (directory / "thing.py").write_text(MIXER)
+  _install(directory, "jaxmem.mixers", "outside", "thing")
   assert "outside" not in mixers.names() and "thing" not in sys.modules
   assert pattern.parse("outside") == (entry("outside"),)
   assert mixers.get("outside") is sys.modules["thing"]
 
 
-def test_a_config_of_an_entry_point_is_saved_with_its_name(place):
-  (place / "thing.py").write_text(TASK)
-  _install(place, "jaxmem.tasks", "outside", "thing")
+def test_a_config_of_an_entry_point_is_saved_with_its_name(directory):
+  (directory / "thing.py").write_text(TASK)
+  _install(directory, "jaxmem.tasks", "outside", "thing")
   import thing
 
   assert tasks.kind(thing.Config()) == "outside"
 
 
 @pytest.mark.parametrize("part", ["kind", "mixer", "module"])
-def test_a_saved_run_imports_nothing(place, part, capsys):
-  """Neither an entry point nor a dotted module: the user must name it."""
+def test_a_saved_run_imports_nothing(directory, part, capsys):
+  """Neither an entry point nor a dotted module is imported: the user must name it."""
   trap = "import pathlib\n(pathlib.Path(__file__).parent / 'trap').touch()\n"
-  (place / "thing.py").write_text(trap + (TASK if part == "kind" else MIXER))
+  (directory / "thing.py").write_text(trap + (TASK if part == "kind" else MIXER))
   group = "jaxmem.tasks" if part == "kind" else "jaxmem.mixers"
-  _install(place, group, "outside", "thing")
+  _install(directory, group, "outside", "thing")
   name = "thing" if part == "module" else "outside"
   plain = json.loads(configs.to_json(Config(LMConfig(0, 8))))
   if part == "kind":
     plain["task"]["kind"] = name
   else:
     plain["model"]["pattern"] = f"gru,{name}"
-  meta = place / "run" / "checkpoints" / "1" / "meta" / "metadata"
+  meta = directory / "run" / "checkpoints" / "1" / "meta" / "metadata"
   meta.parent.mkdir(parents=True)
   meta.write_text(json.dumps({"config": json.dumps(plain)}))
 
   with pytest.raises(ConfigError, match="--plugins MODULE.*installed: outside"):
-    run_config(place / "run")
-  assert cli.run(["predict", "--workdir", str(place / "run")]) == 2
+    run_config(directory / "run")
+  assert cli.run(["predict", "--workdir", str(directory / "run")]) == 2
   assert f"no {'task' if part == 'kind' else 'memory'} {name!r}" in (
     capsys.readouterr().err
   )
-  assert "thing" not in sys.modules and not (place / "trap").exists()
+  assert "thing" not in sys.modules and not (directory / "trap").exists()
 
   if part == "mixer":  # the same run, once the user has named what it needs
-    assert cli.run(["predict", "--plugins", name, "--workdir", str(place / "run")]) == 2
+    assert (
+      cli.run(["predict", "--plugins", name, "--workdir", str(directory / "run")]) == 2
+    )
     assert "--plugins" not in capsys.readouterr().err
-    assert run_config(place / "run").model.pattern[1].name == name
+    assert run_config(directory / "run").model.pattern[1].name == name
 
 
 @pytest.mark.parametrize(
@@ -143,15 +145,15 @@ def test_a_saved_run_imports_nothing(place, part, capsys):
     (MODEL.replace("LM)", "object)"), "Model has no objective, example, init_state"),
   ],
 )
-def test_a_module_that_is_no_plugin_is_refused_by_name(place, capsys, text, says):
-  (place / "outside.py").write_text(text)
+def test_a_module_that_is_no_plugin_is_refused_by_name(directory, capsys, text, says):
+  (directory / "outside.py").write_text(text)
   assert cli.run(["memories", "--plugins=outside"]) == 2
   err = capsys.readouterr().err
   assert says in err and "outside" in err and err.count("\n") == 1
 
 
-def test_a_plugin_takes_no_name_that_is_taken(place):
-  (place / "gru.py").write_text(MIXER)
+def test_a_plugin_takes_no_name_that_is_taken(directory):
+  (directory / "gru.py").write_text(MIXER)
   with pytest.raises(UserError, match="'gru', which jaxmem.mixers.gru is already"):
     kinds.load("gru")
 
@@ -163,6 +165,6 @@ def test_a_plugin_takes_no_name_that_is_taken(place):
     (["memories", "--plugins", "nowhere"], "--plugins nowhere: cannot be imported"),
   ],
 )
-def test_what_cannot_be_found_is_said(argv, says, capsys):
+def test_a_plugin_that_cannot_be_found_is_named(argv, says, capsys):
   assert cli.run(argv) == 2
   assert says in capsys.readouterr().err

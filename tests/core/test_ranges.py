@@ -1,4 +1,4 @@
-"""The ranges of numbers: of every config that a run can have, and NaN in none."""
+"""Every number of a config has a range, and NaN is in none."""
 
 import dataclasses
 import math
@@ -48,7 +48,7 @@ for name, file in FILES.items():
 
 
 def numbers(config, kind):
-  """The names of the fields of a kind, int or float."""
+  """Returns the names of the fields of a type, int or float."""
   return [
     f.name for f in dataclasses.fields(config) if type(getattr(config, f.name)) is kind
   ]
@@ -70,14 +70,14 @@ def test_no_number_that_is_not_finite_or_does_not_fit_passes(kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mesh"])
 def test_every_number_declares_its_range(kind):
-  """But for the sizes of a mesh, of which -1 means what is left."""
+  """The sizes of a mesh are the exception: -1 means all remaining devices."""
   for field in dataclasses.fields(KINDS[kind]):
     if type(getattr(KINDS[kind], field.name)) in (int, float):
       assert "range" in field.metadata, field.name
 
 
 def test_every_field_of_every_config_is_named_by_another_test():
-  """An option that no test gives may do nothing."""
+  """An option that no test sets might do nothing."""
   paths = Path(__file__).parents[1].rglob("*.py")
   tests = "\n".join(path.read_text() for path in paths if path != Path(__file__))
   words = set(re.findall(r"\w+", tests.replace("-", "_")))
@@ -86,7 +86,7 @@ def test_every_field_of_every_config_is_named_by_another_test():
 
 
 @pytest.mark.parametrize(
-  "changes, said",
+  "changes, message",
   [
     ({"optim": OptimConfig(learning_rate=1e30)}, "optim.learning_rate is 1e+30"),
     (
@@ -113,8 +113,8 @@ def test_every_field_of_every_config_is_named_by_another_test():
     ),
   ],
 )
-def test_config_out_of_range_is_one_sentence_with_the_key(changes, said):
-  with pytest.raises(ConfigError, match=re.escape(said)):
+def test_config_out_of_range_is_one_sentence_with_the_key(changes, message):
+  with pytest.raises(ConfigError, match=re.escape(message)):
     check(Config(**changes))
 
 
@@ -138,7 +138,7 @@ def test_sampling_refuses_what_a_device_cannot_hold():
 
 @dataclasses.dataclass(frozen=True)
 class Inner:
-  """A part of options, whose fields must agree."""
+  """Nested options, whose fields must agree."""
 
   low: float = ranges.number(0.0)
   high: float = ranges.number(1.0, above="low", remedy="widen it")
@@ -151,7 +151,7 @@ class Inner:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """One field of every sort."""
+  """Options with one field of every sort."""
 
   out: str = ranges.required("name a file")
   start: str = ranges.word("zeros", lambda: ("zeros", "noise"))
@@ -184,7 +184,7 @@ class Options:
     ({"inner": Inner(high=10.0)}, "--inner.high is 10.0: it does not fit"),
   ],
 )
-def test_the_walker_names_flag_value_and_remedy(changes, message):
+def test_the_check_names_flag_value_and_remedy(changes, message):
   ranges.check(Options("file"), "--")
   with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
     ranges.check(Options(**{"out": "file"} | changes), "--")

@@ -1,4 +1,4 @@
-"""Hints at misspelt names are right, or absent."""
+"""Hints at misspelt names are right or absent."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from jaxmem.models import pattern
 
 
 @pytest.mark.parametrize(
-  "name, known, meant",
+  "name, names, meant",
   [
     ("windw", ["window", "gru"], "did you mean 'window'?"),
     ("gur", ["gru", "lru", "lstm"], "did you mean 'gru'?"),
@@ -26,13 +26,13 @@ from jaxmem.models import pattern
     ("a", [], "known: "),
   ],
 )  # fmt: skip
-def test_a_hint_is_right_or_absent(name, known, meant):
-  assert nearest(name, known) == meant
+def test_a_hint_is_right_or_absent(name, names, meant):
+  assert nearest(name, names) == meant
 
 
 @pytest.mark.parametrize("name", mixers.names())
 def test_every_option_is_found_again_after_a_slip(name):
-  """With one letter doubled, the option itself is among those that are named."""
-  known = pattern.options(name)
-  for option in known:
-    assert repr(option) in nearest(option[:2] + option[1:], known)
+  """If one letter is doubled, the message names the option itself."""
+  names = pattern.options(name)
+  for option in names:
+    assert repr(option) in nearest(option[:2] + option[1:], names)

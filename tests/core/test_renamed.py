@@ -50,8 +50,8 @@ def test_an_old_name_warns_once_and_names_the_new_one():
   )
   lines = out.stdout.splitlines()
   assert all(line.startswith("<string> jaxmem.") for line in lines), lines
-  told = [line.split()[1::3][0] for line in lines]
-  assert told == [
+  warned = [line.split()[1::3][0] for line in lines]
+  assert warned == [
     f"jaxmem.{name}"
     for name in ("modules", "modules.pattern", "jobs", "jobs.labels", "config", "train")
   ]
@@ -68,7 +68,7 @@ def test_an_old_program_is_found_as_the_new_one():
 
 @pytest.mark.parametrize("name", ["jaxmem.nowhere", "jaxmem.modules.nowhere"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_what_never_was_is_not_found(name):
+def test_a_module_that_never_existed_is_not_found(name):
   with pytest.raises(ModuleNotFoundError):
     importlib.import_module(name)
 

@@ -8,7 +8,7 @@ import pytest
 import jaxmem
 from jaxmem import tokenizers
 from jaxmem.core import outputs
-from jaxmem.data import jsonl, opened
+from jaxmem.data import jsonl, saved_datasets
 from jaxmem.evaluation import predict
 from jaxmem.generation import session
 from jaxmem.models.lm import LM
@@ -22,8 +22,8 @@ from jaxmem.training import load
 from support import runs
 
 ROOT = Path(jaxmem.__file__).parent
-# What is written for users: all but what draws or reports where the package says, and
-# what a task is called with (`Task.keep`, `Predictor`).
+# The modules whose functions users call. Those that draw or report are not: the package
+# chooses their paths, as it does those of `Task.keep` and `Predictor`.
 PUBLIC = [
   *(ROOT / name for name in ("core", "data", "generation", "interop", "runtime")),
   *(ROOT / name for name in ("testing", "tokenizers")),
@@ -36,12 +36,12 @@ PUBLIC = [
 
 
 def _files():
-  for place in PUBLIC:
-    yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
+  for package in PUBLIC:
+    yield from sorted(package.rglob("*.py")) if package.is_dir() else [package]
 
 
 def _functions(tree, inside=""):
-  """Name -> the public functions and constructors of a module."""
+  """Maps names to the public functions and constructors of a module."""
   for node in tree.body:
     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
       yield from _functions(node, f"{node.name}.")
@@ -94,7 +94,7 @@ def test_files_are_written_and_read_by_either(run, kind, tmp_path, monkeypatch):
     Log(kind(tmp_path)).close()
   trained.keep(tokenizers.get("byte"), kind(tmp_path))
   outputs.refuse_workdir(kind(tmp_path / "run"), {})
-  opened.check_folder(kind(tmp_path))
+  assert not saved_datasets.is_saved(kind(tmp_path))
   (tmp_path / "a.jsonl").write_text('{"text": "lane"}\n')
   (piece,) = jsonl.find(kind(tmp_path / "a.jsonl"), "a", "text")
   assert piece.read() == b"lane"
@@ -103,4 +103,4 @@ def test_files_are_written_and_read_by_either(run, kind, tmp_path, monkeypatch):
   with pytest.raises(session.SessionError, match="no state file"):
     session.load(kind(tmp_path / "none"), LM(runs.SMALL), {}, tokenizers.get("byte"))
   monkeypatch.chdir(run.parent)
-  assert load.load_run(kind("run")).step == 1  # and relative ones, as they stand
+  assert load.load_run(kind("run")).step == 1  # relative paths are read, too

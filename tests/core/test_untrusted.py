@@ -1,4 +1,4 @@
-"""Files from strangers: nothing in them is run, no name in them leaves its place."""
+"""Nothing in an untrusted file is run, and no name in it leaves its directory."""
 
 import ast
 import pickle
@@ -20,7 +20,7 @@ FORBIDDEN = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "ya
 
 
 class Bomb:
-  """Makes a file when it is unpickled."""
+  """Writes a file when it is unpickled."""
 
   def __init__(self, path: Path):
     self.path = path
@@ -56,7 +56,7 @@ def test_pickles_are_refused_and_not_run(loaded, tmp_path, name):
   assert not trap.exists()
 
 
-def test_members_with_other_places_in_their_names_stay_in_the_file(loaded, tmp_path):
+def test_members_with_paths_in_their_names_stay_in_the_file(loaded, tmp_path):
   path = tmp_path / "deep" / "state.npz"
   path.parent.mkdir()
   with zipfile.ZipFile(path, "w") as file:
@@ -87,7 +87,7 @@ def test_options_of_a_pattern_are_values_and_never_code():
 
 
 def test_the_library_never_unpickles():
-  """No module that runs what it reads is imported, and NumPy is told not to."""
+  """No module that unpickles is imported, and NumPy is called without pickles."""
   for path in Path(jaxmem.__file__).parent.rglob("*.py"):
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):

@@ -179,7 +179,7 @@ def test_every_task_reads_every_form_of_json(tmp_path, task, objects, expected):
   ("content", "says"),
   [
     (b"PAR1\x15\x04\0\0", "is Parquet"),
-    (b"\x28\xb5\x2f\xfd00000000", "is Zstandard"),
+    (b"\x04\x22\x4d\x1800000000", "is LZ4"),
     (gzip.compress(b"a" * 999)[:-9], "cannot read"),
     (b'{"text": "a"}\0\n', "binary bytes, the first NUL at byte 13"),
     (b'{"text": "a", "text": "b"}\n', "the key 'text' twice"),
@@ -304,7 +304,7 @@ def test_folders_are_labels_in_directories_and_archives(tmp_path):
     assert labels(str(tmp_path / name)) == [("neg", "b"), ("pos", "a")]
   (tmp_path / "d" / "dataset_info.json").write_text("{}")
   for task in (labels, text):
-    with pytest.raises(DataError, match="a folder of Hugging Face datasets"):
+    with pytest.raises(DataError, match="a cache folder of Hugging Face datasets"):
       task(str(tmp_path / "d"))
 
 

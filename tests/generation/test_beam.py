@@ -1,4 +1,4 @@
-"""Beam search against an exhaustive one, a greedy one, and itself a row at a time."""
+"""Beam search equals an exhaustive one, a greedy one, and itself a row at a time."""
 
 import functools
 import itertools
@@ -13,22 +13,24 @@ VOCAB, LENGTH, EOS = 4, 4, 0
 
 
 def model(seed):
-  """Logits that depend on the last two tokens and the row; state is rows first."""
+  """Draws logits that depend on the last two tokens and the row."""
   draw = np.random.default_rng(seed)
   table = 2 * draw.normal(size=(3, VOCAB + 1, VOCAB, VOCAB)).astype(np.float32)
   return table[:, VOCAB, 0], (table, np.zeros(3, np.int32)), table
 
 
 def step(tokens, state):
-  """Its table is part of the state: one program serves all models."""
+  """Reads the table of logits from the state, so that one program serves all models."""
   table, last = state
-  logits = jax.vmap(lambda own, last, token: own[last, token])(table, last, tokens)
+  logits = jax.vmap(lambda row_table, last, token: row_table[last, token])(
+    table, last, tokens
+  )
   return logits, (table, tokens)
 
 
 def exhaustive(table, row, alpha):
-  """Every text of at most LENGTH tokens with its score, the best first."""
-  found = []
+  """Returns every text of at most LENGTH tokens with its score, the best first."""
+  texts = []
   for size in range(LENGTH + 1):
     for text in itertools.product(range(1, VOCAB), repeat=size):
       tokens = [*text, EOS][:LENGTH]
@@ -37,8 +39,8 @@ def exhaustive(table, row, alpha):
         logits = table[row, past, last]
         logp += logits[token] - np.log(np.exp(logits).sum())
         past, last = last, token
-      found.append((logp / beam.penalty(len(tokens), alpha), text))
-  return sorted(found, reverse=True)
+      texts.append((logp / beam.penalty(len(tokens), alpha), text))
+  return sorted(texts, reverse=True)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -51,21 +53,24 @@ def run(logits, state, beams, alpha):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_beam_as_wide_as_all_texts_finds_the_best(seed, alpha):
   logits, state, table = model(seed)
-  found = run(logits, state, 60, alpha)
+  beams = run(logits, state, 60, alpha)
   for row in range(3):
-    wanted = exhaustive(table, row, alpha)[:5]
-    for place, (score, text) in enumerate(wanted):
-      size = int(found.length[row, place])
-      assert tuple(found.tokens[row, place, :size].tolist()) == text
-      np.testing.assert_allclose(found.score[row, place], score, rtol=1e-4)
+    best = exhaustive(table, row, alpha)[:5]
+    for rank, (score, text) in enumerate(best):
+      size = int(beams.length[row, rank])
+      assert tuple(beams.tokens[row, rank, :size].tolist()) == text
+      np.testing.assert_allclose(beams.score[row, rank], score, rtol=1e-4)
 
 
 @pytest.mark.parametrize("beams", [1, 2, 3])
-def test_a_batch_is_what_each_row_is_alone(beams):
+def test_a_row_of_a_batch_equals_the_row_alone(beams):
   logits, state, _ = model(5)
   together = run(logits, state, beams, 1.0)
   for row in range(3):
-    one = lambda a, row=row: a[row : row + 1]
+
+    def one(a, row=row):
+      return a[row : row + 1]
+
     alone = run(one(logits), jax.tree.map(one, state), beams, 1.0)
     for a, b in zip(together, alone, strict=True):
       np.testing.assert_array_equal(one(a), b)
@@ -73,20 +78,20 @@ def test_a_batch_is_what_each_row_is_alone(beams):
 
 def test_one_beam_without_penalty_is_greedy():
   logits, state, table = model(7)
-  found = run(logits, state, 1, 0.0)
+  beams = run(logits, state, 1, 0.0)
   for row in range(3):
     past, last, text, logp = VOCAB, 0, [], 0.0
     while len(text) < LENGTH:
-      own = table[row, past, last]
-      token = int(own.argmax())
-      logp += own[token] - np.log(np.exp(own).sum())
+      row_logits = table[row, past, last]
+      token = int(row_logits.argmax())
+      logp += row_logits[token] - np.log(np.exp(row_logits).sum())
       past, last = last, token
       if token == EOS:
         break
       text.append(token)
-    np.testing.assert_allclose(found.score[row, 0], logp, rtol=1e-5)
-    size = int(found.length[row, 0])
-    assert found.tokens[row, 0, :size].tolist() == text
+    np.testing.assert_allclose(beams.score[row, 0], logp, rtol=1e-5)
+    size = int(beams.length[row, 0])
+    assert beams.tokens[row, 0, :size].tolist() == text
 
 
 def test_a_stronger_penalty_writes_longer_texts():
@@ -102,13 +107,13 @@ def test_a_stronger_penalty_writes_longer_texts():
 
 def test_a_row_without_enough_texts_says_so_by_its_score():
   logits, state, table = model(0)
-  found = run(logits, state, 200, 1.0)
+  beams = run(logits, state, 200, 1.0)
   count = len(exhaustive(table, 0, 1.0))
-  assert (found.score[0, :count] > beam.NEVER / 2).all()
-  assert (found.score[0, count:] == beam.NEVER).all()
+  assert (beams.score[0, :count] > beam.NEVER / 2).all()
+  assert (beams.score[0, count:] == beam.NEVER).all()
 
 
-def test_numbers_that_cannot_be_are_refused():
+def test_numbers_out_of_range_are_refused():
   logits, state, _ = model(0)
   with pytest.raises(ValueError, match="beams 0"):
     run(logits, state, 0, 1.0)

@@ -1,4 +1,4 @@
-"""The loop that writes, against one in Python: ends, limits, and what was read."""
+"""The decoding loop equals one in Python: ends, limits, and what was read."""
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,9 @@ GREEDY = Sampling(temperature=0.0)
 
 
 def step(token, state):
-  """Logits by the last token; the state counts the tokens that are no EOS token."""
+  """Returns logits by the last token; the state counts tokens other than EOS."""
   table, count = state
-  logits = jax.vmap(lambda own, last: own[last])(table, token)
+  logits = jax.vmap(lambda row_table, last: row_table[last])(table, token)
   return logits, (table, count + (token != EOS).astype(jnp.int32))
 
 
@@ -24,7 +24,7 @@ STATE = jnp.asarray(TABLE), jnp.zeros(ROWS, jnp.int32)
 
 
 def text(row, limit):
-  """The likeliest tokens."""
+  """Returns the likeliest tokens."""
   tokens, logits = [], FIRST[row]
   while len(tokens) < limit and logits.argmax() != EOS:
     tokens.append(int(logits.argmax()))
@@ -62,5 +62,5 @@ def test_greedy_samples_are_the_texts_of_a_beam_of_one():
   sizes = dict(eos_id=EOS, length=LENGTH)
   keys = jnp.zeros((ROWS, 2), jnp.uint32)
   drawn = decode.sample(step, jnp.asarray(FIRST), STATE, keys, GREEDY, **sizes)
-  found = beam.search(step, jnp.asarray(FIRST), STATE, beams=1, alpha=0.0, **sizes)
-  np.testing.assert_array_equal(drawn, found.tokens[:, 0])
+  beams = beam.search(step, jnp.asarray(FIRST), STATE, beams=1, alpha=0.0, **sizes)
+  np.testing.assert_array_equal(drawn, beams.tokens[:, 0])

@@ -1,4 +1,4 @@
-"""Text from a model: rows know nothing of each other, and continue where they were."""
+"""Rows of generated text are independent, and continue where they were."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ RANDOM = Sampling(0.9, top_k=20, top_p=0.95, min_p=0.01, repetition_penalty=1.1)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  """A tiny run at its first step: a checkpoint, without the time of training."""
+  """Returns a tiny run with a checkpoint of its first step."""
   return runs.first_checkpoint(tmp_path_factory.mktemp("run"))
 
 
@@ -57,7 +57,7 @@ def _row(tree, row):
 
 @pytest.fixture(scope="module")
 def plain():
-  """A model that is not trained, and reads from a memory that is not empty."""
+  """Returns an untrained model with a memory that is not empty."""
   model = LM(resolve(runs.config("x")).model)
   state = model.init_state(3)
   tokens = jax.random.randint(jax.random.key(1), (3, 21), 0, 256)
@@ -133,21 +133,21 @@ def test_seed_and_repeated_prompt_change_the_draw(loaded):
   assert _texts(_writer(loaded, [b"lane"], seed=7), max_tokens=40)[0] != twice[0]
 
 
-def test_second_turn_goes_on_as_if_all_had_been_one_text(loaded):
+def test_a_second_turn_continues_as_if_all_were_one_text(loaded):
   writer = _writer(loaded, PROMPTS)
   first = _texts(writer, Sampling(temperature=0.0))
-  more = [b" token, reset", b""]
-  writer.read(more)
+  second = [b" token, reset", b""]
+  writer.read(second)
 
-  parts = zip(PROMPTS, first, more, strict=True)
-  whole = _writer(loaded, [b"".join(part) for part in parts])
-  for a, b in zip(writer.session.logits, whole.session.logits, strict=True):
+  parts = zip(PROMPTS, first, second, strict=True)
+  at_once = _writer(loaded, [b"".join(part) for part in parts])
+  for a, b in zip(writer.session.logits, at_once.session.logits, strict=True):
     np.testing.assert_allclose(a, b, atol=1e-4)
-  _equal(writer.session.length, whole.session.length)
-  _equal(writer.session.seen, whole.session.seen)
+  _equal(writer.session.length, at_once.session.length)
+  _equal(writer.session.seen, at_once.session.seen)
 
 
-def test_saved_state_goes_on_identically(loaded, tmp_path):
+def test_a_saved_state_continues_identically(loaded, tmp_path):
   args = loaded.model, loaded.params, loaded.tokenizer
   writer = _writer(loaded, PROMPTS)
   _texts(writer)
@@ -159,11 +159,11 @@ def test_saved_state_goes_on_identically(loaded, tmp_path):
 
 
 def test_pieces_do_not_change_the_text(loaded):
-  whole = _texts(_writer(loaded, PROMPTS), max_tokens=16)
+  expected = _texts(_writer(loaded, PROMPTS), max_tokens=16)
   writer = _writer(loaded, PROMPTS)
   parts = [_texts(writer, max_tokens=n) for n in (5, 11)]
 
-  assert [a + b for a, b in zip(*parts, strict=True)] == whole
+  assert [a + b for a, b in zip(*parts, strict=True)] == expected
 
 
 def test_stop_cuts_the_text_and_the_memory_stands_behind_it(loaded):
@@ -206,7 +206,7 @@ def test_memory_and_shapes_do_not_grow(loaded):
 
 
 def test_draws_follow_the_temperature(loaded):
-  """A temperature near 0 is the likeliest token; a high one is not."""
+  """A temperature near 0 draws the likeliest token, a high one others."""
   greedy = _texts(_writer(loaded, PROMPTS), Sampling(temperature=0.0))
 
   assert _texts(_writer(loaded, PROMPTS), Sampling(temperature=1e-30)) == greedy
@@ -246,7 +246,9 @@ def _run(capfd, *argv):
   return code, out, err
 
 
-def test_command_writes_each_prompt_and_goes_on_from_a_file(run, tmp_path, capfdbinary):
+def test_command_writes_each_prompt_and_continues_from_a_file(
+  run, tmp_path, capfdbinary
+):
   flags = ["generate", "--workdir", run, "--temperature", "0.5", "--max-tokens", "20"]
   prompts = ["--prompt", "memory", "--prompt", "lane"]
   state = tmp_path / "state"
@@ -258,8 +260,8 @@ def test_command_writes_each_prompt_and_goes_on_from_a_file(run, tmp_path, capfd
   assert out.endswith(alone)
   _, longer, _ = _bytes(capfdbinary, *flags, *prompts, "--max-tokens", "30")
   flags[-1] = "10"
-  _, rest, _ = _bytes(capfdbinary, *flags, "--load-state", state)
-  assert rest.split(b"<==\n")[2].strip() in longer.split(b"<==\n")[2]
+  _, continuation, _ = _bytes(capfdbinary, *flags, "--load-state", state)
+  assert continuation.split(b"<==\n")[2].strip() in longer.split(b"<==\n")[2]
   code, _, err = _bytes(capfdbinary, *flags, "--load-state", state, "--prompt", "x")
   assert code == 2 and b"1 prompts for the 2 texts" in err
 
@@ -303,7 +305,9 @@ def test_missing_prompt_workdir_and_state_exit_2(capfd, run):
 
 
 def test_loading_only_reads(run):
-  listing = lambda: sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
+  def listing():
+    return sorted((p, p.stat().st_mtime_ns) for p in run.rglob("*"))
+
   before = listing()
   load_model(run)
   assert listing() == before

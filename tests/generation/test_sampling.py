@@ -1,4 +1,4 @@
-"""What may be drawn, and where a text is cut."""
+"""Sampling filters draw what they should, and stops cut the text where they should."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +14,7 @@ from jaxmem.generation.sampling import (
 
 
 def _plainly(logits, how):
-  """Which tokens stay, one row at a time in numpy."""
+  """Computes in NumPy, row by row, which tokens remain."""
   stay = np.zeros(logits.shape, bool)
   for row, keep in zip(logits.astype(np.float64), stay, strict=True):
     order = np.argsort(-row, kind="stable")[: how.top_k or len(row)]
@@ -42,16 +42,18 @@ def _plainly(logits, how):
 def test_filters_equal_plain_numpy(how):
   logits = np.random.default_rng(0).normal(size=(6, 31), scale=2).astype(np.float32)
 
-  kept = np.asarray(restrict(jnp.asarray(logits), how))
+  filtered = np.asarray(restrict(jnp.asarray(logits), how))
 
-  np.testing.assert_array_equal(np.isfinite(kept), _plainly(logits, how))
-  np.testing.assert_array_equal(kept[np.isfinite(kept)], logits[np.isfinite(kept)])
+  np.testing.assert_array_equal(np.isfinite(filtered), _plainly(logits, how))
+  np.testing.assert_array_equal(
+    filtered[np.isfinite(filtered)], logits[np.isfinite(filtered)]
+  )
 
 
 def test_penalty_makes_seen_tokens_less_likely_whatever_their_sign():
   logits = jnp.array([[2.0, -2.0, 2.0, -2.0]])
-  seen = jnp.array([[True, True, False, False]])
-  assert penalize(logits, seen, 2.0).tolist() == [[1.0, -4.0, 2.0, -2.0]]
+  in_text = jnp.array([[True, True, False, False]])
+  assert penalize(logits, in_text, 2.0).tolist() == [[1.0, -4.0, 2.0, -2.0]]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])

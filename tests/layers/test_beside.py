@@ -1,4 +1,4 @@
-"""A memory beside another: a sum that begins as the first alone."""
+"""A sum of memories begins as the first one alone."""
 
 import jax
 import jax.numpy as jnp
@@ -60,10 +60,10 @@ def test_sum_begins_as_its_base_and_can_learn():
     (grads,) = pull(jnp.ones_like(y))
     return y, after, alone, grads["scale"].unbox()
 
-  y, after, (alone, kept), grad = run(params)
+  y, after, (alone, base_state), grad = run(params)
 
   np.testing.assert_array_equal(y, alone)
-  jax.tree.map(np.testing.assert_array_equal, after[0], kept)
+  jax.tree.map(np.testing.assert_array_equal, after[0], base_state)
   assert jnp.abs(grad).min() > 0
 
 
@@ -71,13 +71,13 @@ def test_pattern_writes_a_sum_and_reads_it_back():
   (item,) = parse(TEXT)
 
   assert show(parse(TEXT)) == show(parse(OLD)) == TEXT and hash(item)
-  given = {"rotary_base": 1e20, "window_size": 6, "beside": entry("mingru")}
-  assert item == entry("window", **given)
+  options = {"rotary_base": 1e20, "window_size": 6, "beside": entry("mingru")}
+  assert item == entry("window", **options)
   assert item == entry(
     "sum", entry("window", rotary_base=1e20, window_size=6), "mingru"
   )
-  made = mixer(item, 8, "float32", parent=None)
-  assert isinstance(made, Sum) and made.base.rotary_base == 1e20
+  layer = mixer(item, 8, "float32", parent=None)
+  assert isinstance(layer, Sum) and layer.base.rotary_base == 1e20
   run = config.Config(model=LMConfig(11, pattern=parse(f"gru,{OLD}+lstm")))
   assert config.from_json(config.to_json(run)) == run
 

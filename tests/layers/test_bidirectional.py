@@ -1,4 +1,4 @@
-"""A memory that reads both ways: the laws that make sense for it, by values."""
+"""A bidirectional memory obeys the laws that apply to it, by values."""
 
 import functools
 
@@ -35,17 +35,22 @@ def _layer(name, form="auto"):
 def _params(name):
   params = meta.unbox(jax.jit(_layer(name).init)(jax.random.key(1), X))
   draw = np.random.default_rng(2)
-  noisy = lambda p: p + 0.1 * draw.normal(size=p.shape).astype(p.dtype)
+
+  def noisy(p):
+    return p + 0.1 * draw.normal(size=p.shape).astype(p.dtype)
+
   return jax.tree.map(noisy, params)
 
 
 @functools.cache
 def _run(name, form="auto"):
-  """(y, gradients of params and x), compiled once for all tests."""
+  """Returns y and the gradients of params and x, compiled once for all tests."""
   params = _params(name)
 
   def run(x, reset, dy):
-    f = lambda params, x: _layer(name, form).apply(params, x, (), reset)[0]
+    def f(params, x):
+      return _layer(name, form).apply(params, x, (), reset)[0]
+
     y, pull = jax.vjp(f, params, x)
     return y, pull(dy)
 
@@ -53,10 +58,10 @@ def _run(name, form="auto"):
   return lambda *args: jax.device_get(compiled(*args))
 
 
-def _at(a, place, value):
-  """A copy with a value somewhere: in JAX every place is a compilation."""
+def _at(a, index, value):
+  """Returns a NumPy copy with a value set: JAX would compile for every index."""
   a = a.copy()
-  a[place] = value
+  a[index] = value
   return a
 
 
@@ -66,13 +71,13 @@ def _same(got, want, dtype="float32"):
     assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
 
 
-def test_the_suite_knows_what_reads_both_ways():
+def test_the_suite_detects_what_reads_both_ways():
   check_laws(_layer("rglru"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_forms_agree_in_values_and_gradients(name):
-  """Laws 1 and 2."""
+  """Laws 1 and 2 hold."""
   _same(_run(name)(X, RESET, DY), _run(name, "recurrent")(X, RESET, DY))
 
 
@@ -82,7 +87,9 @@ def test_packed_is_separate(name):
   inside = _at(np.zeros((ROWS, LENGTH, 1), np.float32), np.s_[0, 5:16], 1)
   y, (dparams, dx) = _run(name)(X, RESET, inside * DY)
 
-  front = lambda a: np.roll(a, -5, axis=1)
+  def front(a):
+    return np.roll(a, -5, axis=1)
+
   alone = _at(np.zeros_like(RESET), np.s_[:, 11], True)
   y1, (dparams1, dx1) = _run(name)(front(X), alone, front(inside * DY))
   _same(y[0, 5:16], y1[0, :11])
@@ -90,25 +97,25 @@ def test_packed_is_separate(name):
   _same(dx[0, 5:16], dx1[0, :11])
   _same(dx * (1 - inside), np.zeros_like(dx), "exact")
 
-  # whatever stands in the other documents
+  # the tokens of other documents do not matter
   y2, _ = _run(name)(np.where(inside == 1, X, OTHER), RESET, DY)
   _same(y2[0, 5:16], y[0, 5:16], "exact")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_token_sees_its_whole_document(name):
-  """It is no causal memory: within a short document every token changes every other."""
+  """In a short document every token changes every other, before and after it."""
   y, _ = _run(name)(X, RESET, DY)
-  for changed, seen in ((15, 12), (12, 15)):
+  for changed, read in ((15, 12), (12, 15)):
     moved = _at(X, np.s_[0, changed], X[0, changed] + 1)
     y2, _ = _run(name)(moved, RESET, DY)
-    assert np.abs(y2 - y)[0, seen].max() > 0
+    assert np.abs(y2 - y)[0, read].max() > 0
     np.testing.assert_array_equal(y2[1], y[1])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_state_is_empty(name):
-  """Law 6, and a reset on the first token says nothing new."""
+  """Law 6 holds, and a reset on the first token changes nothing."""
   layer = _layer(name)
   assert layer.init_state(ROWS) == () and layer.state_axes() == ()
   y, state = jax.jit(layer.apply)(_params(name), X, layer.init_state(ROWS))
@@ -120,7 +127,7 @@ def test_state_is_empty(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_transforms_work(name):
-  """Law 8."""
+  """Law 8 holds."""
   params, reset = _params(name), jnp.asarray(RESET)
   f = jax.checkpoint(lambda x: _layer(name).apply(params, x, (), reset)[0])
   run = jax.jit(jax.vmap(lambda x, dy: jax.vjp(f, x)[1](dy)[0]))
@@ -131,7 +138,7 @@ def test_transforms_work(name):
 
 
 def test_shards_do_not_matter():
-  """Law 7."""
+  """Law 7 holds."""
   check_shards(_layer("rglru"), shards=(2,))
 
 
@@ -140,7 +147,9 @@ def test_it_reads_from_a_learned_start_both_ways():
   layer = Bidirectional(LearnedInit(mixer))
   params = jax.jit(layer.init)(jax.random.key(0), X)
 
-  loss = lambda params, x: (layer.apply(params, x)[0] * DY).sum()
+  def loss(params, x):
+    return (layer.apply(params, x)[0] * DY).sum()
+
   grads = jax.jit(jax.grad(loss))(params, X)
 
   for way in ("forward", "backward"):

@@ -1,4 +1,4 @@
-"""What weight decay acts on: every parameter says it, and these tables hold it fast."""
+"""Every parameter declares whether weight decay acts on it, as these tables say."""
 
 import jax
 import jax.numpy as jnp
@@ -126,7 +126,7 @@ SETTINGS = {
 
 
 def _declared(init):
-  """What each parameter of boxed ones declares, by its path."""
+  """Maps the path of each boxed parameter to what it declares."""
   names = meshes.param_names(jax.eval_shape(init)["params"])
   flat = jax.tree_util.tree_leaves_with_path(names, is_leaf=meshes.is_names)
   return {"/".join(k.key for k in path): axes.decay for path, axes in flat}
@@ -151,10 +151,10 @@ def test_every_parameter_says_whether_it_decays(name):
 
 @pytest.mark.parametrize("name", sorted(MEMORIES))
 def test_what_decays_in_a_memory(name):
-  given = {k: v for k, v in EXTRAS.items() if k in options(name)}
-  if name == "cross_attention":  # it knows no distances
-    del given["bias"]
-  item = entry(name, **given, **example_of(name))
+  extras = {k: v for k, v in EXTRAS.items() if k in options(name)}
+  if name == "cross_attention":  # it has no distances
+    del extras["bias"]
+  item = entry(name, **extras, **example_of(name))
   assert _of_mixer(item) == _table(*MEMORIES[name])
 
 
@@ -188,8 +188,11 @@ ADDITIVE = ("{0}/k/kernel {0}/q/kernel {0}/out/kernel", "{0}/q/bias {0}/w")
 
 def _blocks(stack, *tables):
   block = f"{stack}/groups/block_0"
-  place = lambda text: text.format(f"{block}/mixer", block)
-  return {k: v for t in tables for k, v in _table(*map(place, t)).items()}
+
+  def path(text):
+    return text.format(f"{block}/mixer", block)
+
+  return {k: v for t in tables for k, v in _table(*map(path, t)).items()}
 
 
 TABLES = "embedding positions types"
@@ -236,12 +239,15 @@ MODEL_TABLES = {
 def test_what_decays_in_a_model(name):
   model = MODELS[name]
   batch, state = model.example(1, 32), model.init_state(1)
-  init = lambda: model.init(jax.random.key(0), batch, state, method="objective")
+
+  def init():
+    return model.init(jax.random.key(0), batch, state, method="objective")
+
   assert _declared(init) == MODEL_TABLES[name]
 
 
 class Foreign(nn.Module):
-  """A layer of Flax, and parameters in no box."""
+  """A layer of Flax with parameters that are not boxed."""
 
   @nn.compact
   def __call__(self, x):
@@ -250,7 +256,7 @@ class Foreign(nn.Module):
 
 
 def _moved(names, params):
-  """Which parameters a step without a gradient moves."""
+  """Returns the parameters that a step without a gradient moves."""
   config = OptimConfig(learning_rate=0.1, warmup_steps=0, weight_decay=0.5)
   optimizer = optim.make(config, 1000, names)
   zeros = jax.tree.map(jnp.zeros_like, params)
@@ -269,7 +275,7 @@ def test_undeclared_parameters_decay_by_flax_names_of_weights():
 
 
 def test_rates_are_left_alone_through_the_layers_of_a_stack():
-  """By the optimizer itself, on parameters that a scan has given an axis."""
+  """The optimizer itself is applied to parameters with the axis of a scan."""
   model = LM(LMConfig(11, d_model=8, pattern=(entry("mamba"),), num_groups=2))
   batch, state = model.example(1, 4), model.init_state(1)
   boxed = model.init(jax.random.key(0), batch, state, method="objective")["params"]

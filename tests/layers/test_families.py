@@ -1,4 +1,4 @@
-"""Base classes of mixers: states from one declaration, and nothing is overridden."""
+"""Base classes derive states from one declaration, and nothing is overridden."""
 
 import inspect
 
@@ -21,7 +21,7 @@ FAMILIES = {
   Cells: {"gru", "lstm", "rnn", "slstm"},
   StateSpace: {"lru", "s5"},
 }
-# What a base class leaves to others although it says something itself.
+# Methods with a default that subclasses may override.
 HOOKS = {"_check", "_state_spec", "_writes"}
 
 

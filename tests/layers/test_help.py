@@ -1,4 +1,4 @@
-"""help() of a layer shows every argument, also those that a base class has."""
+"""help() of a layer shows every argument, also those of its base classes."""
 
 import dataclasses
 import inspect
@@ -29,17 +29,17 @@ def test_help_begins_with_the_signature_and_the_arguments():
   head, _, _ = text.partition("Method resolution order")
   assert "GatedDelta(d_model: int, num_heads: int = 4, key_dim: int = 0" in head
   assert "|    negative_eigenvalues: write strengths up to 2" in head
-  assert "|      flip what it holds (arXiv:2411.12537)." in head
+  assert "|      flip the sign of what it holds (arXiv:2411.12537)." in head
   assert "_Sentinel" not in head and "those of" not in head
 
 
-def test_what_a_subclass_says_stands_in_the_place_of_its_base():
+def test_a_subclass_replaces_the_text_of_its_base():
   doc = inspect.getdoc(layers.GatedDeltaProduct)
   assert "\n  chunk_size: writes of a chunk." in doc
   assert doc.count("chunk_size:") == 1
 
 
-def test_what_stands_behind_the_arguments_stays():
+def test_text_after_the_arguments_is_kept():
   class Outside(layers.MinGRU):
     """One more layer.
 

@@ -1,4 +1,4 @@
-"""Memories that begin from parameters."""
+"""Memories with a learned initial state obey the laws."""
 
 import jax
 import jax.numpy as jnp
@@ -59,13 +59,21 @@ def test_every_document_begins_from_the_start(form):
   run = jax.jit(learned_init.learned(ops.record("lstm")).form(form))
   y, state = run((c, h, *params), inputs, empty, reset)
 
-  rows = lambda a: jnp.broadcast_to(a, (2, 4))
+  def rows(a):
+    return jnp.broadcast_to(a, (2, 4))
+
   begin = lstm.State(rows(c), rows(h))
-  cut = lambda a: a[:, 5:]
+
+  def cut(a):
+    return a[:, 5:]
+
   plain = jax.jit(lstm.FORMS["recurrent"])
   first, last = plain(params, inputs, begin)
   second, last_second = plain(params, jax.tree.map(cut, inputs), begin)
-  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+  def close(a, b):
+    return np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
   close(y[0, :5], first[0, :5])
   close(y[0, 5:], second[0])
   close(y[1], first[1])
@@ -92,8 +100,8 @@ def test_the_start_gets_gradients_from_every_document():
 def test_what_keeps_inputs_has_no_learned_start():
   window = mixers.get("window").Mixer(d_model=8, num_heads=2, parent=None)
   with pytest.raises(ValueError, match="keeps are inputs"):
-    given = jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
-    jax.eval_shape(LearnedInit(window).init, *given)
+    args = jax.random.key(0), jnp.zeros((1, 4, 8)), window.init_state(1)
+    jax.eval_shape(LearnedInit(window).init, *args)
 
 
 def test_a_mixer_that_applies_its_op_as_it_is_says_so(monkeypatch):

@@ -1,4 +1,4 @@
-"""MLPs are layers: found by name, and obedient where they carry something."""
+"""MLPs are layers: they are found by name, and obey the laws if they have a state."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,9 @@ def test_channel_mix_obeys_the_laws():
 def test_an_mlp_answers_like_a_mixer(name):
   mlp = mlps.get(name).MLP(**SIZES)
   x, state = jnp.ones((2, 3, 8)), mlp.init_state(2)
-  run = lambda key: mlp.init_with_output(key, x, state)[0]
+
+  def run(key):
+    return mlp.init_with_output(key, x, state)[0]
 
   y, new = jax.eval_shape(run, jax.random.key(0))
 
@@ -35,11 +37,13 @@ def test_the_state_of_a_block_is_the_first_layer_s_unless_another_has_one():
     layers: ResidualBlock(Block(layers), **SIZES).init_state(2)
     for layers in ((gru,), (gru, Entry("gelu")), (gru, mix), (mix,))
   }
-  own, shift = states[(gru,)], states[(mix,)]
+  gru_state, shift = states[(gru,)], states[(mix,)]
 
-  same = lambda a, b: jax.tree.structure(a) == jax.tree.structure(b)
-  assert same(states[(gru, Entry("gelu"))], own)
-  assert same(states[(gru, mix)], (own, shift))
+  def same(a, b):
+    return jax.tree.structure(a) == jax.tree.structure(b)
+
+  assert same(states[(gru, Entry("gelu"))], gru_state)
+  assert same(states[(gru, mix)], (gru_state, shift))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,6 @@ def test_the_state_of_a_block_is_the_first_layer_s_unless_another_has_one():
     ("gelu:aproximate=True", "no option 'aproximate': did you mean 'approximate'"),
   ],
 )
-def test_an_mlp_that_is_not_there_is_refused(text, message):
+def test_an_unknown_mlp_is_refused(text, message):
   with pytest.raises(PatternError, match=message):
     mlp_entry(text)

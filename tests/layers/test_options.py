@@ -1,4 +1,4 @@
-"""Every option of every mixer and MLP does what its kind of effect says.
+"""Every option of every mixer and MLP has the effect that its case declares.
 
 The programs are traced and not run, so an option costs milliseconds; the options whose
 docstring promises other outputs are also computed, once each.
@@ -28,7 +28,7 @@ Choices = tuple[tuple[str, Any], ...]  # options and their values
 
 
 class Case(NamedTuple):
-  """How an option is tried.
+  """How the effect of an option is tested.
 
   Attributes:
     effect: "shapes" of parameters or state; "start", the initial parameters; "outputs"
@@ -48,7 +48,7 @@ def case(effect: str, *values: Any, **base: Any) -> Case:
 
 
 YARN = dict(rotary_scaling="yarn", rotary_factor=4.0, trained_length=16, head_dim=16)
-# An option of one mixer stands before that of all.
+# The case of one mixer has precedence over that of all.
 CASES = {
   # sizes
   "num_heads": case("shapes", 2),
@@ -143,52 +143,52 @@ LAYERS = {name: mixers.get(name).Mixer for name in mixers.names()} | mlps()
 
 
 def options_of(name: str) -> list[str]:
-  """What can be chosen of a layer; its sizes are those of the model."""
+  """Returns the options of a layer without its sizes, which are those of the model."""
   return [key for key in options(name) if key != "d_ff"]
 
 
 def key_of(name: str, option: str) -> str:
-  """Where the case of an option stands: its own, or that of all layers."""
-  own = f"{name}.{option}"
-  return own if own in CASES else option
+  """Returns the key of an option's case: that of the layer, else that of all layers."""
+  specific = f"{name}.{option}"
+  return specific if specific in CASES else option
 
 
 def first_with() -> dict[str, str]:
-  """Key of a case -> the layer for which its outputs are computed."""
-  found = {}
+  """Maps the key of a case to the layer for which its outputs are computed."""
+  layers = {}
   for name in LAYERS:
     if not hasattr(LAYERS[name], "remember"):  # of an encoder, and empty here
       for option in options_of(name):
-        found.setdefault(key_of(name, option), name)
-  return found
+        layers.setdefault(key_of(name, option), name)
+  return layers
 
 
 # An option that several layers share is computed for one of them, and traced for all.
 COMPUTED = first_with()
 
 
-def made(name: str, choices: Choices) -> nn.Module:
+def build(name: str, choices: Choices) -> nn.Module:
   sizes = {} if name in mixers.names() else {"d_ff": 2 * WIDTH}
   return LAYERS[name](d_model=WIDTH, **sizes, **dict(choices))
 
 
 def arguments(layer: nn.Module) -> tuple:
-  """Two rows, the second of two documents."""
+  """Returns inputs of two rows, the second of which has two documents."""
   x = jax.random.normal(jax.random.key(1), (2, LENGTH, WIDTH))
   reset = jnp.zeros((2, LENGTH), bool).at[1, 9].set(True)
   return x, layer.init_state(2), reset
 
 
 def text(function: Callable, *args: Any) -> str:
-  """A program, with the numbers that it holds."""
+  """Returns the text of a program and of its constants."""
   jaxpr = jax.make_jaxpr(function)(*args)
   return str(jaxpr) + "".join(str(np.asarray(const)) for const in jaxpr.consts)
 
 
 @functools.cache
 def shapes(name: str, choices: Choices, _: Choices = ()) -> tuple[Any, Any]:
-  """Shapes of the parameters and of the state."""
-  layer = made(name, choices)
+  """Returns the shapes of the parameters and of the state."""
+  layer = build(name, choices)
   args = arguments(layer)
   params = jax.eval_shape(layer.init, jax.random.key(0), *args)
   plain = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(*_shape(a)))
@@ -201,22 +201,22 @@ def _shape(array: Any) -> tuple[tuple[int, ...], Any]:
 
 @functools.cache
 def start(name: str, choices: Choices, _: Choices = ()) -> str:
-  """The program that draws the parameters."""
-  layer = made(name, choices)
+  """Returns the program that draws the parameters."""
+  layer = build(name, choices)
   return text(layer.init, jax.random.key(0), *arguments(layer))
 
 
 @functools.cache
 def program(name: str, choices: Choices, base: Choices) -> str:
-  """The program of a layer, of parameters that it has with the options `base`."""
-  layer, (params, _) = made(name, choices), shapes(name, base)
+  """Returns the program of a layer with the parameters of the options `base`."""
+  layer, (params, _) = build(name, choices), shapes(name, base)
   return text(layer.apply, params, *arguments(layer))
 
 
 @functools.cache
 def outputs(name: str, choices: Choices, base: Choices) -> np.ndarray:
-  """Of parameters none of which is zero, or an option could not be seen."""
-  layer, draw = made(name, choices), np.random.default_rng(0)
+  """Computes outputs with nonzero parameters: zeros would hide an option."""
+  layer, draw = build(name, choices), np.random.default_rng(0)
   if hasattr(layer, "form"):  # the definition compiles the fastest
     layer = layer.clone(form="recurrent" if getattr(layer, "causal", True) else "dense")
   params, _ = shapes(name, base)
@@ -228,22 +228,22 @@ def outputs(name: str, choices: Choices, base: Choices) -> np.ndarray:
 
 
 def changes(name: str, option: str, case: Case) -> bool:
-  """Whether an option has the effect of its case."""
+  """Returns whether an option has the effect of its case."""
   if case.effect == "outputs" and COMPUTED.get(key_of(name, option)) == name:
     choices = (*case.base, (option, case.values[0]))
     y, other = (outputs(name, each, case.base) for each in (case.base, choices))
     return np.abs(y - other).max() > 1e-4
-  what = {"shapes": shapes, "start": start}.get(case.effect, program)
-  usual = what(name, case.base, case.base)
+  trace = {"shapes": shapes, "start": start}.get(case.effect, program)
+  usual = trace(name, case.base, case.base)
   for value in case.values:
     with contextlib.suppress(ValueError):  # another op has that form
-      if what(name, (*case.base, (option, value)), case.base) != usual:
+      if trace(name, (*case.base, (option, value)), case.base) != usual:
         return True
   return False
 
 
 def test_every_option_of_every_layer_has_a_case():
-  """An option that is added has to say here what it does."""
+  """A new option must declare its effect here."""
   keys = {key_of(name, option) for name in LAYERS for option in options_of(name)}
   assert keys == CASES.keys()
 

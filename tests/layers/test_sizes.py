@@ -1,4 +1,4 @@
-"""Sizes that cannot be are refused when a mixer is made, by every mixer."""
+"""Every mixer refuses impossible sizes when it is made."""
 
 import dataclasses
 import math
@@ -61,7 +61,7 @@ def test_heads_that_do_not_divide_are_refused(name):
 
 
 @pytest.mark.parametrize("name", mixers.names())
-def test_sizes_that_cannot_be_are_refused(name):
+def test_impossible_sizes_are_refused(name):
   mixer = mixers.get(name).Mixer
   wrong = {k: v for k, v in IMPOSSIBLE.items() if k in options(name)}
   for key, value in (wrong | {"d_model": 0}).items():
@@ -69,8 +69,8 @@ def test_sizes_that_cannot_be_are_refused(name):
       mixer(**({"d_model": 8} | {key: value}))
 
 
-class Anyone(Memory):
-  """A mixer of somebody else."""
+class UserMixer(Memory):
+  """A mixer that a user of the package has written."""
 
   d_model: int
   taps: int = 4
@@ -82,7 +82,7 @@ class Anyone(Memory):
 
 
 @pytest.mark.parametrize(
-  ("given", "message"),
+  ("values", "message"),
   [
     ({"d_model": 8.0}, "d_model is 8.0: it must be a whole number"),
     ({"d_model": 8, "taps": "4"}, "taps is '4': it must be a whole number"),
@@ -97,10 +97,10 @@ class Anyone(Memory):
     ({"d_model": -1}, "d_model is -1: it must be at least 1"),
   ],
 )
-def test_options_of_any_mixer_have_the_type_of_their_field(given, message):
+def test_options_of_any_mixer_have_the_type_of_their_field(values, message):
   with pytest.raises(ValueError, match=message):
-    Anyone(**given)
-  assert Anyone(d_model=8, seed=-1, rate=np.float32(2), cap=3).taps == 4
+    UserMixer(**values)
+  assert UserMixer(d_model=8, seed=-1, rate=np.float32(2), cap=3).taps == 4
 
 
 # Of each type of an option numbers that it cannot be.
@@ -122,7 +122,7 @@ def test_numbers_and_dtypes_out_of_range_are_refused(name):
 
 
 @pytest.mark.parametrize(
-  ("name", "given", "message"),
+  ("name", "values", "message"),
   [
     ("gla", {"temperature": 0.0}, "temperature is 0.0: it must be above 0"),
     ("mlstm", {"gate_cap": -1.0}, "gate_cap is -1.0: it must be above 0"),
@@ -146,9 +146,9 @@ def test_numbers_and_dtypes_out_of_range_are_refused(name):
     ("window", {"head_dim": 3}, "head_dim 3 is odd"),
   ],
 )
-def test_sizes_that_do_not_fit_one_another_are_refused(name, given, message):
+def test_sizes_that_do_not_fit_one_another_are_refused(name, values, message):
   with pytest.raises(ValueError, match=message):
-    mixers.get(name).Mixer(d_model=8, **given)
+    mixers.get(name).Mixer(d_model=8, **values)
 
 
 def test_a_pattern_says_which_memory_cannot_be_built():
@@ -159,13 +159,13 @@ def test_a_pattern_says_which_memory_cannot_be_built():
 
 
 @pytest.mark.parametrize(
-  ("what", "message"),
+  ("argv", "message"),
   [
     (["window:window_size=0"], "cannot be built: window_size is 0"),
     (["gru:chunk_size=0+window:window_size=0"], "cannot be built: "),
     (["causal", "--documents", "4,x"], "whole numbers, with commas between"),
   ],
 )
-def test_draw_refuses_in_one_sentence(what, message):
+def test_draw_refuses_in_one_sentence(argv, message):
   with pytest.raises(UserError, match=message):
-    draw.main(what)
+    draw.main(argv)

@@ -1,4 +1,4 @@
-"""What a memory cannot hold is refused on the host, by a message, before it is read."""
+"""Text longer than a memory's capacity is refused on the host, before it is read."""
 
 import dataclasses
 import functools
@@ -28,7 +28,7 @@ CAPACITY = 48
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-  """A run on documents cut to the capacity, its corpus and its config file."""
+  """Returns a directory with a run on cut documents, its corpus and its config."""
   root = tmp_path_factory.mktemp("capacity")
   corpus = runs.write_corpus(root / "corpus")
   model = (
@@ -49,12 +49,15 @@ def _fails(capfd, *argv):
 
 
 def test_limit_is_the_smallest_of_a_pattern():
-  of = lambda text: capacity.limit(parse(text))
+  def limit_of(text):
+    return capacity.limit(parse(text))
 
-  assert of("rglru,window") is None
-  assert of("attention") == Limit("attention", 2048)
-  assert of("rglru,attention:capacity=9,attention:capacity=8") == Limit("attention", 8)
-  assert of("forgetting_attention:capacity=7,attention").tokens == 7
+  assert limit_of("rglru,window") is None
+  assert limit_of("attention") == Limit("attention", 2048)
+  assert limit_of("rglru,attention:capacity=9,attention:capacity=8") == Limit(
+    "attention", 8
+  )
+  assert limit_of("forgetting_attention:capacity=7,attention").tokens == 7
 
 
 def test_training_on_cut_documents_is_finite(trained):
@@ -94,16 +97,16 @@ def test_train_refuses_what_does_not_fit(capfd, trained, tmp_path, flags, words)
 
 
 def test_eval_refuses_what_does_not_fit_and_reads_it_cut(capfd, trained, tmp_path):
-  given = ["eval", "--workdir", trained / "run", "--text", trained / "corpus"]
+  argv = ["eval", "--workdir", trained / "run", "--text", trained / "corpus"]
 
-  err = _fails(capfd, *given)
+  err = _fails(capfd, *argv)
 
   assert "holds 48 tokens of a document, and a document of" in err
   assert "cut documents with --document-length 48" in err
-  assert "has 49" in _fails(capfd, *given, "--document-length", "49")
+  assert "has 49" in _fails(capfd, *argv, "--document-length", "49")
   flags = ["--document-length", "48", "--rows", "3", "--length", "50"]
   out = tmp_path / "out.json"
-  assert cli.run([str(a) for a in [*given, *flags, "--out", out]]) == 0
+  assert cli.run([str(a) for a in [*argv, *flags, "--out", out]]) == 0
   numbers = json.loads(out.read_text())
   assert [b["to"] for b in numbers["by_position"]] == [128]
   loaded = load_model(trained / "run")
@@ -133,7 +136,7 @@ def test_text_that_just_fits_is_read_as_it_is(trained, tmp_path):
 
 @pytest.mark.parametrize("cut", [5, 64])
 def test_cut_documents_are_read_from_their_cut_on(tmp_path, cut):
-  """A model whose cost of a token is how many its document had before it, in bits."""
+  """A token costs as many bits as its document has tokens before it."""
 
   def losses(tokens, targets, state, reset):
     nats = np.zeros(tokens.shape, np.float32)
@@ -162,23 +165,23 @@ def test_cut_documents_are_read_from_their_cut_on(tmp_path, cut):
 
 
 def test_generate_refuses_what_does_not_fit(capfd, trained):
-  given = ["generate", "--workdir", trained / "run", "--prompt", "memory"]
+  argv = ["generate", "--workdir", trained / "run", "--prompt", "memory"]
 
-  err = _fails(capfd, *given, "--max-tokens", "42")
+  err = _fails(capfd, *argv, "--max-tokens", "42")
 
   assert "a prompt with --max-tokens 42 has 49: give --max-tokens 41" in err
-  assert "give a shorter prompt" in _fails(capfd, *given[:-1], "x" * 99)
-  assert cli.run([str(a) for a in [*given, "--max-tokens", "41"]]) == 0
+  assert "give a shorter prompt" in _fails(capfd, *argv[:-1], "x" * 99)
+  assert cli.run([str(a) for a in [*argv, "--max-tokens", "41"]]) == 0
 
 
 def test_generate_counts_what_a_saved_state_has_read(capfd, trained, tmp_path):
-  given = ["generate", "--workdir", trained / "run", "--max-tokens", "20"]
+  argv = ["generate", "--workdir", trained / "run", "--max-tokens", "20"]
   saved = tmp_path / "state"
   prompt = ["--prompt", "memory", "--save-state", saved]
-  assert cli.run([str(a) for a in [*given, *prompt]]) == 0
+  assert cli.run([str(a) for a in [*argv, *prompt]]) == 0
   read = int(np.asarray(_length(saved, trained)))
 
-  err = _fails(capfd, *given[:-1], CAPACITY - read + 1, "--load-state", saved)
+  err = _fails(capfd, *argv[:-1], CAPACITY - read + 1, "--load-state", saved)
 
   assert "the text with what is to come has 49: give fewer tokens" in err
 
@@ -205,7 +208,7 @@ def test_writer_reads_nothing_of_what_does_not_fit(trained):
 @pytest.mark.parametrize("form", ["recurrent", "parallel"])
 @pytest.mark.parametrize("name", ["attention", "forgetting_attention"])
 def test_overflow_is_nan_from_its_token_to_the_next_reset(name, form):
-  """In a stack too, where the layers above read the NaN of those below."""
+  """It holds in a stack too, where upper layers read the NaN of lower ones."""
   item = entry(name, num_heads=2, capacity=8, form=form)
   model = LM(LMConfig(11, d_model=8, d_ff=16, pattern=(item,), num_groups=3))
   tokens = jax.random.randint(jax.random.key(0), (2, 30), 0, 11)

@@ -1,4 +1,4 @@
-"""The encoder: texts read both ways, windows, and what padding does not do."""
+"""The encoder reads both ways and by windows, and padding changes nothing."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ PATTERNS = (
 
 
 def compiled(model, method):
-  """A method of the model as one program of (params, batch, ...)."""
+  """Compiles a method of the model as a function of (params, batch, ...)."""
   return jax.jit(functools.partial(model.apply, method=method))
 
 
@@ -33,7 +33,7 @@ def build(**changes):
   model = Encoder(dataclasses.replace(SMALL, **changes))
   init = jax.jit(functools.partial(model.init, method="vector"))
   params = init(jax.random.key(0), texts())
-  # zeros at first, biases tell nothing apart
+  # biases start as zeros, at which a change would have no effect
   noise = jax.random.normal(jax.random.key(1), (997,))
   params = jax.tree.map(
     lambda a: a + 0.1 * jnp.resize(noise, a.shape).astype(a.dtype), params
@@ -63,13 +63,16 @@ def test_padding_moves_nothing(text, block):
 
 
 @pytest.mark.parametrize("text", PATTERNS[:4])
-def test_a_token_sees_what_stands_before_and_behind(text):
+def test_a_token_sees_tokens_before_and_after_it(text):
   model, params = build(pattern=parse(text))
   batch, read = texts(), compiled(model, "tokens")
-  out = lambda b: read(params, b)[0, 8]
+
+  def out(b):
+    return read(params, b)[0, 8]
+
   base = out(batch)
-  for place in (7, 9):
-    tokens = batch["tokens"].at[0, place].add(1) % 30
+  for position in (7, 9):
+    tokens = batch["tokens"].at[0, position].add(1) % 30
     assert np.abs(out(batch | {"tokens": tokens}) - base).max() > 1e-4
 
 
@@ -88,13 +91,16 @@ def test_windows_do_not_see_each_other_and_their_mean_is_the_text():
   model, params = build(window=8)
   batch = texts(rows=1)
   run = compiled(model, "vector")
-  whole = run(params, batch)
+  mean = run(params, batch)
   halves = []
   for i in (0, 1):
-    part = lambda a, i=i: a[:, 8 * i : 8 * i + 8]
-    own = {"tokens": part(batch["tokens"]), "types": part(batch["types"])}
-    halves.append(run(params, own | {"length": jnp.array([8])}))
-  np.testing.assert_allclose(whole, (halves[0] + halves[1]) / 2, atol=1e-6)
+
+    def part(a, i=i):
+      return a[:, 8 * i : 8 * i + 8]
+
+    window = {"tokens": part(batch["tokens"]), "types": part(batch["types"])}
+    halves.append(run(params, window | {"length": jnp.array([8])}))
+  np.testing.assert_allclose(mean, (halves[0] + halves[1]) / 2, atol=1e-6)
 
 
 def test_a_memory_between_windows_knows_their_order_and_stops_at_the_last():
@@ -131,7 +137,7 @@ def test_fields_that_a_task_has_now_are_named():
       EncoderConfig(**{key: "x"})
 
 
-def test_numbers_out_of_range_are_said():
+def test_numbers_out_of_range_are_named():
   for changes, words in (
     ({"between": (entry("gru"),)}, "set window"),
     ({"window": -1}, "window is -1"),
@@ -155,5 +161,5 @@ def test_pooling_takes_the_mean_the_largest_or_the_first_of_a_text():
     ("first", lambda row: row[0]),
   ):
     other = Encoder(dataclasses.replace(model.config, pool=pool))
-    found = other.apply(params, batch, method="vector")
-    np.testing.assert_allclose(found, np.stack([*map(of, read)]), rtol=1e-5, atol=1e-6)
+    pooled = other.apply(params, batch, method="vector")
+    np.testing.assert_allclose(pooled, np.stack([*map(of, read)]), rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The encoder-decoder: step by step as taught, and what padding does not do."""
+"""Decoding step by step equals teacher forcing, and padding changes nothing."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ KINDS = {
 
 @functools.cache
 def compiled(model, method):
-  """A method of the model as one program of (params, batch, ...)."""
+  """Compiles a method of the model as a function of (params, batch, ...)."""
   return jax.jit(functools.partial(model.apply, method=method))
 
 
@@ -54,17 +54,17 @@ def built(request):
   return model, params, batch
 
 
-def test_step_by_step_is_as_taught(built):
+def test_step_by_step_decoding_equals_teacher_forcing(built):
   model, params, batch = built
-  whole = compiled(model, "losses")(params, batch)
-  given = batch["read"], batch["length"], batch["tokens"][:, 0]
-  logits, state = compiled(model, "start")(params, *given)
+  losses = compiled(model, "losses")(params, batch)
+  args = batch["read"], batch["length"], batch["tokens"][:, 0]
+  logits, state = compiled(model, "start")(params, *args)
   step = functools.partial(compiled(model, "step"), params)
   for t in range(6):
     nats = optax.softmax_cross_entropy_with_integer_labels(
       logits, batch["targets"][:, t]
     )
-    np.testing.assert_allclose(nats, whole[:, t], atol=1e-5)
+    np.testing.assert_allclose(nats, losses[:, t], atol=1e-5)
     if t < 5:
       logits, state = step(batch["tokens"][:, t + 1], state)
 
@@ -87,8 +87,8 @@ def test_every_token_that_is_read_moves_what_is_written_and_is_learned(built):
   grads = jax.tree.leaves(slope(params)["params"]["encoder"])
   assert all(np.abs(np.asarray(g)).max() > 0 for g in grads)
   base = run(params, batch)
-  for place in (0, 7):
-    read = batch["read"].at[0, place].add(1) % 20
+  for position in (0, 7):
+    read = batch["read"].at[0, position].add(1) % 20
     moved = run(params, batch | {"read": read})
     assert np.abs(moved[0] - base[0]).max() > 1e-5
     np.testing.assert_array_equal(moved[1:], base[1:])
@@ -99,9 +99,9 @@ def test_smoothing_is_optax_s_and_nothing_else_changes():
   table = jax.random.normal(jax.random.key(1), (11, 8))
   targets = jnp.arange(10).reshape(2, 5)
   soft = optax.smooth_labels(jax.nn.one_hot(targets, 11), 0.2)
-  wanted = optax.softmax_cross_entropy(x @ table.T, soft)
-  found = chunked_cross_entropy(x, table, targets, chunk_size=2, smoothing=0.2)
-  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+  expected = optax.softmax_cross_entropy(x @ table.T, soft)
+  actual = chunked_cross_entropy(x, table, targets, chunk_size=2, smoothing=0.2)
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_smoothing_and_dropout_are_of_training_alone(built):
@@ -109,10 +109,12 @@ def test_smoothing_and_dropout_are_of_training_alone(built):
 
   @functools.partial(jax.jit, static_argnums=1)
   def objective(params, quiet, key):
-    given = params, batch, (), quiet
-    return model.apply(*given, method="objective", rngs={"dropout": key})[0]
+    args = params, batch, (), quiet
+    return model.apply(*args, method="objective", rngs={"dropout": key})[0]
 
-  nats = lambda quiet, key: objective(params, quiet, jax.random.key(key))
+  def nats(quiet, key):
+    return objective(params, quiet, jax.random.key(key))
+
   np.testing.assert_array_equal(nats(True, 0), nats(True, 1))
   assert np.abs(nats(False, 0) - nats(False, 1)).max() > 1e-3
 
@@ -139,11 +141,11 @@ def test_additive_attention_is_bahdanau_s():
       q = s[row, t] @ p["q"]["kernel"] + p["q"]["bias"]
       e = np.tanh(q + h[row, :count] @ p["k"]["kernel"]) @ p["w"]
       a = np.exp(e - e.max())
-      wanted = (a / a.sum()) @ h[row, :count] @ p["out"]["kernel"]
-      np.testing.assert_allclose(y[row, t], wanted, rtol=1e-4, atol=1e-5)
+      expected = (a / a.sum()) @ h[row, :count] @ p["out"]["kernel"]
+      np.testing.assert_allclose(y[row, t], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_what_cannot_be_built_is_said():
+def test_sizes_that_cannot_be_built_are_named():
   base = EncoderDecoderConfig(vocab_size=20)
   for changes, words in (
     ({"pattern": (entry("gru"),)}, "reads nothing of the encoder"),

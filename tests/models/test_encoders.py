@@ -1,4 +1,4 @@
-"""What the laws do not say of attention that reads both ways, or another sequence."""
+"""Bidirectional and cross attention, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def test_shards_do_not_matter_to_what_reads_both_ways_or_keeps_the_first():
   check_shards(_mixer("bigbird", sparse_block=2, num_random=1), (2,))
 
 
-def test_longformer_says_what_does_not_fit():
+def test_longformer_names_sizes_that_do_not_fit():
   for options, words in (
     ({"window_size": 5, "causal": False}, "window_size 5 is odd"),
     ({"dilation": (1, 2, 3)}, "one for each of 2 heads"),
@@ -81,7 +81,7 @@ def test_one_token_is_read_by_the_definition_and_a_step_is_refused():
 
 @pytest.mark.parametrize("name", ["longformer", "bigbird"])
 def test_sparse_attention_both_ways_never_makes_a_square_of_the_length(name):
-  """16 times the length takes 16 times the memory, not 256 times."""
+  """A length of 16 times takes 16 times the memory, not 256 times."""
   options = {"causal": False, "window_size": 32} if name == "longformer" else {}
   mixer = _mixer(name, block_size=32, **options)
 
@@ -90,7 +90,10 @@ def test_sparse_attention_both_ways_never_makes_a_square_of_the_length(name):
     params = jax.eval_shape(
       lambda: mixer.init(jax.random.key(0), jnp.ones((1, 2, 8)), ())
     )
-    loss = lambda params, x: mixer.apply(params, x, ())[0].sum()
+
+    def loss(params, x):
+      return mixer.apply(params, x, ())[0].sum()
+
     compiled = jax.jit(jax.grad(loss)).lower(params, x).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
@@ -99,7 +102,7 @@ def test_sparse_attention_both_ways_never_makes_a_square_of_the_length(name):
 
 @pytest.fixture(scope="module")
 def cross():
-  """A mixer that remembers 3 or 2 of 4 tokens, and what it is given."""
+  """Returns a mixer that remembers 3 or 2 of 4 tokens, and its arguments."""
   mixer = _mixer("cross_attention", memory_size=4, d_encoded=5)
   x, encoded = (
     jax.random.normal(jax.random.key(i), (2, 6, n)) for i, n in ((0, 8), (1, 5))
@@ -130,7 +133,10 @@ def test_padding_of_the_encoder_may_be_anything(cross):
 
 def test_memory_is_read_until_a_reset_forgets_it(cross):
   mixer, params, x, encoded, valid = cross
-  remember = lambda e: mixer.apply(params, e, valid, method="remember")
+
+  def remember(e):
+    return mixer.apply(params, e, valid, method="remember")
+
   state, run = jax.jit(remember)(encoded), jax.jit(mixer.apply)
   y, same = run(params, x, state)
   jax.tree.map(np.testing.assert_array_equal, same, state)
@@ -143,7 +149,7 @@ def test_memory_is_read_until_a_reset_forgets_it(cross):
   np.testing.assert_array_equal(after.count, [0, 2])
 
 
-def test_cross_attention_says_what_does_not_fit(cross):
+def test_cross_attention_names_sizes_that_do_not_fit(cross):
   mixer, params, x, encoded, valid = cross
   with pytest.raises(ValueError, match="6 tokens to remember, memory_size is 4"):
     mixer.apply(params, encoded.repeat(2, axis=1), valid, method="remember")

@@ -1,4 +1,4 @@
-"""The language model beyond the laws."""
+"""The language model, where the laws do not reach."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ TOKENS = jax.random.randint(jax.random.key(1), (2, 12), 0, 11)
 
 @functools.cache
 def _gradient(config, deterministic=True):
-  """(loss, gradient) of parameters and the key of dropout."""
+  """Compiles loss and gradient of the parameters and the key of dropout."""
   model = LM(config)
 
   def losses(params, key):
@@ -53,8 +53,12 @@ def test_remat_changes_nothing(params):
 @pytest.mark.parametrize("remat", [False, True])
 def test_dropout_needs_a_key_and_changes_the_loss(params, remat):
   config = dataclasses.replace(CONFIG, dropout=0.5, remat=remat)
-  draw = lambda i: _gradient(config, False)(params, jax.random.key(i))[0]
-  sure = lambda config: _gradient(config)(params, jax.random.key(0))[0]
+
+  def draw(i):
+    return _gradient(config, False)(params, jax.random.key(i))[0]
+
+  def sure(config):
+    return _gradient(config)(params, jax.random.key(0))[0]
 
   assert draw(0) == draw(0) != draw(1)
   assert sure(config) == sure(CONFIG)
@@ -78,14 +82,16 @@ def test_losses_are_those_of_the_logits_whatever_the_chunk(params):
 
 
 def test_separate_head_has_a_table_of_its_own():
-  count = lambda config: sum(
-    a.size
-    for a in jax.tree.leaves(
-      jax.eval_shape(
-        LM(config).init, jax.random.key(0), TOKENS, LM(config).init_state(2)
+  def count(config):
+    return sum(
+      a.size
+      for a in jax.tree.leaves(
+        jax.eval_shape(
+          LM(config).init, jax.random.key(0), TOKENS, LM(config).init_state(2)
+        )
       )
     )
-  )
+
   untied = dataclasses.replace(CONFIG, tied=False)
   assert count(untied) - count(CONFIG) == CONFIG.vocab_size * CONFIG.d_model
 
@@ -93,7 +99,9 @@ def test_separate_head_has_a_table_of_its_own():
 def test_states_have_rows_first_and_axes_for_every_dimension():
   model = LM(CONFIG)
   state, axes = model.init_state(3), model.state_axes()
-  is_names = lambda a: type(a) is tuple and all(isinstance(n, str | None) for n in a)
+
+  def is_names(a):
+    return type(a) is tuple and all(isinstance(n, str | None) for n in a)
 
   names = jax.tree.leaves(axes, is_leaf=is_names)
   for array, name in zip(jax.tree.leaves(state), names, strict=True):
@@ -102,7 +110,7 @@ def test_states_have_rows_first_and_axes_for_every_dimension():
 
 
 def test_packed_documents_give_the_logits_of_each_alone(params):
-  """Row 0 is documents of 5, 1 and 6 tokens; the carried memory is full of another."""
+  """Row 0 has documents of 5, 1 and 6 tokens after a memory of another document."""
   model = LM(CONFIG)
   run = jax.jit(model.apply)
   _, full = run(params, TOKENS, model.init_state(2))

@@ -42,7 +42,7 @@ CASES = {
 
 
 def traced(config: LMConfig) -> str:
-  """Shapes of the parameters, and the program of the losses in training."""
+  """Returns the shapes of the parameters, and the program of the training losses."""
   model, key = LM(config), jax.random.key(0)
   tokens = jnp.zeros((2, 12), jnp.int32)
   state, reset = model.init_state(2), jnp.zeros((2, 12), bool)
@@ -62,6 +62,6 @@ def test_every_field_has_a_case():
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_field_changes_the_model(name):
-  value, others = CASES[name]
-  base = dataclasses.replace(BASE, **others)
+  value, options = CASES[name]
+  base = dataclasses.replace(BASE, **options)
   assert traced(base) != traced(dataclasses.replace(base, **{name: value}))

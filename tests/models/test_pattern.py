@@ -1,4 +1,4 @@
-"""The options of a memory are checked where a pattern is read: types and ranges."""
+"""Types and ranges of a memory's options are checked where a pattern is read."""
 
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def test_entries_in_python_are_those_of_the_text():
     ("sum(" * 2000 + ")" * 2000, "nested too deeply"),
   ],
 )
-def test_what_is_not_of_the_grammar_is_named(text, message):
+def test_a_syntax_error_is_named(text, message):
   with pytest.raises(PatternError, match=message):
     parse(text)
 
@@ -151,8 +151,8 @@ def test_what_reads_both_ways_is_named_within_wrappers():
 
 
 def test_a_session_saved_with_an_older_form_is_that_of_its_model():
-  here = {"model.pattern": "sum(window,gru)"}
-  session._compare(Path("state"), {"model.pattern": "window+gru"}, here)
+  current = {"model.pattern": "sum(window,gru)"}
+  session._compare(Path("state"), {"model.pattern": "window+gru"}, current)
   for other in ("window", "window+"):
     with pytest.raises(session.SessionError, match="was saved with model.pattern"):
-      session._compare(Path("state"), {"model.pattern": other}, here)
+      session._compare(Path("state"), {"model.pattern": other}, current)

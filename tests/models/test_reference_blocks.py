@@ -1,4 +1,4 @@
-"""Known families are configs: each equals its reference, gradients too."""
+"""Configs of known model families equal their references, gradients too."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""First layers, groups and last layers, a side stream, learned positions."""
+"""A stack has first layers, groups, last layers, a side stream and positions."""
 
 import dataclasses
 
@@ -43,7 +43,9 @@ def run():
 def test_states_are_first_then_groups_then_last():
   position, (first, groups, last) = LM(CONFIG).init_state(3)
 
-  shapes = lambda tree: {a.shape[:2] for a in jax.tree.leaves(tree)}
+  def shapes(tree):
+    return {a.shape[:2] for a in jax.tree.leaves(tree)}
+
   assert position.shape == (3,)
   assert all(shape[0] == 3 for shape in shapes((first, last)))
   assert shapes(groups) == {(3, 2)}
@@ -55,14 +57,17 @@ def test_pieces_of_packed_documents_are_the_whole(run):
   reset = jnp.zeros(TOKENS.shape, bool).at[:, jnp.array([0, 7])].set(True)
   _, full = run(TOKENS, LM(CONFIG).init_state(2), None)
 
-  whole, end = run(TOKENS, full, reset)
+  expected, end = run(TOKENS, full, reset)
 
   early, state = run(TOKENS[:, :5], full, reset[:, :5])
   late, state = run(TOKENS[:, 5:], state, reset[:, 5:])
   alone, _ = run(TOKENS[:, 7:], LM(CONFIG).init_state(2), None)
-  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-  close(jnp.concatenate([early, late], axis=1), whole)
-  close(alone, whole[:, 7:])
+
+  def close(a, b):
+    return np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+  close(jnp.concatenate([early, late], axis=1), expected)
+  close(alone, expected[:, 7:])
   jax.tree.map(close, state, end)
 
 
@@ -78,7 +83,9 @@ def test_a_document_longer_than_the_positions_gets_nan_from_there_on(run):
 
 @pytest.mark.full
 def test_a_stack_of_all_parts_obeys_the_laws():
-  draw = lambda key, rows, length: jax.random.randint(key, (rows, length), 0, 11)
+  def draw(key, rows, length):
+    return jax.random.randint(key, (rows, length), 0, 11)
+
   check_laws(LM(dataclasses.replace(CONFIG, positions=200_000)), inputs=draw, deep=True)
 
 

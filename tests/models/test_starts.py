@@ -1,4 +1,4 @@
-"""What a training segment starts from: each switch does what it says, and resumes."""
+"""Each way to start a training segment does what it says, and runs resume with it."""
 
 import dataclasses
 import functools
@@ -37,12 +37,12 @@ def _config(corpus, how, **changes):
 
 
 def _read(program):
-  """A memory as if something had been read, where the program keeps its own."""
+  """Returns a memory that is not empty, placed as the program places its memory."""
   return jax.device_put(_random(program.shapes.memory), program.shardings.memory)
 
 
 def _random(shapes, rows=None):
-  """A memory as if something had been read: positive counts, and numbers."""
+  """Returns a memory that is not empty: positive counts, and random numbers."""
   draw = np.random.default_rng(0)
 
   def one(a):
@@ -56,13 +56,13 @@ def _random(shapes, rows=None):
 
 @functools.cache
 def _losses(model):
-  """The model's own losses, compiled once for all starts."""
+  """Compiles the losses of the model once for all starts."""
   return jax.jit(functools.partial(model.apply, method="losses"))
 
 
 @pytest.mark.parametrize("how", state_init.STARTS)
 def test_loss_is_that_of_the_memory_it_says(corpus, how):
-  """A step's loss is the model's own, from the memory made by hand of the last one."""
+  """The loss of a step is that of the model from the memory `state_init` makes."""
   program = runs.program(_config(corpus, how))
   lanes = runs.lanes(program.config)
   state = program.init()._replace(memory=_read(program))
@@ -71,7 +71,10 @@ def test_loss_is_that_of_the_memory_it_says(corpus, how):
   batch = lanes[1] | {"reset": np.zeros_like(lanes[1]["reset"])}
   losses = _losses(program.model)
   read = {"params": state.params}, batch["tokens"], batch["targets"]
-  cost = lambda memory: float(losses(*read, memory, batch["reset"])[0].mean())
+
+  def cost(memory):
+    return float(losses(*read, memory, batch["reset"])[0].mean())
+
   want, empty = cost(memory), cost(jax.tree.map(jnp.zeros_like, memory))
 
   _, metrics = program.step(state, program.put(batch))
@@ -116,18 +119,20 @@ def test_noise_has_the_standard_deviation_of_the_config():
 
 
 def test_passed_gives_every_row_the_whole_memory_of_another_one():
-  last, seen = _memory(8), set()
+  last, sources = _memory(8), set()
   for step in range(6):
     key = jax.random.fold_in(jax.random.key(0), step)
     passed = state_init.begin("passed", PATTERN, last, key)
-    matrices, found = np.asarray(last[0].ssm.s), np.asarray(passed[0].ssm.s)
-    equal = (found[:, None] == matrices[None]).all(tuple(range(2, found.ndim + 1)))
+    matrices, passed_matrices = np.asarray(last[0].ssm.s), np.asarray(passed[0].ssm.s)
+    equal = (passed_matrices[:, None] == matrices[None]).all(
+      tuple(range(2, passed_matrices.ndim + 1))
+    )
     source = equal.argmax(1)
     assert sorted(source) == list(range(8)) and not (source == np.arange(8)).any()
     for a, b in zip(_leaves(last), _leaves(passed), strict=True):
       np.testing.assert_array_equal(a[source], b)
-    seen.add(tuple(source))
-  assert len(seen) == 6
+    sources.add(tuple(source))
+  assert len(sources) == 6
 
 
 @pytest.mark.parametrize("how", ["noise", "fitted"])
@@ -147,7 +152,7 @@ def test_noise_is_for_sums_and_a_window_starts_empty(how):
 
 @pytest.mark.parametrize("how", ["passed", "fitted"])
 def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
-  """Three steps, a checkpoint, three more; and six at once."""
+  """Three steps, a checkpoint and three more equal six steps at once."""
   config = _config(corpus, how)
   lanes = runs.lanes(config)
 
@@ -157,24 +162,24 @@ def test_resumed_run_is_bitwise_the_same(corpus, tmp_path, how):
     return state
 
   program = runs.program(config)
-  whole = runs.digest(steps(program, program.init(), range(6)))
+  uninterrupted = runs.digest(steps(program, program.init(), range(6)))
   half = steps(program, program.init(), range(3))
   with Checkpoints(tmp_path / "checkpoints", keep=1) as checkpoints:
     checkpoints.save(3, half, {"step": 3}, {})
     checkpoints.wait()
   resumed = runs.restored(config, tmp_path, program).state
 
-  assert runs.digest(steps(program, resumed, range(3, 6))) == whole
+  assert runs.digest(steps(program, resumed, range(3, 6))) == uninterrupted
 
 
 @pytest.mark.parametrize(("old", "new"), [(True, "carried"), (False, "empty")])
-def test_config_that_says_carry_memory_means_what_it_meant(old, new):
+def test_a_config_with_carry_memory_keeps_its_meaning(old, new):
   text = json.dumps({"steps": 7, "carry_memory": old})
 
   assert configs.from_json(text) == Config(steps=7, segment_start=new)
 
 
-def test_word_that_is_no_start_is_refused():
+def test_an_unknown_start_is_refused():
   with pytest.raises(ConfigError, match="segment_start is 'pased': one of carried"):
     configs.from_json('{"segment_start": "pased"}')
   with pytest.raises(ConfigError, match="carry_memory is 1: True or False"):
@@ -182,15 +187,15 @@ def test_word_that_is_no_start_is_refused():
 
 
 def test_noise_reaches_the_memory_beside_a_window():
-  """In a sum the window starts empty and what stands beside it does not."""
+  """In a sum the window starts empty and the recurrent memory does not."""
   pattern = (entry("window", window_size=6, num_heads=2, beside="gru+minlstm"),)
   config = dataclasses.replace(MODEL, vocab_size=64, pattern=pattern, dtype="float32")
   model = LM(config)
   last = model.init_state(3)
-  begun = state_init.begin("noise", pattern, last, jax.random.key(0))
-  assert jax.tree.structure(begun) == jax.tree.structure(last)
-  window, others = begun[0]
+  noisy = state_init.begin("noise", pattern, last, jax.random.key(0))
+  assert jax.tree.structure(noisy) == jax.tree.structure(last)
+  window, recurrent = noisy[0]
   assert all(not a.any() for a in jax.tree.leaves(window))
-  gru, minlstm = (jax.tree.leaves(state) for state in others)
+  gru, minlstm = (jax.tree.leaves(state) for state in recurrent)
   assert gru[0].std() > 0.5 and minlstm[0].std() > 0.5
   assert not np.allclose(gru[0], minlstm[0])

@@ -1,4 +1,4 @@
-"""Parameters cast to bfloat16, as people do to infer: every memory, model and head.
+"""Every memory, model and head works with parameters cast to bfloat16.
 
 Arrays of two dtypes meet there, so the library's strict promotion is off.
 """
@@ -58,7 +58,7 @@ def test_model_reads_a_batch(name):
 
 @pytest.mark.parametrize("name", ["lru", "s5", "mamba2"])
 def test_rounded_parameters_forget_as_fast(name):
-  """A rate is rounded, not what it makes: exp(-0.001) would be 1, and never forget."""
+  """A rate is rounded, not its exponential: exp(-0.001) would be 1 and never forget."""
   layer = mixer(Entry(name, ENTRIES[name].options), 8, "float32")
   x, state = jax.random.normal(jax.random.key(0), (1, 6, 8)), layer.init_state(1)
   params = meshes.unboxed(jax.jit(layer.init)(jax.random.key(1), x, state))

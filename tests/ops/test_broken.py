@@ -13,7 +13,7 @@ from jaxmem.testing import LawError, check_laws
 
 
 class Sound(nn.Module):
-  """A correct mixer, convolution and recurrence; the broken ones change one thing."""
+  """A correct mixer, of a convolution and a recurrence; broken ones change one part."""
 
   d_model: int = 4
 
@@ -87,7 +87,9 @@ class FollowsBfloat16(Sound):
 class ReadsFloat32Alone(Sound):
   @nn.compact
   def __call__(self, x, state, reset=None):
-    body = lambda total, x: ((total + x).astype(x.dtype), None)
+    def body(total, x):
+      return ((total + x).astype(x.dtype), None)
+
     jax.lax.scan(body, jnp.zeros_like(state[1]), x.swapaxes(0, 1))
     return super().__call__(x, state, reset)
 
@@ -239,7 +241,9 @@ class NormsOverRows(HasNoWidth):
   ],
   ids=lambda a: "" if isinstance(a, str) else getattr(a, "__name__", type(a).__name__),
 )
-def test_what_is_no_layer_is_told_what_a_layer_needs(layer, message):
+def test_an_object_that_is_no_layer_gets_a_message_with_what_a_layer_needs(
+  layer, message
+):
   with pytest.raises(LawError, match=message) as caught:
     check_laws(layer)
   assert isinstance(caught.value, UserError)
@@ -297,6 +301,9 @@ def test_a_fault_of_a_hundredth_is_caught_in_a_deep_model(monkeypatch, conv, mes
   monkeypatch.setitem(short_conv.FORMS, "parallel", conv)
   pattern = (entry("hgrn"), entry("delta_net", num_heads=2, chunk_size=8))
   config = LMConfig(11, d_model=16, d_ff=32, pattern=pattern, num_groups=2)
-  draw = lambda key, rows, length: jax.random.randint(key, (rows, length), 0, 11)
+
+  def draw(key, rows, length):
+    return jax.random.randint(key, (rows, length), 0, 11)
+
   with pytest.raises(LawError, match=message):
     check_laws(LM(config), inputs=draw, deep=True)

@@ -1,4 +1,4 @@
-"""What nonlinear cells promise beyond the laws, and their options."""
+"""Nonlinear cells and their options, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp
@@ -57,27 +57,27 @@ def test_chunk_of_no_tokens_is_refused():
 
 
 def test_slstm_is_empty_by_element_and_row():
-  """What one element of one row holds decides nothing for another."""
+  """An element of a row does not affect whether another one is empty."""
   params, inputs, state = slstm.example(jax.random.key(0), 2, 1)
-  params = (jnp.zeros_like(params[0]),)  # elements know of each other by R alone
+  params = (jnp.zeros_like(params[0]),)  # only R mixes elements
   run = jax.jit(slstm.FORMS["recurrent"])
-  some = jnp.array([[True, False, True, False, False, True], [False] * 6])
-  part = jax.tree.map(lambda a: jnp.where(some, 0, a), state)
+  empty_elements = jnp.array([[True, False, True, False, False, True], [False] * 6])
+  part = jax.tree.map(lambda a: jnp.where(empty_elements, 0, a), state)
 
-  empty, kept, got = (
-    jax.tree.leaves(run(params, inputs, given))
-    for given in (jax.tree.map(jnp.zeros_like, state), state, part)
+  empty, full, got = (
+    jax.tree.leaves(run(params, inputs, memory))
+    for memory in (jax.tree.map(jnp.zeros_like, state), state, part)
   )
 
-  for e, k, g in zip(empty, kept, got, strict=True):
+  for e, k, g in zip(empty, full, got, strict=True):
     np.testing.assert_array_equal(
-      g.squeeze(), jnp.where(some, e.squeeze(), k.squeeze())
+      g.squeeze(), jnp.where(empty_elements, e.squeeze(), k.squeeze())
     )
 
 
 @pytest.mark.parametrize("gate", [-50.0, 50.0])
 def test_slstm_of_a_first_token_is_that_token_alone(gate):
-  """h = sigmoid(o) tanh(z) whatever its gates are, in an empty memory."""
+  """With an empty memory h = sigmoid(o) tanh(z) for all gates."""
   params, (i, f, z, o), _ = slstm.example(jax.random.key(0), 2, 1)
   inputs = (jnp.full_like(i, gate), jnp.full_like(f, -gate), z, o)
 
@@ -86,7 +86,7 @@ def test_slstm_of_a_first_token_is_that_token_alone(gate):
   np.testing.assert_allclose(y, jax.nn.sigmoid(o) * jnp.tanh(z), rtol=1e-6)
 
 
-def test_options_that_are_not_there_are_refused():
+def test_unknown_options_are_refused():
   for name, field in (("rnn", "activation"), ("slstm", "forget")):
     with pytest.raises(ValueError, match=f"{field} is 'sine'"):
       mixers.get(name).Mixer(d_model=8, **{field: "sine"})

@@ -1,4 +1,4 @@
-"""The delta rules where their op's own example and stress do not reach."""
+"""Delta rules, where the examples and stress inputs of their ops do not reach."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from jaxmem.testing import cases, check_laws
 
 
 def _by_channel(draw):
-  """An example of the gated delta rule with a decay of its own for every channel."""
+  """Returns an example of the gated delta rule with one decay for each channel."""
 
   def by_channel(key, batch_size, length):
     params, (q, k, v, g, beta), state = draw(key, batch_size, length)
@@ -78,7 +78,9 @@ def test_gated_delta_is_a_setting_of_diagonal_plus_low_rank(key, form):
 def test_one_write_a_token_is_the_gated_delta_rule(key):
   params, (q, k, v, g, beta), state = jax.jit(lambda: gated_delta.example(key, 2, 24))()
   one = (q, k[:, :, None], v[:, :, None], g, beta[:, :, None])
-  run = lambda op: jax.jit(functools.partial(op.chunk, chunk_size=8))
+
+  def run(op):
+    return jax.jit(functools.partial(op.chunk, chunk_size=8))
 
   got = run(gated_delta_product)(params, one, state)
   want = run(gated_delta)(params, (q, k, v, g, beta), state)

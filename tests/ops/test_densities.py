@@ -1,4 +1,4 @@
-"""Log densities in float32 against SciPy's in float64, over their whole range."""
+"""Log densities in float32 equal SciPy's in float64, over their whole range."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def points(*axes):
 
 
 def grid():
-  """y, location 0, log scale, log(v - 2) as float32 has them."""
+  """Returns y, location 0, log scale and log(v - 2), rounded to float32."""
   distance, scale, freedom = points(DISTANCES, SCALES, FREEDOMS)
   sign = np.where(np.arange(len(distance)) % 2, -1, 1).astype(np.float32)
   w = np.log(FREEDOMS - 2).astype(np.float32)
@@ -31,15 +31,15 @@ def grid():
   return sign * distance * scale, 0 * scale, np.log(scale), w
 
 
-def close(found, exact, tolerance, floor):
-  found, exact = np.asarray(found, np.float64), np.asarray(exact, np.float64)
-  assert np.isfinite(found).all()
-  bad = np.abs(found - exact) > np.maximum(tolerance * np.abs(exact), floor)
-  assert not bad.any(), list(zip(found[bad], exact[bad], strict=True))[:5]
+def close(actual, exact, tolerance, floor):
+  actual, exact = np.asarray(actual, np.float64), np.asarray(exact, np.float64)
+  assert np.isfinite(actual).all()
+  bad = np.abs(actual - exact) > np.maximum(tolerance * np.abs(exact), floor)
+  assert not bad.any(), list(zip(actual[bad], exact[bad], strict=True))[:5]
 
 
 def student_slopes(y, s, w):
-  """Exact derivatives to y, log scale and log(v - 2), float64."""
+  """Returns the exact derivatives by y, log scale and log(v - 2), in float64."""
   y, s, w = (np.asarray(a, np.float64) for a in (y, s, w))
   v, z = 2 + np.exp(w), y * np.exp(-s)
   u = z**2 / v
@@ -55,16 +55,19 @@ def student_slopes(y, s, w):
 
 def test_students_density_is_that_of_scipy():
   y, location, s, w = grid()
-  found = densities.student_log_density(y, location, s, w)
-  assert found.dtype == jnp.float32
+  actual = densities.student_log_density(y, location, s, w)
+  assert actual.dtype == jnp.float32
   wide = [a.astype(np.float64) for a in (y, s, w)]
   exact = stats.t.logpdf(wide[0], 2 + np.exp(wide[2]), 0, np.exp(wide[1]))
-  close(found, exact, 1e-5, 1e-6)
+  close(actual, exact, 1e-5, 1e-6)
 
 
 def test_the_gradients_of_students_density_are_exact():
   y, location, s, w = grid()
-  total = lambda *given: densities.student_log_density(*given).sum()
+
+  def total(*args):
+    return densities.student_log_density(*args).sum()
+
   by_y, by_location, by_s, by_w = jax.grad(total, (0, 1, 2, 3))(y, location, s, w)
   exact = student_slopes(y, s, w)
   np.testing.assert_array_equal(by_location, -by_y)
@@ -78,15 +81,18 @@ def test_the_gradients_of_students_density_are_exact():
 
 
 def test_the_reference_slopes_are_those_of_scipy():
-  """The formulas above against differences of SciPy's own densities."""
+  """The formulas above equal differences of SciPy's densities."""
   y, s, w = np.meshgrid([0.1, 1.3, 20.0], [-1.0, 2.0], [-2.0, 1.0, 5.0])
-  density = lambda y, s, w: stats.t.logpdf(y, 2 + np.exp(w), 0, np.exp(s))
+
+  def density(y, s, w):
+    return stats.t.logpdf(y, 2 + np.exp(w), 0, np.exp(s))
+
   exact = student_slopes(y, s, w)
-  for i, found in enumerate(exact):
+  for i, slope in enumerate(exact):
     step = [1e-5 * (i == k) for k in range(3)]
     up = density(y + step[0], s + step[1], w + step[2])
     down = density(y - step[0], s - step[1], w - step[2])
-    np.testing.assert_allclose(found, (up - down) / 2e-5, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(slope, (up - down) / 2e-5, rtol=1e-4, atol=1e-6)
 
 
 def test_the_normal_density_is_that_of_scipy_with_its_gradients():
@@ -94,9 +100,12 @@ def test_the_normal_density_is_that_of_scipy_with_its_gradients():
   y, s = y * s, np.log(s)
   zeros = np.zeros_like(y)
   wide_y, wide_s = y.astype(np.float64), s.astype(np.float64)
-  found = densities.normal_log_density(y, zeros, s)
-  close(found, stats.norm.logpdf(wide_y, 0, np.exp(wide_s)), 1e-5, 1e-6)
-  total = lambda *given: densities.normal_log_density(*given).sum()
+  actual = densities.normal_log_density(y, zeros, s)
+  close(actual, stats.norm.logpdf(wide_y, 0, np.exp(wide_s)), 1e-5, 1e-6)
+
+  def total(*args):
+    return densities.normal_log_density(*args).sum()
+
   by_y, by_mean, by_s = jax.grad(total, (0, 1, 2))(y, zeros, s)
   z = wide_y * np.exp(-wide_s)
   close(by_y, -z * np.exp(-wide_s), 1e-4, 1e-30)
@@ -108,7 +117,10 @@ def test_the_normal_density_is_that_of_scipy_with_its_gradients():
 def test_beyond_its_range_a_density_is_that_of_its_end(head, width):
   model = Forecaster(ForecasterConfig(horizon=1, patch=1, head=head))
   y = jnp.ones((1, 1, 1))
-  loss = lambda numbers: model._loss(numbers.reshape(1, 1, 1, width), y).sum()
+
+  def loss(numbers):
+    return model._loss(numbers.reshape(1, 1, 1, width), y).sum()
+
   both = jax.value_and_grad(loss)
   at_the_mean = loss(jnp.array([1.0, -50.0, 18.0][:width]))
   assert float(at_the_mean) == pytest.approx(-50 + 0.5 * np.log(2 * np.pi), rel=1e-6)

@@ -1,4 +1,4 @@
-"""What the diagonal family promises beyond the laws."""
+"""Diagonal recurrences, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_lower_bound_outside_its_range_is_refused():
 
 @pytest.mark.parametrize("rule", ["zero_order_hold", "bilinear"])
 def test_discretisations_agree_with_the_solution_at_small_steps(rule):
-  """By series: float32 has no more than 1e-4 of (e^z - 1) / z at z = 1e-3."""
+  """The op sums a series: (e^z - 1) / z is right only to 1e-4 in float32 at 1e-3."""
   rate, dt = jnp.array([-0.5 + 3j], jnp.complex64), jnp.array([1e-4])
 
   decay, factor = getattr(complex_diagonal, rule)(rate, dt)
@@ -77,21 +77,33 @@ def test_gate_that_is_all_but_open_still_lets_in_its_part():
 
 
 def test_mamba_keeps_one_state_a_chunk():
-  """At B1 T4096 D1024 N16 the peak is under 4 times inputs and outputs."""
+  """With B1 T4096 D1024 N16 the peak is less than 4 times inputs and outputs."""
   size, dim = 16, 1024
-  of = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
-  inputs = (of(1, 4096, dim), of(1, 4096, dim), of(1, 4096, size), of(1, 4096, size))
+
+  def shaped(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+  inputs = (
+    shaped(1, 4096, dim),
+    shaped(1, 4096, dim),
+    shaped(1, 4096, size),
+    shaped(1, 4096, size),
+  )
 
   def run(rate, inputs, dy):
-    f = lambda *a: mamba.chunk((a[0],), a[1], mamba.init_state(1, size, dim))[0]
+    def f(*a):
+      return mamba.chunk((a[0],), a[1], mamba.init_state(1, size, dim))[0]
+
     y, pull = jax.vjp(f, rate, inputs)
     return y, pull(dy)
 
-  compiled = jax.jit(run).lower(of(size, dim), inputs, of(1, 4096, dim)).compile()
+  compiled = (
+    jax.jit(run).lower(shaped(size, dim), inputs, shaped(1, 4096, dim)).compile()
+  )
 
   memory = compiled.memory_analysis()
-  given = memory.argument_size_in_bytes + memory.output_size_in_bytes
-  assert given + memory.temp_size_in_bytes < 4 * given
+  io_bytes = memory.argument_size_in_bytes + memory.output_size_in_bytes
+  assert io_bytes + memory.temp_size_in_bytes < 4 * io_bytes
 
 
 def test_derivatives_of_the_loop_are_those_of_the_scan_at_first_and_second_order():

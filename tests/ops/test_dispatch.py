@@ -1,4 +1,4 @@
-"""Which code computes a softmax: who refuses what, and that none changes the answer."""
+"""Which code computes a softmax: backends refuse by name, and none changes values."""
 
 import dataclasses
 import functools
@@ -26,8 +26,8 @@ MASKS = [Document(), Causal(), Causal() & Window(1), Causal() & Window(5)]
 
 
 @pytest.mark.parametrize("mask", MASKS, ids=str)
-def test_edges_of_what_cudnn_is_asked_are_ours_to_the_token(mask, key, monkeypatch):
-  """The call that cuDNN would get, on JAX's own dense implementation of it."""
+def test_the_mask_of_the_cudnn_call_is_ours_to_the_token(mask, key, monkeypatch):
+  """The call that cuDNN would get is computed by JAX's dense implementation."""
   spec, qkv = _spec(mask=mask), _qkv(key, 12)
   implementations = []
 
@@ -45,7 +45,7 @@ def test_edges_of_what_cudnn_is_asked_are_ours_to_the_token(mask, key, monkeypat
 
 @pytest.mark.parametrize("mask", [*MASKS, Causal() & Window(130)], ids=str)
 def test_splash_is_the_dense_softmax(mask, key):
-  """Its kernel, interpreted: values and gradients, documents anywhere."""
+  """The interpreted kernel has the values and gradients, for documents anywhere."""
   qkv = _qkv(key, 256, size=128)
   spec = _spec(mask=mask, scores=Scores(None, cap=3.0))
   tokens = _tokens(256, 77, 128)
@@ -56,16 +56,20 @@ def test_splash_is_the_dense_softmax(mask, key):
     y = run(spec, *qkv, tokens)
     return (y * weights).sum(), y
 
-  grad = lambda run: jax.grad(functools.partial(total, run), (0, 1, 2), has_aux=True)
+  def grad(run):
+    return jax.grad(functools.partial(total, run), (0, 1, 2), has_aux=True)
+
   got, want = (jax.jit(grad(run))(*qkv) for run in (splash, _dense))
 
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got, want)
 
 
 def _qkv(key, length, size=8, dtype=jnp.float32, value_size=None):
-  draw = lambda i, heads, size: jax.random.normal(
-    jax.random.fold_in(key, i), (1, length, heads, size), dtype
-  )
+  def draw(i, heads, size):
+    return jax.random.normal(
+      jax.random.fold_in(key, i), (1, length, heads, size), dtype
+    )
+
   return draw(0, 4, size), draw(1, 2, size), draw(2, 2, value_size or size)
 
 
@@ -83,12 +87,12 @@ def _tokens(length, *borders):
 
 def _dense(spec, q, k, v, tokens):
   reset = (tokens.position == tokens.start) & (tokens.position > 0)
-  seen = masks.dense(spec.mask, reset, 4)
+  visible = masks.dense(spec.mask, reset, 4)
   k, v = (jnp.repeat(a, 2, axis=2) for a in (k, v))
   s = spec.scores.factor(q) * jnp.einsum("bqhk,bshk->bhqs", q, k)
   if spec.scores.cap:
     s = spec.scores.cap * jnp.tanh(s / spec.scores.cap)
-  p = jax.nn.softmax(jnp.where(seen, s, -jnp.inf))
+  p = jax.nn.softmax(jnp.where(visible, s, -jnp.inf))
   return jnp.einsum("bhqs,bshv->bqhv", p, v)
 
 
@@ -161,7 +165,7 @@ def test_no_other_backend_shares_the_time_of_a_call_among_devices(key, monkeypat
     dispatch.choose(_spec(implementation="cudnn"), *qkv, sharded=True)
 
 
-def test_masks_in_the_words_of_others():
+def test_masks_become_arguments_of_other_backends():
   assert dispatch.library_mask(Window(4) & Causal(), 9) == LibraryMask(True, 4)
   assert dispatch.library_mask(Causal() & Window(9), 9) == LibraryMask(True, None)
   assert dispatch.library_mask(Document(), 9) == LibraryMask(False, None)
@@ -180,13 +184,13 @@ STAND_IN = dispatch.CUDNN._replace(refuses=dispatch._common, run=_dense_by_jax)
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["window", "attention"])
 def test_laws_hold_where_another_backend_takes_what_it_can(name, monkeypatch):
-  """Memory, documents and gradients, with JAX's dense code in the place of cuDNN."""
+  """Memory, documents and gradients are right with JAX's dense code for cuDNN."""
   monkeypatch.setitem(dispatch.BACKENDS, "cudnn", STAND_IN)
   check_laws(ops.get(name))
 
 
 def test_another_backend_changes_neither_values_nor_gradients(key, monkeypatch):
-  """From the empty memory, where it is taken, and from a full one, where it is not."""
+  """The stand-in for cuDNN takes calls from the empty memory only."""
   monkeypatch.setitem(dispatch.BACKENDS, "cudnn", STAND_IN)
   window = ops.get("window")
   params, inputs, state = jax.jit(lambda: window.example(key, 2, 12))()
@@ -202,7 +206,7 @@ def test_another_backend_changes_neither_values_nor_gradients(key, monkeypatch):
 
 
 def test_what_a_backend_takes_is_decided_by_the_running_call(key, monkeypatch):
-  """Only from the empty memory, and within one document."""
+  """A backend is used only from the empty memory and within one document."""
   marked = dispatch.CUDNN._replace(
     refuses=dispatch._common, run=lambda spec, q, *_: jnp.full(q.shape, 7.0)
   )
@@ -212,10 +216,12 @@ def test_what_a_backend_takes_is_decided_by_the_running_call(key, monkeypatch):
   empty = jax.tree.map(jnp.zeros_like, state)
   first = jnp.zeros((2, 12), bool).at[:, 0].set(True)
   run = jax.jit(lambda *args: op.parallel(*args))  # traced with what is patched here
-  taken = lambda *args: bool((run(params, inputs, *args)[0] == 7).all())
 
-  assert taken(empty) and taken(empty, first) and taken(state, first)
-  assert not taken(state) and not taken(empty, first.at[1, 4].set(True))
+  def is_taken(*args):
+    return bool((run(params, inputs, *args)[0] == 7).all())
+
+  assert is_taken(empty) and is_taken(empty, first) and is_taken(state, first)
+  assert not is_taken(state) and not is_taken(empty, first.at[1, 4].set(True))
 
 
 def test_an_encoder_of_one_document_is_taken(key, monkeypatch):
@@ -224,7 +230,10 @@ def test_an_encoder_of_one_document_is_taken(key, monkeypatch):
   params, inputs, state = op.example(key, 2, 12)
   border = jnp.zeros((2, 12), bool).at[0, 5].set(True)
   for reset in (None, border):
-    both = lambda *args: [form(*args)[0] for form in op.FORMS.values()]
+
+    def both(*args):
+      return [form(*args)[0] for form in op.FORMS.values()]
+
     got, want = jax.jit(both)(params, inputs, state, reset)
     np.testing.assert_allclose(got, want, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""The engine of attention: chosen blocks, and how far it is from a mixer to it."""
+"""The attention engine with chosen blocks, and the number of calls that lead to it."""
 
 import sys
 
@@ -26,19 +26,21 @@ RESETS = [jnp.asarray(DRAW.random((ROWS, LENGTH)) < rate) for rate in (0, 0.1)]
 
 
 def _draw(key_heads=KEY_HEADS):
-  draw = lambda key, *shape: jax.random.normal(jax.random.key(key), shape)
+  def draw(key, *shape):
+    return jax.random.normal(jax.random.key(key), shape)
+
   q, dy = draw(0, 2, ROWS, LENGTH, HEADS, DIM)
   return (q, *draw(1, 2, ROWS, LENGTH, key_heads, DIM)), dy
 
 
 def _chosen(selected, blocks=BLOCKS):
-  """[B, T, T], whether a query's block has chosen the key's block."""
+  """Returns [B, T, T], whether a query's block has chosen the key's block."""
   chosen = (selected[..., None] == jnp.arange(blocks)).any(2)  # [B, M, S/C]
   return chosen.repeat(SIZE, 1).repeat(SIZE, 2)[:, :LENGTH, :LENGTH]
 
 
-def _dense(scores, params, qkv, seen):
-  """Softmax attention under an array [B, A, T, T], and the log of its denominator."""
+def _dense(scores, params, qkv, visible):
+  """Computes softmax attention under a mask [B, A, T, T], and its log denominator."""
   q, k, v = qkv
   k, v = (a.repeat(HEADS // KEY_HEADS, axis=2) for a in (k, v))
   s = jnp.einsum("bihk,bjhk->bhij", q, k) * DIM**-0.5
@@ -49,17 +51,17 @@ def _dense(scores, params, qkv, seen):
     head = jnp.arange(HEADS)[:, None, None]
     pair = masks.Pair(index[:, None], index[None], LENGTH, head)
     s = s + scores.bias(params, (), (), pair)
-  some = seen.any(-1)
-  s = jnp.where(seen, s, -1e9)
-  p = jnp.where(seen, jax.nn.softmax(s), 0)
-  lse = jnp.where(some, jax.nn.logsumexp(s, axis=-1), NOTHING)
+  any_visible = visible.any(-1)
+  s = jnp.where(visible, s, -1e9)
+  p = jnp.where(visible, jax.nn.softmax(s), 0)
+  lse = jnp.where(any_visible, jax.nn.logsumexp(s, axis=-1), NOTHING)
   return jnp.einsum("bhij,bjhv->bihv", p, v), lse.swapaxes(1, 2)
 
 
 @pytest.mark.parametrize("mask", [Document(), Causal(), Causal() & Window(16)], ids=str)
 @pytest.mark.parametrize("scores", [PLAIN, BIASED], ids=["plain", "biased"])
 def test_chosen_blocks_are_the_dense_oracle_in_values_and_gradients(mask, scores):
-  """Each row its own blocks: y, lse, and the gradients of q, k, v and of the bias."""
+  """Rows choose different blocks; y, lse and all gradients are compared."""
   qkv, dy = _draw()
   params = (jax.random.normal(jax.random.key(2), (8, HEADS)),) if scores.bias else ()
   spec = AttentionSpec(mask, scores, SIZE)
@@ -74,23 +76,23 @@ def test_chosen_blocks_are_the_dense_oracle_in_values_and_gradients(mask, scores
     return y, lse, pull((dy, jnp.where(lse > NOTHING / 2, jnp.cos(lse), 0)))
 
   @jax.jit
-  def oracle(params, qkv, seen):
+  def oracle(params, qkv, visible):
     (y, lse), pull = jax.vjp(
-      lambda params, *qkv: _dense(scores, params, qkv, seen), params, *qkv
+      lambda params, *qkv: _dense(scores, params, qkv, visible), params, *qkv
     )
     return y, lse, pull((dy, jnp.where(lse > NOTHING / 2, jnp.cos(lse), 0)))
 
   for reset in RESETS:
-    seen = masks.dense(mask, reset, HEADS) & _chosen(SELECTED)[:, None]
-    got, want = ours(params, qkv, reset, SELECTED), oracle(params, qkv, seen)
+    visible = masks.dense(mask, reset, HEADS) & _chosen(SELECTED)[:, None]
+    got, want = ours(params, qkv, reset, SELECTED), oracle(params, qkv, visible)
     for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
       error, at = worst(g, w, "float32")
       assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
     y = got[0]
-    assert not y.swapaxes(1, 2)[~seen.any(-1)].any()  # who sees nothing reads 0
+    assert not y.swapaxes(1, 2)[~visible.any(-1)].any()  # who sees nothing reads 0
 
 
-def test_all_blocks_chosen_are_none_chosen():
+def test_choosing_all_blocks_equals_choosing_none():
   qkv, _ = _draw()
   q, *kv = qkv
   tokens = encoder_attention.call(ROWS, LENGTH, RESETS[1])
@@ -104,7 +106,7 @@ def test_all_blocks_chosen_are_none_chosen():
 
 
 def test_what_is_not_chosen_is_neither_read_nor_moved():
-  """Not even where it is NaN: blocks that nobody chose are never touched."""
+  """Blocks that no query chose may hold NaN: they are never read."""
   (q, k, v), _ = _draw()
   tokens = encoder_attention.call(ROWS, LENGTH, None)
   first = jnp.zeros((ROWS, BLOCKS, 1), jnp.int32)
@@ -123,7 +125,7 @@ def test_what_is_not_chosen_is_neither_read_nor_moved():
 
 
 def test_chosen_blocks_never_make_a_square_of_the_length():
-  """64 times the length takes 64 times the memory, not 4096 times."""
+  """A length of 64 times takes 64 times the memory, not 4096 times."""
 
   def temporary(length):
     shape = jax.ShapeDtypeStruct((1, length, 1, 8), jnp.float32)
@@ -155,8 +157,11 @@ def test_blockwise_is_the_engine_without_a_spec():
 
 
 def test_equal_specs_are_one_for_the_compiler():
-  """Masks and scores are frozen, so a spec that is made anew is no new program."""
-  make = lambda: AttentionSpec(Causal() & Window(3), Scores(bias=ALiBi(4)), 8)
+  """Masks and scores are frozen, so an equal spec does not compile again."""
+
+  def make():
+    return AttentionSpec(Causal() & Window(3), Scores(bias=ALiBi(4)), 8)
+
   assert make() == make() and hash(make()) == hash(make())
 
 
@@ -168,7 +173,7 @@ MIXERS = (
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_from_mixer_to_softmax_it_takes_at_most_seven_calls(name):
-  """Frames of the package on the stack, with and without the gradient."""
+  """Frames of the package on the stack are counted, with and without the gradient."""
   mixer = mixers.get(name).Mixer(d_model=8, num_heads=2)
   x, state = jnp.zeros((1, 16, 8)), mixer.init_state(1)
   params = jax.eval_shape(mixer.init, jax.random.key(0), x, state)

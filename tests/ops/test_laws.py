@@ -1,4 +1,4 @@
-"""Every memory obeys the laws: found by file name, nothing is listed here."""
+"""Every memory obeys the laws; they are found by file name, none is listed here."""
 
 import functools
 import subprocess
@@ -53,7 +53,10 @@ def test_block_obeys_the_laws():
 @pytest.mark.parametrize("pattern", HYBRIDS)
 def test_hybrid_model_obeys_the_laws(pattern):
   config = LMConfig(11, d_model=16, d_ff=32, pattern=pattern, num_groups=2, tied=False)
-  draw = lambda key, rows, length: jax.random.randint(key, (rows, length), 0, 11)
+
+  def draw(key, rows, length):
+    return jax.random.randint(key, (rows, length), 0, 11)
+
   check_laws(LM(config), inputs=draw, deep=True)
 
 
@@ -72,7 +75,7 @@ def test_mixer_obeys_the_full_laws_in_every_form(name):
 
 
 def test_ops_know_no_flax():
-  """Law 11."""
+  """Law 11 holds."""
   code = (
     "import sys; from jaxmem import ops; ops.names(); assert 'flax' not in sys.modules"
   )

@@ -1,4 +1,4 @@
-"""Linear attention and its gates, beyond the laws of the one op and the mixers."""
+"""Linear attention and its gates, where the laws do not reach."""
 
 import dataclasses
 import functools
@@ -21,8 +21,11 @@ BONUS = {"bonus": True}
 
 
 def _variant(**options):
-  """The op's case with other shapes; its own example is a decay a channel."""
-  draw = lambda f: functools.partial(f, **options)
+  """Returns the case of the op with other shapes; its example has channel decays."""
+
+  def draw(f):
+    return functools.partial(f, **options)
+
   case = cases.of(gated_linear)
   example, stress = draw(gated_linear.example), draw(gated_linear.stress)
   return dataclasses.replace(case, example=example, stress=stress)
@@ -55,7 +58,7 @@ def test_shards_do_not_matter_to_exponential_gates():
 @pytest.mark.parametrize("size", [1, 5, 16, 21])
 @pytest.mark.parametrize("strict", [False, True])
 def test_decays_a_channel_are_those_of_the_definition(key, size, strict):
-  """Against sums over the tokens between, in float64."""
+  """The reference sums over the tokens between, in float64."""
   rows, channels = 2, 6
   g, q, k, borders = jax.random.split(key, 4)
   shape = (rows, 1, size, channels)
@@ -78,14 +81,14 @@ def test_decays_a_channel_are_those_of_the_definition(key, size, strict):
     for i in range(size):
       for j in range(i if strict else i + 1):
         if number[row, i] == number[row, j]:
-          left = np.exp(g[j + 1 : i + (not strict)].sum(0))
-          want[row, i, j] = (q[i] * k[j] * left).sum()
+          decayed = np.exp(g[j + 1 : i + (not strict)].sum(0))
+          want[row, i, j] = (q[i] * k[j] * decayed).sum()
   np.testing.assert_allclose(got[:, 0], want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_second_derivatives_of_decays_a_channel_are_those_of_the_definition(strict):
-  """Derivatives go past the exponentials that the values come from."""
+  """The derivatives do not pass through the exponentials of the values."""
   rng = np.random.default_rng(0)
   with jax.enable_x64(True):
     q, k, g = (jnp.asarray(rng.standard_normal((1, 1, 5, 2))) for _ in range(3))
@@ -98,9 +101,9 @@ def test_second_derivatives_of_decays_a_channel_are_those_of_the_definition(stri
 
     def defined(d, q, k, product):
       log = d.read[..., :, None, :] - d.write[..., None, :, :]
-      seen = decay.seen(d.document, d.strict)[..., None]
-      left = jnp.where(seen, jnp.exp(log), 0)
-      return product("...ik,...jk,...ijk->...ij", q, k, left)
+      visible = decay.seen(d.document, d.strict)[..., None]
+      decayed = jnp.where(visible, jnp.exp(log), 0)
+      return product("...ik,...jk,...ijk->...ij", q, k, decayed)
 
     def curvature(scores):
       f = functools.partial(summed, scores)
@@ -127,7 +130,7 @@ def _both(inputs, state):
 
 @pytest.mark.parametrize("log_gate", [-1000.0, -50.0, 0.0, 50.0])
 def test_mlstm_is_a_weighted_mean_or_a_small_sum(log_gate):
-  """One token: v where |n q| > 1, else e^i (k . q) v; the same in both forms."""
+  """After one token both forms give v where |n q| > 1, else e^i (k . q) v."""
   k = jnp.ones((1, 1, 1, 4))
   v = jnp.arange(3.0)[None, None, None]
   i = jnp.full((1, 1, 1), log_gate)
@@ -169,7 +172,7 @@ def test_unknown_feature_map_names_the_nearest():
 
 
 def test_empty_memory_may_be_made_inside_jit():
-  """XLA on CPU gave NaN here: the state was a constant, and so its products were."""
+  """XLA on CPU gave NaN here, since it folded products of the constant state."""
   model = LM(LMConfig(64, 64, 128, (entry("mamba2"),), num_groups=2))
   tokens = jax.random.randint(jax.random.key(1), (256, 64), 0, 64)
   params = jax.jit(model.init)(jax.random.key(0), tokens[:2], model.init_state(2))

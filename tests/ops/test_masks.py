@@ -1,4 +1,4 @@
-"""Who sees whom, to the token: the engine against a dense oracle, for every mask."""
+"""The engine equals a dense oracle for every mask, to the token."""
 
 import functools
 import itertools
@@ -87,7 +87,7 @@ def _parts(mask):
 
 def test_every_mask_is_tested_here():
   tested = set(itertools.chain(*map(_parts, MASKS.values())))
-  # others have masks of their own
+  # a user may define other masks
   files = (masks.__name__, block_table.__name__, sparse_blocks.__name__)
   assert tested == {k for k in _kinds(masks.Mask) if k.__module__ in files} - {
     masks.Mask
@@ -95,13 +95,13 @@ def test_every_mask_is_tested_here():
 
 
 @jax.jit
-def _oracle(qkv, seen, dy):
-  """y and gradients of plain softmax attention under an array, for all masks one."""
+def _oracle(qkv, visible, dy):
+  """Returns y and gradients of plain softmax attention under a mask array."""
 
   def f(q, k, v):
     k, v = (a.repeat(HEADS // KEY_HEADS, axis=2) for a in (k, v))
     s = jnp.einsum("bihk,bjhk->bhij", q, k) * DIM**-0.5
-    p = jnp.where(seen, jax.nn.softmax(jnp.where(seen, s, -1e9)), 0)
+    p = jnp.where(visible, jax.nn.softmax(jnp.where(visible, s, -1e9)), 0)
     return jnp.einsum("bhij,bjhv->bihv", p, v)
 
   y, pull = jax.vjp(f, *qkv)
@@ -112,9 +112,10 @@ def _oracle(qkv, seen, dy):
 def _engine(name, size):
   def run(qkv, reset, dy):
     tokens = encoder_attention.call(*reset.shape, reset)
-    f = lambda *qkv: blockwise.attend(
-      *qkv, tokens, tokens, MASKS[name], block_size=size
-    )[0]
+
+    def f(*qkv):
+      return blockwise.attend(*qkv, tokens, tokens, MASKS[name], block_size=size)[0]
+
     y, pull = jax.vjp(f, *qkv)
     return y, *pull(dy)
 
@@ -128,23 +129,25 @@ def _dense(name, which):
 
 @pytest.mark.parametrize("name", MASKS)
 def test_engine_is_the_dense_oracle_in_values_and_gradients(name):
-  draw = lambda key, *shape: jax.random.normal(jax.random.key(key), shape)
+  def draw(key, *shape):
+    return jax.random.normal(jax.random.key(key), shape)
+
   q, dy = draw(0, 2, ROWS, LENGTH, HEADS, DIM)
   qkv = (q, *draw(1, 2, ROWS, LENGTH, KEY_HEADS, DIM))
   for which, reset in enumerate(RESETS):
-    seen = _dense(name, which)
+    visible = _dense(name, which)
     got = y, _, dk, dv = _engine(name, 7)(qkv, reset, dy)
-    for g, w in zip(got, _oracle(qkv, seen, dy), strict=True):
+    for g, w in zip(got, _oracle(qkv, visible, dy), strict=True):
       error, at = worst(g, w, "float32")
       assert error <= 1, f"{g[at]} instead of {w[at]} at {at}"
-    assert not y.swapaxes(1, 2)[~seen.any(-1)].any()  # who sees nothing reads 0
-    for grad in (dk, dv):  # and whom nobody sees has none
-      assert not grad[~seen.any((1, 2))].any()
+    assert not y.swapaxes(1, 2)[~visible.any(-1)].any()  # who sees nothing reads 0
+    for grad in (dk, dv):  # and a key that no query sees has none
+      assert not grad[~visible.any((1, 2))].any()
 
 
 @functools.cache
 def _visited(name, size):
-  """The blocks that the engine computes, [query block, key block]."""
+  """Returns which blocks the engine computes, [query block, key block]."""
 
   def run(reset):
     tokens = encoder_attention.call(*reset.shape, reset)
@@ -160,47 +163,53 @@ def _visited(name, size):
   return jax.jit(run)
 
 
-def _shown(name, size, which):
-  """The blocks in which some row and head sees something."""
-  seen = np.asarray(_dense(name, which)).any((0, 1))
+def _visible_blocks(name, size, which):
+  """Returns the blocks in which any row and head sees a key."""
+  visible = np.asarray(_dense(name, which)).any((0, 1))
   short = -LENGTH % size
-  seen = np.pad(seen, ((0, short), (0, short)))
-  return seen.reshape(len(seen) // size, size, -1, size).any((1, 3))
+  visible = np.pad(visible, ((0, short), (0, short)))
+  return visible.reshape(len(visible) // size, size, -1, size).any((1, 3))
 
 
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("size", [3, 7])
 def test_blocks_that_show_something_are_computed_and_few_others(name, size):
-  """In documents of one length no others, for the masks that can say so."""
+  """With documents of equal length no others are computed, for masks that can tell."""
   visited = _visited(name, size)
   for which, reset in enumerate(RESETS):
-    skipped = _shown(name, size, which) & ~np.asarray(visited(reset))
+    skipped = _visible_blocks(name, size, which) & ~np.asarray(visited(reset))
     assert not skipped.any(), np.argwhere(skipped)
 
   if name in TIGHT or (name, size) == ("bigbird", 3):  # the blocks of its mask
-    np.testing.assert_array_equal(visited(RESETS[0]), _shown(name, size, 0))
+    np.testing.assert_array_equal(visited(RESETS[0]), _visible_blocks(name, size, 0))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_random_blocks_are_as_many_as_said_and_none_that_is_seen_anyway(count):
-  """In documents of 1 .. 30 blocks of two tokens, the last with one, packed."""
+def test_random_blocks_are_as_many_as_configured_and_none_is_seen_anyway(count):
+  """Documents of 1 .. 30 blocks of two tokens are packed; the last block has one."""
   size, heads, blocks = 2, 5, [1, 2, 3, 5, 6, 11, 30]
   ends = np.cumsum([size * n - 1 for n in blocks])
   reset = jnp.zeros((1, ends[-1]), bool).at[0, ends[:-1]].set(True)
-  seen = lambda mask: np.asarray(masks.dense(mask, reset, heads))[0]
-  drawn = seen(RandomBlocks(size, count, heads, 3))
-  others = seen(sparse_blocks.bigbird(size, 0, heads))
 
-  assert not (drawn & others).any()
+  def visible(mask):
+    return np.asarray(masks.dense(mask, reset, heads))[0]
+
+  drawn = visible(RandomBlocks(size, count, heads, 3))
+  fixed = visible(sparse_blocks.bigbird(size, 0, heads))
+
+  assert not (drawn & fixed).any()
   for begin, end in zip([0, *ends], ends, strict=False):
     each = (slice(None), *[slice(begin, end, size)] * 2)  # a token a block
-    eligible = (~others[each]).sum(-1)
+    eligible = (~fixed[each]).sum(-1)
     np.testing.assert_array_equal(drawn[each].sum(-1), np.minimum(eligible, count))
 
 
 def test_random_blocks_differ_by_head_block_and_seed_and_reach_everywhere():
   reset = jnp.zeros((1, 64), bool)
-  draw = lambda seed: masks.dense(RandomBlocks(1, 3, 40, seed), reset, 40)[0]
+
+  def draw(seed):
+    return masks.dense(RandomBlocks(1, 3, 40, seed), reset, 40)[0]
+
   drawn = np.asarray(draw(0))
 
   assert len({row.tobytes() for row in drawn[:, 30]}) > 30  # heads
@@ -222,7 +231,7 @@ def test_a_document_sees_the_same_wherever_it_is_packed():
 
 
 class _OldWindow(masks.Mask):
-  """A mask as it was written before 0.2."""
+  """A mask that was written for the interface before 0.2."""
 
   def sees(self, pair):
     return (pair.distance < 3) & (pair.distance >= 0)
@@ -231,12 +240,12 @@ class _OldWindow(masks.Mask):
     return (reach.distance.low < 3) & (reach.distance.high >= 0)
 
 
-def test_a_mask_of_before_0_2_is_still_one():
+def test_a_mask_written_before_0_2_still_works():
   old, new = _OldWindow() & Document(), Causal() & Window(3)
   reset = RESETS[1]
   np.testing.assert_array_equal(masks.dense(old, reset), masks.dense(new, reset))
-  seen = [visited(mask, *_both(reset), 4) for mask in (old, new)]
-  np.testing.assert_array_equal(*seen)
+  computed = [visited(mask, *_both(reset), 4) for mask in (old, new)]
+  np.testing.assert_array_equal(*computed)
 
 
 def _both(reset):

@@ -1,4 +1,4 @@
-"""What the ops promise beyond the laws."""
+"""Ops, where the laws do not reach."""
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +44,12 @@ def test_inverse_works_at_any_size(size):
 
 def test_inverse_derivative_is_that_of_a_solve():
   a = jnp.tril(jax.random.normal(jax.random.key(0), (8, 8)), -1)
-  solve = lambda a: jnp.linalg.inv(jnp.eye(8) + jnp.tril(a, -1))
-  loss = lambda f: lambda a: jnp.sin(f(jnp.tril(a, -1))).sum()
+
+  def solve(a):
+    return jnp.linalg.inv(jnp.eye(8) + jnp.tril(a, -1))
+
+  def loss(f):
+    return lambda a: jnp.sin(f(jnp.tril(a, -1))).sum()
 
   got, want = (jax.grad(loss(f))(a) for f in (unit_lower_inverse, solve))
 
@@ -62,28 +66,30 @@ def test_cross_entropy_equals_that_of_whole_logits():
     lambda x, w: chunked_cross_entropy(x, w, targets, chunk_size=4), x, table
   )
 
-  def whole(x, w):
+  def unchunked(x, w):
     return -jnp.take_along_axis(
       jax.nn.log_softmax(x @ w.T), targets[..., None], axis=-1
     )[..., 0]
 
-  want, pull_whole = jax.vjp(whole, x, table)
+  want, pull_unchunked = jax.vjp(unchunked, x, table)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
-  for g, w in zip(pull(got), pull_whole(got), strict=True):
+  for g, w in zip(pull(got), pull_unchunked(got), strict=True):
     np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-4)
 
 
 def test_rotation_depends_on_the_distance_alone():
   q, k = jax.random.normal(jax.random.key(0), (2, 8))
   rope = rotary.Rotary(1e4)
-  at = lambda x, p: rotary.rotate(x, rotary.angles(jnp.array(p), 8, rope, q.dtype))
+
+  def at(x, p):
+    return rotary.rotate(x, rotary.angles(jnp.array(p), 8, rope, q.dtype))
 
   np.testing.assert_allclose(at(q, 7) @ at(k, 4), at(q, 103) @ at(k, 100), rtol=1e-4)
 
 
 @pytest.mark.parametrize("scaling", rotary.SCALINGS)
 def test_rotation_is_exact_at_any_length(scaling):
-  """A float32 product of position and frequency would be off by radians."""
+  """A float32 product of position and frequency would be wrong by radians."""
   rope = rotary.Rotary(5e5, scaling, 4.0, 4096)
   places = np.array([0, 1, -5, 10**6, 2**30 - 1, -(2**30), 2**31 - 1])
 
@@ -97,11 +103,13 @@ def test_rotation_is_exact_at_any_length(scaling):
 
 def test_attention_that_sees_nothing_is_zero_with_finite_gradients():
   q, k, v = jax.random.normal(jax.random.key(0), (3, 1, 6, 2, 4))
-  place = scan.indices(6)[None]
-  tokens = Tokens(place, jnp.zeros_like(place))
+  position = scan.indices(6)[None]
+  tokens = Tokens(position, jnp.zeros_like(position))
   mask = masks.Beyond(6)
 
-  f = lambda *qkv: blockwise.attend(*qkv, tokens, tokens, mask, block_size=4)[0]
+  def f(*qkv):
+    return blockwise.attend(*qkv, tokens, tokens, mask, block_size=4)[0]
+
   y, pull = jax.vjp(f, q, k, v)
 
   assert not y.any()
@@ -109,12 +117,15 @@ def test_attention_that_sees_nothing_is_zero_with_finite_gradients():
 
 
 def test_window_never_makes_a_square_of_the_length():
-  """64 times the length takes 64 times the memory, not 4096 times."""
+  """A length of 64 times takes 64 times the memory, not 4096 times."""
 
   def temporary(length):
     draw = jax.ShapeDtypeStruct((1, length, 1, 8), jnp.float32)
     state = jax.eval_shape(lambda: window.init_state(1, 64, 1, 8, 8))
-    run = lambda q, k, v, s: window.parallel((), (q, k, v), s, block_size=64)[0].sum()
+
+    def run(q, k, v, s):
+      return window.parallel((), (q, k, v), s, block_size=64)[0].sum()
+
     compiled = (
       jax.jit(jax.grad(run, (0, 1, 2))).lower(draw, draw, draw, state).compile()
     )
@@ -124,20 +135,20 @@ def test_window_never_makes_a_square_of_the_length():
 
 
 def test_cell_keeps_its_pre_activations_and_two_states_a_token_once():
-  """Four gates, c, h and x: what torch keeps too; a scan's own reverse keeps more."""
+  """It keeps four gates, c, h and x, as torch does; a reversed scan keeps more."""
   batch, length, dim = 2, 64, 16
   p, _, _ = lstm.example(jax.random.key(0), 1, 1)
   shapes = [(dim, 4 * dim), (dim, 4 * dim), (4 * dim,)]
   params = tuple(jnp.ones(s, a.dtype) for s, a in zip(shapes, p, strict=True))
   x, state = jnp.ones((batch, length, dim)), lstm.init_state(batch, dim)
 
-  def kept(form):
+  def num_saved(form):
     _, pull = jax.vjp(lambda x: lstm.FORMS[form](params, (x,), state)[0], x)
     return sum(a.size for a in jax.tree.leaves(pull) if hasattr(a, "size"))
 
   weights = sum(a.size for a in params)
-  assert kept("chunk") < 7.5 * x.size + 2 * weights + 10 * batch * length
-  assert kept("chunk") < kept("recurrent")
+  assert num_saved("chunk") < 7.5 * x.size + 2 * weights + 10 * batch * length
+  assert num_saved("chunk") < num_saved("recurrent")
 
 
 def test_sequential_scan_refuses_forward_mode_and_says_so_by_reverse_only():
@@ -160,7 +171,7 @@ def test_unknown_form_names_the_nearest():
 
 
 @pytest.mark.parametrize("name", ops.names())
-def test_a_record_says_what_its_file_says(name):
+def test_a_record_has_what_its_file_defines(name):
   file, record = ops.get(name), ops.record(name)
   assert record == ops.record(file) == ops.record(record) and hash(record)
   assert dict(record.forms) == file.FORMS
@@ -168,9 +179,9 @@ def test_a_record_says_what_its_file_says(name):
   assert record.transition == file.TRANSITION
   assert record.fast_form() in record.form_names
   if record.starts:
-    made = learned_init.learned(record)
-    assert made is learned_init.learned(ops.record(name)) and hash(made)
-    assert (made.transition, made.value, made.starts) == (None, None, ())
+    learned = learned_init.learned(record)
+    assert learned is learned_init.learned(ops.record(name)) and hash(learned)
+    assert (learned.transition, learned.value, learned.starts) == (None, None, ())
 
 
 def test_one_token_is_always_a_step():
@@ -183,7 +194,7 @@ def test_chunks_come_back_in_order():
 
 
 def test_swapped_axes_are_caught_at_the_border_of_an_op():
-  """The import hook of the tests checks shapes: [B, H, T, K] is no [B, T, H, K]."""
+  """The import hook of the tests checks shapes: [B, H, T, K] is not [B, T, H, K]."""
   _, (q, k, v, g, beta), state = gated_delta.example(jax.random.key(0), 1, 5)
   with pytest.raises(Exception, match="(?i)type.?check"):
     gated_delta.chunk((), (q.swapaxes(1, 2), k, v, g, beta), state)

@@ -1,4 +1,4 @@
-"""Every op against golden arrays of peers that nobody here wrote; see `parity/`."""
+"""Every op equals golden arrays of independent implementations, see `parity/`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sizes of 0: no rows have empty outputs, no tokens one clear error, everywhere."""
+"""No rows give empty outputs, and no tokens give one clear error."""
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,10 @@ def test_form_reads_no_rows_and_refuses_no_tokens(name):
 def test_model_reads_no_rows_and_refuses_no_tokens(name):
   model = MODELS[name]
   batch, state = model.example(1, 32), model.init_state(1)
-  init = lambda: model.init(jax.random.key(0), batch, state, method="objective")
+
+  def init():
+    return model.init(jax.random.key(0), batch, state, method="objective")
+
   params = jax.eval_shape(init)
 
   def run(params, rows, length):
@@ -83,6 +86,9 @@ def test_no_rows_have_gradients_of_zero():
   x, state = jnp.ones((1, 4, 8)), layer.init_state(1)
   params = jax.jit(layer.init)(jax.random.key(0), x, state)
   x, state = jnp.ones((0, 4, 8)), layer.init_state(0)
-  loss = lambda params: layer.apply(params, x, state)[0].sum()
+
+  def loss(params):
+    return layer.apply(params, x, state)[0].sum()
+
   value, grads = jax.jit(jax.value_and_grad(loss))(params)
   assert value == 0 and not any(a.any() for a in jax.tree.leaves(grads))

@@ -1,4 +1,4 @@
-"""Attention over shards of time: what is exchanged, who computes how much, law 7."""
+"""Attention over shards of time: its collectives, its balance of work, and law 7."""
 
 import collections
 import dataclasses
@@ -64,7 +64,7 @@ def test_segments_obey_law_7_by_halo_and_by_ring(lengths, through_memory):
 
 
 def _compiled(name, shards, layout, gradient=True, state=False, **options):
-  """HLO of y, or its gradients, of 64 tokens an op's example has."""
+  """Returns the HLO of y, or of its gradients, for 64 tokens of an op's example."""
   op = ops.get(name)
   params, inputs, memory = op.example(jax.random.key(0), 2, 64)
   reset = jnp.zeros((2, 64), bool).at[0, 5].set(True)
@@ -76,8 +76,8 @@ def _compiled(name, shards, layout, gradient=True, state=False, **options):
     got = apply.apply(op, "parallel", params, inputs, memory, reset, sizes, **options)
     return got if state else got[0]
 
-  def total(params, inputs, *rest):
-    return run(params, inputs, *rest).sum()
+  def total(params, inputs, *memory_and_reset):
+    return run(params, inputs, *memory_and_reset).sum()
 
   with meshes.use(mesh, config):
     inputs, reset = jax.device_put((inputs, reset), meshes.batch_sharding(mesh))
@@ -86,27 +86,27 @@ def _compiled(name, shards, layout, gradient=True, state=False, **options):
 
 
 def _collectives(hlo):
-  """(kind, shape) -> how often it happens, with the trips of the loops it is in."""
+  """Counts collectives by (kind, shape), times the trips of the loops they are in."""
   bodies, name = {}, ""
   for line in hlo.splitlines():
     if line.endswith("{") and (head := re.match(r"(ENTRY )?%?([\w.\-]+) ", line)):
       name = "entry" if head[1] else head[2]
       bodies[name] = []
     bodies.setdefault(name, []).append(line)
-  found = collections.Counter()
+  counts = collections.Counter()
 
   def walk(name, times):
     for line in bodies[name]:
       for kind in ("all-gather", "collective-permute", "all-to-all", "all-reduce"):
         if result := re.search(rf"= (.*) {kind}(-start)?\(", line):
-          found[kind, re.sub(r"\{.*?\}", "", result[1])] += times
+          counts[kind, re.sub(r"\{.*?\}", "", result[1])] += times
       if " while(" in line:
         trips = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
         body = re.search(r"body=%?([\w.\-]+)", line)[1]
         walk(body, times * int(trips[1]) if trips else times)
 
   walk("entry", 1)
-  return found
+  return counts
 
 
 def test_ring_sends_keys_and_values_once_round_and_gathers_nothing():
@@ -119,13 +119,13 @@ def test_ring_sends_keys_and_values_once_round_and_gathers_nothing():
   assert forward["collective-permute", part] == 2 * (shards - 1)
   # forward again, then k and v n - 1 times, and their gradients n times
   assert gradient["collective-permute", part] == 2 * (2 * (shards - 1) + shards)
-  for found in forward, gradient:
-    gathered = [shape for kind, shape in found if kind == "all-gather"]
+  for collectives in forward, gradient:
+    gathered = [shape for kind, shape in collectives if kind == "all-gather"]
     assert gathered == [f"s32[{shards},2]"]  # where the documents began: a number a row
 
 
 def test_ring_sends_before_it_computes():
-  """What is sent in a hop is what the hop before received: nothing waits for y."""
+  """A hop sends what the hop before received, so that no send waits for y."""
   op = ops.get("attention")
   params, inputs, state = op.example(jax.random.key(0), 2, 64)
   config = MeshConfig(data=1, seq=4, attention="ring")
@@ -144,7 +144,7 @@ def test_ring_sends_before_it_computes():
 
 
 def _scans(jaxpr):
-  """The bodies of all scans in a jaxpr."""
+  """Yields the bodies of all scans in a jaxpr."""
   for eqn in jaxpr.eqns:
     for inner in jax.tree.leaves(tuple(eqn.params.values()), is_leaf=_is_jaxpr):
       if _is_jaxpr(inner):
@@ -164,26 +164,28 @@ def _sent(jaxpr):
 
 
 def test_heads_are_swapped_for_time_by_one_exchange_each_way():
-  found = _collectives(_compiled("attention", 2, "ulysses", gradient=False))
-  exchanged = sum(n for (kind, _), n in found.items() if kind == "all-to-all")
+  collectives = _collectives(_compiled("attention", 2, "ulysses", gradient=False))
+  exchanged = sum(n for (kind, _), n in collectives.items() if kind == "all-to-all")
 
   assert exchanged == 4  # q, k and v; y
-  assert not any(kind == "collective-permute" for kind, _ in found)
-  gathered = [shape for kind, shape in found if kind == "all-gather"]
+  assert not any(kind == "collective-permute" for kind, _ in collectives)
+  gathered = [shape for kind, shape in collectives if kind == "all-gather"]
   assert not any("f32" in shape for shape in gathered)
 
 
 def test_window_takes_one_halo_from_its_neighbour():
-  """W keys and values of the last shard, and where their documents began."""
-  found = _collectives(_compiled("window", 4, "auto", gradient=False))
-  permuted = {shape: n for (kind, shape), n in found.items() if "permute" in kind}
+  """It receives W keys and values of the last shard, and their document starts."""
+  collectives = _collectives(_compiled("window", 4, "auto", gradient=False))
+  permuted = {shape: n for (kind, shape), n in collectives.items() if "permute" in kind}
 
   assert permuted == {"f32[2,5,2,4]": 2, "s32[2,5]": 1}
-  assert not any("f32" in shape for kind, shape in found if kind == "all-gather")
+  assert not any("f32" in shape for kind, shape in collectives if kind == "all-gather")
 
 
 def test_memory_after_the_call_is_exchanged_only_where_it_is_used():
-  exchanged = lambda found: [shape for kind, shape in found if kind == "all-reduce"]
+  def exchanged(collectives):
+    return [shape for kind, shape in collectives if kind == "all-reduce"]
+
   unused = _compiled("attention", 4, "ring", gradient=False)
   used = _compiled("attention", 4, "ring", gradient=False, state=True)
 
@@ -192,7 +194,7 @@ def test_memory_after_the_call_is_exchanged_only_where_it_is_used():
 
 
 def _work(shards, length, size, dealt):
-  """Blocks that each shard computes, under a causal mask."""
+  """Counts the blocks that each shard computes under a causal mask."""
   mesh = meshes.make(MeshConfig(data=1, seq=shards), jax.devices()[:shards])
   spec = PartitionSpec(None, "seq")
   tokens = cache.call(jnp.zeros(1, jnp.int32), length, None)
@@ -200,14 +202,20 @@ def _work(shards, length, size, dealt):
     lambda tokens: ring.zigzag(tokens, "seq"), mesh=mesh, in_specs=spec, out_specs=spec
   )
   tokens = jax.device_get(deal(tokens) if dealt else tokens)
-  cut = lambda a: map(jnp.asarray, np.split(a, shards, axis=1))
+
+  def cut(a):
+    return map(jnp.asarray, np.split(a, shards, axis=1))
+
   parts = [Tokens(*part) for part in zip(*map(cut, tokens[:2]), strict=True)]
-  count = lambda q, k: int(visited(Causal(), q, k, size).sum())
+
+  def count(q, k):
+    return int(visited(Causal(), q, k, size).sum())
+
   return [sum(count(q, k) for k in parts) for q in parts]
 
 
 @pytest.mark.parametrize("shards", [3, 8])
-def test_every_shard_has_the_same_to_do(shards):
+def test_every_shard_has_the_same_work(shards):
   length = 16 * shards
   in_order = _work(shards, length, 2, dealt=False)
   dealt = _work(shards, length, 2, dealt=True)
@@ -243,10 +251,10 @@ def test_layouts_that_do_not_exist_or_do_not_fit_are_refused():
 def test_mesh_config_carries_the_layout():
   config = MeshConfig(data=1, seq=2, attention="ring")
   mesh = meshes.make(config, jax.devices()[:2])
-  seen = []
-  f = jax.jit(lambda x: seen.append(meshes.attention_layout.value) or x)
+  layouts = []
+  f = jax.jit(lambda x: layouts.append(meshes.attention_layout.value) or x)
   for layout in ("ring", "ulysses", "ring"):
     with meshes.use(mesh, dataclasses.replace(config, attention=layout)):
       f(1.0)
 
-  assert seen == ["ring", "ulysses"]  # compiled once for each
+  assert layouts == ["ring", "ulysses"]  # compiled once for each

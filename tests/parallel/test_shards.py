@@ -1,4 +1,4 @@
-"""Law 7, and training on eight devices that one machine pretends to have."""
+"""Law 7, and training on eight simulated devices."""
 
 import dataclasses
 import logging
@@ -45,7 +45,7 @@ def test_shards_do_not_matter_to_a_nonlinear_memory(rows, how, caplog):
 
 
 def test_shards_do_not_matter_to_sinks_and_windows_of_many_shards():
-  """Shards of 4 tokens, a window of 11, and sinks that lie further back than that."""
+  """Shards have 4 tokens, the window 11, and sinks lie further back than that."""
   window = mixers.get("window").Mixer
   check_shards(window(8, window_size=11, num_heads=2, num_kv_heads=1, num_sinks=3))
 
@@ -107,7 +107,10 @@ def test_check_shards_names_law_shards_and_position(monkeypatch):
 def test_one_token_is_the_plain_form_and_odd_lengths_name_both_numbers(key):
   params, inputs, state = rglru.example(key, 2, 12)
   token = jax.tree.map(lambda a: a[:, :1], inputs)
-  run = lambda: jax.jit(lambda *args: apply.apply(rglru, "auto", *args))
+
+  def run():
+    return jax.jit(lambda *args: apply.apply(rglru, "auto", *args))
+
   plain = run()(params, token, state)
   with jax.set_mesh(meshes.make(SEQ)):
     decoded = run()(params, token, state)
@@ -123,7 +126,7 @@ def corpus(tmp_path_factory):
 
 
 def _program(corpus, mesh, pattern=runs.PATTERN[1:3]):
-  """Two memories, or compiling takes minutes; all of them in the full run."""
+  """Has two memories, since compiling all takes minutes; the full run has all."""
   model = dataclasses.replace(runs.MODEL, pattern=pattern)
   config = resolve(runs.config(corpus, model=model, mesh=mesh))
   count = mesh.data * mesh.fsdp * mesh.tensor * mesh.seq
@@ -131,11 +134,11 @@ def _program(corpus, mesh, pattern=runs.PATTERN[1:3]):
 
 
 def _trained(program, steps=3):
-  """The state after some steps, and the losses."""
+  """Returns the state after several steps, and the losses."""
   config = program.config
-  found = data.prepare(config.task.source)
+  prepared = data.prepare(config.task.source)
   tokenizer = data.tokenizers.get(config.task.tokenizer)
-  stream = data.TokenStream.from_corpus(found, tokenizer, "train")
+  stream = data.TokenStream.from_corpus(prepared, tokenizer, "train")
   lanes = data.Lanes(stream, config.task.batch_size, config.task.segment_length, 0)
   state, losses = program.init(), []
   for step in range(steps):
@@ -155,7 +158,7 @@ def test_eight_devices_train_like_one(corpus, single, mesh, tmp_path):
   state, losses = _trained(program)
 
   np.testing.assert_allclose(losses, single[1], rtol=1e-4)
-  _is_where_it_belongs(state, program)
+  _has_the_sharding_of_the_mesh(state, program)
   if mesh is MIXED:
     _restores_anywhere(corpus, state, tmp_path)
 
@@ -168,11 +171,11 @@ def test_eight_devices_train_the_hybrid_model_like_one(corpus, mesh):
   _, want = _trained(_program(corpus, ONE, runs.PATTERN))
 
   np.testing.assert_allclose(losses, want, rtol=1e-4)
-  _is_where_it_belongs(state, program)
+  _has_the_sharding_of_the_mesh(state, program)
 
 
-def _is_where_it_belongs(state, program):
-  """Every parameter, moment and memory is cut as the mesh's rules say."""
+def _has_the_sharding_of_the_mesh(state, program):
+  """Checks that every parameter, moment and memory is sharded by the mesh's rules."""
   for (path, got), want in zip(
     jax.tree_util.tree_leaves_with_path(state),
     jax.tree.leaves(program.shardings),
@@ -182,7 +185,7 @@ def _is_where_it_belongs(state, program):
 
 
 def _restores_anywhere(corpus, state, workdir):
-  """A checkpoint of one mesh, bit by bit on another."""
+  """Checks that a checkpoint of one mesh is restored bit by bit on another."""
   with Checkpoints(workdir, keep=1) as checkpoints:
     checkpoints.save(3, state, {"step": 3, "fingerprint": ""}, {})
     checkpoints.wait()
@@ -190,11 +193,11 @@ def _restores_anywhere(corpus, state, workdir):
       program = _program(corpus, mesh)
       restored = checkpoints.restore(program.target()).state
       assert runs.digest(restored) == runs.digest(state)
-      _is_where_it_belongs(restored, program)
+      _has_the_sharding_of_the_mesh(restored, program)
 
 
 def test_shardings_cut_what_the_mesh_says(corpus):
-  """Against a rule that would replicate everything and pass."""
+  """A rule that replicates everything would pass the other tests, and fails here."""
   program = _program(corpus, MIXED)
   state = program.init()
 
@@ -220,17 +223,20 @@ def test_time_that_does_not_divide_names_both_numbers(corpus):
 
 
 def test_loss_of_a_shard_stays_on_its_device(key):
-  """No device is sent, or computes, the features of other shards for the loss."""
+  """No device receives or computes the features of other shards for the loss."""
   x = jax.random.normal(key, (4, 64, 8))
   targets = _tokens(key, 4, 64)
   table = jax.random.normal(key, (11, 8))
-  nats = lambda x, targets: chunked_cross_entropy(x, table, targets, chunk_size=5)
+
+  def nats(x, targets):
+    return chunked_cross_entropy(x, table, targets, chunk_size=5)
+
   mesh = meshes.make(MeshConfig(data=2, seq=4))
   with jax.set_mesh(mesh):
-    place = meshes.batch_sharding(mesh)
+    sharding = meshes.batch_sharding(mesh)
     run = jax.jit(lambda *args: apply.by_token(nats, *args))
-    run = run.lower(*jax.device_put((x, targets), place)).compile()
-    got = run(*jax.device_put((x, targets), place))
+    run = run.lower(*jax.device_put((x, targets), sharding)).compile()
+    got = run(*jax.device_put((x, targets), sharding))
 
   np.testing.assert_allclose(got, nats(x, targets), rtol=1e-5)
   assert "all-gather" not in run.as_text()

@@ -1,4 +1,4 @@
-"""Every op against a peer that nobody here wrote, with all gradients, in float32.
+"""Every op against an independent implementation, with all gradients, in float32.
 
 A family of memories a file; each file's `CASES` is found by name. `minilm` asks a peer
 with real weights, whose answers `test_minilm` reads; `blocks` whole models, whose
@@ -12,10 +12,10 @@ from .harness import Case
 
 
 def cases() -> list[Case]:
-  """The cases of all files, in the order of their names."""
-  found = []
+  """Returns the cases of all files, in the order of their names."""
+  collected = []
   for info in pkgutil.iter_modules(__path__):
-    whole = info.name.startswith("blocks")
-    if not whole and info.name not in ("harness", "minilm", "__main__"):
-      found += importlib.import_module(f"{__name__}.{info.name}").CASES
-  return found
+    is_block = info.name.startswith("blocks")
+    if not is_block and info.name not in ("harness", "minilm", "__main__"):
+      collected += importlib.import_module(f"{__name__}.{info.name}").CASES
+  return collected

@@ -1,4 +1,4 @@
-"""Asks the installed peers anew: python -m tests.parity [OP ...] > results/parity.md
+"""Runs the installed peers: python -m tests.parity [OP ...] > results/parity.md
 
 Writes `golden/` for every peer that is installed, prints the errors of all, and keeps
 the worst of each memory for `jaxmem memories`.
@@ -26,14 +26,15 @@ def _row(cells) -> str:
 def main(names: list[str]) -> None:
   """Prints the worst relative error of every op, form and quantity."""
   installed = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
-  known = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES if p in installed]
+  peers = [p for p in PACKAGES if p in installed]
+  versions = [f"{p} {importlib.metadata.version(p)}" for p in peers]
   print("# Parity with other people's code\n")
   print("Worst |ours - theirs| over the largest |theirs|, float32, CPU. Written by")
-  print("`python -m tests.parity`. Peers: " + ", ".join(known) + ".")
+  print("`python -m tests.parity`. Peers: " + ", ".join(versions) + ".")
   print("For attention the final state is the log of the softmax's denominator.\n")
   print(_row(["op", "form", "peer", *KINDS]))
   print(_row(["---"] * (3 + len(KINDS))))
-  found: dict[str, float] = {}
+  worst_errors: dict[str, float] = {}
   for case in cases():
     if names and case.op not in names:
       continue
@@ -48,8 +49,8 @@ def main(names: list[str]) -> None:
       print(_row([case.op, form, case.peer, *cells]), flush=True)
       worst = max(relative for relative, _ in errors.values())
       name = case.op.removesuffix(" layer")
-      found[name] = max(worst, found.get(name, 0.0))
-  measured.keep("parity", found)
+      worst_errors[name] = max(worst, worst_errors.get(name, 0.0))
+  measured.keep("parity", worst_errors)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ def _torch_conv():
   torch = importlib.import_module("torch")
 
   def run(params, inputs, state):
-    seen = torch.cat([state[0], inputs[0]], dim=1)
+    padded = torch.cat([state[0], inputs[0]], dim=1)
     taps = params[0].T.flip(1)[:, None]  # torch's last tap is the present
-    y = torch.nn.functional.conv1d(seen.mT, taps, groups=taps.shape[0])
-    return y.mT, (seen[:, -state[0].shape[1] :],)
+    y = torch.nn.functional.conv1d(padded.mT, taps, groups=taps.shape[0])
+    return y.mT, (padded[:, -state[0].shape[1] :],)
 
   return by_document(run)
 
@@ -31,37 +31,41 @@ STARTS = np.array([40, 3])  # tokens that each row's first document has had: rin
 
 
 def _table(carried):
-  """Document and place of every key in [ring in order | call], by hand."""
+  """Returns position and document of every key in [ring in order | call]."""
   start = STARTS[:, None] if carried else np.zeros((ROWS, 1), int)
   call = start + np.arange(LENGTH)
   document = np.zeros((ROWS, LENGTH), int)
   for border in BORDERS:
     call[:, border:] = np.arange(LENGTH - border)
     document[:, border:] += 1
-  place = np.concatenate([start + np.arange(-WINDOW, 0), call], axis=1)
-  return place, np.concatenate([np.zeros((ROWS, WINDOW), int), document], axis=1)
+  position = np.concatenate([start + np.arange(-WINDOW, 0), call], axis=1)
+  return position, np.concatenate([np.zeros((ROWS, WINDOW), int), document], axis=1)
 
 
 def _sdpa_window(carried, sinks, rotary):
-  """torch's attention over [ring in order | call] under a mask written out."""
+  """Runs torch's attention over [ring in order | call] under a dense mask."""
 
   def load():
     torch = importlib.import_module("torch")
-    place, document = _table(carried)
-    mine, ago = place[:, WINDOW:, None], place[:, WINDOW:, None] - place[:, None]
-    near = (ago < WINDOW) | (place[:, None] < sinks)
+    position, document = _table(carried)
+    mine = position[:, WINDOW:, None]
+    ago = mine - position[:, None]
+    near = (ago < WINDOW) | (position[:, None] < sinks)
     same = document[:, WINDOW:, None] == document[:, None]
-    seen = torch.tensor((ago >= 0) & near & same & (place[:, None] >= 0))[:, None]
-    ring = lambda at: at % WINDOW + sinks
-    last = mine[:, -1] - np.arange(WINDOW)[::-1]  # places of the last W tokens
+    visible = torch.tensor((ago >= 0) & near & same & (position[:, None] >= 0))[:, None]
+
+    def ring(at):
+      return at % WINDOW + sinks
+
+    last = mine[:, -1] - np.arange(WINDOW)[::-1]  # positions of the last W tokens
 
     def run(params, inputs, state):
       q, *call = inputs
-      order = torch.tensor(ring(place[:, :WINDOW]))
+      order = torch.tensor(ring(position[:, :WINDOW]))
       rows = torch.arange(ROWS)[:, None]
       k, v = (
-        torch.cat([held[rows, order], new], dim=1)
-        for held, new in zip(state, call, strict=True)
+        torch.cat([past[rows, order], new], dim=1)
+        for past, new in zip(state, call, strict=True)
       )
       after = [torch.zeros_like(s) for s in state]
       for row in range(ROWS):
@@ -70,10 +74,13 @@ def _sdpa_window(carried, sinks, rotary):
           if sinks:
             new[row, :sinks] = line[row, WINDOW + BORDERS[-1] :][:sinks]
       if rotary:
-        q, k = _llama_rotary(q, k, torch.tensor(np.maximum(place, 0)))
-      heads = lambda a: a.transpose(1, 2)
+        q, k = _llama_rotary(q, k, torch.tensor(np.maximum(position, 0)))
+
+      def heads(a):
+        return a.transpose(1, 2)
+
       attend = torch.nn.functional.scaled_dot_product_attention
-      y = attend(heads(q), heads(k), heads(v), attn_mask=seen, enable_gqa=True)
+      y = attend(heads(q), heads(k), heads(v), attn_mask=visible, enable_gqa=True)
       return heads(y), tuple(after)
 
     return run
@@ -81,14 +88,17 @@ def _sdpa_window(carried, sinks, rotary):
   return load
 
 
-def _llama_rotary(q, k, place):
+def _llama_rotary(q, k, position):
   llama = importlib.import_module("transformers.models.llama.modeling_llama")
   config = llama.LlamaConfig(hidden_size=DIM * HEADS, num_attention_heads=HEADS)
-  cos, sin = llama.LlamaRotaryEmbedding(config)(q, place)
-  turn = lambda a, n: llama.apply_rotary_pos_emb(
-    a, a, cos[:, -n:], sin[:, -n:], unsqueeze_dim=2
-  )[0]
-  return turn(q, LENGTH), turn(k, place.shape[1])
+  cos, sin = llama.LlamaRotaryEmbedding(config)(q, position)
+
+  def turn(a, n):
+    return llama.apply_rotary_pos_emb(a, a, cos[:, -n:], sin[:, -n:], unsqueeze_dim=2)[
+      0
+    ]
+
+  return turn(q, LENGTH), turn(k, position.shape[1])
 
 
 def _window_ours(form, carried, score, **options):
@@ -127,8 +137,8 @@ def _sdpa_causal():
 
 def _attention_ours(block_size):
   def run(params, inputs, state):
-    place = jnp.broadcast_to(jnp.arange(LENGTH, dtype=jnp.int32), (ROWS, LENGTH))
-    tokens = Tokens(place, jnp.zeros_like(place))
+    position = jnp.broadcast_to(jnp.arange(LENGTH, dtype=jnp.int32), (ROWS, LENGTH))
+    tokens = Tokens(position, jnp.zeros_like(position))
     y, lse = blockwise.attend(
       *inputs, tokens, tokens, masks.Causal(), block_size=block_size
     )
@@ -146,8 +156,11 @@ def _window_case(peer, module, carried, sinks, rotary):
     "parallel": _window_ours("parallel", carried, **options),
     "parallel, blocks of 8": _window_ours("parallel", carried, block_size=8, **options),
   }
+
   # a memory that is not carried is empty
-  legal = lambda p, i, s: (p, i, s if carried else tuple(np.zeros_like(a) for a in s))
+  def legal(p, i, s):
+    return (p, i, s if carried else tuple(np.zeros_like(a) for a in s))
+
   return Case(
     "window",
     peer,

@@ -1,7 +1,7 @@
 """Whole layers of attention against those of transformers.
 
 The peers make their own masks and rotary tables. What a peer scales scores by beyond
-K^-0.5 stands in our query weights (Gemma 2, T5) or in the query norm (Gemma 3).
+K^-0.5 is put into our query weights (Gemma 2, T5) or the query norm (Gemma 3).
 """
 
 import importlib
@@ -18,11 +18,11 @@ D, HEADS, KEY_HEADS, DIM, WINDOW = 16, 4, 2, 8, 7
 MODELS = "transformers.models."
 
 
-def _shapes(key_heads=KEY_HEADS, more=()):
-  """Of the projections as torch has them, outputs first."""
+def _shapes(key_heads=KEY_HEADS, extra=()):
+  """Returns the shapes of the projections as torch has them, outputs first."""
   rows = {"q": HEADS, "k": key_heads, "v": key_heads}
-  own = {f"{n}_proj.weight": (heads * DIM, D) for n, heads in rows.items()}
-  return own | {"o_proj.weight": (D, HEADS * DIM)} | dict(more)
+  weight_shapes = {f"{n}_proj.weight": (heads * DIM, D) for n, heads in rows.items()}
+  return weight_shapes | {"o_proj.weight": (D, HEADS * DIM)} | dict(extra)
 
 
 BIASES = {
@@ -35,14 +35,20 @@ NORMS = {"q_norm.weight": (DIM,), "k_norm.weight": (DIM,)}
 
 
 def _small(params, inputs, state):
-  """Weights at which scores are of the size of 1."""
-  matrix = lambda a: a * np.float32(0.3) if a.ndim == 2 else a
+  """Scales weights so that scores have size 1."""
+
+  def matrix(a):
+    return a * np.float32(0.3) if a.ndim == 2 else a
+
   return jax.tree.map(matrix, params), inputs, state
 
 
 def _linen(p):
-  """The parameters of our layer from those of Llama and its kin."""
-  heads = lambda a: a.reshape(-1, DIM)
+  """Makes the parameters of our layer from those of Llama and related models."""
+
+  def heads(a):
+    return a.reshape(-1, DIM)
+
   named = {}
   for name in "qkv":
     kernel = jnp.moveaxis(p[f"{name}_proj.weight"].reshape(-1, DIM, D), -1, 0)
@@ -61,7 +67,7 @@ def _linen(p):
 
 
 def _scaled(by, *path):
-  """`_linen` with one leaf multiplied: what the peer scales its scores by."""
+  """Multiplies a leaf of `_linen` by the factor with which the peer scales scores."""
 
   def weights(p):
     named = _linen(p)
@@ -75,7 +81,7 @@ def _scaled(by, *path):
 
 
 def _gated(p):
-  """Qwen 3 Next: queries and gates of a head come from one matrix."""
+  """Splits the matrix of Qwen 3 Next that has queries and gates of every head."""
   q, gate = jnp.split(p["q_proj.weight"].reshape(HEADS, 2 * DIM, D), 2, axis=1)
   named = _linen(p | {"q_proj.weight": q.reshape(-1, D)})
   return named | {"gate": {"kernel": jnp.moveaxis(gate, -1, 0)}}
@@ -99,8 +105,8 @@ def _t5(p):
 
 
 def _ours(name, weights, form, **options):
-  given = {"num_heads": HEADS, "num_kv_heads": KEY_HEADS, "head_dim": DIM}
-  mixer = mixers.get(name).Mixer(D, **given | options, form=form, block_size=8)
+  sizes = {"num_heads": HEADS, "num_kv_heads": KEY_HEADS, "head_dim": DIM}
+  mixer = mixers.get(name).Mixer(D, **sizes | options, form=form, block_size=8)
 
   def run(params, inputs, state):
     begin = mixer.init_state(ROWS)
@@ -110,8 +116,8 @@ def _ours(name, weights, form, **options):
   return run
 
 
-def _theirs(module, layer, config, rope=None, window=False, **given):
-  """A layer of transformers, with the mask and the angles that its model makes."""
+def _theirs(module, layer, config, rope=None, window=False, **options):
+  """Runs a layer of transformers with the mask and the angles of its model."""
 
   def load():
     torch = importlib.import_module("torch")
@@ -123,19 +129,19 @@ def _theirs(module, layer, config, rope=None, window=False, **given):
       masks.create_sliding_window_causal_mask if window else masks.create_causal_mask
     )
     rotary = getattr(package, rope)(c) if rope else None
-    peer = getattr(package, layer)(c, **given).eval()
+    peer = getattr(package, layer)(c, **options).eval()
 
     def run(params, inputs, state):
       (x,) = inputs
       mask = make(c, x, None, None, allow_is_causal_skip=False)
       call = {"mask" if layer == "T5Attention" else "attention_mask": mask}
       if rotary:
-        place = torch.arange(LENGTH)[None]
+        position = torch.arange(LENGTH)[None]
         by_type = {"layer_type": peer.layer_type} if "gemma3" in module else {}
-        angles = rotary(x, place, **by_type)
+        angles = rotary(x, position, **by_type)
         call["position_embeddings"] = tuple(a[:, : x.shape[1]] for a in angles)
-      given = x.contiguous()  # GPT-2 asks
-      y = torch.func.functional_call(peer, dict(params), (given,), call)
+      hidden = x.contiguous()  # GPT-2 calls `view`
+      y = torch.func.functional_call(peer, dict(params), (hidden,), call)
       return y[0], ()
 
     return by_document(run)
@@ -144,15 +150,15 @@ def _theirs(module, layer, config, rope=None, window=False, **given):
 
 
 def _config(name, **options):
-  """A configuration class of a package, with our sizes."""
-  given = dict(
+  """Returns a function that makes a package's configuration with our sizes."""
+  fields = dict(
     hidden_size=D,
     num_attention_heads=HEADS,
     num_key_value_heads=KEY_HEADS,
     head_dim=DIM,
     num_hidden_layers=1,
   )
-  return lambda package: getattr(package, name)(**given | options)
+  return lambda package: getattr(package, name)(**fields | options)
 
 
 def _case(name, peer, theirs, params, weights=_linen, **options):
@@ -166,7 +172,7 @@ def _case(name, peer, theirs, params, weights=_linen, **options):
 
 def _llama(peer, rope_parameters, **options):
   rope = {"rope_theta": 10_000.0} | rope_parameters
-  # 8 trained positions: of rotary types that ask, the rest is beyond
+  # 8 trained positions, so that some rotary types extrapolate
   config = _config("LlamaConfig", rope_parameters=rope, max_position_embeddings=8)
   rotary = "LlamaRotaryEmbedding"
   theirs = _theirs(
@@ -249,7 +255,7 @@ CASES = [
       "Gemma3TextConfig", query_pre_attn_scalar=3, rope_parameters=GEMMA3, **LOCAL
     ),
     True,
-    _shapes(more=NORMS),
+    _shapes(extra=NORMS),
     _scaled((DIM / 3) ** 0.5, "q_norm", "scale"),
     window_size=WINDOW,
     qk_norm=True,
@@ -266,7 +272,7 @@ CASES = [
       layer_types=["full_attention"],
     ),
     False,
-    _shapes(more=BIASES | SINKS),
+    _shapes(extra=BIASES | SINKS),
     _linen,
     learned_sink=True,
     use_bias=True,
@@ -278,7 +284,7 @@ CASES = [
     "Qwen3NextAttention",
     _config("Qwen3NextConfig", rope_parameters=PLAIN | {"partial_rotary_factor": 1.0}),
     False,
-    _shapes(more=NORMS) | {"q_proj.weight": (2 * HEADS * DIM, D)},
+    _shapes(extra=NORMS) | {"q_proj.weight": (2 * HEADS * DIM, D)},
     _gated,
     qk_norm=True,
     gate=True,

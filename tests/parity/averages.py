@@ -32,17 +32,20 @@ def _mingru_params(p):
 
 
 def _positive_state(params, inputs, state):
-  """minGRU in log space holds numbers above 0 alone."""
+  """Makes states positive, since minGRU in log space has no others."""
   return params, inputs, tuple(np.exp(s) for s in state)
 
 
 def _minlstm_loop():
-  """The equations of the paper's section 3.2, one token after the other."""
+  """Computes the equations of the paper's section 3.2 token by token."""
   torch = importlib.import_module("torch")
 
   def run(params, inputs, state):
     (x,), (h,) = inputs, state
-    linear = lambda name: x @ params[name] + params[f"{name}_bias"]
+
+    def linear(name):
+      return x @ params[name] + params[f"{name}_bias"]
+
     f, i = torch.sigmoid(linear("forget")), torch.sigmoid(linear("write"))
     k = linear("candidate")
     g = torch.where(k >= 0, k + 0.5, torch.sigmoid(k))
@@ -64,7 +67,7 @@ def _biased(names):
 
 
 def _fla_hgrn():
-  """fla's recurrence between torch's gates, norm and products."""
+  """Runs fla's recurrence between gates, norm and products in torch."""
   torch = importlib.import_module("torch")
   recurrence = importlib.import_module("fla.ops.hgrn.naive").naive_recurrent_hgrn
   silu = torch.nn.functional.silu

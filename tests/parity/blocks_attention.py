@@ -29,7 +29,7 @@ from .harness import LENGTH, RESET
 
 
 def _layers(kv_heads, norms, count=1):
-  """Shapes of the layers of Llama and its kin."""
+  """Returns the shapes of the layers of Llama and related models."""
   one = {f"self_attn.{n}_proj.weight": (kv_heads * DIM, D) for n in "kv"}
   one |= {f"self_attn.{n}_proj.weight": (D, D) for n in "qo"}
   one |= {f"mlp.{n}_proj.weight": (F, D) for n in ("gate", "up")}

@@ -112,14 +112,14 @@ MAMBA2 = case(
   ),
 )
 
-# RWKV-7: a first layer that gives its values, and one that mixes them with its own
+# RWKV-7 has a first layer, and one that mixes the values of the first with its own
 
 RANKS = {"w": 4, "a": 5, "g": 6, "v": 7}
 MODEL = "fla.models.rwkv7.modeling_rwkv7"
 
 
 def _rwkv7_layer(i):
-  """Shapes of layer i."""
+  """Returns the shapes of layer i."""
   shapes = {f"attn.x_{n}": (1, 1, D) for n in "rwkvag"}
   shapes |= {f"attn.{n}": (D,) for n in ("k_k", "k_a")} | {"attn.r_k": (HEADS, DIM)}
   shapes |= {f"attn.{n}_proj.weight": (D, D) for n in "rkvo"}
@@ -176,7 +176,7 @@ def _rwkv7_weights(p):
 
 
 def _fla_rwkv7():
-  """fla's model with its naive rule in the place of its kernels, a document a call."""
+  """Runs fla's model with its naive rule for its kernels, a document a call."""
   torch = importlib.import_module("torch")
   package = importlib.import_module(MODEL)
   config = package.RWKV7Config(
@@ -206,13 +206,13 @@ def _fla_rwkv7():
   text = torch.tensor(TOKENS, dtype=torch.long)
 
   def run(params, inputs, state):
-    own = {name: a for name, a in params.items() if name != "lm_head.weight"}
+    body = {name: a for name, a in params.items() if name != "lm_head.weight"}
     layers = importlib.import_module("fla.layers.rwkv7")
     with contextlib.ExitStack() as stack:
       stack.enter_context(mock.patch.multiple(layers, **rules))
       stack.enter_context(mock.patch.object(package, "token_shift", shift))
       call = {"input_ids": inputs[0], "use_cache": False, "return_dict": False}
-      x = torch.func.functional_call(peer, own, (), call)[0]
+      x = torch.func.functional_call(peer, body, (), call)[0]
     return x @ params["lm_head.weight"].T, ()
 
   each = by_document(run)

@@ -16,7 +16,7 @@ MODELS = "transformers.models."
 
 
 def lm(weights, **fields):
-  """Our language model of these fields, its parameters made of the peer's."""
+  """Returns our language model with these fields and the peer's parameters."""
   model = LM(LMConfig(WORDS, D, F, norm_epsilon=EPSILON, **fields))
 
   def run(params, inputs, state):
@@ -27,7 +27,7 @@ def lm(weights, **fields):
 
 
 def transformers(family, model, config, options, prefix=""):
-  """A model of transformers, called once a document."""
+  """Returns a model of transformers, called once for each document."""
 
   def load():
     torch = importlib.import_module("torch")
@@ -49,8 +49,11 @@ def transformers(family, model, config, options, prefix=""):
 
 
 def drawn(params, inputs, state):
-  """Matrices at which scores are of the size of 1, and vectors of that size."""
-  small = lambda a: a * np.float32(0.3 if a.ndim > 1 else 0.5)
+  """Scales matrices so that scores have size 1, and vectors to half that size."""
+
+  def small(a):
+    return a * np.float32(0.3 if a.ndim > 1 else 0.5)
+
   return jax.tree.map(small, params), inputs, state
 
 
@@ -60,12 +63,12 @@ def case(family, peer, shapes, forms, theirs):
 
 
 def stacked(**blocks):
-  """A stack of one group."""
+  """Adds the axis of a stack of one group."""
   return {"groups": jax.tree.map(lambda a: a[None], blocks)}
 
 
 def linear(p, name):
-  """A torch linear map: outputs first."""
+  """Returns the shape of a torch linear map, outputs first."""
   layer = {"kernel": p[f"{name}.weight"].T}
   return layer | ({"bias": p[f"{name}.bias"]} if f"{name}.bias" in p else {})
 
@@ -76,18 +79,18 @@ def norm(p, name):
 
 
 def heads(p, name):
-  """A projection to heads."""
+  """Converts a projection to heads."""
   layer = linear(p, name)
   return {k: a.reshape(*a.shape[:-1], -1, DIM) for k, a in layer.items()}
 
 
 def out(p, name):
-  """The way back from heads."""
+  """Converts a projection from heads to features."""
   layer = linear(p, name)
   return layer | {"kernel": layer["kernel"].reshape(HEADS, DIM, D)}
 
 
 def with_bias(shapes):
-  """Names without their last part -> weight and bias, as wide as the last axis."""
+  """Returns weight and bias shapes for each name, the bias as wide as the last axis."""
   named = {f"{name}.weight": shape for name, shape in shapes.items()}
   return named | {f"{name}.bias": shape[-1:] for name, shape in shapes.items()}

@@ -14,7 +14,7 @@ D, H = 5, 6
 
 
 def _torch_rnn(kind, **options):
-  """torch's layer `kind`; all its biases, but those of a GRU's n, are sums of two."""
+  """Runs torch's layer; its biases, but those of a GRU's n, are sums of two."""
 
   def load():
     torch = importlib.import_module("torch")
@@ -27,9 +27,9 @@ def _torch_rnn(kind, **options):
         other = torch.cat([other[: 2 * H], read[0]])
       names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
       named = dict(zip(names, (w.T, r.T, b, other), strict=True))
-      given = tuple(s[None] for s in state[::-1])  # torch's LSTM has h before c
-      given = given if len(given) > 1 else given[0]
-      y, last = torch.func.functional_call(module, named, (inputs[0], given))
+      initial = tuple(s[None] for s in state[::-1])  # torch's LSTM has h before c
+      initial = initial if len(initial) > 1 else initial[0]
+      y, last = torch.func.functional_call(module, named, (inputs[0], initial))
       last = last if isinstance(last, tuple) else (last,)
       return y, tuple(s[0] for s in last[::-1])
 
@@ -39,7 +39,7 @@ def _torch_rnn(kind, **options):
 
 
 def _keras_gru():
-  """The reset gate before the product, as in the paper; gates in the order z r n."""
+  """Resets before the product, as in the paper; gates are in the order z r n."""
   keras = importlib.import_module("keras")
   torch = importlib.import_module("torch")
   layer = keras.layers.GRU(
@@ -48,7 +48,9 @@ def _keras_gru():
   layer.build((None, None, D))
 
   def run(params, inputs, state):
-    order = lambda a: torch.cat([a[..., H : 2 * H], a[..., :H], a[..., 2 * H :]], -1)
+    def order(a):
+      return torch.cat([a[..., H : 2 * H], a[..., :H], a[..., 2 * H :]], -1)
+
     variables = [order(a) for a in params]
     (y, last), _ = layer.stateless_call(
       variables, layer.non_trainable_variables, inputs[0], initial_state=state[0]
@@ -59,7 +61,7 @@ def _keras_gru():
 
 
 def _xlstm_slstm():
-  """The released cell; its states are h c n m, its kernel [H, 4 P_out, P_in]."""
+  """Runs the released cell; its states are h c n m, its kernel [H, 4 P_out, P_in]."""
   cell = importlib.import_module("xlstm.blocks.slstm.cell")
   torch = importlib.import_module("torch")
   module = cell.sLSTMCell(
@@ -90,11 +92,13 @@ def _slstm_legal(params, inputs, state):
 
 
 def _loop(peepholes, layer_norm):
-  """An LSTM written out with torch, token by token in float64."""
+  """Runs an LSTM written in torch, token by token in float64."""
 
   def load():
     torch = importlib.import_module("torch")
-    norm = lambda x, gain: torch.nn.functional.layer_norm(x, x.shape[-1:], gain)
+
+    def norm(x, gain):
+      return torch.nn.functional.layer_norm(x, x.shape[-1:], gain)
 
     def run(params, inputs, state):
       params, (x,), (c, h) = (
@@ -111,8 +115,8 @@ def _loop(peepholes, layer_norm):
         i, f, g, o = (of_x + of_h + b).chunk(4, dim=-1)
         c_new = torch.sigmoid(f + p[1] * c) * c + torch.sigmoid(i + p[0] * c) * g.tanh()
         c = c_new
-        shown = norm(c, gains[2]) if layer_norm else c
-        h = torch.sigmoid(o + p[2] * c) * shown.tanh()
+        normed = norm(c, gains[2]) if layer_norm else c
+        h = torch.sigmoid(o + p[2] * c) * normed.tanh()
         ys.append(h)
       return torch.stack(ys, dim=1).float(), (c.float(), h.float())
 
@@ -153,15 +157,17 @@ def _bidirectional_ours(form):
   return run
 
 
-def _case(op, peer, module, given, theirs, prepare=lambda *trees: trees, **options):
+def _case(
+  op, peer, module, case_shapes, theirs, prepare=lambda *trees: trees, **options
+):
   forms = {form: ours(op, form, **options) for form in op.FORMS}
   forms["chunk of 8"] = ours(op, "chunk", chunk_size=8, **options)
   name = op.__name__.rpartition(".")[2]
-  return Case(name, peer, module, given, forms, theirs, prepare)
+  return Case(name, peer, module, case_shapes, forms, theirs, prepare)
 
 
-def _weights(gates, *more):
-  return (D, gates * H), (H, gates * H), (gates * H,), *more
+def _weights(gates, *extra):
+  return (D, gates * H), (H, gates * H), (gates * H,), *extra
 
 
 def _sizes(weights, count=1):

@@ -13,7 +13,7 @@ QKV = ((HEADS, DIM), (KEY_HEADS, DIM), (KEY_HEADS, DIM))
 
 
 def _ours(op, form, sizes, **options):
-  """From the empty memory, to y alone."""
+  """Runs our op from the empty memory and returns only y."""
 
   def run(params, inputs, state):
     empty = op.init_state(ROWS, *sizes)
@@ -37,13 +37,13 @@ def _fla_forgetting():
 
 
 def _gates(params, inputs, state):
-  """g as the log of a forget gate, a few of them nearly shut."""
+  """Makes g the log of a forget gate, and shuts a few of them nearly."""
   *qkv, g = inputs
   return params, (*qkv, -np.logaddexp(0, 4 * g - 4).astype(np.float32)), state
 
 
 def _segments():
-  """Section 3.3, one query and key at a time; memory is detached, as the paper says."""
+  """Computes section 3.3 query by query; the memory is detached, as in the paper."""
   torch = importlib.import_module("torch")
 
   def run(params, inputs, state):
@@ -52,14 +52,17 @@ def _segments():
     for p in range(q.shape[1]):
       begin = p // SEGMENT * SEGMENT
       first = max(begin - MEMORY, 0)
-      spread = lambda a, f=first, b=begin, p=p: torch.cat(
-        [a[:, f:b].detach(), a[:, b : p + 1]], dim=1
-      ).repeat_interleave(HEADS // KEY_HEADS, dim=2)
+
+      def spread(a, f=first, b=begin, p=p):
+        return torch.cat(
+          [a[:, f:b].detach(), a[:, b : p + 1]], dim=1
+        ).repeat_interleave(HEADS // KEY_HEADS, dim=2)
+
       keys, values = spread(k), spread(v)
       content = torch.einsum("bad,bsad->bas", q[:, p] + u, keys)
       distances = torch.arange(p - first, -1, -1)
-      place = torch.einsum("bad,sad->bas", q[:, p] + w, r[distances])
-      weights = torch.softmax((content + place) * DIM**-0.5, dim=-1)
+      distance_scores = torch.einsum("bad,sad->bas", q[:, p] + w, r[distances])
+      weights = torch.softmax((content + distance_scores) * DIM**-0.5, dim=-1)
       outputs.append(torch.einsum("bas,bsad->bad", weights, values))
     return torch.stack(outputs, dim=1), ()
 

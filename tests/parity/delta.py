@@ -21,7 +21,7 @@ def _rule(module, name):
 
 
 def _named(module, name, names, **options):
-  """A peer that takes its inputs by name."""
+  """Calls a peer with its inputs by name."""
 
   def load():
     rule = _rule(module, name)
@@ -37,7 +37,7 @@ def _named(module, name, names, **options):
 
 
 def _heads_first(module, name):
-  """A peer whose inputs are [B, H, T, ...], by position."""
+  """Calls a peer with inputs [B, H, T, ...] by position."""
 
   def load():
     rule = _rule(module, name)
@@ -92,15 +92,15 @@ def _legal_dplr(params, inputs, state):
   return params, (q, k, v, a, -a * _sigmoid(b), np.log(_sigmoid(g))), state
 
 
-def _forms(op, convert=lambda q, *rest: (q, *rest)):
-  """Ours on the inputs of peers, which scale q themselves."""
+def _forms(op, convert=lambda q, *others: (q, *others)):
+  """Runs our op on the inputs of peers, which scale q themselves."""
 
   def scaled(form, **options):
     run = ours(op, form, **options)
 
     def f(params, inputs, state):
-      q, *rest = convert(*inputs)
-      return run(params, (q * KEY**-0.5, *rest), state)
+      q, *others = convert(*inputs)
+      return run(params, (q * KEY**-0.5, *others), state)
 
     return f
 

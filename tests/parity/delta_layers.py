@@ -17,7 +17,7 @@ KIMI = "transformers.models.kimi_linear.modeling_kimi_linear"
 
 
 class _Cache:
-  """The past of one transformers layer: its convolution's inputs and its matrices."""
+  """The state of a transformers layer: the convolution's inputs and the matrices."""
 
   def __init__(self, past, s):
     self.past, self.s = past.mT, s
@@ -27,9 +27,9 @@ class _Cache:
 
   def update_conv_state(self, new, *_, **__):
     torch = importlib.import_module("torch")
-    seen = torch.cat([self.past, new], dim=-1)
-    self.past = seen[..., -self.past.shape[-1] :]
-    return seen
+    padded = torch.cat([self.past, new], dim=-1)
+    self.past = padded[..., -self.past.shape[-1] :]
+    return padded
 
   def get_recurrent_state(self, *_, **__):
     return self.s
@@ -39,7 +39,7 @@ class _Cache:
 
 
 def _plain(package, names):
-  """The torch functions that transformers wraps with kernels where those are there."""
+  """Returns the torch functions that transformers may replace by kernels."""
   return {name: inspect.unwrap(getattr(package, name)) for name in names}
 
 
@@ -52,9 +52,9 @@ def _transformers(module, layer, config, rules, weights):
 
     def run(params, inputs, state):
       cache = _Cache(*state)
-      named, given = weights(params), {"cache_params": cache}
+      named, options = weights(params), {"cache_params": cache}
       with mock.patch.multiple(package, **plain):
-        y = torch.func.functional_call(peer, named, inputs, given)
+        y = torch.func.functional_call(peer, named, inputs, options)
       return y, (cache.past.mT, cache.s)
 
     return by_document(run)
@@ -80,12 +80,12 @@ def _kimi_config(package):
 
 
 def flat(kernel):
-  """[D, ...] -> the weight of torch's Linear, [..., D]."""
+  """Converts [D, ...] to the weight of torch's Linear, [..., D]."""
   return kernel.flatten(1).T
 
 
 def _shared(p):
-  """Taps, the three parts of q, k and v, and the output's weight."""
+  """Returns the taps, the three parts of q, k and v, and the output's weight."""
   taps = p["conv"]["taps"].flip(0).T[:, None]
   parts = p["qkv"]["kernel"].split(HEADS * DIM, dim=1)
   return taps, parts, p["out"]["kernel"].flatten(0, 1).T
@@ -128,7 +128,7 @@ def _kimi_weights(params):
 
 
 def _prepare(params, inputs, state):
-  """Small weights; those that multiply channels around 1."""
+  """Makes weights small, and those that multiply channels close to 1."""
 
   def legal(path, a):
     around_one = path[-1].key in ("scale", "removed", "replaced")

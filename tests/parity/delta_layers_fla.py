@@ -1,6 +1,6 @@
 """Whole layers around delta rules against those of fla.
 
-They call GPU kernels; what stands in for those here is fla's own naive rules and
+They call GPU kernels, which are replaced here by fla's naive rules and
 references, and torch's convolution and norms.
 """
 
@@ -12,7 +12,7 @@ from .harness import by_document
 
 
 def _fla(file, layer, options, stand_ins, weights, cached):
-  """A layer of fla on its naive rule.
+  """Runs a layer of fla with its naive rule.
 
   Args:
     file: of fla.layers.
@@ -31,14 +31,14 @@ def _fla(file, layer, options, stand_ins, weights, cached):
     functions = stand_ins(peer)
 
     def run(params, inputs, state):
-      kept = {}
+      cache = {}
       functions["get_layer_cache"] = lambda *_: to_cache(*state)
-      functions["update_layer_cache"] = lambda *_, **new: kept.update(new)
+      functions["update_layer_cache"] = lambda *_, **new: cache.update(new)
       with mock.patch.multiple(package, **functions):
         y = torch.func.functional_call(
           peer, weights(params), inputs, {"use_cache": True}
         )
-      return y[0], from_cache(kept)
+      return y[0], from_cache(cache)
 
     return by_document(run)
 
@@ -56,15 +56,15 @@ def _conv():
       self.weight = torch.nn.Parameter(torch.zeros(dim, 1, 4))
 
     def forward(self, x, cache, **_):
-      seen = torch.cat([cache, x], dim=1)
-      y = torch.nn.functional.conv1d(seen.mT, self.weight, groups=len(self.weight))
-      return torch.nn.functional.silu(y.mT), seen[:, -3:]
+      padded = torch.cat([cache, x], dim=1)
+      y = torch.nn.functional.conv1d(padded.mT, self.weight, groups=len(self.weight))
+      return torch.nn.functional.silu(y.mT), padded[:, -3:]
 
   return Conv
 
 
 def _three_convs(layer):
-  """Stand-ins for the kernels inside a layer with three convolutions and a norm."""
+  """Returns replacements of the kernels in a layer of three convolutions and a norm."""
   conv = _conv()
   for name in "qkv":
     rows = getattr(layer, f"{name}_proj").out_features
@@ -132,9 +132,9 @@ def _three_caches(writes):
   def to_cache(past, s):
     return {"conv_state": past.split(sizes, dim=-1), "recurrent_state": s}
 
-  def from_cache(kept):
+  def from_cache(cached):
     torch = importlib.import_module("torch")
-    return torch.cat(kept["conv_state"], dim=-1), kept["recurrent_state"]
+    return torch.cat(cached["conv_state"], dim=-1), cached["recurrent_state"]
 
   return to_cache, from_cache
 
@@ -142,7 +142,9 @@ def _three_caches(writes):
 def _rwkv7_stand_ins(layer):
   torch = importlib.import_module("torch")
   naive = importlib.import_module("fla.ops.generalized_delta_rule.dplr.naive")
-  part = lambda name: importlib.import_module(f"fla.ops.rwkv7.{name}")
+
+  def part(name):
+    return importlib.import_module(f"fla.ops.rwkv7.{name}")
 
   def rule(r, w, k, v, a, b, initial_state, **_):
     q = r * r.shape[-1] ** 0.5  # the naive rule scales it
@@ -222,7 +224,7 @@ CASES = [
       _rwkv7_weights,
       (
         lambda past, s: {"conv_state": past, "recurrent_state": s},
-        lambda kept: (kept["conv_state"], kept["recurrent_state"]),
+        lambda cached: (cached["conv_state"], cached["recurrent_state"]),
       ),
     ),
   ),

@@ -13,15 +13,16 @@ from .harness import BORDERS, LENGTH, RESET, ROWS, Case, ours, shapes
 
 
 def _hawk_ours(form):
-  """RG-LRU with the gates of Hawk's layer: lambda is minus the released parameter."""
+  """Runs RG-LRU with Hawk's gates: lambda is minus the released parameter."""
   run = ours(rglru, form)
 
   def layer(params, inputs, state):
     decay, (wi, bi, wr, br), (x,) = params[0], params[1:], inputs
     cut = x.reshape(*x.shape[:2], *bi.shape)
-    gate = lambda w, b: jax.nn.sigmoid(
-      (jnp.einsum("bthi,hij->bthj", cut, w) + b).reshape(x.shape)
-    )
+
+    def gate(w, b):
+      return jax.nn.sigmoid((jnp.einsum("bthi,hij->bthj", cut, w) + b).reshape(x.shape))
+
     r, i = gate(wr, br), gate(wi, bi)
     # the released code scales a document's first token by 1, not by sqrt(1 - a^2)
     a = jnp.exp(-8 * r * jax.nn.softplus(decay))
@@ -31,11 +32,11 @@ def _hawk_ours(form):
   return layer
 
 
-def _places():
-  place = np.arange(LENGTH)[None] + 50 * np.ones((ROWS, 1), int)
+def _positions():
+  position = np.arange(LENGTH)[None] + 50 * np.ones((ROWS, 1), int)
   for border in BORDERS:
-    place[:, border:] = np.arange(LENGTH - border)
-  return place
+    position[:, border:] = np.arange(LENGTH - border)
+  return position
 
 
 def _transformers_rglru():
@@ -49,7 +50,9 @@ def _transformers_rglru():
              for kind in ("weight", "bias")]  # fmt: skip
     named = dict(zip(("recurrent_param", *gates), params, strict=True))
     module.recurrent_states = state[0]
-    y = torch.func.functional_call(module, named, (inputs[0], torch.tensor(_places())))
+    y = torch.func.functional_call(
+      module, named, (inputs[0], torch.tensor(_positions()))
+    )
     return y, (module.recurrent_states,)
 
   return run
@@ -63,7 +66,9 @@ def _recurrentgemma():
     decay, wi, bi, wr, br = params
     gates = {"input_gate": {"w": wi, "b": bi}, "a_gate": {"w": wr, "b": br}}
     tree = {"params": {"a_param": decay, **gates}}
-    y, h = module.apply(tree, jnp.asarray(inputs[0]), jnp.asarray(_places()), state[0])
+    y, h = module.apply(
+      tree, jnp.asarray(inputs[0]), jnp.asarray(_positions()), state[0]
+    )
     return y, (h,)
 
   return run

@@ -27,7 +27,7 @@ PLAIN = {"d_model": D, "num_heads": H, "rotary_base": None}
 
 
 def _case(name, peer, module, params, weights, theirs, reset=RESET, **options):
-  """Our mixer `name` against a layer.
+  """Compares our mixer `name` with a layer.
 
   Args:
     name: of the mixer.
@@ -40,15 +40,15 @@ def _case(name, peer, module, params, weights, theirs, reset=RESET, **options):
     options: of our mixer.
   """
 
-  def form(given):
-    mixer = mixers.get(name).Mixer(**PLAIN, **options, **given)
+  def form(form_options):
+    mixer = mixers.get(name).Mixer(**PLAIN, **options, **form_options)
 
     def run(params, inputs, state):
       return mixer.apply({"params": weights(params)}, inputs[0], (), reset)
 
     return run
 
-  forms = {key: form(given) for key, given in FORMS.items()}
+  forms = {key: form(form_options) for key, form_options in FORMS.items()}
   return Case(name, peer, module, shapes(params, ((D,),)), forms, theirs, _small)
 
 
@@ -57,13 +57,13 @@ def _small(params, inputs, state):
 
 
 def _in(w, b=None):
-  """torch's [out, in] and [out] -> [in, H, out / H] and [H, out / H]."""
+  """Converts torch's [out, in] and [out] to [in, H, out / H] and [H, out / H]."""
   kernel = {"kernel": w.T.reshape(w.shape[1], H, -1)}
   return kernel if b is None else kernel | {"bias": b.reshape(H, -1)}
 
 
 def _out(w, b=None):
-  """torch's [out, in] -> [H, in / H, out]."""
+  """Converts torch's [out, in] to [H, in / H, out]."""
   kernel = {"kernel": w.T.reshape(H, -1, w.shape[0])}
   return kernel if b is None else kernel | {"bias": b}
 
@@ -74,17 +74,20 @@ def _called(module, params, *args, **options):
 
 
 def _linear(*names):
-  """Weights and biases, name -> shape."""
-  each = lambda n: {f"{n}.weight": (D, D), f"{n}.bias": (D,)}
+  """Maps names of weights and biases to shapes."""
+
+  def each(n):
+    return {f"{n}.weight": (D, D), f"{n}.bias": (D,)}
+
   return {key: shape for n in names for key, shape in each(n).items()}
 
 
 def _theirs_by_name(names, params):
-  """Our projections from theirs, and an output projection that changes nothing."""
-  own = {
+  """Makes our projections from theirs, and an identity as output projection."""
+  projections = {
     ours: _in(params[f"{n}.weight"], params[f"{n}.bias"]) for ours, n in names.items()
   }
-  return own | {"out": _out(jnp.eye(D), jnp.zeros(D))}
+  return projections | {"out": _out(jnp.eye(D), jnp.zeros(D))}
 
 
 # torch
@@ -99,8 +102,8 @@ def _mha_weights(params):
     jnp.split(params["in_proj_bias"], 3),
     strict=True,
   )
-  own = {name: _in(*part) for name, part in zip("qkv", parts, strict=True)}
-  return own | {"out": _out(params["out_proj.weight"], params["out_proj.bias"])}
+  weights = {name: _in(*part) for name, part in zip("qkv", parts, strict=True)}
+  return weights | {"out": _out(params["out_proj.weight"], params["out_proj.bias"])}
 
 
 def _mha():
@@ -137,23 +140,23 @@ def _cross_ours(form):
 
   def run(params, inputs, state):
     tree = {"params": _mha_weights(params)}
-    given = mixer.apply(tree, *state, jnp.asarray(VALID), method="remember")
-    return mixer.apply(tree, inputs[0], given)[0], state
+    memory = mixer.apply(tree, *state, jnp.asarray(VALID), method="remember")
+    return mixer.apply(tree, inputs[0], memory)[0], state
 
   return run
 
 
-# T5's encoder: K^-0.5 stands in our query weights
+# T5's encoder does not scale scores: K^-0.5 is divided out of our query weights
 
 T5 = {f"{n}.weight": (D, D) for n in "qkvo"}
 T5 |= {"relative_attention_bias.weight": (8, H)}
 
 
 def _t5_weights(params):
-  own = {n: _in(params[f"{n}.weight"]) for n in "kv"}
-  own["q"] = _in(params["q.weight"] * (D / H) ** 0.5)
+  weights = {n: _in(params[f"{n}.weight"]) for n in "kv"}
+  weights["q"] = _in(params["q.weight"] * (D / H) ** 0.5)
   buckets = params["relative_attention_bias.weight"]
-  return own | {"out": _out(params["o.weight"]), "buckets": buckets}
+  return weights | {"out": _out(params["o.weight"]), "buckets": buckets}
 
 
 def _t5():
@@ -187,8 +190,8 @@ def _longformer():
   def run(params, inputs, state):
     (x,) = inputs
     short = -x.shape[1] % (2 * WINDOW)
-    place = torch.arange(x.shape[1] + short).expand(ROWS, -1)
-    padding, first = place >= x.shape[1], place < FIRST
+    position = torch.arange(x.shape[1] + short).expand(ROWS, -1)
+    padding, first = position >= x.shape[1], position < FIRST
     y = _called(
       layer,
       params,
@@ -209,12 +212,12 @@ DILATION = (1, 2, 1, 3)
 
 
 def _causal_masks(length):
-  """Who is seen by the first projections, [H, T, T], and by the global ones."""
+  """Returns the masks of the first projections, [H, T, T], and of the global ones."""
   ago = np.arange(length)[:, None] - np.arange(length)
   dilation = np.array(DILATION)[:, None, None]
   near = (ago % dilation == 0) & (ago < WINDOW * dilation)
-  seen = (near | (np.arange(length) < FIRST)) & (ago >= 0)
-  return seen, ago >= 0
+  visible = (near | (np.arange(length) < FIRST)) & (ago >= 0)
+  return visible, ago >= 0
 
 
 def _longformer_causal():
@@ -224,18 +227,18 @@ def _longformer_causal():
   def run(params, inputs, state):
     (x,) = inputs
     length = x.shape[1]
-    seen, before = map(torch.tensor, _causal_masks(length))
+    visible, before = map(torch.tensor, _causal_masks(length))
 
     def read(names, mask):
-      linear = lambda n: torch.nn.functional.linear(
-        x, params[f"{n}.weight"], params[f"{n}.bias"]
-      )
+      def linear(n):
+        return torch.nn.functional.linear(x, params[f"{n}.weight"], params[f"{n}.bias"])
+
       q, k, v = (linear(n).unflatten(-1, (H, -1)).transpose(1, 2) for n in names)
       return attend(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
     names = list(GLOBAL.values())
     first = (torch.arange(length) < FIRST)[:, None]
-    return torch.where(first, read(names[3:], before), read(names[:3], seen)), state
+    return torch.where(first, read(names[3:], before), read(names[:3], visible)), state
 
   return by_document(run)
 
@@ -258,12 +261,12 @@ BLOCK, RANDOM = 2, 2
 
 
 def _drawn():
-  """Our random blocks as lists, [head][block 1 .. m-2][n]."""
+  """Returns our random blocks as lists, [head][block 1 .. m-2][n]."""
   blocks = -(-LENGTH // BLOCK)
   one = jnp.zeros((1, BLOCK * blocks), bool)
-  seen = np.asarray(masks.dense(RandomBlocks(BLOCK, RANDOM, H), one, H))[0]
-  seen = seen[:, ::BLOCK, ::BLOCK]
-  return [[np.flatnonzero(row) for row in head[1:-1]] for head in seen]
+  visible = np.asarray(masks.dense(RandomBlocks(BLOCK, RANDOM, H), one, H))[0]
+  visible = visible[:, ::BLOCK, ::BLOCK]
+  return [[np.flatnonzero(row) for row in head[1:-1]] for head in visible]
 
 
 def _bigbird():
@@ -278,9 +281,9 @@ def _bigbird():
   layer._get_rand_attn_plan = lambda *_: (None, None)
   layer._bigbird_block_rand_mask_with_head = lambda **_: np.array(_drawn())
   short = -LENGTH % BLOCK
-  there = (torch.arange(LENGTH + short) < LENGTH).float().expand(ROWS, -1)
+  is_token = (torch.arange(LENGTH + short) < LENGTH).float().expand(ROWS, -1)
   cut = modeling.BigBirdModel.create_masks_for_block_sparse_attn
-  blocked, band, of, to = cut(there.contiguous(), BLOCK)
+  blocked, band, of, to = cut(is_token.contiguous(), BLOCK)
 
   def run(params, inputs, state):
     x = torch.nn.functional.pad(inputs[0], (0, 0, 0, short))

@@ -1,6 +1,6 @@
-"""What a comparison with somebody else's code is, and how it is measured.
+"""Defines a comparison with an independent implementation, and measures it.
 
-A peer is asked once, by `python -m tests.parity`, and its answers are kept as arrays in
+A peer runs once, by `python -m tests.parity`, and its answers are kept as arrays in
 `golden/`; the tests compare ours with them and need no peer.
 """
 
@@ -60,13 +60,16 @@ class Case:
 
 
 def shapes(params=(), inputs=(), state=()) -> tuple:
-  """Shapes of a case: inputs get rows and time, states rows."""
-  sequence = lambda shape: (ROWS, LENGTH, *shape)
+  """Returns the shapes of a case: inputs get rows and time, states rows."""
+
+  def sequence(shape):
+    return (ROWS, LENGTH, *shape)
+
   return params, tuple(map(sequence, inputs)), tuple((ROWS, *s) for s in state)
 
 
 def ours(op, form, reset=RESET, **options) -> Callable:
-  """A form of an op on plain tuples of arrays."""
+  """Returns a form of an op as a function of plain tuples of arrays."""
 
   def run(params, inputs, state):
     y, new = op.FORMS[form](params, inputs, op.State(*state), reset, **options)
@@ -76,7 +79,7 @@ def ours(op, form, reset=RESET, **options) -> Callable:
 
 
 def by_document(peer: Callable) -> Callable:
-  """A torch peer that knows no documents, called once for each of them."""
+  """Calls a torch peer that has no resets once for each document."""
   torch = importlib.import_module("torch")
 
   def run(params, inputs, state):
@@ -92,7 +95,7 @@ def by_document(peer: Callable) -> Callable:
 
 
 def ask(case: Case) -> None:
-  """Keeps the peer's outputs, final states and gradients as golden arrays."""
+  """Saves the peer's outputs, final states and gradients as golden arrays."""
   args = case.arguments()
   by = {"jax": _by_jax, "torch": _by_torch}[case.framework]
   (y, state), grads = by(case.theirs(), args, _cotangents(case, args))
@@ -104,9 +107,9 @@ def ask(case: Case) -> None:
 
 
 def measure(case: Case, form: str) -> dict[str, tuple[float, float]]:
-  """kind -> (worst error relative to the largest element, multiple of what is allowed).
+  """Maps kinds to (error relative to the largest element, multiple of the tolerance).
 
-  One random cotangent for y and the final state.
+  The gradients are those of one random cotangent for y and the final state.
   """
   args = case.arguments()
   cotangents = _cotangents(case, args)
@@ -125,14 +128,19 @@ def measure(case: Case, form: str) -> dict[str, tuple[float, float]]:
 def _random(shapes, seed):
   # the legacy generator: its stream is frozen for ever
   rng = np.random.RandomState(seed)
-  draw = lambda shape: np.asarray(rng.normal(size=shape), np.float32)
-  is_shape = lambda s: type(s) is tuple and bool(s) and all(type(n) is int for n in s)
+
+  def draw(shape):
+    return np.asarray(rng.normal(size=shape), np.float32)
+
+  def is_shape(s):
+    return type(s) is tuple and bool(s) and all(type(n) is int for n in s)
+
   return jax.tree.map(draw, shapes, is_leaf=is_shape)
 
 
 @functools.cache
 def _traced(form):
-  """The form, traced once for all that is asked of it."""
+  """Returns the traced form, so that y and the gradients share one trace."""
   return jax.jit(form)
 
 
@@ -155,16 +163,19 @@ def _by_torch(f, args, cotangents):
   grads = torch.autograd.grad(
     jax.tree.leaves(out), leaves, weights, allow_unused=True, materialize_grads=True
   )
-  numbers = lambda a: a.detach().numpy()
+
+  def numbers(a):
+    return a.detach().numpy()
+
   return jax.tree.map(numbers, (out, jax.tree.unflatten(tree, grads)))
 
 
 def _worst(got, want):
-  """(error relative to the largest element of all leaves, multiple of the allowed)."""
+  """Returns the error relative to the largest element, and over the tolerance."""
   errors, allowed = [], 0.0
   for g, w in zip(got, want, strict=True):
     g = np.asarray(g)
     errors.append(float(np.abs(g - w).max()))
     allowed = max(allowed, worst(g, w, "float32")[0])
-  # where the peer's is exactly 0 (a memory that nobody has written) so must ours be
+  # where the peer has exactly 0 (a memory that is not written) ours must have it
   return max(errors) / (max(float(np.abs(w).max()) for w in want) or 1), allowed

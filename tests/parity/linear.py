@@ -14,8 +14,11 @@ FORMS = {"recurrent": {}, "chunk": {}, "chunk of 16": {"chunk_size": 16}}
 
 
 def _forms(make):
-  """`make(run)` of every form of the op."""
-  run = lambda name, sizes: ours(gated_linear, name.split()[0], **sizes)
+  """Returns `make(run)` of every form of the op."""
+
+  def run(name, sizes):
+    return ours(gated_linear, name.split()[0], **sizes)
+
   return {name: make(run(name, sizes)) for name, sizes in FORMS.items()}
 
 
@@ -55,11 +58,11 @@ def _rwkv6():
 
 
 def _scaled(run):
-  """fla scales q itself."""
+  """Scales q for our op, as fla does itself."""
 
   def scaled(params, inputs, state):
-    q, *rest = inputs
-    return run(params, (q * q.shape[-1] ** -0.5, *rest), state)
+    q, *others = inputs
+    return run(params, (q * q.shape[-1] ** -0.5, *others), state)
 
   return scaled
 
@@ -97,7 +100,7 @@ def _ungated(run):
 
 
 def _normalized(run):
-  """The denominator as one more column of values."""
+  """Computes the denominator as one more column of values."""
 
   def normalized(params, inputs, state):
     q, k, v = inputs

@@ -28,7 +28,7 @@ MATRIX = (lambda s: gated_linear.State(*s), lambda new: (new.s,))
 
 
 def _case(name, peer, module, params, state, weights, memory, theirs, **options):
-  """Our mixer `name` against a layer.
+  """Compares our mixer `name` with a layer.
 
   Args:
     name: of the mixer.
@@ -43,8 +43,8 @@ def _case(name, peer, module, params, state, weights, memory, theirs, **options)
   """
   enter, leave = memory
 
-  def form(given):
-    mixer = mixers.get(name).Mixer(D, **{"num_heads": H, **options, **given})
+  def form(form_options):
+    mixer = mixers.get(name).Mixer(D, **{"num_heads": H, **options, **form_options})
 
     def run(params, inputs, state):
       tree = {"params": weights(params)}
@@ -56,13 +56,13 @@ def _case(name, peer, module, params, state, weights, memory, theirs, **options)
   def small(params, inputs, state):
     return jax.tree.map(lambda a: SMALL * a, params), inputs, state
 
-  forms = {key: form(given) for key, given in FORMS.items()}
+  forms = {key: form(form_options) for key, form_options in FORMS.items()}
   of = shapes(params, ((D,),), state)
   return Case(name, peer, module, of, forms, theirs, small)
 
 
 def _in(w):
-  """torch's [out, in] -> [in, H, out / H]."""
+  """Converts torch's [out, in] to [in, H, out / H]."""
   return {"kernel": w.T.reshape(w.shape[1], H, -1)}
 
 
@@ -71,7 +71,7 @@ def _flat(w):
 
 
 def _out(w):
-  """torch's [out, in] -> [H, in / H, out]."""
+  """Converts torch's [out, in] to [H, in / H, out]."""
   return {"kernel": w.T.reshape(H, -1, w.shape[0])}
 
 
@@ -86,7 +86,7 @@ N, GROUPS, WIDTH, NARROW = 5, 3, 24, 6  # K, groups, E D, heads
 
 
 class _Carried:
-  """A cache of one layer, with the methods that transformers' mixer calls."""
+  """A cache of one layer with the methods that the mixer of transformers calls."""
 
   def __init__(self, conv, recurrent):
     self.conv, self.recurrent = conv, recurrent
@@ -101,9 +101,9 @@ class _Carried:
     return False
 
   def update_conv_state(self, x, layer, conv_kernel_size):
-    seen = importlib.import_module("torch").cat([self.conv, x], dim=-1)
-    self.conv = seen[..., 1 - conv_kernel_size :]
-    return seen
+    padded = importlib.import_module("torch").cat([self.conv, x], dim=-1)
+    self.conv = padded[..., 1 - conv_kernel_size :]
+    return padded
 
   def update_recurrent_state(self, s, layer_idx):
     self.recurrent = s
@@ -184,7 +184,9 @@ def _xlstm():
 
 
 def _xlstm_weights(p):
-  gate = lambda name: _flat(p[f"{name}gate_preact.weight"])
+  def gate(name):
+    return _flat(p[f"{name}gate_preact.weight"])
+
   return {
     "q": _in(p["q.weight"]), "k": _in(p["k.weight"]), "v": _in(p["v.weight"]),
     "input": gate("i"), "input_bias": p["igate_preact.bias"],
@@ -220,7 +222,7 @@ def _xlstm_case():
 
 
 def _fla(file, name, norm, **options):
-  """A layer of fla with its naive rule, as f(params, inputs, (*others, s)).
+  """Returns a layer of fla with its naive rule, f(params, inputs, (*others, s)).
 
   Args:
     file: of `fla.layers`.
@@ -234,7 +236,7 @@ def _fla(file, name, norm, **options):
     package = importlib.import_module(f"fla.layers.{file}")
     gla = importlib.import_module("fla.ops.gla.naive").naive_recurrent_gla
     rwkv6 = importlib.import_module("fla.ops.rwkv6.recurrent_naive")
-    held = types.SimpleNamespace()
+    slot = types.SimpleNamespace()
 
     def gla_rule(q, k, v, gk, initial_state, **_):
       return gla(q, k, v, gk, initial_state, True)
@@ -245,9 +247,9 @@ def _fla(file, name, norm, **options):
       return y.transpose(1, 2), s
 
     def keep(layer, cache, recurrent_state, conv_state, offset):
-      held.after = (conv_state, recurrent_state)
+      slot.after = (conv_state, recurrent_state)
 
-    package.get_layer_cache = lambda layer, cache: held.before
+    package.get_layer_cache = lambda layer, cache: slot.before
     package.update_layer_cache = keep
     package.fused_recurrent_gla = gla_rule
     package.fused_recurrent_rwkv6 = rwkv6_rule
@@ -256,9 +258,9 @@ def _fla(file, name, norm, **options):
     layer.gate_fn = torch.nn.functional.silu
 
     def run(params, inputs, state):
-      held.before = {"recurrent_state": state[-1], "conv_state": state[0]}
+      slot.before = {"recurrent_state": state[-1], "conv_state": state[0]}
       y = _called(layer, params, inputs[0])[0]
-      return y, held.after[-len(state) :]
+      return y, slot.after[-len(state) :]
 
     return by_document(run)
 
@@ -386,7 +388,10 @@ def _retention():
   def run(params, inputs, state):
     (x,) = inputs
     rows, length, _ = x.shape
-    heads = lambda name: functional.linear(x, params[name]).view(rows, length, H, -1)
+
+    def heads(name):
+      return functional.linear(x, params[name]).view(rows, length, H, -1)
+
     cos, sin = turn(x, torch.arange(length)[None])
     q, k = llama.apply_rotary_pos_emb(heads("q"), heads("k"), cos, sin, unsqueeze_dim=2)
     g = log_gamma.expand(rows, length, H)

@@ -41,7 +41,7 @@ NAMES = {
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-  """Of all tensors but the table."""
+  """Returns the shapes of all tensors but the table."""
   of = {
     f"blk.{i}.{name}.weight": spec.shape
     for i in range(LAYERS)
@@ -85,14 +85,14 @@ def _theirs():
 
   def run(params, inputs, state):
     table = params["table"]
-    given = {"model.embed_tokens.weight": table, "lm_head.weight": table}
-    given["model.norm.weight"] = params["output_norm.weight"]
+    weights = {"model.embed_tokens.weight": table, "lm_head.weight": table}
+    weights["model.norm.weight"] = params["output_norm.weight"]
     for i in range(LAYERS):
       for name, theirs in NAMES.items():
         w = halves(name, params[f"blk.{i}.{name}.weight"])
-        given[f"model.layers.{i}.{theirs}.weight"] = w
+        weights[f"model.layers.{i}.{theirs}.weight"] = w
     call = {"input_ids": inputs[0], "use_cache": False}
-    return torch.func.functional_call(peer, given, (), call).logits, ()
+    return torch.func.functional_call(peer, weights, (), call).logits, ()
 
   each = by_document(run)
   text = torch.tensor(TOKENS, dtype=torch.long)
@@ -100,8 +100,11 @@ def _theirs():
 
 
 def _small(params, inputs, state):
-  """Scores of the size of 1, and an embedding that the epsilon is not small for."""
-  matrix = lambda a: a * np.float32(0.3) if a.ndim == 2 else a
+  """Makes scores of size 1, and an embedding so small that the epsilon matters."""
+
+  def matrix(a):
+    return a * np.float32(0.3) if a.ndim == 2 else a
+
   return jax.tree.map(matrix, params), (inputs[0] * np.float32(0.1),), state
 
 

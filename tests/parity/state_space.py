@@ -20,7 +20,7 @@ GLU = {"gate": (D, D), "value": (D, D)}
 
 
 def forms(name, params_of, **options):
-  """A mixer of ours in every form, its parameters made of the peer's."""
+  """Returns our mixer in every form, with the parameters of the peer."""
   op = mixers.op(name)
 
   def ours(form):
@@ -38,7 +38,7 @@ def forms(name, params_of, **options):
 
 
 def memorax(name):
-  """A file of memorax's sequence models: the rest, types too, wants much more."""
+  """Imports a file of memorax alone: the whole package has more dependencies."""
   if "memorax" not in sys.modules:
     spec = importlib.util.find_spec("memorax")
     if spec is None:
@@ -63,7 +63,7 @@ def _pair(a):
 
 
 def _glu(y, params, value=True):
-  """What both papers put behind the state space."""
+  """Computes the gated linear map that both papers put behind the state space."""
   y = jax.nn.gelu(y)
   mixed = y @ params["value"] if value else y
   return mixed * jax.nn.sigmoid(y @ params["gate"])
@@ -77,7 +77,7 @@ def _kernels(params):
 
 
 def _lru_params(p):
-  """memax has B as [N, D] and C as [D, N]."""
+  """Transposes B from [N, D] and C from [D, N], as memax has them."""
   return {
     "nu": p["nu_log"],
     "theta": p["theta_log"],
@@ -95,11 +95,11 @@ def _memax_lru():
   peer = lru(algebra, lru.default_scan(), hidden_size=D, recurrent_size=D)
 
   def run(params, inputs, state):
-    own = {k: v for k, v in params.items() if k not in GLU}
+    system = {k: v for k, v in params.items() if k not in GLU}
 
     def row(x, reset, h):
       carry = ((jnp.ones_like(h), h), jnp.zeros((), bool))
-      ((_, h), _), y = peer.apply({"params": own}, carry, (x, reset))
+      ((_, h), _), y = peer.apply({"params": system}, carry, (x, reset))
       return y, h[-1]
 
     y, h = jax.vmap(row)(inputs[0], RESET, _complex(state[0]))
@@ -135,11 +135,11 @@ def _memorax_s5(rule):
     peer = memorax("memoroid").Memoroid(cell)
 
     def run(params, inputs, state):
-      own = {k: v for k, v in params.items() if k not in (*GLU, "rate")}
-      own |= {"lambda_real": -jnp.exp(params["rate"])}
-      own |= {"log_step": params["log_step"][:, None]}
+      system = {k: v for k, v in params.items() if k not in (*GLU, "rate")}
+      system |= {"lambda_real": -jnp.exp(params["rate"])}
+      system |= {"log_step": params["log_step"][:, None]}
       h = _complex(state[0])[:, None]
-      tree = {"params": {"cell": own}}
+      tree = {"params": {"cell": system}}
       (_, h), y = peer.apply(tree, inputs[0], RESET, (jnp.ones_like(h), h))
       return _glu(y, params, value=False), (_pair(h[:, 0]),)
 
@@ -154,7 +154,7 @@ def _s5_legal(params, inputs, state):
 
 
 def _s4d_convolution():
-  """The paper's other view of S4D: a kernel of the length of the document."""
+  """Computes S4D as a convolution with a kernel as long as the document."""
   torch = importlib.import_module("torch")
   functional = torch.nn.functional
 
@@ -186,7 +186,7 @@ def _s4d_legal(params, inputs, state):
 
 
 def _mamba_params(p):
-  """torch has outputs first, and the last tap is the present."""
+  """Transposes weights from torch, where the last tap is that of the present."""
   return {
     "in": {"kernel": p["in_proj.weight"].T.reshape(D, 2, E)},
     "conv": {"taps": p["conv1d.weight"][:, 0].T[::-1], "bias": p["conv1d.bias"]},
@@ -210,8 +210,8 @@ def _transformers_mamba():
 
   def run(params, inputs, _):
     past = cache(config=config)
-    given = {"cache_params": past}
-    y = torch.func.functional_call(peer, params, inputs, given)
+    options = {"cache_params": past}
+    y = torch.func.functional_call(peer, params, inputs, options)
     layer = past.layers[0]
     conv, ssm = layer.conv_states[0], layer.recurrent_states[0]
     return y, (conv.mT[:, 1:], ssm.mT)  # ours keeps the 3 inputs that are read again
@@ -224,7 +224,7 @@ def _mamba_legal(params, inputs, state):
 
 
 LRU = {
-  "nu_log": (D,),  # memax's annotations want as many numbers as features
+  "nu_log": (D,),  # memax's annotations require as many states as features
   "theta_log": (D,),
   "gamma_log": (D,),
   "B_re": (D, D),

@@ -149,7 +149,6 @@ def test_bad_input_is_named(tmp_path):
   fails(b"x\n" * 30, b"x\n" * 30, "has 30 pairs, 1 of them different: give task.held")
   fails(b"x\n" * 30, b"z\n" * 30, "a of task.heldout is trained on too", heldout=source)
   fails(b"x\n", b"x\n", "no file 'none': give two files", source="none,b")
-  fails(b"x\n", b"x\n", "one file, or two", source="a,b,c")
   fails(b"x\n", b"x\n", "task.segment_length is 2", segment_length=2)
   fails(b"x\n", b"x\n", "task.beams is 0", beams=0)
   with pytest.raises(UserError, match="model.memory_size is 4"):

@@ -1,5 +1,7 @@
-"""Parts of a batch, on one device or several, are the whole batch on one: the loss, the
-gradient, the memory, and every random number."""
+"""Parts of a batch, on one device or several, equal the whole batch on one.
+
+This holds for the loss, the gradient, the memory and every random number.
+"""
 
 import dataclasses
 import functools
@@ -68,7 +70,7 @@ PARTS = dict.fromkeys(KINDS, 2) | {"embedding": 4}
 
 
 def batch_of(model, kind):
-  """Numbers of every field that the model reads; rows have unlike weights."""
+  """Draws every field that the model reads; rows have different weights."""
   draw = np.random.default_rng(0)
   batch = {}
   for name, a in jax.eval_shape(lambda: model.example(ROWS, LENGTH)).items():
@@ -104,7 +106,7 @@ def program(kind, parts=1, devices=1):
 
 
 def start(program):
-  """Parameters, and a memory that is not empty, without compiling anything."""
+  """Returns parameters and a memory that is not empty, without compiling."""
   draw = np.random.default_rng(1)
 
   def one(a):
@@ -117,25 +119,24 @@ def start(program):
 
 @functools.cache
 def compiled(kind, parts, devices):
-  """The gradient, compiled with the batch where the program puts it, and what it is
-  given."""
+  """Returns the gradient, compiled for a placed batch, and its arguments."""
   run = program(kind, parts, devices)
   batch, (params, memory) = batch_of(run.model, kind), start(run)
   names = meshes.shardings(run.mesh, run.model.state_axes(), memory)
   memory = jax.device_put(memory, names)
   moving = run.trainable.part(params)
-  given = moving, params, memory, run.put(batch), jax.random.key(5)
+  args = moving, params, memory, run.put(batch), jax.random.key(5)
   with meshes.use(run.mesh, run.config.mesh):
-    return jax.jit(run._gradients).lower(*given).compile(), given
+    return jax.jit(run._gradients).lower(*args).compile(), args
 
 
 @pytest.mark.parametrize("kind, parts", PARTS.items())
 def test_parts_over_devices_are_the_whole_batch(kind, parts):
-  """With dropout, an adversary or a latent, on 4 devices."""
+  """It holds with dropout, an adversary or a latent, on 4 devices."""
   results = []
   for number, devices in ((1, 1), (parts, 4)):
-    call, given = compiled(kind, number, devices)
-    results.append(jax.device_get(call(*given)))
+    call, args = compiled(kind, number, devices)
+    results.append(jax.device_get(call(*args)))
 
   (grads, nats, memory), (grads2, nats2, memory2) = results
   assert np.isfinite(nats) and nats != 0
@@ -157,7 +158,7 @@ def test_a_part_has_rows_of_every_device():
 
 
 def test_sown_losses_are_weighed_alike_in_parts():
-  """A mean over all rows, whatever the weights of the rows that share a part."""
+  """The mean is over all rows, for all weights of the rows of a part."""
   run = program("spans")
   batch = batch_of(run.model, "spans") | {"number": np.arange(ROWS)}
   batch["share"] = np.full(ROWS, batch["weights"].sum() / ROWS, np.float32)
@@ -168,8 +169,13 @@ def test_sown_losses_are_weighed_alike_in_parts():
     }
 
   object.__setattr__(run.model, "apply", apply)
-  part = lambda some: {name: jnp.asarray(a[some]) for name, a in batch.items()}
-  loss = lambda some: float(run._loss({}, (), part(some), None)[0])
+
+  def part(index):
+    return {name: jnp.asarray(a[index]) for name, a in batch.items()}
+
+  def loss(index):
+    return float(run._loss({}, (), part(index), None)[0])
+
   everything = np.arange(ROWS)
   halves = loss(everything[::2]) + loss(everything[1::2])
   assert loss(everything) == pytest.approx(halves, rel=1e-6) and halves > 0
@@ -177,13 +183,13 @@ def test_sown_losses_are_weighed_alike_in_parts():
 
 def test_numbers_of_a_row_do_not_depend_on_the_others():
   sample, key = jax.random.normal, jax.random.key(3)
-  whole = rows.draw(sample, key, (6, 4))
+  all_rows = rows.draw(sample, key, (6, 4))
   with rows.numbered(jnp.array([4, 1])):
-    some = rows.draw(sample, key, (2, 4))
+    two_rows = rows.draw(sample, key, (2, 4))
     windows = rows.draw(sample, key, (4, 4))  # two of each row
     with pytest.raises(ValueError, match="3 rows are drawn for a batch of 2"):
       rows.draw(sample, key, (3, 4))
-  np.testing.assert_array_equal(some, whole[np.array([4, 1])])
-  assert len(np.unique(np.asarray(whole))) == 24
+  np.testing.assert_array_equal(two_rows, all_rows[np.array([4, 1])])
+  assert len(np.unique(np.asarray(all_rows))) == 24
   assert len(np.unique(np.asarray(windows))) == 16
   assert rows.draw(sample, key, (0, 4)).shape == (0, 4)  # a batch without rows

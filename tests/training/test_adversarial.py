@@ -1,4 +1,4 @@
-"""Adversarial training against the papers' equations, and what it is worth."""
+"""Adversarial training follows the papers' equations and makes a model robust."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""A mistake in a config file is one sentence with the file, and exit code 2."""
+"""A mistake in a config file gives one sentence with the file, and exit code 2."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import entry
 """
 
-# Line of a config file -> what is said of it.
+# Maps a line of a config file to the message about it.
 WRONG = {
   "config = Config(step=10)": "Config has no 'step': did you mean 'steps'?",
   "config = Config(optim=OptimConfig(learning_rte=1.0))": (
@@ -59,7 +59,7 @@ RIGHT = {
   "config = Config(task=DataConfig(source=Path('a')))": "config.task.source == 'a'",
   "config = Config(LMConfig(0, np.int64(16)))": "type(config.model.d_model) is int",
 }
-# A process of its own: the tests' type checks would refuse the values before we do.
+# A child process, since the tests' type checks would refuse the values first.
 _PROGRAM = """
 import contextlib, io, json, sys
 from pathlib import Path
@@ -96,15 +96,15 @@ def answers(tmp_path_factory):
     capture_output=True,
     check=True,
   )
-  said, true = json.loads(out.stdout)
-  return dict(zip(WRONG, said, strict=True)), dict(zip(RIGHT, true, strict=True))
+  messages, values = json.loads(out.stdout)
+  return dict(zip(WRONG, messages, strict=True)), dict(zip(RIGHT, values, strict=True))
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_config_file_that_is_wrong_is_one_sentence(line, answers):
-  code, said = answers[0][line]
-  assert code == 2 and WRONG[line] in said
-  assert said.count("\n") == 1 and said.startswith("jaxmem: ")
+def test_a_faulty_config_file_gives_one_sentence(line, answers):
+  code, message = answers[0][line]
+  assert code == 2 and WRONG[line] in message
+  assert message.count("\n") == 1 and message.startswith("jaxmem: ")
 
 
 @pytest.mark.parametrize("line", RIGHT)
@@ -113,7 +113,7 @@ def test_what_means_the_same_is_converted(line, answers):
 
 
 @pytest.mark.parametrize("name", ["", "none.py", "a.txt"])
-def test_what_is_no_config_file_is_named(name, tmp_path, capsys):
+def test_a_file_that_is_no_config_is_named(name, tmp_path, capsys):
   (tmp_path / "a.txt").touch()
   assert cli.run(["train", str(tmp_path / name)]) == 2
   assert str(tmp_path) in capsys.readouterr().err

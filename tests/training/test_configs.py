@@ -1,4 +1,4 @@
-"""Every file of configs/ runs, and says how."""
+"""Every file of configs/ runs, and its docstring has its command."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from jaxmem.training import config as configs
 from jaxmem.training.config import MeshConfig
 from jaxmem.training.step import Program, resolve
 
-# Those that begin with packaged weights, or with their tokenizer.
+# The configs that begin with packaged weights, or use their tokenizer.
 PACKAGED = ("questions", "retrieval")
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 

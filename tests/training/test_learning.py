@@ -1,4 +1,4 @@
-"""Every memory learns what its config says."""
+"""Every memory learns what the docstring of its config says."""
 
 import pytest
 

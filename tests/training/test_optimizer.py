@@ -1,4 +1,4 @@
-"""Optimizers and schedules by name, warm-up, what is frozen, and who listens."""
+"""Optimizers, schedules, warm-up, frozen parameters and listeners."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ PARAMS = {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)}
 
 
 def _moved(config, grads):
-  """By how much a first step moves the parameters."""
+  """Returns how far a first step moves the parameters."""
   rule = optimizer.make(config, 100, NAMES)
   optimizer.check(config, rule, PARAMS)
   updates, _ = rule.update(grads, rule.init(PARAMS), PARAMS)
@@ -72,7 +72,7 @@ def test_options_reach_the_optimizer():
 
 
 def _second(second, **fields):
-  """The second update of a bias, after gradients of 1 and of `second`."""
+  """Returns the second update of a bias, after gradients of 1 and `second`."""
   fields = dict(weight_decay=0.0, clip_norm=1e9) | fields
   rule = optimizer.make(OptimConfig(0.1, warmup_steps=0, **fields), 1000, NAMES)
   ones = jax.tree.map(jnp.ones_like, PARAMS)
@@ -135,7 +135,7 @@ def test_state_of_the_default_is_that_of_adamw():
     ({"trainable": "lora"}, "optim.trainable is 'lora' and no parameter has such"),
   ],
 )
-def test_what_cannot_be_is_named_before_any_device_work(change, message):
+def test_impossible_options_are_named_before_any_device_work(change, message):
   config = dataclasses.replace(TINY, optim=OptimConfig(**change))
   with pytest.raises(ConfigError) as error:
     Program(resolve(config), meshes.make(config.mesh, jax.devices()[:1]))
@@ -153,7 +153,7 @@ def test_what_cannot_be_is_named_before_any_device_work(change, message):
     ("warmup_cosine_decay_schedule:init_value=0.25", 0.1),
   ],
 )
-def test_schedules_rise_to_the_peak_and_end_where_they_are_told(text, last):
+def test_schedules_rise_to_the_peak_and_end_where_configured(text, last):
   rate = schedule(OptimConfig(1.0, schedule=text), 20)
   with jax.numpy_dtype_promotion("standard"):  # as in a step
     rates = np.array([float(rate(jnp.int32(i))) for i in range(20)])
@@ -173,7 +173,7 @@ def test_warmup_is_a_fraction_unless_it_is_stated(steps, warmup):
 
 
 def halves(learning_rate):
-  """An optimizer of a user's own."""
+  """Returns an optimizer that a user has written."""
   return optax.sgd(lambda count: learning_rate(count) / 2)
 
 
@@ -208,8 +208,8 @@ class _Listener(Callback):
     self.end = step, complete
 
 
-def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
-  """Every step is told of, and the learning rate is in every line of the log."""
+def test_a_run_of_a_function_continues_only_with_it_and_is_read_without_it(tmp_path):
+  """The listener gets every step, and every line of the log has the learning rate."""
   config = dataclasses.replace(
     TINY,
     optim=OptimConfig(optimizer=halves, trainable="mixer"),
@@ -247,7 +247,7 @@ def test_run_of_a_function_goes_on_with_it_alone_and_is_read_without(tmp_path):
 
 
 class _Raises(Callback):
-  """Raises where it is told of another step first; a run that continues tells of 11."""
+  """Raises at any step before `first`; a run that continues begins at 11."""
 
   def __init__(self, first):
     self.first = first
@@ -260,7 +260,7 @@ class _Raises(Callback):
 @pytest.mark.parametrize(
   "text", ["adamw", "muon", "adafactor:min_dim_size_to_factor=4"]
 )
-def test_what_is_frozen_stays_and_costs_nothing(text):
+def test_frozen_parameters_stay_and_cost_nothing(text):
   config = dataclasses.replace(
     TINY, optim=OptimConfig(warmup_steps=0, optimizer=text, trainable="mixer/", ema=0.5)
   )
@@ -286,10 +286,10 @@ def test_what_is_frozen_stays_and_costs_nothing(text):
   assert set(traverse_util.flatten_dict(after.ema, sep="/")) == moving
   shapes = [flat[path].shape for path in moving]
   sizes = sum(flat[path].size for path in moving)
-  held = sum(a.size for a in jax.tree.leaves(after.opt_state) if a.ndim)
-  assert 0 < held <= 2 * sizes
+  num_moments = sum(a.size for a in jax.tree.leaves(after.opt_state) if a.ndim)
+  assert 0 < num_moments <= 2 * sizes
   if text == "adamw":
     moments = [a.shape for a in jax.tree.leaves(after.opt_state) if a.ndim]
-    assert sorted(moments) == sorted(2 * shapes) and held == 2 * sizes
+    assert sorted(moments) == sorted(2 * shapes) and num_moments == 2 * sizes
   weights = program.weights_of(after)
   assert jax.tree.structure(weights) == jax.tree.structure(before)

@@ -30,33 +30,36 @@ def run(tmp_path_factory):
   return workdir
 
 
-def begun(config, workdir):
+def begin(config, workdir):
   program = runs.program(dataclasses.replace(config, init_from=str(workdir)))
   return program, init_from.warm_start(program, program.init())
 
 
-def test_what_fits_is_taken_and_the_rest_is_drawn(run):
+def test_matching_parameters_are_copied_and_others_drawn(run):
   learned = runs.restored(CONFIG, run).state.params
   # another vocabulary: the embedding is another, the stack is the same
   model = dataclasses.replace(CONFIG.model, vocab_size=128)
-  program, state = begun(dataclasses.replace(CONFIG, model=model), run)
-  same = lambda a, b: np.testing.assert_array_equal(a, b)
+  program, state = begin(dataclasses.replace(CONFIG, model=model), run)
+
+  def same(a, b):
+    return np.testing.assert_array_equal(a, b)
+
   jax.tree.map(same, state.params["stack"], learned["stack"])
   same(state.params["embedding"], program.init().params["embedding"])
 
 
 def test_the_average_begins_where_the_parameters_do(run):
   optim = dataclasses.replace(CONFIG.optim, ema=0.9)
-  _, state = begun(dataclasses.replace(CONFIG, optim=optim), run)
+  _, state = begin(dataclasses.replace(CONFIG, optim=optim), run)
   jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
 
 
 def test_a_run_of_which_nothing_fits_is_refused(run):
   model = dataclasses.replace(CONFIG.model, d_model=24)
   with pytest.raises(UserError, match="no parameter has the name and shape"):
-    begun(dataclasses.replace(CONFIG, model=model), run)
+    begin(dataclasses.replace(CONFIG, model=model), run)
 
 
-def test_a_run_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_run_is_refused(tmp_path):
   with pytest.raises(UserError, match="no checkpoint of a run"):
-    begun(CONFIG, tmp_path)
+    begin(CONFIG, tmp_path)

@@ -1,4 +1,4 @@
-"""Two processes over gloo: one run, one checkpoint, one agreement to stop."""
+"""Two processes over gloo share a run and a checkpoint, and stop together."""
 
 import signal
 import socket
@@ -18,11 +18,14 @@ FLAGS = ("--steps", "24", "--eval-bytes", "0", "--sample-bytes", "0")
 
 
 def _pair(path, run, *flags):
-  """The two processes of a run, a device each."""
+  """Starts the two processes of a run, with a device each."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
-  told = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": "2"}
+  environment = {
+    "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+    "JAX_NUM_PROCESSES": "2",
+  }
   return [
     runs.start(
       "train",
@@ -32,7 +35,7 @@ def _pair(path, run, *flags):
       "--distributed",
       *flags,
       JAX_PROCESS_ID=str(i),
-      **told,
+      **environment,
     )  # fmt: skip
     for i in range(2)
   ]
@@ -42,8 +45,8 @@ def _end(pair):
   return [(*child.communicate(timeout=240), child.returncode) for child in pair]
 
 
-def test_two_processes_stop_together_and_one_goes_on(tmp_path, capsys):
-  """SIGTERM to the second process alone; the resumed loss is that of a run by one."""
+def test_two_processes_stop_together_and_one_continues(tmp_path, capsys):
+  """Only the second process gets SIGTERM; the resumed loss is that of one process."""
   corpus = runs.write_corpus(tmp_path / "corpus")
   text = "from jaxmem.training.config import ValidationConfig\n"
   text += (
@@ -99,5 +102,5 @@ def test_half_an_environment_is_refused_by_name(tmp_path, monkeypatch, capsys):
   monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
 
   assert cli.run(["train", str(path), "--distributed"]) == 2
-  said = capsys.readouterr().err
-  assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in said
+  err = capsys.readouterr().err
+  assert "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID missing" in err

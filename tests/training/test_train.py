@@ -1,4 +1,4 @@
-"""Training: what a step does, and the promise that a kill changes nothing."""
+"""A training step computes what it should, and a kill changes nothing."""
 
 import dataclasses
 import json
@@ -36,7 +36,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(corpus):
-  """The run whose program most tests share."""
+  """Returns the config whose program most tests share."""
   return runs.config(corpus, steps=60)
 
 
@@ -50,8 +50,11 @@ def _steps(config, count):
 
 
 def _full(program):
-  """A memory of ones, where the program keeps its own."""
-  ones = lambda a: np.ones(a.shape, a.dtype)
+  """Returns a memory of ones, placed as the program places its memory."""
+
+  def ones(a):
+    return np.ones(a.shape, a.dtype)
+
   return jax.device_put(
     jax.tree.map(ones, program.shapes.memory), program.shardings.memory
   )
@@ -71,10 +74,12 @@ def test_loss_falls_and_memory_is_carried(config):
 
 
 def test_accumulated_parts_equal_the_whole_batch(corpus):
-  whole = runs.config(corpus, model=runs.SMALL)
-  parts = dataclasses.replace(whole, optim=OptimConfig(warmup_steps=2, accumulate=2))
+  full_batch = runs.config(corpus, model=runs.SMALL)
+  parts = dataclasses.replace(
+    full_batch, optim=OptimConfig(warmup_steps=2, accumulate=2)
+  )
 
-  _close(_steps(whole, 3)[0], _steps(parts, 3)[0], rtol=1e-3, atol=1e-4)
+  _close(_steps(full_batch, 3)[0], _steps(parts, 3)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_without_carrying_every_segment_starts_empty(corpus):
@@ -102,13 +107,13 @@ def test_carried_memory_changes_the_step(config):
 def test_step_that_is_not_finite_changes_nothing(config):
   program, lanes = runs.program(config), runs.lanes(config)
   before = program.init()
-  kept = runs.digest(before._replace(step=0))
+  digest = runs.digest(before._replace(step=0))
   batch = lanes[0] | {"weights": np.full_like(lanes[0]["weights"], np.nan)}
 
   after, metrics = program.step(before, program.put(batch))
 
   assert bool(metrics["skipped"]) and int(after.step) == 1
-  assert runs.digest(after._replace(step=0)) == kept
+  assert runs.digest(after._replace(step=0)) == digest
 
 
 def test_state_larger_than_a_device_is_refused_before_it_is_made():
@@ -123,7 +128,7 @@ def test_state_larger_than_a_device_is_refused_before_it_is_made():
 
 @pytest.mark.parametrize("field", ["params", "opt_state", "memory"])
 def test_step_whose_state_would_not_be_finite_does_not_count(field):
-  """The loss and the gradient are finite, what the update makes of them is not."""
+  """The loss and the gradient are finite, but the update of them is not."""
   config = Config(
     model=LMConfig(64, d_model=8, d_ff=8, pattern=(entry("gru"),), dtype="float32"),
     task=DataConfig(source="task:copy", segment_length=4, batch_size=2),
@@ -144,7 +149,10 @@ def test_step_whose_state_would_not_be_finite_does_not_count(field):
     program.optimizer = optax.chain(optax.scale(1e30), optax.adam(1e-3))
   else:
     loss = program._loss
-    inf = lambda memory: jax.tree.map(lambda a: a + jnp.inf, memory)
+
+    def inf(memory):
+      return jax.tree.map(lambda a: a + jnp.inf, memory)
+
     program._loss = lambda *a: (loss(*a)[0], inf(loss(*a)[1]))
   if field != "memory":
     program.shapes = jax.eval_shape(program._init, jax.random.key(0))
@@ -201,7 +209,7 @@ def _ledger(workdir):
 
 
 def _written(workdir):
-  """How many lines the ledger has: asked often, so nothing is parsed."""
+  """Counts the lines of the ledger without parsing, since it is called often."""
   path = workdir / "ledger.jsonl"
   return path.read_bytes().count(b"\n") if path.exists() else 0
 
@@ -211,7 +219,7 @@ def test_kills_change_nothing(corpus, tmp_path):
 
   With dropout, averaged weights and held-out scores on the way.
   """
-  more = dict(
+  changes = dict(
     model=dataclasses.replace(runs.SMALL, dropout=0.1),
     optim=OptimConfig(warmup_steps=2, ema=0.9),
     validation=ValidationConfig(every=10, num_bytes=600, patience=9),
@@ -219,14 +227,14 @@ def test_kills_change_nothing(corpus, tmp_path):
     eval_bytes=0,
     sample_bytes=0,
   )
-  config = runs.config(corpus, **more)
+  config = runs.config(corpus, **changes)
   text = (
     "from jaxmem.training.config import from_json\n"
     f"config = from_json({to_json(config)!r})\n"
   )
   path = runs.write_config(tmp_path / "tiny.py", text)
-  whole, killed = tmp_path / "whole", tmp_path / "killed"
-  assert train(config, whole) == 0
+  complete, killed = tmp_path / "whole", tmp_path / "killed"
+  assert train(config, complete) == 0
 
   moments = random.Random(7)
   for _ in range(3):
@@ -243,13 +251,13 @@ def test_kills_change_nothing(corpus, tmp_path):
 
   program = runs.program(config)
   for which in ("checkpoints", "best"):
-    a, b = (runs.restored(config, w, program, which) for w in (whole, killed))
+    a, b = (runs.restored(config, w, program, which) for w in (complete, killed))
     assert a.step == b.step
     assert runs.digest(a.state) == runs.digest(b.state)
-  scores = runs.scores(whole)
+  scores = runs.scores(complete)
   assert scores == runs.scores(killed) and len(scores) == 6
   assert a.step == min(scores, key=scores.get)
-  rows = {line["step"]: line["rows"] for line in _ledger(whole)}
+  rows = {line["step"]: line["rows"] for line in _ledger(complete)}
   again = _ledger(killed)
   assert all(rows[line["step"]] == line["rows"] for line in again)
   assert {line["step"] for line in again} == set(rows) == set(range(60))

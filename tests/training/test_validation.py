@@ -1,4 +1,4 @@
-"""Held-out scores on the way: the best checkpoint, the early stop, averaged weights."""
+"""Held-out scores while training: best checkpoint, early stop, averaged weights."""
 
 import jax
 import numpy as np
@@ -17,14 +17,14 @@ def corpus(tmp_path_factory):
 
 
 def _config(corpus, **changes):
-  more = dict(
+  defaults = dict(
     model=runs.SMALL,
     optim=OptimConfig(warmup_steps=2, ema=0.9),
     validation=ValidationConfig(every=5, num_bytes=600, patience=9),
     eval_bytes=0,
     sample_bytes=0,
   )
-  return runs.config(corpus, **more | changes)
+  return runs.config(corpus, **defaults | changes)
 
 
 def test_averaged_weights_are_the_recurrence_and_are_what_is_loaded(corpus, tmp_path):
@@ -47,7 +47,7 @@ def test_averaged_weights_are_the_recurrence_and_are_what_is_loaded(corpus, tmp_
 
 
 def test_run_ends_early_and_stays_ended(corpus, tmp_path, capsys):
-  """A rate at which nothing improves: patience scores later it is enough."""
+  """The learning rate improves nothing, so the run ends after `patience` scores."""
   config = _config(
     corpus,
     steps=400,
@@ -57,10 +57,10 @@ def test_run_ends_early_and_stays_ended(corpus, tmp_path, capsys):
   run = tmp_path / "run"
   assert train(config, run) == 0
 
-  said = capsys.readouterr().out
-  assert "stopped early at step 15: the last 2 scores" in said
+  out = capsys.readouterr().out
+  assert "stopped early at step 15: the last 2 scores" in out
   assert list(runs.scores(run)) == [5, 10, 15]
-  assert "the best held-out score was at step 5" in said
+  assert "the best held-out score was at step 5" in out
   assert load_model(run).step == 15 and load_model(run, "best").step == 5
   assert train(config, run) == 0
   assert "stopped early at step 15" in capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_run_ends_early_and_stays_ended(corpus, tmp_path, capsys):
 
 
 def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
-  """Parameters, optimizer, memory and keys are bitwise those of a run without."""
+  """Parameters, optimizer, memory and keys are bitwise those without scoring."""
   plain = _config(corpus, validation=ValidationConfig())
   scored = _config(corpus, validation=ValidationConfig(every=1, num_bytes=300))
   states = []
@@ -82,14 +82,14 @@ def test_scoring_moves_nothing_of_the_run(corpus, tmp_path):
 def test_score_that_is_not_finite_is_never_the_best():
   validation = object.__new__(Validation)  # neither a task nor a directory is asked
   validation._config = ValidationConfig(every=1, patience=2)
-  best, kept = initial_best(), []
+  best, scores = initial_best(), []
   for step, score in enumerate([np.nan, np.inf, 3.0, np.nan, 4.0], 1):
     best, better = validation.compare(score, step, best)
-    kept.append(better)
+    scores.append(better)
     if step in (2, 5):
-      assert validation.should_stop(best)  # patience counts what is no number
+      assert validation.should_stop(best)  # patience counts NaN, too
 
-  assert kept == [False, False, True, False, False]
+  assert scores == [False, False, True, False, False]
   assert int(best.step) == 3 and float(best.bits_per_byte) == 3.0
 
 

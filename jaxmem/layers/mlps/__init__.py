@@ -1,4 +1,4 @@
-"""What a block puts behind its mixer: a map of each token. One MLP a file, by name.
+"""The MLPs of blocks, behind their mixers: each file is one, found by its name.
 
 An MLP is a layer like any mixer, `y, state = mlp(x, state, reset)`; most have the state
 `()`.
@@ -10,17 +10,17 @@ from jaxmem.core import registry
 
 
 def names() -> list[str]:
-  """The MLPs, by file name."""
+  """Returns the names of the MLPs, which are those of their files."""
   return list(registry.members("jaxmem.layers.mlps", "MLP"))
 
 
 def get(name: str) -> ModuleType:
-  """The file `name`: its `MLP` is the class.
+  """Returns the file of an MLP; its attribute `MLP` is the class.
 
   Args:
-    name: of an MLP.
+    name: of the file.
 
   Raises:
-    KeyError: if there is none; names the nearest.
+    KeyError: if there is no such file; the message names the nearest.
   """
   return registry.member("jaxmem.layers.mlps", "MLP", name)

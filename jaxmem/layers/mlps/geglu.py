@@ -1,4 +1,4 @@
-"""GeGLU: a gate in the hidden layer. Source: Shazeer 2020, arXiv:2002.05202."""
+"""GeGLU: a GELU gates the hidden layer. Source: Shazeer 2020, arXiv:2002.05202."""
 
 from flax import linen as nn
 
@@ -13,7 +13,7 @@ class GeGLU(FeedForward):
       y, state = GeGLU(d_model=64, d_ff=128).apply(params, x)
 
   Attributes:
-    approximate: GELU by tanh, as in Gemma; else exact.
+    approximate: computes GELU by tanh, as Gemma does, instead of exactly.
     others: see `FeedForward`.
   """
 

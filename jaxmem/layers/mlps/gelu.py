@@ -13,7 +13,7 @@ class GELU(FeedForward):
       y, state = GELU(d_model=64, d_ff=256).apply(params, x)
 
   Attributes:
-    approximate: GELU by tanh, as in GPT-2; else exact, as in BERT.
+    approximate: computes GELU by tanh, as GPT-2 does, instead of exactly, as BERT does.
     others: see `FeedForward`.
   """
 

@@ -1,4 +1,4 @@
-"""The squared ReLU. Source: So et al. 2021, arXiv:2109.08668 (Primer)."""
+"""The MLP with a squared ReLU. Source: So et al. 2021, arXiv:2109.08668 (Primer)."""
 
 from flax import linen as nn
 

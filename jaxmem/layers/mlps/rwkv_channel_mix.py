@@ -12,7 +12,7 @@ from jaxmem.ops.recurrence import scan
 
 
 def _share(key, shape, dtype=jnp.float32):
-  """From 1 to 0 along the features: the first layer's as released."""
+  """Falls from 1 to 0 along the features, as in the released first layer."""
   del key
   return jnp.linspace(1, 0, shape[0], dtype=dtype)
 
@@ -20,8 +20,8 @@ def _share(key, shape, dtype=jnp.float32):
 class ChannelMix(FeedForward):
   """W_down relu(W_up (x_t + mu (x_{t-1} - x_t)))^2; 2 D F + D parameters.
 
-  State: D features of the last token, of `dtype`. The token before a document's first
-  is 0.
+  State: D features of the last token, of `dtype`. The token before the first of a
+  document counts as 0.
 
       from jaxmem.layers.mlps.rwkv_channel_mix import ChannelMix
       mlp = ChannelMix(d_model=64, d_ff=256)
@@ -36,6 +36,7 @@ class ChannelMix(FeedForward):
   ) -> tuple[Activations, short_conv.State]:
     x = x.astype(self.dtype)
     before, state = token_shift(x, state, reset)  # [B, T, D]
+    # no weight decay: mu is a share of two tokens, and 0 is not its neutral value
     mu = self.param("shift", named(_share, ("embed",), decay=False), (self.d_model,))
     mixed = x + (before - x) * scan.per_channel(mu, x)  # [B, T, D]
     hidden = nn.relu(self._up()(mixed))  # [B, T, F]

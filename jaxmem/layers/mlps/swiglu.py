@@ -1,4 +1,4 @@
-"""SwiGLU: a gate in the hidden layer. Source: Shazeer 2020, arXiv:2002.05202."""
+"""SwiGLU: a SiLU gates the hidden layer. Source: Shazeer 2020, arXiv:2002.05202."""
 
 from flax import linen as nn
 

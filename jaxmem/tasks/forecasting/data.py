@@ -7,6 +7,7 @@ begin or end at different rows.
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,11 +16,12 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxmem.core.errors import DataError, shown
-from jaxmem.data import tables
 from jaxmem.tasks.forecasting import decimals, long_format, times
+from jaxmem.tasks.forecasting.cells import Cells, Header, kind
+from jaxmem.tasks.forecasting.cells import read as read_cells
+from jaxmem.tasks.forecasting.gaps import FILLS, LARGEST, fill, places, spread
 
-Header = Literal["auto", "yes", "no"]
-Gaps = Literal["stop", "keep"]
+Gaps = Literal["stop", "keep", "forward", "linear", "zero"]
 # Names of columns with one part of a date; two of them are a time in several columns.
 _PARTS = frozenset("year month day hour minute".split())
 
@@ -31,31 +33,17 @@ class Series(NamedTuple):
     values: [T, C], float64, all finite.
     names: names of the columns.
     notes: sentences on the columns that were recognised.
+    filled: how many rows have a number that a rule has filled in.
   """
 
   values: Float[np.ndarray, "T C"]
   names: tuple[str, ...]
   notes: tuple[str, ...] = ()
-
-
-class Cells(NamedTuple):
-  """A table as text.
-
-  Attributes:
-    path: path of the file.
-    names: names of the columns.
-    columns: cells of each column.
-    lines: line of the file that each row is on, from 1.
-  """
-
-  path: Path
-  names: tuple[str, ...]
-  columns: list[tuple[str, ...]]
-  lines: list[int]
+  filled: int = 0
 
 
 def read(
-  path: Path, columns: str = "", header: Header = "auto", gaps: Gaps = "stop"
+  path: str | Path, columns: str = "", header: Header = "auto", gaps: Gaps = "stop"
 ) -> Series:
   """Reads the numbers of a delimited file, which may be compressed.
 
@@ -64,110 +52,81 @@ def read(
     columns: names separated by commas; empty takes all columns but those of times.
     header: whether the first row has names. "auto" decides by the cells and refuses a
       first row that looks like the others. Columns without names are called 1, 2, ...
-    gaps: "stop" refuses rows that are not equally far apart, "keep" ignores gaps.
+    gaps: "stop" refuses rows that are not equally far apart, "keep" ignores gaps; the
+      others fill missing rows and cells, see `gaps.fill`.
 
   Raises:
     DataError: if the file cannot be read, a column is missing, times do not rise, or a
       cell has no finite number; the message names the file, the row and the column.
   """
-  cells = _cells(Path(path), header)
-  chosen = _chosen(cells, columns)
-  when, roles = _when(cells, chosen)
+  cells = read_cells(path, header)
+  chosen = chosen_columns(cells, columns)
+  when, roles = find_times(cells, chosen)
+  long_format.check(cells, when, "text" in roles.values())
+  series = series_columns(cells, chosen, roles)
+  has_comma = decimals.comma(cell for j in series for cell in cells.columns[j])
+  table = of_cells(cells, (series, when, roles), gaps, has_comma)
+  return table._replace(
+    notes=(*table.notes, *more_notes(table.filled, gaps, has_comma))
+  )
+
+
+def more_notes(filled: int, gaps: Gaps, has_comma: bool) -> list[str]:
+  """Returns the notes on a whole table, which follow those on its columns of times."""
+  notes = [f"missing rows and cells are filled ({gaps}) in {filled:,} rows"]
+  return notes * bool(filled) + ["numbers have a decimal comma"] * has_comma
+
+
+def of_cells(
+  cells: Cells,
+  columns: tuple[list[int], times.Times | None, dict[int, str]],
+  gaps: Gaps,
+  has_comma: bool,
+) -> Series:
+  """Returns the numbers of cells whose columns are known.
+
+  Args:
+    cells: the rows of one table, or of one series of a table in long format.
+    columns: the columns of numbers, the times, and column -> role of those left out.
+    gaps: see `read`.
+    has_comma: whether numbers have a decimal comma.
+
+  Raises:
+    DataError: if times do not rise, there is a gap, or a cell has no finite number.
+  """
+  series, when, roles = columns
+  notes = _checked(cells, when, roles, gaps)
+  values = _spread(_numbers(cells, series, has_comma, gaps), cells, when, gaps)
+  filled = int(np.isnan(values).any(1).sum())
+  values = fill(values, gaps) if filled else values  # [T, C]
+  return Series(values, tuple(cells.names[j] for j in series), tuple(notes), filled)
+
+
+def series_columns(cells: Cells, chosen: list[int], roles: dict[int, str]) -> list[int]:
+  """Returns the columns of numbers: those chosen, or all that have no role.
+
+  Raises:
+    DataError: if there is none, one has no name, or several are parts of one date.
+  """
   series = chosen or [
     j for j in range(len(cells.names)) if j not in roles and not _is_empty(cells, j)
   ]
-  long_format.check(cells, when, "text" in roles.values())
   if not chosen:
     _check_parts(cells, series)
-  notes = _checked(cells, when, roles, gaps)
   if not series:
+    names = ", ".join(map(repr, cells.names))
     raise DataError(
-      f"{path} has no column of numbers besides {', '.join(map(repr, cells.names))}: "
-      "put commas, semicolons, tabs or bars between cells, or name what is a series in "
-      "task.columns"
+      f"{cells.path} has no column of numbers besides {names}: put commas, semicolons, "
+      "tabs or bars between cells, or name what is a series in task.columns"
     )
   if nameless := [j + 1 for j in series if not cells.names[j]]:
-    raise DataError(f"{path}: column {nameless[0]} has no name: write one above it")
-  values, has_comma = _numbers(cells, series)  # [T, C]
-  if has_comma:
-    notes.append("numbers have a decimal comma")
-  return Series(values, tuple(cells.names[j] for j in series), tuple(notes))
-
-
-def _cells(path: Path, header: Header) -> Cells:
-  """Returns the table as text, with the names of its columns."""
-  if not path.exists():
     raise DataError(
-      f"no file {path}: give a CSV file with a header; ETT is at "
-      "https://github.com/zhouhaoyi/ETDataset (ETT-small)"
+      f"{cells.path}: column {nameless[0]} has no name: write one above it"
     )
-  rows = _rows(path)
-  first = rows[0].cells
-  if header == "auto" and _is_data(first, rows[min(1, len(rows) - 1)].cells):
-    beginning = ", ".join(cell.strip() for cell in first[:4])
-    raise DataError(
-      f"{path} has no header: its first row is {beginning!r}, like the second. Write "
-      "names above, or set task.header no; if these are names, set task.header yes"
-    )
-  if header == "no":
-    names = tuple(str(i + 1) for i in range(len(first)))
-  else:
-    names, rows = tuple(cell.strip() for cell in first), rows[1:]
-  if not rows:
-    raise DataError(f"{path} has a header and no rows: give a table of numbers")
-  twice = next((n for i, n in enumerate(names) if n and n in names[:i]), None)
-  if twice is not None:
-    raise DataError(f"{path} has the column {twice!r} twice: rename one of them")
-  columns = list(zip(*(row.cells for row in rows), strict=True))
-  return Cells(path, names, columns, [row.line for row in rows])
+  return series
 
 
-def _rows(path: Path) -> list[tables.Row]:
-  """Returns all rows, at least one; raises DataError at the first bad row."""
-  table = tables.read(path, header=False)
-  rows = []
-  for row in table.rows:
-    beginning = row.cells[0].strip()[:20] if row.cells and not rows else ""
-    if beginning.startswith("#"):
-      raise DataError(
-        f"{path} row {row.line} begins with {beginning!r}, a comment or the header of "
-        "another format: delete such lines, so that the names of the columns are first"
-      )
-    if beginning.startswith(("{", "[", "@")):
-      raise DataError(
-        f"{path} begins with {beginning!r}, which is no table: give rows of cells, a "
-        "column for each series"
-      )
-    if row.fault:
-      raise DataError(f"{path} row {row.line} {row.fault}")
-    # tables with tabs keep quotes as characters, but no number has one
-    if table.delimiter == "\t":
-      row = row._replace(cells=[_unquoted(cell) for cell in row.cells])
-    rows.append(row)
-  return rows
-
-
-def _unquoted(cell: str) -> str:
-  quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
-  return cell[1:-1] if quoted else cell
-
-
-def _is_data(first: Sequence[str], second: Sequence[str]) -> bool:
-  """Returns whether the first row has numbers and the same kinds as the second."""
-  kinds = [tuple(map(_kind, row)) for row in (first, second)]
-  return kinds[0] == kinds[1] and "number" in kinds[0]
-
-
-def _kind(cell: str) -> str:
-  """Returns "missing", "number", "time" or "text"."""
-  if decimals.is_missing(cell):
-    return "missing"
-  if any(decimals.number(cell, has_comma) is not None for has_comma in (False, True)):
-    return "number"
-  return "time" if times.find("", [cell], False) else "text"
-
-
-def _chosen(cells: Cells, columns: str) -> list[int]:
+def chosen_columns(cells: Cells, columns: str) -> list[int]:
   """Returns the indices of the columns of `task.columns`; [] if it is empty."""
   if not columns.strip():
     return []
@@ -184,7 +143,9 @@ def _chosen(cells: Cells, columns: str) -> list[int]:
   return [cells.names.index(name) for name in names]
 
 
-def _when(cells: Cells, chosen: list[int]) -> tuple[times.Times | None, dict[int, str]]:
+def find_times(
+  cells: Cells, chosen: list[int]
+) -> tuple[times.Times | None, dict[int, str]]:
   """Returns the times of the rows or None, and column -> role of those left out.
 
   Roles are "time", "time of day", "index" and "text".
@@ -196,7 +157,7 @@ def _when(cells: Cells, chosen: list[int]) -> tuple[times.Times | None, dict[int
     candidate = times.find(name, column, j == 0)
     after = cells.columns[j + 1] if j + 1 < len(cells.columns) else ()
     # a column of dates may be followed by one of times of day
-    if candidate and candidate.kind == "time" and after and times.is_clock(after):
+    if candidate and candidate.kind == "time" and after and _is_clock(after):
       both = [
         f"{date.strip()} {clock.strip().replace('.', ':')}"
         for date, clock in zip(column, after, strict=True)
@@ -239,9 +200,11 @@ def _checked(
     if gaps == "stop":
       raise DataError(
         f"{cells.path} row {cells.lines[fault[0]]}, a gap: {fault[1]}. Fill the rows "
-        "that are missing, or set task.gaps keep to take rows as equally far apart"
+        "that are missing, set task.gaps keep to take rows as equally far apart, or "
+        "forward, linear or zero to have them filled"
       )
-    notes.append(f"gaps are kept, the first at row {cells.lines[fault[0]]}")
+    if gaps == "keep":
+      notes.append(f"gaps are kept, the first at row {cells.lines[fault[0]]}")
   if len(cells.lines) > 1:
     notes.append(f"rows are {times.usual_step(when)} apart")
   return notes
@@ -257,17 +220,42 @@ def _check_parts(cells: Cells, series: list[int]) -> None:
     )
 
 
-def _numbers(cells: Cells, series: list[int]) -> tuple[np.ndarray, bool]:
-  """Returns the values [T, C], and whether they have a decimal comma."""
-  has_comma = decimals.comma(cell for j in series for cell in cells.columns[j])
+def _numbers(
+  cells: Cells, series: list[int], has_comma: bool, gaps: Gaps
+) -> Float[np.ndarray, "T C"]:
+  """Returns the values; NaN for a cell between two numbers that will be filled."""
   values = np.empty((len(cells.lines), len(series)))  # [T, C]
   for k, j in enumerate(series):
     for i, cell in enumerate(cells.columns[j]):
       value = decimals.number(cell, has_comma)
+      if value is None and gaps in FILLS and decimals.is_missing(cell):
+        value = np.nan
       if value is None:
         raise DataError(_why(cells, i, j))
       values[i, k] = value
-  return values, has_comma
+    for i in (0, len(values) - 1):
+      if np.isnan(values[i, k]):  # there is no number on one side
+        raise DataError(_why(cells, i, j))
+  return values
+
+
+def _spread(
+  values: Float[np.ndarray, "T C"],
+  cells: Cells,
+  when: times.Times | None,
+  gaps: Gaps,
+) -> Float[np.ndarray, "N C"]:
+  """Returns the values with rows of NaN where rows are missing and will be filled."""
+  if gaps not in FILLS or when is None or not times.gap(when):
+    return values
+  rows = places(when)
+  if rows is None or rows[-1] >= LARGEST * len(values):
+    why = "they are too many" if rows is not None else "a row is beside the usual step"
+    raise DataError(
+      f"{cells.path}: gaps cannot be filled, {why}: mend the times, or set task.gaps "
+      "keep"
+    )
+  return spread(values, rows)
 
 
 def _why(cells: Cells, i: int, j: int) -> str:
@@ -296,4 +284,11 @@ def _is_empty(cells: Cells, j: int) -> bool:
 def _is_text(cells: Sequence[str]) -> bool:
   """Returns whether no cell is a number or was meant to be one ("5 %", "1_000")."""
   meant = any(map(decimals.is_meant, cells[:50]))
-  return not meant and _kind(cells[0]) not in ("number", "missing")
+  return not meant and kind(cells[0]) not in ("number", "missing")
+
+
+def _is_clock(cells: Sequence[str]) -> bool:
+  """Returns whether a column has only times of day, which complete dates."""
+  # hours and minutes have a colon: with a point they would be decimal numbers
+  clock = re.compile(r"\s*\d{1,2}([:.]\d{2}[:.]\d{2}|:\d{2})\s*")
+  return all(clock.fullmatch(cell) for cell in cells[:50])

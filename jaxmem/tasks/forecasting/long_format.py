@@ -17,7 +17,7 @@ def check(cells: Any, when: times.Times | None, has_labels: bool) -> None:
   """Raises DataError if a column identifies the series of each row.
 
   Args:
-    cells: the table, as `data.Cells`.
+    cells: the table, as `cells.Cells`.
     when: the times of its rows, or None.
     has_labels: whether the first column has text that is not a time.
   """
@@ -58,6 +58,6 @@ def _message(cells: Any, name: str, groups: dict[str, list[int]]) -> str:
   unequal = " of unequal length" if len(set(sizes.values())) > 1 else ""
   return (
     f"{cells.path} is in long format: column {name!r} names {len(groups)} series"
-    f"{unequal} that are below one another ({first}). Give a column for each series, "
-    "of as many rows each"
+    f"{unequal} that are below one another ({first}). Set task.series {name} to read "
+    "each by itself, or give a column for each series, of as many rows each"
   )

@@ -28,17 +28,17 @@ MODEL = "model"
 
 
 class Units(NamedTuple):
-  """The scales that errors are divided by.
+  """The scales that errors are divided by, of one table or of S series of C columns.
 
   Attributes:
-    std: standard deviation of each series over the training rows.
+    std: standard deviation of each column over the training rows.
     naive: mean absolute error of the seasonal naive forecast on the training rows of
-      each series; NaN where it is 0 or there are too few rows.
+      each column; NaN where it is 0 or there are too few rows.
     season: rows of a season.
   """
 
-  std: Float[np.ndarray, " C"]
-  naive: Float[np.ndarray, " C"]
+  std: Float[np.ndarray, "*S C"]
+  naive: Float[np.ndarray, "*S C"]
   season: int
 
 
@@ -79,14 +79,16 @@ class ForecastErrors:
       horizons: in rising order.
       units: see `units`.
     """
-    self.horizons, self._units = tuple(horizons), units
+    std, naive = np.atleast_2d(units.std), np.atleast_2d(units.naive)  # [S, C]
+    self.horizons, self._units = tuple(horizons), Units(std, naive, units.season)
     self._windows: dict[str, np.ndarray] = {}
     self._sums: dict[str, np.ndarray] = {}
 
   @property
   def windows(self) -> dict[str, int]:
     """Horizon -> how many windows were added; all forecasts have the same."""
-    counts = next(iter(self._windows.values()), np.zeros(len(self.horizons), int))
+    none = np.zeros((len(self.horizons), 1), int)
+    counts = next(iter(self._windows.values()), none).sum(1)
     return {str(h): int(n) for h, n in zip(self.horizons, counts, strict=True)}
 
   def add(
@@ -95,6 +97,7 @@ class ForecastErrors:
     forecast: Float[np.ndarray, "B H C"],
     future: Float[np.ndarray, "B H C"],
     num_real: Int[np.ndarray, " B"],
+    series: Int[np.ndarray, " B"] | None = None,
   ) -> None:
     """Adds the errors of windows.
 
@@ -103,34 +106,41 @@ class ForecastErrors:
       forecast: in the units of the table.
       future: the true values; steps after the end of the table may be anything.
       num_real: how many steps of the future of each window exist.
+      series: the series that each window is of; None is one table.
     """
+    series = np.zeros(len(num_real), int) if series is None else series
     miss = np.abs(forecast.astype(np.float64) - future)  # [B, H, C]
     size = np.abs(forecast.astype(np.float64)) + np.abs(future)
     share = 200 * miss / np.where(size > 0, size, 1)  # two zeros have no error
-    errors = (miss / self._units.std) ** 2, miss, share
-    zeros = np.zeros((3, len(self.horizons), miss.shape[2]))  # [error, horizon, C]
-    sums = self._sums.setdefault(name, zeros)
-    counts = self._windows.setdefault(name, np.zeros(len(self.horizons), int))
+    errors = (miss / self._units.std[series, None]) ** 2, miss, share
+    shape = len(self.horizons), *self._units.std.shape
+    sums = self._sums.setdefault(name, np.zeros((3, *shape)))  # [error, horizon, S, C]
+    counts = self._windows.setdefault(name, np.zeros(shape[:2], int))
     for i, h in enumerate(self.horizons):
-      rows = num_real >= h  # windows whose future is complete at this horizon
-      counts[i] += rows.sum()
-      for error, total in zip(errors, sums, strict=True):
-        total[i] += error[rows, :h].mean(1).sum(0)
+      complete = num_real >= h  # windows whose future is complete at this horizon
+      for s in np.unique(series[complete]):
+        rows = complete & (series == s)
+        counts[i, s] += rows.sum()
+        for error, total in zip(errors, sums, strict=True):
+          total[i, s] += error[rows, :h].mean(1).sum(0)
 
   def at(self) -> dict[str, dict[str, dict[str, float | None]]]:
     """Returns forecast -> horizon -> metric -> error, None where it is undefined."""
     return {name: self._means(name) for name in self._sums}
 
   def _means(self, name: str) -> dict[str, dict[str, float | None]]:
-    scored = ~np.isnan(self._units.naive)  # [C], series that have a MASE
     means = {}
     for i, h in enumerate(self.horizons):
-      # means over windows of each series, [C]
-      square, absolute, share = self._sums[name][:, i] / self._windows[name][i]
-      scaled = absolute[scored] / self._units.naive[scored]
+      windows = self._windows[name][i]  # [S]
+      there = windows > 0  # a short series may have no window of a long horizon
+      # means over windows of each series, [S, C]
+      square, absolute, share = self._sums[name][:, i, there] / windows[there, None]
+      naive, std = self._units.naive[there], self._units.std[there]
+      scored = ~np.isnan(naive)  # columns that have a MASE
+      scaled = absolute[scored] / naive[scored]
       means[str(h)] = {
         "mse": _finite(square.mean()),
-        "mae": _finite((absolute / self._units.std).mean()),
+        "mae": _finite((absolute / std).mean()),
         "mase": _finite(scaled.mean()) if scored.any() else None,
         "smape": _finite(share.mean()),
       }
@@ -158,7 +168,14 @@ class ForecastErrors:
       f"(season {season}), the mean over series; sMAPE is 200 |y - f| / (|y| + |f|) in "
       "the table's units, 0 where both are 0.",
     ]
-    without = [n for n, a in zip(names, self._units.naive, strict=True) if np.isnan(a)]
+    is_none = np.isnan(self._units.naive)
+    if len(is_none) > 1:
+      lines.append(
+        f"Every one of {len(is_none):,} series counts the same, however many windows "
+        f"it has; {int(is_none.any(1).sum()):,} of them have no MASE."
+      )
+      return lines
+    without = [n for n, none in zip(names, is_none[0], strict=True) if none]
     if without:
       lines.append(
         f"MASE leaves out {', '.join(without)}: the seasonal naive forecast makes no "

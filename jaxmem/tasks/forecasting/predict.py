@@ -27,8 +27,11 @@ class SeriesPredictor:
   """Forecasts `{"series": [[...], ...]}`, rows in time, in the table's own units.
 
   The answer is `{"forecast": [[...], ...]}`. A model that forecasts a distribution adds
-  "low" and "high", the bounds of `interval`.
+  "low" and "high", the bounds of `interval`. A record of a run on long format names its
+  series as the table does, such as by "unique_id".
   """
+
+  _column = ""  # that names the series of a table in long format
 
   def __init__(self, config: TaskConfig, model: Forecaster, params: Any, workdir: Path):
     """Loads the scale of the series; see `tasks.Predictor`.
@@ -46,8 +49,11 @@ class SeriesPredictor:
       scale = files.read_json(workdir / KEPT)
       self._names = scale["names"]
       self._mean, self._std = (np.array(scale[k], np.float64) for k in ("mean", "std"))
+      self._column, ids = scale.get("column", ""), scale.get("ids", [])
+      self._ids = {name: i for i, name in enumerate(ids)}
+      shape = (len(ids),) * bool(self._column) + (len(self._names),)
       shapes = {self._mean.shape, self._std.shape}
-      if shapes != {(len(self._names),)} or not (self._std > 0).all():
+      if shapes != {shape} or not (self._std > 0).all():
         raise ValueError("it does not standardise the series")
     except (OSError, ValueError, KeyError, TypeError) as error:
       raise UserError(
@@ -75,7 +81,14 @@ class SeriesPredictor:
           raise UserError(
             f'"series" row {i}, {name}: no finite number but {_shown(cell)}'
           )
-    far = ~(np.abs(self._standard.apply(np.array(rows, float))) <= standard.FARTHEST)
+    if self._column and str(record.get(self._column)) not in self._ids:
+      value, first = _shown(record.get(self._column)), next(iter(self._ids))
+      raise UserError(
+        f'"{self._column}" is {value}: one of the {len(self._ids):,} series of the run '
+        f"expected, such as {first!r}"
+      )
+    scaled = self._standard([record]).apply(np.array(rows, float)[None])[0]
+    far = ~(np.abs(scaled) <= standard.FARTHEST)
     if far.any():
       i, column = np.argwhere(far)[0]
       raise UserError(
@@ -84,9 +97,12 @@ class SeriesPredictor:
         "deviations"
       )
 
-  @property
-  def _standard(self) -> Standard:
-    return Standard(self._mean, self._std)
+  def _standard(self, records: Sequence[dict[str, Any]]) -> Standard:
+    """Returns what standardises the series of records, [C] or [B, 1, C]."""
+    if not self._column:
+      return Standard(self._mean, self._std)
+    series = [self._ids[str(record[self._column])] for record in records]
+    return Standard(self._mean[series, None], self._std[series, None])
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the forecasts of records that were checked, in their order.
@@ -97,13 +113,14 @@ class SeriesPredictor:
     history = np.stack(
       [np.array(record["series"], np.float64)[-self._length :] for record in records]
     )  # [B, T, C]
-    history = self._standard.apply(history).astype(np.float32)
+    scale = self._standard(records)
+    history = scale.apply(history).astype(np.float32)
     forecast = np.asarray(self._forecast({"params": self._params}, history))
     # a distribution is answered by its middle, with the bounds of an interval
     numbers = {"forecast": self._model.middle(forecast)}  # [B, H, C]
     if self._model.config.head != "point":
       numbers["low"], numbers["high"] = interval(self._model.config, forecast)
-    answers = {name: self._standard.back(np.asarray(a)) for name, a in numbers.items()}
+    answers = {name: scale.back(np.asarray(a)) for name, a in numbers.items()}
     if not all(np.isfinite(a).all() for a in answers.values()):
       raise UserError(
         "the forecast is not finite: the run has diverged, train it again"

@@ -101,13 +101,6 @@ def find(name: str, cells: Sequence[str], is_first: bool) -> Times | None:
   return None
 
 
-def is_clock(cells: Sequence[str]) -> bool:
-  """Returns whether a column has only times of day, which complete dates."""
-  # hours and minutes have a colon: with a point they would be decimal numbers
-  clock = re.compile(r"\s*\d{1,2}([:.]\d{2}[:.]\d{2}|:\d{2})\s*")
-  return all(clock.fullmatch(cell) for cell in cells[:50])
-
-
 def first_fault(times: Times) -> tuple[int, str] | None:
   """Returns the first row that is not later than the one above and why, or None."""
   steps = np.diff(times.values)
@@ -139,6 +132,12 @@ def gap(times: Times) -> tuple[int, str] | None:
     f"from {above!r} to {cell!r} is a step of {_length(steps[at], unit)} where the "
     f"usual one is {_length(usual, unit)}"
   )
+
+
+def relative_steps(times: Times) -> Float[np.ndarray, " S"]:
+  """Returns the steps between rows, divided by the usual one."""
+  steps, _ = _steps(times)
+  return steps / _usual(steps) if len(steps) else steps
 
 
 def usual_step(times: Times) -> str:
@@ -228,9 +227,8 @@ def _dates(cells: Sequence[str]) -> Times | None:
     values = _parsed(cells, parse)
     bad = np.isnan(values)
     if bad.mean() < _FEW:
-      candidates.append(
-        Times("time", values, cells, int(bad.argmax()) if bad.any() else None)
-      )
+      first = int(bad.argmax()) if bad.any() else None
+      candidates.append(Times("time", values, cells, first))
   # 01/02 may be of January or February: the format whose times rise most evenly wins
   return min(candidates, key=_disorder, default=None)
 

@@ -56,7 +56,7 @@ def read(source: str, hint: str, fields: tuple[str, str] = FIELDS) -> list[Quest
   Raises:
     DataError: names the file, the question, and what is wrong.
   """
-  file = _file(source, hint)
+  file = records.single(source, hint)
   data = _of_squad(file)
   if data is None:
     make = functools.partial(_of_record, fields=fields)
@@ -71,15 +71,6 @@ def read(source: str, hint: str, fields: tuple[str, str] = FIELDS) -> list[Quest
   if not questions:
     raise DataError(f"{source} has no question")
   return questions
-
-
-def _file(source: str, hint: str) -> opened.Member | None:
-  """Returns the file of a source that is one file, else None."""
-  if source.startswith("tfds:"):
-    return None
-  path = records.located(source, hint)
-  files = [] if path.is_dir() else opened.members(path)
-  return files[0] if len(files) == 1 else None
 
 
 def _of_squad(file: opened.Member | None) -> Any:

@@ -228,12 +228,10 @@ def _passage(record: records.Record, text: str = "") -> Passage:
 
 def _is_tagged(source: str, hint: str, encoding: str) -> bool:
   """Whether a file is XML: its first character that is no space is `<`."""
-  if source.startswith("tfds:"):
+  file = records.single(source, hint)
+  if file is None:
     return False
-  path = records.located(source, hint)
-  if path.is_dir() or len(opened.members(path)) > 1:
-    return False
-  with opened.stream(path, encoding) as data:
+  with opened.stream(file, encoding) as data:
     return data.read(formats.HEAD).lstrip().startswith(b"<")
 
 

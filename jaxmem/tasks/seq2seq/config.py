@@ -12,14 +12,15 @@ class PairsConfig:
   """The config of a sequence-to-sequence task: pairs of texts.
 
   Attributes:
-    source: the training pairs: "A,B", two files with as many lines, or one file with
-      the fields below, see `data.records`.
+    source: the training pairs: "A,B", two files with as many lines ("A,B,C" has more
+      references), or one file with the fields below, see `data.records`.
     heldout: the pairs that choose the checkpoint; empty holds out a tenth. Sources that
       are in two splits follow the rule of `jaxmem.data.leaks`.
     test: the pairs that are scored at the end; empty takes those that are held out.
     read: the field with the text to read, or a template of several: "{title}\\n{body}",
       see `data.template`.
-    write: the field with the text, or the texts, to write.
+    write: the field with the text, or the texts, to write; several fields separated by
+      commas are references, of which the first is learned.
     gaps: the share of the sentences of the text to read that are hidden there and are
       the text to write. 0 writes `write`. See `tasks.seq2seq.gap_sentences`.
     encoding: encoding of the files.

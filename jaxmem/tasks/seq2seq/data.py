@@ -8,118 +8,28 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxmem.core.errors import DataError
-from jaxmem.data import opened, records, texts
-from jaxmem.data.bad_records import Tally
+from jaxmem.data import texts
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch, Rows, fingerprint
+from jaxmem.tasks.seq2seq.pairs import Pair, read, references, text
 from jaxmem.tokenizers import Ids, Tokenizer
+
+__all__ = [
+  "ByLength",
+  "Encoded",
+  "Pair",
+  "batch",
+  "encode",
+  "padded",
+  "pair_rows",
+  "read",
+  "references",
+  "rounded",
+  "text",
+]
 
 # The pairs of so many steps are sorted by length together, so that a batch pads little.
 _TOGETHER = 16
-
-
-class Pair(NamedTuple):
-  """A source text and its targets.
-
-  Attributes:
-    source: the text to read.
-    targets: the texts to write: the first one is learned, all are references.
-    where: the file and line, for messages.
-  """
-
-  source: str
-  targets: tuple[str, ...]
-  where: str
-
-
-def read(
-  source: str, fields: tuple[str, str], hint: str, encoding: str = "utf-8"
-) -> list[Pair]:
-  """Returns the pairs of a source, in order.
-
-  A list of texts to read is joined by spaces; a list of targets has several references;
-  blank texts of a list are left out.
-
-  Args:
-    source: two files of as many lines, A,B (either may be gzipped), or one file with
-      the fields below, see `data.records`.
-    fields: names of the field to read and of the field to write.
-    hint: where such data can be found, for messages.
-    encoding: encoding of the files.
-
-  Raises:
-    DataError: if a file is missing or a record is bad; names file, line and fault.
-  """
-  files = source.split(",")
-  if len(files) == 2:
-    pairs = _parallel(files[0], files[1], hint, encoding)
-  elif len(files) == 1:
-    make = functools.partial(_pair, source=fields[0], target=fields[1])
-    pairs = records.collect(source, make, hint, encoding)
-  else:
-    raise DataError(f"{source!r}: one file, or two separated by a comma")
-  if not pairs:
-    raise DataError(f"{source} has no pair of texts")
-  return pairs
-
-
-def _parallel(first: str, second: str, hint: str, encoding: str) -> list[Pair]:
-  """Returns the pairs of two files, line by line."""
-  names, sides = (first, second), []
-  for name in names:
-    lines = records.lines(opened.Member(records.located(name, hint)), encoding)
-    sides.append([(text.strip(), fault) for _, text, fault in lines])
-  if len(sides[0]) != len(sides[1]):
-    raise DataError(
-      f"{first} has {len(sides[0]):,} lines and {second} {len(sides[1]):,}: line n of "
-      "one must be that of the other"
-    )
-  pairs, tally = [], Tally(f"{first},{second}")
-  for n, lines in enumerate(zip(sides[0], sides[1], strict=True), start=1):
-    where = f"{first} line {n}"
-    try:
-      for name, (text, fault) in zip(names, lines, strict=True):
-        if fault:
-          raise DataError(fault)
-        if not text:
-          raise DataError(f"{name} line {n} is empty: leave it out of both files")
-    except DataError as error:
-      # a bad line is left out of both files, so that the others stay paired
-      tally.bad(where, error)
-      continue
-    tally.good()
-    pairs.append(Pair(lines[0][0], (lines[1][0],), where))
-  tally.close()
-  return pairs
-
-
-def text(record: records.Record, name: str) -> str:
-  """Returns the text of a field; a list of texts is joined by spaces.
-
-  Args:
-    record: the record.
-    name: name of the field.
-
-  Raises:
-    DataError: if the field has no text.
-  """
-  return " ".join(_texts(record, name))
-
-
-def _pair(record: records.Record, source: str, target: str) -> Pair:
-  return Pair(text(record, source), tuple(_texts(record, target)), record.where)
-
-
-def _texts(record: records.Record, name: str) -> list[str]:
-  """Returns the text of a field, or the texts of its list that are not blank."""
-  value = record.fields.get(name)
-  if not isinstance(value, list):
-    return [record.text(name).strip()]
-  where = f"{record.where}: field {name!r}"
-  texts = [records.checked(v, f"{where}: a text of the list").strip() for v in value]
-  if not any(texts):
-    raise DataError(f"{where} is {value!r}: texts expected")
-  return [text for text in texts if text]
 
 
 class Encoded(NamedTuple):

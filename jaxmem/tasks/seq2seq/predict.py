@@ -8,6 +8,7 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.models.encoder_decoder import EncoderDecoder
 from jaxmem.tasks import fields
 from jaxmem.tasks.seq2seq.config import PairsConfig
+from jaxmem.tasks.seq2seq.data import references
 from jaxmem.tasks.seq2seq.writing import PairWriter, Written
 from jaxmem.tokenizers import Tokenizer, trained
 from jaxmem.tokenizers.trained import MaskTokenizer
@@ -34,7 +35,7 @@ class PairsPredictor:
     """
     tokenizer = reader(trained.kept(config.tokenizer, workdir), config)
     self._writer = writer(config, model, params, tokenizer)
-    self._read, self._write = config.read, config.write
+    self._read, self._write = config.read, references(config.write)[0]
 
   def check(self, record: dict[str, Any]) -> None:
     """Raises UserError unless a record has a text that fits, and numbers in range."""

@@ -1,13 +1,13 @@
-"""my_layer, a memory of jaxmem: a leaky sum.
+"""my_layer is a memory of jaxmem: a leaky sum.
 
-`--plugins my_layer` makes it known to a command:
+`--plugins my_layer` registers it for a command:
 
     pytest my_layer
     jaxmem laws --plugins my_layer my_layer
     jaxmem train CONFIG.py --plugins my_layer --memory my_layer
 
 `op.py` has the equation, `mixer.py` the projections around it. In a distribution of
-your own an entry point of the group "jaxmem.mixers" takes the place of `--plugins`.
+your own an entry point of the group "jaxmem.mixers" replaces `--plugins`.
 """
 
 from . import op as OP

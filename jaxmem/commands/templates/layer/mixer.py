@@ -24,7 +24,7 @@ class MyLayer(Memory):
 
   Attributes:
     d_model: D, features in and out, and sums.
-    gate_bias: b at the start; positive remembers longer.
+    gate_bias: the initial b; a positive one remembers longer.
     form: "auto", "recurrent" or "parallel".
     dtype: of the matrix products and the output; the sums are float32.
   """
@@ -56,5 +56,5 @@ class MyLayer(Memory):
 
   @property
   def _state_spec(self) -> OpState:
-    """What is carried; `init_state` and `state_axes` are made of it."""
+    """Returns what is carried; `init_state` and `state_axes` are derived from it."""
     return OpState(op, (self.d_model,))

@@ -1,4 +1,4 @@
-"""my_layer obeys the laws of a memory, and patterns know it by its name."""
+"""my_layer obeys the laws of a memory, and patterns find it by its name."""
 
 import jaxmem
 from jaxmem.models import pattern
@@ -15,7 +15,7 @@ def test_the_mixer_obeys_the_laws():
   jaxmem.check_laws(MyLayer(d_model=8))
 
 
-def test_patterns_know_the_mixer():
+def test_patterns_find_the_mixer():
   jaxmem.load_plugin("my_layer")
   (entry,) = jaxmem.parse("my_layer:gate_bias=1.0")
   mixer = pattern.built(entry, 8, "float32")

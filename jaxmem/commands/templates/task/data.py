@@ -7,10 +7,10 @@ LETTERS = "abcdefgh"
 
 
 def batch(numbers: np.ndarray, length: int, seed: int) -> Batch:
-  """The rows of these numbers; the same number gives the same row at every step.
+  """Returns a batch of rows; the same number gives the same row at every step.
 
   Args:
-    numbers: int64 ids, one a row.
+    numbers: int64 ids of the rows, [B].
     length: T, letters of a row.
     seed: of all rows.
   """

@@ -1,6 +1,6 @@
-"""Name the first letter of a row, at its end: what the trainer asks of the task.
+"""The model names the first letter of a row at its end: what the trainer calls.
 
-What each name is for stands in `jaxmem.tasks.base`.
+`jaxmem.tasks.base` documents each of these names.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ from .data import LETTERS, batch
 
 @dataclasses.dataclass(frozen=True)
 class MyTaskConfig:
-  """Rows of random letters; the last target is the first letter.
+  """Rows of random letters, whose last target is the first letter.
 
   Attributes:
-    source: a name for the log.
+    source: names the data in the log.
     segment_length: letters of a row.
     batch_size: rows of a step.
   """
@@ -40,18 +40,18 @@ class MyTaskConfig:
 
 
 def resolve_model(model: LMConfig, config: MyTaskConfig) -> LMConfig:
-  """The model's config with what the data decide: the size of the alphabet."""
+  """Returns the model's config with the size of the alphabet as its vocabulary."""
   return with_vocab(model, len(LETTERS), config.source)
 
 
 class MyTask(BaseTask):
-  """What the trainer asks; see `jaxmem.tasks.base.EvaluableTask`."""
+  """Reads and scores rows for the trainer; see `jaxmem.tasks.base.EvaluableTask`."""
 
   metric_name = "nats/row"
   noun = "rows of letters"
   splits = ("heldout",)
   reported = "heldout"
-  tested = False  # there is no test split beside the one that is held out
+  tested = False  # the held-out split is the only one that is scored
 
   def __init__(self, config: MyTaskConfig, context: TaskContext, model: LM):
     self._config, self._context, self._model = config, context, model
@@ -59,30 +59,30 @@ class MyTask(BaseTask):
     self.rows = Rows(
       Fresh(config.batch_size, context.process),
       lambda numbers, _: batch(numbers, length, seed),
-      # all that decides what a step reads, behind a name and the version of the format
+      # everything that decides what a step reads, with a name and a format version
       fingerprint(("my_task 1", length, config.batch_size, seed)),
     )
     self._heldout = batch(np.arange(64), length, seed + 1)
     self._nats = scoring.objective(model)
 
   def describe(self) -> str:
-    """The line of the log that says what is read."""
+    """Returns the line of the log that describes the data."""
     return f"rows of {self._config.segment_length} letters"
 
   def validation_metric(self, params: Any) -> float:
-    """Nats of the first letter, on what is held out."""
+    """Returns nats of the first letter, on the held-out rows."""
     nats = functools.partial(self._nats, params)
     return scoring.mean_loss(nats, [self._heldout])
 
   def compute_metrics(self, params: Any, split: str) -> EvalResult:
-    """The share of rows whose first letter is the likeliest."""
+    """Returns the share of held-out rows whose first letter is the likeliest."""
     guess = likeliest(self._model, params, self._heldout["tokens"])
     accuracy = float((guess == self._heldout["tokens"][:, 0]).mean())
     return EvalResult({"accuracy": accuracy}, [f"{accuracy:.3f} of the rows right"], {})
 
 
 class MyTaskPredictor:
-  """`{"text": "abcdefgh"}` to `{"first": "a"}`."""
+  """Answers `{"text": "abcdefgh"}` with `{"first": "a"}`."""
 
   def __init__(self, config: MyTaskConfig, model: LM, params: Any, workdir: Path):
     self._model, self._params, self._length = model, params, config.segment_length
@@ -96,14 +96,14 @@ class MyTaskPredictor:
       )
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The answers to records that were checked."""
+    """Returns the answers to records that were checked."""
     ids = [[LETTERS.index(letter) for letter in record["text"]] for record in records]
     guess = likeliest(self._model, self._params, np.array(ids, np.int32))
     return [{"first": LETTERS[i]} for i in guess]
 
 
 def likeliest(model: LM, params: Any, tokens: np.ndarray) -> np.ndarray:
-  """The likeliest letter behind each row, [B]."""
+  """Returns the likeliest letter after each row, [B]."""
   apply = jax.jit(functools.partial(model.apply, {"params": params}))
   logits, _ = apply(tokens, model.init_state(len(tokens)))  # [B, T, V]
   return np.asarray(logits[:, -1, : len(LETTERS)].argmax(-1))

@@ -1,4 +1,4 @@
-"""my_task is trained for a few steps, scored and asked."""
+"""my_task is trained for a few steps, scored, and answers records."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from .config import config
 from .data import LETTERS
 
 
-def test_it_is_trained_scored_and_asked(tmp_path):
+def test_it_is_trained_scored_and_answers_records(tmp_path):
   jaxmem.load_plugin("my_task")
   small = dataclasses.replace(config, steps=3, log_every=1)
   assert jaxmem.train(small, tmp_path / "run") == 0

@@ -1,0 +1,91 @@
+"""How far a new layer's memory reaches: python -m docs.tools.decay
+
+Measures every layer that carries a state and keeps the curves in `decay.json`; the site
+draws them.
+"""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jaxmem import mixers
+from jaxmem.evaluation import visibility
+from jaxmem.testing import example_of
+
+FILE = Path(__file__).with_suffix(".json")
+LENGTH, D_MODEL = 128, 32
+DISTANCES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+# An influence below this share of a token's own is drawn at the bottom.
+FLOOR = 1e-6
+
+
+def names() -> list[str]:
+  """Returns the layers whose memory fades: all but those of attention."""
+  return [n for n in mixers.names() if mixers.get(n).Mixer.family != "attention"]
+
+
+def curve(name: str) -> list[float]:
+  """Measures how far an output moves with an input `DISTANCES` tokens before it.
+
+  Args:
+    name: of the layer.
+
+  Returns:
+    The root mean square over all pairs of a distance, as a share of distance 0.
+  """
+  cls = mixers.get(name).Mixer
+  options = {"num_heads": 2} if "num_heads" in example_of(name) else {}
+  mixer = cls(d_model=D_MODEL, **options)
+  moved = visibility.influence(mixer, visibility.documents([LENGTH]))  # [T, T]
+  means = [np.sqrt(np.mean(np.diagonal(moved, -d) ** 2)) for d in DISTANCES]
+  return [float(f"{mean / means[0]:.2e}") for mean in means]
+
+
+def read() -> dict[str, list[float]]:
+  """Returns the curves that are kept, by layer."""
+  return json.loads(FILE.read_text())
+
+
+def picture(name: str) -> bytes:
+  """Draws the curve of a layer over those of all others, as SVG.
+
+  Args:
+    name: of the layer.
+  """
+  import matplotlib
+
+  matplotlib.use("Agg")
+  matplotlib.rcParams["svg.hashsalt"] = "jaxmem"  # the same bytes at every build
+  from matplotlib import pyplot as plt
+
+  curves = read()
+  figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+  for other, values in curves.items():
+    is_this = other == name
+    axes.plot(
+      np.array(DISTANCES) + 1,
+      np.maximum(values, FLOOR),
+      color="#0072B2" if is_this else "#bbbbbb",
+      linewidth=2.5 if is_this else 0.7,
+      zorder=2 if is_this else 1,
+      label=name if is_this else None,
+    )
+  axes.set(xscale="log", yscale="log", ylim=(FLOOR, 3))
+  ticks = [0, 1, 3, 7, 15, 31, 63, 96]
+  axes.set_xticks([d + 1 for d in ticks], [str(d) for d in ticks])
+  axes.minorticks_off()
+  axes.set_xlabel("tokens between input and output")
+  axes.set_ylabel("how far the output moves")
+  axes.legend(loc="lower left", frameon=False)
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format="svg", metadata={"Date": None})
+  plt.close(figure)
+  return buffer.getvalue()
+
+
+if __name__ == "__main__":
+  curves = {name: curve(name) for name in names()}
+  lines = [f' "{name}": {json.dumps(values)}' for name, values in curves.items()]
+  FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
