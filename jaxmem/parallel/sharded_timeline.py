@@ -57,14 +57,15 @@ class ShardedTimeline(Timeline):
 
   def call(self, position, length, reset):
     first = self.shard * length  # the position of the first token here
-    start = -position
+    start = -position  # [B], of a document that began before the call
     if reset is not None:
-      newest = jnp.where(reset, scan.indices(length) + first, -1).max(1)
+      newest = jnp.where(reset, scan.indices(length) + first, -1).max(1)  # [B]
       start = self.before(lambda: newest, start, _latest)
     tokens = cache.call(first - start, length, reset)
     return Tokens(tokens.position + first, tokens.start + first)
 
   def before(self, summary, initial, combine):
+    # [N, ...], the summaries of all shards
     parts = jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis), summary())
 
     def add(total, xs):
@@ -123,9 +124,10 @@ class ShardedTimeline(Timeline):
     """Returns the `size` tokens before the shard; zeros before the call."""
     length, parts = x.shape[1], []
     for hop in range(1, -(-size // length) + 1):
-      to = [(i, i + hop) for i in range(self.count - hop)]
+      permutation = [(i, i + hop) for i in range(self.count - hop)]
       count = min(length, size - (hop - 1) * length)
-      parts.insert(0, jax.lax.ppermute(x[:, length - count :], self.axis, to))
+      part = x[:, length - count :]  # the last tokens of a shard
+      parts.insert(0, jax.lax.ppermute(part, self.axis, permutation))
     return jnp.concatenate(parts, axis=1)
 
   def _by_ring(self, spec, params, q, kept, queries, ring, position, query_extra):
