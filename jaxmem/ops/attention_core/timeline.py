@@ -1,8 +1,8 @@
-"""The tokens of a call and those kept of before: what attention asks of time.
+"""Where the tokens of a call lie, and those kept from before it, for attention ops.
 
-An op that keeps its last W tokens says what is kept of a token and what attention it is
-(an `AttentionSpec`). Where the tokens lie is answered here: all on this device. Where
-devices share the time of a call, `jaxmem.parallel.sharded_timeline` answers instead.
+An op that keeps its last W tokens decides what is kept of a token and which attention
+it is (an `AttentionSpec`). A `Timeline` knows where the tokens are: all on this
+device, or, in `jaxmem.parallel.sharded_timeline`, on devices that share the time.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class Timeline:
   def call(
     self, position: Int[Array, " B"], length: int, reset: Reset | None
   ) -> Tokens:
-    """The tokens that are here.
+    """Returns the tokens of the call that are here, that is on this device.
 
     Args:
       position: tokens of the document before the call.
@@ -39,12 +39,12 @@ class Timeline:
     return cache.call(position, length, reset)
 
   def before(self, summary: Callable[[], Any], initial: Any, combine: Callable) -> Any:
-    """The summary of everything before the tokens that are here.
+    """Returns the summary of everything before the tokens that are here.
 
     Args:
-      summary: of the tokens here; computed only where another device needs it.
-      initial: of all before the call.
-      combine: of two stretches that follow each other.
+      summary: summarises the tokens here; called only where another device needs it.
+      initial: the summary of all tokens before the call.
+      combine: `(earlier, later) -> summary` of two stretches that follow each other.
     """
     return initial
 
@@ -59,17 +59,17 @@ class Timeline:
     position: Int[Array, " B"],
     query_extra: Any = (),
   ) -> tuple[Float[Array, "B T A V"], Float[Array, "B T A"]]:
-    """Every query reads the call and the ring.
+    """Computes attention of every query to the call and to the ring buffer.
 
     Args:
-      spec: what attention; its mask lets nobody see more than W - 1 tokens back.
-      params: of the scores.
+      spec: the attention; under its mask no query sees more than W - 1 tokens back.
+      params: parameters of the scores.
       q: queries.
       kept: k, v and what else is kept of the tokens that are here, [B, T, ...].
       queries: the tokens that are here, see `call`.
       ring: what was kept before the call, [B, W, ...].
       position: tokens of the document before the call.
-      query_extra: a tree of [B, T, ...], what else a bias reads of every query.
+      query_extra: a tree of [B, T, ...] that the bias reads of every query.
 
     Returns:
       y, and the log of the denominator, which may be NaN unless `spec.with_lse`.
@@ -78,7 +78,7 @@ class Timeline:
     if backend is None:
       line = cache.line(ring, position, kept, queries)  # [B, W + T, ...]
       return engine.attend(spec, params, q, line.kept, queries, line.keys, query_extra)
-    # another library reads the call alone; our blocks stand by where there is a memory
+    # other libraries read the call alone: where the ring holds tokens our blocks run
     by_blocks = dataclasses.replace(spec, implementation="xla")
     blocks = functools.partial(
       self.attend, by_blocks, params, q, kept, queries, ring, position, query_extra
@@ -88,7 +88,7 @@ class Timeline:
   def after(
     self, ring: Ring, kept: tuple, queries: Tokens
   ) -> tuple[Ring, Int[Array, " B"]]:
-    """The ring after the call, and the document's tokens so far.
+    """Returns the ring after the call, and the number of the document's tokens so far.
 
     Args:
       ring: before the call.
@@ -110,7 +110,7 @@ class Timeline:
     return jax.tree.map(slots, ring, new), position + 1
 
   def sinks(self, first: Ring, kept: tuple, queries: Tokens) -> tuple[tuple, Tokens]:
-    """The first tokens of the document under way, in front of those that are here.
+    """Puts the first tokens of the current document in front of those that are here.
 
     Args:
       first: those of the document before the call, [B, M, ...].
@@ -120,7 +120,7 @@ class Timeline:
     size = jax.tree.leaves(first)[0].shape[1]
     start = queries.start[:, :1]
     position = start + scan.indices(size)  # [B, M]
-    # those that are here, too, are not read twice
+    # a first token that is here as well must not be read twice
     start = jnp.where(position < queries.position[:, :1], start, NOWHERE)
 
     def join(a, b):
@@ -130,17 +130,17 @@ class Timeline:
     return jax.tree.map(join, self.early(first, kept, position), kept), keys
 
   def early(self, first: Ring, kept: tuple, position: Int[Array, "B M"]) -> Ring:
-    """The tokens at positions before those that are here.
+    """Returns the tokens at positions before those that are here.
 
     Args:
       first: those before the call, whose positions are negative.
-      kept: of the tokens that are here, which others may need.
-      position: of the tokens that are looked for.
+      kept: of the tokens that are here, which other devices may need.
+      position: positions of the tokens to return.
     """
     return first
 
   def last_sinks(self, first: Ring, kept: tuple, queries: Tokens) -> Ring:
-    """The first tokens of the document that the call's last token belongs to.
+    """Returns the first tokens of the document that the call's last token belongs to.
 
     Args:
       first: those of the document before the call, [B, M, ...].
@@ -158,11 +158,11 @@ class Timeline:
     return jax.tree.map(slots, first, self.fetch(kept, position))
 
   def last(self, queries: Tokens) -> tuple[Int[Array, ""], Int[Array, " B"]]:
-    """The position of the call's last token, and its document's start."""
+    """Returns the position of the call's last token, and its document's start."""
     return queries.position[0, -1], queries.start[:, -1]
 
   def fetch(self, kept: tuple, position: Int[Array, "B S"]) -> tuple:
-    """What is kept of the call's tokens at positions; anything outside of the call."""
+    """Returns what is kept at positions of the call; outside of it any values."""
     index = jnp.clip(position, 0, jax.tree.leaves(kept)[0].shape[1] - 1)
     return jax.tree.map(lambda x: cache.take(x, index), kept)
 
