@@ -95,7 +95,7 @@ def test_an_encoder_with_another_head_begins_from_a_run(run, other):
   model = tasks.make_model(encoder, other)
   init = jax.jit(functools.partial(model.init, method="objective"))
   fresh = init(jax.random.key(0), model.example(2, 8), ())
-  merged, count = init_from._merged(nn.unbox(fresh["params"]), trained_params)
+  merged, count = init_from._merge_params(nn.unbox(fresh["params"]), trained_params)
   assert count == len(jax.tree.leaves(trained_params))
   np.testing.assert_array_equal(merged["embedding"], trained_params["embedding"])
 
