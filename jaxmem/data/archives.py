@@ -191,6 +191,7 @@ class TarFile(io.RawIOBase):
     return self._at
 
   def readinto(self, buffer) -> int:
+    """Reads into a buffer; returns the number of bytes, 0 at the end."""
     size = max(min(len(buffer), self._place.size - self._at), 0)
     if not size:
       return 0

@@ -72,6 +72,7 @@ class Stream(io.RawIOBase):
     return self._at
 
   def readinto(self, buffer) -> int:
+    """Reads into a buffer; returns the number of bytes, 0 at the end."""
     while not self._ready:
       block = self._read(len(buffer))
       if self._decoder:
@@ -202,6 +203,7 @@ class _Rewound(io.RawIOBase):
     return True
 
   def readinto(self, buffer) -> int:
+    """Reads into a buffer; returns the number of bytes, 0 at the end."""
     part = self._head[: len(buffer)] or self._pipe.read1(len(buffer))
     self._head = self._head[len(buffer) :]
     buffer[: len(part)] = part

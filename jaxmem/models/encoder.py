@@ -178,6 +178,7 @@ class EncoderModel(nn.Module):
     return ()
 
   def state_axes(self) -> tuple[()]:
+    """Returns the logical names of a memory that has no arrays."""
     return ()
 
   def noise_shape(self, batch: Batch) -> tuple[int, int, int]:
