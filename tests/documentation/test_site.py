@@ -101,11 +101,11 @@ def test_every_command_of_the_pages_exists():
   found = 0
   for page, text in WRITTEN.items():
     for line in "\n".join(blocks(text, "console")).splitlines():
-      if line.startswith("$ jaxmem "):
+      for command in re.findall(r"(?:^\$|\|) jaxmem (\w+)", line):
         found += 1
-        assert line.split()[2] in commands, f"{page}: {line}"
-        for config in re.findall(r"configs/\w+\.py", line):
-          assert (ROOT / config).is_file(), f"{page}: {line}"
+        assert command in commands, f"{page}: {line}"
+      for config in re.findall(r"configs/\w+\.py", line):
+        assert (ROOT / config).is_file(), f"{page}: {line}"
   assert found > 10
 
 
