@@ -193,8 +193,14 @@ def test_command_trains_on_what_has_no_spaces_and_on_a_part_of_one_book(
 @pytest.mark.parametrize(
   "argv, says",
   [
-    (("train", "x", "--out", "x.model", "--vocab-size", "0"), "--vocab-size 0"),
-    (("train", "x", "--out", "x.model", "--max-bytes", "-1"), "--max-bytes -1"),
+    (
+      ("train", "x", "--out", "x.model", "--vocab-size", "0"),
+      "--vocab-size is 0: it must be",
+    ),
+    (
+      ("train", "x", "--out", "x.model", "--max-bytes", "-1"),
+      "--max-bytes is -1: it must be",
+    ),
     (("encode", "sp:300"), "made by a run"),
     (("decode", "byte", "1_0 2"), "'1_0' is no number"),
     (("decode", "byte", "-1"), "id -1 is outside"),
