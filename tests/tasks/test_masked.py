@@ -178,7 +178,7 @@ def test_the_masks_of_held_out_text_do_not_depend_on_the_seed_or_the_size(run):
   assert (tasks[0].rows[0]["tokens"] != tasks[1].rows[0]["tokens"]).any()
   (run.parent / "short.txt").write_text("the cat sat on the mat, the cat sat on")
   short = runs.task(config(run.parent, heldout=str(run.parent / "short.txt")))
-  assert np.isfinite(short.score(params))
+  assert np.isfinite(short.validation_metric(params))
 
 
 @pytest.mark.parametrize("run_length", [1, 4])
