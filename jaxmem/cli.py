@@ -21,7 +21,7 @@ from jaxmem.core.registry import nearest
 TRACEBACK = "JAXMEM_TRACEBACK"
 
 
-def known() -> dict[str, str]:
+def command_help() -> dict[str, str]:
   """Maps each command to its line of help, without importing the commands."""
   lines = {}
   for info in pkgutil.iter_modules(commands.__path__):
@@ -33,7 +33,7 @@ def known() -> dict[str, str]:
 
 def usage() -> str:
   """Returns the help of the whole program."""
-  lines = [f"  {name:<10} {line}" for name, line in known().items()]
+  lines = [f"  {name:<10} {line}" for name, line in command_help().items()]
   plugins = f"  {FLAG} MODULE (of any command) adds mixers, models or tasks of your own"
   return "\n".join(["usage: jaxmem COMMAND ...", "", *lines, "", plugins])
 
@@ -109,8 +109,8 @@ def run(argv: list[str]) -> int:
       print(usage())
       return 0 if argv else 2
     name, *arguments = argv
-    if name not in known():
-      raise UserError(f"no command {name!r}: {nearest(name, list(known()))}")
+    if name not in command_help():
+      raise UserError(f"no command {name!r}: {nearest(name, list(command_help()))}")
     return importlib.import_module(f"jaxmem.commands.{name}").main(arguments)
   except UserError as error:
     print(f"jaxmem: {error}", file=sys.stderr)

@@ -103,7 +103,7 @@ def save(
   Raises:
     SessionError: if the file cannot be written.
   """
-  header = {"format": FORMAT, "belongs": belongs(model, params, tokenizer)}
+  header = {"format": FORMAT, "belongs": identity(model, params, tokenizer)}
   try:
     array_file.write(path, header, session)
   except OSError as error:
@@ -142,7 +142,7 @@ def load(path: str | Path, model: LM, params: Any, tokenizer: Tokenizer) -> Sess
       f"{path} has format {header.get('format')}, this jaxmem reads {FORMAT}: read the "
       "text again"
     )
-  _compare(path, header.get("belongs", {}), belongs(model, params, tokenizer))
+  _compare(path, header.get("belongs", {}), identity(model, params, tokenizer))
   return _build(path, header["leaves"], data, model)
 
 
@@ -164,7 +164,7 @@ def _build(path: Path, kinds: list, data: list[bytes], model: LM) -> Session:
   return jax.tree.map(jnp.array, arrays)  # copies on the device, which can be donated
 
 
-def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
+def identity(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
   """Identifies a model for its saved states: its config, weights and tokenizer.
 
   Args:
@@ -184,7 +184,7 @@ def belongs(model: LM, params: Any, tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def as_of_now(saved: dict[str, Any]) -> dict[str, Any]:
-  """Updates what `belongs` returned in an older version to what it returns now.
+  """Updates what `identity` returned in an older version to what it returns now.
 
   Fields that the model's config has gained since then had their defaults, and a pattern
   may have an older form.

@@ -85,7 +85,7 @@ def run(settings: Settings, documents: Sequence[FileSlice]) -> int:
     scorer = _scorer(settings, loaded, documents)
     if snapshot:
       # the weights are known only now, and another model must not continue the sums
-      snapshot.agree(session.belongs(loaded.model, loaded.params, loaded.tokenizer))
+      snapshot.agree(session.identity(loaded.model, loaded.params, loaded.tokenizer))
       restore(scorer, snapshot)
     seconds = _read(scorer, snapshot, stop, sum(d.size for d in documents))
     result = scorer.result()

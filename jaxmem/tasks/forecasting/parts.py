@@ -136,13 +136,7 @@ def split(
       "these, or give more rows"
     )
   splits = {side: _part(pairs) for side, pairs in rows.items()}
-  for side, part in splits.items():
-    if not len(part.starts(length + horizon)):
-      raise ConfigError(
-        f"the {side} part has {len(part.values)} rows, and task.segment_length "
-        f"{length} + model.horizon {horizon} are {length + horizon}: lower one, or "
-        "give more rows"
-      )
+  _check_windows(splits, length, horizon)
   left_out = {"too short": short, "constant in training": constant}
   notes = [f"{n:,} series are left out: {why}" for why, n in left_out.items() if n]
   mean, std = map(np.stack, zip(*standards, strict=True))
@@ -150,6 +144,17 @@ def split(
   return Parts(
     splits, Standard(mean, std), Units(std, naive, season), tuple(ids), tuple(notes)
   )
+
+
+def _check_windows(splits: dict[str, Part], length: int, horizon: int) -> None:
+  """Raises ConfigError if a part is shorter than one window."""
+  for side, part in splits.items():
+    if not len(part.starts(length + horizon)):
+      raise ConfigError(
+        f"the {side} part has {len(part.values)} rows, and task.segment_length "
+        f"{length} + model.horizon {horizon} are {length + horizon}: lower one, or "
+        "give more rows"
+      )
 
 
 def _part(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Part:

@@ -11,6 +11,7 @@ from .data import LETTERS
 
 
 def test_it_is_trained_scored_and_answers_records(tmp_path):
+  """A run of three steps is reported, and its model answers one record."""
   jaxmem.load_plugin("my_task")
   small = dataclasses.replace(config, steps=3, log_every=1)
   assert jaxmem.train(small, tmp_path / "run") == 0
