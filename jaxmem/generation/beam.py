@@ -92,7 +92,10 @@ def search(
   """
   rows, vocab = logits.shape
   if beams < 1 or length < 1 or vocab < 2:
-    raise ValueError(f"beams {beams}, length {length}, {vocab} ids: 1, 1, 2 at least")
+    raise ValueError(
+      f"beams is {beams}, length is {length} and there are {vocab} ids: at least 1, 1 "
+      "and 2 are needed"
+    )
 
   def repeat(a):
     return jnp.repeat(a, beams, axis=0)  # [B, ...] -> [B K, ...]

@@ -115,5 +115,5 @@ def test_a_row_without_enough_texts_says_so_by_its_score():
 
 def test_numbers_out_of_range_are_refused():
   logits, state, _ = model(0)
-  with pytest.raises(ValueError, match="beams 0"):
+  with pytest.raises(ValueError, match="beams is 0"):
     run(logits, state, 0, 1.0)
