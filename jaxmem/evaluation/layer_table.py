@@ -79,7 +79,36 @@ def rows(d_model: int = 1024) -> list[dict[str, str]]:
 
 def markdown(d_model: int = 1024) -> str:
   """Returns the table of `rows` as Markdown."""
-  table = rows(d_model)
+  return _markdown(rows(d_model))
+
+
+def summary(d_model: int = 1024) -> str:
+  """Returns the README's table as Markdown: each layer, its paper and its state.
+
+  Args:
+    d_model: features of the model whose state is counted.
+  """
+  state = f"state at d_model {d_model}"
+  return _markdown(
+    [
+      {
+        "layer": f"[{row['memory']}](jaxmem/mixers/{row['memory']}.py)",
+        "what": row["what"],
+        "paper": _link(row["paper"]),
+        "state": row[state],
+      }
+      for row in rows(d_model)
+    ]
+  )
+
+
+def _link(paper: str) -> str:
+  """Returns an arXiv number as a link; other sources as they are."""
+  number = re.fullmatch(r"\d{4}\.\d{4,5}", paper)
+  return f"[{paper}](https://arxiv.org/abs/{paper})" if number else paper
+
+
+def _markdown(table: list[dict[str, str]]) -> str:
   head = list(table[0])
   lines = [head, ["---"] * len(head), *[list(row.values()) for row in table]]
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -10,6 +10,7 @@ from support import layout, runs
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+CHINESE = (ROOT / "README.zh.md").read_text()
 
 
 def _blocks(language):
@@ -39,8 +40,8 @@ def test_readme_commands_are_run_by_ci():
       assert part in text or " ".join(part.split()[:2]) in text, command
 
 
-def test_readme_table_of_memories_is_current():
-  assert layer_table.markdown().rstrip() in README
+def test_readme_table_of_layers_is_current():
+  assert layer_table.summary().rstrip() in README
 
 
 def test_layout_page_is_current():
@@ -50,6 +51,59 @@ def test_layout_page_is_current():
 def test_layout_names_every_package():
   packages = {path.parent.name for path in (ROOT / "jaxmem").glob("*/__init__.py")}
   assert packages == set(layout.ORDER)
+
+
+def test_readme_is_short_and_in_the_usual_order():
+  assert len(README.splitlines()) <= 140
+  assert re.findall(r"^## (.*)$", README, flags=re.MULTILINE) == [
+    "Why",
+    "Install",
+    "Fifteen lines",
+    "Features",
+    "Layers",
+    "Train, evaluate, generate",
+    "Results",
+    "Layout",
+    "Contributing",
+    "Citation",
+    "Licence",
+  ]
+  (results,) = re.findall(r"## Results\n(.*?)\n## ", README, flags=re.DOTALL)
+  rows = [line for line in results.splitlines() if line.startswith("| ")][2:]
+  assert 1 <= len(rows) <= 10
+  assert all(re.match(r"\| \[[^]]+\]\(results/[\w./]+\)", row) for row in rows)
+
+
+def test_readme_links_resolve():
+  for text in (README, CHINESE):
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+      if not target.startswith("http"):
+        assert (ROOT / target).is_file(), target
+
+
+def skeleton(text):
+  """What a translation keeps: levels of headings, code, links, columns of tables."""
+  return {
+    "headings": [len(h) for h in re.findall(r"^(#+) ", text, flags=re.MULTILINE)],
+    "code": re.findall(r"```(?:python|console)\n.*?```", text, flags=re.DOTALL),
+    "links": sorted(
+      t
+      for t in re.findall(r"\]\(([^)]+)\)", text)
+      if t not in ("README.md", "README.zh.md")
+    ),
+    "items": len(re.findall(r"^- ", text, flags=re.MULTILINE)),
+    "rows": [
+      line.count(" | ") for line in text.splitlines() if line.startswith("| ")
+    ],
+    "numbers": sorted(re.findall(r"\d+\.\d+", text)),
+  }
+
+
+def test_the_chinese_readme_has_the_same_structure():
+  english, chinese = skeleton(README), skeleton(CHINESE)
+  for part, value in english.items():
+    assert chinese[part] == value, part
+  assert len(re.findall("[\u4e00-\u9fff]", CHINESE)) > 1000  # it is in Chinese
 
 
 def test_readme_pictures_exist():

@@ -68,10 +68,10 @@ def _first_line(path: Path) -> str:
 
 
 def readme() -> str:
-  """Returns the README with the current table of memories."""
-  table = layer_table.markdown().rstrip()
+  """Returns the README with the current table of layers."""
+  table = layer_table.summary().rstrip()
   text = README.read_text()
-  return re.sub(r"\| memory \| what \|.*?(?=\n\n)", lambda _: table, text, flags=re.S)
+  return re.sub(r"\| layer \| what \|.*?(?=\n\n)", lambda _: table, text, flags=re.S)
 
 
 if __name__ == "__main__":
