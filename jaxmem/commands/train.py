@@ -1,4 +1,4 @@
-"""trains the experiment of a config: jaxmem train CONFIG [--KEY VALUE ...]"""
+"""trains the experiment of a config: jaxmem train NAME|FILE.py [--KEY VALUE ...]"""
 
 import dataclasses
 import importlib.util
@@ -8,8 +8,9 @@ import typing
 from pathlib import Path
 from typing import ClassVar
 
-from jaxmem import models, tasks
+from jaxmem import configs, models, tasks
 from jaxmem.commands import current_flags, require
+from jaxmem.core import docstrings
 from jaxmem.core.command_line import (
   Command,
   Option,
@@ -28,8 +29,8 @@ from jaxmem.training.config import TEXTS, Config, typed
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Trains the experiment of a config, and writes a report. Every key of the config is a
-  flag: `jaxmem train quickstart --help-all` lists them.
+  """Trains the experiment of a config, and writes a report. Every key of the config is
+  a flag: `jaxmem train quickstart --help-all` lists them.
 
   The same command continues a run that was stopped.
 
@@ -63,8 +64,8 @@ class Options:
 
 # The word before the flags; it is read before them, since it decides which they are.
 _CONFIG = Option(
-  "config", str, "", "a name of `jaxmem configs`, or a Python file",
-  "CONFIG", required="give a config, such as quickstart", placed=True,
+  "config", str, "", "a name of `jaxmem configs`, or a Python file", "CONFIG",
+  choices=tuple(configs.names()), required="give one, such as quickstart", placed=True,
 )  # fmt: skip
 
 
@@ -78,16 +79,20 @@ def main(argv: list[str]) -> int:
   """Runs `jaxmem train CONFIG ...`: trains the `config`, changed by flags."""
   if not argv or argv[0].startswith("-"):
     show_help(forms()[0], argv)
-    raise UserError("jaxmem train needs a config, such as quickstart")
-  path = Path(argv[0])
+    raise UserError(
+      "jaxmem train needs a config: a name that `jaxmem configs` lists, such as "
+      "quickstart, or a Python file that defines `config`"
+    )
+  name = argv[0]
   require("grain")
-  base = load_config(path)
+  base = load_config(name)
   flags = current_flags(argv[1:])
   if models.kind(base.model) == "encoder":
     flags = current_flags(flags, moved_flags(tasks.kind(base.task)))
   _refuse_retired(flags)
-  defaults = Options(workdir=f"runs/{path.stem}")
-  values = read(describe(f"jaxmem train {path}", defaults, base, texts=TEXTS), flags)
+  defaults = Options(workdir=f"runs/{Path(name).stem}")
+  command = describe(f"jaxmem train {name}", defaults, base, texts=TEXTS)
+  values = read(command._replace(text=_about(name)), flags)
   options, config = replaced(defaults, values), replaced(base, values)
   if options.memory:
     # attention stays where it is: --memory compares recurrences in one pattern
@@ -104,6 +109,12 @@ def main(argv: list[str]) -> int:
   return train(config, Path(options.workdir), options.resume)
 
 
+def _about(name: str) -> str:
+  """Returns what a config says of itself, else what the command does."""
+  first = configs.summary(configs.find(name))
+  return first or docstrings.parts(Options.__doc__ or "")[0].strip()
+
+
 def _refuse_retired(argv: list[str]) -> None:
   """Raises UserError for a flag that another one has replaced."""
   for key, retired in RETIRED.items():
@@ -117,16 +128,19 @@ def load_config(path: str | Path) -> Config:
   """Returns the `config` of a Python file.
 
   Args:
-    path: of the file.
+    path: of the file, or the name of a packaged config.
 
   Raises:
     UserError: if the file cannot be run, or defines no `Config` of this name.
   """
-  path = Path(path)
+  path = configs.find(path)
   if path.is_dir():
     raise UserError(f"{path} is a directory: give a Python file that defines `config`")
   if not path.is_file():
-    raise UserError(f"no config file {path}: give a Python file that defines `config`")
+    raise UserError(
+      f"no config file {path}: give a Python file that defines `config`, or a name "
+      "that `jaxmem configs` lists"
+    )
   spec = importlib.util.spec_from_file_location("jaxmem_config", path)
   if spec is None:
     raise UserError(f"{path} is not a Python file: a config is one that ends in .py")

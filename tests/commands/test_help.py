@@ -4,7 +4,6 @@ import dataclasses
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
@@ -93,11 +92,10 @@ def test_module_is_the_command_and_its_help_imports_little():
 
 
 def test_help_of_train_has_the_defaults_of_its_config(capsys):
-  config = Path(__file__).parents[2] / "configs" / "quickstart.py"
-  text = _printed(capsys, "train", str(config), "--help")
+  text = _printed(capsys, "train", "quickstart", "--help")
   assert _fits(text), text
   assert "(runs/quickstart)" in text and "(1500)" in text
-  assert "rglru:num_heads=4" in text
+  assert "rglru:num_heads=4" in text and "Trains a hybrid byte-level" in text
   with pytest.raises(UserError, match="jaxmem train needs a config, such as quickst"):
     cli.commands.load("train").main(["--steps", "3"])
 
