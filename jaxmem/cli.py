@@ -18,7 +18,8 @@ from jaxmem.core.registry import nearest
 
 # The environment variable that lets Python print the traceback of unforeseen errors.
 TRACEBACK = "JAXMEM_TRACEBACK"
-_HELP = ("help", "-h", "--help", "--help-all", "-V", "--version")
+# Words after which nothing is computed: the program need not start again for them.
+_QUICK = ("help", "configs", "-h", "--help", "--help-all", "-V", "--version")
 _REMARKS = (
   "Begin with: jaxmem train quickstart",
   "jaxmem help COMMAND shows a command, jaxmem COMMAND --help-all all of its options.",
@@ -137,10 +138,7 @@ def run(argv: list[str]) -> int:
 
 def main() -> None:
   """Runs the program: the entry point `jaxmem`."""
-  if sys.argv[1:2] not in (
-    [],
-    *([word] for word in _HELP),
-  ):  # help is not worth a start
+  if sys.argv[1:2] and sys.argv[1] not in _QUICK:
     start_again()
   use_utf8()
   try:

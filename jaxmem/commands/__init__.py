@@ -1,7 +1,7 @@
 """The commands of `jaxmem`: each is one file, and the file's name is the command.
 
-Each file has `main(argv) -> exit code`, and `forms()`, which says what the command takes.
-Its docstring's first line is the line of help: what the command does, and its usage.
+Each file has `main(argv) -> exit code` and `forms()`, which is what the command takes.
+The first line of its docstring says what the command does, and how it is called.
 """
 
 import ast

@@ -37,8 +37,8 @@ def _options() -> Any:
       "jaxmem compare --task mqar --memories attention,gated_delta --lengths 64",
       {
         "What is compared": ("task", "memories", "lengths", "seeds"),
-        "The models": ("d_model", "layers", "params"),
-        "The training": ("minutes_per_run", "steps", "batch_size", "learning_rate"),
+        "The models": ("d_model", "layers"),
+        "The training": ("minutes_per_run", "steps", "learning_rate"),
         "What is written": ("out",),
       },
       words={

@@ -44,10 +44,10 @@ class Options:
   PAGE: ClassVar[Page] = Page(
     "jaxmem train quickstart --workdir runs/lstm --memory lstm --steps 300",
     {
-      "The run": ("config", "workdir", "resume", "save_every"),
+      "The run": ("config", "workdir", "resume"),
       "The model": ("memory", "model.pattern", "model.d_model"),
       "The data": ("task.source", "task.segment_length", "task.batch_size"),
-      "The training": ("steps", "optim.learning_rate", "validation.every", "seed"),
+      "The training": ("steps", "optim.learning_rate", "validation.every"),
     },
     places=("config",),
     words={

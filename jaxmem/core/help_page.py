@@ -100,6 +100,8 @@ def _row(option: "Option", width: int) -> list[str]:
   """The lines of an option: what is typed on the left, what it does on the right."""
   left, indent = _left(option), 2 * _GAP + width
   text, default = option.text.removesuffix("."), _default(option)
+  if len(default) > _WIDEST:
+    default = f"{default[: _WIDEST - 4]}...)"
   if len(text + default) > COLUMNS - indent:  # the first clause says what it is
     text = text.split("; ")[0].split(". ")[0]
     text = textwrap.shorten(text, _LONGEST, placeholder=" ...")

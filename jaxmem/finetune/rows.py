@@ -52,7 +52,7 @@ class Options:
   """
 
   PAGE: ClassVar[Page] = Page(
-    "python -m jaxmem.finetune.regain --text book.txt --train other.txt --out runs/regain",
+    "python -m jaxmem.finetune.regain --text a.txt --train b.txt --out runs/regain",
     {
       "The text": ("text", "train", "length", "tokens"),
       "The rows": ("memories", "window", "sinks", "layers", "rank"),

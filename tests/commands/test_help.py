@@ -96,7 +96,7 @@ def test_help_of_train_has_the_defaults_of_its_config(capsys):
   assert _fits(text), text
   assert "(runs/quickstart)" in text and "(1500)" in text
   assert "rglru:num_heads=4" in text and "Trains a hybrid byte-level" in text
-  with pytest.raises(UserError, match="jaxmem train needs a config, such as quickst"):
+  with pytest.raises(UserError, match="jaxmem train needs a config: a name"):
     cli.commands.load("train").main(["--steps", "3"])
 
 
