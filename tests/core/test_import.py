@@ -11,9 +11,7 @@ from jaxmem import layers, mixers
 ROOMS = "jaxmem, jaxmem.ops, jaxmem.mixers, jaxmem.models.lm, jaxmem.testing"
 
 
-@pytest.mark.parametrize(
-  "heavy", ["tensorflow", "tensorflow_datasets", "grain", "tyro"]
-)
+@pytest.mark.parametrize("heavy", ["tensorflow", "tensorflow_datasets", "grain"])
 def test_import_does_not_load(heavy):
   code = f"import sys, {ROOMS}; assert {heavy!r} not in sys.modules"
   subprocess.run([sys.executable, "-c", code], check=True)
