@@ -15,9 +15,14 @@ class TaskConfig(Protocol):
     batch_size: B, rows of a training step, over all processes.
   """
 
-  source: str
-  segment_length: int
-  batch_size: int
+  @property
+  def source(self) -> str: ...
+
+  @property
+  def segment_length(self) -> int: ...
+
+  @property
+  def batch_size(self) -> int: ...
 
 
 class TaskContext(NamedTuple):
