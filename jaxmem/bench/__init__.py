@@ -7,7 +7,11 @@ from pathlib import Path
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 from jaxmem.core import outputs, ranges, registry
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number
+
+# What Ctrl-C costs.
+_LOST = "nothing is written: name the other ops in --ops to measure them alone"
 
 __all__ = ["BenchOptions", "groups", "main", "run"]
 
@@ -90,19 +94,21 @@ def run(options: BenchOptions) -> dict:
   ranges.check(options, "--")
   table = cases.table(options.quick)
   tokens = {name: case.tokens for name, case in table.items()}
-  results = []
-  for name in selected(options.ops):
-    for group in groups(name, options.peers, options.against):
-      print(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}", flush=True)
-      rows = runner.measure(
-        group,
-        tokens,
-        rounds=options.rounds,
-        quick=options.quick,
-        directions=table[name].directions,
-      )
-      # only rows of one group are compared: their contestants took turns
-      results += [{"group": group[0].case, **row} for row in rows]
+  names, results = selected(options.ops), []
+  with Progress(len(names), "ops", resume=_LOST) as progress:
+    for name in names:
+      for group in groups(name, options.peers, options.against):
+        say(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}")
+        rows = runner.measure(
+          group,
+          tokens,
+          rounds=options.rounds,
+          quick=options.quick,
+          directions=table[name].directions,
+        )
+        # only rows of one group are compared: their contestants took turns
+        results += [{"group": group[0].case, **row} for row in rows]
+      progress.advance()
   return report.build(results, options.rounds, options.quick)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from jaxmem.commands import check, require, workdir
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import Progress
 from jaxmem.core.ranges import number
 
 
@@ -51,8 +52,21 @@ def main(argv: list[str]) -> int:
     # the input is open by now, so a wrong name does not wait for the model
     predict = prediction.predictor(Path(options.workdir), options.checkpoint)
     out = stack.enter_context(outputs.writing(options.out))
-    bad = prediction.write(lines, predict, options.rows, out)
+    resume, to_file = kept_after_interrupt(options.out), options.out != "-"
+    with Progress(None, "answers", resume=resume, show=to_file) as progress:
+      bad = prediction.write(lines, predict, options.rows, out, progress)
   return 2 if bad else 0
+
+
+def kept_after_interrupt(out: str) -> str:
+  """Returns what Ctrl-C leaves of the answers, for its message.
+
+  Args:
+    out: the file for the answers, or - for standard output.
+  """
+  if out == "-":
+    return "give the other lines again"
+  return f"{out} is not written: the same command begins again"
 
 
 def opened(name: str, stack: contextlib.ExitStack) -> Any:
