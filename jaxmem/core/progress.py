@@ -11,6 +11,7 @@ it came and how to go on: a note of the `KeyboardInterrupt`, which `jaxmem.cli` 
 
 import contextlib
 import importlib.util
+import os
 import sys
 import time
 from typing import Any
@@ -178,6 +179,7 @@ def _draws_bars() -> bool:
 def _bar(total: int | None, done: int, unit: str, leave: bool) -> Any:
   import tqdm
 
+  columns = os.get_terminal_size(sys.stderr.fileno()).columns
   # without the rate, so that the text has room in 80 columns
   layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining}"
   return tqdm.tqdm(
@@ -186,7 +188,9 @@ def _bar(total: int | None, done: int, unit: str, leave: bool) -> Any:
     unit=f" {unit}",
     bar_format=None if total is None else layout + "{postfix}",
     unit_scale=unit == "bytes",
-    dynamic_ncols=True,
+    # a terminal may not say how wide it is
+    ncols=None if columns else 80,
+    dynamic_ncols=bool(columns),
     leave=leave,
     file=sys.stderr,
   )

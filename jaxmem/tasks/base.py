@@ -139,7 +139,7 @@ def _scalars(numbers: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, flo
     if isinstance(value, Mapping):
       yield from _scalars(value, f"{prefix}{key}/")
     elif isinstance(value, int | float) and not isinstance(value, bool):
-      yield f"{prefix}{key}", value
+      yield f"{prefix}{key}", float(value)
 
 
 class EvalResult(NamedTuple):
