@@ -179,6 +179,7 @@ def _draws_bars() -> bool:
 def _bar(total: int | None, done: int, unit: str, leave: bool) -> Any:
   import tqdm
 
+  # 0 on a terminal that does not say how wide it is
   columns = os.get_terminal_size(sys.stderr.fileno()).columns
   # without the rate, so that the text has room in 80 columns
   layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining}"
@@ -188,9 +189,8 @@ def _bar(total: int | None, done: int, unit: str, leave: bool) -> Any:
     unit=f" {unit}",
     bar_format=None if total is None else layout + "{postfix}",
     unit_scale=unit == "bytes",
-    # a terminal may not say how wide it is
-    ncols=None if columns else 80,
     dynamic_ncols=bool(columns),
+    **({} if columns else {"ncols": 80, "nrows": 24}),
     leave=leave,
     file=sys.stderr,
   )
