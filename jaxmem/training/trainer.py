@@ -46,6 +46,9 @@ from jaxmem.training.validation import Validation
 
 # Exit code of a run that a signal stopped and that the same command resumes.
 EXIT_STOPPED = 75
+# How a run goes on that a second Ctrl-C ends, and one that it ends in its report.
+_CONTINUES = "the same command continues from the last checkpoint, if there is one"
+_REPORTS = "the run is complete, and the same command writes its report"
 
 
 def train(
@@ -112,6 +115,7 @@ def run(
   config, workdir = program.config, Path(workdir).absolute()
   # the log is open until the report, the other files until the end of the loop
   with contextlib.ExitStack() as logs, contextlib.ExitStack() as stack:
+    stack.enter_context(on_interrupt(_CONTINUES))
     # no other run may write to this work directory
     if distributed.primary():
       stack.enter_context(Lock(workdir))
@@ -151,7 +155,7 @@ def run(
       raise TrainingError(unreported_message(end, latest.steps()))
     weights = _reported_weights(program, end.state, best)
     stack.close()  # from here on Ctrl-C ends the report at once
-    with on_interrupt("the run is complete, and the same command writes its report"):
+    with on_interrupt(_REPORTS):
       if distributed.primary() and (report := task.report(weights, workdir)):
         log.report(end.step, *report)
   return 0

@@ -2,16 +2,13 @@
 
 import io
 import itertools
-import os
-import pty
-import subprocess
 import sys
-import termios
 
 import pytest
 
 from jaxmem.core import progress
 from jaxmem.core.progress import Progress, interrupted, on_interrupt
+from support import terminal
 
 # Messages between updates of a bar, and a second bar within the first.
 SCRIPT = """
@@ -28,51 +25,10 @@ say("the end")
 """
 
 
-def screen(content: bytes) -> list[str]:
-  """Returns the lines that a terminal shows after these bytes."""
-  lines, row, column = [""], 0, 0
-  text = content.decode()
-  while text:
-    if text.startswith("\x1b[A"):
-      row, text = max(row - 1, 0), text[3:]
-      continue
-    character, text = text[0], text[1:]
-    if character == "\r":
-      column = 0
-    elif character == "\n":
-      row += 1
-      lines += [""] * (row == len(lines))
-    else:
-      line = lines[row].ljust(column)
-      lines[row] = line[:column] + character + line[column + 1 :]
-      column += 1
-  return [line.rstrip() for line in lines]
-
-
-def on_terminal(arguments: list[str], size: tuple[int, int] = (24, 80)) -> bytes:
-  """Runs a process on a terminal of its own; returns what the terminal got."""
-  ours, theirs = pty.openpty()
-  termios.tcsetwinsize(theirs, size)
-  child = subprocess.Popen(arguments, stdout=theirs, stderr=theirs)
-  os.close(theirs)
-  content = b""
-  while True:
-    try:
-      part = os.read(ours, 4096)
-    except OSError:  # the process has closed its end
-      part = b""
-    if not part:
-      break
-    content += part
-  os.close(ours)
-  assert child.wait(timeout=60) == 0, content
-  return content
-
-
 @pytest.mark.parametrize("size", [(24, 80), (0, 0)])
 def test_a_message_leaves_the_bar_whole(size):
   """Every message has a line of its own, and one bar is left below them."""
-  lines = screen(on_terminal([sys.executable, "-c", SCRIPT], size))
+  lines = terminal.screen(terminal.run([sys.executable, "-c", SCRIPT], size))
 
   assert lines[:4] == [f"message {step}" for step in range(1, 5)]
   assert lines[4].startswith("100%|") and "| 4/4 00:00<00:00" in lines[4]

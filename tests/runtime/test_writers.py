@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import json
+import re
 import sys
 import types
 
@@ -12,7 +13,7 @@ from jaxmem.core.errors import ConfigError
 from jaxmem.runtime.logs import Log
 from jaxmem.training import run_task
 from jaxmem.training.config import LogConfig
-from support import runs, written
+from support import runs, terminal, written
 
 PROJECT = ("--log.wandb-project", "demo")
 
@@ -116,6 +117,23 @@ def test_all_writers_get_config_rates_scores_and_pictures(tiny, tmp_path, monkey
   assert b'"warmup_steps": 2' in board["config/text_summary"][0].tensor.string_val[0]
   images = [v for tag in board for v in board[tag] if v.image.encoded_image_string]
   assert len(images) == 3
+
+
+def test_validation_leaves_the_bar_of_a_run_whole(tiny, tmp_path, monkeypatch):
+  """On a terminal every message has its own line, and one bar stands below them."""
+  with terminal.streams(monkeypatch) as content:
+    assert cli.run(["train", str(tiny), "--workdir", str(tmp_path / "run")]) == 0
+  lines = terminal.screen(content[0])
+
+  first = next(i for i, line in enumerate(lines) if "held out" in line)
+  lines = lines[first:]
+  assert re.fullmatch(
+    r"step {6}6  held out [\d.]+ bits/byte, the best so far", lines[first]
+  )
+  assert re.fullmatch(r"step +12  held out [\d.]+ bits/byte, .*", lines[1])
+  assert re.match(r"100%\|█+\| 12/12 \S+, loss [\d.]+, .*saves at", lines[2])
+  assert lines[3].startswith("the best held-out score was at step")
+  assert sum("%|" in line for line in lines) == 1
 
 
 @pytest.mark.needs("wandb")
