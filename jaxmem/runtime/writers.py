@@ -42,7 +42,7 @@ class JsonLines(Writer):
   The config, the scores and the pictures lie beside it, as files of the work directory.
   """
 
-  def __init__(self, path: Path):
+  def __init__(self, path: str | Path):
     """Opens the file; every attempt at a run appends to it."""
     self._file = open(path, "a", buffering=1, encoding="utf-8")
 
@@ -79,7 +79,7 @@ class JsonLines(Writer):
 class TensorBoard(Writer):
   """Writes event files to a directory."""
 
-  def __init__(self, directory: Path):
+  def __init__(self, directory: str | Path):
     """Opens the event file of this attempt."""
     from tensorboardX import SummaryWriter
 
@@ -121,7 +121,7 @@ class WeightsAndBiases(Writer):
   `wandb.json`, so that a resumed run continues it.
   """
 
-  def __init__(self, workdir: Path, project: str):
+  def __init__(self, workdir: str | Path, project: str):
     """Starts the run, or continues it.
 
     Args:
@@ -133,6 +133,7 @@ class WeightsAndBiases(Writer):
     """
     import wandb
 
+    workdir = Path(workdir)
     file = workdir / "wandb.json"
     saved = files.read_json(file) if file.exists() else {}
     if saved.get("project") != project:
