@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxmem.commands import check_numbers
-from jaxmem.commands.predict import kept_after_interrupt, opened
+from jaxmem.commands.predict import opened, progress_of_answers
 from jaxmem.core.errors import UserError
-from jaxmem.core.progress import Progress, on_interrupt
+from jaxmem.core.progress import on_interrupt
 from jaxmem.core.ranges import Range
 
 
@@ -115,9 +115,7 @@ def _query(args: argparse.Namespace) -> int:
   with contextlib.ExitStack() as stack:
     lines = opened(args.input, stack)
     finder = Finder(embed, loaded, args.top)
-    with Progress(
-      None, "answers", resume=kept_after_interrupt("-"), show=False
-    ) as progress:
+    with progress_of_answers("-") as progress:
       bad = predict.write(lines, finder, args.rows, sys.stdout.buffer, progress)
   return 2 if bad else 0
 

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import sys
 import time
+import warnings
 from typing import Any
 
 # Seconds before the first line; the least and the most between two lines.
@@ -131,6 +132,7 @@ class Progress(contextlib.AbstractContextManager):
     """Leaves the bar as it stands; a delayed one is erased."""
     if self._bar is not None:
       self._bar.close()
+      warnings.showwarning = self._show_warning
     self._bar, self._on_terminal = None, False
 
   def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -145,6 +147,8 @@ class Progress(contextlib.AbstractContextManager):
         return
       self._bar = _bar(self._total, self.done, self._unit, leave=not self._delay)
       self._bar.start_t -= self.seconds
+      # a warning would be written into the line of the bar
+      self._show_warning, warnings.showwarning = warnings.showwarning, _say_warning
     self._bar.set_postfix_str(self._text, refresh=False)
     # `update` draws only a few times a second, and the end is always drawn
     self._bar.update(self.done - self._bar.n)
@@ -168,6 +172,19 @@ class Progress(contextlib.AbstractContextManager):
       seconds = (time.monotonic() - self._last_time) / made * (self._total - self.done)
       parts.append(f"{seconds / 60:.1f} min left")
     return "  ".join(parts)
+
+
+def _say_warning(
+  message: Any,
+  category: Any,
+  file_name: str,
+  line: int,
+  file: Any = None,
+  text: Any = None,
+) -> None:
+  """Does what `warnings.showwarning` does, by `say`."""
+  shown = warnings.formatwarning(message, category, file_name, line, text)
+  say(shown.rstrip("\n"), file or sys.stderr)
 
 
 def _draws_bars() -> bool:

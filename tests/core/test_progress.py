@@ -12,6 +12,7 @@ from support import terminal
 
 # Messages between updates of a bar, and a second bar within the first.
 SCRIPT = """
+import warnings
 from jaxmem.core.progress import Progress, say
 with Progress(4, "step") as bar:
   for step in range(1, 5):
@@ -21,6 +22,8 @@ with Progress(4, "step") as bar:
       with Progress(None, "examples", delay=1e-9) as inner:
         for _ in range(3):
           inner.advance()
+    if step == 3:
+      warnings.warn("a warning")
 say("the end")
 """
 
@@ -30,10 +33,13 @@ def test_a_message_leaves_the_bar_whole(size):
   """Every message has a line of its own, and one bar is left below them."""
   lines = terminal.screen(terminal.run([sys.executable, "-c", SCRIPT], size))
 
-  assert lines[:4] == [f"message {step}" for step in range(1, 5)]
-  assert lines[4].startswith("100%|") and "| 4/4 00:00<00:00" in lines[4]
-  assert lines[4].endswith("loss 4, saves at 4") and len(lines[4]) <= 80
-  assert [line for line in lines[5:] if line] == ["the end"]
+  assert lines[:3] == [f"message {step}" for step in range(1, 4)]
+  assert lines[3].endswith("UserWarning: a warning") and "%|" not in lines[3]
+  (bar,) = (line for line in lines if "%|" in line)
+  assert bar.startswith("100%|") and "| 4/4 00:00<00:00" in bar
+  assert bar.endswith("loss 4, saves at 4") and len(bar) <= 80
+  below = lines[lines.index("message 4") + 1 :]
+  assert [line for line in below if line] == [bar, "the end"]
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch):
