@@ -9,11 +9,13 @@ import sys
 import tempfile
 import traceback
 
+import jaxmem
 from jaxmem import commands
 from jaxmem.commands import GROUPS, command_help
 from jaxmem.core import kinds
 from jaxmem.core.errors import RunError, UserError, reason
 from jaxmem.core.kinds import FLAG
+from jaxmem.core.progress import interrupted
 from jaxmem.core.registry import nearest
 
 # The environment variable that lets Python print the traceback of unforeseen errors.
@@ -40,8 +42,8 @@ def usage() -> str:
 
 def version() -> str:
   """Returns the versions of jaxmem and of what it computes with."""
-  found = []
-  for name in ("jaxmem", "jax", "flax"):
+  found = [f"jaxmem {jaxmem.__version__}"]
+  for name in ("jax", "flax"):
     try:  # from their files: importing them would take seconds
       found.append(f"{name} {importlib.metadata.version(name)}")
     except importlib.metadata.PackageNotFoundError:
@@ -148,8 +150,8 @@ def main() -> None:
     # the interpreter flushes stdout at exit, which would raise again
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = 128 + signal.SIGPIPE
-  except KeyboardInterrupt:
-    print("jaxmem: interrupted", file=sys.stderr)
+  except KeyboardInterrupt as error:
+    print(f"jaxmem: {interrupted(error)}", file=sys.stderr)
     code = 128 + signal.SIGINT
   except Exception as error:
     if os.environ.get(TRACEBACK):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check
-from jaxmem.commands.predict import opened
+from jaxmem.commands.predict import opened, progress_of_answers
 from jaxmem.core import command_line
 from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import on_interrupt
 from jaxmem.core.ranges import number, required
 
 
@@ -111,9 +112,10 @@ def _build(args: Build) -> int:
     documents = data.passages(args.input, hint)
   embed, encoder = _encoder(args.workdir)
   documents, bad = _readable(documents, embed, args.bad_records)
-  vectors = embed([d.full_text for d in documents])  # [number of documents, D]
   names = [d.name for d in documents]
-  built = index.build(Path(args.out), names, vectors, args.kind, encoder)
+  with on_interrupt("no index is written: the same command begins again"):
+    vectors = embed([d.full_text for d in documents])  # [number of documents, D]
+    built = index.build(Path(args.out), names, vectors, args.kind, encoder)
   print(
     f"{len(names):,} documents, {built.manifest['dimensions']} numbers each, "
     f"{built.manifest['kind']}, in {args.out}"
@@ -159,7 +161,8 @@ def _query(args: Query) -> int:
   with contextlib.ExitStack() as stack:
     lines = opened(args.input, stack)
     finder = Finder(embed, loaded, args.top)
-    bad = predict.write(lines, finder, args.rows, sys.stdout.buffer)
+    with progress_of_answers("-") as progress:
+      bad = predict.write(lines, finder, args.rows, sys.stdout.buffer, progress)
   return 2 if bad else 0
 
 

@@ -184,7 +184,8 @@ class TrainedModel:
       raise self._unfit("encodes no texts")
     # a packaged encoder has no config, but a length that it was trained at
     length = self.config.task.segment_length if self.config else embed.MINILM_LENGTH
-    return embed.Embedder(self.model, self.params, self.tokenizer, length)
+    tokenizer: Any = self.tokenizer  # None only of models that do not encode
+    return embed.Embedder(self.model, self.params, tokenizer, length)
 
   @functools.cached_property
   def predictor(self) -> tasks.Predictor:
@@ -196,7 +197,8 @@ class TrainedModel:
     if "predict" not in self._fitting:
       raise self._unfit("answers no records")
     run = Run(self.config, self.model, self.params, self.step)
-    return predict.predictor_of(run, self.workdir)
+    workdir: Any = self.workdir  # what has no run answers no records
+    return predict.predictor_of(run, workdir)
 
   @functools.cached_property
   def _fitting(self) -> list[str]:
@@ -216,7 +218,8 @@ class TrainedModel:
     """Returns the model as generation and scoring take it, if it is one of text."""
     if "generate" not in self._fitting:
       raise self._unfit(cannot)
-    return Loaded(self.config, self.model, self.params, self.tokenizer, self.step)
+    tokenizer: Any = self.tokenizer  # None only of models without text
+    return Loaded(self.config, self.model, self.params, tokenizer, self.step)
 
 
 def _calls(methods: list[str]) -> str:

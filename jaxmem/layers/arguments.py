@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from typing import Any
 
 from jaxmem.core import docstrings
 
@@ -9,7 +10,7 @@ from jaxmem.core import docstrings
 _OF_LINEN = ("parent", "name", "change_op")
 
 
-def describe(cls: type) -> None:
+def describe(cls: Any) -> None:
   """Completes the docstring and the signature of a dataclass from its base classes.
 
   The section "Attributes:" lists every field that a base class documents, in the order
