@@ -73,9 +73,8 @@ def test_the_first_cells_are_alike():
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_what_a_notebook_imports_exists(name):
-  lines = re.findall(
-    r"^from (jaxmem[\w.]*) import ([\w, ]+)$", "\n".join(code(name)), re.M
-  )
+  text = "\n".join(code(name))
+  lines = re.findall(r"^from (jaxmem[\w.]*) import ([\w, ]+)$", text, re.M)
   assert lines or "!jaxmem" in text
   for module, names in lines:
     for attribute in names.split(", "):
