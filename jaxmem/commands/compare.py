@@ -17,6 +17,7 @@ from jaxmem.core.progress import Progress, say
 def main(argv: list[str]) -> int:
   """Runs `jaxmem compare`: the runs that have not ended, then the table and plots."""
   require("tyro", "grain", "matplotlib")
+  import jax
   import tyro
 
   from jaxmem.evaluation.compare import ledger, pictures, table
@@ -36,6 +37,8 @@ def main(argv: list[str]) -> int:
 
     out: str = "runs/compare"
 
+  # a TPU belongs to one process, and so does most of a GPU's memory: to that of a run
+  jax.config.update("jax_platforms", "cpu")
   options = tyro.cli(Options, args=argv, prog="jaxmem compare")
   # a Plan without `out`: it is saved, and the directory may move
   fields = dataclasses.fields(plans.Plan)
