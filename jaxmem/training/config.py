@@ -258,14 +258,16 @@ def _show_pattern(value: Any) -> Any:
   return value
 
 
+# Annotation of a field -> how its values are written, in JSON and as flags.
+TEXTS = {
+  pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")
+}
 _CODEC = Codec(
   Config,
   kinds={
     ModelConfig: Choice(kinds.MODELS, "LMConfig or another model's"),
     TaskConfig: Choice(kinds.TASKS, "DataConfig or another task's"),
   },
-  texts={
-    pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")
-  },
+  texts=TEXTS,
   migrate=migrations.current,
 )
