@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
   """Runs `jaxmem draw`: writes a picture and prints its numbers."""
   require("matplotlib")
   from jaxmem.evaluation import visibility
-  from jaxmem.tasks import plots
+  from jaxmem.tasks import maps
 
   args = _parser(", ".join(map(visibility.fields, visibility.MASKS))).parse_args(argv)
   if not args.what.strip():
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
 
   tiles = None if mask is None else visibility.blocks(mask, reset, args.block_size)
   reach = visibility.layers_needed(sees, args.layers)
-  plots.sight(path, args.what, pairs, tiles, reach)
+  maps.sight(path, args.what, pairs, tiles, reach)
 
   count = int(np.count_nonzero(sees))
   print(f"{args.what}: {count} of {sees.size} pairs seen")
