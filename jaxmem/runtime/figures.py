@@ -27,14 +27,14 @@ _DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 WAYS = {"carried": BLACK, "re-read": BLUE, "reset": VERMILION}
 # Sequential colours, dark to bright in grey and for the colour-blind too.
 SEQUENTIAL = "cividis"
-SMALL = 7.5  # points: tick labels, legends and the names of points
+SMALL, LABEL = 7.5, 8.0  # points: of ticks, legends and names; of axes and panels
 _TITLE = 9.0
 _STYLE = {
   "figure.dpi": 200,
   "savefig.dpi": "figure",
-  "font.size": 8,
-  "axes.titlesize": 8,
-  "axes.labelsize": 8,
+  "font.size": LABEL,
+  "axes.titlesize": LABEL,
+  "axes.labelsize": LABEL,
   "xtick.labelsize": SMALL,
   "ytick.labelsize": SMALL,
   "legend.fontsize": SMALL,
@@ -255,6 +255,15 @@ def heat_map(axes: Any, values: Any, fmt: str = "{:.0f}", size: float = SMALL, *
   return picture
 
 
+def bar_below(figure: Any) -> dict[str, Any]:
+  """Returns the options of a colour bar below all axes, however high the figure is."""
+  height = figure.get_figheight()
+  return {
+    "location": "bottom", "aspect": 40, "shrink": 0.8, "fraction": 0.2 / height,
+    "pad": 0.1 / height,
+  }  # fmt: skip
+
+
 def edge_ticks(axes: Any, edges: Sequence[int]) -> None:
   """Marks the borders of buckets that are equally wide on the horizontal axis.
 
@@ -268,17 +277,17 @@ def edge_ticks(axes: Any, edges: Sequence[int]) -> None:
   axes.set_xlim(-0.6, len(edges) - 1.4)
 
 
-def short(count: float) -> str:
+def short(count: float | int) -> str:
   """Abbreviates a count: 96, 16k, 1.2M; k is 1,024 for its multiples, else 1,000.
 
   Args:
     count: at least 0.
   """
   for power, letter in ((3, "G"), (2, "M"), (1, "k")):
-    if count >= 1024**power and count % 1024**power == 0:
+    if count >= 1024**power and count % 1024**power == 0 and count % 1000:
       return f"{count // 1024**power:.0f}{letter}"
   for power, letter in ((3, "G"), (2, "M"), (1, "k")):
     if count >= 1000**power:
       value = count / 1000**power
-      return f"{value:.1f}{letter}" if value < 9.95 else f"{value:.0f}{letter}"
+      return f"{value:.{1 if value < 9.95 else 0}f}".removesuffix(".0") + letter
   return f"{count:.0f}" if count == int(count) else f"{count:g}"

@@ -1,6 +1,6 @@
 """Names beside points: off each other, off the points, and inside the frame."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxmem.runtime import figures
 
 _GAP = 4.0  # points between a point and its name
 # Where a name is tried first, from its point: right, left, above, below, corners.
-_NEAR = ((1, 0.5), (-1, 0.5), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1))
+_NEAR = ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1))
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
@@ -68,33 +68,31 @@ def _annotate(axes, point, at, name: str, color: str, box: Box, scale: float) ->
 
 def _best(at, size, frame: Box, taken: Sequence[Box], scale: float) -> Box:
   """Returns the first free place, or the one with the least of it covered."""
-  best, least = None, np.inf
-  for box in _places(at, size, frame, scale):
-    cost = sum(_covered(box, other) for other in taken)
-    if cost < least:
-      best, least = box, cost
-    if cost == 0:
-      break
-  assert best is not None  # a name is shortened to half of the frame
-  return best
+  places = np.array(_places(at, size, frame, scale))[:, None]  # [P, 1, 4]
+  others = np.array(taken)  # [K, 4]
+  shared = np.minimum(places, others)[..., 2:] - np.maximum(places, others)[..., :2]
+  covered = np.maximum(shared, 0).prod(-1).sum(-1)  # [P]
+  return tuple(places[covered.argmin(), 0].tolist())
 
 
-def _places(at, size, frame: Box, scale: float) -> Iterator[Box]:
-  """Places inside the frame: those around the point, then a grid, the nearest first."""
+def _places(at, size, frame: Box, scale: float) -> list[Box]:
+  """Returns places inside the frame: around the point, then the nearest of a grid."""
   (width, height), gap = size, _GAP * scale
   left, bottom, right, top = frame
+  near = []
   for across, up in _NEAR:
     x = at[0] - width / 2 + across * (width / 2 + gap)
-    if up == 0.5:  # level with the point
-      y = at[1] - height / 2
-    else:
-      y = at[1] - height / 2 + up * (height / 2 + gap * (0.3 if across else 1))
+    y = at[1] - height / 2 + up * (height / 2 + gap * (0.3 if across else 1))
     if left <= x <= right - width and bottom <= y <= top - height:
-      yield x, y, x + width, y + height
+      near.append((x, y, x + width, y + height))
   columns = np.arange(left, right - width, 6 * scale)
   rows = np.arange(bottom, top - height, height / 2)
-  boxes = [(x, y, x + width, y + height) for x in columns for y in rows]
-  yield from sorted(boxes, key=lambda box: (_distance(box, at), box))
+  grid = [(x, y, x + width, y + height) for x in columns for y in rows]
+  x, y = np.array(grid).T[:2]
+  across = np.maximum(np.maximum(x - at[0], at[0] - x - width), 0)
+  over = np.maximum(np.maximum(y - at[1], at[1] - y - height), 0)
+  order = np.argsort(np.hypot(across, over), kind="stable")
+  return near + [grid[i] for i in order]
 
 
 def _distance(box: Box, at) -> float:
@@ -102,10 +100,3 @@ def _distance(box: Box, at) -> float:
   across = max(box[0] - at[0], 0, at[0] - box[2])
   up = max(box[1] - at[1], 0, at[1] - box[3])
   return float(np.hypot(across, up))
-
-
-def _covered(box: Box, other: Box) -> float:
-  """Returns the area that two boxes share."""
-  width = min(box[2], other[2]) - max(box[0], other[0])
-  height = min(box[3], other[3]) - max(box[1], other[1])
-  return max(width, 0) * max(height, 0)

@@ -32,7 +32,8 @@ def sight(
     name = f"blocks: {blocks.sum()} of {blocks.size}"
     panels.append((name, blocks.astype(float), is_seen | {"cmap": "Greys"}))
   # bright for one layer to dark for many, which grey shows too
-  panels.append((f"{reach.max()} layers", _layers(reach), {"cmap": "viridis_r"}))
+  layers = "1 layer" if reach.max() == 1 else f"{reach.max()} layers"
+  panels.append((f"through {layers}", _layers(reach), {"cmap": "viridis_r"}))
   extent = (0, len(pairs), len(pairs), 0)  # all pictures in tokens, blocks too
   with figures.saving(path, title, 1.75, 1, len(panels)) as (figure, grid):
     for axes, (name, picture, colours) in zip(grid[0], panels, strict=True):

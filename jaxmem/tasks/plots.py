@@ -34,8 +34,8 @@ def loss_curve(
   with figures.saving(path, "Training loss") as (figure, grid):
     axes, steps = grid[0, 0], sorted(by_step)
     values = [by_step[step] for step in steps]
-    # a single step is a dot: a line of one point is nothing
-    dot = "o" if len(steps) == 1 else None
+    # dots, where steps are few: a value between two that are not finite has no line
+    dot = "o" if len(steps) <= 30 else None
     axes.plot(steps, values, color=figures.BLUE, marker=dot, label="training")
     if heldout is not None:
       color = figures.VERMILION

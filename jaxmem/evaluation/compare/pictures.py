@@ -53,8 +53,8 @@ def frontier(rows, styles, task: str, path: Path, chance: Mapping[int, float]) -
       of_memory = [row for row in rows if row["memory"] == name]
       for row in of_memory:
         accuracy = np.array(row["at"][row["length"]])
-        x, y = row["state_bytes_per_layer"], float(accuracy.mean())
-        low, high = accuracy.min(), accuracy.max()
+        x, y = float(max(row["state_bytes_per_layer"], 1)), float(accuracy.mean())
+        low, high = float(accuracy.min()), float(accuracy.max())
         axes.errorbar(
           x, y, [[y - low], [high - y]], color=style["color"], ms=5,
           marker=marks[row["length"]], elinewidth=0.9, zorder=3,
@@ -88,8 +88,9 @@ def _bytes_axis(axes, values: list[float]) -> None:
   """Writes sizes as 1k, 4k and so on, powers of 4 around the values."""
   from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-  least, greatest = max(min(values), 1), max(values)
-  margin = max(greatest / least, 4.0) ** 0.12
+  least, greatest = min(values), max(values)
+  # at least two powers of 4, so that one of them is inside
+  margin = max((greatest / least) ** 0.12, (16 * least / greatest) ** 0.5)
   axes.set_xlim(least / margin, greatest * margin)
   base = 4 if greatest / least < 4**6 else 16
   axes.xaxis.set_major_locator(LogLocator(base))
@@ -160,10 +161,10 @@ def depth(rows, task: str, path: Path) -> Path:
     for axes, row in zip(grid.flat, rows, strict=False):
       table = np.array(list(row["by_depth"].values()), float).T  # [depth, length]
       image = figures.heat_map(axes, table, "", vmin=0, vmax=1)
-      room = 1.7 if columns == 2 else 3.4
       trained = f", trained at {row['length']}"
-      name_room = room - figures.text_width(figure, trained, 8)
-      axes.set_title(figures.shortened(figure, row["memory"], name_room, 8) + trained)
+      room = 3.4 / columns - figures.text_width(figure, trained, figures.LABEL)
+      name = figures.shortened(figure, row["memory"], room, figures.LABEL)
+      axes.set_title(name + trained)
       lengths = [figures.short(n) for n in row["by_depth"]]
       step = -(-len(lengths) // 6)
       axes.set_xticks(range(0, len(lengths), step), lengths[::step])
@@ -173,7 +174,5 @@ def depth(rows, task: str, path: Path) -> Path:
     for axes in grid.flat[max(len(rows) - columns, 0) : len(rows)]:
       axes.set_xlabel("length asked")
     figures.grow(figure, 0.5)
-    figure.colorbar(
-      image, ax=grid, label="answers right", location="bottom", aspect=40, shrink=0.8
-    )
+    figure.colorbar(image, ax=grid, label="answers right", **figures.bar_below(figure))
   return path

@@ -53,12 +53,15 @@ def decays(path: Path, log_decay: dict[Layer, np.ndarray]) -> Path:
   rows = np.exp(np.stack([inside.by_token(np.log(h)) for h in lives.values()]))
   # a little above the maximum, since equal bounds make the scale singular
   norm = LogNorm(max(rows.min(), inside.SHORTEST), rows.max() * 1.0001)
+  ticks = np.geomspace(norm.vmin, norm.vmax, 4)
   height = 2 * (0.9 + 0.2 * len(rows))
   with figures.saving(path, "half-life of what is held", height, 2) as (figure, grid):
     top, below = grid[:, 0]
     image = _heat(top, rows, norm=norm)
     top.set_title("at each token, geometric mean over channels and heads")
-    figure.colorbar(image, ax=top, label="tokens", **_BAR)
+    bar = figure.colorbar(image, ax=top, label="tokens", ticks=ticks, **_BAR)
+    bar.ax.minorticks_off()
+    bar.ax.set_yticklabels([f"{tick:.3g}" for tick in ticks])
     _quantiles(below, list(lives.values()))
     below.set(xscale="log", xlabel="half-life in tokens", ylim=(len(lives) - 0.5, -0.5))
     below.set_title("all channels, all tokens: median, half, nine tenths")
@@ -113,7 +116,7 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
   """
   columns = min(len(panels), 2)
   rows = -(-len(panels) // columns)
-  size = {"rows": rows, "columns": columns, "height": 0.5 + 3.9 / columns * rows}
+  size = {"rows": rows, "columns": columns, "height": 0.6 + 3.6 / columns * rows}
   with figures.saving(path, "attention by query and key", **size) as (figure, grid):
     for axis in grid.flat[len(panels) :]:
       axis.set_axis_off()
@@ -125,19 +128,18 @@ def maps(path: Path, panels: dict[str, np.ndarray], first: int) -> Path:
         np.log10(visible), cmap="Blues", vmin=-3.5, vmax=0,
         extent=(first, last, last, first), interpolation="nearest",
       )  # fmt: skip
-      axis.set_title(figures.shortened(figure, title, 3.2 / columns, 8))
+      axis.set_title(figures.shortened(figure, title, 3.3 / columns, figures.LABEL))
       axis.grid(False)
       for side in (axis.xaxis, axis.yaxis):
         side.get_major_locator().set_params(nbins=4, integer=True)
+        side.get_major_formatter().set_useOffset(False)
     for axis in grid[:, 0]:
       axis.set_ylabel("query")
     for axis in grid[-1, : len(panels) - columns * (rows - 1)]:
       axis.set_xlabel("key")
     # the colours are logarithms of the weights, the labels the weights themselves
-    bar = figure.colorbar(
-      image, ax=grid, location="bottom", ticks=[-3, -2, -1, 0], label="weight",
-      aspect=40, shrink=0.8,
-    )  # fmt: skip
+    options = figures.bar_below(figure) | {"ticks": [-3, -2, -1, 0]}
+    bar = figure.colorbar(image, ax=grid, label="weight", **options)
     bar.ax.set_xticklabels(["0.001", "0.01", "0.1", "1"])
   return path
 
@@ -155,7 +157,7 @@ def memories(path: Path, ends: np.ndarray, memories: dict[Layer, Memory]) -> Pat
   with figures.saving(path, title, size.pop("height") + 0.3, **size) as (figure, grid):
     for row, (layer, memory) in zip(grid, memories.items(), strict=True):
       lines(row[0], memory.norm)
-      row[0].set_ylabel(figures.shortened(figure, str(layer), 0.8, 8))
+      row[0].set_ylabel(figures.shortened(figure, str(layer), 0.8, figures.LABEL))
       row[0].set_ylim(bottom=0)
       if memory.rank is not None:
         lines(row[1], memory.rank)
