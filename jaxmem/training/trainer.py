@@ -26,8 +26,8 @@ from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
 from jaxmem.tasks import Task
 from jaxmem.training import config as configs
+from jaxmem.training import report_page, run_task
 from jaxmem.training import resume as resuming
-from jaxmem.training import run_task
 from jaxmem.training import workdir as workdirs
 from jaxmem.training.callbacks import Callback, TrainingLog
 from jaxmem.training.config import Config
@@ -148,9 +148,12 @@ def run(
       restored = best.restore(program.target())
       say(f"the best held-out score was at step {restored.step}: that is reported")
       state = restored.state
+    reported = (best.steps() or [end.step])[-1]
     weights = distributed.local(program.weights_of(state))
   if distributed.primary():
     task.report(weights, workdir)
+    description = _description(program, task, workdir)
+    report_page.write(workdir, config, description, reported)
   return 0
 
 
