@@ -58,7 +58,12 @@ def write(
 def _annotate(axes, point, at, name: str, color: str, box: Box, scale: float) -> None:
   center = (np.array([box[0] + box[2], box[1] + box[3]]) / 2 - at) / scale
   far = _distance(box, at) > 2.5 * _GAP * scale
-  line = {"arrowstyle": "-", "color": color, "lw": 0.6, "shrinkA": 0, "shrinkB": 2}
+  # the line begins where the name is nearest to the point
+  nearest = np.clip((at - box[:2]) / np.subtract(box[2:], box[:2]), 0, 1)
+  line = {
+    "arrowstyle": "-", "color": color, "lw": 0.6, "shrinkA": 0, "shrinkB": 2,
+    "relpos": tuple(nearest),
+  }  # fmt: skip
   text = axes.annotate(
     name, point, center, textcoords="offset points", ha="center", va="center",
     fontsize=figures.SMALL, arrowprops=line if far else None,

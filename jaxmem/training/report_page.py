@@ -1,6 +1,7 @@
 """The report of a run as one HTML page, from the Markdown that its task writes."""
 
 import importlib.metadata
+import json
 import platform
 import shlex
 from pathlib import Path
@@ -70,8 +71,8 @@ def commands(workdir: Path, config: Config) -> list[str]:
     ]
   if hasattr(task, "Predictor"):
     lines.append(f"jaxmem predict {run} --input FILE.jsonl")
-  lines.append(f"python -c 'import jaxmem; jaxmem.load({str(workdir)!r})'")
-  return lines
+  code = f"import jaxmem; model = jaxmem.load({json.dumps(str(workdir))})"
+  return [*lines, f"python -i -c {shlex.quote(code)}"]
 
 
 def environment() -> list[tuple[str, str]]:

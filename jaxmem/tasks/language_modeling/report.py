@@ -144,7 +144,7 @@ def _pictures(result: Result) -> dict[str, Any]:
     plots.gain,
     {way: result.gain_by_document_position(way) for way in ways},
     title=title,
-    x="position in the document; bytes in the bucket",
+    x="position in the document",
     counts=True,
   )
   within = functools.partial(
