@@ -90,7 +90,8 @@ def main(argv: list[str]) -> int:
       line = ledger.head(run) | {"failed": f"exit code {code}: {why}"}
       ledger.open_ledger(plan, directory).append([line])
   text, summary = table.write(plan, directory)
-  paths = pictures.draw(summary, plan.task, directory)
+  chance = table.chance(plan.task, summary)
+  paths = pictures.draw(summary, plan.task, directory, chance)
   print("\n" + text)
   names = ["table.csv", "table.json", "table.md", *(path.name for path in paths)]
   print(f"In {directory}: " + ", ".join(names))

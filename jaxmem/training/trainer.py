@@ -28,8 +28,8 @@ from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
 from jaxmem.tasks import Task
 from jaxmem.training import config as configs
+from jaxmem.training import report_page, run_task
 from jaxmem.training import resume as resuming
-from jaxmem.training import run_task
 from jaxmem.training import workdir as workdirs
 from jaxmem.training.callbacks import Callback, TrainingLog
 from jaxmem.training.config import Config
@@ -154,10 +154,15 @@ def run(
     if end.skipped:
       raise TrainingError(unreported_message(end, latest.steps()))
     weights = _reported_weights(program, end.state, best)
+    reported = (best.steps() or [end.step])[-1]
     stack.close()  # from here on Ctrl-C ends the report at once
     with on_interrupt(_REPORTS):
-      if distributed.primary() and (report := task.report(weights, workdir)):
-        log.report(end.step, *report)
+      if distributed.primary():
+        report = task.report(weights, workdir)
+        description = _description(program, task, workdir)
+        report_page.write(workdir, config, description, reported)
+        if report:
+          log.report(end.step, *report)
   return 0
 
 

@@ -7,7 +7,7 @@ that need no learning. No window is dropped because it does not fill a batch.
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ from jaxmem.tasks.forecasting import metrics, panel
 from jaxmem.tasks.forecasting import parts as splitting
 from jaxmem.tasks.forecasting.config import SeriesConfig
 from jaxmem.tasks.forecasting.metrics import MODEL, ForecastErrors
-from jaxmem.tasks.forecasting.predict import KEPT, SeriesPredictor, interval
+from jaxmem.tasks.forecasting.predict import KEPT, SHARE, SeriesPredictor, interval
 from jaxmem.tasks.forecasting.windows import collate, to_the_end, window_rows
 
 # Horizons that papers on long-term forecasting report.
@@ -47,6 +47,22 @@ def resolve_model(model: ForecasterConfig, config: SeriesConfig) -> ForecasterCo
       f"model.patch {model.patch} steps"
     )
   return model
+
+
+class _Window(NamedTuple):
+  """A window whose future is complete, standardised.
+
+  Attributes:
+    history: [T, C], what is read.
+    future: [H, C], what comes after it.
+    forecast: [H, C, W], see `Forecaster`.
+    series: what names the series of a table in long format, else "".
+  """
+
+  history: np.ndarray
+  future: np.ndarray
+  forecast: np.ndarray
+  series: str
 
 
 class ForecastingTask(BaseTask):
@@ -150,10 +166,13 @@ class ForecastingTask(BaseTask):
       complete = np.flatnonzero(num_real[:real] == horizon)
       if len(complete):
         at = complete[-1]
-        last = history[at], scale.apply(future)[at], forecast[at]
+        name = self._parts.ids[index[at]]
+        last = _Window(history[at], scale.apply(future)[at], forecast[at], name)
     return self._report_of(errors, last, split)
 
-  def _report_of(self, errors: ForecastErrors, last: tuple, split: str) -> EvalResult:
+  def _report_of(
+    self, errors: ForecastErrors, last: _Window | None, split: str
+  ) -> EvalResult:
     """Returns the numbers, lines and picture of a split."""
     errors_of, windows = errors.at(), errors.windows
     most, data = max(windows.values()), self._config
@@ -178,16 +197,27 @@ class ForecastingTask(BaseTask):
       "better_than_model": won,
       "signature": errors.signature(),
     }
-    draw = functools.partial(self._draw, last, title)
-    return EvalResult(numbers, lines, {"forecast.png": draw})
+    pictures = {"forecast.png": functools.partial(self._draw, last, split)}
+    return EvalResult(numbers, lines, pictures if last else {})
 
-  def _draw(self, last: tuple, title: str, path: Path) -> None:
+  def _draw(self, last: _Window, split: str, path: Path) -> None:
     """Draws the last column of the last complete window, with its interval."""
-    history, future, forecast = last
-    middle = np.asarray(self._model.middle(forecast[None]))[0]
-    bounds = self._interval(forecast)
-    between = bounds and tuple(bound[:, -1] for bound in bounds)
-    plots.forecast(history[:, -1], future[:, -1], middle[:, -1], path, title, between)
+    history, future = last.history[:, -1], last.future[:, -1]
+    middle = np.asarray(self._model.middle(last.forecast[None]))[0, :, -1]
+    bounds, config = self._interval(last.forecast), self._model.config
+    naive = history[_season(len(history), len(future), self._config.season)]
+    series = plots.Forecast(
+      history,
+      future,
+      middle,
+      interval=bounds and tuple(bound[:, -1] for bound in bounds),
+      share=float(np.ptp(config.levels)) if config.head == "quantile" else SHARE,
+      naive=("seasonal naive", naive),
+    )
+    name = self._table.names[-1] + (f" of {last.series}" if last.series else "")
+    source = Path(self._config.source).name
+    title = f"{name}: last window of the {split} part of {source}"
+    plots.forecast(series, path, title, f"{self._table.names[-1]}, standardised")
 
   def _interval(self, forecast: np.ndarray) -> tuple | None:
     """Returns the bounds of one window's forecast, [H, C] each; None of a point."""
@@ -195,10 +225,10 @@ class ForecastingTask(BaseTask):
       return None
     return tuple(np.asarray(b)[0] for b in interval(self._model.config, forecast[None]))
 
-  def _coverage(self, last: tuple) -> str:
+  def _coverage(self, last: _Window) -> str:
     """Returns how many values of the last window lie in its interval, in words."""
-    _, future, forecast = last
-    low, high = self._interval(forecast)
+    future = last.future
+    low, high = self._interval(last.forecast)
     inside = int(((low <= future) & (future <= high)).sum())
     return (
       f"Of the last window, {inside:,} of {future.size:,} values lie in the interval "
