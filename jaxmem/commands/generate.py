@@ -5,9 +5,10 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require, workdir
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 
@@ -36,6 +37,20 @@ class Options:
     load_state: a file to continue from; each prompt then continues its row.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    'jaxmem generate --workdir runs/quickstart --prompt "def main(" --temperature 0.8',
+    {
+      "The model": ("workdir", "checkpoint"),
+      "The text": ("prompt", "prompt_file", "max_tokens", "stop"),
+      "How tokens are drawn": ("temperature", "top_k", "top_p", "seed"),
+      "The memory after it": ("save_state", "load_state"),
+    },
+    words={
+      "workdir": "DIR", "prompt_file": "FILE", "save_state": "FILE",
+      "load_state": "FILE",
+    },
+  )  # fmt: skip
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   prompt: tuple[str, ...] = ()
@@ -52,13 +67,15 @@ class Options:
   load_state: str = ""
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem generate", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem generate`."""
-  require("tyro")
-  import tyro
-
-  append = (tyro.conf.UseAppendAction,)  # --prompt A --prompt B, not --prompt A B
-  options = tyro.cli(Options, args=argv, prog="jaxmem generate", config=append)
+  options = parse(Options, argv, "jaxmem generate")
+  require("grain")
   sampling, prompts = _check(options)
 
   from jaxmem.generation import session
