@@ -87,9 +87,7 @@ class BaseTask(abc.ABC):
       pictures = [workdir / name for name in result.pictures]
     else:
       text = ["eval_bytes is 0: nothing was scored.", *markdown.pictures([curve.name])]
-      files.write_text(workdir / "report.md", "
-".join(text) + "
-")
+      files.write_text(workdir / "report.md", "\n".join(text) + "\n")
     return Report.of(numbers, [curve, *pictures])
 
 

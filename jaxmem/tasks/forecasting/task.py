@@ -52,7 +52,6 @@ def resolve_model(model: ForecasterConfig, config: SeriesConfig) -> ForecasterCo
   return model
 
 
-<<<<<<< HEAD
 class _Window(NamedTuple):
   """A window whose future is complete, standardised.
 
@@ -67,12 +66,12 @@ class _Window(NamedTuple):
   future: np.ndarray
   forecast: np.ndarray
   series: str
-=======
+
+
 def make_model(model: ForecasterConfig, config: SeriesConfig) -> Forecaster:
   """Makes the model that is trained, with inputs for covariates; see `tasks`."""
   names = config.covariates()
   return Forecaster(model, len(names.columns), len(names.future))
->>>>>>> w-exog
 
 
 class ForecastingTask(BaseTask):
@@ -218,15 +217,10 @@ class ForecastingTask(BaseTask):
       "better_than_model": won,
       "signature": errors.signature(),
     }
-<<<<<<< HEAD
-    pictures = {"forecast.png": functools.partial(self._draw, last, split)}
-    return EvalResult(numbers, lines, pictures if last else {})
-=======
     if names.columns:
       numbers["covariates"] = names._asdict()
-    draw = functools.partial(self._draw, last, title)
-    return EvalResult(numbers, lines, {"forecast.png": draw})
->>>>>>> w-exog
+    pictures = {"forecast.png": functools.partial(self._draw, last, split)}
+    return EvalResult(numbers, lines, pictures if last else {})
 
   def _draw(self, last: _Window, split: str, path: Path) -> None:
     """Draws the last column of the last complete window, with its interval."""
