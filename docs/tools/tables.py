@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from docs.tools.sources import table
-from jaxmem import mixers, ops, tasks
+from jaxmem import configs, mixers, ops, tasks
 from jaxmem.models.pattern import state_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +39,7 @@ def _commands() -> str:
 
 
 def _configs() -> str:
-  rows = []
-  for path in sorted((ROOT / "configs").glob("*.py")):
-    first = re.match(r'"""(.*)', path.read_text())[1].removesuffix('"""')
-    rows.append([f"`configs/{path.name}`", first])
+  rows = [[f"`{name}`", line] for name, line in configs.summaries().items()]
   return table(["config", "what it is"], rows)
 
 

@@ -26,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
   build = actions.add_parser("build", help="an index of documents")
   build.add_argument("--input", required=True, help="JSONL of id and text, or TREC XML")
   build.add_argument("--out", required=True, help="the directory to write")
-  build.add_argument("--workdir", default="", help="of a run of configs/retrieval.py")
+  build.add_argument("--workdir", default="", help="of a run of the config retrieval")
   build.add_argument("--encoder", default="", choices=["minilm"], help="or this one")
   kinds = ["exact", "ivf", "hnsw", "device"]
   build.add_argument(

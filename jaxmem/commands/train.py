@@ -1,4 +1,4 @@
-"""trains the experiment of a config file: jaxmem train CONFIG.py [--KEY VALUE ...]"""
+"""trains the experiment of a config: jaxmem train NAME|FILE.py [--KEY VALUE ...]"""
 
 import dataclasses
 import importlib.util
@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from jaxmem import models, tasks
+from jaxmem import configs, models, tasks
 from jaxmem.commands import current_flags, require
 from jaxmem.core.errors import UserError, reason
 from jaxmem.core.migrations import RETIRED, moved_flags
@@ -18,15 +18,18 @@ from jaxmem.training.config import Config, typed
 
 
 def main(argv: list[str]) -> int:
-  """Runs `jaxmem train CONFIG.py ...`: trains the file's `config`, changed by flags."""
+  """Runs `jaxmem train CONFIG ...`: trains the config, changed by flags."""
   if not argv or argv[0].startswith("-"):
-    raise UserError("jaxmem train needs a config file, such as configs/quickstart.py")
-  path = Path(argv[0])
+    raise UserError(
+      "jaxmem train needs a config: a name that `jaxmem configs` lists, such as "
+      "quickstart, or a Python file that defines `config`"
+    )
+  name = argv[0]
   require("tyro")
   import tyro
 
-  base = load_config(path)  # before tyro, whose flags are the fields of this config
-  argv = [argv[0], *current_flags(argv[1:])]
+  base = load_config(name)  # before tyro, whose flags are the fields of this config
+  argv = [name, *current_flags(argv[1:])]
   if models.kind(base.model) == "encoder":
     argv = current_flags(argv, moved_flags(tasks.kind(base.task)))
   _refuse_retired(argv[1:])
@@ -34,7 +37,7 @@ def main(argv: list[str]) -> int:
 
   @dataclasses.dataclass(frozen=True)
   class Options(type(base)):
-    """The experiment of the file, changed by flags.
+    """The experiment of the config, changed by flags.
 
     Attributes:
       workdir: the directory of the run.
@@ -43,10 +46,10 @@ def main(argv: list[str]) -> int:
       distributed: joins the other processes, see `jaxmem.parallel.distributed`.
     """
 
-    # typed as the file's own classes, so that tyro makes flags of their fields
+    # typed as the config's own classes, so that tyro makes flags of their fields
     model: model_type = model_type(**_fields(base.model))
     task: type(base.task) = base.task
-    workdir: str = f"runs/{path.stem}"
+    workdir: str = f"runs/{Path(name).stem}"
     memory: str = ""
     resume: typing.Literal["auto", "must", "never"] = "auto"
     distributed: bool = False
@@ -56,7 +59,7 @@ def main(argv: list[str]) -> int:
     Options,
     default=Options(**fields | {"model": model_type(**_fields(base.model))}),
     args=argv[1:],
-    prog=f"jaxmem train {path}",
+    prog=f"jaxmem train {name}",
     description=base.__doc__,
   )
   model = type(base.model)(**_fields(options.model))
@@ -89,16 +92,19 @@ def load_config(path: str | Path) -> Config:
   """Returns the `config` of a Python file.
 
   Args:
-    path: of the file.
+    path: of the file, or the name of a packaged config.
 
   Raises:
     UserError: if the file cannot be run, or defines no `Config` of this name.
   """
-  path = Path(path)
+  path = configs.find(path)
   if path.is_dir():
     raise UserError(f"{path} is a directory: give a Python file that defines `config`")
   if not path.is_file():
-    raise UserError(f"no config file {path}: give a Python file that defines `config`")
+    raise UserError(
+      f"no config file {path}: give a Python file that defines `config`, or a name "
+      "that `jaxmem configs` lists"
+    )
   spec = importlib.util.spec_from_file_location("jaxmem_config", path)
   if spec is None:
     raise UserError(f"{path} is not a Python file: a config is one that ends in .py")

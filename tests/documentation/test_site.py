@@ -10,7 +10,7 @@ import pytest
 
 from docs.tools import decay, figures, offline, pages, tables
 from guard import observed
-from jaxmem import load, mixers, ops, tasks
+from jaxmem import configs, load, mixers, ops, tasks
 from jaxmem.core import kinds
 from jaxmem.evaluation import layer_table
 from support import runs
@@ -104,8 +104,8 @@ def test_every_command_of_the_pages_exists():
       for command in re.findall(r"(?:^\$|\|) jaxmem (\w+)", line):
         found += 1
         assert command in commands, f"{page}: {line}"
-      for config in re.findall(r"configs/\w+\.py", line):
-        assert (ROOT / config).is_file(), f"{page}: {line}"
+      for config in re.findall(r"jaxmem train (\S+)", line):
+        assert "/" in config or config in configs.names(), f"{page}: {line}"
   assert found > 10
 
 

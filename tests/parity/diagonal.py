@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmem.bench.peers.diagonal import recurrentgemma
 from jaxmem.ops import rglru
 from jaxmem.ops.recurrence import linear_scan
 
@@ -59,7 +60,7 @@ def _transformers_rglru():
 
 
 def _recurrentgemma():
-  layers = importlib.import_module("recurrentgemma.jax.layers")
+  layers = recurrentgemma("jax.layers")
   module = layers.RGLRU(width=8, num_heads=2)
 
   def run(params, inputs, state):

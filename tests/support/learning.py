@@ -10,14 +10,13 @@ import functools
 import re
 import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmem import mixers
+from jaxmem import configs, mixers
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
 from jaxmem.parallel.mesh import unboxed
@@ -26,12 +25,11 @@ from jaxmem.tasks.synthetic import problems
 STEPS, ROWS, VOCAB, WIDTH = 600, 32, 64, 64
 RECALL, COPY = ("mqar", "associative recall"), ("selective_copy", "selective copy")
 TASK = {"matrix": RECALL, "attention": RECALL, "diagonal": COPY, "nonlinear": COPY}
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def promised(name: str) -> float:
   """Returns the accuracy that the docstring of a memory's config states."""
-  text = " ".join((CONFIGS / f"{name}.py").read_text().split())
+  text = " ".join(configs.path_of(name).read_text().split())
   return float(
     re.search(r"(\d\.\d\d) of (?:associative recall|selective copy)", text)[1]
   )

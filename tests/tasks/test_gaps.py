@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,9 +103,8 @@ def test_a_run_with_its_own_tokenizer_initialises_another(run, tmp_path, capsys)
 
 
 def test_the_summariser_s_config_can_begin_from_that_of_gap_sentences():
-  directory = Path(__file__).parents[2] / "configs"
   models = [
-    dataclasses.replace(load_config(directory / f"{name}.py").model, dropout=0.0)
+    dataclasses.replace(load_config(name).model, dropout=0.0)
     for name in ("gap_sentences", "summarisation")
   ]
   assert models[0] == models[1]

@@ -1,6 +1,8 @@
 """Diagonal recurrences: accelerated-scan's and recurrentgemma's."""
 
 import importlib
+from types import ModuleType
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,10 +17,26 @@ def _accelerated_scan(case):
   return scan, tuple(np.ascontiguousarray(a.swapaxes(1, 2)) for a in inputs)
 
 
+def recurrentgemma(module: str) -> ModuleType:
+  """Returns a module of recurrentgemma, imported without its run-time type checks.
+
+  They are written for typeguard 2, and tyro, which reads our flags, wants 4, which
+  cannot parse them. Nothing that the package computes depends on them.
+
+  Args:
+    module: its name within the package, such as "jax.scan".
+  """
+  with mock.patch("typeguard.typechecked", _unchecked):
+    return importlib.import_module(f"recurrentgemma.{module}")
+
+
+def _unchecked(function):
+  return function
+
+
 def _native_scan():
   """Returns recurrentgemma's scan, and its enum of scan types."""
-  module = importlib.import_module("recurrentgemma.jax.scan")
-  return module.linear_scan, importlib.import_module("recurrentgemma.common").ScanType
+  return recurrentgemma("jax.scan").linear_scan, recurrentgemma("common").ScanType
 
 
 def _recurrentgemma(case):
@@ -43,7 +61,7 @@ def _recurrentgemma_scan(case):
 
 def _recurrentgemma_complex(case):
   scan, kinds = _native_scan()
-  lib = importlib.import_module("recurrentgemma.jax.complex_lib")
+  lib = recurrentgemma("jax.complex_lib")
   (lam,), (u,), _ = case.draw()
 
   def as_complex(x):  # [B, T, 2, D]

@@ -1,0 +1,28 @@
+"""Trains two blocks of causal Longformer attention on the standard library.
+
+    jaxmem train longformer
+
+It reads 0.6 M bytes in a few minutes on two CPU cores with other work, and scores 3.62
+held-out bits per byte with the memory carried (64 kB of held-out files; gzip -9 scores
+2.56).
+
+Two layers of it solve 0.20 of associative recall after 600 steps
+(`python -m tests.support.learning longformer`).
+"""
+
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config, DataConfig
+
+config = Config(
+  model=LMConfig(
+    vocab_size=0,
+    d_model=64,
+    pattern=(entry("longformer", window_size=64, dilation=(1, 1, 2, 2)),),
+    num_groups=2,
+    dtype="auto",
+  ),
+  task=DataConfig(batch_size=8),
+  steps=300,
+  eval_bytes=65_536,
+)

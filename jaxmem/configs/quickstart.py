@@ -1,0 +1,30 @@
+"""Trains a hybrid byte-level language model on this machine's Python standard library.
+
+    jaxmem train quickstart
+
+It has Griffin's recurrence, a gated delta rule and a window of 128 tokens, with 0.7 M
+parameters, and reads 3 M bytes once. On two quiet CPU cores it takes about 3.5 minutes
+and 1.4 GB, and scores 2.11 held-out bits per byte (gzip on each file scores 2.35). For
+a TPU or GPU see the config quickstart_accelerator.
+"""
+
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import entry
+from jaxmem.training.config import Config, DataConfig
+
+config = Config(
+  model=LMConfig(
+    vocab_size=0,
+    d_model=128,
+    pattern=(
+      entry("rglru", num_heads=4),
+      entry("gated_delta", num_heads=2),
+      entry("window", window_size=128, num_heads=4),
+    ),
+    dtype="auto",
+  ),
+  task=DataConfig(source="stdlib", segment_length=256, batch_size=8),
+  steps=1500,
+  log_every=25,
+  save_every=500,
+)
