@@ -16,6 +16,7 @@ from jaxmem.core import files, kinds
 from jaxmem.core.errors import RunError, UserError, reason
 from jaxmem.core.kinds import FLAG
 from jaxmem.core.registry import nearest
+from jaxmem.runtime import compilation
 
 # The environment variable that lets Python print the traceback of unforeseen errors.
 TRACEBACK = "JAXMEM_TRACEBACK"
@@ -124,6 +125,7 @@ def main() -> None:
   """Runs the program: the entry point `jaxmem`."""
   start_again()
   use_utf8()
+  compilation.enable()
   try:
     code = run(sys.argv[1:])
     sys.stdout.flush()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from jaxmem.commands import check, require, workdir
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
+from jaxmem.runtime.compilation import compiling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,8 @@ def main(argv: list[str]) -> int:
     # the input is open by now, so a wrong name does not wait for the model
     predict = prediction.predictor(Path(options.workdir), options.checkpoint)
     out = stack.enter_context(outputs.writing(options.out))
-    bad = prediction.write(lines, predict, options.rows, out)
+    with compiling("the model, to answer records"):
+      bad = prediction.write(lines, predict, options.rows, out)
   return 2 if bad else 0
 
 

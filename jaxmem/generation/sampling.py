@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from jaxmem.core import ranges
@@ -47,6 +48,11 @@ class Sampling:
     """Raises SamplingError if a number is out of range; for numbers, not for arrays."""
     with raised_as(SamplingError):
       ranges.check(self)
+
+  def typed(self) -> "Sampling":
+    """Returns the same numbers with fixed dtypes: 1 and 1.0 need one compilation."""
+    values = {name: np.float32(value) for name, value in vars(self).items()}
+    return Sampling(**values | {"top_k": np.int32(self.top_k)})
 
 
 def penalize(

@@ -1,7 +1,9 @@
 """Sessions: the states that rows of text continue from, in memory and in files."""
 
+import collections
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import zlib
@@ -49,6 +51,7 @@ class Session(NamedTuple):
   length: Int32[Array, " B"]
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def first_session(model: LM, batch_size: int) -> Session:
   """Returns the session of rows that have read nothing.
 
@@ -66,7 +69,9 @@ def first_session(model: LM, batch_size: int) -> Session:
   )
 
 
-def keys_of(seed: int, prompts: Sequence[bytes]) -> UInt32[Array, "B words"]:
+def keys_of(
+  seed: int, prompts: Sequence[bytes], repetitions: Sequence[int] | None = None
+) -> UInt32[Array, "B words"]:
   """Makes a random key a row from the seed, the prompt, and its repetitions before.
 
   So a prompt gets the same continuation in any batch, and the same prompt twice in one
@@ -75,14 +80,24 @@ def keys_of(seed: int, prompts: Sequence[bytes]) -> UInt32[Array, "B words"]:
   Args:
     seed: the seed of the batch.
     prompts: the prompt of each row.
+    repetitions: how often each prompt came before; None counts those of the batch.
   """
+  if repetitions is None:
+    before = collections.Counter()
+    repetitions = [before.update([p]) or before[p] - 1 for p in prompts]
+  sums = np.array([zlib.crc32(prompt) for prompt in prompts], np.uint32)
+  return _keys(np.uint32(seed), sums, np.array(repetitions, np.uint32))
+
+
+@jax.jit
+def _keys(seed, sums, repetitions):
   base = jax.random.key(seed, impl="threefry2x32")
-  keys = []
-  for i, prompt in enumerate(prompts):
-    key = jax.random.fold_in(base, np.uint32(zlib.crc32(prompt)))
-    repetition = sum(earlier == prompt for earlier in prompts[:i])
-    keys.append(jax.random.key_data(jax.random.fold_in(key, repetition)))
-  return jnp.stack(keys)
+
+  def row(prompt, repetition):
+    key = jax.random.fold_in(jax.random.fold_in(base, prompt), repetition)
+    return jax.random.key_data(key)
+
+  return jax.vmap(row)(sums, repetitions)
 
 
 def save(

@@ -121,8 +121,7 @@ class Program:
 
   def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
     """Returns the state after a batch, and the metrics; the old state is donated."""
-    # mixers read the ambient mesh where it shards time
-    with meshes.use(self.mesh, self.config.mesh):
+    with meshes.use(self.mesh, self.config.mesh):  # mixers read it: it may shard time
       return self._jitted_step(state, batch)
 
   def init(self, params: Any = None) -> TrainState:

@@ -20,7 +20,9 @@ from jaxmem.models.lm import num_params
 from jaxmem.parallel import distributed
 from jaxmem.parallel import mesh as meshes
 from jaxmem.parallel.distributed import say
+from jaxmem.runtime import compilation
 from jaxmem.runtime.checkpoint import Checkpoints
+from jaxmem.runtime.compilation import compiling
 from jaxmem.runtime.lock import Lock
 from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
@@ -108,6 +110,7 @@ def run(
     See `train`.
   """
   config, workdir = program.config, Path(workdir).absolute()
+  compilation.use(config.compilation_cache)
   with contextlib.ExitStack() as stack:
     # no other run may write to this work directory
     if distributed.primary():
@@ -115,7 +118,10 @@ def run(
     latest = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
     best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
     # the state: that of the last checkpoint, or a fresh one
-    state, start = resuming.restore_or_init(program, latest, task.rows, resume, params)
+    with compiling("the initial state"):
+      state, start = resuming.restore_or_init(
+        program, latest, task.rows, resume, params
+      )
     if distributed.primary():
       files.write_text(workdir / "config.json", configs.to_json(config))
       task.save_assets(workdir)
@@ -197,7 +203,8 @@ class Loop:
       while step < config.steps and not stop_early:
         batch = next(batches)
         self.log.rows(step, batch["rows"])
-        state, metrics = self.program.step(state, self.program.put(batch))
+        with compiling("the training step"):
+          state, metrics = self.program.step(state, self.program.put(batch))
         pending.append(metrics)
         step += 1
         log_now = step % config.log_every == 0 or step == config.steps
