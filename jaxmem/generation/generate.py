@@ -13,7 +13,7 @@ from jaxmem.generation import decode, programs
 from jaxmem.generation.decode import Prefix
 from jaxmem.generation.extend import extend
 from jaxmem.generation.sampling import Cutter, Sampling, SamplingError
-from jaxmem.generation.session import Session, keys_of
+from jaxmem.generation.session import Session, keys_of, padded
 from jaxmem.models import capacity
 from jaxmem.models.lm import LM
 from jaxmem.runtime.compilation import compiling
@@ -80,9 +80,14 @@ class Writer:
   @session.setter
   def session(self, session: Session) -> None:
     self._rows = session.length.shape[0]
-    rows = programs.padded(self._rows)
+    rows = padded(self._rows)
     is_full = rows == self._rows
     self._padded = session if is_full else programs.resized(session, rows=rows)
+
+  @property
+  def length(self) -> np.ndarray:
+    """How many tokens each row has read and drawn, the EOS token before it included."""
+    return np.asarray(self._padded.length)[: self._rows]
 
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
     """Reads a text a row; a row that has not begun reads the EOS token first.
@@ -99,7 +104,7 @@ class Writer:
       raise ValueError(f"{len(texts)} texts for {self._rows} rows")
     old = self._padded
     rows = old.length.shape[0]
-    is_new = np.asarray(old.length)[: self._rows] == 0
+    is_new = self.length == 0
     encode = self._tokenizer.encode
     ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
     prefixes = [[self._tokenizer.eos_id] if new else [] for new in is_new]
@@ -139,6 +144,19 @@ class Writer:
       # the sampling has no effect, since nothing is drawn
       self._steps(Sampling(temperature=0.0), count, prefix)
       at += count
+
+  def branch(self, rows: Sequence[int], keys: Any) -> None:
+    """Continues with rows of the present ones, some of them several times.
+
+    Args:
+      rows: the present row that each new one continues from.
+      keys: the key of each new row, see `session.keys_of`.
+    """
+    surplus = padded(len(rows)) - len(rows)
+    index = np.pad(np.array(rows), (0, surplus))
+    keys = np.pad(np.asarray(keys), ((0, surplus), (0, 0)))
+    self._padded = programs.taken(self._padded, index, keys)
+    self._rows = len(rows)
 
   def write(
     self,
@@ -180,7 +198,7 @@ class Writer:
   def _check(self, added: int | np.ndarray, remedy: str) -> None:
     """Raises CapacityError if a memory cannot hold `added` tokens more."""
     if self._limit:
-      longest = (np.asarray(self._padded.length)[: self._rows] + added).max()
+      longest = (self.length + added).max()
       self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")
 
   def _write(

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxmem.core.typing import State
@@ -21,17 +20,8 @@ from jaxmem.ops.recurrence import scan
 
 # Tokens of the pieces that a text is read in; those left over are read singly.
 PIECES = (1024, 64)
-# Up to so many rows a batch has a power of two, and beyond it a multiple of this.
-ROWS = 16
 # What a row reads that has ended.
 _IDLE = -1
-
-
-def padded(rows: int) -> int:
-  """Returns how many rows a batch of `rows` is compiled with."""
-  if rows > ROWS:
-    return -(-rows // ROWS) * ROWS
-  return 1 << max(rows - 1, 0).bit_length()
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -107,7 +97,7 @@ def steps(
 @jax.jit
 def begin(
   old: Session,
-  lengths: Int[np.ndarray, " B"],
+  lengths: Int[Array, " B"],
   logits: Float[Array, "B V"],
   state: State,
   seen,
@@ -146,7 +136,7 @@ def resized(session: Session, rows: int) -> Session:
 
 
 @jax.jit
-def taken(session: Session, index: Int[np.ndarray, " N"], key) -> Session:
+def taken(session: Session, index: Int[Array, " N"], key) -> Session:
   """Returns a session of rows of another one, with keys of their own.
 
   Args:

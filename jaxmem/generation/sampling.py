@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from jaxmem.core import ranges
@@ -50,9 +49,14 @@ class Sampling:
       ranges.check(self)
 
   def typed(self) -> "Sampling":
-    """Returns the same numbers with fixed dtypes: 1 and 1.0 need one compilation."""
-    values = {name: np.float32(value) for name, value in vars(self).items()}
-    return Sampling(**values | {"top_k": np.int32(self.top_k)})
+    """Returns the same numbers as Python's types: 1 and 1.0 need one compilation."""
+    values = {name: float(value) for name, value in vars(self).items()}
+    return Sampling(**values | {"top_k": int(self.top_k)})
+
+
+# How text is drawn where nothing is said. At temperature 1 a small model writes noise,
+# since its errors are spread over the unlikely tokens.
+DEFAULT = Sampling(temperature=0.8, top_p=0.95)
 
 
 def penalize(

@@ -51,6 +51,17 @@ class Session(NamedTuple):
   length: Int32[Array, " B"]
 
 
+# Up to so many rows a batch has a power of two, and beyond it a multiple of this.
+ROWS = 16
+
+
+def padded(rows: int) -> int:
+  """Returns how many rows a batch of `rows` is compiled with."""
+  if rows > ROWS:
+    return -(-rows // ROWS) * ROWS
+  return 1 << max(rows - 1, 0).bit_length()
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def first_session(model: LM, batch_size: int) -> Session:
   """Returns the session of rows that have read nothing.
@@ -83,10 +94,16 @@ def keys_of(
     repetitions: how often each prompt came before; None counts those of the batch.
   """
   if repetitions is None:
-    before = collections.Counter()
-    repetitions = [before.update([p]) or before[p] - 1 for p in prompts]
-  sums = np.array([zlib.crc32(prompt) for prompt in prompts], np.uint32)
-  return _keys(np.uint32(seed), sums, np.array(repetitions, np.uint32))
+    counts = collections.Counter()
+    repetitions = []
+    for prompt in prompts:
+      repetitions.append(counts[prompt])
+      counts[prompt] += 1
+  sums = np.zeros(padded(len(prompts)), np.uint32)
+  sums[: len(prompts)] = [zlib.crc32(prompt) for prompt in prompts]
+  before = np.zeros_like(sums)
+  before[: len(prompts)] = repetitions
+  return jnp.asarray(np.asarray(_keys(np.uint32(seed), sums, before))[: len(prompts)])
 
 
 @jax.jit

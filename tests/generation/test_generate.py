@@ -71,7 +71,7 @@ def test_extend_equals_each_row_alone(plain):
   f, tokens, state = plain
   lengths = [21, 6, 0]
 
-  last, extended = extend(f, tokens, lengths, state)
+  last, extended = extend(f, tokens, lengths, state, sizes=(8, 1))
 
   for row, length in enumerate(lengths):
     alone = _row(state, row)
@@ -132,6 +132,19 @@ def test_a_row_of_a_batch_gives_the_tokens_it_gives_alone(loaded, how):
     np.testing.assert_allclose(
       together.session.logits[row], alone.session.logits[0], atol=1e-5
     )
+
+
+def test_rows_of_any_number_and_length_give_what_each_gives_alone(loaded):
+  """Three rows are padded to four, and one of them has more than a piece of tokens."""
+  prompts = [b"lane", b"memory state " * 6, b""]
+
+  together = _writer(loaded, prompts)
+
+  assert together.length.tolist() == [5, 79, 1]
+  assert together.session.length.tolist() == [5, 79, 1]
+  texts = _texts(together)
+  for row, prompt in enumerate(prompts):
+    assert _texts(_writer(loaded, [prompt])) == [texts[row]]
 
 
 def test_seed_and_repeated_prompt_change_the_draw(loaded):
@@ -310,6 +323,23 @@ def test_missing_prompt_workdir_and_state_exit_2(capfd, run):
   assert "--workdir is missing" in _run(capfd, "generate", "--prompt", "x")[2]
   code, _, err = _run(capfd, "generate", "--workdir", run, "--load-state", "nowhere")
   assert code == 2 and "no state file nowhere" in err
+
+
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  [
+    (["--prompt", "x", "--input", "-"], "--input - and a prompt: give one of them"),
+    (["--input", "-", "--load-state", "s"], "--load-state are for text"),
+    (["--logprobs", "--prompt", "x", "--save-state", "s"], "--save-state and"),
+    (["--load-state", "s", "--num-samples", "2"], "--num-samples 2: a text of"),
+    (["--prompt", "x", "--num-samples", "0"], "--num-samples is 0: it must be"),
+    (["--input", "nowhere"], "cannot open nowhere"),
+    (["--input", "-", "--out", "no/where"], "its directory does not exist"),
+  ],
+)
+def test_flags_that_contradict_exit_2(capfd, run, flags, words):
+  code, _, err = _run(capfd, "generate", "--workdir", run, *flags)
+  assert code == 2 and words in err
 
 
 def test_loading_only_reads(run):
