@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxmem import tasks
 from jaxmem.core.errors import UserError
@@ -111,7 +110,7 @@ def load_run(workdir: str | Path, which: Which = "last") -> Run:
     restored = checkpoints.restore(program.target(), only=program.weights)
   # off the mesh: a caller's plain jnp.zeros are placed otherwise than arrays on a mesh,
   # and its function would be compiled once for these and again for what it returns
-  params = jax.tree.map(jnp.asarray, jax.device_get(program.weights_of(restored.state)))
+  params = jax.device_put(jax.device_get(program.weights_of(restored.state)))
   return Run(config, program.model, params, restored.step)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -64,7 +65,8 @@ def test_logprobs_are_those_by_which_the_model_scores_the_text(parts):
   (found,) = _samples(parts, [b"lane"], 1)[0]
 
   assert tokenizer.decode(np.array(found.tokens)) == found.text
-  ids = np.r_[tokenizer.eos_id, tokenizer.encode(b"lane"), found.tokens].astype("int32")
+  ids = np.r_[tokenizer.eos_id, tokenizer.encode(b"lane"), found.tokens]
+  ids = jnp.asarray(ids, jnp.int32)
   state = model.init_state(1)
   nats, _ = model.apply(
     {"params": params}, ids[None, :-1], ids[None, 1:], state, method="losses"

@@ -37,11 +37,10 @@ def _run(cache, work=SMALL, before="", **environment):
       if name not in environment:
         del env[name]
   code = COUNT.format(work=work, before=before)
-  done = subprocess.run(
-    [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
-  )
+  command = [sys.executable, "-c", code]
+  done = subprocess.run(command, env=env, capture_output=True, check=True)
   asked, found = map(int, done.stdout.split()[-2:])
-  return asked, found, done.stderr
+  return asked, found, done.stderr.decode()
 
 
 def _entries(cache):
