@@ -17,6 +17,7 @@ from jaxmem.core.errors import RunError, UserError, reason
 from jaxmem.core.kinds import FLAG
 from jaxmem.core.progress import interrupted
 from jaxmem.core.registry import nearest
+from jaxmem.runtime import compilation
 
 # The environment variable that lets Python print the traceback of unforeseen errors.
 TRACEBACK = "JAXMEM_TRACEBACK"
@@ -143,6 +144,7 @@ def main() -> None:
   if sys.argv[1:2] and sys.argv[1] not in _QUICK:
     start_again()
   use_utf8()
+  compilation.enable()
   try:
     code = run(sys.argv[1:])
     sys.stdout.flush()

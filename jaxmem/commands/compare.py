@@ -58,10 +58,14 @@ def main(argv: list[str]) -> int:
   """Runs `jaxmem compare`: the runs that have not ended, then the table and plots."""
   options = parse(_options(), argv, "jaxmem compare")
   require("grain", "matplotlib")
+  import jax
+
   from jaxmem.evaluation.compare import ledger, pictures, table
   from jaxmem.evaluation.compare import plan as plans
   from jaxmem.training.trainer import EXIT_STOPPED
 
+  # a TPU belongs to one process, and so does most of a GPU's memory: to that of a run
+  jax.config.update("jax_platforms", "cpu")
   # a Plan without `out`: it is saved, and the directory may move
   fields = dataclasses.fields(plans.Plan)
   plan = plans.Plan(**{f.name: getattr(options, f.name) for f in fields})
@@ -86,7 +90,8 @@ def main(argv: list[str]) -> int:
       line = ledger.head(run) | {"failed": f"exit code {code}: {why}"}
       ledger.open_ledger(plan, directory).append([line])
   text, summary = table.write(plan, directory)
-  paths = pictures.draw(summary, plan.task, directory)
+  chance = table.chance(plan.task, summary)
+  paths = pictures.draw(summary, plan.task, directory, chance)
   print("\n" + text)
   names = ["table.csv", "table.json", "table.md", *(path.name for path in paths)]
   print(f"In {directory}: " + ", ".join(names))

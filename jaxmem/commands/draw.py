@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
   args = parse(Options, argv, "jaxmem draw")
   require("matplotlib")
   from jaxmem.evaluation import visibility
-  from jaxmem.tasks import plots
+  from jaxmem.tasks import maps
 
   if not args.what.strip():
     raise UserError("nothing to draw: name a mask or a memory, such as causal")
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> int:
 
   tiles = None if mask is None else visibility.blocks(mask, reset, args.block_size)
   reach = visibility.layers_needed(sees, args.layers)
-  plots.sight(path, args.what, pairs, tiles, reach)
+  maps.sight(path, args.what, pairs, tiles, reach)
 
   count = int(np.count_nonzero(sees))
   print(f"{args.what}: {count} of {sees.size} pairs seen")

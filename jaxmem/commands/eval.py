@@ -9,6 +9,7 @@ from jaxmem.core import outputs
 from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
+from jaxmem.runtime.compilation import compiling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +110,14 @@ def _split(options: Options) -> int:
     )
   from jaxmem.evaluation import split  # imports the models: not for --help
 
-  return split.run(
-    Path(options.workdir),
-    options.checkpoint,
-    options.split,
-    options.out,
-    _elsewhere(options),
-  )
+  with compiling("the model, to score a split"):
+    return split.run(
+      Path(options.workdir),
+      options.checkpoint,
+      options.split,
+      options.out,
+      _elsewhere(options),
+    )
 
 
 def _text(options: Options) -> int:
@@ -130,7 +132,8 @@ def _text(options: Options) -> int:
   names = [field.name for field in dataclasses.fields(score.Settings)]
   values = {name: getattr(options, name) for name in names}
   values["workdir"] = Path(options.workdir)
-  return score.run(score.Settings(**values), documents)
+  with compiling("the model, to score text"):
+    return score.run(score.Settings(**values), documents)
 
 
 def _check_text(options: Options) -> None:

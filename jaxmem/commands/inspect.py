@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
   if not os.access(out, os.W_OK):
     raise UserError(f"cannot write into --out {out}: give another directory")
 
-  from jaxmem.evaluation.inspection import page
+  from jaxmem.runtime import page
   from jaxmem.training.load import load_model
 
   loaded = load_model(Path(options.workdir), options.checkpoint)
@@ -87,7 +87,8 @@ def main(argv: list[str]) -> int:
   text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
   title = f"Inside {Path(options.workdir).absolute().name} at step {loaded.step}"
   index = out / "index.html"
-  html = page.render(title, _facts(options, loaded, tokens), text, sections)
+  sections = [page.Section("The text", code=text), *sections]
+  html = page.render(title, _facts(options, loaded, tokens), sections)
   files.write_text(index, html)
   numbers = {s.title: s.table._asdict() for s in sections if s.table}
   files.write_json(out / "numbers.json", numbers)
@@ -127,9 +128,9 @@ def _look(options: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple
 
 
 def _facts(options: Options, loaded: Any, tokens: np.ndarray):
-  from jaxmem.evaluation.inspection.page import Table
   from jaxmem.models.lm import num_params
   from jaxmem.models.pattern import show
+  from jaxmem.runtime.page import Table
 
   model = loaded.config.model
   rows = [

@@ -11,6 +11,7 @@ from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.progress import Progress
 from jaxmem.core.ranges import number
+from jaxmem.runtime.compilation import compiling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,8 @@ def main(argv: list[str]) -> int:
     # the input is open by now, so a wrong name does not wait for the model
     predict = prediction.predictor(Path(options.workdir), options.checkpoint)
     out = stack.enter_context(outputs.writing(options.out))
-    with progress_of_answers(options.out) as progress:
+    answering = compiling("the model, to answer records")
+    with answering, progress_of_answers(options.out) as progress:
       bad = prediction.write(lines, predict, options.rows, out, progress)
   return 2 if bad else 0
 

@@ -253,7 +253,7 @@ def _line(lines: list[dict]) -> str:
 def _report(options: Options, plan: Any, ledger: Any, model: Any) -> None:
   """Prints the table, and writes it, its numbers and the picture of the needle."""
   from jaxmem.evaluation.longbench import needle, results
-  from jaxmem.tasks import plots
+  from jaxmem.tasks import maps
 
   out = Path(options.out)
   numbers = results.numbers(plan, ledger.done, model, options.threshold)
@@ -261,7 +261,7 @@ def _report(options: Options, plan: Any, ledger: Any, model: Any) -> None:
   if "needle" in plan.tasks:
     depths = needle.depths(options.depths)
     cells = results.grid(plan, ledger.done, options.depths)
-    plots.depths(out / "needle.png", cells, depths, list(plan.lengths))
+    maps.depths(out / "needle.png", cells, depths, list(plan.lengths))
     numbers["needle"] = {"depths": depths, "found": cells.tolist()}
   print("\n" + "\n".join(lines))
   for name, text in _files(numbers, lines):
