@@ -7,7 +7,15 @@ from pathlib import Path
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 from jaxmem.core import outputs, ranges, registry
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number
+from jaxmem.runtime.resumable import Ledger
+
+# In `out` while a benchmark goes on: what decides its numbers, and those that it has.
+NAMES = "plan.json", "measured.jsonl"
+
+# How a benchmark goes on after Ctrl-C.
+_KEPT = "the same command measures the others"
 
 __all__ = ["BenchOptions", "groups", "main", "run"]
 
@@ -15,6 +23,8 @@ __all__ = ["BenchOptions", "groups", "main", "run"]
 @dataclasses.dataclass(frozen=True)
 class BenchOptions:
   """Measures time, memory and growth with the sequence of our ops, on one core.
+
+  A benchmark that is stopped continues with the same command.
 
   Attributes:
     ops: all, or names with commas between them; memories that are settings of another's
@@ -83,27 +93,56 @@ def groups(
 def run(options: BenchOptions) -> dict:
   """Measures, and returns the report (see `report.build`).
 
+  The rows of each finished group stay in `out` until `finish`, so a run that was
+  stopped measures what is missing.
+
   Raises:
     KeyError: if an op is not known.
     ValueError: if rounds is not in 1 .. 10^6.
+    ResumeError: if `out` has the rows of another benchmark.
   """
   ranges.check(options, "--")
   table = cases.table(options.quick)
   tokens = {name: case.tokens for name, case in table.items()}
-  results = []
-  for name in selected(options.ops):
-    for group in groups(name, options.peers, options.against):
-      print(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}", flush=True)
-      rows = runner.measure(
-        group,
-        tokens,
-        rounds=options.rounds,
-        quick=options.quick,
-        directions=table[name].directions,
-      )
-      # only rows of one group are compared: their contestants took turns
-      results += [{"group": group[0].case, **row} for row in rows]
-  return report.build(results, options.rounds, options.quick)
+  ledger = Ledger(
+    options.out, _identity(options), key=("group", "case", "who", "direction"),
+    names=NAMES,
+  )  # fmt: skip
+  names = selected(options.ops)
+  with Progress(len(names), "ops", resume=_KEPT) as progress:
+    for name in names:
+      for group in groups(name, options.peers, options.against):
+        first = group[0].case
+        if any(first == measured for measured, *_ in ledger.done):
+          continue
+        say(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}")
+        rows = runner.measure(
+          group,
+          tokens,
+          rounds=options.rounds,
+          quick=options.quick,
+          directions=table[name].directions,
+        )
+        # only rows of one group are compared: their contestants took turns
+        ledger.append({"group": first, **row} for row in rows)
+      progress.advance(1, "saved")
+  return report.build(list(ledger.done.values()), options.rounds, options.quick)
+
+
+def _identity(options: BenchOptions) -> dict:
+  """Returns what decides the numbers of a benchmark, the code of the ops excepted."""
+  against = str(options.against.absolute()) if options.against else ""
+  fields = {"ops": options.ops, "peers": options.peers, "against": against}
+  sizes = {"rounds": options.rounds, "quick": options.quick}
+  return fields | sizes | {"machine": report.machine()}
+
+
+def finish(results: dict, out: Path) -> list[Path]:
+  """Writes the report of a benchmark, and removes what it would have resumed from."""
+  paths = list(report.write(results, out))
+  for name in NAMES:
+    (out / name).unlink(missing_ok=True)
+  return paths
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,6 +161,6 @@ def main(argv: list[str] | None = None) -> int:
     return 2
   print()
   print(report.markdown(results))
-  for path in report.write(results, options.out):
+  for path in finish(results, options.out):
     print(path)
   return 0

@@ -8,7 +8,7 @@ from jaxmem.core import files, finite
 from jaxmem.core.errors import UserError
 from jaxmem.data import leaks
 from jaxmem.tasks import plots
-from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tokenizers import Tokenizer, trained
 
 
@@ -74,12 +74,17 @@ class BaseTask(abc.ABC):
     lines = [*result.lines[:1], *(["", *note] if note else []), *result.lines[1:]]
     return result._replace(numbers=result.numbers | numbers, lines=lines)
 
-  def report(self, params: Any, workdir: Path) -> None:
+  def report(self, params: Any, workdir: Path) -> Report:
     """Writes `report.json`, `report.md` and pictures at the end of a run."""
+    numbers, pictures = {}, []
     if self._context.eval_size:
-      write(self.evaluate(params, self.reported), workdir / "report.json")
+      result = self.evaluate(params, self.reported)
+      write(result, workdir / "report.json")
+      numbers = finite.plain(result.numbers)
+      pictures = [workdir / name for name in result.pictures]
     log = workdir / "metrics.jsonl"
-    plots.loss_curve(log, workdir / "loss.png", measure=self.metric_name)
+    curve = plots.loss_curve(log, workdir / "loss.png", measure=self.metric_name)
+    return Report.of(numbers, [curve, *pictures])
 
 
 def provenance(

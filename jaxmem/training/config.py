@@ -39,6 +39,18 @@ class ValidationConfig:
   patience: int = number(0, at_least=0, affects="nothing")
 
 
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+  """Where a run is logged, besides `metrics.jsonl` and TensorBoard.
+
+  Attributes:
+    wandb_project: a project of Weights & Biases (pip install 'jaxmem[wandb]'); empty
+      writes none. WANDB_MODE=offline keeps the run in the work directory.
+  """
+
+  wandb_project: str = ""
+
+
 def _with_former_names(cls: _Class) -> _Class:
   """Lets the constructor of `Config` take the names that arguments had before 0.2."""
   init = cls.__init__  # type: ignore[misc]
@@ -74,6 +86,7 @@ class Config:
     validation: when held-out text is scored, and what follows.
     adversary: how embeddings are perturbed to make training harder.
     mesh: the devices that the run uses.
+    log: where the run is logged.
     steps: updates of the parameters.
     init_from: source of the initial parameters, which are taken where path and shape
       agree: a work directory, or "minilm"; empty draws them.
@@ -100,6 +113,7 @@ class Config:
   validation: ValidationConfig = ValidationConfig()
   adversary: AdversaryConfig = AdversaryConfig()
   mesh: MeshConfig = affecting("nothing", MeshConfig())
+  log: LogConfig = affecting("nothing", LogConfig())
   steps: int = number(500, at_least=1, affects="nothing")
   init_from: str = ""
   segment_start: Start = "carried"

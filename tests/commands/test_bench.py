@@ -113,6 +113,31 @@ def test_another_checkout_takes_turns_with_this_one():
   assert report.ratios(rows) == [rows[0]["seconds"] / rows[1]["seconds"]]
 
 
+def test_a_stopped_benchmark_measures_only_what_is_missing(tmp_path, monkeypatch):
+  argv = ["--ops", "diagonal,gru", "--quick", "--out", str(tmp_path)]
+  measured = []
+
+  def measure(group, tokens, **_):
+    if len(measured) == 1 and "gru" in group[0].case:
+      raise KeyboardInterrupt
+    measured.append(group[0].case)
+    row = {"who": OURS, "direction": "forward", "error": "not measured"}
+    return [{"case": contestant.case, **row} for contestant in group]
+
+  monkeypatch.setattr(runner, "measure", measure)
+  with pytest.raises(KeyboardInterrupt):
+    bench.main(argv)
+  first = measured.copy()
+  measured.append("the second call begins")
+
+  assert bench.main(argv) == 0
+
+  assert first and not set(first) & set(measured[len(first) :])
+  rows = json.loads((tmp_path / "bench_cpu.json").read_text())["results"]
+  assert {"diagonal", "gru"} <= {row["case"] for row in rows}
+  assert not (tmp_path / bench.NAMES[1]).exists()  # the next benchmark begins anew
+
+
 def test_a_folder_that_is_no_checkout_exits_2(tmp_path, capsys):
   assert bench.main(["--quick", "--against", str(tmp_path)]) == 2
   assert "give the root of a checkout" in capsys.readouterr().err
