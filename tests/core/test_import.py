@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = "jaxmem, jaxmem.ops, jaxmem.mixers, jaxmem.models.lm, jaxmem.testing"
 
 
-@pytest.mark.parametrize(
-  "heavy", ["tensorflow", "tensorflow_datasets", "grain", "tyro"]
-)
+@pytest.mark.parametrize("heavy", ["tensorflow", "tensorflow_datasets", "grain"])
 def test_import_does_not_load(heavy):
   code = f"import sys, {ROOMS}; assert {heavy!r} not in sys.modules"
   subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,6 +11,7 @@ from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
+from jaxmem.runtime import markdown
 from jaxmem.tasks import baselines, plots
 from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tasks.language_modeling.paired import Buckets
@@ -69,9 +70,10 @@ def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> R
     files.write_bytes(workdir / "sample.txt", sample)
     lines += ["A sample:", "", *_quoted(sample), ""]
     names.append("sample.txt")
-  names += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
+  names += ["report.md", "report.html", "report.json", "tensorboard/", "checkpoints/"]
   lines += [f"In {workdir}: " + ", ".join(names)]
   print("\n".join(lines), flush=True)
+  lines += markdown.pictures(name for name in names if name.endswith(".png"))
   files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
   files.write_json(workdir / "report.json", numbers)
   pictures = [workdir / name for name in names if name.endswith(".png")]
@@ -147,7 +149,7 @@ def _pictures(result: Result) -> dict[str, Any]:
     plots.gain,
     {way: result.gain_by_document_position(way) for way in ways},
     title=title,
-    x="position in the document; bytes in the bucket",
+    x="position in the document",
     counts=True,
   )
   within = functools.partial(

@@ -10,6 +10,7 @@ from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
+from jaxmem.runtime import markdown
 from jaxmem.tasks import TASK, plots
 from jaxmem.tasks.base import Report, TaskContext
 from jaxmem.tasks.model_sizes import with_vocab
@@ -124,7 +125,8 @@ class SyntheticTask:
       workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.metric_name
     )
     print("\n".join(lines), flush=True)
-    files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
+    shown = markdown.pictures(["loss.png"])
+    files.write_text(workdir / "report.md", "\n".join(lines + shown) + "\n")
     plain = finite.plain([a.plain() for a in accuracies])
     numbers = {"task": str(self._task), "accuracy": plain, "chose_checkpoint": chose}
     files.write_json(workdir / "report.json", numbers)
