@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,18 @@ class TrainedModel:
     sampling: Sampling | None = None,
     stop: Sequence[str | bytes] = (),
     seed: int = 0,
+    num_samples: int | None = None,
   ) -> Any:
-    """Writes a continuation of each prompt, without the prompt.
+    """Writes continuations of each prompt, without the prompt.
 
     Args:
       prompt: what is continued; several are a batch, which changes no continuation.
       max_tokens: the length of each continuation, >= 1.
-      sampling: how tokens are drawn; None draws from the model's distribution.
+      sampling: how tokens are drawn; None is temperature 0.8 and top-p 0.95, and
+        `Sampling()` draws from the model's distribution.
       stop: a continuation ends before any of these strings.
       seed: the seed of the draws.
+      num_samples: gives each prompt a list of so many texts; None gives it one text.
 
     Returns:
       The new text of each prompt: str, or bytes for a prompt of bytes. In a str, bytes
@@ -92,6 +96,7 @@ class TrainedModel:
     prompts = [prompt] if isinstance(prompt, str | bytes) else list(prompt)
     if not prompts:
       return []
+    count = 1 if num_samples is None else num_samples
     continuations = generate(
       loaded.model,
       loaded.params,
@@ -101,11 +106,14 @@ class TrainedModel:
       max_tokens=max_tokens,
       stop=[encoded(text) for text in stop],
       seed=seed,
+      num_samples=count,
     )
-    answers = [
-      new if isinstance(text, bytes) else new.decode(errors="replace")
-      for text, new in zip(prompts, continuations, strict=True)
-    ]
+    answers, texts = [], iter(continuations)
+    for prompt_text in prompts:
+      new = list(itertools.islice(texts, count))
+      if isinstance(prompt_text, str):
+        new = [text.decode(errors="replace") for text in new]
+      answers.append(new[0] if num_samples is None else new)
     return answers[0] if isinstance(prompt, str | bytes) else answers
 
   def score(self, text: str | bytes | Sequence[str | bytes]) -> Score:
@@ -199,7 +207,8 @@ class TrainedModel:
       raise self._unfit("encodes no texts")
     # a packaged encoder has no config, but a length that it was trained at
     length = self.config.task.segment_length if self.config else embed.MINILM_LENGTH
-    return embed.Embedder(self.model, self.params, self.tokenizer, length)
+    tokenizer: Any = self.tokenizer  # None only of models that do not encode
+    return embed.Embedder(self.model, self.params, tokenizer, length)
 
   @functools.cached_property
   def predictor(self) -> tasks.Predictor:
@@ -211,7 +220,8 @@ class TrainedModel:
     if "predict" not in self._fitting:
       raise self._unfit("answers no records")
     run = Run(self.config, self.model, self.params, self.step)
-    return predict.predictor_of(run, self.workdir)
+    workdir: Any = self.workdir  # what has no run answers no records
+    return predict.predictor_of(run, workdir)
 
   @functools.cached_property
   def _fitting(self) -> list[str]:
@@ -232,7 +242,8 @@ class TrainedModel:
     """Returns the model as generation and scoring take it, if the method fits it."""
     if method not in self._fitting:
       raise self._unfit(cannot)
-    return Loaded(self.config, self.model, self.params, self.tokenizer, self.step)
+    tokenizer: Any = self.tokenizer  # None only of models without text
+    return Loaded(self.config, self.model, self.params, tokenizer, self.step)
 
 
 def _calls(methods: list[str]) -> str:

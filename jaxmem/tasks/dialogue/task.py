@@ -136,9 +136,10 @@ class DialogueTask(BaseTask):
     dialogues = self._first(self._context.eval_size)
     turns_by_way = self._listener.listen(params, dialogues, self._tokenizer)
     title = f"Held-out dialogues of {self._config.source}"
+    guess: tuple[str, float] | None = None
 
     def draw(path: Path) -> Any:
-      return plots.turns(turns_by_way, path, title)
+      return plots.turns(turns_by_way, path, title, guess)
 
     numbers = turns.numbers(turns_by_way)
     lines = [title, "", *turns.table(turns_by_way)]
@@ -152,8 +153,9 @@ class DialogueTask(BaseTask):
     if name == RECALL:
       numbers["unbound"] = recall.unbound(dialogues, options.get("asks", 1))
       lines += ["", f"A guess among the names told: {numbers['unbound']:.3f} exact."]
-      guess = {"a guess among the names told": numbers["unbound"]}
-      first += baselines.better("exact answers", carried["exact"], guess)
+      guess = "among the names told", numbers["unbound"]
+      told = {f"a guess {guess[0]}": guess[1]}
+      first += baselines.better("exact answers", carried["exact"], told)
     return EvalResult(numbers, [*first, *lines], {"turns.png": draw})
 
   def _packed(self, dialogues: list[chat.Dialogue]) -> dict[str, float]:
