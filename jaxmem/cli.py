@@ -15,6 +15,7 @@ from jaxmem import commands
 from jaxmem.core import files, kinds
 from jaxmem.core.errors import RunError, UserError, reason
 from jaxmem.core.kinds import FLAG
+from jaxmem.core.progress import interrupted
 from jaxmem.core.registry import nearest
 
 # The environment variable that lets Python print the traceback of unforeseen errors.
@@ -131,8 +132,8 @@ def main() -> None:
     # the interpreter flushes stdout at exit, which would raise again
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = 128 + signal.SIGPIPE
-  except KeyboardInterrupt:
-    print("jaxmem: interrupted", file=sys.stderr)
+  except KeyboardInterrupt as error:
+    print(f"jaxmem: {interrupted(error)}", file=sys.stderr)
     code = 128 + signal.SIGINT
   except Exception as error:
     if os.environ.get(TRACEBACK):

@@ -18,6 +18,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
       "jaxmem.generation.text.generate",
       "jaxmem.generation.sampling.Sampling",
       "jaxmem.generation.text_stream.TextStream",
+      "jaxmem.tasks.dialogue.conversation.Conversation",
       "jaxmem.evaluation.text_score.Score",
     ),
   ),

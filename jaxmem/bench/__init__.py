@@ -7,11 +7,15 @@ from pathlib import Path
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 from jaxmem.core import outputs, ranges, registry
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number
 from jaxmem.runtime.resumable import Ledger
 
 # In `out` while a benchmark goes on: what decides its numbers, and those that it has.
 NAMES = "plan.json", "measured.jsonl"
+
+# How a benchmark goes on after Ctrl-C.
+_KEPT = "the same command measures the others"
 
 __all__ = ["BenchOptions", "groups", "main", "run"]
 
@@ -104,21 +108,24 @@ def run(options: BenchOptions) -> dict:
     options.out, _identity(options), key=("group", "case", "who", "direction"),
     names=NAMES,
   )  # fmt: skip
-  for name in selected(options.ops):
-    for group in groups(name, options.peers, options.against):
-      first = group[0].case
-      if any(first == measured for measured, *_ in ledger.done):
-        continue
-      print(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}", flush=True)
-      rows = runner.measure(
-        group,
-        tokens,
-        rounds=options.rounds,
-        quick=options.quick,
-        directions=table[name].directions,
-      )
-      # only rows of one group are compared: their contestants took turns
-      ledger.append({"group": first, **row} for row in rows)
+  names = selected(options.ops)
+  with Progress(len(names), "ops", resume=_KEPT) as progress:
+    for name in names:
+      for group in groups(name, options.peers, options.against):
+        first = group[0].case
+        if any(first == measured for measured, *_ in ledger.done):
+          continue
+        say(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}")
+        rows = runner.measure(
+          group,
+          tokens,
+          rounds=options.rounds,
+          quick=options.quick,
+          directions=table[name].directions,
+        )
+        # only rows of one group are compared: their contestants took turns
+        ledger.append({"group": first, **row} for row in rows)
+      progress.advance(1, "saved")
   return report.build(list(ledger.done.values()), options.rounds, options.quick)
 
 

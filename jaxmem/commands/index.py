@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxmem.commands import check_numbers
-from jaxmem.commands.predict import opened
+from jaxmem.commands.predict import opened, progress_of_answers
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import on_interrupt
 from jaxmem.core.ranges import Range
 
 
@@ -64,9 +65,10 @@ def _build(args: argparse.Namespace) -> int:
     documents = data.passages(args.input, hint)
   embed, encoder = _encoder(args.workdir)
   documents, bad = _readable(documents, embed, args.bad_records)
-  vectors = embed([d.full_text for d in documents])  # [number of documents, D]
   names = [d.name for d in documents]
-  built = index.build(Path(args.out), names, vectors, args.kind, encoder)
+  with on_interrupt("no index is written: the same command begins again"):
+    vectors = embed([d.full_text for d in documents])  # [number of documents, D]
+    built = index.build(Path(args.out), names, vectors, args.kind, encoder)
   print(
     f"{len(names):,} documents, {built.manifest['dimensions']} numbers each, "
     f"{built.manifest['kind']}, in {args.out}"
@@ -113,7 +115,8 @@ def _query(args: argparse.Namespace) -> int:
   with contextlib.ExitStack() as stack:
     lines = opened(args.input, stack)
     finder = Finder(embed, loaded, args.top)
-    bad = predict.write(lines, finder, args.rows, sys.stdout.buffer)
+    with progress_of_answers("-") as progress:
+      bad = predict.write(lines, finder, args.rows, sys.stdout.buffer, progress)
   return 2 if bad else 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxmem.commands import check, require, workdir
 from jaxmem.core import files, outputs
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import Progress, on_interrupt
 from jaxmem.core.ranges import number, required
 
 # Fewer tokens than this have no past to speak of.
@@ -66,7 +67,8 @@ def main(argv: list[str]) -> int:
   from jaxmem.training.load import load_model
 
   loaded = load_model(Path(options.workdir), options.checkpoint)
-  sections, span = _look(options, loaded, tokens, out)
+  with on_interrupt("no page is written: the same command begins again"):
+    sections, span = _look(options, loaded, tokens, out)
   text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
   title = f"Inside {Path(options.workdir).absolute().name} at step {loaded.step}"
   index = out / "index.html"
@@ -90,11 +92,17 @@ def _look(options: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple
   from jaxmem.evaluation.inspection import findings, inside, span
 
   model, params = inside.plain(loaded.model), loaded.params
-  traces = inside.read(model, params, tokens, options.recent)
-  ends, memories = inside.states(model, params, tokens, options.samples)
-  positions = span.sampled(len(tokens), options.positions)
-  layers = span.of_layers(model, params, traces.inputs, positions, options.directions)
-  model_span = span.of_model(model, params, tokens, positions, options.directions)
+  with Progress(4, "parts") as progress:
+    progress.update(0, "reads the text")
+    traces = inside.read(model, params, tokens, options.recent)
+    progress.advance(1, "records states")
+    ends, memories = inside.states(model, params, tokens, options.samples)
+    progress.advance(1, "measures the span of the mixers")
+    positions = span.sampled(len(tokens), options.positions)
+    layers = span.of_layers(model, params, traces.inputs, positions, options.directions)
+    progress.advance(1, "measures the span of the model")
+    model_span = span.of_model(model, params, tokens, positions, options.directions)
+    progress.advance()
   return [
     *findings.spans(model_span, layers, options.directions, len(positions), out),
     *findings.decays(traces, out),

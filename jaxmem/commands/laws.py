@@ -12,10 +12,14 @@ import jax
 
 from jaxmem import mixers, ops
 from jaxmem.core.errors import UserError, reason
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.registry import nearest
 from jaxmem.evaluation import measured
 from jaxmem.testing import LawError, check_laws, check_saved, check_shards, example_of
 from jaxmem.testing.suite import TITLES
+
+# How the command goes on after Ctrl-C.
+_AGAIN = "nothing is kept: name the other memories to check them alone"
 
 
 def main(argv: list[str]) -> int:
@@ -39,17 +43,19 @@ def main(argv: list[str]) -> int:
   head = ["memory", "forms", *(f"law {law}" for law in laws), "seconds"]
   print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|", flush=True)
   broken, worst = [], {}
-  for name, subject in subjects:
-    start = time.monotonic()
-    try:
-      rows = _check(subject, laws, full=not args.quick)
-      print(_row(name, rows, laws, time.monotonic() - start), flush=True)
-      errors = [error for _, _, error in rows]
-      plain = name.split()[0]  # an op and its mixer share a row of the table
-      worst[plain] = max(worst.get(plain, 0.0), *errors)
-    except LawError as error:
-      broken.append(str(error))
-      print(f"| {name} | BROKEN" + " | " * len(laws) + " | |", flush=True)
+  with Progress(len(subjects), "memories", resume=_AGAIN) as progress:
+    for done, (name, subject) in enumerate(subjects):
+      progress.update(done, f"checks {name}")
+      start = time.monotonic()
+      try:
+        rows = _check(subject, laws, full=not args.quick)
+        say(_row(name, rows, laws, time.monotonic() - start))
+        errors = [error for _, _, error in rows]
+        plain = name.split()[0]  # an op and its mixer share a row of the table
+        worst[plain] = max(worst.get(plain, 0.0), *errors)
+      except LawError as error:
+        broken.append(str(error))
+        say(f"| {name} | BROKEN" + " | " * len(laws) + " | |")
   if args.keep and not broken:
     measured.keep("laws", worst)
   all_hold = "Every law holds: " + ", ".join(TITLES[law] for law in laws)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from jaxmem.commands import check, require, workdir
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import Progress
 from jaxmem.core.ranges import number
 
 
@@ -51,8 +52,22 @@ def main(argv: list[str]) -> int:
     # the input is open by now, so a wrong name does not wait for the model
     predict = prediction.predictor(Path(options.workdir), options.checkpoint)
     out = stack.enter_context(outputs.writing(options.out))
-    bad = prediction.write(lines, predict, options.rows, out)
+    with progress_of_answers(options.out) as progress:
+      bad = prediction.write(lines, predict, options.rows, out, progress)
   return 2 if bad else 0
+
+
+def progress_of_answers(out: str) -> Progress:
+  """Returns the progress of answers, which is not shown where they are shown.
+
+  Args:
+    out: the file for the answers, or - for standard output.
+  """
+  if out == "-":
+    show, resume = not sys.stdout.isatty(), "give the other lines again"
+  else:
+    show, resume = True, f"{out} is not written: the same command begins again"
+  return Progress(None, "answers", resume=resume, show=show)
 
 
 def opened(name: str, stack: contextlib.ExitStack) -> Any:

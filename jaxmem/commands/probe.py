@@ -11,6 +11,7 @@ from typing import Any, Literal
 from jaxmem.commands import check, require
 from jaxmem.core import files, outputs, ranges
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number, number_list, required
 
 # The files that the command writes to --out.
@@ -18,6 +19,8 @@ WRITTEN = (
   "probe.md", "results.json", "answers.jsonl", "probe.json", "probe.tmp", "needle.png",
   "lock.json",
 )  # fmt: skip
+# How the command goes on after Ctrl-C.
+_SAVED = "the same command asks the others"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +97,16 @@ def main(argv: list[str]) -> int:
     digest = hashlib.sha256(weights).hexdigest()[:16]
     ledger.agree({"step": loaded.step, "weights": digest})
     answer = runner.writer(loaded, options.rows, stop)
+    total = len(plan.tasks) * len(plan.lengths) * plan.samples
+    done = runner.count_done(plan, ledger)
+    say(f"{total - done} of {total} samples to ask; every batch is saved")
     try:
-      for lines in runner.run(plan, material, answer, ledger, options.rows, stop):
-        _say(lines)
+      with Progress(total, "samples", done=done, resume=_SAVED) as progress:
+        for lines in runner.run(plan, material, answer, ledger, options.rows, stop):
+          progress.advance(len(lines), "saved")
+          say(_line(lines))
     except Stopped:
-      print(f"stopped by {stop.requested}; the same command continues", flush=True)
+      say(f"stopped by {stop.requested}; the same command continues")
       return EXIT_STOPPED
     _report(options, plan, ledger, loaded.model)
   return 0
@@ -214,15 +222,14 @@ def _identity(options: Options, material: Any) -> dict[str, Any]:
   }
 
 
-def _say(lines: list[dict]) -> None:
-  """Prints a line of progress about a batch."""
+def _line(lines: list[dict]) -> str:
+  """Returns a line about a batch."""
   head, scores = lines[0], [line["score"] for line in lines]
   tokens = sum(line["read"] + line["written"] for line in lines)
   seconds = max(sum(line["seconds"] for line in lines), 1e-9)
-  print(
+  return (
     f"{head['task']:<16} {head['length']:>9,}  {len(lines)} samples  "
-    f"{100 * sum(scores) / len(scores):5.1f}  {tokens / seconds:,.0f} tokens/s",
-    flush=True,
+    f"{100 * sum(scores) / len(scores):5.1f}  {tokens / seconds:,.0f} tokens/s"
   )
 
 

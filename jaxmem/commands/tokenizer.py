@@ -12,6 +12,7 @@ from jaxmem.commands import check_numbers
 from jaxmem.core import outputs, utf8
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.core.extras import require
+from jaxmem.core.progress import DELAY, Progress, on_interrupt
 from jaxmem.core.ranges import Range
 from jaxmem.data import opened, sources
 from jaxmem.data.file_slice import FileSlice
@@ -89,10 +90,13 @@ def _train(args: argparse.Namespace) -> int:
   # Only the training side: held-out text must not shape the pieces.
   slices = sources.split(args.source, args.heldout)["train"]
   chosen = _sample(slices, args.max_bytes)
-  model = sentencepiece.train(map(_text, chosen), args.vocab_size)
+  size, total = (sum(p.size for p in part) for part in (chosen, slices))
+  with on_interrupt(f"{args.out} is not written: the same command begins again"):
+    texts = _texts(chosen, size)
+    print(f"trains {args.vocab_size:,} pieces on {size:,} bytes", file=sys.stderr)
+    model = sentencepiece.train(texts, args.vocab_size)
   tokenizer = sentencepiece.SentencePieceTokenizer(model, args.out)
   _write(args.out, model)
-  size, total = (sum(p.size for p in part) for part in (chosen, slices))
   print(
     f"{args.out}: {tokenizer.vocab_size:,} pieces from {size:,} of {total:,} bytes, "
     f"fingerprint {tokenizer.fingerprint[:15]}"
@@ -118,6 +122,16 @@ def _sample(slices: list[FileSlice], max_bytes: int) -> list[FileSlice]:
     max_bytes -= file_slice.size
     chosen.append(file_slice)
   return chosen
+
+
+def _texts(slices: list[FileSlice], size: int) -> list[str]:
+  """Returns the texts of documents of `size` bytes in all."""
+  texts = []
+  with Progress(size, "bytes", delay=DELAY) as progress:
+    for file_slice in slices:
+      texts.append(_text(file_slice))
+      progress.advance(file_slice.size)
+  return texts
 
 
 def _text(file_slice: FileSlice) -> str:

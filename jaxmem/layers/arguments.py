@@ -3,13 +3,14 @@
 import dataclasses
 import inspect
 import re
+from typing import Any
 
 _TITLE = "Attributes:"
 # Fields of every layer that say nothing about what it computes.
 _OF_LINEN = ("parent", "name", "change_op")
 
 
-def describe(cls: type) -> None:
+def describe(cls: Any) -> None:
   """Completes the docstring and the signature of a dataclass from its base classes.
 
   The section "Attributes:" lists every field that a base class documents, in the order

@@ -10,7 +10,7 @@ from jaxmem.core.errors import UserError
 from jaxmem.data import leaks
 from jaxmem.runtime import markdown
 from jaxmem.tasks import plots
-from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tokenizers import Tokenizer, trained
 
 
@@ -76,16 +76,19 @@ class BaseTask(abc.ABC):
     lines = [*result.lines[:1], *(["", *note] if note else []), *result.lines[1:]]
     return result._replace(numbers=result.numbers | numbers, lines=lines)
 
-  def report(self, params: Any, workdir: Path) -> None:
+  def report(self, params: Any, workdir: Path) -> Report:
     """Writes `report.json`, `report.md` and pictures at the end of a run."""
-    log, curve = workdir / "metrics.jsonl", workdir / "loss.png"
-    plots.loss_curve(log, curve, measure=self.metric_name)
+    log, numbers, pictures = workdir / "metrics.jsonl", {}, []
+    curve = plots.loss_curve(log, workdir / "loss.png", measure=self.metric_name)
     if self._context.eval_size:
-      result, out = self.evaluate(params, self.reported), workdir / "report.json"
-      write(result, out, [curve.name])
+      result = self.evaluate(params, self.reported)
+      write(result, workdir / "report.json", [curve.name])
+      numbers = finite.plain(result.numbers)
+      pictures = [workdir / name for name in result.pictures]
     else:
       text = ["eval_bytes is 0: nothing was scored.", *markdown.pictures([curve.name])]
       files.write_text(workdir / "report.md", "\n".join(text) + "\n")
+    return Report.of(numbers, [curve, *pictures])
 
 
 def provenance(

@@ -32,8 +32,6 @@ from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tokenizers import trained
 
 RECALL = "recall"
-# The most tokens of a reply.
-LONGEST = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +194,7 @@ class DialoguePredictor:
         "a message holds half of a surrogate pair, which is no text"
       ) from error
     if self._limit:
-      length = 1 + len(prompt_ids) + LONGEST  # 1 is the EOS token
+      length = 1 + len(prompt_ids) + chat.LONGEST  # 1 is the EOS token
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -205,7 +203,7 @@ class DialoguePredictor:
     writer = Writer(self._model, self._params, self._tokenizer, session)
     writer.read(texts, seed=0)  # decoding is greedy, so the seed has no effect
     replies = [b""] * len(texts)
-    for chunk in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
+    for chunk in writer.write(Sampling(temperature=0.0), chat.LONGEST, stop=[b"\n"]):
       replies = [a + b for a, b in zip(replies, chunk.text, strict=True)]
     return [{"reply": chat.content(reply)} for reply in replies]
 

@@ -67,7 +67,8 @@ class SeriesConfig:
         f"{self.source} has {count:,} rows and task.rows names {int(sum(parts)):,}: "
         "lower them, or give fractions"
       )
-    return tuple(map(int, parts))
+    train, heldout, test = map(int, parts)
+    return train, heldout, test
 
   def shares(self) -> tuple[Fraction, ...]:
     """Returns `rows` as three whole numbers or three fractions.

@@ -13,7 +13,7 @@ from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
 from jaxmem.runtime import markdown
 from jaxmem.tasks import baselines, plots
-from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tasks.language_modeling.paired import Buckets
 from jaxmem.tasks.language_modeling.perplexity import Result
 from jaxmem.tokenizers import Tokenizer
@@ -38,7 +38,7 @@ def findings(result: Result, texts: Sequence[bytes], split: str) -> EvalResult:
   return EvalResult(_numbers(result, bits, packed, split), lines, _pictures(result))
 
 
-def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> None:
+def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> Report:
   """Prints the report of a run, and writes it to the work directory.
 
   It writes `report.md`, `report.json`, `loss.png`, the pictures of the findings, and
@@ -48,6 +48,9 @@ def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> N
     findings: the scores of held-out text; None if it was not scored.
     sample: a text that the model wrote; None if there is none.
     workdir: the work directory of the run.
+
+  Returns:
+    What the logs of the run show of it.
   """
   lines: list[str] = []
   numbers: dict[str, Any] = {}
@@ -73,6 +76,8 @@ def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> N
   lines += markdown.pictures(name for name in names if name.endswith(".png"))
   files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
   files.write_json(workdir / "report.json", numbers)
+  pictures = [workdir / name for name in names if name.endswith(".png")]
+  return Report.of(numbers, pictures)
 
 
 def sample(context: TaskContext, model: LM, params: Any, tokenizer: Tokenizer) -> bytes:
