@@ -27,4 +27,5 @@ config = Config(
   steps=1500,
   log_every=25,
   save_every=500,
+  then="recall",
 )

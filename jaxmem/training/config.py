@@ -90,6 +90,9 @@ class Config:
     stop_after_skips: a step with a loss, a gradient or an update that is not finite is
       skipped; this many in a row stop the run. A run whose last step is skipped ends
       without a report, with exit code 1, and keeps the checkpoint before it.
+    then: a packaged config, or the path of a file, that `jaxmem train` trains after
+      this one, for at most as many steps, in the folder of its name in the work
+      directory; empty is none.
   """
 
   model: ModelConfig = LMConfig(vocab_size=0, dtype="auto")
@@ -109,6 +112,7 @@ class Config:
   eval_bytes: int = number(262_144, at_least=0, at_most=INT64, affects="nothing")
   sample_bytes: int = number(300, at_least=0, affects="nothing")
   stop_after_skips: int = number(10, at_least=1, affects="nothing")
+  then: str = affecting("nothing", "")
 
 
 DTYPES = ("auto", "float32", "bfloat16")
