@@ -3,9 +3,9 @@
     jaxmem train recall
     jaxmem predict --workdir runs/recall
 
-The data are generated dialogues (`tasks.dialogue.recall`) of words; up to four names
-are told, and asked for after up to 40 turns of other talk. It is the second part of the
-quickstart, whose first part trains on text.
+The data are generated dialogues (`tasks.dialogue.recall`), read as words: up to four
+names are told, and each is asked for four times; up to 24 turns of other talk stand in
+a row at one place. It is the second part of the quickstart.
 """
 
 from jaxmem.models.lm import LMConfig
@@ -18,12 +18,12 @@ config = Config(
     vocab_size=0,
     d_model=64,
     d_ff=128,
-    pattern=(entry("gated_delta", conv_size=8),),
+    pattern=(entry("delta_net", conv_size=8, num_heads=2),),
     num_groups=1,
     dtype="auto",
   ),
   task=DialogueConfig(
-    source="recall:facts=4:count=4096:talk=40:asks=2",
+    source="recall:facts=4:count=4096:talk=24:asks=4",
     tokenizer="words:384",
     batch_size=16,
   ),
@@ -31,6 +31,6 @@ config = Config(
   steps=600,
   log_every=50,
   save_every=300,
-  eval_bytes=2048,
+  eval_bytes=4096,
   sample_bytes=0,
 )

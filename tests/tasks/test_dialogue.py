@@ -349,9 +349,9 @@ def test_a_transcript_asks_with_the_dialogue_so_far_and_with_the_question_alone(
 
   monkeypatch.setattr(transcript, "replies", answer_from_prompts)
   dialogues = [_told_and_asked(3), _told_and_asked(9), _told_and_asked(6)]
-  dialogue = transcript.longest(dialogues)
+  dialogue, model = transcript.longest(dialogues), LM(CONFIG.model)
   assert dialogue == dialogues[1]
-  lines = [line.strip() for line in transcript.lines(dialogue, None, None, BYTES)]
+  lines = [line.strip() for line in transcript.lines(dialogue, model, {}, BYTES)]
   size = len(f"user: {recall.TALK[0]}\nassistant: ok.\n")
   assert lines[4] == f"... 9 turns of other talk, {9 * size:,} bytes ..."
   assert lines[5:8] == [

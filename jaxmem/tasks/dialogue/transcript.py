@@ -14,7 +14,9 @@ from jaxmem.tokenizers import Ids, Tokenizer
 # The most tokens of a reply.
 LONGEST = 256
 # Talk of more turns in a row is summed up in a line.
-_SHOWN = 2
+_TALK = 2
+# A transcript ends after so many questions.
+_QUESTIONS = 6
 
 
 def replies(
@@ -77,8 +79,12 @@ def table(by_delay: turns.Turns, dialogues: Sequence[Dialogue]) -> list[str]:
 
 
 def longest(dialogues: Sequence[Dialogue]) -> Dialogue:
-  """Returns the dialogue whose answers lie, in sum, furthest behind what they need."""
-  return max(dialogues, key=lambda dialogue: sum(recall.delays(dialogue).values()))
+  """Returns the dialogue whose transcript asks, in sum, for names of longest ago."""
+
+  def waits(dialogue: Dialogue) -> int:
+    return sum([*recall.delays(dialogue).values()][:_QUESTIONS])
+
+  return max(dialogues, key=waits)
 
 
 def lines(
@@ -87,7 +93,7 @@ def lines(
   """Returns a dialogue with the answers of a model in two ways, as Markdown.
 
   *Carried* has read the dialogue so far with the right answers; *emptied* begins with
-  the message that it answers.
+  the message that it answers. Only the first questions are shown.
 
   Args:
     dialogue: the dialogue, of `recall.draw`.
@@ -95,7 +101,8 @@ def lines(
     params: its parameters.
     tokenizer: text to ids and back.
   """
-  asked = [i for i, message in enumerate(dialogue) if message.counts]
+  asked = [i for i, message in enumerate(dialogue) if message.counts][:_QUESTIONS]
+  dialogue = dialogue[: asked[-1] + 1]
   parts = [dialogue[:i] for i in asked] + [dialogue[i - 1 : i] for i in asked]
   prompts = [chat.reply_prompt(part, tokenizer) for part in parts]
   written = replies(model, params, tokenizer, prompts)
@@ -123,6 +130,6 @@ def lines(
 def _talk(pairs: Sequence[Dialogue]) -> list[str]:
   """Returns turns of talk, many of them as a line that counts them."""
   size = sum(len(line) for line in chat.text_lines(pairs))
-  if len(pairs) > _SHOWN:
+  if len(pairs) > _TALK:
     return [f"... {len(pairs)} turns of other talk, {size:,} bytes ..."]
   return [f"{message.role}: {message.content}" for pair in pairs for message in pair]
