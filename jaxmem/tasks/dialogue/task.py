@@ -134,9 +134,10 @@ class DialogueTask(BaseTask):
     answers = self._listener.answers(params, dialogues, self._tokenizer)
     turns_by_way = turns.sums(answers)
     title = f"Held-out dialogues of {self._config.source}"
+    guess: tuple[str, float] | None = None
 
     def draw(path: Path) -> Any:
-      return plots.turns(turns_by_way, path, title)
+      return plots.turns(turns_by_way, path, title, guess)
 
     numbers = turns.numbers(turns_by_way)
     name, options = registry.options(self._config.source)
@@ -154,8 +155,9 @@ class DialogueTask(BaseTask):
     if name == RECALL:
       numbers["unbound"] = recall.unbound(dialogues, options.get("asks", 1))
       lines += [f"A guess among the names told: {numbers['unbound']:.3f} exact."]
-      guess = {"a guess among the names told": numbers["unbound"]}
-      first += baselines.better("exact answers", carried["exact"], guess)
+      guess = "among the names told", numbers["unbound"]
+      told = {f"a guess {guess[0]}": guess[1]}
+      first += baselines.better("exact answers", carried["exact"], told)
       lines += ["", *self._transcript(params, dialogues)]
     lines += ["", "| the answers alone | bits per byte | |", "|---|--:|---|"]
     lines += baselines.packed_rows(packed)
@@ -207,7 +209,7 @@ class DialoguePredictor:
         "a message holds half of a surrogate pair, which is no text"
       ) from error
     if self._limit:
-      length = 1 + len(prompt_ids) + transcript.LONGEST  # 1 is the EOS token
+      length = 1 + len(prompt_ids) + chat.LONGEST  # 1 is the EOS token
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

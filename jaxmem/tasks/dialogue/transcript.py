@@ -11,8 +11,6 @@ from jaxmem.tasks.dialogue import chat, recall, turns
 from jaxmem.tasks.dialogue.chat import Dialogue
 from jaxmem.tokenizers import Ids, Tokenizer
 
-# The most tokens of a reply.
-LONGEST = 256
 # Talk of more turns in a row is summed up in a line.
 _TALK = 2
 # A transcript ends after so many questions.
@@ -34,7 +32,7 @@ def replies(
   writer = Writer(model, params, tokenizer, session)
   writer.read(prompts, seed=0)  # decoding is greedy, so the seed has no effect
   texts = [b""] * len(prompts)
-  for chunk in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
+  for chunk in writer.write(Sampling(temperature=0.0), chat.LONGEST, stop=[b"\n"]):
     texts = [a + b for a, b in zip(texts, chunk.text, strict=True)]
   return [chat.content(text) for text in texts]
 
