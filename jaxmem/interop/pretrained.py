@@ -27,7 +27,7 @@ from jaxmem.interop.model_folder import SETTINGS, WEIGHTS, ModelFolder, StoredTe
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Entry
 
-# Tensors that are made from the settings, and that older versions of transformers wrote.
+# Tensors that the settings decide, and that older versions of transformers wrote.
 _DERIVED = ("rotary_emb.inv_freq", "attention.bias", "attention.masked_bias")
 # How many names a message shows.
 _SHOWN = 10

@@ -3,8 +3,8 @@
     pip install -e '.[bench,test]' && python -m tests.interop.make_folders [NAME ...]
 
 Every parameter is moved from its first value, so that no bias of 0 and no scale of 1
-hides an omission. The numbers of heads, groups and layers differ, and the text is longer
-than a window.
+hides an omission. The numbers of heads, groups and layers differ, and the text is
+longer than a window.
 """
 
 import json

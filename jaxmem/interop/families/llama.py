@@ -170,10 +170,10 @@ _LENGTH = 32_768
 
 
 def _rope_parameters(options: dict[str, Any]) -> dict[str, Any]:
-  names = {ours: theirs for theirs, ours in _SCALINGS.items()}
+  kinds = {ours: theirs for theirs, ours in _SCALINGS.items()}
   scaling = options.get("rotary_scaling", "none")
   rope: dict[str, Any] = {
-    "rope_type": names.get(scaling, scaling),
+    "rope_type": kinds.get(scaling, scaling),
     "rope_theta": options.get("rotary_base", 10_000.0),
   }
   if scaling != "none":
@@ -181,10 +181,10 @@ def _rope_parameters(options: dict[str, Any]) -> dict[str, Any]:
   if scaling in ("llama3", "yarn"):
     rope["original_max_position_embeddings"] = options["trained_length"]
     slow, fast = options["rotary_slow"], options["rotary_fast"]
-    keys = {"llama3": ("low_freq_factor", "high_freq_factor")}
-    rope |= zip(
-      keys.get(scaling, ("beta_slow", "beta_fast")), (slow, fast), strict=True
-    )
+    names = ("beta_slow", "beta_fast")
+    if scaling == "llama3":
+      names = ("low_freq_factor", "high_freq_factor")
+    rope |= zip(names, (slow, fast), strict=True)
   return rope
 
 

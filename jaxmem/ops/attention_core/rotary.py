@@ -2,8 +2,8 @@
 
 Source: Su et al. 2021, arXiv:2104.09864, eq. 34, with the two halves of a head as the
 real and imaginary parts (the layout of GPT-NeoX and Llama); Peng et al. 2023,
-arXiv:2309.00071 (YaRN: definition 3, eq. 22 to 25; the NTK-aware base: eq. 15); Grattafiori
-et al. 2024, arXiv:2407.21783, section 3.2, with the released code of Llama 3.1.
+arXiv:2309.00071 (YaRN: definition 3, eq. 22 to 25; the NTK-aware base: eq. 15);
+Grattafiori et al. 2024, arXiv:2407.21783, section 3.2, with the code of Llama 3.1.
 """
 
 import dataclasses
