@@ -48,6 +48,16 @@ class Sampling:
     with raised_as(SamplingError):
       ranges.check(self)
 
+  def typed(self) -> "Sampling":
+    """Returns the same numbers as Python's types: 1 and 1.0 need one compilation."""
+    values = {name: float(value) for name, value in vars(self).items()}
+    return Sampling(**values | {"top_k": int(self.top_k)})
+
+
+# How text is drawn where nothing is said. At temperature 1 a small model writes noise,
+# since its errors are spread over the unlikely tokens.
+DEFAULT = Sampling(temperature=0.8, top_p=0.95)
+
 
 def penalize(
   logits: Float[Array, "B V"], seen: Bool[Array, "B V"], penalty: float | Array

@@ -32,8 +32,6 @@ from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tokenizers import trained
 
 RECALL = "recall"
-# The most tokens of a reply.
-LONGEST = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +136,10 @@ class DialogueTask(BaseTask):
     dialogues = self._first(self._context.eval_size)
     turns_by_way = self._listener.listen(params, dialogues, self._tokenizer)
     title = f"Held-out dialogues of {self._config.source}"
+    guess: tuple[str, float] | None = None
 
     def draw(path: Path) -> Any:
-      return plots.turns(turns_by_way, path, title)
+      return plots.turns(turns_by_way, path, title, guess)
 
     numbers = turns.numbers(turns_by_way)
     lines = [title, "", *turns.table(turns_by_way)]
@@ -154,8 +153,9 @@ class DialogueTask(BaseTask):
     if name == RECALL:
       numbers["unbound"] = recall.unbound(dialogues, options.get("asks", 1))
       lines += ["", f"A guess among the names told: {numbers['unbound']:.3f} exact."]
-      guess = {"a guess among the names told": numbers["unbound"]}
-      first += baselines.better("exact answers", carried["exact"], guess)
+      guess = "among the names told", numbers["unbound"]
+      told = {f"a guess {guess[0]}": guess[1]}
+      first += baselines.better("exact answers", carried["exact"], told)
     return EvalResult(numbers, [*first, *lines], {"turns.png": draw})
 
   def _packed(self, dialogues: list[chat.Dialogue]) -> dict[str, float]:
@@ -194,7 +194,7 @@ class DialoguePredictor:
         "a message holds half of a surrogate pair, which is no text"
       ) from error
     if self._limit:
-      length = 1 + len(prompt_ids) + LONGEST  # 1 is the EOS token
+      length = 1 + len(prompt_ids) + chat.LONGEST  # 1 is the EOS token
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -203,7 +203,7 @@ class DialoguePredictor:
     writer = Writer(self._model, self._params, self._tokenizer, session)
     writer.read(texts, seed=0)  # decoding is greedy, so the seed has no effect
     replies = [b""] * len(texts)
-    for chunk in writer.write(Sampling(temperature=0.0), LONGEST, stop=[b"\n"]):
+    for chunk in writer.write(Sampling(temperature=0.0), chat.LONGEST, stop=[b"\n"]):
       replies = [a + b for a, b in zip(replies, chunk.text, strict=True)]
     return [{"reply": chat.content(reply)} for reply in replies]
 
