@@ -231,6 +231,7 @@ class Forecaster(nn.Module):
     patch = self.config.patch
     x = jnp.swapaxes(x, 1, 2).reshape(rows * series, length // patch, patch)
     if self.num_covariates:
+      assert covariates is not None  # their number was checked
       patches = covariates.reshape(rows, length // patch, -1)  # [B, N, P E]
       x = jnp.concatenate([x, patches.repeat(series, 0)], -1)  # [R, N, P + P E]
     return self.embed(x.astype(jnp.dtype(self.config.dtype)))  # [R, N, D]
@@ -247,6 +248,7 @@ class Forecaster(nn.Module):
     trend = self.trend(jnp.swapaxes(average, 1, 2))  # [B, C, H W]
     y = trend + self.rest(jnp.swapaxes(x - average, 1, 2))  # [B, C, H W]
     if self.num_covariates:
+      assert covariates is not None
       y += self.covariates(covariates.reshape(len(x), -1))[:, None]  # [B, 1, H W]
     y = y.reshape(*y.shape[:2], self.config.horizon, self.config.width)
     return jnp.swapaxes(y, 1, 2)  # [B, H, C, W]
