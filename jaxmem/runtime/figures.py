@@ -83,7 +83,7 @@ def styled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def saving(
-  path: Path,
+  path: str | Path,
   title: str = "",
   height: float = 2.6,
   rows: int = 1,
