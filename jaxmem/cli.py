@@ -1,6 +1,7 @@
 """The command `jaxmem`: finds the file of a command, and prints errors as messages."""
 
 import ast
+import gc
 import importlib
 import locale
 import os
@@ -125,6 +126,9 @@ def main() -> None:
   """Runs the program: the entry point `jaxmem`."""
   start_again()
   use_utf8()
+  # tracing a model makes millions of objects that stay: looking for garbage among them
+  # as often as Python does is 15 % of the time until the first token
+  gc.set_threshold(200_000, 20, 100)
   compilation.enable()
   try:
     code = run(sys.argv[1:])
