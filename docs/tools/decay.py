@@ -4,14 +4,15 @@ Measures every layer that carries a state and keeps the curves in `decay.json`; 
 draws them.
 """
 
-import io
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from jaxmem import mixers
 from jaxmem.evaluation import visibility
+from jaxmem.runtime import figures
 from jaxmem.testing import example_of
 
 FILE = Path(__file__).with_suffix(".json")
@@ -54,35 +55,29 @@ def picture(name: str) -> bytes:
   Args:
     name: of the layer.
   """
-  import matplotlib
-
-  matplotlib.use("Agg")
-  matplotlib.rcParams["svg.hashsalt"] = "jaxmem"  # the same bytes at every build
-  from matplotlib import pyplot as plt
-
   curves = read()
-  figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
-  for other, values in curves.items():
-    is_this = other == name
-    axes.plot(
-      np.array(DISTANCES) + 1,
-      np.maximum(values, FLOOR),
-      color="#0072B2" if is_this else "#bbbbbb",
-      linewidth=2.5 if is_this else 0.7,
-      zorder=2 if is_this else 1,
-      label=name if is_this else None,
-    )
-  axes.set(xscale="log", yscale="log", ylim=(FLOOR, 3))
-  ticks = [0, 1, 3, 7, 15, 31, 63, 96]
-  axes.set_xticks([d + 1 for d in ticks], [str(d) for d in ticks])
-  axes.minorticks_off()
-  axes.set_xlabel("tokens between input and output")
-  axes.set_ylabel("how far the output moves")
-  axes.legend(loc="lower left", frameon=False)
-  buffer = io.BytesIO()
-  figure.savefig(buffer, format="svg", metadata={"Date": None})
-  plt.close(figure)
-  return buffer.getvalue()
+  with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / f"{name}.svg"
+    _draw(name, curves, path)
+    return path.read_bytes()
+
+
+def _draw(name: str, curves: dict[str, list[float]], path: Path) -> None:
+  with figures.saving(path, height=2.3) as (figure, grid):
+    axes, x = grid[0, 0], np.array(DISTANCES) + 1
+    for other, values in curves.items():
+      style = {"color": "#bbbbbb", "lw": 0.7, "zorder": 1}
+      if other == name:
+        style = {"color": figures.BLUE, "lw": 2.5, "zorder": 2, "label": name}
+      axes.plot(x, np.maximum(values, FLOOR), **style)
+    axes.plot([], [], color="#bbbbbb", lw=0.7, label="the other layers")
+    axes.set(xscale="log", yscale="log", ylim=(FLOOR, 3))
+    ticks = [0, 1, 3, 7, 15, 31, 63, 96]
+    axes.set_xticks([d + 1 for d in ticks], [str(d) for d in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("tokens between input and output")
+    axes.set_ylabel("how far the output moves")
+    figures.legend(figure)
 
 
 if __name__ == "__main__":

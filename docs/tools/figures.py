@@ -4,32 +4,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 
 from docs.tools import decay
 from jaxmem.evaluation import visibility
 from jaxmem.models import pattern
 from jaxmem.ops import additive_attention, gated_delta, gated_linear
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from jaxmem.runtime import figures as style
 
 FOLDER = Path(__file__).parents[1] / "from-rnn"
-# Okabe and Ito's colours, which the colour-blind tell apart; lines differ in style too.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#555555"
-STYLES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (GREY, ":"))
+DASHES = ("-", "--", "-.", ":")  # lines differ in style, not in colour alone
 
 
 def _lines(axes, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-  for (name, (x, y)), (color, style) in zip(curves.items(), STYLES, strict=False):
-    axes.plot(x, y, color=color, linestyle=style, linewidth=2, label=name)
-  axes.legend(frameon=False)
+  for (name, (x, y)), dash, color in zip(
+    curves.items(), DASHES, style.PALETTE, strict=False
+  ):
+    axes.plot(x, y, color=color, linestyle=dash, linewidth=1.8, label=name)
+  style.legend(axes.figure)
 
 
-def hidden_state(figure) -> None:
+def hidden_state(grid) -> None:
   """Influence by distance of three cells, as `decay.json` has it."""
-  axes, kept = figure.subplots(), decay.read()
+  axes, kept = grid[0, 0], decay.read()
   x = np.array(decay.DISTANCES)
   names = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
   _lines(
@@ -45,14 +42,14 @@ def hidden_state(figure) -> None:
   )
 
 
-def gates(figure) -> None:
+def gates(grid) -> None:
   """What constant forget gates keep."""
-  axes, x = figure.subplots(), np.arange(0, 1001)
+  axes, x = grid[0, 0], np.arange(0, 1001)
   _lines(axes, {f"gate {f}": (x, f**x) for f in (0.9, 0.99, 0.999)})
   axes.set(xlabel="tokens since the input", ylabel="share that is kept")
 
 
-def encoder_decoder(figure) -> None:
+def encoder_decoder(grid) -> None:
   """The weights of additive attention for queries in another order than the keys."""
   order, size = [2, 0, 1, 4, 3], 5
   one_hot = jnp.eye(size)
@@ -62,15 +59,15 @@ def encoder_decoder(figure) -> None:
   state = additive_attention.State(2 * one_hot[None], one_hot[None], count)
   w = jnp.full(size, -2.0)
   weights = additive_attention.parallel((w,), (queries,), state)[0][0]
-  axes = figure.subplots()
-  image = axes.imshow(np.asarray(weights), cmap="cividis", vmin=0, vmax=1)
+  axes = grid[0, 0]
+  image = style.heat_map(axes, np.asarray(weights), "{:.2f}", vmin=0, vmax=1)
   axes.set(xlabel="encoded token", ylabel="token that is written")
-  figure.colorbar(image, label="weight")
+  axes.figure.colorbar(image, ax=axes, label="weight")
 
 
-def state_bytes(figure) -> None:
+def state_bytes(grid) -> None:
   """Bytes that one row carries, d_model 1024."""
-  axes, x = figure.subplots(), 2 ** np.arange(8, 18)
+  axes, x = grid[0, 0], 2 ** np.arange(8, 18)
 
   def size(text: str) -> int:
     (entry,) = pattern.parse(text)
@@ -91,7 +88,7 @@ def state_bytes(figure) -> None:
   axes.set(xlabel="tokens read", ylabel="bytes of state a row")
 
 
-def masks(figure) -> None:
+def masks(grid) -> None:
   """Who sees whom in five masks."""
   texts = {
     "whole": "causal",
@@ -101,16 +98,15 @@ def masks(figure) -> None:
     "global": "causal & (window(6) | Global(2))",
   }
   reset = visibility.documents([32])
-  for axes, (title, text) in zip(figure.subplots(1, 5), texts.items(), strict=True):
+  for axes, (title, text) in zip(grid[0], texts.items(), strict=True):
     axes.imshow(visibility.seen(visibility.parse(text), reset), cmap="cividis")
-    axes.set_title(title, fontsize=10)
-    axes.set_xticks([])
-    axes.set_yticks([])
-  figure.supxlabel("key", fontsize=10)
-  figure.supylabel("query", fontsize=10)
+    axes.set_title(title)
+    axes.grid(False)
+    axes.set(xticks=[], yticks=[], xlabel="key")
+  grid[0, 0].set_ylabel("query")
 
 
-def delta(figure) -> None:
+def delta(grid) -> None:
   """Recall of eight keys that are written twice, by a sum and by the delta rule."""
   pairs, size = 8, 32
   draw = np.random.default_rng(0)
@@ -136,11 +132,11 @@ def delta(figure) -> None:
       newest = np.concatenate([values[pairs:end], values[max(0, end - pairs) : pairs]])
       error = np.linalg.norm(recalled - newest[: len(recalled)], axis=1).mean()
       errors[name].append(float(error))
-  axes, x = figure.subplots(), np.arange(1, 2 * pairs + 1)
+  axes, x = grid[0, 0], np.arange(1, 2 * pairs + 1)
   scale = float(np.linalg.norm(values, axis=1).mean())
   _lines(axes, {n: (x, np.array(e) / scale) for n, e in errors.items()})
-  axes.axvline(pairs + 0.5, color=GREY, linewidth=1)
-  axes.text(pairs + 0.7, 0.03, "keys get new values", color=GREY)
+  axes.axvline(pairs + 0.5, color=style.GREY, linewidth=1)
+  axes.text(pairs + 0.7, 0.03, "keys get new values", color="#555555")
   axes.set(xlabel="writes", ylabel="error of recall, relative", ylim=(-0.05, None))
 
 
@@ -148,14 +144,14 @@ def _empty(op, size: int):
   return op.init_state(1, 1, size, size)
 
 
-# File -> what draws it, and its size in inches.
-FIGURES: dict[str, tuple[Callable, tuple[float, float]]] = {
-  "hidden-state": (hidden_state, (6, 3)),
-  "gates": (gates, (6, 3)),
-  "encoder-decoder": (encoder_decoder, (4.5, 3.2)),
-  "state-bytes": (state_bytes, (6, 3)),
-  "masks": (masks, (7, 2)),
-  "delta": (delta, (6, 3)),
+# File -> what draws it, its height in inches, and its columns of axes.
+FIGURES: dict[str, tuple[Callable, float, int]] = {
+  "hidden-state": (hidden_state, 2.3, 1),
+  "gates": (gates, 2.3, 1),
+  "encoder-decoder": (encoder_decoder, 2.6, 1),
+  "state-bytes": (state_bytes, 2.3, 1),
+  "masks": (masks, 1.2, 5),
+  "delta": (delta, 2.3, 1),
 }
 
 
@@ -166,11 +162,9 @@ def draw(name: str, path: Path) -> None:
     name: a key of `FIGURES`.
     path: the PNG to write.
   """
-  function, size = FIGURES[name]
-  figure = plt.figure(figsize=size, layout="constrained")
-  function(figure)
-  figure.savefig(path, dpi=100, metadata={"Software": None})
-  plt.close(figure)
+  function, height, columns = FIGURES[name]
+  with style.saving(path, height=height, columns=columns) as (_, grid):
+    function(grid)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,21 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 from jaxmem.core import outputs, ranges, registry
+from jaxmem.core.command_line import Page, parse
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number
 from jaxmem.runtime.resumable import Ledger
 
 # In `out` while a benchmark goes on: what decides its numbers, and those that it has.
 NAMES = "plan.json", "measured.jsonl"
+
+# How a benchmark goes on after Ctrl-C.
+_KEPT = "the same command measures the others"
 
 __all__ = ["BenchOptions", "groups", "main", "run"]
 
@@ -31,6 +37,16 @@ class BenchOptions:
     out: the directory of bench_cpu.json and bench_cpu.md.
     quick: measures tiny sizes, to try the plumbing; its numbers mean nothing.
   """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem bench --ops gated_delta,window --peers",
+    {
+      "What is measured": ("ops", "peers", "against"),
+      "How": ("rounds", "quick"),
+      "What is written": ("out",),
+    },
+    words={"ops": "NAMES", "against": "DIR", "out": "DIR"},
+  )
 
   ops: str = "all"
   peers: bool = False
@@ -104,21 +120,24 @@ def run(options: BenchOptions) -> dict:
     options.out, _identity(options), key=("group", "case", "who", "direction"),
     names=NAMES,
   )  # fmt: skip
-  for name in selected(options.ops):
-    for group in groups(name, options.peers, options.against):
-      first = group[0].case
-      if any(first == measured for measured, *_ in ledger.done):
-        continue
-      print(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}", flush=True)
-      rows = runner.measure(
-        group,
-        tokens,
-        rounds=options.rounds,
-        quick=options.quick,
-        directions=table[name].directions,
-      )
-      # only rows of one group are compared: their contestants took turns
-      ledger.append({"group": first, **row} for row in rows)
+  names = selected(options.ops)
+  with Progress(len(names), "ops", resume=_KEPT) as progress:
+    for name in names:
+      for group in groups(name, options.peers, options.against):
+        first = group[0].case
+        if any(first == measured for measured, *_ in ledger.done):
+          continue
+        say(f"measuring {', '.join(f'{c.case} ({c.who})' for c in group)}")
+        rows = runner.measure(
+          group,
+          tokens,
+          rounds=options.rounds,
+          quick=options.quick,
+          directions=table[name].directions,
+        )
+        # only rows of one group are compared: their contestants took turns
+        ledger.append({"group": first, **row} for row in rows)
+      progress.advance(1, "saved")
   return report.build(list(ledger.done.values()), options.rounds, options.quick)
 
 
@@ -140,10 +159,10 @@ def finish(results: dict, out: Path) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns the exit code, 2 for a wrong argument."""
-  import tyro  # the library is importable without its command line
-
-  options = tyro.cli(BenchOptions, args=argv, prog="jaxmem bench")
   try:
+    options = parse(
+      BenchOptions, sys.argv[1:] if argv is None else argv, "jaxmem bench"
+    )
     selected(options.ops)
     if options.against and not (options.against / "jaxmem").is_dir():
       raise ValueError(f"--against {options.against}: give the root of a checkout")

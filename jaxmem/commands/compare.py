@@ -1,24 +1,28 @@
 """compares memories on a task: jaxmem compare --task mqar --memories A,B"""
 
+import contextlib
 import dataclasses
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 from jaxmem.commands import require
 from jaxmem.core import kinds
+from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.progress import Progress, say
 
 
-def main(argv: list[str]) -> int:
-  """Runs `jaxmem compare`: the runs that have not ended, then the table and plots."""
-  require("tyro", "grain", "matplotlib")
-  import tyro
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem compare", _options()())]
 
-  from jaxmem.evaluation.compare import ledger, pictures, table
+
+def _options() -> Any:
+  """Returns the class of the options: a plan, and where its results go."""
   from jaxmem.evaluation.compare import plan as plans
-  from jaxmem.training.trainer import EXIT_STOPPED
 
   @dataclasses.dataclass(frozen=True)
   class Options(plans.Plan):
@@ -31,9 +35,37 @@ def main(argv: list[str]) -> int:
       out: the directory for the runs, the table and the plots.
     """
 
+    PAGE: ClassVar[Page] = Page(
+      "jaxmem compare --task mqar --memories attention,gated_delta --lengths 64",
+      {
+        "What is compared": ("task", "memories", "lengths", "seeds"),
+        "The models": ("d_model", "layers"),
+        "The training": ("minutes_per_run", "steps", "learning_rate"),
+        "What is written": ("out",),
+      },
+      words={
+        "task": "TASK", "memories": "NAMES", "lengths": "N,N", "minutes_per_run": "X",
+        "out": "DIR",
+      },
+    )  # fmt: skip
+
     out: str = "runs/compare"
 
-  options = tyro.cli(Options, args=argv, prog="jaxmem compare")
+  return Options
+
+
+def main(argv: list[str]) -> int:
+  """Runs `jaxmem compare`: the runs that have not ended, then the table and plots."""
+  options = parse(_options(), argv, "jaxmem compare")
+  require("grain", "matplotlib")
+  import jax
+
+  from jaxmem.evaluation.compare import ledger, pictures, table
+  from jaxmem.evaluation.compare import plan as plans
+  from jaxmem.training.trainer import EXIT_STOPPED
+
+  # a TPU belongs to one process, and so does most of a GPU's memory: to that of a run
+  jax.config.update("jax_platforms", "cpu")
   # a Plan without `out`: it is saved, and the directory may move
   fields = dataclasses.fields(plans.Plan)
   plan = plans.Plan(**{f.name: getattr(options, f.name) for f in fields})
@@ -46,26 +78,34 @@ def main(argv: list[str]) -> int:
     if ledger.ended(done, run, directory):
       continue
     name = f"{run.memory}, length {run.length}, seed {run.seed}"
-    print(f"run {index + 1} of {len(runs)}: {name}", flush=True)
+    say(f"run {index + 1} of {len(runs)}: {name}")
     # a process for each run, so that a crash or full memory ends one run alone
-    code, why = _child(directory, index, ledger.folder_of(directory, run))
+    code, why = _child(directory, index, ledger.folder_of(directory, run), run)
     if code == EXIT_STOPPED:
-      print("stopped; the same command continues", flush=True)
+      ended = len(ledger.open_ledger(plan, directory).done)
+      say(f"stopped after {ended} of {len(runs)} runs; the same command continues")
       break
     if why:
       # the ledger is read again, since the child may have died within a line of it
       line = ledger.head(run) | {"failed": f"exit code {code}: {why}"}
       ledger.open_ledger(plan, directory).append([line])
   text, summary = table.write(plan, directory)
-  paths = pictures.draw(summary, plan.task, directory)
+  chance = table.chance(plan.task, summary)
+  paths = pictures.draw(summary, plan.task, directory, chance)
   print("\n" + text)
   names = ["table.csv", "table.json", "table.md", *(path.name for path in paths)]
   print(f"In {directory}: " + ", ".join(names))
   return EXIT_STOPPED if code == EXIT_STOPPED else 0
 
 
-def _child(directory: Path, index: int, folder: Path) -> tuple[int, str]:
+def _child(directory: Path, index: int, folder: Path, run: Any) -> tuple[int, str]:
   """Runs number `index` in a child process, whose output goes to `log.txt`.
+
+  Args:
+    directory: the directory of the comparison.
+    index: the number of the run.
+    folder: the folder of the run.
+    run: the run, see `plan.Run`.
 
   Returns:
     The exit code, and the last line of the output if the run failed, else "".
@@ -91,14 +131,31 @@ def _child(directory: Path, index: int, folder: Path) -> tuple[int, str]:
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = {number: signal.signal(number, forward) for number in numbers}
-    code = child.wait()
+    code = _wait(child, folder, run)
     for number, handler in handlers.items():
       signal.signal(number, handler)
   if code == 0:
-    print(f"  done in {time.monotonic() - begin:.0f} s", flush=True)
+    say(f"  done in {time.monotonic() - begin:.0f} s")
   if code in (0, EXIT_STOPPED):
     return code, ""
   text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
   why = (text.strip().splitlines() or ["it printed nothing"])[-1]
-  print(f"  FAILED with exit code {code}: {why}", flush=True)
+  say(f"  FAILED with exit code {code}: {why}")
   return code, why
+
+
+def _wait(child: subprocess.Popen, folder: Path, run: Any) -> int:
+  """Shows the steps of a run until its process ends; returns the exit code."""
+  from jaxmem.evaluation.compare import ledger
+  from jaxmem.training.callbacks import next_save
+
+  with contextlib.ExitStack() as stack:
+    progress = None
+    while True:
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        return child.wait(timeout=0.5)
+      step, steps = ledger.position(folder)
+      if steps and not progress:  # the first run of a memory finds how many
+        progress = stack.enter_context(Progress(steps, "step", done=step))
+      elif progress and step > progress.done:
+        progress.update(step, f"saves at {next_save(run.config(steps), step)}")

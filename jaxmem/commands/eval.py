@@ -2,10 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxmem.commands import check, current_flags, require, workdir
 from jaxmem.core import outputs
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 from jaxmem.runtime.compilation import compiling
@@ -58,6 +59,20 @@ class Options:
       projects what this text would cost it.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem eval --workdir runs/quickstart --text book.txt --carry all",
+    {
+      "The model": ("workdir", "checkpoint"),
+      "What is scored, one of both": ("text", "split"),
+      "How a text is read": ("carry", "segment", "rows", "length"),
+      "What is written": ("out", "progress"),
+    },
+    words={
+      "workdir": "DIR", "text": "FILE", "split": "SPLIT", "out": "FILE",
+      "progress": "DIR", "save_every": "SECONDS",
+    },
+  )  # fmt: skip
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   text: str = ""
@@ -74,12 +89,15 @@ class Options:
   twin: bool = False
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem eval", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem eval`."""
-  require("tyro", "tqdm")
-  import tyro
-
-  options = tyro.cli(Options, args=current_flags(argv), prog="jaxmem eval")
+  options = parse(Options, current_flags(argv), "jaxmem eval")
+  require("grain", "tqdm")
   check(options)
   return _split(options) if options.split else _text(options)
 

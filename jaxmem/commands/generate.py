@@ -7,9 +7,10 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require, workdir
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 
@@ -49,6 +50,20 @@ class Options:
     load_state: a file to continue from; each prompt then continues its row.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    'jaxmem generate --workdir runs/quickstart --prompt "def main(" --max-tokens 100',
+    {
+      "The prompts": ("workdir", "prompt", "prompt_file", "input"),
+      "The texts": ("out", "num_samples", "max_tokens", "stop"),
+      "How tokens are drawn": ("temperature", "top_p", "seed"),
+      "The memory after a text": ("save_state", "load_state"),
+    },
+    words={
+      "workdir": "DIR", "prompt_file": "FILE", "input": "FILE", "out": "FILE",
+      "save_state": "FILE", "load_state": "FILE",
+    },
+  )  # fmt: skip
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   prompt: tuple[str, ...] = ()
@@ -75,13 +90,15 @@ class Options:
     return bool(self.input or self.out or self.logprobs)
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem generate", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem generate`."""
-  require("tyro")
-  import tyro
-
-  append = (tyro.conf.UseAppendAction,)  # --prompt A --prompt B, not --prompt A B
-  options = tyro.cli(Options, args=argv, prog="jaxmem generate", config=append)
+  options = parse(Options, argv, "jaxmem generate")
+  require("grain")
   sampling, prompts = _check(options)
   # arguments may hold any bytes; `fsencode` gives back those of the command line
   stop = [os.fsencode(each) for each in options.stop]

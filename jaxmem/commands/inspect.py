@@ -3,13 +3,15 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from jaxmem.commands import check, require, workdir
 from jaxmem.core import files, outputs
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import Progress, on_interrupt
 from jaxmem.core.ranges import number, required
 
 # Fewer tokens than this have no past to speak of.
@@ -37,6 +39,17 @@ class Options:
     out: the directory of the pictures and the page; the default is WORKDIR/inspect.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem inspect --workdir runs/quickstart --text book.txt",
+    {
+      "The model": ("workdir", "checkpoint"),
+      "The text": ("text", "tokens"),
+      "What is measured": ("recent", "samples", "positions", "directions"),
+      "What is written": ("out",),
+    },
+    words={"workdir": "DIR", "text": "FILE", "out": "DIR"},
+  )
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   text: str = required("give a file")
@@ -48,12 +61,15 @@ class Options:
   out: str = ""
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem inspect", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem inspect`: writes the pictures and `index.html`."""
-  require("tyro", "matplotlib")
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="jaxmem inspect")
+  options = parse(Options, argv, "jaxmem inspect")
+  require("grain", "matplotlib")
   out = Path(options.out or Path(options.workdir) / "inspect")
   inputs = {"--text": options.text, "--workdir": options.workdir}
   outputs.refuse_overwrite_in(out, ("index.html", "numbers.json", "*.png"), inputs)
@@ -62,15 +78,17 @@ def main(argv: list[str]) -> int:
   if not os.access(out, os.W_OK):
     raise UserError(f"cannot write into --out {out}: give another directory")
 
-  from jaxmem.evaluation.inspection import page
+  from jaxmem.runtime import page
   from jaxmem.training.load import load_model
 
   loaded = load_model(Path(options.workdir), options.checkpoint)
-  sections, span = _look(options, loaded, tokens, out)
+  with on_interrupt("no page is written: the same command begins again"):
+    sections, span = _look(options, loaded, tokens, out)
   text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
   title = f"Inside {Path(options.workdir).absolute().name} at step {loaded.step}"
   index = out / "index.html"
-  html = page.render(title, _facts(options, loaded, tokens), text, sections)
+  sections = [page.Section("The text", code=text), *sections]
+  html = page.render(title, _facts(options, loaded, tokens), sections)
   files.write_text(index, html)
   numbers = {s.title: s.table._asdict() for s in sections if s.table}
   files.write_json(out / "numbers.json", numbers)
@@ -89,11 +107,17 @@ def _look(options: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple
   from jaxmem.evaluation.inspection import findings, inside, span
 
   model, params = inside.plain(loaded.model), loaded.params
-  traces = inside.read(model, params, tokens, options.recent)
-  ends, memories = inside.states(model, params, tokens, options.samples)
-  positions = span.sampled(len(tokens), options.positions)
-  layers = span.of_layers(model, params, traces.inputs, positions, options.directions)
-  model_span = span.of_model(model, params, tokens, positions, options.directions)
+  with Progress(4, "parts") as progress:
+    progress.update(0, "reads the text")
+    traces = inside.read(model, params, tokens, options.recent)
+    progress.advance(1, "records states")
+    ends, memories = inside.states(model, params, tokens, options.samples)
+    progress.advance(1, "measures the span of the mixers")
+    positions = span.sampled(len(tokens), options.positions)
+    layers = span.of_layers(model, params, traces.inputs, positions, options.directions)
+    progress.advance(1, "measures the span of the model")
+    model_span = span.of_model(model, params, tokens, positions, options.directions)
+    progress.advance()
   return [
     *findings.spans(model_span, layers, options.directions, len(positions), out),
     *findings.decays(traces, out),
@@ -104,9 +128,9 @@ def _look(options: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple
 
 
 def _facts(options: Options, loaded: Any, tokens: np.ndarray):
-  from jaxmem.evaluation.inspection.page import Table
   from jaxmem.models.lm import num_params
   from jaxmem.models.pattern import show
+  from jaxmem.runtime.page import Table
 
   model = loaded.config.model
   rows = [

@@ -1,36 +1,60 @@
 """checks the laws on this machine: jaxmem laws [NAME|package.module:Mixer ...]"""
 
-import argparse
+import dataclasses
 import importlib.util
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
 from jaxmem import mixers, ops
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError, reason
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.registry import nearest
 from jaxmem.evaluation import measured
 from jaxmem.testing import LawError, check_laws, check_saved, check_shards, example_of
 from jaxmem.testing.suite import TITLES
 
+# How the command goes on after Ctrl-C.
+_AGAIN = "nothing is kept: name the other memories to check them alone"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Checks the laws that every memory obeys, on the devices of this machine.
+
+  Prints a row a memory, with the worst error of each law as a part of the tolerance.
+
+  Attributes:
+    names: ops and memories, or package.module:Mixer of your own; none is all.
+    quick: without jvp, grad of grad, 131,072 steps, shards of time, and checkpoints.
+    keep: keeps the worst errors for `jaxmem memories`.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem laws gated_delta lstm --quick",
+    {"What is checked": ("names", "quick", "keep")},
+    places=("names",),
+    words={"names": "NAME"},
+  )
+
+  names: tuple[str, ...] = ()
+  quick: bool = False
+  keep: bool = False
+
+
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem laws", Options())]
+
 
 def main(argv: list[str]) -> int:
   """Runs `jaxmem laws`: prints a row a memory, and returns 1 if a law is broken."""
-  parser = argparse.ArgumentParser("jaxmem laws", description=__doc__)
-  parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
-  parser.add_argument(
-    "--quick",
-    action="store_true",
-    help="no jvp, grad of grad, 131,072 steps, shards of time, or checkpoint",
-  )
-  parser.add_argument(
-    "--keep", action="store_true", help="keep the worst errors for `jaxmem memories`"
-  )
-  args = parser.parse_args(argv)
+  args = parse(Options, argv, "jaxmem laws")
   subjects = [subject for name in args.names or _all() for subject in _find(name)]
 
   print(f"{jax.device_count()} {jax.devices()[0].device_kind}, jax {jax.__version__}")
@@ -39,17 +63,19 @@ def main(argv: list[str]) -> int:
   head = ["memory", "forms", *(f"law {law}" for law in laws), "seconds"]
   print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|", flush=True)
   broken, worst = [], {}
-  for name, subject in subjects:
-    start = time.monotonic()
-    try:
-      rows = _check(subject, laws, full=not args.quick)
-      print(_row(name, rows, laws, time.monotonic() - start), flush=True)
-      errors = [error for _, _, error in rows]
-      plain = name.split()[0]  # an op and its mixer share a row of the table
-      worst[plain] = max(worst.get(plain, 0.0), *errors)
-    except LawError as error:
-      broken.append(str(error))
-      print(f"| {name} | BROKEN" + " | " * len(laws) + " | |", flush=True)
+  with Progress(len(subjects), "memories", resume=_AGAIN) as progress:
+    for done, (name, subject) in enumerate(subjects):
+      progress.update(done, f"checks {name}")
+      start = time.monotonic()
+      try:
+        rows = _check(subject, laws, full=not args.quick)
+        say(_row(name, rows, laws, time.monotonic() - start))
+        errors = [error for _, _, error in rows]
+        plain = name.split()[0]  # an op and its mixer share a row of the table
+        worst[plain] = max(worst.get(plain, 0.0), *errors)
+      except LawError as error:
+        broken.append(str(error))
+        say(f"| {name} | BROKEN" + " | " * len(laws) + " | |")
   if args.keep and not broken:
     measured.keep("laws", worst)
   all_hold = "Every law holds: " + ", ".join(TITLES[law] for law in laws)

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require, workdir
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import Progress
 from jaxmem.core.ranges import number
 from jaxmem.runtime.compilation import compiling
 
@@ -27,6 +29,15 @@ class Options:
     rows: lines that are answered at once.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem predict --workdir runs/reviews --input texts.jsonl --out answers.jsonl",
+    {
+      "The model": ("workdir", "checkpoint"),
+      "The records": ("input", "out", "rows"),
+    },
+    words={"workdir": "DIR", "input": "FILE", "out": "FILE"},
+  )
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   input: str = "-"
@@ -34,12 +45,15 @@ class Options:
   rows: int = number(16, at_least=1)
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem predict", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem predict`."""
-  require("tyro")
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="jaxmem predict")
+  options = parse(Options, argv, "jaxmem predict")
+  require("grain")
   check(options)
   from jaxmem.core import outputs
   from jaxmem.evaluation import predict as prediction
@@ -52,9 +66,23 @@ def main(argv: list[str]) -> int:
     # the input is open by now, so a wrong name does not wait for the model
     predict = prediction.predictor(Path(options.workdir), options.checkpoint)
     out = stack.enter_context(outputs.writing(options.out))
-    with compiling("the model, to answer records"):
-      bad = prediction.write(lines, predict, options.rows, out)
+    answering = compiling("the model, to answer records")
+    with answering, progress_of_answers(options.out) as progress:
+      bad = prediction.write(lines, predict, options.rows, out, progress)
   return 2 if bad else 0
+
+
+def progress_of_answers(out: str) -> Progress:
+  """Returns the progress of answers, which is not shown where they are shown.
+
+  Args:
+    out: the file for the answers, or - for standard output.
+  """
+  if out == "-":
+    show, resume = not sys.stdout.isatty(), "give the other lines again"
+  else:
+    show, resume = True, f"{out} is not written: the same command begins again"
+  return Progress(None, "answers", resume=resume, show=show)
 
 
 def opened(name: str, stack: contextlib.ExitStack) -> Any:

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require
 from jaxmem.core import files, outputs, ranges
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number, number_list, required
 
 # The files that the command writes to --out.
@@ -18,6 +20,8 @@ WRITTEN = (
   "probe.md", "results.json", "answers.jsonl", "probe.json", "probe.tmp", "needle.png",
   "lock.json",
 )  # fmt: skip
+# How the command goes on after Ctrl-C.
+_SAVED = "the same command asks the others"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,19 @@ class Options:
     out: a directory for answers, tables and pictures.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem probe --workdir runs/quickstart --tasks passkey --out runs/probe",
+    {
+      "The model, a run or a GGUF file": ("workdir", "checkpoint", "gguf", "memory"),
+      "What is asked": ("tasks", "lengths", "samples", "haystack"),
+      "What is written": ("out", "threshold"),
+    },
+    words={
+      "workdir": "DIR", "gguf": "FILE", "memory": "MEMORY", "tasks": "NAMES",
+      "lengths": "N,N", "haystack": "SOURCE", "qa": "FILE", "out": "DIR",
+    },
+  )  # fmt: skip
+
   workdir: str = ""
   checkpoint: Literal["last", "best"] = "last"
   gguf: str = ""
@@ -64,12 +81,15 @@ class Options:
   out: str = required("a directory for answers, tables and pictures")
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem probe", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem probe`."""
-  require("tyro", "matplotlib")
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="jaxmem probe")
+  options = parse(Options, argv, "jaxmem probe")
+  require("grain", "matplotlib")
   plan = _check(options)
   tokenizer, load = _model(options, max(plan.lengths))
   material = _material(options, plan, tokenizer)
@@ -94,11 +114,16 @@ def main(argv: list[str]) -> int:
     digest = hashlib.sha256(weights).hexdigest()[:16]
     ledger.agree({"step": loaded.step, "weights": digest})
     answer = runner.writer(loaded, options.rows, stop)
+    total = len(plan.tasks) * len(plan.lengths) * plan.samples
+    done = runner.count_done(plan, ledger)
+    say(f"{total - done} of {total} samples to ask; every batch is saved")
     try:
-      for lines in runner.run(plan, material, answer, ledger, options.rows, stop):
-        _say(lines)
+      with Progress(total, "samples", done=done, resume=_SAVED) as progress:
+        for lines in runner.run(plan, material, answer, ledger, options.rows, stop):
+          progress.advance(len(lines), "saved")
+          say(_line(lines))
     except Stopped:
-      print(f"stopped by {stop.requested}; the same command continues", flush=True)
+      say(f"stopped by {stop.requested}; the same command continues")
       return EXIT_STOPPED
     _report(options, plan, ledger, loaded.model)
   return 0
@@ -214,22 +239,21 @@ def _identity(options: Options, material: Any) -> dict[str, Any]:
   }
 
 
-def _say(lines: list[dict]) -> None:
-  """Prints a line of progress about a batch."""
+def _line(lines: list[dict]) -> str:
+  """Returns a line about a batch."""
   head, scores = lines[0], [line["score"] for line in lines]
   tokens = sum(line["read"] + line["written"] for line in lines)
   seconds = max(sum(line["seconds"] for line in lines), 1e-9)
-  print(
+  return (
     f"{head['task']:<16} {head['length']:>9,}  {len(lines)} samples  "
-    f"{100 * sum(scores) / len(scores):5.1f}  {tokens / seconds:,.0f} tokens/s",
-    flush=True,
+    f"{100 * sum(scores) / len(scores):5.1f}  {tokens / seconds:,.0f} tokens/s"
   )
 
 
 def _report(options: Options, plan: Any, ledger: Any, model: Any) -> None:
   """Prints the table, and writes it, its numbers and the picture of the needle."""
   from jaxmem.evaluation.longbench import needle, results
-  from jaxmem.tasks import plots
+  from jaxmem.tasks import maps
 
   out = Path(options.out)
   numbers = results.numbers(plan, ledger.done, model, options.threshold)
@@ -237,7 +261,7 @@ def _report(options: Options, plan: Any, ledger: Any, model: Any) -> None:
   if "needle" in plan.tasks:
     depths = needle.depths(options.depths)
     cells = results.grid(plan, ledger.done, options.depths)
-    plots.depths(out / "needle.png", cells, depths, list(plan.lengths))
+    maps.depths(out / "needle.png", cells, depths, list(plan.lengths))
     numbers["needle"] = {"depths": depths, "found": cells.tolist()}
   print("\n" + "\n".join(lines))
   for name, text in _files(numbers, lines):

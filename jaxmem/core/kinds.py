@@ -116,8 +116,9 @@ class Group:
         return name
     for name, entry in self.installed().items():
       module = sys.modules.get(entry.module)
-      if getattr(module, "Config", None) is config:
-        return self.add(name, module) and name
+      if module and getattr(module, "Config", None) is config:
+        self.add(name, module)
+        return name
     raise KeyError(
       f"{config.__module__}.{config.__name__} is the Config of no {self.noun}: name "
       f"its module with {FLAG}, or call jaxmem.load_plugin"

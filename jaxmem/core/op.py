@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array
 
-from jaxmem.core.typing import Form, State
+from jaxmem.core.typing import Form
+from jaxmem.core.typing import State as AnyState
 
 
 class Op(NamedTuple):
@@ -56,13 +57,13 @@ class Op(NamedTuple):
   stress: Callable
   transition: str | None
   reverse_only: tuple[str, ...]
-  step: Callable[..., tuple[Array, State]] | None = None
-  init_state: Callable[..., State] | None = None
-  axes: State | None = None
+  step: Callable[..., tuple[Array, AnyState]] | None = None
+  init_state: Callable[..., AnyState] | None = None
+  axes: AnyState | None = None
   value: int | None = None
-  join: Callable[..., State] | None = None
+  join: Callable[..., AnyState] | None = None
   summary: Callable | None = None
-  initial: Callable[[State], Any] | None = None
+  initial: Callable[[AnyState], Any] | None = None
   compose: Callable[[Any, Any], Any] | None = None
   cell_of: Callable[..., Any] | None = None
   starts: tuple[str, ...] = ()
@@ -106,14 +107,15 @@ def view(module: ModuleType) -> Op:
   Args:
     module: the file, imported.
   """
-  names = vars(module)
+  names: dict[str, Any] = vars(module)
   step, forms, transition = names.get("step"), names["FORMS"], names.get("TRANSITION")
-  state = names.get("State")
+  state: Any = names.get("State")
   # a sum or a cell may start anywhere; a window holds inputs, and there are none before
   is_summed = transition is not None or "cell_of" in names
   functions = forms | ({} if step is None else {"step": step})
   # fields that a file calls as the record does, and may leave out
   same_names = ("init_state", "join", "summary", "compose", "cell_of")
+  optional: dict[str, Any] = {name: names.get(name) for name in same_names}
   return Op(
     name=module.__name__,
     State=state,
@@ -131,7 +133,7 @@ def view(module: ModuleType) -> Op:
     longest=names.get("LONGEST", 0),
     # pairs, not dicts: the record must be hashable, as caches are kept by it
     keywords=tuple((name, _keywords(f)) for name, f in functions.items()),
-    **{name: names.get(name) for name in same_names},
+    **optional,
   )
 
 

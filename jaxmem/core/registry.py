@@ -68,7 +68,8 @@ def _slips(a: str, b: str) -> int:
   count as one slip if they are neighbours.
   """
   # the rows of the table of prefixes of a, against all prefixes of b; two are kept
-  before, last = [], list(range(len(b) + 1))
+  before: list[int] = []
+  last = list(range(len(b) + 1))
   for i, x in enumerate(a, start=1):
     row = [i]
     for j, y in enumerate(b, start=1):

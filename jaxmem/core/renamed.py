@@ -35,7 +35,9 @@ _MOVED = (
   ("evals", "tasks.language_modeling", "reader"),
   ("evals", "tasks.synthetic", "episodes accuracy"),
   ("data", "tasks.forecasting", "standard times decimals long_format windows"),
-  ("evals", "evaluation.inspection", "inside findings page pictures span"),
+  ("evals", "evaluation.inspection", "inside findings pictures span"),
+  ("evals", "runtime", "page"),
+  ("evaluation.inspection", "runtime", "page"),
   ("interop", "finetune", "graft regain rows"),
 )
 # Old module -> new one, whose file has another name.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
+from jaxmem.core.progress import DELAY, Progress
 from jaxmem.data import sources
 from jaxmem.data.file_slice import FileSlice
 from jaxmem.data.leaks import Repeats
@@ -100,10 +101,7 @@ def prepare(
   splits, shares = sources.mixed(source, heldout)
   # Each document is hashed before it is written: the name of the directory needs all
   # hashes, and texts of any size never lie in memory together.
-  digests = {
-    split: [hashlib.sha256(file_slice.read()).hexdigest() for file_slice in slices]
-    for split, slices in splits.items()
-  }
+  digests = {split: _digests(slices) for split, slices in splits.items()}
   fingerprint = _fingerprint(splits, digests)
   directory = _data_dir(data_dir) / fingerprint
   if shares:  # other weights make another corpus of the same documents: one directory
@@ -148,6 +146,16 @@ def _data_dir(data_dir: str | os.PathLike | None) -> Path:
   return Path(os.path.abspath(os.path.expanduser(directory)))
 
 
+def _digests(slices: Sequence[FileSlice]) -> list[str]:
+  """Returns the hash of each document."""
+  digests = []
+  with Progress(len(slices), "documents", delay=DELAY) as progress:
+    for file_slice in slices:
+      digests.append(hashlib.sha256(file_slice.read()).hexdigest())
+      progress.advance(1, "hashed")
+  return digests
+
+
 def _fingerprint(
   splits: Mapping[str, Sequence[FileSlice]], digests: Mapping[str, Sequence[str]]
 ) -> str:
@@ -165,12 +173,15 @@ def _reader(
   """Returns a function that reads the documents of a split once more."""
 
   def read() -> Iterator[Document]:
-    for file_slice, digest in zip(slices, digests, strict=True):
-      text = file_slice.read()
-      # The fingerprint is that of an earlier read; a file may have changed since.
-      if hashlib.sha256(text).hexdigest() != digest:
-        raise DataError(f"{file_slice.path} changed while it was being read: run again")
-      yield Document(file_slice.name, text)
+    with Progress(len(slices), "documents", delay=DELAY) as progress:
+      for file_slice, digest in zip(slices, digests, strict=True):
+        text = file_slice.read()
+        # The fingerprint is that of an earlier read; a file may have changed since.
+        if hashlib.sha256(text).hexdigest() != digest:
+          path = file_slice.path
+          raise DataError(f"{path} changed while it was being read: run again")
+        yield Document(file_slice.name, text)
+        progress.advance(1, "written")
 
   return read
 

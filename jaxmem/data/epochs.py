@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
+from jaxmem.core.progress import DELAY, Progress
+
 # The numbers of a step's rows, counted over all steps and processes, and their items.
 StepItems = tuple[Int64[np.ndarray, " b"], Int64[np.ndarray, " b ..."]]
 
@@ -112,6 +114,8 @@ class Epochs:
 def once(count: int, rows: int) -> Iterator[tuple[Int64[np.ndarray, " rows"], int]]:
   """Yields all items in their order, `rows` at a time: one shape is compiled once.
 
+  Long work shows how many items are done, see `core.progress`.
+
   Args:
     count: how many items there are.
     rows: items at a time.
@@ -119,6 +123,8 @@ def once(count: int, rows: int) -> Iterator[tuple[Int64[np.ndarray, " rows"], in
   Yields:
     `rows` items, and how many of them count; the others repeat the last item.
   """
-  for begin in range(0, count, rows):
-    items = np.minimum(begin + np.arange(rows), count - 1)  # [rows]
-    yield items, min(rows, count - begin)
+  with Progress(count, "examples", delay=DELAY) as progress:
+    for begin in range(0, count, rows):
+      items = np.minimum(begin + np.arange(rows), count - 1)  # [rows]
+      yield items, min(rows, count - begin)
+      progress.update(min(begin + rows, count))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64, UInt
 
 from jaxmem.core import files
 from jaxmem.core.errors import DataError, NotUTF8, raised_as
+from jaxmem.core.progress import DELAY, Progress
 from jaxmem.core.ranges import check_word
 from jaxmem.data.corpora import Corpus, Document
 from jaxmem.data.mixture import Share
@@ -103,7 +104,7 @@ class TokenStream:
     )
 
 
-def _write(path: Path, documents: Iterable[Document], tokenizer: Tokenizer) -> None:
+def _write(path: Path, documents: Sequence[Document], tokenizer: Tokenizer) -> None:
   """Writes the tokens of documents to `path`, and an index beside it."""
   try:
     # Two processes at once write the same bytes, so either may win.
@@ -120,7 +121,7 @@ def _write(path: Path, documents: Iterable[Document], tokenizer: Tokenizer) -> N
 
 
 def _tokenize(
-  file: IO[bytes], documents: Iterable[Document], tokenizer: Tokenizer
+  file: IO[bytes], documents: Sequence[Document], tokenizer: Tokenizer
 ) -> dict[str, Any]:
   """Writes an .npy file of tokens, and returns its index."""
   dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
@@ -128,13 +129,15 @@ def _tokenize(
   # so it is written again at the end, when the length is known.
   _write_header(file, dtype, 0)
   starts, names, num_bytes = [0], [], 0
-  for document in documents:
-    ids = _encode(document, tokenizer)
-    np.array([tokenizer.eos_id], dtype).tofile(file)
-    ids.astype(dtype).tofile(file)
-    starts.append(starts[-1] + 1 + len(ids))  # 1 for the EOS token
-    names.append(document.name)
-    num_bytes += len(document.text)
+  with Progress(len(documents), "documents", delay=DELAY) as progress:
+    for document in documents:
+      ids = _encode(document, tokenizer)
+      np.array([tokenizer.eos_id], dtype).tofile(file)
+      ids.astype(dtype).tofile(file)
+      starts.append(starts[-1] + 1 + len(ids))  # 1 for the EOS token
+      names.append(document.name)
+      num_bytes += len(document.text)
+      progress.advance(1, "tokenized")
   file.seek(0)
   _write_header(file, dtype, starts[-1])
   return {"starts": starts, "names": names, "bytes": num_bytes}

@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxmem import tasks
 from jaxmem.core.errors import UserError, reason
+from jaxmem.core.progress import Progress, say
 from jaxmem.data import jsonl, strict_json, template
 from jaxmem.data.records import Record
 from jaxmem.tasks import EvalResult, EvaluableTask, Predictor
@@ -140,7 +141,13 @@ def answers(
       yield {"line": number, "error": why} if why else answer
 
 
-def write(lines: Iterable[bytes], predict: Predictor, rows: int, out: Any) -> int:
+def write(
+  lines: Iterable[bytes],
+  predict: Predictor,
+  rows: int,
+  out: Any,
+  progress: Progress | None = None,
+) -> int:
   """Writes the answers to lines of JSONL as JSONL, each as soon as it is known.
 
   Args:
@@ -148,6 +155,7 @@ def write(lines: Iterable[bytes], predict: Predictor, rows: int, out: Any) -> in
     predict: see `answers`.
     rows: see `answers`.
     out: the binary file that the answers are written to, in UTF-8.
+    progress: shows how many lines are answered.
 
   Returns:
     How many lines were bad; each is reported on standard error too.
@@ -156,9 +164,11 @@ def write(lines: Iterable[bytes], predict: Predictor, rows: int, out: Any) -> in
   for answer in answers(lines, predict, rows):
     if set(answer) == {"line", "error"}:
       bad += 1
-      print(f"jaxmem: line {answer['line']}: {answer['error']}", file=sys.stderr)
+      say(f"jaxmem: line {answer['line']}: {answer['error']}", sys.stderr)
     out.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
     out.flush()  # a reader at the other end of a pipe waits for each answer
+    if progress:
+      progress.advance()
   return bad
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jaxmem.core import outputs
 from jaxmem.core.errors import UserError
+from jaxmem.core.progress import on_interrupt
 from jaxmem.evaluation import predict
 from jaxmem.tasks import application
 from jaxmem.training import config as configs
@@ -40,6 +41,7 @@ def run(
     outputs.refuse_overwrite(name, {"--workdir": workdir} | sources)
   # the names of pictures depend on the task, so a source must not be any of them
   outputs.refuse_overwrite_in(path.absolute().parent, ("*.png",), sources)
-  result = predict.evaluate(workdir, which, split, elsewhere)
+  with on_interrupt("no score is written: the same command begins again"):
+    result = predict.evaluate(workdir, which, split, elsewhere)
   application.write(result, path)
   return 0

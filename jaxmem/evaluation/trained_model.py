@@ -19,10 +19,13 @@ from jaxmem.generation.text import generate
 from jaxmem.generation.text_stream import TextStream
 from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
+from jaxmem.tasks.dialogue.conversation import Conversation
 from jaxmem.tasks.retrieval import embed
 from jaxmem.tokenizers import Tokenizer
 from jaxmem.training.load import TEXT, Run
 
+# The kind of task whose runs hold conversations.
+DIALOGUE = "dialogue"
 # How many records are answered at once.
 _RECORDS = 16
 
@@ -89,7 +92,7 @@ class TrainedModel:
       SamplingError: if a number is out of range or a stop string empty.
       CapacityError: if a memory does not hold a prompt and its continuation.
     """
-    loaded = self._language_model("generates no text")
+    loaded = self._loaded("generate", "generates no text")
     prompts = [prompt] if isinstance(prompt, str | bytes) else list(prompt)
     if not prompts:
       return []
@@ -107,7 +110,7 @@ class TrainedModel:
     )
     answers, texts = [], iter(continuations)
     for prompt_text in prompts:
-      new = list(itertools.islice(texts, count))
+      new: list[Any] = list(itertools.islice(texts, count))
       if isinstance(prompt_text, str):
         new = [text.decode(errors="replace") for text in new]
       answers.append(new[0] if num_samples is None else new)
@@ -123,7 +126,7 @@ class TrainedModel:
       UserError: if the model is no language model, or the texts are empty.
       CapacityError: if a memory does not hold a text.
     """
-    loaded = self._language_model("scores no text")
+    loaded = self._loaded("score", "scores no text")
     return score(loaded, [text] if isinstance(text, str | bytes) else text)
 
   def stream(
@@ -141,10 +144,22 @@ class TrainedModel:
       SessionError: if the file is missing, damaged, or not of this model.
       CapacityError: if a memory does not hold the prompt.
     """
-    text = TextStream(self._language_model("streams no text"), seed, state)
+    text = TextStream(self._loaded("stream", "streams no text"), seed, state)
     if prompt:
       text.read(prompt)
     return text
+
+  def conversation(self, state: str | Path = "") -> Conversation:
+    """Returns a dialogue that the model reads and answers, its memory carried.
+
+    Args:
+      state: a file of `Conversation.save` to continue; "" begins a dialogue.
+
+    Raises:
+      UserError: if the model learned no dialogues.
+      SessionError: if the file is missing, damaged, or not of this model.
+    """
+    return Conversation(self._loaded("conversation", "holds no conversation"), state)
 
   def encode(self, texts: str | Sequence[str]) -> np.ndarray:
     """Returns unit vectors that are near each other for texts that mean the same.
@@ -192,7 +207,8 @@ class TrainedModel:
       raise self._unfit("encodes no texts")
     # a packaged encoder has no config, but a length that it was trained at
     length = self.config.task.segment_length if self.config else embed.MINILM_LENGTH
-    return embed.Embedder(self.model, self.params, self.tokenizer, length)
+    tokenizer: Any = self.tokenizer  # None only of models that do not encode
+    return embed.Embedder(self.model, self.params, tokenizer, length)
 
   @functools.cached_property
   def predictor(self) -> tasks.Predictor:
@@ -204,7 +220,8 @@ class TrainedModel:
     if "predict" not in self._fitting:
       raise self._unfit("answers no records")
     run = Run(self.config, self.model, self.params, self.step)
-    return predict.predictor_of(run, self.workdir)
+    workdir: Any = self.workdir  # what has no run answers no records
+    return predict.predictor_of(run, workdir)
 
   @functools.cached_property
   def _fitting(self) -> list[str]:
@@ -213,6 +230,7 @@ class TrainedModel:
     # an LM of a synthetic task has no text: the kind of a run decides
     is_text = kind == TEXT if kind else isinstance(self.model, LM)
     fitting = ["generate", "score", "stream"] if is_text else []
+    fitting += ["conversation"] if kind == DIALOGUE else []
     fitting += ["encode"] if embed.embeds(self.model) else []
     return fitting + (["predict"] if kind and predict.answers_records(kind) else [])
 
@@ -220,17 +238,18 @@ class TrainedModel:
     """Returns the error of a method that does not fit."""
     return UserError(f"{self.name} {cannot}: {_calls(self._fitting)}")
 
-  def _language_model(self, cannot: str) -> Loaded:
-    """Returns the model as generation and scoring take it, if it is one of text."""
-    if "generate" not in self._fitting:
+  def _loaded(self, method: str, cannot: str) -> Loaded:
+    """Returns the model as generation and scoring take it, if the method fits it."""
+    if method not in self._fitting:
       raise self._unfit(cannot)
-    return Loaded(self.config, self.model, self.params, self.tokenizer, self.step)
+    tokenizer: Any = self.tokenizer  # None only of models without text
+    return Loaded(self.config, self.model, self.params, tokenizer, self.step)
 
 
 def _calls(methods: list[str]) -> str:
   """Returns how the methods that fit are called, as the remedy of a message."""
   arguments = {"generate": "prompt", "score": "text", "stream": "prompt"}
-  arguments |= {"encode": "texts", "predict": "records"}
+  arguments |= {"encode": "texts", "predict": "records", "conversation": ""}
   calls = [f"m.{method}({arguments[method]})" for method in methods]
   if not calls:
     return "apply m.model to m.params"

@@ -13,6 +13,7 @@ perplexity P between the window and the whole attention a row regains
 import dataclasses
 import hashlib
 import math
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from jaxmem.core import ranges
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import RunError, UserError, raised_as
-from jaxmem.core.extras import require
+from jaxmem.core.progress import say
 from jaxmem.data import opened
 from jaxmem.finetune import graft
 from jaxmem.finetune.lessons import Stopped
@@ -44,15 +46,17 @@ def main(argv: list[str] | None = None) -> None:
   Args:
     argv: the command line; None is that of the process.
   """
-  require("tyro")  # a message in the place of an ImportError
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="python -m jaxmem.finetune.regain")
+  argv = sys.argv[1:] if argv is None else argv
   try:
+    options = parse(Options, argv, "python -m jaxmem.finetune.regain")
     for line in report(options):
-      print(line, flush=True)
+      say(line)
   except Stopped:
     sys.exit(EXIT_STOPPED)
+  except KeyboardInterrupt:
+    rows = "the same command continues; rows that are printed are kept"
+    print(f"jaxmem: interrupted: {rows}", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
   except (UserError, RunError) as error:
     print(f"jaxmem: {error}", file=sys.stderr)
     sys.exit(2 if isinstance(error, UserError) else 1)

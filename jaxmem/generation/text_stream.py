@@ -10,6 +10,7 @@ from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import DEFAULT, Sampling
 from jaxmem.generation.session import Session
 from jaxmem.models.loaded import Loaded
+from jaxmem.tokenizers import Ids
 
 
 class TextStream:
@@ -59,17 +60,18 @@ class TextStream:
     """How many tokens were read or written, the EOS token before the text included."""
     return int(self.session.length[0])
 
-  def read(self, text: str | bytes) -> None:
+  def read(self, text: str | bytes | Ids) -> None:
     """Reads a text after all that was read and written before.
 
     Args:
-      text: the text.
+      text: the text, or its ids.
 
     Raises:
       CapacityError: if a memory cannot hold it; then nothing is read.
     """
     seed = None if self.length else self._seed  # a text keeps the keys it began with
-    self._writer.read([encoded(text)], seed)
+    prompt = encoded(text) if isinstance(text, str | bytes) else text
+    self._writer.read([prompt], seed)
 
   def write(
     self,

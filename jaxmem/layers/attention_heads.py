@@ -172,7 +172,7 @@ class Attending(Heads):
 
   def _learned(self) -> tuple[Array, ...]:
     """Returns the parameters that `_score` needs."""
-    params = ()
+    params: tuple[Array, ...] = ()
     if self.bias == "buckets":
       init = named(nn.initializers.normal(0.02), (None, "heads"), decay=False)
       shape = self.num_buckets, self.num_heads  # [buckets, A]

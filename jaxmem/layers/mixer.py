@@ -9,7 +9,7 @@ nothing and carry nothing.
 import dataclasses
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,11 @@ class Memory(nn.Module):
 
   MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
 
-  change_op: Callable[[Op], Op] | None = dataclasses.field(default=None, kw_only=True)
+  if TYPE_CHECKING:
+    # no argument of the constructor: Flax declares its own keyword-only fields alone
+    change_op: ClassVar[Any]
+  else:
+    change_op: Callable[[Op], Op] | None = dataclasses.field(default=None, kw_only=True)
 
   def __init_subclass__(cls, **kwargs):
     super().__init_subclass__(**kwargs)  # Linen makes a dataclass of the subclass

@@ -105,4 +105,4 @@ def log_uniform(low: float, high: float) -> jax.nn.initializers.Initializer:
   def init(key, shape, dtype=jnp.float32):
     return jax.random.uniform(key, shape, dtype, jnp.log(low), jnp.log(high))
 
-  return init
+  return init  # type: ignore[return-value] # JAX's may give a sharding, too

@@ -69,8 +69,13 @@ class Mamba(Memory):
     rank = self.step_rank or -(-self.d_model // 16)
     both = dense((2, width), ("embed", None, "heads"), "in", self.dtype)(x)
     u, gate = both[:, :, 0], both[:, :, 1]  # [B, T, E], [B, T, E]
-    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
-    conv = ShortConv(width, **options, name="conv")
+    conv = ShortConv(
+      width,
+      taps=self.conv_size,
+      bias=True,
+      dtype=self.dtype,
+      name="conv",
+    )
     u, conv_state = conv(u, state.conv, reset)
     u = nn.silu(u)
     read = dense(rank + 2 * size, ("heads", None), "read", self.dtype)(u)

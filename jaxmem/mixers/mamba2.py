@@ -78,8 +78,13 @@ class Mamba2(Memory):
     gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
     # x, b and c of the paper are v, k and q of linear attention
     xbc = dense(width + 2 * shared, axes, "xbc", self.dtype)(x)
-    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
-    conv = ShortConv(width + 2 * shared, **options, name="conv")
+    conv = ShortConv(
+      width + 2 * shared,
+      taps=self.conv_size,
+      bias=True,
+      dtype=self.dtype,
+      name="conv",
+    )
     xbc, conv_state = conv(xbc, state.conv, reset)
     v, k, q = jnp.split(nn.silu(xbc), [width, width + shared], axis=-1)
     v = v.reshape(*tokens, heads, width // heads)  # [B, T, H, R/H]

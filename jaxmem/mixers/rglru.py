@@ -65,8 +65,13 @@ class RGLRU(Memory):
     width, axes = self._width, ("embed", "heads")
     gate = nn.gelu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
     u = dense(width, axes, "in", self.dtype)(x)  # [B, T, R]
-    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
-    conv = ShortConv(width, **options, name="conv")
+    conv = ShortConv(
+      width,
+      taps=self.conv_size,
+      bias=True,
+      dtype=self.dtype,
+      name="conv",
+    )
     u, conv_state = conv(u, state.conv, reset)
     r = nn.sigmoid(self._block_diagonal("recurrence_gate", u))
     i = nn.sigmoid(self._block_diagonal("input_gate", u))

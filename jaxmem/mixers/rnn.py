@@ -13,7 +13,8 @@ from jaxmem.ops import rnn
 
 def _identity(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   del key
-  return jnp.eye(*shape, dtype=dtype)
+  rows, columns = shape
+  return jnp.eye(rows, columns, dtype=dtype)
 
 
 class RNN(Cells):

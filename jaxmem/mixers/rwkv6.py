@@ -110,8 +110,8 @@ class RWKV6(Memory):
     d, count, rank = self.d_model, len(MIXED), self.shift_rank
     half = named(_ramp(1.0, 0.0), ("embed",), decay=False)
     mu = self.param("shift", half, (d,)).astype(x.dtype)
-    low = _low_rank((count, rank), ("embed", None, None), "shift_in", self.dtype)
-    low = nn.tanh(low(x + step * mu))  # [B, T, N, R], N uses
+    project = _low_rank((count, rank), ("embed", None, None), "shift_in", self.dtype)
+    low = nn.tanh(project(x + step * mu))  # [B, T, N, R], N uses
     init = nn.initializers.variance_scaling(0.01, "fan_in", "normal", 1, 2, (0,))
     w = self.param(
       "shift_out", named(init, (None, None, "embed"), decay=False), (count, rank, d)

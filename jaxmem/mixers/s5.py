@@ -71,15 +71,17 @@ class S5(StateSpace):
     if self.mimo:  # [2, D, N], [2, N, D]; N rates and steps
       write = self._param("write", write, (None, "embed", "heads"), (2, d, size))
       read = self._param("read", read, (None, "heads", "embed"), (2, size, d))
-      shape, steps, axes = (size,), (size,), ("heads",)
+      axes: tuple[str, ...] = ("heads",)
+      shape: tuple[int, ...] = (size,)
+      steps = shape
     else:  # [2, D, N], [2, D, N]; D N rates, D steps
       write = self._param("write", write, (None, "heads", "key"), (2, d, size))
       read = self._param("read", read, (None, "heads", "key"), (2, d, size))
       shape, steps, axes = (d, size), (d, 1), ("heads", "key")
     rate = -jnp.exp(self._param("rate", rate, axes, shape))  # Re A < 0: it decays
     rate = jax.lax.complex(rate, self._param("frequency", frequency, axes, shape))
-    step = log_uniform(self.min_step, self.max_step)
-    step = jnp.exp(self._param("step", step, axes, steps))
+    init = log_uniform(self.min_step, self.max_step)
+    step = jnp.exp(self._param("step", init, axes, steps))
     decay, factor = RULES[self.discretisation](rate, step)
     write = factor * jax.lax.complex(*write)
     return System(_pair(decay), _pair(write), 2 * read)  # 2: of each pair one is kept

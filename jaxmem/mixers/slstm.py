@@ -54,8 +54,13 @@ class SLSTM(Cells):
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
     x = x.astype(jnp.dtype(self.dtype))
-    options = dict(taps=self.conv_size, bias=True, dtype=self.dtype)
-    conv = ShortConv(self.d_model, **options, name="conv")
+    conv = ShortConv(
+      self.d_model,
+      taps=self.conv_size,
+      bias=True,
+      dtype=self.dtype,
+      name="conv",
+    )
     mixed, conv_state = conv(x, state.conv, reset)  # [B, T, D]
     mixed = nn.silu(mixed)
     gates = (

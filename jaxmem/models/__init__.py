@@ -29,11 +29,20 @@ class ModelConfig(Protocol):
     dtype: the dtype of the computation, "auto", "float32" or "bfloat16".
   """
 
-  d_model: int
-  pattern: Pattern
-  num_groups: int
-  dropout: float
-  dtype: str
+  @property
+  def d_model(self) -> int: ...
+
+  @property
+  def pattern(self) -> Pattern: ...
+
+  @property
+  def num_groups(self) -> int: ...
+
+  @property
+  def dropout(self) -> float: ...
+
+  @property
+  def dtype(self) -> str: ...
 
 
 @runtime_checkable

@@ -72,10 +72,13 @@ def layers(item: Entry | Block, mlp: Entry | None) -> dict[str, Entry]:
   Returns:
     The layers by name, in order.
   """
-  default = (item,) if mlp is None else (item, mlp)
+  if isinstance(item, Block):
+    items = item.layers
+  else:
+    items = (item,) if mlp is None else (item, mlp)
   entries: dict[str, Entry] = {}
   mlp_names = mlps().keys()
-  for entry in item.layers if isinstance(item, Block) else default:
+  for entry in items:
     kind = "mlp" if entry.name in mlp_names else "mixer"
     count = sum(name.startswith(kind) for name in entries)
     entries[f"{kind}_{count}" if count else kind] = entry

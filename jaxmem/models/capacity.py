@@ -63,7 +63,7 @@ def limit(pattern: Pattern) -> Limit | None:
   limits = []
   for item in walk(pattern):
     fields = dataclasses.fields(mixers.get(item.name).Mixer)
-    options = {f.name: f.default for f in fields} | dict(item.options)
+    options: dict[str, Any] = {f.name: f.default for f in fields} | dict(item.options)
     if "capacity" in options:
       limits.append(Limit(item.name, options["capacity"]))
   return min(limits, key=lambda limit: limit.tokens, default=None)

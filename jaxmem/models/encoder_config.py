@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Literal, TypeVar
 
 from jaxmem.core import migrations
 from jaxmem.core.errors import ConfigError
@@ -11,10 +11,12 @@ from jaxmem.layers.norms import LAYER_NORM
 from jaxmem.models.block import Residual
 from jaxmem.models.pattern import Entry, Pattern, entry
 
+_Class = TypeVar("_Class", bound=type)
 
-def _naming_moved_fields(cls: type) -> type:
+
+def _naming_moved_fields(cls: _Class) -> _Class:
   """Lets the constructor say where fields are now that the task's config has."""
-  init = cls.__init__
+  init = cls.__init__  # type: ignore[misc]
 
   @functools.wraps(init)
   def __init__(self, *args, **fields):
@@ -22,7 +24,7 @@ def _naming_moved_fields(cls: type) -> type:
       raise ConfigError(f"EncoderConfig({key}=) is now {migrations.where_now(key)}")
     init(self, *args, **fields)
 
-  cls.__init__ = __init__
+  cls.__init__ = __init__  # type: ignore[misc]
   return cls
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -234,7 +234,8 @@ class LM(nn.Module):
       reset: see `__call__`.
       deterministic: see `__call__`.
     """
-    c, position, memory = self.config, None, state
+    c, memory = self.config, state
+    position: Any = None
     if c.positions:
       position, memory = places(state.position, reset, tokens), state.stack  # [B, T]
     x = self.embedder.encode(tokens, position)  # [B, T, D]
@@ -263,7 +264,9 @@ class LM(nn.Module):
   def state_axes(self) -> State:
     """Returns the logical axis names of the memory."""
     axes = self._stack(parent=None).state_axes()
-    return Positioned(("batch",), axes) if self.config.positions else axes
+    if not self.config.positions:
+      return axes
+    return Positioned(("batch",), axes)  # type: ignore[arg-type] # names of axes
 
 
 def num_params(params: State) -> int:

@@ -4,6 +4,8 @@ Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2; Ainslie et al. 2023,
 arXiv:2305.13245 (grouped heads).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -112,7 +114,7 @@ def parallel(
 
 def zero_beyond(
   inputs: tuple, position: Int[Array, "..."], capacity: int
-) -> tuple[Array, ...]:
+) -> tuple[Any, ...]:
   """The inputs, 0 where the token has no slot in the cache.
 
   A layer below has answered NaN there, and a NaN that is not seen, times 0, is NaN: it

@@ -32,7 +32,7 @@ class State(NamedTuple):
 
   k: Array
   v: Array
-  count: Array
+  count: Array  # type: ignore[assignment] # no method of tuples
 
 
 def init_state(

@@ -160,9 +160,11 @@ def _gamma_ratio_slope(x: Numbers) -> Numbers:
 
 def _asymptotic(x: Numbers) -> Numbers:
   """B(x) by its series in 1/x, for large x."""
-  return sum(c * (1 / x) ** (2 * i + 1) for i, c in enumerate(_SERIES))
+  terms = [c * (1 / x) ** (2 * i + 1) for i, c in enumerate(_SERIES)]
+  return sum(terms)  # type: ignore[return-value] # 0 only of no terms
 
 
 def _asymptotic_slope(x: Numbers) -> Numbers:
   """The derivative of `_asymptotic`, term by term."""
-  return -sum((2 * i + 1) * c * (1 / x) ** (2 * i + 2) for i, c in enumerate(_SERIES))
+  terms = [(2 * i + 1) * c * (1 / x) ** (2 * i + 2) for i, c in enumerate(_SERIES)]
+  return -sum(terms)  # type: ignore[return-value] # 0 only of no terms

@@ -141,8 +141,9 @@ Stretch = tuple[Array, Total]  # whether a document began in it, and the sum sin
 
 def _then(a: Stretch, b: Stretch) -> Stretch:
   """Two stretches, one after the other."""
-  (began_a, a), (began_b, b) = a, b
-  either = jax.tree.map(lambda x, y: jnp.where(began_b[..., None], x, y), b, add(a, b))
+  (began_a, sum_a), (began_b, sum_b) = a, b
+  both = add(sum_a, sum_b)
+  either = jax.tree.map(lambda x, y: jnp.where(began_b[..., None], x, y), sum_b, both)
   return began_a | began_b, either
 
 

@@ -15,7 +15,8 @@ VALUE = 2  # v, without which nothing is written
 REVERSE_ONLY = ()
 
 # The memory is that of the gated delta rule.
-State, init_state = gated_delta.State, gated_delta.init_state
+State = gated_delta.State
+init_state = gated_delta.init_state
 
 Inputs_t = tuple[
   Float[Array, "B H K"],

@@ -212,18 +212,18 @@ def parallel(
   queries = timeline.call(state.position, q.shape[1], reset)
   kept, ring = (k, v), tuple(state[:2])
   content, by_position = _prepared(params, q)  # [B, T, A, K] each
-  position, params = state.position, params[2:]
+  position, sink = state.position, params[2:]
   at_once = through_memory or not memory
   near = AttentionSpec(mask(length, memory if at_once else 0), RELATIVE, block_size)
   y, lse = timeline.attend(
-    near, params, content, kept, queries, ring, position, by_position
+    near, sink, content, kept, queries, ring, position, by_position
   )
   if not at_once:
     # earlier segments are read apart, so that gradients stop at these alone
     far = AttentionSpec(Memory(length, memory), RELATIVE, block_size)
     kept_far, ring_far = jax.lax.stop_gradient((kept, ring))
     y_far, lse_far = timeline.attend(
-      far, params, content, kept_far, queries, ring_far, position, by_position
+      far, sink, content, kept_far, queries, ring_far, position, by_position
     )
     y, _ = scores.merge(y, lse, y_far, lse_far)
   ring, count = timeline.after(ring, kept, queries)

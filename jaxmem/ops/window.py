@@ -174,7 +174,8 @@ def parallel(
     far = engine.attend(spec, params, rotated, kept, queries, keys)
     y, lse = scores.merge(y, lse, *far)
     first = timeline.last_sinks(first, (k, v), queries)
-    ring = tuple(jnp.concatenate(a, 1) for a in zip(first, ring, strict=True))
+    k, v = (jnp.concatenate(a, 1) for a in zip(first, ring, strict=True))
+    ring = k, v
   return score.apply_attention_sink(params, y, lse), State(*ring, count)
 
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxmem.core import progress
 from jaxmem.core.errors import UserError
 
 # Of these JAX itself reads only the first.
@@ -55,13 +56,13 @@ def primary() -> bool:
 
 
 def say(text: str) -> None:
-  """Prints once for all processes.
+  """Prints once for all processes; see `core.progress.say`.
 
   Args:
     text: a line.
   """
   if primary():
-    print(text, flush=True)
+    progress.say(text)
 
 
 def reached_preemption(step: int) -> bool:

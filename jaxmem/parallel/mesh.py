@@ -145,7 +145,7 @@ def partition(
   for name in names:
     if name is not None and name not in rules:
       raise MeshError(f"no rule for {name!r} in {names}: {nearest(name, list(rules))}")
-    axes.append(rules.get(name))
+    axes.append(None if name is None else rules[name])
   used = [
     a for axis in axes for a in (axis if isinstance(axis, tuple) else (axis,)) if a
   ]

@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxmem.core.progress import say
+
 # What all folders of kept programs may take, and what is left once they took more.
 MOST_BYTES, KEPT_BYTES = 2 << 30, 1 << 30
 # A compilation that takes this long is announced.
@@ -137,7 +139,7 @@ def _mend_failures(path: str) -> None:
         entry.unlink(missing_ok=True)
     if action == "writing" and not reported:
       reported.append(name)
-      print(f"jaxmem: a compiled program is not kept: {why}", file=sys.stderr)
+      say(f"jaxmem: a compiled program is not kept: {why}", sys.stderr)
 
   warnings.showwarning = mend
 
@@ -201,7 +203,7 @@ class _Announcer:
       return
     self._said = True
     what = self._subjects[-1] if self._subjects else self._name
-    print(f"jaxmem: compiling {what} ({self.kept})", file=sys.stderr, flush=True)
+    say(f"jaxmem: compiling {what} ({self.kept})", sys.stderr)
 
 
 _announcer = _Announcer()

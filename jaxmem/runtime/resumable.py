@@ -240,9 +240,14 @@ class Snapshot:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
       raise self.damaged(error) from error
 
+  @property
+  def wait(self) -> float:
+    """The seconds until the next save."""
+    return max(self._saved + self._every - time.monotonic(), 0.0)
+
   def due(self) -> bool:
     """Returns whether the next save is due."""
-    return time.monotonic() - self._saved >= self._every
+    return not self.wait
 
   def save(self, numbers: Mapping[str, Any], arrays: Any) -> None:
     """Replaces the saved numbers and arrays.

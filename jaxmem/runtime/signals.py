@@ -1,9 +1,13 @@
 """Stopping a run by a signal, at a step that all processes agree on."""
 
+import contextlib
 import os
 import signal
 
 from jaxmem.parallel import distributed
+
+# The answer to the first signal.
+_STOPPING = "it stops once what is done is saved; a second one stops it at once"
 
 
 class Stop:
@@ -29,6 +33,10 @@ class Stop:
   def _ask(self, number, frame):
     self.requested = signal.Signals(number).name
     self._restore()  # a second signal does what it did before
+    if distributed.primary():
+      # not by `print`, which the signal may have interrupted
+      with contextlib.suppress(OSError):
+        os.write(2, f"\njaxmem: {self.requested}: {_STOPPING}\n".encode())
     if distributed.several():
       os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,14 +1,16 @@
 """The base of tasks with a metric of their own: splits, report and provenance."""
 
 import abc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxmem.core import files, finite
 from jaxmem.core.errors import UserError
 from jaxmem.data import leaks
+from jaxmem.runtime import markdown
 from jaxmem.tasks import plots
-from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tokenizers import Tokenizer, trained
 
 
@@ -74,12 +76,19 @@ class BaseTask(abc.ABC):
     lines = [*result.lines[:1], *(["", *note] if note else []), *result.lines[1:]]
     return result._replace(numbers=result.numbers | numbers, lines=lines)
 
-  def report(self, params: Any, workdir: Path) -> None:
+  def report(self, params: Any, workdir: Path) -> Report:
     """Writes `report.json`, `report.md` and pictures at the end of a run."""
+    log, numbers, pictures = workdir / "metrics.jsonl", {}, []
+    curve = plots.loss_curve(log, workdir / "loss.png", measure=self.metric_name)
     if self._context.eval_size:
-      write(self.evaluate(params, self.reported), workdir / "report.json")
-    log = workdir / "metrics.jsonl"
-    plots.loss_curve(log, workdir / "loss.png", measure=self.metric_name)
+      result = self.evaluate(params, self.reported)
+      write(result, workdir / "report.json", [curve.name])
+      numbers = finite.plain(result.numbers)
+      pictures = [workdir / name for name in result.pictures]
+    else:
+      text = ["eval_bytes is 0: nothing was scored.", *markdown.pictures([curve.name])]
+      files.write_text(workdir / "report.md", "\n".join(text) + "\n")
+    return Report.of(numbers, [curve, *pictures])
 
 
 def provenance(
@@ -118,17 +127,19 @@ def provenance(
   return [f"{subject} is the score of the held-out part, which {effect}"], numbers
 
 
-def write(result: EvalResult, out: Path) -> None:
+def write(result: EvalResult, out: Path, pictures: Sequence[str] = ()) -> None:
   """Writes a result and prints it.
 
   Args:
     result: the result on a split.
     out: the file for the numbers, as JSON; the table NAME.md and the pictures are
       written to the same directory.
+    pictures: names of further pictures there, which NAME.md shows too.
   """
   lines = result.lines + finite.report_lines(result.numbers)
   result = result._replace(numbers=finite.plain(result.numbers), lines=lines)
-  files.write_text(out.with_suffix(".md"), "\n".join(result.lines) + "\n")
+  shown = markdown.pictures([*result.pictures, *pictures])
+  files.write_text(out.with_suffix(".md"), "\n".join(result.lines + shown) + "\n")
   files.write_json(out, result.numbers)
   for file, draw in result.pictures.items():
     with files.replacing(out.with_name(file)) as temporary:

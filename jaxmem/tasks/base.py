@@ -1,6 +1,6 @@
 """The protocols of a task: what training, evaluation and prediction call on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -15,9 +15,14 @@ class TaskConfig(Protocol):
     batch_size: B, rows of a training step, over all processes.
   """
 
-  source: str
-  segment_length: int
-  batch_size: int
+  @property
+  def source(self) -> str: ...
+
+  @property
+  def segment_length(self) -> int: ...
+
+  @property
+  def batch_size(self) -> int: ...
 
 
 class TaskContext(NamedTuple):
@@ -103,9 +108,43 @@ class Task(Protocol):
     """Writes the files that predictions need in addition to the checkpoint."""
     ...
 
-  def report(self, params: Any, workdir: Path) -> None:
-    """Prints and writes the report at the end of a run."""
+  def report(self, params: Any, workdir: Path) -> "Report | None":
+    """Prints and writes the report at the end of a run.
+
+    Returns:
+      What the logs of the run show of it; None is nothing.
+    """
     ...
+
+
+class Report(NamedTuple):
+  """What the logs of a run show of its report.
+
+  Attributes:
+    scores: name -> final score.
+    pictures: name -> path of a PNG.
+  """
+
+  scores: dict[str, float]
+  pictures: dict[str, Path]
+
+  @classmethod
+  def of(cls, numbers: Mapping[str, Any], pictures: Iterable[Path]) -> "Report":
+    """Returns the numbers of a report as scores; those in lists are left out.
+
+    Args:
+      numbers: the numbers, as JSON has them; keys of nested ones are joined by "/".
+      pictures: the paths of the pictures, which are named after their files.
+    """
+    return cls(dict(_scalars(numbers, "")), {path.stem: path for path in pictures})
+
+
+def _scalars(numbers: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+  for key, value in numbers.items():
+    if isinstance(value, Mapping):
+      yield from _scalars(value, f"{prefix}{key}/")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+      yield f"{prefix}{key}", float(value)
 
 
 class EvalResult(NamedTuple):

@@ -1,35 +1,17 @@
-"""Draws the pictures of a run, as PNG."""
+"""Draws the curves of a run, as PNG."""
 
 import json
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxmem.core import files
+from jaxmem.runtime import figures
 from jaxmem.runtime.logs import key_of
 from jaxmem.tasks.dialogue.turns import Turns
 from jaxmem.tasks.language_modeling.paired import Buckets
-
-_COLOURS = {"re-read": "#1f5fa8", "reset": "#c8741a", "carried": "#333333"}
-
-
-def _figure(path: Path, title: str, x: str, y: str, draw) -> Path:
-  """Writes a figure whose axes `draw` fills; returns its path."""
-  # here, because matplotlib is slow to import; Agg, because there may be no display
-  import matplotlib
-
-  matplotlib.use("Agg")
-  import matplotlib.pyplot as plt
-
-  figure, axes = plt.subplots(figsize=(6.4, 3.6), dpi=120, layout="constrained")
-  axes.set(title=title, xlabel=x, ylabel=y)
-  axes.grid(alpha=0.25)
-  draw(axes)
-  with files.replacing(path) as temporary:
-    figure.savefig(temporary)
-  plt.close(figure)
-  return path
 
 
 def loss_curve(
@@ -49,15 +31,18 @@ def loss_curve(
   by_step = {
     m["step"]: math.nan if m[key] is None else m[key] for m in lines if key in m
   }
-
-  def draw(axes):
-    steps = sorted(by_step)
-    axes.plot(steps, [by_step[s] for s in steps], color="#333333", label="training")
+  with figures.saving(path, "Training loss") as (figure, grid):
+    axes, steps = grid[0, 0], sorted(by_step)
+    values = [by_step[step] for step in steps]
+    # dots, where steps are few: a value between two that are not finite has no line
+    dot = "o" if len(steps) <= 30 else None
+    axes.plot(steps, values, color=figures.BLUE, marker=dot, label="training")
     if heldout is not None:
-      axes.axhline(heldout, color="#1f5fa8", ls="--", label="held out")
-    axes.legend(frameon=False)
-
-  return _figure(path, "Loss", "step", measure, draw)
+      color = figures.VERMILION
+      axes.axhline(heldout, color=color, ls="--", label="held out, at the end")
+    axes.set(xlabel="step", ylabel=measure)
+    figures.legend(figure)
+  return path
 
 
 def gain(
@@ -70,24 +55,35 @@ def gain(
     path: path of the PNG.
     title: title of the picture.
     x: label of the buckets.
-    counts: whether the number of bytes is written under each bucket.
+    counts: whether the number of bytes of each bucket is written above it.
   """
-
-  def draw(axes):
-    axes.axhline(0, color="#999999", lw=0.8)
+  with figures.saving(path, title) as (figure, grid):
+    axes = grid[0, 0]
+    axes.axhline(0, color=figures.GREY, lw=0.8)
     for over, b in curves.items():
       at = np.arange(len(b.mean))  # buckets are equally wide on the axis
       axes.errorbar(
-        at, b.mean, 2 * b.error, marker="o", ms=3.5, lw=1.4, capsize=2,
-        color=_COLOURS[over], label=f"over {over}",
+        at, b.mean, 2 * b.error, marker="o", color=figures.WAYS[over],
+        label=f"over {over}",
       )  # fmt: skip
-    labels = [f"{lo}-{hi}" for lo, hi in zip(b.edges[:-1], b.edges[1:], strict=True)]
+    buckets = next(iter(curves.values()))
+    figures.edge_ticks(axes, buckets.edges.tolist())
+    axes.set(xlabel=x, ylabel="bits saved per byte")
     if counts:
-      labels = [f"{t}\n{n:,} B" for t, n in zip(labels, b.count, strict=True)]
-    axes.set_xticks(at, labels, fontsize=6, rotation=0 if counts else 45)
-    axes.legend(frameon=False)
+      _counts_above(axes, buckets.count.tolist())
+    figures.legend(figure)
+  return path
 
-  return _figure(path, title, x, "bits saved per byte", draw)
+
+def _counts_above(axes, counts: list[int]) -> None:
+  """Writes how many bytes each bucket has; of many buckets, only of some."""
+  step = -(-len(counts) // 10)
+  shown = range(0, len(counts), step)
+  above = axes.secondary_xaxis("top")
+  above.set_xticks(list(shown), [figures.short(counts[i]) for i in shown])
+  above.tick_params(length=0, pad=1)
+  above.spines["top"].set_visible(False)
+  above.set_xlabel("bytes in the bucket", fontsize=figures.SMALL)
 
 
 def by_position(
@@ -101,169 +97,104 @@ def by_position(
     path: path of the PNG.
     title: title of the picture.
   """
-
-  def draw(axes):
-    at = np.arange(len(edges) - 1)
-    for name, values in curves.items():
-      colour = _COLOURS.get(name)
-      axes.plot(at, values, marker="o", ms=3.5, lw=1.4, color=colour, label=name)
-    pairs = zip(edges[:-1], edges[1:], strict=True)
-    labels = [f"{_short(lo)}-{_short(hi)}" for lo, hi in pairs]
-    axes.set_xticks(at, labels, fontsize=6, rotation=45)
-    axes.legend(frameon=False)
-
-  return _figure(path, title, "position in the document", "bits per byte", draw)
-
-
-def turns(scores: Turns, path: Path, title: str) -> Path:
-  """Draws the share of exact answers by turn, for each way of reading.
-
-  Args:
-    scores: see `tasks.dialogue.turns`.
-    path: path of the PNG.
-    title: title of the picture.
-  """
-
-  def draw(axes):
-    for way, by_turn in scores.items():
-      exact = [turn.exact / turn.answers for turn in by_turn.values()]
-      axes.plot(
-        list(by_turn), exact, marker="o", ms=3.5, lw=1.4, color=_COLOURS[way], label=way
-      )
-    axes.set_ylim(-0.03, 1.03)  # markers at 0 and 1 are not cut
-    axes.legend(frameon=False)
-
-  return _figure(path, title, "turn", "exact answers", draw)
-
-
-def forecast(
-  history: np.ndarray,
-  future: np.ndarray,
-  guess: np.ndarray,
-  path: Path,
-  title: str,
-  interval: tuple[np.ndarray, np.ndarray] | None = None,
-) -> Path:
-  """Draws a series, its future and the forecast.
-
-  Args:
-    history: the values that were read, [T].
-    future: the true values after them, [H].
-    guess: the forecast values, [H].
-    path: path of the PNG.
-    title: title of the picture.
-    interval: the lower and the upper bound of the forecast, [H] each, or None.
-  """
-
-  def draw(axes):
-    after = len(history) + np.arange(len(future))
-    axes.plot(history, color="#999999", lw=1.0)
-    axes.plot(after, future, color="#333333", lw=1.0, label="what came")
-    axes.plot(after, guess, color="#1f5fa8", lw=1.4, label="forecast")
-    if interval:
-      shade = {"color": "#1f5fa8", "alpha": 0.2, "lw": 0}
-      axes.fill_between(after, *interval, label="its interval", **shade)
-    axes.legend(frameon=False)
-
-  return _figure(path, title, "step", "standardised value", draw)
-
-
-def _short(count: int) -> str:
-  """Abbreviates a number of tokens: 96, 16k, 2M."""
-  for unit, letter in ((1 << 20, "M"), (1 << 10, "k")):
-    if count >= unit and count % unit == 0:
-      return f"{count // unit}{letter}"
-  return str(count)
-
-
-def sight(
-  path: Path,
-  title: str,
-  pairs: np.ndarray,
-  blocks: np.ndarray | None,
-  reach: np.ndarray,
-) -> Path:
-  """Draws which keys each query sees, with queries downwards and keys to the right.
-
-  Args:
-    path: path of the PNG.
-    title: title above the pictures.
-    pairs: [T, T], whether a query sees a key, or how much the key influences it.
-    blocks: the blocks that are computed; None leaves out that picture.
-    reach: [T, T], number of layers after which a key reaches a query, 0 for never.
-  """
-  import matplotlib
-
-  matplotlib.use("Agg")
-  import matplotlib.pyplot as plt
-
-  panels = [("one layer", _shade(pairs), "Blues")]
-  if blocks is not None:
-    panels.append((f"blocks computed: {blocks.sum()} of {blocks.size}", blocks, "Reds"))
-  panels.append((f"through {reach.max()} layers", _layers(reach), "viridis_r"))
-  figure, axes = plt.subplots(
-    1, len(panels), figsize=(2.9 * len(panels), 3.3), dpi=120, layout="constrained"
-  )
-  figure.suptitle(title, fontsize=9)
-  extent = (0, len(pairs), len(pairs), 0)  # all pictures in tokens, blocks too
-  for axis, (name, picture, colours) in zip(axes, panels, strict=True):
-    image = axis.imshow(picture, cmap=colours, extent=extent, interpolation="nearest")
-    axis.set_title(name, fontsize=8)
-    axis.set_xlabel("key", fontsize=7)
-    axis.tick_params(labelsize=6)
-  axes[0].set_ylabel("query", fontsize=7)
-  bar = figure.colorbar(image, ax=axes[-1], shrink=0.7, ticks=range(1, reach.max() + 1))
-  bar.ax.tick_params(labelsize=6)
-  bar.set_label("layers", fontsize=7)
-  with files.replacing(path) as temporary:
-    figure.savefig(temporary)
-  plt.close(figure)
+  with figures.saving(path, title) as (figure, grid):
+    axes, at = grid[0, 0], np.arange(len(edges) - 1)
+    for i, (name, values) in enumerate(curves.items()):
+      style = figures.series_style(i) | _way(name)
+      # rings of different sizes, since equal curves hide each other
+      size = 3 + 2 * (len(curves) - 1 - i)
+      axes.plot(at, values, ms=size, mfc="none", label=name, **style)
+    figures.edge_ticks(axes, edges)
+    axes.set(xlabel="position in the document", ylabel="bits per byte")
+    figures.legend(figure)
   return path
 
 
-def _shade(pairs: np.ndarray) -> np.ndarray:
-  """Returns booleans unchanged, and influence as its logarithm, NaN where it is 0."""
-  if pairs.dtype == bool:
-    return pairs
-  # influence falls by powers of ten: on a linear scale only the nearest keys show
-  level = np.log10(np.maximum(pairs / pairs.max(), 1e-8))
-  return np.where(pairs > 0, level, np.nan)
+def _way(name: str) -> dict[str, str]:
+  return {"color": figures.WAYS[name]} if name in figures.WAYS else {}
 
 
-def _layers(reach: np.ndarray) -> np.ndarray:
-  """Returns the layers as floats, NaN (white) where a key never reaches a query."""
-  return np.where(reach > 0, reach.astype(float), np.nan)
-
-
-def depths(
-  path: Path, grid: np.ndarray, depths: list[float], lengths: list[int]
+def turns(
+  scores: Turns, path: Path, title: str, guess: tuple[str, float] | None = None
 ) -> Path:
-  """Draws how often a needle was found, by its depth and the length of the text.
+  """Draws the share of exact answers by turn, for each way of reading.
 
   Args:
+    scores: see `tasks.dialogue.turns`; a bar is two standard errors.
     path: path of the PNG.
-    grid: [depth, length], percent; NaN stays white.
-    depths: relative depths in 0 .. 1, the first at the top.
-    lengths: lengths in tokens.
+    title: title of the picture.
+    guess: what a guess is among, and its share of exact answers; None draws none.
   """
-  import matplotlib
+  with figures.saving(path, title) as (figure, grid):
+    axes = grid[0, 0]
+    for way, by_turn in scores.items():
+      count = np.array([turn.answers for turn in by_turn.values()])
+      exact = np.array([turn.exact for turn in by_turn.values()]) / count
+      # the bounds of Wilson: they are not 0 wide where all or no answers are exact
+      error = np.abs(np.stack(_wilson(exact, count)) - exact)
+      color = figures.WAYS[way]
+      axes.errorbar(
+        list(by_turn), exact, error, marker="o", color=color, elinewidth=0.8, label=way
+      )
+    if guess:
+      axes.axhline(guess[1], color=figures.GREY, ls=":", label=f"guess: {guess[0]}")
+    axes.set(xlabel="turn", ylabel="exact answers", ylim=(-0.03, 1.03))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    figures.legend(figure)
+  return path
 
-  matplotlib.use("Agg")
-  import matplotlib.pyplot as plt
 
-  width = 2.4 + 0.7 * len(lengths)
-  figure, axes = plt.subplots(figsize=(width, 3.6), dpi=120, layout="constrained")
-  image = axes.imshow(grid, cmap="RdYlGn", vmin=0, vmax=100, aspect="auto")
-  for (i, j), value in np.ndenumerate(grid):
-    if not np.isnan(value):
-      axes.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=7)
-  axes.set(title="Needle", xlabel="tokens", ylabel="depth, %")
-  axes.set_xticks(range(len(lengths)), [f"{n:,}" for n in lengths], fontsize=7)
-  axes.set_yticks(range(len(depths)), [f"{100 * d:.0f}" for d in depths], fontsize=7)
-  bar = figure.colorbar(image, ax=axes)
-  bar.ax.tick_params(labelsize=7)
-  bar.set_label("found, %", fontsize=7)
-  with files.replacing(path) as temporary:
-    figure.savefig(temporary)
-  plt.close(figure)
+def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the bounds of a share at two standard errors."""
+  middle = (share + 2 / count) / (1 + 4 / count)
+  half = 2 * np.sqrt(share * (1 - share) / count + 1 / count**2) / (1 + 4 / count)
+  return middle - half, middle + half
+
+
+class Forecast(NamedTuple):
+  """One series, and what forecasts say of it.
+
+  Attributes:
+    history: the values that were read, [T].
+    future: the true values after them, [H].
+    guess: the forecast values, [H].
+    interval: the lower and the upper bound of the forecast, [H] each, or None.
+    share: the share of the values that the interval is to hold; None does not say it.
+    naive: name -> values of another forecast, [H].
+  """
+
+  history: np.ndarray
+  future: np.ndarray
+  guess: np.ndarray
+  interval: tuple[np.ndarray, np.ndarray] | None = None
+  share: float | None = None
+  naive: tuple[str, np.ndarray] | None = None
+
+
+def forecast(series: Forecast, path: Path, title: str, unit: str) -> Path:
+  """Draws a series, its future and the forecast.
+
+  Args:
+    series: what is drawn.
+    path: path of the PNG.
+    title: title of the picture.
+    unit: of the values.
+  """
+  with figures.saving(path, title) as (figure, grid):
+    axes, after = grid[0, 0], np.arange(len(series.future))
+    before = np.arange(-len(series.history), 0)
+    thin = {"lw": 0.9}
+    axes.plot(before, series.history, color=figures.GREY, label="read", **thin)
+    axes.plot(after, series.future, color=figures.BLACK, label="observed", **thin)
+    if series.naive:
+      name, values = series.naive
+      axes.plot(after, values, color=figures.VERMILION, ls="--", label=name, **thin)
+    axes.plot(after, series.guess, color=figures.BLUE, label="forecast")
+    if series.interval:
+      share = "" if series.share is None else f" of {series.share:.0%}"
+      shade = {"color": figures.BLUE, "alpha": 0.2, "lw": 0}
+      axes.fill_between(after, *series.interval, label=f"interval{share}", **shade)
+    axes.axvline(-0.5, color=figures.GREY, lw=0.6)
+    axes.set(xlabel="steps from the last value that was read", ylabel=unit)
+    figures.legend(figure)
   return path

@@ -149,8 +149,9 @@ def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
       jax.tree.map(lambda a: (a.shape, str(a.dtype)), tree)
       for tree in (new, suite.state)
     ]
-    if jax.tree.structure(new) != jax.tree.structure(suite.state):
-      suite.fail(6, form, f"the state becomes {jax.tree.structure(new)}")
+    tree: Any = jax.tree.structure(new)
+    if tree != jax.tree.structure(suite.state):
+      suite.fail(6, form, f"the state becomes {tree}")
     if shapes[0] != shapes[1]:
       suite.fail(
         6, form, f"after {length} tokens the state is {shapes[0]}, it was {shapes[1]}"

@@ -84,7 +84,7 @@ def check_call(layer: nn.Module, run: Callable, batch_size: int, length: int) ->
     _fail(name, "returns None as its state")
   # a scan over calls needs the same tree before and after
   trees = [jax.tree.structure(tree) for tree in (new, state)]
-  if trees[0] != trees[1]:
+  if trees[0] != trees[1]:  # type: ignore[operator] # of JAX's stubs
     _fail(name, f"returns a state of {trees[0]}, and begins with one of {trees[1]}")
 
 

@@ -105,6 +105,7 @@ class Suite:
   @functools.cached_property
   def stress(self) -> tuple:
     """The hardest legal inputs, longer than the largest default chunk."""
+    assert self.case.stress, "a mixer has none: only laws of ops ask"
     draw = jax.jit(self.case.stress, static_argnums=(1, 2))  # a compilation, not many
     return jax.device_get(draw(self.key, 2, STRESS_LENGTH))
 

@@ -8,6 +8,7 @@ Source: Devlin et al. 2018, arXiv:1810.04805, section 3.
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -61,7 +62,7 @@ class WordPieceTokenizer(OldNames):
     self._tokenizer.no_truncation()
     self._tokenizer.no_padding()
     self._tokenizer.encode_special_tokens = True
-    marks = [self._tokenizer.token_to_id(mark) for mark in _MARKS]
+    marks: list[Any] = [self._tokenizer.token_to_id(mark) for mark in _MARKS]
     if None in marks:
       absent = _MARKS[marks.index(None)]
       raise DataError(f"{name} has no piece {absent}: only BERT's kind can be read")

@@ -9,13 +9,16 @@ A callback is a subclass that defines the methods it needs:
     train(config, workdir, callbacks=[Losses()])
 """
 
+import sys
+import time
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from jaxmem.core.progress import Progress
 from jaxmem.parallel.distributed import primary, say
-from jaxmem.runtime.logs import Log, Progress, key_of
+from jaxmem.runtime.logs import Log, key_of
 from jaxmem.tasks import Task
 from jaxmem.training.config import Config
 
@@ -69,8 +72,16 @@ class TrainingLog(Callback):
       log: where numbers are written.
       start: the step that the run continues from.
     """
-    tokens = config.task.batch_size * config.task.segment_length
-    self._progress = Progress(start, config.steps, tokens, task.metric_name, primary())
+    self._tokens = config.task.batch_size * config.task.segment_length
+    self._progress = Progress(
+      config.steps,
+      "step",
+      done=start,
+      every_update=True,
+      file=sys.stdout,
+      show=primary(),
+    )
+    self._time = time.monotonic()
     self._config, self._task, self._log, self._metrics = config, task, log, []
 
   def on_step(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -84,13 +95,25 @@ class TrainingLog(Callback):
     losses = [m["loss"] for m in interval if not m["skipped"]]
     loss = float(np.mean(losses or [np.nan]))
     value, rate = self._task.to_metric(loss), metrics["learning_rate"]
+    now = time.monotonic()
+    # two calls may fall into one tick of the clock
+    speed = len(interval) * self._tokens / max(now - self._time, 1e-9)
+    self._time = now
+    texts = (
+      f"loss {loss:.3f}",
+      f"{value:.3f} {self._task.metric_name}",
+      f"saves at {next_save(self._config, step)}",
+      f"rate {rate:.2e}",
+      f"{speed:,.0f} tokens/s",
+    )
+    self._progress.update(step, ", ".join(texts))
     numbers = {
       "loss": loss,
       "grad_norm": metrics["grad_norm"],
       "learning_rate": rate,
       key_of(self._task.metric_name): value,
       "skipped": sum(int(m["skipped"]) for m in interval),
-      "tokens_per_second": self._progress.update(step, loss, value, rate),
+      "tokens_per_second": speed,
     }
     self._log.scalars(step, numbers)
 
@@ -108,5 +131,19 @@ class TrainingLog(Callback):
     say(f"step {step:>6}  held out {score:.3f} {metric}, {comparison}")
 
   def on_end(self, step: int, complete: bool) -> None:
-    """Closes the progress line."""
+    """Closes the progress bar."""
+    self.close()
+
+  def close(self) -> None:
+    """Closes the progress bar, also of a run that an error ends."""
     self._progress.close()
+
+
+def next_save(config: Config, step: int) -> int:
+  """Returns the step after which the next checkpoint is written.
+
+  Args:
+    config: the config of the run.
+    step: how many steps it has made.
+  """
+  return min((step // config.save_every + 1) * config.save_every, config.steps)

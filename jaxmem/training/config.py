@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxmem.core import kinds, migrations, ranges
 from jaxmem.core.config import Choice, Codec, Text, flatten
@@ -18,6 +18,8 @@ from jaxmem.parallel.mesh import MeshConfig
 from jaxmem.tasks.base import TaskConfig
 from jaxmem.training.adversarial import AdversaryConfig
 from jaxmem.training.optim_config import OptimConfig
+
+_Class = TypeVar("_Class", bound=type)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +39,21 @@ class ValidationConfig:
   patience: int = number(0, at_least=0, affects="nothing")
 
 
-def _with_former_names(cls: type) -> type:
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+  """Where a run is logged, besides `metrics.jsonl` and TensorBoard.
+
+  Attributes:
+    wandb_project: a project of Weights & Biases (pip install 'jaxmem[wandb]'); empty
+      writes none. WANDB_MODE=offline keeps the run in the work directory.
+  """
+
+  wandb_project: str = ""
+
+
+def _with_former_names(cls: _Class) -> _Class:
   """Lets the constructor of `Config` take the names that arguments had before 0.2."""
-  init = cls.__init__
+  init = cls.__init__  # type: ignore[misc]
 
   @functools.wraps(init)
   def __init__(self, *args, **fields):
@@ -53,7 +67,7 @@ def _with_former_names(cls: type) -> type:
       fields[new] = fields.pop(old)
     init(self, *args, **fields)
 
-  cls.__init__ = __init__
+  cls.__init__ = __init__  # type: ignore[misc]
   return cls
 
 
@@ -72,6 +86,7 @@ class Config:
     validation: when held-out text is scored, and what follows.
     adversary: how embeddings are perturbed to make training harder.
     mesh: the devices that the run uses.
+    log: where the run is logged.
     steps: updates of the parameters.
     init_from: source of the initial parameters, which are taken where path and shape
       agree: a work directory, or "minilm"; empty draws them.
@@ -90,6 +105,9 @@ class Config:
     stop_after_skips: a step with a loss, a gradient or an update that is not finite is
       skipped; this many in a row stop the run. A run whose last step is skipped ends
       without a report, with exit code 1, and keeps the checkpoint before it.
+    then: a packaged config, or the path of a file, that `jaxmem train` trains after
+      this one, for at most as many steps, in the folder of its name in the work
+      directory; empty is none.
     compilation_cache: where compiled programs are kept for later runs: a folder or a
       gs:// address, which all hosts of a pod should share, since the first process
       alone writes there; "none" keeps none. "auto" is a folder of the user in commands
@@ -102,6 +120,7 @@ class Config:
   validation: ValidationConfig = ValidationConfig()
   adversary: AdversaryConfig = AdversaryConfig()
   mesh: MeshConfig = affecting("nothing", MeshConfig())
+  log: LogConfig = affecting("nothing", LogConfig())
   steps: int = number(500, at_least=1, affects="nothing")
   init_from: str = ""
   segment_start: Start = "carried"
@@ -113,6 +132,7 @@ class Config:
   eval_bytes: int = number(262_144, at_least=0, at_most=INT64, affects="nothing")
   sample_bytes: int = number(300, at_least=0, affects="nothing")
   stop_after_skips: int = number(10, at_least=1, affects="nothing")
+  then: str = affecting("nothing", "")
   compilation_cache: str = affecting("nothing", "auto")
 
 
@@ -243,18 +263,20 @@ def _show_pattern(value: Any) -> Any:
   if isinstance(value, pattern.Entry):
     return str(value)
   if isinstance(value, tuple) or (isinstance(value, list) and value):
-    return pattern.show(value)
+    return pattern.show(tuple(value))
   return value
 
 
+# Annotation of a field -> how its values are written, in JSON and as flags.
+TEXTS = {
+  pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")
+}
 _CODEC = Codec(
   Config,
   kinds={
     ModelConfig: Choice(kinds.MODELS, "LMConfig or another model's"),
     TaskConfig: Choice(kinds.TASKS, "DataConfig or another task's"),
   },
-  texts={
-    pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")
-  },
+  texts=TEXTS,
   migrate=migrations.current,
 )

@@ -132,5 +132,6 @@ def load_model(workdir: str | Path, which: Which = "last") -> Loaded:
   """
   config = load_config(workdir, which)
   run = load_run(workdir, which)
-  tokenizer = trained.kept(config.task.tokenizer, workdir)
+  task: Any = config.task  # that of a language model
+  tokenizer = trained.kept(task.tokenizer, workdir)
   return Loaded(run.config, run.model, run.params, tokenizer, run.step)

@@ -68,4 +68,4 @@ class OptimConfig:
 
 # jaxtyping would refuse a function where the field is a str: `__post_init__` wraps it
 # as a str, and `config.typed` checks the result.
-OptimConfig.__init__.__no_type_check__ = True
+OptimConfig.__init__.__no_type_check__ = True  # type: ignore[attr-defined]

@@ -61,12 +61,10 @@ def check_packages(config: Config) -> None:
   needed = {"grain": "train", "matplotlib": "train"}  # package -> extra of jaxmem
   if config.init_from == "minilm":
     needed["safetensors"] = "apps"
+  if config.log.wandb_project:
+    needed["wandb"] = "wandb"
   needed |= tasks.packages(config.task, context(config))
-  missing = {
-    name: extra
-    for name, extra in needed.items()
-    if importlib.util.find_spec(name) is None
-  }
+  missing = {name: extra for name, extra in needed.items() if not _is_there(name)}
   if missing:
     extras = ",".join(sorted(set(missing.values())))
     raise ConfigError(
@@ -77,3 +75,10 @@ def check_packages(config: Config) -> None:
     from jaxmem.tokenizers import wordpiece
 
     wordpiece.minilm()  # raises a message that names the package with the vocabulary
+
+
+def _is_there(name: str) -> bool:
+  """Returns whether a package is installed; a folder of its name is none."""
+  spec = importlib.util.find_spec(name)
+  # W&B names the folder of its files `wandb`: Python takes that for a package
+  return spec is not None and spec.origin is not None

@@ -7,6 +7,7 @@ number of times, has bitwise the state of a run that was not.
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import jax
 
 from jaxmem import data
 from jaxmem.core import files, outputs
+from jaxmem.core.progress import on_interrupt
 from jaxmem.models import pattern
 from jaxmem.models.lm import num_params
 from jaxmem.parallel import distributed
@@ -28,8 +30,8 @@ from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
 from jaxmem.tasks import Task
 from jaxmem.training import config as configs
+from jaxmem.training import report_page, run_task
 from jaxmem.training import resume as resuming
-from jaxmem.training import run_task
 from jaxmem.training import workdir as workdirs
 from jaxmem.training.callbacks import Callback, TrainingLog
 from jaxmem.training.config import Config
@@ -46,6 +48,9 @@ from jaxmem.training.validation import Validation
 
 # Exit code of a run that a signal stopped and that the same command resumes.
 EXIT_STOPPED = 75
+# How a run goes on that a second Ctrl-C ends, and one that it ends in its report.
+_CONTINUES = "the same command continues from the last checkpoint, if there is one"
+_REPORTS = "the run is complete, and the same command writes its report"
 
 
 def train(
@@ -111,7 +116,9 @@ def run(
   """
   config, workdir = program.config, Path(workdir).absolute()
   compilation.use(config.compilation_cache)
-  with contextlib.ExitStack() as stack:
+  # the log is open until the report, the other files until the end of the loop
+  with contextlib.ExitStack() as logs, contextlib.ExitStack() as stack:
+    stack.enter_context(on_interrupt(_CONTINUES))
     # no other run may write to this work directory
     if distributed.primary():
       stack.enter_context(Lock(workdir))
@@ -122,12 +129,16 @@ def run(
       state, start = resuming.restore_or_init(
         program, latest, task.rows, resume, params
       )
+    saved = configs.to_json(config)
     if distributed.primary():
-      files.write_text(workdir / "config.json", configs.to_json(config))
+      files.write_text(workdir / "config.json", saved)
       task.save_assets(workdir)
     say(_description(program, task, workdir))
     # the loop
-    log = stack.enter_context(contextlib.closing(Log(workdir, distributed.primary())))
+    log = Log(workdir, distributed.primary(), config.log.wandb_project)
+    logs.enter_context(log).config(json.loads(saved))
+    progress = TrainingLog(config, task, log, start)
+    stack.callback(progress.close)
     loop = Loop(
       program=program,
       task=task,
@@ -135,7 +146,7 @@ def run(
       latest=latest,
       validation=Validation(config.validation, task, best),
       stop=stack.enter_context(Stop()),
-      callbacks=(TrainingLog(config, task, log, start), *callbacks),
+      callbacks=(progress, *callbacks),
     )
     end = loop.run(state, start)
     if not end.skipped and end.step not in latest.steps():
@@ -148,16 +159,26 @@ def run(
       return EXIT_STOPPED
     if end.skipped:
       raise TrainingError(unreported_message(end, latest.steps()))
-    # the report scores the best weights, or the last where none were scored
-    state = end.state
-    if best.steps():  # a run shorter than `validation.every` has none
-      restored = best.restore(program.target())
-      say(f"the best held-out score was at step {restored.step}: that is reported")
-      state = restored.state
-    weights = distributed.local(program.weights_of(state))
-  if distributed.primary():
-    task.report(weights, workdir)
+    weights = _reported_weights(program, end.state, best)
+    reported = (best.steps() or [end.step])[-1]
+    stack.close()  # from here on Ctrl-C ends the report at once
+    with on_interrupt(_REPORTS):
+      if distributed.primary():
+        report = task.report(weights, workdir)
+        description = _description(program, task, workdir)
+        report_page.write(workdir, config, description, reported)
+        if report:
+          log.report(end.step, *report)
   return 0
+
+
+def _reported_weights(program: Program, state: TrainState, best: Checkpoints) -> Any:
+  """Returns the best weights, or those of the last state where none were scored."""
+  if best.steps():  # a run shorter than `validation.every` has none
+    restored = best.restore(program.target())
+    say(f"the best held-out score was at step {restored.step}: that is reported")
+    state = restored.state
+  return distributed.local(program.weights_of(state))
 
 
 @dataclasses.dataclass

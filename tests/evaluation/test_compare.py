@@ -93,6 +93,14 @@ def test_runs_that_an_older_version_ended_are_not_run_again(tmp_path):
   assert ended(open_ledger(plan, tmp_path), bad, tmp_path) is None
 
 
+def test_the_devices_are_left_to_the_runs(tmp_path):
+  """Where no platform can be used the runs fail, and the comparison does not."""
+  arguments = [*ARGUMENTS, "--memories", "gru", "--out", tmp_path]
+  result = runs.call("compare", *arguments, JAX_PLATFORMS="nosuch")
+  assert result.returncode == 0, result.stderr
+  assert "FAILED with exit code 1" in result.stdout
+
+
 def test_a_comparison_stops_continues_and_shows_failed_runs(tmp_path):
   """A signal stops the first run; another trainer holds the folder of the second."""
   out = tmp_path / "out"

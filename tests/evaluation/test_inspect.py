@@ -5,8 +5,6 @@ import functools
 import io
 import json
 import re
-import shutil
-import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +21,7 @@ from jaxmem.ops import gated_average, gru, lstm
 from jaxmem.parallel.mesh import unboxed
 from jaxmem.testing import example_of
 from jaxmem.training.load import load_model
-from support import runs
+from support import browser, runs
 
 ATTENTION = [n for n in mixers.carrying() if mixers.get(n).Mixer.family == "attention"]
 RECURRENT = [n for n in mixers.carrying() if n not in ATTENTION]
@@ -402,47 +400,25 @@ def test_text_beyond_a_capacity_is_refused(tmp_path, capsys):
   assert "holds 32 tokens" in err and "101" in err and "--tokens 32" in err
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-  "--hide-scrollbars",
-]  # fmt: skip
-# Writes the pixels of every image that the browser loaded into the DOM that it dumps.
-MEASURE = """<script>addEventListener("load", () => { document.body.dataset.sizes =
-[...document.images].map(i => i.complete ? i.naturalWidth * i.naturalHeight : 0)
-.join(" ") })</script>"""
-
-
-def _browse(page, profile, *flags):
-  flags = [*QUIET, f"--user-data-dir={profile}", *flags, page.as_uri()]
-  process = subprocess.run(
-    [CHROMIUM, *flags], capture_output=True, text=True, timeout=120
-  )
-  assert process.returncode == 0, process.stderr
-  return process.stdout
-
-
 @pytest.mark.needs("browser")
 def test_page_shows_its_words_tables_and_pictures_in_a_browser(looked, tmp_path):
   import matplotlib.image
 
   out, _, _ = looked
-  page = tmp_path / "page.html"  # away from the pictures: it stands alone
-  page.write_text((out / "index.html").read_text().replace("</body>", MEASURE))
-
-  dom = _browse(page, tmp_path / "profile", "--dump-dom")
+  page = out / "index.html"
+  seen = browser.measured(page, tmp_path, 400)
+  dom = seen["dom"]
   shot = tmp_path / "shot.png"
   size = "--window-size=1100,1400"
-  _browse(page, tmp_path / "profile", f"--screenshot={shot}", size)
+  browser.browse(page, tmp_path / "profile", f"--screenshot={shot}", size)
 
   headings = re.findall(r"<h2>(.*?)</h2>", dom)
   assert headings == [
     "The text", "How far back it reaches", "How fast it forgets", "Write strength",
     "What it holds", "Where it looks",
   ]  # fmt: skip
-  sizes = list(map(int, re.search(r'data-sizes="([\d ]*)"', dom)[1].split()))
-  assert len(sizes) == 6 and min(sizes) > 100_000
+  assert len(seen["pixels"]) == 6 and min(seen["pixels"]) > 100_000
+  assert seen["width"] <= seen["window"] == 400
   assert dom.count("<table>") == 6 and "<td>4 window, head 2</td>" in dom
   assert "memory &lt;b&gt;forgets&lt;/b&gt; &amp; remembers." in dom
   pixels = matplotlib.image.imread(shot)[..., :3]

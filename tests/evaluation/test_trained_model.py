@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import jaxmem
+from guard import observed
 from jaxmem import cli
-from jaxmem.core.errors import UserError
+from jaxmem.core.errors import DataError, UserError
 from jaxmem.evaluation import load as doors
 from jaxmem.generation.generate import Chunk
 from jaxmem.generation.sampling import Sampling
@@ -26,6 +27,7 @@ METHODS = {
   "generate": ("prompt", "generates no text"),
   "score": ("text", "scores no text"),
   "stream": ("prompt", "streams no text"),
+  "conversation": ("state", "holds no conversation"),
   "encode": ("texts", "encodes no texts"),
   "predict": ("records", "answers no records"),
 }
@@ -47,6 +49,12 @@ def encoder(tmp_path_factory):
   model = EncoderConfig(0, 8, pattern=(entry("gru"),), num_groups=1)
   task = PassagesConfig("none.jsonl", tokenizer="byte", segment_length=16, batch_size=8)
   return jaxmem.load(runs.first_checkpoint(directory, model=model, task=task))
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory):
+  """Returns a run that learned dialogues."""
+  return jaxmem.load(observed.unpacked("dialogue", tmp_path_factory.mktemp("talk")))
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +133,43 @@ def test_a_session_of_two_texts_is_no_stream(text_run, reader, tmp_path, capsysb
   assert cli.run(["generate", *flags, "--prompt", "a", "--prompt", "b"]) == 0
   with pytest.raises(SessionError, match="holds 2 texts, and a stream is one"):
     reader.stream(state=state)
+
+
+def test_a_conversation_replies_as_predict_does(speaker, tmp_path):
+  """Messages that are read one by one, or from a saved state on, get its reply."""
+  told = [("user", "my cat is called Anna."), ("assistant", "I see.")]
+  asked = ("user", "what is my cat called?")
+  record = [{"role": role, "content": content} for role, content in [*told, asked]]
+  expected = speaker.predict({"messages": record})["reply"]
+  talk = speaker.conversation()
+  for message in told:
+    talk.read(*message)
+  talk.save(tmp_path / "told.state")
+  length = talk.length
+  talk.read(*asked)
+  assert talk.reply() == expected
+  resumed = speaker.conversation(tmp_path / "told.state")
+  assert resumed.length == length
+  resumed.read(*asked)
+  assert resumed.reply() == expected and resumed.length == talk.length
+  # the reply and the end of its line are part of what is read next
+  talk.read(*asked)
+  record += [{"role": "assistant", "content": expected}, record[-1]]
+  assert talk.reply() == speaker.predict({"messages": record})["reply"]
+  assert "use m.conversation() or m.predict(records)" in repr(speaker)
+
+
+def test_a_message_that_is_no_text_changes_no_conversation(speaker, reader, tmp_path):
+  talk = speaker.conversation()
+  talk.read("user", "hi")
+  length = talk.length
+  for role, content in [("user", ""), ("a:b", "hi"), ("user", "\ud800")]:
+    with pytest.raises(DataError):
+      talk.read(role, content)
+  assert talk.length == length
+  reader.stream("memory").save(tmp_path / "other.state")
+  with pytest.raises(SessionError, match="was saved with"):
+    speaker.conversation(tmp_path / "other.state")
 
 
 def test_texts_have_vectors(encoder):

@@ -1,7 +1,8 @@
 """Writes the generated parts of the documents: python -m tests.support.layout
 
 They are the tree of the package in docs/layout.md, which shows the first line of each
-file's docstring, and the table of memories in the README. Tests compare both.
+file's docstring, the table of memories in the README, and the stubs of type checkers,
+see `tests.support.stubs`. Tests compare all.
 """
 
 import ast
@@ -9,6 +10,7 @@ import re
 from pathlib import Path
 
 from jaxmem.evaluation import layer_table
+from tests.support import stubs
 
 ROOT = Path(__file__).parents[2]
 PAGE, README = ROOT / "docs" / "layout.md", ROOT / "README.md"
@@ -77,3 +79,5 @@ def readme() -> str:
 if __name__ == "__main__":
   PAGE.write_text(page())
   README.write_text(readme())
+  for path, text in stubs.stubs().items():
+    path.write_text(text)

@@ -1,6 +1,7 @@
 """The results of a comparison: `results.jsonl`, a line for each run that has ended."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,15 @@ def ended(ledger: Ledger, run: Run, directory: Path) -> dict[str, Any] | None:
   if line and "failed" in line and not folder_of(directory, run).exists():
     return None
   return line
+
+
+def position(folder: Path) -> tuple[int, int]:
+  """Returns the step that a run has reached, and its steps; 0 if they are not known."""
+  budget, log = folder.parent / "steps.json", folder / "metrics.jsonl"
+  if not (budget.exists() and log.exists()):
+    return 0, 0
+  lines = files.read_text(log).split("\n")[:-1]  # the last line may not be whole
+  return (json.loads(lines[-1])["step"] if lines else 0), files.read_json(budget)
 
 
 def _adopt(ledger: Ledger, run: Run, folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxmem.core import files
 from jaxmem.evaluation.compare import ledger
 from jaxmem.evaluation.compare.plan import Plan
+from jaxmem.tasks.synthetic import accuracy, episodes
 
 
 def rows(plan: Plan, directory: Path) -> list[dict[str, Any]]:
@@ -67,6 +68,21 @@ def _mean_depths(depths: list[list[float | None]]) -> list[float | None]:
     values = [value for value in column if value is not None]
     means.append(float(np.mean(values)) if values else None)
   return means
+
+
+def chance(task: str, summary: list[dict[str, Any]]) -> dict[int, float]:
+  """Returns length of the test examples -> accuracy of `accuracy.guess`.
+
+  Args:
+    task: as in a plan.
+    summary: see `summary`.
+  """
+  problem = episodes.parse(task)
+  lengths = sorted({length for row in summary for length in row.get("at", {})})
+  return {
+    length: accuracy.guess(episodes.Episodes(problem, length, 0, "test"))
+    for length in lengths
+  }
 
 
 def markdown(plan: Plan, summary: list[dict[str, Any]]) -> str:

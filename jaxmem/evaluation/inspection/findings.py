@@ -6,8 +6,8 @@ import numpy as np
 
 from jaxmem.evaluation.inspection import inside, pictures
 from jaxmem.evaluation.inspection.inside import Layer, Memory, Seen
-from jaxmem.evaluation.inspection.page import Section, Table
 from jaxmem.evaluation.inspection.span import SHARES, Span
+from jaxmem.runtime.page import Section, Table
 
 # What a gate means, where its name does not say it.
 _GATES = {

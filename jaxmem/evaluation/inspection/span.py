@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxmem.core.progress import DELAY, Progress
 from jaxmem.evaluation.inspection.inside import Layer
 from jaxmem.models.lm import LM
 from jaxmem.models.pattern import mixer
@@ -165,4 +166,9 @@ def of_layers(
       np.asarray(run(layer.entry, mixer_params, jnp.asarray(x)[None])), at
     )
 
-  return {layer: span(layer, x) for layer, x in inputs.items()}
+  spans = {}
+  with Progress(len(inputs), "mixers", delay=DELAY) as progress:
+    for layer, x in inputs.items():
+      spans[layer] = span(layer, x)
+      progress.advance()
+  return spans

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxmem.core import files
+from jaxmem.core.progress import Progress, say
 from jaxmem.data import file_slice
 from jaxmem.data.file_slice import FileSlice
 from jaxmem.evaluation.long_text import full_attention, table
-from jaxmem.evaluation.long_text.meter import Meter
 from jaxmem.generation import session
 from jaxmem.models import capacity
 from jaxmem.models.loaded import Loaded
@@ -27,7 +27,7 @@ from jaxmem.runtime.peak import peak_memory
 from jaxmem.runtime.resumable import Snapshot
 from jaxmem.runtime.signals import Stop
 from jaxmem.tasks.language_modeling import perplexity
-from jaxmem.tasks.language_modeling.perplexity import TextScorer
+from jaxmem.tasks.language_modeling.perplexity import Result, TextScorer
 from jaxmem.tokenizers import trained
 from jaxmem.training.config import Config
 from jaxmem.training.load import Which, load_config, load_model
@@ -40,6 +40,8 @@ WAYS = {
   "reread": ("re-read",),
   "all": perplexity.WAYS,
 }
+# What Ctrl-C costs without `progress`.
+_LOST = "nothing is kept: with --progress DIR the same command continues"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,19 +205,27 @@ def _read(
   saved = snapshot.numbers if snapshot else {}
   earlier = saved.get("seconds", 0.0)
   num_bytes = scorer.result().num_bytes
-  meter = Meter(size, num_bytes)
   if saved:
-    print(f"continues after {num_bytes:,} bytes", flush=True)
-  for result in scorer:
-    meter.update(result)
-    if stop and stop.requested:
-      break
-    if snapshot and snapshot.due():
-      save(scorer, snapshot, earlier + meter.seconds, _peak(snapshot))
-  seconds = earlier + meter.close()
+    say(f"continues after {num_bytes:,} bytes")
+  # the rate is that of this process alone: an earlier one may have been faster
+  with Progress(size, "bytes", done=num_bytes, resume=_LOST) as progress:
+    for result in scorer:
+      progress.update(result.num_bytes, _so_far(result, snapshot))
+      if stop and stop.requested:
+        break
+      if snapshot and snapshot.due():
+        save(scorer, snapshot, earlier + progress.seconds, _peak(snapshot))
+  seconds = earlier + progress.seconds
   if snapshot:
     save(scorer, snapshot, seconds, _peak(snapshot))
   return seconds
+
+
+def _so_far(result: Result, snapshot: Snapshot | None) -> str:
+  """Returns the score so far, and when it is saved next."""
+  bits = next(iter(result.bits_per_byte().values()))
+  text = f"{bits:.3f} bits/byte"
+  return f"{text}, saves in {snapshot.wait:.0f} s" if snapshot else text
 
 
 def _full_attention(

@@ -75,6 +75,14 @@ def check(plan: Plan, material: Material) -> None:
       sample(task, length, plan.seed, 0, material)
 
 
+def count_done(plan: Plan, ledger: Ledger) -> int:
+  """Returns how many samples of a plan have their answers in the ledger."""
+  return sum(
+    task in plan.tasks and length in plan.lengths and index < plan.samples
+    for task, length, index in ledger.done
+  )
+
+
 def run(
   plan: Plan,
   material: Material,

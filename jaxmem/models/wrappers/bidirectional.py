@@ -3,6 +3,8 @@
 Source: Schuster and Paliwal 1997, IEEE Transactions on Signal Processing 45(11).
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -68,7 +70,8 @@ class Bidirectional(nn.Module):
 
   def sees(self, part_sees: Sight, reset: Reset) -> np.ndarray:
     """Returns which tokens reach which: those of either direction."""
-    backward = part_sees(self.mixer, _flipped_reset(reset))[::-1, ::-1]  # [T, T]
+    flipped: Any = _flipped_reset(reset)
+    backward = part_sees(self.mixer, flipped)[::-1, ::-1]  # [T, T]
     return part_sees(self.mixer, reset) | backward
 
   def init_state(self, batch_size: int) -> tuple[()]:

@@ -1,5 +1,7 @@
 """Learned initial states of mixers; see `jaxmem.ops.recurrence.learned_init`."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from flax import linen as nn
@@ -57,8 +59,9 @@ class LearnedInit(nn.Module):
       return learned_init.begin(op, start)
 
     # the clone has the scope, and so the parameter paths, of the mixer it replaces
-    scope = self.mixer.scope.rewound()
-    y, state = self.mixer.clone(parent=scope, change_op=change_op)(x, state, reset)
+    scope: Any = self.mixer.scope
+    mixer = self.mixer.clone(parent=scope.rewound(), change_op=change_op)
+    y, state = mixer(x, state, reset)
     if not changed_ops:
       raise ValueError(
         f"{type(self.mixer).__name__} applies its op as it is, and no learned state "

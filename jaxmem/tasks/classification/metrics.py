@@ -1,12 +1,10 @@
 """How well texts are classified: accuracy, macro-F1 and the confusion matrix."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxmem.core import files
 from jaxmem.core.extras import require
 
 
@@ -110,28 +108,3 @@ def table(numbers: dict[str, Any]) -> list[str]:
     *per_class,
     *(["", note] if occurring < count else []),
   ]
-
-
-def draw_confusion(numbers: dict[str, Any], path: Path) -> None:
-  """Draws the confusion matrix as PNG, a row for each class, coloured by its shares."""
-  import matplotlib
-
-  matplotlib.use("Agg")
-  import matplotlib.pyplot as plt
-
-  counts, names = np.array(numbers["confusion"]), numbers["classes"]  # [C, C]
-  # a class of the training texts may have none here: its row is 0, not NaN
-  shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-  side = 2.2 + 0.45 * len(names)
-  figure, axes = plt.subplots(figsize=(side + 1, side), dpi=120, layout="constrained")
-  axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-  axes.set(xlabel="predicted class", ylabel="class", xticks=range(len(names)))
-  axes.set_yticks(range(len(names)), names)
-  axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-  for (i, j), count in np.ndenumerate(counts):
-    # white on the dark half of the colours
-    colour = "white" if shares[i, j] > 0.5 else "black"
-    axes.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=8)
-  with files.replacing(path) as temporary:
-    figure.savefig(temporary)
-  plt.close(figure)

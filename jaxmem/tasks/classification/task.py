@@ -20,7 +20,7 @@ from jaxmem.data import leaks
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch
 from jaxmem.models.encoder_config import EncoderConfig
-from jaxmem.tasks import baselines, scoring
+from jaxmem.tasks import baselines, maps, scoring
 from jaxmem.tasks.application import BaseTask
 from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.classification import data, metrics, tfidf
@@ -208,8 +208,12 @@ class ClassificationTask(BaseTask):
       verdicts += baselines.better(metric, scores["accuracy"], accuracies)
       lines += [title, "", *metrics.table(scores), ""]
       lines += [*metrics.baseline_table(scores), *notes, ""]
-      draw = functools.partial(metrics.draw_confusion, scores)
-      pictures[f"confusion_{split}{suffix}.png"] = draw
+      pictures[f"confusion_{split}{suffix}.png"] = functools.partial(
+        maps.confusion,
+        counts=np.array(scores["confusion"]),
+        names=scores["classes"],
+        title=f"{title}: texts by class and prediction",
+      )
       numbers |= {task.name: scores} if task.name else scores
     return EvalResult(numbers, [*verdicts, *lines[:-1]], pictures)
 

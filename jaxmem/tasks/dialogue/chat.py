@@ -38,6 +38,8 @@ from jaxmem.tokenizers import Tokenizer
 # Part of every fingerprint; it changes whenever dialogues become other tokens.
 _FORMAT = "jaxmem chat 2"
 ASSISTANT = "assistant"
+# The most tokens of a reply.
+LONGEST = 256
 # The keys of a record that may hold the messages, and the keys of role and content.
 _KEYS = ("messages", "conversations", "conversation")
 _OURS, _SHAREGPT = ("role", "content"), ("from", "value")

@@ -7,7 +7,7 @@ that need no learning. No window is dropped because it does not fill a batch.
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ from jaxmem.tasks.forecasting import metrics, panel
 from jaxmem.tasks.forecasting import parts as splitting
 from jaxmem.tasks.forecasting.config import SeriesConfig
 from jaxmem.tasks.forecasting.metrics import MODEL, ForecastErrors
-from jaxmem.tasks.forecasting.predict import KEPT, SeriesPredictor, interval
+from jaxmem.tasks.forecasting.predict import KEPT, SHARE, SeriesPredictor, interval
 from jaxmem.tasks.forecasting.windows import collate, to_the_end, window_rows
 
 # Horizons that papers on long-term forecasting report.
@@ -38,15 +38,40 @@ def resolve_model(model: ForecasterConfig, config: SeriesConfig) -> ForecasterCo
     config: config of the task.
 
   Raises:
-    ConfigError: if windows cannot be cut into patches, or `rows` is malformed.
+    ConfigError: if windows cannot be cut into patches, `rows` is malformed, or a
+      column has two uses.
   """
-  config.shares()  # checks `rows` before the table is read
+  # both raise before the table is read
+  config.shares()
+  config.covariates()
   if config.segment_length % model.patch:
     raise ConfigError(
       f"task.segment_length {config.segment_length} does not divide into patches of "
       f"model.patch {model.patch} steps"
     )
   return model
+
+
+class _Window(NamedTuple):
+  """A window whose future is complete, standardised.
+
+  Attributes:
+    history: [T, C], what is read.
+    future: [H, C], what comes after it.
+    forecast: [H, C, W], see `Forecaster`.
+    series: what names the series of a table in long format, else "".
+  """
+
+  history: np.ndarray
+  future: np.ndarray
+  forecast: np.ndarray
+  series: str
+
+
+def make_model(model: ForecasterConfig, config: SeriesConfig) -> Forecaster:
+  """Makes the model that is trained, with inputs for covariates; see `tasks`."""
+  names = config.covariates()
+  return Forecaster(model, len(names.columns), len(names.future))
 
 
 class ForecastingTask(BaseTask):
@@ -70,7 +95,9 @@ class ForecastingTask(BaseTask):
     self._context, self._model = context, model
     horizon = self._horizon = model.config.horizon
     self._sizes = c.segment_length, horizon
-    self._table = panel.read(c.source, c.series, c.columns, c.header, c.gaps)
+    self._table = panel.read(
+      c.source, c.series, c.columns, c.header, c.gaps, c.covariates()
+    )
     self._parts = splitting.split(self._table, c.parts, self._sizes, c.season, c.source)
     train = self._parts.splits["train"]
     self.rows = window_rows(
@@ -80,11 +107,14 @@ class ForecastingTask(BaseTask):
       context.seed,
       context.process,
       train.lengths,
+      train.covariates,
     )
     heads = {"point": model.config.loss, "quantile": "pinball loss"}
     self.metric_name = heads.get(model.config.head, "nats/step")
     self._forecast = jax.jit(
-      lambda params, history: model.apply({"params": params}, history)
+      lambda params, history, covariates: model.apply(
+        {"params": params}, history, **covariates
+      )
     )
     self._losses = scoring.objective(model)
 
@@ -96,13 +126,17 @@ class ForecastingTask(BaseTask):
     return f"{self.rows.epochs.count:,} windows of {names}, from {source}"
 
   def save_assets(self, workdir: Path) -> None:
-    """Writes the names, means and standard deviations of the series."""
+    """Writes the names, means and deviations of the series and the covariates."""
     mean, std = self._parts.standard
     assets = {"names": self._table.names}
     if self._config.series:
       assets |= {"column": self._config.series, "ids": self._parts.ids}
     else:
       mean, std = mean[0], std[0]
+    names = self._table.covariate_names
+    if names.columns:
+      numbers = {k: v.tolist() for k, v in self._parts.covariates._asdict().items()}
+      assets["covariates"] = names._asdict() | numbers
     files.write_json(
       workdir / KEPT, assets | {"mean": mean.tolist(), "std": std.tolist()}
     )
@@ -112,7 +146,7 @@ class ForecastingTask(BaseTask):
     part = self._parts.splits["heldout"]
 
     def windows(starts: list[int]) -> Batch:
-      return collate(part.values, np.array(starts), self._sizes)
+      return collate(part.values, np.array(starts), self._sizes, part.covariates)
 
     starts = part.starts(sum(self._sizes)).tolist()
     batches = scoring.batches(starts, self._config.batch_size, windows)
@@ -134,11 +168,11 @@ class ForecastingTask(BaseTask):
     for starts, real in part.batches(length + horizons[0], c.batch_size):
       index = part.series(starts)  # [B]
       scale = self._parts.standard_of(index)
-      raw, future, num_real = to_the_end(
-        part.raw, starts, self._sizes, part.ends(index)
-      )
+      ends = part.ends(index)
+      raw, future, num_real = to_the_end(part.raw, starts, self._sizes, ends)
+      covariates = part.covariates.cut(starts, self._sizes, ends)
       history = scale.apply(raw).astype(np.float32)  # [B, T, C]
-      forecast = np.asarray(self._forecast(params, history))  # [B, H, C, W]
+      forecast = np.asarray(self._forecast(params, history, covariates))
       forecasts = {
         MODEL: scale.back(np.asarray(self._model.middle(forecast))),
         "naive": raw[:, -1:].repeat(horizon, 1),
@@ -150,10 +184,13 @@ class ForecastingTask(BaseTask):
       complete = np.flatnonzero(num_real[:real] == horizon)
       if len(complete):
         at = complete[-1]
-        last = history[at], scale.apply(future)[at], forecast[at]
+        name = self._parts.ids[index[at]]
+        last = _Window(history[at], scale.apply(future)[at], forecast[at], name)
     return self._report_of(errors, last, split)
 
-  def _report_of(self, errors: ForecastErrors, last: tuple, split: str) -> EvalResult:
+  def _report_of(
+    self, errors: ForecastErrors, last: _Window | None, split: str
+  ) -> EvalResult:
     """Returns the numbers, lines and picture of a split."""
     errors_of, windows = errors.at(), errors.windows
     most, data = max(windows.values()), self._config
@@ -163,6 +200,8 @@ class ForecastingTask(BaseTask):
     lines = [first, ""] if first else []
     lines += [title, "", *metrics.table(errors_of, windows), ""]
     lines += errors.explained(self._table.names)
+    names = self._table.covariate_names
+    lines += [f"The model reads {note}." for note in names.notes()]
     if last and self._model.config.head != "point":
       lines += ["", self._coverage(last)]
     if data.season > data.segment_length:
@@ -178,16 +217,29 @@ class ForecastingTask(BaseTask):
       "better_than_model": won,
       "signature": errors.signature(),
     }
-    draw = functools.partial(self._draw, last, title)
-    return EvalResult(numbers, lines, {"forecast.png": draw})
+    if names.columns:
+      numbers["covariates"] = names._asdict()
+    pictures = {"forecast.png": functools.partial(self._draw, last, split)}
+    return EvalResult(numbers, lines, pictures if last else {})
 
-  def _draw(self, last: tuple, title: str, path: Path) -> None:
+  def _draw(self, last: _Window, split: str, path: Path) -> None:
     """Draws the last column of the last complete window, with its interval."""
-    history, future, forecast = last
-    middle = np.asarray(self._model.middle(forecast[None]))[0]
-    bounds = self._interval(forecast)
-    between = bounds and tuple(bound[:, -1] for bound in bounds)
-    plots.forecast(history[:, -1], future[:, -1], middle[:, -1], path, title, between)
+    history, future = last.history[:, -1], last.future[:, -1]
+    middle = np.asarray(self._model.middle(last.forecast[None]))[0, :, -1]
+    bounds, config = self._interval(last.forecast), self._model.config
+    naive = history[_season(len(history), len(future), self._config.season)]
+    series = plots.Forecast(
+      history,
+      future,
+      middle,
+      interval=bounds and tuple(bound[:, -1] for bound in bounds),
+      share=float(np.ptp(config.levels)) if config.head == "quantile" else SHARE,
+      naive=("seasonal naive", naive),
+    )
+    name = self._table.names[-1] + (f" of {last.series}" if last.series else "")
+    source = Path(self._config.source).name
+    title = f"{name}: last window of the {split} part of {source}"
+    plots.forecast(series, path, title, f"{self._table.names[-1]}, standardised")
 
   def _interval(self, forecast: np.ndarray) -> tuple | None:
     """Returns the bounds of one window's forecast, [H, C] each; None of a point."""
@@ -195,10 +247,10 @@ class ForecastingTask(BaseTask):
       return None
     return tuple(np.asarray(b)[0] for b in interval(self._model.config, forecast[None]))
 
-  def _coverage(self, last: tuple) -> str:
+  def _coverage(self, last: _Window) -> str:
     """Returns how many values of the last window lie in its interval, in words."""
-    _, future, forecast = last
-    low, high = self._interval(forecast)
+    future = last.future
+    low, high = self._interval(last.forecast)
     inside = int(((low <= future) & (future <= high)).sum())
     return (
       f"Of the last window, {inside:,} of {future.size:,} values lie in the interval "

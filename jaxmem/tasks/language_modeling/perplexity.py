@@ -33,6 +33,7 @@ import jax
 import numpy as np
 
 from jaxmem.core.errors import RunError
+from jaxmem.core.progress import DELAY, Progress
 from jaxmem.tasks.language_modeling.paired import Buckets, PairedSums
 from jaxmem.tasks.language_modeling.reader import Document, Reader
 from jaxmem.tokenizers import Tokenizer
@@ -172,6 +173,7 @@ class TextScorer:
       by_segment: whether to sum by position within the segment, too.
     """
     self._losses, self._length, self._segment = losses, length, segment
+    self._size = sum(document.size for document in documents)
     self._reader = Reader(documents, tokenizer, rows, document_length)
     self._states = {way: [init_state(rows) for _ in _EMPTIED[way]] for way in ways}
     self._sums = PairedSums.zeros(ways, NUM_BUCKETS)
@@ -201,8 +203,9 @@ class TextScorer:
     Raises:
       DataError: if a file cannot be read.
     """
-    while self._advance():
-      pass
+    with Progress(self._size, "bytes", delay=DELAY) as progress:
+      while self._advance():
+        progress.update(self.result().num_bytes)
     return self.result()
 
   def result(self) -> Result:

@@ -11,8 +11,9 @@ from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import first_session
 from jaxmem.models.lm import LM
+from jaxmem.runtime import markdown
 from jaxmem.tasks import baselines, plots
-from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tasks.language_modeling.paired import Buckets
 from jaxmem.tasks.language_modeling.perplexity import Result
 from jaxmem.tokenizers import Tokenizer
@@ -37,7 +38,7 @@ def findings(result: Result, texts: Sequence[bytes], split: str) -> EvalResult:
   return EvalResult(_numbers(result, bits, packed, split), lines, _pictures(result))
 
 
-def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> None:
+def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> Report:
   """Prints the report of a run, and writes it to the work directory.
 
   It writes `report.md`, `report.json`, `loss.png`, the pictures of the findings, and
@@ -47,6 +48,9 @@ def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> N
     findings: the scores of held-out text; None if it was not scored.
     sample: a text that the model wrote; None if there is none.
     workdir: the work directory of the run.
+
+  Returns:
+    What the logs of the run show of it.
   """
   lines: list[str] = []
   numbers: dict[str, Any] = {}
@@ -66,11 +70,14 @@ def write(findings: EvalResult | None, sample: bytes | None, workdir: Path) -> N
     files.write_bytes(workdir / "sample.txt", sample)
     lines += ["A sample:", "", *_quoted(sample), ""]
     names.append("sample.txt")
-  names += ["report.md", "report.json", "tensorboard/", "checkpoints/"]
+  names += ["report.md", "report.html", "report.json", "tensorboard/", "checkpoints/"]
   lines += [f"In {workdir}: " + ", ".join(names)]
   print("\n".join(lines), flush=True)
+  lines += markdown.pictures(name for name in names if name.endswith(".png"))
   files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
   files.write_json(workdir / "report.json", numbers)
+  pictures = [workdir / name for name in names if name.endswith(".png")]
+  return Report.of(numbers, pictures)
 
 
 def sample(context: TaskContext, model: LM, params: Any, tokenizer: Tokenizer) -> bytes:
@@ -142,7 +149,7 @@ def _pictures(result: Result) -> dict[str, Any]:
     plots.gain,
     {way: result.gain_by_document_position(way) for way in ways},
     title=title,
-    x="position in the document; bytes in the bucket",
+    x="position in the document",
     counts=True,
   )
   within = functools.partial(

@@ -15,7 +15,7 @@ from jaxmem.data.samples import tokenizer_of
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
 from jaxmem.tasks.application import BaseTask
-from jaxmem.tasks.base import EvalResult, TaskContext
+from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tasks.language_modeling import perplexity, report
 from jaxmem.tasks.language_modeling.perplexity import WAYS, Result, TextScorer
 from jaxmem.tasks.model_sizes import with_made
@@ -89,14 +89,14 @@ class LanguageModelingTask(BaseTask):
     result = self._read(params, documents, WAYS, by_segment=True)
     return report.findings(result, [d.text for d in documents], split)
 
-  def report(self, params: Any, workdir: Path) -> None:
+  def report(self, params: Any, workdir: Path) -> Report:
     """Writes the report of a run: numbers, pictures and a sample."""
     context, findings, sample = self._context, None, None
     if context.eval_size:
       findings = self.evaluate(params, self.reported)
     if context.sample_size:
       sample = report.sample(context, self._model, params, self._tokenizer)
-    report.write(findings, sample, workdir)
+    return report.write(findings, sample, workdir)
 
   def _chosen(self, split: str, num_bytes: int) -> list[Excerpt]:
     """Returns a fixed choice of `num_bytes` bytes of a split."""

@@ -85,3 +85,31 @@ class Examiner:
       bits=float(sums["bits"].mean),
       by_depth=sums["by_depth"].mean,
     )
+
+
+def guess(episodes: Episodes, examples: int = 128) -> float:
+  """Returns the accuracy of a guess that remembers no more than how often it saw what.
+
+  It answers each question with the commonest of the possible answers that the example
+  has shown so far; where there are none, with the commonest answer of all examples.
+
+  Args:
+    episodes: the examples.
+    examples: how many of them are answered.
+  """
+  batch = episodes[np.arange(examples)]
+  asked = batch.weights > 0  # [B, T]
+  answers, counts = np.unique(batch.targets[asked], return_counts=True)
+  possible, fallback = set(answers.tolist()), int(answers[counts.argmax()])
+  right = 0
+  for tokens, targets, asks in zip(batch.tokens, batch.targets, asked, strict=True):
+    seen: dict[int, int] = {}
+    commonest = fallback
+    columns = (a.tolist() for a in (tokens, targets, asks))
+    for token, target, ask in zip(*columns, strict=True):
+      if token in possible:
+        seen[token] = seen.get(token, 0) + 1
+        if seen[token] >= seen.get(commonest, 0):  # the latest of equally many
+          commonest = token
+      right += ask and commonest == target
+  return right / int(asked.sum())

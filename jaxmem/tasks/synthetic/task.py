@@ -10,8 +10,9 @@ from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
+from jaxmem.runtime import markdown
 from jaxmem.tasks import TASK, plots
-from jaxmem.tasks.base import TaskContext
+from jaxmem.tasks.base import Report, TaskContext
 from jaxmem.tasks.model_sizes import with_vocab
 from jaxmem.tasks.synthetic import episodes
 from jaxmem.tasks.synthetic.accuracy import Accuracy, Examiner
@@ -103,7 +104,7 @@ class SyntheticTask:
     tokens = self._context.validation_size
     return self._accuracy(params, self._test, tokens).bits
 
-  def report(self, params: Any, workdir: Path) -> None:
+  def report(self, params: Any, workdir: Path) -> Report:
     """Writes `report.json`, `report.md` and `loss.png`: accuracy at all `MULTIPLES`."""
     accuracies, left_out = self._by_length(params)
     chose = self._context.selects_checkpoint
@@ -120,14 +121,17 @@ class SyntheticTask:
     ]
     # the first is the trained length, the one that the curve of the loss belongs to
     bits = accuracies[0].bits if accuracies else None
-    plots.loss_curve(
+    curve = plots.loss_curve(
       workdir / "metrics.jsonl", workdir / "loss.png", bits, measure=self.metric_name
     )
     print("\n".join(lines), flush=True)
-    files.write_text(workdir / "report.md", "\n".join(lines) + "\n")
+    shown = markdown.pictures(["loss.png"])
+    files.write_text(workdir / "report.md", "\n".join(lines + shown) + "\n")
     plain = finite.plain([a.plain() for a in accuracies])
     numbers = {"task": str(self._task), "accuracy": plain, "chose_checkpoint": chose}
     files.write_json(workdir / "report.json", numbers)
+    by_length = {f"length_{numbers['length']}": numbers for numbers in plain}
+    return Report.of(by_length, [curve])
 
   def _by_length(self, params: Any) -> tuple[list[Accuracy], dict[int, str]]:
     """Returns the accuracy at each length, and why other lengths are left out."""
