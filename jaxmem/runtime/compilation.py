@@ -202,6 +202,10 @@ class _Announcer:
     if began is None or self._said or now - began < SECONDS:
       return
     self._said = True
+    import jax
+
+    if jax.process_index():  # of several processes the first one speaks
+      return
     what = self._subjects[-1] if self._subjects else self._name
     say(f"jaxmem: compiling {what} ({self.kept})", sys.stderr)
 
