@@ -1,42 +1,55 @@
 """The command `jaxmem`: finds the file of a command, and prints errors as messages."""
 
-import ast
-import importlib
+import importlib.metadata
 import locale
 import os
-import pkgutil
+import platform
 import signal
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 
+import jaxmem
 from jaxmem import commands
-from jaxmem.core import files, kinds
+from jaxmem.commands import GROUPS, command_help
+from jaxmem.core import kinds
 from jaxmem.core.errors import RunError, UserError, reason
 from jaxmem.core.kinds import FLAG
 from jaxmem.core.progress import interrupted
 from jaxmem.core.registry import nearest
+from jaxmem.runtime import compilation
 
 # The environment variable that lets Python print the traceback of unforeseen errors.
 TRACEBACK = "JAXMEM_TRACEBACK"
-
-
-def command_help() -> dict[str, str]:
-  """Maps each command to its line of help, without importing the commands."""
-  lines = {}
-  for info in pkgutil.iter_modules(commands.__path__):
-    # parsed, not imported: some commands import JAX at their head
-    text = files.read_text(Path(commands.__path__[0]) / f"{info.name}.py")
-    lines[info.name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
-  return lines
+# Words after which nothing is computed: the program need not start again for them.
+_QUICK = ("help", "configs", "-h", "--help", "--help-all", "-V", "--version")
+_REMARKS = (
+  "Begin with: jaxmem train quickstart",
+  "jaxmem help COMMAND shows a command, jaxmem COMMAND --help-all all of its options.",
+  f"{FLAG} MODULE, of any command, adds mixers, models or tasks of your own.",
+)
 
 
 def usage() -> str:
   """Returns the help of the whole program."""
-  lines = [f"  {name:<10} {line}" for name, line in command_help().items()]
-  plugins = f"  {FLAG} MODULE (of any command) adds mixers, models or tasks of your own"
-  return "\n".join(["usage: jaxmem COMMAND ...", "", *lines, "", plugins])
+  lines, texts = ["usage: jaxmem COMMAND ..."], command_help()
+  named = [name for names in GROUPS.values() for name in names]
+  groups = {**GROUPS, "Others": [name for name in texts if name not in named]}
+  for title, names in groups.items():
+    rows = [f"  {name:<10} {texts[name]}" for name in names if name in texts]
+    lines += ["", f"{title}:", *rows] if rows else []
+  return "\n".join([*lines, "", *_REMARKS])
+
+
+def version() -> str:
+  """Returns the versions of jaxmem and of what it computes with."""
+  found = [f"jaxmem {jaxmem.__version__}"]
+  for name in ("jax", "flax"):
+    try:  # from their files: importing them would take seconds
+      found.append(f"{name} {importlib.metadata.version(name)}")
+    except importlib.metadata.PackageNotFoundError:
+      found.append(f"{name} is not installed")
+  return "\n".join([*found, f"python {platform.python_version()}"])
 
 
 def load_plugins(argv: list[str]) -> list[str]:
@@ -106,13 +119,18 @@ def run(argv: list[str]) -> int:
   """
   try:
     argv = load_plugins(argv)
-    if not argv or argv[0] in ("-h", "--help"):
+    if argv[:1] == ["help"]:  # `help COMMAND` is `COMMAND --help`
+      argv = [*argv[1:], "--help"]
+    if not argv or argv[0] in ("-h", "--help", "--help-all"):
       print(usage())
       return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+      print(version())
+      return 0
     name, *arguments = argv
     if name not in command_help():
       raise UserError(f"no command {name!r}: {nearest(name, list(command_help()))}")
-    return importlib.import_module(f"jaxmem.commands.{name}").main(arguments)
+    return commands.load(name).main(arguments)
   except UserError as error:
     print(f"jaxmem: {error}", file=sys.stderr)
     return 2
@@ -123,8 +141,10 @@ def run(argv: list[str]) -> int:
 
 def main() -> None:
   """Runs the program: the entry point `jaxmem`."""
-  start_again()
+  if sys.argv[1:2] and sys.argv[1] not in _QUICK:
+    start_again()
   use_utf8()
+  compilation.enable()
   try:
     code = run(sys.argv[1:])
     sys.stdout.flush()

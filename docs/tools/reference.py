@@ -50,7 +50,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
       "jaxmem.models.encoder_decoder.EncoderDecoder",
       "jaxmem.models.encoder_decoder.EncoderDecoderConfig",
       "jaxmem.models.forecaster.Forecaster",
-      "jaxmem.models.forecaster.ForecasterConfig",
+      "jaxmem.models.forecaster_config.ForecasterConfig",
       "jaxmem.models.vae.VAE",
       "jaxmem.models.vae.VAEConfig",
       "jaxmem.tasks.classification.model.Classifier",

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from docs.tools.sources import table
-from jaxmem import configs, mixers, ops, tasks
+from jaxmem import commands, configs, mixers, ops, tasks
+from jaxmem.core import help_page
 from jaxmem.models.pattern import state_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +31,20 @@ def _first_line(thing) -> str:
 
 def _commands() -> str:
   rows = []
-  for path in sorted((ROOT / "jaxmem" / "commands").glob("*.py")):
-    if path.stem != "__init__":
-      module = importlib.import_module(f"jaxmem.commands.{path.stem}")
-      what, _, call = _first_line(module).partition(": ")
-      rows.append([f"`{call}`", what])
+  for line in commands.command_help().values():
+    what, _, call = line.partition(": ")
+    rows.append([f"`{call}`", what])
   return table(["command", "what it does"], rows)
+
+
+def _help() -> str:
+  """What `--help` prints, command by command."""
+  parts = []
+  for name in commands.command_help():
+    forms = commands.load(name).forms()
+    parts.append(f"### {name}")
+    parts += [f"```text\n{help_page.short(form)}\n```" for form in forms]
+  return "\n\n".join(parts)
 
 
 def _configs() -> str:
@@ -111,6 +120,7 @@ TABLES = {
   "configs": _configs,
   "formats": _formats,
   "forms": _forms,
+  "help": _help,
   "laws": _laws,
   "problems": _problems,
   "states": _states,

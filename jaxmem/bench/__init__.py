@@ -3,10 +3,12 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 from jaxmem.core import outputs, ranges, registry
+from jaxmem.core.command_line import Page, parse
 from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number
 from jaxmem.runtime.resumable import Ledger
@@ -35,6 +37,16 @@ class BenchOptions:
     out: the directory of bench_cpu.json and bench_cpu.md.
     quick: measures tiny sizes, to try the plumbing; its numbers mean nothing.
   """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem bench --ops gated_delta,window --peers",
+    {
+      "What is measured": ("ops", "peers", "against"),
+      "How": ("rounds", "quick"),
+      "What is written": ("out",),
+    },
+    words={"ops": "NAMES", "against": "DIR", "out": "DIR"},
+  )
 
   ops: str = "all"
   peers: bool = False
@@ -147,10 +159,10 @@ def finish(results: dict, out: Path) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
   """Runs the command line; returns the exit code, 2 for a wrong argument."""
-  import tyro  # the library is importable without its command line
-
-  options = tyro.cli(BenchOptions, args=argv, prog="jaxmem bench")
   try:
+    options = parse(
+      BenchOptions, sys.argv[1:] if argv is None else argv, "jaxmem bench"
+    )
     selected(options.ops)
     if options.against and not (options.against / "jaxmem").is_dir():
       raise ValueError(f"--against {options.against}: give the root of a checkout")

@@ -1,15 +1,50 @@
 """The commands of `jaxmem`: each is one file, and the file's name is the command.
 
-Each file has `main(argv) -> exit code`, and its docstring's first line is the help.
+Each file has `main(argv) -> exit code` and `forms()`, which is what the command takes.
+The first line of its docstring says what the command does, and how it is called.
 """
 
+import ast
+import importlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from jaxmem.core import migrations, ranges
+from jaxmem.core import files, migrations
 from jaxmem.core.errors import UserError, raised_as
+
+# The commands in the order of `jaxmem --help`; a file that no group names comes last.
+GROUPS: Mapping[str, Sequence[str]] = {
+  "Train and use": ("train", "configs", "generate", "predict", "index", "tokenizer"),
+  "Evaluate": ("eval", "probe", "compare", "bench"),
+  "Look inside": ("inspect", "draw", "memories"),
+  "Develop": ("new", "laws"),
+  "Your shell": ("completion",),
+}
+
+
+def command_help() -> dict[str, str]:
+  """Maps each command to its line of help, without importing the commands."""
+  lines = {}
+  for info in pkgutil.iter_modules(__path__):
+    # parsed, not imported: some commands import JAX at their head
+    text = files.read_text(Path(__path__[0]) / f"{info.name}.py")
+    lines[info.name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
+  order = [name for names in GROUPS.values() for name in names]
+  places = {name: order.index(name) if name in order else len(order) for name in lines}
+  return dict(sorted(lines.items(), key=lambda item: places[item[0]]))
+
+
+def load(name: str) -> Any:
+  """Imports the module of a command.
+
+  Args:
+    name: of the command.
+  """
+  return importlib.import_module(f"jaxmem.commands.{name}")
 
 
 def require(*modules: str) -> None:
@@ -28,28 +63,16 @@ def check(options: Any) -> None:
   Raises:
     UserError: if an option is missing or out of range; the message names its flag.
   """
+  from jaxmem.core import ranges  # with NumPy, which the list of commands does not need
+
   with raised_as(UserError):  # `ranges` raises ValueError: it serves configs, too
     ranges.check(options, "--")
 
 
-def check_numbers(args: Any, **limits: ranges.Range) -> None:
-  """Checks numbers that `argparse` has read.
-
-  Args:
-    args: the namespace that has them as attributes.
-    limits: maps the name of an attribute to its range.
-
-  Raises:
-    UserError: if a number is out of range; the message names its flag.
-  """
-  for name, range_ in limits.items():
-    with raised_as(UserError):
-      flag = f"--{name.replace('_', '-')}"
-      ranges.check_number(getattr(args, name), flag, range_)
-
-
 def workdir() -> Any:
   """Returns the required option that names the work directory of a trained run."""
+  from jaxmem.core import ranges
+
   return ranges.required("give that of a run of `jaxmem train`")
 
 
@@ -81,9 +104,3 @@ def current_flags(
   for before, now in notes.items():
     print(f"jaxmem: {before} is {now}", file=sys.stderr)
   return new
-
-
-def no_arguments(command: str, argv: Sequence[str]) -> None:
-  """Raises UserError if a command that takes no arguments was given some."""
-  if argv:
-    raise UserError(f"jaxmem {command} takes no arguments, got {' '.join(argv)}")

@@ -7,22 +7,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxmem.commands import require
 from jaxmem.core import kinds
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.progress import Progress, say
 
 
-def main(argv: list[str]) -> int:
-  """Runs `jaxmem compare`: the runs that have not ended, then the table and plots."""
-  require("tyro", "grain", "matplotlib")
-  import jax
-  import tyro
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem compare", _options()())]
 
-  from jaxmem.evaluation.compare import ledger, pictures, table
+
+def _options() -> Any:
+  """Returns the class of the options: a plan, and where its results go."""
   from jaxmem.evaluation.compare import plan as plans
-  from jaxmem.training.trainer import EXIT_STOPPED
 
   @dataclasses.dataclass(frozen=True)
   class Options(plans.Plan):
@@ -35,11 +35,37 @@ def main(argv: list[str]) -> int:
       out: the directory for the runs, the table and the plots.
     """
 
+    PAGE: ClassVar[Page] = Page(
+      "jaxmem compare --task mqar --memories attention,gated_delta --lengths 64",
+      {
+        "What is compared": ("task", "memories", "lengths", "seeds"),
+        "The models": ("d_model", "layers"),
+        "The training": ("minutes_per_run", "steps", "learning_rate"),
+        "What is written": ("out",),
+      },
+      words={
+        "task": "TASK", "memories": "NAMES", "lengths": "N,N", "minutes_per_run": "X",
+        "out": "DIR",
+      },
+    )  # fmt: skip
+
     out: str = "runs/compare"
+
+  return Options
+
+
+def main(argv: list[str]) -> int:
+  """Runs `jaxmem compare`: the runs that have not ended, then the table and plots."""
+  options = parse(_options(), argv, "jaxmem compare")
+  require("grain", "matplotlib")
+  import jax
+
+  from jaxmem.evaluation.compare import ledger, pictures, table
+  from jaxmem.evaluation.compare import plan as plans
+  from jaxmem.training.trainer import EXIT_STOPPED
 
   # a TPU belongs to one process, and so does most of a GPU's memory: to that of a run
   jax.config.update("jax_platforms", "cpu")
-  options = tyro.cli(Options, args=argv, prog="jaxmem compare")
   # a Plan without `out`: it is saved, and the directory may move
   fields = dataclasses.fields(plans.Plan)
   plan = plans.Plan(**{f.name: getattr(options, f.name) for f in fields})

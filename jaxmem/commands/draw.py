@@ -1,16 +1,18 @@
 """draws which tokens see which: jaxmem draw MASK|MEMORY"""
 
-import argparse
+import dataclasses
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from jaxmem import mixers
-from jaxmem.commands import check_numbers, require
+from jaxmem.commands import check, require
 from jaxmem.core import outputs, ranges
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError, raised_as, reason
-from jaxmem.core.ranges import Range
+from jaxmem.core.ranges import Range, number, required
 from jaxmem.core.typing import Reset
 from jaxmem.models import pattern
 
@@ -19,28 +21,67 @@ MOST = 8192  # tokens, layers, features: the picture has a pixel for every pair
 PICTURES = (".png", ".pdf", ".svg")
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Draws which tokens see which: the pairs, the blocks that are computed, and what
+  several layers reach. A memory is measured by changing its inputs.
+
+  Attributes:
+    what: masks, joined by & and |, or a memory of `jaxmem memories`, with options as in
+      a pattern: window:window_size=16.
+    length: tokens of the text.
+    documents: lengths of documents that make up the text, such as 40,24.
+    layers: so many layers, one above the other, have their reach drawn.
+    block_size: tokens of a block of the mask.
+    d_model: features of a memory.
+    out: the picture; without a name it is NAME.png.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem draw window:window_size=16 --documents 40,24 --out window.png",
+    {
+      "What is drawn": ("what", "length", "documents", "layers"),
+      "How": ("block_size", "d_model"),
+      "What is written": ("out",),
+    },
+    places=("what",),
+    words={"what": "MASK|MEMORY", "documents": "N,N", "out": "FILE"},
+  )
+
+  what: str = required("name a mask or a memory, such as causal")
+  length: int = number(64, at_least=1, at_most=MOST)
+  documents: str = ""
+  layers: int = number(3, at_least=1, at_most=MOST)
+  block_size: int = number(8, at_least=1, at_most=MOST)
+  d_model: int = number(32, at_least=1, at_most=MOST)
+  out: str = ""
+
+
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem draw", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem draw`: writes a picture and prints its numbers."""
+  args = parse(Options, argv, "jaxmem draw")
   require("matplotlib")
   from jaxmem.evaluation import visibility
   from jaxmem.tasks import maps
 
-  args = _parser(", ".join(map(visibility.fields, visibility.MASKS))).parse_args(argv)
   if not args.what.strip():
     raise UserError("nothing to draw: name a mask or a memory, such as causal")
   path = Path(args.out or _file_name(args.what))
   outputs.refuse_overwrite(path, {})  # before the picture is computed
   if path.suffix.lower() not in PICTURES:
     raise UserError(f"--out {path}: a name that ends in {', '.join(PICTURES)}")
-  drawn = Range(at_least=1, at_most=MOST)
-  sizes = ("length", "layers", "block_size", "d_model")
-  check_numbers(args, **dict.fromkeys(sizes, drawn))
+  check(args)
   lengths = [args.length]
   if args.documents:
     with raised_as(UserError):
       lengths = ranges.listed(args.documents, "--documents")
       for size in (*lengths, sum(lengths)):
-        ranges.check_number(size, "--documents", drawn)
+        ranges.check_number(size, "--documents", Range(at_least=1, at_most=MOST))
   reset = visibility.documents(lengths)
 
   faint = 0
@@ -71,7 +112,7 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-def _of_memory(args: argparse.Namespace, reset: Reset) -> tuple:
+def _of_memory(args: Options, reset: Reset) -> tuple:
   """Returns the influence of each token on each, the seen pairs, and the mask if any.
 
   Raises:
@@ -90,26 +131,6 @@ def _of_memory(args: argparse.Namespace, reset: Reset) -> tuple:
   except Exception as error:  # a user's mixer may raise anything
     raise UserError(f"{args.what} cannot be drawn: {reason(error)}") from error
   return pairs, sees, getattr(mixer, "mask", None)
-
-
-def _parser(mask_names: str) -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    "jaxmem draw",
-    description="Which tokens see which: the pairs, the blocks that are computed, and "
-    "what several layers reach. A memory is measured by changing its inputs.",
-    epilog=f"Masks, joined by & and |: {mask_names}. Memories: see `jaxmem memories`; "
-    "options as in a pattern, such as window:window_size=16.",
-  )
-  parser.add_argument("what", metavar="MASK|MEMORY")
-  parser.add_argument("--length", type=int, default=64, help="tokens (default 64)")
-  parser.add_argument(
-    "--documents", default="", help="their lengths instead, such as 40,24"
-  )
-  parser.add_argument("--layers", type=int, default=3, help="default 3")
-  parser.add_argument("--block-size", type=int, default=8, help="default 8")
-  parser.add_argument("--d-model", type=int, default=32, help="of a memory (32)")
-  parser.add_argument("--out", default="", help="the picture; default: NAME.png")
-  return parser
 
 
 def _shown(pairs: np.ndarray, sees: np.ndarray) -> tuple[np.ndarray, int]:

@@ -2,12 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxmem.commands import check, current_flags, require, workdir
 from jaxmem.core import outputs
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
+from jaxmem.runtime.compilation import compiling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,20 @@ class Options:
       projects what this text would cost it.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem eval --workdir runs/quickstart --text book.txt --carry all",
+    {
+      "The model": ("workdir", "checkpoint"),
+      "What is scored, one of both": ("text", "split"),
+      "How a text is read": ("carry", "segment", "rows", "length"),
+      "What is written": ("out", "progress"),
+    },
+    words={
+      "workdir": "DIR", "text": "FILE", "split": "SPLIT", "out": "FILE",
+      "progress": "DIR", "save_every": "SECONDS",
+    },
+  )  # fmt: skip
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   text: str = ""
@@ -73,12 +89,15 @@ class Options:
   twin: bool = False
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem eval", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem eval`."""
-  require("tyro", "tqdm")
-  import tyro
-
-  options = tyro.cli(Options, args=current_flags(argv), prog="jaxmem eval")
+  options = parse(Options, current_flags(argv), "jaxmem eval")
+  require("grain", "tqdm")
   check(options)
   return _split(options) if options.split else _text(options)
 
@@ -91,13 +110,14 @@ def _split(options: Options) -> int:
     )
   from jaxmem.evaluation import split  # imports the models: not for --help
 
-  return split.run(
-    Path(options.workdir),
-    options.checkpoint,
-    options.split,
-    options.out,
-    _elsewhere(options),
-  )
+  with compiling("the model, to score a split"):
+    return split.run(
+      Path(options.workdir),
+      options.checkpoint,
+      options.split,
+      options.out,
+      _elsewhere(options),
+    )
 
 
 def _text(options: Options) -> int:
@@ -112,7 +132,8 @@ def _text(options: Options) -> int:
   names = [field.name for field in dataclasses.fields(score.Settings)]
   values = {name: getattr(options, name) for name in names}
   values["workdir"] = Path(options.workdir)
-  return score.run(score.Settings(**values), documents)
+  with compiling("the model, to score text"):
+    return score.run(score.Settings(**values), documents)
 
 
 def _check_text(options: Options) -> None:

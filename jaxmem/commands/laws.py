@@ -1,16 +1,17 @@
 """checks the laws on this machine: jaxmem laws [NAME|package.module:Mixer ...]"""
 
-import argparse
+import dataclasses
 import importlib.util
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
 from jaxmem import mixers, ops
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError, reason
 from jaxmem.core.progress import Progress, say
 from jaxmem.core.registry import nearest
@@ -22,19 +23,38 @@ from jaxmem.testing.suite import TITLES
 _AGAIN = "nothing is kept: name the other memories to check them alone"
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Checks the laws that every memory obeys, on the devices of this machine.
+
+  Prints a row a memory, with the worst error of each law as a part of the tolerance.
+
+  Attributes:
+    names: ops and memories, or package.module:Mixer of your own; none is all.
+    quick: without jvp, grad of grad, 131,072 steps, shards of time, and checkpoints.
+    keep: keeps the worst errors for `jaxmem memories`.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem laws gated_delta lstm --quick",
+    {"What is checked": ("names", "quick", "keep")},
+    places=("names",),
+    words={"names": "NAME"},
+  )
+
+  names: tuple[str, ...] = ()
+  quick: bool = False
+  keep: bool = False
+
+
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem laws", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem laws`: prints a row a memory, and returns 1 if a law is broken."""
-  parser = argparse.ArgumentParser("jaxmem laws", description=__doc__)
-  parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
-  parser.add_argument(
-    "--quick",
-    action="store_true",
-    help="no jvp, grad of grad, 131,072 steps, shards of time, or checkpoint",
-  )
-  parser.add_argument(
-    "--keep", action="store_true", help="keep the worst errors for `jaxmem memories`"
-  )
-  args = parser.parse_args(argv)
+  args = parse(Options, argv, "jaxmem laws")
   subjects = [subject for name in args.names or _all() for subject in _find(name)]
 
   print(f"{jax.device_count()} {jax.devices()[0].device_kind}, jax {jax.__version__}")

@@ -1,14 +1,18 @@
 """writes a package to begin from: jaxmem new layer|task NAME [--out DIR]"""
 
-import argparse
+import dataclasses
 import importlib.util
 import keyword
 import re
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
+from jaxmem.commands import check
 from jaxmem.core import files, outputs
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.ranges import required
 
 # Each kind has a folder of templates. The placeholder, and the class named after it,
 # are replaced in the texts and in the names of the files.
@@ -16,23 +20,43 @@ TEMPLATES = Path(__file__).parent / "templates"
 PLACEHOLDER = "my_{kind}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Writes a package with a layer or a task of your own, which works, and its tests.
+
+  Attributes:
+    kind: what the package defines.
+    name: that of the package: small letters, digits, underscores.
+    out: the directory to write the package in.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem new layer leaky_sum",
+    {"The package": ("kind", "name", "out")},
+    places=("kind", "name"),
+    words={"out": "DIR"},
+  )
+
+  kind: str = required("give layer or task", choices=("layer", "task"))
+  name: str = required("give a name for the package, such as leaky_sum")
+  out: str = "."
+
+
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem new", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem new`."""
-  parser = argparse.ArgumentParser("jaxmem new", description=__doc__)
-  parser.add_argument(
-    "kind", choices=["layer", "task"], help="what the package defines"
-  )
-  parser.add_argument("name", help="of the package: small letters, digits, underscores")
-  parser.add_argument(
-    "--out", default=".", help="the directory to write the package in"
-  )
-  args = parser.parse_args(argv)
-  package = Path(args.out) / args.name
-  _check(args.kind, args.name, package)
-  outputs.make_directory(args.out)
-  write(args.kind, args.name, package)
-  print(f"{package} is a {args.kind} that works; in {args.out}:\n")
-  print("\n".join(f"  {command}" for command in _next(args.kind, args.name)))
+  options = parse(Options, argv, "jaxmem new")
+  check(options)
+  package = Path(options.out) / options.name
+  _check(options.kind, options.name, package)
+  outputs.make_directory(options.out)
+  write(options.kind, options.name, package)
+  print(f"{package} is a {options.kind} that works; in {options.out}:\n")
+  print("\n".join(f"  {command}" for command in _next(options.kind, options.name)))
   return 0
 
 

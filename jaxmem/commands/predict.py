@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require, workdir
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.progress import Progress
 from jaxmem.core.ranges import number
+from jaxmem.runtime.compilation import compiling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,15 @@ class Options:
     rows: lines that are answered at once.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem predict --workdir runs/reviews --input texts.jsonl --out answers.jsonl",
+    {
+      "The model": ("workdir", "checkpoint"),
+      "The records": ("input", "out", "rows"),
+    },
+    words={"workdir": "DIR", "input": "FILE", "out": "FILE"},
+  )
+
   workdir: str = workdir()
   checkpoint: Literal["last", "best"] = "last"
   input: str = "-"
@@ -34,12 +45,15 @@ class Options:
   rows: int = number(16, at_least=1)
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem predict", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem predict`."""
-  require("tyro")
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="jaxmem predict")
+  options = parse(Options, argv, "jaxmem predict")
+  require("grain")
   check(options)
   from jaxmem.core import outputs
   from jaxmem.evaluation import predict as prediction
@@ -52,7 +66,8 @@ def main(argv: list[str]) -> int:
     # the input is open by now, so a wrong name does not wait for the model
     predict = prediction.predictor(Path(options.workdir), options.checkpoint)
     out = stack.enter_context(outputs.writing(options.out))
-    with progress_of_answers(options.out) as progress:
+    answering = compiling("the model, to answer records")
+    with answering, progress_of_answers(options.out) as progress:
       bad = prediction.write(lines, predict, options.rows, out, progress)
   return 2 if bad else 0
 

@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require
 from jaxmem.core import files, outputs, ranges
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number, number_list, required
@@ -50,6 +51,19 @@ class Options:
     out: a directory for answers, tables and pictures.
   """
 
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem probe --workdir runs/quickstart --tasks passkey --out runs/probe",
+    {
+      "The model, a run or a GGUF file": ("workdir", "checkpoint", "gguf", "memory"),
+      "What is asked": ("tasks", "lengths", "samples", "haystack"),
+      "What is written": ("out", "threshold"),
+    },
+    words={
+      "workdir": "DIR", "gguf": "FILE", "memory": "MEMORY", "tasks": "NAMES",
+      "lengths": "N,N", "haystack": "SOURCE", "qa": "FILE", "out": "DIR",
+    },
+  )  # fmt: skip
+
   workdir: str = ""
   checkpoint: Literal["last", "best"] = "last"
   gguf: str = ""
@@ -67,12 +81,15 @@ class Options:
   out: str = required("a directory for answers, tables and pictures")
 
 
+def forms() -> list[Command]:
+  """Returns what the command takes."""
+  return [describe("jaxmem probe", Options())]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem probe`."""
-  require("tyro", "matplotlib")
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="jaxmem probe")
+  options = parse(Options, argv, "jaxmem probe")
+  require("grain", "matplotlib")
   plan = _check(options)
   tokenizer, load = _model(options, max(plan.lengths))
   material = _material(options, plan, tokenizer)

@@ -1,28 +1,105 @@
 """trains and applies a tokenizer: jaxmem tokenizer train|encode|decode ..."""
 
-import argparse
 import dataclasses
 import hashlib
 import os
 import sys
+from typing import ClassVar
 
 import numpy as np
 
-from jaxmem.commands import check_numbers
-from jaxmem.core import outputs, utf8
+from jaxmem.commands import check
+from jaxmem.core import command_line, outputs, utf8
+from jaxmem.core.command_line import Command, Page, describe, parse
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.core.extras import require
 from jaxmem.core.progress import DELAY, Progress, on_interrupt
-from jaxmem.core.ranges import Range
+from jaxmem.core.ranges import number, required
 from jaxmem.data import opened, sources
 from jaxmem.data.file_slice import FileSlice
 from jaxmem.tokenizers import trained
 
 
+@dataclasses.dataclass(frozen=True)
+class Train:
+  """Trains a byte-pair model on a source, and writes it as a file of SentencePiece.
+
+  Attributes:
+    source: as task.source of a config; not a mixture.
+    out: the .model file to write.
+    vocab_size: pieces of the model.
+    heldout: as task.heldout of a config; it is not read.
+    max_bytes: a larger source is sampled.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem tokenizer train stdlib --out code.model --vocab-size 4096",
+    {
+      "The text": ("source", "heldout", "max_bytes"),
+      "The model": ("out", "vocab_size"),
+    },
+    places=("source",),
+    words={"out": "FILE", "heldout": "SOURCE"},
+  )
+
+  source: str = required("give a file, a directory, a glob, or stdlib")
+  out: str = required("give the .model file to write")
+  vocab_size: int = number(8192, at_least=1)
+  heldout: str = ""
+  max_bytes: int = number(100_000_000, at_least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encode:
+  """Turns text into ids, with spaces between.
+
+  Attributes:
+    model: a .model, tokenizer.json or .gguf file, byte, or minilm.
+    input: a file; without one, standard input.
+    out: a file; without one, standard output.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem tokenizer encode byte book.txt --out ids.txt",
+    {"What is read and written": ("model", "input", "out")},
+    places=("model", "input"),
+    words={"out": "FILE"},
+  )
+
+  model: str = required("give a .model, tokenizer.json or .gguf file, byte, or minilm")
+  input: str = ""
+  out: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decode(Encode):
+  """Turns ids, with spaces between, into text.
+
+  Attributes:
+    input: a file of ids; without one, standard input.
+  """
+
+  PAGE: ClassVar[Page] = Encode.PAGE._replace(
+    example="jaxmem tokenizer decode byte ids.txt"
+  )
+
+
+ACTIONS = {"train": Train, "encode": Encode, "decode": Decode}
+
+
+def forms() -> list[Command]:
+  """Returns what the actions of the command take."""
+  return [
+    describe(f"jaxmem tokenizer {name}", options()) for name, options in ACTIONS.items()
+  ]
+
+
 def main(argv: list[str]) -> int:
   """Runs `jaxmem tokenizer train`, `encode` or `decode`."""
-  args = _parser().parse_args(argv)
-  if args.action == "train":
+  action, words = command_line.action(forms(), argv)
+  args = parse(ACTIONS[action], words, f"jaxmem tokenizer {action}")
+  check(args)
+  if isinstance(args, Train):
     return _train(args)
   inputs = {"the input": args.input or "-", "the model": args.model}
   outputs.refuse_overwrite(args.out or "-", inputs)
@@ -34,7 +111,7 @@ def main(argv: list[str]) -> int:
     raise DataError(str(error)) from error
   name = args.input or "standard input"
   content = _read(args.input)
-  if args.action == "encode":
+  if isinstance(args, Encode):
     try:
       ids = tokenizer.encode(content)
     except NotUTF8 as error:
@@ -49,27 +126,6 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(prog="jaxmem tokenizer")
-  actions = parser.add_subparsers(dest="action", required=True)
-  train = actions.add_parser("train", help="train a byte-pair model on a source")
-  train.add_argument("source", help="as task.source of a config; not a mixture")
-  train.add_argument("--out", required=True, help="the .model file to write")
-  train.add_argument("--vocab-size", type=int, default=8192, help="pieces")
-  train.add_argument("--heldout", default="", help="as task.heldout; it is not read")
-  train.add_argument(
-    "--max-bytes", type=int, default=100_000_000, help="a larger source is sampled"
-  )
-  for action, text in (("encode", "text to ids"), ("decode", "ids to text")):
-    sub = actions.add_parser(action, help=text)
-    sub.add_argument(
-      "model", help="a .model, tokenizer.json or .gguf file, byte, or minilm"
-    )
-    sub.add_argument("input", nargs="?", default="", help="else standard input")
-    sub.add_argument("--out", default="", help="else standard output")
-  return parser
-
-
 def _id(word: bytes) -> int:
   """Returns the id that a word spells, or raises ValueError."""
   # int() alone would read "1_000", and fail on thousands of digits
@@ -78,11 +134,10 @@ def _id(word: bytes) -> int:
   return int(word)
 
 
-def _train(args: argparse.Namespace) -> int:
+def _train(args: Train) -> int:
   require("sentencepiece", extra="text")
   from jaxmem.tokenizers import sentencepiece
 
-  check_numbers(args, vocab_size=Range(at_least=1), max_bytes=Range(at_least=1))
   if not args.out.endswith(".model"):
     raise DataError(f"--out {args.out} does not end in .model: give a name that does")
   inputs = {"the source": args.source, "--heldout": args.heldout}

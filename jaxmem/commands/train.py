@@ -6,77 +6,150 @@ import re
 import traceback
 import typing
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from jaxmem import configs, models, tasks
 from jaxmem.commands import current_flags, require
+from jaxmem.core import docstrings
+from jaxmem.core.command_line import (
+  Command,
+  Option,
+  Page,
+  describe,
+  read,
+  replaced,
+  show_help,
+)  # fmt: skip
 from jaxmem.core.errors import UserError, reason
 from jaxmem.core.migrations import RETIRED, moved_flags
 from jaxmem.core.registry import nearest
 from jaxmem.models import pattern
-from jaxmem.training.config import Config, typed
+from jaxmem.training.config import TEXTS, Config, typed
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Trains the experiment of a config, and writes a report. Every key of the config is
+  a flag: `jaxmem train quickstart --help-all` lists them.
+
+  The same command continues a run that was stopped.
+
+  Attributes:
+    workdir: the directory of the run.
+    memory: replaces the recurrent memories of the pattern.
+    resume: auto continues if there is a checkpoint; must and never insist.
+    distributed: joins the other processes, see `jaxmem.parallel.distributed`.
+  """
+
+  PAGE: ClassVar[Page] = Page(
+    "jaxmem train quickstart --workdir runs/lstm --memory lstm --steps 300",
+    {
+      "The run": ("config", "workdir", "resume"),
+      "The model": ("memory", "model.pattern", "model.d_model"),
+      "The data": ("task.source", "task.segment_length", "task.batch_size"),
+      "The training": ("steps", "optim.learning_rate", "validation.every"),
+    },
+    places=("config",),
+    words={
+      "workdir": "DIR", "memory": "MEMORY", "model.pattern": "MEMORIES",
+      "task.source": "SOURCE",
+    },
+  )  # fmt: skip
+
+  workdir: str = "runs/CONFIG"
+  memory: str = ""
+  resume: typing.Literal["auto", "must", "never"] = "auto"
+  distributed: bool = False
+
+
+# The word before the flags; it is read before them, since it decides which they are.
+_CONFIG = Option(
+  "config", str, "", "a name of `jaxmem configs`, or a Python file", "CONFIG",
+  choices=tuple(configs.names()), required="give one, such as quickstart", placed=True,
+)  # fmt: skip
+
+
+def forms() -> list[Command]:
+  """Returns what the command takes where no config is named: the keys of text."""
+  command = describe("jaxmem train", Options(), Config(), texts=TEXTS)
+  return [command._replace(options=(_CONFIG, *command.options))]
 
 
 def main(argv: list[str]) -> int:
-  """Runs `jaxmem train CONFIG ...`: trains the config, changed by flags."""
+  """Runs `jaxmem train CONFIG ...`: trains the `config`, changed by flags."""
   if not argv or argv[0].startswith("-"):
+    show_help(forms()[0], argv)
     raise UserError(
       "jaxmem train needs a config: a name that `jaxmem configs` lists, such as "
       "quickstart, or a Python file that defines `config`"
     )
   name = argv[0]
-  require("tyro")
-  import tyro
-
-  base = load_config(name)  # before tyro, whose flags are the fields of this config
-  argv = [name, *current_flags(argv[1:])]
+  require("grain")
+  base = load_config(name)
+  flags = current_flags(argv[1:])
   if models.kind(base.model) == "encoder":
-    argv = current_flags(argv, moved_flags(tasks.kind(base.task)))
-  _refuse_retired(argv[1:])
-  model_type = with_pattern_flags(type(base.model))
-
-  @dataclasses.dataclass(frozen=True)
-  class Options(type(base)):
-    """The experiment of the config, changed by flags.
-
-    Attributes:
-      workdir: the directory of the run.
-      memory: replaces the recurrent memories of the pattern.
-      resume: auto continues if there is a checkpoint; must and never insist.
-      distributed: joins the other processes, see `jaxmem.parallel.distributed`.
-    """
-
-    # typed as the config's own classes, so that tyro makes flags of their fields
-    model: model_type = model_type(**_fields(base.model))
-    task: type(base.task) = base.task
-    workdir: str = f"runs/{Path(name).stem}"
-    memory: str = ""
-    resume: typing.Literal["auto", "must", "never"] = "auto"
-    distributed: bool = False
-
-  fields = _fields(base)
-  options = tyro.cli(
-    Options,
-    default=Options(**fields | {"model": model_type(**_fields(base.model))}),
-    args=argv[1:],
-    prog=f"jaxmem train {name}",
-    description=base.__doc__,
-  )
-  model = type(base.model)(**_fields(options.model))
-  config = type(base)(**{n: getattr(options, n) for n in fields} | {"model": model})
-  if options.memory:
-    # attention stays where it is: --memory compares recurrences in one pattern
-    new = pattern.replace_recurrent(config.model.pattern, options.memory)
-    model = dataclasses.replace(config.model, pattern=new)
-    config = dataclasses.replace(config, model=model)
-
+    flags = current_flags(flags, moved_flags(tasks.kind(base.task)))
+  _refuse_retired(flags)
+  defaults = Options(workdir=f"runs/{Path(name).stem}")
+  command = describe(f"jaxmem train {name}", defaults, base, texts=TEXTS)
+  values = read(command._replace(text=_about(name)), flags)
+  options, config = replaced(defaults, values), replaced(base, values)
+  experiments = _experiments(config, Path(options.workdir), options.memory)
   if options.distributed:
     from jaxmem.parallel import distributed
 
     distributed.initialize()  # before anything asks JAX for devices
   from jaxmem.training.trainer import train
 
-  return train(config, Path(options.workdir), options.resume)
+  resume = options.resume
+  for workdir, config in experiments.items():
+    if code := train(config, workdir, resume):
+      return code
+    # a run that stopped in the first experiment has nothing of the next to resume
+    resume = "auto" if resume == "must" else resume
+  return 0
+
+
+def _experiments(config: Config, workdir: Path, memory: str) -> dict[Path, Config]:
+  """Returns work directory -> config, of an experiment and of those that follow it.
+
+  Args:
+    config: of the first experiment.
+    workdir: of the first experiment.
+    memory: replaces the recurrent memories of all patterns; "" leaves them.
+
+  Raises:
+    UserError: if a config that follows cannot be read, or follows itself.
+  """
+  experiments = {workdir: config}
+  visited = {}
+  while name := config.then:
+    path = configs.find(name)
+    if path in visited:
+      raise UserError(f"config {visited[path]} follows itself: change a `then`")
+    visited[path] = name
+    following = load_config(path)
+    steps = min(following.steps, config.steps)
+    config = dataclasses.replace(following, steps=steps)
+    workdir = workdir / path.stem
+    experiments[workdir] = config
+  if memory:
+    experiments = {d: _with_memory(c, memory) for d, c in experiments.items()}
+  return experiments
+
+
+def _with_memory(config: Config, memory: str) -> Config:
+  """Returns the config with another memory in place of the recurrent ones."""
+  # attention stays where it is: --memory compares recurrences in one pattern
+  new = pattern.replace_recurrent(config.model.pattern, memory)
+  model = dataclasses.replace(config.model, pattern=new)
+  return dataclasses.replace(config, model=model)
+
+
+def _about(name: str) -> str:
+  """Returns what a config says of itself, else what the command does."""
+  first = configs.summary(configs.find(name))
+  return first or docstrings.parts(Options.__doc__ or "")[0].strip()
 
 
 def _refuse_retired(argv: list[str]) -> None:
@@ -157,40 +230,3 @@ def _nearest_field(error: BaseException, owner: str, key: str) -> str:
       names = [field.name for field in dataclasses.fields(cls)]
     frame = frame.tb_next
   return nearest(key, names) if names else "look at its fields"
-
-
-def with_pattern_flags(cls: type) -> type:
-  """Returns a config class whose patterns are flags of one word each.
-
-  By itself tyro treats a pattern as a tuple of dataclasses: it makes flags of the
-  entries of the default, or none at all where they differ.
-
-  Args:
-    cls: a dataclass, such as the config of a model.
-
-  Returns:
-    A subclass of `cls` with the same fields.
-  """
-  import tyro
-
-  word = tyro.constructors.PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="NAME[:OPTION=VALUE],...",
-    instance_from_str=lambda args: pattern.parse(args[0]),
-    is_instance=lambda value: isinstance(value, tuple),
-    str_from_instance=lambda value: [pattern.show(value)],
-  )
-  hints = typing.get_type_hints(cls)
-  changed = [
-    (field.name, typing.Annotated[pattern.Pattern, word], field)
-    for field in dataclasses.fields(cls)
-    if hints[field.name] == pattern.Pattern
-  ]
-  namespace = {"__doc__": cls.__doc__, "__module__": cls.__module__}
-  return dataclasses.make_dataclass(
-    cls.__name__, changed, bases=(cls,), frozen=True, namespace=namespace
-  )
-
-
-def _fields(config: Any) -> dict[str, Any]:
-  return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}

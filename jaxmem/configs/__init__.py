@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 def summaries() -> dict[str, str]:
   """Maps the name of each packaged config to what it trains; imports none of them."""
-  return {name: _first_line(path_of(name)) for name in names()}
+  return {name: summary(path_of(name)) for name in names()}
 
 
 def path_of(name: str) -> Path:
@@ -67,7 +67,11 @@ def find(text: str | Path) -> Path:
   return path
 
 
-def _first_line(path: Path) -> str:
-  """Returns the first line of the docstring of a Python file, which is not run."""
+def summary(path: Path) -> str:
+  """Returns the first line of the docstring of a config's file, which is not run.
+
+  Args:
+    path: of the file.
+  """
   docstring = ast.get_docstring(ast.parse(files.read_text(path))) or ""
   return docstring.partition("\n")[0]

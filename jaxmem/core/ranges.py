@@ -132,14 +132,16 @@ def word(
   return dataclasses.field(default=default, metadata=metadata)
 
 
-def required(remedy: str, default: Any = "") -> Any:
+def required(remedy: str, default: Any = "", choices: Iterable[str] = ()) -> Any:
   """Declares a field that holds a text or a tuple, which may not be empty.
 
   Args:
     remedy: follows "KEY is missing: ", or "KEY is empty: " for a tuple.
     default: of the field.
+    choices: the words that a text may be; none is any.
   """
-  return dataclasses.field(default=default, metadata={"required": remedy})
+  metadata = {"required": remedy, "choices": choices}
+  return dataclasses.field(default=default, metadata=metadata)
 
 
 def affecting(affects: str, default: Any) -> Any:

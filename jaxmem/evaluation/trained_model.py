@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,18 @@ class TrainedModel:
     sampling: Sampling | None = None,
     stop: Sequence[str | bytes] = (),
     seed: int = 0,
+    num_samples: int | None = None,
   ) -> Any:
-    """Writes a continuation of each prompt, without the prompt.
+    """Writes continuations of each prompt, without the prompt.
 
     Args:
       prompt: what is continued; several are a batch, which changes no continuation.
       max_tokens: the length of each continuation, >= 1.
-      sampling: how tokens are drawn; None draws from the model's distribution.
+      sampling: how tokens are drawn; None is temperature 0.8 and top-p 0.95, and
+        `Sampling()` draws from the model's distribution.
       stop: a continuation ends before any of these strings.
       seed: the seed of the draws.
+      num_samples: gives each prompt a list of so many texts; None gives it one text.
 
     Returns:
       The new text of each prompt: str, or bytes for a prompt of bytes. In a str, bytes
@@ -92,6 +96,7 @@ class TrainedModel:
     prompts = [prompt] if isinstance(prompt, str | bytes) else list(prompt)
     if not prompts:
       return []
+    count = 1 if num_samples is None else num_samples
     continuations = generate(
       loaded.model,
       loaded.params,
@@ -101,11 +106,14 @@ class TrainedModel:
       max_tokens=max_tokens,
       stop=[encoded(text) for text in stop],
       seed=seed,
+      num_samples=count,
     )
-    answers = [
-      new if isinstance(text, bytes) else new.decode(errors="replace")
-      for text, new in zip(prompts, continuations, strict=True)
-    ]
+    answers, texts = [], iter(continuations)
+    for prompt_text in prompts:
+      new: list[Any] = list(itertools.islice(texts, count))
+      if isinstance(prompt_text, str):
+        new = [text.decode(errors="replace") for text in new]
+      answers.append(new[0] if num_samples is None else new)
     return answers[0] if isinstance(prompt, str | bytes) else answers
 
   def score(self, text: str | bytes | Sequence[str | bytes]) -> Score:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from jaxmem.core import ranges
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import RunError, UserError, raised_as
-from jaxmem.core.extras import require
 from jaxmem.core.progress import say
 from jaxmem.data import opened
 from jaxmem.finetune import graft
@@ -46,11 +46,9 @@ def main(argv: list[str] | None = None) -> None:
   Args:
     argv: the command line; None is that of the process.
   """
-  require("tyro")  # a message in the place of an ImportError
-  import tyro
-
-  options = tyro.cli(Options, args=argv, prog="python -m jaxmem.finetune.regain")
+  argv = sys.argv[1:] if argv is None else argv
   try:
+    options = parse(Options, argv, "python -m jaxmem.finetune.regain")
     for line in report(options):
       say(line)
   except Stopped:

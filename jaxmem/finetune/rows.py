@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxmem.core import files
+from jaxmem.core.command_line import Page
 from jaxmem.core.errors import UserError, reason
 from jaxmem.core.ranges import number, required, word
 from jaxmem.finetune import graft
@@ -49,6 +50,17 @@ class Options:
     rows: how many rows of text are scored at once.
     seed: the seed of parameters, and of the order of the text.
   """
+
+  PAGE: ClassVar[Page] = Page(
+    "python -m jaxmem.finetune.regain --text a.txt --train b.txt --out runs/regain",
+    {
+      "The text": ("text", "train", "length", "tokens"),
+      "The rows": ("memories", "window", "sinks", "layers", "rank"),
+      "The training": ("steps", "rate", "batch", "seed"),
+      "What is written": ("out",),
+    },
+    words={"text": "FILE", "train": "FILE", "out": "DIR", "memories": "NAMES"},
+  )
 
   text: str = required("a file, whose first tokens are scored")
   train: str = required("a file of other text, to train on")

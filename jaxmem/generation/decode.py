@@ -76,14 +76,29 @@ class Drawn(NamedTuple):
   """One text a row.
 
   Attributes:
-    tokens: the ids of each text, padded with the EOS token.
-    count: how many tokens stand before the EOS token.
+    tokens: the ids of each text, its prefix first, padded with the EOS token.
+    count: how many tokens stand before the EOS token, the prefix included.
     seen: the tokens that the repetition penalty applies to, without the EOS token.
+    logprobs: log p of each token by the model's own softmax, whatever was drawn from; 0
+      where there is none.
   """
 
   tokens: Int[Array, "B L"]
   count: Int[Array, " B"]
   seen: Bool[Array, "B V"]
+  logprobs: Float[Array, "B L"]
+
+
+class Prefix(NamedTuple):
+  """What each row reads before its first token is drawn.
+
+  Attributes:
+    tokens: the ids; those behind `count` have no meaning.
+    count: how many of them are read, 0 .. L.
+  """
+
+  tokens: Int[Array, "B L"]
+  count: Int[Array, " B"]
 
 
 def continue_rows(
@@ -99,11 +114,13 @@ def continue_rows(
   limit: Int[Array, " B"],
   seen: Bool[Array, "B V"],
   position: Int[Array, " B"],
+  prefix: Prefix | None = None,
+  idle_id: int | None = None,
 ) -> tuple[Drawn, State]:
   """Continues each row from what it has read, token by token.
 
-  A row ends at its limit or where the EOS token is chosen. From there on it reads the
-  eos_id until the other rows have ended; rows do not influence each other.
+  A row ends at its limit or where the EOS token is drawn. From there on it reads the
+  idle_id until the other rows have ended; rows do not influence each other.
 
   Args:
     step: see `decode`.
@@ -112,39 +129,51 @@ def continue_rows(
     keys: see `sampling.draw`.
     sampling: how tokens are drawn; temperature 0 is greedy.
     eos_id: the id that ends a text.
-    length: L, the most tokens of a text.
+    length: L, the most tokens of a text, with its prefix.
     vocab_size: ids at or above it are never drawn.
-    limit: the most tokens of each row, 0 .. L.
+    limit: the most tokens of each row, with its prefix, 0 .. L.
     seen: the tokens that the repetition penalty applies to.
     position: the position of each row's first token, for its random numbers.
+    prefix: what is read before a token is drawn, the EOS token like any other; None is
+      nothing.
+    idle_id: what a row reads that has ended; None is the eos_id.
 
   Returns:
     The texts, and the state after what was read.
   """
   rows, ids = logits.shape[0], jnp.arange(logits.shape[1])
+  idle = eos_id if idle_id is None else idle_id
 
   def choose(decoding: Decoding) -> tuple[Int[Array, " B"], Decoding]:
-    tokens, count, seen = decoding.texts
-    token = draw(
-      decoding.logits, seen, keys, position + decoding.at, sampling, vocab_size
-    )
+    (tokens, count, seen, logprobs), at = decoding.texts, decoding.at
+    token = draw(decoding.logits, seen, keys, position + at, sampling, vocab_size)
+    in_prefix = jnp.zeros(rows, bool)
+    if prefix is not None:
+      in_prefix = at < prefix.count
+      token = jnp.where(in_prefix, prefix.tokens[:, at], token)
     # a row that has ended writes nothing more, whatever is drawn for it
-    written = decoding.active & (token != eos_id)  # [B]
+    written = decoding.active & (in_prefix | (token != eos_id))  # [B]
     token = jnp.where(written, token, eos_id)
-    tokens = tokens.at[:, decoding.at].set(token)
+    logp = jax.nn.log_softmax(decoding.logits)[jnp.arange(rows), token]  # [B]
+    drawn = written & ~in_prefix
     count += written.astype(jnp.int32)
-    seen |= written[:, None] & (ids == token[:, None])  # [B, V]
-    active = written & (count < limit)
-    texts = Drawn(tokens, count, seen)
-    return token, decoding._replace(active=active, texts=texts)
+    texts = Drawn(
+      tokens=tokens.at[:, at].set(token),
+      count=count,
+      seen=seen | (drawn[:, None] & (ids == token[:, None])),  # [B, V]
+      logprobs=logprobs.at[:, at].set(jnp.where(written, logp, 0.0)),
+    )
+    decoding = decoding._replace(active=written & (count < limit), texts=texts)
+    return jnp.where(written, token, idle), decoding
 
   blank = jnp.full((rows, length), eos_id, jnp.int32)
+  zeros = jnp.zeros((rows, length), jnp.float32)
   initial = Decoding(
     at=jnp.zeros((), jnp.int32),
     active=limit > 0,
     logits=logits.astype(jnp.float32),
     state=state,
-    texts=Drawn(blank, jnp.zeros(rows, jnp.int32), seen),
+    texts=Drawn(blank, jnp.zeros(rows, jnp.int32), seen, zeros),
   )
   final = decode(step, choose, initial, length)
   return final.texts, final.state

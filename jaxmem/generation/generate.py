@@ -5,20 +5,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
 
 from jaxmem.core.errors import raised_as
 from jaxmem.core.ranges import Range, check_number
-from jaxmem.generation.decode import continue_rows
+from jaxmem.generation import decode, programs
+from jaxmem.generation.decode import Prefix
 from jaxmem.generation.extend import extend
 from jaxmem.generation.sampling import Cutter, Sampling, SamplingError
-from jaxmem.generation.session import Session, keys_of
+from jaxmem.generation.session import Session, keys_of, padded
 from jaxmem.models import capacity
 from jaxmem.models.lm import LM
-from jaxmem.ops.recurrence import scan
+from jaxmem.runtime.compilation import compiling
 from jaxmem.tokenizers import Ids, Tokenizer
+
+# How many tokens a call of the program of single tokens reads or draws.
+_STEPS = 16
 
 
 class Chunk(NamedTuple):
@@ -27,10 +29,14 @@ class Chunk(NamedTuple):
   Attributes:
     text: the new bytes of each row.
     done: which rows have ended.
+    tokens: the new ids of each row, those of a stop string included.
+    logprobs: log p of each of them under the model, whatever they were drawn from.
   """
 
   text: list[bytes]
   done: list[bool]
+  tokens: Sequence[Any] = ()
+  logprobs: Sequence[Any] = ()
 
 
 Piece = Chunk  # the name before 0.2; it goes in 0.3
@@ -41,16 +47,14 @@ class Writer:
 
   A row gets the same tokens in any batch, since neither its chunks nor its random
   numbers depend on the other rows. Only the last bits of its logits do, by the matrix
-  products: two tokens must be equally likely to within 1e-5 to change places.
+  products: two tokens must be equally likely to within 1e-5 to change places. Batches
+  are padded to few numbers of rows, so that few programs are compiled.
 
       writer = Writer(model, params, tokenizer, first_session(model, 2))
       writer.read([b"def main", b"import"], seed=0)
       for chunk in writer.write(Sampling(temperature=0.8), max_tokens=100):
         print(chunk.text)
       writer.read([b" and then", b""])  # continues all that was read and written
-
-  Attributes:
-    session: what the rows continue from; donated to the next call of `write`.
   """
 
   def __init__(self, model: LM, params: Any, tokenizer: Tokenizer, session: Session):
@@ -66,6 +70,25 @@ class Writer:
     self._model, self._params, self._tokenizer = model, params, tokenizer
     self._limit = capacity.limit_of(model.config)
 
+  @property
+  def session(self) -> Session:
+    """What the rows continue from; donated to the next call of `read` or `write`."""
+    if self._padded.length.shape[0] == self._rows:
+      return self._padded
+    return programs.resized(self._padded, rows=self._rows)
+
+  @session.setter
+  def session(self, session: Session) -> None:
+    self._rows = session.length.shape[0]
+    rows = padded(self._rows)
+    is_full = rows == self._rows
+    self._padded = session if is_full else programs.resized(session, rows=rows)
+
+  @property
+  def length(self) -> np.ndarray:
+    """How many tokens each row has read and drawn, the EOS token before it included."""
+    return np.asarray(self._padded.length)[: self._rows]
+
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
     """Reads a text a row; a row that has not begun reads the EOS token first.
 
@@ -77,33 +100,63 @@ class Writer:
       ValueError: if there is not one text a row.
       CapacityError: if a text is longer than a memory holds; then nothing is read.
     """
-    old = self.session
+    if len(texts) != self._rows:
+      raise ValueError(f"{len(texts)} texts for {self._rows} rows")
+    old = self._padded
     rows = old.length.shape[0]
-    if len(texts) != rows:
-      raise ValueError(f"{len(texts)} texts for {rows} rows")
-    is_new = np.asarray(old.length) == 0  # [B]
+    is_new = self.length == 0
     encode = self._tokenizer.encode
     ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
     prefixes = [[self._tokenizer.eos_id] if new else [] for new in is_new]
     inputs = [np.r_[p, i].astype(np.int32) for p, i in zip(prefixes, ids, strict=True)]
-    lengths = np.array([len(row) for row in inputs])
-    self._check(lengths, "shorter texts")
+    lengths = np.zeros(rows, np.int32)
+    lengths[: self._rows] = [len(row) for row in inputs]
+    self._check(lengths[: self._rows], "shorter texts")
     tokens = np.zeros((rows, lengths.max()), np.int32)  # [B, T]
     seen = np.array(old.seen)  # [B, V], without the EOS token
     for row, row_ids in enumerate(inputs):
       tokens[row, : len(row_ids)] = row_ids
       seen[row, ids[row]] = True
-    read = functools.partial(_read, self._model, self._params)
-    logits, state = extend(read, tokens, lengths, old.state)
-    # a row that read nothing still has the logits after its last token
-    logits = scan.where_row(jnp.asarray(lengths > 0), logits, old.logits)
-    self.session = Session(
-      state=state,
-      logits=logits,
-      seen=jnp.array(seen),
-      key=old.key if seed is None else keys_of(seed, [*map(bytes, texts)]),
-      length=old.length + jnp.asarray(lengths, jnp.int32),
-    )
+    key = old.key
+    if seed is not None:  # the padding has no text, and its keys are never used
+      key = keys_of(seed, [*map(bytes, texts), *[b""] * (rows - self._rows)])
+    with compiling(f"the reading of prompts, {rows} at once"):
+      self._read_pieces(tokens, lengths // programs.PIECES[-1], seen, key)
+    with compiling(f"the writing of text, {rows} at once"):
+      self._read_singly(tokens, lengths)
+
+  def _read_pieces(self, tokens, pieces, seen, key) -> None:
+    """Reads the beginning of each row, `pieces` of the smallest size."""
+    old, lengths = self._padded, pieces * programs.PIECES[-1]
+    logits, state = old.logits, old.state
+    if lengths.any():
+      read = functools.partial(programs.read_piece, self._model, self._params)
+      logits, state = extend(read, tokens, lengths, state, programs.PIECES)
+    self._padded = programs.begin(old, lengths, logits, state, seen, key)
+
+  def _read_singly(self, tokens, lengths) -> None:
+    """Reads what is left of each row after the pieces."""
+    at = lengths // programs.PIECES[-1] * programs.PIECES[-1]
+    while (at < lengths).any():
+      count = np.minimum(lengths - at, _STEPS)
+      index = np.minimum(at[:, None] + np.arange(_STEPS), tokens.shape[1] - 1)
+      prefix = Prefix(np.take_along_axis(tokens, index, axis=1), count)
+      # the sampling has no effect, since nothing is drawn
+      self._steps(Sampling(temperature=0.0), count, prefix)
+      at += count
+
+  def branch(self, rows: Sequence[int], keys: Any) -> None:
+    """Continues with rows of the present ones, some of them several times.
+
+    Args:
+      rows: the present row that each new one continues from.
+      keys: the key of each new row, see `session.keys_of`.
+    """
+    surplus = padded(len(rows)) - len(rows)
+    index = np.pad(np.array(rows), (0, surplus))
+    keys = np.pad(np.asarray(keys), ((0, surplus), (0, 0)))
+    self._padded = programs.taken(self._padded, index, keys)
+    self._rows = len(rows)
 
   def write(
     self,
@@ -138,15 +191,14 @@ class Writer:
     with raised_as(SamplingError):
       check_number(max_tokens, "max_tokens", Range(at_least=1))
     self._check(max_tokens, "fewer tokens")
-    rows = self.session.length.shape[0]
-    cutters = [Cutter(stop) for _ in range(rows)]
-    remaining = np.full(rows, max_tokens)
+    cutters = [Cutter(stop) for _ in range(self._rows)]
+    remaining = np.full(self._rows, max_tokens)
     return self._write(sampling, remaining, cutters, bool(stop), piece_size)
 
   def _check(self, added: int | np.ndarray, remedy: str) -> None:
     """Raises CapacityError if a memory cannot hold `added` tokens more."""
     if self._limit:
-      longest = (np.asarray(self.session.length) + added).max()
+      longest = (self.length + added).max()
       self._limit.check(int(longest), "the text with what is to come", f"give {remedy}")
 
   def _write(
@@ -155,23 +207,24 @@ class Writer:
     """Yields chunks until no row has tokens `remaining`."""
     while remaining.any():
       limit = np.minimum(remaining, piece_size)
-      # a copy, since `_steps` donates the session
-      before = jax.tree.map(jnp.copy, self.session) if may_stop else None
-      drawn, at_eos = self._draw(sampling, limit, piece_size)
+      # a copy, since the program of the steps donates the session
+      before = programs.copied(self._padded) if may_stop else None
+      tokens, logprobs = self._draw(sampling, limit, piece_size)
       texts, used = [], []
-      for row, tokens in enumerate(drawn):
-        text, count, stopped = self._feed(cutters[row], tokens)
-        continues = not stopped and not at_eos[row] and remaining[row] > count
+      for row, drawn in enumerate(tokens):
+        text, count, stopped = self._feed(cutters[row], drawn)
+        at_eos = len(drawn) < limit[row]
+        continues = not stopped and not at_eos and remaining[row] > count
         if not continues and not stopped:
           text += cutters[row].rest()
         remaining[row] = remaining[row] - count if continues else 0
         texts.append(text)
         used.append(count)
-      if used != [len(tokens) for tokens in drawn]:
+      if used != [*map(len, tokens)]:
         # the same keys and positions draw the same tokens, now without the surplus
-        self.session = before
-        self._draw(sampling, np.array(used), piece_size)
-      yield Chunk(texts, (remaining == 0).tolist())
+        self._padded = before
+        tokens, logprobs = self._draw(sampling, np.array(used), piece_size)
+      yield Chunk(texts, (remaining == 0).tolist(), tokens, logprobs)
 
   def _feed(self, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
     """Returns the text up to a stop, how many tokens that took, and if one came."""
@@ -183,76 +236,29 @@ class Writer:
         return text, i + 1, True
     return text, len(tokens), False
 
-  def _draw(self, sampling, limit, piece_size):
-    """Draws up to `limit` tokens a row; also returns which rows drew the EOS token."""
-    self.session, tokens, counts, at_eos = _steps(
+  def _draw(self, sampling, limit, piece_size) -> tuple[list, list]:
+    """Draws up to `limit` tokens a row, fewer before an EOS token; also log p."""
+    rows = self._padded.length.shape[0]
+    prefix = Prefix(np.zeros((rows, piece_size), np.int32), np.zeros(rows, np.int32))
+    limit = np.pad(limit, (0, rows - self._rows)).astype(np.int32)
+    with compiling(f"the writing of text, {rows} at once"):
+      drawn = jax.device_get(self._steps(sampling, limit, prefix))
+    counts = drawn.count[: self._rows]
+    return tuple(
+      [row[:count] for row, count in zip(part, counts, strict=False)]  # no padding
+      for part in (drawn.tokens, drawn.logprobs)
+    )
+
+  def _steps(self, sampling, limit, prefix) -> decode.Drawn:
+    """Reads a prefix, or draws tokens; see `programs.steps`."""
+    self._padded, drawn = programs.steps(
       self._model,
       self._params,
-      self.session,
-      sampling,
-      limit.astype(np.int32),
-      length=piece_size,
+      self._padded,
+      sampling.typed(),
+      limit,
+      prefix,
       vocab_size=self._tokenizer.vocab_size,
       eos_id=self._tokenizer.eos_id,
     )
-    tokens, counts, at_eos = jax.device_get((tokens, counts, at_eos))
-    rows = zip(tokens, counts, strict=True)
-    return [row[:count] for row, count in rows], at_eos
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _read(model: LM, params: Any, tokens, state):
-  """Returns the logits after the last token alone, [B, 1, V], and the memory."""
-
-  def last_logits(model, tokens, state):
-    x, state = model.features(tokens, state)  # [B, T, D]
-    return model.head(x[:, -1:]), state
-
-  return model.apply({"params": params}, tokens, state, method=last_logits)
-
-
-@functools.partial(
-  jax.jit,
-  static_argnames=("model", "length", "vocab_size", "eos_id"),
-  donate_argnames="session",
-)
-def _steps(
-  model: LM,
-  params: Any,
-  session: Session,
-  sampling: Sampling,
-  limit: Int[Array, " B"],
-  *,
-  length: int,
-  vocab_size: int,
-  eos_id: int,
-):
-  """Draws and reads up to limit[b] <= length tokens in row b.
-
-  Returns:
-    The session; the tokens [B, length]; how many of them count; and which rows drew the
-    eos_id, which is not read and does not count.
-  """
-
-  def step(token, old):
-    # a row that has ended gets the EOS token and keeps its state: it may continue later
-    logits, state = model.apply({"params": params}, token[:, None], old[1])
-    new = scan.where_row(token != eos_id, (logits[:, 0], state), old)
-    return new[0], new
-
-  drawn, (logits, state) = continue_rows(
-    step,
-    session.logits,
-    (session.logits, session.state),
-    session.key,
-    sampling,
-    eos_id=eos_id,
-    length=length,
-    vocab_size=vocab_size,
-    limit=limit,
-    seen=session.seen,
-    position=session.length,
-  )
-  length_read = session.length + drawn.count
-  session = Session(state, logits, drawn.seen, session.key, length_read)
-  return session, drawn.tokens, drawn.count, drawn.count < limit
+    return drawn

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,16 @@ class Sampling:
     """Raises SamplingError if a number is out of range; for numbers, not for arrays."""
     with raised_as(SamplingError):
       ranges.check(self)
+
+  def typed(self) -> "Sampling":
+    """Returns the same numbers as Python's types: 1 and 1.0 need one compilation."""
+    values: dict[str, Any] = {name: float(value) for name, value in vars(self).items()}
+    return Sampling(**values | {"top_k": int(self.top_k)})
+
+
+# How text is drawn where nothing is said. At temperature 1 a small model writes noise,
+# since its errors are spread over the unlikely tokens.
+DEFAULT = Sampling(temperature=0.8, top_p=0.95)
 
 
 def penalize(

@@ -1,7 +1,9 @@
 """Sessions: the states that rows of text continue from, in memory and in files."""
 
+import collections
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import zlib
@@ -49,6 +51,18 @@ class Session(NamedTuple):
   length: Int32[Array, " B"]
 
 
+# Up to so many rows a batch has a power of two, and beyond it a multiple of this.
+ROWS = 16
+
+
+def padded(rows: int) -> int:
+  """Returns how many rows a batch of `rows` is compiled with."""
+  if rows > ROWS:
+    return -(-rows // ROWS) * ROWS
+  return 1 << max(rows - 1, 0).bit_length()
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def first_session(model: LM, batch_size: int) -> Session:
   """Returns the session of rows that have read nothing.
 
@@ -66,7 +80,9 @@ def first_session(model: LM, batch_size: int) -> Session:
   )
 
 
-def keys_of(seed: int, prompts: Sequence[bytes]) -> UInt32[Array, "B words"]:
+def keys_of(
+  seed: int, prompts: Sequence[bytes], repetitions: Sequence[int] | None = None
+) -> UInt32[Array, "B words"]:
   """Makes a random key a row from the seed, the prompt, and its repetitions before.
 
   So a prompt gets the same continuation in any batch, and the same prompt twice in one
@@ -75,14 +91,30 @@ def keys_of(seed: int, prompts: Sequence[bytes]) -> UInt32[Array, "B words"]:
   Args:
     seed: the seed of the batch.
     prompts: the prompt of each row.
+    repetitions: how often each prompt came before; None counts those of the batch.
   """
+  if repetitions is None:
+    counts = collections.Counter()
+    repetitions = []
+    for prompt in prompts:
+      repetitions.append(counts[prompt])
+      counts[prompt] += 1
+  sums = np.zeros(padded(len(prompts)), np.uint32)
+  sums[: len(prompts)] = [zlib.crc32(prompt) for prompt in prompts]
+  before = np.zeros_like(sums)
+  before[: len(prompts)] = repetitions
+  return jnp.asarray(np.asarray(_keys(np.uint32(seed), sums, before))[: len(prompts)])
+
+
+@jax.jit
+def _keys(seed, sums, repetitions):
   base = jax.random.key(seed, impl="threefry2x32")
-  keys = []
-  for i, prompt in enumerate(prompts):
-    key = jax.random.fold_in(base, np.uint32(zlib.crc32(prompt)))
-    repetition = sum(earlier == prompt for earlier in prompts[:i])
-    keys.append(jax.random.key_data(jax.random.fold_in(key, repetition)))
-  return jnp.stack(keys)
+
+  def row(prompt, repetition):
+    key = jax.random.fold_in(jax.random.fold_in(base, prompt), repetition)
+    return jax.random.key_data(key)
+
+  return jax.vmap(row)(sums, repetitions)
 
 
 def save(

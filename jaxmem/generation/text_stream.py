@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxmem.core.utf8 import encoded
 from jaxmem.generation import session as sessions
 from jaxmem.generation.generate import Writer
-from jaxmem.generation.sampling import Sampling
+from jaxmem.generation.sampling import DEFAULT, Sampling
 from jaxmem.generation.session import Session
 from jaxmem.models.loaded import Loaded
 from jaxmem.tokenizers import Ids
@@ -70,8 +70,8 @@ class TextStream:
       CapacityError: if a memory cannot hold it; then nothing is read.
     """
     seed = None if self.length else self._seed  # a text keeps the keys it began with
-    is_text = isinstance(text, str | bytes)
-    self._writer.read([encoded(text) if is_text else text], seed)
+    prompt = encoded(text) if isinstance(text, str | bytes) else text
+    self._writer.read([prompt], seed)
 
   def write(
     self,
@@ -83,7 +83,7 @@ class TextStream:
 
     Args:
       max_tokens: the most tokens of this call, >= 1.
-      sampling: how tokens are drawn; None draws from the model's distribution.
+      sampling: how tokens are drawn; None is temperature 0.8 and top-p 0.95.
       stop: the text ends before any of these strings.
 
     Yields:
@@ -96,7 +96,7 @@ class TextStream:
     if not self.length:
       self.read("")  # the model predicts from the EOS token on
     stops = [encoded(string) for string in stop]
-    chunks = self._writer.write(sampling or Sampling(), max_tokens, stops)
+    chunks = self._writer.write(sampling or DEFAULT, max_tokens, stops)
     return _decoded(chunk.text[0] for chunk in chunks)
 
   def save(self, path: str | Path) -> None:

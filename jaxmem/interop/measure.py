@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from jaxmem.core import ranges
+from jaxmem.core.command_line import Page, parse
 from jaxmem.core.errors import UserError, raised_as
-from jaxmem.core.extras import require
 from jaxmem.core.ranges import number, required
 from jaxmem.data import opened
 from jaxmem.generation.generate import Writer
@@ -40,6 +40,16 @@ class MeasureOptions:
     max_tokens: how many tokens are written.
     rows: how many rows are read at once.
   """
+
+  PAGE: ClassVar[Page] = Page(
+    "python -m jaxmem.interop.measure --text book.txt --tokens 2048",
+    {
+      "The text": ("text", "length", "tokens", "rows"),
+      "What is measured": ("windows", "pieces", "prompt", "max_tokens"),
+      "The model": ("path",),
+    },
+    words={"text": "FILE", "path": "FILE"},
+  )
 
   text: str = required("a file of text to score")
   path: str = ""
@@ -107,11 +117,9 @@ def likeliest(loaded: Loaded, prompt: bytes, max_tokens: int) -> bytes:
 
 def main(argv: list[str] | None = None) -> None:
   """Prints a table of the measurements."""
-  require("tyro")
-  import tyro
-
-  options = tyro.cli(MeasureOptions, args=argv, prog="python -m jaxmem.interop.measure")
+  argv = sys.argv[1:] if argv is None else argv
   try:
+    options = parse(MeasureOptions, argv, "python -m jaxmem.interop.measure")
     for line in _report(options):
       print(line, flush=True)
   except UserError as error:

@@ -2,13 +2,13 @@
 
 Every series of a multivariate one is a row of its own with the same parameters (channel
 independence), its past is cut into patches, each patch is a token, and the features of
-the last token become the whole horizon.
+the last token become the whole horizon. Covariates are further inputs of every series:
+those of the past lie in its patches, and those of a future step act on its forecast.
 
 Source: Nie et al. 2022, arXiv:2211.14730.
 """
 
-import dataclasses
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,85 +16,17 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.core.ranges import number
 from jaxmem.core.typing import State
 from jaxmem.layers.primitives import dense, rms_norm
 from jaxmem.models import Batch
-from jaxmem.models.pattern import Pattern, check_language, entry
+from jaxmem.models.forecaster_config import ForecasterConfig
+from jaxmem.models.pattern import check_language
 from jaxmem.models.stack import Stack
 from jaxmem.ops import densities
 from jaxmem.ops.recurrence import scan
 
-Head = Literal["point", "gaussian", "student", "quantile"]
-# How many numbers a head needs for a step of the horizon; "quantile" counts its levels.
-_WIDTH = {"point": 1, "gaussian": 2, "student": 3}
 # Added to a window's variance under the root, so that a constant series becomes zeros.
 EPSILON = 1e-5
-
-
-@dataclasses.dataclass(frozen=True)
-class ForecasterConfig:
-  """The config of a forecaster, as data.
-
-  Attributes:
-    horizon: H, steps that are forecast.
-    patch: P, steps of a token; divides the length of what is read.
-    head: "point", or the parameters of a "gaussian" or a "student" distribution, or
-      "quantile"s.
-    loss: the loss of the point head, "mse" or "mae".
-    quantiles: the levels of the quantile head, in (0, 1), rising, separated by commas.
-    normalise: each window to mean 0 and variance 1, and its forecast back (reversible
-      instance normalisation without its affine map, Kim et al. 2022).
-    backbone: "stack", or "dlinear", which needs none of the fields below: two linear
-      maps of a window's moving average and of the rest, the baseline of Zeng et al.
-      2022 (arXiv:2205.13504).
-    d_model: features.
-    d_ff: width of the MLPs; 0 is 2 d_model.
-    pattern: the memories of a group, causal.
-    num_groups: how often the pattern is repeated.
-    dropout: rate in the blocks, in [0, 1).
-    dtype: the dtype of the stack, "float32" or "bfloat16"; forecasts are float32.
-  """
-
-  horizon: int = number(96, at_least=1, at_most=2**20)
-  patch: int = number(16, at_least=1, at_most=2**20)
-  head: Head = "point"
-  loss: Literal["mse", "mae"] = "mse"
-  quantiles: str = "0.1,0.5,0.9"
-  normalise: bool = True
-  backbone: Literal["stack", "dlinear"] = "stack"
-  d_model: int = number(64, at_least=1, at_most=2**20)
-  d_ff: int = number(0, at_least=0, at_most=2**24)
-  pattern: Pattern = (entry("gru"),)
-  num_groups: int = number(1, at_least=1, at_most=2**16)
-  dropout: float = number(0.0, at_least=0, below=1)
-  dtype: str = "float32"
-
-  @property
-  def levels(self) -> tuple[float, ...]:
-    """The quantiles as numbers.
-
-    Raises:
-      ValueError: if they are not rising numbers in (0, 1).
-    """
-    message = f"quantiles {self.quantiles!r}: rising numbers in (0, 1)"
-    try:
-      levels = tuple(map(float, self.quantiles.split(",")))
-    except ValueError as error:
-      raise ValueError(message) from error
-    if not all(0 < q < 1 for q in levels) or list(levels) != sorted(set(levels)):
-      raise ValueError(message)
-    return levels
-
-  def check_fields(self) -> None:
-    """Raises ValueError if the fields do not fit one another."""
-    if self.width < 1:  # or the quantiles say why themselves
-      raise ValueError(f"quantiles is {self.quantiles!r}: at least one")
-
-  @property
-  def width(self) -> int:
-    """How many numbers a forecast has for a step."""
-    return len(self.levels) if self.head == "quantile" else _WIDTH[self.head]
 
 
 class Scale(NamedTuple):
@@ -115,15 +47,23 @@ class Forecaster(nn.Module):
 
   Attributes:
     config: see `ForecasterConfig`.
+    num_covariates: E, columns beside the series that are read and not forecast.
+    num_future: F, how many of them, the last ones, are known over the horizon.
   """
 
   config: ForecasterConfig
+  num_covariates: int = 0
+  num_future: int = 0
 
   def setup(self):
     """Makes the layers of the backbone."""
     c = self.config
     size = c.horizon * c.width
+    if self.num_future:
+      self.step_output = dense(c.width, (None, None), "step_output", "float32")
     if c.backbone == "dlinear":
+      if self.num_covariates:
+        self.covariates = dense(size, (None, None), "covariates", "float32")
       self.trend = dense(size, (None, None), "trend", "float32", bias=True)
       self.rest = dense(size, (None, None), "rest", "float32", bias=True)
       return
@@ -131,6 +71,13 @@ class Forecaster(nn.Module):
     self.stack = self._stack(name="stack")
     self.norm = rms_norm("norm", c.dtype)
     self.head = dense(size, ("embed", None), "head", "float32", bias=True)
+    if self.num_future:
+      self.step_context = dense(
+        c.d_model, ("embed", None), "step_context", "float32", bias=True
+      )
+      self.step_covariates = dense(
+        c.d_model, (None, None), "step_covariates", "float32"
+      )
 
   def _stack(self, **fields) -> Stack:
     c = self.config
@@ -146,13 +93,19 @@ class Forecaster(nn.Module):
     )
 
   def __call__(
-    self, history: Float[Array, "B T C"], deterministic: bool = True
+    self,
+    history: Float[Array, "B T C"],
+    deterministic: bool = True,
+    past_covariates: Float[Array, "B T E"] | None = None,
+    future_covariates: Float[Array, "B H F"] | None = None,
   ) -> Float[Array, "B H C W"]:
     """Forecasts from a whole window, which is read with an empty memory.
 
     Args:
       history: T steps, a multiple of `patch`; float32.
       deterministic: False applies dropout.
+      past_covariates: all covariates over the same steps; None if there is none.
+      future_covariates: those that are known over the horizon; None if there is none.
 
     Returns:
       The numbers of the head for each step: a point; mean and log deviation; location,
@@ -160,16 +113,20 @@ class Forecaster(nn.Module):
       A density clamps what is outside the ranges of `ops.densities`.
 
     Raises:
-      ValueError: if there is no step.
+      ValueError: if there is no step, or covariates are not those of the model.
     """
     scan.check_length(history.shape[1])
     scale = self.scale(history)
     if self.config.backbone == "dlinear":
-      normalised = (history - scale.mean) / scale.std
-      return self._denormalised(self._linear(normalised), scale)
+      self._check_covariates(past_covariates, future_covariates)
+      y = self._linear((history - scale.mean) / scale.std, past_covariates)
+      if self.num_future:
+        y += self.step_output(future_covariates)[:, :, None]  # [B, H, 1, W]
+      return self._denormalised(y, scale)
     rows = history.shape[0] * history.shape[2]
     state = self._stack(parent=None).init_state(rows)
-    return self.observe(history, scale, state, deterministic)[0]
+    covariates = past_covariates, future_covariates
+    return self.observe(history, scale, state, deterministic, *covariates)[0]
 
   def observe(
     self,
@@ -177,6 +134,8 @@ class Forecaster(nn.Module):
     scale: Scale,
     state: State,
     deterministic: bool = True,
+    past_covariates: Float[Array, "B T E"] | None = None,
+    future_covariates: Float[Array, "B H F"] | None = None,
   ) -> tuple[Float[Array, "B H C W"], State]:
     """Reads some more patches; returns the forecast after them, and the memory.
 
@@ -188,13 +147,24 @@ class Forecaster(nn.Module):
       scale: see `scale`; mean 0 and deviation 1 leave the numbers as they are.
       state: the memory of B C rows, see `stream_state`.
       deterministic: False applies dropout.
+      past_covariates: see `__call__`; of these steps.
+      future_covariates: see `__call__`; of the H steps after them.
+
+    Raises:
+      ValueError: if covariates are not those of the model.
     """
+    self._check_covariates(past_covariates, future_covariates)
     x = (steps - scale.mean) / scale.std  # [B, T, C]
-    x, state = self.stack(self._tokens(x), state, None, deterministic)  # [R, N, D]
-    x = self.head(self.norm(x[:, -1]).astype(jnp.float32))  # [R, H W]
+    x = self._tokens(x, past_covariates)  # [R, N, D]
+    x, state = self.stack(x, state, None, deterministic)
+    x = self.norm(x[:, -1]).astype(jnp.float32)  # [R, D]
     rows, _, series = steps.shape
-    x = x.reshape(rows, series, self.config.horizon, self.config.width)  # [B, C, H, W]
-    return self._denormalised(jnp.swapaxes(x, 1, 2), scale), state  # [B, H, C, W]
+    y = self.head(x).reshape(rows, series, self.config.horizon, self.config.width)
+    if self.num_future:
+      context = self.step_context(x).reshape(rows, series, 1, -1)  # [B, C, 1, D]
+      future = self.step_covariates(future_covariates)[:, None]  # [B, 1, H, D]
+      y += self.step_output(nn.silu(context + future))  # [B, C, H, W]
+    return self._denormalised(jnp.swapaxes(y, 1, 2), scale), state  # [B, H, C, W]
 
   def scale(self, history: Float[Array, "B T C"]) -> Scale:
     """Computes mean and deviation of each series; 0 and 1 if not `normalise`."""
@@ -209,7 +179,9 @@ class Forecaster(nn.Module):
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
   ) -> tuple[Float[Array, " B"], tuple[()]]:
     """Returns the loss of each window, the mean over steps and series."""
-    forecast = self(batch["history"], deterministic)
+    kinds = ("past_covariates", "future_covariates")
+    covariates = {name: batch[name] for name in kinds if name in batch}
+    forecast = self(batch["history"], deterministic, **covariates)
     return self._loss(forecast, batch["future"]).mean((1, 2)), memory
 
   def example(self, batch_size: int, length: int) -> Batch:
@@ -217,7 +189,15 @@ class Forecaster(nn.Module):
     history = jnp.zeros((batch_size, length, 1), jnp.float32)
     future = jnp.zeros((batch_size, self.config.horizon, 1), jnp.float32)
     weights = jnp.zeros(batch_size, jnp.float32)
-    return {"history": history, "future": future, "weights": weights}
+    batch = {"history": history, "future": future, "weights": weights}
+    if self.num_covariates:
+      batch["past_covariates"] = jnp.zeros(
+        (batch_size, length, self.num_covariates), jnp.float32
+      )
+    if self.num_future:
+      shape = batch_size, self.config.horizon, self.num_future
+      batch["future_covariates"] = jnp.zeros(shape, jnp.float32)
+    return batch
 
   def init_state(self, batch_size: int) -> tuple[()]:
     """Returns (): a step of training reads a window whole, and carries nothing."""
@@ -231,14 +211,34 @@ class Forecaster(nn.Module):
     """Returns the empty memory that `observe` begins with."""
     return self._stack(parent=None).init_state(batch_size * series)
 
-  def _tokens(self, x: Float[Array, "B T C"]) -> Float[Array, "R N D"]:
+  def _check_covariates(
+    self,
+    past: Float[Array, "B T E"] | None,
+    future: Float[Array, "B H F"] | None,
+  ) -> None:
+    """Raises ValueError unless there are as many covariates as the model reads."""
+    counts = {"past": self.num_covariates, "future": self.num_future}
+    for (kind, count), array in zip(counts.items(), (past, future), strict=True):
+      width = 0 if array is None else array.shape[-1]
+      if width != count:
+        raise ValueError(f"{kind}_covariates: {width} columns, the model reads {count}")
+
+  def _tokens(
+    self, x: Float[Array, "B T C"], covariates: Float[Array, "B T E"] | None
+  ) -> Float[Array, "R N D"]:
     """Embeds the patches of every series as the N tokens of R = B C rows."""
     rows, length, series = x.shape
     patch = self.config.patch
     x = jnp.swapaxes(x, 1, 2).reshape(rows * series, length // patch, patch)
+    if self.num_covariates:
+      assert covariates is not None  # their number was checked
+      patches = covariates.reshape(rows, length // patch, -1)  # [B, N, P E]
+      x = jnp.concatenate([x, patches.repeat(series, 0)], -1)  # [R, N, P + P E]
     return self.embed(x.astype(jnp.dtype(self.config.dtype)))  # [R, N, D]
 
-  def _linear(self, x: Float[Array, "B T C"]) -> Float[Array, "B H C W"]:
+  def _linear(
+    self, x: Float[Array, "B T C"], covariates: Float[Array, "B T E"] | None
+  ) -> Float[Array, "B H C W"]:
     """Applies DLinear: a linear map of the moving average, one of the remainder."""
     # the average is over 25 steps; beyond the ends the first and last are repeated
     padded = jnp.pad(x, ((0, 0), (12, 12), (0, 0)), mode="edge")  # [B, T + 24, C]
@@ -247,6 +247,9 @@ class Forecaster(nn.Module):
     average = sums / 25  # [B, T, C]
     trend = self.trend(jnp.swapaxes(average, 1, 2))  # [B, C, H W]
     y = trend + self.rest(jnp.swapaxes(x - average, 1, 2))  # [B, C, H W]
+    if self.num_covariates:
+      assert covariates is not None
+      y += self.covariates(covariates.reshape(len(x), -1))[:, None]  # [B, 1, H W]
     y = y.reshape(*y.shape[:2], self.config.horizon, self.config.width)
     return jnp.swapaxes(y, 1, 2)  # [B, H, C, W]
 

@@ -105,6 +105,13 @@ class Config:
     stop_after_skips: a step with a loss, a gradient or an update that is not finite is
       skipped; this many in a row stop the run. A run whose last step is skipped ends
       without a report, with exit code 1, and keeps the checkpoint before it.
+    then: a packaged config, or the path of a file, that `jaxmem train` trains after
+      this one, for at most as many steps, in the folder of its name in the work
+      directory; empty is none.
+    compilation_cache: where compiled programs are kept for later runs: a folder or a
+      gs:// address, which all hosts of a pod should share, since the first process
+      alone writes there; "none" keeps none. "auto" is a folder of the user in commands
+      (JAX_COMPILATION_CACHE_DIR names another), and elsewhere what JAX is set to.
   """
 
   model: ModelConfig = LMConfig(vocab_size=0, dtype="auto")
@@ -125,6 +132,8 @@ class Config:
   eval_bytes: int = number(262_144, at_least=0, at_most=INT64, affects="nothing")
   sample_bytes: int = number(300, at_least=0, affects="nothing")
   stop_after_skips: int = number(10, at_least=1, affects="nothing")
+  then: str = affecting("nothing", "")
+  compilation_cache: str = affecting("nothing", "auto")
 
 
 DTYPES = ("auto", "float32", "bfloat16")
@@ -258,14 +267,16 @@ def _show_pattern(value: Any) -> Any:
   return value
 
 
+# Annotation of a field -> how its values are written, in JSON and as flags.
+TEXTS = {
+  pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")
+}
 _CODEC = Codec(
   Config,
   kinds={
     ModelConfig: Choice(kinds.MODELS, "LMConfig or another model's"),
     TaskConfig: Choice(kinds.TASKS, "DataConfig or another task's"),
   },
-  texts={
-    pattern.Pattern: Text(pattern.parse, _show_pattern, (), "memories, or their text,")
-  },
+  texts=TEXTS,
   migrate=migrations.current,
 )

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxmem import tasks
 from jaxmem.core.errors import UserError
 from jaxmem.models.loaded import Loaded
 from jaxmem.parallel import mesh as meshes
 from jaxmem.runtime.checkpoint import CheckpointError, Checkpoints, read_meta
+from jaxmem.runtime.compilation import compiling
 from jaxmem.tokenizers import trained
 from jaxmem.training import workdir as workdirs
 from jaxmem.training.config import Config
@@ -103,11 +103,14 @@ def load_run(workdir: str | Path, which: Which = "last") -> Run:
   # without an optimizer, which may be a function that only the run's own file has
   program = Program(config, mesh, trains=False)
   directory = Path(workdir).absolute() / _DIRECTORIES[which]
-  with Checkpoints(directory, config.keep, read_only=True) as checkpoints:
+  with (
+    Checkpoints(directory, config.keep, read_only=True) as checkpoints,
+    compiling("the verification of the weights"),
+  ):
     restored = checkpoints.restore(program.target(), only=program.weights)
   # off the mesh: a caller's plain jnp.zeros are placed otherwise than arrays on a mesh,
   # and its function would be compiled once for these and again for what it returns
-  params = jax.tree.map(jnp.asarray, jax.device_get(program.weights_of(restored.state)))
+  params = jax.device_put(jax.device_get(program.weights_of(restored.state)))
   return Run(config, program.model, params, restored.step)
 
 

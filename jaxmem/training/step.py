@@ -99,7 +99,8 @@ class Program:
       self._schedule = schedule(config.optim, config.steps)
       self.optimizer = optimizer.make(config.optim, config.steps, part(names))
       optimizer.check(config.optim, self.optimizer, part(meshes.unboxed(boxed)))
-    self.shapes = jax.eval_shape(self._init, jax.random.key(0))
+    # with parameters, which are then not drawn: tracing the model again takes a second
+    self.shapes = jax.eval_shape(self._init, jax.random.key(0), meshes.unboxed(boxed))
     params = meshes.shardings(mesh, names, self.shapes.params)
     pairs = jax.tree.map(lambda a, s: (a.shape, s), self.shapes.params, params)
     replicated = meshes.replicated(mesh)
@@ -120,8 +121,7 @@ class Program:
 
   def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
     """Returns the state after a batch, and the metrics; the old state is donated."""
-    # mixers read the ambient mesh where it shards time
-    with meshes.use(self.mesh, self.config.mesh):
+    with meshes.use(self.mesh, self.config.mesh):  # mixers read it: it may shard time
       return self._jitted_step(state, batch)
 
   def init(self, params: Any = None) -> TrainState:

@@ -22,7 +22,9 @@ from jaxmem.models.lm import num_params
 from jaxmem.parallel import distributed
 from jaxmem.parallel import mesh as meshes
 from jaxmem.parallel.distributed import say
+from jaxmem.runtime import compilation
 from jaxmem.runtime.checkpoint import Checkpoints
+from jaxmem.runtime.compilation import compiling
 from jaxmem.runtime.lock import Lock
 from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
@@ -113,6 +115,7 @@ def run(
     See `train`.
   """
   config, workdir = program.config, Path(workdir).absolute()
+  compilation.use(config.compilation_cache)
   # the log is open until the report, the other files until the end of the loop
   with contextlib.ExitStack() as logs, contextlib.ExitStack() as stack:
     stack.enter_context(on_interrupt(_CONTINUES))
@@ -122,7 +125,10 @@ def run(
     latest = stack.enter_context(Checkpoints(workdir / "checkpoints", config.keep))
     best = stack.enter_context(Checkpoints(workdir / "best", keep=1))
     # the state: that of the last checkpoint, or a fresh one
-    state, start = resuming.restore_or_init(program, latest, task.rows, resume, params)
+    with compiling("the initial state"):
+      state, start = resuming.restore_or_init(
+        program, latest, task.rows, resume, params
+      )
     saved = configs.to_json(config)
     if distributed.primary():
       files.write_text(workdir / "config.json", saved)
@@ -218,7 +224,8 @@ class Loop:
       while step < config.steps and not stop_early:
         batch = next(batches)
         self.log.rows(step, batch["rows"])
-        state, metrics = self.program.step(state, self.program.put(batch))
+        with compiling("the training step"):
+          state, metrics = self.program.step(state, self.program.put(batch))
         pending.append(metrics)
         step += 1
         log_now = step % config.log_every == 0 or step == config.steps

@@ -12,7 +12,7 @@ from jaxmem.training import config
 
 def _flags(argv, capsys) -> set[str]:
   with pytest.raises(SystemExit) as end:
-    cli.run([*argv, "--help"])
+    cli.run([*argv, "--help-all"])
   assert end.value.code == 0
   return set(re.findall(r"--[a-z0-9.-]*[a-z0-9]", capsys.readouterr().out))
 

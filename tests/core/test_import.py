@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = "jaxmem, jaxmem.ops, jaxmem.mixers, jaxmem.models.lm, jaxmem.testing"
 
 
-@pytest.mark.parametrize(
-  "heavy", ["tensorflow", "tensorflow_datasets", "grain", "tyro"]
-)
+@pytest.mark.parametrize("heavy", ["tensorflow", "tensorflow_datasets", "grain"])
 def test_import_does_not_load(heavy):
   code = f"import sys, {ROOMS}; assert {heavy!r} not in sys.modules"
   subprocess.run([sys.executable, "-c", code], check=True)
@@ -36,7 +34,7 @@ def test_import_adds_little_to_jax_and_flax():
 
 
 # What costs tenths of seconds or seconds to import.
-HEAVY = {"jax", "flax", "numpy", "optax", "orbax", "jaxtyping", "tyro", "matplotlib"}
+HEAVY = {"jax", "flax", "numpy", "optax", "orbax", "jaxtyping", "matplotlib"}
 
 
 def _loaded(code: str) -> set[str]:

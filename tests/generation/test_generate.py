@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from jaxmem import cli
-from jaxmem.generation import generate, session, text
-from jaxmem.generation.generate import Writer, extend
+from jaxmem.generation import programs, session, text
+from jaxmem.generation.extend import extend
+from jaxmem.generation.generate import Writer
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import SessionError, first_session
 from jaxmem.models.lm import LM
@@ -70,7 +71,7 @@ def test_extend_equals_each_row_alone(plain):
   f, tokens, state = plain
   lengths = [21, 6, 0]
 
-  last, extended = extend(f, tokens, lengths, state)
+  last, extended = extend(f, tokens, lengths, state, sizes=(8, 1))
 
   for row, length in enumerate(lengths):
     alone = _row(state, row)
@@ -86,31 +87,38 @@ def test_extend_equals_each_row_alone(plain):
       np.testing.assert_allclose(a, b, atol=2e-5)
 
 
-def test_extend_has_few_shapes_and_at_most_twice_the_work():
+def test_extend_has_few_shapes_and_little_more_work_than_the_longest_row():
   sizes = []
 
   def f(x, state):
-    if not isinstance(x, jax.core.Tracer):
-      sizes.append(x.shape[1])
+    sizes.append(x.shape[1])
     return x, state + x.sum(1)
 
   for longest in (1, 7, 8, 39):
     sizes.clear()
     lengths = [longest, longest // 2, longest // 3]
     x = np.ones((3, longest), np.int32)
-    _, state = extend(f, x, lengths, jnp.zeros((3,), jnp.int32), piece_size=8)
+    _, state = extend(f, x, lengths, jnp.zeros((3,), jnp.int32), sizes=(16, 4, 1))
     assert state.tolist() == lengths
-    assert sum(sizes) <= 2 * longest
-    assert set(sizes) <= {1, 2, 4, 8}
+    assert sum(sizes) < longest + 16
+    assert set(sizes) <= {1, 4, 16}
 
 
 @pytest.mark.parametrize(
-  ("lengths", "size"), [([3, -1], 8), ([3, 5], 8), ([3], 8), ([3, 4], 6), ([3, 4], 0)]
+  ("lengths", "sizes"),
+  [
+    ([3, -1], (8, 1)),
+    ([3, 5], (8, 1)),
+    ([3], (8, 1)),
+    ([3, 4], (6, 4, 1)),
+    ([3, 4], (1, 0)),
+    ([3, 4], (4, 2)),
+  ],
 )
-def test_extend_refuses_what_it_cannot_do(lengths, size):
+def test_extend_refuses_what_it_cannot_do(lengths, sizes):
   x = jnp.zeros((2, 4), jnp.int32)
-  with pytest.raises(ValueError, match="length|power of 2"):
-    extend(lambda x, s: (x, s), x, lengths, jnp.zeros((2,)), piece_size=size)
+  with pytest.raises(ValueError, match="length|multiple"):
+    extend(lambda x, s: (x, s), x, lengths, jnp.zeros((2,)), sizes=sizes)
 
 
 @pytest.mark.parametrize("how", [Sampling(temperature=0.0), RANDOM])
@@ -124,6 +132,19 @@ def test_a_row_of_a_batch_gives_the_tokens_it_gives_alone(loaded, how):
     np.testing.assert_allclose(
       together.session.logits[row], alone.session.logits[0], atol=1e-5
     )
+
+
+def test_rows_of_any_number_and_length_give_what_each_gives_alone(loaded):
+  """Three rows are padded to four, and one of them has more than a piece of tokens."""
+  prompts = [b"lane", b"memory state " * 6, b""]
+
+  together = _writer(loaded, prompts)
+
+  assert together.length.tolist() == [5, 79, 1]
+  assert together.session.length.tolist() == [5, 79, 1]
+  texts = _texts(together)
+  for row, prompt in enumerate(prompts):
+    assert _texts(_writer(loaded, [prompt])) == [texts[row]]
 
 
 def test_seed_and_repeated_prompt_change_the_draw(loaded):
@@ -196,12 +217,12 @@ def test_eos_ends_a_row_and_is_not_read(loaded):
 def test_memory_and_shapes_do_not_grow(loaded):
   writer = _writer(loaded, PROMPTS)
   _texts(writer)
-  compiled = generate._steps._cache_size()
+  compiled = programs.steps._cache_size()
   size = sum(a.nbytes for a in jax.tree.leaves(writer.session))
 
   _texts(writer, Sampling(temperature=0.5, top_k=3), max_tokens=70)
 
-  assert generate._steps._cache_size() == compiled
+  assert programs.steps._cache_size() == compiled
   assert sum(a.nbytes for a in jax.tree.leaves(writer.session)) == size
 
 
@@ -302,6 +323,23 @@ def test_missing_prompt_workdir_and_state_exit_2(capfd, run):
   assert "--workdir is missing" in _run(capfd, "generate", "--prompt", "x")[2]
   code, _, err = _run(capfd, "generate", "--workdir", run, "--load-state", "nowhere")
   assert code == 2 and "no state file nowhere" in err
+
+
+@pytest.mark.parametrize(
+  ("flags", "words"),
+  [
+    (["--prompt", "x", "--input", "-"], "--input - and a prompt: give one of them"),
+    (["--input", "-", "--load-state", "s"], "--load-state are for text"),
+    (["--logprobs", "--prompt", "x", "--save-state", "s"], "--save-state and"),
+    (["--load-state", "s", "--num-samples", "2"], "--num-samples 2: a text of"),
+    (["--prompt", "x", "--num-samples", "0"], "--num-samples is 0: it must be"),
+    (["--input", "nowhere"], "cannot open nowhere"),
+    (["--input", "-", "--out", "no/where"], "its directory does not exist"),
+  ],
+)
+def test_flags_that_contradict_exit_2(capfd, run, flags, words):
+  code, _, err = _run(capfd, "generate", "--workdir", run, *flags)
+  assert code == 2 and words in err
 
 
 def test_loading_only_reads(run):

@@ -20,8 +20,8 @@ def _accelerated_scan(case):
 def recurrentgemma(module: str) -> ModuleType:
   """Returns a module of recurrentgemma, imported without its run-time type checks.
 
-  They are written for typeguard 2, and tyro, which reads our flags, wants 4, which
-  cannot parse them. Nothing that the package computes depends on them.
+  They are written for typeguard 2, and newer ones cannot parse them. Nothing that the
+  package computes depends on them.
 
   Args:
     module: its name within the package, such as "jax.scan".

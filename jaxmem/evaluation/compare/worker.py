@@ -21,6 +21,7 @@ from jaxmem.evaluation.compare import ledger
 from jaxmem.evaluation.compare import plan as plans
 from jaxmem.evaluation.compare.plan import Run
 from jaxmem.parallel import mesh as meshes
+from jaxmem.runtime import compilation
 from jaxmem.runtime.peak import peak_memory
 from jaxmem.training import run_task
 from jaxmem.training.step import Program, resolve
@@ -68,8 +69,6 @@ def main(directory: Path, index: int) -> int:
   run = plan.runs()[index]
   folder = ledger.folder_of(directory, run)
   folder.mkdir(parents=True, exist_ok=True)
-  # seeds share their programs: only the first compiles
-  jax.config.update("jax_compilation_cache_dir", str(directory / "compiled"))
   budget = folder.parent / "steps.json"
   if not budget.exists():  # the first seed times the steps; the others take as many
     files.write_text(budget, json.dumps(plan.steps or steps_within(run)))
@@ -82,6 +81,7 @@ def main(directory: Path, index: int) -> int:
 
 
 if __name__ == "__main__":
+  compilation.enable()  # seeds share their programs: only the first compiles
   try:
     for plugin in sys.argv[3:]:
       kinds.load(plugin)

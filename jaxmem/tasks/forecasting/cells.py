@@ -1,5 +1,6 @@
 """A delimited file of numbers over time as text: its rows and the names of columns."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -98,6 +99,35 @@ def _is_data(first: Sequence[str], second: Sequence[str]) -> bool:
   """Returns whether the first row has numbers and the same kinds as the second."""
   kinds = [tuple(map(kind, row)) for row in (first, second)]
   return kinds[0] == kinds[1] and "number" in kinds[0]
+
+
+def split_names(text: str) -> list[str]:
+  """Returns names that commas separate; a name with a comma is quoted."""
+  if not text.strip():
+    return []
+  return [name.strip() for name in next(csv.reader([text], skipinitialspace=True))]
+
+
+def column_indices(cells: Cells, names: Sequence[str], option: str) -> list[int]:
+  """Returns the indices of named columns.
+
+  Args:
+    cells: the table.
+    names: the names.
+    option: the option that has them, for messages.
+
+  Raises:
+    DataError: if there is no column of a name, or a name stands twice.
+  """
+  for i, name in enumerate(names):
+    if name not in cells.names:
+      raise DataError(
+        f"{cells.path} has no column {name!r}, only {', '.join(cells.names)}: change "
+        f"{option}"
+      )
+    if name in names[:i]:
+      raise DataError(f"{option} names {name!r} twice: name it once")
+  return [cells.names.index(name) for name in names]
 
 
 def kind(cell: str) -> str:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from jaxmem.core.errors import ConfigError, DataError
 from jaxmem.core.ranges import number
 from jaxmem.tasks.forecasting import cells, data
+from jaxmem.tasks.forecasting.covariates import Names, parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,10 @@ class SeriesConfig:
     series: the column that names the series of each row, such as unique_id, in a table
       of long format (`unique_id, ds, y`), whose series may be of unequal length; empty
       is a table with a column for each series.
+    past_covariates: columns, separated by commas, that help to forecast and are not
+      forecast, such as sales of another shop: known up to the present.
+    future_covariates: columns that are known over the horizon too, such as holidays,
+      prices and the day of the week.
   """
 
   source: str = "data/ETTh1.csv"
@@ -44,6 +49,16 @@ class SeriesConfig:
   batch_size: int = number(32, at_least=1)
   season: int = number(24, at_least=1)
   series: str = ""
+  past_covariates: str = ""
+  future_covariates: str = ""
+
+  def covariates(self) -> Names:
+    """Returns the names of the covariates.
+
+    Raises:
+      ConfigError: if one column is named for two uses.
+    """
+    return parse(self.past_covariates, self.future_covariates, self.columns)
 
   def parts(self, count: int) -> tuple[int, int, int]:
     """Returns the number of rows of the training, held-out and test part.

@@ -6,7 +6,6 @@ its reason: it has no header, it has several series below one another, or its se
 begin or end at different rows.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +16,15 @@ from jaxtyping import Float
 
 from jaxmem.core.errors import DataError, shown
 from jaxmem.tasks.forecasting import decimals, long_format, times
-from jaxmem.tasks.forecasting.cells import Cells, Header, kind
+from jaxmem.tasks.forecasting.cells import (
+  Cells,
+  Header,
+  column_indices,
+  kind,
+  split_names,
+)
 from jaxmem.tasks.forecasting.cells import read as read_cells
+from jaxmem.tasks.forecasting.covariates import NONE, Names
 from jaxmem.tasks.forecasting.gaps import FILLS, LARGEST, fill, places, spread
 
 Gaps = Literal["stop", "keep", "forward", "linear", "zero"]
@@ -43,7 +49,11 @@ class Series(NamedTuple):
 
 
 def read(
-  path: str | Path, columns: str = "", header: Header = "auto", gaps: Gaps = "stop"
+  path: str | Path,
+  columns: str = "",
+  header: Header = "auto",
+  gaps: Gaps = "stop",
+  covariates: Names = NONE,
 ) -> Series:
   """Reads the numbers of a delimited file, which may be compressed.
 
@@ -54,16 +64,20 @@ def read(
       first row that looks like the others. Columns without names are called 1, 2, ...
     gaps: "stop" refuses rows that are not equally far apart, "keep" ignores gaps; the
       others fill missing rows and cells, see `gaps.fill`.
+    covariates: names of further columns, which come last.
 
   Raises:
     DataError: if the file cannot be read, a column is missing, times do not rise, or a
       cell has no finite number; the message names the file, the row and the column.
   """
   cells = read_cells(path, header)
-  chosen = chosen_columns(cells, columns)
-  when, roles = find_times(cells, chosen)
+  chosen = column_indices(cells, split_names(columns), "task.columns")
+  covariate_columns = covariates.indices(cells)
+  when, roles = find_times(cells, [*chosen, *covariate_columns])
   long_format.check(cells, when, "text" in roles.values())
-  series = series_columns(cells, chosen, roles)
+  series = (
+    series_columns(cells, chosen, [*roles, *covariate_columns]) + covariate_columns
+  )
   has_comma = decimals.comma(cell for j in series for cell in cells.columns[j])
   table = of_cells(cells, (series, when, roles), gaps, has_comma)
   return table._replace(
@@ -102,14 +116,14 @@ def of_cells(
   return Series(values, tuple(cells.names[j] for j in series), tuple(notes), filled)
 
 
-def series_columns(cells: Cells, chosen: list[int], roles: dict[int, str]) -> list[int]:
-  """Returns the columns of numbers: those chosen, or all that have no role.
+def series_columns(cells: Cells, chosen: list[int], others: list[int]) -> list[int]:
+  """Returns the columns that are forecast: those chosen, or all besides the others.
 
   Raises:
     DataError: if there is none, one has no name, or several are parts of one date.
   """
   series = chosen or [
-    j for j in range(len(cells.names)) if j not in roles and not _is_empty(cells, j)
+    j for j in range(len(cells.names)) if j not in others and not _is_empty(cells, j)
   ]
   if not chosen:
     _check_parts(cells, series)
@@ -124,23 +138,6 @@ def series_columns(cells: Cells, chosen: list[int], roles: dict[int, str]) -> li
       f"{cells.path}: column {nameless[0]} has no name: write one above it"
     )
   return series
-
-
-def chosen_columns(cells: Cells, columns: str) -> list[int]:
-  """Returns the indices of the columns of `task.columns`; [] if it is empty."""
-  if not columns.strip():
-    return []
-  # csv, so that a name with a comma can be quoted
-  names = [name.strip() for name in next(csv.reader([columns], skipinitialspace=True))]
-  for i, name in enumerate(names):
-    if name not in cells.names:
-      raise DataError(
-        f"{cells.path} has no column {name!r}, only {', '.join(cells.names)}: change "
-        "task.columns"
-      )
-    if name in names[:i]:
-      raise DataError(f"task.columns names {name!r} twice: name it once")
-  return [cells.names.index(name) for name in names]
 
 
 def find_times(
@@ -270,8 +267,8 @@ def _why(cells: Cells, i: int, j: int) -> str:
     reason = begin if i < first else "no number follows"
     return (
       f"{where} is {column[i]!r}, and {reason}: the series are of unequal length. Fill "
-      "what is missing, cut all series to the rows that they share, or leave the "
-      "column out with task.columns"
+      "what is missing, cut all series to the rows that they share, or "
+      f"{decimals.LEAVE_OUT}"
     )
   return f"{where} is {shown(column[i])}: {decimals.wrong(column[i])}"
 

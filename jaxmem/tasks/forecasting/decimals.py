@@ -7,6 +7,8 @@ from jaxmem.data import tables
 
 # Models compute in float32; this is its largest number.
 LARGEST = 3.4028234e38
+# The remedy for a column that cannot be used.
+LEAVE_OUT = "leave the column out with task.columns, or of the covariates if it is one"
 _COMMA = re.compile(r"[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?", re.ASCII)
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}([,.'’ \u00a0\u202f]\d{3})+([,.]\d+)?")
 MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "?", "-"))
@@ -81,7 +83,4 @@ def wrong(cell: str) -> str:
       "a number in the digits 0 to 9 alone expected, without a sign, a unit or "
       "brackets; write 1234.5 or -1234.5"
     )
-  return (
-    "a finite number expected; fill what is missing, or leave the column out with "
-    "task.columns"
-  )
+  return f"a finite number expected; fill what is missing, or {LEAVE_OUT}"

@@ -14,6 +14,7 @@ from jaxmem.core.errors import DataError
 from jaxmem.tasks.forecasting import cells as tables
 from jaxmem.tasks.forecasting import data, decimals
 from jaxmem.tasks.forecasting.cells import Cells, Header
+from jaxmem.tasks.forecasting.covariates import NONE, Names
 
 # The column of values, as such tables call it.
 VALUE = "y"
@@ -27,12 +28,16 @@ class Panel(NamedTuple):
     ids: what names each; one empty name for a table of a column a series.
     names: of the columns.
     notes: what was recognised, in words.
+    covariates: of each series, [T, E], all finite.
+    covariate_names: of their columns.
   """
 
   values: tuple[Float[np.ndarray, "T C"], ...]
   ids: tuple[str, ...]
   names: tuple[str, ...]
   notes: tuple[str, ...] = ()
+  covariates: tuple[Float[np.ndarray, "T E"], ...] = ()
+  covariate_names: Names = NONE
 
 
 def read(
@@ -41,6 +46,7 @@ def read(
   columns: str = "",
   header: Header = "auto",
   gaps: data.Gaps = "stop",
+  covariates: Names = NONE,
 ) -> Panel:
   """The series of a delimited file, in wide or in long format.
 
@@ -50,29 +56,34 @@ def read(
       for each series, which is one item of the panel.
     columns: see `data.read`; in long format empty is the column "y" if there is one.
     header: see `data.read`.
-    gaps: see `data.read`.
+    gaps: see `data.read`; gaps of covariates are treated alike.
+    covariates: names of the columns that are not forecast.
 
   Raises:
     DataError: see `data.read`; names the row of the file.
   """
   if not series:
-    table = data.read(path, columns, header, gaps)
-    return Panel((table.values,), ("",), table.names, table.notes)
+    table = data.read(path, columns, header, gaps, covariates)
+    return _panel([table.values], ("",), table.names, table.notes, covariates)
   cells = tables.read(path, header)
   groups = _groups(cells, series)
-  if not columns.strip() and VALUE in cells.names:
+  if not columns.strip() and VALUE in {*cells.names} - {*covariates.columns}:
     columns = VALUE
   longest = _part(cells, series, max(groups.values(), key=len))
-  chosen = data.chosen_columns(longest, columns)
-  _, used = data.find_times(longest, chosen)
-  taken = data.series_columns(longest, chosen, used)
+  chosen = tables.column_indices(longest, tables.split_names(columns), "task.columns")
+  covariate_columns = covariates.indices(longest)
+  _, used = data.find_times(longest, [*chosen, *covariate_columns])
+  taken = (
+    data.series_columns(longest, chosen, [*used, *covariate_columns])
+    + covariate_columns
+  )
   names = tuple(longest.names[j] for j in taken)
   every = [cells.columns[cells.names.index(name)] for name in names]
   has_comma = decimals.comma(cell for column in every for cell in column)
   values, notes, filled = [], {}, 0
   for group, rows in groups.items():
     part = _part(cells, series, rows)
-    when, part_used = data.find_times(part, chosen)
+    when, part_used = data.find_times(part, [*chosen, *covariate_columns])
     if part_used.keys() != used.keys() and len(rows) > 1:
       raise DataError(
         f"{cells.path} row {part.lines[0]}: the times of series {group!r} are not "
@@ -90,7 +101,26 @@ def read(
     *first,
     *data.more_notes(filled, gaps, has_comma),
   )
-  return Panel(tuple(values), tuple(groups), names, said)
+  return _panel(values, tuple(groups), names, said, covariates)
+
+
+def _panel(
+  values: list[np.ndarray],
+  ids: tuple[str, ...],
+  names: tuple[str, ...],
+  notes: tuple[str, ...],
+  covariates: Names,
+) -> Panel:
+  """Returns a panel of tables whose last columns are the covariates."""
+  count = len(names) - len(covariates.columns)
+  return Panel(
+    tuple(rows[:, :count] for rows in values),
+    ids,
+    names[:count],
+    (*notes, *covariates.notes()),
+    tuple(rows[:, count:] for rows in values),
+    covariates,
+  )
 
 
 def _groups(cells: Cells, series: str) -> dict[str, list[int]]:

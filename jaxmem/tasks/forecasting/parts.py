@@ -1,7 +1,9 @@
 """The parts of a run's series: training, held-out and test rows, standardised.
 
 The rows of a part of all series stand end to end in one array, and a window lies inside
-of one series. Every series is standardised by its own training rows.
+of one series. Every series is standardised by its own training rows, and a covariate by
+the training rows of all series together: so a flag means the same in each of them, and
+what never changes within a series can still tell series apart.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +15,11 @@ from jaxtyping import Float, Int
 from jaxmem.core.errors import ConfigError, DataError
 from jaxmem.data.epochs import once
 from jaxmem.tasks.forecasting import metrics, standard
+from jaxmem.tasks.forecasting.covariates import Names
 from jaxmem.tasks.forecasting.metrics import Units
 from jaxmem.tasks.forecasting.panel import Panel
 from jaxmem.tasks.forecasting.standard import Standard
-from jaxmem.tasks.forecasting.windows import window_starts
+from jaxmem.tasks.forecasting.windows import Covariates, window_starts
 
 SPLITS = ("train", "heldout", "test")
 
@@ -28,11 +31,13 @@ class Part(NamedTuple):
     values: standardised.
     raw: in the units of the table.
     lengths: rows of each series.
+    covariates: of the same rows.
   """
 
   values: Float[np.ndarray, "N C"]
   raw: Float[np.ndarray, "N C"]
   lengths: Int[np.ndarray, " S"]
+  covariates: Covariates
 
   def starts(self, size: int) -> Int[np.ndarray, " W"]:
     """The first rows of all windows of so many rows."""
@@ -63,6 +68,7 @@ class Parts(NamedTuple):
     standard: [S, C], what standardises each series.
     units: [S, C], what errors are measured in.
     ids: what names each series.
+    covariates: [E], what standardises the covariates.
     notes: which series were left out, in words.
   """
 
@@ -70,6 +76,7 @@ class Parts(NamedTuple):
   standard: Standard
   units: Units
   ids: tuple[str, ...]
+  covariates: Standard
   notes: tuple[str, ...] = ()
 
   def standard_of(self, series: Int[np.ndarray, " B"]) -> Standard:
@@ -102,9 +109,11 @@ def split(
   """
   length, horizon = sizes
   is_long = panel.ids != ("",)
-  rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in SPLITS}
+  rows: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in SPLITS}
   standards, units, ids, short, constant = [], [], [], 0, 0
-  for name, values in zip(panel.ids, panel.values, strict=True):
+  for name, values, covariates in zip(
+    panel.ids, panel.values, panel.covariates, strict=True
+  ):
     counts = parts(len(values))
     ends = np.cumsum(counts)
     slices = (
@@ -127,7 +136,7 @@ def split(
     standards.append(scale)
     ids.append(name)
     for side, part in zip(SPLITS, slices, strict=True):
-      rows[side].append((scaled[part], values[part]))
+      rows[side].append((scaled[part], values[part], covariates[part]))
   if not ids:
     raise DataError(
       f"{source}: none of {len(panel.ids):,} series can be used, {short:,} have no "
@@ -135,14 +144,26 @@ def split(
       f"of task.rows, and {constant:,} never change in their training rows: lower "
       "these, or give more rows"
     )
-  splits = {side: _part(pairs) for side, pairs in rows.items()}
+  names = panel.covariate_names
+  covariate_scale = standard.fit(
+    np.concatenate([arrays[2] for arrays in rows["train"]]), names.columns, source
+  )
+  splits = {
+    side: _part(arrays, covariate_scale, names, f"the {side} part of {source}")
+    for side, arrays in rows.items()
+  }
   _check_windows(splits, length, horizon)
   left_out = {"too short": short, "constant in training": constant}
   notes = [f"{n:,} series are left out: {why}" for why, n in left_out.items() if n]
   mean, std = map(np.stack, zip(*standards, strict=True))
   naive = np.stack([unit.naive for unit in units])
   return Parts(
-    splits, Standard(mean, std), Units(std, naive, season), tuple(ids), tuple(notes)
+    splits,
+    Standard(mean, std),
+    Units(std, naive, season),
+    tuple(ids),
+    covariate_scale,
+    tuple(notes),
   )
 
 
@@ -157,6 +178,12 @@ def _check_windows(splits: dict[str, Part], length: int, horizon: int) -> None:
       )
 
 
-def _part(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Part:
-  values, raw = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
-  return Part(values, raw, np.array([len(array) for array, _ in pairs]))
+def _part(
+  series: list[tuple[np.ndarray, ...]], standardise: Standard, names: Names, where: str
+) -> Part:
+  """Joins the rows of all series; raises DataError if a covariate is too large."""
+  values, raw, covariates = map(np.concatenate, zip(*series, strict=True))
+  covariates = standardise.apply(covariates)
+  standard.check_far(covariates, names.columns, where)
+  lengths = np.array([len(arrays[0]) for arrays in series])
+  return Part(values, raw, lengths, Covariates(covariates, len(names.future)))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxmem.core.errors import DataError
+from jaxmem.tasks.forecasting.decimals import LEAVE_OUT
 
 # A column whose range is smaller, as a share of its largest magnitude, is constant: the
 # rounding of sums and of decimal fractions in float64 (eps is 2.2e-16) makes so much.
@@ -53,8 +54,7 @@ def fit(
   if constant.any():
     name = names[int(constant.argmax())]
     raise DataError(
-      f"column {name!r} of {source} never changes in the training rows: leave it out "
-      "with task.columns"
+      f"column {name!r} of {source} never changes in the training rows: {LEAVE_OUT}"
     )
   # scaling by powers of two is exact, and squares neither overflow nor vanish
   exponent = np.frexp(np.abs(rows).max(0))[1]
@@ -80,5 +80,5 @@ def check_far(
       f"column {names[column]!r} of {source}, row {row + 1} of the data: it lies "
       f"{np.abs(values[row, column]):.0e} standard deviations from the mean of the "
       f"training rows, more than the {FARTHEST:.0e} that can be computed with: mend "
-      "the cell, or leave the column out with task.columns"
+      f"the cell, or {LEAVE_OUT}"
     )

@@ -38,9 +38,12 @@ def resolve_model(model: ForecasterConfig, config: SeriesConfig) -> ForecasterCo
     config: config of the task.
 
   Raises:
-    ConfigError: if windows cannot be cut into patches, or `rows` is malformed.
+    ConfigError: if windows cannot be cut into patches, `rows` is malformed, or a
+      column has two uses.
   """
-  config.shares()  # checks `rows` before the table is read
+  # both raise before the table is read
+  config.shares()
+  config.covariates()
   if config.segment_length % model.patch:
     raise ConfigError(
       f"task.segment_length {config.segment_length} does not divide into patches of "
@@ -65,6 +68,12 @@ class _Window(NamedTuple):
   series: str
 
 
+def make_model(model: ForecasterConfig, config: SeriesConfig) -> Forecaster:
+  """Makes the model that is trained, with inputs for covariates; see `tasks`."""
+  names = config.covariates()
+  return Forecaster(model, len(names.columns), len(names.future))
+
+
 class ForecastingTask(BaseTask):
   """Trains on and scores windows of the config's table; see `tasks.EvaluableTask`."""
 
@@ -86,7 +95,9 @@ class ForecastingTask(BaseTask):
     self._context, self._model = context, model
     horizon = self._horizon = model.config.horizon
     self._sizes = c.segment_length, horizon
-    self._table = panel.read(c.source, c.series, c.columns, c.header, c.gaps)
+    self._table = panel.read(
+      c.source, c.series, c.columns, c.header, c.gaps, c.covariates()
+    )
     self._parts = splitting.split(self._table, c.parts, self._sizes, c.season, c.source)
     train = self._parts.splits["train"]
     self.rows = window_rows(
@@ -96,11 +107,14 @@ class ForecastingTask(BaseTask):
       context.seed,
       context.process,
       train.lengths,
+      train.covariates,
     )
     heads = {"point": model.config.loss, "quantile": "pinball loss"}
     self.metric_name = heads.get(model.config.head, "nats/step")
     self._forecast = jax.jit(
-      lambda params, history: model.apply({"params": params}, history)
+      lambda params, history, covariates: model.apply(
+        {"params": params}, history, **covariates
+      )
     )
     self._losses = scoring.objective(model)
 
@@ -112,13 +126,17 @@ class ForecastingTask(BaseTask):
     return f"{self.rows.epochs.count:,} windows of {names}, from {source}"
 
   def save_assets(self, workdir: Path) -> None:
-    """Writes the names, means and standard deviations of the series."""
+    """Writes the names, means and deviations of the series and the covariates."""
     mean, std = self._parts.standard
     assets = {"names": self._table.names}
     if self._config.series:
       assets |= {"column": self._config.series, "ids": self._parts.ids}
     else:
       mean, std = mean[0], std[0]
+    names = self._table.covariate_names
+    if names.columns:
+      numbers = {k: v.tolist() for k, v in self._parts.covariates._asdict().items()}
+      assets["covariates"] = names._asdict() | numbers
     files.write_json(
       workdir / KEPT, assets | {"mean": mean.tolist(), "std": std.tolist()}
     )
@@ -128,7 +146,7 @@ class ForecastingTask(BaseTask):
     part = self._parts.splits["heldout"]
 
     def windows(starts: list[int]) -> Batch:
-      return collate(part.values, np.array(starts), self._sizes)
+      return collate(part.values, np.array(starts), self._sizes, part.covariates)
 
     starts = part.starts(sum(self._sizes)).tolist()
     batches = scoring.batches(starts, self._config.batch_size, windows)
@@ -150,11 +168,11 @@ class ForecastingTask(BaseTask):
     for starts, real in part.batches(length + horizons[0], c.batch_size):
       index = part.series(starts)  # [B]
       scale = self._parts.standard_of(index)
-      raw, future, num_real = to_the_end(
-        part.raw, starts, self._sizes, part.ends(index)
-      )
+      ends = part.ends(index)
+      raw, future, num_real = to_the_end(part.raw, starts, self._sizes, ends)
+      covariates = part.covariates.cut(starts, self._sizes, ends)
       history = scale.apply(raw).astype(np.float32)  # [B, T, C]
-      forecast = np.asarray(self._forecast(params, history))  # [B, H, C, W]
+      forecast = np.asarray(self._forecast(params, history, covariates))
       forecasts = {
         MODEL: scale.back(np.asarray(self._model.middle(forecast))),
         "naive": raw[:, -1:].repeat(horizon, 1),
@@ -182,6 +200,8 @@ class ForecastingTask(BaseTask):
     lines = [first, ""] if first else []
     lines += [title, "", *metrics.table(errors_of, windows), ""]
     lines += errors.explained(self._table.names)
+    names = self._table.covariate_names
+    lines += [f"The model reads {note}." for note in names.notes()]
     if last and self._model.config.head != "point":
       lines += ["", self._coverage(last)]
     if data.season > data.segment_length:
@@ -197,6 +217,8 @@ class ForecastingTask(BaseTask):
       "better_than_model": won,
       "signature": errors.signature(),
     }
+    if names.columns:
+      numbers["covariates"] = names._asdict()
     pictures = {"forecast.png": functools.partial(self._draw, last, split)}
     return EvalResult(numbers, lines, pictures if last else {})
 

@@ -1,12 +1,46 @@
 """Windows of a table over time, and what comes after them, as batches by step."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxmem.data.epochs import Epochs
 from jaxmem.data.rows import Batch, Rows, fingerprint
+
+
+class Covariates(NamedTuple):
+  """The numbers of covariates, standardised.
+
+  Attributes:
+    values: of the same rows as the series; E may be 0.
+    num_future: F, how many columns, the last ones, are known over the horizon.
+  """
+
+  values: Float[np.ndarray, "N E"]
+  num_future: int = 0
+
+  def cut(
+    self,
+    starts: Int[np.ndarray, " B"],
+    sizes: tuple[int, int],
+    ends: Int[np.ndarray, " B"] | None = None,
+  ) -> Batch:
+    """Returns the covariates of windows; a kind that has no column is absent.
+
+    past_covariates    float32 [B, T, E]
+    future_covariates  float32 [B, H, F]; nothing else of the horizon is in a batch
+
+    Args:
+      starts: first rows of the windows.
+      sizes: T and H.
+      ends: see `to_the_end`.
+    """
+    past, future, _ = to_the_end(self.values, starts, sizes, ends)
+    future = future[..., future.shape[-1] - self.num_future :]
+    kinds = {"past_covariates": past, "future_covariates": future}
+    return {name: a.astype(np.float32) for name, a in kinds.items() if a.shape[-1]}
 
 
 def window_rows(
@@ -16,6 +50,7 @@ def window_rows(
   seed: int,
   process: tuple[int, int] = (0, 1),
   lengths: Sequence[int] | Int[np.ndarray, " S"] = (),
+  covariates: Covariates | None = None,
 ) -> Rows:
   """Returns all windows of a table in epochs, as batches of `collate`.
 
@@ -26,16 +61,21 @@ def window_rows(
     seed: decides the order.
     process: index and count of the processes that share the rows.
     lengths: rows of each series; empty is one series.
+    covariates: of the same rows.
   """
   decides = ("jaxmem windows 1", sizes, seed, batch_size)
   if len(lengths) > 1:
     decides = ("jaxmem panel 1", sizes, seed, batch_size, [*map(int, lengths)])
+  arrays = [values.tobytes()]
+  if covariates is not None and covariates.values.shape[1]:
+    decides = (*decides, "covariates 1", covariates.num_future)
+    arrays.append(covariates.values.tobytes())
   index, count = process
   starts = window_starts(lengths if len(lengths) else [len(values)], sum(sizes))
   return Rows(
     Epochs(len(starts), batch_size, seed, process_index=index, process_count=count),
-    lambda windows, _: collate(values, starts[windows], sizes),
-    fingerprint(decides, [values.tobytes()]),
+    lambda windows, _: collate(values, starts[windows], sizes, covariates),
+    fingerprint(decides, arrays),
   )
 
 
@@ -58,16 +98,19 @@ def collate(
   values: Float[np.ndarray, "N C"],
   starts: Int[np.ndarray, " B"],
   sizes: tuple[int, int],
+  covariates: Covariates | None = None,
 ) -> Batch:
   """Returns windows of a table, the steps after each, and weights of 1.
 
   history  float32 [B, T, C]
   future   float32 [B, H, C]
   weights  float32 [B]
+  and what `Covariates.cut` returns
   """
   history, future = cut(values, starts, sizes)
   weights = np.ones(len(starts), np.float32)
-  return {"history": history, "future": future, "weights": weights}
+  batch = {"history": history, "future": future, "weights": weights}
+  return batch if covariates is None else batch | covariates.cut(starts, sizes)
 
 
 def cut(
