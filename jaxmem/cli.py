@@ -9,6 +9,7 @@ import sys
 import tempfile
 import traceback
 
+import jaxmem
 from jaxmem import commands
 from jaxmem.commands import GROUPS, command_help
 from jaxmem.core import kinds
@@ -42,8 +43,8 @@ def usage() -> str:
 
 def version() -> str:
   """Returns the versions of jaxmem and of what it computes with."""
-  found = []
-  for name in ("jaxmem", "jax", "flax"):
+  found = [f"jaxmem {jaxmem.__version__}"]
+  for name in ("jax", "flax"):
     try:  # from their files: importing them would take seconds
       found.append(f"{name} {importlib.metadata.version(name)}")
     except importlib.metadata.PackageNotFoundError:

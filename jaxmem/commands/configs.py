@@ -27,7 +27,11 @@ class Options:
 
 def forms() -> list[Command]:
   """Returns what the command takes."""
-  return [describe("jaxmem configs", Options())]
+  command = describe("jaxmem configs", Options())
+  (name,) = command.options
+  # for completion; `configs.path_of` refuses other names
+  name = dataclasses.replace(name, choices=tuple(configs.names()))
+  return [command._replace(options=(name,))]
 
 
 def main(argv: list[str]) -> int:

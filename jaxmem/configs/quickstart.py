@@ -24,7 +24,8 @@ config = Config(
     dtype="auto",
   ),
   task=DataConfig(source="stdlib", segment_length=256, batch_size=8),
-  steps=1500,
+  steps=900,
   log_every=25,
-  save_every=500,
+  save_every=300,
+  then="recall",
 )

@@ -163,29 +163,29 @@ def read(command: Command, argv: Sequence[str]) -> dict[str, Any]:
   """
   show_help(command, argv)
   flags = {flag: option for option in command.options for flag in option.flags}
-  given: dict[str, list[Any]] = collections.defaultdict(list)
-  free, words = [], collections.deque(argv)
+  values: dict[str, list[Any]] = collections.defaultdict(list)
+  positional, words = [], collections.deque(argv)
   while words:
     word = words.popleft()
     flag, equals, text = word.partition("=")
     flag = flag.replace("_", "-")
     if word == "--":
-      free += words
+      positional += words
       break
     if flag in flags:
       option = flags[flag]
       texts = [text] if equals else _values(option, words)
-      value = [_converted(option, text) for text in texts]
+      new = [_converted(option, text) for text in texts]
       if option.type is bool and flag != option.flag:  # --no-NAME
-        value = [not each for each in value]
-      given[option.key] = [*given[option.key], *value] if option.many else value
+        new = [not value for value in new]
+      values[option.key] = [*values[option.key], *new] if option.many else new
     elif re.match("--?[a-zA-Z]", word):
       raise UserError(f"{command.prog} has no option {flag}: {_hint(command, flag)}")
     else:
-      free.append(word)
-  given |= _placed(command, free)
+      positional.append(word)
+  values |= _placed(command, positional)
   many = {option.key for option in command.options if option.many}
-  return {key: tuple(v) if key in many else v[-1] for key, v in given.items()}
+  return {key: tuple(v) if key in many else v[-1] for key, v in values.items()}
 
 
 def replaced(config: T, values: Mapping[str, Any], prefix: str = "") -> T:
@@ -333,9 +333,9 @@ def _converted(option: Option, text: str) -> Any:
     raise UserError(f"{option.flag} is {shown(text)}: {expected} expected") from error
 
 
-def _placed(command: Command, free: Sequence[str]) -> dict[str, list[Any]]:
+def _placed(command: Command, positional: Sequence[str]) -> dict[str, list[Any]]:
   """The values of the options without a flag, in the order of their places."""
-  words, values = list(free), {}
+  words, values = list(positional), {}
   for option in command.options:
     if not option.placed:
       continue
