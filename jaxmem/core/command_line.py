@@ -14,8 +14,8 @@
     options = parse(Options, ["--rows", "8"], "jaxmem predict")
 
 The table of `core.options` serves this parser, `core.help_page` and completion. The
-parser is our own, because the message about a mistake names what was meant, and because
-a value may begin with a dash, as in `--rate -1e-3`; argparse, and tyro on it, do neither.
+parser is our own: its message about a mistake names what was meant, and a value may
+begin with a dash, as in `--rate -1e-3`. argparse, and tyro on top of it, do neither.
 
 A flag is the dotted key of a field with dashes: `--task.batch-size 8`, `--task.x=8`. A
 field that holds a truth value has two, `--twin` and `--no-twin`; one that holds a tuple
