@@ -1,5 +1,6 @@
 """The command `jaxmem`: finds the file of a command, and prints errors as messages."""
 
+import gc
 import importlib.metadata
 import locale
 import os
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import traceback
 
+import jaxmem
 from jaxmem import commands
 from jaxmem.commands import GROUPS, command_help
 from jaxmem.core import kinds
@@ -42,8 +44,8 @@ def usage() -> str:
 
 def version() -> str:
   """Returns the versions of jaxmem and of what it computes with."""
-  found = []
-  for name in ("jaxmem", "jax", "flax"):
+  found = [f"jaxmem {jaxmem.__version__}"]
+  for name in ("jax", "flax"):
     try:  # from their files: importing them would take seconds
       found.append(f"{name} {importlib.metadata.version(name)}")
     except importlib.metadata.PackageNotFoundError:
@@ -143,6 +145,9 @@ def main() -> None:
   if sys.argv[1:2] and sys.argv[1] not in _QUICK:
     start_again()
   use_utf8()
+  # tracing a model makes millions of objects that stay: looking for garbage among them
+  # as often as Python does is 15 % of the time until the first token
+  gc.set_threshold(200_000, 20, 100)
   compilation.enable()
   try:
     code = run(sys.argv[1:])

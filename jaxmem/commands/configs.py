@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from jaxmem import configs
 from jaxmem.core import files
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
+from jaxmem.core.options import Command, Page, describe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,11 @@ class Options:
 
 def forms() -> list[Command]:
   """Returns what the command takes."""
-  return [describe("jaxmem configs", Options())]
+  command = describe("jaxmem configs", Options())
+  (name,) = command.options
+  # for completion; `configs.path_of` refuses other names
+  name = dataclasses.replace(name, choices=tuple(configs.names()))
+  return [command._replace(options=(name,))]
 
 
 def main(argv: list[str]) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require, workdir
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.ranges import number
 
 
@@ -51,16 +52,16 @@ class Options:
   """
 
   PAGE: ClassVar[Page] = Page(
-    'jaxmem generate --workdir runs/quickstart --prompt "def main(" --temperature 0.8',
+    'jaxmem generate --workdir runs/quickstart --prompt "def main(" --max-tokens 100',
     {
-      "The model": ("workdir", "checkpoint"),
-      "The text": ("prompt", "prompt_file", "max_tokens", "stop"),
-      "How tokens are drawn": ("temperature", "top_k", "top_p", "seed"),
-      "The memory after it": ("save_state", "load_state"),
+      "The prompts": ("workdir", "prompt", "prompt_file", "input"),
+      "The texts": ("out", "num_samples", "max_tokens", "stop"),
+      "How tokens are drawn": ("temperature", "top_p", "seed"),
+      "The memory after a text": ("save_state", "load_state"),
     },
     words={
-      "workdir": "DIR", "prompt_file": "FILE", "save_state": "FILE",
-      "load_state": "FILE",
+      "workdir": "DIR", "prompt_file": "FILE", "input": "FILE", "out": "FILE",
+      "save_state": "FILE", "load_state": "FILE",
     },
   )  # fmt: skip
 

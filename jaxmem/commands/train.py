@@ -11,17 +11,10 @@ from typing import ClassVar
 from jaxmem import configs, models, tasks
 from jaxmem.commands import current_flags, require
 from jaxmem.core import docstrings
-from jaxmem.core.command_line import (
-  Command,
-  Option,
-  Page,
-  describe,
-  read,
-  replaced,
-  show_help,
-)  # fmt: skip
+from jaxmem.core.command_line import read, replaced, show_help
 from jaxmem.core.errors import UserError, reason
 from jaxmem.core.migrations import RETIRED, moved_flags
+from jaxmem.core.options import Command, Option, Page, describe
 from jaxmem.core.registry import nearest
 from jaxmem.models import pattern
 from jaxmem.training.config import TEXTS, Config, typed
@@ -94,19 +87,56 @@ def main(argv: list[str]) -> int:
   command = describe(f"jaxmem train {name}", defaults, base, texts=TEXTS)
   values = read(command._replace(text=_about(name)), flags)
   options, config = replaced(defaults, values), replaced(base, values)
-  if options.memory:
-    # attention stays where it is: --memory compares recurrences in one pattern
-    new = pattern.replace_recurrent(config.model.pattern, options.memory)
-    model = dataclasses.replace(config.model, pattern=new)
-    config = dataclasses.replace(config, model=model)
-
+  experiments = _experiments(config, Path(options.workdir), options.memory)
   if options.distributed:
     from jaxmem.parallel import distributed
 
     distributed.initialize()  # before anything asks JAX for devices
   from jaxmem.training.trainer import train
 
-  return train(config, Path(options.workdir), options.resume)
+  resume = options.resume
+  for workdir, config in experiments.items():
+    if code := train(config, workdir, resume):
+      return code
+    # a run that stopped in the first experiment has nothing of the next to resume
+    resume = "auto" if resume == "must" else resume
+  return 0
+
+
+def _experiments(config: Config, workdir: Path, memory: str) -> dict[Path, Config]:
+  """Returns work directory -> config, of an experiment and of those that follow it.
+
+  Args:
+    config: of the first experiment.
+    workdir: of the first experiment.
+    memory: replaces the recurrent memories of all patterns; "" leaves them.
+
+  Raises:
+    UserError: if a config that follows cannot be read, or follows itself.
+  """
+  experiments = {workdir: config}
+  visited = {}
+  while name := config.then:
+    path = configs.find(name)
+    if path in visited:
+      raise UserError(f"config {visited[path]} follows itself: change a `then`")
+    visited[path] = name
+    following = load_config(path)
+    steps = min(following.steps, config.steps)
+    config = dataclasses.replace(following, steps=steps)
+    workdir = workdir / path.stem
+    experiments[workdir] = config
+  if memory:
+    experiments = {d: _with_memory(c, memory) for d, c in experiments.items()}
+  return experiments
+
+
+def _with_memory(config: Config, memory: str) -> Config:
+  """Returns the config with another memory in place of the recurrent ones."""
+  # attention stays where it is: --memory compares recurrences in one pattern
+  new = pattern.replace_recurrent(config.model.pattern, memory)
+  model = dataclasses.replace(config.model, pattern=new)
+  return dataclasses.replace(config, model=model)
 
 
 def _about(name: str) -> str:

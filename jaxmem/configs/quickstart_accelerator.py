@@ -3,7 +3,8 @@
     jaxmem train quickstart_accelerator
 
 It has three groups of the same pattern at d_model 384 in bfloat16, and reads 33 M
-bytes. It has not yet run on an accelerator, so there is no score here.
+bytes; the config recall follows. It has not yet run on an accelerator, so there is no
+score here.
 """
 
 from jaxmem.models.lm import LMConfig
@@ -27,4 +28,5 @@ config = Config(
   steps=2000,
   log_every=50,
   save_every=500,
+  then="recall",
 )

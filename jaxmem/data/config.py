@@ -11,11 +11,11 @@ class DataConfig:
   """What a language model reads.
 
   Attributes:
-    source: "stdlib" (the Python standard library on this machine), a file, a directory
-      or a glob (files are documents), FILE.jsonl#FIELD, the same of FILE.parquet,
-      FILE.arrow, FILE.tar or a folder of Hugging Face datasets, "-" (standard input),
-      tfds:NAME, or a mixture such as mix:0.7*stdlib,0.3*path/to/dir; see
-      `jaxmem.data.documents`.
+    source: a file, a directory or a glob, whose files are documents; "stdlib", the
+      Python standard library on this machine; FILE.jsonl#FIELD, the same of
+      FILE.parquet, FILE.arrow, FILE.tar or a folder of Hugging Face datasets; "-",
+      standard input; tfds:NAME; or a mixture such as mix:0.7*stdlib,0.3*path/to/dir.
+      See `jaxmem.data.documents`.
     heldout: where the held-out text is; empty holds out about a tenth of the source.
       Documents that would be on both sides follow the rule of `jaxmem.data.leaks`.
     tokenizer: "byte"; "sp:N" (SentencePiece) or "words:N" (words, and bytes for what is

@@ -110,7 +110,7 @@ class TrainedModel:
     )
     answers, texts = [], iter(continuations)
     for prompt_text in prompts:
-      new = list(itertools.islice(texts, count))
+      new: list[Any] = list(itertools.islice(texts, count))
       if isinstance(prompt_text, str):
         new = [text.decode(errors="replace") for text in new]
       answers.append(new[0] if num_samples is None else new)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ class Sampling:
 
   def typed(self) -> "Sampling":
     """Returns the same numbers as Python's types: 1 and 1.0 need one compilation."""
-    values = {name: float(value) for name, value in vars(self).items()}
+    values: dict[str, Any] = {name: float(value) for name, value in vars(self).items()}
     return Sampling(**values | {"top_k": int(self.top_k)})
 
 

@@ -68,7 +68,8 @@ class Continuer:
 
   def __call__(self, prompts: Sequence[bytes]) -> list[list[Continuation]]:
     """Returns `num_samples` continuations of each prompt."""
-    texts, added = [], collections.Counter()
+    texts: list[tuple[bytes, int]] = []
+    added: collections.Counter[int] = collections.Counter()
     for prompt in prompts:
       number = zlib.crc32(prompt)
       before = self._count[number] + added[number]

@@ -70,8 +70,8 @@ class TextStream:
       CapacityError: if a memory cannot hold it; then nothing is read.
     """
     seed = None if self.length else self._seed  # a text keeps the keys it began with
-    is_text = isinstance(text, str | bytes)
-    self._writer.read([encoded(text) if is_text else text], seed)
+    prompt = encoded(text) if isinstance(text, str | bytes) else text
+    self._writer.read([prompt], seed)
 
   def write(
     self,

@@ -105,6 +105,9 @@ class Config:
     stop_after_skips: a step with a loss, a gradient or an update that is not finite is
       skipped; this many in a row stop the run. A run whose last step is skipped ends
       without a report, with exit code 1, and keeps the checkpoint before it.
+    then: a packaged config, or the path of a file, that `jaxmem train` trains after
+      this one, for at most as many steps, in the folder of its name in the work
+      directory; empty is none.
     compilation_cache: where compiled programs are kept for later runs: a folder or a
       gs:// address, which all hosts of a pod should share, since the first process
       alone writes there; "none" keeps none. "auto" is a folder of the user in commands
@@ -129,6 +132,7 @@ class Config:
   eval_bytes: int = number(262_144, at_least=0, at_most=INT64, affects="nothing")
   sample_bytes: int = number(300, at_least=0, affects="nothing")
   stop_after_skips: int = number(10, at_least=1, affects="nothing")
+  then: str = affecting("nothing", "")
   compilation_cache: str = affecting("nothing", "auto")
 
 

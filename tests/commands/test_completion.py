@@ -59,6 +59,9 @@ def test_commands_flags_and_values_are_completed(complete):
   assert set(complete("jaxmem", "eval", "--carry", "o")) == {"on", "off"}
   assert complete("jaxmem", "train", "x", "--optim.l") == ["--optim.learning-rate"]
   assert complete("jaxmem", "eval", "--plug") == ["--plugins"]
+  for command in ("train", "configs"):
+    offered = complete("jaxmem", command, "quick")
+    assert set(offered) == {"quickstart", "quickstart_accelerator"}
 
 
 def test_other_words_are_left_to_the_names_of_files(complete):

@@ -34,7 +34,7 @@ def test_import_adds_little_to_jax_and_flax():
 
 
 # What costs tenths of seconds or seconds to import.
-HEAVY = {"jax", "flax", "numpy", "optax", "orbax", "jaxtyping", "tyro", "matplotlib"}
+HEAVY = {"jax", "flax", "numpy", "optax", "orbax", "jaxtyping", "matplotlib"}
 
 
 def _loaded(code: str) -> set[str]:

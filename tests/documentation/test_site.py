@@ -48,9 +48,11 @@ def test_the_snippets_of_a_page_run_one_after_the_other(
   monkeypatch.setattr(kinds, "_PLUGINS", {})
   monkeypatch.setattr(kinds, "_LOADED", [])
   code = blocks(PAGES[page], "python")
+  Path("runs").mkdir()
   if any("runs/quickstart" in block for block in code):
-    Path("runs").mkdir()
     os.symlink(quickstart, "runs/quickstart")
+  if any("runs/dialogue" in block for block in code):
+    observed.unpacked("dialogue", tmp_path).rename(tmp_path / "runs" / "dialogue")
   names: dict = {}
   # the snippets are the user's: JAX's own rules of promotion
   with jax.numpy_dtype_promotion("standard"):

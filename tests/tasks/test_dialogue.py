@@ -1,6 +1,7 @@
 """Dialogues: which messages count, what a turn is, and what forgetting costs."""
 
 import dataclasses
+import hashlib
 import json
 
 import jax
@@ -11,7 +12,7 @@ from jaxmem import data
 from jaxmem.core.errors import UserError
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import entry
-from jaxmem.tasks.dialogue import chat, recall, turns
+from jaxmem.tasks.dialogue import chat, recall, transcript, turns
 from jaxmem.tasks.dialogue.chat import Message
 from jaxmem.tasks.dialogue.task import DialogueConfig, DialoguePredictor
 from jaxmem.tokenizers import ByteTokenizer, trained
@@ -213,7 +214,10 @@ def test_a_run_reports_by_turn_and_replies(tmp_path, capsys):
   about = {"test_split", "chose_checkpoint", "equal_records"}
   scores = {"carried", "reset", "unbound", "compressors"}
   assert scores | about <= set(report)
-  assert report["carried"]["by_turn"] and "| turn |" in capsys.readouterr().out
+  assert (
+    report["carried"]["by_turn"]
+    and "| name said, turns ago |" in capsys.readouterr().out
+  )
   assert (tmp_path / "run" / "turns.png").stat().st_size > 1000
   run = load_run(tmp_path / "run")
   predict = DialoguePredictor(run.config.task, run.model, run.params, tmp_path / "run")
@@ -285,3 +289,84 @@ def test_a_tokenizer_that_loses_text_is_refused(tmp_path):
   data_ = dataclasses.replace(CONFIG.task, tokenizer=lossy)
   with pytest.raises(UserError, match="loses text.*take byte, sp:N"):
     resolve(dataclasses.replace(CONFIG, task=data_))
+
+
+def test_no_draw_has_changed_for_dialogues_without_talk():
+  contents = [m.content for d in recall.dialogues("train", count=200) for m in d]
+  digest = hashlib.sha256("\n".join(contents).encode()).hexdigest()
+  assert digest[:16] == "cdf69b9f7b50cd90"
+
+
+def test_talk_stands_in_a_row_between_a_fact_and_a_question():
+  rows = []
+  for dialogue in recall.dialogues("train", facts=2, count=300, talk=30):
+    words = "".join("t" if recall.is_talk(m) else "-" for m in dialogue[::2])
+    assert words.strip("t").count("-") >= 2
+    rows.append(max(map(len, words.split("-"))))
+  assert 20 < max(rows) <= 30 + 5 and min(rows) <= 2  # talk is drawn beside the row too
+  short = sum(row < 6 for row in rows) / len(rows)
+  assert 0.3 < short < 0.7
+
+
+def _told_and_asked(talk):
+  def exchange(content, answer, counts=False):
+    return Message("user", content, False), Message("assistant", answer, counts)
+
+  cat = exchange("what is my cat called?", "Momo", True)
+  return (
+    *exchange("my cat is called Momo.", "ok."),
+    *exchange("my dog is called Ida.", "ok."),
+    *(message for _ in range(talk) for message in exchange(recall.TALK[0], "ok.")),
+    *cat,
+    *exchange("what is my dog called?", "Ida", True),
+    *cat,
+  )
+
+
+def test_a_delay_is_counted_from_the_turn_that_said_the_name_last():
+  assert recall.delays(_told_and_asked(5)) == {8: 7, 9: 7, 10: 2}
+
+
+def test_answers_are_summed_by_the_delay_of_their_names():
+  dialogues = [_told_and_asked(5), _told_and_asked(1)]  # delays 7, 7, 2 and 3, 3, 2
+  listener = turns.Listener(Parrot(), length=8, rows=2)
+  answers = listener.answers({}, dialogues, BYTES, ("carried",))
+  by_delay = transcript.by_delay(answers, dialogues)["carried"]
+  assert {k: turn.answers for k, turn in by_delay.items()} == {2: 4, 4: 2}
+  by_turn = listener.listen({}, dialogues, BYTES, ("carried",))["carried"]
+  total, expected = turns.total(by_delay), turns.total(by_turn)
+  assert total._replace(bits=0) == expected._replace(bits=0)
+  np.testing.assert_allclose(total.bits, expected.bits)
+
+
+def test_a_transcript_asks_with_the_dialogue_so_far_and_with_the_question_alone(
+  monkeypatch,
+):
+  def answer_from_prompts(model, params, tokenizer, prompts):
+    texts = [tokenizer.decode(prompt).decode() for prompt in prompts]
+    assert all(text.endswith("called?\nassistant:") for text in texts)
+    return ["Momo" if "is called Momo." in text else "Rolf" for text in texts]
+
+  monkeypatch.setattr(transcript, "replies", answer_from_prompts)
+  dialogues = [_told_and_asked(3), _told_and_asked(9), _told_and_asked(6)]
+  dialogue, model = transcript.longest(dialogues), LM(CONFIG.model)
+  assert dialogue == dialogues[1]
+  lines = [line.strip() for line in transcript.lines(dialogue, model, {}, BYTES)]
+  size = len(f"user: {recall.TALK[0]}\nassistant: ok.\n")
+  assert lines[4] == f"... 9 turns of other talk, {9 * size:,} bytes ..."
+  assert lines[5:8] == [
+    "user: what is my cat called?",
+    "assistant, memory carried: Momo",
+    "assistant, memory emptied: Rolf   (wrong: Momo)",
+  ]
+  assert lines[9] == "assistant, memory carried: Momo   (wrong: Ida)"
+
+
+@pytest.mark.full
+def test_the_config_recall_remembers_and_without_memory_only_guesses(tmp_path):
+  from jaxmem.commands.train import load_config
+  from jaxmem.training.trainer import train
+
+  assert train(load_config("recall"), tmp_path) == 0
+  report = json.loads((tmp_path / "report.json").read_text())
+  assert report["carried"]["exact"] > 0.9 > 0.15 > report["reset"]["exact"]

@@ -19,15 +19,12 @@ from jaxmem.core import registry
 from jaxmem.core.errors import ConfigError, UserError, raised_as
 from jaxmem.core.ranges import number
 from jaxmem.data import DataError, leaks
-from jaxmem.generation.generate import Writer
-from jaxmem.generation.sampling import Sampling
-from jaxmem.generation.session import first_session
 from jaxmem.models import capacity
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.tasks import baselines, plots
 from jaxmem.tasks.application import BaseTask
 from jaxmem.tasks.base import EvalResult, TaskContext
-from jaxmem.tasks.dialogue import chat, recall, turns
+from jaxmem.tasks.dialogue import chat, recall, transcript, turns
 from jaxmem.tasks.model_sizes import with_made
 from jaxmem.tokenizers import trained
 
@@ -134,7 +131,8 @@ class DialogueTask(BaseTask):
   def compute_metrics(self, params: Any, split: str) -> EvalResult:
     """Returns exact answers and bits per byte of held-out dialogues by turn and way."""
     dialogues = self._first(self._context.eval_size)
-    turns_by_way = self._listener.listen(params, dialogues, self._tokenizer)
+    answers = self._listener.answers(params, dialogues, self._tokenizer)
+    turns_by_way = turns.sums(answers)
     title = f"Held-out dialogues of {self._config.source}"
     guess: tuple[str, float] | None = None
 
@@ -142,21 +140,38 @@ class DialogueTask(BaseTask):
       return plots.turns(turns_by_way, path, title, guess)
 
     numbers = turns.numbers(turns_by_way)
-    lines = [title, "", *turns.table(turns_by_way)]
+    name, options = registry.options(self._config.source)
+    table = turns.table(turns_by_way)
+    if name == RECALL:
+      by_delay = transcript.by_delay(answers, dialogues)
+      table = transcript.table(by_delay, dialogues)
+      for way, scores in turns.numbers(by_delay).items():
+        numbers[way]["by_delay"] = scores["by_turn"]
+    lines = [title, "", *table]
     packed, carried = self._packed(dialogues), numbers["carried"]
     numbers["compressors"] = packed
     bits = carried["bits_per_byte"]
     first = baselines.better("bits per byte of answers", bits, packed, lower=True)
-    lines += ["", "| the answers alone | bits per byte | |", "|---|--:|---|"]
-    lines += baselines.packed_rows(packed)
-    name, options = registry.options(self._config.source)
     if name == RECALL:
       numbers["unbound"] = recall.unbound(dialogues, options.get("asks", 1))
-      lines += ["", f"A guess among the names told: {numbers['unbound']:.3f} exact."]
+      lines += [f"A guess among the names told: {numbers['unbound']:.3f} exact."]
       guess = "among the names told", numbers["unbound"]
       told = {f"a guess {guess[0]}": guess[1]}
       first += baselines.better("exact answers", carried["exact"], told)
+      lines += ["", *self._transcript(params, dialogues)]
+    lines += ["", "| the answers alone | bits per byte | |", "|---|--:|---|"]
+    lines += baselines.packed_rows(packed)
     return EvalResult(numbers, [*first, *lines], {"turns.png": draw})
+
+  def _transcript(self, params: Any, dialogues: list[chat.Dialogue]) -> list[str]:
+    """Returns the dialogue with the longest waits, with the answers of both ways."""
+    dialogue = transcript.longest(dialogues)
+    return [
+      "The held-out dialogue with the longest waits, answered with the memory carried, "
+      "and emptied before each question:",
+      "",
+      *transcript.lines(dialogue, self._model, params, self._tokenizer),
+    ]
 
   def _packed(self, dialogues: list[chat.Dialogue]) -> dict[str, float]:
     """Returns the bits per byte of compressed answers, a file for each dialogue."""
@@ -198,14 +213,9 @@ class DialoguePredictor:
       self._limit.check(length, "the dialogue with its reply", "leave turns out")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    texts = [chat.reply_prompt(chat.dialogue(r), self._tokenizer) for r in records]
-    session = first_session(self._model, len(texts))
-    writer = Writer(self._model, self._params, self._tokenizer, session)
-    writer.read(texts, seed=0)  # decoding is greedy, so the seed has no effect
-    replies = [b""] * len(texts)
-    for chunk in writer.write(Sampling(temperature=0.0), chat.LONGEST, stop=[b"\n"]):
-      replies = [a + b for a, b in zip(replies, chunk.text, strict=True)]
-    return [{"reply": chat.content(reply)} for reply in replies]
+    prompts = [chat.reply_prompt(chat.dialogue(r), self._tokenizer) for r in records]
+    written = transcript.replies(self._model, self._params, self._tokenizer, prompts)
+    return [{"reply": reply} for reply in written]
 
 
 def _dialogues(config: DialogueConfig, seed: int) -> leaks.Parted:

@@ -5,7 +5,7 @@ it. That is so if and only if greedy decoding writes the answer.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -47,15 +47,38 @@ class Turn(NamedTuple):
 Turns = dict[str, dict[int, Turn]]
 
 
+class Answer(NamedTuple):
+  """The score of one answer.
+
+  Attributes:
+    dialogue: the index of its dialogue.
+    turn: the number of its turn, from 1.
+    exact: whether it is exact.
+    bits: its bits.
+    num_bytes: its bytes.
+  """
+
+  dialogue: int
+  turn: int
+  exact: bool
+  bits: float
+  num_bytes: int
+
+
+Answers = dict[str, list[Answer]]
+
+
 class _Row(NamedTuple):
   """A dialogue as arrays.
 
   Attributes:
+    index: its index among the dialogues that are read.
     ids: [N], its tokens.
     turns: the position of the first token of each turn.
     answers: (turn, first token, one past the last, bytes) of each answer.
   """
 
+  index: int
   ids: np.ndarray
   turns: list[int]
   answers: list[tuple[int, int, int, int]]
@@ -103,8 +126,26 @@ class Listener:
       tokenizer: text to ids.
       ways: of `WAYS`.
     """
-    turns_by_way: Turns = {way: {} for way in ways}
-    rows = [_row(dialogue, tokenizer) for dialogue in dialogues]
+    answers = self.answers(params, dialogues, tokenizer, ways)
+    return sums(answers)
+
+  def answers(
+    self,
+    params: Any,
+    dialogues: Sequence[Dialogue],
+    tokenizer: Tokenizer,
+    ways: Sequence[str] = WAYS,
+  ) -> Answers:
+    """Returns way -> the score of every answer.
+
+    Args:
+      params: see `listen`.
+      dialogues: see `listen`.
+      tokenizer: see `listen`.
+      ways: see `listen`.
+    """
+    answers: Answers = {way: [] for way in ways}
+    rows = [_row(i, dialogue, tokenizer) for i, dialogue in enumerate(dialogues)]
     rows.sort(key=lambda row: len(row.ids))  # equal lengths together: less padding
     for begin in range(0, len(rows), self._rows):
       batch = rows[begin : begin + self._rows]
@@ -113,10 +154,9 @@ class Listener:
         for i, row in enumerate(batch):
           for turn, first, last, size in row.answers:
             at = slice(first - 1, last - 1)  # a token is predicted at the one before
-            sums = turns_by_way[way].get(turn, Turn())
             exact, cost = bool(right[i, at].all()), float(bits[i, at].sum())
-            turns_by_way[way][turn] = sums.plus(exact, cost, size)
-    return {way: dict(sorted(turns.items())) for way, turns in turns_by_way.items()}
+            answers[way].append(Answer(row.index, turn, exact, cost, size))
+    return answers
 
   def _through(self, params, rows: list[_Row], way: str):
     """Returns whether each token was the likeliest, and its bits, [rows, tokens]."""
@@ -142,7 +182,7 @@ class Listener:
     return np.concatenate(right, 1), np.concatenate(bits, 1)
 
 
-def _row(dialogue: Dialogue, tokenizer: Tokenizer) -> _Row:
+def _row(index: int, dialogue: Dialogue, tokenizer: Tokenizer) -> _Row:
   ids, turns, answers, at = [], [], [], 0
   for message, line in zip(dialogue, chat.lines(dialogue, tokenizer), strict=True):
     # a dialogue may begin with the assistant, whose message is a turn of its own then
@@ -153,7 +193,27 @@ def _row(dialogue: Dialogue, tokenizer: Tokenizer) -> _Row:
       answers.append((len(turns), end - line.counted, end, line.num_bytes))
     ids.append(line.ids)
     at = end
-  return _Row(np.concatenate(ids), turns, answers)
+  return _Row(index, np.concatenate(ids), turns, answers)
+
+
+def _turn_of(answer: Answer) -> int:
+  return answer.turn
+
+
+def sums(answers: Answers, group: Callable[[Answer], int] = _turn_of) -> Turns:
+  """Returns way -> group -> the sums over its answers, the groups in order.
+
+  Args:
+    answers: see `Listener.answers`.
+    group: the group of an answer; its turn by default.
+  """
+  sums_by_way: Turns = {way: {} for way in answers}
+  for way, scores in answers.items():
+    for answer in scores:
+      number = group(answer)
+      turn = sums_by_way[way].get(number, Turn())
+      sums_by_way[way][number] = turn.plus(answer.exact, answer.bits, answer.num_bytes)
+  return {way: dict(sorted(groups.items())) for way, groups in sums_by_way.items()}
 
 
 def total(turns: dict[int, Turn]) -> Turn:
@@ -166,18 +226,26 @@ def total(turns: dict[int, Turn]) -> Turn:
   )
 
 
-def table(turns_by_way: Turns) -> list[str]:
-  """Returns exact answers and bits per byte by turn and way, as Markdown."""
+def table(
+  turns_by_way: Turns, column: str = "turn", name: Callable[[int], str] = str
+) -> list[str]:
+  """Returns exact answers and bits per byte by turn and way, as Markdown.
+
+  Args:
+    turns_by_way: the sums, by turn or another group, see `sums`.
+    column: the heading of the groups.
+    name: the group -> its name in the table.
+  """
   carried, reset = (turns_by_way[way] for way in WAYS)
   lines = [
-    "| turn | answers | exact, carried | reset | bits per byte, carried | reset |",
+    f"| {column} | answers | exact, carried | reset | bits per byte, carried | reset |",
     "|--:|--:|--:|--:|--:|--:|",
   ]
-  rows = [(str(t), carried[t], reset[t]) for t in carried]
-  for name, *ways in [*rows, ("all", total(carried), total(reset))]:
+  rows = [(name(t), carried[t], reset[t]) for t in carried]
+  for label, *ways in [*rows, ("all", total(carried), total(reset))]:
     exact = [f"{t.exact / t.answers:.3f}" for t in ways]
     bits = [f"{t.bits / t.num_bytes:.3f}" for t in ways]
-    lines.append("| " + " | ".join([name, str(ways[0].answers), *exact, *bits]) + " |")
+    lines.append("| " + " | ".join([label, str(ways[0].answers), *exact, *bits]) + " |")
   return lines
 
 
