@@ -26,7 +26,7 @@ class Heads(Memory):
     num_kv_heads: H_kv, key heads, a divisor of H; 0 is H.
     head_dim: K; 0 is D/H.
     qk_norm: applies an RMS norm to every query and key.
-    norm_epsilon: under the root of that norm.
+    qk_norm_epsilon: under the root of that norm.
     query_scale: multiplies the scores; 0 is K^-0.5.
     gate: multiplies the output, per head and feature, by sigmoid(W_g x).
     use_bias: adds a bias to the projections.
@@ -41,7 +41,7 @@ class Heads(Memory):
   num_kv_heads: int = 0
   head_dim: int = 0
   qk_norm: bool = False
-  norm_epsilon: float = number(EPSILON, above=0)
+  qk_norm_epsilon: float = number(EPSILON, above=0)
   query_scale: float = number(0.0, at_least=0)
   gate: bool = False
   use_bias: bool = False
@@ -74,7 +74,7 @@ class Heads(Memory):
 
   def _norm(self, name: str) -> nn.RMSNorm:
     """Returns the norm of the queries, or of the keys."""
-    return rms_norm(name, self.dtype, None, self.norm_epsilon)
+    return rms_norm(name, self.dtype, None, self.qk_norm_epsilon)
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
     """Returns a projection from features to heads, D -> heads x K."""

@@ -85,7 +85,7 @@ def _entry(settings: Settings, layer_kind: str) -> Entry:
   if kind == "qwen2":
     options["out_bias"] = False
   if kind == "qwen3":
-    options |= {"qk_norm": True, "norm_epsilon": settings["rms_norm_eps"]}
+    options |= {"qk_norm": True, "qk_norm_epsilon": settings["rms_norm_eps"]}
   if layer_kind == "sliding_attention":
     return pattern.entry("window", window_size=settings["sliding_window"], **options)
   if layer_kind != "full_attention":
