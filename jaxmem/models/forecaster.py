@@ -275,12 +275,12 @@ class Forecaster(nn.Module):
     """Returns the loss of every step: nats of a density, else an error."""
     c, location = self.config, forecast[..., 0]  # [B, H, C]
     if c.head == "gaussian":
-      density = densities.normal_log_density(y, location, forecast[..., 1])
-      return -jnp.asarray(density)
+      return -jnp.asarray(densities.normal_log_density(y, location, forecast[..., 1]))
     if c.head == "student":
       log_scale, freedom = forecast[..., 1], forecast[..., 2]  # [B, H, C]
-      density = densities.student_log_density(y, location, log_scale, freedom)
-      return -jnp.asarray(density)
+      return -jnp.asarray(
+        densities.student_log_density(y, location, log_scale, freedom)
+      )
     if c.head == "quantile":
       # the pinball loss, doubled: at level 1/2 it is the absolute error
       levels, error = jnp.array(c.levels), y[..., None] - forecast  # [W], [B, H, C, W]
