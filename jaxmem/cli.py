@@ -1,5 +1,6 @@
 """The command `jaxmem`: finds the file of a command, and prints errors as messages."""
 
+import gc
 import importlib.metadata
 import locale
 import os
@@ -144,6 +145,9 @@ def main() -> None:
   if sys.argv[1:2] and sys.argv[1] not in _QUICK:
     start_again()
   use_utf8()
+  # tracing a model makes millions of objects that stay: looking for garbage among them
+  # as often as Python does is 15 % of the time until the first token
+  gc.set_threshold(200_000, 20, 100)
   compilation.enable()
   try:
     code = run(sys.argv[1:])

@@ -8,7 +8,8 @@ from typing import ClassVar
 from jaxmem.bench import cases, peers, report, runner, targets
 from jaxmem.bench.case import OURS
 from jaxmem.core import outputs, ranges, registry
-from jaxmem.core.command_line import Page, parse
+from jaxmem.core.command_line import parse
+from jaxmem.core.options import Page
 from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number
 from jaxmem.runtime.resumable import Ledger

@@ -1,6 +1,6 @@
 """times every op and its peers: jaxmem bench [--ops NAMES] [--peers] [--out DIR]"""
 
-from jaxmem.core.command_line import Command, describe
+from jaxmem.core.options import Command, describe
 
 
 def forms() -> list[Command]:

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from jaxmem.commands import require
 from jaxmem.core import kinds
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import Progress, say
 
 

@@ -7,16 +7,9 @@ from typing import ClassVar
 
 from jaxmem import commands
 from jaxmem.commands import check
-from jaxmem.core.command_line import (
-  HELP,
-  HELP_ALL,
-  Command,
-  Option,
-  Page,
-  describe,
-  parse,
-)  # fmt: skip
+from jaxmem.core.command_line import HELP, HELP_ALL, parse
 from jaxmem.core.kinds import FLAG
+from jaxmem.core.options import Command, Option, Page, describe
 from jaxmem.core.ranges import required
 
 

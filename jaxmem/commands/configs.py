@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from jaxmem import configs
 from jaxmem.core import files
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
+from jaxmem.core.options import Command, Page, describe
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy as np
 from jaxmem import mixers
 from jaxmem.commands import check, require
 from jaxmem.core import outputs, ranges
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError, raised_as, reason
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.ranges import Range, number, required
 from jaxmem.core.typing import Reset
 from jaxmem.models import pattern

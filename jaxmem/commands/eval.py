@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 from jaxmem.commands import check, current_flags, require, workdir
 from jaxmem.core import outputs
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.ranges import number
 from jaxmem.runtime.compilation import compiling
 

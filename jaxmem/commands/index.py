@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 from jaxmem.commands import check
 from jaxmem.commands.predict import opened, progress_of_answers
 from jaxmem.core import command_line
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import on_interrupt
 from jaxmem.core.ranges import number, required
 

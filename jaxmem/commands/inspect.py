@@ -9,8 +9,9 @@ import numpy as np
 
 from jaxmem.commands import check, require, workdir
 from jaxmem.core import files, outputs
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import Progress, on_interrupt
 from jaxmem.core.ranges import number, required
 

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import jax
 
 from jaxmem import mixers, ops
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError, reason
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import Progress, say
 from jaxmem.core.registry import nearest
 from jaxmem.evaluation import measured

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import ClassVar
 
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
+from jaxmem.core.options import Command, Page, describe
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from jaxmem.commands import check
 from jaxmem.core import files, outputs
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.ranges import required
 
 # Each kind has a folder of templates. The placeholder, and the class named after it,

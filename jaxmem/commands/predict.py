@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require, workdir
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import Progress
 from jaxmem.core.ranges import number
 from jaxmem.runtime.compilation import compiling

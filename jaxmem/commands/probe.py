@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 
 from jaxmem.commands import check, require
 from jaxmem.core import files, outputs, ranges
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import Progress, say
 from jaxmem.core.ranges import number, number_list, required
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from jaxmem.commands import check
 from jaxmem.core import command_line, outputs, utf8
-from jaxmem.core.command_line import Command, Page, describe, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.core.extras import require
+from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import DELAY, Progress, on_interrupt
 from jaxmem.core.ranges import number, required
 from jaxmem.data import opened, sources

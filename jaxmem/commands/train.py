@@ -11,17 +11,10 @@ from typing import ClassVar
 from jaxmem import configs, models, tasks
 from jaxmem.commands import current_flags, require
 from jaxmem.core import docstrings
-from jaxmem.core.command_line import (
-  Command,
-  Option,
-  Page,
-  describe,
-  read,
-  replaced,
-  show_help,
-)  # fmt: skip
+from jaxmem.core.command_line import read, replaced, show_help
 from jaxmem.core.errors import UserError, reason
 from jaxmem.core.migrations import RETIRED, moved_flags
+from jaxmem.core.options import Command, Option, Page, describe
 from jaxmem.core.registry import nearest
 from jaxmem.models import pattern
 from jaxmem.training.config import TEXTS, Config, typed

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from jaxmem.core.command_line import Command, Option
+  from jaxmem.core.options import Command, Option
 
 # One screen: what `--help` of any command fits on; a test holds it.
 LINES, COLUMNS = 30, 88

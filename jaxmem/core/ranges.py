@@ -27,11 +27,9 @@ from jaxmem.core.registry import nearest
 
 Number = int | float
 # The largest numbers of a device, and the smallest normal one: the default limits.
-INT32 = 2**31 - 1
-FLOAT32 = float(np.finfo(np.float32).max)
-TINY = float(np.finfo(np.float32).tiny)
-# The limit for bytes of files, which are not counted on a device.
-INT64 = 2**63 - 1
+INT32, INT64 = 2**31 - 1, 2**63 - 1  # bytes of files are not counted on a device
+_LIMITS = np.finfo(np.float32)
+FLOAT32, TINY = float(_LIMITS.max), float(_LIMITS.tiny)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from jaxmem.core import files
-from jaxmem.core.command_line import Page
 from jaxmem.core.errors import UserError, reason
+from jaxmem.core.options import Page
 from jaxmem.core.ranges import number, required, word
 from jaxmem.finetune import graft
 from jaxmem.finetune.lessons import Clock, Windows, learn

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from jaxmem.core import ranges
-from jaxmem.core.command_line import Page, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError, raised_as
+from jaxmem.core.options import Page
 from jaxmem.core.ranges import number, required
 from jaxmem.data import opened
 from jaxmem.generation.generate import Writer

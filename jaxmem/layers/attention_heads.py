@@ -9,7 +9,7 @@ from jaxtyping import Array
 from jaxmem.core.ranges import number, word
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.mixer import Memory, head_size
-from jaxmem.layers.primitives import dense, named, rms_norm
+from jaxmem.layers.primitives import EPSILON, dense, named, rms_norm
 from jaxmem.ops.attention_core.rotary import Rotary
 from jaxmem.ops.attention_core.scores import ALiBi, Buckets, Scores
 from jaxmem.parallel import apply
@@ -26,9 +26,11 @@ class Heads(Memory):
     num_kv_heads: H_kv, key heads, a divisor of H; 0 is H.
     head_dim: K; 0 is D/H.
     qk_norm: applies an RMS norm to every query and key.
+    qk_norm_epsilon: under the root of that norm.
     query_scale: multiplies the scores; 0 is K^-0.5.
     gate: multiplies the output, per head and feature, by sigmoid(W_g x).
     use_bias: adds a bias to the projections.
+    out_bias: adds a bias to the last projection; None is `use_bias`.
     block_size: tokens of a block.
     form: "auto", "recurrent" or "parallel".
     dtype: of the computation, and of the keys and values in the state.
@@ -39,9 +41,11 @@ class Heads(Memory):
   num_kv_heads: int = 0
   head_dim: int = 0
   qk_norm: bool = False
+  qk_norm_epsilon: float = number(EPSILON, above=0)
   query_scale: float = number(0.0, at_least=0)
   gate: bool = False
   use_bias: bool = False
+  out_bias: bool | None = None
   block_size: int = 128
   form: str = "auto"
   dtype: str = "float32"
@@ -57,7 +61,7 @@ class Heads(Memory):
   def _queries(self, x: Activations, which: str = "") -> Array:
     """Returns the queries, [B, T, A, K], of A = H heads."""
     q = self._heads(self.num_heads, "q" + which)(x)  # [B, T, A, K]
-    q = rms_norm("q_norm" + which, self.dtype, None)(q) if self.qk_norm else q
+    q = self._norm("q_norm" + which)(q) if self.qk_norm else q
     if self.query_scale:  # ops scale by K^-0.5, which is divided out here
       q = q * (self.query_scale * self._dims[1] ** 0.5)
     return q
@@ -65,8 +69,12 @@ class Heads(Memory):
   def _keys(self, x: Activations, which: str = "") -> tuple[Array, Array]:
     """Returns keys and values, [B, T, H, K] each, of H = H_kv heads."""
     k, v = (self._heads(self._dims[0], name + which)(x) for name in "kv")
-    k = rms_norm("k_norm" + which, self.dtype, None)(k) if self.qk_norm else k
+    k = self._norm("k_norm" + which)(k) if self.qk_norm else k
     return k, v
+
+  def _norm(self, name: str) -> nn.RMSNorm:
+    """Returns the norm of the queries, or of the keys."""
+    return rms_norm(name, self.dtype, None, self.qk_norm_epsilon)
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
     """Returns a projection from features to heads, D -> heads x K."""
@@ -99,8 +107,13 @@ class Heads(Memory):
     if self.gate:
       y = y * nn.sigmoid(self._heads(self.num_heads, "gate")(x))  # [B, T, A, K]
     axes = ("heads", None, "embed")
-    out = dense(self.d_model, axes, "out", self.dtype, (-2, -1), bias=self.use_bias)
+    out = dense(self.d_model, axes, "out", self.dtype, (-2, -1), bias=self.has_out_bias)
     return out(y)
+
+  @property
+  def has_out_bias(self) -> bool:
+    """Whether the last projection adds a bias."""
+    return self.use_bias if self.out_bias is None else self.out_bias
 
   @property
   def _dims(self) -> tuple[int, int]:
@@ -124,9 +137,11 @@ class Attending(Heads):
 
   Attributes:
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
-    rotary_scaling: "none", "linear", "ntk" or "yarn"; see `rotary.Rotary`.
+    rotary_scaling: "none", "linear", "ntk", "yarn" or "llama3"; see `rotary.Rotary`.
     rotary_factor: how many times longer texts are than those of the training.
-    trained_length: tokens of the texts of the training, for "yarn".
+    trained_length: tokens of the texts of the training, for "yarn" and "llama3".
+    rotary_fast: pairs that rotate more often in those are kept; 0 is the scaling's own.
+    rotary_slow: pairs that rotate less often are slowed by the whole factor.
     bias: what distance adds to a score: "none", "alibi", or "buckets" (T5, learned).
     num_buckets: how many buckets distances are sorted into.
     farthest: the distance from which on all share the last bucket.
@@ -139,6 +154,8 @@ class Attending(Heads):
   rotary_scaling: str = "none"
   rotary_factor: float = number(1.0, at_least=1)
   trained_length: int = 0
+  rotary_fast: float = number(0.0, at_least=0)
+  rotary_slow: float = number(1.0, above=0)
   bias: str = word("none", BIASES)
   num_buckets: int = 32
   farthest: int = 128
@@ -155,7 +172,14 @@ class Attending(Heads):
 
   @nn.nowrap
   def _rotary(self, base: float) -> Rotary:
-    return Rotary(base, self.rotary_scaling, self.rotary_factor, self.trained_length)
+    return Rotary(
+      base,
+      scaling=self.rotary_scaling,
+      factor=self.rotary_factor,
+      trained_length=self.trained_length,
+      fast=self.rotary_fast,
+      slow=self.rotary_slow,
+    )
 
   @property
   def _score(self) -> Scores:

@@ -111,18 +111,21 @@ def dense(
   )
 
 
-def rms_norm(name: str, dtype: str, axis_name: str | None = "embed") -> nn.RMSNorm:
-  """Returns an RMS norm, x / sqrt(mean x^2 + 1e-6) * scale, with a float32 mean.
+def rms_norm(
+  name: str, dtype: str, axis_name: str | None = "embed", epsilon: float = EPSILON
+) -> nn.RMSNorm:
+  """Returns an RMS norm, x / sqrt(mean x^2 + epsilon) * scale, with a float32 mean.
 
   Args:
     name: of the submodule.
     dtype: of the result.
     axis_name: logical name of the scale's axis.
+    epsilon: see the equation.
 
   Source: Zhang and Sennrich 2019, arXiv:1910.07467.
   """
   return nn.RMSNorm(
-    epsilon=EPSILON,
+    epsilon=epsilon,
     dtype=jnp.dtype(dtype),
     scale_init=named(nn.initializers.ones, (axis_name,), decay=False),
     name=name,

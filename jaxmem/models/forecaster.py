@@ -60,10 +60,10 @@ class Forecaster(nn.Module):
     c = self.config
     size = c.horizon * c.width
     if self.num_future:
-      self.effect = dense(c.width, (None, None), "effect", "float32")
+      self.step_output = dense(c.width, (None, None), "step_output", "float32")
     if c.backbone == "dlinear":
       if self.num_covariates:
-        self.beside = dense(size, (None, None), "beside", "float32")
+        self.covariates = dense(size, (None, None), "covariates", "float32")
       self.trend = dense(size, (None, None), "trend", "float32", bias=True)
       self.rest = dense(size, (None, None), "rest", "float32", bias=True)
       return
@@ -72,8 +72,12 @@ class Forecaster(nn.Module):
     self.norm = rms_norm("norm", c.dtype)
     self.head = dense(size, ("embed", None), "head", "float32", bias=True)
     if self.num_future:
-      self.past = dense(c.d_model, ("embed", None), "past", "float32", bias=True)
-      self.ahead = dense(c.d_model, (None, None), "ahead", "float32")
+      self.step_context = dense(
+        c.d_model, ("embed", None), "step_context", "float32", bias=True
+      )
+      self.step_covariates = dense(
+        c.d_model, (None, None), "step_covariates", "float32"
+      )
 
   def _stack(self, **fields) -> Stack:
     c = self.config
@@ -117,7 +121,7 @@ class Forecaster(nn.Module):
       self._check_covariates(past_covariates, future_covariates)
       y = self._linear((history - scale.mean) / scale.std, past_covariates)
       if self.num_future:
-        y += self.effect(future_covariates)[:, :, None]  # [B, H, 1, W]
+        y += self.step_output(future_covariates)[:, :, None]  # [B, H, 1, W]
       return self._denormalised(y, scale)
     rows = history.shape[0] * history.shape[2]
     state = self._stack(parent=None).init_state(rows)
@@ -157,9 +161,9 @@ class Forecaster(nn.Module):
     rows, _, series = steps.shape
     y = self.head(x).reshape(rows, series, self.config.horizon, self.config.width)
     if self.num_future:
-      past = self.past(x).reshape(rows, series, 1, -1)  # [B, C, 1, D]
-      ahead = self.ahead(future_covariates)[:, None]  # [B, 1, H, D]
-      y += self.effect(nn.silu(past + ahead))  # [B, C, H, W]
+      context = self.step_context(x).reshape(rows, series, 1, -1)  # [B, C, 1, D]
+      future = self.step_covariates(future_covariates)[:, None]  # [B, 1, H, D]
+      y += self.step_output(nn.silu(context + future))  # [B, C, H, W]
     return self._denormalised(jnp.swapaxes(y, 1, 2), scale), state  # [B, H, C, W]
 
   def scale(self, history: Float[Array, "B T C"]) -> Scale:
@@ -228,8 +232,8 @@ class Forecaster(nn.Module):
     x = jnp.swapaxes(x, 1, 2).reshape(rows * series, length // patch, patch)
     if self.num_covariates:
       assert covariates is not None  # their number was checked
-      beside = covariates.reshape(rows, length // patch, -1)  # [B, N, P E]
-      x = jnp.concatenate([x, beside.repeat(series, 0)], -1)  # [R, N, P + P E]
+      patches = covariates.reshape(rows, length // patch, -1)  # [B, N, P E]
+      x = jnp.concatenate([x, patches.repeat(series, 0)], -1)  # [R, N, P + P E]
     return self.embed(x.astype(jnp.dtype(self.config.dtype)))  # [R, N, D]
 
   def _linear(
@@ -245,7 +249,7 @@ class Forecaster(nn.Module):
     y = trend + self.rest(jnp.swapaxes(x - average, 1, 2))  # [B, C, H W]
     if self.num_covariates:
       assert covariates is not None
-      y += self.beside(covariates.reshape(len(x), -1))[:, None]  # [B, 1, H W]
+      y += self.covariates(covariates.reshape(len(x), -1))[:, None]  # [B, 1, H W]
     y = y.reshape(*y.shape[:2], self.config.horizon, self.config.width)
     return jnp.swapaxes(y, 1, 2)  # [B, H, C, W]
 
@@ -271,12 +275,12 @@ class Forecaster(nn.Module):
     """Returns the loss of every step: nats of a density, else an error."""
     c, location = self.config, forecast[..., 0]  # [B, H, C]
     if c.head == "gaussian":
-      density = densities.normal_log_density(y, location, forecast[..., 1])
-      return -jnp.asarray(density)
+      return -jnp.asarray(densities.normal_log_density(y, location, forecast[..., 1]))
     if c.head == "student":
       log_scale, freedom = forecast[..., 1], forecast[..., 2]  # [B, H, C]
-      density = densities.student_log_density(y, location, log_scale, freedom)
-      return -jnp.asarray(density)
+      return -jnp.asarray(
+        densities.student_log_density(y, location, log_scale, freedom)
+      )
     if c.head == "quantile":
       # the pinball loss, doubled: at level 1/2 it is the absolute error
       levels, error = jnp.array(c.levels), y[..., None] - forecast  # [W], [B, H, C, W]

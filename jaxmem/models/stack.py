@@ -156,8 +156,9 @@ class Stack(nn.Module):
       # decoding would take twice the time
       unroll=self.num_groups if x.shape[1] == 1 else 1,
       metadata_params={nn.PARTITION_NAME: "layers"},
-      # nothing is broadcast out of a group: the check would trace every layer twice
-      check_constancy_invariants=False,
+      # The check traces every layer twice, and nothing is broadcast out of a group. But
+      # it also decides the draws of parameters and of dropout, which have to stay.
+      check_constancy_invariants=self.is_initializing() or not deterministic,
     )
     stream = jnp.zeros_like(x) if self._has_stream else None  # [B, T, D]
     first, groups, last = self._split(state)

@@ -83,7 +83,7 @@ def folder() -> Path:
   return Path(cache) / "jaxmem" / "compiled"
 
 
-def prune(root: Path, most: int = MOST_BYTES, kept: int = KEPT_BYTES) -> None:
+def prune(root: str | Path, most: int = MOST_BYTES, kept: int = KEPT_BYTES) -> None:
   """Deletes the programs that were not used for longest, if all take too much.
 
   Args:
@@ -93,7 +93,7 @@ def prune(root: Path, most: int = MOST_BYTES, kept: int = KEPT_BYTES) -> None:
   """
   # an entry may disappear meanwhile: another process may prune, too
   with contextlib.suppress(OSError):
-    files = [(path, path.stat()) for path in root.glob("*/*-cache")]
+    files = [(path, path.stat()) for path in Path(root).glob("*/*-cache")]
     total = sum(stat.st_size for _, stat in files)
     if total <= most:
       return
@@ -202,6 +202,10 @@ class _Announcer:
     if began is None or self._said or now - began < SECONDS:
       return
     self._said = True
+    import jax
+
+    if jax.process_index():  # of several processes the first one speaks
+      return
     what = self._subjects[-1] if self._subjects else self._name
     say(f"jaxmem: compiling {what} ({self.kept})", sys.stderr)
 

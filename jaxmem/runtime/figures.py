@@ -83,7 +83,7 @@ def styled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def saving(
-  path: Path,
+  path: str | Path,
   title: str = "",
   height: float = 2.6,
   rows: int = 1,
@@ -119,7 +119,7 @@ def saving(
     yield figure, figure.subplots(rows, columns, squeeze=False, **subplots)
     metadata = {".png": {"Software": None}, ".svg": {"Date": None}}
     with files.replacing(path) as temporary:  # a reader never sees half a picture
-      figure.savefig(temporary, metadata=metadata.get(path.suffix.lower()))
+      figure.savefig(temporary, metadata=metadata.get(Path(path).suffix.lower()))
 
 
 def grow(figure: Any, inches: float) -> None:

@@ -111,13 +111,14 @@ def _section(section: Section) -> str:
   return f"<section>\n<h2>{title}</h2>\n{body}\n</section>"
 
 
-def image(path: Path, alt: str = "") -> str:
+def image(path: str | Path, alt: str = "") -> str:
   """Returns a picture as HTML; one that is not there is its name.
 
   Args:
     path: of a PNG.
     alt: what it shows; "" is the name of the file.
   """
+  path = Path(path)
   alt = html.escape(alt or path.stem.replace("_", " "))
   if not path.is_file():
     return f"<p>{alt}</p>"

@@ -13,6 +13,9 @@ from jaxmem.runtime.logs import key_of
 from jaxmem.tasks.dialogue.turns import Turns
 from jaxmem.tasks.language_modeling.paired import Buckets
 
+# More steps of a forecast would hide each other at 400 pixels.
+_MOST_STEPS = 192
+
 
 def loss_curve(
   metrics: Path, path: Path, heldout: float | None = None, measure: str = "bits/byte"
@@ -172,7 +175,7 @@ class Forecast(NamedTuple):
 
 
 def forecast(series: Forecast, path: Path, title: str, unit: str) -> Path:
-  """Draws a series, its future and the forecast.
+  """Draws a series, its future and the forecast, of many steps the nearest.
 
   Args:
     series: what is drawn.
@@ -180,20 +183,25 @@ def forecast(series: Forecast, path: Path, title: str, unit: str) -> Path:
     title: title of the picture.
     unit: of the values.
   """
+  count = min(len(series.future), _MOST_STEPS)
+  history = series.history[-_MOST_STEPS // 2 :]
+  if count < len(series.future):
+    title += f", first {count} of {len(series.future)} steps"
   with figures.saving(path, title) as (figure, grid):
-    axes, after = grid[0, 0], np.arange(len(series.future))
-    before = np.arange(-len(series.history), 0)
-    thin = {"lw": 0.9}
-    axes.plot(before, series.history, color=figures.GREY, label="read", **thin)
-    axes.plot(after, series.future, color=figures.BLACK, label="observed", **thin)
+    axes, after = grid[0, 0], np.arange(count)
+    before, thin = np.arange(-len(history), 0), {"lw": 0.9}
+    axes.plot(before, history, color=figures.GREY, label="read", **thin)
+    observed = series.future[:count]
+    axes.plot(after, observed, color=figures.BLACK, label="observed", **thin)
     if series.naive:
-      name, values = series.naive
+      name, values = series.naive[0], series.naive[1][:count]
       axes.plot(after, values, color=figures.VERMILION, ls="--", label=name, **thin)
-    axes.plot(after, series.guess, color=figures.BLUE, label="forecast")
+    axes.plot(after, series.guess[:count], color=figures.BLUE, label="forecast")
     if series.interval:
       share = "" if series.share is None else f" of {series.share:.0%}"
       shade = {"color": figures.BLUE, "alpha": 0.2, "lw": 0}
-      axes.fill_between(after, *series.interval, label=f"interval{share}", **shade)
+      bounds = (bound[:count] for bound in series.interval)
+      axes.fill_between(after, *bounds, label=f"interval{share}", **shade)
     axes.axvline(-0.5, color=figures.GREY, lw=0.6)
     axes.set(xlabel="steps from the last value that was read", ylabel=unit)
     figures.legend(figure)

@@ -11,8 +11,9 @@ import pytest
 import jaxmem
 from jaxmem import cli, commands
 from jaxmem.core import command_line, help_page
-from jaxmem.core.command_line import Page, parse
+from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
+from jaxmem.core.options import Page
 from jaxmem.core.ranges import number, required
 
 NAMES = list(commands.command_help())

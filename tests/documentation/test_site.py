@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 from docs.tools import decay, figures, offline, pages, tables
 from guard import observed
+from interop.make_folders import FOLDERS
 from jaxmem import configs, load, mixers, ops, tasks
 from jaxmem.core import kinds
 from jaxmem.evaluation import layer_table
@@ -53,6 +55,8 @@ def test_the_snippets_of_a_page_run_one_after_the_other(
     os.symlink(quickstart, "runs/quickstart")
   if any("runs/dialogue" in block for block in code):
     observed.unpacked("dialogue", tmp_path).rename(tmp_path / "runs" / "dialogue")
+  if any("models/llama" in block for block in code):
+    shutil.copytree(FOLDERS / "llama", "models/llama")
   names: dict = {}
   # the snippets are the user's: JAX's own rules of promotion
   with jax.numpy_dtype_promotion("standard"):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxmem.models.block import Residual, ResidualBlock
 from jaxmem.models.lm import LM, LMConfig
@@ -120,3 +121,22 @@ def test_parallel_branches_read_the_same_and_a_scale_weighs_them():
   np.testing.assert_allclose(y, x + 0.5 * (one - x + other - x), rtol=1e-5, atol=1e-6)
   with pytest.raises(ValueError, match="norm_position is 'pre' or 'sandwich'"):
     Residual("post", parallel=True)
+
+
+def test_draws_of_parameters_and_of_dropout_are_those_of_earlier_versions():
+  """A seed gives the same run in every version, and a resumed one the same noise."""
+  config = LMConfig(8, d_model=4, d_ff=4, pattern=(entry("rnn"),), num_groups=2)
+  model = LM(dataclasses.replace(config, dropout=0.5))
+  tokens, state = jnp.ones((1, 4), int), model.init_state(1)
+  params = jax.jit(model.init)(jax.random.key(0), tokens, state)
+  params = nn.meta.unbox(params)
+
+  @jax.jit
+  def noisy(key):
+    rngs = {"dropout": key}
+    return model.apply(params, tokens, state, deterministic=False, rngs=rngs)[0]
+
+  kernel = params["params"]["stack"]["groups"]["block_0"]["mlp"]["up"]["kernel"]
+  np.testing.assert_allclose(kernel[:, 0, 0], [0.10433365, -0.5763021], rtol=1e-5)
+  logits = noisy(jax.random.key(1))[0, -1, :3]
+  np.testing.assert_allclose(logits, [-0.87419146, 1.4732535, 0.5268806], rtol=1e-4)

@@ -269,6 +269,12 @@ def test_a_forecast_names_its_series_and_shows_interval_and_naive_line(drawn, tm
   assert {"observed", "forecast", "seasonal naive", "interval of 80%"} <= set(texts)
   assert "OT, standardised" in texts
   assert len(drawn[0].axes[0].collections) == 1  # the interval
+  values = np.zeros(720)
+  series = plots.Forecast(values, values, values, (values, values))
+  plots.forecast(series, tmp_path / "long.png", "a series", "OT")
+  check(drawn[1])
+  assert "first 192 of 720 steps" in drawn[1].get_suptitle()
+  assert {len(line.get_xdata()) for line in drawn[1].axes[0].lines[:3]} == {96, 192}
 
 
 def _linear(color):

@@ -2,7 +2,8 @@
 
 Source: Su et al. 2021, arXiv:2104.09864, eq. 34, with the two halves of a head as the
 real and imaginary parts (the layout of GPT-NeoX and Llama); Peng et al. 2023,
-arXiv:2309.00071 (YaRN: definition 3, eq. 22 to 25; the NTK-aware base: eq. 15).
+arXiv:2309.00071 (YaRN: definition 3, eq. 22 to 25; the NTK-aware base: eq. 15);
+Grattafiori et al. 2024, arXiv:2407.21783, section 3.2, with the code of Llama 3.1.
 """
 
 import dataclasses
@@ -14,7 +15,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 Angles = tuple[Float[Array, "..."], Float[Array, "..."]]
-SCALINGS = ("none", "linear", "ntk", "yarn")
+SCALINGS = ("none", "linear", "ntk", "yarn", "llama3")
+# Pairs that rotate more often than this in the trained length are kept.
+_FAST = {"yarn": 32.0, "llama3": 4.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +28,12 @@ class Rotary:
     base: theta; a token rotates pair i of K/2 by base^(-2i/K).
     scaling: "none"; "linear" (positions divided by the factor), "ntk" (a larger base,
       so that the slowest pair rotates as if divided), "yarn" (slow pairs divided, fast
-      ones kept, scores a little sharper).
+      ones kept, between them by the number of the pair; scores a little sharper),
+      "llama3" (the same, between them by how often a pair rotates).
     factor: how many times longer than it was trained the model reads, >= 1.
-    trained_length: the length it was trained at; used by "yarn" alone.
-    fast: pairs that rotate more often than this in `trained_length` are kept (YaRN).
+    trained_length: the length it was trained at; used by "yarn" and "llama3".
+    fast: pairs that rotate more often than this in `trained_length` are kept; 0 is 32
+      for "yarn" and 4 for "llama3".
     slow: pairs that rotate less often are divided.
   """
 
@@ -36,7 +41,7 @@ class Rotary:
   scaling: str = "none"
   factor: float = 1.0
   trained_length: int = 0
-  fast: float = 32.0
+  fast: float = 0.0
   slow: float = 1.0
 
   def __post_init__(self):
@@ -46,8 +51,12 @@ class Rotary:
       )
     if self.factor < 1:
       raise ValueError(f"rotary factor {self.factor}: it must be at least 1")
-    if self.scaling == "yarn" and self.trained_length < 1:
-      raise ValueError("rotary scaling 'yarn' needs the trained length, at least 1")
+    if self.scaling in _FAST and self.trained_length < 1:
+      raise ValueError(
+        f"rotary scaling {self.scaling!r} needs the trained length, at least 1"
+      )
+    if self.fast and self.fast <= self.slow:
+      raise ValueError(f"rotary fast {self.fast} must be above slow {self.slow}")
 
   def frequencies(self, key_dim: int) -> np.ndarray:
     """Radians a token, float64 [K/2]."""
@@ -56,11 +65,21 @@ class Rotary:
     if self.scaling == "ntk":
       # a single pair rotates at the same speed whatever the base
       base = base * self.factor ** (key_dim / max(key_dim - 2, 1))
-    fast = base**-i
+    kept = base**-i
     if self.scaling == "linear":
-      return fast / self.factor
-    if self.scaling != "yarn":
-      return fast
+      return kept / self.factor
+    if self.scaling not in _FAST:
+      return kept
+    fast = self.fast or _FAST[self.scaling]
+    if self.scaling == "yarn":
+      ramp = self._yarn_ramp(key_dim, base, fast)
+    else:
+      rotations = self.trained_length * kept / (2 * math.pi)
+      ramp = np.clip((fast - rotations) / (fast - self.slow), 0, 1)
+    return kept / self.factor * ramp + kept * (1 - ramp)
+
+  def _yarn_ramp(self, key_dim: int, base: float, fast: float) -> np.ndarray:
+    """How much of each pair is divided by the factor, [K/2]."""
 
     def pair(rotations: float) -> float:
       """The pair that rotates so many times in the trained length."""
@@ -70,10 +89,9 @@ class Rotary:
         / (2 * math.log(base))
       )
 
-    low, high = math.floor(pair(self.fast)), math.ceil(pair(self.slow))
+    low, high = math.floor(pair(fast)), math.ceil(pair(self.slow))
     low, high = max(low, 0), min(high, key_dim - 1)
-    ramp = np.clip((np.arange(key_dim // 2) - low) / max(high - low, 1e-3), 0, 1)
-    return fast / self.factor * ramp + fast * (1 - ramp)
+    return np.clip((np.arange(key_dim // 2) - low) / max(high - low, 1e-3), 0, 1)
 
   @property
   def sharpness(self) -> float:

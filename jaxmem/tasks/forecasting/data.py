@@ -72,10 +72,12 @@ def read(
   """
   cells = read_cells(path, header)
   chosen = column_indices(cells, split_names(columns), "task.columns")
-  beside = covariates.indices(cells)
-  when, roles = find_times(cells, [*chosen, *beside])
+  covariate_columns = covariates.indices(cells)
+  when, roles = find_times(cells, [*chosen, *covariate_columns])
   long_format.check(cells, when, "text" in roles.values())
-  series = series_columns(cells, chosen, [*roles, *beside]) + beside
+  series = (
+    series_columns(cells, chosen, [*roles, *covariate_columns]) + covariate_columns
+  )
   has_comma = decimals.comma(cell for j in series for cell in cells.columns[j])
   table = of_cells(cells, (series, when, roles), gaps, has_comma)
   return table._replace(

@@ -71,16 +71,19 @@ def read(
     columns = VALUE
   longest = _part(cells, series, max(groups.values(), key=len))
   chosen = tables.column_indices(longest, tables.split_names(columns), "task.columns")
-  beside = covariates.indices(longest)
-  _, used = data.find_times(longest, [*chosen, *beside])
-  taken = data.series_columns(longest, chosen, [*used, *beside]) + beside
+  covariate_columns = covariates.indices(longest)
+  _, used = data.find_times(longest, [*chosen, *covariate_columns])
+  taken = (
+    data.series_columns(longest, chosen, [*used, *covariate_columns])
+    + covariate_columns
+  )
   names = tuple(longest.names[j] for j in taken)
   every = [cells.columns[cells.names.index(name)] for name in names]
   has_comma = decimals.comma(cell for column in every for cell in column)
   values, notes, filled = [], {}, 0
   for group, rows in groups.items():
     part = _part(cells, series, rows)
-    when, part_used = data.find_times(part, [*chosen, *beside])
+    when, part_used = data.find_times(part, [*chosen, *covariate_columns])
     if part_used.keys() != used.keys() and len(rows) > 1:
       raise DataError(
         f"{cells.path} row {part.lines[0]}: the times of series {group!r} are not "

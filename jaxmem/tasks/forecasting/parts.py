@@ -111,7 +111,7 @@ def split(
   is_long = panel.ids != ("",)
   rows: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in SPLITS}
   standards, units, ids, short, constant = [], [], [], 0, 0
-  for name, values, beside in zip(
+  for name, values, covariates in zip(
     panel.ids, panel.values, panel.covariates, strict=True
   ):
     counts = parts(len(values))
@@ -136,7 +136,7 @@ def split(
     standards.append(scale)
     ids.append(name)
     for side, part in zip(SPLITS, slices, strict=True):
-      rows[side].append((scaled[part], values[part], beside[part]))
+      rows[side].append((scaled[part], values[part], covariates[part]))
   if not ids:
     raise DataError(
       f"{source}: none of {len(panel.ids):,} series can be used, {short:,} have no "
@@ -145,11 +145,11 @@ def split(
       "these, or give more rows"
     )
   names = panel.covariate_names
-  beside = standard.fit(
+  covariate_scale = standard.fit(
     np.concatenate([arrays[2] for arrays in rows["train"]]), names.columns, source
   )
   splits = {
-    side: _part(arrays, beside, names, f"the {side} part of {source}")
+    side: _part(arrays, covariate_scale, names, f"the {side} part of {source}")
     for side, arrays in rows.items()
   }
   _check_windows(splits, length, horizon)
@@ -162,7 +162,7 @@ def split(
     Standard(mean, std),
     Units(std, naive, season),
     tuple(ids),
-    beside,
+    covariate_scale,
     tuple(notes),
   )
 

@@ -61,9 +61,9 @@ class SeriesPredictor:
       shapes = {self._mean.shape, self._std.shape}
       if shapes != {shape} or not (self._std > 0).all():
         raise ValueError("it does not standardise the series")
-      if beside := scale.get("covariates"):
-        self._covariates = Names(tuple(beside["past"]), tuple(beside["future"]))
-        numbers = Standard(*(np.array(beside[k], np.float64) for k in ("mean", "std")))
+      if saved := scale.get("covariates"):
+        self._covariates = Names(tuple(saved["past"]), tuple(saved["future"]))
+        numbers = Standard(*(np.array(saved[k], np.float64) for k in ("mean", "std")))
         self._covariate_scale = numbers
         shapes = {array.shape for array in numbers}
         if shapes != {(len(self._covariates.columns),)} or not (numbers.std > 0).all():

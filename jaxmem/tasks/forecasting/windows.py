@@ -14,7 +14,7 @@ class Covariates(NamedTuple):
   """The numbers of covariates, standardised.
 
   Attributes:
-    values: the rows of the series that they stand beside; E may be 0.
+    values: of the same rows as the series; E may be 0.
     num_future: F, how many columns, the last ones, are known over the horizon.
   """
 

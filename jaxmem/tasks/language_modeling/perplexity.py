@@ -18,10 +18,9 @@ that was emptied at the segment before.
 
 Files are read in pieces, and neither the memory of the model nor that of the process
 grows with them. One document of 10,000,000 bytes (the standard library end to end) was
-read by the default model (d_model 128, rglru,gated_delta,window, float32) of
-the config `quickstart` after 20 steps, one row of 4096 tokens a call: the peak memory
-of the process was 681 MiB; it read 51,000 bytes a CPU-second, and 29,300 bytes/s by the
-clock on two x86 cores that had other work.
+read by the model of the config `quickstart` after 20 steps, one row of 4096 tokens a
+call: the peak memory of the process was 681 MiB; it read 51,000 bytes a CPU-second, and
+29,300 bytes/s by the clock on two x86 cores that had other work.
 """
 
 import functools

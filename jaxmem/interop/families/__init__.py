@@ -1,0 +1,133 @@
+"""Families of pretrained models: one file each, of declarative rules.
+
+A family's file has `FAMILY`, a `Family`. It is found by the `model_type` of the
+settings of a model.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxmem.core import registry
+from jaxmem.core.errors import DataError
+from jaxmem.interop.layouts import Rule
+from jaxmem.models.lm import LMConfig
+from jaxmem.models.pattern import Entry, Pattern
+
+
+class Family(NamedTuple):
+  """Models that share their settings, and the names of their tensors.
+
+  Attributes:
+    model_types: the settings' `model_type` -> the class of transformers that reads it.
+    to_config: the settings -> the config of the language model.
+    to_settings: a config and a model type -> the settings; raises DataError if the
+      model is none of the family.
+    outer_rules: the tensors around the layers.
+    layer_rules: the tensors of a layer, whose entry in the pattern is given.
+  """
+
+  model_types: Mapping[str, str]
+  to_config: Callable[["Settings"], LMConfig]
+  to_settings: Callable[[LMConfig, str], dict[str, Any]]
+  outer_rules: Callable[[LMConfig], list[Rule]]
+  layer_rules: Callable[[LMConfig, Entry], list[Rule]]
+
+
+class Settings(Mapping):
+  """The settings of a model: those that a family reads, and what the others must be."""
+
+  def __init__(self, values: Mapping[str, Any], name: str):
+    """Wraps the settings.
+
+    Args:
+      values: what `config.json` holds.
+      name: names the file in messages.
+    """
+    self._values, self._name = values, name
+
+  def __getitem__(self, key: str) -> Any:
+    if self._values.get(key) is None:
+      raise DataError(f"{self._name} has no {key}")
+    return self._values[key]
+
+  def __iter__(self) -> Any:
+    return iter(self._values)
+
+  def __len__(self) -> int:
+    return len(self._values)
+
+  def get(self, key: str, default: Any = None) -> Any:
+    """Returns a value, or the default where it is missing or null."""
+    value = self._values.get(key)
+    return default if value is None else value
+
+  def require(self, **values: Any) -> None:
+    """Raises DataError unless each key is missing, null, or has the value."""
+    for key, value in values.items():
+      if self.get(key, value) != value:
+        raise DataError(
+          f"{self._name} has {key} {self._values[key]!r}: only {value!r} can be read"
+        )
+
+
+def families() -> dict[str, Family]:
+  """Maps each model type to its family."""
+  modules = registry.members("jaxmem.interop.families", "FAMILY").values()
+  return {kind: m.FAMILY for m in modules for kind in m.FAMILY.model_types}
+
+
+def family_of(settings: Mapping[str, Any], name: str) -> tuple[str, Family]:
+  """Returns the model type of settings, and its family.
+
+  Args:
+    settings: what `config.json` holds.
+    name: names the file in messages.
+
+  Raises:
+    DataError: if no family has the model type; names the nearest.
+  """
+  kind, known = settings.get("model_type"), families()
+  if kind not in known:
+    raise DataError(
+      f"{name} is a model of type {kind!r}, which cannot be read: "
+      f"{registry.nearest(str(kind), sorted(known))}"
+    )
+  return kind, known[kind]
+
+
+def folded(entries: Sequence[Entry]) -> tuple[Pattern, Pattern, int]:
+  """Returns first layers, a pattern and how often it repeats, for a list of layers.
+
+  Args:
+    entries: the entry of each layer.
+  """
+  count = len(entries)
+  best: tuple[Pattern, Pattern, int] = (), tuple(entries), 1
+  for period in range(1, count + 1):
+    start = count - period  # the last group begins here; earlier ones are equal
+    while start >= period and _equal(entries, start - period, start, period):
+      start -= period
+    first, pattern = tuple(entries[:start]), tuple(entries[start : start + period])
+    if len(first) + period < len(best[0]) + len(best[1]):
+      best = first, pattern, (count - start) // period
+  return best
+
+
+def _equal(entries: Sequence[Entry], a: int, b: int, length: int) -> bool:
+  return list(entries[a : a + length]) == list(entries[b : b + length])
+
+
+def places(config: LMConfig) -> Iterable[tuple[str, int | None, Entry]]:
+  """Yields where each layer's parameters lie, in the order of the layers.
+
+  Yields:
+    The path of the block in the parameters; the row of the layer in the stacked arrays
+    of a group, or None; and the entry of its mixer.
+  """
+  for i, entry in enumerate(config.first):
+    yield f"stack/first/block_{i}", None, entry
+  for group in range(config.num_groups):
+    for i, entry in enumerate(config.pattern):
+      yield f"stack/groups/block_{i}", group, entry
+  for i, entry in enumerate(config.last):
+    yield f"stack/last/block_{i}", None, entry
