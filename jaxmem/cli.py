@@ -84,9 +84,9 @@ def start_again() -> None:
 
   One asks for huge pages: XLA on CPU frees its buffers after every call, so every page
   faults again; with huge pages elementwise work on large arrays takes a half to a fifth
-  of the time. It also bounds the arenas of malloc: with one a thread, the compiler
-  leaves 170 MiB more behind. The other, where the locale has another encoding, makes UTF-8 that of
-  arguments, paths, streams and child processes.
+  of the time. It also bounds the arenas of malloc: with one for each thread, the
+  compiler leaves 170 MiB more behind. The other, where the locale has another encoding,
+  makes UTF-8 that of arguments, paths, streams and child processes.
   """
   if sys.platform != "linux":
     return
