@@ -84,14 +84,15 @@ def start_again() -> None:
 
   One asks for huge pages: XLA on CPU frees its buffers after every call, so every page
   faults again; with huge pages elementwise work on large arrays takes a half to a fifth
-  of the time. The other, where the locale has another encoding, makes UTF-8 that of
-  arguments, paths, streams and child processes.
+  of the time. It also bounds the arenas of malloc: with one for each thread, the
+  compiler leaves 170 MiB more behind. The other, where the locale has another encoding,
+  makes UTF-8 that of arguments, paths, streams and child processes.
   """
   if sys.platform != "linux":
     return
   variables = {}
   if "GLIBC_TUNABLES" not in os.environ:
-    variables["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    variables["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2"
   encoding = locale.getencoding().lower().replace("-", "")
   if not sys.flags.utf8_mode and encoding != "utf8":
     variables["PYTHONUTF8"] = "1"

@@ -25,8 +25,9 @@ config = Config(
     dtype="auto",
   ),
   task=DataConfig(source="stdlib", segment_length=256, batch_size=8),
-  steps=900,
+  steps=800,
   log_every=25,
-  save_every=300,
+  save_every=400,
+  eval_bytes=131_072,
   then="recall",
 )

@@ -16,6 +16,7 @@ from jaxmem.generation.sampling import Cutter, Sampling, SamplingError
 from jaxmem.generation.session import Session, keys_of, padded
 from jaxmem.models import capacity
 from jaxmem.models.lm import LM
+from jaxmem.parallel import mesh
 from jaxmem.runtime.compilation import compiling
 from jaxmem.tokenizers import Ids, Tokenizer
 
@@ -66,8 +67,8 @@ class Writer:
       tokenizer: text to ids and back.
       session: what the rows continue from, see `session.first_session`.
     """
-    self.session = session
     self._model, self._params, self._tokenizer = model, params, tokenizer
+    self.session = session
     self._limit = capacity.limit_of(model.config)
 
   @property
@@ -82,7 +83,7 @@ class Writer:
     self._rows = session.length.shape[0]
     rows = padded(self._rows)
     is_full = rows == self._rows
-    self._padded = session if is_full else programs.resized(session, rows=rows)
+    self._continue(session if is_full else programs.resized(session, rows=rows))
 
   @property
   def length(self) -> np.ndarray:
@@ -132,7 +133,7 @@ class Writer:
     if lengths.any():
       read = functools.partial(programs.read_piece, self._model, self._params)
       logits, state = extend(read, tokens, lengths, state, programs.PIECES)
-    self._padded = programs.begin(old, lengths, logits, state, seen, key)
+    self._continue(programs.begin(old, lengths, logits, state, seen, key))
 
   def _read_singly(self, tokens, lengths) -> None:
     """Reads what is left of each row after the pieces."""
@@ -155,8 +156,12 @@ class Writer:
     surplus = padded(len(rows)) - len(rows)
     index = np.pad(np.array(rows), (0, surplus))
     keys = np.pad(np.asarray(keys), ((0, surplus), (0, 0)))
-    self._padded = programs.taken(self._padded, index, keys)
+    self._continue(programs.taken(self._padded, index, keys))
     self._rows = len(rows)
+
+  def _continue(self, session: Session) -> None:
+    """Makes a padded session the one that is continued."""
+    self._padded = mesh.beside(session, self._params)
 
   def write(
     self,

@@ -255,6 +255,26 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
+def beside(tree: Any, params: Any) -> Any:
+  """Puts arrays on the devices of committed parameters, whole on each.
+
+  A jitted function returns arrays that are committed where its parameters are. Fresh
+  arrays are not, so that a loop which begins with them would compile it twice.
+
+  Args:
+    tree: arrays, such as the first state of a loop.
+    params: the parameters of the function; where they are not committed, or of NumPy,
+      the arrays stay as they are.
+  """
+  first = next(iter(jax.tree.leaves(params)), None)
+  if not (isinstance(first, jax.Array) and first.committed):
+    return tree
+  sharding = first.sharding
+  if isinstance(sharding, NamedSharding):
+    sharding = replicated(sharding.mesh)
+  return jax.device_put(tree, sharding)
+
+
 def param_names(boxed: Any) -> Any:
   """Returns the logical `Names` of parameters, from the boxes that Flax keeps them in.
 

@@ -14,6 +14,7 @@ from jaxmem.data.excerpts import Excerpt
 from jaxmem.data.samples import tokenizer_of
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
+from jaxmem.parallel import mesh
 from jaxmem.tasks.application import BaseTask
 from jaxmem.tasks.base import EvalResult, Report, TaskContext
 from jaxmem.tasks.language_modeling import perplexity, report
@@ -107,9 +108,12 @@ class LanguageModelingTask(BaseTask):
   def _read(
     self, params: Any, documents: Sequence[Excerpt], ways: Sequence[str], **options: Any
   ) -> Result:
+    def init_state(rows: int) -> Any:
+      return mesh.beside(self._model.init_state(rows), params)
+
     scorer = TextScorer(
       functools.partial(perplexity.losses, self._model, params),
-      self._model.init_state,
+      init_state,
       documents,
       self._tokenizer,
       document_length=self._config.document_length,
