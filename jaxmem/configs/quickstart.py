@@ -3,10 +3,10 @@
     jaxmem train quickstart
 
 It has Griffin's recurrence, a gated delta rule and a window of 128 tokens, with 0.7 M
-parameters, and reads 1.8 M bytes once. Then follows the config recall, whose dialogues
-only a memory can answer. Both take at most six minutes on two quiet CPU cores, and 1.5
-GiB; results/quickstart has the scores. For a TPU or GPU see the config
-quickstart_accelerator.
+parameters, and reads 1.6 M bytes once: 2.47 held-out bits per byte, where gzip on each
+file needs 2.54. Then follows the config recall, whose dialogues only a memory can
+answer. Both together took six minutes on two idle CPU cores and 1.42 GiB
+(results/quickstart). For a TPU or GPU see the config quickstart_accelerator.
 """
 
 from jaxmem.models.lm import LMConfig
