@@ -201,6 +201,7 @@ def test_a_run_may_change_how_long_it_is_how_it_is_shown_and_where_it_runs():
   assert free - {key for key in free if key.startswith("mesh.")} == {
     "steps", "log_every", "save_every", "keep", "eval_bytes", "sample_bytes",
     "stop_after_skips", "then", "validation.patience", "task.data_dir", "task.language",
-    "task.rule", "model.remat", "model.loss_chunk",
+    "task.rule", "model.remat", "model.loss_chunk", "compilation_cache",
+    "log.wandb_project",
   }  # fmt: skip
   assert {f"mesh.{field.name}" for field in dataclasses.fields(MeshConfig)} <= free

@@ -1,5 +1,6 @@
 """Compiled programs are kept between processes, within bounds, and announced."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from jaxmem.runtime import compilation
+from jaxmem.training.trainer import train
 from support import runs
 
 # prints how many programs were asked for, and how many the folder had
@@ -123,6 +125,20 @@ def test_config_sets_the_folder_or_none(tmp_path, monkeypatch):
   finally:
     compilation.use(before[settings[0]])
     jax.config.update(settings[1], before[settings[1]])
+
+
+def test_a_run_applies_the_setting_of_its_config(tmp_path, monkeypatch):
+  class Applied(Exception):
+    pass
+
+  def use(setting):
+    raise Applied(setting)
+
+  monkeypatch.setattr(compilation, "use", use)
+  config = runs.config(runs.write_corpus(tmp_path / "corpus"))
+  config = dataclasses.replace(config, compilation_cache="kept/programs")
+  with pytest.raises(Applied, match="kept/programs"):
+    train(config, tmp_path / "run")
 
 
 @pytest.fixture
