@@ -92,9 +92,7 @@ def skeleton(text):
       if t not in ("README.md", "README.zh.md")
     ),
     "items": len(re.findall(r"^- ", text, flags=re.MULTILINE)),
-    "rows": [
-      line.count(" | ") for line in text.splitlines() if line.startswith("| ")
-    ],
+    "rows": [line.count(" | ") for line in text.splitlines() if line.startswith("| ")],
     "numbers": sorted(re.findall(r"\d+\.\d+", text)),
   }
 
