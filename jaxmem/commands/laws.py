@@ -62,9 +62,9 @@ def main(argv: list[str]) -> int:
   print("worst error of each law, as a part of the tolerance\n")
   laws = sorted(_laws(full=not args.quick))
   head = ["memory", "forms", *(f"law {law}" for law in laws), "seconds"]
-  print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|", flush=True)
   broken, worst = [], {}
   with Progress(len(subjects), "memories", resume=_AGAIN) as progress:
+    say("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for done, (name, subject) in enumerate(subjects):
       progress.update(done, f"checks {name}")
       start = time.monotonic()

@@ -250,7 +250,7 @@ def time_spec(mesh: Mesh | AbstractMesh, rows: int) -> PartitionSpec:
   return PartitionSpec(batch or None, RULES["time"])
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
   """Returns the sharding of an array that is whole on every device."""
   return NamedSharding(mesh, PartitionSpec())
 

@@ -182,12 +182,12 @@ class _Announcer:
     self._thread = threading.Thread(target=self._watch, daemon=True)
     self._thread.start()
 
-  def _begin(self, event: str, value: float, **kwargs) -> None:
+  def _begin(self, event: str, value: float | int, **kwargs) -> None:
     if "backend_compile" in event:
       self._name, self._said = str(kwargs.get("fun_name", "a program")), False
       self._began = time.monotonic()
 
-  def _end(self, event: str, seconds: float, **kwargs) -> None:
+  def _end(self, event: str, seconds: float | int, **kwargs) -> None:
     if "backend_compile" in event:
       self._began = None
 

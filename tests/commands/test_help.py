@@ -10,6 +10,7 @@ import pytest
 
 import jaxmem
 from jaxmem import cli, commands
+from jaxmem.configs import quickstart
 from jaxmem.core import command_line, help_page
 from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
@@ -95,7 +96,7 @@ def test_module_is_the_command_and_its_help_imports_little():
 def test_help_of_train_has_the_defaults_of_its_config(capsys):
   text = _printed(capsys, "train", "quickstart", "--help")
   assert _fits(text), text
-  assert "(runs/quickstart)" in text and "(1500)" in text
+  assert "(runs/quickstart)" in text and f"({quickstart.config.steps})" in text
   assert "rglru:num_heads=4" in text and "Trains a hybrid byte-level" in text
   with pytest.raises(UserError, match="jaxmem train needs a config: a name"):
     cli.commands.load("train").main(["--steps", "3"])
