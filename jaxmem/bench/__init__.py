@@ -170,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
     outputs.make_directory(options.out)
     results = run(options)
   except (KeyError, ValueError) as error:
-    print(f"jaxmem bench: {error.args[0]}", file=sys.stderr)
+    print(f"jaxmem: {error.args[0]}", file=sys.stderr)
     return 2
   print()
   print(report.markdown(results))

@@ -28,14 +28,14 @@ class Options:
   several layers reach. A memory is measured by changing its inputs.
 
   Attributes:
-    what: masks, joined by & and |, or a memory of `jaxmem memories`, with options as in
-      a pattern: window:window_size=16.
+    what: masks joined by & and |, or a memory with options, window:window_size=16; see
+      `jaxmem memories`.
     length: tokens of the text.
     documents: lengths of documents that make up the text, such as 40,24.
-    layers: so many layers, one above the other, have their reach drawn.
+    layers: how many layers, one above the other, have their reach drawn.
     block_size: tokens of a block of the mask.
     d_model: features of a memory.
-    out: the picture; without a name it is NAME.png.
+    out: the picture, by default NAME.png.
   """
 
   PAGE: ClassVar[Page] = Page(
@@ -86,7 +86,8 @@ def main(argv: list[str]) -> int:
   reset = visibility.documents(lengths)
 
   faint = 0
-  if re.split("[:+]", args.what)[0] in mixers.names():
+  # no mask has a colon: an unknown name before one is that of a memory
+  if ":" in args.what or re.split("[:+]", args.what)[0] in mixers.names():
     pairs, sees, mask = _of_memory(args, reset)
     pairs, faint = _shown(pairs, sees)
   else:
@@ -101,7 +102,7 @@ def main(argv: list[str]) -> int:
   maps.sight(path, args.what, pairs, tiles, reach)
 
   count = int(np.count_nonzero(sees))
-  print(f"{args.what}: {count} of {sees.size} pairs seen")
+  print(f"{args.what}: {count:,} of {sees.size:,} pairs seen")
   if faint:
     print(f"{faint} of them move the output by less than float32 can tell")
   if tiles is not None:
@@ -109,7 +110,7 @@ def main(argv: list[str]) -> int:
     print(f"{tiles.sum()} of {tiles.size} blocks of {size} x {size} computed")
   far = _farthest(reach > 0)
   print(f"one layer reaches {_farthest(sees)} tokens back, {args.layers} reach {far}")
-  print(path)
+  print(f"wrote {path}")
   return 0
 
 

@@ -40,11 +40,11 @@ class Options:
     workdir: the work directory of the run.
     checkpoint: the last one, or the best on held-out text.
     text: a file, a directory, a glob, or stdlib; each file is a document.
-    split: train, heldout or test: scores that split of the run's data by the metric of
-      its task, instead of a text; tables and pictures go beside `out`, or to `workdir`.
+    split: train, heldout or test, a part of the run's data, scored by its task's
+      metric; tables and pictures go beside `out`, or to `workdir`.
     carry: on carries the memory through each document; off empties it at every segment;
       reread empties it too and first reads the segment before; all does all three.
-    segment: tokens after which off and reread forget; 0 is the run's segment length.
+    segment: tokens after which off and reread forget, 0 for the run's own.
     rows: documents that are read at once.
     length: tokens of a call; it changes the speed and the memory used, and the numbers
       only by rounding: 16 rows of 512 tokens give those of the report exactly.
@@ -52,7 +52,7 @@ class Options:
       as another one; 0 is never.
     out: a file for the numbers, as JSON; a picture NAME.png is drawn beside it, and
       with split a table NAME.md.
-    progress: a directory that keeps how far the text was read: after Ctrl-C or SIGTERM
+    progress: a directory that keeps how far the text was read; after Ctrl-C or SIGTERM
       (exit code 75) the same command continues.
     save_every: seconds between two saves in `progress`.
     task: with split, where the data are now, if they have moved since training.

@@ -14,6 +14,7 @@ from jaxmem.core.errors import UserError
 from jaxmem.core.options import Command, Page, describe
 from jaxmem.core.progress import Progress, on_interrupt
 from jaxmem.core.ranges import number, required
+from jaxmem.runtime.compilation import compiling
 
 # Fewer tokens than this have no past to speak of.
 FEWEST = 16
@@ -110,17 +111,22 @@ def _look(options: Options, loaded: Any, tokens: np.ndarray, out: Path) -> tuple
   model, params = inside.plain(loaded.model), loaded.params
   with Progress(4, "parts") as progress:
     progress.update(0, "reads the text")
-    traces = inside.read(model, params, tokens, options.recent)
+    with compiling("the model, to read the text"):
+      traces = inside.read(model, params, tokens, options.recent)
     progress.advance(1, "records states")
-    ends, memories = inside.states(model, params, tokens, options.samples)
+    with compiling("the model, to record states"):
+      ends, memories = inside.states(model, params, tokens, options.samples)
     progress.advance(1, "measures the span of the mixers")
     positions = span.sampled(len(tokens), options.positions)
-    layers = span.of_layers(model, params, traces.inputs, positions, options.directions)
+    directions = options.directions
+    with compiling("a mixer and its gradient, to measure the span"):
+      layers = span.of_layers(model, params, traces.inputs, positions, directions)
     progress.advance(1, "measures the span of the model")
-    model_span = span.of_model(model, params, tokens, positions, options.directions)
+    with compiling("the model and its gradient, to measure the span"):
+      model_span = span.of_model(model, params, tokens, positions, directions)
     progress.advance()
   return [
-    *findings.spans(model_span, layers, options.directions, len(positions), out),
+    *findings.spans(model_span, layers, directions, len(positions), out),
     *findings.decays(traces, out),
     *findings.gates(traces, out),
     *findings.memories(ends, memories, out),

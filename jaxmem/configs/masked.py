@@ -1,7 +1,7 @@
 """Trains a small encoder on hidden words, for other runs to begin from.
 
     jaxmem train masked
-    jaxmem train labels --init_from runs/masked ...
+    jaxmem train labels --init-from runs/masked ...
 
 The texts are those of the Python standard library. The second run must have the
 pattern, the sizes and the tokenizer of the first.

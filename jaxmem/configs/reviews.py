@@ -2,7 +2,7 @@
 
     jaxmem train reviews --task.source movie_reviews.zip --task.fold 1/5
     jaxmem train reviews --task.source movie_reviews.zip --task.fold 1/5 \
-      --task.first_bytes 256 --task.segment_length 256
+      --task.first-bytes 256 --task.segment-length 256
 
 The set is at https://www.cs.cornell.edu/people/pabo/movie-review-data (polarity 2.0): a
 folder of texts for each label, or a zip of such folders. Over five folds, 2,000

@@ -1,7 +1,7 @@
 """Trains an autoencoder that compresses lines of Python to 32 numbers.
 
     jaxmem train vae
-    jaxmem train vae --model.d_latent 0 --workdir runs/decoder
+    jaxmem train vae --model.d-latent 0 --workdir runs/decoder
     jaxmem eval --workdir runs/vae --split heldout
     jaxmem predict --workdir runs/vae --input FILE.jsonl
 

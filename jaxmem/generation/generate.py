@@ -1,6 +1,5 @@
 """Writes text with a model: chunk forms read the prompt, then tokens follow singly."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -121,8 +120,7 @@ class Writer:
     key = old.key
     if seed is not None:  # the padding has no text, and its keys are never used
       key = keys_of(seed, [*map(bytes, texts), *[b""] * (rows - self._rows)])
-    with compiling(f"the reading of prompts, {rows} at once"):
-      self._read_pieces(tokens, lengths // programs.PIECES[-1], seen, key)
+    self._read_pieces(tokens, lengths // programs.PIECES[-1], seen, key)
     with compiling(f"the writing of text, {rows} at once"):
       self._read_singly(tokens, lengths)
 
@@ -131,7 +129,12 @@ class Writer:
     old, lengths = self._padded, pieces * programs.PIECES[-1]
     logits, state = old.logits, old.state
     if lengths.any():
-      read = functools.partial(programs.read_piece, self._model, self._params)
+
+      def read(tokens, state):
+        size = tokens.shape[1]
+        with compiling(f"the reading of {size:,} tokens, {tokens.shape[0]} at once"):
+          return programs.read_piece(self._model, self._params, tokens, state)
+
       logits, state = extend(read, tokens, lengths, state, programs.PIECES)
     self._continue(programs.begin(old, lengths, logits, state, seen, key))
 

@@ -27,8 +27,8 @@ class ValidationConfig:
   """When held-out data is scored during a run.
 
   Attributes:
-    every: steps between scores; 0 scores only at the end. The state with the best score
-      is kept in `best/`, beside the latest in `checkpoints/`.
+    every: steps between scores, 0 for one at the end alone. The state with the best
+      score is kept in `best/`, beside the latest in `checkpoints/`.
     num_bytes: how much held-out text is scored, read with the memory carried.
     patience: the run ends after this many scores in a row that are no better; 0 never
       ends it.

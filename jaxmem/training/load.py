@@ -57,9 +57,10 @@ def run_config(workdir: str | Path, which: Which = "last") -> Config:
   try:
     meta = read_meta(workdir.absolute() / _DIRECTORIES[which])
   except CheckpointError as error:
+    best = "; only a run with --validation.every has a best one"
     raise UserError(
       f"no checkpoint of a run in {workdir / _DIRECTORIES[which]}: give the --workdir "
-      "of `jaxmem train`; only a run with --validation.every has a best one"
+      f"of `jaxmem train`{best if which == 'best' else ''}"
     ) from error
   config = workdirs.saved_config(meta, workdir.absolute())
   return resolve(workdirs.with_kept_tokenizer(config, workdir.absolute()))

@@ -101,6 +101,12 @@ def test_mask_that_cannot_be_parsed_is_reported(text, words):
   assert all(word in str(error.value) for word in words)
 
 
+def test_draw_names_the_memory_that_a_misspelt_one_is_near(tmp_path, capsys):
+  out = str(tmp_path / "x.png")
+  assert cli.run(["draw", "windo:window_size=8", "--out", out]) == 2
+  assert "no memory 'windo': did you mean 'window'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   "subject", ["causal & window(8)", "window:window_size=8", "gru"]
 )
@@ -113,5 +119,5 @@ def test_draw_writes_a_picture_and_counts(tmp_path, capsys, subject):
   assert path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 5000
   out = capsys.readouterr().out
   if subject != "gru":  # 8 a query, fewer at the start of each document
-    assert f"{64 * 8 - 2 * 28} of 4096 pairs" in out
+    assert f"{64 * 8 - 2 * 28} of 4,096 pairs" in out
     assert "14 of 64 blocks of 8 x 8" in out and "reaches 7 tokens back" in out

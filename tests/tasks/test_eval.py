@@ -206,7 +206,7 @@ def test_peak_memory_does_not_grow_with_the_text(run, tmp_path):
   for size, child in children.items():
     out, err = child.communicate(timeout=280)
     assert child.returncode == 0, err
-    assert f"{size:,} bytes of 1 documents" in out
+    assert f"{size:,} bytes of 1 document," in out
     peak[size] = int(out.split()[-1]) * 1024
   assert peak[2_000_000] < 1.1 * peak[200_000] + 20e6
 

@@ -34,7 +34,7 @@ class Plan:
     lengths: of the examples, such as 64,256; a model is trained at each, and tested at
       1, 2, 4, 8 and 16 times its own.
     minutes_per_run: the training time; compilation and tests are not counted.
-    steps: the number of training steps; 0 is as many as the minutes allow.
+    steps: the number of training steps, 0 for as many as the minutes allow.
     seeds: models of each memory and length, which differ in parameters and examples.
     d_model: features.
     layers: blocks.

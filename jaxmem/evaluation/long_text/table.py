@@ -52,10 +52,10 @@ def table(numbers: dict[str, Any]) -> list[str]:
     return f"| {' | '.join(cells)} |"
 
   rate = numbers["bytes"] / max(numbers["seconds"], 1e-9)
-  segment = numbers.get("segment")
+  segment, count = numbers.get("segment"), numbers["documents"]
   return [
-    f"{numbers['text']}: {numbers['bytes']:,} bytes of {numbers['documents']:,} "
-    f"documents, {numbers['words']:,} words, step {numbers['step']}",
+    f"{numbers['text']}: {numbers['bytes']:,} bytes of {count:,} "
+    f"document{'s' * (count != 1)}, {numbers['words']:,} words, step {numbers['step']}",
     f"{numbers['seconds']:,.1f} s, {rate:,.0f} bytes/s, "
     f"{numbers['tokens_per_second']:,.0f} tokens/s, peak memory of the process "
     f"{numbers['peak_mib']:,.0f} MiB",
