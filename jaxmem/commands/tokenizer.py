@@ -112,7 +112,7 @@ def main(argv: list[str]) -> int:
     raise DataError(str(error)) from error
   name = args.input or "standard input"
   content = _read(args.input)
-  if isinstance(args, Encode):
+  if not isinstance(args, Decode):
     try:
       ids = tokenizer.encode(content)
     except NotUTF8 as error:

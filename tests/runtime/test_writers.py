@@ -128,7 +128,7 @@ def test_validation_leaves_the_bar_of_a_run_whole(tiny, tmp_path, monkeypatch):
   first = next(i for i, line in enumerate(lines) if "held out" in line)
   lines = lines[first:]
   assert re.fullmatch(
-    r"step {6}6  held out [\d.]+ bits/byte, the best so far", lines[first]
+    r"step {6}6  held out [\d.]+ bits/byte, the best so far", lines[0]
   )
   assert re.fullmatch(r"step +12  held out [\d.]+ bits/byte, .*", lines[1])
   assert re.match(r"100%\|█+\| 12/12 \S+, loss [\d.]+, .*saves at", lines[2])
