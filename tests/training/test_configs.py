@@ -8,6 +8,7 @@ import pytest
 
 from jaxmem import cli, configs, mixers
 from jaxmem.commands.train import load_config
+from jaxmem.configs import quickstart
 from jaxmem.core.errors import UserError
 from jaxmem.parallel import mesh as meshes
 from jaxmem.training.config import MeshConfig, with_values
@@ -91,7 +92,8 @@ def test_configs_lists_all_with_a_line_each(capsys):
 def test_a_printed_config_can_be_changed_and_loaded(tmp_path, capsys):
   assert cli.run(["configs", "quickstart"]) == 0
   path = tmp_path / "mine.py"
-  path.write_text(capsys.readouterr().out.replace("steps=1500", "steps=7"))
+  steps = f"steps={quickstart.config.steps}"
+  path.write_text(capsys.readouterr().out.replace(steps, "steps=7"))
   assert load_config(path).steps == 7
 
 
