@@ -67,7 +67,7 @@ def test_a_split_is_scored_with_a_table_and_a_picture(run, tmp_path, capsys):
   assert cli.run(["eval", "--workdir", str(run), "--split", "heldout", *out]) == 0
   numbers = json.loads((tmp_path / "found.json").read_text())
   assert numbers == json.loads((run / "report.json").read_text())
-  assert "| turn |" in capsys.readouterr().out
+  assert "| name said, turns ago |" in capsys.readouterr().out
   assert (tmp_path / "found.md").exists() and (tmp_path / "turns.png").exists()
 
 
