@@ -44,13 +44,13 @@ def usage() -> str:
 
 def version() -> str:
   """Returns the versions of jaxmem and of what it computes with."""
-  found = [f"jaxmem {jaxmem.__version__}"]
+  versions = [f"jaxmem {jaxmem.__version__}"]
   for name in ("jax", "flax"):
     try:  # from their files: importing them would take seconds
-      found.append(f"{name} {importlib.metadata.version(name)}")
+      versions.append(f"{name} {importlib.metadata.version(name)}")
     except importlib.metadata.PackageNotFoundError:
-      found.append(f"{name} is not installed")
-  return "\n".join([*found, f"python {platform.python_version()}"])
+      versions.append(f"{name} is not installed")
+  return "\n".join([*versions, f"python {platform.python_version()}"])
 
 
 def load_plugins(argv: list[str]) -> list[str]:

@@ -63,21 +63,21 @@ class PromptPredictor:
       self._limit.check(length, "the prompt with its continuation", "give fewer tokens")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = self._continue([encoded(record["prompt"]) for record in records])
+    continuations = self._continue([encoded(record["prompt"]) for record in records])
     answers = []
-    for record, texts in zip(records, found, strict=True):
-      samples = [self._sample(text) for text in texts]
+    for record, drawn in zip(records, continuations, strict=True):
+      samples = [self._sample(each) for each in drawn]
       head = {name: record[name] for name in ("id", "prompt") if name in record}
       answers.append(
         head | (samples[0] if self._num_samples == 1 else {"samples": samples})
       )
     return answers
 
-  def _sample(self, found: Continuation) -> dict[str, Any]:
+  def _sample(self, continuation: Continuation) -> dict[str, Any]:
     """Returns a continuation as it is written."""
-    sample: dict[str, Any] = {"text": found.text.decode(errors="replace")}
+    sample: dict[str, Any] = {"text": continuation.text.decode(errors="replace")}
     if self._logprobs:
-      sample["tokens"] = found.tokens
-      sample["logprobs"] = [round(p, 6) for p in found.logprobs]
-      sample["logprob"] = round(sum(found.logprobs), 6)
+      sample["tokens"] = continuation.tokens
+      sample["logprobs"] = [round(p, 6) for p in continuation.logprobs]
+      sample["logprob"] = round(sum(continuation.logprobs), 6)
     return sample

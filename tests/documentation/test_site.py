@@ -150,6 +150,17 @@ def test_a_layer_page_has_the_numbers_of_the_table_of_memories():
       assert f"| {row[key]} |" in page.replace("\\|", "|"), (row["memory"], key)
 
 
+def test_a_part_of_the_navigation_that_is_completed_begins_with_its_index():
+  """The folder of the generated pages is that of the first entry."""
+  lines = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2].splitlines()
+  marks = [i for i, line in enumerate(lines) if line.strip() == f"- {pages.MARK}"]
+  assert marks
+  for mark in marks:
+    depth = lines[mark].index("-")
+    heading = max(i for i in range(mark) if lines[i].index("-") < depth)
+    assert lines[heading + 1].strip().endswith("index.md"), lines[heading]
+
+
 def test_the_navigation_names_every_page_once():
   lines = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2].splitlines()
   named = re.findall(r"[\w/-]+\.md", "\n".join(lines))
