@@ -1,13 +1,14 @@
 """Pretrained models from Hugging Face folders, in and out.
 
-    loaded = load("models/qwen3")
-    logits, state = loaded.model.apply({"params": loaded.params}, tokens, state)
-    save("models/mine", loaded.model.config, loaded.params, "qwen3")
+    config, params = read("models/qwen3")
+    logits, state = LM(config).apply({"params": params}, tokens, state)
+    save("models/mine", config, params, "qwen3")
 
 Tensors are read one by one, each into its place in the arrays of the device, so that a
 load needs the memory of the model and of one tensor.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,19 +22,15 @@ from jaxtyping import Array, Shaped
 from jaxmem.core import files
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
-from jaxmem.interop.families import Settings, families, family_of, places
+from jaxmem.interop.families import Family, Item, Place, Settings, families, family_of
 from jaxmem.interop.layouts import Rule
 from jaxmem.interop.model_folder import SETTINGS, WEIGHTS, ModelFolder, StoredTensor
-from jaxmem.models.lm import LMConfig
-from jaxmem.models.pattern import Entry
 
-# Tensors that the settings decide, and that older versions of transformers wrote.
-_DERIVED = ("rotary_emb.inv_freq", "attention.bias", "attention.masked_bias")
 # How many names a message shows.
 _SHOWN = 10
 
 
-def read(path: str | Path, dtype: str = "float32") -> tuple[LMConfig, dict[str, Any]]:
+def read(path: str | Path, dtype: str = "float32") -> tuple[Any, dict[str, Any]]:
   """Reads a model of a folder.
 
   Args:
@@ -52,22 +49,25 @@ def read(path: str | Path, dtype: str = "float32") -> tuple[LMConfig, dict[str, 
   _, family = family_of(folder.settings, name)
   config = family.to_config(Settings(folder.settings, name))
   plan = list(_plan(family, config))
-  _check(folder.tensors, [(name, rule) for name, rule, *_ in plan], config)
+  names = _stored_names(folder.tensors, plan, family, config)
   arrays: dict[str, Array] = {}
-  for name, rule, block, row in plan:
-    value = rule.layout.to_param(folder.read(name)).astype(jnp.dtype(dtype))
-    key = "/".join(filter(None, (block, rule.path)))
-    if row is None:
+  for stored, (_, rule, place) in zip(names, plan, strict=True):
+    value = rule.layout.to_param(folder.read(stored)).astype(jnp.dtype(dtype))
+    if place is None:
+      arrays[rule.path] = jnp.asarray(value)
+      continue
+    key = f"{place.block}/{rule.path}"
+    if place.row is None:
       arrays[key] = jnp.asarray(value)
     else:
       if key not in arrays:
         arrays[key] = jnp.zeros((config.num_groups, *value.shape), value.dtype)
-      arrays[key] = _with_row(arrays[key], value, row)
-  return _with_dtype(config, dtype), _tree(arrays)
+      arrays[key] = _with_row(arrays[key], value, place.row)
+  return dataclasses.replace(config, dtype=dtype), _tree(arrays)
 
 
 def save(
-  out: str | Path, config: LMConfig, params: Mapping[str, Any], model_type: str
+  out: str | Path, config: Any, params: Mapping[str, Any], model_type: str
 ) -> None:
   """Writes a model as a folder that transformers reads, in the dtype of the parameters.
 
@@ -89,8 +89,8 @@ def save(
   family = known[model_type]
   settings = family.to_settings(config, model_type)
   tensors = {
-    name: np.ascontiguousarray(rule.layout.to_tensor(_at(params, block, rule, row)))
-    for name, rule, block, row in _plan(family, config)
+    name: np.ascontiguousarray(rule.layout.to_tensor(_at(params, rule, place)))
+    for name, rule, place in _plan(family, config)
   }
   out = Path(out)
   out.mkdir(parents=True, exist_ok=True)
@@ -99,28 +99,38 @@ def save(
   files.write_json(out / SETTINGS, settings, indent=2)
 
 
-def _plan(family: Any, config: LMConfig) -> Iterator[tuple[str, Rule, str, int | None]]:
-  """Yields each tensor's name, its rule, the path of its block, and its row there."""
+def _plan(family: Family, config: Any) -> Iterator[tuple[str, Rule, Place | None]]:
+  """Yields each tensor's name, its rule, and the place of its layer, if it has one."""
   for rule in family.outer_rules(config):
-    yield rule.name, rule, "", None
-  rules: dict[Entry, list[Rule]] = {}
-  for layer, (block, row, entry) in enumerate(places(config)):
-    if entry not in rules:
-      rules[entry] = family.layer_rules(config, entry)
-    for rule in rules[entry]:
-      yield rule.name.format(layer), rule, block, row
+    yield rule.name, rule, None
+  rules: dict[Item, list[Rule]] = {}
+  for place in family.places(config):
+    if place.entry not in rules:
+      rules[place.entry] = family.layer_rules(config, place.entry)
+    for rule in rules[place.entry]:
+      yield rule.name.format(place.number), rule, place
 
 
-def _check(
-  tensors: Mapping[str, StoredTensor], rules: list[tuple[str, Rule]], config: LMConfig
-) -> None:
-  """Raises DataError for tensors that are missing, unknown or misshapen."""
-  expected = dict(rules)
-  # a tied head may be written all the same
-  extra = {n for n in tensors.keys() - expected.keys() if not n.endswith(_DERIVED)}
-  extra -= {"lm_head.weight"} if config.tied else set()
+def _stored_names(
+  tensors: Mapping[str, StoredTensor],
+  plan: list[tuple[str, Rule, Place | None]],
+  family: Family,
+  config: Any,
+) -> list[str]:
+  """Returns the names of a plan's tensors as a folder has them.
+
+  Raises:
+    DataError: for tensors that are missing, unknown or misshapen.
+  """
+  bare = bool(family.prefix) and not any(n.startswith(family.prefix) for n in tensors)
+  names = [n.removeprefix(family.prefix) if bare else n for n, _, _ in plan]
+  expected = {name: rule for name, (_, rule, _) in zip(names, plan, strict=True)}
+  extra = tensors.keys() - expected.keys()
+  unknown = {name for name in extra if not name.endswith(family.derived)}
+  if getattr(config, "tied", False):
+    unknown.discard("lm_head.weight")  # a tied head may be written all the same
   faults = [f"no {name}" for name in sorted(expected.keys() - tensors.keys())]
-  faults += [f"an unknown {name}" for name in sorted(extra)]
+  faults += [f"an unknown {name}" for name in sorted(unknown)]
   faults += [
     f"{name} of {list(tensors[name].shape)} and not {list(rule.layout.tensor)}"
     for name, rule in expected.items()
@@ -131,6 +141,7 @@ def _check(
     raise DataError(
       f"the tensors are not those of the settings: {', '.join(faults[:_SHOWN])}{more}"
     )
+  return names
 
 
 @functools.partial(jax.jit, donate_argnums=0)
@@ -140,13 +151,14 @@ def _with_row(stacked: Array, value: Array, row: Array) -> Array:
 
 
 def _at(
-  params: Mapping[str, Any], block: str, rule: Rule, row: int | None
+  params: Mapping[str, Any], rule: Rule, place: Place | None
 ) -> Shaped[np.ndarray, "..."]:
   """The parameter that a tensor becomes; of a stacked one, its row."""
   leaf: Any = params
-  for key in filter(None, f"{block}/{rule.path}".split("/")):
+  path = f"{place.block}/{rule.path}" if place else rule.path
+  for key in path.split("/"):
     leaf = leaf[key]
-  return np.asarray(leaf if row is None else leaf[row])
+  return np.asarray(leaf if place is None or place.row is None else leaf[place.row])
 
 
 def _tree(arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -159,7 +171,3 @@ def _tree(arrays: Mapping[str, Array]) -> dict[str, Any]:
       leaf = leaf.setdefault(key, {})
     leaf[last] = array
   return tree
-
-
-def _with_dtype(config: LMConfig, dtype: str) -> LMConfig:
-  return LMConfig(**{**vars(config), "dtype": dtype})

@@ -1,57 +1,34 @@
 """Makes tiny models with transformers, and what they answer.
 
-    pip install -e '.[bench,test]' && python -m tests.interop.make_folders [NAME ...]
+    pip install -e '.[bench,test]'
+    PYTHONPATH=tests python -m interop.make_folders [NAME ...]
 
 Every parameter is moved from its first value, so that no bias of 0 and no scale of 1
 hides an omission. The numbers of heads, groups and layers differ, and the text is
 longer than a window.
 """
 
+import importlib
 import json
+import pkgutil
 import sys
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 FOLDERS = Path(__file__).parent / "folders"
+_FILES = str(Path(__file__).parent / "tiny_models")
 ROWS, LENGTH, PROMPT, DRAWN = 2, 40, 8, 32
-_SIZES = {
-  "vocab_size": 37,
-  "hidden_size": 24,
-  "intermediate_size": 40,
-  "num_hidden_layers": 3,
-  "num_attention_heads": 4,
-  "num_key_value_heads": 2,
-  "max_position_embeddings": 64,
-  "rms_norm_eps": 1e-5,
-}
-_LLAMA3 = {
-  "rope_type": "llama3",
-  "rope_theta": 500.0,
-  "factor": 4.0,
-  "low_freq_factor": 1.0,
-  "high_freq_factor": 4.0,
-  "original_max_position_embeddings": 16,
-}
-_YARN = {
-  "rope_type": "yarn",
-  "rope_theta": 500.0,
-  "factor": 4.0,
-  "original_max_position_embeddings": 16,
-}
-# Name of the folder -> model type and settings.
-MODELS = {
-  "llama": ("llama", {"head_dim": 8, "tie_word_embeddings": False}),
-  "llama3": (
-    "llama",
-    {"attention_bias": True, "rope_parameters": _LLAMA3, "tie_word_embeddings": True},
-  ),
-  "mistral": ("mistral", {"sliding_window": 8, "head_dim": 8}),
-  "qwen2": (
-    "qwen2",
-    {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
-  ),
-  "qwen3": ("qwen3", {"head_dim": 8, "rope_parameters": _YARN}),
+# Name of the folder -> model type and settings; a family is a file of `tiny_models`.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+  name: (model_type, file.SIZES | settings)
+  for file in map(
+    importlib.import_module,
+    sorted(f"interop.tiny_models.{m.name}" for m in pkgutil.iter_modules([_FILES])),
+  )
+  for name, (model_type, settings) in file.MODELS.items()
 }
 
 
@@ -61,8 +38,8 @@ def make(name: str) -> None:
   from transformers import AutoConfig, AutoModelForCausalLM
 
   model_type, settings = MODELS[name]
-  torch.manual_seed(sorted(MODELS).index(name))
-  config = AutoConfig.for_model(model_type, **_SIZES | settings)
+  torch.manual_seed(zlib.crc32(name.encode()))
+  config = AutoConfig.for_model(model_type, **settings)
   model = AutoModelForCausalLM.from_config(config).eval()
   with torch.no_grad():
     for key, parameter in model.named_parameters():
@@ -70,7 +47,7 @@ def make(name: str) -> None:
   folder = FOLDERS / name
   model.save_pretrained(folder)
   (folder / "generation_config.json").unlink(missing_ok=True)
-  tokens = torch.randint(0, _SIZES["vocab_size"], (ROWS, LENGTH))
+  tokens = torch.randint(0, config.vocab_size, (ROWS, LENGTH))
   logits = model(tokens).logits
   loss = torch.nn.functional.cross_entropy(
     logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()

@@ -1,17 +1,54 @@
 """Families of pretrained models: one file each, of declarative rules.
 
 A family's file has `FAMILY`, a `Family`. It is found by the `model_type` of the
-settings of a model.
+settings of a model. The tensors of a folder become parameters by its rules: those
+around the layers, and those of a layer, which are the same for all layers of an entry.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxmem.core import registry
 from jaxmem.core.errors import DataError
 from jaxmem.interop.layouts import Rule
-from jaxmem.models.lm import LMConfig
-from jaxmem.models.pattern import Entry, Pattern
+from jaxmem.models.pattern import Block, Entry, Pattern
+
+Item = Entry | Block  # of a pattern
+
+
+class Place(NamedTuple):
+  """Where the parameters of a layer lie.
+
+  Attributes:
+    number: of the layer, which stands for "{}" in the names of its tensors.
+    block: the path of its block in the parameters.
+    row: its row in the stacked arrays of a group; None where nothing is stacked.
+    entry: its entry in the pattern.
+  """
+
+  number: int
+  block: str
+  row: int | None
+  entry: Item
+
+
+def places(config: Any, stack: str = "stack") -> Iterator[Place]:
+  """Yields the place of each layer of a stack, in the order of the layers.
+
+  Args:
+    config: of a model, with `pattern` and `num_groups`, and perhaps `first` and `last`.
+    stack: the name of the stack in the parameters.
+  """
+  blocks: list[tuple[str, int | None, Item]] = []
+  for i, entry in enumerate(getattr(config, "first", ())):
+    blocks.append((f"{stack}/first/block_{i}", None, entry))
+  for group in range(config.num_groups):
+    for i, entry in enumerate(config.pattern):
+      blocks.append((f"{stack}/groups/block_{i}", group, entry))
+  for i, entry in enumerate(getattr(config, "last", ())):
+    blocks.append((f"{stack}/last/block_{i}", None, entry))
+  for number, block in enumerate(blocks):
+    yield Place(number, *block)
 
 
 class Family(NamedTuple):
@@ -19,18 +56,25 @@ class Family(NamedTuple):
 
   Attributes:
     model_types: the settings' `model_type` -> the class of transformers that reads it.
-    to_config: the settings -> the config of the language model.
+    to_config: the settings -> the config of a model, which `models.make` makes.
     to_settings: a config and a model type -> the settings; raises DataError if the
       model is none of the family.
     outer_rules: the tensors around the layers.
     layer_rules: the tensors of a layer, whose entry in the pattern is given.
+    places: where the layers of a config lie; see `places`.
+    prefix: begins the names of all tensors but those of a head. A folder that was
+      saved without a head leaves it out.
+    derived: ends of names of tensors that the settings decide; they are not read.
   """
 
   model_types: Mapping[str, str]
-  to_config: Callable[["Settings"], LMConfig]
-  to_settings: Callable[[LMConfig, str], dict[str, Any]]
-  outer_rules: Callable[[LMConfig], list[Rule]]
-  layer_rules: Callable[[LMConfig, Entry], list[Rule]]
+  to_config: Callable[["Settings"], Any]
+  to_settings: Callable[[Any, str], dict[str, Any]]
+  outer_rules: Callable[[Any], list[Rule]]
+  layer_rules: Callable[[Any, Any], list[Rule]]
+  places: Callable[[Any], Iterable[Place]] = places
+  prefix: str = ""
+  derived: tuple[str, ...] = ("rotary_emb.inv_freq",)
 
 
 class Settings(Mapping):
@@ -95,7 +139,7 @@ def family_of(settings: Mapping[str, Any], name: str) -> tuple[str, Family]:
   return kind, known[kind]
 
 
-def folded(entries: Sequence[Entry]) -> tuple[Pattern, Pattern, int]:
+def folded(entries: Sequence[Item]) -> tuple[Pattern, Pattern, int]:
   """Returns first layers, a pattern and how often it repeats, for a list of layers.
 
   Args:
@@ -113,21 +157,5 @@ def folded(entries: Sequence[Entry]) -> tuple[Pattern, Pattern, int]:
   return best
 
 
-def _equal(entries: Sequence[Entry], a: int, b: int, length: int) -> bool:
+def _equal(entries: Sequence[Item], a: int, b: int, length: int) -> bool:
   return list(entries[a : a + length]) == list(entries[b : b + length])
-
-
-def places(config: LMConfig) -> Iterable[tuple[str, int | None, Entry]]:
-  """Yields where each layer's parameters lie, in the order of the layers.
-
-  Yields:
-    The path of the block in the parameters; the row of the layer in the stacked arrays
-    of a group, or None; and the entry of its mixer.
-  """
-  for i, entry in enumerate(config.first):
-    yield f"stack/first/block_{i}", None, entry
-  for group in range(config.num_groups):
-    for i, entry in enumerate(config.pattern):
-      yield f"stack/groups/block_{i}", group, entry
-  for i, entry in enumerate(config.last):
-    yield f"stack/last/block_{i}", None, entry

@@ -29,6 +29,8 @@ _CLASSES = {
   "qwen2": "Qwen2ForCausalLM",
   "qwen3": "Qwen3ForCausalLM",
 }
+# What older versions of transformers wrote too.
+_DERIVED = ("rotary_emb.inv_freq", "attention.bias", "attention.masked_bias")
 # The scalings of rotary positions: transformers' name -> that of a layer.
 _SCALINGS = {"default": "none", "linear": "linear", "yarn": "yarn", "llama3": "llama3"}
 
@@ -259,4 +261,6 @@ def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:
   return rules
 
 
-FAMILY = Family(_CLASSES, to_config, to_settings, outer_rules, layer_rules)
+FAMILY = Family(
+  _CLASSES, to_config, to_settings, outer_rules, layer_rules, derived=_DERIVED
+)
