@@ -97,6 +97,7 @@ CASES = {
   "query_scale": case("outputs", 0.1),
   "qk_norm_epsilon": case("outputs", 0.1, qk_norm=True),
   "rotary_base": case("outputs", 100.0),
+  "rotary_dim": case("outputs", 2),
   "rotary_scaling": case("outputs", "linear", rotary_factor=4.0),
   "rotary_factor": case("outputs", 8.0, rotary_scaling="linear"),
   "trained_length": case("outputs", 4096, **YARN),
@@ -136,6 +137,7 @@ CASES = {
   "implementation": case("refused", "cudnn"),
   # nothing has a distance in another sequence
   "cross_attention.rotary_base": case("refused", 100.0),
+  "cross_attention.rotary_dim": case("refused", 2),
   "cross_attention.rotary_scaling": case("refused", "linear"),
   "cross_attention.rotary_factor": case("refused", 2.0),
   "cross_attention.trained_length": case("refused", 16),

@@ -46,6 +46,12 @@ def test_mixer_obeys_the_laws(name):
   check_laws(mixer, forms=(mixer.form,))
 
 
+@pytest.mark.parametrize("name", ["attention", "window"])
+def test_mixer_that_rotates_some_channels_obeys_the_laws(name):
+  mixer = mixers.get(name).Mixer(d_model=8, **example_of(name), rotary_dim=2)
+  check_laws(mixer, forms=(mixer.form,))
+
+
 def test_block_obeys_the_laws():
   check_laws(ResidualBlock(entry("rglru", num_heads=2), d_model=8, d_ff=16))
 
