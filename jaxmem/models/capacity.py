@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from jaxmem import mixers
 from jaxmem.core.errors import UserError
-from jaxmem.models.pattern import Pattern, walk
+from jaxmem.models.pattern import Entry, Pattern, edit, set_options, walk
 from jaxmem.models.stack import blocks_of
 from jaxmem.tokenizers import Tokenizer
 
 # The name of the limit that learned positions set.
 POSITIONS = "positions"
+# The fewest tokens that `fitted` leaves: less saves nothing.
+_FEWEST = 256
 
 
 class CapacityError(UserError):
@@ -45,13 +47,14 @@ class Limit(NamedTuple):
       CapacityError: if the text is longer than the limit.
     """
     if length > self.tokens:
-      option = f"{self.memory}:capacity={length} in --model.pattern"
+      entry = f"{self.memory}:capacity={length}"
+      larger = f"{entry} in --model.pattern; of a pretrained model --memory {entry}"
       if self.memory == POSITIONS:
-        option = f"--model.positions {length}"
+        larger = f"--model.positions {length}"
       raise CapacityError(
         f"memory {self.memory!r} holds {self.tokens:,} tokens of a document, and "
         f"{subject} has {length:,}: {remedy}, or train with a larger capacity "
-        f"({option})"
+        f"({larger})"
       )
 
 
@@ -75,6 +78,25 @@ def limit_of(config: Any) -> Limit | None:
   if positions := getattr(config, "positions", 0):
     limits.append(Limit(POSITIONS, positions))
   return min(filter(None, limits), key=lambda limit: limit.tokens, default=None)
+
+
+def fitted(config: Any, tokens: int) -> Any:
+  """Returns a config whose memories hold no more than texts of some length need.
+
+  Args:
+    config: of a model.
+    tokens: of the longest text. It is rounded up to a power of 2, so that few shapes
+      are compiled.
+  """
+  size = max(1 << (tokens - 1).bit_length(), _FEWEST)
+
+  def lower(item: Entry) -> Entry:
+    own = dict(item.options).get("capacity", 0)
+    return set_options(item, capacity=size) if own > size else item
+
+  names = ("first", "pattern", "last")
+  parts = {n: edit(getattr(config, n), lower) for n in names if hasattr(config, n)}
+  return dataclasses.replace(config, **parts)
 
 
 def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:

@@ -32,10 +32,16 @@ class Tensors(Mapping):
   def __init__(self, reader: GGUFReader):
     self._tensors = {tensor.name: tensor for tensor in reader.tensors}
 
+  @property
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor; nothing is read."""
+    # GGUF lists the contiguous axis first
+    return {k: tuple(t.shape.tolist()[::-1]) for k, t in self._tensors.items()}
+
   def __getitem__(self, name: str) -> np.ndarray:
     tensor = self._tensors[name]
-    shape = tensor.shape.tolist()[::-1]  # GGUF lists the contiguous axis first
-    return dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
+    array = dequantize(tensor.data, tensor.tensor_type)
+    return array.reshape(tensor.shape.tolist()[::-1]).astype(np.float32, copy=False)
 
   def __iter__(self) -> Iterator[str]:
     return iter(self._tensors)
@@ -53,7 +59,7 @@ class File(NamedTuple):
   """
 
   metadata: dict[str, Any]
-  tensors: Mapping[str, np.ndarray]
+  tensors: Tensors
 
 
 def read(path: str | Path) -> File:
