@@ -17,6 +17,7 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import SessionError
 from jaxmem.models.capacity import CapacityError
 from jaxmem.models.encoder import EncoderConfig
+from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import entry
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.training.config import DataConfig
