@@ -29,7 +29,7 @@ class Options(ModelOptions):
   Attributes:
     prompt: a text to continue; may be given several times.
     prompt_file: a file that holds one more prompt.
-    input: a JSONL file of {"prompt": TEXT} and any "id"; - is standard input.
+    input: a JSONL file of {"prompt": TEXT} and any "id", or -.
     out: a file for the answers as JSON Lines, or - for standard output.
     rows: texts that are written at once for JSON Lines.
     num_samples: continuations of each prompt, by different draws; in JSON Lines a list
