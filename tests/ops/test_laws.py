@@ -65,6 +65,13 @@ def test_mixer_of_a_released_model_obeys_the_laws(name):
   check_laws(mixer, forms=(mixer.form,))
 
 
+@pytest.mark.parametrize("name", ["gated_delta", "gated_delta_product"])
+def test_mixer_whose_key_heads_serve_several_obeys_the_laws(name):
+  sizes = example_of(name) | {"num_heads": 4, "num_key_heads": 2}
+  mixer = mixers.get(name).Mixer(d_model=8, **sizes)
+  check_laws(mixer, forms=(mixer.form,))
+
+
 def test_block_obeys_the_laws():
   check_laws(ResidualBlock(entry("rglru", num_heads=2), d_model=8, d_ff=16))
 
