@@ -89,9 +89,9 @@ def test_a_folder_is_written_as_it_was_read(loaded, tmp_path):
   assert all(np.array_equal(before[name], after[name]) for name in before)
   theirs = json.loads((folder / "config.json").read_text())
   ours = json.loads((tmp_path / "config.json").read_text())
-  assert (
-    ours["rope_parameters"]["rope_theta"] == theirs["rope_parameters"]["rope_theta"]
-  )
+  if "rope_parameters" in theirs:
+    bases = [each["rope_parameters"]["rope_theta"] for each in (ours, theirs)]
+    assert bases[0] == bases[1]
   assert pretrained.read(tmp_path)[0] == config
 
 
