@@ -52,9 +52,14 @@ def params_of(
   dtype = jnp.dtype(config.dtype)
   arrays = {}
   for path, tensors in parts.items():
-    values = ((row, r.layout.to_param(source.read(name))) for name, r, row in tensors)
-    layout, (*_, row) = tensors[0][1].layout, tensors[0]
-    shape = layout.param if row is None else (config.num_groups, *layout.param)
+    _, first, row = tensors[0]
+    shape = (
+      first.param_shape if row is None else (config.num_groups, *first.param_shape)
+    )
+    values = (
+      _stretch(rule, row, rule.to_param(source.read(name)))
+      for name, rule, row in tensors
+    )
     arrays[path] = _filled(values, shape, dtype, shardings.get(path))
   return _tree(arrays)
 
@@ -69,10 +74,13 @@ def tensors_of(
     config: its config.
     params: its parameters.
   """
-  return {
-    name: np.ascontiguousarray(rule.layout.to_tensor(_at(params, rule, place)))
-    for name, rule, place in _plan(family, config)
-  }
+  tensors: dict[str, np.ndarray] = {}
+  for name, rule, place in _plan(family, config):
+    param = _at(params, rule, place)
+    if name not in tensors:
+      tensors[name] = np.empty(rule.tensor_shape, param.dtype)
+    rule.write(tensors[name], param)
+  return tensors
 
 
 def _plan(family: Family, config: Any) -> Iterator[tuple[str, Rule, Place | None]]:
@@ -108,9 +116,9 @@ def _stored_names(
   faults = [f"no {name}" for name in sorted(expected.keys() - tensors.keys())]
   faults += [f"an unknown {name}" for name in sorted(unknown)]
   faults += [
-    f"{name} of {list(tensors[name].shape)} and not {list(rule.layout.tensor)}"
+    f"{name} of {list(tensors[name].shape)} and not {list(rule.tensor_shape)}"
     for name, rule in expected.items()
-    if name in tensors and tensors[name].shape != rule.layout.tensor
+    if name in tensors and tensors[name].shape != rule.tensor_shape
   ]
   if faults:
     more = f", and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
@@ -138,26 +146,34 @@ def _shardings(config: Any, mesh: jax.sharding.Mesh) -> dict[str, Any]:
   return {jax.tree_util.keystr(k, simple=True, separator="/"): v for k, v in leaves}
 
 
+def _stretch(
+  rule: Rule, row: int | None, value: np.ndarray
+) -> tuple[tuple[int, ...], np.ndarray]:
+  """A value, with all axes of the parameter, and where it begins on each."""
+  return (rule.begins, value) if row is None else ((row, *rule.begins), value[None])
+
+
 def _filled(
-  values: Iterable[tuple[int | None, np.ndarray]],
+  values: Iterable[tuple[tuple[int, ...], np.ndarray]],
   shape: tuple[int, ...],
   dtype: Any,
   sharding: Any,
 ) -> Array:
-  """Makes a parameter of its rows, or of one value whose row is None."""
+  """Makes a parameter of its parts, each with where it begins, or of all of it."""
   if sharding is None and jax.default_backend() == "cpu":
     host = _aligned(shape, dtype)
-    for row, value in values:
-      host[... if row is None else row] = value  # the only copy
+    for begins, value in values:
+      at = (slice(b, b + n) for b, n in zip(begins, value.shape, strict=True))
+      host[tuple(at)] = value  # the only copy
     return jax.device_put(host)
   array: Any = None
-  for row, value in values:
+  for begins, value in values:
     value = value.astype(dtype)
-    if row is None:
+    if value.shape == shape:
       return jax.device_put(value, sharding)
-    # on an accelerator the host holds one row at a time
+    # on an accelerator the host holds one part at a time
     array = jnp.zeros(shape, dtype, device=sharding) if array is None else array
-    array = _with_row(array, value, row)
+    array = _with_part(array, value, begins)
   return array
 
 
@@ -170,9 +186,9 @@ def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _with_row(stacked: Array, value: Array, row: Array) -> Array:
-  """Replaces a row of an array, in place."""
-  return jax.lax.dynamic_update_index_in_dim(stacked, value, row, 0)
+def _with_part(array: Array, value: Array, begins: tuple[Array, ...]) -> Array:
+  """Replaces a part of an array, in place."""
+  return jax.lax.dynamic_update_slice(array, value, begins)
 
 
 def _path(rule: Rule, place: Place | None) -> str:

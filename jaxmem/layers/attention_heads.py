@@ -137,6 +137,7 @@ class Attending(Heads):
 
   Attributes:
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
+    rotary_dim: how many channels of a head rotate, the first ones; 0 is all K.
     rotary_scaling: "none", "linear", "ntk", "yarn" or "llama3"; see `rotary.Rotary`.
     rotary_factor: how many times longer texts are than those of the training.
     trained_length: tokens of the texts of the training, for "yarn" and "llama3".
@@ -161,6 +162,7 @@ class Attending(Heads):
   farthest: int = 128
   logit_cap: float | None = number(None, above=0)
   learned_sink: bool = False
+  rotary_dim: int = number(0, at_least=0)
 
   # A bidirectional subclass sets False: its buckets tell before from after.
   causal = True
@@ -179,6 +181,7 @@ class Attending(Heads):
       trained_length=self.trained_length,
       fast=self.rotary_fast,
       slow=self.rotary_slow,
+      dim=self.rotary_dim,
     )
 
   @property
@@ -209,6 +212,8 @@ class Attending(Heads):
   @property
   def _dims(self) -> tuple[int, int]:
     kv_heads, size = super()._dims
-    if self.rotary_base is not None and size % 2:
+    if self.rotary_base is not None and not self.rotary_dim and size % 2:
       raise ValueError(f"head_dim {size} is odd: rotary positions need pairs")
+    if self.rotary_dim > size:
+      raise ValueError(f"rotary_dim {self.rotary_dim} is more than head_dim {size}")
     return kv_heads, size

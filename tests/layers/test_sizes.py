@@ -137,6 +137,12 @@ def test_numbers_and_dtypes_out_of_range_are_refused(name):
     ("window", {"bias": "alibbi"}, "did you mean 'alibi'"),
     ("s5", {"min_step": 1.0}, "max_step is 0.1: .* min_step .1.0."),
     ("window", {"rotary_scaling": "yarn"}, "needs the trained length"),
+    (
+      "window",
+      {"rotary_dim": 3, "head_dim": 8},
+      "rotary dim 3: it is 0 or made of pairs",
+    ),
+    ("attention", {"rotary_dim": 64}, "rotary_dim 64 is more than head_dim"),
     ("cross_attention", {"rotary_scaling": "x"}, "rotary scaling 'x': it is one of"),
     ("longformer", {"dilation": ()}, "dilation is \\(\\): a whole number"),
     ("attention", {"num_kv_heads": 3}, "4 heads do not divide among 3 key heads"),
