@@ -9,6 +9,7 @@ from jaxtyping import Array
 from jaxmem.core.ranges import number, word
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.norms import Norm, OffsetNorm
 from jaxmem.layers.primitives import EPSILON, dense, named, rms_norm
 from jaxmem.ops.attention_core.rotary import Rotary
 from jaxmem.ops.attention_core.scores import ALiBi, Buckets, Scores
@@ -27,6 +28,7 @@ class Heads(Memory):
     head_dim: K; 0 is D/H.
     qk_norm: applies an RMS norm to every query and key.
     qk_norm_epsilon: under the root of that norm.
+    qk_norm_offset: added to the scales of that norm, 1 in Qwen3-Next; else 0.
     query_scale: multiplies the scores; 0 is K^-0.5.
     gate: multiplies the output, per head and feature, by sigmoid(W_g x).
     use_bias: adds a bias to the projections.
@@ -49,6 +51,7 @@ class Heads(Memory):
   block_size: int = 128
   form: str = "auto"
   dtype: str = "float32"
+  qk_norm_offset: float = number(0.0)
 
   @nn.nowrap
   def _check(self) -> None:
@@ -72,8 +75,11 @@ class Heads(Memory):
     k = self._norm("k_norm" + which)(k) if self.qk_norm else k
     return k, v
 
-  def _norm(self, name: str) -> nn.RMSNorm:
+  def _norm(self, name: str) -> nn.Module:
     """Returns the norm of the queries, or of the keys."""
+    if self.qk_norm_offset:
+      norm = Norm("rms", self.qk_norm_epsilon, self.qk_norm_offset)
+      return OffsetNorm(norm, self.dtype, axis_name=None, name=name)
     return rms_norm(name, self.dtype, None, self.qk_norm_epsilon)
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:

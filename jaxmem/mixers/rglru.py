@@ -16,7 +16,6 @@ from jaxmem.layers.primitives import ShortConv, dense, named, token_shift
 from jaxmem.ops import rglru, short_conv
 from jaxmem.ops.recurrence.precision import einsum
 
-
 # A recurrence gate that makes the decay 0, and no number infinite.
 FORGET = 1e30
 

@@ -54,6 +54,7 @@ CASES = {
   "num_heads": case("shapes", 2),
   "num_kv_heads": case("shapes", 2),
   "head_dim": case("shapes", 8),
+  "num_key_heads": case("shapes", 2),
   "key_dim": case("shapes", 6),
   "value_dim": case("shapes", 6),
   "width": case("shapes", 24),
@@ -95,6 +96,7 @@ CASES = {
   "layer_norm": case("shapes", True),
   "reset_after": case("shapes", False),
   # functions
+  "qk_norm_offset": case("outputs", 1.0, qk_norm=True),
   "query_scale": case("outputs", 0.1),
   "qk_norm_epsilon": case("outputs", 0.1, qk_norm=True),
   "read_norm": case("outputs", True),

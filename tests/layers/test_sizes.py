@@ -145,6 +145,7 @@ def test_numbers_and_dtypes_out_of_range_are_refused(name):
     ("attention", {"rotary_dim": 64}, "rotary_dim 64 is more than head_dim"),
     ("cross_attention", {"rotary_scaling": "x"}, "rotary scaling 'x': it is one of"),
     ("longformer", {"dilation": ()}, "dilation is \\(\\): a whole number"),
+    ("gated_delta", {"num_key_heads": 3}, "4 heads do not divide among 3 key heads"),
     ("attention", {"num_kv_heads": 3}, "4 heads do not divide among 3 key heads"),
     ("mamba2", {"num_groups": 3}, "16 channels, 4 heads and 3 groups"),
     ("s5", {"state_size": 7}, "state_size 7 is odd"),
