@@ -39,7 +39,7 @@ class Options(ModelOptions):
     temperature: divides the logits, >= 0; 0 takes the likeliest token, 1 draws from the
       model's distribution.
     top_k: draws from the k likeliest tokens; 0 is all.
-    top_p: draws from the likeliest of this probability in all, in (0, 1].
+    top_p: draws from the likeliest that add up to this, in (0, 1].
     min_p: draws from tokens at least this part as likely as the likeliest, in [0, 1].
     repetition_penalty: makes tokens of the text less likely to come again; 1 is none.
     max_tokens: the most tokens of each text, >= 1.
