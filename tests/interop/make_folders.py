@@ -43,7 +43,10 @@ def make(name: str) -> None:
   model = AutoModelForCausalLM.from_config(config).eval()
   with torch.no_grad():
     for key, parameter in model.named_parameters():
-      parameter.copy_(0.3 * torch.randn_like(parameter) + ("norm" in key))
+      moved = 0.3 * torch.randn_like(parameter)
+      # the scales of norms are moved from 1, those with an offset of 1 from 0
+      scale = parameter.ndim == 1 and key.endswith("weight")
+      parameter.copy_(parameter + moved if scale else moved)
   folder = FOLDERS / name
   model.save_pretrained(folder)
   (folder / "generation_config.json").unlink(missing_ok=True)
