@@ -10,7 +10,7 @@ from jaxmem.interop import addresses, pretrained
 from jaxmem.interop.model_folder import ModelFolder
 from support import gguf_files
 
-hub = pytest.importorskip("huggingface_hub", reason="needs huggingface_hub")
+constants = pytest.importorskip("huggingface_hub.constants")
 pytest.importorskip("safetensors", reason="needs safetensors")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -27,8 +27,8 @@ def cache(tmp_path, monkeypatch):
   for i, name in enumerate(("config.json", "model.safetensors")):
     shutil.copyfile(FOLDERS / "llama" / name, blobs / str(i))
     (snapshot / name).symlink_to(f"../../blobs/{i}")  # as the hub lays them out
-  monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
-  monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+  monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+  monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
   return tmp_path
 
 
