@@ -19,7 +19,15 @@ from jaxmem.core.errors import UserError, raised_as
 
 # The commands in the order of `jaxmem --help`; a file that no group names comes last.
 GROUPS: Mapping[str, Sequence[str]] = {
-  "Train and use": ("train", "configs", "generate", "predict", "index", "tokenizer"),
+  "Train and use": (
+    "train",
+    "configs",
+    "generate",
+    "predict",
+    "index",
+    "tokenizer",
+    "export",
+  ),
   "Evaluate": ("eval", "probe", "compare", "bench"),
   "Look inside": ("inspect", "draw", "memories"),
   "Develop": ("new", "laws"),

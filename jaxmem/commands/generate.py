@@ -29,7 +29,7 @@ class Options(ModelOptions):
   Attributes:
     prompt: a text to continue; may be given several times.
     prompt_file: a file that holds one more prompt.
-    input: a JSONL file of {"prompt": TEXT} and any "id", or -.
+    input: a file of {"prompt": TEXT} and any "id", or - for standard input.
     out: a file for the answers as JSON Lines, or - for standard output.
     rows: texts that are written at once for JSON Lines.
     num_samples: continuations of each prompt, by different draws; in JSON Lines a list
@@ -39,7 +39,7 @@ class Options(ModelOptions):
     temperature: divides the logits, >= 0; 0 takes the likeliest token, 1 draws from the
       model's distribution.
     top_k: draws from the k likeliest tokens; 0 is all.
-    top_p: draws from the likeliest that reach this probability, in (0, 1].
+    top_p: draws from the likeliest that add up to this, in (0, 1].
     min_p: draws from tokens at least this part as likely as the likeliest, in [0, 1].
     repetition_penalty: makes tokens of the text less likely to come again; 1 is none.
     max_tokens: the most tokens of each text, >= 1.

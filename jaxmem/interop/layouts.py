@@ -196,3 +196,19 @@ def divided(name: str, layouts: Mapping[str, Layout]) -> list[Rule]:
     source = Part(shape, 0, stop - layout.tensor[0], stop)
     rules.append(Rule(name, path, layout, source=source))
   return rules
+
+
+def biased(name: str, path: str, weight: Layout, bias: Layout) -> list[Rule]:
+  """Returns the rules of a linear map or of a norm with a bias.
+
+  Args:
+    name: of its tensors, without ".weight" and ".bias".
+    path: of the parameter of the weight; that of the bias lies beside it.
+    weight: the layout of the weight.
+    bias: that of the bias.
+  """
+  beside = path.rpartition("/")[0]
+  return [
+    Rule(f"{name}.weight", path, weight),
+    Rule(f"{name}.bias", f"{beside}/bias", bias),
+  ]

@@ -12,7 +12,7 @@ from jaxmem.core.errors import DataError
 from jaxmem.interop import pretrained
 from jaxmem.interop.families import Settings, mamba2, xlstm
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.models.pattern import entry
+from jaxmem.models.pattern import block, entry
 
 pytest.importorskip("safetensors")
 RECURRENT = ("falcon_mamba", "mamba", "mamba2", "recurrent_gemma", "xlstm")
@@ -72,6 +72,13 @@ def test_sizes_of_xlstm_survive_the_factors_that_its_settings_have(width):
     read = xlstm.to_config(Settings(xlstm.to_settings(config, "xlstm"), "config.json"))
     sizes = dict(read.pattern[0].options)
     assert (read.d_ff, sizes["key_dim"], sizes["value_dim"]) == (size, size, 2 * size)
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_model_of_blocks_that_the_family_has_not_is_not_written(tmp_path, kind):
+  config = LMConfig(7, d_model=8, pattern=(block("gru"),))
+  with pytest.raises(DataError, match="layer of the model|layer is 'gru/none'"):
+    pretrained.save(tmp_path, config, {}, kind)
 
 
 @pytest.mark.parametrize("name", RECURRENT)

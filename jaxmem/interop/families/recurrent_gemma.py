@@ -106,10 +106,11 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   layers = layers_of(config)
   kinds = {mixer: kind for kind, mixer in _MIXERS.items()}
   for entry in layers:
-    if entry.name not in kinds:
+    if not isinstance(entry, Entry) or entry.name not in kinds:
       raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
   recurrent, window = (options_of(config, name) for name in kinds)
-  size = window["head_dim"]
+  heads = window["num_heads"]
+  size = window["head_dim"] or config.d_model // heads
   share = {"partial_rotary_factor": (window["rotary_dim"] or size) / size}
   settings: dict[str, Any] = {
     "architectures": [_CLASSES[model_type]],
@@ -118,9 +119,9 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "hidden_size": config.d_model,
     "intermediate_size": 2 * (config.d_ff or LM(config).d_ff),
     "num_hidden_layers": len(layers),
-    "block_types": [kinds[entry.name] for entry in layers],
-    "num_attention_heads": window["num_heads"],
-    "num_key_value_heads": window["num_kv_heads"],
+    "block_types": [kinds[pattern.memory_of(entry).name] for entry in layers],
+    "num_attention_heads": heads,
+    "num_key_value_heads": window["num_kv_heads"] or heads,
     "attention_window_size": window["window_size"],
     "attention_bias": window["use_bias"],
     "lru_width": recurrent["width"],
