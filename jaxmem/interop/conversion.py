@@ -18,7 +18,7 @@ from jaxmem import models
 from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Family, Item, Place, family_of
 from jaxmem.interop.gguf_model import GGUFModel
-from jaxmem.interop.layouts import Rule
+from jaxmem.interop.layouts import Rule, copy
 from jaxmem.interop.model_folder import ModelFolder, StoredTensor
 from jaxmem.parallel import mesh as meshes
 
@@ -164,7 +164,7 @@ def _filled(
     host = _aligned(shape, dtype)
     for begins, value in values:
       at = (slice(b, b + n) for b, n in zip(begins, value.shape, strict=True))
-      host[tuple(at)] = value  # the only copy
+      copy(host[tuple(at)], value)  # the only one
     return jax.device_put(host)
   array: Any = None
   for begins, value in values:
