@@ -75,7 +75,7 @@ def rope_parameters(options: dict[str, Any]) -> dict[str, Any]:
 
 # Fields of a config, and options of a layer, that change no number of the model.
 _FREE_FIELDS = ("dropout", "remat", "loss_chunk", "dtype", "first", "pattern")
-_FREE_OPTIONS = ("capacity", "block_size", "form", "implementation")
+_FREE_OPTIONS = ("capacity", "block_size", "chunk_size", "form", "implementation")
 
 
 def check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
@@ -98,7 +98,7 @@ def check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
     if ours != theirs:
       raise DataError(f"{name} is {ours!r}, and {theirs!r} in every {model_type}")
   for i, (a, b) in enumerate(zip(layers_of(config), layers_of(read), strict=True)):
-    if _plain(a) != _plain(b):
+    if _plain(a, config.d_model) != _plain(b, config.d_model):
       raise DataError(
         f"layer {i} is {pattern.show((a,))}, and a {model_type} would have "
         f"{pattern.show((b,))} there"
@@ -110,8 +110,8 @@ def layers_of(config: LMConfig) -> pattern.Pattern:
   return config.first + config.pattern * config.num_groups + config.last
 
 
-def _plain(entry: Entry) -> tuple[str, dict[str, Any]]:
+def _plain(entry: Entry, d_model: int) -> tuple[str, dict[str, Any]]:
   """A layer with all its options, the free ones left out."""
-  mixer = pattern.mixer(entry, 16 * 64, "float32")
+  mixer = pattern.mixer(entry, d_model, "float32")
   names = [name for name in pattern.options(entry.name) if name not in _FREE_OPTIONS]
   return entry.name, {name: getattr(mixer, name) for name in names}

@@ -89,9 +89,8 @@ def test_a_folder_is_written_as_it_was_read(loaded, tmp_path):
   assert all(np.array_equal(before[name], after[name]) for name in before)
   theirs = json.loads((folder / "config.json").read_text())
   ours = json.loads((tmp_path / "config.json").read_text())
-  assert (
-    ours["rope_parameters"]["rope_theta"] == theirs["rope_parameters"]["rope_theta"]
-  )
+  if rope := theirs.get("rope_parameters"):
+    assert ours["rope_parameters"]["rope_theta"] == rope["rope_theta"]
   assert pretrained.read(tmp_path)[0] == config
 
 
@@ -157,9 +156,7 @@ def test_settings_that_are_none_of_the_model_are_refused(tmp_path, settings, mes
 
 def test_a_model_with_experts_is_refused_by_name(tmp_path):
   folder = _copy(tmp_path, "qwen3_next", num_experts=8, mlp_only_layers=[0, 2])
-  with pytest.raises(
-    DataError, match="layer 1 has 8 experts .num_experts.: only dense"
-  ):
+  with pytest.raises(DataError, match="layer 1 has 8 experts"):
     pretrained.read(folder)
 
 
