@@ -57,6 +57,10 @@ def _rms_norm(x, weight, bias, eps):
   return functional.rms_norm(x, x.shape[-1:], weight, eps)
 
 
+def _rms_norm_linear(x, norm_weight, norm_bias, weight, bias, eps=1e-5):
+  return functional.linear(_rms_norm(x, norm_weight, norm_bias, eps), weight, bias)
+
+
 def _group_norm(x, weight, bias, eps, is_rms_norm, num_groups):
   assert not is_rms_norm
   rows = x.reshape(-1, x.shape[-1])
@@ -130,6 +134,10 @@ def _delta(q, k, v, beta, use_qk_l2norm_in_kernel, **_):
   return y.transpose(1, 2), s
 
 
+def _gla(q, k, v, gk, **_):
+  return _naive("gla", "naive_recurrent_gla")(q, k, v, gk)
+
+
 _SHARED = {
   "modules.norm.layernorm": {
     "layer_norm": _with_residual(_layer_norm),
@@ -155,5 +163,14 @@ _LAYERS = {
     "chunk_gated_delta_rule": _gated_delta,
     "causal_conv1d": _causal_conv1d,
   },
-  "layers.delta_net": {"chunk_delta_rule": _delta},
+  "layers.delta_net": {
+    "chunk_delta_rule": _delta,
+    "fused_recurrent_delta_rule": _delta,
+  },
+  "layers.gla": {"fused_recurrent_gla": _gla},
+  "layers.hgrn2": {
+    "fused_recurrent_gla": _gla,
+    "swish": functional.silu,
+    "rms_norm_linear": _rms_norm_linear,
+  },
 }

@@ -160,6 +160,12 @@ def test_a_model_with_experts_is_refused_by_name(tmp_path):
     pretrained.read(folder)
 
 
+def test_bounds_that_layers_learn_together_are_refused_by_name(tmp_path):
+  folder = _copy(tmp_path, "hgrn2", use_lower_bound=True)
+  with pytest.raises(DataError, match="use_lower_bound True: only False can be read"):
+    pretrained.read(folder)
+
+
 def _cut(folder):
   content = (folder / "model.safetensors").read_bytes()
   (folder / "model.safetensors").write_bytes(content[:-8])
