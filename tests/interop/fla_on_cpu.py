@@ -5,8 +5,8 @@ what they do. Replaced are the functions that call Triton:
 
 - norms of features and of heads, gated ones too, by torch's arithmetic of the same
   equations (means and roots in float32, epsilon under the root);
-- the L2 norm, the SwiGLU and swish functions, the token shift and the short
-  convolution, likewise;
+- the L2 norm, the SwiGLU and swish functions, the token shift, the short convolution
+  and the rotary positions, likewise;
 - the recurrences by fla's naive ones (`fla.ops.*.naive`), token by token; what a kernel
   does to its inputs before (norms of q and k, gates) is done by torch;
 - in RWKV-7 the fused products by the references that fla has beside them.
@@ -32,8 +32,10 @@ def torch_code():
       names = {name: functions[name] for name in functions if hasattr(package, name)}
       assert names.keys() == functions.keys(), f"fla.{module} has other functions"
       stack.enter_context(mock.patch.multiple(package, **names))
-    conv = importlib.import_module("fla.modules").ShortConvolution
-    stack.enter_context(mock.patch.object(conv, "forward", _conv_forward))
+    modules = importlib.import_module("fla.modules")
+    for name, forward in _FORWARDS.items():
+      layer = getattr(modules, name)
+      stack.enter_context(mock.patch.object(layer, "forward", forward))
     yield
 
 
@@ -138,6 +140,35 @@ def _gla(q, k, v, gk, **_):
   return _naive("gla", "naive_recurrent_gla")(q, k, v, gk)
 
 
+def _retention(q, k, v, **_):
+  q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+  return _naive("retention", "naive_retention")(q, k, v).transpose(1, 2), None
+
+
+def _rotary(self, q, k, seqlen_offset=0, **_):
+  """Turns the two halves of a head, from position 0 on."""
+  assert seqlen_offset == 0 and self.scale is None and not self.interleaved
+  i = torch.arange(0, q.shape[-1], 2) / q.shape[-1]
+  angle = torch.arange(q.shape[1])[:, None, None] * self.base**-i  # [T, 1, K/2]
+  cos, sin = angle.cos(), angle.sin()
+
+  def turned(x):
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+  return turned(q), turned(k)
+
+
+def _rwkv6(r, k, v, w, u, scale, **_):
+  rule = importlib.import_module("fla.ops.rwkv6.recurrent_naive").naive_recurrent_rwkv6
+  y, s = rule(*(x.transpose(1, 2) for x in (r, k, v, w)), u, scale)
+  return y.transpose(1, 2), s
+
+
+def _shifted(x, *_, **__):
+  return _token_shift(x)[0]
+
+
 _SHARED = {
   "modules.norm.layernorm": {
     "layer_norm": _with_residual(_layer_norm),
@@ -147,6 +178,7 @@ _SHARED = {
   "modules.norm.fused_norm_gate": {"rms_norm_gated": _with_residual(_rms_norm_gated)},
   "modules.mlp": {"swiglu": _swiglu, "swiglu_linear": _swiglu_linear},
 }
+_FORWARDS = {"ShortConvolution": _conv_forward, "RotaryEmbedding": _rotary}
 _LAYERS = {
   "layers.rwkv7": {
     "chunk_rwkv7": _rwkv7,
@@ -167,6 +199,13 @@ _LAYERS = {
     "chunk_delta_rule": _delta,
     "fused_recurrent_delta_rule": _delta,
   },
+  "layers.multiscale_retention": {"chunk_retention": _retention},
+  "layers.rwkv6": {
+    "fused_recurrent_rwkv6": _rwkv6,
+    "token_shift": _shifted,
+    "ACT2FN": {"swish": functional.silu},
+  },
+  "models.rwkv6.modeling_rwkv6": {"token_shift": _shifted},
   "layers.gla": {"fused_recurrent_gla": _gla},
   "layers.hgrn2": {
     "fused_recurrent_gla": _gla,

@@ -94,6 +94,8 @@ CASES = {
   "peepholes": case("shapes", True),
   "layer_norm": case("shapes", True),
   "reset_after": case("shapes", False),
+  "norm": case("shapes", "rms"),
+  "receptance": case("shapes", True),
   # functions
   "qk_norm_offset": case("outputs", 1.0, qk_norm=True),
   "query_scale": case("outputs", 0.1),

@@ -1,7 +1,7 @@
 """Models of flash-linear-attention whose blocks differ by their memory alone.
 
-Gated DeltaNet, DeltaNet, GLA and HGRN2: RMS norms, one memory, SwiGLU. A model with
-attention between its layers, or with residuals over several layers, is refused.
+Gated DeltaNet, DeltaNet, GLA, HGRN2 and RetNet: RMS norms, one memory, SwiGLU. A model
+with attention between its layers, or with residuals over several layers, is refused.
 
 Source: https://github.com/fla-org/flash-linear-attention (names and settings); for the
 memories see their files in `jaxmem.mixers`.
@@ -144,8 +144,18 @@ def _gla_options(settings: Settings, d: int) -> dict[str, Any]:
 
 
 def _gla_rules(mixer: Any, d: int) -> list[Rule]:
+  (heads, key, _), rank = mixer._dims, mixer.gate_rank
+  return [
+    *_retention_rules(mixer, d),
+    Rule(f"{_AT}gk_proj.0.weight", "mixer/decay_in/kernel", matrix(d, rank)),
+    Rule(f"{_AT}gk_proj.1.weight", "mixer/decay/kernel", to_heads(rank, heads, key)),
+    Rule(f"{_AT}gk_proj.1.bias", "mixer/decay/bias", of_heads(heads, key)),
+  ]
+
+
+def _retention_rules(mixer: Any, d: int) -> list[Rule]:
   heads, key, value = mixer._dims
-  rank, norm = mixer.gate_rank, f"{_AT}g_norm_swish_gate.weight"
+  norm = f"{_AT}g_norm_swish_gate.weight"
   sizes = {"q": key, "k": key, "v": value, "g": value}
   names = {"g": "gate"}
   return [
@@ -157,12 +167,14 @@ def _gla_rules(mixer: Any, d: int) -> list[Rule]:
       )
       for n, size in sizes.items()
     ),
-    Rule(f"{_AT}gk_proj.0.weight", "mixer/decay_in/kernel", matrix(d, rank)),
-    Rule(f"{_AT}gk_proj.1.weight", "mixer/decay/kernel", to_heads(rank, heads, key)),
-    Rule(f"{_AT}gk_proj.1.bias", "mixer/decay/bias", of_heads(heads, key)),
     Rule(norm, "mixer/norm/scale", same(value)),
     Rule(f"{_AT}o_proj.weight", "mixer/out/kernel", from_heads(heads, value, d)),
   ]
+
+
+def _retention_options(settings: Settings, d: int) -> dict[str, Any]:
+  settings.require(num_kv_heads=settings["num_heads"])
+  return _sizes(settings, d) | {"norm": "rms"}
 
 
 def _hgrn2_options(settings: Settings, d: int) -> dict[str, Any]:
@@ -217,6 +229,15 @@ MEMORIES = {
     _gla_options,
     _shares,
     _gla_rules,
+  ),
+  "retnet": Memory(
+    "RetNetForCausalLM",
+    "retention",
+    {"use_short_conv": False, "use_output_gate": True, "feature_map": None}
+    | {"elementwise_affine": True, "fuse_norm": True},
+    _retention_options,
+    _shares,
+    _retention_rules,
   ),
   "hgrn2": Memory(
     "HGRN2ForCausalLM",

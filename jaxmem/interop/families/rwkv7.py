@@ -109,14 +109,14 @@ def outer_rules(config: LMConfig) -> list[Rule]:
   """Returns the tensors around the layers."""
   words = same(config.vocab_size, config.d_model)
   rules = [Rule("model.embeddings.weight", "embedding", words)]
-  rules += _norm(config, "model.norm", "norm")
+  rules += norm_rules(config, "model.norm", "norm")
   if config.embedding_norm:
-    rules += _norm(config, "model.layers.0.pre_norm", "embedding_norm")
+    rules += norm_rules(config, "model.layers.0.pre_norm", "embedding_norm")
   return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
 
 
-def _norm(config: LMConfig, name: str, path: str) -> list[Rule]:
-  """The tensors of a layer norm."""
+def norm_rules(config: LMConfig, name: str, path: str) -> list[Rule]:
+  """Returns the tensors of a layer norm."""
   layout = same(config.d_model)
   rules = [Rule(f"{name}.weight", f"{path}/scale", layout)]
   return rules + [Rule(f"{name}.bias", f"{path}/bias", layout)] * config.norm_bias
@@ -128,22 +128,22 @@ def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:
   mixer = pattern.mixer(entry, d, "float32")
   heads, size = mixer.num_heads, mixer._head_dim
   layer, at = "model.layers.{}.", "model.layers.{}.attn."
-  rules = _norm(config, f"{layer}attn_norm", "mixer_norm")
-  rules += _norm(config, f"{layer}ffn_norm", "mlp_norm")
+  rules = norm_rules(config, f"{layer}attn_norm", "mixer_norm")
+  rules += norm_rules(config, f"{layer}ffn_norm", "mlp_norm")
   rules += [
     Rule(f"{layer}ffn.x_k", "mlp/shift", same(d)),
     Rule(f"{layer}ffn.key.weight", "mlp/up/kernel", matrix(d, f)),
     Rule(f"{layer}ffn.value.weight", "mlp/down/kernel", matrix(f, d)),
     Rule(f"{at}k_k", "mixer/removed", same(d)),
     Rule(f"{at}k_a", "mixer/replaced", same(d)),
-    Rule(f"{at}r_k", "mixer/bonus", _flat(heads, size)),
+    Rule(f"{at}r_k", "mixer/bonus", flat(heads, size)),
     Rule(f"{at}g_norm.weight", "mixer/norm/scale", of_heads(heads, size)),
     Rule(f"{at}g_norm.bias", "mixer/norm/bias", of_heads(heads, size)),
     Rule(f"{at}o_proj.weight", "mixer/out/kernel", matrix(d, d)),
   ]
   for name in "rkv":
     rules.append(Rule(f"{at}{name}_proj.weight", f"mixer/{name}/kernel", matrix(d, d)))
-  rules += [Rule(f"{at}x_{n}", f"mixer/shift_{n}", _flat(1, 1, d)) for n in "rwkvag"]
+  rules += [Rule(f"{at}x_{n}", f"mixer/shift_{n}", flat(1, 1, d)) for n in "rwkvag"]
   ranks = {"w": mixer.decay_rank, "a": mixer.rate_rank, "g": mixer.gate_rank}
   if mixer.value_residual:
     ranks["v"] = mixer.value_rank
@@ -157,8 +157,8 @@ def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:
   return rules
 
 
-def _flat(*shape: int) -> Layout:
-  """The layout of a vector whose tensor has more axes."""
+def flat(*shape: int) -> Layout:
+  """Returns the layout of a vector whose tensor has more axes."""
   return Layout(shape, shape, tuple(range(len(shape))), (math.prod(shape),))
 
 

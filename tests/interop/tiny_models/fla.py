@@ -29,5 +29,6 @@ MODELS = {
     {"num_heads": 3, "expand_k": 1.0, "expand_v": 1.5, **_DELTA},
   ),
   "gla": ("gla", {"num_heads": 3, "expand_k": 0.5, "tie_word_embeddings": True}),
+  "retnet": ("retnet", {"num_heads": 3, "expand_k": 1.0, "expand_v": 1.5}),
   "hgrn2": ("hgrn2", {"expand_ratio": 8, "use_lower_bound": False}),
 }
