@@ -128,6 +128,14 @@ def _gated_delta(q, k, v, g, beta, A_log, dt_bias, allow_neg_eigval, **_):
   return rule(q, k, v, beta, g)
 
 
+def _kda(q, k, v, g, beta, A_log, dt_bias, allow_neg_eigval, safe_gate, **_):
+  assert not safe_gate
+  g = functional.softplus(g + dt_bias.view(g.shape[2:])) * -A_log.exp()[:, None]
+  beta = beta.sigmoid() * (2 if allow_neg_eigval else 1)
+  rule = _naive("kda", "naive_recurrent_kda")
+  return rule(_l2_norm(q), _l2_norm(k), v, g, beta)
+
+
 def _delta(q, k, v, beta, use_qk_l2norm_in_kernel, **_):
   assert use_qk_l2norm_in_kernel
   q, k, v = (x.transpose(1, 2) for x in (_l2_norm(q), _l2_norm(k), v))
@@ -195,6 +203,7 @@ _LAYERS = {
     "chunk_gated_delta_rule": _gated_delta,
     "causal_conv1d": _causal_conv1d,
   },
+  "layers.kda": {"chunk_kda": _kda},
   "layers.delta_net": {
     "chunk_delta_rule": _delta,
     "fused_recurrent_delta_rule": _delta,

@@ -87,6 +87,7 @@ CASES = {
   "gate": case("shapes", True),
   "use_bias": case("shapes", True),
   "out_bias": case("shapes", True),
+  "gate_bias": case("shapes", True),
   "gelu.use_bias": case("shapes", False),
   "learned_sink": case("shapes", True),
   "bias": case("shapes", "buckets"),

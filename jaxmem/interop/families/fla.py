@@ -1,7 +1,8 @@
 """Models of flash-linear-attention whose blocks differ by their memory alone.
 
-Gated DeltaNet, DeltaNet, GLA, HGRN2 and RetNet: RMS norms, one memory, SwiGLU. A model
-with attention between its layers, or with residuals over several layers, is refused.
+Gated DeltaNet, Kimi Delta Attention, DeltaNet, GLA, HGRN2 and RetNet: RMS norms, one
+memory, SwiGLU. A model with attention between its layers, or with residuals over
+several layers, is refused.
 
 Source: https://github.com/fla-org/flash-linear-attention (names and settings); for the
 memories see their files in `jaxmem.mixers`.
@@ -137,6 +138,26 @@ def _gated_delta_rules(mixer: Any, d: int) -> list[Rule]:
   ]
 
 
+def _kda_options(settings: Settings, d: int) -> dict[str, Any]:
+  # the ranks of its low-rank maps are V in fla and K and V in ours
+  settings.require(expand_v=1.0)
+  return _gated_delta_options(settings, d) | {"gate_bias": True}
+
+
+def _kda_rules(mixer: Any, d: int) -> list[Rule]:
+  heads, key, value = mixer._dims
+  return [
+    *_delta_rules(mixer, d),
+    Rule(f"{_AT}A_log", "mixer/rate", same(heads)),
+    Rule(f"{_AT}dt_bias", "mixer/step", of_heads(heads, key)),
+    Rule(f"{_AT}f_proj.0.weight", "mixer/decay_in/kernel", matrix(d, key)),
+    Rule(f"{_AT}f_proj.1.weight", "mixer/decay/kernel", to_heads(key, heads, key)),
+    Rule(f"{_AT}g_proj.0.weight", "mixer/gate_in/kernel", matrix(d, value)),
+    Rule(f"{_AT}g_proj.1.weight", "mixer/gate/kernel", to_heads(value, heads, value)),
+    Rule(f"{_AT}g_proj.1.bias", "mixer/gate/bias", of_heads(heads, value)),
+  ]
+
+
 def _gla_options(settings: Settings, d: int) -> dict[str, Any]:
   heads = settings["num_heads"]
   settings.require(num_kv_heads=heads)
@@ -211,6 +232,14 @@ MEMORIES = {
     _gated_delta_options,
     _gated_delta_settings,
     _gated_delta_rules,
+  ),
+  "kda": Memory(
+    "KDAForCausalLM",
+    "kda",
+    {"use_short_conv": True, "safe_gate": False, "lower_bound": None},
+    _kda_options,
+    _gated_delta_settings,
+    _kda_rules,
   ),
   "delta_net": Memory(
     "DeltaNetForCausalLM",

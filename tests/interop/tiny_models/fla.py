@@ -24,6 +24,7 @@ MODELS = {
     "gated_deltanet",
     {"num_heads": 2, "num_v_heads": 6, "head_dim": 8, "expand_v": 0.625, **_DELTA},
   ),
+  "kda": ("kda", {"num_heads": 2, "num_v_heads": 4, "head_dim": 8, **_DELTA}),
   "delta_net": (
     "delta_net",
     {"num_heads": 3, "expand_k": 1.0, "expand_v": 1.5, **_DELTA},
