@@ -60,12 +60,12 @@ def make(name: str) -> None:
   answers = {"tokens": tokens, "logits": logits, "loss": loss}
   answers["greedy"] = _greedy(model, tokens[:, :PROMPT])
   arrays = {key: value.detach().numpy() for key, value in answers.items()}
-  arrays |= {f"d {key}": grad for key, grad in _gradients(model).items()}
+  arrays |= {f"d {key}": grad for key, grad in gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
   print(name, json.dumps(settings))
 
 
-def _gradients(model):
+def gradients(model):
   """The gradients by the names of a folder, which may not be those of the model."""
   import torch
   from safetensors.numpy import load_file

@@ -88,6 +88,7 @@ CASES = {
   "use_bias": case("shapes", True),
   "out_bias": case("shapes", True),
   "gelu.use_bias": case("shapes", False),
+  "relu.use_bias": case("shapes", False),
   "conv_bias": case("shapes", False),
   "learned_sink": case("shapes", True),
   "bias": case("shapes", "buckets"),
