@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Settings
+from jaxmem.layers.attention_heads import Heads
 from jaxmem.models import pattern
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Block, Entry
@@ -124,4 +125,7 @@ def _plain(entry: Entry | Block, d_model: int) -> tuple[str, dict[str, Any]]:
   except ValueError as error:  # a model type may leave the size of a head no choice
     raise DataError(f"{str(entry)!r}: {error}") from error
   names = [name for name in pattern.options(entry.name) if name not in _FREE_OPTIONS]
-  return entry.name, {name: getattr(mixer, name) for name in names}
+  values = {name: getattr(mixer, name) for name in names}
+  if isinstance(mixer, Heads):  # 0 stands for what follows from the other sizes
+    values |= zip(("num_kv_heads", "head_dim"), mixer._dims, strict=True)
+  return entry.name, values

@@ -8,6 +8,7 @@ hides an omission. The numbers of heads, groups and layers differ, and the text 
 longer than a window.
 """
 
+import contextlib
 import importlib
 import json
 import pkgutil
@@ -21,6 +22,8 @@ import numpy as np
 
 FOLDERS = Path(__file__).parent / "folders"
 _FILES = str(Path(__file__).parent / "tiny_models")
+# Packages whose kernels transformers takes where they are installed.
+KERNELS = ("fla", "causal_conv1d", "mamba_ssm")
 ROWS, LENGTH, PROMPT, DRAWN = 2, 40, 8, 32
 # Name of the folder -> model type and settings; a family is a file of `tiny_models`.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -41,7 +44,9 @@ def make(name: str) -> None:
   model_type, settings = MODELS[name]
   torch.manual_seed(zlib.crc32(name.encode()))
   config = AutoConfig.for_model(model_type, **settings)
-  model = AutoModelForCausalLM.from_config(config).eval()
+  # the models' own torch code: kernels of other packages need an accelerator
+  with _hidden(KERNELS):
+    model = AutoModelForCausalLM.from_config(config).eval()
   with torch.no_grad():
     for key, parameter in model.named_parameters():
       moved = 0.3 * torch.randn_like(parameter)
@@ -63,6 +68,18 @@ def make(name: str) -> None:
   arrays |= {f"d {key}": grad for key, grad in gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
   print(name, json.dumps(settings))
+
+
+@contextlib.contextmanager
+def _hidden(names):
+  """Lets modules of these names be imported by nobody."""
+  before = {name: sys.modules.get(name) for name in names}
+  sys.modules.update(dict.fromkeys(names))
+  yield
+  for name, module in before.items():
+    sys.modules.pop(name)
+    if module is not None:
+      sys.modules[name] = module
 
 
 def gradients(model):

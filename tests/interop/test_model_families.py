@@ -135,10 +135,10 @@ def test_layers_are_folded_into_groups(layers, first, pattern, groups):
   assert families.folded(entries(layers)) == (entries(first), entries(pattern), groups)
 
 
-def _copy(tmp_path, **settings):
+def _copy(tmp_path, name="llama", **settings):
   """A copy of a folder, with other settings."""
   folder = tmp_path / "model"
-  shutil.copytree(FOLDERS / "llama", folder)
+  shutil.copytree(FOLDERS / name, folder)
   values = json.loads((folder / "config.json").read_text()) | settings
   (folder / "config.json").write_text(json.dumps(values))
   return folder
@@ -159,6 +159,14 @@ def _copy(tmp_path, **settings):
 def test_settings_that_are_none_of_the_model_are_refused(tmp_path, settings, message):
   with pytest.raises(DataError, match=message):
     pretrained.read(_copy(tmp_path, **settings))
+
+
+def test_a_model_with_experts_is_refused_by_name(tmp_path):
+  folder = _copy(tmp_path, "qwen3_next", num_experts=8, mlp_only_layers=[0, 2])
+  with pytest.raises(
+    DataError, match="layer 1 has 8 experts .num_experts.: only dense"
+  ):
+    pretrained.read(folder)
 
 
 def _cut(folder):
