@@ -86,9 +86,11 @@ def fitting(config: Any) -> str:
   known = families()
   # a model that is a Llama is often one of its relatives, too
   for kind in sorted(known, key=lambda kind: (kind != "llama", kind)):
+    if not isinstance(config, known[kind].config_class):
+      continue
     try:
       known[kind].to_settings(config, kind)
-    except (UserError, AttributeError):  # a config of another class lacks its fields
+    except UserError:
       continue
     return kind
   raise UserError(
