@@ -177,6 +177,34 @@ def _of_folder(name: str) -> Tokenizer:
   return folder.load(name)
 
 
+class Decoder:
+  """Decodes ids as they are drawn: its texts end to end are the text of all ids.
+
+      decoder = Decoder(tokenizer)
+      b"".join(decoder.feed(ids[i : i + 1]) for i in range(len(ids)))
+
+  A text may end within a character, whose other bytes come with the next ids.
+  """
+
+  def __init__(self, tokenizer: Tokenizer, begins: bool = True):
+    """Begins a text.
+
+    Args:
+      tokenizer: the tokenizer of the ids.
+      begins: whether the ids begin a document, or continue one.
+    """
+    self._first, self._later = tokenizer, continuation(tokenizer)
+    # the first id that stands for text is the beginning, special ones do not count
+    special: dict[str, int] = getattr(tokenizer, "special", {})
+    self._begins, self._special = begins, {*special.values()}
+
+  def feed(self, ids: np.ndarray) -> bytes:
+    """Returns the text of the next ids."""
+    tokenizer = self._first if self._begins else self._later
+    self._begins &= self._special.issuperset(np.asarray(ids).ravel().tolist())
+    return tokenizer.decode(ids)
+
+
 def byte_pairs(parts: Any, name: str) -> Tokenizer:
   """Returns the tokenizer of a `.gguf` that a run kept.
 

@@ -38,7 +38,7 @@ class MaskTokenizer(OldNames):
   Attributes:
     vocab_size: that of the inner tokenizer; `mask_id` may be the first id above it,
       which no model writes.
-    eos_id: that of the inner tokenizer.
+    eos_id: that of the inner tokenizer, and so `start_id`.
     mask_id: the id of `MASK`.
     fingerprint: that of the inner tokenizer, after "hiding-", which files of 0.1 have.
   """
@@ -51,6 +51,7 @@ class MaskTokenizer(OldNames):
     """
     self._tokenizer = tokenizer
     self.vocab_size, self.eos_id = tokenizer.vocab_size, tokenizer.eos_id
+    self.start_id = tokenizers.start_id(tokenizer)
     self.mask_id = mask_id(tokenizer)
     self.fingerprint = f"hiding-{tokenizer.fingerprint}"
 
@@ -62,8 +63,9 @@ class MaskTokenizer(OldNames):
     """
     head, *tails = data.split(MASK.encode())
     parts = [self._tokenizer.encode(head)]
+    more = tokenizers.continuation(self._tokenizer)
     for tail in tails:
-      parts += [np.array([self.mask_id], np.int32), self._tokenizer.encode(tail)]
+      parts += [np.array([self.mask_id], np.int32), more.encode(tail)]
     return np.concatenate(parts)
 
   def decode(self, ids: np.ndarray) -> bytes:
