@@ -74,7 +74,7 @@ class FolderTokenizer(OldNames):
     Raises:
       DataError: if these do not fit together.
     """
-    settings = FolderSettings(**parts["settings"])
+    self._name, settings = name, FolderSettings(**parts["settings"])
     self._engine = engine = _engine(parts, settings, name)
     roles = engine.roles | settings.roles
     content = json.dumps({"jaxmem": FOLDER, "parts": parts}, sort_keys=True) + "\n"
@@ -169,6 +169,20 @@ class FolderTokenizer(OldNames):
     if not numbers or not begins:
       return b"".join([later[i] for i in numbers])
     return first[numbers[0]] + b"".join([later[i] for i in numbers[1:]])
+
+  def chat_template(self, name: str = folder_files.DEFAULT) -> Any:
+    """Returns the `ChatTemplate` of the folder.
+
+    Args:
+      name: of the template, where there are several, such as "tool_use".
+
+    Raises:
+      DataError: if there is no such template, or it is damaged.
+    """
+    require("jinja2", extra="interop")
+    from jaxmem.tokenizers.chat_template import ChatTemplate
+
+    return ChatTemplate.of(self, name, self._name)
 
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the ids of a text, and the characters where each begins and ends."""

@@ -4,7 +4,9 @@
     PYTHONPATH=tests python -m tokenization.make_folders [NAME ...]
 
 They are trained on the documentation that comes with Python. `answers.npz` has the ids
-and the texts of `strings`: as text, and with special tokens read as such.
+and the texts of `strings`: as text, and with special tokens read as such. `chats.json`
+has what the templates of `chats` make of its conversations: text and ids, or null where
+they refuse.
 """
 
 import json
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from support import awkward
+from tokenization import chats
 
 FOLDERS = Path(__file__).parent / "folders"
 # As Llama 3 and Qwen 2 cut text before their merges.
@@ -283,6 +286,26 @@ def answers(folder: Path) -> dict[str, np.ndarray]:
   return found
 
 
+def conversations(folder: Path) -> dict[str, list]:
+  """Template -> text and ids of each conversation, as transformers makes them."""
+  from transformers import AutoTokenizer
+
+  it = AutoTokenizer.from_pretrained(folder)
+  found: dict[str, list] = {}
+  for name, template in chats.TEMPLATES[folder.name].items():
+    for messages, options in chats.CHATS:
+      given = dict(chat_template=template, conversation=messages, **options)
+      try:
+        text = it.apply_chat_template(tokenize=False, **given)
+      except Exception as error:  # jinja2's, with what the template says
+        print(folder.name, name, error)
+        found.setdefault(name, []).append(None)
+        continue
+      ids = it(text, add_special_tokens=False)["input_ids"]
+      found.setdefault(name, []).append([text, ids])
+  return found
+
+
 def make(name: str) -> None:
   """Writes a folder with a tokenizer and its answers."""
   folder = FOLDERS / name
@@ -291,7 +314,11 @@ def make(name: str) -> None:
   MAKERS[name](folder)
   # a copy: transformers may add files to a folder that it reads
   with tempfile.TemporaryDirectory() as copy:
-    found = answers(shutil.copytree(folder, Path(copy) / name))
+    there = shutil.copytree(folder, Path(copy) / name)
+    found = answers(there)
+    if name in chats.TEMPLATES:
+      text = json.dumps(conversations(there))
+      (folder / "chats.json").write_text(text + "\n")
   np.savez_compressed(folder / "answers.npz", **found)
   print(name, {path.name: path.stat().st_size for path in folder.iterdir()})
 
