@@ -13,6 +13,7 @@ import importlib
 import json
 import pkgutil
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,9 @@ def make(name: str) -> None:
   )
   loss.backward()
   answers = {"tokens": tokens, "logits": logits, "loss": loss}
-  answers |= {f"d {k}": p.grad for k, p in model.named_parameters()}
   answers["greedy"] = _greedy(model, tokens[:, :PROMPT])
   arrays = {key: value.detach().numpy() for key, value in answers.items()}
+  arrays |= {f"d {key}": grad for key, grad in _gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
   print(name, json.dumps(settings))
 
@@ -79,6 +80,18 @@ def _hidden(names):
     sys.modules.pop(name)
     if module is not None:
       sys.modules[name] = module
+
+
+def _gradients(model):
+  """The gradients by the names of a folder, which may not be those of the model."""
+  import torch
+  from safetensors.numpy import load_file
+
+  with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+    for parameter in model.parameters():
+      parameter.copy_(parameter.grad)
+    model.save_pretrained(folder)
+    return load_file(Path(folder) / "model.safetensors")
 
 
 def _greedy(model, tokens):

@@ -9,7 +9,7 @@ windows to one full layer, positions that differ between them).
 from typing import Any
 
 from jaxmem.core.errors import DataError
-from jaxmem.interop.families import Family, Settings, folded, llama
+from jaxmem.interop.families import Family, Item, Settings, folded, llama
 from jaxmem.interop.layouts import Rule, same
 from jaxmem.interop.lm_settings import (
   check_same,
@@ -19,7 +19,7 @@ from jaxmem.interop.lm_settings import (
 )
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.models.pattern import Entry
+from jaxmem.models.pattern import Block, Entry
 
 _CLASSES = {
   "gemma": "GemmaForCausalLM",
@@ -154,6 +154,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "rope_parameters": rope_parameters(shared),
     "tie_word_embeddings": config.tied,
     "torch_dtype": "float32",
+    "pad_token_id": None,  # with transformers' own the id 0 has no gradient
   }
   name = "hidden_act" if model_type == "gemma" else "hidden_activation"
   settings[name] = "gelu_pytorch_tanh"
@@ -172,13 +173,13 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   return settings
 
 
-def _options(entry: Entry, d_model: int) -> dict[str, Any]:
+def _options(entry: Item, d_model: int) -> dict[str, Any]:
   """All options of a layer of attention.
 
   Raises:
     DataError: if it is another layer.
   """
-  if entry.name not in ("attention", "window"):
+  if isinstance(entry, Block) or entry.name not in ("attention", "window"):
     raise DataError(f"a layer is {str(entry)!r}: a Gemma has attention and windows")
   mixer = pattern.mixer(entry, d_model, "float32")
   return {name: getattr(mixer, name) for name in pattern.options(entry.name)}
