@@ -90,6 +90,16 @@ def is_exact(tokenizer: Tokenizer) -> bool:
   return getattr(tokenizer, "exact", True)
 
 
+def exact_form(tokenizer: Tokenizer) -> Tokenizer | None:
+  """Returns the tokenizer if it is exact, else a form of it that is, if there is one.
+
+  It has an `exact_form` then, whose ids are the same but for text that would be lost.
+  """
+  if is_exact(tokenizer):
+    return tokenizer
+  return getattr(tokenizer, "exact_form", lambda: None)()
+
+
 def start_id(tokenizer: Tokenizer) -> int | None:
   """Returns the id that stands before every document; None if none does.
 

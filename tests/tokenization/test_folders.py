@@ -96,6 +96,25 @@ def test_what_is_not_utf8_is_refused_with_its_offset(case):
       tokenizer.decode(np.array([bad]))
 
 
+def test_the_exact_form_gives_back_all_text_and_has_the_same_ids(case, tmp_path):
+  name, tokenizer, answers = case
+  form = tokenizers.exact_form(tokenizer)
+  assert (form is None) == (name in ("bert", "t5"))
+  if form is None:
+    with pytest.raises(ValueError, match="loses text"):
+      trained.make(str(FOLDERS / name), [], exact=True)
+    return
+  for text, ids in zip(answers.strings, answers.ids["plain"], strict=True):
+    ours = form.encode(text.encode())
+    assert form.decode(ours).decode() == text
+    if tokenizer.decode(ids).decode() == text:
+      assert ours.tolist() == ids.tolist(), text
+  made = trained.make(str(FOLDERS / name), [], exact=True)
+  trained.keep(made, tmp_path)
+  kept = trained.kept(str(FOLDERS / name), tmp_path)
+  assert tokenizers.is_exact(kept) and kept.fingerprint == form.fingerprint
+
+
 @pytest.mark.parametrize("kind", ["plain", "control"])
 def test_streamed_pieces_are_the_text_and_split_no_character(case, kind):
   _, tokenizer, answers = case
