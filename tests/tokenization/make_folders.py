@@ -22,7 +22,7 @@ from support import awkward
 from tokenization import chats
 
 FOLDERS = Path(__file__).parent / "folders"
-# As Llama 3 and Qwen 2 cut text before their merges.
+# As Llama 3 and Qwen 2 cut text before their merges, the second with single digits.
 _CUT = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
   r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -33,7 +33,10 @@ _ROLES = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 def texts() -> list[str]:
   """The texts that the tokenizers are trained on."""
   topics = pydoc_data.topics.topics
-  return [topics[name][:4000] for name in sorted(topics)] + awkward.strings(300, 1)
+  # so many numbers that their digits are merged where nothing cuts them
+  numbers = [f"in {year} and {year % 50}" for year in range(1950, 2050)] * 20
+  plain = [topics[name][:4000] for name in sorted(topics)]
+  return plain + awkward.strings(300, 1) + numbers
 
 
 def strings(special: list[str]) -> list[str]:
@@ -42,10 +45,13 @@ def strings(special: list[str]) -> list[str]:
   plain = [topics[name][:300] for name in sorted(topics)[:10]]
   spelled = [f"{a}{t}{b}" for t in special for a in ("", "a ") for b in ("", " b\n", t)]
   runs = [c * n for c in (" ", "\n", "\t", "\r\n", "\u3000") for n in (3, 17)]
-  return awkward.strings(1000) + plain + spelled + runs
+  numbers = ["1234567", "2024-12-01", "in 1999 12 and 2001!", "\u0661\u0662\u0663"]
+  return awkward.strings(1000) + plain + spelled + runs + numbers
 
 
-def bytelevel(folder: Path, special, normalizer=None, bos="", **model) -> None:
+def bytelevel(
+  folder: Path, special, normalizer=None, bos="", cut=_CUT, **model
+) -> None:
   """Byte-level BPE in a tokenizer.json, as Llama 3 and Qwen have it."""
   from tokenizers import (
     Regex,
@@ -59,7 +65,7 @@ def bytelevel(folder: Path, special, normalizer=None, bos="", **model) -> None:
 
   it = Tokenizer(models.BPE(**model))
   it.normalizer = normalizer
-  split = pre_tokenizers.Split(Regex(_CUT), "isolated")
+  split = pre_tokenizers.Split(Regex(cut), "isolated")
   byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
   it.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
   it.decoder = decoders.ByteLevel()
@@ -89,7 +95,7 @@ def qwen(folder: Path) -> None:
   from tokenizers import AddedToken, Tokenizer, normalizers
 
   special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-  bytelevel(folder, special, normalizers.NFC())
+  bytelevel(folder, special, normalizers.NFC(), cut=_CUT.replace("{1,3}", ""))
   it = Tokenizer.from_file(str(folder / "tokenizer.json"))
   it.add_tokens([AddedToken(t, normalized=False) for t in ("<think>", "</think>")])
   it.save(str(folder / "tokenizer.json"))

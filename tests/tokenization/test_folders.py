@@ -1,5 +1,6 @@
 """Tokenizers of foreign folders: the ids and the texts of transformers."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmem import tokenizers
-from jaxmem.core.errors import NotUTF8
+from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.generation import text_stream
 from jaxmem.tokenizers import folder, trained
 
@@ -149,3 +150,61 @@ def test_a_run_keeps_the_tokenizer_of_a_folder(case, tmp_path):
   assert (again.vocab_size, again.end_ids) == (first.vocab_size, first.end_ids)
   for text in answers.strings[::50]:
     assert again.encode(text.encode()).tolist() == first.encode(text.encode()).tolist()
+
+
+def _gguf(name):
+  """The metadata of a GGUF file with the tokenizer of a folder."""
+  import sentencepiece
+
+  key, metadata = "tokenizer.ggml.", {}
+  if name == "llama2":
+    path = str(FOLDERS / name / "tokenizer.model")
+    model = sentencepiece.SentencePieceProcessor(model_file=path)
+    ids = range(model.vocab_size())
+    metadata |= {key + "model": "llama", key + "scores": [*map(model.get_score, ids)]}
+    metadata[key + "tokens"] = [*map(model.id_to_piece, ids)]
+    kinds = {0: 2, 1: 3, 2: 3}
+    metadata[key + "token_type"] = [
+      kinds.get(i, 6 if model.is_byte(i) else 1) for i in ids
+    ]
+    return metadata | {key + f"{r}_token_id": i for r, i in (("bos", 1), ("eos", 2))}
+  config = json.loads((FOLDERS / name / "tokenizer.json").read_text())
+  vocab = config["model"]["vocab"]
+  added = {t["content"]: t for t in config["added_tokens"]}
+  metadata[key + "tokens"] = [*vocab, *added]
+  metadata[key + "token_type"] = [1] * len(vocab) + [
+    3 if token["special"] else 4 for token in added.values()
+  ]
+  cut = {"llama3": "llama-bpe", "qwen": "qwen2"}[name]
+  metadata[key + "merges"] = [" ".join(pair) for pair in config["model"]["merges"]]
+  metadata |= {key + "model": "gpt2", key + "pre": cut}
+  if name == "llama3":
+    metadata[key + "bos_token_id"], metadata[key + "eot_token_id"] = 500, 501
+  ends = {"llama3": 504, "qwen": 502}
+  return metadata | {key + "eos_token_id": ends[name]}
+
+
+@pytest.mark.parametrize("name", ["llama2", "llama3", "qwen"])
+def test_the_tokenizer_of_a_gguf_file_is_that_of_a_folder(name):
+  from jaxmem.tokenizers import gguf_file
+
+  metadata = _gguf(name) | {"tokenizer.chat_template": "{{ messages[0].content }}!"}
+  tokenizer = gguf_file.tokenizer(metadata, "m.gguf")
+  # the older form of Llama 2 is that of GGUF
+  answers = Answers("mistral" if name == "llama2" else name)
+  for text, ids in zip(answers.strings, answers.ids["plain"], strict=True):
+    assert tokenizer.encode(text.encode()).tolist() == ids.tolist(), text
+    assert tokenizer.decode(ids) == folder_of(name).decode(ids)
+  assert (tokenizer.eos_id, tokenizer.start_id, tokenizer.end_ids) == SPECIAL[name]
+  template = tokenizer.chat_template()
+  assert template.render([{"role": "user", "content": "x"}]) == "x!"
+  for key in metadata:
+    if key.startswith("tokenizer.ggml.") and not key.endswith("_id"):
+      damaged = {k: v for k, v in metadata.items() if k != key}
+      with pytest.raises(DataError, match="m.gguf"):
+        gguf_file.tokenizer(damaged, "m.gguf")
+
+
+@functools.cache
+def folder_of(name):
+  return folder.load(FOLDERS / name)
