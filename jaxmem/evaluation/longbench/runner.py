@@ -53,8 +53,8 @@ def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
 
   def answer(prompts: Sequence[bytes], max_tokens: int) -> list[bytes]:
     generator = Writer(model, params, tokenizer, first_session(model, rows))
-    # empty prompts fill the batch, so that no other batch size is compiled
-    generator.read([*prompts, *[b""] * (rows - len(prompts))], seed=0)
+    # the last prompt fills the batch, so that no other batch size is compiled
+    generator.read([*prompts, *[prompts[-1]] * (rows - len(prompts))], seed=0)
     texts = [b""] * rows
     for piece in generator.write(Sampling(temperature=0.0), max_tokens):
       texts = [a + b for a, b in zip(texts, piece.text, strict=True)]
