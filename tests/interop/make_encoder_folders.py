@@ -36,6 +36,13 @@ _DISTIL = {
 }
 _ROBERTA = _BERT | {"type_vocab_size": 1, "layer_norm_eps": 1e-5}
 _CLASSES = {"num_labels": 5}
+# The windows divide the length to which transformers pads a text.
+_LONGFORMER = _ROBERTA | {
+  "attention_window": [4, 8, 4],
+  "type_vocab_size": 2,
+  "max_position_embeddings": 20,
+}
+_BIG_BIRD = _BERT | {"attention_type": "original_full", "hidden_act": "gelu_new"}
 # Name of the folder -> class of transformers, model type and settings.
 MODELS = {
   "bert": ("AutoModel", "bert", _BERT),
@@ -62,6 +69,19 @@ MODELS = {
     "distilbert",
     _DISTIL | _CLASSES,
   ),
+  "longformer": ("AutoModel", "longformer", _LONGFORMER),
+  "longformer_language": (
+    "AutoModelForMaskedLM",
+    "longformer",
+    _LONGFORMER | {"attention_window": 4},
+  ),
+  "longformer_classes": (
+    "AutoModelForSequenceClassification",
+    "longformer",
+    _LONGFORMER | _CLASSES,
+  ),
+  "big_bird": ("AutoModel", "big_bird", _BIG_BIRD),
+  "big_bird_language": ("AutoModelForMaskedLM", "big_bird", _BIG_BIRD),
 }
 
 
@@ -88,6 +108,9 @@ def make(name: str) -> None:
   if "pooled" in arrays:
     loss = loss + (arrays["pooled"] * arrays["factors"][:, 0]).sum()
   loss.backward()
+  for parameter in model.parameters():
+    if parameter.grad is None:  # nothing reads the pooler of a BigBird of language
+      parameter.grad = torch.zeros_like(parameter)
   arrays = {key: value.detach().numpy() for key, value in arrays.items()}
   arrays |= {f"d {key}": grad for key, grad in _gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
@@ -110,6 +133,8 @@ def _answers(model, config):
     kinds = torch.arange(LENGTH)[None] > torch.tensor(LENGTHS)[:, None] // 2
     answers["types"] = (kinds & mask).long()
     inputs["token_type_ids"] = answers["types"]
+  if config.model_type == "longformer":  # its first token reads the whole text
+    inputs["global_attention_mask"] = (torch.arange(LENGTH)[None] == 0) & mask
   output = model(**inputs, output_hidden_states=True)
   answers["hidden"] = output.hidden_states[-1]
   if "start_logits" in output:

@@ -39,12 +39,17 @@ def to_settings(config: EncoderConfig, model_type: str) -> dict[str, Any]:
   Raises:
     DataError: if the model is none of this type.
   """
-  settings = bert.plain_settings(config, model_type) | {
+  settings = plain_settings(config, model_type)
+  shared.check_same(config, to_config(Settings(settings, "the model")), model_type)
+  return settings
+
+
+def plain_settings(config: EncoderConfig, model_type: str) -> dict[str, Any]:
+  """Returns the settings that RoBERTa and Longformer write, unchecked."""
+  return bert.plain_settings(config, model_type) | {
     "max_position_embeddings": config.positions + config.position_offset,
     "pad_token_id": config.position_offset - 1,
   }
-  shared.check_same(config, to_config(Settings(settings, "the model")), model_type)
-  return settings
 
 
 def language_head(config: EncoderConfig, outputs: int) -> list[Rule]:
@@ -64,11 +69,11 @@ def class_head(config: EncoderConfig, outputs: int) -> list[Rule]:
   ]
 
 
-def pooler(config: EncoderConfig, outputs: int) -> list[Rule]:
+def pooler(config: EncoderConfig, outputs: int, prefix: str = _PREFIX) -> list[Rule]:
   """Returns the tensors of the map of the first token."""
   del outputs  # as many as features
   d = config.d_model
-  return shared.dense_rules("roberta.pooler.dense", "hidden", d, d)
+  return shared.dense_rules(f"{prefix}pooler.dense", "hidden", d, d)
 
 
 FAMILY = Family(
