@@ -71,6 +71,26 @@ def in_params(
   )
 
 
+def labels(found: list[FoundHead]) -> dict[str, Any]:
+  """Returns the settings that say how many outputs a head has: a name for each.
+
+  Without them transformers makes two.
+
+  Args:
+    found: the heads that are written.
+  """
+  counts = [
+    rule.size for head in found for rule in head.rules if rule.name == head.head.counted
+  ]
+  if not counts:
+    return {}
+  names = [f"LABEL_{i}" for i in range(counts[0])]
+  return {
+    "id2label": {str(i): name for i, name in enumerate(names)},
+    "label2id": {name: i for i, name in enumerate(names)},
+  }
+
+
 def left_out(family: Family, config: Any, params: Mapping[str, Any]) -> dict[str, Any]:
   """Returns the parameters of a model without those of its heads.
 

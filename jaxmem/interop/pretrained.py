@@ -160,6 +160,7 @@ def save(
   if family.heads:
     found = heads.in_params(family, config, params)
     settings["architectures"] = [heads.architecture(family, model_type, found)]
+    settings |= heads.labels(found)
   tensors = tensors_of(family, config, params)
   out = Path(out)
   out.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,8 @@ def test_a_folder_is_written_as_it_was_read(loaded, tmp_path):
   theirs = json.loads((folder / "config.json").read_text())
   ours = json.loads((tmp_path / "config.json").read_text())
   assert ours["architectures"] == theirs["architectures"]
+  two = {"0": "LABEL_0", "1": "LABEL_1"}  # what transformers leaves out
+  assert ours.get("id2label", two) == theirs.get("id2label", two)
   assert pretrained.read(tmp_path)[0] == config
 
 
