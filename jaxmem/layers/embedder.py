@@ -103,23 +103,15 @@ class Embedder(nn.Module):
     first = self.position_offset
     return self.position_table[first : first + length]  # [T, D]
 
-  def decode(
-    self, x: Float[Array, "*B D"], bias: Float[Array, " V"] | None = None
-  ) -> Float[Array, "*B V"]:
-    """Returns the logits, in float32, with the bias of the head or the one given."""
+  def decode(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+    """Returns the logits, in float32."""
     # products in the dtype of x, summed in float32
     logits = einsum("...d,vd->...v", x, self.head.astype(x.dtype), jnp.float32)
-    bias = self.bias if self.head_bias else bias
-    logits = logits if bias is None else logits + bias
+    logits = logits + self.bias if self.head_bias else logits
     return capped(logits, self.logit_cap)
 
   def nats(
-    self,
-    x: Activations,
-    targets: Tokens,
-    chunk_size: int = 512,
-    smoothing: float = 0.0,
-    bias: Float[Array, " V"] | None = None,
+    self, x: Activations, targets: Tokens, chunk_size: int = 512, smoothing: float = 0.0
   ) -> Float[Array, "B T"]:
     """Returns -log p of each target, without the logits of a whole row.
 
@@ -128,7 +120,6 @@ class Embedder(nn.Module):
       targets: ids.
       chunk_size: tokens whose logits exist at once.
       smoothing: see `ops.losses.chunked_cross_entropy`.
-      bias: added to the logits, where the head has none of its own.
     """
     return chunked_cross_entropy(
       x,
@@ -137,7 +128,7 @@ class Embedder(nn.Module):
       chunk_size=chunk_size,
       smoothing=smoothing,
       logit_cap=self.logit_cap,
-      bias=self.bias if self.head_bias else bias,
+      bias=self.bias if self.head_bias else None,
     )
 
 
