@@ -177,3 +177,19 @@ def joined(path: str, layouts: Mapping[str, Layout], axis: int) -> list[Rule]:
     target = Part(tuple(shape), axis, stop - layout.param[axis], stop)
     rules.append(Rule(name, path, layout, target=target))
   return rules
+
+
+def biased(name: str, path: str, weight: Layout, bias: Layout) -> list[Rule]:
+  """Returns the rules of a linear map or of a norm with a bias.
+
+  Args:
+    name: of its tensors, without ".weight" and ".bias".
+    path: of the parameter of the weight; that of the bias lies beside it.
+    weight: the layout of the weight.
+    bias: that of the bias.
+  """
+  beside = path.rpartition("/")[0]
+  return [
+    Rule(f"{name}.weight", path, weight),
+    Rule(f"{name}.bias", f"{beside}/bias", bias),
+  ]

@@ -8,9 +8,10 @@ from typing import Any
 
 from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Settings
+from jaxmem.layers.attention_heads import Heads
 from jaxmem.models import pattern
 from jaxmem.models.lm import LMConfig
-from jaxmem.models.pattern import Entry
+from jaxmem.models.pattern import Block, Entry
 
 # The scalings of rotary positions: transformers' name -> that of a layer.
 _SCALINGS = {"default": "none", "linear": "linear", "yarn": "yarn", "llama3": "llama3"}
@@ -54,7 +55,12 @@ def rope_parameters(options: dict[str, Any]) -> dict[str, Any]:
 
   Args:
     options: of a layer.
+
+  Raises:
+    DataError: if it has no such positions.
   """
+  if options.get("rotary_base", 10_000.0) is None:
+    raise DataError("a layer has no rotary positions (rotary_base=None)")
   kinds = {ours: theirs for theirs, ours in _SCALINGS.items()}
   scaling = options.get("rotary_scaling", "none")
   rope: dict[str, Any] = {
@@ -110,8 +116,13 @@ def layers_of(config: LMConfig) -> pattern.Pattern:
   return config.first + config.pattern * config.num_groups + config.last
 
 
-def _plain(entry: Entry, d_model: int) -> tuple[str, dict[str, Any]]:
+def _plain(entry: Entry | Block, d_model: int) -> tuple[str, dict[str, Any]]:
   """A layer with all its options, the free ones left out."""
+  if isinstance(entry, Block) or entry.parts:
+    return str(entry), {}  # no family names more than a mixer
   mixer = pattern.mixer(entry, d_model, "float32")
   names = [name for name in pattern.options(entry.name) if name not in _FREE_OPTIONS]
-  return entry.name, {name: getattr(mixer, name) for name in names}
+  values = {name: getattr(mixer, name) for name in names}
+  if isinstance(mixer, Heads):  # 0 stands for what follows from the other sizes
+    values |= zip(("num_kv_heads", "head_dim"), mixer._dims, strict=True)
+  return entry.name, values

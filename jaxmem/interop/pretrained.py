@@ -8,6 +8,7 @@
 """
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,4 +162,7 @@ def save(
   out.mkdir(parents=True, exist_ok=True)
   with files.replacing(out / WEIGHTS) as temporary:
     save_file(tensors, temporary, {"format": "pt"})
-  files.write_json(out / SETTINGS, settings, indent=2)
+  dtype = str(next(iter(tensors.values())).dtype)
+  files.write_json(out / SETTINGS, settings | {"dtype": dtype}, indent=2)
+  # safetensors lets the owner alone read what it writes
+  shutil.copymode(out / SETTINGS, out / WEIGHTS)

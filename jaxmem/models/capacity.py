@@ -88,7 +88,7 @@ def fitted(config: Any, tokens: int) -> Any:
     tokens: of the longest text. It is rounded up to a power of 2, so that few shapes
       are compiled.
   """
-  size = max(1 << (tokens - 1).bit_length(), _FEWEST)
+  size = max(1 << max(tokens - 1, 0).bit_length(), _FEWEST)
 
   def lower(item: Entry) -> Entry:
     own = dict(item.options).get("capacity", 0)

@@ -230,6 +230,8 @@ def get(name: str) -> Tokenizer:
       return ExactWordTokenizer(_words(content.get("pieces"), path))
     case ids.BYTE_PAIRS:
       return tokenizers.byte_pairs(content.get("parts"), str(path))
+    case ids.FOLDER:
+      return tokenizers.kept_folder(content.get("parts"), str(path))
   return tokenizers.get(name)  # the file of a BERT has this name too
 
 
@@ -249,7 +251,7 @@ def file_name(name: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-  return is_made(name) or name.endswith((".model", ".gguf", KEPT))
+  return is_made(name) or name not in ("byte", "minilm")
 
 
 def _parsed(name: str) -> tuple[str, int]:

@@ -13,6 +13,7 @@ import importlib
 import json
 import pkgutil
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,10 @@ def _make(name, model_type, settings):
   model = AutoModelForCausalLM.from_config(config).eval()
   with torch.no_grad():
     for key, parameter in model.named_parameters():
-      # of a norm, whose scale is near 1, or near 0 where 1 is added to it
-      first = parameter if "norm" in key else 0
-      parameter.copy_(0.3 * torch.randn_like(parameter) + first)
+      moved = 0.3 * torch.randn_like(parameter)
+      # the scales of norms are moved from 1, those with an offset of 1 from 0
+      scale = parameter.ndim == 1 and key.endswith("weight")
+      parameter.copy_(parameter + moved if scale else moved)
   folder = FOLDERS / name
   model.save_pretrained(folder)
   (folder / "generation_config.json").unlink(missing_ok=True)
@@ -73,9 +75,9 @@ def _make(name, model_type, settings):
   )
   loss.backward()
   answers = {"tokens": tokens, "logits": logits, "loss": loss}
-  answers |= {f"d {k}": p.grad for k, p in model.named_parameters()}
   answers["greedy"] = _greedy(model, tokens[:, :PROMPT])
   arrays = {key: value.detach().numpy() for key, value in answers.items()}
+  arrays |= {f"d {key}": grad for key, grad in _gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
 
 
@@ -89,6 +91,18 @@ def _with_torch_code():
     sys.modules.pop(name)
     if module is not None:
       sys.modules[name] = module
+
+
+def _gradients(model):
+  """The gradients by the names of a folder, which may not be those of the model."""
+  import torch
+  from safetensors.numpy import load_file
+
+  with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+    for parameter in model.parameters():
+      parameter.copy_(parameter.grad)
+    model.save_pretrained(folder)
+    return load_file(Path(folder) / "model.safetensors")
 
 
 def _greedy(model, tokens):

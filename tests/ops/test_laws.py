@@ -46,16 +46,20 @@ def test_mixer_obeys_the_laws(name):
   check_laws(mixer, forms=(mixer.form,))
 
 
-@pytest.mark.parametrize("name", ["attention", "window"])
-def test_mixer_that_rotates_some_channels_obeys_the_laws(name):
-  mixer = mixers.get(name).Mixer(d_model=8, **example_of(name), rotary_dim=2)
-  check_laws(mixer, forms=(mixer.form,))
+OPTIONS = {  # of mixers as released models have them
+  "attention": {"rotary_dim": 2},
+  "window": {"rotary_dim": 2},
+  "mamba": {"use_bias": True, "conv_bias": False, "read_norm": True},
+  "mamba2": {"use_bias": True, "shortest_step": 0.5, "longest_step": 0.9},
+  "rglru": {"use_bias": True, "first_unscaled": True},
+  "gated_delta": {"num_heads": 4, "num_key_heads": 2},
+  "gated_delta_product": {"num_heads": 4, "num_key_heads": 2},
+}
 
 
-@pytest.mark.parametrize("name", ["gated_delta", "gated_delta_product"])
-def test_mixer_whose_key_heads_serve_several_obeys_the_laws(name):
-  sizes = example_of(name) | {"num_heads": 4, "num_key_heads": 2}
-  mixer = mixers.get(name).Mixer(d_model=8, **sizes)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_mixer_of_a_released_model_obeys_the_laws(name):
+  mixer = mixers.get(name).Mixer(d_model=8, **example_of(name) | OPTIONS[name])
   check_laws(mixer, forms=(mixer.form,))
 
 

@@ -105,6 +105,10 @@ class Settings(Mapping):
     value = self._values.get(key)
     return default if value is None else value
 
+  def replaced(self, **values: Any) -> "Settings":
+    """Returns the settings with other values of some keys."""
+    return Settings(dict(self._values) | values, self._name)
+
   def require(self, **values: Any) -> None:
     """Raises DataError unless each key is missing, null, or has the value."""
     for key, value in values.items():

@@ -130,7 +130,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "rope_parameters": rope_parameters(shared),
     "tie_word_embeddings": config.tied,
     "attention_bias": bool(shared.get("use_bias", False)),
-    "torch_dtype": "float32",
   }
   if window:
     settings["sliding_window"] = window
