@@ -77,7 +77,7 @@ def _make(name, model_type, settings):
   answers = {"tokens": tokens, "logits": logits, "loss": loss}
   answers["greedy"] = _greedy(model, tokens[:, :PROMPT])
   arrays = {key: value.detach().numpy() for key, value in answers.items()}
-  arrays |= {f"d {key}": grad for key, grad in _gradients(model).items()}
+  arrays |= {f"d {key}": grad for key, grad in gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
 
 
@@ -93,7 +93,7 @@ def _with_torch_code():
       sys.modules[name] = module
 
 
-def _gradients(model):
+def gradients(model):
   """The gradients by the names of a folder, which may not be those of the model."""
   import torch
   from safetensors.numpy import load_file

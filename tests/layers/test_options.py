@@ -89,6 +89,7 @@ CASES = {
   "out_bias": case("shapes", True),
   "gate_bias": case("shapes", True),
   "gelu.use_bias": case("shapes", False),
+  "relu.use_bias": case("shapes", False),
   "conv_bias": case("shapes", False),
   "learned_sink": case("shapes", True),
   "bias": case("shapes", "buckets"),
