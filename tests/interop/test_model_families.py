@@ -14,6 +14,7 @@ from jaxmem.core.errors import DataError
 from jaxmem.interop import families, pretrained
 from jaxmem.models.lm import LM
 from jaxmem.models.pattern import entry
+from jaxmem.parallel import mesh as meshes
 
 safetensors = pytest.importorskip("safetensors.numpy")
 NAMES = sorted(MODELS)
@@ -133,6 +134,20 @@ def test_layers_are_folded_into_groups(layers, first, pattern, groups):
     return tuple(entry(names[letter]) for letter in text)
 
   assert families.folded(entries(layers)) == (entries(first), entries(pattern), groups)
+
+
+@pytest.mark.parametrize("name", ["rwkv6", "qwen3_next"])
+def test_parts_of_tensors_are_read_onto_a_mesh_as_onto_one_device(name):
+  """Rows of groups and parts of parameters are then written on the devices."""
+  count = min(2, jax.device_count())
+  mesh = meshes.make(meshes.MeshConfig(data=1, fsdp=count), jax.devices()[:count])
+
+  _, params = pretrained.read(FOLDERS / name, mesh=mesh)
+
+  _, expected = pretrained.read(FOLDERS / name)
+  same = jax.tree.map(np.array_equal, params, expected)
+  assert jax.tree.all(same), same
+  assert params["stack"]["groups"]["block_0"]["mlp"]["up"]["kernel"].sharding.mesh
 
 
 def _copy(tmp_path, name="llama", **settings):

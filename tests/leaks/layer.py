@@ -69,9 +69,7 @@ def of_call(
   @jax.jit
   def form(params, inputs, state, reset=None):
     (x,) = inputs
-    return call(
-      params, x, state, jnp.zeros(x.shape[:2], bool) if reset is None else reset
-    )
+    return call(params, x, state, jnp.zeros(x.shape[:2], bool) if reset is None else reset)
 
   def example(key, batch_size, length):
     before, now = jax.random.normal(key, (2, batch_size, length, d_model))

@@ -224,11 +224,11 @@ def _gradient_leaks(case: Case) -> Iterator[dict]:
       reset = _begins_at(length, begin)
       y, state = _call(case, params, inputs, empty, reset)
       dy = np.where(np.arange(length)[None, :, None] >= begin, np.ones_like(y), 0)
-      floats = [
-        a for a in jax.tree.leaves(state) if np.issubdtype(a.dtype, np.floating)
-      ]
+      floats = [a for a in jax.tree.leaves(state) if np.issubdtype(a.dtype, np.floating)]
       zeros = jax.tree.map(np.zeros_like, floats)
-      _, _, (_, grads, _) = jax.device_get(run(params, inputs, empty, reset, dy, zeros))
+      _, _, (_, grads, _) = jax.device_get(
+        run(params, inputs, empty, reset, dy, zeros)
+      )
       first = np.asarray(jax.tree.leaves(grads)[0])[:, :begin]
       failure = _failure(first, np.zeros_like(first), length=length, begin=begin)
       if failure:
