@@ -182,6 +182,19 @@ def test_a_model_with_experts_is_refused_by_name(tmp_path):
     pretrained.read(folder)
 
 
+@pytest.mark.parametrize("name", ["qwen3_next", "qwen3_5"])
+def test_heads_that_guess_further_tokens_are_left_out(tmp_path, name):
+  folder = _copy(tmp_path, name)
+  file = folder / "model.safetensors"
+  more = {"mtp.fc.weight": np.ones((24, 48), np.float32)}
+  safetensors.save_file(safetensors.load_file(file) | more, file)
+
+  _, params = pretrained.read(folder)
+
+  _, expected = pretrained.read(FOLDERS / name)
+  assert jax.tree.all(jax.tree.map(np.array_equal, params, expected))
+
+
 def test_bounds_that_layers_learn_together_are_refused_by_name(tmp_path):
   folder = _copy(tmp_path, "hgrn2", use_lower_bound=True)
   with pytest.raises(DataError, match="use_lower_bound True: only False can be read"):

@@ -66,6 +66,8 @@ class Family(NamedTuple):
     prefix: begins the names of all tensors but those of a head. A folder that was
       saved without a head leaves it out.
     derived: ends of names of tensors that the settings decide; they are not read.
+    left_out: beginnings of names of tensors that no text is read with, such as those of
+      further heads; they are not read either.
     config_class: of the configs of its models.
   """
 
@@ -78,6 +80,7 @@ class Family(NamedTuple):
   prefix: str = ""
   derived: tuple[str, ...] = ("rotary_emb.inv_freq",)
   config_class: type = LMConfig
+  left_out: tuple[str, ...] = ()
 
 
 class Settings(Mapping):
