@@ -122,7 +122,11 @@ def _stored_names(
   names = [_stored_name(tensors, family, name) for name, _, _ in plan]
   expected = {name: rule for name, (_, rule, _) in zip(names, plan, strict=True)}
   extra = tensors.keys() - expected.keys()
-  unknown = {name for name in extra if not name.endswith(family.derived)}
+  unknown = {
+    name
+    for name in extra
+    if not (name.endswith(family.derived) or name.startswith(family.left_out))
+  }
   if getattr(config, "tied", False):
     unknown.discard("lm_head.weight")  # a tied head may be written all the same
   faults = [f"no {name}" for name in sorted(expected.keys() - tensors.keys())]

@@ -83,6 +83,8 @@ class Family(NamedTuple):
     prefix: begins the names of all tensors but those of a head. A folder that was
       saved without a head leaves it out.
     derived: ends of names of tensors that the settings decide; they are not read.
+    left_out: beginnings of names of tensors that no text is read with, such as those of
+      further heads; they are not read either.
     config_class: of the configs of its models.
     heads: that a folder may have; see `interop.heads`.
     older: the end of a tensor's name -> the one that older files have.
@@ -99,6 +101,7 @@ class Family(NamedTuple):
   config_class: type = LMConfig
   heads: tuple[Head, ...] = ()
   older: Mapping[str, str] = {}
+  left_out: tuple[str, ...] = ()
 
 
 class Settings(Mapping):
