@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
-from jaxmem.core import utf8
+from jaxmem.core import files, utf8
 from jaxmem.core.errors import DataError, reason
 from jaxmem.core.extras import require
 from jaxmem.tokenizers import folder_files, plain_files
@@ -290,6 +290,22 @@ def load(path: str | Path) -> FolderTokenizer:
   settings = settings._replace(roles=roles | settings.roles)
   parts = {"kind": kind, "content": content, "settings": settings._asdict()}
   return FolderTokenizer(parts, str(where))
+
+
+def write(kept: bytes, folder: Path) -> list[str]:
+  """Writes the files of a tokenizer that a run kept; returns their names.
+
+  Args:
+    kept: the content of the file of the run, see `FolderTokenizer`.
+    folder: where the files are written.
+  """
+  parts = json.loads(kept)["parts"]
+  content = parts["content"].encode()
+  if parts["kind"] == SENTENCEPIECE:
+    content = base64.b64decode(content)
+  files.write_bytes(folder / parts["kind"], content)
+  settings = FolderSettings(**parts["settings"])
+  return [parts["kind"], *folder_files.write(folder, settings)]
 
 
 def make(parts: Any, name: str) -> FolderTokenizer:
