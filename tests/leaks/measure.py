@@ -110,7 +110,7 @@ def _packed(case: Case, smallest: dict) -> tuple[str, str]:
 
 
 def _runs_without_documents(case: Case) -> None:
-  """Raises the layer's own error where it is the call that is at fault, not the telling."""
+  """Raises the layer's error where the call is at fault, and not the telling."""
   params, inputs, state = _example(case, 8)
   jax.block_until_ready(_call(case, params, inputs, state))
 
@@ -152,7 +152,7 @@ def _state(layer: Layer) -> str:
 
 
 def _causality(case: Case, smallest: dict) -> str:
-  """Law 5, not told of documents: whoever refuses them can be asked this all the same."""
+  """Law 5, not told of documents: a layer that refuses them can be asked, too."""
   suite = _suite(case, borders=(), gradients=False)
   laws.law_5_causality(suite, _form(case))
   verdict = suite.verdict()
@@ -185,7 +185,7 @@ def _cut(inputs, begin: int, end: int | None = None):
 
 
 def _first(failures: Iterator[dict]) -> dict | None:
-  """Returns the failure at the least length, the largest difference among its borders."""
+  """Returns the failure of the least length, and of the largest difference there."""
   found: dict | None = None
   for failure in failures:
     if found and failure["length"] > found["length"]:
@@ -204,7 +204,7 @@ def _failure(got, want, **where) -> dict | None:
 
 
 def _value_leaks(case: Case) -> Iterator[dict]:
-  """Two documents, [0, begin) and [begin, length): the second one against itself alone."""
+  """Two documents that meet at `begin`: the second one against itself alone."""
   for length in range(2, LENGTH + 1):
     params, inputs, empty = _example(case, length)
     for begin in range(1, length):
@@ -224,11 +224,11 @@ def _gradient_leaks(case: Case) -> Iterator[dict]:
       reset = _begins_at(length, begin)
       y, state = _call(case, params, inputs, empty, reset)
       dy = np.where(np.arange(length)[None, :, None] >= begin, np.ones_like(y), 0)
-      floats = [a for a in jax.tree.leaves(state) if np.issubdtype(a.dtype, np.floating)]
+      floats = [
+        a for a in jax.tree.leaves(state) if np.issubdtype(a.dtype, np.floating)
+      ]
       zeros = jax.tree.map(np.zeros_like, floats)
-      _, _, (_, grads, _) = jax.device_get(
-        run(params, inputs, empty, reset, dy, zeros)
-      )
+      _, _, (_, grads, _) = jax.device_get(run(params, inputs, empty, reset, dy, zeros))
       first = np.asarray(jax.tree.leaves(grads)[0])[:, :begin]
       failure = _failure(first, np.zeros_like(first), length=length, begin=begin)
       if failure:
