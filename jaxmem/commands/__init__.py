@@ -5,20 +5,29 @@ The first line of its docstring says what the command does, and how it is called
 """
 
 import ast
+import dataclasses
 import importlib
 import importlib.util
 import pkgutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxmem.core import files, migrations
 from jaxmem.core.errors import UserError, raised_as
 
 # The commands in the order of `jaxmem --help`; a file that no group names comes last.
 GROUPS: Mapping[str, Sequence[str]] = {
-  "Train and use": ("train", "configs", "generate", "predict", "index", "tokenizer"),
+  "Train and use": (
+    "train",
+    "configs",
+    "generate",
+    "predict",
+    "index",
+    "tokenizer",
+    "export",
+  ),
   "Evaluate": ("eval", "probe", "compare", "bench"),
   "Look inside": ("inspect", "draw", "memories"),
   "Develop": ("new", "laws"),
@@ -67,6 +76,51 @@ def check(options: Any) -> None:
 
   with raised_as(UserError):  # `ranges` raises ValueError: it serves configs, too
     ranges.check(options, "--")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+  """The options of a command that uses a language model: a run, or a pretrained one.
+
+  Attributes:
+    workdir: the work directory of a run of `jaxmem train`.
+    checkpoint: of a run, the last one, or the best on held-out text.
+    model: in the place of a run: smollm2, a folder, a .gguf, hf:ORG/NAME.
+    memory: the full attention of such a model becomes window:window_size=64, say.
+    dtype: of the parameters of a pretrained model.
+  """
+
+  workdir: str = ""
+  checkpoint: Literal["last", "best"] = "last"
+  model: str = ""
+  memory: str = ""
+  dtype: Literal["float32", "bfloat16"] = "float32"
+
+  @property
+  def address(self) -> str:
+    """Where the model lies.
+
+    Raises:
+      UserError: if that is not said, or said twice.
+    """
+    if bool(self.workdir) == bool(self.model):
+      both = f"--workdir {self.workdir} and --model {self.model}: give one of them"
+      raise UserError(
+        both
+        if self.workdir
+        else "--workdir is missing: give that of a run of `jaxmem train`, or --model"
+      )
+    return self.workdir or self.model
+
+  def find(self) -> Any:
+    """Finds the model; its weights are not read.
+
+    Raises:
+      UserError: see `evaluation.language_model.find`.
+    """
+    from jaxmem.evaluation import language_model  # imports the models
+
+    return language_model.find(self.address, self.checkpoint, self.memory, self.dtype)
 
 
 def workdir() -> Any:

@@ -1,10 +1,10 @@
-"""scores text, or a split: jaxmem eval --workdir DIR --text FILE | --split test"""
+"""scores text, or a split: jaxmem eval --workdir DIR|--model NAME --text FILE"""
 
 import dataclasses
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from jaxmem.commands import check, current_flags, require, workdir
+from jaxmem.commands import ModelOptions, check, current_flags, require
 from jaxmem.core import outputs
 from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
@@ -33,18 +33,16 @@ class Elsewhere:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(ModelOptions):
   """Measures bits per byte and per word of text, streamed through a checkpoint.
 
   Attributes:
-    workdir: the work directory of the run.
-    checkpoint: the last one, or the best on held-out text.
     text: a file, a directory, a glob, or stdlib; each file is a document.
     split: train, heldout or test, a part of the run's data, scored by its task's
       metric; tables and pictures go beside `out`, or to `workdir`.
     carry: on carries the memory through each document; off empties it at every segment;
       reread empties it too and first reads the segment before; all does all three.
-    segment: tokens after which off and reread forget, 0 for the run's own.
+    segment: tokens after which off and reread forget, 0 for the run's own, or 512.
     rows: documents that are read at once.
     length: tokens of a call; it changes the speed and the memory used, and the numbers
       only by rounding: 16 rows of 512 tokens give those of the report exactly.
@@ -63,19 +61,18 @@ class Options:
   PAGE: ClassVar[Page] = Page(
     "jaxmem eval --workdir runs/quickstart --text book.txt --carry all",
     {
-      "The model": ("workdir", "checkpoint"),
+      "The model": ("workdir", "model", "memory"),
       "What is scored, one of both": ("text", "split"),
       "How a text is read": ("carry", "segment", "rows", "length"),
       "What is written": ("out", "progress"),
     },
     words={
-      "workdir": "DIR", "text": "FILE", "split": "SPLIT", "out": "FILE",
+      "workdir": "DIR", "model": "NAME", "memory": "MEMORY", "text": "FILE",
+      "split": "SPLIT", "out": "FILE",
       "progress": "DIR", "save_every": "SECONDS",
     },
   )  # fmt: skip
 
-  workdir: str = workdir()
-  checkpoint: Literal["last", "best"] = "last"
   text: str = ""
   split: str = ""
   carry: Literal["on", "off", "reread", "all"] = "on"
@@ -109,6 +106,13 @@ def _split(options: Options) -> int:
     raise UserError(
       f"--split {options.split} and --text {options.text}: give one of them"
     )
+  if options.model:
+    raise UserError(
+      f"--split {options.split} is a part of a run's data, and --model {options.model} "
+      "is no run: give --text FILE"
+    )
+  if not options.workdir:
+    raise UserError("--workdir is missing: give that of a run of `jaxmem train`")
   from jaxmem.evaluation import split  # imports the models: not for --help
 
   with compiling("the model, to score a split"):
@@ -132,9 +136,8 @@ def _text(options: Options) -> int:
   # the options of this command have the names of the settings
   names = [field.name for field in dataclasses.fields(score.Settings)]
   values = {name: getattr(options, name) for name in names}
-  values["workdir"] = Path(options.workdir)
   with compiling("the model, to score text"):
-    return score.run(score.Settings(**values), documents)
+    return score.run(score.Settings(**values), documents, options.find())
 
 
 def _check_text(options: Options) -> None:
@@ -149,6 +152,7 @@ def _check_text(options: Options) -> None:
     )
   if options.out:
     inputs = {"--text": options.text, "--workdir": options.workdir}
+    inputs["--model"] = options.model
     outputs.refuse_overwrite(options.out, inputs)
     # the picture is named after `out`, so it must not replace an input either
     outputs.refuse_overwrite(Path(options.out).with_suffix(".png"), inputs)

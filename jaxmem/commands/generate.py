@@ -1,4 +1,4 @@
-"""writes text: jaxmem generate --workdir DIR --prompt TEXT [--temperature 0.8 ...]"""
+"""writes text: jaxmem generate --workdir DIR|--model NAME --prompt TEXT [...]"""
 
 import contextlib
 import dataclasses
@@ -7,9 +7,9 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from jaxmem.commands import check, require, workdir
+from jaxmem.commands import ModelOptions, check, require
 from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
 from jaxmem.core.options import Command, Page, describe
@@ -17,7 +17,7 @@ from jaxmem.core.ranges import number
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(ModelOptions):
   """Continues prompts with a trained model, and streams the text.
 
   Several prompts are read as a batch and printed one after the other; each continues as
@@ -27,11 +27,9 @@ class Options:
   code is then 2.
 
   Attributes:
-    workdir: the work directory of the run.
-    checkpoint: the last one, or the best on held-out text.
     prompt: a text to continue; may be given several times.
     prompt_file: a file that holds one more prompt.
-    input: a JSONL file of {"prompt": TEXT} and any "id", or - for standard input.
+    input: a file of {"prompt": TEXT} and any "id", or - for standard input.
     out: a file for the answers as JSON Lines, or - for standard output.
     rows: texts that are written at once for JSON Lines.
     num_samples: continuations of each prompt, by different draws; in JSON Lines a list
@@ -41,7 +39,7 @@ class Options:
     temperature: divides the logits, >= 0; 0 takes the likeliest token, 1 draws from the
       model's distribution.
     top_k: draws from the k likeliest tokens; 0 is all.
-    top_p: draws from the likeliest tokens that reach this probability, in (0, 1].
+    top_p: draws from the likeliest that add up to this, in (0, 1].
     min_p: draws from tokens at least this part as likely as the likeliest, in [0, 1].
     repetition_penalty: makes tokens of the text less likely to come again; 1 is none.
     max_tokens: the most tokens of each text, >= 1.
@@ -54,19 +52,18 @@ class Options:
   PAGE: ClassVar[Page] = Page(
     'jaxmem generate --workdir runs/quickstart --prompt "def main(" --max-tokens 100',
     {
-      "The prompts": ("workdir", "prompt", "prompt_file", "input"),
+      "The model, one of both": ("workdir", "model"),
+      "The prompts": ("prompt", "prompt_file", "input"),
       "The texts": ("out", "num_samples", "max_tokens", "stop"),
-      "How tokens are drawn": ("temperature", "top_p", "seed"),
+      "How tokens are drawn": ("temperature", "top_p"),
       "The memory after a text": ("save_state", "load_state"),
     },
     words={
-      "workdir": "DIR", "prompt_file": "FILE", "input": "FILE", "out": "FILE",
-      "save_state": "FILE", "load_state": "FILE",
+      "workdir": "DIR", "model": "NAME", "prompt_file": "FILE", "input": "FILE",
+      "out": "FILE", "save_state": "FILE", "load_state": "FILE",
     },
   )  # fmt: skip
 
-  workdir: str = workdir()
-  checkpoint: Literal["last", "best"] = "last"
   prompt: tuple[str, ...] = ()
   prompt_file: str = ""
   input: str = ""
@@ -108,12 +105,14 @@ def main(argv: list[str]) -> int:
 
   from jaxmem.generation import session
   from jaxmem.generation.show import Show
-  from jaxmem.training.load import load_model
 
+  found = options.find()
   if not options.load_state:
-    _check_capacity(options, prompts)
+    needed = _check_capacity(options, found, prompts)
+    # a saved state has the capacity that every later call expects
+    found = found if options.save_state else found.for_texts(needed)
   prompts = [p for p in prompts for _ in range(options.num_samples)]
-  loaded = load_model(Path(options.workdir), options.checkpoint)
+  loaded = found.load()
   writer = _begin(options, prompts, loaded)
   begin = time.monotonic()
   first = writer.length.sum()
@@ -137,7 +136,6 @@ def _answer(
   from jaxmem.core import outputs
   from jaxmem.evaluation import predict
   from jaxmem.generation.records import PromptPredictor
-  from jaxmem.training.load import load_model
 
   with contextlib.ExitStack() as stack:  # closes only what is no standard stream
     if options.input:
@@ -147,7 +145,7 @@ def _answer(
       texts = [prompt.decode(errors="replace") for prompt in prompts]
       lines = [json.dumps({"prompt": text}).encode() for text in texts]
     predictor = PromptPredictor(
-      load_model(Path(options.workdir), options.checkpoint),
+      options.find().load(),
       logprobs=options.logprobs,
       num_samples=options.num_samples,
       max_tokens=options.max_tokens,
@@ -178,13 +176,15 @@ def _check(options: Options) -> tuple[Any, list[bytes]]:
   _check_combination(options)
   if options.save_state:
     # --load-state is no input here: a state may replace the one that it continues
-    inputs = {"--prompt-file": options.prompt_file, "--workdir": options.workdir}
+    inputs = {"--prompt-file": options.prompt_file}
+    inputs |= {"--workdir": options.workdir, "--model": options.model}
     outputs.refuse_overwrite(options.save_state, inputs, "--save-state")
   if options.out:
     inputs = {
       "--input": options.input,
       "--prompt-file": options.prompt_file,
       "--workdir": options.workdir,
+      "--model": options.model,
     }
     outputs.refuse_overwrite(options.out, inputs)
   prompts = [os.fsencode(prompt) for prompt in options.prompt]
@@ -218,23 +218,24 @@ def _check_combination(options: Options) -> None:
     )
 
 
-def _check_capacity(options: Options, prompts: list[bytes]) -> None:
-  """Raises CapacityError if a text would be longer than a memory of the model holds."""
-  from jaxmem.models import capacity
-  from jaxmem.tokenizers import trained
-  from jaxmem.training.load import load_config
+def _check_capacity(options: Options, found: Any, prompts: list[bytes]) -> int:
+  """Returns how many tokens the longest text has with its continuation.
 
-  config = load_config(Path(options.workdir), options.checkpoint)
-  limit = capacity.limit_of(config.model)
+  Raises:
+    CapacityError: if that is more than a memory of the model holds.
+  """
+  from jaxmem.models import capacity
+
+  limit = capacity.limit_of(found.longest)
   if limit is None:
-    return
-  tokenizer = trained.kept(config.task.tokenizer, Path(options.workdir))
+    return 0
   # the EOS token before a prompt counts, too
-  length = 1 + max(len(tokenizer.encode(prompt)) for prompt in prompts)
+  length = 1 + max(len(found.tokenizer.encode(prompt)) for prompt in prompts)
   room = limit.tokens - length
   remedy = f"give --max-tokens {room}" if room > 0 else "give a shorter prompt"
   text = f"a prompt with --max-tokens {options.max_tokens}"
   limit.check(length + options.max_tokens, text, remedy)
+  return length + options.max_tokens
 
 
 def _begin(options: Options, prompts: list[bytes], loaded: Any) -> Any:

@@ -1,13 +1,13 @@
-"""looks inside a trained model: jaxmem inspect --workdir DIR --text FILE"""
+"""looks inside a model: jaxmem inspect --workdir DIR|--model NAME --text FILE"""
 
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from jaxmem.commands import check, require, workdir
+from jaxmem.commands import ModelOptions, check, require
 from jaxmem.core import files, outputs
 from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
@@ -23,37 +23,40 @@ MOST_BYTES = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(ModelOptions):
   """Draws gates, memory span, attention and states on a text, and writes a page.
 
   Most of the time goes into the span: positions x directions reverse passes over the
   text, of the model and of every mixer.
 
   Attributes:
-    workdir: the work directory of the run.
-    checkpoint: the last one, or the best on held-out text.
     text: a file, read from its beginning.
     tokens: how many are read, the EOS token before the text included.
     recent: how many of the last tokens have their attention drawn.
     samples: at how many positions the state is recorded.
     positions: how many outputs have their influences measured.
     directions: random directions of each such output; 0 is all, exact and slow.
-    out: the directory of the pictures and the page; the default is WORKDIR/inspect.
+    out: the directory of the pictures and the page; the default is WORKDIR/inspect; a
+      pretrained model needs one.
   """
 
   PAGE: ClassVar[Page] = Page(
     "jaxmem inspect --workdir runs/quickstart --text book.txt",
     {
-      "The model": ("workdir", "checkpoint"),
+      "The model": ("workdir", "checkpoint", "model", "memory"),
       "The text": ("text", "tokens"),
       "What is measured": ("recent", "samples", "positions", "directions"),
       "What is written": ("out",),
     },
-    words={"workdir": "DIR", "text": "FILE", "out": "DIR"},
+    words={
+      "workdir": "DIR",
+      "model": "NAME",
+      "memory": "MEMORY",
+      "text": "FILE",
+      "out": "DIR",
+    },
   )
 
-  workdir: str = workdir()
-  checkpoint: Literal["last", "best"] = "last"
   text: str = required("give a file")
   tokens: int = number(512, at_least=FEWEST)
   recent: int = number(128, at_least=2)
@@ -72,22 +75,24 @@ def main(argv: list[str]) -> int:
   """Runs `jaxmem inspect`: writes the pictures and `index.html`."""
   options = parse(Options, argv, "jaxmem inspect")
   require("grain", "matplotlib")
+  if options.model and not options.out:
+    raise UserError("--out is missing: give a directory for the page")
   out = Path(options.out or Path(options.workdir) / "inspect")
   inputs = {"--text": options.text, "--workdir": options.workdir}
+  inputs["--model"] = options.model
   outputs.refuse_overwrite_in(out, ("index.html", "numbers.json", "*.png"), inputs)
-  tokens = _check(options)  # fails before the directory is made
+  found, tokens = _check(options)  # fails before the directory is made
   outputs.make_directory(out)
   if not os.access(out, os.W_OK):
     raise UserError(f"cannot write into --out {out}: give another directory")
 
   from jaxmem.runtime import page
-  from jaxmem.training.load import load_model
 
-  loaded = load_model(Path(options.workdir), options.checkpoint)
+  loaded = found.for_texts(len(tokens)).load()
   with on_interrupt("no page is written: the same command begins again"):
     sections, span = _look(options, loaded, tokens, out)
-  text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
-  title = f"Inside {Path(options.workdir).absolute().name} at step {loaded.step}"
+  text = loaded.tokenizer.decode(tokens).decode("utf-8", "replace")
+  title = f"Inside {Path(options.address).absolute().name} at step {loaded.step}"
   index = out / "index.html"
   sections = [page.Section("The text", code=text), *sections]
   html = page.render(title, _facts(options, loaded, tokens), sections)
@@ -139,50 +144,50 @@ def _facts(options: Options, loaded: Any, tokens: np.ndarray):
   from jaxmem.models.pattern import show
   from jaxmem.runtime.page import Table
 
-  model = loaded.config.model
-  rows = [
-    ("run", options.workdir),
-    ("trained on", loaded.config.task.source),
+  model, run = loaded.model.config, loaded.config
+  rows = [("model", options.model)]
+  if run is not None:
+    rows = [("run", options.workdir), ("trained on", run.task.source)]
+  rows += [
     ("pattern", show(model.pattern)),
     ("groups", model.num_groups),
     ("d_model", model.d_model),
     ("parameters", num_params(loaded.params)),
-    ("tokenizer", loaded.config.task.tokenizer),
+    ("tokenizer", run.task.tokenizer if run else loaded.tokenizer.fingerprint),
     ("text", options.text),
     ("tokens read", len(tokens)),
   ]
   return Table(("", ""), rows)
 
 
-def _check(options: Options) -> np.ndarray:
-  """Checks the options, and returns the ids to read, before any device work.
+def _check(options: Options) -> tuple[Any, np.ndarray]:
+  """Checks the options; returns the model and the ids to read, before any device work.
 
   Raises:
     UserError: if an option is missing or out of range, or the text is too short.
   """
   from jaxmem.data import sources
   from jaxmem.models import capacity
-  from jaxmem.tokenizers import trained
-  from jaxmem.training.load import load_config
+  from jaxmem.tokenizers import start_ids
 
   check(options)
-  config = load_config(Path(options.workdir), options.checkpoint)
+  found = options.find()
   pieces = sources.find(options.text)
   if len(pieces) > 1:
     raise UserError(f"--text {options.text} is {len(pieces)} documents: give one file")
-  tokenizer = trained.kept(config.task.tokenizer, Path(options.workdir))
+  tokenizer = found.tokenizer
   ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * options.tokens))
-  # the EOS token begins a document, as in training
-  tokens = np.r_[tokenizer.eos_id, ids][: options.tokens].astype(np.int32)  # [T]
+  # what begins a document, as in training
+  tokens = np.r_[start_ids(tokenizer), ids][: options.tokens].astype(np.int32)  # [T]
   if len(tokens) < FEWEST:
     raise UserError(
       f"{options.text} has {len(ids)} tokens: give a text of at least {FEWEST - 1}"
     )
-  limit = capacity.limit_of(config.model)
+  limit = capacity.limit_of(found.longest)
   if limit is not None:
     remedy = f"read fewer with --tokens {limit.tokens}"
     limit.check(len(tokens), f"the beginning of {options.text}", remedy)
-  return tokens
+  return found, tokens
 
 
 def _beginning(piece: Any, size: int) -> bytes:

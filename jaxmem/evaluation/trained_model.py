@@ -17,6 +17,7 @@ from jaxmem.evaluation.text_score import Score, score
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.text import generate
 from jaxmem.generation.text_stream import TextStream
+from jaxmem.models import capacity
 from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
 from jaxmem.tasks.dialogue.conversation import Conversation
@@ -97,6 +98,7 @@ class TrainedModel:
     if not prompts:
       return []
     count = 1 if num_samples is None else num_samples
+    loaded = self._for_texts(loaded, prompts, max_tokens)
     continuations = generate(
       loaded.model,
       loaded.params,
@@ -127,7 +129,8 @@ class TrainedModel:
       CapacityError: if a memory does not hold a text.
     """
     loaded = self._loaded("score", "scores no text")
-    return score(loaded, [text] if isinstance(text, str | bytes) else text)
+    texts = [text] if isinstance(text, str | bytes) else list(text)
+    return score(self._for_texts(loaded, texts), texts)
 
   def stream(
     self, prompt: str | bytes = "", seed: int = 0, state: str | Path = ""
@@ -244,6 +247,16 @@ class TrainedModel:
       raise self._unfit(cannot)
     tokenizer: Any = self.tokenizer  # None only of models without text
     return Loaded(self.config, self.model, self.params, tokenizer, self.step)
+
+  def _for_texts(
+    self, loaded: Loaded, texts: Sequence[str | bytes], more: int = 0
+  ) -> Loaded:
+    """Returns a pretrained model with a state for texts and what follows each."""
+    if self.config is not None or capacity.limit_of(loaded.model.config) is None:
+      return loaded
+    lengths = [len(loaded.tokenizer.encode(encoded(text))) for text in texts]
+    needed = 1 + max(lengths, default=0) + more  # the EOS token before a text
+    return loaded._replace(model=LM(capacity.fitted(loaded.model.config, needed)))
 
 
 def _calls(methods: list[str]) -> str:

@@ -14,7 +14,7 @@ from jaxmem.core.options import Page
 from jaxmem.core.ranges import number, required, word
 from jaxmem.finetune import graft
 from jaxmem.finetune.lessons import Clock, Windows, learn
-from jaxmem.interop import measure, smollm
+from jaxmem.interop import measure, memories
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig, num_params
 from jaxmem.models.loaded import Loaded
@@ -206,10 +206,11 @@ class Rows:
     config, options = self.loaded.model.config, self.options
     if kind == "whole":
       longest = max(options.length, options.train_length)
-      return _with_memory(config, "attention", capacity=longest)
+      return memories.replace(config, pattern.entry("attention", capacity=longest))
     sinks = 0 if kind == "window" else options.sinks
     size = options.window - sinks  # a query sees `window` tokens in all, sinks included
-    return _with_memory(config, "window", window_size=size, num_sinks=sinks)
+    window = pattern.entry("window", window_size=size, num_sinks=sinks)
+    return memories.replace(config, window)
 
   def _score(self, model, params) -> float:
     loaded = self.loaded._replace(model=model, params=params)
@@ -229,14 +230,6 @@ class Rows:
   def _save(self, row: Row) -> Row:
     self._ledger.append([row._asdict()])
     return row
-
-
-def _with_memory(config: LMConfig, memory: str, **options: Any) -> LMConfig:
-  """Replaces the memory of a model by one that reads the same kernels."""
-  # options of the kernels' shapes; those of the former memory alone are dropped
-  heads = {k: v for k, v in config.pattern[0].options if k in smollm.OF_LLAMA}
-  item = pattern.entry(memory, **heads, **options)
-  return dataclasses.replace(config, pattern=(item,))
 
 
 def _state_bytes(item: Entry, config: LMConfig) -> int:

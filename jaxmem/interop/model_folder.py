@@ -47,6 +47,7 @@ class ModelFolder:
 
   Attributes:
     path: of the folder.
+    name: names the settings in messages.
     settings: what `config.json` holds.
     tensors: name -> tensor, of all files.
   """
@@ -60,6 +61,7 @@ class ModelFolder:
     """
     require("safetensors", extra="interop")
     self.path = Path(path)
+    self.name = str(self.path / SETTINGS)
     self.settings = _read_object(self.path / SETTINGS)
     self.tensors: dict[str, StoredTensor] = {}
     for file, names in _weight_files(self.path).items():

@@ -9,6 +9,7 @@ from jaxtyping import Array
 from jaxmem.core.ranges import number, word
 from jaxmem.core.typing import Activations, Reset, State
 from jaxmem.layers.mixer import Memory, head_size
+from jaxmem.layers.norms import Norm, OffsetNorm
 from jaxmem.layers.primitives import EPSILON, dense, named, rms_norm
 from jaxmem.ops.attention_core.rotary import Rotary
 from jaxmem.ops.attention_core.scores import ALiBi, Buckets, Scores
@@ -27,6 +28,7 @@ class Heads(Memory):
     head_dim: K; 0 is D/H.
     qk_norm: applies an RMS norm to every query and key.
     qk_norm_epsilon: under the root of that norm.
+    qk_norm_offset: added to the scales of that norm, 1 in Qwen3-Next; else 0.
     query_scale: multiplies the scores; 0 is K^-0.5.
     gate: multiplies the output, per head and feature, by sigmoid(W_g x).
     use_bias: adds a bias to the projections.
@@ -49,6 +51,7 @@ class Heads(Memory):
   block_size: int = 128
   form: str = "auto"
   dtype: str = "float32"
+  qk_norm_offset: float = number(0.0)
 
   @nn.nowrap
   def _check(self) -> None:
@@ -72,8 +75,11 @@ class Heads(Memory):
     k = self._norm("k_norm" + which)(k) if self.qk_norm else k
     return k, v
 
-  def _norm(self, name: str) -> nn.RMSNorm:
+  def _norm(self, name: str) -> nn.Module:
     """Returns the norm of the queries, or of the keys."""
+    if self.qk_norm_offset:
+      norm = Norm("rms", self.qk_norm_epsilon, self.qk_norm_offset)
+      return OffsetNorm(norm, self.dtype, axis_name=None, name=name)
     return rms_norm(name, self.dtype, None, self.qk_norm_epsilon)
 
   def _heads(self, heads: int, name: str) -> nn.DenseGeneral:
@@ -137,6 +143,7 @@ class Attending(Heads):
 
   Attributes:
     rotary_base: base of the rotary angles, which need an even K; None rotates nothing.
+    rotary_dim: how many channels of a head rotate, the first ones; 0 is all K.
     rotary_scaling: "none", "linear", "ntk", "yarn" or "llama3"; see `rotary.Rotary`.
     rotary_factor: how many times longer texts are than those of the training.
     trained_length: tokens of the texts of the training, for "yarn" and "llama3".
@@ -161,6 +168,7 @@ class Attending(Heads):
   farthest: int = 128
   logit_cap: float | None = number(None, above=0)
   learned_sink: bool = False
+  rotary_dim: int = number(0, at_least=0)
 
   # A bidirectional subclass sets False: its buckets tell before from after.
   causal = True
@@ -179,6 +187,7 @@ class Attending(Heads):
       trained_length=self.trained_length,
       fast=self.rotary_fast,
       slow=self.rotary_slow,
+      dim=self.rotary_dim,
     )
 
   @property
@@ -209,6 +218,8 @@ class Attending(Heads):
   @property
   def _dims(self) -> tuple[int, int]:
     kv_heads, size = super()._dims
-    if self.rotary_base is not None and size % 2:
+    if self.rotary_base is not None and not self.rotary_dim and size % 2:
       raise ValueError(f"head_dim {size} is odd: rotary positions need pairs")
+    if self.rotary_dim > size:
+      raise ValueError(f"rotary_dim {self.rotary_dim} is more than head_dim {size}")
     return kv_heads, size

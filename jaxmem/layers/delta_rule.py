@@ -7,9 +7,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import (
+  EPSILON,
   ShortConv,
   dense,
   l2_normalize,
@@ -32,19 +34,23 @@ class State(NamedTuple):
 class DeltaRule(Memory):
   """The parts of a layer around a delta rule; a subclass composes them.
 
-  State: 4 H K V bytes of matrices a row, and 3 H (2 K + V) inputs of the convolution.
+  State: 4 H K V bytes of matrices a row, and 3 (2 H_k K + H V) inputs of the
+  convolution.
 
   Attributes:
     d_model: D, features in and out.
     num_heads: H.
     key_dim: K, key features of a head; 0 is D/H.
     value_dim: V, value features of a head; 0 is K.
+    num_key_heads: H_k, heads of queries and keys, a divisor of H; each serves H / H_k
+      neighbouring heads of values. 0 is H.
     conv_size: taps of the convolution on q, k and v.
     negative_eigenvalues: write strengths up to 2 instead of 1, which let the memory
       flip the sign of what it holds (arXiv:2411.12537).
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
+    norm_epsilon: under the root of the norm of a head.
   """
 
   d_model: int
@@ -56,6 +62,8 @@ class DeltaRule(Memory):
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"
+  num_key_heads: int = 0
+  norm_epsilon: float = number(EPSILON, above=0)
 
   family: ClassVar[str] = "matrix"
 
@@ -70,10 +78,17 @@ class DeltaRule(Memory):
     conv = ShortConv(width, self.conv_size, dtype=self.dtype, name="conv")
     qkv, state = conv(qkv, state, reset)
     q, k, v = jnp.split(nn.silu(qkv), [sizes[0], sizes[0] + sizes[1]], axis=-1)
-    q = l2_normalize(q.reshape(*tokens, heads, key)) * key**-0.5  # [B, T, H, K]
-    k = l2_normalize(k.reshape(*tokens, *self._writes, heads, key))  # [B, T, *N, H, K]
+    q = q.reshape(*tokens, self._key_heads, key)  # [B, T, H_k, K]
+    k = k.reshape(*tokens, *self._writes, self._key_heads, key)  # [B, T, *N, H_k, K]
+    q = self._for_all(l2_normalize(q) * key**-0.5)  # [B, T, H, K]
+    k = self._for_all(l2_normalize(k))  # [B, T, *N, H, K]
     v = v.reshape(*tokens, *self._writes, heads, value)  # [B, T, *N, H, V]
     return q, k, v, state
+
+  def _for_all(self, x: Float[Array, "B T *N G K"]) -> Float[Array, "B T *N H K"]:
+    """Gives each head the queries or keys of its group."""
+    group = self.num_heads // self._key_heads
+    return x if group == 1 else jnp.repeat(x, group, axis=-2)
 
   def _write_strength(self, x: Activations) -> Float[Array, "B T *N H"]:
     """Returns beta of every write, in float32."""
@@ -102,11 +117,24 @@ class DeltaRule(Memory):
 
   def _out(self, y: Float[Array, "B T H V"], gate: Array | None = None) -> Activations:
     """Normalises every head, applies the gate, and projects to D features."""
-    y = rms_norm("norm", self.dtype, "head_dim")(y)  # [B, T, H, V]
+    norm = rms_norm("norm", self.dtype, "head_dim", self.norm_epsilon)
+    y = norm(y)  # [B, T, H, V]
     if gate is not None:
       y = y * gate
     out = dense(self.d_model, ("heads", None, "embed"), "out", self.dtype, (-2, -1))
     return out(y)
+
+  @nn.nowrap
+  def _check(self) -> None:
+    if self.num_heads % self._key_heads:
+      raise ValueError(
+        f"{self.num_heads} heads do not divide among {self._key_heads} key heads"
+      )
+
+  @property
+  def _key_heads(self) -> int:
+    """Returns H_k."""
+    return self.num_key_heads or self.num_heads
 
   @property
   def _dims(self) -> tuple[int, int, int]:
@@ -124,7 +152,8 @@ class DeltaRule(Memory):
     """Returns the features of q, k and v over all heads and writes."""
     heads, key, value = self._dims
     writes = self._writes[0] if self._writes else 1
-    return heads * key, writes * heads * key, writes * heads * value
+    keys = self._key_heads * key
+    return keys, writes * keys, writes * heads * value
 
   @property
   def _state_spec(self) -> State:

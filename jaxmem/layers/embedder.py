@@ -27,6 +27,7 @@ class Embedder(nn.Module):
     types: kinds of tokens; 0 makes no table.
     logit_cap: bounds logits smoothly, see `ops.losses.capped`; 0 does not bound them.
     dtype: of the features.
+    head_bias: adds a bias to the logits.
   """
 
   vocab_size: int
@@ -37,6 +38,7 @@ class Embedder(nn.Module):
   types: int = 0
   logit_cap: float = 0.0
   dtype: str = "float32"
+  head_bias: bool = False
 
   def setup(self):
     """Makes the tables."""
@@ -45,6 +47,9 @@ class Embedder(nn.Module):
       self.head = self.embedding
     else:
       self.head = self._table("head", self.vocab_size, "vocab")
+    if self.head_bias:
+      zeros = named(nn.initializers.zeros, ("vocab",), decay=False)
+      self.bias = self.param("head_bias", zeros, (self.vocab_size,))  # [V]
     if self.positions:
       self.position_table = self._table("positions", self.positions)
     if self.types:
@@ -95,6 +100,7 @@ class Embedder(nn.Module):
     """Returns the logits, in float32."""
     # products in the dtype of x, summed in float32
     logits = einsum("...d,vd->...v", x, self.head.astype(x.dtype), jnp.float32)
+    logits = logits + self.bias if self.head_bias else logits
     return capped(logits, self.logit_cap)
 
   def nats(
@@ -108,14 +114,40 @@ class Embedder(nn.Module):
       chunk_size: tokens whose logits exist at once.
       smoothing: see `ops.losses.chunked_cross_entropy`.
     """
+    head = self.head
+    if self.head_bias:
+      # one more feature, which is 1, has the bias as its column
+      x = jnp.pad(x, ((0, 0), (0, 0), (0, 1)), constant_values=1)  # [B, T, D + 1]
+      head = jnp.concatenate([head, self.bias[:, None]], axis=1)  # [V, D + 1]
     return chunked_cross_entropy(
       x,
-      self.head,
+      head,
       targets,
       chunk_size=chunk_size,
       smoothing=smoothing,
       logit_cap=self.logit_cap,
     )
+
+
+class PositionTable(nn.Module):
+  """A learned vector for each position of a text.
+
+  Attributes:
+    size: M, positions; those from M on read the last row.
+    d_model: D, features.
+    offset: how many rows of the table lie before that of the first position.
+  """
+
+  size: int
+  d_model: int
+  offset: int = 0
+
+  @nn.compact
+  def __call__(self, position: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+    normal = nn.initializers.normal(self.d_model**-0.5)
+    init = named(normal, (None, "embed"), decay=True)
+    table = self.param("table", init, (self.offset + self.size, self.d_model))
+    return table.at[position + self.offset].get(mode="clip")
 
 
 def places(

@@ -5,8 +5,8 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
-from jaxmem.core.typing import Activations
 from jaxmem.layers.primitives import EPSILON, named
 from jaxmem.ops.recurrence import scan
 
@@ -63,22 +63,25 @@ class OffsetNorm(nn.Module):
   Attributes:
     norm: describes it.
     dtype: of the result.
+    axis_name: logical name of the scale's axis.
   """
 
   norm: Norm
   dtype: str = "float32"
+  axis_name: str | None = "embed"
 
   @nn.compact
-  def __call__(self, x: Activations) -> Activations:
+  def __call__(self, x: Float[Array, "B T *H D"]) -> Float[Array, "B T *H D"]:
     # the norm begins with a scale of 1, whatever its offset
     first = nn.initializers.constant(1.0 - self.norm.offset)
     shape = (x.shape[-1],)
-    scale = self.param("scale", named(first, ("embed",), decay=False), shape)
+    axes = (self.axis_name,)
+    scale = self.param("scale", named(first, axes, decay=False), shape)
     # in float32 up to the end, so that the scale is not rounded beside its offset
-    y = self.norm._plain("float32", use_scale=False, name="unit")(x)  # [B, T, D]
+    y = self.norm._plain("float32", use_scale=False, name="unit")(x)  # [B, T, *H, D]
     y = y * scan.per_channel(self.norm.offset + scale, y)
     if self.norm.kind == "layer" and self.norm.bias:
-      zeros = named(nn.initializers.zeros, ("embed",), decay=False)
+      zeros = named(nn.initializers.zeros, axes, decay=False)
       y = y + scan.per_channel(self.param("bias", zeros, shape), y)
     return y.astype(self.dtype)
 

@@ -17,8 +17,8 @@ from jaxmem.parallel import apply
 
 # Options of attention that say what distance does.
 _OF_DISTANCE = (
-  "rotary_base", "rotary_scaling", "rotary_factor", "trained_length", "rotary_fast",
-  "rotary_slow", "bias", "num_buckets", "farthest",
+  "rotary_base", "rotary_dim", "rotary_scaling", "rotary_factor", "trained_length",
+  "rotary_fast", "rotary_slow", "bias", "num_buckets", "farthest",
 )  # fmt: skip
 
 

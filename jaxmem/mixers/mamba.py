@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.mixer import Memory, OpState
-from jaxmem.layers.primitives import ShortConv, dense, named, step_init, wide
+from jaxmem.layers.primitives import EPSILON, ShortConv, dense, named, step_init, wide
 from jaxmem.ops import mamba, short_conv
 from jaxmem.ops.recurrence import scan
 
@@ -30,6 +31,20 @@ def rate_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
   return jnp.broadcast_to(rates[:, None], shape)
 
 
+def rms_unit(x: Float[Array, "B T N"], epsilon: float) -> Float[Array, "B T N"]:
+  """Divides features by their root mean square, which is computed in float32.
+
+  Args:
+    x: the features.
+    epsilon: added under the root.
+
+  Source: Zuo et al. 2024, arXiv:2410.05355, section 2.2 (Falcon-Mamba).
+  """
+  x32 = x.astype(jnp.float32)
+  square = jnp.mean(x32 * x32, axis=-1, keepdims=True)  # [B, T, 1]
+  return (x32 * jax.lax.rsqrt(square + epsilon)).astype(x.dtype)
+
+
 class Mamba(Memory):
   """A Mamba layer; 3 D E + E (2 R + 3 N + 7) parameters, E = 2 D and R = D/16.
 
@@ -45,6 +60,11 @@ class Mamba(Memory):
     state_size: N, numbers that a channel remembers.
     step_rank: R, features that the time step is read from; 0 is D/16, rounded up.
     conv_size: taps of the convolution.
+    use_bias: adds a bias to the first and the last projection.
+    conv_bias: adds a bias to the convolution.
+    read_norm: divides B, C and what the time step is read from by their root mean
+      squares, as Falcon-Mamba does.
+    read_norm_epsilon: under these roots.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; time step and state are float32.
@@ -55,6 +75,10 @@ class Mamba(Memory):
   state_size: int = 16
   step_rank: int = 0
   conv_size: int = 4
+  use_bias: bool = False
+  conv_bias: bool = True
+  read_norm: bool = False
+  read_norm_epsilon: float = number(EPSILON, above=0)
   chunk_size: int = 32
   form: str = "auto"
   dtype: str = "float32"
@@ -67,12 +91,13 @@ class Mamba(Memory):
   ) -> tuple[Activations, State]:
     width, size = self._width, self.state_size
     rank = self.step_rank or -(-self.d_model // 16)
-    both = dense((2, width), ("embed", None, "heads"), "in", self.dtype)(x)
+    axes = ("embed", None, "heads")
+    both = dense((2, width), axes, "in", self.dtype, bias=self.use_bias)(x)
     u, gate = both[:, :, 0], both[:, :, 1]  # [B, T, E], [B, T, E]
     conv = ShortConv(
       width,
       taps=self.conv_size,
-      bias=True,
+      bias=self.conv_bias,
       dtype=self.dtype,
       name="conv",
     )
@@ -80,6 +105,8 @@ class Mamba(Memory):
     u = nn.silu(u)
     read = dense(rank + 2 * size, ("heads", None), "read", self.dtype)(u)
     low, b, c = jnp.split(read, [rank, rank + size], axis=-1)  # [B, T, R], [B, T, N] x2
+    if self.read_norm:
+      low, b, c = (rms_unit(a, self.read_norm_epsilon) for a in (low, b, c))
     dt = jax.nn.softplus(self._step(low.astype(jnp.float32)))  # [B, T, E]
     self.sow("intermediates", "step", dt)
     rate = self.param(
@@ -95,7 +122,7 @@ class Mamba(Memory):
       "skip", named(nn.initializers.ones, ("heads",), decay=False), (width,)
     )
     y = y.astype(u.dtype) + scan.per_channel(skip, u) * u
-    out = dense(self.d_model, ("heads", "embed"), "out", self.dtype)
+    out = dense(self.d_model, ("heads", "embed"), "out", self.dtype, bias=self.use_bias)
     return out(y * nn.silu(gate)), State(conv_state, ssm)
 
   def _step(self, low: Float[Array, "B T R"]) -> Float[Array, "B T E"]:

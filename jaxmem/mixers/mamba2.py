@@ -51,6 +51,10 @@ class Mamba2(Memory):
     expand: E, how much wider than D the layer is.
     conv_size: taps of the convolution on x, b and c.
     norm_epsilon: of the norm behind the gate.
+    use_bias: adds a bias to the projections.
+    conv_bias: adds a bias to the convolution.
+    shortest_step: dt is at least this.
+    longest_step: dt is at most this; None does not bound it.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
@@ -63,6 +67,10 @@ class Mamba2(Memory):
   expand: int = 2
   conv_size: int = 4
   norm_epsilon: float = number(EPSILON, above=0)
+  use_bias: bool = False
+  conv_bias: bool = True
+  shortest_step: float = number(0.0, at_least=0)
+  longest_step: float | None = number(None, above=0)
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"
@@ -74,14 +82,14 @@ class Mamba2(Memory):
     self, x: Activations, state: State, reset: Reset | None = None
   ) -> tuple[Activations, State]:
     width, shared, heads = self._width, self.num_groups * self.state_dim, self.num_heads
-    axes, tokens = ("embed", "heads"), x.shape[:2]
-    gate = nn.silu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
+    tokens = x.shape[:2]
+    gate = nn.silu(self._in(width, "gate", self.dtype)(x))  # [B, T, R]
     # x, b and c of the paper are v, k and q of linear attention
-    xbc = dense(width + 2 * shared, axes, "xbc", self.dtype)(x)
+    xbc = self._in(width + 2 * shared, "xbc", self.dtype)(x)
     conv = ShortConv(
       width + 2 * shared,
       taps=self.conv_size,
-      bias=True,
+      bias=self.conv_bias,
       dtype=self.dtype,
       name="conv",
     )
@@ -93,8 +101,7 @@ class Mamba2(Memory):
 
     # gates in float32: a decay of 0.999 is 1 in bfloat16
     rate = self.param("rate", named(rate_init, ("heads",), decay=False), (heads,))
-    bias = self.param("step", named(step_init, ("heads",), decay=False), (heads,))
-    dt = jax.nn.softplus(dense(heads, axes, "dt", "float32")(x) + bias)  # [B, T, H]
+    dt = self._step(x)  # [B, T, H]
     g = -jnp.exp(wide(rate)) * dt
     self.sow("intermediates", "log_decay", g)
     self.sow("intermediates", "write_strength", dt)
@@ -106,7 +113,21 @@ class Mamba2(Memory):
     )
     y = y + v * skip[:, None].astype(v.dtype)
     y = self._norm(y.reshape(gate.shape) * gate)
-    return dense(self.d_model, axes[::-1], "out", self.dtype)(y), State(conv_state, ssm)
+    out = dense(self.d_model, ("heads", "embed"), "out", self.dtype, bias=self.use_bias)
+    return out(y), State(conv_state, ssm)
+
+  def _in(self, features: int, name: str, dtype: str) -> nn.DenseGeneral:
+    """Returns a projection of the input."""
+    return dense(features, ("embed", "heads"), name, dtype, bias=self.use_bias)
+
+  def _step(self, x: Activations) -> Float[Array, "B T H"]:
+    """The time step, in float32."""
+    shape = (self.num_heads,)
+    bias = self.param("step", named(step_init, ("heads",), decay=False), shape)
+    dt = jax.nn.softplus(self._in(self.num_heads, "dt", "float32")(x) + bias)
+    if self.shortest_step or self.longest_step is not None:
+      dt = jnp.clip(dt, self.shortest_step, self.longest_step)
+    return dt
 
   def _norm(self, y: Float[Array, "B T R"]) -> Array:
     """An RMS norm of each group's channels, with a scale a channel."""
@@ -120,6 +141,13 @@ class Mamba2(Memory):
     )
     shape = self.num_groups, y.shape[2] // self.num_groups
     return norm(y.reshape(*y.shape[:2], *shape)).reshape(y.shape)
+
+  @nn.nowrap
+  def _check(self) -> None:
+    if self.longest_step is not None and self.longest_step < self.shortest_step:
+      raise ValueError(
+        f"longest_step {self.longest_step} is below shortest_step {self.shortest_step}"
+      )
 
   @property
   def _width(self) -> int:

@@ -39,10 +39,12 @@ class MLSTM(GatedLinear):
   Attributes:
     key_dim: K, a head's; 0 is half of D/H.
     gate_cap: the gates are capped to c tanh(gate / c).
+    norm_epsilon: of the norm of every head.
     others: see `GatedLinear`.
   """
 
   gate_cap: float = number(15.0, above=0)
+  norm_epsilon: float = number(1e-6, above=0)
 
   key_share: ClassVar[int] = 2
 
@@ -57,7 +59,7 @@ class MLSTM(GatedLinear):
     q, k, v = self._qkv(x)  # [B, T, H, K], [B, T, H, K], [B, T, H, V]
     inputs = (q * q.shape[-1] ** -0.5, k, v, i, f)
     y, state = self._recall(mlstm, inputs, state, reset)  # [B, T, H, V]
-    y = head_norm("norm", self.dtype, 1e-6, bias=False)(y)
+    y = head_norm("norm", self.dtype, self.norm_epsilon, bias=False)(y)
     return self._out(y * nn.sigmoid(self._gate(x))), state
 
   def _capped(

@@ -12,9 +12,12 @@ from jaxtyping import Array, Float
 
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.mixer import Memory, OpState
-from jaxmem.layers.primitives import ShortConv, dense, named
+from jaxmem.layers.primitives import ShortConv, dense, named, token_shift
 from jaxmem.ops import rglru, short_conv
 from jaxmem.ops.recurrence.precision import einsum
+
+# A recurrence gate that makes the decay 0, and no number infinite.
+FORGET = 1e30
 
 
 class State(NamedTuple):
@@ -22,6 +25,20 @@ class State(NamedTuple):
 
   conv: short_conv.State
   rglru: rglru.State
+
+
+class Begun(NamedTuple):
+  """The state where a first token is written otherwise.
+
+  Attributes:
+    conv: the last inputs of the convolution.
+    rglru: the recurrence.
+    begun: holds 1 behind any token, and 0 before the first.
+  """
+
+  conv: short_conv.State
+  rglru: rglru.State
+  begun: short_conv.State
 
 
 def decay_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
@@ -45,6 +62,10 @@ class RGLRU(Memory):
     width: R, channels of the recurrence; 0 is D.
     num_heads: H, blocks of the block-diagonal gates; divides R.
     conv_size: taps of the convolution.
+    use_bias: adds a bias to the projections.
+    first_unscaled: writes a document's first token as it is, without the factor
+      sqrt(1 - a^2), as the released models do; the paper's equation has it everywhere.
+      The state has a number more, which says whether there was a token.
     form: "auto", "recurrent", "parallel" or "sequential".
     dtype: of the matrix products and the output; gates and recurrence are float32.
   """
@@ -53,6 +74,8 @@ class RGLRU(Memory):
   width: int = 0
   num_heads: int = 4
   conv_size: int = 4
+  use_bias: bool = False
+  first_unscaled: bool = False
   form: str = "auto"
   dtype: str = "float32"
 
@@ -60,11 +83,11 @@ class RGLRU(Memory):
 
   @nn.compact
   def __call__(
-    self, x: Activations, state: State, reset: Reset | None = None
-  ) -> tuple[Activations, State]:
-    width, axes = self._width, ("embed", "heads")
-    gate = nn.gelu(dense(width, axes, "gate", self.dtype)(x))  # [B, T, R]
-    u = dense(width, axes, "in", self.dtype)(x)  # [B, T, R]
+    self, x: Activations, state: State | Begun, reset: Reset | None = None
+  ) -> tuple[Activations, State | Begun]:
+    width, axes, bias = self._width, ("embed", "heads"), self.use_bias
+    gate = nn.gelu(dense(width, axes, "gate", self.dtype, bias=bias)(x))  # [B, T, R]
+    u = dense(width, axes, "in", self.dtype, bias=bias)(x)  # [B, T, R]
     conv = ShortConv(
       width,
       taps=self.conv_size,
@@ -80,10 +103,18 @@ class RGLRU(Memory):
     self.sow("intermediates", "input_gate", i)
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", rglru.log_decay(lam, r))
+    begun = None
+    if isinstance(state, Begun):
+      ones = jnp.ones((*x.shape[:2], 1))
+      before, begun = token_shift(ones, state.begun, reset)  # [B, T, 1], 0 at a first
+      # a decay of 0 makes the factor 1, and a first token has nothing to forget
+      r = jnp.where(before > 0, r, FORGET)
     inputs = (u.astype(jnp.float32), r, i)
     h, memory = self._recall(rglru, inputs, state.rglru, reset, (lam,))  # [B, T, R]
     y = h.astype(gate.dtype) * gate
-    y = dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y)
+    y = dense(self.d_model, axes[::-1], "out", self.dtype, bias=bias)(y)
+    if begun is not None:
+      return y, Begun(conv_state, memory, begun)
     return y, State(conv_state, memory)
 
   def _block_diagonal(self, name: str, u: Activations) -> Float[Array, "B T R"]:
@@ -112,9 +143,12 @@ class RGLRU(Memory):
     return width
 
   @property
-  def _state_spec(self) -> State:
+  def _state_spec(self) -> State | Begun:
     conv = OpState(short_conv, (self.conv_size, self._width), self.dtype)
-    return State(conv, OpState(rglru, (self._width,)))
+    memory = OpState(rglru, (self._width,))
+    if self.first_unscaled:
+      return Begun(conv, memory, OpState(short_conv, (2, 1)))
+    return State(conv, memory)
 
 
 Mixer = RGLRU

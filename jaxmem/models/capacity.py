@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from jaxmem import mixers
 from jaxmem.core.errors import UserError
-from jaxmem.models.pattern import Pattern, walk
+from jaxmem.models.pattern import Entry, Pattern, edit, set_options, walk
 from jaxmem.models.stack import blocks_of
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer, start_ids
 
 # The name of the limit that learned positions set.
 POSITIONS = "positions"
+# The fewest tokens that `fitted` leaves: less saves nothing.
+_FEWEST = 256
 
 
 class CapacityError(UserError):
@@ -45,13 +47,14 @@ class Limit(NamedTuple):
       CapacityError: if the text is longer than the limit.
     """
     if length > self.tokens:
-      option = f"{self.memory}:capacity={length} in --model.pattern"
+      entry = f"{self.memory}:capacity={length}"
+      larger = f"{entry} in --model.pattern; of a pretrained model --memory {entry}"
       if self.memory == POSITIONS:
-        option = f"--model.positions {length}"
+        larger = f"--model.positions {length}"
       raise CapacityError(
         f"memory {self.memory!r} holds {self.tokens:,} tokens of a document, and "
         f"{subject} has {length:,}: {remedy}, or train with a larger capacity "
-        f"({option})"
+        f"({larger})"
       )
 
 
@@ -77,6 +80,25 @@ def limit_of(config: Any) -> Limit | None:
   return min(filter(None, limits), key=lambda limit: limit.tokens, default=None)
 
 
+def fitted(config: Any, tokens: int) -> Any:
+  """Returns a config whose memories hold no more than texts of some length need.
+
+  Args:
+    config: of a model.
+    tokens: of the longest text. It is rounded up to a power of 2, so that few shapes
+      are compiled.
+  """
+  size = max(1 << max(tokens - 1, 0).bit_length(), _FEWEST)
+
+  def lower(item: Entry) -> Entry:
+    own = dict(item.options).get("capacity", 0)
+    return set_options(item, capacity=size) if own > size else item
+
+  names = ("first", "pattern", "last")
+  parts = {n: edit(getattr(config, n), lower) for n in names if hasattr(config, n)}
+  return dataclasses.replace(config, **parts)
+
+
 def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:
   """Counts the tokens of the longest document, or of the first above the limit.
 
@@ -87,9 +109,9 @@ def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:
   """
   most = 0
   for text in texts:
-    length = text.size + 1  # the EOS token
+    length = text.size + 1  # the token that begins a document
     if length > limit.tokens:
-      length = len(tokenizer.encode(text.read())) + 1
+      length = len(tokenizer.encode(text.read())) + len(start_ids(tokenizer))
     most = max(most, length)
     if most > limit.tokens:
       break

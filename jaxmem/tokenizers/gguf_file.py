@@ -13,8 +13,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 from jaxmem.core.errors import DataError
-from jaxmem.tokenizers import bpe
-from jaxmem.tokenizers.bpe import BytePairTokenizer
+from jaxmem.tokenizers import Tokenizer, bpe, gguf_pieces
 
 # The file's name of a pre-tokenizer -> whether it makes every digit a piece.
 _SPLIT_DIGITS = {"gpt-2": False, "smollm": True}
@@ -32,10 +31,16 @@ class Tensors(Mapping):
   def __init__(self, reader: GGUFReader):
     self._tensors = {tensor.name: tensor for tensor in reader.tensors}
 
+  @property
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor; nothing is read."""
+    # GGUF lists the contiguous axis first
+    return {k: tuple(t.shape.tolist()[::-1]) for k, t in self._tensors.items()}
+
   def __getitem__(self, name: str) -> np.ndarray:
     tensor = self._tensors[name]
-    shape = tensor.shape.tolist()[::-1]  # GGUF lists the contiguous axis first
-    return dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
+    array = dequantize(tensor.data, tensor.tensor_type)
+    return array.reshape(tensor.shape.tolist()[::-1]).astype(np.float32, copy=False)
 
   def __iter__(self) -> Iterator[str]:
     return iter(self._tensors)
@@ -53,7 +58,7 @@ class File(NamedTuple):
   """
 
   metadata: dict[str, Any]
-  tensors: Mapping[str, np.ndarray]
+  tensors: Tensors
 
 
 def read(path: str | Path) -> File:
@@ -76,23 +81,29 @@ def read(path: str | Path) -> File:
   return File(metadata, Tensors(reader))
 
 
-def tokenizer(metadata: Mapping[str, Any], path: str) -> BytePairTokenizer:
-  """Returns the tokenizer of a GGUF file; its first control piece is the EOS token.
+def tokenizer(metadata: Mapping[str, Any], path: str) -> Tokenizer:
+  """Returns the tokenizer of a GGUF file.
+
+  Of GPT-2's kind the first control piece is the EOS token, which parts documents;
+  others are read as those of a model's folder, see `gguf_pieces`.
 
   Args:
     metadata: that of the file.
     path: that of the file, for messages.
 
   Raises:
-    DataError: if the file has no tokenizer, a damaged one, or one that is not
-      byte-level BPE as this library knows it.
+    DataError: if the file has no tokenizer, a damaged one, or one that this library
+      does not know.
   """
   key = "tokenizer.ggml."
   model, split = metadata.get(key + "model"), metadata.get(key + "pre")
+  if model == "llama" or (model == "gpt2" and split in gguf_pieces.CUTS):
+    return gguf_pieces.tokenizer(metadata, path)
   if model != "gpt2" or split not in _SPLIT_DIGITS:
+    known = ", ".join([*_SPLIT_DIGITS, *gguf_pieces.CUTS])
     raise DataError(
-      f"the tokenizer of {path} is {model!r} with {split!r} before it: only 'gpt2' "
-      f"(byte-level BPE) with one of {', '.join(_SPLIT_DIGITS)} can be read"
+      f"the tokenizer of {path} is {model!r} with {split!r} before it: only 'llama' "
+      f"(SentencePiece), and 'gpt2' (byte-level BPE) with one of {known} can be read"
     )
   try:
     kinds = metadata[key + "token_type"]

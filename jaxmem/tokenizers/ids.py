@@ -8,6 +8,8 @@ import numpy as np
 MOST_IDS = 10_000_000
 # The format in the file in which a run keeps the tokenizer of a `.gguf`.
 BYTE_PAIRS = "byte pairs 1"
+# And that of a model's folder.
+FOLDER = "folder 1"
 
 
 def check_ids(ids: np.ndarray, vocab_size: int) -> list[int]:

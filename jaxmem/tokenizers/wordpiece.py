@@ -14,7 +14,7 @@ import numpy as np
 import tokenizers
 from jaxtyping import Int32
 
-from jaxmem.core import utf8
+from jaxmem.core import files, utf8
 from jaxmem.core.errors import DataError
 from jaxmem.tokenizers.ids import MOST_IDS, OldNames, check_ids
 
@@ -124,6 +124,17 @@ def load(path: str | Path) -> WordPieceTokenizer:
       f"cannot read {path}: {error.strerror}; give a tokenizer.json"
     ) from error
   return WordPieceTokenizer(content, str(path))
+
+
+def is_bert(path: str | Path) -> bool:
+  """Returns whether a file is of BERT's kind, or none that can be read at all."""
+  try:
+    content = files.read_json(Path(path).expanduser())
+  except (OSError, ValueError):
+    return True  # `load` says what is wrong with it
+  model = content.get("model") if isinstance(content, dict) else None
+  kind = model.get("type", "WordPiece") if isinstance(model, dict) else "WordPiece"
+  return kind == "WordPiece"
 
 
 def minilm() -> Path:

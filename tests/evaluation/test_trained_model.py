@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from jaxmem.evaluation import load as doors
 from jaxmem.generation.generate import Chunk
 from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.session import SessionError
+from jaxmem.models.capacity import CapacityError
 from jaxmem.models.encoder import EncoderConfig
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import entry
 from jaxmem.tasks.retrieval.task import PassagesConfig
 from jaxmem.training.config import DataConfig
 from jaxmem.training.load import load_model
-from support import runs
+from support import gguf_files, runs
 
 TEXT = "memory state lane token reset"
 METHODS = {
@@ -213,24 +215,34 @@ def test_a_method_that_does_not_fit_names_those_that_do(model, method, request):
 def test_models_that_do_not_exist_are_reported():
   with pytest.raises(UserError, match="no checkpoint of a run in nowhere"):
     jaxmem.load("nowhere")
-  with pytest.raises(UserError, match="memory 'window' is for a GGUF model"):
+  with pytest.raises(UserError, match="memory 'window' is for a pretrained model"):
     jaxmem.load("nowhere", memory="window")
   with pytest.raises(UserError, match="read with attention or with window"):
     jaxmem.load("smollm2", memory="gru")
 
 
-def test_a_gguf_file_is_a_language_model(reader, monkeypatch):
-  from jaxmem.interop import smollm
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory):
+  pytest.importorskip("gguf", reason="needs the package gguf")
+  return gguf_files.write(tmp_path_factory.mktemp("gguf") / "a.gguf", "llama")
 
-  def load(path, memory, **options):
-    assert (path, memory, options) == ("a.gguf", "window", {"window_size": 4})
-    return Loaded(None, reader.model, reader.params, reader.tokenizer, 0)
 
-  monkeypatch.setattr(smollm, "load", load)
-  m = jaxmem.load("a.gguf", memory="window:window_size=4")
-  assert m.generate("lane", 4) == reader.generate("lane", 4)
-  with pytest.raises(UserError, match="^the language model a.gguf answers no records"):
+def test_a_gguf_file_is_a_language_model(gguf_file):
+  m = jaxmem.load(gguf_file)
+  short = jaxmem.load(gguf_file, memory="window:window_size=64", dtype="bfloat16")
+
+  text = m.generate("a lane", 4, Sampling(0.0))
+  assert text and text == "".join(m.stream("a lane").write(4, Sampling(0.0)))
+  assert math.isfinite(m.score("some words.").bits_per_byte)
+  assert "window:" in str(short.model.config.pattern[0])
+  assert short.params["embedding"].dtype == "bfloat16"
+  with pytest.raises(UserError, match="^the language model .*gguf answers no records"):
     m.predict([])
+  # the model allows 64 tokens
+  with pytest.raises(CapacityError, match="holds 64 tokens.*--memory attention:cap"):
+    m.generate("a lane", 64)
+  longer = jaxmem.load(gguf_file, memory="attention:capacity=100")
+  assert len(longer.generate("a lane", 64, Sampling(0.0))) > len(text)
 
 
 @pytest.mark.needs("weights")

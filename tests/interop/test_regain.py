@@ -8,15 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax import traverse_util
 
 from jaxmem import tokenizers
 from jaxmem.core.errors import RunError
 from jaxmem.finetune import graft, lessons, regain, rows
 from jaxmem.interop import smollm
-from jaxmem.interop.llama_tensors import Sizes, layer_tensors
-from jaxmem.interop.smollm import from_llama
-from jaxmem.models.lm import LM
+from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.loaded import Loaded
 from jaxmem.models.pattern import entry
 from jaxmem.training.callbacks import Callback
@@ -25,35 +24,32 @@ from jaxmem.training.trainable import Trainable
 pytest.importorskip("qwix", reason="needs the package qwix")
 
 LAYERS, WORDS, LENGTH = 2, 257, 12
-SIZES = Sizes(LAYERS, 2, 1, 8, 16, 24, WORDS)
-METADATA = {
-  "general.architecture": "llama",
-  "llama.block_count": LAYERS,
-  "llama.context_length": 64,
-  "llama.attention.head_count": SIZES.heads,
-  "llama.attention.head_count_kv": SIZES.key_heads,
-  "llama.attention.layer_norm_rms_epsilon": 1e-5,
-  "llama.rope.freq_base": 500.0,
-}
 DELTA = entry("gated_delta")
 
 
 def _llama(memory="window", **options):
   """Config and parameters of a Llama that knows nothing."""
+  heads = {"num_heads": 2, "num_kv_heads": 1, "head_dim": 8, "rotary_base": 500.0}
+  config = LMConfig(
+    vocab_size=WORDS,
+    d_model=16,
+    d_ff=24,
+    pattern=(entry(memory, **heads, **options),),
+    num_groups=LAYERS,
+    norm_epsilon=1e-5,
+    embedding_scale=1.0,
+  )
+  model, tokens = LM(config), jnp.zeros((1, 2), jnp.int32)
+  init = jax.eval_shape(model.init, jax.random.key(0), tokens, model.init_state(1))
   draw = np.random.default_rng(0)
-
-  def normal(*shape):
-    return draw.normal(size=shape).astype(np.float32)
-
-  tensors = {
-    f"blk.{i}.{name}.weight": 0.3 * normal(*spec.shape)
-    for i in range(LAYERS)
-    for name, spec in layer_tensors(SIZES).items()
-  }
+  params = jax.tree.map(
+    lambda a: jnp.asarray(0.3 * draw.normal(size=a.shape), jnp.float32),
+    nn.meta.unbox(init["params"]),
+  )
   # a head that can be sure of a token
-  tensors["output_norm.weight"] = np.full(SIZES.d_model, 4, np.float32)
-  tensors["token_embd.weight"] = normal(WORDS, SIZES.d_model)
-  return from_llama(METADATA, tensors, memory, **options)
+  params["norm"]["scale"] = jnp.full(config.d_model, 4.0)
+  params["embedding"] = params["embedding"] / 0.3
+  return config, params
 
 
 CONFIG, PARAMS = _llama(window_size=3)

@@ -26,8 +26,8 @@ vector-Jacobian products.
 
 "refused" is an error that the layer raises where it is told of documents: it does not
 leak. "no claim" is a layer that does not say that it keeps documents apart, or that was
-called without the argument for it; what happens to packed documents then is in brackets,
-and is no mistake of the layer.
+called without the argument for it; what happens to packed documents then is in
+brackets, and is no mistake of the layer.
 """
 
 COLUMNS = (
@@ -57,9 +57,9 @@ def page(table: dict[str, Any]) -> str:
   lines += ["", "## The smallest input of each failure", ""]
   lines += [
     "A row of that many tokens, whose second document, or second call, begins at the "
-    "token named (the first is 0). The difference is max |got - wanted|, the largest is "
-    "max |wanted|. For gradients: what reaches the first document's inputs from a loss, "
-    "the sum of the outputs, on the second one; 0 is wanted.",
+    "token named (the first is 0). The difference is max |got - wanted|, the largest "
+    "is max |wanted|. For gradients: what reaches the first document's inputs from a "
+    "loss, the sum of the outputs, on the second one; 0 is wanted.",
     "",
     _line(("layer", "what", "tokens", "begins at", "difference", "largest")),
     _line(["---"] * 6),

@@ -257,8 +257,8 @@ def _xlstm() -> list[Layer]:
     of_torch_calls(
       module, lambda module, x, reset: module(x)[0], carry, None,
       name="transformers xLSTMLayer", package=PACKAGE,
-      path="native torch, mode 'inference', chunks of 8; with the xlstm package users run "
-      "its kernels",
+      path="native torch, mode 'inference', chunks of 8; with the xlstm package users "
+      "run its kernels",
       told=NOTHING, claims=False,
     )
   ]  # fmt: skip

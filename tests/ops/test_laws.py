@@ -46,6 +46,23 @@ def test_mixer_obeys_the_laws(name):
   check_laws(mixer, forms=(mixer.form,))
 
 
+OPTIONS = {  # of mixers as released models have them
+  "attention": {"rotary_dim": 2},
+  "window": {"rotary_dim": 2},
+  "mamba": {"use_bias": True, "conv_bias": False, "read_norm": True},
+  "mamba2": {"use_bias": True, "shortest_step": 0.5, "longest_step": 0.9},
+  "rglru": {"use_bias": True, "first_unscaled": True},
+  "gated_delta": {"num_heads": 4, "num_key_heads": 2},
+  "gated_delta_product": {"num_heads": 4, "num_key_heads": 2},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_mixer_of_a_released_model_obeys_the_laws(name):
+  mixer = mixers.get(name).Mixer(d_model=8, **example_of(name) | OPTIONS[name])
+  check_laws(mixer, forms=(mixer.form,))
+
+
 def test_block_obeys_the_laws():
   check_laws(ResidualBlock(entry("rglru", num_heads=2), d_model=8, d_ff=16))
 

@@ -12,6 +12,8 @@ from jaxmem import mixers
 from .harness import RESET, Case, by_document, shapes
 
 D, HEADS, DIM, WRITES = 16, 2, 8, 2
+# Qwen3-Next's: each head of queries and keys serves two of values.
+GROUPED = {"num_heads": 2 * HEADS, "num_key_heads": HEADS, "key_dim": DIM}
 QWEN = "transformers.models.qwen3_next.modeling_qwen3_next"
 KIMI = "transformers.models.kimi_linear.modeling_kimi_linear"
 
@@ -63,7 +65,7 @@ def _transformers(module, layer, config, rules, weights):
 
 
 def _qwen_config(package):
-  heads = {"linear_num_key_heads": HEADS, "linear_num_value_heads": HEADS}
+  heads = {"linear_num_key_heads": HEADS, "linear_num_value_heads": 2 * HEADS}
   dims = {"linear_key_head_dim": DIM, "linear_value_head_dim": DIM}
   return package.Qwen3NextConfig(hidden_size=D, rms_norm_eps=1e-6, **heads, **dims)
 
@@ -87,7 +89,8 @@ def flat(kernel):
 def _shared(p):
   """Returns the taps, the three parts of q, k and v, and the output's weight."""
   taps = p["conv"]["taps"].flip(0).T[:, None]
-  parts = p["qkv"]["kernel"].split(HEADS * DIM, dim=1)
+  keys, qkv = HEADS * DIM, p["qkv"]["kernel"]
+  parts = qkv.split([keys, keys, qkv.shape[1] - 2 * keys], dim=1)
   return taps, parts, p["out"]["kernel"].flatten(0, 1).T
 
 
@@ -95,9 +98,14 @@ def _qwen_weights(params):
   torch = importlib.import_module("torch")
   p = params["params"]
   taps, parts, out = _shared(p)
-  heads = [a.unflatten(1, (HEADS, DIM)) for a in parts]
-  mixed = torch.cat([*heads, p["gate"]["kernel"]], dim=-1)
-  small = torch.stack([p["write"]["kernel"], p["decay"]["kernel"]], dim=-1)
+
+  def by_key_head(*kernels):
+    """Puts what belongs to a head of queries and keys side by side."""
+    apart = (a.flatten(1).unflatten(1, (HEADS, -1)) for a in kernels)
+    return torch.cat([*apart], dim=-1)
+
+  mixed = by_key_head(*parts, p["gate"]["kernel"])
+  small = by_key_head(p["write"]["kernel"], p["decay"]["kernel"])
   return {
     "in_proj_qkvz.weight": flat(mixed),
     "in_proj_ba.weight": flat(small),
@@ -138,7 +146,7 @@ def _prepare(params, inputs, state):
 
 
 def layer_case(name, peer, module, theirs, **options):
-  mixer = mixers.get(name).Mixer(D, num_heads=HEADS, **options)
+  mixer = mixers.get(name).Mixer(D, **{"num_heads": HEADS} | options)
   x = jax.ShapeDtypeStruct((1, 4, D), "float32")
   state = jax.eval_shape(lambda: mixer.init_state(1))
   params = meta.unbox(jax.eval_shape(mixer.init, jax.random.key(0), x, state))
@@ -180,6 +188,7 @@ CASES = [
       ("torch_chunk_gated_delta_rule",),
       _qwen_weights,
     ),
+    **GROUPED,
   ),
   layer_case(
     "kda",

@@ -18,6 +18,7 @@ from jaxmem.core import files
 from jaxmem.core.progress import Progress, say
 from jaxmem.data import file_slice
 from jaxmem.data.file_slice import FileSlice
+from jaxmem.evaluation.language_model import LanguageModel
 from jaxmem.evaluation.long_text import full_attention, table
 from jaxmem.generation import session
 from jaxmem.models import capacity
@@ -28,9 +29,6 @@ from jaxmem.runtime.resumable import Snapshot
 from jaxmem.runtime.signals import Stop
 from jaxmem.tasks.language_modeling import perplexity
 from jaxmem.tasks.language_modeling.perplexity import Result, TextScorer
-from jaxmem.tokenizers import trained
-from jaxmem.training.config import Config
-from jaxmem.training.load import Which, load_config, load_model
 from jaxmem.training.trainer import EXIT_STOPPED
 
 # The value of --carry -> the ways of reading.
@@ -40,6 +38,8 @@ WAYS = {
   "reread": ("re-read",),
   "all": perplexity.WAYS,
 }
+# Tokens after which a pretrained model forgets, in ways of reading that do.
+SEGMENT = 512
 # What Ctrl-C costs without `progress`.
 _LOST = "nothing is kept: with --progress DIR the same command continues"
 
@@ -48,8 +48,6 @@ _LOST = "nothing is kept: with --progress DIR the same command continues"
 class Settings:
   """How a text is scored; the fields are the flags of `jaxmem eval`."""
 
-  workdir: Path
-  checkpoint: Which
   text: str
   carry: str
   segment: int
@@ -62,28 +60,31 @@ class Settings:
   twin: bool
 
 
-def run(settings: Settings, documents: Sequence[FileSlice]) -> int:
+def run(
+  settings: Settings, documents: Sequence[FileSlice], found: LanguageModel
+) -> int:
   """Scores documents, prints and writes the result; returns the exit code.
 
   Args:
     settings: how the text is scored.
     documents: the documents of the text.
+    found: the model, whose weights are read after the checks.
 
   Raises:
-    UserError: if there is no checkpoint of a language model, a document is longer than
-      a memory holds, or `progress` holds another reading; before any device work.
+    UserError: if a document is longer than a memory holds, or `progress` holds another
+      reading; before any device work.
   """
-  config = load_config(settings.workdir, settings.checkpoint)
-  segment = settings.segment or config.task.segment_length
+  own = found.run.task.segment_length if found.run else SEGMENT
+  segment = settings.segment or own
   settings = dataclasses.replace(settings, segment=segment)
-  check_capacity(settings, config, documents)
+  found = found.for_texts(check_capacity(settings, found, documents))
   with contextlib.ExitStack() as stack:
     snapshot, stop = None, None
     if settings.progress:
       stack.enter_context(Lock(Path(settings.progress).absolute(), "--progress"))
       snapshot = _snapshot(settings, documents)
       stop = stack.enter_context(Stop())  # signals end the reading after a call
-    loaded = load_model(settings.workdir, settings.checkpoint)
+    loaded = found.load()
     scorer = _scorer(settings, loaded, documents)
     if snapshot:
       # the weights are known only now, and another model must not continue the sums
@@ -113,23 +114,32 @@ def run(settings: Settings, documents: Sequence[FileSlice]) -> int:
 
 
 def check_capacity(
-  settings: Settings, config: Config, documents: Sequence[FileSlice]
-) -> None:
-  """Raises CapacityError if a document is longer than a memory of the model holds."""
-  limit = capacity.limit_of(config.model)
+  settings: Settings, found: LanguageModel, documents: Sequence[FileSlice]
+) -> int:
+  """Returns how many tokens are read from one reset of the memory to the next, at most.
+
+  Args:
+    settings: how the text is scored.
+    found: the model.
+    documents: the documents of the text.
+
+  Raises:
+    CapacityError: if that is more than a memory of the model holds.
+  """
+  limit = capacity.limit_of(found.longest)
   if limit is None:
-    return
+    return 1
   # the most that is read between two resets: re-reading reads two segments
   segments = {"off": 1, "reread": 2}.get(settings.carry, 0)
   bounds = (settings.document_length, segments * settings.segment)  # 0 is no bound
   length = min(filter(None, bounds), default=0)
   if not 0 < length <= limit.tokens:
     # only now is the text read: the flags alone do not settle it
-    tokenizer = trained.kept(config.task.tokenizer, settings.workdir)
-    longest = capacity.longest(documents, tokenizer, limit)
+    longest = capacity.longest(documents, found.tokenizer, limit)
     length = min(longest, length or longest)
   remedy = f"cut documents with --document-length {limit.tokens}"
   limit.check(length, f"a document of {settings.text}", remedy)
+  return length
 
 
 def restore(scorer: TextScorer, snapshot: Snapshot) -> None:

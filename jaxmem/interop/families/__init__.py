@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from jaxmem.core import registry
 from jaxmem.core.errors import DataError
 from jaxmem.interop.layouts import Rule
+from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Block, Entry, Pattern
 
 Item = Entry | Block  # of a pattern
@@ -65,6 +66,7 @@ class Family(NamedTuple):
     prefix: begins the names of all tensors but those of a head. A folder that was
       saved without a head leaves it out.
     derived: ends of names of tensors that the settings decide; they are not read.
+    config_class: of the configs of its models.
   """
 
   model_types: Mapping[str, str]
@@ -75,6 +77,7 @@ class Family(NamedTuple):
   places: Callable[[Any], Iterable[Place]] = places
   prefix: str = ""
   derived: tuple[str, ...] = ("rotary_emb.inv_freq",)
+  config_class: type = LMConfig
 
 
 class Settings(Mapping):
@@ -104,6 +107,10 @@ class Settings(Mapping):
     """Returns a value, or the default where it is missing or null."""
     value = self._values.get(key)
     return default if value is None else value
+
+  def replaced(self, **values: Any) -> "Settings":
+    """Returns the settings with other values of some keys."""
+    return Settings(dict(self._values) | values, self._name)
 
   def require(self, **values: Any) -> None:
     """Raises DataError unless each key is missing, null, or has the value."""

@@ -6,7 +6,6 @@ Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2 (Llama); Grattafiori 
 section 2.2, and 2025, arXiv:2505.09388, section 2 (Qwen2 and 3).
 """
 
-import dataclasses
 from typing import Any
 
 from jaxmem.core.errors import DataError
@@ -18,6 +17,12 @@ from jaxmem.interop.layouts import (
   of_heads,
   same,
   to_heads,
+)
+from jaxmem.interop.lm_settings import (
+  check_same,
+  layers_of,
+  rope_parameters,
+  rotary_options,
 )
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
@@ -31,8 +36,6 @@ _CLASSES = {
 }
 # What older versions of transformers wrote too.
 _DERIVED = ("rotary_emb.inv_freq", "attention.bias", "attention.masked_bias")
-# The scalings of rotary positions: transformers' name -> that of a layer.
-_SCALINGS = {"default": "none", "linear": "linear", "yarn": "yarn", "llama3": "llama3"}
 
 
 def to_config(settings: Settings) -> LMConfig:
@@ -80,7 +83,7 @@ def _entry(settings: Settings, layer_kind: str) -> Entry:
     "num_heads": heads,
     "num_kv_heads": settings.get("num_key_value_heads", heads),
     "head_dim": settings.get("head_dim", settings["hidden_size"] // heads),
-    **_rotary(settings),
+    **rotary_options(settings),
   }
   if kind == "qwen2" or settings.get("attention_bias", False):
     options["use_bias"] = True
@@ -96,42 +99,13 @@ def _entry(settings: Settings, layer_kind: str) -> Entry:
   return pattern.entry("attention", capacity=length, **options)
 
 
-def _rotary(settings: Settings) -> dict[str, Any]:
-  """The options of the rotary positions."""
-  # transformers 5 has all in rope_parameters, earlier ones had two keys
-  rope = settings.get("rope_parameters", settings.get("rope_scaling", {}))
-  base = rope.get("rope_theta", settings.get("rope_theta", 10_000.0))
-  options: dict[str, Any] = {"rotary_base": float(base)}
-  kind = rope.get("rope_type", rope.get("type", "default"))
-  if kind not in _SCALINGS:
-    raise DataError(f"rope_type {kind!r}: one of {', '.join(_SCALINGS)} can be read")
-  if kind == "default":
-    return options
-  options |= {
-    "rotary_scaling": _SCALINGS[kind],
-    "rotary_factor": float(rope["factor"]),
-  }
-  if kind == "llama3":
-    options["trained_length"] = rope["original_max_position_embeddings"]
-    options["rotary_slow"] = float(rope["low_freq_factor"])
-    options["rotary_fast"] = float(rope["high_freq_factor"])
-  if kind == "yarn":
-    length = settings["max_position_embeddings"]
-    options["trained_length"] = rope.get("original_max_position_embeddings", length)
-    options["rotary_slow"] = float(rope.get("beta_slow", 1.0))
-    options["rotary_fast"] = float(rope.get("beta_fast", 32.0))
-    if {"mscale", "mscale_all_dim", "attention_factor"} & rope.keys():
-      raise DataError("rope_parameters name the factor of the scores of YaRN")
-  return options
-
-
 def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   """Returns the settings of a model; `to_config` of them gives it back.
 
   Raises:
     DataError: if the model is none of this type.
   """
-  layers = _layers(config)
+  layers = layers_of(config)
   options = [dict(pattern.memory_of(entry).options) for entry in layers]
   window = next((o["window_size"] for o in options if "window_size" in o), None)
   lengths = [o["capacity"] for o in options if "capacity" in o]
@@ -153,75 +127,21 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "hidden_act": "silu",
     "max_position_embeddings": max(lengths, default=_LENGTH),
     "rms_norm_eps": config.norm_epsilon,
-    "rope_parameters": _rope_parameters(shared),
+    "rope_parameters": rope_parameters(shared),
     "tie_word_embeddings": config.tied,
     "attention_bias": bool(shared.get("use_bias", False)),
-    "torch_dtype": "float32",
   }
   if window:
     settings["sliding_window"] = window
   if model_type.startswith("qwen"):
     settings |= {"use_sliding_window": bool(window), "layer_types": kinds}
     settings["max_window_layers"] = kinds.count("full_attention")
-  _check_same(config, to_config(Settings(settings, "the model")), model_type)
+  check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings
 
 
 # A model of windows alone says no longest text.
 _LENGTH = 32_768
-
-
-def _rope_parameters(options: dict[str, Any]) -> dict[str, Any]:
-  kinds = {ours: theirs for theirs, ours in _SCALINGS.items()}
-  scaling = options.get("rotary_scaling", "none")
-  rope: dict[str, Any] = {
-    "rope_type": kinds.get(scaling, scaling),
-    "rope_theta": options.get("rotary_base", 10_000.0),
-  }
-  if scaling != "none":
-    rope["factor"] = options["rotary_factor"]
-  if scaling in ("llama3", "yarn"):
-    rope["original_max_position_embeddings"] = options["trained_length"]
-    slow, fast = options["rotary_slow"], options["rotary_fast"]
-    names = ("beta_slow", "beta_fast")
-    if scaling == "llama3":
-      names = ("low_freq_factor", "high_freq_factor")
-    rope |= zip(names, (slow, fast), strict=True)
-  return rope
-
-
-# Fields of a config, and options of a layer, that change no number of the model.
-_FREE_FIELDS = ("dropout", "remat", "loss_chunk", "dtype", "first", "pattern")
-_FREE_OPTIONS = ("capacity", "block_size", "form", "implementation")
-
-
-def _check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
-  """Raises DataError if the settings of a model would be read as another model."""
-  values = (
-    (field.name, getattr(config, field.name), getattr(read, field.name))
-    for field in dataclasses.fields(config)
-    if field.name not in (*_FREE_FIELDS, "num_groups", "last", "d_ff")
-  )
-  for name, ours, theirs in values:
-    if ours != theirs:
-      raise DataError(f"{name} is {ours!r}, and {theirs!r} in every {model_type}")
-  for i, (a, b) in enumerate(zip(_layers(config), _layers(read), strict=True)):
-    if _plain(a) != _plain(b):
-      raise DataError(
-        f"layer {i} is {pattern.show((a,))}, and a {model_type} would have "
-        f"{pattern.show((b,))} there"
-      )
-
-
-def _layers(config: LMConfig) -> pattern.Pattern:
-  return config.first + config.pattern * config.num_groups + config.last
-
-
-def _plain(entry: Entry) -> tuple[str, dict[str, Any]]:
-  """A layer with all its options, the free ones left out."""
-  mixer = pattern.mixer(entry, 16 * 64, "float32")
-  names = [name for name in pattern.options(entry.name) if name not in _FREE_OPTIONS]
-  return entry.name, {name: getattr(mixer, name) for name in names}
 
 
 def outer_rules(config: LMConfig) -> list[Rule]:
@@ -234,20 +154,26 @@ def outer_rules(config: LMConfig) -> list[Rule]:
   return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
 
 
-def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:
-  """Returns the tensors of a layer."""
-  d, f = config.d_model, config.d_ff or LM(config).d_ff
-  mixer = pattern.mixer(entry, d, "float32")
-  heads, (kv_heads, size) = mixer.num_heads, mixer._dims
-  layer, attention = "model.layers.{}.", "model.layers.{}.self_attn."
-  rules = [
+def block_rules(config: LMConfig) -> list[Rule]:
+  """Returns the tensors of a layer but those of its attention."""
+  d, f, layer = config.d_model, config.d_ff or LM(config).d_ff, "model.layers.{}."
+  return [
     Rule(f"{layer}input_layernorm.weight", "mixer_norm/scale", same(d)),
     Rule(f"{layer}post_attention_layernorm.weight", "mlp_norm/scale", same(d)),
-    Rule(f"{attention}o_proj.weight", "mixer/out/kernel", from_heads(heads, size, d)),
     Rule(f"{layer}mlp.gate_proj.weight", "mlp/gate/kernel", matrix(d, f)),
     Rule(f"{layer}mlp.up_proj.weight", "mlp/up/kernel", matrix(d, f)),
     Rule(f"{layer}mlp.down_proj.weight", "mlp/down/kernel", matrix(f, d)),
   ]
+
+
+def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:
+  """Returns the tensors of a layer."""
+  d, attention = config.d_model, "model.layers.{}.self_attn."
+  mixer = pattern.mixer(entry, d, "float32")
+  heads, (kv_heads, size) = mixer.num_heads, mixer._dims
+  rules = block_rules(config)
+  out = from_heads(heads, size, d)
+  rules.append(Rule(f"{attention}o_proj.weight", "mixer/out/kernel", out))
   for name, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
     at, ours = f"{attention}{name}_proj", f"mixer/{name}"
     rules.append(Rule(f"{at}.weight", f"{ours}/kernel", to_heads(d, count, size)))

@@ -35,6 +35,8 @@ class Rotary:
     fast: pairs that rotate more often than this in `trained_length` are kept; 0 is 32
       for "yarn" and 4 for "llama3".
     slow: pairs that rotate less often are divided.
+    dim: how many channels of a head rotate, the first ones; the others say nothing of
+      positions (GPT-NeoX). 0 is all. It takes the place of K in `base`.
   """
 
   base: float = 10_000.0
@@ -43,6 +45,7 @@ class Rotary:
   trained_length: int = 0
   fast: float = 0.0
   slow: float = 1.0
+  dim: int = 0
 
   def __post_init__(self):
     if self.scaling not in SCALINGS:
@@ -57,6 +60,8 @@ class Rotary:
       )
     if self.fast and self.fast <= self.slow:
       raise ValueError(f"rotary fast {self.fast} must be above slow {self.slow}")
+    if self.dim < 0 or self.dim % 2:
+      raise ValueError(f"rotary dim {self.dim}: it is 0 or made of pairs")
 
   def frequencies(self, key_dim: int) -> np.ndarray:
     """Radians a token, float64 [K/2]."""
@@ -138,5 +143,9 @@ def at(
   if rotary is None:
     return x
   dtype = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-  cos, sin = angles(position, x.shape[-1], rotary, jnp.dtype(dtype))  # [B, T, K/2]
-  return rotate(x, (cos[..., None, :], sin[..., None, :]))
+  size = rotary.dim or x.shape[-1]
+  cos, sin = angles(position, size, rotary, jnp.dtype(dtype))  # [B, T, size/2]
+  by = cos[..., None, :], sin[..., None, :]
+  if size == x.shape[-1]:
+    return rotate(x, by)
+  return jnp.concatenate([rotate(x[..., :size], by), x[..., size:]], axis=-1)
