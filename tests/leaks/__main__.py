@@ -73,20 +73,23 @@ def main(names: list[str]) -> None:
   # what a refusal says is kept in the table
   logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
   jax.config.update("jax_disable_most_optimizations", True)
-  path = RESULTS / "leaks.json"
-  table = json.loads(path.read_text()) if path.exists() else {}
-  rows, not_run = table.get("rows", {}), table.get("not_run", {}) | NEVER
+  found: dict[str, dict] = {}
+  absent: dict[str, str] = {}
   for peer in names or PEERS:
     try:
       _version(PEERS[peer][-1])  # what is not installed is told from what fails
-      new = _rows(peer)
+      found[peer] = _rows(peer)
     except (ImportError, RuntimeError) as error:
-      if not any(row["peer"] == peer for row in rows.values()):
-        not_run[peer] = f"{type(error).__name__}: {error}".splitlines()[0]
+      absent[peer] = f"{type(error).__name__}: {error}".splitlines()[0]
       print(f"{peer}: {error}", file=sys.stderr)
-      continue
-    not_run.pop(peer, None)
-    rows = {k: v for k, v in rows.items() if v["peer"] != peer} | new
+  path = RESULTS / "leaks.json"
+  table = json.loads(path.read_text()) if path.exists() else {}
+  rows = {k: v for k, v in table.get("rows", {}).items() if v["peer"] not in found}
+  for new in found.values():
+    rows |= new
+  run = {row["peer"] for row in rows.values()}
+  not_run = table.get("not_run", {}) | absent
+  not_run = {name: why for name, why in not_run.items() if name not in run} | NEVER
   order = list(PEERS)
   rows = dict(sorted(rows.items(), key=lambda item: order.index(item[1]["peer"])))
   table = {"rows": rows, "not_run": not_run}

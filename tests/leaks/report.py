@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .measure import BROKEN, HOLDS, REFUSED
+from .measure import BROKEN, HOLDS, LONGEST, REFUSED
 
 HEAD = """# Leaks: laws 3 to 6 over layers as they ship
 
@@ -10,8 +10,8 @@ Written by `python -m tests.leaks`, which runs the layers that are installed and
 the rows of the others; the numbers are in [leaks.json](leaks.json). float32, two rows,
 24 tokens, CPU. Every parameter is moved from its first value.
 
-The laws are those of `jaxmem.testing.check_laws`, within its table of tolerances; a layer
-of torch goes through `jaxmem.testing.of_torch`, which gives its values and its
+The laws are those of `jaxmem.testing.check_laws`, within its tolerances; a layer of
+torch goes through `jaxmem.testing.of_torch`, which gives its values and its
 vector-Jacobian products.
 
 - **values**, **gradients**: law 4. Packed documents equal separate ones; a loss on one
@@ -113,7 +113,7 @@ def _failures(name: str, row: dict):
     if key not in TITLES:
       continue
     if found is None:
-      numbers = ["none up to 24", "-", "-", "-"]
+      numbers = [f"none up to {LONGEST}", "-", "-", "-"]
     else:
       numbers = [
         str(found["length"]), str(found["begin"]), f"{found['difference']:.2g}",
