@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import jax
@@ -11,11 +10,10 @@ import pytest
 
 from docs.tools import decay, figures, offline, pages, tables
 from guard import observed
-from interop.make_folders import FOLDERS
 from jaxmem import configs, load, mixers, ops, tasks
 from jaxmem.core import kinds
 from jaxmem.evaluation import layer_table
-from support import runs
+from support import pretrained_folders, runs
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -56,7 +54,7 @@ def test_the_snippets_of_a_page_run_one_after_the_other(
   if any("runs/dialogue" in block for block in code):
     observed.unpacked("dialogue", tmp_path).rename(tmp_path / "runs" / "dialogue")
   if any("models/llama" in block for block in code):
-    shutil.copytree(FOLDERS / "llama", "models/llama")
+    pretrained_folders.write(Path("models/llama"))
   names: dict = {}
   # the snippets are the user's: JAX's own rules of promotion
   with jax.numpy_dtype_promotion("standard"):
