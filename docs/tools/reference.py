@@ -88,6 +88,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
       "jaxmem.layers.mlps.swiglu",
       "jaxmem.layers.mlps.geglu",
       "jaxmem.layers.mlps.gelu",
+      "jaxmem.layers.mlps.relu",
       "jaxmem.layers.mlps.relu2",
       "jaxmem.layers.mlps.rwkv_channel_mix",
     ),

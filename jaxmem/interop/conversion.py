@@ -60,9 +60,9 @@ def params_of(
   arrays = {}
   for path, tensors in parts.items():
     _, first, row = tensors[0]
-    shape = (
-      first.param_shape if row is None else (config.num_groups, *first.param_shape)
-    )
+    shape = first.param_shape
+    if row is not None:
+      shape = (1 + max(r for _, _, r in tensors if r is not None), *shape)
     values = (
       _stretch(rule, row, rule.to_param(source.read(name)))
       for name, rule, row in tensors

@@ -4,7 +4,7 @@ BERT, RoBERTa and DistilBERT are one encoder, `EncoderConfig(block="post")`, und
 names. A head is read where the folder has all of its tensors, and its parameters lie
 where the task's model has its own:
 
-    language model  transform, transform_norm, output_bias   `MaskedLM(transform=True)`
+    language model  transform, transform_norm, head_bias     `MaskedLM(transform=True)`
     answers         head                                     `SpanReader`
     classes         hidden, head                             `Classifier(hidden=...)`
     pooler          hidden                                   `Classifier(hidden="tanh")`
@@ -159,7 +159,7 @@ def language_rules(
   return [
     *biased(dense, "transform/kernel", matrix(d, d), same(d)),
     *biased(norm, "transform_norm/scale", same(d), same(d)),
-    Rule(bias, "output_bias", same(config.vocab_size)),
+    Rule(bias, "head_bias", same(config.vocab_size)),
   ]
 
 

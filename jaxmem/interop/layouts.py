@@ -22,6 +22,7 @@ class Layout(NamedTuple):
     order: the order of these axes in the parameter.
     param: the shape of the parameter.
     backwards: axes of the parameter that run the other way.
+    negative: the parameter has the other sign.
   """
 
   tensor: tuple[int, ...]
@@ -29,15 +30,17 @@ class Layout(NamedTuple):
   order: tuple[int, ...]
   param: tuple[int, ...]
   backwards: tuple[int, ...] = ()
+  negative: bool = False
 
   def to_param(self, tensor: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     """Returns the parameter that a tensor becomes."""
     param = tensor.reshape(self.split).transpose(self.order).reshape(self.param)
-    return np.flip(param, self.backwards)
+    param = np.flip(param, self.backwards)
+    return -param if self.negative else param
 
   def to_tensor(self, param: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     """Returns the tensor that a parameter was; undoes `to_param`."""
-    param = np.flip(param, self.backwards)
+    param = np.flip(-param if self.negative else param, self.backwards)
     apart = param.reshape([self.split[axis] for axis in self.order])
     return apart.transpose(np.argsort(self.order)).reshape(self.tensor)
 
@@ -176,6 +179,22 @@ def joined(path: str, layouts: Mapping[str, Layout], axis: int) -> list[Rule]:
     shape[axis] = stops[-1]
     target = Part(tuple(shape), axis, stop - layout.param[axis], stop)
     rules.append(Rule(name, path, layout, target=target))
+  return rules
+
+
+def divided(name: str, layouts: Mapping[str, Layout]) -> list[Rule]:
+  """Returns rules of parameters that lie behind one another in one tensor.
+
+  Args:
+    name: of the tensor.
+    layouts: path of each parameter -> the layout of its part, on the first axis.
+  """
+  stops = list(itertools.accumulate(x.tensor[0] for x in layouts.values()))
+  rules = []
+  for (path, layout), stop in zip(layouts.items(), stops, strict=True):
+    shape = (stops[-1], *layout.tensor[1:])
+    source = Part(shape, 0, stop - layout.tensor[0], stop)
+    rules.append(Rule(name, path, layout, source=source))
   return rules
 
 

@@ -81,7 +81,7 @@ def rope_parameters(options: dict[str, Any]) -> dict[str, Any]:
 
 # Fields of a config, and options of a layer, that change no number of the model.
 _FREE_FIELDS = ("dropout", "remat", "loss_chunk", "dtype", "first", "pattern")
-_FREE_OPTIONS = ("capacity", "block_size", "form", "implementation")
+_FREE_OPTIONS = ("capacity", "block_size", "chunk_size", "form", "implementation")
 
 
 def check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
@@ -116,11 +116,31 @@ def layers_of(config: LMConfig) -> pattern.Pattern:
   return config.first + config.pattern * config.num_groups + config.last
 
 
+def options_of(config: LMConfig, name: str) -> dict[str, Any]:
+  """Returns all options of the first layer of a name.
+
+  Args:
+    config: of a model.
+    name: of a mixer.
+
+  Raises:
+    DataError: if the model has no such layer.
+  """
+  for entry in layers_of(config):
+    if isinstance(entry, Entry) and entry.name == name:
+      mixer = pattern.mixer(entry, config.d_model, "float32")
+      return {option: getattr(mixer, option) for option in pattern.options(name)}
+  raise DataError(f"no layer of the model is {name}")
+
+
 def _plain(entry: Entry | Block, d_model: int) -> tuple[str, dict[str, Any]]:
   """A layer with all its options, the free ones left out."""
   if isinstance(entry, Block) or entry.parts:
     return str(entry), {}  # no family names more than a mixer
-  mixer = pattern.mixer(entry, d_model, "float32")
+  try:
+    mixer = pattern.mixer(entry, d_model, "float32")
+  except ValueError as error:  # a model type may leave the size of a head no choice
+    raise DataError(f"{str(entry)!r}: {error}") from error
   names = [name for name in pattern.options(entry.name) if name not in _FREE_OPTIONS]
   values = {name: getattr(mixer, name) for name in names}
   if isinstance(mixer, Heads):  # 0 stands for what follows from the other sizes

@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 
+from jaxmem import models
 from jaxmem.core import files
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
@@ -156,6 +157,8 @@ def save(
   if model_type not in known:
     raise DataError(f"no model type {model_type!r}: {', '.join(sorted(known))}")
   family = known[model_type]
+  if not isinstance(config, family.config_class):
+    raise DataError(f"a {models.kind(config)} is no {model_type}")
   settings = family.to_settings(config, model_type)
   if family.heads:
     found = heads.in_params(family, config, params)

@@ -28,6 +28,7 @@ class Embedder(nn.Module):
     types: kinds of tokens; 0 makes no table, and all are one where there is 1.
     logit_cap: bounds logits smoothly, see `ops.losses.capped`; 0 does not bound them.
     dtype: of the features.
+    head_bias: adds a bias to the logits.
   """
 
   vocab_size: int
@@ -39,6 +40,7 @@ class Embedder(nn.Module):
   types: int = 0
   logit_cap: float = 0.0
   dtype: str = "float32"
+  head_bias: bool = False
 
   def setup(self):
     """Makes the tables."""
@@ -47,6 +49,9 @@ class Embedder(nn.Module):
       self.head = self.embedding
     else:
       self.head = self._table("head", self.vocab_size, "vocab")
+    if self.head_bias:
+      zeros = named(nn.initializers.zeros, ("vocab",), decay=False)
+      self.bias = self.param("head_bias", zeros, (self.vocab_size,))  # [V]
     if self.positions:
       rows = self.position_offset + self.positions
       self.position_table = self._table("positions", rows)
@@ -98,22 +103,15 @@ class Embedder(nn.Module):
     first = self.position_offset
     return self.position_table[first : first + length]  # [T, D]
 
-  def decode(
-    self, x: Float[Array, "*B D"], bias: Float[Array, " V"] | None = None
-  ) -> Float[Array, "*B V"]:
-    """Returns the logits, in float32, with a bias where one is given."""
+  def decode(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+    """Returns the logits, in float32."""
     # products in the dtype of x, summed in float32
     logits = einsum("...d,vd->...v", x, self.head.astype(x.dtype), jnp.float32)
-    logits = logits if bias is None else logits + bias
+    logits = logits + self.bias if self.head_bias else logits
     return capped(logits, self.logit_cap)
 
   def nats(
-    self,
-    x: Activations,
-    targets: Tokens,
-    chunk_size: int = 512,
-    smoothing: float = 0.0,
-    bias: Float[Array, " V"] | None = None,
+    self, x: Activations, targets: Tokens, chunk_size: int = 512, smoothing: float = 0.0
   ) -> Float[Array, "B T"]:
     """Returns -log p of each target, without the logits of a whole row.
 
@@ -122,17 +120,41 @@ class Embedder(nn.Module):
       targets: ids.
       chunk_size: tokens whose logits exist at once.
       smoothing: see `ops.losses.chunked_cross_entropy`.
-      bias: added to the logits.
     """
+    head = self.head
+    if self.head_bias:
+      # one more feature, which is 1, has the bias as its column
+      x = jnp.pad(x, ((0, 0), (0, 0), (0, 1)), constant_values=1)  # [B, T, D + 1]
+      head = jnp.concatenate([head, self.bias[:, None]], axis=1)  # [V, D + 1]
     return chunked_cross_entropy(
       x,
-      self.head,
+      head,
       targets,
       chunk_size=chunk_size,
       smoothing=smoothing,
       logit_cap=self.logit_cap,
-      bias=bias,
     )
+
+
+class PositionTable(nn.Module):
+  """A learned vector for each position of a text.
+
+  Attributes:
+    size: M, positions; those from M on read the last row.
+    d_model: D, features.
+    offset: how many rows of the table lie before that of the first position.
+  """
+
+  size: int
+  d_model: int
+  offset: int = 0
+
+  @nn.compact
+  def __call__(self, position: Int[Array, "*B"]) -> Float[Array, "*B D"]:
+    normal = nn.initializers.normal(self.d_model**-0.5)
+    init = named(normal, (None, "embed"), decay=True)
+    table = self.param("table", init, (self.offset + self.size, self.d_model))
+    return table.at[position + self.offset].get(mode="clip")
 
 
 def places(

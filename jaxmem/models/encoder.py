@@ -40,9 +40,11 @@ class Encoder(nn.Module):
 
   Attributes:
     config: see `EncoderConfig`.
+    head_bias: whether the logits of tokens have a bias, see `Embedder`.
   """
 
   config: EncoderConfig
+  head_bias: bool = False
 
   def setup(self):
     c = self.config
@@ -56,6 +58,7 @@ class Encoder(nn.Module):
       position_offset=c.position_offset,
       types=c.types,
       dtype=c.dtype,
+      head_bias=self.head_bias,
     )
     nn.share_scope(self, self.embedder)
     if c.block == "post":

@@ -16,13 +16,17 @@ from jaxtyping import Array, Float, Int
 
 from jaxmem.core.ranges import number, required
 from jaxmem.core.typing import Activations, State, Tokens
-from jaxmem.layers.embedder import Embedder
+from jaxmem.layers import norms
+from jaxmem.layers.embedder import Embedder, PositionTable, places
 from jaxmem.layers.encoder_memory import EncoderOutputs
-from jaxmem.layers.primitives import Dropout, rms_norm
+from jaxmem.layers.norms import Norm
+from jaxmem.layers.primitives import Dropout
 from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
+from jaxmem.models.block import Position, Residual, default_mlp
+from jaxmem.models.lm import Positioned
 from jaxmem.models.pattern import Pattern, check_causal, check_own, entry
-from jaxmem.models.stack import Stack
+from jaxmem.models.stack import Stack, with_shared
 from jaxmem.models.wrappers.bidirectional import one_text
 
 
@@ -38,8 +42,25 @@ class EncoderDecoderConfig:
     pattern: the memories of a group of the decoder, causal, at least one of them given
       by the encoder: `cross_attention`, or `additive_attention`.
     num_groups: how often either pattern is repeated.
+    encoder_groups: how often that of the encoder is; 0 is `num_groups`.
     memory_size: tokens of the encoder that the decoder can read; 0 is what the data
       have.
+    mlp: the MLP of a block that names none, see `LMConfig`.
+    norm: "rms" or "layer".
+    norm_epsilon: under the root of every norm.
+    norm_position: "pre", "post" or "sandwich", see `block.Residual`.
+    final_norm: whether there is a norm behind the encoder, and one behind the decoder.
+    embedding_scale: multiplies the embedding where it is read; 0 is the root of
+      d_model.
+    embedding_norm: whether there is a norm behind the embedding, one for each side.
+    positions: how many learned positions each side has; the logits of a longer text are
+      NaN from there on. 0 has none and leaves order to the memories.
+    position_offset: the row of the first position in its table, 2 in BART.
+    shared_buckets: whether the groups of a side share their tables of `bias="buckets"`,
+      as T5 does.
+    tied: whether the head is the embedding.
+    head_scale: multiplies what the head reads.
+    head_bias: whether the head adds a bias to the logits.
     smoothing: label smoothing of the targets while training, in [0, 1).
     dropout: rate in the blocks and on the embeddings, in [0, 1).
     dtype: the dtype of the computation, "float32" or "bfloat16".
@@ -55,6 +76,20 @@ class EncoderDecoderConfig:
   smoothing: float = number(0.1, at_least=0, below=1)
   dropout: float = number(0.1, at_least=0, below=1)
   dtype: str = "float32"
+  encoder_groups: int = number(0, at_least=0, at_most=2**16)
+  mlp: str = "swiglu"
+  norm: norms.Kind = "rms"
+  norm_epsilon: float = number(norms.EPSILON, above=0)
+  norm_position: Position = "pre"
+  final_norm: bool = True
+  embedding_scale: float = number(0.0, at_least=0)
+  embedding_norm: bool = False
+  positions: int = number(0, at_least=0, at_most=2**24)
+  position_offset: int = number(0, at_least=0, at_most=2**16)
+  shared_buckets: bool = False
+  tied: bool = True
+  head_scale: float = number(1.0, above=0)
+  head_bias: bool = False
 
   def check_fields(self) -> None:
     """Raises ValueError if the fields do not fit one another."""
@@ -92,12 +127,28 @@ class EncoderDecoder(nn.Module):
   def setup(self):
     """Makes the encoder and the decoder, which share the embedding."""
     c = self.config
-    self.embedder = Embedder(c.vocab_size, c.d_model, dtype=c.dtype)
+    self.embedder = Embedder(
+      c.vocab_size,
+      c.d_model,
+      tied=c.tied,
+      scale=c.embedding_scale,
+      head_bias=c.head_bias,
+      dtype=c.dtype,
+    )
     nn.share_scope(self, self.embedder)
-    self.encoder = self._stack(patterns.both_ways(c.encoder), name="encoder")
-    self.encoder_norm = rms_norm("encoder_norm", c.dtype)
+    self.encoder = self._encoder(name="encoder")
     self.decoder = self._decoder(name="decoder")
-    self.decoder_norm = rms_norm("decoder_norm", c.dtype)
+    norm = Norm(c.norm, c.norm_epsilon)
+    if c.final_norm:
+      self.encoder_norm = norm.make("encoder_norm", c.dtype)
+      self.decoder_norm = norm.make("decoder_norm", c.dtype)
+    if c.embedding_norm:
+      self.encoder_embedding_norm = norm.make("encoder_embedding_norm", c.dtype)
+      self.decoder_embedding_norm = norm.make("decoder_embedding_norm", c.dtype)
+    if c.positions:
+      sizes = c.positions, c.d_model, c.position_offset
+      self.encoder_positions = PositionTable(*sizes)
+      self.decoder_positions = PositionTable(*sizes)
     self.drop = Dropout(c.dropout)
 
   def encode(
@@ -109,13 +160,21 @@ class EncoderDecoder(nn.Module):
       read: the text, padded on the right.
       length: how many tokens of each row are text.
       deterministic: False applies dropout.
+
+    Raises:
+      ValueError: if a row has more tokens than there are positions.
     """
+    c = self.config
     mask = jnp.arange(read.shape[1]) < length[:, None]  # [B, S]
-    x = self._embed(read, deterministic)  # [B, S, D]
+    x = self.embedder.encode(read)  # [B, S, D]
+    if c.positions:
+      x = x + self.encoder_positions(_indices(read, c.positions)).astype(x.dtype)
+    x = self.encoder_embedding_norm(x) if c.embedding_norm else x
+    x = self.drop(x, deterministic=deterministic)
     state = self.encoder.init_state(len(read))
     # padding is a document of its own, so nothing of it reaches the text
     x, _ = self.encoder(x, state, one_text(mask), deterministic)  # [B, S, D]
-    return EncoderOutputs(self.encoder_norm(x), length)
+    return EncoderOutputs(self.encoder_norm(x) if c.final_norm else x, length)
 
   def start(
     self, read: Tokens, length: Int[Array, " B"], eos_id: Int[Array, " B"]
@@ -172,7 +231,10 @@ class EncoderDecoder(nn.Module):
     # cross-attention takes `EncoderOutputs` as its state, and makes keys of it once
     by_layer = jax.tree.map(repeat_by_layer, encoded)
     pairs = zip(self.config.pattern, empty, strict=True)
-    return tuple(by_layer if _is_given(item) else state for item, state in pairs)
+    memory = tuple(by_layer if _is_given(item) else state for item, state in pairs)
+    if not self.config.positions:
+      return memory
+    return Positioned(jnp.zeros(len(encoded.valid), jnp.int32), memory)
 
   def example(self, batch_size: int, length: int) -> Batch:
     """Returns a batch of zeros."""
@@ -189,31 +251,72 @@ class EncoderDecoder(nn.Module):
     """Returns (), the axis names of nothing."""
     return ()
 
-  def _stack(self, pattern: Pattern, **fields) -> Stack:
+  def _encoder(self, **fields) -> Stack:
     c = self.config
-    return Stack(
-      pattern=pattern,
-      d_model=c.d_model,
-      d_ff=c.d_ff or 2 * c.d_model,
-      num_groups=c.num_groups,
-      dropout=c.dropout,
-      dtype=c.dtype,
-      **fields,
-    )
+    groups = c.encoder_groups or c.num_groups
+    return self._stack(patterns.both_ways(c.encoder), groups, **fields)
 
   def _decoder(self, **fields) -> Stack:
     c = self.config
-    return self._stack(patterns.with_memory(c.pattern, c.memory_size), **fields)
+    pattern = patterns.with_memory(c.pattern, c.memory_size)
+    return self._stack(pattern, c.num_groups, **fields)
 
-  def _embed(self, tokens: Tokens, deterministic: bool) -> Activations:
-    return self.drop(self.embedder.encode(tokens), deterministic=deterministic)
+  def _stack(self, pattern: Pattern, groups: int, **fields) -> Stack:
+    c = self.config
+    stack = Stack
+    if c.shared_buckets:
+      stack = with_shared("buckets", groups, init=self._makes_params)
+    return stack(
+      pattern=pattern,
+      d_model=c.d_model,
+      d_ff=c.d_ff or 2 * c.d_model,
+      num_groups=groups,
+      dropout=c.dropout,
+      dtype=c.dtype,
+      mlp=default_mlp(c.mlp),
+      residual=Residual(c.norm_position, Norm(c.norm, c.norm_epsilon)),
+      **fields,
+    )
+
+  @property
+  def _makes_params(self) -> bool:
+    # an unbound model only answers for states and axes
+    return self.scope is not None and self.is_initializing()
 
   def _decode(
     self, tokens: Tokens, state: State, deterministic: bool
   ) -> tuple[Activations, State]:
-    x = self._embed(tokens, deterministic)  # [B, T, D]
-    x, state = self.decoder(x, state, None, deterministic)  # [B, T, D]
-    return self.decoder_norm(x), state
+    c, memory = self.config, state
+    x = self.embedder.encode(tokens)  # [B, T, D]
+    if c.positions:
+      position, memory = places(state.position, None, tokens), state.stack  # [B, T]
+      x = x + self.decoder_positions(position).astype(x.dtype)
+    x = self.decoder_embedding_norm(x) if c.embedding_norm else x
+    x = self.drop(x, deterministic=deterministic)
+    x, memory = self.decoder(x, memory, None, deterministic)  # [B, T, D]
+    x = self.decoder_norm(x) if c.final_norm else x
+    # a scale of 1 adds no multiplication to the program
+    x = x if c.head_scale == 1 else x * c.head_scale
+    if c.positions:
+      # as in `LM`: NaN in the output only, and a count that stops at the last position
+      x = jnp.where((position < c.positions)[..., None], x, jnp.nan)
+      memory = Positioned(jnp.minimum(position[:, -1] + 1, c.positions), memory)
+    return x, memory
+
+
+def _indices(tokens: Tokens, positions: int) -> Int[Array, " T"]:
+  """The position of each token of a row.
+
+  Raises:
+    ValueError: if there are fewer positions than tokens.
+  """
+  length = tokens.shape[1]
+  if length > positions:
+    raise ValueError(
+      f"{length} tokens to read and {positions} positions: read fewer, or give the "
+      "model more positions"
+    )
+  return jnp.arange(length, dtype=jnp.int32)
 
 
 def _is_given(item: patterns.Entry | patterns.Block) -> bool:

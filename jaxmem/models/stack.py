@@ -241,3 +241,30 @@ def _is_axes(names: Any) -> bool:
     and bool(names)
     and all(isinstance(name, str | None) for name in names)
   )
+
+
+def with_shared(name: str, groups: int, init: bool) -> type[Stack]:
+  """Returns the class of a stack whose groups share the parameters of a name.
+
+  They are stored once, [1, ...] in the place of [G, ...], and their gradient is the sum
+  over the groups.
+
+  Args:
+    name: of the parameters, such as "buckets".
+    groups: G.
+    init: whether the parameters are made now.
+  """
+
+  def change(params: State, of_leaf: Any) -> State:
+    def changed(path, leaf):
+      return of_leaf(leaf) if any(getattr(k, "key", "") == name for k in path) else leaf
+
+    return jax.tree_util.tree_map_with_path(changed, params)
+
+  def for_each(params: State) -> State:
+    return change(params, lambda a: jnp.broadcast_to(a[:1], (groups, *a.shape[1:])))
+
+  def for_all(params: State) -> State:
+    return change(params, lambda a: a[:1])
+
+  return nn.map_variables(Stack, "params", for_each, for_all, init=init, mutable=init)

@@ -68,6 +68,42 @@ def read(folder: Path) -> FolderSettings:
   )
 
 
+def write(folder: Path, settings: FolderSettings) -> list[str]:
+  """Writes what `read` reads, as far as a tokenizer has it; returns the files' names.
+
+  Args:
+    folder: where the files are written.
+    settings: of the tokenizer.
+  """
+  # no file of Python is written, so nothing may name one
+  options = {k: v for k, v in settings.options.items() if k != "auto_map"}
+  options |= {f"{role}_token": text for role, text in settings.roles.items()}
+  options.setdefault("tokenizer_class", "PreTrainedTokenizerFast")
+  flags = {"normalized": False, "single_word": False}
+  if settings.added:
+    options["added_tokens_decoder"] = {
+      str(token["id"]): flags | {k: v for k, v in token.items() if k != "id"}
+      for token in settings.added
+    }
+  templates = settings.templates
+  if templates.keys() == {DEFAULT}:
+    options["chat_template"] = templates[DEFAULT]
+  elif templates:
+    options["chat_template"] = [
+      {"name": name, "template": text} for name, text in templates.items()
+    ]
+  generation: dict[str, Any] = {}
+  if settings.end_ids:
+    generation["eos_token_id"] = settings.end_ids
+  if settings.pad_id is not None:
+    generation["pad_token_id"] = settings.pad_id
+  contents = {"tokenizer_config.json": options, "generation_config.json": generation}
+  named = [name for name, content in contents.items() if content]
+  for name in named:
+    files.write_json(folder / name, contents[name], ensure_ascii=False, indent=2)
+  return named
+
+
 def read_object(path: Path) -> dict[str, Any]:
   """Returns what a JSON file holds; nothing if there is no such file.
 

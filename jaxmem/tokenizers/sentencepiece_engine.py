@@ -26,13 +26,16 @@ _PLAIN = ("Llama", "CodeLlama", "Gemma", "Mistral", "T5", "PreTrained", "Tokeniz
 class SentencePieceEngine:
   """The pieces of a model; its attributes and calls are those of `JsonEngine`."""
 
-  def __init__(self, model: bytes, settings: FolderSettings, name: str):
+  def __init__(
+    self, model: bytes, settings: FolderSettings, name: str, exact: bool = False
+  ):
     """Loads a model.
 
     Args:
       model: the content of the file.
       settings: of the folder.
       name: of the file, for messages.
+      exact: see `JsonEngine`.
 
     Raises:
       DataError: if it is damaged, or of a class that counts its ids otherwise.
@@ -43,7 +46,7 @@ class SentencePieceEngine:
         f"{name} is of {kind}, whose ids are not those of the model: load it with "
         "transformers and call save_pretrained, which writes tokenizer.json"
       )
-    self._model = model
+    self._model, self._exact = model, exact
     try:
       self._whole = whole = sentencepiece.SentencePieceProcessor(model_proto=model)
       self._count: int = whole.vocab_size() if model else 0
@@ -84,7 +87,7 @@ class SentencePieceEngine:
   def encode(self, text: str, begins: bool) -> list[int]:
     """Returns the ids of a text, see `JsonEngine.encode`."""
     # transformers puts no space before one, where SentencePiece itself would
-    begins = begins and not text.startswith((" ", _SPACE))
+    begins = begins and (self._exact or not text.startswith((" ", _SPACE)))
     cuts = [0, *(m.start() + 1 for m in self._found.finditer(text)), len(text)]
     ids: list[int] = []
     for begin, end in itertools.pairwise(cuts):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interop.make_folders import _gradients
+from interop.make_folders import gradients
 
 FOLDERS = Path(__file__).parent / "encoder_folders"
 ROWS, LENGTH, LENGTHS = 3, 13, (13, 7, 2)
@@ -112,7 +112,7 @@ def make(name: str) -> None:
     if parameter.grad is None:  # nothing reads the pooler of a BigBird of language
       parameter.grad = torch.zeros_like(parameter)
   arrays = {key: value.detach().numpy() for key, value in arrays.items()}
-  arrays |= {f"d {key}": grad for key, grad in _gradients(model).items()}
+  arrays |= {f"d {key}": grad for key, grad in gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
   print(name, json.dumps(settings))
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jaxmem.core import ranges
 from jaxmem.mixers.additive_attention import AdditiveAttention
@@ -22,7 +23,34 @@ KINDS = {
   "recurrent, additive": ("lstm", "lstm,additive_attention:key_dim=8"),
   "long input": ("longformer:num_heads=2:window_size=4:causal=False",
                  "rglru:num_heads=2,cross_attention:num_heads=2"),
+  "shared buckets": ("encoder_attention:num_heads=2:bias=buckets:num_buckets=4",
+                     "attention:capacity=16:num_heads=2:bias=buckets:"
+                     "num_buckets=4/none,cross_attention:num_heads=2"),
+  "learned positions": ("encoder_attention:num_heads=2:rotary_base=None",
+                        "attention:capacity=16:num_heads=2:rotary_base=None/none,"
+                        "cross_attention:num_heads=2"),
 }  # fmt: skip
+# Fields of the config.
+FIELDS = {
+  "shared buckets": {
+    "shared_buckets": True,
+    "encoder_groups": 3,
+    "mlp": "relu:use_bias=False",
+    "embedding_scale": 1.0,
+    "tied": False,
+    "head_scale": 0.5,
+  },
+  "learned positions": {
+    "positions": 8,
+    "position_offset": 2,
+    "norm": "layer",
+    "norm_epsilon": 1e-5,
+    "norm_position": "post",
+    "final_norm": False,
+    "embedding_norm": True,
+    "head_bias": True,
+  },
+}
 
 
 @functools.cache
@@ -35,7 +63,12 @@ def compiled(model, method):
 def built(request):
   encoder, pattern = map(parse, KINDS[request.param])
   config = EncoderDecoderConfig(
-    vocab_size=20, d_model=16, encoder=encoder, pattern=pattern, memory_size=8
+    vocab_size=20,
+    d_model=16,
+    encoder=encoder,
+    pattern=pattern,
+    memory_size=8,
+    **FIELDS.get(request.param, {}),
   )
   ranges.check(config)
   model = EncoderDecoder(config)
@@ -92,6 +125,57 @@ def test_every_token_that_is_read_moves_what_is_written_and_is_learned(built):
     moved = run(params, batch | {"read": read})
     assert np.abs(moved[0] - base[0]).max() > 1e-5
     np.testing.assert_array_equal(moved[1:], base[1:])
+
+
+def test_groups_share_their_buckets_and_each_side_has_its_own():
+  encoder, pattern = map(parse, KINDS["shared buckets"])
+  own = EncoderDecoderConfig(
+    vocab_size=20, d_model=16, encoder=encoder, pattern=pattern, memory_size=8
+  )
+  shared = dataclasses.replace(own, shared_buckets=True)
+  batch = EncoderDecoder(own).example(2, 8) | {"length": jnp.array([8, 3])}
+  read = jnp.arange(16).reshape(2, 8)
+  batch |= {"read": read, "tokens": read[::-1, ::-1]}
+  params = {
+    config.shared_buckets: nn.meta.unbox(
+      jax.jit(functools.partial(EncoderDecoder(config).init, method="objective"))(
+        jax.random.key(0), batch, ()
+      )
+    )
+    for config in (own, shared)
+  }
+
+  def tables(tree):
+    return [tree["params"][side]["groups"]["block_0"]["mixer"]["buckets"]
+            for side in ("encoder", "decoder")]  # fmt: skip
+
+  assert [table.shape for table in tables(params[True])] == 2 * [(1, 4, 2)]
+  copied = jax.tree.map(
+    lambda a, b: jnp.broadcast_to(a, b.shape), params[True], params[False]
+  )
+  value, grads = jax.value_and_grad(
+    lambda p: EncoderDecoder(shared).apply(p, batch, method="losses").sum()
+  )(params[True])
+  expected, apart = jax.value_and_grad(
+    lambda p: EncoderDecoder(own).apply(p, batch, method="losses").sum()
+  )(copied)
+  np.testing.assert_allclose(value, expected, rtol=1e-6)
+  for ours, theirs in zip(tables(grads), tables(apart), strict=True):
+    np.testing.assert_allclose(ours[0], theirs.sum(0), rtol=1e-4, atol=1e-6)
+    assert np.abs(ours).max() > 1e-6
+
+
+@pytest.mark.parametrize("built", ["learned positions"], indirect=True)
+def test_a_text_longer_than_the_positions_is_refused_or_nan(built):
+  model, params, batch = built
+  tokens = jnp.pad(batch["tokens"], ((0, 0), (0, 4)))
+  losses = model.apply(
+    params, batch | {"tokens": tokens, "targets": tokens}, method="losses"
+  )
+  assert jnp.isfinite(losses[:, :8]).all() and jnp.isnan(losses[:, 8:]).all()
+  with pytest.raises(ValueError, match="9 tokens to read and 8 positions"):
+    read = jnp.pad(batch["read"], ((0, 0), (0, 1)))
+    model.apply(params, batch | {"read": read}, method="losses")
 
 
 def test_smoothing_is_optax_s_and_nothing_else_changes():

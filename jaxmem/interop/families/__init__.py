@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from jaxmem.core import registry
 from jaxmem.core.errors import DataError
 from jaxmem.interop.layouts import Rule
+from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Block, Entry, Pattern
 
 Item = Entry | Block  # of a pattern
@@ -82,6 +83,7 @@ class Family(NamedTuple):
     prefix: begins the names of all tensors but those of a head. A folder that was
       saved without a head leaves it out.
     derived: ends of names of tensors that the settings decide; they are not read.
+    config_class: of the configs of its models.
     heads: that a folder may have; see `interop.heads`.
     older: the end of a tensor's name -> the one that older files have.
   """
@@ -94,6 +96,7 @@ class Family(NamedTuple):
   places: Callable[[Any], Iterable[Place]] = places
   prefix: str = ""
   derived: tuple[str, ...] = ("rotary_emb.inv_freq",)
+  config_class: type = LMConfig
   heads: tuple[Head, ...] = ()
   older: Mapping[str, str] = {}
 

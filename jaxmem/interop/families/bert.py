@@ -133,6 +133,7 @@ FAMILY = Family(
   derived=("embeddings.position_ids", "cls.predictions.decoder.weight")
   + ("cls.predictions.decoder.bias", "cls.seq_relationship.weight")
   + ("cls.seq_relationship.bias",),
+  config_class=EncoderConfig,
   heads=(
     Head("ForSequenceClassification", class_head, "classifier.bias"),
     Head("ForQuestionAnswering", answer_head, "qa_outputs.bias", NO_POOLER),

@@ -103,6 +103,7 @@ FAMILY = Family(
   layer_rules,
   prefix="distilbert.",
   derived=("vocab_projector.weight",),
+  config_class=EncoderConfig,
   heads=(
     Head("ForSequenceClassification", class_head, "classifier.bias"),
     Head("ForQuestionAnswering", bert.answer_head, "qa_outputs.bias"),

@@ -28,7 +28,7 @@ from jaxmem.interop.lm_settings import (
 )
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
-from jaxmem.models.pattern import Entry
+from jaxmem.models.pattern import Block, Entry
 
 CLASSES = {"qwen3_next": "Qwen3NextForCausalLM", "qwen3_5_text": "Qwen3_5ForCausalLM"}
 # One layer of so many is attention, and so much of a head is rotated, by default.
@@ -130,7 +130,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   kinds = {"gated_delta": "linear_attention", "attention": "full_attention"}
   options: dict[str, dict[str, Any]] = {name: {} for name in kinds}
   for entry in layers:
-    if entry.name not in kinds:
+    if isinstance(entry, Block) or entry.name not in kinds:
       raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
     mixer = pattern.mixer(entry, config.d_model, "float32")
     names = pattern.options(entry.name)

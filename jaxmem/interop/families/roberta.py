@@ -88,6 +88,7 @@ FAMILY = Family(
   functools.partial(bert.layer_rules, prefix=_PREFIX),
   prefix=_PREFIX,
   derived=("embeddings.position_ids", "lm_head.decoder.weight", "lm_head.decoder.bias"),
+  config_class=EncoderConfig,
   heads=(
     Head("ForSequenceClassification", class_head, "classifier.out_proj.bias"),
     Head("ForQuestionAnswering", bert.answer_head, "qa_outputs.bias", bert.NO_POOLER),

@@ -5,9 +5,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from jaxmem.core.typing import Activations, Reset, Tokens
-from jaxmem.layers.primitives import dense, named
+from jaxmem.layers.primitives import dense
 from jaxmem.models import Batch
-from jaxmem.models.encoder import EncoderModel
+from jaxmem.models.encoder import Encoder, EncoderModel
 
 
 class MaskedLM(EncoderModel):
@@ -34,14 +34,13 @@ class MaskedLM(EncoderModel):
   transform: bool = False
 
   def setup(self):
-    super().setup()
     c = self.config
+    self.encoder = Encoder(c, head_bias=self.transform)
+    nn.share_scope(self, self.encoder)
     if self.transform:
       axes = ("embed", None)
       self.hidden = dense(c.d_model, axes, "transform", c.dtype, bias=True)
       self.hidden_norm = c.layer_norm.make("transform_norm", c.dtype)
-      zeros = named(nn.initializers.zeros, ("vocab",), decay=False)
-      self.output_bias = self.param("output_bias", zeros, (c.vocab_size,))
 
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
     """Returns the nats of each target."""
@@ -51,9 +50,7 @@ class MaskedLM(EncoderModel):
       noise=batch.get("noise"),
       deterministic=deterministic,
     )  # [B, T, D]
-    return self.encoder.embedder.nats(
-      self._transformed(x), batch["targets"], bias=self._bias
-    )
+    return self.encoder.embedder.nats(self._transformed(x), batch["targets"])
 
   def logits(
     self, tokens: Tokens, reset: Reset, position: Int[Array, "B K"]
@@ -68,7 +65,7 @@ class MaskedLM(EncoderModel):
     x = self.encoder.features(tokens, reset)  # [B, T, D]
     # before the head: logits of whole rows would be the largest array by far
     x = jnp.take_along_axis(x, position[..., None], axis=1)  # [B, K, D]
-    return self.encoder.embedder.decode(self._transformed(x), self._bias)
+    return self.encoder.embedder.decode(self._transformed(x))
 
   def _transformed(self, x: Activations) -> Activations:
     """The features that the embedding is compared with."""
@@ -77,11 +74,6 @@ class MaskedLM(EncoderModel):
     mlp = self.config.mlp_entry
     tanh = mlp is not None and dict(mlp.options).get("approximate", False)
     return self.hidden_norm(nn.gelu(self.hidden(x), approximate=bool(tanh)))
-
-  @property
-  def _bias(self) -> Array | None:
-    """What is added to the logits, [V]."""
-    return self.output_bias if self.transform else None
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True
