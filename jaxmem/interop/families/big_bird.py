@@ -61,6 +61,7 @@ FAMILY = Family(
   bert.outer_rules,
   bert.layer_rules,
   prefix="bert.",
+  config_class=EncoderConfig,
   derived=bert.FAMILY.derived,
   heads=(Head("ForMaskedLM", bert.language_head), Head("Model", pooler)),
 )

@@ -93,6 +93,7 @@ FAMILY = Family(
   functools.partial(bert.outer_rules, prefix=_PREFIX),
   layer_rules,
   prefix=_PREFIX,
+  config_class=EncoderConfig,
   derived=roberta.FAMILY.derived,
   heads=(
     Head("ForSequenceClassification", roberta.class_head, "classifier.out_proj.bias"),
