@@ -118,6 +118,8 @@ def test_a_folder_is_written_as_it_was_read(loaded, tmp_path):
   theirs = json.loads((folder / "config.json").read_text())
   ours = json.loads((tmp_path / "config.json").read_text())
   assert ours["architectures"] == theirs["architectures"]
+  if "id2label" in theirs:
+    assert ours["id2label"] == theirs["id2label"]
   assert pretrained.read(tmp_path)[0] == config
 
 
