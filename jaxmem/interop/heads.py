@@ -71,26 +71,6 @@ def in_params(
   )
 
 
-def labels(found: list[FoundHead]) -> dict[str, Any]:
-  """Returns the settings that say how many outputs a head has: a name for each.
-
-  Without them transformers makes two.
-
-  Args:
-    found: the heads that are written.
-  """
-  counts = [
-    rule.size for head in found for rule in head.rules if rule.name == head.head.counted
-  ]
-  if not counts:
-    return {}
-  names = [f"LABEL_{i}" for i in range(counts[0])]
-  return {
-    "id2label": {str(i): name for i, name in enumerate(names)},
-    "label2id": {name: i for i, name in enumerate(names)},
-  }
-
-
 def left_out(family: Family, config: Any, params: Mapping[str, Any]) -> dict[str, Any]:
   """Returns the parameters of a model without those of its heads.
 
@@ -104,16 +84,25 @@ def left_out(family: Family, config: Any, params: Mapping[str, Any]) -> dict[str
   return {name: value for name, value in params.items() if name not in names}
 
 
-def architecture(family: Family, model_type: str, heads: list[FoundHead]) -> str:
-  """Returns the class of transformers that has a model's heads, the first if several.
+def settings(family: Family, model_type: str, heads: list[FoundHead]) -> dict[str, Any]:
+  """Returns the settings that say which heads a model has, and of how many outputs.
 
   Args:
     family: of the model.
     model_type: of its settings.
-    heads: that it has.
+    heads: that it has; the class is that of the first.
   """
   bare = family.model_types[model_type]
-  return bare.removesuffix("Model") + heads[0].head.suffix if heads else bare
+  if not heads:
+    return {"architectures": [bare]}
+  head, rules = heads[0]
+  values: dict[str, Any] = {"architectures": [bare.removesuffix("Model") + head.suffix]}
+  for rule in rules:
+    if rule.name == head.counted:
+      labels = [f"LABEL_{i}" for i in range(rule.tensor_shape[0])]
+      values["id2label"] = {str(i): label for i, label in enumerate(labels)}
+      values["label2id"] = {label: i for i, label in enumerate(labels)}
+  return values
 
 
 def _counted(

@@ -162,8 +162,7 @@ def save(
   settings = family.to_settings(config, model_type)
   if family.heads:
     found = heads.in_params(family, config, params)
-    settings["architectures"] = [heads.architecture(family, model_type, found)]
-    settings |= heads.labels(found)
+    settings |= heads.settings(family, model_type, found)
   tensors = tensors_of(family, config, params)
   out = Path(out)
   out.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,11 @@ SMALL = EncoderConfig(vocab_size=30, d_model=16, num_groups=2)
 # The config of a task -> the model that it makes.
 MODELS = {
   LabelsConfig(classes=3, label_smoothing=0.3): Classifier(SMALL, 3, 0.3),
+  LabelsConfig(classes=3, hidden="tanh"): Classifier(SMALL, 3, hidden="tanh"),
   SpansConfig(): SpanReader(SMALL),
   PassagesConfig(temperature=0.5): TextEmbedder(SMALL, 0.5),
   MaskedConfig(): MaskedLM(SMALL),
+  MaskedConfig(transform=True): MaskedLM(SMALL, True),
 }
 
 
@@ -75,12 +77,13 @@ def test_a_task_makes_its_model_by_its_own_config(config):
 def test_models_of_all_tasks_share_the_encoder_s_parameters_bit_for_bit():
   """So a run of one task can begin from another, and old checkpoints load."""
   trees = [meshes.unboxed(fresh(model)["params"]) for model in MODELS.values()]
-  encoders = [{k: v for k, v in tree.items() if k != "head"} for tree in trees]
-  assert set(encoders[0]) == {"embedding", "norm", "stack"}
+  shared = {"embedding", "norm", "stack"}
+  encoders = [{k: tree[k] for k in shared} for tree in trees]
   for other in encoders[1:]:
     jax.tree.map(np.testing.assert_array_equal, encoders[0], other)
-  heads = [set(tree) - set(encoders[0]) for tree in trees]
-  assert heads == [{"head"}, {"head"}, set(), set()]
+  heads = [set(tree) - shared for tree in trees]
+  transform = {"transform", "transform_norm", "head_bias"}
+  assert heads == [{"head"}, {"head", "hidden"}, {"head"}, set(), set(), transform]
 
 
 def test_a_task_that_reads_tokens_takes_no_windows():

@@ -52,6 +52,9 @@ class LabelsConfig:
       words; empty detects it, see `tasks.language`.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
       records out and says how many, and which came first.
+    hidden: "tanh" or "relu" puts a linear map and that function before the head, as the
+      classifiers of BERT and of DistilBERT have, which `init_from` of a folder with
+      them then takes; they read the first token (`model.pool`).
   """
 
   source: str = "data/train.jsonl"
@@ -75,6 +78,7 @@ class LabelsConfig:
   augment: AugmentConfig = AugmentConfig()
   language: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+  hidden: Literal["", "tanh", "relu"] = ""
 
   def check_fields(self) -> None:
     """Raises ValueError if the fold or the language cannot be read."""

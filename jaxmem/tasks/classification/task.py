@@ -79,7 +79,7 @@ def make_model(model: EncoderConfig, config: LabelsConfig) -> Classifier:
   """
   if not config.classes:
     raise ConfigError("task.classes is 0: state it, or count with `tasks.complete`")
-  return Classifier(model, config.classes, config.label_smoothing)
+  return Classifier(model, config.classes, config.label_smoothing, config.hidden)
 
 
 def packages(config: LabelsConfig, context: TaskContext) -> dict[str, str]:

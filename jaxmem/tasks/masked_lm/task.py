@@ -47,6 +47,8 @@ class MaskedConfig:
     data_dir: see `DataConfig`.
     bad_records: "stop" ends the run at a record that cannot be read, "skip" leaves such
       records out and says how many, and which came first.
+    transform: whether the head has a map and a norm before the embedding, as BERT's
+      has, which `init_from` of its folder then takes; see `MaskedLM`.
   """
 
   source: str = "stdlib"
@@ -58,6 +60,7 @@ class MaskedConfig:
   run: int = number(1, at_least=1)
   data_dir: str = affecting("nothing", "")
   bad_records: Literal["stop", "skip"] = "stop"
+  transform: bool = False
 
 
 def resolve_model(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
@@ -72,7 +75,7 @@ def resolve_model(model: EncoderConfig, config: MaskedConfig) -> EncoderConfig:
 
 def make_model(model: EncoderConfig, config: MaskedConfig) -> MaskedLM:
   """Makes the model that is trained; see `tasks.make_model`."""
-  return MaskedLM(model)
+  return MaskedLM(model, config.transform)
 
 
 class MaskedLMTask(BaseTask):
