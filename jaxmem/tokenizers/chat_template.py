@@ -29,8 +29,8 @@ from jaxtyping import Int32
 
 from jaxmem.core.errors import DataError, UserError, reason, shown
 from jaxmem.tokenizers import template_sandbox
-from jaxmem.tokenizers.folder import FolderTokenizer
 from jaxmem.tokenizers.folder_files import DEFAULT
+from jaxmem.tokenizers.folder_tokenizer import FolderTokenizer
 
 # The characters for private use of the last two planes, which mean nothing.
 _PRIVATE = [*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE)]
