@@ -8,7 +8,9 @@ from .layer import D_MODEL, Layer, of_call
 
 NOTE = (
   "It documents its mask as that of padding, and asks whether the ids are -1; the "
-  "attention layers of the same model keep these ids apart."
+  "attention layers of the same model keep these ids apart. The path of its server, "
+  "with `query_start_loc`, was not run; without it a call of several tokens reads the "
+  "state of the recurrence, and not that of the convolution."
 )
 
 
