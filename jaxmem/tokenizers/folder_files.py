@@ -17,6 +17,17 @@ ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 DEFAULT = "default"
 
 
+# The type of a model -> the class of its tokenizer, where a folder names none.
+_CLASSES = {
+  "llama": "LlamaTokenizer",
+  "mistral": "LlamaTokenizer",
+  **dict.fromkeys(("gemma", "gemma2", "gemma3_text"), "GemmaTokenizer"),
+  **dict.fromkeys(("t5", "longt5"), "T5Tokenizer"),
+  **dict.fromkeys(("roberta", "bart", "longformer", "led"), "RobertaTokenizer"),
+  "pegasus": "PegasusTokenizer",
+}
+
+
 class FolderSettings(NamedTuple):
   """What is said of a tokenizer beside its pieces.
 
@@ -28,7 +39,7 @@ class FolderSettings(NamedTuple):
     end_ids: ids that end a text in generation, the EOS token apart.
     pad_id: what generation pads with, if it is said there.
     templates: name -> chat template.
-    options: `tokenizer_config.json` as it is.
+    options: `tokenizer_config.json` as it is, with the class of the model's tokenizer.
   """
 
   roles: dict[str, str]
@@ -50,6 +61,9 @@ def read(folder: Path) -> FolderSettings:
   special = read_object(folder / "special_tokens_map.json") | options
   generation = read_object(folder / "generation_config.json")
   model = read_object(folder / "config.json")
+  kind = _CLASSES.get(str(model.get("model_type")))
+  if kind and not options.get("tokenizer_class"):
+    options = options | {"tokenizer_class": kind}
   roles = {}
   for role in ROLES:
     token = _content(special.get(f"{role}_token"))

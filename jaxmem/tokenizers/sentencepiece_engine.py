@@ -46,7 +46,7 @@ class SentencePieceEngine:
         f"{name} is of {kind}, whose ids are not those of the model: load it with "
         "transformers and call save_pretrained, which writes tokenizer.json"
       )
-    self._model, self._exact = model, exact
+    self._model = model
     try:
       self._whole = whole = sentencepiece.SentencePieceProcessor(model_proto=model)
       self._count: int = whole.vocab_size() if model else 0
@@ -72,6 +72,7 @@ class SentencePieceEngine:
     self.stripped = {t["content"]: (t["lstrip"], t["rstrip"]) for t in settings.added}
     # T5, and Llama unless it says otherwise, put a space before each text
     llama = kind.startswith(("Llama", "CodeLlama"))
+    self._joins_spaces = llama and not exact
     self.prefixes_all = bool(settings.options.get("legacy", False)) if llama else True
     self._adds_bos = kind.startswith(("Llama", "CodeLlama", "Gemma", "Mistral"))
 
@@ -86,8 +87,9 @@ class SentencePieceEngine:
 
   def encode(self, text: str, begins: bool) -> list[int]:
     """Returns the ids of a text, see `JsonEngine.encode`."""
-    # transformers puts no space before one, where SentencePiece itself would
-    begins = begins and (self._exact or not text.startswith((" ", _SPACE)))
+    # for Llama transformers puts no space before one, where SentencePiece itself does
+    if self._joins_spaces and text.startswith((" ", _SPACE)):
+      begins = False
     cuts = [0, *(m.start() + 1 for m in self._found.finditer(text)), len(text)]
     ids: list[int] = []
     for begin, end in itertools.pairwise(cuts):

@@ -38,6 +38,7 @@ def _config(name, **changes):
     ("recurrent_gemma", {"hidden_activation": "gelu"}, "only 'gelu_pytorch_tanh'"),
     ("recurrent_gemma", {"attention_window_size": None}, "no attention_window_size"),
     ("xlstm", {"use_bias": True}, "use_bias True: only False"),
+    ("xlstm", {"weight_mode": "fused"}, "weight_mode 'fused': only 'single'"),
     ("xlstm", {"embedding_dim": 25}, "embedding_dim 25: only 24"),
     ("xlstm", {"gate_soft_cap": None}, "has no gate_soft_cap"),
   ],

@@ -69,7 +69,9 @@ def of_call(
   @jax.jit
   def form(params, inputs, state, reset=None):
     (x,) = inputs
-    return call(params, x, state, jnp.zeros(x.shape[:2], bool) if reset is None else reset)
+    return call(
+      params, x, state, jnp.zeros(x.shape[:2], bool) if reset is None else reset
+    )
 
   def example(key, batch_size, length):
     before, now = jax.random.normal(key, (2, batch_size, length, d_model))
@@ -97,8 +99,7 @@ def of_torch_calls(
 
   Args:
     module: the `torch.nn.Module`.
-    call: `(module, x, reset) -> y`; reset is the only thing that may be passed on in the
-      layer's own words.
+    call: `(module, x, reset) -> y`, which tells the layer of reset in its own words.
     carry: `(module, x, state) -> (y, state)`, with state None for a fresh call and a
       tuple of tensors else; None where the layer has no state.
     convolution: `(module, x, reset) -> output [B, T, C]`, or None.

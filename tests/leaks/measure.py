@@ -15,6 +15,7 @@ from jaxmem.testing.tolerance import worst
 from .layer import Layer
 
 HOLDS, BROKEN, REFUSED = "holds", "broken", "refused"
+LONGEST = 12  # tokens searched for the smallest input, past a border of chunks
 NO_STATE, NO_CONVOLUTION = "no state", "none"
 
 
@@ -110,7 +111,7 @@ def _packed(case: Case, smallest: dict) -> tuple[str, str]:
 
 
 def _runs_without_documents(case: Case) -> None:
-  """Raises the layer's own error where it is the call that is at fault, not the telling."""
+  """Raises the layer's error where the call is at fault, and not the telling."""
   params, inputs, state = _example(case, 8)
   jax.block_until_ready(_call(case, params, inputs, state))
 
@@ -152,7 +153,7 @@ def _state(layer: Layer) -> str:
 
 
 def _causality(case: Case, smallest: dict) -> str:
-  """Law 5, not told of documents: whoever refuses them can be asked this all the same."""
+  """Law 5, not told of documents: a layer that refuses them can be asked, too."""
   suite = _suite(case, borders=(), gradients=False)
   laws.law_5_causality(suite, _form(case))
   verdict = suite.verdict()
@@ -185,7 +186,7 @@ def _cut(inputs, begin: int, end: int | None = None):
 
 
 def _first(failures: Iterator[dict]) -> dict | None:
-  """Returns the failure at the least length, the largest difference among its borders."""
+  """Returns the failure of the least length, and of the largest difference there."""
   found: dict | None = None
   for failure in failures:
     if found and failure["length"] > found["length"]:
@@ -204,8 +205,8 @@ def _failure(got, want, **where) -> dict | None:
 
 
 def _value_leaks(case: Case) -> Iterator[dict]:
-  """Two documents, [0, begin) and [begin, length): the second one against itself alone."""
-  for length in range(2, LENGTH + 1):
+  """Two documents that meet at `begin`: the second one against itself alone."""
+  for length in range(2, LONGEST + 1):
     params, inputs, empty = _example(case, length)
     for begin in range(1, length):
       packed, _ = _call(case, params, inputs, empty, _begins_at(length, begin))
@@ -218,17 +219,17 @@ def _value_leaks(case: Case) -> Iterator[dict]:
 def _gradient_leaks(case: Case) -> Iterator[dict]:
   """A loss on the second document alone: the gradient of the first one's inputs."""
   run = jax.jit(with_gradients(case.forms[_form(case)]))
-  for length in range(2, LENGTH + 1):
+  for length in range(2, LONGEST + 1):
     params, inputs, empty = _example(case, length)
     for begin in range(1, length):
       reset = _begins_at(length, begin)
       y, state = _call(case, params, inputs, empty, reset)
       dy = np.where(np.arange(length)[None, :, None] >= begin, np.ones_like(y), 0)
-      floats = [a for a in jax.tree.leaves(state) if np.issubdtype(a.dtype, np.floating)]
+      floats = [
+        a for a in jax.tree.leaves(state) if np.issubdtype(a.dtype, np.floating)
+      ]
       zeros = jax.tree.map(np.zeros_like, floats)
-      _, _, (_, grads, _) = jax.device_get(
-        run(params, inputs, empty, reset, dy, zeros)
-      )
+      _, _, (_, grads, _) = jax.device_get(run(params, inputs, empty, reset, dy, zeros))
       first = np.asarray(jax.tree.leaves(grads)[0])[:, :begin]
       failure = _failure(first, np.zeros_like(first), length=length, begin=begin)
       if failure:
@@ -237,7 +238,7 @@ def _gradient_leaks(case: Case) -> Iterator[dict]:
 
 def _splits(case: Case, one_by_one: bool) -> Iterator[dict]:
   """A call on the first tokens, then the rest: against one call on all of them."""
-  for length in range(2, LENGTH + 1):
+  for length in range(2, LONGEST + 1):
     params, inputs, empty = _example(case, length)
     whole, _ = _call(case, params, inputs, empty)
     for cut in range(1, length):
@@ -256,7 +257,7 @@ def _splits(case: Case, one_by_one: bool) -> Iterator[dict]:
 
 def _looks_ahead(case: Case) -> Iterator[dict]:
   """Other tokens from `begin` on: what they change before it."""
-  for length in range(2, LENGTH + 1):
+  for length in range(2, LONGEST + 1):
     params, inputs, empty = _example(case, length)
     y, _ = _call(case, params, inputs, empty)
     for begin in range(1, length):

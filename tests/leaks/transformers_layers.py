@@ -1,5 +1,6 @@
 """Layers of transformers, on the paths in torch that it takes without kernels."""
 
+import copy
 import functools
 import importlib
 import sys
@@ -43,7 +44,7 @@ def _modeling(name: str):
 
 
 def _flags(reset, flat: bool) -> dict:
-  """Returns `seq_idx`, and `cu_seq_lens_q` of a flattened batch; {} for one document."""
+  """Returns `seq_idx`, and `cu_seq_lens_q` of a flattened batch; {} for no border."""
   import torch
 
   if not reset.any():
@@ -63,7 +64,6 @@ def _flags(reset, flat: bool) -> dict:
 
 def _linear_layer(modeling, config, module, name, kernels, flat=False) -> list[Layer]:
   """Returns a layer with a cache of transformers, told of documents and not told."""
-  import torch
   from transformers import DynamicCache
 
   def told(module, x, reset):
@@ -101,15 +101,14 @@ def _linear_layer(modeling, config, module, name, kernels, flat=False) -> list[L
 
   words = "`seq_idx` and `cu_seq_lens_q`" if flat else "`seq_idx`"
   fields = {"package": PACKAGE, "path": CPU_PATH.format(kernels)}
-  with torch.random.fork_rng():
-    return [
-      of_torch_calls(
-        module, call, carry, functools.partial(convolution, call), name=row,
-        told=words if call is told else NOTHING, claims=call is told,
-        note="" if call is told else UNTOLD, **fields,
-      )
-      for call, row in ((told, name), (untold, f"{name}, not told"))
-    ]  # fmt: skip
+  return [
+    of_torch_calls(
+      copy.deepcopy(module), call, carry, functools.partial(convolution, call),
+      name=row, told=words if call is told else NOTHING, claims=call is told,
+      note="" if call is told else UNTOLD, **fields,
+    )
+    for call, row in ((told, name), (untold, f"{name}, not told"))
+  ]  # fmt: skip
 
 
 def _mamba2() -> list[Layer]:
@@ -166,6 +165,14 @@ def _qwen3_next() -> list[Layer]:
   return _linear_layer(modeling, config, module, name, kernels, flat=True)
 
 
+def _positions(reset):
+  """Returns positions that begin at 0 with every document."""
+  import torch
+
+  count = torch.arange(reset.shape[1])
+  return count - torch.where(reset, count, 0).cummax(1).values
+
+
 def _recurrent_gemma() -> list[Layer]:
   """Positions that begin at 0 anew are how this layer is told of documents."""
   import torch
@@ -180,13 +187,8 @@ def _recurrent_gemma() -> list[Layer]:
   for parameter in module.parameters():  # some are made without numbers
     torch.nn.init.normal_(parameter, std=0.3)
 
-  def positions(reset):
-    count = torch.arange(reset.shape[1])
-    begins = torch.where(reset, count, 0).cummax(1).values
-    return count - begins
-
   def told(module, x, reset):
-    return module(x, positions(reset), None, use_cache=False)[0]
+    return module(x, _positions(reset), None, use_cache=False)[0]
 
   def carry(module, x, state):
     module.conv1d_state = module.rg_lru.recurrent_states = None
@@ -204,15 +206,30 @@ def _recurrent_gemma() -> list[Layer]:
     hook.remove()
     return seen[0][..., : x.shape[1]].mT  # [B, T, C]
 
-  name = "transformers RecurrentGemmaRecurrentBlock"
+  def recurrence(module, x, reset):
+    module.recurrent_states = None
+    return module(x, _positions(reset))
+
+  fields = {
+    "package": PACKAGE,
+    "path": "torch, a loop over tokens; it is the only path that ships",
+    "told": "`position_ids` that begin at 0 again",
+    "claims": True,
+  }
+  note = (
+    "The RG-LRU in it documents its reset as document boundaries; the convolution "
+    "before it is not told of them."
+  )
   return [
     of_torch_calls(
-      module, told, carry, convolution, name=name, package=PACKAGE,
-      path="torch, a loop over tokens; it is the only path that ships",
-      told="`position_ids` that begin at 0 again", claims=True,
-      note="The RG-LRU documents its reset as document boundaries; the convolution "
-      "before it is not told of them.",
-    )
+      module, told, carry, convolution,
+      name="transformers RecurrentGemmaRecurrentBlock", note=note, **fields,
+    ),
+    of_torch_calls(
+      copy.deepcopy(module.rg_lru), recurrence, None, None,
+      name="transformers RecurrentGemmaRglru", **fields,
+      note="The recurrence of the block above alone; its state is the block's.",
+    ),
   ]  # fmt: skip
 
 
@@ -240,7 +257,7 @@ def _xlstm() -> list[Layer]:
     of_torch_calls(
       module, lambda module, x, reset: module(x)[0], carry, None,
       name="transformers xLSTMLayer", package=PACKAGE,
-      path="native torch, mode 'inference' in chunks of 8; with the xlstm package users "
+      path="native torch, mode 'inference', chunks of 8; with the xlstm package users "
       "run its kernels",
       told=NOTHING, claims=False,
     )
@@ -249,5 +266,8 @@ def _xlstm() -> list[Layer]:
 
 def layers() -> list[Layer]:
   """Returns the rows of transformers."""
+  import torch
+
+  torch.manual_seed(0)
   makers = (_mamba2, _bamba, _zamba2, _qwen3_next, _recurrent_gemma, _xlstm)
   return [layer for make in makers for layer in make()]

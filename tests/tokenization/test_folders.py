@@ -208,3 +208,66 @@ def test_the_tokenizer_of_a_gguf_file_is_that_of_a_folder(name):
 @functools.cache
 def folder_of(name):
   return folder.load(FOLDERS / name)
+
+
+@pytest.mark.parametrize(
+  "files, says",
+  [
+    ({}, "has no tokenizer: no tokenizer.json, tokenizer.model"),
+    ({"tokenizer.json": "{"}, "tokenizer.json is damaged or no tokenizer.json"),
+    ({"tokenizer.json": b"\xff"}, "not UTF-8 at byte 0"),
+    ({"tokenizer.model": b""}, "is empty|is damaged"),
+    ({"tokenizer.model": b"no model"}, "damaged or no SentencePiece model"),
+    ({"vocab.txt": "a\nb\n"}, "names no token that ends a text"),
+    ({"vocab.json": "[]", "merges.txt": ""}, "holds no JSON object"),
+    ({"vocab.txt": "[SEP]\n", "tokenizer_config.json": "{"}, "is not JSON"),
+    (
+      {"vocab.txt": "[SEP]\n", "generation_config.json": '{"eos_token_id": [true]}'},
+      "no id",
+    ),
+    (
+      {"vocab.txt": "[SEP]\n", "added_tokens.json": '{"x": "y"}'},
+      "adds a piece .* with the id 'y'",
+    ),
+    (
+      {
+        "vocab.json": '{"a": 0}',
+        "merges.txt": "",
+        "tokenizer_config.json": '{"tokenizer_class": "Qwen2Tokenizer"}',
+      },
+      "Qwen2Tokenizer, which splits text in a way that only a tokenizer.json says",
+    ),
+    (
+      {
+        "tokenizer.model": b"x",
+        "tokenizer_config.json": '{"tokenizer_class": "XLMRo"}',
+      },
+      "XLMRo, whose ids are not those of the model",
+    ),
+  ],
+)
+def test_a_folder_that_cannot_be_read_is_refused(files, says, tmp_path):
+  for name, content in files.items():
+    data = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / name).write_bytes(data)
+  with pytest.raises(DataError, match=says):
+    tokenizers.get(str(tmp_path))
+  with pytest.raises(ValueError, match="no tokenizer|no folder"):
+    tokenizers.get(str(tmp_path / "missing"))
+
+
+def test_a_tokenizer_json_that_is_not_of_a_known_kind_is_refused(tmp_path):
+  config = json.loads((FOLDERS / "qwen" / "tokenizer.json").read_text())
+  for key, value, says in (
+    ("decoder", None, "decodes by nothing"),
+    ("decoder", {"type": "BPEDecoder", "suffix": "</w>"}, "decodes by BPEDecoder"),
+    ("model", {"type": "None"}, "is damaged"),
+  ):
+    text = json.dumps(config | {key: value})
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(DataError, match=says):
+      folder.load(tmp_path)
+  kept = {"jaxmem": "folder 1", "parts": {"kind": "tokenizer.json"}}
+  (tmp_path / "tokenizer.json").write_text(json.dumps(kept))
+  with pytest.raises(DataError, match="tokenizer.json is damaged"):
+    trained.get(str(tmp_path / "tokenizer.json"))
