@@ -8,7 +8,7 @@ import jax
 
 from jaxmem import models
 from jaxmem.core.errors import UserError
-from jaxmem.interop import addresses, conversion, minilm, pretrained
+from jaxmem.interop import addresses, conversion, pretrained
 from jaxmem.parallel.distributed import say
 from jaxmem.training.load import load_run
 from jaxmem.training.state import TrainState
@@ -59,8 +59,6 @@ def load_params(name: str, mesh: jax.sharding.Mesh | None = None) -> Any:
   if not addresses.is_address(name):
     return load_run(Path(name)).params
   source = addresses.find(name)
-  if _is_bert(source):
-    return minilm.read(source.path)
   config = dataclasses.replace(pretrained.config_of(source), dtype="float32")
   # the model of an encoder has no loss, and so nothing that says how it is sharded
   trainable = isinstance(models.make(config), models.TrainableModel)
@@ -76,15 +74,7 @@ def source_config(name: str) -> Any:
   Raises:
     DataError: if the pretrained model cannot be read.
   """
-  source = addresses.find(name)
-  return (
-    minilm.config(source.path) if _is_bert(source) else pretrained.config_of(source)
-  )
-
-
-def _is_bert(source: Any) -> bool:
-  """Returns whether a model is a BERT, which is no language model."""
-  return source.settings.get("model_type") == "bert"
+  return pretrained.config_of(addresses.find(name))
 
 
 def _merge_params(params: Any, source: Any) -> tuple[Any, int]:
