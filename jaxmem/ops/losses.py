@@ -18,7 +18,7 @@ def chunked_cross_entropy(
   logit_cap: float = 0.0,
   bias: Float[Array, " V"] | None = None,
 ) -> Float[Array, "B T"]:
-  """Returns -log softmax(x_t table^T)[target_t], chunk by chunk over time.
+  """Returns -log softmax(x_t table^T + bias)[target_t], chunk by chunk over time.
 
   Cost: T V D multiplies a row, twice in the reverse pass, which computes the logits of
   a chunk again; [B, C, V] logits are all that ever exists.

@@ -188,6 +188,18 @@ def test_smoothing_is_optax_s_and_nothing_else_changes():
   np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_bias_of_a_head_is_part_of_the_logits():
+  x = jax.random.normal(jax.random.key(0), (2, 5, 8))
+  table = jax.random.normal(jax.random.key(1), (11, 8))
+  bias = 2 * jax.random.normal(jax.random.key(2), (11,))
+  targets = jnp.arange(10).reshape(2, 5)
+  expected = optax.softmax_cross_entropy_with_integer_labels(
+    x @ table.T + bias, targets
+  )
+  actual = chunked_cross_entropy(x, table, targets, chunk_size=2, bias=bias)
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_smoothing_and_dropout_are_of_training_alone(built):
   model, params, batch = built
 

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from interop.make_folders import FOLDERS
 from jaxmem import cli
+from jaxmem.commands.train import load_config
 from jaxmem.core.errors import ConfigError, DataError
 from jaxmem.interop import minilm, pretrained
 from jaxmem.models.encoder import EncoderConfig
@@ -207,3 +208,10 @@ def test_an_encoder_is_that_of_its_folder(tmp_path):
   assert run.config.model == dataclasses.replace(bert, pool="first")
   equal = jax.tree.map(np.array_equal, run.params, params)
   assert not jax.tree.all(equal.pop("head")) and jax.tree.all(equal)
+
+
+@pytest.mark.needs("weights")
+def test_sizes_that_are_left_out_are_those_that_another_config_states():
+  left_out, stated = map(load_config, ("bert_questions", "questions"))
+  assert left_out.model != stated.model
+  assert resolve(left_out) == resolve(stated)
