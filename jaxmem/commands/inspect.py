@@ -91,7 +91,7 @@ def main(argv: list[str]) -> int:
   loaded = found.for_texts(len(tokens)).load()
   with on_interrupt("no page is written: the same command begins again"):
     sections, span = _look(options, loaded, tokens, out)
-  text = loaded.tokenizer.decode(tokens[1:]).decode("utf-8", "replace")
+  text = loaded.tokenizer.decode(tokens).decode("utf-8", "replace")
   title = f"Inside {Path(options.address).absolute().name} at step {loaded.step}"
   index = out / "index.html"
   sections = [page.Section("The text", code=text), *sections]
@@ -168,6 +168,7 @@ def _check(options: Options) -> tuple[Any, np.ndarray]:
   """
   from jaxmem.data import sources
   from jaxmem.models import capacity
+  from jaxmem.tokenizers import start_ids
 
   check(options)
   found = options.find()
@@ -176,8 +177,8 @@ def _check(options: Options) -> tuple[Any, np.ndarray]:
     raise UserError(f"--text {options.text} is {len(pieces)} documents: give one file")
   tokenizer = found.tokenizer
   ids = tokenizer.encode(_beginning(pieces[0], MOST_BYTES * options.tokens))
-  # the EOS token begins a document, as in training
-  tokens = np.r_[tokenizer.eos_id, ids][: options.tokens].astype(np.int32)  # [T]
+  # what begins a document, as in training
+  tokens = np.r_[start_ids(tokenizer), ids][: options.tokens].astype(np.int32)  # [T]
   if len(tokens) < FEWEST:
     raise UserError(
       f"{options.text} has {len(ids)} tokens: give a text of at least {FEWEST - 1}"

@@ -37,7 +37,7 @@ class Lanes:
                                lane's share: what came before is no context
       weights  float32 [b, T]  1; but 0 on the last token of a lane's share, as its
                                target is of another lane, and where the stream does not
-                               count the target
+                               count the target, or a target only begins a document
       rows     int64   [b]     step * batch_size + lane, lane counted over all processes
 
   The ids in `rows` of an epoch are a range without gaps or repeats, so the data log of
@@ -169,9 +169,11 @@ class Lanes:
     offset = positions - order.begins[index]  # in the document
     at = self.stream.starts[order.documents[index]] + offset  # in the stream
     tokens, counted = self.stream.tokens[at], self.stream.counted
+    counts = np.ones(at.shape, bool) if counted is None else counted[at]
+    if not self.stream.predicts_first:
+      counts = counts & (offset > 0)
     if self.document_length:
       offset = offset % self.document_length
-    counts = np.ones(at.shape, bool) if counted is None else counted[at]
     return tokens.astype(np.int32), offset == 0, counts
 
   def _make_order(self, epoch: int) -> Stretch:

@@ -30,7 +30,7 @@ def tokenizer_of(name: str, corpus: Corpus, exact: bool = False) -> Tokenizer:
     ValueError: see `trained.size`.
   """
   if not trained.is_made(name):
-    return trained.get(name)
+    return trained.make(name, (), exact)
   parts = json.dumps([_FORMAT, corpus.fingerprint, name, exact, MOST])
   # all that decides the vocabulary is in its name: a changed corpus makes another one
   key = hashlib.sha256(parts.encode()).hexdigest()

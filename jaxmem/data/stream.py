@@ -16,7 +16,7 @@ from jaxmem.core.ranges import check_word
 from jaxmem.data.corpora import Corpus, Document
 from jaxmem.data.mixture import Share
 from jaxmem.data.rows import fingerprint
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer, start_id, start_ids
 
 # Part of every fingerprint, in case the content of a token stream ever changes.
 _FORMAT = "jaxmem tokens 2"
@@ -26,10 +26,13 @@ _FORMAT = "jaxmem tokens 2"
 class TokenStream:
   """Documents end to end, each `[eos_id] + ids`.
 
+  With a tokenizer that puts another token before a document, or none, a document is
+  `[start_id] + ids + [eos_id]`; see `tokenizers.start_id`.
+
   Attributes:
     tokens: every token, uint16 where the vocabulary fits and else uint32; on disk.
-    starts: where each document begins, at the EOS token before it; the last entry is
-      the number of tokens.
+    starts: where each document begins, with the token before it; the last entry is the
+      number of tokens.
     names: the documents' names.
     num_bytes: bytes of all the text, before it became tokens.
     fingerprint: SHA-256 over corpus, split and tokenizer.
@@ -37,6 +40,8 @@ class TokenStream:
       changed documents.
     shares: the components of a mixture in the order of the documents; else empty.
     counted: which tokens are to be predicted; None is all of them.
+    predicts_first: whether the first token of a document is to be predicted: it is the
+      EOS token of the document before, and not a token that only begins one.
   """
 
   tokens: UInt[np.ndarray, " N"]
@@ -47,6 +52,7 @@ class TokenStream:
   tokenizer: str = ""
   shares: tuple[Share, ...] = ()
   counted: Bool[np.ndarray, " N"] | None = None
+  predicts_first: bool = True
 
   @property
   def num_documents(self) -> int:
@@ -101,6 +107,7 @@ class TokenStream:
       fingerprint=fingerprint(parts),
       tokenizer=tokenizer.fingerprint,
       shares=corpus.shares if split == "train" else (),
+      predicts_first=start_id(tokenizer) == tokenizer.eos_id,
     )
 
 
@@ -129,12 +136,15 @@ def _tokenize(
   # so it is written again at the end, when the length is known.
   _write_header(file, dtype, 0)
   starts, names, num_bytes = [0], [], 0
+  begin, end = np.array(start_ids(tokenizer), dtype), np.zeros(0, dtype)
+  if start_id(tokenizer) != tokenizer.eos_id:
+    end = np.array([tokenizer.eos_id], dtype)
   with Progress(len(documents), "documents", delay=DELAY) as progress:
     for document in documents:
       ids = _encode(document, tokenizer)
-      np.array([tokenizer.eos_id], dtype).tofile(file)
-      ids.astype(dtype).tofile(file)
-      starts.append(starts[-1] + 1 + len(ids))  # 1 for the EOS token
+      for part in (begin, ids.astype(dtype), end):
+        part.tofile(file)
+      starts.append(starts[-1] + len(begin) + len(ids) + len(end))
       names.append(document.name)
       num_bytes += len(document.text)
       progress.advance(1, "tokenized")

@@ -12,6 +12,7 @@ from jaxmem.runtime.checkpoint import Checkpoints
 from jaxmem.runtime.lock import Lock
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
+from jaxmem.training import source_config
 from jaxmem.training.config import Config
 from jaxmem.training.step import Program, resolve
 
@@ -43,6 +44,7 @@ def write(address: str, out: str | Path, memory: str = "") -> str:
   workdir.mkdir(parents=True, exist_ok=True)
   with Lock(workdir), Checkpoints(workdir / "checkpoints", keep=1) as checkpoints:
     trained.keep(loaded.tokenizer, workdir)
+    source_config.keep(config, workdir)
     meta = {
       "config": configs.to_json(config),
       "jax": jax.__version__,

@@ -101,6 +101,11 @@ def _pretrained(address: str, memory: str, dtype: str) -> LanguageModel:
   longest = memories.replace(longest, entry) if entry else longest
   config = memories.bounded(longest, entry)
   tokenizer = pretrained.tokenizer_of(source)
+  if tokenizer.vocab_size > config.vocab_size:
+    raise UserError(
+      f"the tokenizer of {address} has {tokenizer.vocab_size:,} ids, and its embedding "
+      f"{config.vocab_size:,} rows: the files are of different models"
+    )
 
   def read(config: LMConfig) -> Loaded:
     params = pretrained.params_of(source, config)

@@ -12,6 +12,7 @@ from jaxmem.models import capacity
 from jaxmem.models.loaded import Loaded
 from jaxmem.tasks.language_modeling import perplexity
 from jaxmem.tasks.language_modeling.perplexity import TextScorer
+from jaxmem.tokenizers import Tokenizer, is_exact, start_ids
 
 # At most so many documents are read at once, and so many tokens in one call.
 _ROWS, _LENGTH = 8, 4096
@@ -19,6 +20,9 @@ _ROWS, _LENGTH = 8, 4096
 
 class Score(NamedTuple):
   """What texts cost a language model, the EOS token after each of them included.
+
+  A model whose tokenizer puts nothing before a text cannot predict its first token: the
+  token and its bytes are not counted.
 
   Attributes:
     bits_per_byte: the sum of the bits over the sum of the bytes.
@@ -37,7 +41,8 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
   """Returns the cost of texts, each a document that begins with an empty memory.
 
   Raises:
-    UserError: if all texts are empty.
+    UserError: if all texts are empty, if the tokenizer changes one, or if no byte is
+      predicted.
     CapacityError: if a memory does not hold a text.
   """
   _, model, params, tokenizer, _ = loaded
@@ -48,7 +53,9 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
   ]
   if not documents:
     raise UserError("the text is empty: give at least one byte to score")
-  longest = 1 + max(len(tokenizer.encode(document.text)) for document in documents)
+  _check_exact(documents, tokenizer)
+  longest = max(len(tokenizer.encode(document.text)) for document in documents)
+  longest += len(start_ids(tokenizer))
   if limit := capacity.limit_of(model.config):
     limit.check(longest, "the text", "give shorter texts")
   scorer = TextScorer(
@@ -60,6 +67,11 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
     length=min(1 << longest.bit_length(), _LENGTH),  # few shapes are compiled
   )
   *_, result = scorer
+  if not result.num_bytes:
+    raise UserError(
+      "nothing stands before a text of this model, so its first token is not "
+      "predicted, and the text has no other: give a longer text"
+    )
   num_tokens = result.num_tokens
   per_token = float(result.sums.bits["carried"].sum()) / num_tokens
   return Score(
@@ -68,3 +80,15 @@ def score(loaded: Loaded, texts: Sequence[str | bytes]) -> Score:
     num_bytes=result.num_bytes,
     num_tokens=num_tokens,
   )
+
+
+def _check_exact(documents: Sequence[Excerpt], tokenizer: Tokenizer) -> None:
+  """Raises UserError if a tokenizer that may change text changes one of these."""
+  if is_exact(tokenizer):
+    return
+  for document in documents:
+    if tokenizer.decode(tokenizer.encode(document.text)) != document.text:
+      raise UserError(
+        f"the tokenizer changes {document.name}, so bits per byte would mean nothing: "
+        "give the text as the tokenizer gives it back, or another model"
+      )

@@ -8,7 +8,7 @@ A model provides the step. `continue_rows` and `sample` choose one token a row, 
 draw or greedily; `beam.search` chooses the likeliest texts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -116,11 +116,13 @@ def continue_rows(
   position: Int[Array, " B"],
   prefix: Prefix | None = None,
   idle_id: int | None = None,
+  end_ids: Sequence[int] = (),
 ) -> tuple[Drawn, State]:
   """Continues each row from what it has read, token by token.
 
-  A row ends at its limit or where the EOS token is drawn. From there on it reads the
-  idle_id until the other rows have ended; rows do not influence each other.
+  A row ends at its limit or where the EOS token is drawn, or another that ends a text.
+  From there on it reads the idle_id until the other rows have ended; rows do not
+  influence each other.
 
   Args:
     step: see `decode`.
@@ -137,6 +139,8 @@ def continue_rows(
     prefix: what is read before a token is drawn, the EOS token like any other; None is
       nothing.
     idle_id: what a row reads that has ended; None is the eos_id.
+    end_ids: more ids that end a text, as those of a model of chats; the text has the
+      EOS token in their place.
 
   Returns:
     The texts, and the state after what was read.
@@ -152,7 +156,10 @@ def continue_rows(
       in_prefix = at < prefix.count
       token = jnp.where(in_prefix, prefix.tokens[:, at], token)
     # a row that has ended writes nothing more, whatever is drawn for it
-    written = decoding.active & (in_prefix | (token != eos_id))  # [B]
+    goes_on = token != eos_id  # [B]
+    for end_id in set(end_ids) - {eos_id}:
+      goes_on &= token != end_id
+    written = decoding.active & (in_prefix | goes_on)  # [B]
     token = jnp.where(written, token, eos_id)
     logp = jax.nn.log_softmax(decoding.logits)[jnp.arange(rows), token]  # [B]
     drawn = written & ~in_prefix

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmem.core.errors import raised_as
+from jaxmem import tokenizers
+from jaxmem.core.errors import UserError, raised_as
 from jaxmem.core.ranges import Range, check_number
 from jaxmem.generation import decode, programs
 from jaxmem.generation.decode import Prefix
@@ -17,7 +18,7 @@ from jaxmem.models import capacity
 from jaxmem.models.lm import LM
 from jaxmem.parallel import mesh
 from jaxmem.runtime.compilation import compiling
-from jaxmem.tokenizers import Ids, Tokenizer
+from jaxmem.tokenizers import Decoder, Ids, Tokenizer, continuation, start_ids
 
 # How many tokens a call of the program of single tokens reads or draws.
 _STEPS = 16
@@ -86,14 +87,17 @@ class Writer:
 
   @property
   def length(self) -> np.ndarray:
-    """How many tokens each row has read and drawn, the EOS token before it included."""
+    """How many tokens each row has read and drawn, with what begins a document."""
     return np.asarray(self._padded.length)[: self._rows]
 
   def read(self, texts: Sequence[bytes | Ids], seed: int | None = None) -> None:
-    """Reads a text a row; a row that has not begun reads the EOS token first.
+    """Reads a text a row; a row that has not begun first reads what begins a document.
+
+    That is the EOS token, or what `tokenizers.start_id` says; ids that have it already
+    do not get it twice.
 
     Args:
-      texts: one a row, or its ids; an empty text leaves its row unchanged.
+      texts: one a row, or its ids; an empty text adds nothing more to its row.
       seed: gives the rows the keys of `keys_of`; None keeps their present keys.
 
     Raises:
@@ -104,10 +108,8 @@ class Writer:
       raise ValueError(f"{len(texts)} texts for {self._rows} rows")
     old = self._padded
     rows = old.length.shape[0]
-    is_new = self.length == 0
-    encode = self._tokenizer.encode
-    ids = [encode(t) if isinstance(t, bytes) else t for t in texts]
-    prefixes = [[self._tokenizer.eos_id] if new else [] for new in is_new]
+    parts = map(self._inputs, texts, self.length.tolist())
+    prefixes, ids = zip(*parts, strict=True)
     inputs = [np.r_[p, i].astype(np.int32) for p, i in zip(prefixes, ids, strict=True)]
     lengths = np.zeros(rows, np.int32)
     lengths[: self._rows] = [len(row) for row in inputs]
@@ -123,6 +125,26 @@ class Writer:
     self._read_pieces(tokens, lengths // programs.PIECES[-1], seen, key)
     with compiling(f"the writing of text, {rows} at once"):
       self._read_singly(tokens, lengths)
+
+  def _begins(self) -> list[bool]:
+    """Returns which rows have no text yet, but perhaps what begins a document."""
+    return (self.length <= len(start_ids(self._tokenizer))).tolist()
+
+  def _inputs(self, text: bytes | Ids, length: int) -> tuple[list[int], Ids]:
+    """Returns what a row reads before a text, and the ids of the text.
+
+    Args:
+      text: the text, or its ids.
+      length: how many tokens the row has read.
+    """
+    start = start_ids(self._tokenizer)
+    prefix = [] if length else start
+    if isinstance(text, bytes):
+      begins = length <= len(start)
+      tokenizer = self._tokenizer if begins else continuation(self._tokenizer)
+      return prefix, tokenizer.encode(text)
+    has_prefix = bool(prefix) and text[:1].tolist() == prefix
+    return prefix, text[1:] if has_prefix else text
 
   def _read_pieces(self, tokens, pieces, seen, key) -> None:
     """Reads the beginning of each row, `pieces` of the smallest size."""
@@ -194,13 +216,21 @@ class Writer:
     Raises:
       SamplingError: if a number is out of range or a stop string empty.
       CapacityError: if a memory cannot hold the text and so many tokens more.
+      UserError: if a row has read nothing, and the tokenizer puts nothing before a
+        document that its first token could be drawn from.
     """
     sampling.check()
+    if not start_ids(self._tokenizer) and not self.length.all():
+      raise UserError(
+        "nothing stands before a text of this model, so it has nothing to begin one "
+        "from: give a prompt"
+      )
     with raised_as(SamplingError):
       check_number(max_tokens, "max_tokens", Range(at_least=1))
     self._check(max_tokens, "fewer tokens")
     cutters = [Cutter(stop) for _ in range(self._rows)]
     remaining = np.full(self._rows, max_tokens)
+    self._decoders = [Decoder(self._tokenizer, begins) for begins in self._begins()]
     return self._write(sampling, remaining, cutters, bool(stop), piece_size)
 
   def _check(self, added: int | np.ndarray, remedy: str) -> None:
@@ -220,7 +250,7 @@ class Writer:
       tokens, logprobs = self._draw(sampling, limit, piece_size)
       texts, used = [], []
       for row, drawn in enumerate(tokens):
-        text, count, stopped = self._feed(cutters[row], drawn)
+        text, count, stopped = self._feed(row, cutters[row], drawn)
         at_eos = len(drawn) < limit[row]
         continues = not stopped and not at_eos and remaining[row] > count
         if not continues and not stopped:
@@ -234,11 +264,11 @@ class Writer:
         tokens, logprobs = self._draw(sampling, np.array(used), piece_size)
       yield Chunk(texts, (remaining == 0).tolist(), tokens, logprobs)
 
-  def _feed(self, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
+  def _feed(self, row: int, cutter: Cutter, tokens) -> tuple[bytes, int, bool]:
     """Returns the text up to a stop, how many tokens that took, and if one came."""
     text = b""
     for i in range(len(tokens)):
-      new, stopped = cutter.feed(self._tokenizer.decode(tokens[i : i + 1]))
+      new, stopped = cutter.feed(self._decoders[row].feed(tokens[i : i + 1]))
       text += new
       if stopped:
         return text, i + 1, True
@@ -267,6 +297,6 @@ class Writer:
       limit,
       prefix,
       vocab_size=self._tokenizer.vocab_size,
-      eos_id=self._tokenizer.eos_id,
+      end_ids=tokenizers.end_ids(self._tokenizer),
     )
     return drawn

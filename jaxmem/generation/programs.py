@@ -37,7 +37,7 @@ def read_piece(model: LM, params: Any, tokens, state):
 
 @functools.partial(
   jax.jit,
-  static_argnames=("model", "vocab_size", "eos_id"),
+  static_argnames=("model", "vocab_size", "end_ids"),
   donate_argnames="session",
 )
 def steps(
@@ -49,7 +49,7 @@ def steps(
   prefix: Prefix,
   *,
   vocab_size: int,
-  eos_id: int,
+  end_ids: tuple[int, ...],
 ):
   """Reads the prefix of each row, and draws and reads tokens up to its limit.
 
@@ -61,11 +61,12 @@ def steps(
     limit: the most tokens of each row, with its prefix.
     prefix: what each row reads first; its width is the most tokens of a row.
     vocab_size: ids at or above it are never drawn.
-    eos_id: the id that ends a text.
+    end_ids: the ids that end a text, the EOS token first.
 
   Returns:
     The session, and the texts; an EOS token that was drawn is not read.
   """
+  eos_id, *others = end_ids
 
   def step(token, old):
     # a row that has ended keeps its state: it may continue later
@@ -89,6 +90,7 @@ def steps(
     position=session.length,
     prefix=prefix,
     idle_id=_IDLE,
+    end_ids=others,
   )
   length = session.length + drawn.count
   return Session(state, logits, drawn.seen, session.key, length), drawn

@@ -8,6 +8,7 @@ from jaxmem.core.utf8 import encoded
 from jaxmem.generation.text import Continuation, Continuer
 from jaxmem.models import capacity
 from jaxmem.models.loaded import Loaded
+from jaxmem.tokenizers import start_ids
 
 
 class PromptPredictor:
@@ -59,7 +60,8 @@ class PromptPredictor:
       raise UserError('it has no text "prompt"')
     text = encoded(prompt)
     if self._limit:
-      length = 1 + len(self._tokenizer.encode(text)) + self._max_tokens  # 1 is the EOS
+      begin = len(start_ids(self._tokenizer))
+      length = begin + len(self._tokenizer.encode(text)) + self._max_tokens
       self._limit.check(length, "the prompt with its continuation", "give fewer tokens")
 
   def __call__(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ class TextStream:
 
   @property
   def length(self) -> int:
-    """How many tokens were read or written, the EOS token before the text included."""
+    """How many tokens were read or written, with what begins a document."""
     return int(self.session.length[0])
 
   def read(self, text: str | bytes | Ids) -> None:
@@ -92,9 +92,10 @@ class TextStream:
     Raises:
       SamplingError: if a number is out of range or a stop string empty.
       CapacityError: if a memory cannot hold so many tokens more.
+      UserError: if nothing was read, and nothing stands before a text of this model.
     """
     if not self.length:
-      self.read("")  # the model predicts from the EOS token on
+      self.read("")  # the model predicts from what begins a document
     stops = [encoded(string) for string in stop]
     chunks = self._writer.write(sampling or DEFAULT, max_tokens, stops)
     return _decoded(chunk.text[0] for chunk in chunks)

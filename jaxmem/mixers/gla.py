@@ -12,7 +12,7 @@ from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
 from jaxmem.layers.mixer import OpState
-from jaxmem.layers.primitives import dense, rms_norm
+from jaxmem.layers.primitives import EPSILON, dense, rms_norm
 from jaxmem.ops import gated_linear
 
 
@@ -31,11 +31,13 @@ class GLA(GatedLinear):
     key_dim: K, key features a head; 0 is half of D/H.
     gate_rank: R, the rank of the map to the decays.
     temperature: tau; a larger one remembers longer.
+    norm_epsilon: under the root of the norm of a head.
     others: see `GatedLinear`.
   """
 
   gate_rank: int = 16
   temperature: float = number(16.0, above=0)
+  norm_epsilon: float = number(EPSILON, above=0)
 
   key_share: ClassVar[int] = 2
 
@@ -52,8 +54,8 @@ class GLA(GatedLinear):
     q, k, v = self._qkv(x)  # [B, T, H, K], [B, T, H, K], [B, T, H, V]
     inputs = (q * key**-0.5, k, v, g)
     y, state = self._recall(gated_linear, inputs, state, reset)  # [B, T, H, V]
-    y = rms_norm("norm", self.dtype, "head_dim")(y) * nn.silu(self._gate(x))
-    return self._out(y), state
+    norm = rms_norm("norm", self.dtype, "head_dim", self.norm_epsilon)
+    return self._out(norm(y) * nn.silu(self._gate(x))), state
 
   @property
   def _state_spec(self) -> OpState:

@@ -11,7 +11,7 @@ from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
 from jaxmem.layers.mixer import OpState
-from jaxmem.layers.primitives import dense, rms_norm
+from jaxmem.layers.primitives import EPSILON, dense, rms_norm
 from jaxmem.ops import gated_linear
 
 
@@ -29,10 +29,12 @@ class HGRN2(GatedLinear):
 
   Attributes:
     lower_bound: b in [0, 1), the least that a channel keeps; higher in deeper layers.
+    norm_epsilon: under the root of the norm.
     others: see `GatedLinear`.
   """
 
   lower_bound: float = number(0.0, at_least=0, below=1)
+  norm_epsilon: float = number(EPSILON, above=0)
 
   @nn.compact
   def __call__(
@@ -50,7 +52,8 @@ class HGRN2(GatedLinear):
     inputs = (q, k.astype(self.dtype), self._project(x, "v", value), g)
     y, state = self._recall(gated_linear, inputs, state, reset)  # [B, T, H, V]
     # one norm over all heads, unlike GLA's norm a head
-    y = rms_norm("norm", self.dtype, "heads")(y.reshape(*x.shape[:2], heads * value))
+    norm = rms_norm("norm", self.dtype, "heads", self.norm_epsilon)
+    y = norm(y.reshape(*x.shape[:2], heads * value))  # [B, T, H V]
     return dense(self.d_model, ("heads", "embed"), "out", self.dtype)(y), state
 
   @property

@@ -24,10 +24,12 @@ class KDA(DeltaRule):
       mixer = KDA(d_model=64, num_heads=2)
       state = mixer.init_state(batch_size=2)
 
-  Attributes: those of `DeltaRule`.
+  Attributes: those of `DeltaRule`, and
+    gate_bias: adds a bias to the gate of the output, before its sigmoid.
   """
 
   chunk_size: int = 32  # a decay a channel makes products of tokens dearer
+  gate_bias: bool = False
 
   @nn.compact
   def __call__(
@@ -36,7 +38,7 @@ class KDA(DeltaRule):
     q, k, v, conv = self._qkv(x, state.conv, reset)  # [B, T, H, K] and [B, T, H, V]
     inputs = (q, k, v, self._channel_log_decay(x), self._write_strength(x))
     y, delta = self._recall(gated_delta, inputs, state.delta, reset)  # [B, T, H, V]
-    gate = self._low_rank(x, "gate", self._dims[2], self.dtype)
+    gate = self._low_rank(x, "gate", self._dims[2], self.dtype, self.gate_bias)
     return self._out(y, nn.sigmoid(gate)), State(conv, delta)
 
   def _channel_log_decay(self, x: Activations) -> Float[Array, "B T H K"]:
@@ -52,11 +54,12 @@ class KDA(DeltaRule):
     return g
 
   def _low_rank(
-    self, x: Activations, name: str, size: int, dtype: str
+    self, x: Activations, name: str, size: int, dtype: str, bias: bool = False
   ) -> Float[Array, "B T H _"]:
     """A linear map to `size` features of every head, through as many of all."""
     narrow = dense(size, ("embed", None), f"{name}_in", dtype)(x)  # [B, T, size]
-    return dense((self.num_heads, size), (None, "heads", None), name, dtype)(narrow)
+    shape, axes = (self.num_heads, size), (None, "heads", None)
+    return dense(shape, axes, name, dtype, bias=bias)(narrow)
 
 
 OP = gated_delta

@@ -10,11 +10,11 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmem.core.ranges import number
+from jaxmem.core.ranges import number, word
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.gated_linear import GatedLinear
 from jaxmem.layers.mixer import OpState
-from jaxmem.layers.primitives import head_norm
+from jaxmem.layers.primitives import head_norm, rms_norm
 from jaxmem.ops import gated_linear
 from jaxmem.ops.attention_core import rotary
 from jaxmem.ops.recurrence import scan
@@ -37,10 +37,15 @@ class Retention(GatedLinear):
     key_dim: K, a head's, even; 0 is D/H.
     value_dim: V, a head's; 0 is 2 D/H.
     rotary_base: base of the rotary angles.
+    norm: of a head, "layer" without parameters, as in the paper, or "rms" with a scale
+      for each of V channels.
+    norm_epsilon: under the root of the norm.
     others: see `GatedLinear`.
   """
 
   rotary_base: float = number(10_000.0, above=0)
+  norm: str = word("layer", ("layer", "rms"))
+  norm_epsilon: float = number(1e-5, above=0)
 
   value_times: ClassVar[int] = 2
 
@@ -56,9 +61,15 @@ class Retention(GatedLinear):
     g = jnp.broadcast_to(jnp.asarray(gamma, jnp.float32), (rows, length, heads))
     self.sow("intermediates", "log_decay", g)
     y, state = self._recall(gated_linear, (q, k, v, g), state, reset)  # [B, T, H, V]
-    y = head_norm("norm", self.dtype, scale=False, bias=False)(y)
-    y = y * nn.silu(self._gate(x))
+    y = self._norm(y) * nn.silu(self._gate(x))
     return self._out(y), gated_linear.State(self._rotated_back(state.s, length))
+
+  def _norm(self, y: Float[Array, "B T H V"]) -> Float[Array, "B T H V"]:
+    """Returns the heads normalised."""
+    if self.norm == "rms":
+      return rms_norm("norm", self.dtype, "head_dim", self.norm_epsilon)(y)
+    norm = head_norm("norm", self.dtype, self.norm_epsilon, scale=False, bias=False)
+    return norm(y)
 
   def _angles(self, distance: Array) -> rotary.Angles:
     return rotary.angles(

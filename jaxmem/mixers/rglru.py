@@ -21,11 +21,24 @@ FORGET = 1e30
 
 
 class State(NamedTuple):
-  """The last inputs of the convolution, the recurrence, and whether it has begun."""
+  """The last inputs of the convolution, and the recurrence."""
 
   conv: short_conv.State
   rglru: rglru.State
-  begun: short_conv.State | tuple[()] = ()
+
+
+class Begun(NamedTuple):
+  """The state where a first token is written otherwise.
+
+  Attributes:
+    conv: the last inputs of the convolution.
+    rglru: the recurrence.
+    begun: holds 1 behind any token, and 0 before the first.
+  """
+
+  conv: short_conv.State
+  rglru: rglru.State
+  begun: short_conv.State
 
 
 def decay_init(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
@@ -70,8 +83,8 @@ class RGLRU(Memory):
 
   @nn.compact
   def __call__(
-    self, x: Activations, state: State, reset: Reset | None = None
-  ) -> tuple[Activations, State]:
+    self, x: Activations, state: State | Begun, reset: Reset | None = None
+  ) -> tuple[Activations, State | Begun]:
     width, axes, bias = self._width, ("embed", "heads"), self.use_bias
     gate = nn.gelu(dense(width, axes, "gate", self.dtype, bias=bias)(x))  # [B, T, R]
     u = dense(width, axes, "in", self.dtype, bias=bias)(x)  # [B, T, R]
@@ -90,8 +103,8 @@ class RGLRU(Memory):
     self.sow("intermediates", "input_gate", i)
     if self.is_mutable_collection("intermediates"):
       self.sow("intermediates", "log_decay", rglru.log_decay(lam, r))
-    begun = ()
-    if self.first_unscaled:
+    begun = None
+    if isinstance(state, Begun):
       ones = jnp.ones((*x.shape[:2], 1))
       before, begun = token_shift(ones, state.begun, reset)  # [B, T, 1], 0 at a first
       # a decay of 0 makes the factor 1, and a first token has nothing to forget
@@ -100,7 +113,9 @@ class RGLRU(Memory):
     h, memory = self._recall(rglru, inputs, state.rglru, reset, (lam,))  # [B, T, R]
     y = h.astype(gate.dtype) * gate
     y = dense(self.d_model, axes[::-1], "out", self.dtype, bias=bias)(y)
-    return y, State(conv_state, memory, begun)
+    if begun is not None:
+      return y, Begun(conv_state, memory, begun)
+    return y, State(conv_state, memory)
 
   def _block_diagonal(self, name: str, u: Activations) -> Float[Array, "B T R"]:
     """A linear map a head, in float32 where the decay is made of it."""
@@ -128,10 +143,12 @@ class RGLRU(Memory):
     return width
 
   @property
-  def _state_spec(self) -> State:
+  def _state_spec(self) -> State | Begun:
     conv = OpState(short_conv, (self.conv_size, self._width), self.dtype)
-    begun = OpState(short_conv, (2, 1)) if self.first_unscaled else ()
-    return State(conv, OpState(rglru, (self._width,)), begun)
+    memory = OpState(rglru, (self._width,))
+    if self.first_unscaled:
+      return Begun(conv, memory, OpState(short_conv, (2, 1)))
+    return State(conv, memory)
 
 
 Mixer = RGLRU

@@ -11,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmem.core.ranges import number
 from jaxmem.core.typing import Activations, Reset
 from jaxmem.layers.mixer import Memory, OpState, head_size
 from jaxmem.layers.primitives import dense, head_norm, named, token_shift
@@ -60,6 +61,7 @@ class RWKV6(Memory):
     num_heads: H, of K = V = D/H.
     shift_rank: R, of the maps to the token shifts.
     decay_rank: R_w, of the map to the decays.
+    norm_epsilon: under the root of the norm of a head.
     chunk_size: tokens of a chunk.
     form: "auto", "recurrent" or "chunk".
     dtype: of the matrix products and the output; gates and matrices are float32.
@@ -69,6 +71,7 @@ class RWKV6(Memory):
   num_heads: int = 4
   shift_rank: int = 32
   decay_rank: int = 64
+  norm_epsilon: float = number(EPSILON, above=0)
   chunk_size: int = 64
   form: str = "auto"
   dtype: str = "float32"
@@ -87,7 +90,7 @@ class RWKV6(Memory):
     u = self.param("bonus", ramp, self._heads)  # [H, K]
     r, k, v = (self._project(mixed[name], name) for name in "rkv")  # [B, T, H, K]
     y, wkv = self._recall(gated_linear, (r, k, v, g), state.wkv, reset, (u,))
-    y = head_norm("norm", self.dtype, EPSILON)(y)  # [B, T, H, K]
+    y = head_norm("norm", self.dtype, self.norm_epsilon)(y)  # [B, T, H, K]
     y = y * nn.silu(self._project(mixed["g"], "g"))
     axes = ("heads", None, "embed")
     out = dense(self.d_model, axes, "out", self.dtype, (-2, -1))

@@ -12,7 +12,7 @@ from jaxmem import mixers
 from jaxmem.core.errors import UserError
 from jaxmem.models.pattern import Entry, Pattern, edit, set_options, walk
 from jaxmem.models.stack import blocks_of
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer, start_ids
 
 # The name of the limit that learned positions set.
 POSITIONS = "positions"
@@ -109,9 +109,9 @@ def longest(texts: Iterable[Any], tokenizer: Tokenizer, limit: Limit) -> int:
   """
   most = 0
   for text in texts:
-    length = text.size + 1  # the EOS token
+    length = text.size + 1  # the token that begins a document
     if length > limit.tokens:
-      length = len(tokenizer.encode(text.read())) + 1
+      length = len(tokenizer.encode(text.read())) + len(start_ids(tokenizer))
     most = max(most, length)
     if most > limit.tokens:
       break

@@ -11,11 +11,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmem.core.typing import Activations, Reset, Tokens
 from jaxmem.layers.embedder import Embedder
-from jaxmem.layers.norms import LAYER_NORM
 from jaxmem.layers.primitives import Dropout, rms_norm
 from jaxmem.models import Batch
 from jaxmem.models import pattern as patterns
-from jaxmem.models.encoder_config import BLOCKS, EncoderConfig
+from jaxmem.models.encoder_config import EncoderConfig
 from jaxmem.models.pattern import check_language, check_own
 from jaxmem.models.stack import Stack
 from jaxmem.models.wrappers.bidirectional import one_text
@@ -41,9 +40,11 @@ class Encoder(nn.Module):
 
   Attributes:
     config: see `EncoderConfig`.
+    head_bias: whether the logits of tokens have a bias, see `Embedder`.
   """
 
   config: EncoderConfig
+  head_bias: bool = False
 
   def setup(self):
     c = self.config
@@ -54,19 +55,22 @@ class Encoder(nn.Module):
       c.d_model,
       scale=scale,
       positions=c.positions,
+      position_offset=c.position_offset,
       types=c.types,
       dtype=c.dtype,
+      head_bias=self.head_bias,
     )
     nn.share_scope(self, self.embedder)
     if c.block == "post":
-      self.embedding_norm = LAYER_NORM.make("embedding_norm", c.dtype)
+      self.embedding_norm = c.layer_norm.make("embedding_norm", c.dtype)
     check_own(c.pattern)
     sizes = c.d_model, c.d_ff or 2 * c.d_model, c.num_groups, c.dropout
     self.stack = Stack(
       patterns.both_ways(c.pattern),
       *sizes,
       dtype=c.dtype,
-      **BLOCKS[c.block],
+      mlp=c.mlp_entry,
+      residual=c.residual,
       name="stack",
     )
     if c.block == "pre":

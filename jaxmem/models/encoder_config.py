@@ -7,8 +7,8 @@ from typing import Literal, TypeVar
 from jaxmem.core import migrations
 from jaxmem.core.errors import ConfigError
 from jaxmem.core.ranges import number
-from jaxmem.layers.norms import LAYER_NORM
-from jaxmem.models.block import Residual
+from jaxmem.layers.norms import LAYER_NORM, Norm
+from jaxmem.models.block import Residual, default_mlp
 from jaxmem.models.pattern import Entry, Pattern, entry
 
 _Class = TypeVar("_Class", bound=type)
@@ -51,6 +51,11 @@ class EncoderConfig:
     pool: the vector of a window: "mean" or "max" over its tokens, or its "first".
     dropout: rate in the blocks and before a task's head, in [0, 1).
     dtype: of the computation, "float32" or "bfloat16"; heads are float32.
+    mlp: the MLP of the blocks, as in `LMConfig`; empty is "swiglu" of "pre" blocks and
+      "gelu" of "post" blocks.
+    norm_epsilon: under the root of the layer norms of "post" blocks.
+    position_offset: rows of the table of positions before that of the first token,
+      which are never read: RoBERTa has 2.
   """
 
   vocab_size: int = number(0, at_least=0, at_most=2**24)
@@ -66,15 +71,28 @@ class EncoderConfig:
   pool: Literal["mean", "max", "first"] = "mean"
   dropout: float = number(0.0, at_least=0, below=1)
   dtype: str = "float32"
+  mlp: str = ""
+  norm_epsilon: float = number(LAYER_NORM.epsilon, above=0)
+  position_offset: int = number(0, at_least=0, at_most=2**24)
 
   def check_fields(self) -> None:
     """Raises ValueError if the fields do not fit one another."""
     if self.between and not self.window:
       raise ValueError("between is for texts of several windows: set window")
+    if self.position_offset and not self.positions:
+      raise ValueError("position_offset is of a table of positions: set positions")
 
+  @property
+  def layer_norm(self) -> Norm:
+    """The norm of "post" blocks."""
+    return dataclasses.replace(LAYER_NORM, epsilon=self.norm_epsilon)
 
-# What `block` names, as fields of `Stack`.
-BLOCKS = {
-  "pre": {},
-  "post": {"mlp": Entry("gelu"), "residual": Residual("post", LAYER_NORM)},
-}
+  @property
+  def mlp_entry(self) -> Entry | None:
+    """The MLP of the blocks."""
+    return default_mlp(self.mlp or {"pre": "swiglu", "post": "gelu"}[self.block])
+
+  @property
+  def residual(self) -> Residual:
+    """How the branches of the blocks are joined."""
+    return Residual("post", self.layer_norm) if self.block == "post" else Residual()

@@ -5,5 +5,13 @@ from jaxmem.testing.laws import check_laws
 from jaxmem.testing.saved import check_saved
 from jaxmem.testing.shards import check_shards
 from jaxmem.testing.suite import LawError
+from jaxmem.testing.torch_layers import of_torch
 
-__all__ = ["LawError", "check_laws", "check_saved", "check_shards", "example_of"]
+__all__ = [
+  "LawError",
+  "check_laws",
+  "check_saved",
+  "check_shards",
+  "example_of",
+  "of_torch",
+]

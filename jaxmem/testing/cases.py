@@ -61,6 +61,8 @@ class Case:
     longest: tokens of a document at most, where the state holds whole ones; else 0.
     causal: whether a token is read by later ones alone; a memory that reads both ways
       carries nothing, so nothing of it can be split or saved.
+    carries: whether a call goes on from the state of the one before. A layer of others
+      that returns none begins each call anew: law 3 asks nothing of it.
   """
 
   name: str
@@ -72,6 +74,7 @@ class Case:
   reverse_only: tuple[str, ...]
   longest: int = 0
   causal: bool = True
+  carries: bool = True
 
 
 def of_op(op: Op) -> Case:

@@ -12,9 +12,7 @@ import jax
 import numpy as np
 
 from jaxmem.testing import cases, full_laws, trees
-from jaxmem.testing.cases import LENGTH
 from jaxmem.testing.suite import (
-  BORDERS,
   CUTS,
   Suite,
   in_float64,
@@ -46,7 +44,7 @@ def law_2_gradients_agree(suite: Suite, form: str) -> None:
 
 def law_3_split_anywhere(suite: Suite, form: str) -> None:
   """f(x) equals f(x2, f(x1)), in pieces of 1 and 15 tokens, then token by token."""
-  if not suite.case.causal:
+  if not (suite.case.causal and suite.case.carries):
     return
   y, state, _ = suite.whole[form]
   now, begin = suite.state, 0
@@ -59,7 +57,7 @@ def law_3_split_anywhere(suite: Suite, form: str) -> None:
 
 def law_4_packed_is_separate(suite: Suite, form: str) -> None:
   """Values and gradients of packed documents are those of separate ones."""
-  begin, end = [token for row, token in BORDERS if row == 0]
+  begin, end = [token for row, token in suite.borders if row == 0]
   _forgets_at(suite, form, end)
   _last_document_is_alone(suite, form, end)
   _document_inside_is_alone(suite, form, begin, end)
@@ -79,10 +77,11 @@ def _forgets_at(suite: Suite, form: str, border: int) -> None:
 def _last_document_is_alone(suite: Suite, form: str, border: int) -> None:
   """The last document of row 0 equals the same tokens read from an empty memory."""
   y, state, _ = suite.whole[form]
-  no_reset, tail = np.zeros_like(suite.reset), LENGTH - border
+  no_reset, tail = np.zeros_like(suite.reset), suite.length - border
   outputs, alone, at = [], jax.tree.map(np.zeros_like, suite.state), border
   # token by token where that is decoding: what is carried is forgotten like the rest
-  for length in (1,) * tail if suite.case.causal else (tail,):
+  decodes = suite.case.causal and suite.case.carries
+  for length in (1,) * tail if decodes else (tail,):
     y_piece, alone = suite.piece(form, at, length, alone, no_reset)
     outputs.append(y_piece)
     at += length
@@ -93,7 +92,7 @@ def _last_document_is_alone(suite: Suite, form: str, border: int) -> None:
 
 def _document_inside_is_alone(suite: Suite, form: str, begin: int, end: int) -> None:
   """A loss on one document equals that on the same tokens at the start of a call."""
-  token, rows = np.arange(LENGTH), np.arange(2)
+  token, rows = np.arange(suite.length), np.arange(suite.batch_size)
   inside = ((token >= begin) & (token < end))[None] & (rows == 0)[:, None]  # [B, T]
   dy, dstate = trees.masked(suite.dy, inside), [np.zeros_like(a) for a in suite.dstate]
   y, _, (dparams, dinputs, dbefore) = suite(form, dy=dy, dstate=dstate)
@@ -124,9 +123,9 @@ def law_5_causality(suite: Suite, form: str) -> None:
   Of a memory that reads both ways: changing a document changes nothing in another.
   """
   y, state, _ = suite.whole[form]
-  begins = [0, *[t for b, t in BORDERS if b == 0]]
-  documents = zip(begins, [*begins[1:], LENGTH], strict=True)
-  tails = ((t, LENGTH) for t in (1, 8, 12, LENGTH - 1))  # inside and at chunks' borders
+  begins, last = [0, *[t for b, t in suite.borders if b == 0]], suite.length
+  documents = zip(begins, [*begins[1:], last], strict=True)
+  tails = ((t, last) for t in (1, 8, 12, last - 1))  # inside and at chunks' borders
   for begin, end in tails if suite.case.causal else documents:
     tokens = np.s_[0, begin:end]
     y2, state2, _ = suite(form, inputs=trees.put(suite.inputs, tokens, suite.other))
@@ -156,14 +155,13 @@ def law_6_state_keeps_its_shape(suite: Suite, form: str) -> None:
       suite.fail(
         6, form, f"after {length} tokens the state is {shapes[0]}, it was {shapes[1]}"
       )
-  _state_keeps_its_dtype(suite, form)
   empty = jax.tree.map(np.zeros_like, suite.state)
   if suite.case.init_state is not None:
-    start = suite.case.init_state(2)
+    start = suite.case.init_state(suite.batch_size)
     suite.expect(6, form, "state", start, empty, "exact")
 
 
-def _state_keeps_its_dtype(suite: Suite, form: str) -> None:
+def law_6_state_keeps_its_dtype(suite: Suite, form: str) -> None:
   """A memory that reads bfloat16 has the state of one that reads float32.
 
   Else a loop over calls compiles anew, and sums are rounded to 8 bits.
@@ -230,6 +228,7 @@ def law_9_numbers_hold(suite: Suite, form: str) -> None:
 
 LAWS = (
   law_6_state_keeps_its_shape,  # first: another shape would break the others
+  law_6_state_keeps_its_dtype,
   law_1_forms_agree,
   law_5_causality,
   law_4_packed_is_separate,

@@ -90,6 +90,16 @@ def is_exact(tokenizer: Tokenizer) -> bool:
   return getattr(tokenizer, "exact", True)
 
 
+def exact_form(tokenizer: Tokenizer) -> Tokenizer | None:
+  """Returns the tokenizer if it is exact, else a form of it that is, if there is one.
+
+  It has an `exact_form` then, whose ids are the same but for text that would be lost.
+  """
+  if is_exact(tokenizer):
+    return tokenizer
+  return getattr(tokenizer, "exact_form", lambda: None)()
+
+
 def start_id(tokenizer: Tokenizer) -> int | None:
   """Returns the id that stands before every document; None if none does.
 
@@ -175,6 +185,34 @@ def _of_folder(name: str) -> Tokenizer:
   if name.endswith("tokenizer.json") and wordpiece.is_bert(name):
     return wordpiece.load(name)
   return folder.load(name)
+
+
+class Decoder:
+  """Decodes ids as they are drawn: its texts end to end are the text of all ids.
+
+      decoder = Decoder(tokenizer)
+      b"".join(decoder.feed(ids[i : i + 1]) for i in range(len(ids)))
+
+  A text may end within a character, whose other bytes come with the next ids.
+  """
+
+  def __init__(self, tokenizer: Tokenizer, begins: bool = True):
+    """Begins a text.
+
+    Args:
+      tokenizer: the tokenizer of the ids.
+      begins: whether the ids begin a document, or continue one.
+    """
+    self._first, self._later = tokenizer, continuation(tokenizer)
+    # the first id that stands for text is the beginning, special ones do not count
+    special: dict[str, int] = getattr(tokenizer, "special", {})
+    self._begins, self._special = begins, {*special.values()}
+
+  def feed(self, ids: np.ndarray) -> bytes:
+    """Returns the text of the next ids."""
+    tokenizer = self._first if self._begins else self._later
+    self._begins &= self._special.issuperset(np.asarray(ids).ravel().tolist())
+    return tokenizer.decode(ids)
 
 
 def byte_pairs(parts: Any, name: str) -> Tokenizer:

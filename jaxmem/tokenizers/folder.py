@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
-from jaxmem.core import utf8
+from jaxmem.core import files, utf8
 from jaxmem.core.errors import DataError, reason
 from jaxmem.core.extras import require
 from jaxmem.tokenizers import folder_files, plain_files
@@ -29,6 +29,8 @@ from jaxmem.tokenizers.ids import FOLDER, OldNames, check_ids
 JSON, SENTENCEPIECE = "tokenizer.json", "tokenizer.model"
 # Names of SentencePiece models in folders.
 _MODELS = (SENTENCEPIECE, "spiece.model", "sentencepiece.bpe.model")
+# SentencePiece writes a space as this character.
+_SPACE = "\u2581"
 # A text that a tokenizer changes unless it is exact: spaces at its ends and in its
 # middle, capitals, accents apart, compatibility forms, a rare character, and the
 # spelling of pieces; then characters that together have all bytes that UTF-8 has.
@@ -45,6 +47,8 @@ class FolderTokenizer(OldNames):
   Text is UTF-8, and `NotUTF8` names the first byte that is not. Special tokens that a
   text spells are text unless `control` asks for them; pieces that a folder adds and
   does not call special, such as Qwen's <think>, are pieces.
+
+  `exact_form` gives back all text, with the same ids for text that is not changed.
 
   Attributes:
     vocab_size: the largest id and one; an embedding may have more rows.
@@ -68,13 +72,15 @@ class FolderTokenizer(OldNames):
 
     Args:
       parts: `kind`, the name of a file of pieces; `content`, its text, or its bytes in
-        base 64; `settings`, a `FolderSettings` as a dictionary.
+        base 64; `settings`, a `FolderSettings` as a dictionary; `exact`, whether it is
+        the exact form, see `exact_form`.
       name: of the folder or the file, for messages.
 
     Raises:
       DataError: if these do not fit together.
     """
-    settings = FolderSettings(**parts["settings"])
+    self._name, settings = name, FolderSettings(**parts["settings"])
+    self._parts, self._is_exact_form = parts, bool(parts.get("exact"))
     self._engine = engine = _engine(parts, settings, name)
     roles = engine.roles | settings.roles
     content = json.dumps({"jaxmem": FOLDER, "parts": parts}, sort_keys=True) + "\n"
@@ -102,6 +108,7 @@ class FolderTokenizer(OldNames):
     self._spelled = re.compile("|".join(spelled) or r"(?!)")
     self._tables: tuple[list[bytes], list[bytes]] | None = None
     self.continuation = Continuation(self)
+    self._space = [engine.id(f"<0x{byte:02X}>") for byte in _SPACE.encode()]
     self.exact = self._is_exact()
 
   def encode(self, data: bytes, control: bool = False) -> Int32[np.ndarray, " N"]:
@@ -170,6 +177,31 @@ class FolderTokenizer(OldNames):
       return b"".join([later[i] for i in numbers])
     return first[numbers[0]] + b"".join([later[i] for i in numbers[1:]])
 
+  def exact_form(self) -> "FolderTokenizer | None":
+    """Returns a tokenizer of the same ids that gives back all text, if there is one.
+
+    It does not compose accents where bytes are pieces, keeps a space that a text begins
+    with, and spells U+2581 in bytes: for such texts alone transformers has other ids.
+    """
+    if self.exact:
+      return self
+    form = FolderTokenizer({**self._parts, "exact": True}, self._name)
+    return form if form.exact else None
+
+  def chat_template(self, name: str = folder_files.DEFAULT) -> Any:
+    """Returns the `ChatTemplate` of the folder.
+
+    Args:
+      name: of the template, where there are several, such as "tool_use".
+
+    Raises:
+      DataError: if there is no such template, or it is damaged.
+    """
+    require("jinja2", extra="interop")
+    from jaxmem.tokenizers.chat_template import ChatTemplate
+
+    return ChatTemplate.of(self, name, self._name)
+
   def offsets(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the ids of a text, and the characters where each begins and ends."""
     ids, spans = self._engine.spans(text, True)
@@ -178,6 +210,13 @@ class FolderTokenizer(OldNames):
 
   def _plain(self, text: str, begins: bool) -> list[int]:
     """Returns the ids of a text, none of which is a special token."""
+    if self._is_exact_form and _SPACE in text and None not in self._space:
+      # the character that stands for spaces is spelled in bytes
+      first, *parts = text.split(_SPACE)
+      ids = self._plain(first, begins) if first else []
+      for part in parts:
+        ids += self._space + (self._plain(part, False) if part else [])
+      return ids
     ids = self._engine.encode(text, begins)
     if self._control.isdisjoint(ids):
       return ids
@@ -253,6 +292,22 @@ def load(path: str | Path) -> FolderTokenizer:
   return FolderTokenizer(parts, str(where))
 
 
+def write(kept: bytes, folder: Path) -> list[str]:
+  """Writes the files of a tokenizer that a run kept; returns their names.
+
+  Args:
+    kept: the content of the file of the run, see `FolderTokenizer`.
+    folder: where the files are written.
+  """
+  parts = json.loads(kept)["parts"]
+  content = parts["content"].encode()
+  if parts["kind"] == SENTENCEPIECE:
+    content = base64.b64decode(content)
+  files.write_bytes(folder / parts["kind"], content)
+  settings = FolderSettings(**parts["settings"])
+  return [parts["kind"], *folder_files.write(folder, settings)]
+
+
 def make(parts: Any, name: str) -> FolderTokenizer:
   """Returns the tokenizer that a run kept.
 
@@ -305,17 +360,17 @@ def _read_base64(path: Path) -> str:
 
 def _engine(parts: dict[str, Any], settings: FolderSettings, name: str) -> Any:
   """Returns the map of text to ids, see `json_engine`, `sentencepiece_engine`."""
-  named = [*settings.roles.values()]
+  named, exact = [*settings.roles.values()], bool(parts.get("exact"))
   if parts["kind"] == JSON:
     require("tokenizers", extra="interop")
     from jaxmem.tokenizers.json_engine import JsonEngine
 
-    return JsonEngine(parts["content"], settings.added, named, name)
+    return JsonEngine(parts["content"], settings.added, named, name, exact)
   require("sentencepiece", extra="interop")
   from jaxmem.tokenizers.sentencepiece_engine import SentencePieceEngine
 
   model = base64.b64decode(parts["content"])
-  return SentencePieceEngine(model, settings, name)
+  return SentencePieceEngine(model, settings, name, exact)
 
 
 def _stretches(

@@ -17,6 +17,17 @@ ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 DEFAULT = "default"
 
 
+# The type of a model -> the class of its tokenizer, where a folder names none.
+_CLASSES = {
+  "llama": "LlamaTokenizer",
+  "mistral": "LlamaTokenizer",
+  **dict.fromkeys(("gemma", "gemma2", "gemma3_text"), "GemmaTokenizer"),
+  **dict.fromkeys(("t5", "longt5"), "T5Tokenizer"),
+  **dict.fromkeys(("roberta", "bart", "longformer", "led"), "RobertaTokenizer"),
+  "pegasus": "PegasusTokenizer",
+}
+
+
 class FolderSettings(NamedTuple):
   """What is said of a tokenizer beside its pieces.
 
@@ -28,7 +39,7 @@ class FolderSettings(NamedTuple):
     end_ids: ids that end a text in generation, the EOS token apart.
     pad_id: what generation pads with, if it is said there.
     templates: name -> chat template.
-    options: `tokenizer_config.json` as it is.
+    options: `tokenizer_config.json` as it is, with the class of the model's tokenizer.
   """
 
   roles: dict[str, str]
@@ -50,6 +61,9 @@ def read(folder: Path) -> FolderSettings:
   special = read_object(folder / "special_tokens_map.json") | options
   generation = read_object(folder / "generation_config.json")
   model = read_object(folder / "config.json")
+  kind = _CLASSES.get(str(model.get("model_type")))
+  if kind and not options.get("tokenizer_class"):
+    options = options | {"tokenizer_class": kind}
   roles = {}
   for role in ROLES:
     token = _content(special.get(f"{role}_token"))
@@ -66,6 +80,42 @@ def read(folder: Path) -> FolderSettings:
     _templates(folder, options.get("chat_template")),
     options,
   )
+
+
+def write(folder: Path, settings: FolderSettings) -> list[str]:
+  """Writes what `read` reads, as far as a tokenizer has it; returns the files' names.
+
+  Args:
+    folder: where the files are written.
+    settings: of the tokenizer.
+  """
+  # no file of Python is written, so nothing may name one
+  options = {k: v for k, v in settings.options.items() if k != "auto_map"}
+  options |= {f"{role}_token": text for role, text in settings.roles.items()}
+  options.setdefault("tokenizer_class", "PreTrainedTokenizerFast")
+  flags = {"normalized": False, "single_word": False}
+  if settings.added:
+    options["added_tokens_decoder"] = {
+      str(token["id"]): flags | {k: v for k, v in token.items() if k != "id"}
+      for token in settings.added
+    }
+  templates = settings.templates
+  if templates.keys() == {DEFAULT}:
+    options["chat_template"] = templates[DEFAULT]
+  elif templates:
+    options["chat_template"] = [
+      {"name": name, "template": text} for name, text in templates.items()
+    ]
+  generation: dict[str, Any] = {}
+  if settings.end_ids:
+    generation["eos_token_id"] = settings.end_ids
+  if settings.pad_id is not None:
+    generation["pad_token_id"] = settings.pad_id
+  contents = {"tokenizer_config.json": options, "generation_config.json": generation}
+  named = [name for name, content in contents.items() if content]
+  for name in named:
+    files.write_json(folder / name, contents[name], ensure_ascii=False, indent=2)
+  return named
 
 
 def read_object(path: Path) -> dict[str, Any]:

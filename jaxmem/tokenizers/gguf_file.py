@@ -13,8 +13,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 from jaxmem.core.errors import DataError
-from jaxmem.tokenizers import bpe
-from jaxmem.tokenizers.bpe import BytePairTokenizer
+from jaxmem.tokenizers import Tokenizer, bpe, gguf_pieces
 
 # The file's name of a pre-tokenizer -> whether it makes every digit a piece.
 _SPLIT_DIGITS = {"gpt-2": False, "smollm": True}
@@ -82,23 +81,29 @@ def read(path: str | Path) -> File:
   return File(metadata, Tensors(reader))
 
 
-def tokenizer(metadata: Mapping[str, Any], path: str) -> BytePairTokenizer:
-  """Returns the tokenizer of a GGUF file; its first control piece is the EOS token.
+def tokenizer(metadata: Mapping[str, Any], path: str) -> Tokenizer:
+  """Returns the tokenizer of a GGUF file.
+
+  Of GPT-2's kind the first control piece is the EOS token, which parts documents;
+  others are read as those of a model's folder, see `gguf_pieces`.
 
   Args:
     metadata: that of the file.
     path: that of the file, for messages.
 
   Raises:
-    DataError: if the file has no tokenizer, a damaged one, or one that is not
-      byte-level BPE as this library knows it.
+    DataError: if the file has no tokenizer, a damaged one, or one that this library
+      does not know.
   """
   key = "tokenizer.ggml."
   model, split = metadata.get(key + "model"), metadata.get(key + "pre")
+  if model == "llama" or (model == "gpt2" and split in gguf_pieces.CUTS):
+    return gguf_pieces.tokenizer(metadata, path)
   if model != "gpt2" or split not in _SPLIT_DIGITS:
+    known = ", ".join([*_SPLIT_DIGITS, *gguf_pieces.CUTS])
     raise DataError(
-      f"the tokenizer of {path} is {model!r} with {split!r} before it: only 'gpt2' "
-      f"(byte-level BPE) with one of {', '.join(_SPLIT_DIGITS)} can be read"
+      f"the tokenizer of {path} is {model!r} with {split!r} before it: only 'llama' "
+      f"(SentencePiece), and 'gpt2' (byte-level BPE) with one of {known} can be read"
     )
   try:
     kinds = metadata[key + "token_type"]

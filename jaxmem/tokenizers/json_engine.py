@@ -44,6 +44,7 @@ class JsonEngine:
     added: Sequence[dict[str, Any]],
     named: Sequence[str],
     name: str,
+    exact: bool = False,
   ):
     """Loads the pieces.
 
@@ -52,6 +53,8 @@ class JsonEngine:
       added: further pieces, see `folder_files.FolderSettings`.
       named: pieces that are special wherever the model has them.
       name: of the file, for messages.
+      exact: whether nothing of a text may be lost: accents are not composed, and a text
+        that begins with a space gets the other one, too, that decoding takes away.
 
     Raises:
       DataError: if the file is damaged, or decodes as no known kind does.
@@ -59,6 +62,9 @@ class JsonEngine:
     self._added, self._named = added, named
     try:
       self._config = json.loads(content)
+      kinds = [part["type"] for part in _parts(self._config.get("decoder"))]
+      if exact and "ByteLevel" in kinds:
+        self._config["normalizer"] = None  # as bytes are pieces, any text has some
       self._whole = self._load(self._config)
     except Exception as error:  # the package raises Exception itself
       raise DataError(
@@ -80,7 +86,9 @@ class JsonEngine:
       raise DataError(f"{name} has the id {largest:,}: it is damaged, fetch it again")
     self.roles: dict[str, str] = {}
     self.prefixes_all = "first" not in json.dumps(self._config.get("pre_tokenizer"))
-    self._decoders = [part["type"] for part in _parts(self._config.get("decoder"))]
+    self._decoders = kinds
+    metaspace = "Metaspace" in json.dumps(self._config.get("pre_tokenizer"))
+    self._adds_space = exact and metaspace and "Strip" in kinds
     unknown = [kind for kind in self._decoders if kind not in _BY_PIECE]
     if unknown or not self._decoders:
       raise DataError(
@@ -106,6 +114,8 @@ class JsonEngine:
       text: any text; special tokens that it spells are text.
       begins: whether it begins a document, or continues one.
     """
+    if self._adds_space and begins and text.startswith(" "):
+      text, begins = " " + text, False
     backend = self._whole if begins else self._continued
     return backend.encode(text, add_special_tokens=False).ids
 

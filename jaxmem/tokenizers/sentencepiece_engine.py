@@ -26,13 +26,16 @@ _PLAIN = ("Llama", "CodeLlama", "Gemma", "Mistral", "T5", "PreTrained", "Tokeniz
 class SentencePieceEngine:
   """The pieces of a model; its attributes and calls are those of `JsonEngine`."""
 
-  def __init__(self, model: bytes, settings: FolderSettings, name: str):
+  def __init__(
+    self, model: bytes, settings: FolderSettings, name: str, exact: bool = False
+  ):
     """Loads a model.
 
     Args:
       model: the content of the file.
       settings: of the folder.
       name: of the file, for messages.
+      exact: see `JsonEngine`.
 
     Raises:
       DataError: if it is damaged, or of a class that counts its ids otherwise.
@@ -69,6 +72,7 @@ class SentencePieceEngine:
     self.stripped = {t["content"]: (t["lstrip"], t["rstrip"]) for t in settings.added}
     # T5, and Llama unless it says otherwise, put a space before each text
     llama = kind.startswith(("Llama", "CodeLlama"))
+    self._joins_spaces = llama and not exact
     self.prefixes_all = bool(settings.options.get("legacy", False)) if llama else True
     self._adds_bos = kind.startswith(("Llama", "CodeLlama", "Gemma", "Mistral"))
 
@@ -83,8 +87,9 @@ class SentencePieceEngine:
 
   def encode(self, text: str, begins: bool) -> list[int]:
     """Returns the ids of a text, see `JsonEngine.encode`."""
-    # transformers puts no space before one, where SentencePiece itself would
-    begins = begins and not text.startswith((" ", _SPACE))
+    # for Llama transformers puts no space before one, where SentencePiece itself does
+    if self._joins_spaces and text.startswith((" ", _SPACE)):
+      begins = False
     cuts = [0, *(m.start() + 1 for m in self._found.finditer(text)), len(text)]
     ids: list[int] = []
     for begin, end in itertools.pairwise(cuts):

@@ -19,7 +19,7 @@ from jaxmem import tokenizers
 from jaxmem.core import files, ranges, utf8
 from jaxmem.core.errors import DataError, NotUTF8, shown
 from jaxmem.core.extras import require
-from jaxmem.tokenizers import Tokenizer, exact_words, ids, is_exact, lossy_words
+from jaxmem.tokenizers import Tokenizer, exact_words, ids, lossy_words
 from jaxmem.tokenizers.exact_words import ExactWordTokenizer
 from jaxmem.tokenizers.ids import MOST_IDS, OldNames
 from jaxmem.tokenizers.lossy_words import WordTokenizer
@@ -38,7 +38,7 @@ class MaskTokenizer(OldNames):
   Attributes:
     vocab_size: that of the inner tokenizer; `mask_id` may be the first id above it,
       which no model writes.
-    eos_id: that of the inner tokenizer.
+    eos_id: that of the inner tokenizer, and so `start_id`.
     mask_id: the id of `MASK`.
     fingerprint: that of the inner tokenizer, after "hiding-", which files of 0.1 have.
   """
@@ -51,6 +51,7 @@ class MaskTokenizer(OldNames):
     """
     self._tokenizer = tokenizer
     self.vocab_size, self.eos_id = tokenizer.vocab_size, tokenizer.eos_id
+    self.start_id = tokenizers.start_id(tokenizer)
     self.mask_id = mask_id(tokenizer)
     self.fingerprint = f"hiding-{tokenizer.fingerprint}"
 
@@ -62,8 +63,9 @@ class MaskTokenizer(OldNames):
     """
     head, *tails = data.split(MASK.encode())
     parts = [self._tokenizer.encode(head)]
+    more = tokenizers.continuation(self._tokenizer)
     for tail in tails:
-      parts += [np.array([self.mask_id], np.int32), self._tokenizer.encode(tail)]
+      parts += [np.array([self.mask_id], np.int32), more.encode(tail)]
     return np.concatenate(parts)
 
   def decode(self, ids: np.ndarray) -> bytes:
@@ -94,13 +96,20 @@ def size(name: str, exact: bool = False) -> int:
   kind, number = _parsed(name)
   if kind:
     return number
+  return _existing(name, exact).vocab_size
+
+
+def _existing(name: str, exact: bool) -> Tokenizer:
+  """Returns an existing tokenizer, in its exact form if it must be exact."""
   tokenizer = get(name)
-  if exact and not is_exact(tokenizer):
-    raise ValueError(
-      f"{name!r} loses text, so bits per byte would mean nothing: take byte, sp:N, "
-      "words:N, or the path of a SentencePiece .model"
-    )
-  return tokenizer.vocab_size
+  if not exact:
+    return tokenizer
+  if form := tokenizers.exact_form(tokenizer):
+    return form
+  raise ValueError(
+    f"{name!r} loses text, so bits per byte would mean nothing: take byte, sp:N, "
+    "words:N, or the path of a SentencePiece .model"
+  )
 
 
 def mask_id(tokenizer: Tokenizer) -> int:
@@ -137,7 +146,8 @@ def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
   Args:
     name: see the module's docstring, and `tokenizers.get`.
     texts: the training text.
-    exact: whether words must give back the text.
+    exact: whether the tokenizer must give back the text; words and a model's folder
+      have a form that does.
 
   Raises:
     DataError: if it cannot be made from the texts.
@@ -159,7 +169,7 @@ def make(name: str, texts: Iterable[bytes], exact: bool = False) -> Tokenizer:
     except DataError as error:
       raise DataError(f"tokenizer {name!r} cannot be made: {error}") from error
     return sentencepiece.SentencePieceTokenizer(model, name)
-  return get(name)
+  return _existing(name, exact)
 
 
 def keep(tokenizer: Tokenizer, workdir: str | Path) -> None:

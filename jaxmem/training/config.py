@@ -89,7 +89,12 @@ class Config:
     log: where the run is logged.
     steps: updates of the parameters.
     init_from: source of the initial parameters, which are taken where path and shape
-      agree: a work directory, or "minilm"; empty draws them.
+      agree: a work directory, or a pretrained model: "smollm2", "minilm", a folder of
+      Hugging Face, a .gguf or hf:ORG/NAME, see `interop.addresses`; empty draws them.
+      Of a pretrained model nothing need be restated: where `model.vocab_size` is 0, the
+      fields of `model` that have their default, and `task.tokenizer` if it has, are
+      those of the pretrained model, and full attention holds `task.document_length`
+      tokens, or 8,192. A `model.vocab_size` keeps `model` as it is.
     segment_start: what memory a segment starts from: "carried" is the lane's own
       (truncated backpropagation through time), "empty" none, "passed" another row's,
       "noise" and "fitted" random numbers; see `jaxmem.models.state_init`.

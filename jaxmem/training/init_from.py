@@ -1,11 +1,14 @@
-"""Initial parameters taken from another run, or from MiniLM, where they fit."""
+"""Initial parameters, of another run or of a pretrained model, where they fit."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from jaxmem import models
 from jaxmem.core.errors import UserError
+from jaxmem.interop import addresses, conversion, minilm, pretrained
 from jaxmem.parallel.distributed import say
 from jaxmem.training.load import load_run
 from jaxmem.training.state import TrainState
@@ -26,11 +29,13 @@ def warm_start(program: Program, state: TrainState) -> TrainState:
     UserError: if there is no such run, or none of its parameters fits.
   """
   name = program.config.init_from
-  params, num_taken = _merge_params(state.params, load_params(name))
+  source = load_params(name, program.mesh)
+  params, num_taken = _merge_params(state.params, source)
   if not num_taken:
     raise UserError(
       f"init_from {name!r}: no parameter has the name and shape of one of this model; "
-      "give the model the pattern and sizes of that run"
+      "give the model the pattern and sizes of that run, or of a pretrained model "
+      "model.vocab_size 0 and no sizes"
     )
   say(f"begins from {name!r}: {num_taken} of {len(jax.tree.leaves(params))} arrays")
   # the arrays of the source are on one device, or on the host
@@ -40,20 +45,46 @@ def warm_start(program: Program, state: TrainState) -> TrainState:
   return state._replace(params=params, ema=average)
 
 
-def load_params(name: str) -> Any:
-  """Loads the parameters of a pretrained model or of a work directory.
+def load_params(name: str, mesh: jax.sharding.Mesh | None = None) -> Any:
+  """Loads the parameters of a pretrained model or of a work directory, float32.
 
   Args:
-    name: "minilm", see `interop.minilm`, or a work directory.
+    name: a work directory, or see `interop.addresses`.
+    mesh: see `pretrained.read`.
 
   Raises:
     UserError: if the directory has no checkpoint, or the package is missing.
+    DataError: if the pretrained model cannot be read.
   """
-  if name == "minilm":
-    from jaxmem.interop import minilm
+  if not addresses.is_address(name):
+    return load_run(Path(name)).params
+  source = addresses.find(name)
+  if _is_bert(source):
+    return minilm.read(source.path)
+  config = dataclasses.replace(pretrained.config_of(source), dtype="float32")
+  # the model of an encoder has no loss, and so nothing that says how it is sharded
+  trainable = isinstance(models.make(config), models.TrainableModel)
+  return conversion.params_of(source, config, mesh if trainable else None)
 
-    return minilm.read()
-  return load_run(Path(name)).params
+
+def source_config(name: str) -> Any:
+  """Returns the config of a pretrained model.
+
+  Args:
+    name: see `interop.addresses`.
+
+  Raises:
+    DataError: if the pretrained model cannot be read.
+  """
+  source = addresses.find(name)
+  return (
+    minilm.config(source.path) if _is_bert(source) else pretrained.config_of(source)
+  )
+
+
+def _is_bert(source: Any) -> bool:
+  """Returns whether a model is a BERT, which is no language model."""
+  return source.settings.get("model_type") == "bert"
 
 
 def _merge_params(params: Any, source: Any) -> tuple[Any, int]:

@@ -11,7 +11,7 @@ from jaxmem.runtime.checkpoint import CheckpointError, Checkpoints, read_meta
 from jaxmem.tasks import Rows
 from jaxmem.tokenizers import trained
 from jaxmem.training import config as configs
-from jaxmem.training import init_from
+from jaxmem.training import init_from, source_config
 from jaxmem.training import workdir as workdirs
 from jaxmem.training.config import Config
 from jaxmem.training.state import TrainState
@@ -34,6 +34,20 @@ def with_warmup(config: Config, workdir: Path, resume: str) -> Config:
     return config
   optim = dataclasses.replace(config.optim, warmup_steps=saved.optim.warmup_steps)
   return dataclasses.replace(config, optim=optim)
+
+
+def with_source(config: Config, workdir: Path, resume: str) -> Config:
+  """Takes the sizes of a pretrained model from the run that has begun with them.
+
+  The run goes on where the pretrained model, and its tokenizer, have gone.
+
+  Args:
+    config: the config as the user gave it.
+    workdir: the work directory.
+    resume: see `trainer.train`.
+  """
+  saved = _saved_config(workdir, resume) if config.init_from else None
+  return source_config.from_begun(config, saved, workdir) if saved else config
 
 
 def _saved_config(workdir: Path, resume: str) -> Config | None:

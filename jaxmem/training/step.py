@@ -16,7 +16,7 @@ from jaxmem.models import pattern, state_init
 from jaxmem.models.stack import blocks_of
 from jaxmem.parallel import mesh as meshes
 from jaxmem.parallel import rows
-from jaxmem.training import accumulate, adversarial, optimizer
+from jaxmem.training import accumulate, adversarial, optimizer, source_config
 from jaxmem.training import config as configs
 from jaxmem.training.config import Config
 from jaxmem.training.schedule import schedule
@@ -31,7 +31,7 @@ def resolve(config: Config) -> Config:
   Raises:
     ConfigError: if it cannot be run.
   """
-  config = configs.typed(config)
+  config = source_config.completed(configs.typed(config))
   configs.check(config)
   model = tasks.resolve_model(config.model, config.task)
   default = "float32" if jax.default_backend() == "cpu" else "bfloat16"

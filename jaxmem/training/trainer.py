@@ -28,7 +28,7 @@ from jaxmem.runtime.logs import Log
 from jaxmem.runtime.signals import Stop
 from jaxmem.tasks import Task
 from jaxmem.training import config as configs
-from jaxmem.training import report_page, run_task
+from jaxmem.training import report_page, run_task, source_config
 from jaxmem.training import resume as resuming
 from jaxmem.training import workdir as workdirs
 from jaxmem.training.callbacks import Callback, TrainingLog
@@ -72,6 +72,7 @@ def train(
   workdir = Path(workdir)
   # the config: complete it, also from a run that is resumed, and check it
   config = resuming.with_warmup(configs.typed(config), workdir, resume)
+  config = resuming.with_source(config, workdir, resume)
   config = workdirs.absolute(resolve(config))
   run_task.check_packages(config)
   outputs.refuse_workdir(workdir, configs.sources(config))
@@ -125,6 +126,7 @@ def run(
     saved = configs.to_json(config)
     if distributed.primary():
       files.write_text(workdir / "config.json", saved)
+      source_config.keep(config, workdir)
       task.save_assets(workdir)
     say(_description(program, task, workdir))
     # the loop

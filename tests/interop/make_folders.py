@@ -26,27 +26,39 @@ _FILES = str(Path(__file__).parent / "tiny_models")
 KERNELS = ("fla", "causal_conv1d", "mamba_ssm")
 ROWS, LENGTH, PROMPT, DRAWN = 2, 40, 8, 32
 # Name of the folder -> model type and settings; a family is a file of `tiny_models`.
+_FAMILIES = [
+  importlib.import_module(f"interop.tiny_models.{name}")
+  for name in sorted(module.name for module in pkgutil.iter_modules([_FILES]))
+]
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
   name: (model_type, file.SIZES | settings)
-  for file in map(
-    importlib.import_module,
-    sorted(f"interop.tiny_models.{m.name}" for m in pkgutil.iter_modules([_FILES])),
-  )
+  for file in _FAMILIES
   for name, (model_type, settings) in file.MODELS.items()
+}
+# Name of the folder -> `CONTEXT` of its file, in which the model is made and run.
+_CONTEXTS = {
+  name: file.CONTEXT
+  for file in _FAMILIES
+  if hasattr(file, "CONTEXT")
+  for name in file.MODELS
 }
 
 
 def make(name: str) -> None:
   """Writes a folder with a model, and `answers.npz` with its logits and gradients."""
+  model_type, settings = MODELS[name]
+  with _CONTEXTS.get(name, _with_torch_code)():
+    _make(name, model_type, settings)
+  print(name, json.dumps(settings))
+
+
+def _make(name, model_type, settings):
   import torch
   from transformers import AutoConfig, AutoModelForCausalLM
 
-  model_type, settings = MODELS[name]
   torch.manual_seed(zlib.crc32(name.encode()))
   config = AutoConfig.for_model(model_type, **settings)
-  # the models' own torch code: kernels of other packages need an accelerator
-  with _hidden(KERNELS):
-    model = AutoModelForCausalLM.from_config(config).eval()
+  model = AutoModelForCausalLM.from_config(config).eval()
   with torch.no_grad():
     for key, parameter in model.named_parameters():
       moved = 0.3 * torch.randn_like(parameter)
@@ -67,14 +79,13 @@ def make(name: str) -> None:
   arrays = {key: value.detach().numpy() for key, value in answers.items()}
   arrays |= {f"d {key}": grad for key, grad in gradients(model).items()}
   np.savez_compressed(folder / "answers.npz", **arrays)
-  print(name, json.dumps(settings))
 
 
 @contextlib.contextmanager
-def _hidden(names):
-  """Lets modules of these names be imported by nobody."""
-  before = {name: sys.modules.get(name) for name in names}
-  sys.modules.update(dict.fromkeys(names))
+def _with_torch_code():
+  """Makes transformers take its own torch code, also where kernels are installed."""
+  before = {name: sys.modules.get(name) for name in KERNELS}
+  sys.modules.update(dict.fromkeys(KERNELS))  # nobody can import these
   yield
   for name, module in before.items():
     sys.modules.pop(name)

@@ -14,6 +14,7 @@ from jaxmem.core.errors import DataError
 from jaxmem.interop import families, pretrained
 from jaxmem.models.lm import LM
 from jaxmem.models.pattern import entry
+from jaxmem.parallel import mesh as meshes
 
 safetensors = pytest.importorskip("safetensors.numpy")
 NAMES = sorted(MODELS)
@@ -135,6 +136,20 @@ def test_layers_are_folded_into_groups(layers, first, pattern, groups):
   assert families.folded(entries(layers)) == (entries(first), entries(pattern), groups)
 
 
+@pytest.mark.parametrize("name", ["rwkv6", "qwen3_next"])
+def test_parts_of_tensors_are_read_onto_a_mesh_as_onto_one_device(name):
+  """Rows of groups and parts of parameters are then written on the devices."""
+  count = min(2, jax.device_count())
+  mesh = meshes.make(meshes.MeshConfig(data=1, fsdp=count), jax.devices()[:count])
+
+  _, params = pretrained.read(FOLDERS / name, mesh=mesh)
+
+  _, expected = pretrained.read(FOLDERS / name)
+  same = jax.tree.map(np.array_equal, params, expected)
+  assert jax.tree.all(same), same
+  assert params["stack"]["groups"]["block_0"]["mlp"]["up"]["kernel"].sharding.mesh
+
+
 def _copy(tmp_path, name="llama", **settings):
   """A copy of a folder, with other settings."""
   folder = tmp_path / "model"
@@ -163,9 +178,26 @@ def test_settings_that_are_none_of_the_model_are_refused(tmp_path, settings, mes
 
 def test_a_model_with_experts_is_refused_by_name(tmp_path):
   folder = _copy(tmp_path, "qwen3_next", num_experts=8, mlp_only_layers=[0, 2])
-  with pytest.raises(
-    DataError, match="layer 1 has 8 experts .num_experts.: only dense"
-  ):
+  with pytest.raises(DataError, match="layer 1 has 8 experts"):
+    pretrained.read(folder)
+
+
+@pytest.mark.parametrize("name", ["qwen3_next", "qwen3_5"])
+def test_heads_that_guess_further_tokens_are_left_out(tmp_path, name):
+  folder = _copy(tmp_path, name)
+  file = folder / "model.safetensors"
+  more = {"mtp.fc.weight": np.ones((24, 48), np.float32)}
+  safetensors.save_file(safetensors.load_file(file) | more, file)
+
+  _, params = pretrained.read(folder)
+
+  _, expected = pretrained.read(FOLDERS / name)
+  assert jax.tree.all(jax.tree.map(np.array_equal, params, expected))
+
+
+def test_bounds_that_layers_learn_together_are_refused_by_name(tmp_path):
+  folder = _copy(tmp_path, "hgrn2", use_lower_bound=True)
+  with pytest.raises(DataError, match="use_lower_bound True: only False can be read"):
     pretrained.read(folder)
 
 

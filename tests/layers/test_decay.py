@@ -59,11 +59,11 @@ MEMORIES = {
   "lstm": ("input recurrent", "bias cell_gain input_gain peepholes recurrent_gain"),
   "mamba": (
     "conv/taps in/kernel out/kernel read/kernel step_kernel",
-    "conv/bias rate skip step",
+    "conv/bias in/bias out/bias rate skip step",
   ),
   "mamba2": (
     "conv/taps dt/kernel gate/kernel out/kernel xbc/kernel",
-    "conv/bias norm/scale rate skip step",
+    "conv/bias dt/bias gate/bias norm/scale out/bias rate skip step xbc/bias",
   ),
   "mingru": ("candidate/kernel gate/kernel", "candidate/bias gate/bias"),
   "minlstm": (
@@ -78,7 +78,7 @@ MEMORIES = {
   "rglru": (
     "conv/taps gate/kernel in/kernel input_gate_kernel out/kernel "
     "recurrence_gate_kernel",
-    "conv/bias decay input_gate_bias recurrence_gate_bias",
+    "conv/bias decay gate/bias in/bias input_gate_bias out/bias recurrence_gate_bias",
   ),
   "rnn": ("input recurrent", "bias"),
   "rwkv6": (

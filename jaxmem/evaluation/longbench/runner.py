@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxmem.core.errors import NotUTF8
 from jaxmem.evaluation import longbench
 from jaxmem.evaluation.longbench.page import Material, Sample, sample
 from jaxmem.generation.generate import Writer
@@ -52,8 +53,8 @@ def writer(loaded: Loaded, rows: int, stop: Stop) -> Answer:
 
   def answer(prompts: Sequence[bytes], max_tokens: int) -> list[bytes]:
     generator = Writer(model, params, tokenizer, first_session(model, rows))
-    # empty prompts fill the batch, so that no other batch size is compiled
-    generator.read([*prompts, *[b""] * (rows - len(prompts))], seed=0)
+    # the last prompt fills the batch, so that no other batch size is compiled
+    generator.read([*prompts, *[prompts[-1]] * (rows - len(prompts))], seed=0)
     texts = [b""] * rows
     for piece in generator.write(Sampling(temperature=0.0), max_tokens):
       texts = [a + b for a, b in zip(texts, piece.text, strict=True)]
@@ -140,12 +141,19 @@ def _ask(batch: list[Sample], answer: Answer, material: Material) -> list[dict]:
         "answers": item.draft.answers,
         "output": output,
         "read": item.tokens,
-        # control tokens, which spell nothing, are not counted
-        "written": len(material.tokenizer.encode(text)) if text else 0,
+        "written": _count(material.tokenizer, text),
         "seconds": round(seconds, 4),
       }
     )
   return lines
+
+
+def _count(tokenizer: Any, text: bytes) -> int:
+  """Counts the tokens of a text; control tokens, which spell nothing, are none."""
+  try:
+    return len(tokenizer.encode(text))
+  except NotUTF8:  # the model wrote a part of a character
+    return len(tokenizer.encode(text.decode(errors="replace").encode()))
 
 
 def open_ledger(directory: Path, identity: Mapping[str, Any]) -> Ledger:

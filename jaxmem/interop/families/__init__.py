@@ -52,6 +52,23 @@ def places(config: Any, stack: str = "stack") -> Iterator[Place]:
     yield Place(number, *block)
 
 
+class Head(NamedTuple):
+  """Tensors that a folder may have beside those of the model itself.
+
+  Attributes:
+    suffix: ends the name of the class of transformers that has it, "ForMaskedLM".
+    rules: a config and a number of outputs -> the tensors.
+    counted: the tensor whose length is the number of outputs; empty where the config
+      says it.
+    without: paths of parameters that are not read beside this head.
+  """
+
+  suffix: str
+  rules: Callable[[Any, int], list[Rule]]
+  counted: str = ""
+  without: tuple[str, ...] = ()
+
+
 class Family(NamedTuple):
   """Models that share their settings, and the names of their tensors.
 
@@ -66,7 +83,11 @@ class Family(NamedTuple):
     prefix: begins the names of all tensors but those of a head. A folder that was
       saved without a head leaves it out.
     derived: ends of names of tensors that the settings decide; they are not read.
+    left_out: beginnings of names of tensors that no text is read with, such as those of
+      further heads; they are not read either.
     config_class: of the configs of its models.
+    heads: that a folder may have; see `interop.heads`.
+    older: the end of a tensor's name -> the one that older files have.
   """
 
   model_types: Mapping[str, str]
@@ -78,6 +99,9 @@ class Family(NamedTuple):
   prefix: str = ""
   derived: tuple[str, ...] = ("rotary_emb.inv_freq",)
   config_class: type = LMConfig
+  heads: tuple[Head, ...] = ()
+  older: Mapping[str, str] = {}
+  left_out: tuple[str, ...] = ()
 
 
 class Settings(Mapping):

@@ -7,6 +7,7 @@ from jaxmem.interop.families import Family
 from jaxmem.interop.families.llama import block_rules, outer_rules
 from jaxmem.interop.families.qwen3_next import (
   CLASSES,
+  FURTHER_HEADS,
   attention_rules,
   delta_rules,
   to_config,
@@ -46,4 +47,5 @@ FAMILY = Family(
   to_settings,
   outer_rules,
   layer_rules,
+  left_out=FURTHER_HEADS,
 )

@@ -33,6 +33,8 @@ from jaxmem.models.pattern import Block, Entry
 CLASSES = {"qwen3_next": "Qwen3NextForCausalLM", "qwen3_5_text": "Qwen3_5ForCausalLM"}
 # One layer of so many is attention, and so much of a head is rotated, by default.
 _INTERVAL, _ROTATED = 4, 0.25
+# Heads that guess the tokens after the next.
+FURTHER_HEADS = ("mtp.",)
 # How many experts a layer has where the settings of Qwen3-Next do not say it.
 _EXPERTS = 512
 
@@ -256,5 +258,5 @@ FAMILY = Family(
   to_settings,
   outer_rules,
   layer_rules,
-  derived=("rotary_emb.inv_freq",),
+  left_out=FURTHER_HEADS,
 )

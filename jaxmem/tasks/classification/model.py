@@ -1,5 +1,7 @@
 """A classifier of texts: an encoder, one vector a text, logits of classes."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -26,18 +28,28 @@ class Classifier(EncoderModel):
     config: the encoder's config.
     classes: C, the number of classes.
     smoothing: share of a label that all classes divide in training, in [0, 1).
+    hidden: the function after a linear map of the vector, "tanh" as in BERT's pooler or
+      "relu" as in DistilBERT; empty makes no such map.
   """
 
   classes: int
   smoothing: float = 0.0
+  hidden: Literal["", "tanh", "relu"] = ""
 
   def setup(self):
     super().setup()
+    if self.hidden:
+      axes = ("embed", None)
+      size = self.config.d_model
+      self.hidden_map = dense(size, axes, "hidden", "float32", bias=True)
     self.head = dense(self.classes, ("embed", None), "head", "float32", bias=True)
 
   def logits(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B C"]:
     """Returns the logits of the classes, -1e9 for classes that a row may not have."""
     x = self.encoder.vector(batch, deterministic)  # [B, D]
+    if self.hidden:
+      function = jnp.tanh if self.hidden == "tanh" else jax.nn.relu
+      x = function(self.hidden_map(x))
     x = self.encoder.drop(x, deterministic=deterministic)
     return jnp.where(batch["choices"], self.head(x), NEVER)  # [B, C]
 

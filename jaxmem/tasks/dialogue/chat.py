@@ -33,7 +33,7 @@ from jaxmem.core.errors import DataError, NotUTF8
 from jaxmem.data import records
 from jaxmem.data.rows import fingerprint
 from jaxmem.data.stream import TokenStream
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer, continuation, start_ids
 
 # Part of every fingerprint; it changes whenever dialogues become other tokens.
 _FORMAT = "jaxmem chat 2"
@@ -174,15 +174,26 @@ def content(line: bytes) -> str:
   return text.replace("\r", "\n")
 
 
-def lines(dialogue: Dialogue, tokenizer: Tokenizer) -> Iterator[Line]:
-  """Yields the messages as tokens; the first begins with the document's EOS token."""
-  first = [tokenizer.eos_id]
-  for message in dialogue:
+def lines(
+  dialogue: Dialogue, tokenizer: Tokenizer, begins: bool = True
+) -> Iterator[Line]:
+  """Yields the messages as tokens.
+
+  Args:
+    dialogue: the messages.
+    tokenizer: text to ids.
+    begins: whether the first message begins a document, with `start_ids` before it, or
+      continues one.
+  """
+  first = start_ids(tokenizer) if begins else []
+  more = continuation(tokenizer)
+  for i, message in enumerate(dialogue):
     text = words(message.content)
+    begin = tokenizer if begins and not i else more
     try:
       # encoded apart, so that no piece reaches from the prompt into the answer
-      head = tokenizer.encode(prompt(message.role))
-      tail = tokenizer.encode(text)
+      head = begin.encode(prompt(message.role))
+      tail = more.encode(text)
     except NotUTF8 as error:
       raise DataError(f"the message {message.content[:40]!r} is {error}") from error
     ids = np.concatenate([first, head, tail]).astype(np.int32)
@@ -201,12 +212,12 @@ def text_lines(dialogues: Iterable[Dialogue]) -> Iterator[bytes]:
 def reply_prompt(dialogue: Dialogue, tokenizer: Tokenizer) -> Int32[np.ndarray, " N"]:
   """Returns the ids of a dialogue and of the prompt of the assistant's next message.
 
-  They are those of training: each prompt and each content is encoded alone. The
-  EOS token at the beginning is left out.
+  They are those of training: each prompt and each content is encoded alone. What
+  begins a document, see `tokenizers.start_ids`, is left out.
   """
   ids = [line.ids for line in lines(dialogue, tokenizer)]
-  reply = tokenizer.encode(prompt(ASSISTANT))
-  return np.concatenate([*ids, reply]).astype(np.int32)[1:]
+  ids.append(continuation(tokenizer).encode(prompt(ASSISTANT)))
+  return np.concatenate(ids).astype(np.int32)[len(start_ids(tokenizer)) :]
 
 
 def stream(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> TokenStream:

@@ -6,6 +6,7 @@ from jaxmem.generation.sampling import Sampling
 from jaxmem.generation.text_stream import TextStream
 from jaxmem.models.loaded import Loaded
 from jaxmem.tasks.dialogue import chat
+from jaxmem.tokenizers import continuation, start_ids
 
 
 class Conversation:
@@ -52,9 +53,10 @@ class Conversation:
       CapacityError: if a memory cannot hold the message; then nothing is read.
     """
     record = {"messages": [{"role": role, "content": content}]}
-    (line,) = chat.lines(chat.dialogue(record), self._tokenizer)
-    # the stream itself begins with the EOS token
-    self._stream.read(line.ids[1:])
+    # the stream itself reads what begins a document
+    begins = not self.length
+    (line,) = chat.lines(chat.dialogue(record), self._tokenizer, begins)
+    self._stream.read(line.ids[len(start_ids(self._tokenizer)) if begins else 0 :])
 
   def reply(self) -> str:
     """Writes the assistant's next message, greedily, and returns it.
@@ -64,7 +66,8 @@ class Conversation:
     Raises:
       CapacityError: if a memory cannot hold the longest reply.
     """
-    self._stream.read(self._tokenizer.encode(chat.prompt(chat.ASSISTANT)))
+    tokenizer = continuation(self._tokenizer) if self.length else self._tokenizer
+    self._stream.read(tokenizer.encode(chat.prompt(chat.ASSISTANT)))
     greedy = Sampling(temperature=0.0)
     text = "".join(self._stream.write(chat.LONGEST, greedy, stop=["\n"]))
     return chat.content(text.encode())

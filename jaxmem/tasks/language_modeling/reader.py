@@ -3,6 +3,13 @@
 Only a piece of each file is in memory. The state of a lane is a few integers and the
 tokens that it has read and not returned yet, so that a reading can be stopped and
 continued, bit for bit.
+
+What is predicted of a document, and so scored: all its tokens, and after a whole one
+the EOS token. What begins a document, see `tokenizers.start_id`, is read and never a
+target of its own: where that is the EOS token, it is the one that ends the document
+before. A tokenizer with nothing before a document gives its first token no context; it
+is read, not predicted, and neither its bytes nor the token are counted, so that bits
+per byte divide the bits of what is predicted by the bytes of what is predicted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +20,7 @@ import numpy as np
 from jaxmem.core import utf8
 from jaxmem.core.errors import DataError
 from jaxmem.data.excerpts import name_hash
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer, continuation, start_id
 
 # How many bytes of a file a lane has in memory at once.
 READ_BYTES = 1 << 16
@@ -68,8 +75,9 @@ class Reader:
 
   Attributes:
     lanes: one lane a row.
-    counts: bytes, words, tokens and documents that the lanes have read. The EOS token
-      before a document is a token, too; ASCII white space separates words.
+    counts: bytes, words, tokens and documents that the lanes have read, as far as they
+      are predicted; the EOS token after a whole document is a token, too. ASCII white
+      space separates words; a word counts if a byte of it is predicted.
   """
 
   def __init__(
@@ -117,10 +125,10 @@ class Lane:
 
   Attributes:
     cursor: integers: the index of the document (-1 before the first), how many of its
-      bytes were read and encoded, whether the last one was inside a word, and the
-      position of the next token.
-    line: ids that were read and not returned. `~eos_id` is an EOS token that is no
-      target, because the document before it was cut.
+      bytes were read and encoded, whether it has a token, whether its last byte was
+      inside a word, and the position of the next token.
+    line: ids that were read and not returned. `~id` is a token that is no target: one
+      that begins a document, an EOS token only where the document before it was cut.
   """
 
   def __init__(
@@ -140,14 +148,19 @@ class Lane:
     """
     self._documents, self._tokenizer = documents, tokenizer
     self._counts, self._cut = counts, cut
+    self._start = start_id(tokenizer)
+    self._parts = self._start == tokenizer.eos_id  # one token ends and begins
     self.cursor = {"document": -1, "read": 0, "encoded": 0, "in_word": 0, "position": 0}
+    self.cursor["begun"] = 0
     self.line = np.zeros(0, np.int32)
 
   def restore(self, cursor: Mapping[str, int], line: np.ndarray) -> None:
     """Continues from the `cursor` and the `line` of a lane of the same documents."""
     if "given" in cursor:  # the name of "encoded" before 0.2
       cursor = {**cursor, "encoded": cursor["given"]}
-    self.cursor = {key: cursor[key] for key in self.cursor}
+    # a state of an earlier version does not say whether a document has a token
+    begun = int(cursor["encoded"] > 0)
+    self.cursor = {key: cursor.get(key, begun) for key in self.cursor}
     self.line = line
 
   def fill(self, length: int) -> tuple[np.ndarray, ...]:
@@ -157,17 +170,18 @@ class Lane:
       parts.append(part)
       num_targets += int((part >= 0).sum())
     line = np.concatenate(parts)
-    # a token is scored unless the next id is `~eos_id`, which is no target
+    # a token is read unless the next id is no target
     scored = np.flatnonzero(line[1:] >= 0)[:length]
     count = len(scored)
     self.line = line[scored[-1] + 1 :] if count else line
     eos_id = self._tokenizer.eos_id
     # the end of the last document is padded with EOS tokens, which are not scored
     tokens, targets = (np.full(length, eos_id, np.int32) for _ in range(2))
-    tokens[:count] = np.where(line[scored] < 0, ~line[scored], line[scored])
+    begins = line[scored] < 0
+    tokens[:count] = np.where(begins, ~line[scored], line[scored])
     targets[:count] = line[scored + 1]
-    reset = tokens == eos_id
-    at = np.arange(length)
+    reset, at = (tokens == eos_id) & self._parts, np.arange(length)
+    reset[:count] |= begins
     begin = np.maximum.accumulate(np.where(reset, at, -1))  # of each token's document
     position = np.where(begin >= 0, at - begin, self.cursor["position"] + at)
     if self._cut:
@@ -178,40 +192,59 @@ class Lane:
     return tokens, targets, reset, np.where(at < count, position, -1)
 
   def _next(self) -> np.ndarray | None:
-    """Returns the next ids: a piece of the document, or the EOS token before one.
+    """Returns the next ids: a piece of the document, or what is between two.
 
-    After the last document comes an EOS token, and then None.
+    After the last document comes what ends it, and then None.
     """
     cursor, end = self.cursor, len(self._documents)
     if cursor["document"] == end:
       return None
-    was_whole = True
+    ends = was_whole = True
     if cursor["document"] >= 0:
       if text := self._piece():
         return self._encode(text)
       was_whole = self._documents[cursor["document"]].whole
+      # a document without a token has nothing that its end can be predicted from
+      ends = was_whole and (self._start is not None or bool(cursor["begun"]))
+      self._counts["tokens"] += ends if self._start is None else 0
     cursor |= {
       "document": cursor["document"] + 1,
       "read": 0,
       "encoded": 0,
+      "begun": 0,
       "in_word": 0,
     }
-    if cursor["document"] < end:
+    if is_next := cursor["document"] < end:
       self._counts["documents"] += 1
-      # the EOS token after a whole document is predicted, so it is a token that counts
-      self._counts["tokens"] += self._documents[cursor["document"]].whole
+      if self._start is not None:
+        # the EOS token after a whole document is predicted, so it is one that counts
+        self._counts["tokens"] += self._documents[cursor["document"]].whole
     eos_id = self._tokenizer.eos_id
-    return np.array([eos_id if was_whole else ~eos_id], np.int32)
+    if self._parts:
+      return np.array([eos_id if was_whole else ~eos_id], np.int32)
+    begins = [~self._start] if is_next and self._start is not None else []
+    # before the first document nothing ends
+    return np.array([eos_id] * (ends and cursor["document"] > 0) + begins, np.int32)
 
   def _encode(self, text: bytes) -> np.ndarray:
-    """Returns the ids of a piece, and adds it to the counts."""
-    ids = np.asarray(self._tokenizer.encode(text), np.int32)
+    """Returns the ids of a piece, and adds what is predicted of it to the counts."""
+    cursor = self.cursor
+    is_first = cursor["encoded"] == len(text)
+    tokenizer = self._tokenizer if is_first else continuation(self._tokenizer)
+    ids = np.array(tokenizer.encode(text), np.int32)
+    predicted, num_tokens = text, len(ids)
+    if self._start is None and num_tokens and not cursor["begun"]:
+      predicted = text[len(tokenizer.decode(ids[:1])) :]
+      num_tokens -= 1
+      ids[0] = ~ids[0]
+    cursor["begun"] |= int(len(ids) > 0)
     # a word that is divided between two pieces counts once
-    same_word = self.cursor["in_word"] and not text[:1].isspace()
-    words = len(text.split()) - bool(same_word)
-    for key, count in {"bytes": len(text), "words": words, "tokens": len(ids)}.items():
+    same_word = cursor["in_word"] and not predicted[:1].isspace()
+    words = len(predicted.split()) - bool(same_word)
+    counts = {"bytes": len(predicted), "words": words, "tokens": num_tokens}
+    for key, count in counts.items():
       self._counts[key] += count
-    self.cursor["in_word"] = int(not text[-1:].isspace())
+    cursor["in_word"] = int(bool(predicted) and not predicted[-1:].isspace())
     return ids
 
   def _piece(self) -> bytes:

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Int
 from jaxmem.data.epochs import Fresh
 from jaxmem.data.lanes import Lanes
 from jaxmem.data.rows import Rows, fingerprint
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer, start_ids
 from jaxmem.tokenizers.trained import mask_id
 
 
@@ -63,7 +63,7 @@ def masked_rows(
   """Returns batches of segments of text with tokens masked.
 
   A segment may begin in the middle of a document, which is then read from there on; EOS
-  tokens are never masked.
+  tokens, and what begins a document, are never masked.
 
   Args:
     lanes: the segments.
@@ -73,6 +73,7 @@ def masked_rows(
     seed: decides the draws.
   """
   ids = mask_id(tokenizer), tokenizer.vocab_size, tokenizer.eos_id
+  never = [tokenizer.eos_id, *start_ids(tokenizer)]
 
   def collate(_, numbers):
     """Masks the segments of one step; `numbers` are those of its rows."""
@@ -83,7 +84,7 @@ def masked_rows(
     for i, number in enumerate(numbers.tolist()):
       draw, row = np.random.default_rng([seed, 4, number]), slice(i, i + 1)
       where[row] = chosen(tokens[row].shape, share, run, draw)
-      where[row] &= tokens[row] != tokenizer.eos_id
+      where[row] &= ~np.isin(tokens[row], never)
       inputs[row] = hide(tokens[row], where[row], ids, draw)
     return {
       "tokens": inputs,

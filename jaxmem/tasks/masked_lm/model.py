@@ -1,15 +1,20 @@
 """A masked language model: an encoder whose embedding predicts the masked tokens."""
 
 import jax.numpy as jnp
+from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxmem.core.typing import Reset, Tokens
+from jaxmem.core.typing import Activations, Reset, Tokens
+from jaxmem.layers.primitives import dense
 from jaxmem.models import Batch
-from jaxmem.models.encoder import EncoderModel
+from jaxmem.models.encoder import Encoder, EncoderModel
 
 
 class MaskedLM(EncoderModel):
   """Predicts masked tokens from the others; the head is the embedding.
+
+      logits = E x
+      logits = E norm(gelu(W x + c)) + b    with `transform`, as in BERT
 
   A batch has rows of documents:
 
@@ -21,7 +26,21 @@ class MaskedLM(EncoderModel):
 
   Attributes:
     config: the encoder's config.
+    transform: whether a map and a norm come before the embedding, and a bias behind it.
+
+  Source: Devlin et al. 2018, arXiv:1810.04805.
   """
+
+  transform: bool = False
+
+  def setup(self):
+    c = self.config
+    self.encoder = Encoder(c, head_bias=self.transform)
+    nn.share_scope(self, self.encoder)
+    if self.transform:
+      axes = ("embed", None)
+      self.hidden = dense(c.d_model, axes, "transform", c.dtype, bias=True)
+      self.hidden_norm = c.layer_norm.make("transform_norm", c.dtype)
 
   def losses(self, batch: Batch, deterministic: bool = True) -> Float[Array, "B T"]:
     """Returns the nats of each target."""
@@ -31,7 +50,7 @@ class MaskedLM(EncoderModel):
       noise=batch.get("noise"),
       deterministic=deterministic,
     )  # [B, T, D]
-    return self.encoder.embedder.nats(x, batch["targets"])
+    return self.encoder.embedder.nats(self._transformed(x), batch["targets"])
 
   def logits(
     self, tokens: Tokens, reset: Reset, position: Int[Array, "B K"]
@@ -46,7 +65,15 @@ class MaskedLM(EncoderModel):
     x = self.encoder.features(tokens, reset)  # [B, T, D]
     # before the head: logits of whole rows would be the largest array by far
     x = jnp.take_along_axis(x, position[..., None], axis=1)  # [B, K, D]
-    return self.encoder.embedder.decode(x)
+    return self.encoder.embedder.decode(self._transformed(x))
+
+  def _transformed(self, x: Activations) -> Activations:
+    """The features that the embedding is compared with."""
+    if not self.transform:
+      return x
+    mlp = self.config.mlp_entry
+    tanh = mlp is not None and dict(mlp.options).get("approximate", False)
+    return self.hidden_norm(nn.gelu(self.hidden(x), approximate=bool(tanh)))
 
   def objective(
     self, batch: Batch, memory: tuple[()], deterministic: bool = True

@@ -25,7 +25,7 @@ from jaxmem.tasks.base import EvalResult, TaskContext
 from jaxmem.tasks.masked_lm.data import masked_rows
 from jaxmem.tasks.masked_lm.model import MaskedLM
 from jaxmem.tasks.model_sizes import check_encoder, with_made
-from jaxmem.tokenizers import trained
+from jaxmem.tokenizers import start_ids, trained
 from jaxmem.tokenizers.trained import MASK, MaskTokenizer
 
 # Guesses for each mask of a record.
@@ -233,9 +233,9 @@ class MaskedPredictor:
     return [{"guesses": [*map(self._guesses, row)]} for row in np.split(logp, ends)]
 
   def _ids(self, text: str) -> np.ndarray:
-    """Returns the EOS token and the tokens of a text, as segments have them."""
-    eos_id = np.array([self._tokenizer.eos_id], np.int32)
-    return np.concatenate([eos_id, self._tokenizer.encode(text.encode())])
+    """Returns the tokens of a text after what begins a document, as in training."""
+    start = np.array(start_ids(self._tokenizer), np.int32)
+    return np.concatenate([start, self._tokenizer.encode(text.encode())])
 
   def _guesses(self, logp: np.ndarray) -> list[dict[str, Any]]:
     """Returns the likeliest tokens of one mask, and their probabilities."""
