@@ -16,6 +16,7 @@ def chunked_cross_entropy(
   chunk_size: int = 512,
   smoothing: float = 0.0,
   logit_cap: float = 0.0,
+  bias: Float[Array, " V"] | None = None,
 ) -> Float[Array, "B T"]:
   """Returns -log softmax(x_t table^T)[target_t], chunk by chunk over time.
 
@@ -30,6 +31,7 @@ def chunked_cross_entropy(
     smoothing: s in [0, 1): the target has 1 - s of the probability, and all V share s
       alike (Szegedy et al. 2015, arXiv:1512.00567).
     logit_cap: see `capped`.
+    bias: added to the logits of every token.
 
   Returns:
     Nats for every token, at least float32.
@@ -49,6 +51,7 @@ def chunked_cross_entropy(
   def nats(x, targets):
     """The loss of a chunk, [B, C]."""
     logits = einsum("btd,vd->btv", x, table, scan.state_dtype(x.dtype))  # [B, C, V]
+    logits = logits if bias is None else logits + bias.astype(logits.dtype)
     logits = capped(logits, logit_cap)
     correct = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     if smoothing:
