@@ -55,6 +55,7 @@ class EncoderDecoderConfig:
     embedding_norm: whether there is a norm behind the embedding, one for each side.
     positions: how many learned positions each side has; the logits of a longer text are
       NaN from there on. 0 has none and leaves order to the memories.
+    encoder_positions: how many of them the encoder has; 0 is `positions`.
     position_offset: the row of the first position in its table, 2 in BART.
     shared_buckets: whether the groups of a side share their tables of `bias="buckets"`,
       as T5 does.
@@ -86,6 +87,7 @@ class EncoderDecoderConfig:
   embedding_norm: bool = False
   positions: int = number(0, at_least=0, at_most=2**24)
   position_offset: int = number(0, at_least=0, at_most=2**16)
+  encoder_positions: int = number(0, at_least=0, at_most=2**24)
   shared_buckets: bool = False
   tied: bool = True
   head_scale: float = number(1.0, above=0)
@@ -146,9 +148,9 @@ class EncoderDecoder(nn.Module):
       self.encoder_embedding_norm = norm.make("encoder_embedding_norm", c.dtype)
       self.decoder_embedding_norm = norm.make("decoder_embedding_norm", c.dtype)
     if c.positions:
-      sizes = c.positions, c.d_model, c.position_offset
-      self.encoder_positions = PositionTable(*sizes)
-      self.decoder_positions = PositionTable(*sizes)
+      sizes = c.d_model, c.position_offset
+      self.encoder_positions = PositionTable(self._num_read, *sizes)
+      self.decoder_positions = PositionTable(c.positions, *sizes)
     self.drop = Dropout(c.dropout)
 
   def encode(
@@ -168,7 +170,8 @@ class EncoderDecoder(nn.Module):
     mask = jnp.arange(read.shape[1]) < length[:, None]  # [B, S]
     x = self.embedder.encode(read)  # [B, S, D]
     if c.positions:
-      x = x + self.encoder_positions(_indices(read, c.positions)).astype(x.dtype)
+      position = _indices(read, self._num_read)
+      x = x + self.encoder_positions(position).astype(x.dtype)
     x = self.encoder_embedding_norm(x) if c.embedding_norm else x
     x = self.drop(x, deterministic=deterministic)
     state = self.encoder.init_state(len(read))
@@ -277,6 +280,11 @@ class EncoderDecoder(nn.Module):
       residual=Residual(c.norm_position, Norm(c.norm, c.norm_epsilon)),
       **fields,
     )
+
+  @property
+  def _num_read(self) -> int:
+    """How many learned positions the encoder has."""
+    return self.config.encoder_positions or self.config.positions
 
   @property
   def _makes_params(self) -> bool:

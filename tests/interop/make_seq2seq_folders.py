@@ -56,6 +56,16 @@ SEQ2SEQ = {
     _BART | {"activation_function": "gelu_new", "scale_embedding": True},
   ),
 }
+SEQ2SEQ["led"] = (
+  "led",
+  {k: v for k, v in _BART.items() if not k.startswith("max")}
+  | {
+    "attention_window": 6,
+    "max_encoder_position_embeddings": 32,
+    "max_decoder_position_embeddings": 36,
+    "pad_token_id": 1,
+  },
+)
 # Buffers that are parameters here: torch moves none of them, and gives no gradient.
 _BUFFERS = ("final_logits_bias", "embed_positions.weight")
 
@@ -86,11 +96,15 @@ def make(name: str) -> None:
   model.save_pretrained(folder)
   (folder / "generation_config.json").unlink(missing_ok=True)
   rows = len(LENGTHS)
-  read = torch.randint(1, config.vocab_size, (rows, max(LENGTHS)))
+  # from 2 on: torch gives the row of the padding no gradient
+  read = torch.randint(2, config.vocab_size, (rows, max(LENGTHS)))
   mask = torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
-  tokens = torch.randint(1, config.vocab_size, (rows, WRITTEN))
+  tokens = torch.randint(2, config.vocab_size, (rows, WRITTEN))
   tokens[:, 0] = config.decoder_start_token_id
   inputs = {"input_ids": read, "attention_mask": mask.long()}
+  if model_type == "led":
+    inputs["global_attention_mask"] = torch.zeros_like(read)
+    inputs["global_attention_mask"][:, 0] = 1
   logits = model(**inputs, decoder_input_ids=tokens).logits
   loss = torch.nn.functional.cross_entropy(
     logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()

@@ -42,6 +42,7 @@ FIELDS = {
   },
   "learned positions": {
     "positions": 8,
+    "encoder_positions": 10,
     "position_offset": 2,
     "norm": "layer",
     "norm_epsilon": 1e-5,
@@ -173,8 +174,8 @@ def test_a_text_longer_than_the_positions_is_refused_or_nan(built):
     params, batch | {"tokens": tokens, "targets": tokens}, method="losses"
   )
   assert jnp.isfinite(losses[:, :8]).all() and jnp.isnan(losses[:, 8:]).all()
-  with pytest.raises(ValueError, match="9 tokens to read and 8 positions"):
-    read = jnp.pad(batch["read"], ((0, 0), (0, 1)))
+  with pytest.raises(ValueError, match="11 tokens to read and 10 positions"):
+    read = jnp.pad(batch["read"], ((0, 0), (0, 3)))
     model.apply(params, batch | {"read": read}, method="losses")
 
 

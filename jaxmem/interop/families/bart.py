@@ -138,10 +138,11 @@ def to_settings(config: EncoderDecoderConfig, model_type: str) -> dict[str, Any]
 def outer_rules(config: EncoderDecoderConfig) -> list[Rule]:
   """Returns the tensors around the layers."""
   d, vocab, norm = config.d_model, config.vocab_size, same(config.d_model)
-  words, table = same(vocab, d), same(config.position_offset + config.positions, d)
+  words = same(vocab, d)
   rules = [Rule("model.shared.weight", "embedding", words)]
-  for side in SIDES:
-    at = f"model.{side}."
+  counts = config.encoder_positions or config.positions, config.positions
+  for side, count in zip(SIDES, counts, strict=True):
+    at, table = f"model.{side}.", same(config.position_offset + count, d)
     rules.append(Rule(f"{at}embed_positions.weight", f"{side}_positions/table", table))
     if config.embedding_norm:
       path = f"{side}_embedding_norm/scale"
@@ -171,10 +172,16 @@ def layer_rules(config: EncoderDecoderConfig, item: Item) -> list[Rule]:
   for letter in "qkv":
     path = f"mixer/{letter}/kernel"
     rules += biased(f"{at}{attention}.{letter}_proj", path, weight, bias)
-  return rules if name == "attention" else rules + _mlp(config, at)
+  return rules if name == "attention" else rules + mlp_rules(config, at)
 
 
-def _mlp(config: EncoderDecoderConfig, at: str) -> list[Rule]:
+def mlp_rules(config: EncoderDecoderConfig, at: str) -> list[Rule]:
+  """Returns the tensors of the MLP of a layer, and of its norm.
+
+  Args:
+    config: of the model.
+    at: begins their names.
+  """
   d, f = config.d_model, config.d_ff or 2 * config.d_model
   # behind the norm of a sum there is no path of the MLP, see `ResidualBlock`
   path = "" if config.norm_position == "post" else "mlp/"
