@@ -225,12 +225,13 @@ def _check_capacity(options: Options, found: Any, prompts: list[bytes]) -> int:
     CapacityError: if that is more than a memory of the model holds.
   """
   from jaxmem.models import capacity
+  from jaxmem.tokenizers import start_ids
 
   limit = capacity.limit_of(found.longest)
   if limit is None:
     return 0
-  # the EOS token before a prompt counts, too
-  length = 1 + max(len(found.tokenizer.encode(prompt)) for prompt in prompts)
+  length = max(len(found.tokenizer.encode(prompt)) for prompt in prompts)
+  length += len(start_ids(found.tokenizer))
   room = limit.tokens - length
   remedy = f"give --max-tokens {room}" if room > 0 else "give a shorter prompt"
   text = f"a prompt with --max-tokens {options.max_tokens}"

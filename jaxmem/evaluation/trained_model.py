@@ -22,7 +22,7 @@ from jaxmem.models.lm import LM
 from jaxmem.models.loaded import Loaded
 from jaxmem.tasks.dialogue.conversation import Conversation
 from jaxmem.tasks.retrieval import embed
-from jaxmem.tokenizers import Tokenizer
+from jaxmem.tokenizers import Tokenizer, start_ids
 from jaxmem.training.load import TEXT, Run
 
 # The kind of task whose runs hold conversations.
@@ -259,7 +259,8 @@ class TrainedModel:
     if self.config is not None or capacity.limit_of(loaded.model.config) is None:
       return loaded
     lengths = [len(loaded.tokenizer.encode(encoded(text))) for text in texts]
-    needed = 1 + max(lengths, default=0) + more  # the EOS token before a text
+    start = len(start_ids(loaded.tokenizer))  # tokens before a text
+    needed = start + max(lengths, default=0) + more
     return loaded._replace(model=LM(capacity.fitted(loaded.model.config, needed)))
 
 
