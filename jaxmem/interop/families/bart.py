@@ -123,7 +123,6 @@ def to_settings(config: EncoderDecoderConfig, model_type: str) -> dict[str, Any]
     "dropout": config.dropout,
     "tie_word_embeddings": config.tied,
     "is_encoder_decoder": True,
-    "torch_dtype": "float32",
   }
   items = config.encoder[0], config.pattern[0]
   groups = config.encoder_groups or config.num_groups, config.num_groups

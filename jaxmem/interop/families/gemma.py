@@ -153,7 +153,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "rms_norm_eps": config.norm_epsilon,
     "rope_parameters": rope_parameters(shared),
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
     "pad_token_id": None,  # with transformers' own the id 0 has no gradient
   }
   name = "hidden_act" if model_type == "gemma" else "hidden_activation"

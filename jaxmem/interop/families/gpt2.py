@@ -76,7 +76,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "activation_function": activations.get(config.mlp, "gelu_new"),
     "layer_norm_epsilon": config.norm_epsilon,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

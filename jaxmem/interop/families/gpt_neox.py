@@ -112,7 +112,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "use_parallel_residual": config.parallel,
     "rope_parameters": rope_parameters(options) | part,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

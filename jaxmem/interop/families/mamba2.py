@@ -125,7 +125,6 @@ def lm_settings(
     "hidden_act": "silu",
     "residual_in_fp32": True,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   }
 
 

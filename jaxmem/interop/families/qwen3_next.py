@@ -164,7 +164,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "rms_norm_eps": config.norm_epsilon,
     "rope_parameters": rope_parameters(attention) | rotated,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   }
   if model_type == "qwen3_next":
     settings |= {"num_experts": 0}

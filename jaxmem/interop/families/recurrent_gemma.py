@@ -131,7 +131,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "rms_norm_eps": config.norm_epsilon,
     "rope_parameters": rope_parameters(window) | share,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

@@ -95,7 +95,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "norm_bias": config.norm_bias,
     "norm_eps": config.norm_epsilon,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

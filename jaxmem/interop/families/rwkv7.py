@@ -99,7 +99,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     # a single layer has no residual, and so no rank of it
     "v_low_rank_dim": last.value_rank or 1,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   } | {theirs: getattr(first, ours) for theirs, ours in _RANKS.items()}
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

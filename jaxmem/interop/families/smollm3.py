@@ -112,7 +112,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "use_sliding_window": window is not None,
     "sliding_window": window,
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
     "pad_token_id": None,  # transformers' own is outside of a small vocabulary
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)

@@ -111,7 +111,6 @@ def to_settings(config: EncoderDecoderConfig, model_type: str) -> dict[str, Any]
     "tie_word_embeddings": config.tied,
     "is_encoder_decoder": True,
     "decoder_start_token_id": 0,
-    "torch_dtype": "float32",
   }
   check_equal(config, to_config(Settings(settings, "the model")), model_type)
   return settings

@@ -92,7 +92,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "use_bias": False,
     "weight_mode": "single",
     "tie_word_embeddings": config.tied,
-    "torch_dtype": "float32",
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings
