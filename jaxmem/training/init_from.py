@@ -65,18 +65,6 @@ def load_params(name: str, mesh: jax.sharding.Mesh | None = None) -> Any:
   return conversion.params_of(source, config, mesh if trainable else None)
 
 
-def source_config(name: str) -> Any:
-  """Returns the config of a pretrained model.
-
-  Args:
-    name: see `interop.addresses`.
-
-  Raises:
-    DataError: if the pretrained model cannot be read.
-  """
-  return pretrained.config_of(addresses.find(name))
-
-
 def _merge_params(params: Any, source: Any) -> tuple[Any, int]:
   """Takes arrays of `source` where path and shape agree; also returns how many."""
   arrays = dict(jax.tree_util.tree_leaves_with_path(source))

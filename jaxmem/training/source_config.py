@@ -15,7 +15,7 @@ from typing import Any
 
 from jaxmem.core import files, paths
 from jaxmem.core.errors import ConfigError, DataError
-from jaxmem.interop import addresses
+from jaxmem.interop import addresses, memories, pretrained
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
 from jaxmem.tokenizers import trained
@@ -41,10 +41,7 @@ def completed(config: Config) -> Config:
   """
   if not (_is_open(config) and addresses.is_address(config.init_from)):
     return config
-  # that module loads runs, and so imports `step`, which imports this one
-  from jaxmem.training import init_from
-
-  source = init_from.source_config(config.init_from)
+  source = pretrained.config_of(addresses.find(config.init_from))
   if type(source) is not type(config.model):
     raise ConfigError(
       f"init_from {config.init_from!r} has a {type(source).__name__}, and model is "
@@ -125,8 +122,6 @@ def _changed(config: Any) -> dict[str, Any]:
 
 def _longest(config: Config) -> int:
   """Returns how many tokens of a document a state must hold."""
-  from jaxmem.interop import memories
-
   if config.segment_start != "carried":  # no state is carried between segments
     return config.task.segment_length
   return getattr(config.task, "document_length", 0) or memories.CAPACITY

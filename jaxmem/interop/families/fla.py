@@ -14,7 +14,7 @@ from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Family, Settings
 from jaxmem.interop.families.fla_memories import MEMORIES
 from jaxmem.interop.layouts import Rule, matrix, same
-from jaxmem.interop.lm_settings import check_same, layers_of
+from jaxmem.interop.lm_settings import check_same, end_rules, layers_of, shared_settings
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry
@@ -59,15 +59,9 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   mixer = pattern.mixer(layers[0], config.d_model, "float32")
   required = {k: v for k, v in memory.required.items() if v is not None}
   settings = {
-    "architectures": [memory.model_class],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, memory.model_class, model_type),
     "hidden_act": "swish",
     "norm_eps": config.norm_epsilon,
-    "tie_word_embeddings": config.tied,
     **required,
     **memory.settings(mixer, config.d_model),
   }
@@ -77,12 +71,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
 
 def outer_rules(config: LMConfig) -> list[Rule]:
   """Returns the tensors around the layers."""
-  words = same(config.vocab_size, config.d_model)
-  rules = [
-    Rule("model.embeddings.weight", "embedding", words),
-    Rule("model.norm.weight", "norm/scale", same(config.d_model)),
-  ]
-  return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
+  return end_rules(config, "model.embeddings", "model.norm")
 
 
 def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:

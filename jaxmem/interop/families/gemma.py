@@ -16,9 +16,10 @@ from jaxmem.interop.lm_settings import (
   layers_of,
   rope_parameters,
   rotary_options,
+  shared_settings,
 )
 from jaxmem.models import pattern
-from jaxmem.models.lm import LM, LMConfig
+from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Block, Entry
 
 _CLASSES = {
@@ -139,12 +140,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   by_kind = dict(zip(kinds, options, strict=True))
   shared = options[0]
   settings: dict[str, Any] = {
-    "architectures": [_CLASSES[model_type]],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, _CLASSES[model_type], model_type),
     "num_attention_heads": shared["num_heads"],
     "num_key_value_heads": shared["num_kv_heads"] or shared["num_heads"],
     "head_dim": shared["head_dim"] or config.d_model // shared["num_heads"],
@@ -152,7 +148,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "max_position_embeddings": by_kind.get(_FULL, {}).get("capacity", _LENGTH),
     "rms_norm_eps": config.norm_epsilon,
     "rope_parameters": rope_parameters(shared),
-    "tie_word_embeddings": config.tied,
     "pad_token_id": None,  # with transformers' own the id 0 has no gradient
   }
   name = "hidden_act" if model_type == "gemma" else "hidden_activation"

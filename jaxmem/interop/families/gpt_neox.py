@@ -22,6 +22,7 @@ from jaxmem.interop.lm_settings import (
   layers_of,
   rope_parameters,
   rotary_options,
+  shared_settings,
 )
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
@@ -98,12 +99,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   part = {"partial_rotary_factor": (options.get("rotary_dim") or size) / size}
   activations = {ours: theirs for theirs, ours in _MLPS.items()}
   settings = {
-    "architectures": ["GPTNeoXForCausalLM"],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, "GPTNeoXForCausalLM", model_type),
     "num_attention_heads": heads,
     "attention_bias": bool(options.get("use_bias", False)),
     "hidden_act": activations.get(config.mlp, "gelu"),
@@ -111,7 +107,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "layer_norm_eps": config.norm_epsilon,
     "use_parallel_residual": config.parallel,
     "rope_parameters": rope_parameters(options) | part,
-    "tie_word_embeddings": config.tied,
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

@@ -20,9 +20,11 @@ from jaxmem.interop.layouts import (
 )
 from jaxmem.interop.lm_settings import (
   check_same,
+  end_rules,
   layers_of,
   rope_parameters,
   rotary_options,
+  shared_settings,
 )
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
@@ -115,12 +117,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "sliding_attention" if "window_size" in o else "full_attention" for o in options
   ]
   settings: dict[str, Any] = {
-    "architectures": [_CLASSES[model_type]],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, _CLASSES[model_type], model_type),
     "num_attention_heads": heads,
     "num_key_value_heads": shared.get("num_kv_heads") or heads,
     "head_dim": shared.get("head_dim") or config.d_model // heads,
@@ -128,7 +125,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "max_position_embeddings": max(lengths, default=_LENGTH),
     "rms_norm_eps": config.norm_epsilon,
     "rope_parameters": rope_parameters(shared),
-    "tie_word_embeddings": config.tied,
     "attention_bias": bool(shared.get("use_bias", False)),
   }
   if window:
@@ -146,12 +142,7 @@ _LENGTH = 32_768
 
 def outer_rules(config: LMConfig) -> list[Rule]:
   """Returns the tensors around the layers."""
-  words = same(config.vocab_size, config.d_model)
-  rules = [
-    Rule("model.embed_tokens.weight", "embedding", words),
-    Rule("model.norm.weight", "norm/scale", same(config.d_model)),
-  ]
-  return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
+  return end_rules(config, "model.embed_tokens", "model.norm")
 
 
 def block_rules(config: LMConfig) -> list[Rule]:

@@ -16,7 +16,12 @@ from jaxmem.interop.layouts import (
   of_heads,
   same,
 )
-from jaxmem.interop.lm_settings import check_same, layers_of, options_of
+from jaxmem.interop.lm_settings import (
+  check_same,
+  end_rules,
+  options_of,
+  shared_settings,
+)
 from jaxmem.models import pattern
 from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Entry
@@ -115,27 +120,18 @@ def lm_settings(
     classes: model type -> its class.
     model_type: of the settings.
   """
-  return {
-    "architectures": [classes[model_type]],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "num_hidden_layers": len(layers_of(config)),
+  shared = shared_settings(config, classes[model_type], model_type)
+  del shared["intermediate_size"]  # there is no MLP
+  return shared | {
     "layer_norm_epsilon": config.norm_epsilon,
     "hidden_act": "silu",
     "residual_in_fp32": True,
-    "tie_word_embeddings": config.tied,
   }
 
 
 def outer_rules(config: LMConfig) -> list[Rule]:
   """Returns the tensors around the layers."""
-  words = same(config.vocab_size, config.d_model)
-  rules = [
-    Rule("backbone.embeddings.weight", "embedding", words),
-    Rule("backbone.norm_f.weight", "norm/scale", same(config.d_model)),
-  ]
-  return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
+  return end_rules(config, "backbone.embeddings", "backbone.norm_f")
 
 
 def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:

@@ -25,9 +25,10 @@ from jaxmem.interop.lm_settings import (
   layers_of,
   rope_parameters,
   rotary_options,
+  shared_settings,
 )
 from jaxmem.models import pattern
-from jaxmem.models.lm import LM, LMConfig
+from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Block, Entry
 
 CLASSES = {"qwen3_next": "Qwen3NextForCausalLM", "qwen3_5_text": "Qwen3_5ForCausalLM"}
@@ -143,12 +144,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   size = attention["head_dim"]
   rotated = {"partial_rotary_factor": (attention["rotary_dim"] or size) / size}
   settings = {
-    "architectures": [CLASSES[model_type]],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, CLASSES[model_type], model_type),
     "layer_types": [kinds[entry.name] for entry in layers],
     "num_attention_heads": attention["num_heads"],
     "num_key_value_heads": attention["num_kv_heads"],
@@ -163,7 +159,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "max_position_embeddings": attention["capacity"],
     "rms_norm_eps": config.norm_epsilon,
     "rope_parameters": rope_parameters(attention) | rotated,
-    "tie_word_embeddings": config.tied,
   }
   if model_type == "qwen3_next":
     settings |= {"num_experts": 0}

@@ -22,6 +22,7 @@ from jaxmem.interop.layouts import (
 )
 from jaxmem.interop.lm_settings import (
   check_same,
+  end_rules,
   layers_of,
   options_of,
   rope_parameters,
@@ -138,12 +139,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
 
 def outer_rules(config: LMConfig) -> list[Rule]:
   """Returns the tensors around the layers."""
-  words = same(config.vocab_size, config.d_model)
-  rules = [
-    Rule("model.embed_tokens.weight", "embedding", words),
-    Rule("model.final_norm.weight", "norm/scale", same(config.d_model)),
-  ]
-  return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
+  return end_rules(config, "model.embed_tokens", "model.final_norm")
 
 
 def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:

@@ -18,7 +18,7 @@ from jaxmem.interop.layouts import (
   same,
   to_heads,
 )
-from jaxmem.interop.lm_settings import check_same, layers_of
+from jaxmem.interop.lm_settings import check_same, layers_of, shared_settings
 from jaxmem.mixers.rwkv6 import MIXED
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
@@ -79,12 +79,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
       raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
   mixer = pattern.mixer(layers[0], config.d_model, "float32")
   settings = {
-    "architectures": [_CLASSES[model_type]],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, _CLASSES[model_type], model_type),
     "num_heads": mixer.num_heads,
     "expand_k": 1.0,
     "expand_v": 1.0,
@@ -94,7 +89,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "norm_first": config.embedding_norm,
     "norm_bias": config.norm_bias,
     "norm_eps": config.norm_epsilon,
-    "tie_word_embeddings": config.tied,
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

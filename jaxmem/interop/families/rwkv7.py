@@ -12,7 +12,7 @@ from typing import Any
 from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Family, Settings, folded
 from jaxmem.interop.layouts import Layout, Rule, matrix, of_heads, same
-from jaxmem.interop.lm_settings import check_same, layers_of
+from jaxmem.interop.lm_settings import check_same, layers_of, shared_settings
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry
@@ -83,12 +83,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
       raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
   first, last = (pattern.mixer(layers[i], config.d_model, "float32") for i in (0, -1))
   settings = {
-    "architectures": [_CLASSES[model_type]],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, _CLASSES[model_type], model_type),
     "head_dim": first._head_dim,
     "num_heads": first.num_heads,
     "value_dim": [config.d_model] * len(layers),
@@ -98,7 +93,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "norm_eps": config.norm_epsilon,
     # a single layer has no residual, and so no rank of it
     "v_low_rank_dim": last.value_rank or 1,
-    "tie_word_embeddings": config.tied,
   } | {theirs: getattr(first, ours) for theirs, ours in _RANKS.items()}
   check_same(config, to_config(Settings(settings, "the model")), model_type)
   return settings

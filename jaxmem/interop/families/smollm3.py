@@ -13,9 +13,10 @@ from jaxmem.interop.lm_settings import (
   layers_of,
   rope_parameters,
   rotary_options,
+  shared_settings,
 )
 from jaxmem.models import pattern
-from jaxmem.models.lm import LM, LMConfig
+from jaxmem.models.lm import LMConfig
 from jaxmem.models.pattern import Entry
 
 _FULL, _WINDOW = "full_attention", "sliding_attention"
@@ -93,12 +94,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
   window = next((o["window_size"] for o in options if "window_size" in o), None)
   heads = options[0].get("num_heads", 4)
   settings = {
-    "architectures": ["SmolLM3ForCausalLM"],
-    "model_type": model_type,
-    "vocab_size": config.vocab_size,
-    "hidden_size": config.d_model,
-    "intermediate_size": config.d_ff or LM(config).d_ff,
-    "num_hidden_layers": len(layers),
+    **shared_settings(config, "SmolLM3ForCausalLM", model_type),
     "num_attention_heads": heads,
     "num_key_value_heads": options[0].get("num_kv_heads") or heads,
     "head_dim": options[0].get("head_dim") or config.d_model // heads,
@@ -111,7 +107,6 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "layer_types": [_WINDOW if "window_size" in o else _FULL for o in options],
     "use_sliding_window": window is not None,
     "sliding_window": window,
-    "tie_word_embeddings": config.tied,
     "pad_token_id": None,  # transformers' own is outside of a small vocabulary
   }
   check_same(config, to_config(Settings(settings, "the model")), model_type)

@@ -15,7 +15,7 @@ from jaxmem.interop.layouts import (
   same,
   to_heads,
 )
-from jaxmem.interop.lm_settings import check_same, layers_of, options_of
+from jaxmem.interop.lm_settings import check_same, end_rules, layers_of, options_of
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry
@@ -105,12 +105,7 @@ def _factor(size: int, width: int) -> float:
 
 def outer_rules(config: LMConfig) -> list[Rule]:
   """Returns the tensors around the layers."""
-  words = same(config.vocab_size, config.d_model)
-  rules = [
-    Rule("backbone.embeddings.weight", "embedding", words),
-    Rule("backbone.out_norm.weight", "norm/scale", same(config.d_model)),
-  ]
-  return rules if config.tied else [*rules, Rule("lm_head.weight", "head", words)]
+  return end_rules(config, "backbone.embeddings", "backbone.out_norm")
 
 
 def layer_rules(config: LMConfig, entry: Entry) -> list[Rule]:
