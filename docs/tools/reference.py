@@ -48,7 +48,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
       "jaxmem.models.encoder.Encoder",
       "jaxmem.models.encoder_config.EncoderConfig",
       "jaxmem.models.encoder_decoder.EncoderDecoder",
-      "jaxmem.models.encoder_decoder.EncoderDecoderConfig",
+      "jaxmem.models.encoder_decoder_config.EncoderDecoderConfig",
       "jaxmem.models.forecaster.Forecaster",
       "jaxmem.models.forecaster_config.ForecasterConfig",
       "jaxmem.models.vae.VAE",

@@ -19,15 +19,8 @@ from jaxmem.core.errors import UserError, raised_as
 
 # The commands in the order of `jaxmem --help`; a file that no group names comes last.
 GROUPS: Mapping[str, Sequence[str]] = {
-  "Train and use": (
-    "train",
-    "configs",
-    "generate",
-    "predict",
-    "index",
-    "tokenizer",
-    "export",
-  ),
+  "Train and use": ("train", "configs", "generate", "predict", "index", "tokenizer"),
+  "Models of others": ("export", "convert"),
   "Evaluate": ("eval", "probe", "compare", "bench"),
   "Look inside": ("inspect", "draw", "memories"),
   "Develop": ("new", "laws"),
@@ -98,19 +91,8 @@ class ModelOptions:
 
   @property
   def address(self) -> str:
-    """Where the model lies.
-
-    Raises:
-      UserError: if that is not said, or said twice.
-    """
-    if bool(self.workdir) == bool(self.model):
-      both = f"--workdir {self.workdir} and --model {self.model}: give one of them"
-      raise UserError(
-        both
-        if self.workdir
-        else "--workdir is missing: give that of a run of `jaxmem train`, or --model"
-      )
-    return self.workdir or self.model
+    """Where the model lies; see `one_model`."""
+    return one_model(self.workdir, self.model)
 
   def find(self) -> Any:
     """Finds the model; its weights are not read.
@@ -121,6 +103,30 @@ class ModelOptions:
     from jaxmem.evaluation import language_model  # imports the models
 
     return language_model.find(self.address, self.checkpoint, self.memory, self.dtype)
+
+
+def one_model(workdir: str, model: str) -> str:
+  """Returns where a model lies, by two options of which one is given.
+
+  Args:
+    workdir: of a run.
+    model: a pretrained model, or again a run.
+
+  Raises:
+    UserError: if none is given, or both are, or --model names no model.
+  """
+  if workdir and model:
+    raise UserError(f"--workdir {workdir} and --model {model}: give one of them")
+  if not (workdir or model):
+    raise UserError(
+      "--workdir is missing: give that of a run of `jaxmem train`, or --model"
+    )
+  from jaxmem.interop import addresses  # imports the models
+
+  is_run = (Path(model) / "checkpoints").is_dir()
+  if model and not is_run and not addresses.is_address(model):
+    raise addresses.unknown(model)
+  return workdir or model
 
 
 def workdir() -> Any:

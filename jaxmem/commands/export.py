@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from jaxmem.commands import check
+from jaxmem.commands import check, one_model
 from jaxmem.core import outputs
 from jaxmem.core.command_line import parse
 from jaxmem.core.options import Command, Page, describe
@@ -59,13 +59,14 @@ def main(argv: list[str]) -> int:
   """Runs `jaxmem export`."""
   options = parse(Options, argv, "jaxmem export")
   check(options)
+  address = one_model(options.workdir, options.model)
   inputs = {"--workdir": options.workdir, "--model": options.model}
   outputs.refuse_overwrite_in(options.out, WRITTEN, inputs)
   from jaxmem.evaluation import exported
 
   with compiling("the verification of the weights"):
     written = exported.write(
-      options.workdir or options.model,
+      address,
       Path(options.out),
       which=options.checkpoint,
       model_type=options.type,

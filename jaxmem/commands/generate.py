@@ -109,8 +109,8 @@ def main(argv: list[str]) -> int:
   found = options.find()
   if not options.load_state:
     needed = _check_capacity(options, found, prompts)
-    # a saved state has the capacity that every later call expects
-    found = found if options.save_state else found.for_texts(needed)
+    if not options.save_state:
+      found = found.for_texts(needed)
   prompts = [p for p in prompts for _ in range(options.num_samples)]
   loaded = found.load()
   writer = _begin(options, prompts, loaded)
@@ -144,8 +144,11 @@ def _answer(
     else:
       texts = [prompt.decode(errors="replace") for prompt in prompts]
       lines = [json.dumps({"prompt": text}).encode() for text in texts]
+    found = options.find()
+    if not options.input:  # the texts of a file are not known yet
+      found = found.for_texts(_check_capacity(options, found, prompts))
     predictor = PromptPredictor(
-      options.find().load(),
+      found.load(),
       logprobs=options.logprobs,
       num_samples=options.num_samples,
       max_tokens=options.max_tokens,
@@ -227,7 +230,8 @@ def _check_capacity(options: Options, found: Any, prompts: list[bytes]) -> int:
   from jaxmem.models import capacity
   from jaxmem.tokenizers import start_ids
 
-  limit = capacity.limit_of(found.longest)
+  # a saved state has the capacity that every later call expects
+  limit = capacity.limit_of(found.config if options.save_state else found.longest)
   if limit is None:
     return 0
   length = max(len(found.tokenizer.encode(prompt)) for prompt in prompts)

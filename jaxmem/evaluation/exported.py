@@ -27,8 +27,15 @@ _Beside = Callable[[Path], list[str]]
 # What a folder has beside its weights and settings: its tokenizer, and how it writes.
 _BESIDE = (
   "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-  "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-  "vocab.txt", "merges.txt", "chat_template.jinja",
+  "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+  "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
+  "merges.txt", "chat_template.jinja", "additional_chat_templates/*.jinja",
+  "modules.json", "sentence_bert_config.json", "*_Pooling/config.json",
+)  # fmt: skip
+# Settings that say nothing of the layers, and are written as they were read.
+_CARRIED = (
+  "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
+  "problem_type",
 )  # fmt: skip
 
 
@@ -56,19 +63,30 @@ def write(
     UserError: if there is no such model, or transformers has none like it.
   """
   out = Path(out)
-  config, params, own, write_beside = _read(address, which, dtype)
-  kind = model_type or own or fitting(config)
-  pretrained.save(out, config, params, kind)
+  config, params, read, write_beside = _read(address, which, dtype)
+  kind = model_type or read.get("model_type") or fitting(config)
+  carried = {k: read[k] for k in (*_CARRIED, *_labels(read, params)) if k in read}
+  pretrained.save(out, config, params, kind, carried)
   count = sum(a.size for a in jax.tree.leaves(params))
-  names = "".join(f", {name}" for name in write_beside(out))
+  names = "".join(f", {name}" for name in write_beside(out)) or ", and no tokenizer,"
   return (
     f"{kind}, {count:,} parameters in {dtype}: wrote config.json, model.safetensors"
     f"{names} in {out}"
   )
 
 
-def _read(address: str, which: Which, dtype: str) -> tuple[Any, Any, str, _Beside]:
-  """Returns config, parameters, the model type if known, and a writer of the rest."""
+def _labels(settings: dict[str, Any], params: Any) -> tuple[str, ...]:
+  """The settings that name classes, if the head has as many."""
+  head = params.get("head")  # of classes, or the table of a language model
+  count = len(settings.get("id2label") or ())
+  is_counted = isinstance(head, dict) and "bias" in head and len(head["bias"]) == count
+  return ("id2label", "label2id") if is_counted else ()
+
+
+def _read(
+  address: str, which: Which, dtype: str
+) -> tuple[Any, Any, dict[str, Any], _Beside]:
+  """Returns config, parameters, settings that were read, and a writer of the rest."""
   if not addresses.is_address(address):
     run = load_run(address, which)
     config, own = _as_begun(run.config.model, Path(address))
@@ -78,25 +96,25 @@ def _read(address: str, which: Which, dtype: str) -> tuple[Any, Any, str, _Besid
   source = addresses.find(address)
   config = dataclasses.replace(pretrained.config_of(source), dtype=dtype)
   beside = functools.partial(_copy, source.path)
-  return config, params_of(source, config), source.settings["model_type"], beside
+  return config, params_of(source, config), dict(source.settings), beside
 
 
-def _as_begun(config: Any, workdir: Path) -> tuple[Any, str]:
-  """Returns a run's model, and its type, as the pretrained model it began from has it.
+def _as_begun(config: Any, workdir: Path) -> tuple[Any, dict[str, Any]]:
+  """Returns a run's model and settings as the pretrained model it began from has them.
 
   A run has the memory that its texts need: the folder says again how long they may be.
   """
   file = workdir / source_config.SETTINGS_FILE
   if not file.is_file():
-    return config, ""
+    return config, {}
   settings = files.read_json(file)
-  kind, family = family_of(settings, str(file))
+  _, family = family_of(settings, str(file))
   source = family.to_config(Settings(settings, str(file)))
   names = [n for n in ("first", "pattern", "last") if hasattr(source, n)]
   own, its = (capacity.fitted(c, 1) for c in (config, source))
   if all(getattr(own, n) == getattr(its, n) for n in names):
     config = dataclasses.replace(config, **{n: getattr(source, n) for n in names})
-  return config, kind
+  return config, settings
 
 
 def _write_tokenizer(workdir: Path, out: Path) -> list[str]:
@@ -116,10 +134,14 @@ def _write_tokenizer(workdir: Path, out: Path) -> list[str]:
 
 def _copy(path: Path, out: Path) -> list[str]:
   """Copies the tokenizer of a folder, and how it writes; returns the files' names."""
-  names = [name for name in _BESIDE if (path / name).is_file()]
-  for name in names:
-    shutil.copyfile(path / name, out / name)
-  return names
+  if not path.is_dir():  # a file holds its tokenizer itself
+    return []
+  found = [file for pattern in _BESIDE for file in sorted(path.glob(pattern))]
+  for file in found:
+    copy = out / file.relative_to(path)
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(file, copy)
+  return [str(file.relative_to(path)) for file in found]
 
 
 def fitting(config: Any) -> str:

@@ -71,8 +71,8 @@ def find(
   """
   if addresses.is_address(address):
     return _pretrained(str(address), memory, dtype)
-  if memory:
-    raise has_memory(address, memory)
+  if memory or dtype != pretrained.DTYPES[0]:
+    raise of_pretrained(address, memory, dtype)
   run = load_config(address, which)
   return LanguageModel(
     name=f"the language_modeling run in {address}",
@@ -84,28 +84,25 @@ def find(
   )
 
 
-def has_memory(address: str | Path, memory: str) -> UserError:
-  """Returns the error of a memory that is asked of a run."""
+def of_pretrained(address: str | Path, memory: str, dtype: str) -> UserError:
+  """Returns the error of a memory, or of a dtype, that is asked of a run."""
+  option = f"memory {memory!r}" if memory else f"dtype {dtype!r}"
   return UserError(
-    f"memory {memory!r} is for a pretrained model, and {address} is none: a run has "
-    "the memory it was trained with"
+    f"{option} is for a pretrained model, and {address} is none: a run has the memory "
+    "and the dtype it was trained with"
   )
 
 
 def _pretrained(address: str, memory: str, dtype: str) -> LanguageModel:
   """Finds a pretrained language model."""
   # a misspelt memory is reported before a model is fetched
+  pretrained.check_dtype(dtype)
   entry = memories.parse(memory) if memory else None
   source = addresses.find(address)
   longest = dataclasses.replace(pretrained.lm_config_of(source), dtype=dtype)
   longest = memories.replace(longest, entry) if entry else longest
   config = memories.bounded(longest, entry)
-  tokenizer = pretrained.tokenizer_of(source)
-  if tokenizer.vocab_size > config.vocab_size:
-    raise UserError(
-      f"the tokenizer of {address} has {tokenizer.vocab_size:,} ids, and its embedding "
-      f"{config.vocab_size:,} rows: the files are of different models"
-    )
+  tokenizer = pretrained.tokenizer_of(source, config)
 
   def read(config: LMConfig) -> Loaded:
     params = pretrained.params_of(source, config)

@@ -49,6 +49,8 @@ def load(
     CheckpointError: if no checkpoint is complete.
   """
   if str(path) == embed.MINILM and addresses.is_address(path):
+    if memory or dtype != pretrained.DTYPES[0]:
+      raise UserError(f"{path} is read in float32, and has no other memory")
     return minilm()
   if addresses.is_address(path):
     if memory:  # a misspelt one is reported before a model is fetched
@@ -60,8 +62,8 @@ def load(
       return _encoder(path, source, dtype)
     found = language_model.find(path, memory=memory, dtype=dtype)
     return TrainedModel(name=found.name, **found.load()._asdict())
-  if memory:
-    raise language_model.has_memory(path, memory)
+  if memory or dtype != pretrained.DTYPES[0]:
+    raise language_model.of_pretrained(path, memory, dtype)
   config, model, params, step = load_run(path, which)
   kind, tokenizer = tasks.kind(config.task), getattr(config.task, "tokenizer", "")
   return TrainedModel(
@@ -101,6 +103,7 @@ def _encoder(address: str | Path, source: Any, dtype: str) -> TrainedModel:
     source: the model's folder.
     dtype: of the parameters.
   """
+  pretrained.check_dtype(dtype)
   config = dataclasses.replace(pretrained.config_of(source), dtype=dtype)
   config, length = sentence_encoder.config_of(source.path, config)
   return TrainedModel(
@@ -108,7 +111,7 @@ def _encoder(address: str | Path, source: Any, dtype: str) -> TrainedModel:
     config=None,
     model=TextEmbedder(config),
     params=pretrained.params_of(source, config),
-    tokenizer=pretrained.tokenizer_of(source),
+    tokenizer=pretrained.tokenizer_of(source, config),
     step=0,
     text_length=length,
   )

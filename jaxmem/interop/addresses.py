@@ -23,6 +23,8 @@ PACKAGES = {
 }
 # What of a repository is fetched: no pickled weights, and no code.
 _PATTERNS = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+# The same weights in the layout of others, and weights of parts in folders.
+_IGNORED = ("consolidated*", "*/*.safetensors")
 
 
 def is_address(address: str | Path) -> bool:
@@ -31,8 +33,8 @@ def is_address(address: str | Path) -> bool:
   A directory wins over a package, so that a run may be called "minilm".
   """
   text = str(address)
-  if Path(text).is_dir():
-    return is_folder(text)
+  if (path := Path(text).expanduser()).is_dir():
+    return is_folder(path)
   return text.startswith(HUB) or text.endswith(".gguf") or text in PACKAGES
 
 
@@ -54,6 +56,26 @@ def find(address: str | Path) -> ModelFolder | GGUFModel:
   else:
     path = Path(text).expanduser()
   return GGUFModel(path) if path.suffix == ".gguf" else ModelFolder(path)
+
+
+def unknown(address: str | Path) -> UserError:
+  """Returns the error of what is neither a run nor a pretrained model: says why.
+
+  Args:
+    address: what was given.
+  """
+  path = Path(address).expanduser()
+  if not path.exists():
+    hub = (
+      f"; a model of the hub is {HUB}{address}" if str(address).count("/") == 1 else ""
+    )
+    return UserError(f"there is no model {address}: no such folder or file{hub}")
+  settings = path / "config.json"
+  what = "no config.json" if not settings.is_file() else "no model_type in config.json"
+  return UserError(
+    f"{address} is no model: it has {what}, and no checkpoint of a run; give a folder "
+    "as Hugging Face lays it out, a .gguf file, or the work directory of a run"
+  )
 
 
 def packaged(name: str) -> Path:
@@ -97,7 +119,10 @@ def fetched(name: str) -> Path:
   repo, _, revision = name.partition("@")
   try:
     folder = huggingface_hub.snapshot_download(
-      repo, revision=revision or None, allow_patterns=list(_PATTERNS)
+      repo,
+      revision=revision or None,
+      allow_patterns=list(_PATTERNS),
+      ignore_patterns=list(_IGNORED),
     )
   except errors.HFValidationError as error:
     raise UserError(f"{HUB}{name}: give {HUB}ORG/NAME ({reason(error)})") from error

@@ -46,7 +46,8 @@ def rotary_options(settings: Settings) -> dict[str, Any]:
     options["trained_length"] = rope.get("original_max_position_embeddings", length)
     options["rotary_slow"] = float(rope.get("beta_slow", 1.0))
     options["rotary_fast"] = float(rope.get("beta_fast", 32.0))
-    if {"mscale", "mscale_all_dim", "attention_factor"} & rope.keys():
+    factors = ("mscale", "mscale_all_dim", "attention_factor")
+    if any(rope.get(name) is not None for name in factors):
       raise DataError("rope_parameters name the factor of the scores of YaRN")
   return options
 

@@ -16,6 +16,8 @@ from jaxmem.models.pattern import Entry
 # longest text that a model allows may not fit a device.
 CAPACITY = 8192
 _FULL = "attention"
+# Options of the memory itself; the others belong to projections and positions.
+_OWN = ("capacity", "window_size", "num_sinks", "block_size", "form", "implementation")
 
 
 def parse(text: str) -> Entry:
@@ -30,6 +32,11 @@ def parse(text: str) -> Entry:
   if entries != (entry,) or entry.name not in (_FULL, "window"):
     raise UserError(
       f"memory {text!r}: a pretrained model is read with attention or with window"
+    )
+  if foreign := [name for name, _ in entry.options if name not in _OWN]:
+    raise UserError(
+      f"memory {text!r}: {foreign[0]} belongs to the weights; a memory sets "
+      f"{', '.join(_OWN)}"
     )
   return entry
 

@@ -116,6 +116,8 @@ def _read_object(path: Path) -> dict[str, Any]:
 def _weight_files(folder: Path) -> dict[Path, list[str]]:
   """Maps each file of tensors to the names that the index says it has."""
   index = folder / INDEX
+  if (folder / WEIGHTS).is_file():  # before an index, as transformers reads
+    return {folder / WEIGHTS: []}
   if index.is_file():
     names = _read_object(index).get("weight_map")
     if not isinstance(names, dict):
@@ -124,8 +126,6 @@ def _weight_files(folder: Path) -> dict[Path, list[str]]:
     for name, file in names.items():
       shards.setdefault(_inside(folder, file, index), []).append(name)
     return shards
-  if (folder / WEIGHTS).is_file():
-    return {folder / WEIGHTS: []}
   pickled = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
   if pickled:
     raise DataError(

@@ -23,11 +23,14 @@ from jaxmem.interop import addresses, heads, memories
 from jaxmem.interop.conversion import Source, params_of, tensors_of
 from jaxmem.interop.families import Settings, families, family_of
 from jaxmem.interop.gguf_model import GGUFModel
-from jaxmem.interop.model_folder import SETTINGS, WEIGHTS
+from jaxmem.interop.model_folder import INDEX, SETTINGS, WEIGHTS
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.loaded import Loaded
 from jaxmem.tokenizers import Tokenizer
+
+# What parameters and the computation can be in.
+DTYPES = ("float32", "bfloat16")
 
 
 def read(
@@ -49,6 +52,7 @@ def read(
       missing, unknown or misshapen.
     UserError: see `addresses.find`.
   """
+  check_dtype(dtype)
   source = addresses.find(path)
   config = dataclasses.replace(config_of(source), dtype=dtype)
   return config, params_of(source, config, mesh)
@@ -79,8 +83,8 @@ def lm_config_of(source: Source) -> LMConfig:
   config = config_of(source)
   if not isinstance(config, LMConfig):
     raise DataError(
-      f"{source.path} is a model of type {source.settings['model_type']!r}, which "
-      "writes no text: give a language model"
+      f"{source.path} is a model of type {source.settings['model_type']!r}, no "
+      "language model: pretrained.read reads it, and --init-from begins from it"
     )
   return config
 
@@ -100,44 +104,65 @@ def load(
 
   Args:
     address: see `addresses`.
-    memory: what the model's full attention becomes, "attention" or "window".
+    memory: what the model's full attention becomes, "attention" or "window", with its
+      options behind colons or as `options`.
     dtype: of the parameters and of the computation, "float32" or "bfloat16".
     **options: of the memory.
 
   Raises:
     DataError: if there is no such model, or it is no language model.
   """
+  check_dtype(dtype)
+  entry = None
+  if options or memory != "attention":
+    text = str(pattern.entry(memory, **options)) if options else memory
+    entry = memories.parse(text)
   source = addresses.find(address)
   config = dataclasses.replace(lm_config_of(source), dtype=dtype)
-  if options or memory != "attention":
-    entry = pattern.entry(memory, **options)
-    config = memories.bounded(memories.replace(config, entry), entry)
-  else:
-    config = memories.bounded(config)
-  params = params_of(source, config)
-  return Loaded(None, LM(config), params, tokenizer_of(source), 0)
+  config = memories.replace(config, entry) if entry else config
+  config = memories.bounded(config, entry)
+  tokenizer = tokenizer_of(source, config)
+  return Loaded(None, LM(config), params_of(source, config), tokenizer, 0)
 
 
-def tokenizer_of(source: Source) -> Tokenizer:
+def check_dtype(dtype: str) -> None:
+  """Raises DataError unless parameters can have the dtype."""
+  if dtype not in DTYPES:
+    raise DataError(f"dtype {dtype!r}: it is one of {', '.join(DTYPES)}")
+
+
+def tokenizer_of(source: Source, config: Any) -> Tokenizer:
   """Reads the tokenizer of a model.
 
   Args:
     source: the model.
+    config: its config, whose embedding has a row for each id.
 
   Raises:
-    DataError: if it has none, or one that cannot be read.
+    DataError: if it has none, one that cannot be read, or one of another model.
   """
   if isinstance(source, GGUFModel):
     from jaxmem.tokenizers import gguf_file
 
-    return gguf_file.tokenizer(source.metadata, source.name)
-  from jaxmem.tokenizers import folder
+    tokenizer: Tokenizer = gguf_file.tokenizer(source.metadata, source.name)
+  else:
+    from jaxmem.tokenizers import folder
 
-  return folder.load(source.path)
+    tokenizer = folder.load(source.path)
+  if tokenizer.vocab_size > config.vocab_size:
+    raise DataError(
+      f"the tokenizer of {source.path} has {tokenizer.vocab_size:,} ids, and its "
+      f"embedding {config.vocab_size:,} rows: the files are of different models"
+    )
+  return tokenizer
 
 
 def save(
-  out: str | Path, config: Any, params: Mapping[str, Any], model_type: str
+  out: str | Path,
+  config: Any,
+  params: Mapping[str, Any],
+  model_type: str,
+  carried: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes a model as a folder that transformers reads, in the dtype of the parameters.
 
@@ -146,6 +171,7 @@ def save(
     config: the config of the model.
     params: its parameters.
     model_type: of the settings, such as "llama".
+    carried: settings that are written as they are, such as the ids of special tokens.
 
   Raises:
     DataError: if there is no such type, or the model is none of it.
@@ -168,7 +194,10 @@ def save(
   out.mkdir(parents=True, exist_ok=True)
   with files.replacing(out / WEIGHTS) as temporary:
     save_file(tensors, temporary, {"format": "pt"})
+  (out / INDEX).unlink(missing_ok=True)  # of the shards of another model
   dtype = str(next(iter(tensors.values())).dtype)
-  files.write_json(out / SETTINGS, settings | {"dtype": dtype}, indent=2)
+  files.write_json(
+    out / SETTINGS, settings | {"dtype": dtype, **(carried or {})}, indent=2
+  )
   # safetensors lets the owner alone read what it writes
   shutil.copymode(out / SETTINGS, out / WEIGHTS)

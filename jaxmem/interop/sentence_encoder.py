@@ -25,7 +25,7 @@ _POOLS = {
 _TRANSFORMER, _POOLING, _NORMALIZE = "Transformer", "Pooling", "Normalize"
 
 
-def config_of(folder: Path, config: EncoderConfig) -> tuple[EncoderConfig, int]:
+def config_of(folder: str | Path, config: EncoderConfig) -> tuple[EncoderConfig, int]:
   """Returns the config with the folder's pooling, and how many tokens a text may have.
 
   Args:
@@ -36,7 +36,7 @@ def config_of(folder: Path, config: EncoderConfig) -> tuple[EncoderConfig, int]:
     DataError: if the folder's modules are others than an encoder, a pooling that we
       have and a norm.
   """
-  length = config.positions
+  folder, length = Path(folder), config.positions
   if (folder / LENGTH).is_file():
     length = min(_read(folder / LENGTH).get("max_seq_length") or length, length)
   if not (folder / MODULES).is_file():

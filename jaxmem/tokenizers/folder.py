@@ -41,14 +41,14 @@ def load(path: str | Path) -> FolderTokenizer:
   return FolderTokenizer(parts, str(where))
 
 
-def write(kept: bytes, folder: Path) -> list[str]:
+def write(kept: bytes, folder: str | Path) -> list[str]:
   """Writes the files of a tokenizer that a run kept; returns their names.
 
   Args:
     kept: the content of the file of the run, see `FolderTokenizer`.
     folder: where the files are written.
   """
-  parts = json.loads(kept)["parts"]
+  folder, parts = Path(folder), json.loads(kept)["parts"]
   content = parts["content"].encode()
   if parts["kind"] == SENTENCEPIECE:
     content = base64.b64decode(content)

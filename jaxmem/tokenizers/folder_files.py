@@ -51,12 +51,13 @@ class FolderSettings(NamedTuple):
   options: dict[str, Any]
 
 
-def read(folder: Path) -> FolderSettings:
+def read(folder: str | Path) -> FolderSettings:
   """Reads what a folder has of these files; each may be missing.
 
   Raises:
     DataError: if a file is damaged, or holds what it cannot.
   """
+  folder = Path(folder)
   options = read_object(folder / "tokenizer_config.json")
   special = read_object(folder / "special_tokens_map.json") | options
   generation = read_object(folder / "generation_config.json")
@@ -82,13 +83,14 @@ def read(folder: Path) -> FolderSettings:
   )
 
 
-def write(folder: Path, settings: FolderSettings) -> list[str]:
+def write(folder: str | Path, settings: FolderSettings) -> list[str]:
   """Writes what `read` reads, as far as a tokenizer has it; returns the files' names.
 
   Args:
     folder: where the files are written.
     settings: of the tokenizer.
   """
+  folder = Path(folder)
   # no file of Python is written, so nothing may name one
   options = {k: v for k, v in settings.options.items() if k != "auto_map"}
   options |= {f"{role}_token": text for role, text in settings.roles.items()}
@@ -118,7 +120,7 @@ def write(folder: Path, settings: FolderSettings) -> list[str]:
   return named
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: str | Path) -> dict[str, Any]:
   """Returns what a JSON file holds; nothing if there is no such file.
 
   Raises:
@@ -137,14 +139,14 @@ def read_object(path: Path) -> dict[str, Any]:
   return value
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | Path) -> str:
   """Returns the text of a file.
 
   Raises:
     DataError: if it cannot be read, or is not UTF-8.
   """
   try:
-    return path.read_bytes().decode()
+    return Path(path).read_bytes().decode()
   except OSError as error:
     raise DataError(f"cannot read {path}: {error.strerror}") from error
   except UnicodeDecodeError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmem.core import files, paths
-from jaxmem.core.errors import ConfigError, DataError
+from jaxmem.core.errors import ConfigError, DataError, UserError
 from jaxmem.interop import addresses, memories, pretrained
 from jaxmem.models import capacity
 from jaxmem.models.lm import LMConfig
@@ -67,6 +67,15 @@ def from_begun(config: Config, saved: Config, workdir: Path) -> Config:
   if paths.lost(getattr(config.task, "tokenizer", "")):
     return workdirs.with_kept_tokenizer(config, workdir.absolute())
   return config
+
+
+def refuse_model_folder(workdir: str | Path) -> None:
+  """Raises UserError if a run would overwrite the folder of a pretrained model."""
+  if Path(workdir).is_dir() and addresses.is_address(workdir):
+    raise UserError(
+      f"--workdir {workdir} is the folder of a pretrained model, whose config.json and "
+      "tokenizer.json the run would replace: give another directory"
+    )
 
 
 def tokenizer_name(address: str) -> str:

@@ -75,6 +75,7 @@ def train(
   config = resuming.with_source(config, workdir, resume)
   config = workdirs.absolute(resolve(config))
   run_task.check_packages(config)
+  source_config.refuse_model_folder(workdir)
   outputs.refuse_workdir(workdir, configs.sources(config))
   config = run_task.complete(config)
   # mesh, model and optimizer: tracing them finds whatever does not fit

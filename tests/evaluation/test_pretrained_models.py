@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -146,6 +147,17 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path):
     (["inspect", "--model", "FOLDER", "--text", "TEXT"], "--out is missing"),
     (["convert", "--model", "FOLDER", "--out", "FOLDER"], "has files in it"),
     (["convert", "--model", "nowhere", "--out", "o"], "nowhere is no pretrained"),
+    (["generate", "--prompt", "x", "--model", "us/x"], "no such folder.*hf:us/x"),
+    (["export", "--out", "o"], "--workdir is missing"),
+    (["export", "--model", "FOLDER", "--workdir", "r", "--out", "o"], "give one"),
+    (
+      ["train", "text", "--init-from", "FOLDER", "--workdir", "FOLDER"],
+      "is the folder of a pretrained model",
+    ),
+    (
+      ["eval", "--model", "FOLDER", "--text", "TEXT", "--memory", "window:num_heads=2"],
+      "num_heads belongs to the weights",
+    ),
   ],
 )
 def test_mistakes_exit_2_with_their_remedy(folder, text, capfd, argv, message):
@@ -157,7 +169,25 @@ def test_mistakes_exit_2_with_their_remedy(folder, text, capfd, argv, message):
   assert re.search(message, err), err
 
 
+def test_settings_that_say_nothing_of_layers_are_kept(folder, tmp_path, capfd):
+  other = tmp_path / "model"
+  shutil.copytree(folder, other)
+  settings = json.loads((other / "config.json").read_text())
+  (other / "config.json").write_text(json.dumps(settings | {"eos_token_id": [5, 6]}))
+
+  assert _run(capfd, "export", "--model", other, "--out", tmp_path / "out")[0] == 0
+
+  written = json.loads((tmp_path / "out" / "config.json").read_text())
+  assert written["eos_token_id"] == [5, 6]
+
+
+def test_a_dtype_that_parameters_cannot_have_is_named(folder):
+  with pytest.raises(UserError, match="dtype 'bf16': it is one of float32, bfloat16"):
+    jaxmem.load(folder, dtype="bf16")
+
+
 def test_a_run_keeps_its_memory(tmp_path):
   run = runs.first_checkpoint(tmp_path, model=runs.SMALL)
-  with pytest.raises(UserError, match="is for a pretrained model"):
-    jaxmem.load(run, memory="window:window_size=4")
+  for option in ({"memory": "window:window_size=4"}, {"dtype": "bfloat16"}):
+    with pytest.raises(UserError, match="is for a pretrained model"):
+      jaxmem.load(run, **option)

@@ -201,6 +201,51 @@ def test_bounds_that_layers_learn_together_are_refused_by_name(tmp_path):
     pretrained.read(folder)
 
 
+@pytest.mark.parametrize(
+  "settings, message",
+  [
+    ({"model_type": "mixtral", "num_local_experts": 8}, "'mixtral' with experts"),
+    (
+      {"model_type": "qwen9", "text_config": {"model_type": "qwen3"}},
+      "several kinds of input: its text model alone, a 'qwen3'",
+    ),
+  ],
+)
+def test_what_a_model_would_need_is_said(tmp_path, settings, message):
+  with pytest.raises(DataError, match=message):
+    pretrained.read(_copy(tmp_path, **settings))
+
+
+def test_a_mistral_without_a_window_stays_one(tmp_path):
+  folder = tmp_path / "model"
+  shutil.copytree(FOLDERS / "mistral", folder)
+  values = json.loads((folder / "config.json").read_text())
+  (folder / "config.json").write_text(json.dumps(values | {"sliding_window": None}))
+
+  config, params = pretrained.read(folder)
+  pretrained.save(tmp_path / "out", config, params, "mistral")
+
+  assert config.pattern[0].name == "attention"
+  # without the key transformers would have a window of 4096
+  written = json.loads((tmp_path / "out" / "config.json").read_text())
+  assert written["sliding_window"] is None
+  del values["sliding_window"]
+  (folder / "config.json").write_text(json.dumps(values))
+  (item,) = pretrained.read(folder)[0].pattern
+  assert dict(item.options)["window_size"] == 4096
+
+
+def test_weights_in_one_file_win_over_an_index(tmp_path):
+  folder = _copy(tmp_path)
+  index = folder / "model.safetensors.index.json"
+  index.write_text(json.dumps({"weight_map": {"model.norm.weight": "gone"}}))
+
+  config, params = pretrained.read(folder)
+  pretrained.save(folder, config, params, "llama")
+
+  assert not index.exists()
+
+
 def _cut(folder):
   content = (folder / "model.safetensors").read_bytes()
   (folder / "model.safetensors").write_bytes(content[:-8])
@@ -229,6 +274,7 @@ def _pickled(folder):
 
 
 def _outside(folder):
+  (folder / "model.safetensors").unlink()
   index = {"weight_map": {"model.norm.weight": "../secret.safetensors"}}
   (folder / "model.safetensors.index.json").write_text(json.dumps(index))
   return "no file of its folder"
@@ -257,6 +303,7 @@ def _float8(folder):
 
 
 def _missing_shard(folder):
+  (folder / "model.safetensors").unlink()
   index = {"weight_map": {"model.norm.weight": "part-1.safetensors"}}
   (folder / "model.safetensors.index.json").write_text(json.dumps(index))
   return "part-1.safetensors is missing"

@@ -104,6 +104,10 @@ class Family(NamedTuple):
   left_out: tuple[str, ...] = ()
 
 
+# Settings that say how many experts a layer has.
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
 class Settings(Mapping):
   """The settings of a model: those that a family reads, and what the others must be."""
 
@@ -163,6 +167,16 @@ def family_of(settings: Mapping[str, Any], name: str) -> tuple[str, Family]:
   """
   kind, known = settings.get("model_type"), families()
   if kind not in known:
+    if any(settings.get(key) for key in _EXPERTS):
+      raise DataError(
+        f"{name} is a {kind!r} with experts, which cannot be read: there is no layer "
+        "of experts here"
+      )
+    if isinstance(text := settings.get("text_config"), Mapping):
+      raise DataError(
+        f"{name} is a {kind!r} of several kinds of input: its text model alone, a "
+        f"{text.get('model_type')!r}, has to be saved as a folder of its own"
+      )
     raise DataError(
       f"{name} is a model of type {kind!r}, which cannot be read: "
       f"{registry.nearest(str(kind), sorted(known))}"

@@ -70,12 +70,24 @@ def _layer_kinds(settings: Settings) -> list[str]:
       raise DataError(f"{len(kinds)} layer_types for {count} num_hidden_layers")
     return list(kinds)
   kind = settings["model_type"]
-  if kind == "mistral" and settings.get("sliding_window"):
+  if kind == "mistral" and _mistral_window(settings):
     return ["sliding_attention"] * count
   if kind != "mistral" and settings.get("use_sliding_window", False):
-    full = settings["max_window_layers"]
+    full = min(settings["max_window_layers"], count)
     return ["full_attention"] * full + ["sliding_attention"] * (count - full)
   return ["full_attention"] * count
+
+
+def _mistral_window(settings: Settings) -> int:
+  """The window of a Mistral: transformers' own where no key says it, 0 for null."""
+  return settings.get("sliding_window", 0) if "sliding_window" in [*settings] else 4096
+
+
+def _window(settings: Settings) -> int:
+  """The window of a layer that has one."""
+  if settings["model_type"] == "mistral":
+    return _mistral_window(settings)
+  return settings["sliding_window"]
 
 
 def _entry(settings: Settings, layer_kind: str) -> Entry:
@@ -94,7 +106,7 @@ def _entry(settings: Settings, layer_kind: str) -> Entry:
   if kind == "qwen3":
     options |= {"qk_norm": True, "qk_norm_epsilon": settings["rms_norm_eps"]}
   if layer_kind == "sliding_attention":
-    return pattern.entry("window", window_size=settings["sliding_window"], **options)
+    return pattern.entry("window", window_size=_window(settings), **options)
   if layer_kind != "full_attention":
     raise DataError(f"a layer is {layer_kind!r}: only full and sliding attention")
   length = settings["max_position_embeddings"]
@@ -127,7 +139,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     "rope_parameters": rope_parameters(shared),
     "attention_bias": bool(shared.get("use_bias", False)),
   }
-  if window:
+  if window or model_type == "mistral":  # without the key a Mistral has 4096
     settings["sliding_window"] = window
   if model_type.startswith("qwen"):
     settings |= {"use_sliding_window": bool(window), "layer_types": kinds}

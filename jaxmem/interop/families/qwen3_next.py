@@ -120,7 +120,9 @@ def _entry(settings: Settings, kind: str) -> Entry:
 def _rotated(settings: Settings, size: int) -> int:
   """How many channels of a head are rotated."""
   part = settings.get("partial_rotary_factor", _ROTATED)
-  return int(size * settings["rope_parameters"].get("partial_rotary_factor", part))
+  return int(
+    size * settings.get("rope_parameters", {}).get("partial_rotary_factor", part)
+  )
 
 
 def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
