@@ -83,8 +83,9 @@ class _Host:
   def __init__(self, module: Any, run: Callable):
     self.torch = torch = importlib.import_module("torch")
     self.module = module
+    base: Any = torch.nn.Module
 
-    class Bound(torch.nn.Module):
+    class Bound(base):
       """`run` as the forward of a module, whose parameters can be replaced."""
 
       def __init__(self):
