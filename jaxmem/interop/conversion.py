@@ -45,8 +45,8 @@ def params_of(
   _, family = family_of(source.settings, source.name)
   plan = list(_plan(family, config))
   shape_of = functools.partial(_shape, source, family)
-  found, unread = heads.in_folder(family, config, shape_of)
-  plan += [(rule.name, rule, None) for head in found for rule in head.rules]
+  stored_heads, unread = heads.in_folder(family, config, shape_of)
+  plan += [(rule.name, rule, None) for head in stored_heads for rule in head.rules]
   tensors = dict(source.tensors)
   for name in unread:
     del tensors[_stored_name(source.tensors, family, name)]
@@ -83,10 +83,10 @@ def tensors_of(
   """
   tensors: dict[str, np.ndarray] = {}
   plan = list(_plan(family, config))
-  found = heads.in_params(family, config, params)
-  plan += [(rule.name, rule, None) for head in found for rule in head.rules]
+  own_heads = heads.in_params(family, config, params)
+  plan += [(rule.name, rule, None) for head in own_heads for rule in head.rules]
   # as transformers names them: a model without a head has no prefix
-  bare = bool(family.heads) and all(head.head.suffix == "Model" for head in found)
+  bare = bool(family.heads) and all(head.head.suffix == "Model" for head in own_heads)
   for name, rule, place in plan:
     name = name.removeprefix(family.prefix) if bare else name
     param = _at(params, rule, place)

@@ -113,6 +113,19 @@ def check_same(config: LMConfig, read: LMConfig, model_type: str) -> None:
       )
 
 
+def check_layers(config: LMConfig, name: str, model_type: str) -> None:
+  """Raises DataError unless every layer of a model is one mixer.
+
+  Args:
+    config: of the model.
+    name: of the mixer.
+    model_type: names the models in the message.
+  """
+  for entry in layers_of(config):
+    if not isinstance(entry, Entry) or entry.name != name:
+      raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
+
+
 def shared_settings(
   config: LMConfig, model_class: str, model_type: str
 ) -> dict[str, Any]:

@@ -187,8 +187,8 @@ def save(
     raise DataError(f"a {models.kind(config)} is no {model_type}")
   settings = family.to_settings(config, model_type)
   if family.heads:
-    found = heads.in_params(family, config, params)
-    settings |= heads.settings(family, model_type, found)
+    own_heads = heads.in_params(family, config, params)
+    settings |= heads.settings(family, model_type, own_heads)
   tensors = tensors_of(family, config, params)
   out = Path(out)
   out.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,16 @@ memories see their files in `jaxmem.mixers`.
 
 from typing import Any
 
-from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Family, Settings
 from jaxmem.interop.families.fla_memories import MEMORIES
 from jaxmem.interop.layouts import Rule, matrix, same
-from jaxmem.interop.lm_settings import check_same, end_rules, layers_of, shared_settings
+from jaxmem.interop.lm_settings import (
+  check_layers,
+  check_same,
+  end_rules,
+  layers_of,
+  shared_settings,
+)
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry
@@ -53,9 +58,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     DataError: if the model is none of this type.
   """
   memory, layers = MEMORIES[model_type], layers_of(config)
-  for entry in layers:
-    if not isinstance(entry, Entry) or entry.name != memory.mixer:
-      raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
+  check_layers(config, memory.mixer, model_type)
   mixer = pattern.mixer(layers[0], config.d_model, "float32")
   required = {k: v for k, v in memory.required.items() if v is not None}
   settings = {

@@ -18,7 +18,12 @@ from jaxmem.interop.layouts import (
   same,
   to_heads,
 )
-from jaxmem.interop.lm_settings import check_same, layers_of, shared_settings
+from jaxmem.interop.lm_settings import (
+  check_layers,
+  check_same,
+  layers_of,
+  shared_settings,
+)
 from jaxmem.mixers.rwkv6 import MIXED
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
@@ -74,9 +79,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     DataError: if the model is none of this type.
   """
   layers = layers_of(config)
-  for entry in layers:
-    if not isinstance(entry, Entry) or entry.name != "rwkv6":
-      raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
+  check_layers(config, "rwkv6", model_type)
   mixer = pattern.mixer(layers[0], config.d_model, "float32")
   settings = {
     **shared_settings(config, _CLASSES[model_type], model_type),

@@ -12,7 +12,12 @@ from typing import Any
 from jaxmem.core.errors import DataError
 from jaxmem.interop.families import Family, Settings, folded
 from jaxmem.interop.layouts import Layout, Rule, matrix, of_heads, same
-from jaxmem.interop.lm_settings import check_same, layers_of, shared_settings
+from jaxmem.interop.lm_settings import (
+  check_layers,
+  check_same,
+  layers_of,
+  shared_settings,
+)
 from jaxmem.models import pattern
 from jaxmem.models.lm import LM, LMConfig
 from jaxmem.models.pattern import Entry
@@ -78,9 +83,7 @@ def to_settings(config: LMConfig, model_type: str) -> dict[str, Any]:
     DataError: if the model is none of this type.
   """
   layers = layers_of(config)
-  for entry in layers:
-    if not isinstance(entry, Entry) or entry.name != "rwkv7":
-      raise DataError(f"a layer is {str(entry)!r}: a {model_type} has none")
+  check_layers(config, "rwkv7", model_type)
   first, last = (pattern.mixer(layers[i], config.d_model, "float32") for i in (0, -1))
   settings = {
     **shared_settings(config, _CLASSES[model_type], model_type),
